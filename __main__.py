@@ -1,0 +1,70 @@
+"""The Pulumi program: settings in, components built, outputs exported. Nothing else reads configuration or exports."""
+
+import pulumi
+
+from stack import settings
+from stack.cluster import provider
+from stack.collector import Collector, CollectorArgs
+from stack.grafana import Grafana, GrafanaArgs
+from stack.kafka import Kafka, KafkaArgs
+from stack.namespace import Namespace, NamespaceArgs
+from stack.postgres import Postgres, PostgresArgs
+from stack.prometheus import Prometheus, PrometheusArgs
+from stack.secrets import Secrets, SecretsArgs
+from stack.services import Services, ServicesArgs
+from stack.trace_store import TraceStoreArgs, trace_store
+
+config = settings.from_engine()
+opts = pulumi.ResourceOptions(provider=provider(config.cluster))
+storage = config.cluster.storage_class
+
+namespace = Namespace(
+    "namespace", NamespaceArgs(name=config.cluster.namespace, environment=config.environment), opts
+).name
+secret = Secrets("secrets", SecretsArgs(namespace=namespace), opts).name
+
+postgres = Postgres(
+    "postgres",
+    PostgresArgs(namespace=namespace, secret=secret, settings=config.postgres, storage_class=storage),
+    opts,
+)
+kafka = Kafka("kafka", KafkaArgs(namespace=namespace, settings=config.kafka, storage_class=storage), opts)
+store = trace_store(TraceStoreArgs(namespace=namespace, settings=config.traces, storage_class=storage), opts)
+collector = Collector(
+    "collector",
+    CollectorArgs(
+        namespace=namespace, settings=config.collector, storage_class=storage, trace_store=store.otlp_endpoint
+    ),
+    opts,
+)
+services = Services(
+    "services",
+    ServicesArgs(
+        namespace=namespace,
+        secret=secret,
+        settings=config,
+        otlp_endpoint=collector.otlp_endpoint,
+        bootstrap_servers=kafka.bootstrap_servers,
+        database_url=postgres.url,
+    ),
+    opts,
+)
+prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
+if config.grafana.enabled:
+    grafana = Grafana(
+        "grafana",
+        GrafanaArgs(
+            namespace=namespace,
+            secret=secret,
+            settings=config,
+            traces_url=store.query_url,
+            prometheus_url=prometheus.url,
+        ),
+        opts,
+    )
+    pulumi.export("grafana", grafana.url)
+
+pulumi.export("namespace", namespace)
+pulumi.export("gateway", services.gateway)
+pulumi.export("prometheus", prometheus.url)
+pulumi.export("traces", store.query_url)

@@ -1,0 +1,78 @@
+"""Grafana's datasources, with the links between them."""
+
+from typing import Any
+
+from stack import endpoints
+
+
+def datasources(*, backend: str, traces_url: str, prometheus_url: str) -> dict[str, Any]:
+    """Provisioning document of the datasources; the uids are fixed, since links and dashboards refer to them.
+
+    Args:
+        backend: `tempo` or `jaeger`, which is also the datasource's type.
+        traces_url: base URL of the trace store's query API.
+        prometheus_url: base URL of Prometheus.
+    """
+    return {
+        "apiVersion": 1,
+        # What is no longer declared here goes away; Grafana would keep it otherwise.
+        "prune": True,
+        "datasources": [
+            {
+                "name": "Prometheus",
+                "uid": endpoints.PROMETHEUS_UID,
+                "type": "prometheus",
+                "access": "proxy",
+                "url": prometheus_url,
+                "isDefault": True,
+                "editable": False,
+                "jsonData": {
+                    "httpMethod": "POST",
+                    "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
+                },
+            },
+            {
+                "name": "Traces",
+                "uid": endpoints.TRACES_UID,
+                "type": backend,
+                "access": "proxy",
+                "url": traces_url,
+                "editable": False,
+                "jsonData": _trace_links(backend),
+            },
+        ],
+    }
+
+
+def _trace_links(backend: str) -> dict[str, Any]:
+    """From a span to the metrics of its service.
+
+    `$$` reaches Grafana as `$`: provisioning files expand variables of the environment.
+    """
+    selected = "{$$__tags}"
+    return {
+        "nodeGraph": {"enabled": True},
+        "tracesToMetrics": {
+            "datasourceUid": endpoints.PROMETHEUS_UID,
+            "spanStartTimeShift": "-10m",
+            "spanEndTimeShift": "10m",
+            "tags": [{"key": "service.name", "value": "service_name"}],
+            "queries": [
+                {
+                    "name": "Request rate",
+                    "query": f"sum by (span_name) (rate(traces_span_metrics_calls_total{selected}[5m]))",
+                },
+                {
+                    "name": "p99 in ms",
+                    "query": "histogram_quantile(0.99, sum by (le, span_name) "
+                    f"(rate(traces_span_metrics_duration_milliseconds_bucket{selected}[5m])))",
+                },
+            ],
+        },
+        # Lookup by id without a time range only works where the store ignores the range anyway.
+        **(
+            {"traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"}}
+            if backend == "tempo"
+            else {}
+        ),
+    }

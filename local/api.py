@@ -1,0 +1,66 @@
+"""The few calls to the API server that bringing a cluster up needs.
+
+The kubernetes package takes a second to import, which is more than all the rest of an `up` with nothing to do.
+"""
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.layout import API_PORT, GATEWAY, NODE
+
+Object = dict[str, Any]
+
+
+class Api:
+    """The administrator's connection. Errors of the connection are OSError or http.client.HTTPException."""
+
+    def __init__(self, pki: Path) -> None:
+        self._pki = pki
+
+    def is_ready(self) -> bool:
+        """Whether the API server answers and all its own checks pass."""
+        try:
+            return self.call("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def node_is_ready(self) -> bool:
+        """Whether the node's Ready condition is true."""
+        try:
+            status, node = self.call("GET", f"/api/v1/nodes/{NODE}")
+        except (OSError, http.client.HTTPException):
+            return False
+        conditions = node.get("status", {}).get("conditions", []) if status == 200 else []
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+    def apply(self, path: str, body: Object) -> None:
+        """Server-side apply of one object at its full path."""
+        status, answer = self.call(
+            "PATCH", f"{path}?fieldManager=local&force=true", body, content_type="application/apply-patch+yaml"
+        )
+        if status not in (200, 201):
+            raise OSError(f"applying {path}: {status} {answer.get('message', answer)}")
+
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
+    ) -> tuple[int, Object]:
+        """One request: status and decoded answer ({} where it is no JSON object)."""
+        context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
+        context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
+        connection = http.client.HTTPSConnection(GATEWAY, API_PORT, context=context, timeout=5)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": content_type, "Accept": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        try:
+            decoded = json.loads(text)
+        except ValueError:
+            decoded = None
+        return answer.status, decoded if isinstance(decoded, dict) else {}

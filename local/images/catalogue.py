@@ -1,0 +1,135 @@
+"""Which images there are, and how each can be had: one table, one rule.
+
+The rule: already in the node → pulled from its registry → a program on PATH, packed → built → unavailable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.golang import go_build
+from local.images.archive import PATH, Image
+from local.images.binary import Packed, pack
+from local.images.cache import LayerCache
+from local.images.debian import POSTGRES, Debian
+from local.images.kafka import kafka_layers
+from local.images.service import service_image, service_reference
+from local.jobs import Progress
+from local.paths import Home
+from stack import versions
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+Build = Callable[[Progress, Home], Image]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """An image of the table. `reference` is asked for late, since the service's follows its files."""
+
+    reference: Callable[[], str]
+    packed: Packed | None = None  # how a program on PATH becomes this image
+    build: Build | None = None
+    optional: bool = False  # the stack can do without it
+    stands_in_for: str = ""  # made only where that other image cannot be had
+
+
+def _go_image(name: str, packed: Packed, reference: str, module: Path, **options: object) -> Build:
+    def build(progress: Progress, home: Home) -> Image:
+        binary = home.bin / packed.commands[0]
+        go_build(progress, module, binary, **options)  # type: ignore[arg-type]
+        return pack(progress, LayerCache(home.images), f"built-{name}", packed, binary, reference)
+
+    return build
+
+
+def _kafka(progress: Progress, home: Home) -> Image:
+    return Image(
+        reference=versions.KAFKA,
+        layers=kafka_layers(progress, LayerCache(home.images)),
+        entrypoint=("java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka"),
+        user="1000:1000",
+    )
+
+
+def _postgres(progress: Progress, home: Home) -> Image:
+    programs = "/usr/lib/postgresql/15/bin"
+    return Image(
+        reference=versions.POSTGRES,
+        layers=Debian(LayerCache(home.images)).layers(progress, POSTGRES),
+        entrypoint=(f"{programs}/postgres",),
+        environment={"PATH": f"{PATH}:{programs}", "LANG": "C.UTF-8"},
+        user="999:999",
+    )
+
+
+def _service(progress: Progress, home: Home) -> Image:
+    return service_image(progress, LayerCache(home.images))
+
+
+_COLLECTOR = Packed(commands=("otelcol-contrib", "otelcol"), program="/otelcol-contrib", user=10001)
+_PROMETHEUS = Packed(commands=("prometheus",), program="/bin/prometheus", user=65534)
+_JAEGER = Packed(commands=("jaeger-all-in-one",), program="/go/bin/all-in-one-linux", user=10001)
+_TEMPO = Packed(commands=("tempo",), program="/tempo", user=10001)
+_LOKI = Packed(commands=("loki",), program="/usr/bin/loki", user=10001)
+_GRAFANA_HOME = "/usr/share/grafana"
+_GRAFANA = Packed(
+    commands=("grafana",),
+    program=f"{_GRAFANA_HOME}/bin/grafana",
+    user=472,
+    entrypoint=(f"{_GRAFANA_HOME}/bin/grafana", "server", f"--homepath={_GRAFANA_HOME}", "--packaging=docker"),
+    # What the official image's start script sets.
+    environment=(
+        ("GF_LOG_MODE", "console"),
+        ("GF_PATHS_DATA", "/var/lib/grafana"),
+        ("GF_PATHS_LOGS", "/var/log/grafana"),
+        ("GF_PATHS_PLUGINS", "/var/lib/grafana/plugins"),
+        ("GF_PATHS_PROVISIONING", "/etc/grafana/provisioning"),
+    ),
+    home=_GRAFANA_HOME,
+    home_parts=("conf", "public"),
+    directories=("/var/lib/grafana", "/var/log/grafana"),
+)
+
+# In the order in which they get the machine's cores: the Collector and Prometheus share most of what they compile.
+CATALOGUE: Mapping[str, Known] = {
+    "collector": Known(
+        reference=lambda: versions.COLLECTOR,
+        packed=_COLLECTOR,
+        build=_go_image("collector", _COLLECTOR, versions.COLLECTOR, _ROOT / "collector" / "distribution"),
+    ),
+    "prometheus": Known(
+        reference=lambda: versions.PROMETHEUS,
+        packed=_PROMETHEUS,
+        build=_go_image(
+            "prometheus",
+            _PROMETHEUS,
+            versions.PROMETHEUS,
+            Path(__file__).parent / "prometheus",
+            package="github.com/prometheus/prometheus/cmd/prometheus",
+            # Of all service discoveries only DNS: each of the others brings the client of a cloud.
+            tags=("remove_all_sd", "enable_dns_sd"),
+            ldflags=f"-X github.com/prometheus/common/version.Version={versions.PROMETHEUS.rpartition(':v')[2]}",
+        ),
+    ),
+    "tempo": Known(reference=lambda: versions.TEMPO, packed=_TEMPO, optional=True),
+    "jaeger": Known(
+        reference=lambda: versions.JAEGER,
+        packed=_JAEGER,
+        build=_go_image(
+            "jaeger",
+            _JAEGER,
+            versions.JAEGER,
+            Path(__file__).parent / "jaeger",
+            package="github.com/jaegertracing/jaeger/cmd/all-in-one",
+            ldflags="-X github.com/jaegertracing/jaeger/internal/version.latestVersion="
+            f"v{versions.JAEGER.rpartition(':')[2]}",
+        ),
+        stands_in_for="tempo",
+    ),
+    "service": Known(reference=service_reference, build=_service),
+    "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
+    "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
+    "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),
+    "loki": Known(reference=lambda: versions.LOKI, packed=_LOKI, optional=True),
+}

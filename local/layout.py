@@ -1,0 +1,41 @@
+"""Names, addresses and ports of the local cluster, in one place."""
+
+NODE = "node1"
+CONTEXT = "local"
+VERSION = "v1.35.4"  # newest Kubernetes whose modules all resolve and that still speaks to containerd 1.6
+PAUSE_IMAGE = "localhost/pause:1"
+
+# The bridge's own address is the node's address. API server, kubelet and DNS listen there and on loopback only, so that
+# pods reach them and other machines do not.
+BRIDGE = "crawl0"
+GATEWAY = "10.244.0.1"
+POD_SUBNET = "10.244.0.0/24"
+SERVICE_SUBNET = "10.96.0.0/16"
+SERVICE_API = "10.96.0.1"
+CNI_NETWORK = "web-crawl-tracing-pods"
+
+API_PORT = 6443
+KUBELET_PORT = 10250
+KUBELET_HEALTH_PORT = 10248
+DNS_PORT = 53
+DNS_HEALTH_PORT = 8085
+DNS_READY_PORT = 8181
+
+# Where somebody else's program would be in our way: (address, port, what it is for).
+PORTS = (
+    (GATEWAY, API_PORT, "kube-apiserver"),
+    (GATEWAY, KUBELET_PORT, "kubelet"),
+    (GATEWAY, DNS_PORT, "DNS"),
+    ("127.0.0.1", DNS_HEALTH_PORT, "DNS health"),
+    ("127.0.0.1", DNS_READY_PORT, "DNS readiness"),
+    ("127.0.0.1", KUBELET_HEALTH_PORT, "kubelet health"),
+    ("127.0.0.1", 10249, "kube-proxy metrics"),
+    ("127.0.0.1", 10256, "kube-proxy health"),
+    ("127.0.0.1", 10257, "kube-controller-manager"),
+    ("127.0.0.1", 10259, "kube-scheduler"),
+)
+
+VOLUMES = 12  # static volumes behind the default StorageClass
+STORAGE_CLASS = "local"
+CGROUP = "web-crawl-tracing"  # every pod is below this cgroup, so that `down` finds them all
+MARK = "web-crawl-tracing"  # comment of our own firewall rules

@@ -1,0 +1,31 @@
+"""Mounts below a directory: found in the kernel's own list, undone deepest first."""
+
+import ctypes
+import os
+import re
+from pathlib import Path
+
+DETACH = 2  # MNT_DETACH: gone from the tree at once, even if something still holds it
+
+
+def below(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
+    """Every mount point below `directory`, in the order they were mounted (one point may occur several times)."""
+    found = []
+    for line in mounts.read_text().splitlines():
+        point = Path(_unescape(line.split()[1]))
+        if point.is_relative_to(directory):
+            found.append(point)
+    return found
+
+
+def undo(directory: Path) -> list[Path]:
+    """Unmounts everything below `directory`, last mounted first; returns what could not be unmounted."""
+    library = ctypes.CDLL(None, use_errno=True)
+    for point in reversed(below(directory)):
+        library.umount2(os.fsencode(point), DETACH)
+    return below(directory)
+
+
+def _unescape(text: str) -> str:
+    """The kernel writes blanks and the like as three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

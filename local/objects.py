@@ -1,0 +1,109 @@
+"""What has to exist inside a fresh cluster: DNS's permissions, and volumes behind a default StorageClass."""
+
+import shutil
+import time
+from pathlib import Path
+
+from local.api import Api, Object
+from local.failure import Failure
+from local.layout import NODE, STORAGE_CLASS, VOLUMES
+
+LABELS = {"app.kubernetes.io/part-of": "web-crawl-tracing", "app.kubernetes.io/managed-by": "local"}
+
+DELETE_LIMIT = 30.0
+
+
+def apply_objects(api: Api, volumes: Path) -> None:
+    """Creates what is missing, and makes volumes whose claim is gone usable again (empty)."""
+    status, _ = api.call("GET", f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
+    if status == 404:
+        for path, body in _permissions():
+            api.apply(path, body)
+    _, found = api.call("GET", "/api/v1/persistentvolumes")
+    phases = {item["metadata"]["name"]: item["status"].get("phase") for item in found.get("items", [])}
+    for number in range(1, VOLUMES + 1):
+        name, directory = f"local-{number}", volumes / str(number)
+        path = f"/api/v1/persistentvolumes/{name}"
+        if phases.get(name) in ("Released", "Failed"):
+            _delete(api, path)
+            shutil.rmtree(directory, ignore_errors=True)
+            phases.pop(name)
+        if name not in phases:
+            directory.mkdir(parents=True, exist_ok=True)
+            api.apply(path, _volume(name, directory))
+    # Last, because its presence says that all of the above was done once.
+    if status == 404:
+        api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}", _storage_class())
+
+
+def _delete(api: Api, path: str) -> None:
+    """Deletes an object and waits until it is gone: applied too early, the new one would go with it."""
+    api.call("DELETE", path)
+    deadline = time.monotonic() + DELETE_LIMIT
+    while api.call("GET", path)[0] != 404:
+        if time.monotonic() > deadline:
+            raise Failure(f"waited {DELETE_LIMIT:.0f} s in vain for {path} to be deleted")
+        time.sleep(0.05)
+
+
+def _volume(name: str, directory: Path) -> Object:
+    """A `local` volume: unlike hostPath it honours fsGroup. Its size is not enforced."""
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "labels": LABELS},
+        "spec": {
+            "capacity": {"storage": "50Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": STORAGE_CLASS,
+            "persistentVolumeReclaimPolicy": "Retain",  # nothing deletes local volumes; the next `up` recycles them
+            "local": {"path": str(directory)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+        },
+    }
+
+
+def _storage_class() -> Object:
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": STORAGE_CLASS,
+            "labels": LABELS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+
+
+def _permissions() -> list[tuple[str, Object]]:
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    name = "system:coredns"
+    rules = [
+        {"apiGroups": [""], "resources": ["services", "namespaces", "pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+    ]
+    group = "rbac.authorization.k8s.io"
+    return [
+        (
+            f"{rbac}/clusterroles/{name}",
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRole",
+                "metadata": {"name": name, "labels": LABELS},
+                "rules": rules,
+            },
+        ),
+        (
+            f"{rbac}/clusterrolebindings/{name}",
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name, "labels": LABELS},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
+            },
+        ),
+    ]

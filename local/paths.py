@@ -1,0 +1,56 @@
+"""Where everything lives that is made on this machine and not committed."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "WEB_CRAWL_TRACING_HOME"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """The cache root and its parts. `run` lives as long as the cluster; everything else survives `down`."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> "Home":
+        """The root that $WEB_CRAWL_TRACING_HOME names, else ~/.cache/web-crawl-tracing."""
+        configured = os.environ.get(HOME_VARIABLE)
+        root = Path(configured) if configured else Path.home() / ".cache" / "web-crawl-tracing"
+        return cls(root=root.resolve())  # as the kernel spells it in its list of mounts
+
+    @property
+    def bin(self) -> Path:
+        """Compiled programs."""
+        return self.root / "bin"
+
+    @property
+    def run(self) -> Path:
+        """State of the running cluster: keys, configuration, etcd's data, volumes. Gone after `down`."""
+        return self.root / "run"
+
+    @property
+    def images(self) -> Path:
+        """Image archives."""
+        return self.root / "images"
+
+    @property
+    def containerd(self) -> Path:
+        """containerd's image store, kept across `down` so that nothing is imported twice."""
+        return self.root / "containerd"
+
+    @property
+    def logs(self) -> Path:
+        """One log a job; a cluster component's logs are below `run`."""
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever changes the cluster."""
+        return self.root / "lock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig, context `local`."""
+        return self.run / "admin.kubeconfig"

@@ -1,0 +1,1 @@
+"""The traced web-crawl services, and the tracing library they share."""

@@ -1,0 +1,59 @@
+"""Puts a service together: routes, middlewares, and the parts that start and stop with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from fastapi import APIRouter, FastAPI
+
+from service.common import problems
+from service.common.metrics import Metrics, MetricsMiddleware
+from service.tracing import Tracing
+from service.tracing.asgi import App, TracingMiddleware
+
+
+class Part(Protocol):
+    """Something that runs beside the requests. `start` does not wait for what it depends on; `stop` is bounded."""
+
+    def start(self) -> None:
+        """Begins."""
+
+    def stop(self) -> None:
+        """Ends."""
+
+
+def build_application(
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    metrics: Metrics,
+    parts: Sequence[Part],
+    tracing: Tracing,
+    close: Callable[[], Awaitable[None]] | None = None,
+) -> App:
+    """The ASGI application. Parts start in order and stop in reverse; the last spans are sent after all of them.
+
+    close: awaited at the end, for what lives on the event loop.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for part in parts:
+            part.start()
+        try:
+            yield
+        finally:
+            for part in reversed(parts):
+                await asyncio.to_thread(part.stop)
+            if close is not None:
+                await close()
+            await asyncio.to_thread(tracing.shutdown)
+
+    app = FastAPI(title=title, lifespan=lifespan)
+    problems.install(app)
+    for router in (*routers, metrics.router()):
+        app.include_router(router)
+    return TracingMiddleware(MetricsMiddleware(app, metrics), tracing.traces)

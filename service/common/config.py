@@ -1,0 +1,31 @@
+"""Settings every service has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.tracing.config import EnvironmentSettings
+
+
+class ServiceSettings(EnvironmentSettings):
+    """Address, log level and Kafka."""
+
+    host: str = Field("0.0.0.0", alias="HOST", description="an address to listen on")  # a pod is reached from outside
+    port: int = Field(8080, alias="PORT", ge=1, le=65535, description="a port, 1 to 65535")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR"
+    )
+    kafka_bootstrap_servers: str = Field(
+        "localhost:9092",
+        alias="KAFKA_BOOTSTRAP_SERVERS",
+        pattern=r"^[^\s,:/]+:\d{1,5}(,[^\s,:/]+:\d{1,5})*$",
+        description="a comma-separated list of host:port",
+    )
+    topic_partitions: int = Field(
+        3, alias="KAFKA_TOPIC_PARTITIONS", ge=1, le=1000, description="a whole number, 1 to 1000"
+    )
+    publish_timeout_ms: int = Field(
+        5000, alias="KAFKA_PUBLISH_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
+    )

@@ -1,0 +1,145 @@
+"""Health: is the process alive, is it ready for work, and how are the things it depends on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from service.common.metrics import Metrics
+from service.tracing import TraceManager
+
+_SECONDS_WHEN_UP = 3.0
+_SECONDS_WHEN_DOWN = 0.5
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependency:
+    """`check` raises when the dependency is away, and takes 2 s at most. required: no readiness without it."""
+
+    name: str
+    check: Callable[[], None]
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    up: bool
+    detail: str
+    latency_ms: float
+    checked_at: float
+
+
+class Health:
+    """Checks dependencies in a thread of its own: a probe is answered at once, however slow a broken dependency is."""
+
+    def __init__(
+        self,
+        dependencies: Sequence[Dependency],
+        traces: TraceManager,
+        metrics: Metrics,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """alive: False when the process can only be helped by a restart."""
+        self._dependencies = dependencies
+        self._traces = traces
+        self._metrics = metrics
+        self._alive = alive
+        self._states: dict[str, _State] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
+
+    def start(self) -> None:
+        """Begins to check."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends checking; a check under way may outlive this, it holds nothing."""
+        self._stopping.set()
+        self._thread.join(2.0)
+
+    @property
+    def ready(self) -> bool:
+        """All required dependencies answered at their last check, and the service is not stopping."""
+        if self._stopping.is_set():
+            return False
+        states = [self._states.get(dependency.name) for dependency in self._dependencies if dependency.required]
+        return all(state is not None and state.up for state in states)
+
+    def _watch(self) -> None:
+        with self._traces.suppressed():
+            while not self._stopping.is_set():
+                for dependency in self._dependencies:
+                    self._check(dependency)
+                everything_up = all(state.up for state in self._states.values())
+                self._stopping.wait(_SECONDS_WHEN_UP if everything_up else _SECONDS_WHEN_DOWN)
+
+    def _check(self, dependency: Dependency) -> None:
+        started = time.monotonic()
+        detail = ""
+        try:
+            dependency.check()
+        except Exception as error:  # whatever it is, the dependency did not answer
+            # The first line says it; drivers add pages of advice.
+            detail = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        ended = time.monotonic()
+        state = _State(up=not detail, detail=detail, latency_ms=round((ended - started) * 1000, 1), checked_at=ended)
+        before = self._states.get(dependency.name)
+        if before is None or before.up != state.up:
+            _logger.log(
+                logging.INFO if state.up else logging.WARNING,
+                "dependency %s is %s",
+                dependency.name,
+                "up" if state.up else f"away ({detail})",
+            )
+        self._states[dependency.name] = state
+        self._metrics.dependency_up.labels(dependency.name).set(state.up)
+
+    def router(self) -> APIRouter:
+        """GET /api/health, /api/health/live and /api/health/ready: 200, or 503 where the answer is no."""
+        router = APIRouter(tags=["operations"])
+
+        @router.get("/api/health/live", summary="Is the process alive? Says nothing of its dependencies")
+        async def live() -> JSONResponse:
+            alive = self._alive()
+            return JSONResponse({"status": "ok" if alive else "dead"}, status_code=200 if alive else 503)
+
+        @router.get("/api/health/ready", summary="Can it work now?")
+        async def ready() -> JSONResponse:
+            return JSONResponse({"status": "ok" if self.ready else "unavailable"}, 200 if self.ready else 503)
+
+        @router.get("/api/health", summary="All of it, each dependency with its last check")
+        async def health() -> JSONResponse:
+            states = dict(self._states)
+            up = self._alive() and self.ready
+            degraded = any(not state.up for state in states.values())
+            body = {
+                "status": ("degraded" if degraded else "ok") if up else "unavailable",
+                "live": self._alive(),
+                "ready": self.ready,
+                "dependencies": {
+                    dependency.name: self._describe(dependency, states.get(dependency.name))
+                    for dependency in self._dependencies
+                },
+            }
+            return JSONResponse(body, status_code=200 if up else 503)
+
+        return router
+
+    @staticmethod
+    def _describe(dependency: Dependency, state: _State | None) -> dict[str, object]:
+        if state is None:
+            return {"status": "unknown", "required": dependency.required}
+        return {
+            "status": "up" if state.up else "down",
+            "required": dependency.required,
+            "latency_ms": state.latency_ms,
+            "checked_seconds_ago": round(time.monotonic() - state.checked_at, 1),
+            **({"detail": state.detail} if state.detail else {}),
+        }

@@ -1,0 +1,339 @@
+"""Kafka as the services use it: publishing that waits for the ack, and consumption that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from service.common.config import ServiceSettings
+from service.common.errors import MalformedMessage, Unavailable
+from service.common.messages import Outgoing, dead_letter_topic
+from service.common.metrics import Metrics
+from service.tracing import TraceManager
+from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
+from service.tracing.propagation import KafkaHeader
+
+_CHECK_SECONDS = 2.0
+# Also bounds how long a stop waits for an idle consumer.
+_POLL_SECONDS = 0.2
+_LONGEST_BACKOFF = 10.0
+DEAD_LETTER = "dead_letter"
+RETRIED = "retried"
+
+_logger = logging.getLogger(__name__)
+_client_logger = logging.getLogger("librdkafka")
+
+
+class Backoff:
+    """Delays that double, from 0.1 s up to 10 s."""
+
+    def __init__(self) -> None:
+        self._next = 0.1
+
+    def seconds(self) -> float:
+        """The next delay."""
+        now, self._next = self._next, min(self._next * 2, _LONGEST_BACKOFF)
+        return now
+
+    def reset(self) -> None:
+        """Begins anew, after a success."""
+        self._next = 0.1
+
+
+class KafkaPublisher:
+    """Publishes and waits for the broker's ack, so that a caller knows the message is safe."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        traces: TraceManager,
+        metrics: Metrics,
+        *,
+        client_id: str,
+        topics: Sequence[str],
+    ) -> None:
+        """topics: those the service reads or writes; `ensure_topics` creates the ones that are missing."""
+        self._topics = topics
+        self._topics_exist = False
+        self._ack_seconds = settings.publish_timeout_ms / 1000
+        self._partitions = settings.topic_partitions
+        self._metrics = metrics
+        self._client: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "client.id": client_id,
+        }
+        self._producer = Producer(
+            {
+                **self._client,
+                # No duplicates from retries inside the client, and acks of all in-sync replicas.
+                "enable.idempotence": True,
+                "linger.ms": 1,
+                # After this the client gives the message up: what a caller was told failed shall not arrive later.
+                "message.timeout.ms": settings.publish_timeout_ms,
+                "topic.metadata.refresh.interval.ms": 30_000,
+            },
+            logger=_client_logger,
+        )
+        self._tracing = TracingProducer(self._producer, traces, client_id=client_id)
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
+
+    def start(self) -> None:
+        """Begins to serve delivery reports."""
+        self._poller.start()
+
+    def stop(self) -> None:
+        """Sends what is still queued, within the ack's time limit."""
+        self._producer.flush(self._ack_seconds)
+        self._stopping.set()
+        self._poller.join(2.0)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(_POLL_SECONDS)
+
+    def publish(self, message: Outgoing) -> None:
+        """Returns when the broker has the message; raises Unavailable when it has not within the time limit."""
+        self._send(message.topic, message.value, message.key, message.headers)
+
+    def dead_letter(self, message: Message, reason: str) -> None:
+        """Puts `message` aside, as it came, with the reason. Raises Unavailable."""
+        topic = message.topic() or ""
+        headers: list[KafkaHeader] = [
+            *message_headers(message),
+            ("dead-letter-reason", reason.encode()[:1024]),
+            ("dead-letter-source", f"{topic}/{message.partition()}/{message.offset()}".encode()),
+        ]
+        self._send(dead_letter_topic(topic), message.value(), message.key(), headers)
+
+    def _send(self, topic: str, value: bytes | None, key: str | bytes | None, headers: Sequence[KafkaHeader]) -> None:
+        done = threading.Event()
+        failure: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failure.append(error)
+            done.set()
+
+        try:
+            self._tracing.produce(topic, value, key=key, headers=headers, on_delivery=delivered)
+        except (KafkaException, BufferError) as error:
+            self._metrics.produced.labels(topic, "failure").inc()
+            raise Unavailable("Kafka does not take messages") from error
+        # The client reports every message once its own limit is over; the second more is for that report.
+        if not done.wait(self._ack_seconds + 1.0) or failure:
+            self._metrics.produced.labels(topic, "failure").inc()
+            raise Unavailable(f"Kafka is away ({failure[0].name() if failure else 'no delivery report'})")
+        self._metrics.produced.labels(topic, "success").inc()
+
+    def check(self) -> None:
+        """Raises when no broker answers, or the topics are missing and cannot be made."""
+        if self._topics_exist:
+            self._producer.list_topics(timeout=_CHECK_SECONDS)
+        else:
+            self.ensure_topics()
+
+    def ensure_topics(self) -> None:
+        """Creates the topics that are missing; safe to call from several services at once. Raises Unavailable."""
+        admin = AdminClient(self._client, logger=_client_logger)
+        try:
+            missing = [
+                name for name in self._topics if admin.list_topics(name, timeout=_CHECK_SECONDS).topics[name].error
+            ]
+            if missing:
+                # -1: as many replicas as the cluster's own default says.
+                wanted = [NewTopic(name, num_partitions=self._partitions, replication_factor=-1) for name in missing]
+                for name, creation in admin.create_topics(wanted, request_timeout=10.0).items():
+                    self._finish_creation(name, creation)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka is away ({error.args[0].name()})") from error
+        self._topics_exist = True
+
+    def _finish_creation(self, topic: str, creation: Future[None]) -> None:
+        try:
+            creation.result()
+            _logger.info("topic %s created with %d partitions", topic, self._partitions)
+        except KafkaException as error:
+            # Another service was faster.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A message as handlers see it: nothing of the Kafka client in it."""
+
+    headers: Sequence[KafkaHeader]
+    value: bytes | None
+    topic: str
+    partition: int
+    offset: int
+
+
+Handler = Callable[[Received], str]
+
+
+class ConsumerLoop:
+    """Consumes one topic in a thread, at least once: a message's offset is stored after its effect, never before.
+
+    `handler` returns an outcome for metrics and span. When it raises Unavailable the message comes again after a delay,
+    for as long as it takes; anything else it raises sends the message to the topic's dead letters.
+    """
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        group: str,
+        settings: ServiceSettings,
+        traces: TraceManager,
+        metrics: Metrics,
+        publisher: KafkaPublisher,
+        handler: Handler,
+        prepare: Callable[[], None],
+    ) -> None:
+        """prepare: called before the first message, again until it no longer raises Unavailable (topics, schema)."""
+        self._topic = topic
+        self._group = group
+        self._settings = settings
+        self._traces = traces
+        self._metrics = metrics
+        self._publisher = publisher
+        self._handler = handler
+        self._prepare = prepare
+        self._stopping = threading.Event()
+        self._backoff = Backoff()
+        self._thread = threading.Thread(target=self._run, name=f"consume-{topic}", daemon=True)
+
+    def start(self) -> None:
+        """Begins to consume, as soon as the dependencies are there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finishes the message in hand, commits and leaves the group."""
+        self._stopping.set()
+        self._thread.join(15.0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs; False only after a failure that a restart of the process may cure."""
+        return self._thread.is_alive() or self._stopping.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._prepare_until_done()
+            if not self._stopping.is_set():
+                self._consume()
+        except Exception:  # the thread's end; liveness tells the rest
+            _logger.exception("consumption of %s ended", self._topic)
+
+    def _prepare_until_done(self) -> None:
+        with self._traces.suppressed():
+            while not self._stopping.is_set():
+                try:
+                    self._prepare()
+                    break
+                except Unavailable as error:
+                    delay = self._backoff.seconds()
+                    _logger.warning("not ready to consume %s, next try in %.1f s: %s", self._topic, delay, error)
+                    self._stopping.wait(delay)
+        self._backoff.reset()
+
+    def _consume(self) -> None:
+        client_id = f"{self._group}-consumer"
+        config: dict[str, Any] = {
+            "bootstrap.servers": self._settings.kafka_bootstrap_servers,
+            "client.id": client_id,
+            "group.id": self._group,
+            "auto.offset.reset": "earliest",
+            # Commits in the background what was stored, and stored is only what is done.
+            "enable.auto.commit": True,
+            "auto.commit.interval.ms": 1000,
+            "enable.auto.offset.store": False,
+            "session.timeout.ms": 10_000,
+            # A topic made a moment ago is found by the next refresh, not after the default five minutes.
+            "topic.metadata.refresh.interval.ms": 10_000,
+        }
+        consumer = Consumer(config, logger=_client_logger)
+        tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
+        try:
+            consumer.subscribe([self._topic])
+            _logger.info("consuming %s as group %s", self._topic, self._group)
+            while not self._stopping.is_set():
+                message = consumer.poll(_POLL_SECONDS)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is None:
+                    self._process(consumer, tracing, message)
+                elif error.fatal():
+                    raise KafkaException(error)
+                else:
+                    _logger.warning("consumer of %s: %s", self._topic, error.str())
+        finally:
+            consumer.close()
+
+    def _process(self, consumer: Consumer, tracing: TracingConsumer, message: Message) -> None:
+        received = Received(
+            headers=message_headers(message),
+            value=message.value(),
+            topic=self._topic,
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+        )
+        started = time.perf_counter()
+        try:
+            with tracing.process(message) as processing:
+                try:
+                    processing.outcome = self._handler(received)
+                except Unavailable:
+                    raise
+                except Exception as error:
+                    self._traces.fail(processing.span, error)
+                    reason = self._traces.masker.text(f"{type(error).__name__}: {error}")
+                    _logger.error(
+                        "message put aside: %s/%d/%d: %s",
+                        self._topic,
+                        received.partition,
+                        received.offset,
+                        reason,
+                        # Malformed is the sender's doing and needs no stack of ours.
+                        exc_info=not isinstance(error, MalformedMessage),
+                    )
+                    self._publisher.dead_letter(message, reason)
+                    processing.outcome = DEAD_LETTER
+        except Unavailable as error:
+            self._come_back_to(consumer, received, error)
+            return
+        self._backoff.reset()
+        self._metrics.consumed.labels(self._topic, processing.outcome).inc()
+        self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started)
+        if (lag := tracing.lag(message)) is not None:
+            self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
+        try:
+            consumer.store_offsets(message=message)
+        except KafkaException as error:
+            # The partition went to another consumer meanwhile, which sees the message again; effects are idempotent.
+            _logger.warning("offset not stored: %s", error)
+
+    def _come_back_to(self, consumer: Consumer, received: Received, error: Unavailable) -> None:
+        delay = self._backoff.seconds()
+        self._metrics.consumed.labels(self._topic, RETRIED).inc()
+        _logger.warning(
+            "message %s/%d/%d again in %.1f s: %s", self._topic, received.partition, received.offset, delay, error
+        )
+        try:
+            consumer.seek(TopicPartition(self._topic, received.partition, received.offset))
+        except KafkaException as gone:
+            _logger.warning("partition is no longer ours: %s", gone)
+        # Shorter than the group's limit between two polls, so that we stay a member of it.
+        self._stopping.wait(delay)

@@ -1,0 +1,190 @@
+"""The messages the services exchange: what stands in headers and bodies of the two topics, and how it is read back."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from service.common.errors import MalformedMessage
+from service.tracing.config import http_url
+from service.tracing.propagation import KafkaHeader
+
+STATUS_TOPIC: Final = "task-status"
+CRAWL_TOPIC: Final = "requests-web-crawl"
+
+NEW: Final = "new"
+COMPLETED: Final = "completed"
+ERROR: Final = "error"
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+\Z")
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Where messages of `topic` go that cannot be processed."""
+    return f"{topic}.dead-letter"
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.match(value):
+        raise ValueError("not an e-mail address")
+    return value
+
+
+def _storable(value: str) -> str:
+    # Postgres stores no NUL in text.
+    if "\x00" in value:
+        raise ValueError("holds a NUL character")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+
+
+class NewTask(BaseModel):
+    """What a user asks for. Also the body of a crawl request."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    user_email: Annotated[Text, AfterValidator(_email)] = Field(max_length=254, examples=["ada@example.com"])
+    user_query: Text = Field(min_length=1, max_length=2000, examples=["What is on this page?"])
+    base_url: Annotated[Text, AfterValidator(http_url)] = Field(max_length=2048, examples=["https://example.com/"])
+
+
+class _Completed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    crawl_result: JsonValue
+
+
+class _Failed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    error: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """A message ready to publish. Its key is the task's id, so that one task's messages stay in order."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMessage:
+    """`id` is None where the sender set none."""
+
+    id: uuid.UUID | None
+    task: NewTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedMessage:
+    """The crawler's answer to a request that succeeded."""
+
+    id: uuid.UUID
+    result: JsonValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedMessage:
+    """The crawler's answer to a request that failed."""
+
+    id: uuid.UUID
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlRequest:
+    """What the crawler shall fetch."""
+
+    id: uuid.UUID
+    task: NewTask
+
+
+StatusMessage = NewMessage | CompletedMessage | FailedMessage
+_JSON_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+def new(task_id: uuid.UUID, task: NewTask) -> Outgoing:
+    """A task to create."""
+    return _message(STATUS_TOPIC, task_id, NEW, task.model_dump())
+
+
+def crawl_request(task_id: uuid.UUID, task: NewTask) -> Outgoing:
+    """A page to fetch."""
+    return _message(CRAWL_TOPIC, task_id, NEW, task.model_dump())
+
+
+def completed(request: CrawlRequest, result: JsonValue) -> Outgoing:
+    """A fetched page."""
+    return _message(STATUS_TOPIC, request.id, COMPLETED, {**request.task.model_dump(), "crawl_result": result})
+
+
+def failed(request: CrawlRequest, error: str) -> Outgoing:
+    """A page that could not be fetched, and why."""
+    return _message(STATUS_TOPIC, request.id, ERROR, {**request.task.model_dump(), "error": error})
+
+
+def _message(topic: str, task_id: uuid.UUID, status: str, body: dict[str, Any]) -> Outgoing:
+    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    headers = (("status", status.encode()), ("id", str(task_id).encode()), ("timestamp", timestamp.encode()))
+    return Outgoing(topic=topic, key=str(task_id), value=_JSON_OBJECT.dump_json(body), headers=headers)
+
+
+def read_status(headers: Iterable[KafkaHeader], value: bytes | None) -> StatusMessage:
+    """A message of `task-status`. Raises MalformedMessage."""
+    known = _known(headers)
+    status = known.get("status")
+    if status == NEW:
+        return NewMessage(id=_task_id(known) if "id" in known else None, task=_body(NewTask, value))
+    if status == COMPLETED:
+        return CompletedMessage(id=_task_id(known), result=_body(_Completed, value).crawl_result)
+    if status == ERROR:
+        return FailedMessage(id=_task_id(known), error=_body(_Failed, value).error)
+    raise MalformedMessage(f"header status is {'none of new, completed, error' if status else 'missing'}")
+
+
+def read_crawl_request(headers: Iterable[KafkaHeader], value: bytes | None) -> CrawlRequest:
+    """A message of `requests-web-crawl`. Raises MalformedMessage."""
+    return CrawlRequest(id=_task_id(_known(headers)), task=_body(NewTask, value))
+
+
+def _known(headers: Iterable[KafkaHeader]) -> Mapping[str, str]:
+    found = {}
+    for name, value in headers:
+        if value is not None and name.lower() in ("status", "id"):
+            found[name.lower()] = value if isinstance(value, str) else value.decode("latin-1")
+    return found
+
+
+def _task_id(headers: Mapping[str, str]) -> uuid.UUID:
+    if "id" not in headers:
+        raise MalformedMessage("header id is missing")
+    try:
+        return uuid.UUID(headers["id"])
+    except ValueError:
+        raise MalformedMessage("header id is no UUID") from None
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _body(model: type[Body], value: bytes | None) -> Body:
+    try:
+        return model.model_validate_json(value or b"")
+    except ValidationError as error:
+        # No cause kept: pydantic's own text may quote what it read.
+        raise MalformedMessage(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """Field and reason of each problem, without the values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems)

@@ -1,0 +1,1 @@
+"""The web-crawler: fetches the pages that the task-manager asks for."""

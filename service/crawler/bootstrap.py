@@ -1,0 +1,49 @@
+"""The one place where the web-crawler is wired."""
+
+from __future__ import annotations
+
+from service.common.application import build_application
+from service.common.health import Dependency, Health
+from service.common.kafka import ConsumerLoop, KafkaPublisher
+from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from service.common.metrics import Metrics
+from service.crawler.config import CrawlerSettings
+from service.crawler.fetch import Fetcher
+from service.crawler.handler import CrawlHandler
+from service.tracing import Tracing
+from service.tracing.asgi import App
+
+NAME = "web-crawler"
+
+
+def build(settings: CrawlerSettings, tracing: Tracing) -> App:
+    """The web-crawler as an ASGI application (health and metrics only); connects to nothing before it starts."""
+    traces = tracing.traces
+    metrics = Metrics()
+    publisher = KafkaPublisher(
+        settings, traces, metrics, client_id=NAME, topics=(CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic(CRAWL_TOPIC))
+    )
+    fetcher = Fetcher(
+        traces,
+        seconds=settings.timeout_ms / 1000,
+        max_bytes=settings.max_bytes,
+        max_redirects=settings.max_redirects,
+    )
+    consumer = ConsumerLoop(
+        topic=CRAWL_TOPIC,
+        group=settings.consumer_group,
+        settings=settings,
+        traces=traces,
+        metrics=metrics,
+        publisher=publisher,
+        handler=CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry),
+        prepare=publisher.ensure_topics,
+    )
+    health = Health([Dependency(name="kafka", check=publisher.check)], traces, metrics, alive=lambda: consumer.alive)
+    return build_application(
+        title="Web crawler",
+        routers=[health.router()],
+        metrics=metrics,
+        parts=[fetcher, publisher, consumer, health],
+        tracing=tracing,
+    )

@@ -1,0 +1,55 @@
+"""Answers a request to crawl: with the page, or with why there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from service.common import messages
+from service.common.kafka import Received
+from service.common.messages import Outgoing
+from service.crawler.fetch import FetchFailed, Page
+from service.tracing import TraceManager
+from service.tracing import attributes as keys
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class CrawlHandler:
+    """Handles the messages of `requests-web-crawl`."""
+
+    def __init__(
+        self,
+        fetch: Callable[[str], Page],
+        publish: Callable[[Outgoing], None],
+        traces: TraceManager,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._fetch = fetch
+        self._publish = publish
+        self._traces = traces
+        self._crawls = Counter("crawler_pages", "Pages asked for, by outcome.", ("outcome",), registry=registry)
+        self._duration = Histogram(
+            "crawler_fetch_duration_seconds", "Time to fetch a page.", buckets=_SECONDS, registry=registry
+        )
+
+    def __call__(self, received: Received) -> str:
+        """Fetches, answers, and returns the outcome. Raises MalformedMessage or Unavailable."""
+        request = messages.read_crawl_request(received.headers, received.value)
+        with self._traces.span("crawl page", attributes={keys.TASK_ID: str(request.id)}) as span:
+            started = time.perf_counter()
+            try:
+                page = self._fetch(request.task.base_url)
+                answer, outcome = messages.completed(request, dataclasses.asdict(page)), messages.COMPLETED
+            except FetchFailed as error:
+                # The task fails, the crawler does not: recorded, but no reason to try the message again.
+                self._traces.fail(span, error)
+                answer, outcome = messages.failed(request, str(error)), messages.ERROR
+            self._duration.observe(time.perf_counter() - started)
+            span.set_attribute(keys.OUTCOME, outcome)
+            self._publish(answer)
+        self._crawls.labels(outcome).inc()
+        return outcome

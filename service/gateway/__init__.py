@@ -1,0 +1,1 @@
+"""The gateway: where users submit tasks and read them, and where their traces begin."""

@@ -1,0 +1,71 @@
+"""The gateway's own routes: tasks read through the task-manager, and a page to crawl."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import httpx
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse
+
+from service.common.errors import Unavailable
+from service.tracing import TraceManager
+from service.tracing.httpx import AsyncTracingTransport
+
+_DEMO_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>A page to crawl</title></head>
+<body>
+<h1>A page to crawl</h1>
+<p>The gateway serves this page so that a crawl can be tried, and its trace followed, without any other web site.</p>
+</body>
+</html>
+"""
+
+
+class TaskReader:
+    """Reads tasks from the task-manager and hands its answers on."""
+
+    def __init__(self, base_url: str, traces: TraceManager) -> None:
+        self._base_url = base_url
+        self._traces = traces
+        self._client: httpx.AsyncClient | None = None
+
+    async def read(self, path: str, query: str = "") -> Response:
+        """The task-manager's answer to GET `path`, its problems included. Raises Unavailable."""
+        if self._client is None:  # made on the event loop that uses it
+            self._client = httpx.AsyncClient(
+                base_url=self._base_url,
+                transport=AsyncTracingTransport(self._traces, httpx.AsyncHTTPTransport(retries=1)),
+                timeout=httpx.Timeout(5.0, connect=2.0),
+            )
+        try:
+            answer = await self._client.get(path, params=httpx.QueryParams(query))
+        except httpx.TransportError as error:
+            raise Unavailable(f"The task-manager is away ({type(error).__name__})") from error
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+
+def gateway_router(reader: TaskReader) -> APIRouter:
+    """GET /api/tasks, /api/tasks/{id} and /demo."""
+    router = APIRouter()
+
+    @router.get("/api/tasks", tags=["tasks"], summary="List tasks, newest first (limit, offset, status)")
+    async def list_tasks(request: Request) -> Response:
+        return await reader.read("/api/tasks", request.url.query)
+
+    @router.get("/api/tasks/{id}", tags=["tasks"], summary="Read a task")
+    async def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> Response:
+        return await reader.read(f"/api/tasks/{task_id}")
+
+    @router.get("/demo", response_class=HTMLResponse, summary="A page to crawl")
+    async def demo() -> HTMLResponse:
+        return HTMLResponse(_DEMO_PAGE)
+
+    return router

@@ -1,0 +1,47 @@
+"""The one place where the gateway is wired."""
+
+from __future__ import annotations
+
+import httpx
+
+from service.common.application import build_application
+from service.common.health import Dependency, Health
+from service.common.kafka import KafkaPublisher
+from service.common.messages import STATUS_TOPIC
+from service.common.metrics import Metrics
+from service.common.submission import submission_router
+from service.gateway.api import TaskReader, gateway_router
+from service.gateway.config import GatewaySettings
+from service.tracing import Tracing
+from service.tracing.asgi import App
+
+NAME = "gateway"
+
+
+def build(settings: GatewaySettings, tracing: Tracing) -> App:
+    """The gateway as an ASGI application; connects to nothing before it starts."""
+    traces = tracing.traces
+    metrics = Metrics()
+    publisher = KafkaPublisher(settings, traces, metrics, client_id=NAME, topics=(STATUS_TOPIC,))
+
+    def task_manager_lives() -> None:
+        httpx.get(f"{settings.task_manager_url}/api/health/live", timeout=2.0).raise_for_status()
+
+    health = Health(
+        [
+            Dependency(name="kafka", check=publisher.check),
+            # Submitting works without it, so it takes no gateway out of service.
+            Dependency(name="task-manager", check=task_manager_lives, required=False),
+        ],
+        traces,
+        metrics,
+    )
+    reader = TaskReader(settings.task_manager_url, traces)
+    return build_application(
+        title="Gateway",
+        routers=[submission_router(publisher.publish, tracing.masker), gateway_router(reader), health.router()],
+        metrics=metrics,
+        parts=[publisher, health],
+        tracing=tracing,
+        close=reader.close,
+    )

@@ -1,0 +1,18 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from service.common.config import ServiceSettings
+from service.tracing.config import http_url
+
+
+class GatewaySettings(ServiceSettings):
+    """Adds the task-manager's address."""
+
+    task_manager_url: Annotated[str, AfterValidator(http_url)] = Field(
+        "http://localhost:8081", alias="TASK_MANAGER_URL", description="an http or https URL"
+    )

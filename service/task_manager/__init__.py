@@ -1,0 +1,1 @@
+"""The task-manager: stores crawl tasks, has their pages fetched, and follows them to their end."""

@@ -1,0 +1,64 @@
+"""The one place where the task-manager is wired."""
+
+from __future__ import annotations
+
+from service.common.application import build_application
+from service.common.health import Dependency, Health
+from service.common.kafka import ConsumerLoop, KafkaPublisher
+from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from service.common.metrics import Metrics
+from service.common.submission import submission_router
+from service.task_manager.api import task_router
+from service.task_manager.config import TaskManagerSettings
+from service.task_manager.kafka import CrawlRequests, StatusHandler
+from service.task_manager.postgres import SqlUnitOfWork, build_engine
+from service.task_manager.telemetry import TaskCounts, TelemetryObserver
+from service.task_manager.use_cases import Tasks
+from service.tracing import Tracing
+from service.tracing.asgi import App
+
+NAME = "task-manager"
+
+
+def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
+    """The task-manager as an ASGI application; connects to nothing before it starts."""
+    traces = tracing.traces
+    metrics = Metrics()
+    publisher = KafkaPublisher(
+        settings,
+        traces,
+        metrics,
+        client_id=NAME,
+        topics=(STATUS_TOPIC, CRAWL_TOPIC, dead_letter_topic(STATUS_TOPIC)),
+    )
+    database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces))
+    tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry))
+    metrics.registry.register(TaskCounts(tasks))
+
+    def prepare() -> None:
+        database.ensure_schema()
+        publisher.ensure_topics()
+
+    consumer = ConsumerLoop(
+        topic=STATUS_TOPIC,
+        group=settings.consumer_group,
+        settings=settings,
+        traces=traces,
+        metrics=metrics,
+        publisher=publisher,
+        handler=StatusHandler(tasks),
+        prepare=prepare,
+    )
+    health = Health(
+        [Dependency(name="kafka", check=publisher.check), Dependency(name="postgres", check=database.check)],
+        traces,
+        metrics,
+        alive=lambda: consumer.alive,
+    )
+    return build_application(
+        title="Task manager",
+        routers=[submission_router(publisher.publish, tracing.masker), task_router(tasks), health.router()],
+        metrics=metrics,
+        parts=[database, publisher, consumer, health],
+        tracing=tracing,
+    )

@@ -1,0 +1,63 @@
+"""What the use cases need from outside. Every method may raise `Unavailable`: the work is then tried again later."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from service.task_manager.domain import Task, TaskStatus
+
+
+class TaskRepository(Protocol):
+    """Tasks, inside one transaction."""
+
+    def add(self, task: Task) -> bool:
+        """Stores a new task; False where its id is stored already, and nothing changes."""
+
+    def get(self, task_id: uuid.UUID, *, for_update: bool = False) -> Task | None:
+        """The task; for_update: nobody else changes it until the transaction ends."""
+
+    def update(self, task: Task) -> None:
+        """Stores the task's status, result and time of change."""
+
+    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Sequence[Task]:
+        """Tasks, newest first."""
+
+    def count_by_status(self) -> Mapping[TaskStatus, int]:
+        """How many tasks there are of every status, zero included."""
+
+
+class UnitOfWork(Protocol):
+    """Transactions."""
+
+    def begin(self) -> AbstractContextManager[TaskRepository]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+
+
+class Publisher(Protocol):
+    """The way to the crawler."""
+
+    def request_crawl(self, task: Task) -> None:
+        """Returns once the request is safe."""
+
+
+class Operation(Protocol):
+    """One run of a use case, as an observer follows it."""
+
+    def event(self, name: str) -> None:
+        """Something happened on the way."""
+
+    def task(self, task: Task) -> None:
+        """The task as it is now."""
+
+    def ended(self, outcome: str) -> None:
+        """How it ended."""
+
+
+class Observer(Protocol):
+    """Makes use cases visible from outside."""
+
+    def operation(self, name: str, task_id: uuid.UUID) -> AbstractContextManager[Operation]:
+        """Follows one run; an exception that leaves the block is seen."""

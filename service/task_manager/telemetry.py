@@ -1,0 +1,112 @@
+"""Makes the use cases visible: a span, a metric and a log line each."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import Span
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.common.errors import Unavailable
+from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.use_cases import Outcome, Tasks
+from service.tracing import TraceManager
+from service.tracing import attributes as keys
+
+_NOTHING_CHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER})
+_LIFE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+_logger = logging.getLogger(__name__)
+
+
+class ObservedOperation:
+    """See `Operation`."""
+
+    def __init__(self, span: Span, traces: TraceManager) -> None:
+        self._span = span
+        self._traces = traces
+        self.outcome = "failure"
+        self.seconds: float | None = None
+
+    def event(self, name: str) -> None:
+        """A lifecycle event on the span."""
+        self._span.add_event(name)
+
+    def task(self, task: Task) -> None:
+        """The task's state on the span; of a task at its end also how long its life was."""
+        self._span.set_attribute(keys.TASK_STATUS, task.status)
+        self._span.set_attribute(keys.TASK_USER_HASH, self._traces.masker.hash(task.user_email))
+        if task.status is not TaskStatus.NEW:
+            self.seconds = (task.updated_at - task.created_at).total_seconds()
+            self._span.set_attribute(keys.TASK_DURATION_MS, round(self.seconds * 1000, 3))
+
+    def ended(self, outcome: str) -> None:
+        """The outcome, for span and metric."""
+        self.outcome = outcome
+        self._span.set_attribute(keys.OUTCOME, outcome)
+
+
+class TelemetryObserver:
+    """See `Observer`."""
+
+    def __init__(self, traces: TraceManager, registry: CollectorRegistry) -> None:
+        self._traces = traces
+        self._operations = Counter(
+            "task_operations", "Runs of a use case, by outcome.", ("operation", "outcome"), registry=registry
+        )
+        self._life = Histogram(
+            "task_duration_seconds",
+            "Time from a task's creation to its end.",
+            ("status",),
+            buckets=_LIFE_SECONDS,
+            registry=registry,
+        )
+
+    @contextmanager
+    def operation(self, name: str, task_id: uuid.UUID) -> Iterator[ObservedOperation]:
+        """A span around a use case."""
+        with self._traces.span(name, attributes={keys.TASK_ID: str(task_id)}) as span:
+            operation = ObservedOperation(span, self._traces)
+            try:
+                yield operation
+            finally:
+                self._operations.labels(name, operation.outcome).inc()
+            if operation.outcome in (Outcome.COMPLETED, Outcome.FAILED) and operation.seconds is not None:
+                self._life.labels(operation.outcome).observe(operation.seconds)
+            _logger.log(
+                logging.WARNING if operation.outcome in _NOTHING_CHANGED else logging.INFO,
+                "%s: %s",
+                name,
+                operation.outcome,
+                extra={keys.TASK_ID: str(task_id)},
+            )
+
+
+class TaskCounts(Collector):
+    """Counts of tasks by status, read from the database at each scrape; none while the database is away."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The metric without values, so that registering asks no database."""
+        return [self._family()]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The metric with its values."""
+        try:
+            counts = self._tasks.count_by_status()
+        except Unavailable:
+            return
+        family = self._family()
+        for status, count in counts.items():
+            family.add_metric([status], count)
+        yield family
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        return GaugeMetricFamily("web_crawl_tasks", "Tasks stored, by status.", labels=["status"])

@@ -1,0 +1,135 @@
+"""What the task-manager does. Every use case may run twice on the same message and has its effect once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from service.task_manager.domain import IllegalTransition, Task, TaskStatus
+from service.task_manager.ports import Observer, Publisher, UnitOfWork
+
+
+class Outcome(StrEnum):
+    """How a use case ended; all but the first three say that nothing changed."""
+
+    CREATED = "created"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"
+    UNKNOWN_TASK = "unknown_task"
+    OUT_OF_ORDER = "out_of_order"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTask:
+    """What is to be created."""
+
+    id: uuid.UUID
+    user_email: str
+    user_query: str
+    original_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of the tasks, and how many there are in all."""
+
+    items: Sequence[Task]
+    total: int
+
+
+def utc_now() -> datetime:
+    """The current time."""
+    return datetime.now(UTC)
+
+
+class Tasks:
+    """The use cases."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWork,
+        publisher: Publisher,
+        observer: Observer,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._publisher = publisher
+        self._observer = observer
+        self._clock = clock
+
+    def create(self, new: NewTask) -> Outcome:
+        """Stores the task, then has its page fetched.
+
+        A task stored already but still new is requested again: the run that stored it may have ended before its request
+        was safe. Of a second answer nothing changes.
+        """
+        with self._observer.operation("create task", new.id) as operation:
+            task = Task.create(
+                new.id,
+                user_email=new.user_email,
+                user_query=new.user_query,
+                original_url=new.original_url,
+                at=self._clock(),
+            )
+            with self._unit_of_work.begin() as tasks:
+                added = tasks.add(task)
+                stored = task if added else tasks.get(new.id) or task
+            operation.task(stored)
+            if added:
+                operation.event("task.stored")
+            if stored.status is TaskStatus.NEW:
+                self._publisher.request_crawl(stored)
+                operation.event("task.crawl_requested")
+            outcome = Outcome.CREATED if added else Outcome.DUPLICATE
+            operation.ended(outcome)
+            return outcome
+
+    def complete(self, task_id: uuid.UUID, result: Any) -> Outcome:
+        """Stores the page of a task."""
+        return self._finish(
+            "complete task", task_id, Outcome.COMPLETED, lambda task: task.complete(result, self._clock())
+        )
+
+    def fail(self, task_id: uuid.UUID, error: str) -> Outcome:
+        """Stores why a task failed."""
+        return self._finish("fail task", task_id, Outcome.FAILED, lambda task: task.fail(error, self._clock()))
+
+    def _finish(self, name: str, task_id: uuid.UUID, done: Outcome, change: Callable[[Task], Task]) -> Outcome:
+        with self._observer.operation(name, task_id) as operation, self._unit_of_work.begin() as tasks:
+            outcome = done
+            task = tasks.get(task_id, for_update=True)
+            if task is None:
+                outcome = Outcome.UNKNOWN_TASK
+            else:
+                try:
+                    task = change(task)
+                    tasks.update(task)
+                    operation.event(f"task.{task.status}")
+                except IllegalTransition as refused:
+                    same = refused.current is refused.wanted
+                    outcome = Outcome.DUPLICATE if same else Outcome.OUT_OF_ORDER
+                operation.task(task)
+            operation.ended(outcome)
+            return outcome
+
+    def get(self, task_id: uuid.UUID) -> Task | None:
+        """The task, or None."""
+        with self._unit_of_work.begin() as tasks:
+            return tasks.get(task_id)
+
+    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Page:
+        """Tasks, newest first."""
+        with self._unit_of_work.begin() as tasks:
+            counts = tasks.count_by_status()
+            items = tasks.list(limit=limit, offset=offset, status=status)
+        return Page(items=items, total=counts[status] if status else sum(counts.values()))
+
+    def count_by_status(self) -> Mapping[TaskStatus, int]:
+        """How many tasks there are of every status."""
+        with self._unit_of_work.begin() as tasks:
+            return tasks.count_by_status()

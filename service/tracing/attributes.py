@@ -1,0 +1,93 @@
+"""Attribute keys in one place: OpenTelemetry's semantic conventions first, the project's own `task.*` beside them."""
+
+from typing import Final
+
+from opentelemetry.semconv._incubating.attributes.messaging_attributes import (
+    MESSAGING_CLIENT_ID,
+    MESSAGING_CONSUMER_GROUP_NAME,
+    MESSAGING_DESTINATION_NAME,
+    MESSAGING_DESTINATION_PARTITION_ID,
+    MESSAGING_KAFKA_OFFSET,
+    MESSAGING_MESSAGE_BODY_SIZE,
+    MESSAGING_OPERATION_NAME,
+    MESSAGING_OPERATION_TYPE,
+    MESSAGING_SYSTEM,
+)
+from opentelemetry.semconv.attributes.db_attributes import (
+    DB_COLLECTION_NAME,
+    DB_NAMESPACE,
+    DB_OPERATION_NAME,
+    DB_QUERY_SUMMARY,
+    DB_QUERY_TEXT,
+    DB_RESPONSE_STATUS_CODE,
+    DB_SYSTEM_NAME,
+)
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.exception_attributes import (
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+)
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+)
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME
+from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
+
+# The conventions have no key for these yet.
+DB_ROWS_AFFECTED: Final = "task.db.rows_affected"
+KAFKA_CONSUMER_LAG: Final = "task.kafka.consumer_lag"
+KAFKA_QUEUE_TIME_MS: Final = "task.kafka.queue_time_ms"
+PROCESSING_TIME_MS: Final = "task.processing_time_ms"
+OUTCOME: Final = "task.outcome"
+CORRELATION_ID: Final = "task.correlation_id"
+
+TASK_ID: Final = "task.id"
+TASK_STATUS: Final = "task.status"
+TASK_DURATION_MS: Final = "task.duration_ms"
+TASK_USER_HASH: Final = "task.user_hash"
+
+__all__ = [
+    "CORRELATION_ID",
+    "DB_COLLECTION_NAME",
+    "DB_NAMESPACE",
+    "DB_OPERATION_NAME",
+    "DB_QUERY_SUMMARY",
+    "DB_QUERY_TEXT",
+    "DB_RESPONSE_STATUS_CODE",
+    "DB_ROWS_AFFECTED",
+    "DB_SYSTEM_NAME",
+    "ERROR_TYPE",
+    "EXCEPTION_MESSAGE",
+    "EXCEPTION_STACKTRACE",
+    "EXCEPTION_TYPE",
+    "HTTP_REQUEST_METHOD",
+    "HTTP_RESPONSE_STATUS_CODE",
+    "HTTP_ROUTE",
+    "KAFKA_CONSUMER_LAG",
+    "KAFKA_QUEUE_TIME_MS",
+    "MESSAGING_CLIENT_ID",
+    "MESSAGING_CONSUMER_GROUP_NAME",
+    "MESSAGING_DESTINATION_NAME",
+    "MESSAGING_DESTINATION_PARTITION_ID",
+    "MESSAGING_KAFKA_OFFSET",
+    "MESSAGING_MESSAGE_BODY_SIZE",
+    "MESSAGING_OPERATION_NAME",
+    "MESSAGING_OPERATION_TYPE",
+    "MESSAGING_SYSTEM",
+    "OUTCOME",
+    "PROCESSING_TIME_MS",
+    "SERVER_ADDRESS",
+    "SERVER_PORT",
+    "SERVICE_NAME",
+    "TASK_DURATION_MS",
+    "TASK_ID",
+    "TASK_STATUS",
+    "TASK_USER_HASH",
+    "URL_FULL",
+    "URL_PATH",
+    "URL_SCHEME",
+]

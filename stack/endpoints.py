@@ -1,0 +1,43 @@
+"""Ports, in-cluster addresses and datasource uids: whoever listens and whoever calls read the same constant."""
+
+from typing import Final
+
+GATEWAY: Final = "gateway"
+TASK_MANAGER: Final = "task-manager"
+CRAWLER: Final = "web-crawler"
+COLLECTOR: Final = "collector"
+POSTGRES: Final = "postgres"
+KAFKA: Final = "kafka"
+PROMETHEUS: Final = "prometheus"
+TEMPO: Final = "tempo"
+JAEGER: Final = "jaeger"
+GRAFANA: Final = "grafana"
+
+SERVICE_PORT: Final = 8080
+POSTGRES_PORT: Final = 5432
+KAFKA_PORT: Final = 9092
+KAFKA_CONTROLLER_PORT: Final = 9093
+OTLP_GRPC_PORT: Final = 4317
+OTLP_HTTP_PORT: Final = 4318
+COLLECTOR_TELEMETRY_PORT: Final = 8888
+COLLECTOR_SPAN_METRICS_PORT: Final = 8889
+COLLECTOR_HEALTH_PORT: Final = 13133
+PROMETHEUS_PORT: Final = 9090
+TEMPO_HTTP_PORT: Final = 3200
+JAEGER_QUERY_PORT: Final = 16686
+JAEGER_ADMIN_PORT: Final = 14269
+GRAFANA_PORT: Final = 3000
+
+# Dashboards, links and alerts refer to datasources by these; a generated uid would break every link on re-creation.
+PROMETHEUS_UID: Final = "prometheus"
+TRACES_UID: Final = "traces"
+
+
+def url(host: str, port: int) -> str:
+    """`http://host:port` of a Service in the stack's own namespace."""
+    return f"http://{host}:{port}"
+
+
+def pods(name: str) -> str:
+    """Name of the headless Service behind which every pod of `name` has its own address; Prometheus scrapes these."""
+    return f"{name}-pods"

@@ -1,0 +1,43 @@
+"""Names, labels and object metadata: the same on everything the program makes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+PART_OF: Final = "web-crawl-tracing"
+CHECKSUM: Final = f"{PART_OF}/config-checksum"
+
+
+def selector(name: str) -> dict[str, str]:
+    """Labels that select the pods of one workload; immutable once deployed."""
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": PART_OF}
+
+
+def labels(name: str, component: str) -> dict[str, str]:
+    """Labels of an object: Kubernetes' recommended ones."""
+    return {**selector(name), "app.kubernetes.io/component": component, "app.kubernetes.io/managed-by": "pulumi"}
+
+
+def metadata(
+    name: str, namespace: pulumi.Input[str] | None, *, component: str, annotations: Mapping[str, str] | None = None
+) -> k8s.meta.v1.ObjectMetaArgs:
+    """Metadata with a fixed name: other objects, dashboards and people refer to it."""
+    return k8s.meta.v1.ObjectMetaArgs(
+        name=name,
+        namespace=namespace,
+        labels=labels(name, component),
+        annotations=dict(annotations) if annotations else None,
+    )
+
+
+def checksum(configuration: pulumi.Input[Any]) -> pulumi.Output[str]:
+    """Short hash of a pod's configuration; as an annotation of the pod it makes a change roll the pods."""
+
+    def digest(content: object) -> str:
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    return pulumi.Output.from_input(configuration).apply(digest)

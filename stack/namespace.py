@@ -1,0 +1,34 @@
+"""The stack's namespace, with PodSecurity `restricted` enforced."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from stack import meta
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespaceArgs:
+    name: str
+    environment: str
+
+
+class Namespace(pulumi.ComponentResource):
+    """A namespace whose pods must run unprivileged; a pod that asks for more is refused by the API server."""
+
+    name: pulumi.Output[str]
+
+    def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:Namespace", name, None, opts)
+        level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+        namespace = k8s.core.v1.Namespace(
+            args.name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=args.name,
+                labels={**meta.labels(args.name, "namespace"), **level, "environment": args.environment},
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.name = namespace.metadata.name
+        self.register_outputs({"name": self.name})

@@ -1,0 +1,118 @@
+"""Prometheus: scrapes the services, the Collectors' own metrics and their span metrics."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+import yaml
+
+from stack import endpoints, versions, workload
+from stack.settings import Settings
+
+_UID: Final = 65534
+_CONFIG: Final = "/etc/prometheus"
+_DATA: Final = "/prometheus"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Pods of one name that serve metrics."""
+
+    job: str
+    pods: str
+    port: int
+    path: str = "/metrics"
+
+
+TARGETS: Final = (
+    *(
+        Target(job=name, pods=name, port=endpoints.SERVICE_PORT, path="/api/metrics")
+        for name in (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
+    ),
+    Target(job="collector", pods=endpoints.COLLECTOR, port=endpoints.COLLECTOR_TELEMETRY_PORT),
+    Target(job="span-metrics", pods=endpoints.COLLECTOR, port=endpoints.COLLECTOR_SPAN_METRICS_PORT),
+)
+
+
+def prometheus_config(settings: Settings) -> dict[str, Any]:
+    """Prometheus' configuration.
+
+    Pods are found through the A records of headless Services: every replica is a target of its own, a missing one is
+    missed, and Prometheus needs no right to ask the API server.
+    """
+    store = {
+        "tempo": Target(job="trace-store", pods=endpoints.TEMPO, port=endpoints.TEMPO_HTTP_PORT),
+        "jaeger": Target(job="trace-store", pods=endpoints.JAEGER, port=endpoints.JAEGER_ADMIN_PORT),
+    }[settings.traces.backend]
+    seconds = settings.metrics.scrape_interval_seconds
+    interval = f"{seconds}s"
+    return {
+        "global": {
+            "scrape_interval": interval,
+            "evaluation_interval": interval,
+            "scrape_timeout": f"{min(seconds, 10)}s",
+            "external_labels": {"environment": settings.environment},
+        },
+        "scrape_configs": [
+            {
+                "job_name": target.job,
+                "metrics_path": target.path,
+                # The span metrics carry the service that they are about in labels of their own.
+                "honor_labels": target.job == "span-metrics",
+                "dns_sd_configs": [
+                    {
+                        # The trailing dot: one question to the DNS instead of one for every search domain.
+                        "names": [f"{endpoints.pods(target.pods)}.{settings.cluster.namespace}.svc.cluster.local."],
+                        "type": "A",
+                        "port": target.port,
+                        "refresh_interval": interval,
+                    }
+                ],
+            }
+            for target in (*TARGETS, store)
+        ]
+        + [{"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}]}],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusArgs:
+    namespace: pulumi.Input[str]
+    settings: Settings
+
+
+class Prometheus(pulumi.ComponentResource):
+    """One Prometheus on its own volume."""
+
+    url: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:Prometheus", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        settings = args.settings.metrics
+        files = {"prometheus.yml": yaml.safe_dump(prometheus_config(args.settings), sort_keys=False)}
+        config = workload.config_map("prometheus-config", "metrics", args.namespace, files, child)
+        pod = workload.Pod(
+            name=endpoints.PROMETHEUS,
+            component="metrics",
+            image=versions.PROMETHEUS,
+            user=_UID,
+            size=settings,
+            ports={"http": endpoints.PROMETHEUS_PORT},
+            args=[
+                f"--config.file={_CONFIG}/prometheus.yml",
+                f"--storage.tsdb.path={_DATA}/tsdb",
+                f"--storage.tsdb.retention.time={settings.retention}",
+                "--enable-feature=exemplar-storage",
+            ],
+            files={_CONFIG: config.metadata.name},
+            configuration=files,
+            data=_DATA,
+            readiness=workload.http_probe("/-/ready", endpoints.PROMETHEUS_PORT),
+            liveness=workload.http_probe("/-/healthy", endpoints.PROMETHEUS_PORT),
+            grace_seconds=60,
+        )
+        workload.services(pod, args.namespace, child)
+        workload.stateful_set(pod, args.namespace, settings.volume, args.settings.cluster.storage_class, child)
+        self.url = pulumi.Output.from_input(endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
+        self.register_outputs({"url": self.url})

@@ -1,0 +1,162 @@
+"""Program → manifests: what the Pulumi program declares for a stack, without an engine and without a cluster."""
+
+import argparse
+import asyncio
+import json
+import runpy
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
+from pulumi.runtime.stack import run_pulumi_func
+
+from stack import secrets
+from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
+
+Manifest = dict[str, Any]
+
+# Order in which objects are applied and printed: what others need comes first.
+_ORDER: Final = ("Namespace", "Secret", "ConfigMap", "Service", "StatefulSet", "Deployment")
+
+
+@dataclass
+class Recorder(Mocks):
+    """Stands in for the engine: takes down every resource that the program registers."""
+
+    resources: list[MockResourceArgs] = field(default_factory=list)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        self.resources.append(args)
+        return f"{args.name}-id", args.inputs
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        raise NotImplementedError(f"the program calls {args.token}: a render has no provider to answer it")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a program declares."""
+
+    manifests: list[Manifest]
+    """Kubernetes objects in the order in which they can be applied."""
+    resources: list[MockResourceArgs]
+    """All registered resources, components included."""
+
+
+def record(stack: str, config: Mapping[str, Any]) -> Rendered:
+    """Runs the program with the engine mocked.
+
+    Args:
+        stack: the stack's name.
+        config: Pulumi configuration, `project:key` → text or object.
+    """
+    # Pulumi's runtime keeps its state in the current loop; each run gets a fresh one.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    recorder = Recorder()
+    set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
+    keys = [f"{PROJECT}:{key}" for key in secrets.KEYS]
+    set_all_config({key: _text(value) for key, value in config.items()}, keys)
+
+    def program() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+    try:
+        loop.run_until_complete(run_pulumi_func(program))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    objects = [args for args in recorder.resources if "apiVersion" in args.inputs]
+    manifests = [_manifest(args) for args in objects]
+    manifests.sort(key=lambda manifest: (_ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
+    return Rendered(manifests, recorder.resources)
+
+
+def render(stack: str, secret_values: Mapping[str, str] | None = None) -> list[Manifest]:
+    """The manifests of a stack.
+
+    Args:
+        stack: the stack's name.
+        secret_values: the secrets by key; without them a Secret holds references such as `${postgresPassword}`,
+            so that manifests can be reviewed and committed.
+
+    Raises:
+        SettingsError: no such stack, or settings that cannot be used.
+    """
+    load(stack)  # the engine would wrap a settings error in a traceback of its own
+    values = secret_values or {key: f"${{{key}}}" for key in secrets.KEYS}
+    config = effective_config(stack) | {f"{PROJECT}:{key}": values[key] for key in secrets.KEYS}
+    return record(stack, config).manifests
+
+
+def _text(value: Any) -> str:
+    """Configuration values as the engine passes them: structured ones as JSON (which YAML's flow style is not)."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _manifest(args: MockResourceArgs) -> Manifest:
+    manifest: Manifest = _plain(args.inputs)
+    annotations = manifest["metadata"].get("annotations", {})
+    # Instructions to Pulumi's provider mean nothing to whoever applies the manifest.
+    kept = {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}
+    if kept:
+        manifest["metadata"]["annotations"] = kept
+    else:
+        manifest["metadata"].pop("annotations", None)
+    return manifest
+
+
+def _plain(value: Any) -> Any:
+    """Without the engine's wrappers and with the whole numbers that its wire format turned into floats."""
+    match value:
+        # A secret on the wire: {signature: …, value: …}.
+        case {rpc._special_sig_key: _, "value": secret}:
+            return _plain(secret)
+        case dict():
+            return {key: _plain(item) for key, item in value.items() if item is not None}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Multi-line text as blocks, so that a ConfigMap's files can be read and compared."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+
+def as_yaml(manifests: list[Manifest]) -> str:
+    """The manifests as one deterministic YAML stream."""
+    return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stack.render", description="Write the manifests of a stack.")
+    parser.add_argument("stack", help="for example local or dev")
+    parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
+    arguments = parser.parse_args()
+    try:
+        text = as_yaml(render(arguments.stack))
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(text)
+        print(f"{arguments.output}: {text.count(chr(10) + '---') + 1} objects")
+
+
+if __name__ == "__main__":
+    main()

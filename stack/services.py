@@ -1,0 +1,113 @@
+"""The three services, one image: gateway, task-manager and web-crawler."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from stack import endpoints, meta, secrets, workload
+from stack.settings import Settings, Workload
+
+_UID: Final = 10001
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServicesArgs:
+    namespace: pulumi.Input[str]
+    secret: pulumi.Input[str]
+    settings: Settings
+    otlp_endpoint: pulumi.Input[str]
+    bootstrap_servers: pulumi.Input[str]
+    database_url: pulumi.Input[str]
+
+
+class Services(pulumi.ComponentResource):
+    """The instrumented task-manager with the gateway before it and the crawler behind it."""
+
+    gateway: pulumi.Output[str]
+    """In-cluster URL of the front door."""
+
+    def __init__(self, name: str, args: ServicesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:Services", name, None, opts)
+        sizes = args.settings.services
+        variable = k8s.core.v1.EnvVarArgs
+        task_manager_url = endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)
+        self._run(
+            endpoints.GATEWAY,
+            "service.gateway",
+            args,
+            sizes.gateway,
+            [variable(name="TASK_MANAGER_URL", value=task_manager_url)],
+        )
+        self._run(
+            endpoints.TASK_MANAGER,
+            "service.task_manager",
+            args,
+            sizes.task_manager,
+            [
+                variable(name="DATABASE_URL", value=args.database_url),
+                # The driver reads it by itself, so the password is part of no URL that might be logged.
+                secrets.reference("PGPASSWORD", secrets.POSTGRES_PASSWORD, args.secret),
+            ],
+        )
+        self._run(endpoints.CRAWLER, "service.crawler", args, sizes.crawler, [])
+        self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
+        self.register_outputs({"gateway": self.gateway})
+
+    def _run(
+        self,
+        name: str,
+        module: str,
+        args: ServicesArgs,
+        size: Workload,
+        own: Sequence[k8s.core.v1.EnvVarArgs],
+    ) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        pod = workload.Pod(
+            name=name,
+            component="service",
+            image=args.settings.images.service,
+            user=_UID,
+            size=size,
+            ports={"http": endpoints.SERVICE_PORT},
+            command=["python3", "-m", module],
+            env=[*_environment(name, args), *own],
+            readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=5),
+            liveness=workload.http_probe("/api/health/live", endpoints.SERVICE_PORT),
+        )
+        workload.services(pod, args.namespace, child)
+        workload.deployment(pod, args.namespace, size.replicas, child)
+
+
+def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
+    """What all three need: Kafka, and where and how to trace."""
+    settings = args.settings
+    resource = {
+        "service.namespace": meta.PART_OF,
+        "service.version": settings.images.service.rpartition(":")[2],
+        "service.instance.id": "$(POD_NAME)",
+        "deployment.environment.name": settings.environment,
+        "k8s.namespace.name": "$(POD_NAMESPACE)",
+        "k8s.pod.name": "$(POD_NAME)",
+        "k8s.pod.uid": "$(POD_UID)",
+        "k8s.node.name": "$(NODE_NAME)",
+    }
+    return [
+        # $(NAME) in a value is filled in by the kubelet from variables that come before it.
+        workload.field_ref("POD_NAME", "metadata.name"),
+        workload.field_ref("POD_NAMESPACE", "metadata.namespace"),
+        workload.field_ref("POD_UID", "metadata.uid"),
+        workload.field_ref("NODE_NAME", "spec.nodeName"),
+        *workload.env(
+            PORT=endpoints.SERVICE_PORT,
+            KAFKA_TOPIC_PARTITIONS=settings.kafka.partitions,
+            **{f"TRACING_{key.upper()}": value for key, value in settings.tracing.model_dump().items()},
+            OTEL_SERVICE_NAME=name,
+            OTEL_RESOURCE_ATTRIBUTES=",".join(f"{key}={value}" for key, value in resource.items()),
+        ),
+        k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
+        k8s.core.v1.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
+        secrets.reference("TRACING_HASH_KEY", secrets.HASH_KEY, args.secret),
+    ]

@@ -1,0 +1,366 @@
+"""The settings tree of a stack: typed, complete, refused at load when wrong.
+
+Each section is one structured key of the Pulumi project's configuration (`web-crawl-tracing:traces: {backend: tempo}`),
+so `pulumi config set --path traces.backend jaeger` works. Secrets are no part of the tree; see `secrets.py`.
+`python -m stack.settings --schema` prints the JSON Schema that the stack files name, for editors.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from stack import secrets
+
+PROJECT: Final = "web-crawl-tracing"
+ROOT: Final = Path(__file__).resolve().parent.parent
+OVERLAY: Final = Path(".local/overlay.yaml")
+LOCAL_CONTEXT: Final = "local"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the file, each key, its value and what is allowed."""
+
+
+_BINARY = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def quantity_bytes(quantity: str) -> int:
+    """Bytes of a Kubernetes memory or storage quantity such as `512Mi`."""
+    match = re.fullmatch(r"(\d+)(Ki|Mi|Gi|Ti|)", quantity)
+    if match is None:
+        raise ValueError(f"{quantity!r} is not a quantity such as 512Mi or 10Gi")
+    return int(match[1]) * _BINARY[match[2]]
+
+
+def duration_hours(duration: str) -> int:
+    """Hours of a retention such as `336h`; hours are the one unit that Tempo, Loki and Prometheus all read alike."""
+    match = re.fullmatch(r"([1-9]\d*)h", duration)
+    if match is None:
+        raise ValueError(f"{duration!r} is not a duration in hours such as 336h")
+    return int(match[1])
+
+
+def _quantity(text: str) -> str:
+    if quantity_bytes(text) < 2**20:
+        raise ValueError(f"{text!r} is less than 1Mi")
+    return text
+
+
+def _duration(text: str) -> str:
+    duration_hours(text)
+    return text
+
+
+Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "10Gi"])]
+Duration = Annotated[str, AfterValidator(_duration), Field(examples=["48h", "336h"])]
+Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused, nothing is coerced, nothing changes after load."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Cluster(Section):
+    context: Annotated[str, Field(min_length=1)]
+    """Kube context that this stack is deployed to; the current context is never used."""
+    kubeconfig: str | None = None
+    """Path of the kubeconfig that has the context; the client's default ($KUBECONFIG, ~/.kube/config) if unset."""
+    namespace: DnsLabel = "tracing"
+    """Namespace of the stack; created by it, with PodSecurity `restricted` enforced."""
+    storage_class: DnsLabel | None = None
+    """StorageClass of all volumes; the cluster's default if unset."""
+
+
+class Size(Section):
+    cpu: Cpu = "100m"
+    """CPU that the scheduler reserves. Not a limit: throttling shows up as latency that no span explains."""
+    memory: Quantity = "256Mi"
+    """Memory, reserved and limit alike."""
+
+
+class Workload(Size):
+    replicas: Annotated[int, Field(ge=1, le=50)] = 1
+    """Number of pods."""
+
+
+class Stateful(Size):
+    volume: Quantity = "5Gi"
+    """Size of the persistent volume of each pod."""
+
+
+class Services(Section):
+    gateway: Workload = Workload(memory="192Mi")
+    """Front door: takes requests, starts the trace."""
+    task_manager: Workload = Workload(memory="256Mi")
+    """Owner of the tasks: consumes `task-status`, writes Postgres."""
+    crawler: Workload = Workload(memory="192Mi")
+    """Fetches the pages."""
+
+
+class Tracing(Section):
+    """How the services trace; each key becomes the environment variable TRACING_<KEY>."""
+
+    enabled: bool = True
+    """Off: no span is made and nothing is exported."""
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of new traces recorded, 0 to 1; a trace that arrives sampled stays sampled."""
+    max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    """Spans that wait for export in a process."""
+    max_batch_size: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """Spans in one export."""
+    delay_ms: Annotated[int, Field(ge=1, le=600_000)] = 5000
+    """Longest time a span waits for its batch to fill, in ms."""
+    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30000
+    """Longest time one export may take, in ms."""
+
+    @model_validator(mode="after")
+    def _batch_fits_queue(self) -> Self:
+        if self.max_batch_size > self.max_queue_size:
+            raise ValueError(f"maxBatchSize {self.max_batch_size} is more than maxQueueSize {self.max_queue_size}")
+        return self
+
+
+class Collector(Workload):
+    cpu: Cpu = "100m"
+    memory: Quantity = "512Mi"
+    queue_volume: Quantity = "2Gi"
+    """Size of each Collector's volume for the queue of spans that the trace store has not taken yet."""
+    queue_size: Annotated[int, Field(ge=1000)] = 500_000
+    """Spans that the queue holds before it pushes back on the senders."""
+
+    @model_validator(mode="after")
+    def _queue_fits_volume(self) -> Self:
+        # About 1 KiB a span on disk, twice while the file is compacted.
+        needed = self.queue_size * 2048
+        if needed > quantity_bytes(self.queue_volume):
+            raise ValueError(
+                f"queueSize {self.queue_size} needs about {needed // 2**20}Mi; queueVolume has {self.queue_volume}"
+            )
+        return self
+
+
+class Traces(Stateful):
+    backend: Literal["tempo", "jaeger"] = "tempo"
+    """The trace store."""
+    memory: Quantity = "1Gi"
+    volume: Quantity = "10Gi"
+    retention: Duration = "336h"
+    """How long traces are kept."""
+
+
+class Metrics(Stateful):
+    memory: Quantity = "512Mi"
+    volume: Quantity = "10Gi"
+    retention: Duration = "336h"
+    """How long metrics are kept."""
+    scrape_interval_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    """Time between two scrapes."""
+
+
+class Kafka(Stateful):
+    cpu: Cpu = "200m"
+    memory: Quantity = "1Gi"
+    partitions: Annotated[int, Field(ge=1, le=256)] = 3
+    """Partitions of each topic, so the most consumers that work side by side."""
+
+
+class Grafana(Stateful):
+    enabled: bool = True
+    """Off: no Grafana; datasources and dashboards are still rendered and checked."""
+    volume: Quantity = "1Gi"
+
+
+class Images(Section):
+    service: Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
+    """Image of the services, with tag or digest, built from `service/Dockerfile`; the local stack builds its own."""
+
+    @model_validator(mode="after")
+    def _not_latest(self) -> Self:
+        if self.service.endswith(":latest"):
+            raise ValueError(f"service {self.service!r}: a deployment of `latest` cannot be repeated; name a version")
+        return self
+
+
+class Settings(Section):
+    """All settings of one stack."""
+
+    environment: DnsLabel
+    """Name of the environment, on every span as `deployment.environment.name`."""
+    cluster: Cluster
+    images: Images
+    services: Services = Services()
+    tracing: Tracing = Tracing()
+    collector: Collector = Collector()
+    traces: Traces = Traces()
+    metrics: Metrics = Metrics()
+    kafka: Kafka = Kafka()
+    postgres: Stateful = Stateful()
+    grafana: Grafana = Grafana()
+
+
+def parse(config: Mapping[str, Any], source: str) -> Settings:
+    """The settings in a Pulumi configuration.
+
+    Args:
+        config: `project:key` → value, as in a stack file's `config:` or from the engine (objects as JSON text there).
+        source: file or engine that it came from, for the error message.
+
+    Raises:
+        SettingsError: names every wrong key with its value and what is allowed.
+    """
+    prefix = f"{PROJECT}:"
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    tree = {key: _decoded(value) for key, value in own.items() if key not in secrets.KEYS}
+    try:
+        return Settings.model_validate(tree, by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_problem(detail)}" for detail in error.errors())
+        raise SettingsError(f"{source}: the settings cannot be used:\n{problems}") from None
+
+
+def _decoded(value: Any) -> Any:
+    """The engine hands objects over as JSON text; plain strings stay as they are."""
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        return json.loads(value)
+    return value
+
+
+def _problem(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "settings"
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key; `python -m stack.settings --schema` lists the known ones"
+        case "missing":
+            return f"{key}: missing"
+        case "value_error":
+            return f"{key}: {detail['ctx']['error']}"
+        case _:
+            return f"{key}: {detail['input']!r}: {detail['msg'].lower()}"
+
+
+def stack_file(stack: str) -> Path:
+    """Path of `Pulumi.<stack>.yaml`.
+
+    Raises:
+        SettingsError: there is no such stack; the message lists those that there are.
+    """
+    path = ROOT / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml")))
+        raise SettingsError(f"there is no stack {stack!r} (no {path.name}); known stacks: {known}")
+    return path
+
+
+def effective_config(stack: str) -> dict[str, Any]:
+    """Configuration of a stack: its file, and for the local cluster what `make up` found out about this machine.
+
+    Raises:
+        SettingsError: no such stack, or a file that is not YAML of the expected shape.
+    """
+    path = stack_file(stack)
+    config = _read(path)
+    cluster = config.get(f"{PROJECT}:cluster")
+    overlay = ROOT / OVERLAY
+    if isinstance(cluster, dict) and cluster.get("context") == LOCAL_CONTEXT and overlay.is_file():
+        for key, value in _read(overlay).items():
+            config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+        config = document["config"]
+        if not isinstance(config, dict):
+            raise TypeError
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path.name}: not a stack file with a `config:` mapping ({error})") from None
+    return config
+
+
+def load(stack: str) -> Settings:
+    """Settings of a stack from its file, for everything that runs outside of the Pulumi engine.
+
+    Raises:
+        SettingsError: no such stack, or settings that cannot be used.
+    """
+    return parse(effective_config(stack), f"Pulumi.{stack}.yaml")
+
+
+def from_engine() -> Settings:
+    """Settings as the running Pulumi engine (or its mock) has them."""
+    import pulumi
+    from pulumi.runtime import config
+
+    # The engine passes the keys through the environment, the mocks through the variable; `Config` cannot list either.
+    return parse({**config.get_config_env(), **config.CONFIG.get()}, f"stack {pulumi.get_stack()}")
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a stack file, for editors."""
+    tree = Settings.model_json_schema(by_alias=True)
+    definitions = tree.pop("$defs")
+    required = [f"{PROJECT}:{key}" for key in tree["required"]]
+    properties = {f"{PROJECT}:{key}": value for key, value in tree["properties"].items()}
+    for key in secrets.KEYS:
+        properties[f"{PROJECT}:{key}"] = {
+            "description": "Secret; set with `pulumi config set --secret`, never written in clear.",
+            "type": "object",
+            "required": ["secure"],
+            "properties": {"secure": {"type": "string"}},
+            "additionalProperties": False,
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Stack file of {PROJECT}",
+        "type": "object",
+        "required": ["config"],
+        "properties": {
+            "config": {
+                "type": "object",
+                "required": required,
+                "properties": properties,
+                "patternProperties": {f"^(?!{PROJECT}:)": {}},
+                "additionalProperties": False,
+            }
+        },
+        "$defs": definitions,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stack.settings", description="The settings tree of a stack.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--schema", action="store_true", help="print the JSON Schema of the stack files")
+    what.add_argument("--stack", help="print the effective settings of this stack")
+    arguments = parser.parse_args()
+    if arguments.schema:
+        print(json.dumps(schema(), indent=2))
+        return
+    try:
+        settings = load(arguments.stack)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+    print(yaml.safe_dump(settings.model_dump(by_alias=True), sort_keys=False), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The trace store: Tempo, or Jaeger where it is chosen. Whoever sends or reads traces sees only this interface."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+from stack.settings import Traces
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStoreArgs:
+    namespace: pulumi.Input[str]
+    settings: Traces
+    storage_class: str | None
+
+
+class TraceStore(Protocol):
+    """A trace store takes OTLP over gRPC and is a datasource of Grafana."""
+
+    otlp_endpoint: pulumi.Output[str]
+    """host:port that takes OTLP over gRPC."""
+    query_url: pulumi.Output[str]
+    """Base URL of its query API, the one that Grafana's datasource uses."""
+
+
+def trace_store(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> TraceStore:
+    """The store that the settings name."""
+    # Imported here: each backend's module imports the arguments above.
+    if args.settings.backend == "jaeger":
+        from stack.jaeger import Jaeger
+
+        return Jaeger("jaeger", args, opts)
+    from stack.tempo import Tempo
+
+    return Tempo("tempo", args, opts)

@@ -1,0 +1,29 @@
+"""Every image the stack runs, in one place; environments differ by size and switches, never by version."""
+
+from types import MappingProxyType
+from typing import Final
+
+KAFKA: Final = "docker.io/apache/kafka:4.1.1"
+POSTGRES: Final = "docker.io/library/postgres:15-bookworm"
+COLLECTOR: Final = "docker.io/otel/opentelemetry-collector-contrib:0.155.0"
+TEMPO: Final = "docker.io/grafana/tempo:3.0.3"
+JAEGER: Final = "docker.io/jaegertracing/all-in-one:1.76.0"
+PROMETHEUS: Final = "docker.io/prom/prometheus:v3.13.5"
+GRAFANA: Final = "docker.io/grafana/grafana:12.4.0"
+LOKI: Final = "docker.io/grafana/loki:3.7.8"
+
+# The service's image is built from this repository, so its reference is a setting (`images.service`).
+SERVICE_REPOSITORY: Final = "localhost/web-crawl-service"
+
+IMAGES: Final = MappingProxyType(
+    {
+        "kafka": KAFKA,
+        "postgres": POSTGRES,
+        "collector": COLLECTOR,
+        "tempo": TEMPO,
+        "jaeger": JAEGER,
+        "prometheus": PROMETHEUS,
+        "grafana": GRAFANA,
+        "loki": LOKI,
+    }
+)

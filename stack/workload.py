@@ -1,0 +1,273 @@
+"""What every workload has in common: a pod that passes PodSecurity `restricted`, probes, resources, a Service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from stack import endpoints, meta
+from stack.settings import Size
+
+core = k8s.core.v1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A pod of one main container.
+
+    `files` maps mount paths to ConfigMaps, `configuration` is what these hold: the pods roll when it changes.
+    `scratch` are paths to write to that need not outlive the pod; the root file system is read-only.
+    """
+
+    name: str
+    component: str
+    image: str
+    user: int
+    size: Size
+    ports: Mapping[str, int]
+    command: Sequence[str] | None = None
+    args: Sequence[str] | None = None
+    env: Sequence[core.EnvVarArgs] = ()
+    files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    configuration: pulumi.Input[Any] = None
+    scratch: Sequence[str] = ("/tmp",)
+    data: str | None = None
+    init: Sequence[core.ContainerArgs] = ()
+    readiness: core.ProbeArgs
+    liveness: core.ProbeArgs
+    startup_seconds: int = 120
+    grace_seconds: int = 30
+
+
+def env(**variables: str | int | float | bool) -> list[core.EnvVarArgs]:
+    """Environment variables with plain values; booleans as true/false."""
+    return [
+        core.EnvVarArgs(name=name, value=str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in variables.items()
+    ]
+
+
+def field_ref(variable: str, path: str) -> core.EnvVarArgs:
+    """Environment variable from the downward API."""
+    return core.EnvVarArgs(
+        name=variable, value_from=core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
+    )
+
+
+def http_probe(path: str, port: int, *, period: int = 10, failures: int = 3) -> core.ProbeArgs:
+    """HTTP probe."""
+    action = core.HTTPGetActionArgs(path=path, port=port)
+    return core.ProbeArgs(http_get=action, period_seconds=period, timeout_seconds=3, failure_threshold=failures)
+
+
+def tcp_probe(port: int, *, period: int = 10, failures: int = 3) -> core.ProbeArgs:
+    """Probe that only connects."""
+    action = core.TCPSocketActionArgs(port=port)
+    return core.ProbeArgs(tcp_socket=action, period_seconds=period, timeout_seconds=3, failure_threshold=failures)
+
+
+def exec_probe(command: Sequence[str], *, period: int = 10, failures: int = 3) -> core.ProbeArgs:
+    """Probe that runs a command in the container."""
+    action = core.ExecActionArgs(command=list(command))
+    return core.ProbeArgs(exec_=action, period_seconds=period, timeout_seconds=5, failure_threshold=failures)
+
+
+def container_security() -> core.SecurityContextArgs:
+    """What PodSecurity `restricted` asks of a container, and a read-only root file system."""
+    return core.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+    )
+
+
+def resources(size: Size) -> core.ResourceRequirementsArgs:
+    """Requests and limits; memory is limited at what is requested, CPU is not limited."""
+    return core.ResourceRequirementsArgs(
+        requests={"cpu": size.cpu, "memory": size.memory}, limits={"memory": size.memory}
+    )
+
+
+def mounts(pod: Pod) -> list[core.VolumeMountArgs]:
+    """Mounts of a pod's main container; init containers take the same."""
+    paths = [
+        *((path, _volume(path), True) for path in pod.files),
+        *((path, _volume(path), False) for path in pod.scratch),
+        *([(pod.data, "data", False)] if pod.data else []),
+    ]
+    return [
+        core.VolumeMountArgs(name=volume, mount_path=path, read_only=read_only or None)
+        for path, volume, read_only in paths
+    ]
+
+
+def _volume(path: str) -> str:
+    return path.strip("/").replace("/", "-").replace(".", "-").lower()
+
+
+def template(pod: Pod) -> core.PodTemplateSpecArgs:
+    """The pod template of a Deployment or StatefulSet."""
+    files = [
+        core.VolumeArgs(name=_volume(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
+        for path, config_map in pod.files.items()
+    ]
+    scratch = [
+        core.VolumeArgs(name=_volume(path), empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="256Mi"))
+        for path in pod.scratch
+    ]
+    container = core.ContainerArgs(
+        name=pod.name,
+        image=pod.image,
+        image_pull_policy="IfNotPresent",
+        command=list(pod.command) if pod.command else None,
+        args=list(pod.args) if pod.args else None,
+        env=list(pod.env) or None,
+        ports=[core.ContainerPortArgs(name=name, container_port=port) for name, port in pod.ports.items()],
+        resources=resources(pod.size),
+        security_context=container_security(),
+        volume_mounts=mounts(pod),
+        readiness_probe=pod.readiness,
+        liveness_probe=pod.liveness,
+        startup_probe=_startup(pod),
+        # Whoever died without a word says so in the pod's status.
+        termination_message_policy="FallbackToLogsOnError",
+    )
+    return core.PodTemplateSpecArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            labels=meta.labels(pod.name, pod.component), annotations={meta.CHECKSUM: meta.checksum(pod.configuration)}
+        ),
+        spec=core.PodSpecArgs(
+            containers=[container],
+            init_containers=list(pod.init) or None,
+            volumes=[*files, *scratch] or None,
+            # No pod talks to the API server, so none holds a token for it.
+            automount_service_account_token=False,
+            # Variables such as KAFKA_PORT=tcp://… for every Service collide with the programs' own.
+            enable_service_links=False,
+            termination_grace_period_seconds=pod.grace_seconds,
+            security_context=core.PodSecurityContextArgs(
+                run_as_non_root=True,
+                run_as_user=pod.user,
+                run_as_group=pod.user,
+                fs_group=pod.user if pod.data else None,
+                fs_group_change_policy="OnRootMismatch" if pod.data else None,
+                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+            ),
+        ),
+    )
+
+
+def _startup(pod: Pod) -> core.ProbeArgs:
+    """The readiness check, patient and often: until it passes once, a slow start is no reason for a restart."""
+    probe = pod.readiness
+    return core.ProbeArgs(
+        http_get=probe.http_get,
+        tcp_socket=probe.tcp_socket,
+        exec_=probe.exec_,
+        period_seconds=1,
+        timeout_seconds=probe.timeout_seconds,
+        failure_threshold=pod.startup_seconds,
+    )
+
+
+def deployment(
+    pod: Pod, namespace: pulumi.Input[str], replicas: int, opts: pulumi.ResourceOptions
+) -> k8s.apps.v1.Deployment:
+    """A Deployment that never has fewer ready pods than asked for while it rolls."""
+    return k8s.apps.v1.Deployment(
+        pod.name,
+        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            replicas=replicas,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
+            strategy=k8s.apps.v1.DeploymentStrategyArgs(
+                type="RollingUpdate",
+                rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
+            ),
+            revision_history_limit=3,
+            template=template(pod),
+        ),
+        opts=opts,
+    )
+
+
+def stateful_set(
+    pod: Pod,
+    namespace: pulumi.Input[str],
+    volume: str,
+    storage_class: str | None,
+    opts: pulumi.ResourceOptions,
+    replicas: int = 1,
+) -> k8s.apps.v1.StatefulSet:
+    """A StatefulSet whose pods each own a volume, mounted at `pod.data`."""
+    claim = core.PersistentVolumeClaimArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=meta.labels(pod.name, pod.component)),
+        spec=core.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=storage_class,
+            resources=core.VolumeResourceRequirementsArgs(requests={"storage": volume}),
+        ),
+    )
+    template_ = template(pod)
+    # `data` is the claim's volume; the StatefulSet controller adds it to the pod.
+    return k8s.apps.v1.StatefulSet(
+        pod.name,
+        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        spec=k8s.apps.v1.StatefulSetSpecArgs(
+            replicas=replicas,
+            service_name=endpoints.pods(pod.name),
+            # One after the other would make every start as slow as the sum of all.
+            pod_management_policy="Parallel",
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
+            revision_history_limit=3,
+            template=template_,
+            volume_claim_templates=[claim],
+        ),
+        opts=opts,
+    )
+
+
+def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> tuple[core.Service, core.Service]:
+    """The Service that callers use, and the headless one through which each pod is reached (metrics, stable names)."""
+    ports = [core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in pod.ports.items()]
+    front = core.Service(
+        pod.name,
+        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        spec=core.ServiceSpecArgs(type="ClusterIP", selector=meta.selector(pod.name), ports=ports),
+        opts=opts,
+    )
+    headless = endpoints.pods(pod.name)
+    each = core.Service(
+        headless,
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=headless,
+            namespace=namespace,
+            labels=meta.labels(pod.name, pod.component),
+            # There need not be a ready pod behind it: what is not ready is watched all the more.
+            annotations={"pulumi.com/skipAwait": "true"},
+        ),
+        spec=core.ServiceSpecArgs(
+            type="ClusterIP",
+            cluster_ip="None",
+            publish_not_ready_addresses=True,
+            selector=meta.selector(pod.name),
+            ports=ports,
+        ),
+        opts=opts,
+    )
+    return front, each
+
+
+def config_map(
+    name: str,
+    component: str,
+    namespace: pulumi.Input[str],
+    data: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+) -> core.ConfigMap:
+    """A ConfigMap of files."""
+    return core.ConfigMap(
+        name, metadata=meta.metadata(name, namespace, component=component), data=dict(data), opts=opts
+    )

@@ -1,0 +1,55 @@
+"""Every image that was brought into the running node starts, as the user that it names."""
+
+import subprocess
+import uuid
+
+import pytest
+
+from local.containerd import NAMESPACE
+from local.images.resolve import Resolved, read_outcome
+from local.paths import Home
+
+_COMMANDS = {
+    "collector": ["/otelcol-contrib", "--version"],
+    "prometheus": ["/bin/prometheus", "--version"],
+    "tempo": ["/tempo", "--version"],
+    "jaeger": ["/go/bin/all-in-one-linux", "version"],
+    "kafka": ["java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka", "--version"],
+    "postgres": ["/usr/lib/postgresql/15/bin/postgres", "--version"],
+    "service": ["python3", "-c", "import service.gateway.bootstrap, service.task_manager.bootstrap; print('imported')"],
+    "grafana": ["grafana", "--version"],
+    "loki": ["/usr/bin/loki", "--version"],
+}
+_SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
+# An official image runs whatever patch release its tag names today; ours says its version as well.
+_VERSIONED = ("collector", "prometheus", "kafka", "tempo", "grafana", "loki")
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def outcome() -> dict[str, Resolved]:
+    if not (Home.default().run / "containerd.sock").exists():
+        pytest.skip("the local cluster is down")
+    found = read_outcome()
+    if not found:
+        pytest.skip("no images were brought into the node from this checkout")
+    return found
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_image_starts(name: str, outcome: dict[str, Resolved]) -> None:
+    resolved = outcome.get(name)
+    if not resolved or not resolved.available:
+        pytest.skip(resolved.detail if resolved else "not wanted")
+    socket = Home.default().run / "containerd.sock"
+    container = f"starts-{name}-{uuid.uuid4().hex[:8]}"
+    command = ["ctr", "--address", str(socket), "--namespace", NAMESPACE, "run", "--rm", "--read-only"]
+    result = subprocess.run(
+        [*command, resolved.reference, container, *_COMMANDS[name]], capture_output=True, text=True, timeout=120
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, said
+    assert _SAYS.get(name, "") in said
+    if name in _VERSIONED and resolved.source != "path":
+        assert resolved.reference.rpartition(":")[2].removeprefix("v") in said

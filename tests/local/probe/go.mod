@@ -1,0 +1,3 @@
+module web-crawl-tracing/tests/local/probe
+
+go 1.25.0

@@ -1,0 +1,178 @@
+"""The real cluster, from nothing to nothing: with a workload, with damage, and with a look at what is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local import cgroups, mounts, network, processes
+from local.build import cluster_jobs
+from local.cluster import Cluster
+from local.containerd import write_archive
+from local.failure import Failure
+from local.golang import go_build
+from local.jobs import Progress, run_jobs
+from local.paths import HOME_VARIABLE, Home
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PORT = 18080
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home of its own that shares the compiled programs, so that nobody's cluster or image store is touched."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("needs root on Linux")
+    if Cluster().was_up():
+        pytest.skip("the local cluster is up, and there can be only one on a machine: `make down` first")
+    home = Home(root=tmp_path_factory.mktemp("home"))
+    Home.default().bin.mkdir(parents=True, exist_ok=True)
+    home.bin.symlink_to(Home.default().bin)
+    yield home
+    Cluster(home).down(Progress("down", logs=home.logs))
+
+
+def machine() -> dict[str, list[str]]:
+    """All that a cluster changes on a machine."""
+    firewall = []
+    for family in network.FAMILIES:
+        saved = subprocess.check_output([f"{family}-save"], text=True).splitlines()
+        # Without counters; a table that has only become visible, empty and letting everything through, is no change.
+        lines = [line.split(" [")[0] for line in saved if line.startswith((":", "-A"))]
+        firewall += [f"{family} {line}" for line in lines if not (line.startswith(":") and line.endswith(" ACCEPT"))]
+    return {
+        "links": sorted(link.name for link in Path("/sys/class/net").iterdir()),
+        "firewall": sorted(firewall),
+        "settings": [f"{name}={network._read_setting(name)}" for name in network.SETTINGS],
+        "groups": sorted(str(group) for h in cgroups.hierarchies() for group in h.iterdir() if group.is_dir()),
+        "mounts": [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()],
+        "leases": sorted(str(lease) for lease in network.CNI_RESULTS.glob("*")),
+    }
+
+
+def test_the_whole_life(home: Home) -> None:
+    cluster = Cluster(home)
+    progress = Progress("test", logs=home.logs)
+    before = machine()
+
+    # An `up` that is killed half-way is picked up by the next one.
+    run_jobs(cluster_jobs(home)[:-1], logs=home.logs)  # packages and programs, if they are not there yet
+    environment = os.environ | {HOME_VARIABLE: str(home.root)}
+    script = "from local.cluster import Cluster; from local.jobs import Progress; Cluster().up(Progress('up'))"
+    killed = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
+    until(lambda: bool(processes.find(home.run)), 60)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    cluster.up(progress)
+    assert cluster.status().is_up
+
+    # Up again is a look and no more.
+    pids = {process.pid for process in processes.find(home.run)}
+    began = time.monotonic()
+    cluster.up(progress)
+    assert time.monotonic() - began < 2
+    assert {process.pid for process in processes.find(home.run)} == pids
+
+    # A workload under PodSecurity `restricted`: volume, service, DNS, port-forward.
+    load_probe(cluster, progress, home)
+    kubectl(home, "apply", "-f", str(HERE / "workload.yaml"))
+    kubectl(home, "rollout", "status", "deployment/probe", "--namespace=probe", "--timeout=90s")
+    with forwarded(home):
+        until(lambda: get("/") == "kept", 10)
+        for _ in range(4):  # two pods: by name, through the service's address, to each other and to themselves
+            until(lambda: (get("/call?host=probe") or "").endswith("kept"), 20)
+
+    # What dies is replaced, and pods live on.
+    for component in ("kubelet", "apiserver", "etcd", "containerd"):
+        processes.stop(home.run, [component], leaders=True)
+        assert cluster.status().components[component] == "dead"
+        cluster.up(progress)
+        assert cluster.status().is_up, component
+    with forwarded(home):
+        until(lambda: get("/") == "kept", 20)
+
+    # Nothing is left, and images are still there the next time.
+    shown = set(machine()["links"]) - set(before["links"])
+    assert shown, "a bridge should be there while it is up"
+    cluster.down(progress)
+    assert processes.find(home.run) == []
+    assert mounts.below(home.run) == []
+    assert not home.run.exists()
+    assert machine() == before
+    with pytest.raises(Failure, match="down"):
+        cluster.has_image("localhost/probe:1")
+    cluster.up(progress)
+    assert cluster.has_image("localhost/probe:1")
+    cluster.down(progress)
+    assert machine() == before
+    cluster.down(progress)  # nothing to do is no failure
+
+
+def test_state_from_before_a_reboot_is_not_trusted(home: Home) -> None:
+    cluster = Cluster(home)
+    progress = Progress("test", logs=home.logs)
+    run_jobs(cluster_jobs(home), logs=home.logs)
+    file = home.root / "before.json"
+    file.write_text(file.read_text().replace(network.boot_id(), "an-earlier-boot"))
+    marker = home.run / "volumes" / "1" / "marker"
+    marker.touch()
+    cluster.up(progress)
+    assert not marker.exists()
+    assert cluster.status().is_up
+
+
+def load_probe(cluster: Cluster, progress: Progress, home: Home) -> None:
+    go_build(progress, HERE / "probe", home.root / "probe")
+    archive = home.root / "probe.tar"
+    write_archive(archive, "localhost/probe:1", home.root / "probe", ["/probe"])
+    cluster.load_image(progress, archive)
+
+
+def kubectl(home: Home, *arguments: str) -> None:
+    environment = os.environ | {HOME_VARIABLE: str(home.root)}
+    subprocess.run([sys.executable, "-m", "local", "kubectl", *arguments], cwd=ROOT, env=environment, check=True)
+
+
+@contextmanager
+def forwarded(home: Home) -> Iterator[None]:
+    environment = os.environ | {HOME_VARIABLE: str(home.root)}
+    command = ["kubectl", "port-forward", "--namespace=probe", "service/probe", f"{PORT}:8080"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local", *command],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def get(path: str) -> str | None:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=6) as answer:
+            return str(answer.read().decode())
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def until(condition: object, limit: float) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

@@ -1,0 +1,159 @@
+"""Smaller parts: keys, configuration, mounts, listeners, the firewall's clean-up."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+
+from local import components, mounts, network, pki, preflight
+from local.containerd import write_archive
+from local.layout import GATEWAY, NODE
+from local.paths import HOME_VARIABLE, Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(root=tmp_path)
+    pki.create(home.run / "pki")
+    return home
+
+
+def test_the_home_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "a" / ".." / "b"))
+    assert Home.default().root == tmp_path / "b"
+
+
+def test_keys_are_private_and_name_who_they_speak_for(home: Home) -> None:
+    keys = home.run / "pki"
+    assert pki.is_usable(keys)
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys.glob("*.key"))
+    kubelet = x509.load_pem_x509_certificate((keys / "kubelet.crt").read_bytes())
+    assert kubelet.subject.rfc4514_string() == f"CN=system:node:{NODE},O=system:nodes"
+    kubelet.verify_directly_issued_by(x509.load_pem_x509_certificate((keys / "ca.crt").read_bytes()))
+
+
+def test_incomplete_keys_are_not_usable(home: Home) -> None:
+    (home.run / "pki" / "proxy.crt").unlink()
+    assert not pki.is_usable(home.run / "pki")
+
+
+def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
+    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    assert stat.S_IMODE(home.kubeconfig.stat().st_mode) == 0o600
+    document = yaml.safe_load(home.kubeconfig.read_text())
+    assert document["current-context"] == "local"
+    assert document["clusters"][0]["cluster"]["server"] == f"https://{GATEWAY}:6443"
+
+
+def test_unchanged_files_are_not_written_again(home: Home) -> None:
+    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    before = {path: path.stat().st_mtime_ns for path in home.run.rglob("*") if path.is_file()}
+    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_dns_forwards_only_where_there_is_something_to_forward_to(home: Home, tmp_path: Path) -> None:
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("# nothing\nsearch example\n")
+    assert not components.has_upstream_dns(resolv)
+    resolv.write_text("nameserver 192.0.2.1\n")
+    assert components.has_upstream_dns(resolv)
+    for upstream in (True, False):
+        components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=upstream)
+        assert ("forward ." in (home.run / "Corefile").read_text()) is upstream
+
+
+def test_a_component_is_outdated_when_what_it_reads_changes(home: Home) -> None:
+    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+
+    def prints() -> dict[str, str]:
+        made = components.components(home, containerd="/usr/bin/containerd", masquerade_all=False)
+        return {component.name: component.fingerprint() for component in made}
+
+    before = prints()
+    assert prints() == before
+    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=False)
+    assert {name for name, value in prints().items() if value != before[name]} == {"dns"}
+
+
+def test_nothing_listens_beyond_this_machine(home: Home) -> None:
+    for component in components.components(home, containerd="containerd", masquerade_all=False):
+        for flag in component.command:
+            name, _, value = flag.partition("=")
+            if name.endswith("bind-address") or name == "--nodeport-addresses":
+                assert value.startswith(("127.0.0.1", GATEWAY)), flag
+
+
+def test_mounts_are_found_below_a_directory_only(tmp_path: Path) -> None:
+    listing = tmp_path / "mounts"
+    listing.write_text(
+        "a /run/x tmpfs rw 0 0\nb /run/x/with\\040blank tmpfs rw 0 0\nc /run/xy tmpfs rw 0 0\nd / ext4 rw 0 0\n"
+    )
+    assert mounts.below(Path("/run/x"), listing) == [Path("/run/x"), Path("/run/x/with blank")]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "address"),
+    [
+        ("0100007F", 8, "127.0.0.1"),
+        ("00000000", 8, "0.0.0.0"),
+        ("0" * 32, 32, "::"),
+        ("0000000000000000FFFF00000100007F", 32, "127.0.0.1"),
+    ],
+)
+def test_the_kernels_spelling_of_addresses(text: str, width: int, address: str) -> None:
+    assert preflight._address(text, width) == address
+
+
+SAVED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+:CNI-aaaa - [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -j DOCKER
+-A KUBE-SERVICES -j CNI-aaaa
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+-A FORWARD -o crawl0 -m comment --comment web-crawl-tracing -j ACCEPT
+-A FORWARD -j LOG
+COMMIT
+"""
+
+
+def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    def fake(*command: str, stdin: str = "", check: bool = True) -> str:
+        if command[0].endswith("-restore"):
+            given.append(stdin)
+        return SAVED if command[0].endswith("-save") else ""
+
+    monkeypatch.setattr(network, "_run", fake)
+    network._remove_chains("iptables", kept={"nat/CNI-aaaa"})
+    assert given == [
+        '*nat\n-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
+        "-F KUBE-SERVICES\n-X KUBE-SERVICES\nCOMMIT\n"
+        "*filter\n-D FORWARD -o crawl0 -m comment --comment web-crawl-tracing -j ACCEPT\nCOMMIT\n"
+    ]
+
+
+def test_what_was_before_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    before = network.Before(boot="b", settings={"net/ipv4/ip_forward": "0"}, chains={"iptables": ["nat/X"]})
+    assert network.Before.load(tmp_path / "before.json") is None
+    before.save(tmp_path / "before.json")
+    assert network.Before.load(tmp_path / "before.json") == before
+
+
+def test_an_archive_of_the_same_program_is_the_same(tmp_path: Path) -> None:
+    program = tmp_path / "pause"
+    program.write_bytes(b"program")
+    for name in ("a.tar", "b.tar"):
+        write_archive(tmp_path / name, "localhost/pause:1", program, ["/pause"])
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert json.dumps("localhost/pause:1").encode() in (tmp_path / "a.tar").read_bytes()

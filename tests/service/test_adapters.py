@@ -1,0 +1,281 @@
+"""The task-manager's database side on SQLite and on a real Postgres, and the consumer loop on Kafka's protocol."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer
+
+from service.common import messages
+from service.common.config import ServiceSettings
+from service.common.errors import MalformedMessage, Unavailable
+from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.metrics import Metrics
+from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.postgres import SqlUnitOfWork, build_engine
+from service.tracing.kafka import message_headers
+from tests.service.conftest import Recorder, free_port
+from tests.service.polling import poll_until
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+# --- database ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Postgres of our own; the tests that want it are skipped where its programs are not installed."""
+    found = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((Path(path) for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server is installed (initdb not found)")
+    bin_directory = initdb.resolve().parent
+    base = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        shutil.chown(base, "postgres", "postgres")
+        for parent in base.parents:
+            if parent.owner() == "root" and parent != Path("/") and parent.name.startswith("pytest-"):
+                parent.chmod(0o711)
+    port = free_port()
+    data = base / "data"
+    subprocess.run(
+        [*as_user, bin_directory / "initdb", "-D", data, "-U", "tasks", "--auth=trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    server = subprocess.Popen(
+        [*as_user, bin_directory / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    try:
+        url = f"postgresql+psycopg://tasks@127.0.0.1:{port}/postgres"
+
+        def answers() -> bool:
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
+        poll_until("Postgres", answers)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, recorder: Recorder, tmp_path: Path) -> Iterator[SqlUnitOfWork]:
+    url = request.getfixturevalue("postgres") if request.param == "postgres" else f"sqlite:///{tmp_path / 'tasks.db'}"
+    unit_of_work = SqlUnitOfWork(build_engine(url, recorder.traces))
+    # Postgres may still be starting up when its port is open.
+    poll_until("schema", lambda: _made(unit_of_work))
+    yield unit_of_work
+    unit_of_work.stop()
+
+
+def _made(unit_of_work: SqlUnitOfWork) -> bool:
+    try:
+        unit_of_work.ensure_schema()
+    except Unavailable:
+        return False
+    return True
+
+
+def _task(at: datetime = NOW) -> Task:
+    return Task.create(uuid.uuid4(), user_email="ada@example.com", user_query="?", original_url="http://x/", at=at)
+
+
+def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) -> None:
+    task = _task()
+    with database.begin() as tasks:
+        before = tasks.count_by_status()[TaskStatus.COMPLETED]
+        assert tasks.add(task)
+        assert not tasks.add(task)
+    done = task.complete({"title": "é\N{SNOWMAN}", "n": [1, None]}, NOW + timedelta(seconds=1))
+    with database.begin() as tasks:
+        assert tasks.get(task.id, for_update=True) == task
+        tasks.update(done)
+    with database.begin() as tasks:
+        assert tasks.get(task.id) == done
+        assert tasks.get(uuid.uuid4()) is None
+        assert tasks.count_by_status()[TaskStatus.COMPLETED] == before + 1
+        assert task.id in [found.id for found in tasks.list(limit=100, offset=0, status=TaskStatus.COMPLETED)]
+    assert {"INSERT web_crawl_tasks", "UPDATE web_crawl_tasks"} <= {span.name for span in recorder.spans()}
+    assert "ada@example.com" not in " ".join(span.to_json() for span in recorder.spans())
+
+
+def test_an_error_rolls_back(database: SqlUnitOfWork) -> None:
+    task = _task()
+
+    def interrupted() -> None:
+        with database.begin() as tasks:
+            assert tasks.add(task)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    with database.begin() as tasks:
+        assert tasks.get(task.id) is None
+
+
+def test_newest_first_and_in_pages(database: SqlUnitOfWork) -> None:
+    # In the future, before whatever other tests left in the same database.
+    made = [_task(NOW + timedelta(days=9000, seconds=number)) for number in range(5)]
+    with database.begin() as tasks:
+        for task in made:
+            tasks.add(task)
+        assert [task.id for task in tasks.list(limit=2, offset=1)] == [made[3].id, made[2].id]
+
+
+def test_schema_is_made_by_many_at_once(database: SqlUnitOfWork) -> None:
+    with ThreadPoolExecutor(4) as workers:
+        for outcome in [workers.submit(database.ensure_schema) for _ in range(8)]:
+            outcome.result()
+
+
+def test_a_database_that_is_away_is_unavailable(recorder: Recorder) -> None:
+    unit_of_work = SqlUnitOfWork(build_engine("postgresql+psycopg://a:hunter2@127.0.0.1:1/x", recorder.traces))
+    with pytest.raises(Unavailable) as error, unit_of_work.begin():
+        pass
+    assert "hunter2" not in str(error.value)
+
+
+# --- consumer loop ----------------------------------------------------------------------------------------------------
+
+
+class Loop:
+    """A consumer loop on a topic of its own, and what its handler saw."""
+
+    def __init__(self, kafka: str, recorder: Recorder, topic: str, handler: Callable[[Received], str]) -> None:
+        settings = ServiceSettings(kafka_bootstrap_servers=kafka)
+        self.topic = topic
+        self.metrics = Metrics()
+        self.publisher = KafkaPublisher(
+            settings, recorder.traces, self.metrics, client_id="loop", topics=(topic, f"{topic}.dead-letter")
+        )
+        self.loop = ConsumerLoop(
+            topic=topic,
+            group=f"group-{topic}",
+            settings=settings,
+            traces=recorder.traces,
+            metrics=self.metrics,
+            publisher=self.publisher,
+            handler=handler,
+            prepare=self.publisher.ensure_topics,
+        )
+        self.publisher.start()
+        self.loop.start()
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self.publisher.stop()
+
+    def consumed(self, outcome: str) -> float:
+        value = self.metrics.registry.get_sample_value(
+            "kafka_messages_consumed_total", {"topic": self.topic, "outcome": outcome}
+        )
+        return value or 0.0
+
+
+def _send(kafka: str, topic: str, *values: bytes) -> None:
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
+    for value in values:
+        producer.produce(topic, value, partition=0, headers=[("id", b"7")])
+    assert producer.flush(10) == 0
+
+
+def test_unavailable_brings_the_message_back_in_order(kafka: str, recorder: Recorder) -> None:
+    seen: list[bytes | None] = []
+
+    def handler(received: Received) -> str:
+        seen.append(received.value)
+        if seen.count(b"first") < 3:
+            raise Unavailable("the database is away")
+        return "created"
+
+    _send(kafka, "loop-retry", b"first", b"second")
+    loop = Loop(kafka, recorder, "loop-retry", handler)
+    try:
+        poll_until("both messages", lambda: loop.consumed("created") == 2)
+    finally:
+        loop.stop()
+    assert seen == [b"first", b"first", b"first", b"second"]
+    assert loop.consumed("retried") == 2
+
+
+def test_poison_goes_to_the_dead_letters_and_the_next_message_is_handled(kafka: str, recorder: Recorder) -> None:
+    def handler(received: Received) -> str:
+        if received.value == b"poison":
+            raise MalformedMessage("header status is missing")
+        if received.value == b"bug":
+            raise ZeroDivisionError("of ada@example.com")
+        return "created"
+
+    _send(kafka, "loop-poison", b"poison", b"bug", b"good")
+    loop = Loop(kafka, recorder, "loop-poison", handler)
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "letters", "auto.offset.reset": "earliest"})
+    letters: list[Message] = []
+
+    def read_letters() -> bool:
+        message = consumer.poll(0.1)
+        if message is not None and message.error() is None:
+            letters.append(message)
+        return len(letters) == 2
+
+    try:
+        poll_until("good message", lambda: loop.consumed("created") == 1)
+        consumer.subscribe(["loop-poison.dead-letter"])
+        poll_until("dead letters", read_letters)
+    finally:
+        consumer.close()
+        loop.stop()
+    headers = {letter.value(): dict(message_headers(letter)) for letter in letters}
+    assert headers[b"poison"]["dead-letter-reason"] == b"MalformedMessage: header status is missing"
+    assert headers[b"poison"]["id"] == b"7"
+    assert headers[b"poison"]["dead-letter-source"] == b"loop-poison/0/0"
+    assert "ada@example.com" not in str(headers[b"bug"]["dead-letter-reason"])
+    assert "traceparent" in headers[b"bug"]
+    assert loop.consumed("dead_letter") == 2
+
+
+def test_a_stopped_loop_goes_on_where_it_was(kafka: str, recorder: Recorder) -> None:
+    seen: list[bytes | None] = []
+
+    def handler(received: Received) -> str:
+        seen.append(received.value)
+        return "created"
+
+    for value in (b"one", b"two"):
+        _send(kafka, "loop-again", value)
+        loop = Loop(kafka, recorder, "loop-again", handler)
+        poll_until(f"message {value!r}", partial(seen.__contains__, value))
+        loop.stop()
+    assert seen == [b"one", b"two"]
+
+
+def test_publishing_without_a_broker_is_unavailable_in_time(recorder: Recorder) -> None:
+    settings = ServiceSettings(kafka_bootstrap_servers="127.0.0.1:1", publish_timeout_ms=200)
+    publisher = KafkaPublisher(settings, recorder.traces, Metrics(), client_id="p", topics=("t",))
+    publisher.start()
+    try:
+        body = messages.NewTask(user_email="a@b.cc", user_query="?", base_url="http://x/")
+        with pytest.raises(Unavailable, match="Kafka is away"):
+            publisher.publish(messages.new(uuid.uuid4(), body))
+        with pytest.raises(Unavailable):
+            publisher.ensure_topics()
+    finally:
+        publisher.stop()
