@@ -1,0 +1,58 @@
+# `make up` brings everything up on this machine, `make test` tests it; `make help` lists the rest.
+STACK ?= local
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Importing the Kubernetes and Pulumi SDKs takes seconds where their byte code may not be kept.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help up down deploy smoke render test check lint types lock schema clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; set PYTHON=")'
+	@echo "installing the Python packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
+	@touch $@
+
+up: $(VENV)/installed ## cluster, images, stack `local`, smoke check
+	@$(RUN) -m local.stack
+
+down: $(VENV)/installed ## end the local cluster and all it put on this machine
+	@$(RUN) -m local down
+
+deploy: $(VENV)/installed ## deploy STACK and check it
+	@$(RUN) -m stack.deploy $(STACK)
+	@$(RUN) -m tests.smoke --stack $(STACK)
+
+smoke: $(VENV)/installed ## follow one request through STACK
+	@$(RUN) -m tests.smoke --stack $(STACK)
+
+render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
+	@$(RUN) -m stack.render $(STACK) --output .local/manifests/$(STACK).yaml
+
+test: check ## all tests, those on the real local cluster included
+	@$(RUN) -m tests
+
+check: lint types
+
+lint: $(VENV)/installed
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: $(VENV)/installed
+	@$(RUN) -m mypy
+
+schema: $(VENV)/installed ## write the JSON Schema of the stack files anew
+	@$(RUN) -m stack.settings --schema > stack/settings.schema.json
+
+lock: ## pin the requirements anew (needs uv)
+	@for part in requirements service/requirements; do \
+		uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate $$part.in -o $$part.lock; done
+
+clean: down ## also remove the Python environment and generated files
+	@rm -rf $(VENV) .local

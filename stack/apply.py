@@ -1,0 +1,227 @@
+"""The engine where there is no Pulumi CLI: server-side apply of the rendered program, readiness, pruning.
+
+Same objects, same waits as `pulumi up`. What was applied is kept in a ConfigMap of the namespace, written before
+anything is applied, so that an interrupted run still prunes what it made.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import kubernetes
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ApiException, NotFoundError
+
+from stack import meta
+from stack.render import Manifest
+from stack.settings import Cluster
+
+FIELD_MANAGER: Final = meta.PART_OF
+INVENTORY: Final = "deployed-objects"
+READY_SECONDS: Final = 300
+
+Key = tuple[str, str, str]
+"""apiVersion, kind and name of an object in the stack's namespace."""
+
+
+class DeployError(Exception):
+    """The stack could not be deployed; the message says what is wrong and what to look at."""
+
+
+def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
+    """Client for the context that the settings name.
+
+    Raises:
+        DeployError: the context is not in the kubeconfig, or its cluster does not answer.
+    """
+    try:
+        configuration = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(
+            config_file=cluster.kubeconfig, context=cluster.context, client_configuration=configuration
+        )
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise DeployError(
+            f"kube context {cluster.context!r} cannot be used: {error}. "
+            "`kubectl config get-contexts` lists yours; `cluster.context` in the stack file names the one to use"
+        ) from None
+    client = kubernetes.client.ApiClient(configuration)
+    try:
+        kubernetes.client.VersionApi(client).get_code(_request_timeout=5)
+    except Exception as error:
+        raise DeployError(f"the cluster of context {cluster.context!r} does not answer: {error}") from None
+    return client
+
+
+def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: str) -> dict[str, str]:
+    """Values of a Secret that is there, decoded; empty if it is not."""
+    try:
+        secret = kubernetes.client.CoreV1Api(client).read_namespaced_secret(name, namespace, _request_timeout=10)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            return {}
+        raise DeployError(f"Secret {namespace}/{name} cannot be read: {error.reason}") from None
+    return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+
+
+def apply(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+) -> None:
+    """Brings the namespace to what the manifests say, waits until all of it is ready, deletes what they no longer have.
+
+    Args:
+        client: from `connect`.
+        namespace: the stack's namespace.
+        manifests: in the order in which they can be applied.
+        say: takes a line of progress.
+
+    Raises:
+        DeployError: an object was refused or did not become ready; nothing is pruned then.
+    """
+    dynamic = DynamicClient(client)
+    wanted = {_key(manifest) for manifest in manifests}
+    head, rest = manifests[:1], manifests[1:]
+    for manifest in head:  # the namespace, without which there is no place for the inventory
+        _apply(dynamic, manifest)
+    before = _inventory(client, namespace)
+    _write_inventory(dynamic, namespace, before | wanted)
+    changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
+    say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
+    _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
+    for api_version, kind, name in sorted(before - wanted):
+        try:
+            dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace)
+            say(f"pruned {kind.lower()}/{name}")
+        except NotFoundError:
+            pass
+    _write_inventory(dynamic, namespace, wanted)
+
+
+_WORKLOADS: Final = ("Deployment", "StatefulSet")
+
+
+def _key(manifest: Manifest) -> Key:
+    return manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"]
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
+
+
+def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
+    """Applies one object; says whether that changed it."""
+    resource = dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
+    try:
+        try:
+            before = resource.get(name=name, namespace=namespace).metadata.resourceVersion
+        except NotFoundError:
+            before = None
+        after = dynamic.server_side_apply(
+            resource, body=manifest, name=name, namespace=namespace, field_manager=FIELD_MANAGER, force_conflicts=True
+        )
+    except ApiException as error:
+        raise DeployError(f"{_name(manifest)} was refused: {_reason(error)}") from None
+    return bool(after.metadata.resourceVersion != before)
+
+
+def _reason(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)
+
+
+def _inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
+    try:
+        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(INVENTORY, namespace)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            return set()
+        raise DeployError(f"the inventory {namespace}/{INVENTORY} cannot be read: {error.reason}") from None
+    return {(api_version, kind, name) for api_version, kind, name in json.loads(stored.data["objects"])}
+
+
+def _write_inventory(dynamic: DynamicClient, namespace: str, keys: Iterable[Key]) -> None:
+    _apply(
+        dynamic,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": INVENTORY, "namespace": namespace, "labels": meta.labels(INVENTORY, "deployment")},
+            "data": {"objects": json.dumps(sorted(keys), indent=1)},
+        },
+    )
+
+
+def _wait(
+    client: kubernetes.client.ApiClient, namespace: str, workloads: list[Manifest], say: Callable[[str], None]
+) -> None:
+    """Waits until every workload runs what was applied, in full; names each as it gets there."""
+    apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
+    waiting = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in workloads}
+    started = said = time.monotonic()
+    while True:
+        found = {("Deployment", item.metadata.name): item for item in apps.list_namespaced_deployment(namespace).items}
+        found |= {
+            ("StatefulSet", item.metadata.name): item for item in apps.list_namespaced_stateful_set(namespace).items
+        }
+        now = time.monotonic()
+        for kind, name in sorted(waiting):
+            if (kind, name) in found and _rolled_out(found[kind, name]):
+                waiting.discard((kind, name))
+                if now - started > 2:
+                    say(f"ready after {now - started:.0f} s: {name}")
+        if not waiting:
+            return
+        names = sorted(name for _, name in waiting)
+        pods = core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}").items
+        states = {name: _pod_state(pods, name) for name in names}
+        hopeless = {name: state for name, state in states.items() if state.startswith("cannot start")}
+        if hopeless or now - started > READY_SECONDS:
+            why = "; ".join(f"{name}: {state}" for name, state in (hopeless or states).items())
+            raise DeployError(
+                f"not ready after {now - started:.0f} s: {why}. "
+                f"Look at `kubectl -n {namespace} describe pod` and `kubectl -n {namespace} logs` of these"
+            )
+        if now - said > 10:
+            said = now
+            say("waiting for " + ", ".join(f"{name} ({state})" for name, state in states.items()))
+        time.sleep(0.5)
+
+
+def _rolled_out(item: Any) -> bool:
+    """Whether the controller has seen the newest specification and all replicas run it, available."""
+    replicas, status = item.spec.replicas, item.status
+    ready = status.available_replicas or 0
+    return bool(
+        (status.observed_generation or 0) >= item.metadata.generation
+        and (status.updated_replicas or 0) == replicas
+        and ready == replicas
+        and (status.replicas or 0) == replicas
+    )
+
+
+def _pod_state(pods: list[Any], name: str) -> str:
+    """What the newest pod of a workload is at, in words."""
+    own = [pod for pod in pods if pod.metadata.labels.get("app.kubernetes.io/name") == name]
+    if not own:
+        return "no pod yet"
+    pod = max(own, key=lambda pod: pod.metadata.creation_timestamp)
+    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    for status in statuses:
+        waiting = status.state.waiting
+        reason = waiting.reason if waiting else ""
+        if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"):
+            return f"cannot start, {reason}: {waiting.message}"
+        if reason == "CrashLoopBackOff" and status.restart_count >= 4:
+            last = status.last_state.terminated
+            return (
+                f"cannot start, {status.name} exited {last.exit_code if last else '?'}: {last.message if last else ''}"
+            )
+    phase: str = pod.status.phase
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return f"not scheduled: {condition.message}"
+    return "starting" if phase == "Running" else phase.lower()

@@ -1,0 +1,99 @@
+"""The real engine: the Pulumi CLI, where it can be had."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from stack import secrets
+from stack.apply import DeployError
+from stack.settings import LOCAL_CONTEXT, PROJECT, ROOT, Settings, effective_config, stack_file
+
+_INSTALL_HOST: Final = "get.pulumi.com"
+_PROVIDER: Final = "kubernetes"
+
+
+def find(say: Callable[[str], None]) -> str | None:
+    """Path of a Pulumi CLI that can run the program, installed through the Automation API if its site is reached."""
+    command = shutil.which("pulumi")
+    if command is None:
+        try:
+            socket.create_connection((_INSTALL_HOST, 443), timeout=3).close()
+        except OSError:
+            say("no Pulumi CLI on PATH, and its download site is not reached")
+            return None
+        from pulumi.automation import PulumiCommand
+
+        try:
+            command = PulumiCommand.install().command
+        except Exception as error:
+            say(f"the Pulumi CLI could not be installed: {error}")
+            return None
+    if not _has_provider(command):
+        say(f"the Pulumi CLI {command} has no kubernetes provider, and the download site is not reached")
+        return None
+    return command
+
+
+def _has_provider(command: str) -> bool:
+    """Whether the provider is installed, or can be downloaded by the CLI."""
+    if shutil.which(f"pulumi-resource-{_PROVIDER}"):
+        return True
+    listed = subprocess.run([command, "plugin", "ls", "--json"], capture_output=True, text=True, timeout=30)
+    if listed.returncode == 0 and any(plugin["name"] == _PROVIDER for plugin in json.loads(listed.stdout or "[]")):
+        return True
+    try:
+        socket.create_connection((_INSTALL_HOST, 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def up(command: str, stack: str, settings: Settings, secret_values: Mapping[str, str]) -> None:
+    """`pulumi up`, with the output of the CLI.
+
+    Raises:
+        DeployError: the CLI failed; it has said why.
+    """
+    environment = dict(os.environ)
+    file = stack_file(stack)
+    if settings.cluster.context == LOCAL_CONTEXT:
+        file = _local(environment, stack, settings)
+    config = ["--stack", stack, "--config-file", str(file), "--non-interactive"]
+
+    def run(*arguments: str, text: str | None = None) -> None:
+        done = subprocess.run([command, *arguments], cwd=ROOT, env=environment, input=text, text=True)
+        if done.returncode != 0:
+            raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
+
+    run("stack", "select", "--create", stack, "--non-interactive")
+    present = (yaml.safe_load(file.read_text()) or {}).get("config", {})
+    for key, value in secret_values.items():
+        if f"{PROJECT}:{key}" not in present:
+            run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
+    run("up", "--yes", "--skip-preview", *config)
+
+
+def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
+    """State and configuration of the local stack: beside its cluster, so that both end together."""
+    assert settings.cluster.kubeconfig is not None
+    state = Path(settings.cluster.kubeconfig).parent / "pulumi"
+    state.mkdir(mode=0o700, exist_ok=True)
+    environment |= {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": ""}
+    environment["PULUMI_SKIP_UPDATE_CHECK"] = "true"
+    file = state / f"Pulumi.{stack}.yaml"
+    kept: dict[str, Any] = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    encrypted = {
+        key: value
+        for key, value in kept.get("config", {}).items()
+        if key in {f"{PROJECT}:{secret}" for secret in secrets.KEYS}
+    }
+    document = {**kept, "config": effective_config(stack) | encrypted}
+    file.write_text(yaml.safe_dump(document))
+    return file
