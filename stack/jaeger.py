@@ -40,7 +40,8 @@ class Jaeger(pulumi.ComponentResource):
                 f"--badger.directory-value={_DATA}/values",
                 f"--badger.span-store-ttl={args.settings.retention}",
             ],
-            env=workload.env(SPAN_STORAGE_TYPE="badger"),
+            # It would trace itself otherwise, and show up among the services.
+            env=workload.env(SPAN_STORAGE_TYPE="badger", OTEL_TRACES_SAMPLER="always_off"),
             data=_DATA,
             readiness=workload.http_probe("/", endpoints.JAEGER_ADMIN_PORT),
             liveness=workload.http_probe("/", endpoints.JAEGER_ADMIN_PORT),

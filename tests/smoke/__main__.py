@@ -23,7 +23,8 @@ def show(report: Report) -> None:
     branches: dict[str, Tree] = {}
     for span in report.spans:
         branches[span.span_id] = branches.get(span.parent_id, tree).add(_line(span, first, span.span_id in hops))
-    Console(soft_wrap=True, highlight=False).print(tree)
+    # Where the output is a file, no line is cut.
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(tree)
     print(
         f"{len(report.hops)} of {len(report.hops)} hops as the edge table has them, {len(report.spans)} spans; "
         f"task completed after {report.task_seconds:.1f} s, whole trace in the store {report.trace_seconds:.1f} s later"

@@ -1,0 +1,132 @@
+"""What holds for everything the program declares, whatever the component."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from stack import meta, secrets
+from stack.render import Rendered, as_yaml, record, render
+from stack.settings import PROJECT
+
+STACKS = ["tempo", "jaeger"]
+
+
+@cache
+def program(backend: str) -> Rendered:
+    """The program run with every component in it."""
+    config = {
+        "environment": "test",
+        "cluster": {"context": "c", "namespace": "tracing"},
+        "images": {"service": "registry.example.com/service:1"},
+        "traces": {"backend": backend},
+        **{key: f"value-of-{key}" for key in secrets.KEYS},
+    }
+    return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
+
+
+def workloads(backend: str) -> list[dict[str, Any]]:
+    return [item for item in program(backend).manifests if item["kind"] in ("Deployment", "StatefulSet")]
+
+
+def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{item['metadata']['name']}/{container['name']}", container)
+        for item in workloads(backend)
+        for container in [
+            *item["spec"]["template"]["spec"]["containers"],
+            *item["spec"]["template"]["spec"].get("initContainers", []),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
+    names = {item["metadata"]["name"] for item in workloads(backend)}
+    assert names & set(STACKS) == {backend}
+    assert {"gateway", "task-manager", "web-crawler", "collector", "kafka", "postgres", "prometheus", "grafana"} < names
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_every_object_is_labelled_and_in_the_namespace(backend: str) -> None:
+    for item in program(backend).manifests:
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == meta.PART_OF, item["metadata"]
+        assert labels["app.kubernetes.io/managed-by"] == "pulumi"
+        assert item["kind"] == "Namespace" or item["metadata"]["namespace"] == "tracing"
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_pods_are_restricted(backend: str) -> None:
+    for item in workloads(backend):
+        pod = item["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False, item["metadata"]["name"]
+        assert pod["enableServiceLinks"] is False
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    for name, container in containers(backend):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_containers_have_requests_limits_and_pinned_images(backend: str) -> None:
+    for name, container in containers(backend):
+        resources = container["resources"]
+        assert resources["limits"]["memory"] == resources["requests"]["memory"], name
+        assert "cpu" in resources["requests"], name
+        assert ":" in container["image"].rpartition("/")[2], name
+        assert not container["image"].endswith(":latest"), name
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_main_containers_have_probes(backend: str) -> None:
+    for item in workloads(backend):
+        for container in item["spec"]["template"]["spec"]["containers"]:
+            assert {"readinessProbe", "livenessProbe", "startupProbe"} <= container.keys(), container["name"]
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_services_select_pods_that_have_their_ports(backend: str) -> None:
+    pods = {item["metadata"]["name"]: item["spec"]["template"] for item in workloads(backend)}
+    for service in (item for item in program(backend).manifests if item["kind"] == "Service"):
+        selected = [
+            pod for pod in pods.values() if service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        ]
+        assert len(selected) == 1, service["metadata"]["name"]
+        ports = {port["name"] for port in selected[0]["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_secrets_are_in_the_secret_and_nowhere_else(backend: str) -> None:
+    for item in program(backend).manifests:
+        clear = [key for key in secrets.KEYS if f"value-of-{key}" in as_yaml([item])]
+        assert clear == (sorted(secrets.KEYS, key=secrets.KEYS.index) if item["kind"] == "Secret" else [])
+
+
+def test_components_have_a_constant_token_and_children() -> None:
+    resources = program("tempo").resources
+    components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
+    assert {token.rpartition(":")[2] for token in components} == {
+        "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Collector", "Services", "Prometheus", "Grafana",
+    }  # fmt: skip
+
+
+def test_a_changed_configuration_rolls_the_pods() -> None:
+    def checksum(backend: str) -> str:
+        collector = next(item for item in workloads(backend) if item["metadata"]["name"] == "collector")
+        return str(collector["spec"]["template"]["metadata"]["annotations"][meta.CHECKSUM])
+
+    assert checksum("tempo") != checksum("jaeger"), "the endpoint of the trace store is part of the configuration"
+
+
+def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:
+    first = as_yaml(render("dev"))
+    assert first == as_yaml(render("dev"))
+    assert "${postgresPassword}" in first

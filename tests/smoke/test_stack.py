@@ -1,0 +1,66 @@
+"""The smoke check on the real local cluster, and what it says when a hop is broken."""
+
+import kubernetes
+import pytest
+
+from stack.apply import apply, connect, existing_secret
+from stack.render import render
+from stack.secrets import NAME
+from stack.settings import load
+from tests.smoke.check import check, poll_until
+from tests.smoke.edges import HOPS
+from tests.smoke.failure import SmokeFailure
+
+pytestmark = pytest.mark.cluster
+
+
+def test_one_request_is_one_trace() -> None:
+    report = check(load("local"))
+    assert set(report.hops) == set(HOPS)
+    assert report.task["status"] == "completed"
+    assert all(report.calls[service] > 0 for service in ("gateway", "task-manager", "web-crawler"))
+
+
+def test_no_email_address_reaches_the_store() -> None:
+    report = check(load("local"))
+    assert "smoke@example.com" not in repr(report.spans)
+
+
+def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
+    settings = load("local")
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    values = existing_secret(client, namespace, NAME)
+    manifests = render("local", values)
+    extra = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "no-longer-declared", "namespace": namespace},
+        "data": {},
+    }
+    said: list[str] = []
+    apply(client, namespace, [*manifests, extra], said.append)
+    apply(client, namespace, manifests, said.append)
+    assert said[-2:] == [f"applied {len(manifests)} objects, 0 changed", "pruned configmap/no-longer-declared"]
+
+
+def test_a_stopped_crawler_is_named() -> None:
+    settings = load("local")
+    namespace = settings.cluster.namespace
+    apps = kubernetes.client.AppsV1Api(connect(settings.cluster))
+
+    def scale(replicas: int) -> None:
+        apps.patch_namespaced_deployment_scale("web-crawler", namespace, {"spec": {"replicas": replicas}})
+
+        def scaled() -> bool | None:
+            status = apps.read_namespaced_deployment("web-crawler", namespace).status
+            return ((status.available_replicas or 0) == replicas and (status.replicas or 0) == replicas) or None
+
+        poll_until(f"web-crawler to have {replicas} pods", "kubectl get pods", 90, scaled)
+
+    scale(0)
+    try:
+        with pytest.raises(SmokeFailure, match=r"waited 30 s for task .* to be completed"):
+            check(settings)
+    finally:
+        scale(1)

@@ -1,0 +1,103 @@
+"""Settings are refused when wrong, with a message that names the key, the value and what is allowed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack import settings
+from stack.settings import PROJECT, ROOT, SettingsError, load, parse
+
+MINIMAL: dict[str, Any] = {"environment": "test", "cluster": {"context": "c"}, "images": {"service": "service:1"}}
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    return {f"{PROJECT}:{key}": value for key, value in {**MINIMAL, **sections}.items()}
+
+
+def refusal(**sections: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse(config(**sections), "Pulumi.test.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("stack", ["local", "dev"])
+def test_every_stack_loads(stack: str) -> None:
+    assert load(stack).environment == stack
+
+
+def test_defaults_are_the_requirements() -> None:
+    tracing = parse(config(), "test").tracing
+    assert (tracing.max_queue_size, tracing.max_batch_size, tracing.delay_ms, tracing.timeout_ms) == (
+        2048,
+        512,
+        5000,
+        30000,
+    )
+
+
+def test_the_engines_json_is_read_like_yaml() -> None:
+    sections = {"traces": {"backend": "jaeger"}}
+    as_text = {
+        key: json.dumps(value) if isinstance(value, dict) else value for key, value in config(**sections).items()
+    }
+    assert parse(as_text, "engine") == parse(config(**sections), "file")
+
+
+@pytest.mark.parametrize(
+    ("sections", "parts"),
+    [
+        ({"trases": {}}, ["trases: unknown key"]),
+        ({"traces": {"retension": "1h"}}, ["traces.retension: unknown key"]),
+        ({"traces": {"backend": "zipkin"}}, ["traces.backend: 'zipkin'", "'tempo' or 'jaeger'"]),
+        ({"traces": {"retention": "2w"}}, ["traces.retention: '2w'", "336h"]),
+        ({"tracing": {"samplingRate": 1.5}}, ["tracing.samplingRate: 1.5", "less than or equal to 1"]),
+        ({"tracing": {"samplingRate": "0.5"}}, ["tracing.samplingRate: '0.5'", "valid number"]),
+        ({"tracing": {"maxQueueSize": 10, "maxBatchSize": 20}}, ["tracing", "maxBatchSize 20", "maxQueueSize 10"]),
+        ({"collector": {"replicas": 0}}, ["collector.replicas: 0", "greater than or equal to 1"]),
+        ({"collector": {"queueVolume": "64Mi"}}, ["collector", "queueSize 500000", "64Mi"]),
+        ({"images": {"service": "service:latest"}}, ["latest"]),
+        ({"images": {"service": "service"}}, ["images.service: 'service'"]),
+        ({"cluster": {"context": ""}}, ["cluster.context: ''"]),
+        ({"cluster": {"context": "c", "namespace": "Not_A_Label"}}, ["cluster.namespace: 'Not_A_Label'"]),
+        ({"cluster": {}}, ["cluster.context: missing"]),
+    ],
+)
+def test_wrong_settings_are_refused(sections: dict[str, Any], parts: list[str]) -> None:
+    message = refusal(**sections)
+    assert message.startswith("Pulumi.test.yaml: ")
+    for part in parts:
+        assert part in message
+
+
+def test_all_problems_are_named_at_once() -> None:
+    message = refusal(traces={"backend": "x"}, collector={"replicas": 0})
+    assert "traces.backend" in message
+    assert "collector.replicas" in message
+
+
+def test_an_unknown_stack_names_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"no stack 'nope'.*dev, local"):
+        load("nope")
+
+
+def test_the_overlay_is_merged_into_stacks_of_the_local_cluster_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    for stack, context in (("here", "local"), ("there", "dev")):
+        document = {"config": config(cluster={"context": context, "namespace": "kept"})}
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(document))
+    (tmp_path / ".local").mkdir()
+    overlay = {"config": {f"{PROJECT}:cluster": {"kubeconfig": "/k"}, f"{PROJECT}:traces": {"backend": "jaeger"}}}
+    (tmp_path / settings.OVERLAY).write_text(yaml.safe_dump(overlay))
+    here, there = load("here"), load("there")
+    assert (here.cluster.kubeconfig, here.cluster.namespace, here.traces.backend) == ("/k", "kept", "jaeger")
+    assert (there.cluster.kubeconfig, there.traces.backend) == (None, "tempo")
+
+
+def test_the_committed_schema_is_the_current_one() -> None:
+    committed = json.loads((ROOT / "stack" / "settings.schema.json").read_text())
+    assert committed == settings.schema(), "run `make schema`"
