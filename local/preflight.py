@@ -3,6 +3,7 @@
 `look` collects facts about the machine, `problems` judges them; only the first touches the machine.
 """
 
+import contextlib
 import os
 import platform
 import re
@@ -266,13 +267,13 @@ def _socket_owners() -> dict[str, int]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        try:
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look at
             for link in (entry / "fd").iterdir():
-                target = str(link.readlink())
-                if target.startswith("socket:["):
-                    owners[target[8:-1]] = int(entry.name)
-        except OSError:  # gone meanwhile, or not ours to look at
-            continue
+                # A descriptor that is closed meanwhile must not hide the rest of a busy process.
+                with contextlib.suppress(OSError):
+                    target = str(link.readlink())
+                    if target.startswith("socket:["):
+                        owners[target[8:-1]] = int(entry.name)
     return owners
 
 

@@ -1,0 +1,39 @@
+"""`make test`: everything; the tests on the real local cluster too, where there can be one.
+
+In CI a cluster that cannot start fails the run. Elsewhere it is left out, and the reason is said.
+"""
+
+import os
+import subprocess
+import sys
+
+from local.cluster import Cluster
+from local.failure import Failure
+from local.preflight import require
+
+PYTEST = (sys.executable, "-m", "pytest")
+
+
+def main() -> int:
+    in_ci = bool(os.environ.get("CI"))
+    try:
+        require(Cluster())
+    except Failure as reason:
+        if in_ci:
+            print(f"error: the local cluster cannot start: {reason}", file=sys.stderr)
+            return 1
+        print(f"without the tests on the local cluster: {reason}", flush=True)
+        return subprocess.call([*PYTEST, "-m", "not cluster"])
+    for command in (
+        (sys.executable, "-m", "local.stack"),
+        # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
+        PYTEST,
+        *(((sys.executable, "-m", "local", "down"), (*PYTEST, "tests/local/test_lifecycle.py")) if in_ci else ()),
+    ):
+        if code := subprocess.call(command):
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
