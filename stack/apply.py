@@ -43,7 +43,7 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
         )
     except (kubernetes.config.ConfigException, OSError) as error:
         raise DeployError(
-            f"kube context {cluster.context!r} cannot be used: {error}. "
+            f"kube context {cluster.context!r} cannot be used: {str(error).rstrip('.')}. "
             "`kubectl config get-contexts` lists yours; `cluster.context` in the stack file names the one to use"
         ) from None
     client = kubernetes.client.ApiClient(configuration)
