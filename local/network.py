@@ -119,6 +119,9 @@ def tear_down(before: Before | None) -> None:
     """Bridge, links, rules and chains gone, settings as they were. Without `before` there is nothing of ours."""
     if before is None:
         return
+    # The kernel takes seconds to clear the namespaces of ended pods away, and their links with them.
+    for port in Path(f"/sys/class/net/{BRIDGE}/brif").glob("veth*"):
+        _run("ip", "link", "delete", port.name, check=False)
     _run("ip", "link", "delete", BRIDGE, check=False)
     for family in FAMILIES:
         _remove_chains(family, set(before.chains.get(family, [])))
