@@ -47,14 +47,17 @@ def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
 def test_a_stopped_crawler_is_named() -> None:
     settings = load("local")
     namespace = settings.cluster.namespace
-    apps = kubernetes.client.AppsV1Api(connect(settings.cluster))
+    client = connect(settings.cluster)
+    apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
 
     def scale(replicas: int) -> None:
         apps.patch_namespaced_deployment_scale("web-crawler", namespace, {"spec": {"replicas": replicas}})
 
         def scaled() -> bool | None:
-            status = apps.read_namespaced_deployment("web-crawler", namespace).status
-            return ((status.available_replicas or 0) == replicas and (status.replicas or 0) == replicas) or None
+            # The pods themselves: a Deployment does not count one that is ending, which still consumes.
+            pods = core.list_namespaced_pod(namespace, label_selector="app.kubernetes.io/name=web-crawler").items
+            ready = [pod for pod in pods if pod.status.container_statuses and pod.status.container_statuses[0].ready]
+            return len(pods) == len(ready) == replicas or None
 
         poll_until(f"web-crawler to have {replicas} pods", "kubectl get pods", 90, scaled)
 
