@@ -15,6 +15,7 @@ from local.failure import Failure
 from local.images.resolve import Resolved, describe, image_jobs, read_outcome
 from local.jobs import run_jobs
 from local.preflight import require
+from stack import endpoints
 from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load
 
 STACK = "local"
@@ -57,15 +58,15 @@ def up() -> None:
     _run("stack.deploy", STACK)
     _run("tests.smoke", "--stack", STACK)
     print(f"up after {time.monotonic() - started:.0f} s. `export KUBECONFIG={cluster.kubeconfig()}`, then")
-    for name, port in (("gateway", 8080), ("prometheus", 9090), *_browsable(images)):
-        print(
-            f"  kubectl -n {load(STACK).cluster.namespace} port-forward svc/{name} {port}   # http://localhost:{port}"
-        )
-
-
-def _browsable(images: Mapping[str, Resolved]) -> list[tuple[str, int]]:
-    store = ("tempo", 3200) if images["tempo"].available else ("jaeger", 16686)
-    return [store, *([("grafana", 3000)] if images["grafana"].available else [])]
+    settings = load(STACK)  # with what was just written
+    addresses = [
+        (endpoints.GATEWAY, endpoints.SERVICE_PORT),
+        (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
+        endpoints.TRACE_QUERY[settings.traces.backend],
+        *([(endpoints.GRAFANA, endpoints.GRAFANA_PORT)] if settings.grafana.enabled else []),
+    ]
+    for name, port in addresses:
+        print(f"  kubectl -n {settings.cluster.namespace} port-forward svc/{name} {port}   # http://localhost:{port}")
 
 
 def _run(module: str, *arguments: str) -> None:

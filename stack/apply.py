@@ -81,9 +81,8 @@ def apply(
     """
     dynamic = DynamicClient(client)
     wanted = {_key(manifest) for manifest in manifests}
-    head, rest = manifests[:1], manifests[1:]
-    for manifest in head:  # the namespace, without which there is no place for the inventory
-        _apply(dynamic, manifest)
+    first, *rest = manifests
+    _apply(dynamic, first)  # the namespace, without which there is no place for the inventory
     before = _inventory(client, namespace)
     _write_inventory(dynamic, namespace, before | wanted)
     changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]

@@ -32,6 +32,9 @@ GRAFANA_PORT: Final = 3000
 PROMETHEUS_UID: Final = "prometheus"
 TRACES_UID: Final = "traces"
 
+# Where each trace store answers queries.
+TRACE_QUERY: Final = {"tempo": (TEMPO, TEMPO_HTTP_PORT), "jaeger": (JAEGER, JAEGER_QUERY_PORT)}
+
 
 def url(host: str, port: int) -> str:
     """`http://host:port` of a Service in the stack's own namespace."""

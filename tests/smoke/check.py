@@ -72,17 +72,13 @@ def check(settings: Settings) -> Report:
     """
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    store_name, store_port = {
-        "tempo": (endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT),
-        "jaeger": (endpoints.JAEGER, endpoints.JAEGER_QUERY_PORT),
-    }[settings.traces.backend]
     with contextlib.ExitStack() as stack:
 
         def reach(name: str, port: int) -> str:
             return stack.enter_context(forward(client, namespace, name, port))
 
         gateway = reach(endpoints.GATEWAY, endpoints.SERVICE_PORT)
-        store = TraceStoreClient(settings.traces.backend, reach(store_name, store_port))
+        store = TraceStoreClient(settings.traces.backend, reach(*endpoints.TRACE_QUERY[settings.traces.backend]))
         prometheus = reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT)
 
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
