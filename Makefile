@@ -3,6 +3,7 @@ STACK ?= local
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
 # Importing the Kubernetes and Pulumi SDKs takes seconds where their byte code may not be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -51,8 +52,8 @@ schema: $(VENV)/installed ## write the JSON Schema of the stack files anew
 	@$(RUN) -m stack.settings --schema > stack/settings.schema.json
 
 lock: ## pin the requirements anew (needs uv)
-	@for part in requirements service/requirements; do \
-		uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate $$part.in -o $$part.lock; done
+	@uv pip compile $(LOCK) requirements.in -o requirements.lock
+	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock
 
 clean: down ## also remove the Python environment and generated files
 	@rm -rf $(VENV) .local
