@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import kubernetes
+import urllib3
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError
 
@@ -21,6 +22,7 @@ from stack.settings import Cluster
 FIELD_MANAGER: Final = meta.PART_OF
 INVENTORY: Final = "deployed-objects"
 READY_SECONDS: Final = 300
+_ANSWER_SECONDS: Final = 30  # for one request to the API server
 
 Key = tuple[str, str, str]
 """apiVersion, kind and name of an object in the stack's namespace."""
@@ -77,8 +79,23 @@ def apply(
         say: takes a line of progress.
 
     Raises:
-        DeployError: an object was refused or did not become ready; nothing is pruned then.
+        DeployError: an object was refused, did not become ready, or the cluster no longer answers; nothing is pruned
+            then, and a second run goes on from there.
     """
+    try:
+        _bring_to(client, namespace, manifests, say)
+    except ApiException as error:
+        raise DeployError(f"the API server refused a request: {_reason(error)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise DeployError(
+            f"the cluster stopped answering during the deployment ({error.__class__.__name__}). "
+            "Deploy again when it is back: that goes on from here"
+        ) from error
+
+
+def _bring_to(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+) -> None:
     dynamic = DynamicClient(client)
     wanted = {_key(manifest) for manifest in manifests}
     first, *rest = manifests
@@ -90,7 +107,9 @@ def apply(
     _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
     for api_version, kind, name in sorted(before - wanted):
         try:
-            dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace)
+            dynamic.resources.get(api_version=api_version, kind=kind).delete(
+                name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS
+            )
             say(f"pruned {kind.lower()}/{name}")
         except NotFoundError:
             pass
@@ -114,11 +133,18 @@ def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
     name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
     try:
         try:
-            before = resource.get(name=name, namespace=namespace).metadata.resourceVersion
+            found = resource.get(name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS)
+            before = found.metadata.resourceVersion
         except NotFoundError:
             before = None
         after = dynamic.server_side_apply(
-            resource, body=manifest, name=name, namespace=namespace, field_manager=FIELD_MANAGER, force_conflicts=True
+            resource,
+            body=manifest,
+            name=name,
+            namespace=namespace,
+            field_manager=FIELD_MANAGER,
+            force_conflicts=True,
+            _request_timeout=_ANSWER_SECONDS,
         )
     except ApiException as error:
         raise DeployError(f"{_name(manifest)} was refused: {_reason(error)}") from None
@@ -134,7 +160,9 @@ def _reason(error: ApiException) -> str:
 
 def _inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
     try:
-        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(INVENTORY, namespace)
+        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(
+            INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
+        )
     except kubernetes.client.ApiException as error:
         if error.status == 404:
             return set()
@@ -161,11 +189,12 @@ def _wait(
     apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
     waiting = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in workloads}
     started = said = time.monotonic()
+    limit = {"_request_timeout": _ANSWER_SECONDS}
     while True:
-        found = {("Deployment", item.metadata.name): item for item in apps.list_namespaced_deployment(namespace).items}
-        found |= {
-            ("StatefulSet", item.metadata.name): item for item in apps.list_namespaced_stateful_set(namespace).items
-        }
+        deployments = apps.list_namespaced_deployment(namespace, **limit).items
+        stateful_sets = apps.list_namespaced_stateful_set(namespace, **limit).items
+        found = {("Deployment", item.metadata.name): item for item in deployments}
+        found |= {("StatefulSet", item.metadata.name): item for item in stateful_sets}
         now = time.monotonic()
         for kind, name in sorted(waiting):
             if (kind, name) in found and _rolled_out(found[kind, name]):
@@ -175,7 +204,9 @@ def _wait(
         if not waiting:
             return
         names = sorted(name for _, name in waiting)
-        pods = core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}").items
+        pods = core.list_namespaced_pod(
+            namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", **limit
+        ).items
         states = {name: _pod_state(pods, name) for name in names}
         hopeless = {name: state for name, state in states.items() if state.startswith("cannot start")}
         if hopeless or now - started > READY_SECONDS:
