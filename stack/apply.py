@@ -19,7 +19,6 @@ from stack import meta
 from stack.render import Manifest
 from stack.settings import Cluster
 
-FIELD_MANAGER: Final = meta.PART_OF
 INVENTORY: Final = "deployed-objects"
 READY_SECONDS: Final = 300
 _ANSWER_SECONDS: Final = 30  # for one request to the API server
@@ -105,7 +104,29 @@ def _bring_to(
     changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
     say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
     _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
-    for api_version, kind, name in sorted(before - wanted):
+    _prune(dynamic, namespace, before - wanted, say)
+    _write_inventory(dynamic, namespace, wanted)
+
+
+def was_applied(client: kubernetes.client.ApiClient, namespace: str) -> bool:
+    """Whether the namespace holds what server-side apply deployed, so that `pulumi up` has to take it over."""
+    return bool(_inventory(client, namespace))
+
+
+def hand_over(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+) -> None:
+    """Leaves a namespace to Pulumi, which has just taken over the manifests' objects: deletes what is left besides."""
+    dynamic = DynamicClient(client)
+    wanted = {_key(manifest) for manifest in manifests}
+    _prune(dynamic, namespace, _inventory(client, namespace) - wanted, say)
+    kubernetes.client.CoreV1Api(client).delete_namespaced_config_map(
+        INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
+    )
+
+
+def _prune(dynamic: DynamicClient, namespace: str, keys: Iterable[Key], say: Callable[[str], None]) -> None:
+    for api_version, kind, name in sorted(keys):
         try:
             dynamic.resources.get(api_version=api_version, kind=kind).delete(
                 name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS
@@ -113,7 +134,6 @@ def _bring_to(
             say(f"pruned {kind.lower()}/{name}")
         except NotFoundError:
             pass
-    _write_inventory(dynamic, namespace, wanted)
 
 
 _WORKLOADS: Final = ("Deployment", "StatefulSet")
@@ -142,7 +162,7 @@ def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
             body=manifest,
             name=name,
             namespace=namespace,
-            field_manager=FIELD_MANAGER,
+            field_manager=meta.FIELD_MANAGER,
             force_conflicts=True,
             _request_timeout=_ANSWER_SECONDS,
         )

@@ -55,13 +55,25 @@ def _has_provider(command: str) -> bool:
     return True
 
 
-def up(command: str, stack: str, settings: Settings, secret_values: Mapping[str, str]) -> None:
+def up(
+    command: str, stack: str, settings: Settings, secret_values: Mapping[str, str], *, take_over: bool = False
+) -> None:
     """`pulumi up`, with the output of the CLI.
+
+    Args:
+        command: path of the CLI.
+        stack: its name.
+        settings: the stack's.
+        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        take_over: the namespace holds what server-side apply made of this program: update it, and look at what has
+            become of objects that Pulumi made earlier. Otherwise an object that exists already is an error.
 
     Raises:
         DeployError: the CLI failed; it has said why.
     """
     environment = dict(os.environ)
+    if take_over:
+        environment["PULUMI_K8S_UPSERT_EXISTING_OBJECTS"] = "true"
     file = stack_file(stack)
     if settings.cluster.context == LOCAL_CONTEXT:
         file = _local(environment, stack, settings)
@@ -77,7 +89,7 @@ def up(command: str, stack: str, settings: Settings, secret_values: Mapping[str,
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present:
             run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
-    run("up", "--yes", "--skip-preview", *config)
+    run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
 
 
 def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
