@@ -66,6 +66,26 @@ def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: s
     return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
 
 
+def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> None:
+    """Nothing if the namespace is not there, or is this project's.
+
+    Raises:
+        DeployError: it belongs to something else, whose objects of the same names would be overwritten.
+    """
+    try:
+        found = kubernetes.client.CoreV1Api(client).read_namespace(namespace, _request_timeout=_ANSWER_SECONDS)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            return
+        raise DeployError(f"namespace {namespace} cannot be read: {error.reason}") from None
+    if (found.metadata.labels or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:
+        raise DeployError(
+            f"namespace {namespace} exists and is not of {meta.PART_OF}: nothing was changed. Name another one in "
+            f"`cluster.namespace`, or hand it over with "
+            f"`kubectl label namespace {namespace} app.kubernetes.io/part-of={meta.PART_OF}`"
+        )
+
+
 def apply(
     client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
 ) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 
 from stack import engine, secrets
-from stack.apply import DeployError, apply, connect, existing_secret, hand_over, was_applied
+from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.render import render
 from stack.settings import SettingsError, load
 
@@ -24,6 +24,7 @@ def deploy(stack: str) -> str:
     settings = load(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
+    refuse_foreign(client, namespace)
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
