@@ -75,7 +75,7 @@ def up(
     interrupted = False
     if settings.cluster.context == LOCAL_CONTEXT:
         file = _local(environment, stack, settings)
-        interrupted = _was_interrupted(file.parent, stack)
+        interrupted = was_interrupted(file.parent, stack)
     # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
     environment |= {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
     config = ["--stack", stack, "--config-file", str(file), "--non-interactive"]
@@ -96,7 +96,7 @@ def up(
     run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
 
 
-def _was_interrupted(state: Path, stack: str) -> bool:
+def was_interrupted(state: Path, stack: str) -> bool:
     """Whether an update of the local stack ended without a word: its lock is there, its process is not.
 
     A checkpoint that was cut off while it was written gives way to the one before it. Other stacks are locked by their
