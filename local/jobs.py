@@ -1,5 +1,6 @@
 """Runs a graph of jobs side by side: shows progress, stops everything at the first failure, leaves no child behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -322,7 +323,7 @@ class _Runner:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("a") as file:
                 traceback.print_exc(file=file)
-            failure = Failure(f"{task.job.name}: {type(error).__name__}: {error}\nTraceback in {log}")
+            failure = Failure(f"{task.job.name}: {_unexpected(error)}\nTraceback in {log}")
             failure.__cause__ = error
         with self._changed:
             task.seconds, task.state = time.monotonic() - task.began, state
@@ -354,6 +355,15 @@ def quote(log: Path, lines: int = LAST_LINES) -> str:
     except OSError:
         return f"\nThere is no log at {log}."
     return f"{_tail(text.splitlines()[-lines:])}\nWhole log: {log}"
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"the disk is full ({error.strerror}). Free some space, or set WEB_CRAWL_TRACING_HOME to a directory on a "
+            "larger disk, and run this again: what is finished is kept."
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _tail(lines: Sequence[str] | deque[str]) -> str:

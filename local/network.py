@@ -231,6 +231,8 @@ def _read_setting(name: str) -> str | None:
 
 
 def _run(*command: str, stdin: str = "", check: bool = True) -> str:
+    if not check and shutil.which(command[0]) is None:
+        return ""  # a fresh machine, before its packages: without the program there is nothing to find or to remove
     result = subprocess.run(command, input=stdin, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     if check and result.returncode != 0:
         raise Failure(f"`{' '.join(command)}` failed: {result.stderr.strip()}")

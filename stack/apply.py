@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import kubernetes
+import urllib3
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError
 
@@ -18,9 +19,9 @@ from stack import meta
 from stack.render import Manifest
 from stack.settings import Cluster
 
-FIELD_MANAGER: Final = meta.PART_OF
 INVENTORY: Final = "deployed-objects"
 READY_SECONDS: Final = 300
+_ANSWER_SECONDS: Final = 30  # for one request to the API server
 
 Key = tuple[str, str, str]
 """apiVersion, kind and name of an object in the stack's namespace."""
@@ -65,6 +66,26 @@ def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: s
     return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
 
 
+def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> None:
+    """Nothing if the namespace is not there, or is this project's.
+
+    Raises:
+        DeployError: it belongs to something else, whose objects of the same names would be overwritten.
+    """
+    try:
+        found = kubernetes.client.CoreV1Api(client).read_namespace(namespace, _request_timeout=_ANSWER_SECONDS)
+    except kubernetes.client.ApiException as error:
+        if error.status == 404:
+            return
+        raise DeployError(f"namespace {namespace} cannot be read: {error.reason}") from None
+    if (found.metadata.labels or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:
+        raise DeployError(
+            f"namespace {namespace} exists and is not of {meta.PART_OF}: nothing was changed. Name another one in "
+            f"`cluster.namespace`, or hand it over with "
+            f"`kubectl label namespace {namespace} app.kubernetes.io/part-of={meta.PART_OF}`"
+        )
+
+
 def apply(
     client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
 ) -> None:
@@ -77,8 +98,23 @@ def apply(
         say: takes a line of progress.
 
     Raises:
-        DeployError: an object was refused or did not become ready; nothing is pruned then.
+        DeployError: an object was refused, did not become ready, or the cluster no longer answers; nothing is pruned
+            then, and a second run goes on from there.
     """
+    try:
+        _bring_to(client, namespace, manifests, say)
+    except ApiException as error:
+        raise DeployError(f"the API server refused a request: {_reason(error)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise DeployError(
+            f"the cluster stopped answering during the deployment ({error.__class__.__name__}). "
+            "Deploy again when it is back: that goes on from here"
+        ) from error
+
+
+def _bring_to(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+) -> None:
     dynamic = DynamicClient(client)
     wanted = {_key(manifest) for manifest in manifests}
     first, *rest = manifests
@@ -88,13 +124,36 @@ def apply(
     changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
     say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
     _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
-    for api_version, kind, name in sorted(before - wanted):
+    _prune(dynamic, namespace, before - wanted, say)
+    _write_inventory(dynamic, namespace, wanted)
+
+
+def was_applied(client: kubernetes.client.ApiClient, namespace: str) -> bool:
+    """Whether the namespace holds what server-side apply deployed, so that `pulumi up` has to take it over."""
+    return bool(_inventory(client, namespace))
+
+
+def hand_over(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+) -> None:
+    """Leaves a namespace to Pulumi, which has just taken over the manifests' objects: deletes what is left besides."""
+    dynamic = DynamicClient(client)
+    wanted = {_key(manifest) for manifest in manifests}
+    _prune(dynamic, namespace, _inventory(client, namespace) - wanted, say)
+    kubernetes.client.CoreV1Api(client).delete_namespaced_config_map(
+        INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
+    )
+
+
+def _prune(dynamic: DynamicClient, namespace: str, keys: Iterable[Key], say: Callable[[str], None]) -> None:
+    for api_version, kind, name in sorted(keys):
         try:
-            dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace)
+            dynamic.resources.get(api_version=api_version, kind=kind).delete(
+                name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS
+            )
             say(f"pruned {kind.lower()}/{name}")
         except NotFoundError:
             pass
-    _write_inventory(dynamic, namespace, wanted)
 
 
 _WORKLOADS: Final = ("Deployment", "StatefulSet")
@@ -114,11 +173,18 @@ def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
     name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
     try:
         try:
-            before = resource.get(name=name, namespace=namespace).metadata.resourceVersion
+            found = resource.get(name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS)
+            before = found.metadata.resourceVersion
         except NotFoundError:
             before = None
         after = dynamic.server_side_apply(
-            resource, body=manifest, name=name, namespace=namespace, field_manager=FIELD_MANAGER, force_conflicts=True
+            resource,
+            body=manifest,
+            name=name,
+            namespace=namespace,
+            field_manager=meta.FIELD_MANAGER,
+            force_conflicts=True,
+            _request_timeout=_ANSWER_SECONDS,
         )
     except ApiException as error:
         raise DeployError(f"{_name(manifest)} was refused: {_reason(error)}") from None
@@ -134,7 +200,9 @@ def _reason(error: ApiException) -> str:
 
 def _inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
     try:
-        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(INVENTORY, namespace)
+        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(
+            INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
+        )
     except kubernetes.client.ApiException as error:
         if error.status == 404:
             return set()
@@ -161,11 +229,12 @@ def _wait(
     apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
     waiting = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in workloads}
     started = said = time.monotonic()
+    limit = {"_request_timeout": _ANSWER_SECONDS}
     while True:
-        found = {("Deployment", item.metadata.name): item for item in apps.list_namespaced_deployment(namespace).items}
-        found |= {
-            ("StatefulSet", item.metadata.name): item for item in apps.list_namespaced_stateful_set(namespace).items
-        }
+        deployments = apps.list_namespaced_deployment(namespace, **limit).items
+        stateful_sets = apps.list_namespaced_stateful_set(namespace, **limit).items
+        found = {("Deployment", item.metadata.name): item for item in deployments}
+        found |= {("StatefulSet", item.metadata.name): item for item in stateful_sets}
         now = time.monotonic()
         for kind, name in sorted(waiting):
             if (kind, name) in found and _rolled_out(found[kind, name]):
@@ -175,7 +244,9 @@ def _wait(
         if not waiting:
             return
         names = sorted(name for _, name in waiting)
-        pods = core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}").items
+        pods = core.list_namespaced_pod(
+            namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", **limit
+        ).items
         states = {name: _pod_state(pods, name) for name in names}
         hopeless = {name: state for name, state in states.items() if state.startswith("cannot start")}
         if hopeless or now - started > READY_SECONDS:

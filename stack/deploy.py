@@ -6,7 +6,7 @@ import sys
 import time
 
 from stack import engine, secrets
-from stack.apply import DeployError, apply, connect, existing_secret
+from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.render import render
 from stack.settings import SettingsError, load
 
@@ -24,12 +24,18 @@ def deploy(stack: str) -> str:
     settings = load(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
+    refuse_foreign(client, namespace)
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
     command = engine.find(_say)
     if command is not None:
-        engine.up(command, stack, settings, values)
+        take_over = was_applied(client, namespace)
+        if take_over:
+            _say("what was applied server-side before is taken over by Pulumi")
+        engine.up(command, stack, settings, values, take_over=take_over)
+        if take_over:
+            hand_over(client, namespace, render(stack, values), _say)
         return f"pulumi up ({command})"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
     apply(client, namespace, render(stack, values), _say)

@@ -55,16 +55,29 @@ def _has_provider(command: str) -> bool:
     return True
 
 
-def up(command: str, stack: str, settings: Settings, secret_values: Mapping[str, str]) -> None:
+def up(
+    command: str, stack: str, settings: Settings, secret_values: Mapping[str, str], *, take_over: bool = False
+) -> None:
     """`pulumi up`, with the output of the CLI.
+
+    Args:
+        command: path of the CLI.
+        stack: its name.
+        settings: the stack's.
+        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        take_over: server-side apply has deployed since Pulumi did: look first at what has become of the objects.
 
     Raises:
         DeployError: the CLI failed; it has said why.
     """
     environment = dict(os.environ)
     file = stack_file(stack)
+    interrupted = False
     if settings.cluster.context == LOCAL_CONTEXT:
         file = _local(environment, stack, settings)
+        interrupted = was_interrupted(file.parent, stack)
+    # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
+    environment |= {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
     config = ["--stack", stack, "--config-file", str(file), "--non-interactive"]
 
     def run(*arguments: str, text: str | None = None) -> None:
@@ -73,11 +86,45 @@ def up(command: str, stack: str, settings: Settings, secret_values: Mapping[str,
             raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
 
     run("stack", "select", "--create", stack, "--non-interactive")
+    if interrupted:
+        run("cancel", stack, "--yes", "--non-interactive")
+        run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *config)
     present = (yaml.safe_load(file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present:
             run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
-    run("up", "--yes", "--skip-preview", *config)
+    run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
+
+
+def was_interrupted(state: Path, stack: str) -> bool:
+    """Whether an update of the local stack ended without a word: its lock is there, its process is not.
+
+    A checkpoint that was cut off while it was written gives way to the one before it. Other stacks are locked by their
+    backend for a whole team, and only people can tell whether a lock is stale.
+    """
+    locks = [json.loads(lock.read_text()) for lock in (state / ".pulumi" / "locks").rglob("*.json")]
+    if not locks or any(Path(f"/proc/{lock['pid']}").exists() for lock in locks):
+        return False
+    checkpoint = state / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    attributes = checkpoint.with_name(f"{checkpoint.name}.attrs")  # its digest; a checkpoint may be without
+    if not _is_json(attributes):
+        attributes.unlink(missing_ok=True)
+    if checkpoint.is_file() and not _is_json(checkpoint):
+        attributes.unlink(missing_ok=True)
+        before = checkpoint.with_name(f"{checkpoint.name}.bak")
+        if _is_json(before):
+            shutil.copy(before, checkpoint)
+        else:
+            checkpoint.unlink()  # what exists is taken over
+    return True
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:

@@ -9,6 +9,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 PART_OF: Final = "web-crawl-tracing"
+FIELD_MANAGER: Final = PART_OF
+"""Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
 
 
@@ -23,14 +25,19 @@ def labels(name: str, component: str) -> dict[str, str]:
 
 
 def metadata(
-    name: str, namespace: pulumi.Input[str] | None, *, component: str, annotations: Mapping[str, str] | None = None
+    name: str,
+    namespace: pulumi.Input[str] | None,
+    *,
+    component: str,
+    annotations: Mapping[str, str] | None = None,
+    more_labels: Mapping[str, str] | None = None,
 ) -> k8s.meta.v1.ObjectMetaArgs:
     """Metadata with a fixed name: other objects, dashboards and people refer to it."""
     return k8s.meta.v1.ObjectMetaArgs(
         name=name,
         namespace=namespace,
-        labels=labels(name, component),
-        annotations=dict(annotations) if annotations else None,
+        labels={**labels(name, component), **(more_labels or {})},
+        annotations={"pulumi.com/patchFieldManager": FIELD_MANAGER, **(annotations or {})},
     )
 
 

@@ -24,9 +24,8 @@ class Namespace(pulumi.ComponentResource):
         level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         namespace = k8s.core.v1.Namespace(
             args.name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=args.name,
-                labels={**meta.labels(args.name, "namespace"), **level, "environment": args.environment},
+            metadata=meta.metadata(
+                args.name, None, component="namespace", more_labels={**level, "environment": args.environment}
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

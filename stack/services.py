@@ -74,7 +74,7 @@ class Services(pulumi.ComponentResource):
             ports={"http": endpoints.SERVICE_PORT},
             command=["python3", "-m", module],
             env=[*_environment(name, args), *own],
-            readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=5),
+            readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=2),
             liveness=workload.http_probe("/api/health/live", endpoints.SERVICE_PORT),
         )
         workload.services(pod, args.namespace, child)

@@ -56,7 +56,7 @@ class Tempo(pulumi.ComponentResource):
             files={_CONFIG: config.metadata.name},
             configuration=files,
             data=_DATA,
-            readiness=workload.http_probe("/ready", endpoints.TEMPO_HTTP_PORT),
+            readiness=workload.http_probe("/ready", endpoints.TEMPO_HTTP_PORT, period=2),
             liveness=workload.tcp_probe(endpoints.TEMPO_HTTP_PORT),
         )
         workload.services(pod, args.namespace, child)

@@ -160,8 +160,8 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
 
 
 def _startup(pod: Pod) -> core.ProbeArgs:
-    """The readiness check, patient and often: until it passes once, a slow start is no reason for a restart."""
-    probe = pod.readiness
+    """The liveness check, patient and often: a slow start is no reason for a restart, a dependency's even less."""
+    probe = pod.liveness
     return core.ProbeArgs(
         http_get=probe.http_get,
         tcp_socket=probe.tcp_socket,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from local import network
 from local.preflight import GIB, Disk, Facts, problems
 
 
@@ -48,3 +49,9 @@ def test_what_needs_no_compiler_works_without_one() -> None:
 
 def test_a_port_at_an_address_that_is_not_ours_is_no_problem() -> None:
     assert problems(Facts(taken={("192.0.2.1", 6443): "other (pid 9)"})) == []
+
+
+def test_a_machine_without_the_network_programs_is_looked_at_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert network.foreign_chains() == []
+    assert network.foreign_routes() == []

@@ -1,0 +1,14 @@
+"""What server-side apply does when the cluster is not there for it; the rest runs on the cluster, in tests/smoke."""
+
+import kubernetes
+import pytest
+
+from stack.apply import DeployError, apply
+from tests.service.conftest import free_port
+
+
+def test_a_cluster_that_stops_answering_is_named_with_what_to_do() -> None:
+    client = kubernetes.client.ApiClient(kubernetes.client.Configuration(host=f"http://127.0.0.1:{free_port()}"))
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "nowhere"}}
+    with pytest.raises(DeployError, match=r"stopped answering during the deployment.*Deploy again"):
+        apply(client, "nowhere", [namespace], lambda _: None)
