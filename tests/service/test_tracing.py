@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from service.tracing import Masker, TracingSettings, propagation, start_tracing
+from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.asgi import App, TracingMiddleware
 from service.tracing.httpx import TracingTransport
 from service.tracing.kafka import TracingConsumer, TracingProducer
@@ -389,16 +389,10 @@ def test_log_line_is_json_with_ids_and_without_personal_data(recorder: Recorder)
     assert entry["trace_id"] == trace.format_trace_id(span.get_span_context().trace_id)
     assert entry["span_id"] == trace.format_span_id(span.get_span_context().span_id)
     assert (entry["severity"], entry["service.name"], entry["task.id"]) == ("INFO", "gateway", "7")
-    assert entry["user_email"] == recorder.tracing.masker.hash("ada@example.com")
-    assert entry["message"] == f"task of email:{entry['user_email']}"
+    assert entry["user_email"] == f"email:{recorder.tracing.masker.hash('ada@example.com')}"
+    assert entry["message"] == f"task of {entry['user_email']}"
     assert "example.com" not in line.lower()
     assert "hunter2" not in line
-
-
-def test_hashes_agree_only_with_the_same_key() -> None:
-    assert Masker("key one").hash(" Ada@example.com") == Masker("key one").hash("ada@example.com")
-    assert Masker("key one").hash("ada@example.com") != Masker("key two").hash("ada@example.com")
-    assert Masker().hash("ada@example.com") != Masker().hash("ada@example.com")
 
 
 def test_the_library_knows_nothing_of_its_users() -> None:
