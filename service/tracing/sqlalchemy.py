@@ -7,10 +7,11 @@ its first statement.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.tracing import attributes as keys
@@ -29,7 +29,6 @@ from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
 if TYPE_CHECKING:  # needs greenlet
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-_SPAN = "_tracing_span"
 _STATISTICS = "_tracing_statistics"
 _WAITED = "tracing-waited-ms"
 _WROTE = "tracing-wrote"
@@ -142,13 +141,15 @@ class _EngineTracing:
         self._statements: dict[str, _Statement] = {}
 
     def install(self) -> None:
+        # Around the dialect's calls of the driver, not through events: an engine with listeners of its connections'
+        # events builds dispatchers for each connection, 25 us a transaction, and has none for the end of a commit.
+        dialect: Any = self._engine.dialect
+        dialect.do_execute = self._executing(dialect.do_execute)
+        dialect.do_executemany = self._executing(dialect.do_executemany, many=True)
+        dialect.do_execute_no_params = self._executing(dialect.do_execute_no_params)
+        dialect.do_commit = self._ending("COMMIT", dialect.do_commit)
+        dialect.do_rollback = self._ending("ROLLBACK", dialect.do_rollback)
         engine: Any = self._engine
-        event.listen(engine, "before_cursor_execute", self._before)
-        event.listen(engine, "after_cursor_execute", self._after)
-        event.listen(engine, "handle_error", self._failed)
-        # There is no event after a commit, nor before a connection is asked for.
-        engine.dialect.do_commit = self._ending("COMMIT", engine.dialect.do_commit)
-        engine.dialect.do_rollback = self._ending("ROLLBACK", engine.dialect.do_rollback)
         engine.raw_connection = self._connecting(engine.raw_connection)
 
     def _describe(self, statement: str) -> _Statement:
@@ -169,33 +170,37 @@ class _EngineTracing:
             self._statements[statement] = described
         return described
 
-    def _before(
-        self, connection: Connection, _cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-    ) -> None:
-        described = self._statements.get(statement) or self._describe(statement)
-        attributes: dict[str, str | int | float] = described.attributes  # type: ignore[assignment]  # only read
-        info = connection.info
-        if described.writes:
-            info[_WROTE] = True
-        if (waited := info.pop(_WAITED, None)) is not None:
-            attributes = {**attributes, keys.DB_POOL_WAIT_MS: waited}
-        if many and type(parameters) is list:
-            attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(parameters)}
-        setattr(context, _SPAN, self._traces.start(described.name, kind=SpanKind.CLIENT, attributes=attributes))
+    def _executing(self, execute: Callable[..., None], *, many: bool = False) -> Callable[..., None]:
+        statements = self._statements
+        start = self._traces.start
 
-    def _after(
-        self, _connection: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
-    ) -> None:
-        span: Span | None = getattr(context, _SPAN, None)
-        if span is not None:
-            if (rows := getattr(cursor, "rowcount", -1)) >= 0:
+        def run(cursor: Any, statement: str, *more: Any) -> None:
+            """more: parameters if there are any, and the execution context."""
+            try:
+                info = more[-1].root_connection.info
+            except (AttributeError, NotImplementedError):  # the dialect gets to know a new connection
+                execute(cursor, statement, *more)
+                return
+            described = statements.get(statement) or self._describe(statement)
+            attributes: Mapping[str, str | int | float] = described.attributes
+            if described.writes:
+                info[_WROTE] = True
+            if _WAITED in info:
+                attributes = {**attributes, keys.DB_POOL_WAIT_MS: info.pop(_WAITED)}
+            if many:
+                attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(more[0])}
+            span = start(described.name, kind=SpanKind.CLIENT, attributes=attributes)
+            try:
+                execute(cursor, statement, *more)
+            except BaseException as error:
+                _fail(span, error)
+                raise
+            rows = getattr(cursor, "rowcount", None)
+            if isinstance(rows, int) and rows >= 0:
                 span.set_attribute(keys.DB_ROWS_AFFECTED, rows)
             span.end()
 
-    def _failed(self, failure: ExceptionContext) -> None:
-        span: Span | None = getattr(failure.execution_context, _SPAN, None)
-        if span is not None:
-            _fail(span, failure.original_exception)
+        return run
 
     def _ending(self, name: str, end: Callable[[Any], None]) -> Callable[[Any], None]:
         attributes = {**self._fixed, keys.DB_OPERATION_NAME: name, keys.DB_QUERY_SUMMARY: name}
@@ -237,15 +242,15 @@ class _EngineTracing:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Ends `span`, unless it has ended. A driver's message quotes the row that failed: only type and code are kept."""
-    if not span.is_recording():
-        return
+    """Ends `span` as failed. A driver's message quotes the row that failed: only its type and code are kept."""
     name = type(error).__name__
-    span.set_status(Status(StatusCode.ERROR, name))
     span.set_attribute(keys.ERROR_TYPE, name)
     # psycopg and asyncpg, psycopg2, sqlite3
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
         if code := getattr(error, attribute, None):
             span.set_attribute(keys.DB_RESPONSE_STATUS_CODE, str(code))
             break
+    # Who cancels a statement asked for its end: not an error of the database.
+    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        span.set_status(Status(StatusCode.ERROR, name))
     span.end()

@@ -321,7 +321,7 @@ def test_a_callback_runs_in_its_senders_context_and_may_fail(recorder: Recorder,
 def test_without_tracing_the_context_is_still_carried_on(topic: Topic) -> None:
     traces = start_tracing(TracingSettings(enabled=False)).traces
     with traces.span("any", context=propagation.from_kafka([("traceparent", TRACEPARENT)])):
-        TracingProducer(topic.client, traces, client_id="p").produce(topic.name, b"x")
+        TracingProducer(topic.client, traces, client_id="p").produce(topic.name, b"x", partition=0)
     topic.client.flush(10)
     message = topic.read()
     assert dict(message_headers(message))["traceparent"] == TRACEPARENT
