@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.tracing import attributes
 from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker
 
 MASKER = Masker("a key for tests")
@@ -446,3 +447,8 @@ def test_a_defect_in_masking_hides_the_value() -> None:
     assert masker.text("key=hunter2") == REDACTED
     assert masker.named("a", {"b": "x=hunter2"}) == {"b": REDACTED}
     assert masker.url("http://h/?a#b=c") == REDACTED
+
+
+def test_the_librarys_own_attributes_are_shown() -> None:
+    shown = [getattr(attributes, name) for name in attributes.__all__]
+    assert {key: MASKER.named(key, "value") for key in shown} == dict.fromkeys(shown, "value")
