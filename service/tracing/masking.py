@@ -51,7 +51,7 @@ class _Kind(Enum):
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_NAME = re.compile(
-    r"pass[_-]?(?:word|wd|phrase|code)|secret(?!ar)|token(?!i[sz])|credential|authorization|cookie|session|sessid"
+    r"pass[_-]?(?:word|wd|phrase|code)|secret(?!ar)|token(?!i[sz])|credential|authorization|bearer|cookie|session|sessid"
     r"|credit_?card|card_?(?:number|no(?:_|$))"
     r"|(?:^|_)(?:pwd|pass|pw|sid|jwt|otp|cvv|cvc|ssn|iban)(?:_|$)|(?:^|_)auth$"
     # A key is a secret only together with what it opens: message, primary, partition, cache keys are not.
@@ -61,7 +61,7 @@ _SECRET_NAME = re.compile(
 # One of these is in every such name; to look for them first is ten times faster than to look at every name in a text.
 _HINTS = (
     "pass", "pw", "secret", "token", "cred", "auth", "cookie", "sess", "sid", "jwt", "otp", "cvv", "cvc", "ssn", "iban",
-    "card", "key", "code", "sig", "ticket",
+    "bearer", "card", "key", "code", "sig", "ticket",
 )  # fmt: skip
 _LINE_NAME = re.compile(r"(?:authorization|cookies?)$")
 _EMAIL_NAME = re.compile(r"(?:^|_)e_mails?(?:_|$)")
@@ -100,23 +100,25 @@ def _hints(lowered: str) -> bool:
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 _PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----.*?(?:-----END [A-Z0-9 ]{0,60}-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----.*?(?:-----END [A-Z0-9 ]{0,60}-----|\Z)",
+    re.DOTALL,
 )
 
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#]*@")
 # A password with a slash in it, which nobody may write but generators make; not a port, after which paths hold "@".
 _URL_CREDENTIALS_WITH_SLASH = re.compile(r"(?<=://)[^\s/?#@:]{0,256}:(?![0-9]{1,5}(?:[/?#\s]|\Z))[^\s@]{0,512}@")
 
-# A name and what joins it to its value: `a=`, `a: `, `"a": `, `a => `, `['a'] = `, `a%3D`, `'a', b'`.
+# A name and what joins it to its value: `a=`, `a: `, `"a": `, `a => `, `['a'] = `, `a[]=`, `a%3D`, `<a>`, `'a', b'`.
 _NAME = re.compile(
-    r"""([\w.-](?<![\w.-].)[\w.-]*+)(?:\\*["'])?+\]?+(?:\s*+(?:=>|:=|={1,3}|:)|%3[DdAa]|(?<=["']),\s*+(?=b["']))\s*+""",
-    re.DOTALL,
+    r"""([\w.-](?<![\w.-].)[\w.-]*+)(?:\\*["'])?+(?:\[\]|\])?+
+    (?:\s*+(?:=>|:=|={1,3}|:)|%3[DdAa]|>(?=[^\s<=])|(?<=["']),\s*+(?=b["']))\s*+""",
+    re.VERBOSE | re.DOTALL,
 )
 _FLAG = re.compile(r"(--[A-Za-z][\w.-]*+)\s++(?!-)")
 _UNQUOTED = r"""(?:
     [^\s&;"'<]
     | ["'](?=[^\s,;:.)\]}&"'<>])     # no closing quote: the value goes on
-    | &(?![\w.%~-]{0,64}=)
+    | &(?![\w.%~\[\]-]{0,64}=)
     | ;(?!\s|\Z|[\w\ .-]{1,64}=)
     | <(?![/\w])
 )++"""
@@ -135,7 +137,7 @@ _DONE = re.compile(r"""\[redacted\](?=[)\]}]*+(?:[,;]?(?:\s|\Z)|[&"'<]))""")
 # What stands for a value in SQL and templates; a name only where it is that of the column.
 _PLACEHOLDER = re.compile(r"(?:\?|%s|\$[0-9]{1,3}|None|null|NULL|:(\w+)|%\((\w+)\)s|\{(\w+)\})[,;)]{0,4}")
 
-_SCHEME = re.compile(r"\b(bearer|basic)((?:\s|%20|\+)++)([^\s,;\"'<>\[\]]++)", re.IGNORECASE)
+_SCHEME = re.compile(r"(?<![A-Za-z])(bearer|basic)((?:\s|%20|\+)++)([^\s,;\"'<>\[\]]++)", re.IGNORECASE)
 _SCHEME_WORDS = frozenset({"token", "tokens", "auth", "authentication", "authorization", "scheme", "credentials"})
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]*[.:!?)]*")
 
@@ -158,6 +160,7 @@ _EMAIL = re.compile(
     (?:(?:@|%40)[\w-]++(?:\.[\w-]++)++)++""",
     re.VERBOSE | re.DOTALL,
 )
+_AT = re.compile("@|%40")
 _AROUND_ADDRESS = "'`{|}!#$*^~.+-%"
 _HASHED = re.compile(r"email:[0-9a-f]{16}")
 
@@ -185,15 +188,23 @@ def _is_card(digits: str) -> bool:
     )
 
 
-def _without_card(match: re.Match[str]) -> str:
-    found, separator = match.group(), match.group("s")
-    if _is_card(_NO_DIGIT.sub("", found)):
-        return REDACTED
-    if separator and found.count(separator) == 4:  # a card of four groups, and a number of something else behind it
-        card, _, rest = found.rpartition(separator)
-        if _is_card(_NO_DIGIT.sub("", card)):
-            return f"{REDACTED}{separator}{rest}"
-    return found
+def _without_cards(value: str) -> str:
+    shown: list[str] = []
+    done = at = 0
+    while (found := _CARD.search(value, at)) is not None:
+        end = found.end()
+        separator = found.group("s")
+        card = _is_card(_NO_DIGIT.sub("", found.group()))
+        if not card and separator and found.group().count(separator) == 4:
+            # Four groups, and a number of something else behind them.
+            end = found.start() + found.group().rindex(separator)
+            card = _is_card(_NO_DIGIT.sub("", value[found.start() : end]))
+        if card:
+            shown += (value[done : found.start()], REDACTED)
+            done = end
+        # The group in front of a card may look like the first of its groups.
+        at = end if card else found.start() + 1
+    return "".join((*shown, value[done:])) if shown else value
 
 
 def _without_credentials(match: re.Match[str]) -> str:
@@ -241,7 +252,7 @@ def _suspicious(value: str) -> bool:
     """Whether a text may hold anything to mask; wrong only on the safe side."""
     if not value.isascii() or len(value) > MAX_TEXT:
         return True
-    if "=" in value or ":" in value or "@" in value or "%" in value or "eyJ" in value or "--" in value:
+    if "=" in value or ":" in value or "@" in value or "%" in value or "eyJ" in value or "--" in value or ">" in value:
         return True
     if " " in value or "\t" in value or "+" in value or "\n" in value:
         lowered = value.lower()
@@ -400,7 +411,7 @@ class Masker:
             value = _SCHEME.sub(_without_credentials, value)
         if "eyJ" in value:
             value = _JWT.sub(REDACTED, value)
-        value = _CARD.sub(_without_card, value)
+        value = _without_cards(value)
         if "@" in value or "%40" in value:
             value = _EMAIL.sub(self._hashed_address, value)
         if cut or len(value) > MAX_TEXT:
@@ -428,7 +439,8 @@ class Masker:
 
     def _hashed_address(self, match: re.Match[str]) -> str:
         whole, local = match.group(), match.group("local")
-        if not whole.rpartition(".")[2][0].isalpha():  # `package@1.2.3`
+        # Some label of the domain, apart from the first, begins with a letter: not so in `package@1.2.3`.
+        if not any(label[0].isalpha() for domain in _AT.split(whole)[1:] for label in domain.split(".")[1:]):
             return whole
         # Quotes and the like around an address are allowed in it, yet never meant.
         lead = len(local) - len(local.lstrip(_AROUND_ADDRESS))

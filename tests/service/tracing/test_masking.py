@@ -90,7 +90,9 @@ PLANTED: st.SearchStrategy[Planted] = st.one_of(
         lambda made: (f"https://site.example/p?a=1&{made[0]}={made[1]}&b=2", made[1])
     ),
     st.tuples(
-        st.sampled_from(["password", "PGPASSWORD", "client-secret", "accessToken", "db.passwd", "Pwd", "api_key"]),
+        st.sampled_from(
+            ["password", "PGPASSWORD", "client-secret", "accessToken", "bearer", "db.passwd", "Pwd", "api_key"]
+        ),
         st.sampled_from(["=", ": ", " = ", "='", '": "', '="', " => ", "%3D", ":b'"]),
         SECRET,
     ).map(lambda made: ("".join(made), made[2])),
@@ -98,7 +100,7 @@ PLANTED: st.SearchStrategy[Planted] = st.one_of(
 )
 # Apart from a letter or a digit, which would make another word of it, anything may stand around a secret.
 AROUND = st.text(max_size=40)
-BLANK = st.sampled_from([" ", "\n", '"', "(", "<", "; ", " '"])
+BLANK = st.sampled_from([" ", " 2027 ", "4000 ", "\n", '"', "(", "<", "; ", " '"])
 
 
 @given(AROUND, BLANK, PLANTED, st.sampled_from([" ", "\n", ", ", '"', "; ", ""]), AROUND)
@@ -207,6 +209,11 @@ def test_masking_what_is_masked_changes_nothing(text: str) -> None:
         ),
         ("GET /cb?code=abc&state=1", "GET /cb?code=[redacted]&state=1"),
         ("paid with 4111 1111 1111 1111 today", "paid with [redacted] today"),
+        ("until 2027 4111 1111 1111 1111 123", "until 2027 [redacted] 123"),
+        ("4000 4111-1111-1111-1111", "4000 [redacted]"),
+        (f"{ADA}.5 or {ADA}@1.2", f"email:{MASKER.hash(f'{ADA}.5')} or email:{MASKER.hash(f'{ADA}@1.2')}"),
+        ("<password>hunter2</password>", "<password>[redacted]</password>"),
+        ("user[password]=a&password[]=b&c=d", "user[password]=[redacted]&password[]=[redacted]&c=d"),
         ("paid with 378282246310005.", "paid with [redacted]."),
         ("id_eyJhbGciOiJub25lIn0.e30.x", "id_[redacted]"),
     ],
