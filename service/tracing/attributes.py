@@ -3,10 +3,13 @@
 from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.messaging_attributes import (
+    MESSAGING_BATCH_MESSAGE_COUNT,
     MESSAGING_CLIENT_ID,
     MESSAGING_CONSUMER_GROUP_NAME,
     MESSAGING_DESTINATION_NAME,
     MESSAGING_DESTINATION_PARTITION_ID,
+    MESSAGING_KAFKA_MESSAGE_KEY,
+    MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
     MESSAGING_KAFKA_OFFSET,
     MESSAGING_MESSAGE_BODY_SIZE,
     MESSAGING_OPERATION_NAME,
@@ -16,6 +19,7 @@ from opentelemetry.semconv._incubating.attributes.messaging_attributes import (
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
     DB_NAMESPACE,
+    DB_OPERATION_BATCH_SIZE,
     DB_OPERATION_NAME,
     DB_QUERY_SUMMARY,
     DB_QUERY_TEXT,
@@ -38,9 +42,11 @@ from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
 
 # The conventions have no key for these yet.
+DB_POOL_WAIT_MS: Final = "task.db.pool_wait_ms"
 DB_ROWS_AFFECTED: Final = "task.db.rows_affected"
 KAFKA_CONSUMER_LAG: Final = "task.kafka.consumer_lag"
 KAFKA_QUEUE_TIME_MS: Final = "task.kafka.queue_time_ms"
+KAFKA_REDELIVERIES: Final = "task.kafka.redeliveries"
 PROCESSING_TIME_MS: Final = "task.processing_time_ms"
 OUTCOME: Final = "task.outcome"
 CORRELATION_ID: Final = "task.correlation_id"
@@ -54,7 +60,9 @@ __all__ = [
     "CORRELATION_ID",
     "DB_COLLECTION_NAME",
     "DB_NAMESPACE",
+    "DB_OPERATION_BATCH_SIZE",
     "DB_OPERATION_NAME",
+    "DB_POOL_WAIT_MS",
     "DB_QUERY_SUMMARY",
     "DB_QUERY_TEXT",
     "DB_RESPONSE_STATUS_CODE",
@@ -69,10 +77,14 @@ __all__ = [
     "HTTP_ROUTE",
     "KAFKA_CONSUMER_LAG",
     "KAFKA_QUEUE_TIME_MS",
+    "KAFKA_REDELIVERIES",
+    "MESSAGING_BATCH_MESSAGE_COUNT",
     "MESSAGING_CLIENT_ID",
     "MESSAGING_CONSUMER_GROUP_NAME",
     "MESSAGING_DESTINATION_NAME",
     "MESSAGING_DESTINATION_PARTITION_ID",
+    "MESSAGING_KAFKA_MESSAGE_KEY",
+    "MESSAGING_KAFKA_MESSAGE_TOMBSTONE",
     "MESSAGING_KAFKA_OFFSET",
     "MESSAGING_MESSAGE_BODY_SIZE",
     "MESSAGING_OPERATION_NAME",

@@ -6,27 +6,37 @@ would begin a new trace at every topic and cut the very path that is to be follo
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
+from service.tracing.masking import REDACTED
 from service.tracing.propagation import KafkaHeader
-from service.tracing.spans import TraceManager
+from service.tracing.spans import SpanScope, TraceManager
 
 if TYPE_CHECKING:  # a service without Kafka needs no client library
     from confluent_kafka import Consumer, KafkaError, Message, Producer
 
+_Attributes = dict[str, str | int | float]
 Delivery = Callable[["KafkaError | None", "Message"], None]
 
 SUCCESS = "success"
 FAILURE = "failure"
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+# As many as a span keeps.
+_MOST_LINKS = 128
+_MOST_REDELIVERED = 1024
 
 
 def message_headers(message: Message) -> Sequence[KafkaHeader]:
@@ -36,6 +46,15 @@ def message_headers(message: Message) -> Sequence[KafkaHeader]:
         return list(headers.items() if isinstance(headers, dict) else headers)
     except Exception:  # the client decodes names eagerly; the message is still good
         return ()
+
+
+def _shown_key(key: str | bytes) -> str:
+    """A key as a span may show it: an id as it is; of any other only that there is one, for it may be a name."""
+    if len(key) == 36:
+        text = key if isinstance(key, str) else key.decode("latin-1")
+        if _UUID.fullmatch(text):
+            return text
+    return REDACTED
 
 
 class TracingProducer:
@@ -54,44 +73,72 @@ class TracingProducer:
         key: str | bytes | None = None,
         headers: Sequence[KafkaHeader] = (),
         on_delivery: Delivery | None = None,
+        partition: int = -1,
     ) -> None:
-        """As `Producer.produce`, with the current context in the message's headers. Raises what that raises."""
-        span = self._traces.start(
-            f"send {topic}",
-            kind=SpanKind.PRODUCER,
-            attributes={
-                keys.MESSAGING_SYSTEM: "kafka",
-                keys.MESSAGING_OPERATION_NAME: "send",
-                keys.MESSAGING_OPERATION_TYPE: "send",
-                keys.MESSAGING_DESTINATION_NAME: topic,
-                keys.MESSAGING_CLIENT_ID: self._client_id,
-                keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
-            },
-        )
+        """As `Producer.produce`, with the current context in the message's headers. Raises what that raises.
+
+        on_delivery: called in the context of this call, not of whoever polls for delivery reports.
+        """
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "send",
+            keys.MESSAGING_OPERATION_TYPE: "send",
+            keys.MESSAGING_DESTINATION_NAME: topic,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
+        }
+        _describe_message(attributes, key, value)
+        span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
+        context = otel_context.get_current()
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                span.set_status(Status(StatusCode.ERROR, error.str()))
-                span.set_attribute(keys.ERROR_TYPE, error.name())
-            elif (partition := message.partition()) is not None:
-                span.set_attribute(keys.MESSAGING_DESTINATION_PARTITION_ID, str(partition))
-                span.set_attribute(keys.MESSAGING_KAFKA_OFFSET, message.offset() or 0)
-            span.set_attribute(keys.OUTCOME, SUCCESS if error is None else FAILURE)
-            span.end()
-            if on_delivery is not None:
-                on_delivery(error, message)
+            try:
+                _end_send(span, error, message)
+            finally:
+                if on_delivery is not None:
+                    token = otel_context.attach(context)
+                    try:
+                        on_delivery(error, message)
+                    finally:
+                        otel_context.detach(token)
 
-        carried = propagation.to_kafka(headers, trace.set_span_in_context(span))
+        carried = propagation.to_kafka(headers, trace.set_span_in_context(span, context))
         try:
-            self._producer.produce(topic, value=value, key=key, headers=carried, on_delivery=delivered)
-        except Exception as error:
+            self._producer.produce(
+                topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
+            )
+        except BaseException as error:
             self._traces.fail(span, error)
             span.set_attribute(keys.OUTCOME, FAILURE)
             span.end()
             raise
 
 
-@dataclass
+def _describe_message(attributes: _Attributes, key: str | bytes | None, value: str | bytes | None) -> None:
+    if key is not None:
+        attributes[keys.MESSAGING_KAFKA_MESSAGE_KEY] = _shown_key(key)
+    if value is None:
+        attributes[keys.MESSAGING_KAFKA_MESSAGE_TOMBSTONE] = True
+
+
+def _end_send(span: Span, error: KafkaError | None, message: Message) -> None:
+    if not span.is_recording():
+        return
+    if error is not None:
+        span.set_status(Status(StatusCode.ERROR, error.str()))
+        span.set_attributes({keys.ERROR_TYPE: error.name(), keys.OUTCOME: FAILURE})
+    else:
+        span.set_attributes(
+            {
+                keys.MESSAGING_DESTINATION_PARTITION_ID: str(message.partition()),
+                keys.MESSAGING_KAFKA_OFFSET: message.offset() or 0,
+                keys.OUTCOME: SUCCESS,
+            }
+        )
+    span.end()
+
+
+@dataclass(slots=True)
 class Processing:
     """What a handler reports about the message in hand; `outcome` goes onto its span."""
 
@@ -99,60 +146,143 @@ class Processing:
     outcome: str = SUCCESS
 
 
+class ProcessScope:
+    """The block in which a message is processed."""
+
+    __slots__ = ("_processing", "_scope", "_span", "_started")
+
+    def __init__(self, scope: SpanScope) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> Processing:
+        self._started = time.perf_counter()
+        self._processing = Processing(self._scope.__enter__())
+        return self._processing
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._processing.span.set_attributes(
+            {
+                keys.PROCESSING_TIME_MS: round((time.perf_counter() - self._started) * 1000, 3),
+                keys.OUTCOME: self._processing.outcome if error is None else FAILURE,
+            }
+        )
+        self._scope.__exit__(kind, error, where)
+
+
+class _Deliveries:
+    """How often this process has seen each message of one partition before."""
+
+    __slots__ = ("_again", "_next")
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._again: dict[int, int] = {}
+
+    def seen_before(self, offset: int) -> int:
+        """Times this offset was seen before now; counts this one."""
+        if offset >= self._next:
+            self._next = offset + 1
+            self._again.clear()
+            return 0
+        if len(self._again) >= _MOST_REDELIVERED:  # someone replays the topic
+            self._again.clear()
+        times = self._again[offset] = self._again.get(offset, 0) + 1
+        return times
+
+
 class TracingConsumer:
     """Processes messages of a confluent-kafka consumer."""
 
     def __init__(self, consumer: Consumer, traces: TraceManager, *, group: str, client_id: str) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
         self._consumer = consumer
         self._traces = traces
         self._group = group
         self._client_id = client_id
+        self._topic_partition = TopicPartition
+        self._unknown = (KafkaException, RuntimeError)
+        self._deliveries: dict[tuple[str, int], _Deliveries] = {}
 
     def lag(self, message: Message) -> int | None:
         """Messages behind this one in its partition, as the last fetch saw it; asks no broker."""
-        from confluent_kafka import KafkaException, TopicPartition
-
         try:
-            where = TopicPartition(message.topic() or "", message.partition() or 0)
+            where = self._topic_partition(message.topic() or "", message.partition() or 0)
             watermarks = self._consumer.get_watermark_offsets(where, cached=True)
-        except (KafkaException, RuntimeError):
+        except self._unknown:
             return None
         if watermarks is None or watermarks[1] < 0:
             return None
         return max(0, watermarks[1] - (message.offset() or 0) - 1)
 
-    @contextmanager
-    def process(self, message: Message) -> Iterator[Processing]:
-        """The span around the handling of `message`; current inside the block, an error is recorded and goes on."""
+    def process(self, message: Message) -> ProcessScope:
+        """The span around the handling of `message`; current inside the block, an error is recorded and goes on.
+
+        A message without a context, or with one that cannot be read, begins a trace.
+        """
         topic = message.topic() or ""
-        attributes: dict[str, str | int | float] = {
+        partition = message.partition() or 0
+        offset = message.offset() or 0
+        value = message.value()
+        attributes: _Attributes = {
             keys.MESSAGING_SYSTEM: "kafka",
             keys.MESSAGING_OPERATION_NAME: "process",
             keys.MESSAGING_OPERATION_TYPE: "process",
             keys.MESSAGING_DESTINATION_NAME: topic,
-            keys.MESSAGING_DESTINATION_PARTITION_ID: str(message.partition()),
-            keys.MESSAGING_KAFKA_OFFSET: message.offset() or 0,
+            keys.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
+            keys.MESSAGING_KAFKA_OFFSET: offset,
             keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
             keys.MESSAGING_CLIENT_ID: self._client_id,
-            keys.MESSAGING_MESSAGE_BODY_SIZE: len(message.value() or b""),
+            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
         }
+        _describe_message(attributes, message.key(), value)
         if (lag := self.lag(message)) is not None:
             attributes[keys.KAFKA_CONSUMER_LAG] = lag
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
             # Two machines' clocks: never below zero, however far they are apart.
             attributes[keys.KAFKA_QUEUE_TIME_MS] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
-        started = time.perf_counter()
+        deliveries = self._deliveries.get((topic, partition))
+        if deliveries is None:
+            deliveries = self._deliveries[topic, partition] = _Deliveries()
+        if times := deliveries.seen_before(offset):
+            attributes[keys.KAFKA_REDELIVERIES] = times
         context = propagation.from_kafka(message_headers(message))
-        with self._traces.span(
-            f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context
-        ) as span:
-            processing = Processing(span)
-            try:
-                yield processing
-            except BaseException:
-                processing.outcome = FAILURE
-                raise
-            finally:
-                span.set_attribute(keys.PROCESSING_TIME_MS, round((time.perf_counter() - started) * 1000, 3))
-                span.set_attribute(keys.OUTCOME, processing.outcome)
+        return ProcessScope(
+            self._traces.span(f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context)
+        )
+
+    @contextmanager
+    def batch(self, messages: Sequence[Message]) -> Iterator[None]:
+        """The span around the handling of what `Consumer.consume(n)` returned; no span for fewer than two messages.
+
+        Inside, `process` makes each message's own span, in the trace of its producer; this one, in a trace of its own,
+        links to them all.
+        """
+        usable = [message for message in messages if message.error() is None]
+        if len(usable) < 2:
+            yield
+            return
+        topics = {message.topic() or "" for message in usable}
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "receive",
+            keys.MESSAGING_OPERATION_TYPE: "receive",
+            keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+            keys.MESSAGING_BATCH_MESSAGE_COUNT: len(usable),
+        }
+        name = "receive"
+        if len(topics) == 1:
+            attributes[keys.MESSAGING_DESTINATION_NAME] = topic = topics.pop()
+            name = f"receive {topic}"
+        with self._traces.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
+            if span.is_recording():
+                for message in usable[:_MOST_LINKS]:
+                    context = propagation.from_kafka(message_headers(message))
+                    producer = trace.get_current_span(context).get_span_context()
+                    if producer.is_valid:
+                        span.add_link(producer)
+            yield

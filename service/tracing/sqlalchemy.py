@@ -1,77 +1,256 @@
-"""Tracing of SQLAlchemy through its events: one CLIENT span a statement, its parameters never recorded."""
+"""Tracing of SQLAlchemy: a CLIENT span a statement and a COMMIT or ROLLBACK that has something to do; no parameters.
+
+A transaction that wrote ends with a span of its own, because that is where it waits for the disk and the replicas. One
+that only read ends without: there is nothing to wait for. How long a connection was waited for stands on the span of
+its first statement.
+"""
 
 from __future__ import annotations
 
-import functools
-import re
-from typing import Any
+import asyncio
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import ExceptionContext
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.tracing import attributes as keys
 from service.tracing.spans import TraceManager
+from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
 
-_SPAN = "_tracing_span"
+if TYPE_CHECKING:  # needs greenlet
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_STATISTICS = "_tracing_statistics"
+_WAITED = "tracing-waited-ms"
+_WROTE = "tracing-wrote"
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
-_TABLE = re.compile(
-    r"""\b(?:INTO|UPDATE|FROM|JOIN|TABLE(?:\s+IF(?:\s+NOT)?\s+EXISTS)?)\s+(?:ONLY\s+)?([\w."`\[\]]+)""", re.IGNORECASE
+_READS = frozenset(
+    {"EXPLAIN", "FETCH", "PRAGMA", "RELEASE", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "VALUES"}
 )
+_KEPT_STATEMENTS = 512
+# Shorter waits are the cost of taking a free connection.
+_WORTH_A_WORD_MS = 1.0
+_WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0)
 
 
-@functools.lru_cache(maxsize=512)  # an application has few statements and runs them often
-def summarize(statement: str) -> tuple[str, str]:
-    """(operation, table) of a statement, table "" where it has none: ("INSERT", "web_crawl_tasks")."""
-    words = statement.split(None, 1)
-    operation = words[0].upper() if words else ""
-    table = _TABLE.search(statement)
-    return operation, table.group(1).strip('"`[]').rpartition(".")[2].strip('"`[]') if table else ""
+class PoolStatistics(Collector):
+    """Use of an engine's connection pool as Prometheus metrics; asks no database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._waits = [0] * (len(_WAIT_SECONDS) + 1)
+        self._waited = 0.0
+        self._timeouts = 0
+
+    def waited(self, seconds: float) -> None:
+        """Counts one connection taken from the pool."""
+        with self._lock:
+            self._waits[bisect_left(_WAIT_SECONDS, seconds)] += 1
+            self._waited += seconds
+
+    def timed_out(self) -> None:
+        """Counts one that was not to be had in time."""
+        with self._lock:
+            self._timeouts += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """Connections by state, the pool's size and overflow where its kind has them, waits and timeouts."""
+        pool: Any = self._engine.pool
+        name = [self._engine.url.database or self._engine.dialect.name]
+        if hasattr(pool, "checkedin") and hasattr(pool, "overflow"):
+            count = GaugeMetricFamily(
+                "db_client_connection_count", "Connections of the pool.", labels=["pool", "state"]
+            )
+            count.add_metric([*name, "used"], pool.checkedout())
+            count.add_metric([*name, "idle"], pool.checkedin())
+            yield count
+            size = GaugeMetricFamily("db_client_connection_pool_size", "Connections kept open.", labels=["pool"])
+            size.add_metric(name, pool.size())
+            yield size
+            overflow = GaugeMetricFamily(
+                "db_client_connection_overflow", "Connections open beyond the pool's size.", labels=["pool"]
+            )
+            overflow.add_metric(name, max(0, pool.overflow()))
+            yield overflow
+        with self._lock:
+            waits, waited, timeouts = list(self._waits), self._waited, self._timeouts
+        total, buckets = 0, []
+        for bound, number in zip([*map(str, _WAIT_SECONDS), "+Inf"], waits, strict=True):
+            total += number
+            buckets.append((bound, float(total)))
+        wait = HistogramMetricFamily(
+            "db_client_connection_wait_seconds", "Time to get a connection from the pool.", labels=["pool"]
+        )
+        wait.add_metric(name, buckets, waited)
+        yield wait
+        timeout = CounterMetricFamily(
+            "db_client_connection_timeouts", "Times no connection was free in time.", labels=["pool"]
+        )
+        timeout.add_metric(name, timeouts)
+        yield timeout
 
 
-def instrument_engine(engine: Engine, traces: TraceManager) -> None:
-    """Makes `engine` report a span for each statement it runs."""
-    fixed: dict[str, str | int] = {
-        keys.DB_SYSTEM_NAME: _SYSTEMS.get(engine.dialect.name, engine.dialect.name),
-        **({keys.DB_NAMESPACE: engine.url.database} if engine.url.database else {}),
-        **({keys.SERVER_ADDRESS: engine.url.host} if engine.url.host else {}),
-        **({keys.SERVER_PORT: engine.url.port} if engine.url.port else {}),
-    }
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What is the same each time a statement runs."""
 
-    def before(
-        _connection: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
-    ) -> None:
-        operation, table = summarize(statement)
-        name = f"{operation} {table}".strip()
-        attributes = {**fixed, keys.DB_OPERATION_NAME: operation, keys.DB_QUERY_SUMMARY: name}
+    name: str
+    attributes: dict[str, str | int]
+    writes: bool
+
+
+def instrument_engine(engine: Engine | AsyncEngine, traces: TraceManager) -> PoolStatistics:
+    """Makes `engine` report a span for each statement it runs; a second call changes nothing.
+
+    Returns the statistics of its pool, ready to be registered with Prometheus.
+    """
+    if not isinstance(engine, Engine):
+        engine = engine.sync_engine
+    known: PoolStatistics | None = getattr(engine.dialect, _STATISTICS, None)
+    if known is not None:
+        return known
+    statistics = PoolStatistics(engine)
+    setattr(engine.dialect, _STATISTICS, statistics)
+    _EngineTracing(engine, traces, statistics).install()
+    return statistics
+
+
+class _EngineTracing:
+    def __init__(self, engine: Engine, traces: TraceManager, statistics: PoolStatistics) -> None:
+        self._engine = engine
+        self._traces = traces
+        self._statistics = statistics
+        self._dialect = engine.dialect.name
+        self._fixed: dict[str, str | int] = {
+            keys.DB_SYSTEM_NAME: _SYSTEMS.get(self._dialect, self._dialect),
+            **({keys.DB_NAMESPACE: engine.url.database} if engine.url.database else {}),
+            **({keys.SERVER_ADDRESS: engine.url.host} if engine.url.host else {}),
+            **({keys.SERVER_PORT: engine.url.port} if engine.url.port else {}),
+        }
+        # An application has few statements and runs them often.
+        self._statements: dict[str, _Statement] = {}
+
+    def install(self) -> None:
+        # Around the dialect's calls of the driver, not through events: an engine with listeners of its connections'
+        # events builds dispatchers for each connection, 25 us a transaction, and has none for the end of a commit.
+        dialect: Any = self._engine.dialect
+        dialect.do_execute = self._executing(dialect.do_execute)
+        dialect.do_executemany = self._executing(dialect.do_executemany, many=True)
+        dialect.do_execute_no_params = self._executing(dialect.do_execute_no_params)
+        dialect.do_commit = self._ending("COMMIT", dialect.do_commit)
+        dialect.do_rollback = self._ending("ROLLBACK", dialect.do_rollback)
+        engine: Any = self._engine
+        engine.raw_connection = self._connecting(engine.raw_connection)
+
+    def _describe(self, statement: str) -> _Statement:
+        text = sanitize(statement, self._dialect)
+        operation, table = summarize(text or statement.lstrip()[:16].partition(" ")[0])
+        name = f"{operation} {table}".strip() or str(self._fixed[keys.DB_SYSTEM_NAME])
+        attributes = {**self._fixed, keys.DB_QUERY_SUMMARY: name}
+        if operation:
+            attributes[keys.DB_OPERATION_NAME] = operation
         if table:
             attributes[keys.DB_COLLECTION_NAME] = table
-        if getattr(context, "compiled", None) is not None:
-            # Only a compiled statement has its values in parameters; a raw one may spell them out.
-            attributes[keys.DB_QUERY_TEXT] = statement
-        setattr(context, _SPAN, traces.start(name, kind=SpanKind.CLIENT, attributes=attributes))
+        if text:
+            attributes[keys.DB_QUERY_TEXT] = text
+        described = _Statement(name, attributes, operation not in _READS)
+        if len(self._statements) >= _KEPT_STATEMENTS:
+            self._statements.clear()
+        if len(statement) <= MAX_STATEMENT:
+            self._statements[statement] = described
+        return described
 
-    def after(
-        _connection: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
-    ) -> None:
-        span: Span | None = getattr(context, _SPAN, None)
-        if span is not None:
-            if (rows := getattr(cursor, "rowcount", -1)) >= 0:
+    def _executing(self, execute: Callable[..., None], *, many: bool = False) -> Callable[..., None]:
+        statements = self._statements
+        start = self._traces.start
+
+        def run(cursor: Any, statement: str, *more: Any) -> None:
+            """more: parameters if there are any, and the execution context."""
+            try:
+                info = more[-1].root_connection.info
+            except (AttributeError, NotImplementedError):  # the dialect gets to know a new connection
+                execute(cursor, statement, *more)
+                return
+            described = statements.get(statement) or self._describe(statement)
+            attributes: Mapping[str, str | int | float] = described.attributes
+            if described.writes:
+                info[_WROTE] = True
+            if _WAITED in info:
+                attributes = {**attributes, keys.DB_POOL_WAIT_MS: info.pop(_WAITED)}
+            if many:
+                attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(more[0])}
+            span = start(described.name, kind=SpanKind.CLIENT, attributes=attributes)
+            try:
+                execute(cursor, statement, *more)
+            except BaseException as error:
+                _fail(span, error)
+                raise
+            rows = getattr(cursor, "rowcount", None)
+            if isinstance(rows, int) and rows >= 0:
                 span.set_attribute(keys.DB_ROWS_AFFECTED, rows)
             span.end()
 
-    def failed(failure: ExceptionContext) -> None:
-        span: Span | None = getattr(failure.execution_context, _SPAN, None)
-        if span is None or not span.is_recording():
-            return
-        # The driver's message quotes the row that failed, so only its type and code are kept.
-        original = failure.original_exception
-        span.set_status(Status(StatusCode.ERROR, type(original).__name__))
-        span.set_attribute(keys.ERROR_TYPE, type(original).__name__)
-        if code := getattr(original, "sqlstate", None):
-            span.set_attribute(keys.DB_RESPONSE_STATUS_CODE, str(code))
-        span.end()
+        return run
 
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
-    event.listen(engine, "handle_error", failed)
+    def _ending(self, name: str, end: Callable[[Any], None]) -> Callable[[Any], None]:
+        attributes = {**self._fixed, keys.DB_OPERATION_NAME: name, keys.DB_QUERY_SUMMARY: name}
+
+        def run(dbapi_connection: Any) -> None:
+            try:
+                wrote = dbapi_connection.info.pop(_WROTE, False)
+            except (AttributeError, NotImplementedError):  # a connection that is not of the pool yet
+                wrote = False
+            # In autocommit each statement was its own transaction, and this one does nothing.
+            if not wrote or getattr(dbapi_connection, "autocommit", None) is True:
+                end(dbapi_connection)
+                return
+            span = self._traces.start(name, kind=SpanKind.CLIENT, attributes=attributes)
+            try:
+                end(dbapi_connection)
+            except BaseException as error:
+                _fail(span, error)
+                raise
+            span.end()
+
+        return run
+
+    def _connecting(self, connect: Callable[[], Any]) -> Callable[[], Any]:
+        def run() -> Any:
+            started = time.perf_counter()
+            try:
+                connection = connect()
+            except PoolTimeoutError:
+                self._statistics.timed_out()
+                raise
+            seconds = time.perf_counter() - started
+            self._statistics.waited(seconds)
+            if (waited := round(seconds * 1000, 3)) >= _WORTH_A_WORD_MS:
+                connection.info[_WAITED] = waited
+            return connection
+
+        return run
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    """Ends `span` as failed. A driver's message quotes the row that failed: only its type and code are kept."""
+    name = type(error).__name__
+    span.set_attribute(keys.ERROR_TYPE, name)
+    # psycopg and asyncpg, psycopg2, sqlite3
+    for attribute in ("sqlstate", "pgcode", "sqlite_errorname"):
+        if code := getattr(error, attribute, None):
+            span.set_attribute(keys.DB_RESPONSE_STATUS_CODE, str(code))
+            break
+    # Who cancels a statement asked for its end: not an error of the database.
+    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        span.set_status(Status(StatusCode.ERROR, name))
+    span.end()

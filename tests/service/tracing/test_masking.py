@@ -1,0 +1,461 @@
+"""Nothing secret survives masking, and nothing an on-call engineer needs is lost to it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.tracing import attributes
+from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker
+
+MASKER = Masker("a key for tests")
+ADA = "ada@example.com"
+ADA_HASHED = f"email:{MASKER.hash(ADA)}"
+
+# --- what is planted --------------------------------------------------------------------------------------------------
+
+WORD = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=8, max_size=24)
+# Never a word that stands for something else in the pattern it is planted into.
+SECRET = WORD.map(lambda word: f"Zq{word}9")
+DOMAIN = st.tuples(
+    st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=20), st.sampled_from(["com", "io", "co.uk"])
+).map(".".join)
+EMAIL = st.one_of(
+    st.emails(),
+    st.tuples(st.text("abcxyzABC019._+'-", min_size=1, max_size=30).map(lambda local: f"u{local}v"), DOMAIN).map(
+        "@".join
+    ),
+)
+JWT = st.tuples(SECRET, SECRET).map(
+    lambda parts: ".".join(
+        (
+            base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode().rstrip("="),
+            base64.urlsafe_b64encode(json.dumps({"sub": parts[0]}).encode()).decode().rstrip("="),
+            parts[1],
+        )
+    )
+)
+
+
+def _with_check_digit(prefix: str) -> str:
+    return next(prefix + str(digit) for digit in range(10) if _luhn(prefix + str(digit)) == 0)
+
+
+def _luhn(number: str) -> int:
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(number))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10
+
+
+@st.composite
+def cards(draw: st.DrawFn) -> str:
+    prefix, length = draw(
+        st.sampled_from(
+            [("4", 16), ("51", 16), ("2345", 16), ("34", 15), ("37", 15), ("6011", 16), ("4", 13), ("36", 14)]
+        )
+    )
+    free = length - len(prefix) - 1
+    number = _with_check_digit(prefix + draw(st.text("0123456789", min_size=free, max_size=free)))
+    separator = draw(st.sampled_from(["", " ", "-"]))
+    if len(number) == 16:
+        return separator.join(number[at : at + 4] for at in range(0, 16, 4))
+    if len(number) == 15:
+        return separator.join((number[:4], number[4:10], number[10:]))
+    return number
+
+
+# (text, what must not be left of it)
+Planted = tuple[str, str]
+PLANTED: st.SearchStrategy[Planted] = st.one_of(
+    EMAIL.map(lambda email: (email, email)),
+    JWT.map(lambda jwt: (jwt, jwt.split(".")[1])),
+    cards().map(lambda card: (card, card)),
+    st.tuples(st.sampled_from(["Bearer ", "bearer ", "Authorization: Bearer ", "BEARER  "]), SECRET).map(
+        lambda made: (made[0] + made[1], made[1])
+    ),
+    SECRET.map(lambda word: (f"Basic {(code := base64.b64encode(f'u:{word}'.encode()).decode())}", code)),
+    st.tuples(st.sampled_from(["https", "postgresql+psycopg", "amqp", "redis"]), SECRET, DOMAIN).map(
+        lambda made: (f"{made[0]}://user:{made[1]}@{made[2]}:5432/path", made[1])
+    ),
+    st.tuples(st.sampled_from(["token", "api_key", "X-Amz-Signature-Token", "password", "code", "sig"]), SECRET).map(
+        lambda made: (f"https://site.example/p?a=1&{made[0]}={made[1]}&b=2", made[1])
+    ),
+    st.tuples(
+        st.sampled_from(
+            ["password", "PGPASSWORD", "client-secret", "accessToken", "bearer", "db.passwd", "Pwd", "api_key"]
+        ),
+        st.sampled_from(["=", ": ", " = ", "='", '": "', '="', " => ", "%3D", ":b'"]),
+        SECRET,
+    ).map(lambda made: ("".join(made), made[2])),
+    SECRET.map(lambda word: (f"-----BEGIN EC PRIVATE KEY-----\n{word}\n-----END EC PRIVATE KEY-----", word)),
+)
+# Apart from a letter or a digit, which would make another word of it, anything may stand around a secret.
+AROUND = st.text(max_size=40)
+BLANK = st.sampled_from([" ", " 2027 ", "4000 ", "\n", '"', "(", "<", "; ", " '"])
+
+
+@given(AROUND, BLANK, PLANTED, st.sampled_from([" ", "\n", ", ", '"', "; ", ""]), AROUND)
+@settings(max_examples=1500, deadline=None)
+def test_a_planted_secret_never_survives_in_text(
+    before: str, blank: str, planted: Planted, end: str, after: str
+) -> None:
+    text, secret = planted
+    masked = MASKER.text(f"{before}{blank}{text}{end or ' '}{after}")
+    assert secret not in masked or secret in f"{before} {after}"
+    assert MASKER.text(masked) == masked
+
+
+NAMES = st.one_of(st.text(max_size=12), st.sampled_from(["user", "task.result", "user_email", "api_key", "http.url"]))
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            PLANTED, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10), st.binary(max_size=9)
+        ),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4),
+            st.lists(inner, max_size=3).map(lambda items: {"list": items}),
+            st.dictionaries(NAMES, inner, max_size=4),
+        ),
+        max_leaves=12,
+    ),
+    NAMES,
+)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_planted_secret_never_survives_in_structures(value: Any, name: str) -> None:
+    secrets: list[str] = []
+
+    def unwrapped(node: Any) -> Any:
+        if isinstance(node, tuple):
+            secrets.append(node[1])
+            return node[0].encode() if len(secrets) % 3 == 0 else node[0]
+        if isinstance(node, dict):
+            return {key: unwrapped(item) for key, item in node.items()}
+        return [unwrapped(item) for item in node] if isinstance(node, list) else node
+
+    masked = MASKER.named(name, unwrapped(value))
+    shown = json.dumps(masked, ensure_ascii=False, allow_nan=False)
+    for secret in secrets:
+        assert secret not in shown
+    assert MASKER.named(name, masked) == masked
+
+
+@given(SECRET, SECRET, SECRET, SECRET, DOMAIN)
+@settings(max_examples=200, deadline=None)
+def test_urls_show_no_credentials_query_or_fragment(user: str, password: str, query: str, tail: str, host: str) -> None:
+    for url in (
+        f"https://{user}:{password}@{host}:81/path?q={query}#{tail}",
+        f"//{user}:{password}@{host}/path?{query}#{tail}",
+        f"{user}:{password}@{host}/path?a&{query}",
+    ):
+        masked = MASKER.url(url)
+        for secret in (user, password, query, tail):
+            assert secret not in masked
+            assert secret.lower() not in masked
+        assert f"{host}" in masked
+        assert "/path?[redacted]" in masked
+        assert MASKER.url(masked) == masked
+
+
+@given(st.text(max_size=80))
+@settings(max_examples=500, deadline=None)
+def test_any_url_is_masked_without_an_error_and_once_and_for_all(url: str) -> None:
+    masked = MASKER.url(url)
+    assert MASKER.url(masked) == masked
+
+
+@given(st.text("ab:=@./?&'\"\\ ;<%3D4-[]{}(),\ntokenpasswordBearer", max_size=120))
+@settings(max_examples=1500, deadline=None)
+def test_masking_what_is_masked_changes_nothing(text: str) -> None:
+    masked = MASKER.text(text)
+    assert MASKER.text(masked) == masked
+
+
+# --- what each kind becomes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f"no mailbox {ADA}!", f"no mailbox {ADA_HASHED}!"),
+        (f"'{ADA}'", f"'{ADA_HASHED}'"),
+        ("mail=Ada%40Example.com&x=1", f"mail={ADA_HASHED}&x=1"),
+        (f"GET /things/{ADA}", f"GET /things/{ADA_HASHED}"),
+        ("postgresql://u:pa/ss@db:5432/x", "postgresql://[redacted]@db:5432/x"),
+        ("Authorization: Bearer abc, and the rest\nnext", "Authorization: [redacted]\nnext"),
+        ("Set-Cookie: a=b; c=d", "Set-Cookie: [redacted]"),
+        ("token: Bearer abcdef then", "token: [redacted] then"),
+        ("got 'bearer abcdef'", "got 'bearer [redacted]'"),
+        ('{"password": "a\\"b", "user": "ada"}', '{"password": "[redacted]", "user": "ada"}'),
+        ("{'api-key': 'it\\'s', 'n': 1}", "{'api-key': '[redacted]', 'n': 1}"),
+        ('{\\"token\\": \\"abc\\", \\"n\\": 1}', '{\\"token\\": \\"[redacted]\\", \\"n\\": 1}'),
+        ("host=db password='a b' dbname=x", "host=db password='[redacted]' dbname=x"),
+        ("Server=db;Pwd=abc;Database=x", "Server=db;Pwd=[redacted];Database=x"),
+        ("f(password=SecretStr('a b'), n=1)", "f(password=[redacted], n=1)"),
+        ("psql --password hunter2 -h db", "psql --password [redacted] -h db"),
+        (
+            "[(b'authorization', b'Basic abc'), (b'accept', b'*')]",
+            "[(b'authorization', [redacted]), (b'accept', b'*')]",
+        ),
+        ("GET /cb?code=abc&state=1", "GET /cb?code=[redacted]&state=1"),
+        ("paid with 4111 1111 1111 1111 today", "paid with [redacted] today"),
+        ("until 2027 4111 1111 1111 1111 123", "until 2027 [redacted] 123"),
+        ("4000 4111-1111-1111-1111", "4000 [redacted]"),
+        (f"{ADA}.5 or {ADA}@1.2", f"email:{MASKER.hash(f'{ADA}.5')} or email:{MASKER.hash(f'{ADA}@1.2')}"),
+        ("<password>hunter2</password>", "<password>[redacted]</password>"),
+        ("user[password]=a&password[]=b&c=d", "user[password]=[redacted]&password[]=[redacted]&c=d"),
+        ("paid with 378282246310005.", "paid with [redacted]."),
+        ("id_eyJhbGciOiJub25lIn0.e30.x", "id_[redacted]"),
+    ],
+)
+def test_secrets_in_text(text: str, masked: str) -> None:
+    assert MASKER.text(text) == masked
+
+
+SECRET_NAMES = [
+    "password", "db_password", "DB_PASSWORD", "dbPassword", "db.password", "pass-word", "passwd", "PGPASSWORD", "pwd",
+    "MYSQL_PWD", "token", "accessToken", "X-Auth-Token", "csrftoken", "secret", "clientSecret", "api_key", "apiKey",
+    "apikey", "API-KEY", "x-api-key", "private-key", "access_key", "AccountKey", "TRACING_HASH_KEY", "signingKey",
+    "authorization", "http.request.header.authorization", "Proxy-Authorization", "cookie", "set-cookie", "Set_Cookie",
+    "session", "session.id", "JSESSIONID", "credential", "credentials", "aws.credentials", "passphrase", "jwt", "auth",
+    "credit_card", "cardNumber", "PaSsWoRd",
+]  # fmt: skip
+HARMLESS_NAMES = [
+    "messaging.kafka.message.key", "db.query.key", "key", "primary_key", "partition.key", "cache-key", "monkey",
+    "public_key", "token_count", "session.timeout.ms", "password_policy", "passed", "compass", "secretary", "author",
+    "tokenizer", "http.route", "task.id", "task.user_hash", "status_code", "signature", "keyboard", "authority",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_secret_names_hide_their_values(name: str) -> None:
+    for value in ("hunter2", b"hunter2", 4711, ["hunter2"], {"a": "hunter2"}):
+        assert MASKER.named(name, value) == REDACTED
+    assert MASKER.named("outer", {"x": [{name: "hunter2"}]}) == {"x": [{name: REDACTED}]}
+    assert "hunter2" not in MASKER.text(f"failed with {name}=hunter2")
+    # That there is none is worth knowing, and no secret.
+    assert [MASKER.named(name, value) for value in (None, "", False)] == [None, "", False]
+
+
+@pytest.mark.parametrize("name", HARMLESS_NAMES)
+def test_harmless_names_show_their_values(name: str) -> None:
+    assert MASKER.named(name, "0b9c") == "0b9c"
+    assert MASKER.text(f"{name}=0b9c") == f"{name}=0b9c"
+
+
+@pytest.mark.parametrize("name", ["email", "user_email", "userEmail", "e-mail", "EMAIL", "contact.email.address"])
+def test_email_names_hash_whatever_they_hold(name: str) -> None:
+    assert MASKER.named(name, " Ada@Example.com") == ADA_HASHED
+    assert MASKER.named(name, [ADA, {"to": ADA}]) == [ADA_HASHED, {"to": ADA_HASHED}]
+    assert MASKER.named(name, "not an address") != "not an address"
+    assert MASKER.named(name, ADA_HASHED) == ADA_HASHED
+
+
+def test_hashes_agree_only_with_the_same_key() -> None:
+    assert Masker("key one").hash(" Ada@example.com") == Masker("key one").hash(ADA)
+    assert Masker("key one").hash(ADA) != Masker("key two").hash(ADA)
+    assert Masker().hash(ADA) != Masker().hash(ADA)
+
+
+# --- what must stay ---------------------------------------------------------------------------------------------------
+
+SQL = "UPDATE users SET password = :password, token = %(token_1)s, secret = ? WHERE id = $1 AND key = %s::UUID"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "GET",
+        "/api/tasks/{id}",
+        "process task-status",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-00000000000000004000000000000002-4111111111111111-01",
+        "2026-01-02T03:04:05.123456+00:00",
+        "2026-01-02 03:04:05 2026-01-02 03:04:06",
+        "1767323045123",
+        "1767323045123456789",
+        "v1.32.4+k3s1",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "image@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "package@1.2.3",
+        SQL,
+        "INSERT INTO web_crawl_tasks (id, user_email) VALUES (%(id)s::UUID, :user_email)",
+        "message task-status/3/9223372036854775807 again in 0.1 s: Kafka is away (_TRANSPORT)",
+        "http://site.example:81/page/7?limit=10&offset=20&status=new",
+        "0.4111111111111111",
+        "4111 1111 1111 1112",
+        "Basic authentication failed, bearer token missing",
+        "a basic plan",
+        "expected a token, got token=None",
+        "dc=eu-west-1,pod=task-manager-7d9f8b-x2x4z,node=10.0.0.1:9092",
+        'File "/srv/service/task_manager/postgres.py", line 112, in add\n    return self._run(statement)',
+    ],
+)
+def test_what_on_call_needs_stays(text: str) -> None:
+    assert MASKER.text(text) == text
+    assert MASKER.named("db.query.text", text) == text
+
+
+@given(
+    st.one_of(
+        st.uuids().map(str),
+        st.uuids().map(lambda made: made.hex),
+        st.integers(1, 2**128 - 1).map(lambda trace: f"00-{trace:032x}-{trace % 2**64:016x}-01"),
+        st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda at: at.replace(tzinfo=UTC).isoformat()),
+        st.binary(min_size=20, max_size=64).map(lambda digest: f"sha256:{digest.hex()}"),
+        st.floats(-1e9, 1e9).map(str),
+        st.integers(-(10**12) + 1, 10**12 - 1).map(str),
+        st.tuples(*[st.integers(0, 99)] * 3).map(lambda version: "v{}.{}.{}".format(*version)),
+    ),
+    st.sampled_from(["{}", "task {} done", '{{"id": "{}"}}', "/api/tasks/{}", "at={}&x=1"]),
+)
+@settings(max_examples=1500, deadline=None)
+def test_ids_times_and_numbers_stay(value: str, around: str) -> None:
+    text = around.format(value)
+    assert MASKER.text(text) == text
+
+
+@given(
+    st.one_of(st.integers(-(10**12) + 1, 10**12 - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+)
+@settings(deadline=None)
+def test_ordinary_numbers_stay_numbers(value: float) -> None:
+    if isinstance(value, float) and abs(value) >= 1e12:
+        return
+    masked = MASKER.named("messaging.kafka.offset", value)
+    assert masked == value
+    assert type(masked) is type(value)
+
+
+# --- failing closed, limits -------------------------------------------------------------------------------------------
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("hunter2")
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+def test_objects_become_what_otlp_and_json_can_carry() -> None:
+    made = uuid.UUID(int=7)
+    assert MASKER.named("a", {"id": made, 7: {ADA}, "e": ValueError(f"for {ADA}"), "c": Colour.RED}) == {
+        "id": str(made), "7": [ADA_HASHED], "e": f"for {ADA_HASHED}", "c": "red",
+    }  # fmt: skip
+    assert MASKER.named("a", b"\xff token=abc") == "\ufffd token=[redacted]"
+    assert MASKER.named("a", {ADA: 1}) == {ADA_HASHED: 1}
+    assert MASKER.named("a", math.nan) == "nan"
+    assert MASKER.named("a", 2**70) == str(2**70)
+    assert MASKER.named("a", 4111111111111111) == REDACTED
+    assert MASKER.text("half a pair \ud800") == "half a pair ?"
+
+
+def test_what_cannot_be_masked_is_hidden() -> None:
+    assert MASKER.named("a", Unprintable()) == REDACTED
+    assert MASKER.text(Unprintable()) == REDACTED  # type: ignore[arg-type]
+    assert MASKER.named("a", ["fine", Unprintable()]) == REDACTED
+    assert MASKER.url("http://[::1") == REDACTED
+
+
+def test_cycles_depth_and_size_are_bounded() -> None:
+    cycle: list[object] = [ADA]
+    cycle.append(cycle)
+    shown = json.dumps(MASKER.named("a", cycle), ensure_ascii=False)
+    assert CUT in shown
+    assert ADA not in shown
+
+    deep: object = ADA
+    for _ in range(100_000):
+        deep = [deep]
+    depth = 0
+    masked = MASKER.named("a", deep)
+    while isinstance(masked, list):
+        (masked,) = masked
+        depth += 1
+    assert (depth, masked) == (MAX_DEPTH, CUT)
+
+    wide = MASKER.named("a", {"x": list(range(5 * MAX_ITEMS)), "y": {str(n): n for n in range(MAX_ITEMS)}})
+    assert isinstance(wide, dict)
+    assert len(wide["x"]) <= MAX_ITEMS
+    assert wide["x"][-1] == CUT
+    assert MASKER.named("a", wide) == wide
+
+
+@pytest.mark.parametrize("secret", [ADA, "4111 1111 1111 1111", "password=hunter2hunter2", "eyJhbGciOiJub25lIn0.abc"])
+@pytest.mark.parametrize("shift", range(0, 24, 3))
+def test_a_long_text_is_cut_with_a_mark_and_holds_no_half_secret(secret: str, shift: int) -> None:
+    text = "x" * (MAX_TEXT - shift - 1) + " " + secret + " y" * MAX_TEXT
+    masked = MASKER.text(text)
+    assert len(masked) <= MAX_TEXT
+    assert masked.endswith(CUT)
+    assert set(masked.removesuffix(CUT)) == {"x"}
+    assert MASKER.text(masked) == masked
+    assert len(MASKER.text(f"{ADA} " * (MAX_TEXT // 16))) <= MAX_TEXT
+
+
+# Each is the worst that its pattern can be given.
+HOSTILE = [
+    "a", "@", "a@", "a.", "a@b.", "a@b.cc@", "://", "://a:", "://a:b", 'password="', "password='\\", "=", "a=", "a =",
+    "-", "--a ", "eyJ", "eyJa.", "4", "4111 ", "4111-111111-", "Bearer ", "basic a ", "-----BEGIN PRIVATE KEY", "\\",
+    '\\"', 'token\\"=\\"', "token=&", "token=;a ", "token=<", "a ", "%40", "a%40b", '"', '"a', "token=b(", "', b'",
+    "key\n", "é@",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_costs_linear_time(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = "key=" + (unit * length)[:length]
+        best = math.inf
+        for _ in range(3):
+            started = time.process_time()
+            MASKER._once(text)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert MAX_TEXT >= 32_000
+    times = [seconds(length) for length in (4_000, 8_000, 16_000, 32_000)]
+    # Quadratic work would be 64 times as much for the 8 times longer text.
+    assert times[-1] < 30 * times[0] + 0.005, times
+    assert times[-1] < 0.5
+
+
+def test_caches_are_bounded_and_hold_nothing_secret() -> None:
+    masker = Masker("a key for tests")
+    for number in range(5_000):
+        masker.text(f"a = {number}")
+        masker.named(f"name {number}", "x")
+        masker.text(f"user-{number}@example.com")
+    assert len(masker._harmless) <= 1_024
+    assert len(masker._kinds) <= 2_048
+    assert not [text for text in masker._harmless if "@" in text]
+
+
+class Defective(Masker):
+    def _once(self, value: str) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_defect_in_masking_hides_the_value() -> None:
+    masker = Defective("a key for tests")
+    assert masker.text("key=hunter2") == REDACTED
+    assert masker.named("a", {"b": "x=hunter2"}) == {"b": REDACTED}
+    assert masker.url("http://h/?a#b=c") == REDACTED
+
+
+def test_the_librarys_own_attributes_are_shown() -> None:
+    shown = [getattr(attributes, name) for name in attributes.__all__]
+    assert {key: MASKER.named(key, "value") for key in shown} == dict.fromkeys(shown, "value")
