@@ -102,7 +102,7 @@ def _task(at: datetime = NOW) -> Task:
 def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) -> None:
     task = _task()
     with database.begin() as tasks:
-        before = tasks.count_by_status()[TaskStatus.COMPLETED]
+        before = tasks.count_by_status([NOW])[0][TaskStatus.COMPLETED]
         assert tasks.add(task)
         assert not tasks.add(task)
     done = task.complete({"title": "é\N{SNOWMAN}", "n": [1, None]}, NOW + timedelta(seconds=1))
@@ -112,8 +112,10 @@ def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) 
     with database.begin() as tasks:
         assert tasks.get(task.id) == done
         assert tasks.get(uuid.uuid4()) is None
-        assert tasks.count_by_status()[TaskStatus.COMPLETED] == before + 1
-        assert task.id in [found.id for found in tasks.list(limit=100, offset=0, status=TaskStatus.COMPLETED)]
+        now, later = tasks.count_by_status([NOW, NOW + timedelta(days=10_000)])
+        assert now[TaskStatus.COMPLETED] == before + 1
+        assert later == dict.fromkeys(TaskStatus, 0)
+        assert task.id in [found.id for found in tasks.list(limit=100, status=TaskStatus.COMPLETED)]
     assert {"INSERT web_crawl_tasks", "UPDATE web_crawl_tasks"} <= {span.name for span in recorder.spans()}
     assert "ada@example.com" not in " ".join(span.to_json() for span in recorder.spans())
 
@@ -133,12 +135,17 @@ def test_an_error_rolls_back(database: SqlUnitOfWork) -> None:
 
 
 def test_newest_first_and_in_pages(database: SqlUnitOfWork) -> None:
-    # In the future, before whatever other tests left in the same database.
-    made = [_task(NOW + timedelta(days=9000, seconds=number)) for number in range(5)]
+    # In the future, before whatever other tests left in the same database; two of one moment differ in their ids.
+    made = [_task(NOW + timedelta(days=9000, seconds=number // 2)) for number in range(6)]
+    newest_first = sorted(made, key=lambda task: (task.created_at, task.id), reverse=True)
     with database.begin() as tasks:
         for task in made:
             tasks.add(task)
-        assert [task.id for task in tasks.list(limit=2, offset=1)] == [made[3].id, made[2].id]
+        place = None
+        for expected in (newest_first[:4], newest_first[4:]):
+            page = tasks.list(limit=4, after=place)
+            assert page[: len(expected)] == expected
+            place = (page[-1].created_at, page[-1].id)
 
 
 def test_schema_is_made_by_many_at_once(database: SqlUnitOfWork) -> None:
