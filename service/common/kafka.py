@@ -34,6 +34,8 @@ _FLUSH_SECONDS = 2.0
 # A fetch of the crawler may outlive it, and comes again then; a stop has 30 s for all it does.
 _HANDLER_SECONDS = 10.0
 _NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+# The client's own 10 s would keep it away long after the brokers are back.
+RECONNECT_MS = 1000
 DEAD_LETTER = "dead_letter"
 RETRIED = "retried"
 
@@ -78,6 +80,7 @@ class KafkaPublisher:
         self._client: dict[str, str | int | float | bool] = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             "client.id": client_id,
+            "reconnect.backoff.max.ms": RECONNECT_MS,
         }
         self._producer = Producer(
             {
@@ -327,13 +330,15 @@ class ConsumerLoop:
             "auto.commit.interval.ms": 1000,
             "enable.auto.offset.store": False,
             "session.timeout.ms": 10_000,
+            "reconnect.backoff.max.ms": RECONNECT_MS,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.
             "topic.metadata.refresh.interval.ms": 10_000,
         }
         consumer = Consumer(config, logger=_client_logger)
         tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
         try:
-            consumer.subscribe([self._topic])
+            self._assigned(consumer, [])
+            consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked)
             _logger.info("consuming %s as group %s", self._topic, self._group)
             while not self._stopping.is_set():
                 message = consumer.poll(_POLL_SECONDS)
@@ -348,6 +353,12 @@ class ConsumerLoop:
                     _logger.warning("consumer of %s: %s", self._topic, error.str())
         finally:
             consumer.close()
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._metrics.partitions.labels(self._topic).set(len(partitions))
+
+    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._assigned(consumer, [])
 
     def _process(self, consumer: Consumer, tracing: TracingConsumer, message: Message) -> None:
         received = Received(

@@ -56,6 +56,12 @@ class Metrics:
             ("topic", "partition"),
             registry=self.registry,
         )
+        self.partitions = Gauge(
+            "kafka_consumer_partitions",
+            "Partitions that this process consumes; 0 until the group has given it some.",
+            ("topic",),
+            registry=self.registry,
+        )
         self.produced = Counter(
             "kafka_messages_produced", "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
         )
