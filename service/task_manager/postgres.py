@@ -163,9 +163,12 @@ class SqlUnitOfWork:
         try:
             with _unavailable_when_away(), self._engine.begin() as connection:
                 yield SqlTaskRepository(connection)
-        except Unavailable:
-            # It may come back as another, empty one: restored, or in a file made anew.
+        except Unavailable as error:
+            # It may come back as another one: empty, restored, or a standby that took over while connections to the
+            # old one still answer.
             self._migrated = False
+            if isinstance(error.__cause__, DBAPIError):
+                self._engine.dispose()
             raise
 
     def ensure_schema(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import confluent_kafka
 
 _PRODUCER = 0
+_STORAGE_ERROR = 56  # one that a client tries again
 
 
 def _library() -> ctypes.CDLL:
@@ -26,6 +27,7 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [pointer]),
         ("rd_kafka_mock_broker_set_down", ctypes.c_int, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_broker_set_up", ctypes.c_int, [pointer, ctypes.c_int32]),
+        ("rd_kafka_mock_topic_set_error", None, [pointer, ctypes.c_char_p, ctypes.c_int]),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -47,6 +49,14 @@ class Brokers:
     def up(self) -> None:
         """Takes connections again."""
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
+
+    def refuse(self, topic: str) -> None:
+        """Takes no messages for one topic, as a broker with a broken disk."""
+        self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), _STORAGE_ERROR)
+
+    def accept(self, topic: str) -> None:
+        """Takes them again."""
+        self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), 0)
 
 
 @contextmanager

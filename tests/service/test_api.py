@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
+from opentelemetry import trace
 from pydantic import SecretStr
 
 from service.common import problems
@@ -47,6 +49,8 @@ BODY = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://
 class Pair:
     gateway: httpx.Client
     task_manager: httpx.Client
+    gateway_spans: Recorder
+    task_manager_spans: Recorder
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +66,16 @@ def pair(
         **common,
     )
     front = GatewaySettings(port=free_port(), task_manager_url=f"http://127.0.0.1:{manager.port}", **common)
+    behind_spans, before_spans = make_recorder("task-manager"), make_recorder("gateway")
     with (
-        served(task_manager.build(manager, make_recorder("task-manager").tracing), manager) as behind,
-        served(gateway.build(front, make_recorder("gateway").tracing), front) as before,
+        served(task_manager.build(manager, behind_spans.tracing), manager) as behind,
+        served(gateway.build(front, before_spans.tracing), front) as before,
         httpx.Client(base_url=before) as gateway_client,
         httpx.Client(base_url=behind) as task_manager_client,
     ):
         for client in (gateway_client, task_manager_client):
             poll_until("readiness", lambda client=client: client.get("/api/health/ready").is_success)
-        yield Pair(gateway_client, task_manager_client)
+        yield Pair(gateway_client, task_manager_client, before_spans, behind_spans)
 
 
 def _both(pair: Pair) -> tuple[httpx.Client, httpx.Client]:
@@ -252,28 +257,26 @@ def test_a_publisher_that_is_away_is_a_503(recorder: Recorder) -> None:
 
 
 def test_metrics_lead_to_traces_for_those_who_accept_openmetrics(pair: Pair) -> None:
-    answer = pair.gateway.post("/api/tasks", json=BODY)
-    trace_id, task_id = answer.json()["trace_id"], answer.json()["id"]
+    task_id = pair.gateway.post("/api/tasks", json=BODY).json()["id"]
     poll_until("stored task", lambda: pair.gateway.get(f"/api/tasks/{task_id}").is_success)
     plain = pair.gateway.get("/api/metrics")
     assert plain.headers["content-type"].startswith("text/plain")
     assert "trace_id" not in plain.text
     accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
-    for client, histogram in (
-        (pair.gateway, "http_server_request_duration_seconds_bucket"),
-        (pair.task_manager, "kafka_message_processing_seconds_bucket"),
+    for client, recorder, histogram in (
+        (pair.gateway, pair.gateway_spans, "http_server_request_duration_seconds"),
+        (pair.task_manager, pair.task_manager_spans, "kafka_message_processing_seconds"),
     ):
-
-        def exemplar(client: httpx.Client = client, histogram: str = histogram) -> bool:
-            answer = client.get("/api/metrics", headers=accept)
-            assert answer.headers["content-type"].startswith("application/openmetrics-text")
-            assert answer.text.endswith("# EOF\n")
-            return any(
-                line.startswith(histogram) and f'trace_id="{trace_id}"' in line and 'span_id="' in line
-                for line in answer.text.splitlines()
-            )
-
-        poll_until(f"exemplar of {histogram}", exemplar)
+        answer = client.get("/api/metrics", headers=accept)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+        exemplars = re.findall(rf'{histogram}_bucket.* # {{span_id="(\w+)",trace_id="(\w+)"}}', answer.text)
+        assert exemplars
+        recorded = {
+            (trace.format_span_id(span.context.span_id), trace.format_trace_id(span.context.trace_id))
+            for span in recorder.spans()
+        }
+        assert recorded.issuperset(exemplars)
 
 
 def test_counts_cost_one_question_for_all_scrapes_of_some_seconds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +28,7 @@ from tests.service.polling import poll_until
 from tests.service.serving import served
 
 _MESSAGES = 400
-_QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+_UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 TASK = NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
@@ -65,8 +66,7 @@ def test_no_request_breaks_what_the_document_promises(service: str, urls: dict[s
         if operation.path.startswith("/api/health"):
             continue
 
-        @_QUIET
-        @settings(max_examples=40)
+        @settings(_UNTIMED, max_examples=40)
         @given(case=operation.as_strategy())
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
@@ -92,8 +92,6 @@ _JSON = st.recursive(
 
 
 def _body(fields: dict[str, Any]) -> bytes:
-    import json
-
     return json.dumps(fields).encode("utf-8", "surrogatepass")
 
 
@@ -117,8 +115,7 @@ def test_no_message_stops_consumption_or_is_lost(urls: dict[str, str]) -> None:
     producer = Producer({"bootstrap.servers": urls["brokers"]})
     sent = 0
 
-    @_QUIET
-    @settings(max_examples=_MESSAGES)
+    @settings(_UNTIMED, max_examples=_MESSAGES)
     @given(
         key=st.one_of(st.none(), st.binary(max_size=20)),
         headers=st.lists(st.tuples(_HEADER_NAMES, _HEADER_VALUES), max_size=6),
@@ -158,7 +155,7 @@ def test_no_message_stops_consumption_or_is_lost(urls: dict[str, str]) -> None:
 def _consumed(client: httpx.Client) -> dict[str, float]:
     """Messages by outcome."""
     lines = client.get("/api/metrics").text.splitlines()
-    start = f'kafka_messages_consumed_total{{outcome="'
+    start = 'kafka_messages_consumed_total{outcome="'
     return {
         line.removeprefix(start).partition('"')[0]: float(line.rpartition(" ")[2])
         for line in lines
