@@ -29,7 +29,8 @@ class Hop:
 
     @property
     def id(self) -> int:
-        return self.span.context.span_id
+        span_id: int = self.span.context.span_id
+        return span_id
 
     @property
     def parent_id(self) -> int | None:

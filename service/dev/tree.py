@@ -36,8 +36,8 @@ def draw(trace: Trace) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis")
     table.add_column(no_wrap=True)
-    for justify in ("right", "right"):
-        table.add_column(no_wrap=True, justify=justify)  # type: ignore[arg-type]
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for guide, hop in _lines(trace, None, ""):

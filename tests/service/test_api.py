@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -74,8 +75,12 @@ def pair(
         httpx.Client(base_url=behind) as task_manager_client,
     ):
         for client in (gateway_client, task_manager_client):
-            poll_until("readiness", lambda client=client: client.get("/api/health/ready").is_success)
+            poll_until("readiness", partial(_succeeds, client, "/api/health/ready"))
         yield Pair(gateway_client, task_manager_client, before_spans, behind_spans)
+
+
+def _succeeds(client: httpx.Client, path: str) -> bool:
+    return client.get(path).is_success
 
 
 def _both(pair: Pair) -> tuple[httpx.Client, httpx.Client]:
@@ -155,7 +160,7 @@ def test_the_gateway_hands_no_foreign_page_on_and_says_when_nobody_is_there(reco
         finally:
             await reader.close()
 
-    with served(page, settings) as url, pytest.raises(HTTPException) as refused:  # type: ignore[arg-type]
+    with served(page, settings) as url, pytest.raises(HTTPException) as refused:
         asyncio.run(read(url))
     assert refused.value.status_code == 502
     with pytest.raises(Unavailable, match="task-manager is away"):
@@ -183,7 +188,7 @@ def test_pages_follow_their_links_and_miss_nothing(pair: Pair) -> None:
     email = f"{uuid.uuid4().hex}@example.com"
     made = {pair.gateway.post("/api/tasks", json={**BODY, "user_email": email}).json()["id"] for _ in range(5)}
     for task_id in made:
-        poll_until("stored task", lambda task_id=task_id: pair.gateway.get(f"/api/tasks/{task_id}").is_success)
+        poll_until("stored task", partial(_succeeds, pair.gateway, f"/api/tasks/{task_id}"))
     for client in _both(pair):
         seen: list[str] = []
         link: str | None = "/api/tasks?limit=2&status=new"

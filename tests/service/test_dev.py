@@ -68,7 +68,12 @@ def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder
         pass
     with tracing.traces.span("send", kind=SpanKind.PRODUCER, attributes={"messaging.destination.name": "t"}):
         pass
-    poll_until("complete trace", lambda: (traces.show_finished(), shown)[1])
+
+    def look() -> bool:
+        traces.show_finished()
+        return bool(shown)
+
+    poll_until("complete trace", look)
     tracing.shutdown()
     traces.show_finished(everything=True)
     traces.show_finished(everything=True)

@@ -43,7 +43,7 @@ def engine(url: str) -> Iterator[Engine]:
 
 def _rows(engine: Engine) -> int:
     with engine.connect() as connection:
-        return connection.execute(text("SELECT count(*) FROM web_crawl_tasks")).scalar_one()
+        return int(connection.execute(text("SELECT count(*) FROM web_crawl_tasks")).scalar_one())
 
 
 def _insert(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,14 @@ def read_topic(
     return found
 
 
+def headers_of(message: Message) -> dict[str, Any]:
+    """The headers by name."""
+    return dict(message_headers(message))
+
+
 def ids(found: list[Message]) -> list[str]:
     """The id header of each message."""
-    return [str(dict(message_headers(message))["id"], "ascii") for message in found]
+    return [headers_of(message)["id"].decode() for message in found]
 
 
 @dataclass
@@ -123,7 +129,7 @@ def test_brokers_away_and_back(manager: Manager) -> None:
     manager.brokers.up()
     accepted += [poll_until("acceptance", manager.submit) for _ in range(3)]
     for task_id in accepted:
-        poll_until("stored task", lambda task_id=task_id: manager.status(str(task_id)))
+        poll_until("stored task", partial(manager.status, str(task_id)))
     wanted = {str(task_id) for task_id in accepted}
     assert len(wanted) == 6
     read_topic(manager.brokers.addresses, CRAWL_TOPIC, lambda found: wanted <= set(ids(found)))
@@ -161,7 +167,7 @@ def test_a_locked_database_is_waited_for(manager: Manager) -> None:
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
     for task_id in later:
-        poll_until("stored task", lambda task_id=task_id: manager.status(task_id) == "new")
+        poll_until("stored task", partial(manager.status, task_id))
     assert manager.metric("kafka_messages_consumed_total", topic=STATUS_TOPIC, outcome="dead_letter") == 0
 
 
@@ -203,7 +209,7 @@ def test_every_case_of_the_state_machine_is_visible_end_to_end(manager: Manager)
     assert outcomes >= {"unknown_task", "created", "duplicate", "conflict", "completed", "out_of_order"}
 
     letters = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), lambda found: len(found) == 2)
-    reasons = [dict(message_headers(letter))["dead-letter-reason"] for letter in letters]
+    reasons = [headers_of(letter)["dead-letter-reason"] for letter in letters]
     assert b"no task with the id" in reasons[0] + reasons[1]
     assert b"for something else" in reasons[0] + reasons[1]
 
@@ -215,7 +221,7 @@ def test_a_dead_letter_is_in_the_trace_of_the_message_it_was(manager: Manager) -
     manager.send(Outgoing(topic=STATUS_TOPIC, key="k", value=b"\xff", headers=tuple(headers)))  # type: ignore[arg-type]
     (letter,) = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), bool)
     assert letter.value() == b"\xff"
-    kept = dict(message_headers(letter))
+    kept = headers_of(letter)
     assert (kept["status"], kept["mine"]) == (b"odd", None)
     context = propagation.from_kafka(message_headers(letter))
     assert trace.get_current_span(context).get_span_context().trace_id == trace_id
@@ -227,7 +233,7 @@ def test_a_message_too_large_for_its_own_dead_letter_blocks_nothing(manager: Man
     manager.send(large, messages.new(task_id := uuid.uuid4(), TASK))
     poll_until("next message", lambda: manager.status(str(task_id)))
     (letter,) = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), bool)
-    headers: dict[str, Any] = dict(message_headers(letter))
+    headers = headers_of(letter)
     assert letter.value() is None
     assert headers["dead-letter-source"].startswith(b"task-status/")
     assert headers["dead-letter-body"] == b"left out, too large"
