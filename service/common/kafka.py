@@ -74,6 +74,7 @@ class KafkaPublisher:
         """topics: those the service reads or writes; `ensure_topics` creates the ones that are missing."""
         self._topics = topics
         self._topics_exist = False
+        self._broken = False
         self._ack_seconds = settings.publish_timeout_ms / 1000
         self._partitions = settings.topic_partitions
         self._metrics = metrics
@@ -196,7 +197,16 @@ class KafkaPublisher:
             self._metrics.produced.labels(topic, "failure").inc()
             raise self._gone("its queue here is full") from error
 
+    @property
+    def alive(self) -> bool:
+        """False only after a failure that a restart of the process may cure."""
+        return not self._broken
+
     def _failure(self, error: KafkaError) -> Exception:
+        if error.fatal() and not self._broken:
+            # The client takes nothing any more once it cannot promise its order.
+            self._broken = True
+            _logger.error("the Kafka client gave up: %s", error.str())
         if error.code() in _NEVER_TAKEN:
             return Rejected(f"Kafka does not take the message ({error.name()})")
         return self._gone(error.name())

@@ -41,7 +41,12 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         handler=CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry),
         prepare=publisher.ensure_topics,
     )
-    health = Health([Dependency(name="kafka", check=publisher.check)], traces, metrics, alive=lambda: consumer.alive)
+    health = Health(
+        [Dependency(name="kafka", check=publisher.check)],
+        traces,
+        metrics,
+        alive=lambda: consumer.alive and publisher.alive,
+    )
     return build_application(
         title="Web crawler",
         routers=[health.router()],

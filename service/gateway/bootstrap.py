@@ -35,6 +35,7 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
         ],
         traces,
         metrics,
+        alive=lambda: publisher.alive,
     )
     reader = TaskReader(settings.task_manager_url, traces)
     return build_application(

@@ -53,7 +53,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         [Dependency(name="kafka", check=publisher.check), Dependency(name="postgres", check=database.check)],
         traces,
         metrics,
-        alive=lambda: consumer.alive,
+        alive=lambda: consumer.alive and publisher.alive,
     )
     return build_application(
         title="Task manager",

@@ -10,7 +10,8 @@ from pathlib import Path
 import confluent_kafka
 
 _PRODUCER = 0
-_STORAGE_ERROR = 56  # one that a client tries again
+_PRODUCE = 0  # the protocol's number of the request
+_REFUSED = 29  # topic authorization failed: an error that the client itself does not try again
 
 
 def _library() -> ctypes.CDLL:
@@ -27,7 +28,11 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [pointer]),
         ("rd_kafka_mock_broker_set_down", ctypes.c_int, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_broker_set_up", ctypes.c_int, [pointer, ctypes.c_int32]),
-        ("rd_kafka_mock_topic_set_error", None, [pointer, ctypes.c_char_p, ctypes.c_int]),
+        (
+            "rd_kafka_mock_push_request_errors_array",
+            None,
+            [pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)],
+        ),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -50,13 +55,10 @@ class Brokers:
         """Takes connections again."""
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
 
-    def refuse(self, topic: str) -> None:
-        """Takes no messages for one topic, as a broker with a broken disk."""
-        self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), _STORAGE_ERROR)
-
-    def accept(self, topic: str) -> None:
-        """Takes them again."""
-        self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), 0)
+    def refuse(self, messages: int) -> None:
+        """Refuses the next so many requests to take messages."""
+        errors = (ctypes.c_int * messages)(*[_REFUSED] * messages)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _PRODUCE, messages, errors)
 
 
 @contextmanager
