@@ -38,6 +38,7 @@ from service.task_manager.domain import Task, TaskStatus
 from service.task_manager.telemetry import TaskCounts
 from service.task_manager.use_cases import Tasks
 from service.tracing import TracingSettings
+from tests.service.brokers import mock_brokers
 from tests.service.conftest import Recorder, free_port
 from tests.service.polling import poll_until
 from tests.service.serving import served
@@ -55,15 +56,21 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
+def own_kafka() -> Iterator[str]:
+    """Brokers that no other test's services listen to."""
+    with mock_brokers() as brokers:
+        yield brokers.addresses
+
+
+@pytest.fixture(scope="module")
 def pair(
-    kafka: str, make_recorder: Callable[[str], Recorder], tmp_path_factory: pytest.TempPathFactory
+    own_kafka: str, make_recorder: Callable[[str], Recorder], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
     """Gateway and task-manager, and no crawler: what is submitted stays new."""
-    common: dict[str, Any] = {"host": "127.0.0.1", "kafka_bootstrap_servers": kafka}
+    common: dict[str, Any] = {"host": "127.0.0.1", "kafka_bootstrap_servers": own_kafka}
     manager = TaskManagerSettings(
         port=free_port(),
         database_url=SecretStr(f"sqlite:///{tmp_path_factory.mktemp('database') / 'tasks.db'}"),
-        consumer_group="pair",
         **common,
     )
     front = GatewaySettings(port=free_port(), task_manager_url=f"http://127.0.0.1:{manager.port}", **common)
