@@ -8,7 +8,7 @@ LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down deploy smoke render test check lint types lock schema clean
+.PHONY: help up down dev deploy smoke render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ up: $(VENV)/installed ## cluster, images, stack `local`, smoke check
 
 down: $(VENV)/installed ## end the local cluster and all it put on this machine
 	@$(RUN) -m local down
+
+dev: $(VENV)/installed ## the three services in one process, their traces drawn as trees; ARGS="--task URL" for one task
+	@$(RUN) -m service.dev $(ARGS)
 
 deploy: $(VENV)/installed ## deploy STACK and check it
 	@$(RUN) -m stack.deploy $(STACK)

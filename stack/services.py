@@ -52,7 +52,9 @@ class Services(pulumi.ComponentResource):
                 secrets.reference("PGPASSWORD", secrets.POSTGRES_PASSWORD, args.secret),
             ],
         )
-        self._run(endpoints.CRAWLER, "service.crawler", args, sizes.crawler, [])
+        # The page of the smoke check; otherwise the crawler goes to public addresses only.
+        page = variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")
+        self._run(endpoints.CRAWLER, "service.crawler", args, sizes.crawler, [page])
         self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 

@@ -118,13 +118,13 @@ def _code_tree(code: Path, scratch: Path) -> Tree:
 
 
 def _files(code: Path) -> list[Path]:
-    """Everything but caches, hidden files, and what describes the image itself."""
+    """Everything but caches, hidden files, the development mode, and what describes the image itself."""
     return sorted(
         path
         for path in code.rglob("*")
         if path.is_file()
         and path.name not in _NOT_CODE
-        and not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(code).parts)
+        and not any(part in ("__pycache__", "dev") or part.startswith(".") for part in path.relative_to(code).parts)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from fastapi import APIRouter, FastAPI
 
 from service.common import problems
+from service.common.bodies import BodyLimits
 from service.common.metrics import Metrics, MetricsMiddleware
 from service.tracing import Tracing
 from service.tracing.asgi import App, TracingMiddleware
@@ -56,4 +57,4 @@ def build_application(
     problems.install(app)
     for router in (*routers, metrics.router()):
         app.include_router(router)
-    return TracingMiddleware(MetricsMiddleware(app, metrics), tracing.traces)
+    return TracingMiddleware(MetricsMiddleware(BodyLimits(app), metrics), tracing.traces)

@@ -62,7 +62,7 @@ class Health:
     def stop(self) -> None:
         """Ends checking; a check under way may outlive this, it holds nothing."""
         self._stopping.set()
-        self._thread.join(2.0)
+        self._thread.join(0.5)
 
     @property
     def ready(self) -> bool:

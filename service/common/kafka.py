@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -15,9 +17,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from service.common.config import ServiceSettings
-from service.common.errors import MalformedMessage, Unavailable
+from service.common.errors import Rejected, Unavailable
 from service.common.messages import Outgoing, dead_letter_topic
-from service.common.metrics import Metrics
+from service.common.metrics import Metrics, exemplar
 from service.tracing import TraceManager
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
 from service.tracing.propagation import KafkaHeader
@@ -26,6 +28,14 @@ _CHECK_SECONDS = 2.0
 # Also bounds how long a stop waits for an idle consumer.
 _POLL_SECONDS = 0.2
 _LONGEST_BACKOFF = 10.0
+# The client reports every message once its own limit is over; so much more is for that report.
+_REPORT_SECONDS = 1.0
+_FLUSH_SECONDS = 2.0
+# A fetch of the crawler may outlive it, and comes again then; a stop has 30 s for all it does.
+_HANDLER_SECONDS = 10.0
+_NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+# The client's own 10 s would keep it away long after the brokers are back.
+RECONNECT_MS = 1000
 DEAD_LETTER = "dead_letter"
 RETRIED = "retried"
 
@@ -64,12 +74,14 @@ class KafkaPublisher:
         """topics: those the service reads or writes; `ensure_topics` creates the ones that are missing."""
         self._topics = topics
         self._topics_exist = False
+        self._broken = False
         self._ack_seconds = settings.publish_timeout_ms / 1000
         self._partitions = settings.topic_partitions
         self._metrics = metrics
         self._client: dict[str, str | int | float | bool] = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             "client.id": client_id,
+            "reconnect.backoff.max.ms": RECONNECT_MS,
         }
         self._producer = Producer(
             {
@@ -92,48 +104,116 @@ class KafkaPublisher:
         self._poller.start()
 
     def stop(self) -> None:
-        """Sends what is still queued, within the ack's time limit."""
-        self._producer.flush(self._ack_seconds)
+        """Sends what is still queued; nothing is, unless somebody gave up waiting for it."""
+        self._producer.flush(_FLUSH_SECONDS)
         self._stopping.set()
-        self._poller.join(2.0)
+        self._poller.join(_POLL_SECONDS * 5)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
             self._producer.poll(_POLL_SECONDS)
 
     def publish(self, message: Outgoing) -> None:
-        """Returns when the broker has the message; raises Unavailable when it has not within the time limit."""
-        self._send(message.topic, message.value, message.key, message.headers)
+        """Returns when the broker has the message.
+
+        Raises Unavailable when it has not within the time limit, and Rejected when it never will (too large).
+        """
+        self._send_and_wait(message.topic, message.value, message.key, message.headers)
+
+    async def publish_async(self, message: Outgoing) -> None:
+        """As `publish`, for the event loop: waiting costs no thread, however many wait."""
+        loop = asyncio.get_running_loop()
+        report: asyncio.Future[KafkaError | None] = loop.create_future()
+
+        def finish(error: KafkaError | None) -> None:
+            if not report.done():  # who waited may have gone
+                report.set_result(error)
+
+        def delivered(error: KafkaError | None) -> None:
+            # The loop may have ended; the delivery of other messages must not.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(finish, error)
+
+        self._send(message.topic, message.value, message.key, message.headers, delivered)
+        try:
+            error = await asyncio.wait_for(report, self._ack_seconds + _REPORT_SECONDS)
+        except TimeoutError:
+            raise self._gone("no delivery report") from None
+        if error is not None:
+            raise self._failure(error)
 
     def dead_letter(self, message: Message, reason: str) -> None:
-        """Puts `message` aside, as it came, with the reason. Raises Unavailable."""
-        topic = message.topic() or ""
+        """Puts `message` aside, as it came, with the reason. Raises Unavailable.
+
+        One that is too large with the reason on it goes without its body; `dead-letter-source` says where that is.
+        """
+        source = message.topic() or ""
+        topic = dead_letter_topic(source)
         headers: list[KafkaHeader] = [
             *message_headers(message),
-            ("dead-letter-reason", reason.encode()[:1024]),
-            ("dead-letter-source", f"{topic}/{message.partition()}/{message.offset()}".encode()),
+            ("dead-letter-reason", reason.encode("utf-8", "replace")[:1024]),
+            ("dead-letter-source", f"{source}/{message.partition()}/{message.offset()}".encode()),
         ]
-        self._send(dead_letter_topic(topic), message.value(), message.key(), headers)
+        try:
+            self._send_and_wait(topic, message.value(), message.key(), headers)
+        except Rejected:
+            own = [header for header in headers if header[0].startswith("dead-letter-")]
+            self._send_and_wait(topic, None, None, [*own, ("dead-letter-body", b"left out, too large")])
 
-    def _send(self, topic: str, value: bytes | None, key: str | bytes | None, headers: Sequence[KafkaHeader]) -> None:
+    def _send_and_wait(
+        self, topic: str, value: bytes | None, key: str | bytes | None, headers: Sequence[KafkaHeader]
+    ) -> None:
         done = threading.Event()
-        failure: list[KafkaError] = []
+        report: list[KafkaError | None] = []
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                failure.append(error)
+        def delivered(error: KafkaError | None) -> None:
+            report.append(error)
             done.set()
 
+        self._send(topic, value, key, headers, delivered)
+        if not done.wait(self._ack_seconds + _REPORT_SECONDS):
+            raise self._gone("no delivery report")
+        if report[0] is not None:
+            raise self._failure(report[0])
+
+    def _send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: str | bytes | None,
+        headers: Sequence[KafkaHeader],
+        delivered: Callable[[KafkaError | None], None],
+    ) -> None:
+        def counted(error: KafkaError | None, _: Message) -> None:
+            self._metrics.produced.labels(topic, "failure" if error else "success").inc()
+            delivered(error)
+
         try:
-            self._tracing.produce(topic, value, key=key, headers=headers, on_delivery=delivered)
-        except (KafkaException, BufferError) as error:
+            self._tracing.produce(topic, value, key=key, headers=headers, on_delivery=counted)
+        except KafkaException as error:
             self._metrics.produced.labels(topic, "failure").inc()
-            raise Unavailable("Kafka does not take messages") from error
-        # The client reports every message once its own limit is over; the second more is for that report.
-        if not done.wait(self._ack_seconds + 1.0) or failure:
+            raise self._failure(error.args[0]) from error
+        except BufferError as error:
             self._metrics.produced.labels(topic, "failure").inc()
-            raise Unavailable(f"Kafka is away ({failure[0].name() if failure else 'no delivery report'})")
-        self._metrics.produced.labels(topic, "success").inc()
+            raise self._gone("its queue here is full") from error
+
+    @property
+    def alive(self) -> bool:
+        """False only after a failure that a restart of the process may cure."""
+        return not self._broken
+
+    def _failure(self, error: KafkaError) -> Exception:
+        if error.fatal() and not self._broken:
+            # The client takes nothing any more once it cannot promise its order.
+            self._broken = True
+            _logger.error("the Kafka client gave up: %s", error.str())
+        if error.code() in _NEVER_TAKEN:
+            return Rejected(f"Kafka does not take the message ({error.name()})")
+        return self._gone(error.name())
+
+    @staticmethod
+    def _gone(why: str) -> Unavailable:
+        return Unavailable(f"Kafka is away ({why})")
 
     def check(self) -> None:
         """Raises when no broker answers, or the topics are missing and cannot be made."""
@@ -221,7 +301,7 @@ class ConsumerLoop:
     def stop(self) -> None:
         """Finishes the message in hand, commits and leaves the group."""
         self._stopping.set()
-        self._thread.join(15.0)
+        self._thread.join(_HANDLER_SECONDS)
 
     @property
     def alive(self) -> bool:
@@ -260,13 +340,15 @@ class ConsumerLoop:
             "auto.commit.interval.ms": 1000,
             "enable.auto.offset.store": False,
             "session.timeout.ms": 10_000,
+            "reconnect.backoff.max.ms": RECONNECT_MS,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.
             "topic.metadata.refresh.interval.ms": 10_000,
         }
         consumer = Consumer(config, logger=_client_logger)
         tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
         try:
-            consumer.subscribe([self._topic])
+            self._assigned(consumer, [])
+            consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked)
             _logger.info("consuming %s as group %s", self._topic, self._group)
             while not self._stopping.is_set():
                 message = consumer.poll(_POLL_SECONDS)
@@ -281,6 +363,12 @@ class ConsumerLoop:
                     _logger.warning("consumer of %s: %s", self._topic, error.str())
         finally:
             consumer.close()
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._metrics.partitions.labels(self._topic).set(len(partitions))
+
+    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._assigned(consumer, [])
 
     def _process(self, consumer: Consumer, tracing: TracingConsumer, message: Message) -> None:
         received = Received(
@@ -306,8 +394,8 @@ class ConsumerLoop:
                         received.partition,
                         received.offset,
                         reason,
-                        # Malformed is the sender's doing and needs no stack of ours.
-                        exc_info=not isinstance(error, MalformedMessage),
+                        # The sender's doing needs no stack of ours.
+                        exc_info=not isinstance(error, Rejected),
                     )
                     self._publisher.dead_letter(message, reason)
                     processing.outcome = DEAD_LETTER
@@ -316,7 +404,7 @@ class ConsumerLoop:
             return
         self._backoff.reset()
         self._metrics.consumed.labels(self._topic, processing.outcome).inc()
-        self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started)
+        self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started, exemplar(processing.span))
         if (lag := tracing.lag(message)) is not None:
             self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -43,6 +44,22 @@ def _storable(value: str) -> str:
     return value
 
 
+def _storable_json(value: JsonValue) -> JsonValue:
+    # Refused here, alike for every database, rather than by the one that holds the task.
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("holds a number that JSON has no name for")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _storable(name)
+            _storable_json(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _storable_json(inner)
+    return value
+
+
 Text = Annotated[str, AfterValidator(_storable)]
 
 
@@ -58,7 +75,7 @@ class NewTask(BaseModel):
 
 class _Completed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-    crawl_result: JsonValue
+    crawl_result: Annotated[JsonValue, AfterValidator(_storable_json)]
 
 
 class _Failed(BaseModel):

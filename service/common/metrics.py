@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter, Response
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from fastapi import APIRouter, Request, Response
+from opentelemetry import trace
+from opentelemetry.trace import Span
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 
 from service.tracing.asgi import App, Message, Receive, Scope, Send
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def exemplar(span: Span | None = None) -> dict[str, str] | None:
+    """What leads from a measurement to its trace: the ids of `span` (the current one when None) if it is sampled."""
+    context = (span or trace.get_current_span()).get_span_context()
+    if not context.trace_flags.sampled:
+        return None
+    return {"trace_id": trace.format_trace_id(context.trace_id), "span_id": trace.format_span_id(context.span_id)}
 
 
 class Metrics:
@@ -54,6 +56,12 @@ class Metrics:
             ("topic", "partition"),
             registry=self.registry,
         )
+        self.partitions = Gauge(
+            "kafka_consumer_partitions",
+            "Partitions that this process consumes; 0 until the group has given it some.",
+            ("topic",),
+            registry=self.registry,
+        )
         self.produced = Counter(
             "kafka_messages_produced", "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
         )
@@ -69,9 +77,15 @@ class Metrics:
         router = APIRouter(tags=["operations"])
 
         # Not async: a collector may ask the database, and must not hold up the event loop.
-        @router.get("/api/metrics", response_class=Response, summary="Metrics in Prometheus' text format")
-        def metrics() -> Response:
-            return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+        @router.get(
+            "/api/metrics",
+            response_class=Response,
+            summary="Metrics in Prometheus' text format, or in OpenMetrics, which has exemplars, to whom accepts that",
+            responses={200: {"content": {name: {} for name in ("text/plain", "application/openmetrics-text")}}},
+        )
+        def metrics(request: Request) -> Response:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+            return Response(encode(self.registry), headers={"Content-Type": content_type})
 
         return router
 
@@ -82,6 +96,16 @@ class MetricsMiddleware:
     def __init__(self, app: App, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        # Finding a metric by its labels costs more than counting; there are as many as routes and statuses.
+        self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def _bind(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        bound = (
+            self._metrics.http_requests.labels(method, route, str(status)),
+            self._metrics.http_duration.labels(method, route),
+        )
+        self._bound[method, route, status] = bound
+        return bound
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,5 +127,6 @@ class MetricsMiddleware:
             route = matched or "unmatched"
             # A made-up method must not make a time series.
             method = scope["method"] if matched else "any"
-            self._metrics.http_requests.labels(method, route, str(status)).inc()
-            self._metrics.http_duration.labels(method, route).observe(time.perf_counter() - started)
+            bound = self._bound.get((method, route, status)) or self._bind(method, route, status)
+            bound[0].inc()
+            bound[1].observe(time.perf_counter() - started, exemplar())

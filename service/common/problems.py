@@ -5,17 +5,73 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from service.common.errors import Unavailable
+from service.common.errors import Rejected, Unavailable
 from service.tracing import propagation
 
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_SECONDS: Final = 2
+_DETAILS: Final = {
+    400: "The request cannot be read.",
+    404: "There is no such task.",
+    408: "The request's body did not arrive in time.",
+    413: "The request's body is too long.",
+    415: "The request's body is not JSON.",
+    422: "The request does not have the expected form.",
+    500: "An unexpected error happened.",
+    502: "The task-manager gave no usable answer.",
+    503: "Kafka is away. Try again.",
+}
 _logger = logging.getLogger(__name__)
+
+
+class InvalidField(BaseModel):
+    """A part of a request that was refused; the value sent is not repeated."""
+
+    field: str = Field(examples=["body.user_email"])
+    reason: str = Field(examples=["Value error, not an e-mail address"])
+
+
+class Problem(BaseModel):
+    """RFC 9457. `trace_id` finds the trace of the request, so that a user's complaint finds it too."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Service Unavailable"])
+    status: int = Field(examples=[503])
+    detail: str = Field(examples=["Kafka is away. Try again."])
+    trace_id: str | None = Field(None, examples=["0af7651916cd43dd8448eb211c80319c"])
+    errors: list[InvalidField] | None = Field(None, description="only with status 422")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems, for its OpenAPI document."""
+    return {status: _documented(status) for status in statuses}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": _DETAILS[status],
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    }
+    if status == 422:
+        example["errors"] = [{"field": "body.user_email", "reason": "Value error, not an e-mail address"}]
+    response: dict[str, Any] = {
+        "description": _DETAILS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+    }
+    if status == 503:
+        response["headers"] = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+    return response
 
 
 def problem(
@@ -40,7 +96,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app` answer every error with a problem document."""
+    """Makes `app` answer every error with a problem document, and its OpenAPI document say so."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -57,8 +113,28 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Unavailable)
     async def unavailable(_request: Request, error: Unavailable) -> JSONResponse:
         _logger.warning("request refused: %s", error)
-        return problem(503, f"{error}. Try again.", headers={"Retry-After": "2"})
+        return problem(503, f"{error}. Try again.", headers={"Retry-After": str(RETRY_SECONDS)})
+
+    @app.exception_handler(Rejected)
+    async def rejected(_request: Request, error: Rejected) -> JSONResponse:
+        return problem(422, f"{error}.")
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> JSONResponse:
-        return problem(500, "An unexpected error happened.")
+        return problem(500, _DETAILS[500])
+
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        components = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in components:
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.update(schema.pop("$defs", {}))
+            components["Problem"] = schema
+            # FastAPI's own form of errors is never sent.
+            for unused in ("HTTPValidationError", "ValidationError"):
+                components.pop(unused, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents to extend it

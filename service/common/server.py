@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import TypeVar
 
 import uvicorn
 
 from service.common.config import ServiceSettings
+from service.common.usage import usage
 from service.tracing import SettingsError, Tracing, TracingSettings, from_environment, start_tracing
 from service.tracing.asgi import App
 from service.tracing.logs import configure_logging
 
-_REQUESTS_MAY_TAKE = 10  # seconds, of a pod's 30 s of grace
+_REQUESTS_MAY_TAKE = 8  # seconds, of a pod's 30 s of grace
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
@@ -46,11 +47,24 @@ def build_server(app: App, settings: ServiceSettings) -> Server:
     )
 
 
-def run(name: str, model: type[Settings], build: Callable[[Settings, Tracing], App]) -> int:
+def run(
+    name: str,
+    model: type[Settings],
+    build: Callable[[Settings, Tracing], App],
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Reads the settings, builds the service and serves until SIGTERM or SIGINT. Returns the exit code.
 
-    2: the environment is wrong, said in one line on stderr. 1: it could not start, such as a port in use. 0: stopped.
+    2: the environment (or the command line) is wrong, said in one line on stderr. 1: it could not start, such as a port
+    in use. 0: stopped. arguments: the command line's, where `--help` lists the variables.
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given:
+        if set(given) <= {"-h", "--help"}:
+            print(usage(f"python -m service.{model.__module__.split('.')[1]}", model, TracingSettings))
+            return 0
+        print(f"{name}: takes no arguments but --help; it is configured by environment variables", file=sys.stderr)
+        return 2
     try:
         settings = from_environment(model)
         tracing_settings = from_environment(TracingSettings, defaults={"OTEL_SERVICE_NAME": name})

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from opentelemetry import trace
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.common import messages
+from service.common import messages, problems
 from service.common.messages import NewTask, Outgoing
 from service.tracing import attributes as keys
 from service.tracing import propagation
 from service.tracing.masking import Masker
 
+_REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "idempotency-key")
 _logger = logging.getLogger(__name__)
 
 
@@ -31,16 +32,57 @@ class Accepted(BaseModel):
 
     id: uuid.UUID
     status: Literal["new"]
-    trace_id: str | None
+    trace_id: str | None = Field(examples=["0af7651916cd43dd8448eb211c80319c"])
 
 
-def submission_router(publish: Callable[[Outgoing], None], masker: Masker) -> APIRouter:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same request sent again with the same key means the same task.",
+    ),
+]
+
+
+def task_id_of(task: NewTask, idempotency_key: str | None) -> uuid.UUID:
+    """A new id; with a key the one that the same request always gets, so that no one need remember the key.
+
+    The request is part of it: a key used again for something else, or by somebody else, is another task and loses none.
+    """
+    if idempotency_key is None:
+        return uuid.uuid4()
+    return uuid.uuid5(_REQUEST_IDS, f"{idempotency_key}\n{task.model_dump_json()}")
+
+
+def _json_only(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise HTTPException(415, "The request's body is not JSON: send it with Content-Type: application/json.")
+
+
+def submission_router(publish: Callable[[Outgoing], Awaitable[None]], masker: Masker) -> APIRouter:
     """POST /api/tasks. Answers 202 once the broker has the task: from there on it cannot get lost."""
     router = APIRouter(tags=["tasks"])
 
-    @router.post("/api/tasks", status_code=202, response_model=Accepted, summary="Submit a page to crawl")
-    def submit(task: TaskSubmission, response: Response) -> Accepted:
-        task_id = uuid.uuid4()
+    @router.post(
+        "/api/tasks",
+        status_code=202,
+        response_model=Accepted,
+        summary="Submit a page to crawl",
+        dependencies=[Depends(_json_only)],
+        responses={
+            202: {
+                "description": "The task is safe and will be done.",
+                "headers": {"Location": {"description": "where to read the task", "schema": {"type": "string"}}},
+            },
+            **problems.documented(400, 408, 413, 415, 422, 503),
+        },
+    )
+    async def submit(task: TaskSubmission, response: Response, idempotency_key: IdempotencyKey = None) -> Accepted:
+        task_id = task_id_of(task, idempotency_key)
         trace.get_current_span().set_attributes(
             {
                 keys.TASK_ID: str(task_id),
@@ -48,7 +90,7 @@ def submission_router(publish: Callable[[Outgoing], None], masker: Masker) -> AP
                 keys.TASK_USER_HASH: masker.hash(task.user_email),
             }
         )
-        publish(messages.new(task_id, task))
+        await publish(messages.new(task_id, task))
         _logger.info("task accepted", extra={keys.TASK_ID: str(task_id), "user_email": task.user_email})
         response.headers["Location"] = f"/api/tasks/{task_id}"
         return Accepted(id=task_id, status="new", trace_id=propagation.trace_id())

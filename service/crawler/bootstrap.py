@@ -7,6 +7,7 @@ from service.common.health import Dependency, Health
 from service.common.kafka import ConsumerLoop, KafkaPublisher
 from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common.metrics import Metrics
+from service.crawler.addresses import AddressRule
 from service.crawler.config import CrawlerSettings
 from service.crawler.fetch import Fetcher
 from service.crawler.handler import CrawlHandler
@@ -28,6 +29,7 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         seconds=settings.timeout_ms / 1000,
         max_bytes=settings.max_bytes,
         max_redirects=settings.max_redirects,
+        rule=AddressRule(hosts=settings.allowed_hosts, networks=settings.allowed_networks),
     )
     consumer = ConsumerLoop(
         topic=CRAWL_TOPIC,
@@ -39,7 +41,12 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         handler=CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry),
         prepare=publisher.ensure_topics,
     )
-    health = Health([Dependency(name="kafka", check=publisher.check)], traces, metrics, alive=lambda: consumer.alive)
+    health = Health(
+        [Dependency(name="kafka", check=publisher.check)],
+        traces,
+        metrics,
+        alive=lambda: consumer.alive and publisher.alive,
+    )
     return build_application(
         title="Web crawler",
         routers=[health.router()],

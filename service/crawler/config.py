@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from service.common.config import ServiceSettings
+from service.crawler.addresses import Network
+
+_HOST = re.compile(r"[a-z0-9_.-]{1,253}(:\d{1,5})?\Z")
+
+
+def _entries(value: object) -> object:
+    return [entry.strip().lower() for entry in value.split(",") if entry.strip()] if isinstance(value, str) else value
+
+
+def _hosts(value: object) -> object:
+    entries = _entries(value)
+    if isinstance(entries, list) and not all(_HOST.match(entry) for entry in entries):
+        raise ValueError("not a list of hosts")
+    return entries
+
+
+def _networks(value: object) -> object:
+    entries = _entries(value)
+    return [ipaddress.ip_network(entry) for entry in entries] if isinstance(entries, list) else entries
 
 
 class CrawlerSettings(ServiceSettings):
@@ -20,3 +43,13 @@ class CrawlerSettings(ServiceSettings):
         2_000_000, alias="CRAWLER_MAX_BYTES", ge=1000, le=50_000_000, description="bytes, 1000 to 50000000"
     )
     max_redirects: int = Field(5, alias="CRAWLER_MAX_REDIRECTS", ge=0, le=20, description="a whole number, 0 to 20")
+    allowed_hosts: Annotated[frozenset[str], BeforeValidator(_hosts)] = Field(
+        frozenset(),
+        alias="CRAWLER_ALLOWED_HOSTS",
+        description="a comma-separated list of host or host:port that may be crawled though they are not public",
+    )
+    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        (),
+        alias="CRAWLER_ALLOWED_NETWORKS",
+        description="a comma-separated list of networks such as 10.1.0.0/16 that may be crawled though not public",
+    )

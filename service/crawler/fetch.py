@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from service.crawler.addresses import AddressRefused, AddressRule, GuardedTransport
 from service.crawler.extract import extract
 from service.tracing import TraceManager
 from service.tracing.httpx import TracingTransport
@@ -40,14 +41,18 @@ class Fetcher:
         seconds: float,
         max_bytes: int,
         max_redirects: int,
+        rule: AddressRule,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """seconds: for the whole fetch, redirects and body included. transport: replaces the network, in tests."""
+        # No connection is kept: see GuardedTransport.
+        network = GuardedTransport(rule, httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0)))
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._client = httpx.Client(
             # Foreign sites get the trace's ids, which lead nowhere for them, but no baggage.
-            transport=TracingTransport(traces, transport, trusted=False),
+            transport=TracingTransport(traces, transport or network, trusted=False),
+            trust_env=False,  # a proxy or a .netrc of this machine is not the users'
             timeout=httpx.Timeout(seconds, connect=min(seconds, 5.0)),
             follow_redirects=True,
             max_redirects=max_redirects,
@@ -75,6 +80,8 @@ class Fetcher:
                     title=title,
                     text=text,
                 )
+        except AddressRefused as error:
+            raise FetchFailed(str(error)) from None
         except httpx.TimeoutException:
             raise FetchFailed(f"no answer within {self._seconds:g} s") from None
         except httpx.TooManyRedirects:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import httpx
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
+from service.common import problems
 from service.common.errors import Unavailable
+from service.common.views import TaskPage, TaskQuery, TaskView
 from service.tracing import TraceManager
 from service.tracing.httpx import AsyncTracingTransport
 
@@ -22,6 +25,7 @@ _DEMO_PAGE = """<!doctype html>
 </body>
 </html>
 """
+_HANDED_ON: Final = ("content-type", "retry-after")
 
 
 class TaskReader:
@@ -32,8 +36,8 @@ class TaskReader:
         self._traces = traces
         self._client: httpx.AsyncClient | None = None
 
-    async def read(self, path: str, query: str = "") -> Response:
-        """The task-manager's answer to GET `path`, its problems included. Raises Unavailable."""
+    async def read(self, path: str, query: Mapping[str, Any] | None = None) -> Response:
+        """The task-manager's answer to GET `path`, its problems included. Raises Unavailable, or 502 for nonsense."""
         if self._client is None:  # made on the event loop that uses it
             self._client = httpx.AsyncClient(
                 base_url=self._base_url,
@@ -41,10 +45,14 @@ class TaskReader:
                 timeout=httpx.Timeout(5.0, connect=2.0),
             )
         try:
-            answer = await self._client.get(path, params=httpx.QueryParams(query))
+            answer = await self._client.get(path, params=query)
         except httpx.TransportError as error:
             raise Unavailable(f"The task-manager is away ({type(error).__name__})") from error
-        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+        headers = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}
+        if headers.get("content-type") not in ("application/json", problems.MEDIA_TYPE):
+            # Something in between has answered, such as a proxy; its pages are not for our users.
+            raise HTTPException(502, "The task-manager gave no usable answer.")
+        return Response(answer.content, answer.status_code, headers=headers)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -56,11 +64,23 @@ def gateway_router(reader: TaskReader) -> APIRouter:
     """GET /api/tasks, /api/tasks/{id} and /demo."""
     router = APIRouter()
 
-    @router.get("/api/tasks", tags=["tasks"], summary="List tasks, newest first (limit, offset, status)")
-    async def list_tasks(request: Request) -> Response:
-        return await reader.read("/api/tasks", request.url.query)
+    @router.get(
+        "/api/tasks",
+        tags=["tasks"],
+        summary="List tasks, newest first",
+        response_model=TaskPage,
+        responses=problems.documented(422, 502, 503),
+    )
+    async def list_tasks(query: Annotated[TaskQuery, Query()]) -> Response:
+        return await reader.read("/api/tasks", query.model_dump(mode="json", exclude_none=True))
 
-    @router.get("/api/tasks/{id}", tags=["tasks"], summary="Read a task")
+    @router.get(
+        "/api/tasks/{id}",
+        tags=["tasks"],
+        summary="Read a task",
+        response_model=TaskView,
+        responses=problems.documented(404, 422, 502, 503),
+    )
     async def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> Response:
         return await reader.read(f"/api/tasks/{task_id}")
 

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, ConfigDict
 
+from service.common import problems
+from service.common.views import TaskPage, TaskQuery, TaskView
 from service.task_manager.domain import TaskStatus
 from service.task_manager.use_cases import Tasks
-
-
-class TaskView(BaseModel):
-    """A task, as its owner sees it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: uuid.UUID
-    user_email: str
-    user_query: str
-    original_url: str
-    status: TaskStatus
-    result: Any
-    created_at: datetime
-    updated_at: datetime
-
-
-class TaskPage(BaseModel):
-    """Some of the tasks, newest first; `total` counts all that match."""
-
-    items: list[TaskView]
-    total: int
-    limit: int
-    offset: int
 
 
 def task_router(tasks: Tasks) -> APIRouter:
     """GET /api/tasks and /api/tasks/{id}."""
     router = APIRouter(tags=["tasks"])
 
-    @router.get("/api/tasks", summary="List tasks, newest first")
-    def list_tasks(
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-        status: TaskStatus | None = None,
-    ) -> TaskPage:
-        page = tasks.list(limit=limit, offset=offset, status=status)
-        items = [TaskView.model_validate(task) for task in page.items]
-        return TaskPage(items=items, total=page.total, limit=limit, offset=offset)
+    # Not async, like all that asks the database: it must not hold up the event loop.
+    @router.get("/api/tasks", summary="List tasks, newest first", responses=problems.documented(422, 503))
+    def list_tasks(query: Annotated[TaskQuery, Query()]) -> TaskPage:
+        # One more than asked for tells whether there is another page. Pages begin at a place, not at a number: tasks
+        # that come meanwhile shift nothing, and the last page costs as little as the first.
+        found = tasks.list(
+            limit=query.limit + 1,
+            after=query.after(),
+            status=TaskStatus(query.status) if query.status else None,
+        )
+        shown = found[: query.limit]
+        more = len(found) > len(shown)
+        return TaskPage(
+            items=[TaskView.model_validate(task) for task in shown],
+            next=query.next((shown[-1].created_at, shown[-1].id)) if more else None,
+        )
 
-    @router.get("/api/tasks/{id}", summary="Read a task")
+    @router.get("/api/tasks/{id}", summary="Read a task", responses=problems.documented(404, 422, 503))
     def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> TaskView:
         task = tasks.get(task_id)
         if task is None:

@@ -53,11 +53,11 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         [Dependency(name="kafka", check=publisher.check), Dependency(name="postgres", check=database.check)],
         traces,
         metrics,
-        alive=lambda: consumer.alive,
+        alive=lambda: consumer.alive and publisher.alive,
     )
     return build_application(
         title="Task manager",
-        routers=[submission_router(publisher.publish, tracing.masker), task_router(tasks), health.router()],
+        routers=[submission_router(publisher.publish_async, tracing.masker), task_router(tasks), health.router()],
         metrics=metrics,
         parts=[database, publisher, consumer, health],
         tracing=tracing,

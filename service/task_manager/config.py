@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from service.common.config import ServiceSettings
+from service.tracing.config import EnvironmentSettings
+
+_DRIVERS = frozenset({"postgresql+psycopg", "sqlite"})
 
 
-class TaskManagerSettings(ServiceSettings):
+def _database_url(value: SecretStr) -> SecretStr:
+    try:
+        driver = make_url(value.get_secret_value()).drivername
+    except ArgumentError:
+        raise ValueError("not a SQLAlchemy URL") from None
+    if driver not in _DRIVERS:
+        raise ValueError("not one of the drivers there are")
+    return value
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """Where the tasks are."""
+
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        alias="DATABASE_URL",
+        description="a SQLAlchemy URL such as postgresql+psycopg://user:password@host:5432/name, or sqlite:///file",
+    )
+
+
+class TaskManagerSettings(DatabaseSettings, ServiceSettings):
     """Adds the database."""
 
-    database_url: SecretStr = Field(
-        alias="DATABASE_URL",
-        min_length=1,
-        description="a SQLAlchemy URL such as postgresql+psycopg://user:password@host:5432/name",
-    )
     consumer_group: str = Field(
         "task-manager", alias="KAFKA_CONSUMER_GROUP", min_length=1, max_length=255, description="1 to 255 characters"
     )

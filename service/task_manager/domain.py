@@ -59,6 +59,14 @@ class Task:
             updated_at=at,
         )
 
+    def asks_the_same(self, other: Task) -> bool:
+        """Whether both were made from one request, whatever became of them since."""
+        return (self.user_email, self.user_query, self.original_url) == (
+            other.user_email,
+            other.user_query,
+            other.original_url,
+        )
+
     def complete(self, result: Any, at: datetime) -> Task:
         """The task with its page. Raises IllegalTransition."""
         return self._become(TaskStatus.COMPLETED, result, at)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import uuid
 
 from service.common import messages
+from service.common.errors import Rejected
 from service.common.kafka import KafkaPublisher, Received
 from service.common.messages import CompletedMessage, FailedMessage, NewMessage
 from service.task_manager.domain import Task
-from service.task_manager.use_cases import NewTask, Tasks
+from service.task_manager.use_cases import NewTask, Outcome, Tasks
 
+# A task is stored before its page is asked for, so an answer to no task is no message that came too soon: it was never
+# ours, or the database has lost its task. Kept aside, either can be looked into, and nothing waits behind it.
+_PUT_ASIDE = {
+    Outcome.UNKNOWN_TASK: "there is no task with the id of this answer",
+    Outcome.CONFLICT: "there is a task with this id already, for something else",
+}
 _MESSAGE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "task-status")
 
 
@@ -32,7 +39,13 @@ class StatusHandler:
         self._tasks = tasks
 
     def __call__(self, received: Received) -> str:
-        """Runs the use case of a message and returns its outcome. Raises MalformedMessage or Unavailable."""
+        """Runs the use case of a message and returns its outcome. Raises Rejected or Unavailable."""
+        outcome = self._run(received)
+        if reason := _PUT_ASIDE.get(outcome):
+            raise Rejected(reason)
+        return outcome
+
+    def _run(self, received: Received) -> Outcome:
         message = messages.read_status(received.headers, received.value)
         match message:
             case NewMessage(id=task_id, task=task):

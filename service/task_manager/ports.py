@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 from service.task_manager.domain import Task, TaskStatus
@@ -22,11 +23,13 @@ class TaskRepository(Protocol):
     def update(self, task: Task) -> None:
         """Stores the task's status, result and time of change."""
 
-    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Sequence[Task]:
-        """Tasks, newest first."""
+    def list(
+        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
+    ) -> Sequence[Task]:
+        """Tasks, newest first; after: time of creation and id of the task before the first one wanted."""
 
-    def count_by_status(self) -> Mapping[TaskStatus, int]:
-        """How many tasks there are of every status, zero included."""
+    def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
+        """For each time: how many of the tasks created from then on have every status, zero included."""
 
 
 class UnitOfWork(Protocol):

@@ -1,65 +1,43 @@
-"""Tasks in Postgres (or SQLite, in tests): the table, and the ports' database side."""
+"""Tasks in Postgres (or SQLite, for development and tests): the ports' database side."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    Column,
     Connection,
-    DateTime,
     Engine,
-    Index,
     Insert,
-    MetaData,
     Row,
-    String,
-    Table,
-    Text,
-    Uuid,
+    bindparam,
+    case,
     create_engine,
     func,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.common.errors import Unavailable
+from service.task_manager import migrations
 from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.schema import tasks as _tasks
 from service.tracing import TraceManager
 from service.tracing.sqlalchemy import instrument_engine
 
-_metadata = MetaData()
-_tasks = Table(
-    "web_crawl_tasks",
-    _metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("user_email", String(254), nullable=False),
-    Column("user_query", Text, nullable=False),
-    Column("original_url", Text, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("result", JSON().with_variant(postgresql.JSONB(), "postgresql")),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
-    # The two ways tasks are listed: all, and by status; the counts use the second as well.
-    Index("web_crawl_tasks_created", "created_at", "id"),
-    Index("web_crawl_tasks_status_created", "status", "created_at", "id"),
-)
-# Any number that nobody else locks: "webcrawl" in ASCII.
-_SCHEMA_LOCK = int.from_bytes(b"webcrawl")
 _CONNECT_SECONDS = 2
 
 
-def build_engine(url: str, traces: TraceManager) -> Engine:
-    """A traced engine; connects when first used."""
+def build_engine(url: str, traces: TraceManager | None = None) -> Engine:
+    """An engine, traced where `traces` are given; connects when first used."""
     options: dict[str, Any] = {}
     if url.startswith("postgresql"):
         options = {
@@ -77,20 +55,40 @@ def build_engine(url: str, traces: TraceManager) -> Engine:
         }
     # hide_parameters: the text of an error must not quote a user.
     engine = create_engine(url, hide_parameters=True, **options)
-    instrument_engine(engine, traces)
+    if traces is not None:
+        instrument_engine(engine, traces)
     return engine
 
 
 @contextmanager
 def _unavailable_when_away() -> Iterator[None]:
+    """What is not the data's own fault is the database's: away, full, read-only, without its table. All that passes."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise Unavailable(f"the database is away ({type(error).__name__})") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("the database closed the connection") from error
+    except (DataError, IntegrityError):
         raise
+    except (DBAPIError, PoolTimeout) as error:
+        raise Unavailable(f"The database is away ({_kind(error)})") from error
+
+
+def _kind(error: Exception) -> str:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return f"{type(error).__name__} {code}" if code else type(error).__name__
+
+
+# Built once: for a message handled, building statements anew costs more than all of its tracing.
+_by_id = select(_tasks).where(_tasks.c.id == bindparam("task_id"))
+_by_id_locked = _by_id.with_for_update()
+_change = update(_tasks).where(_tasks.c.id == bindparam("task_id"))
+# ON CONFLICT is no standard SQL: each dialect has its own. Asked for its id, because SQLAlchemy does not tell the row
+# count of an INSERT on Postgres.
+_adds: dict[str, Insert] = {
+    "postgresql": postgresql.insert(_tasks).on_conflict_do_nothing().returning(_tasks.c.id),
+    "sqlite": sqlite.insert(_tasks).on_conflict_do_nothing().returning(_tasks.c.id),
+}
+_columns = tuple(column.name for column in _tasks.columns)
+_newest_first = select(_tasks).order_by(_tasks.c.created_at.desc(), _tasks.c.id.desc())
+_place = tuple_(_tasks.c.created_at, _tasks.c.id)
 
 
 class SqlTaskRepository:
@@ -101,38 +99,44 @@ class SqlTaskRepository:
 
     def add(self, task: Task) -> bool:
         """See `TaskRepository`. One statement, so no second writer can come in between."""
-        values = {column.name: getattr(task, column.name) for column in _tasks.columns}
-        # ON CONFLICT is no standard SQL: each dialect has its own.
-        statement: Insert = (
-            postgresql.insert(_tasks).values(values).on_conflict_do_nothing()
-            if self._connection.dialect.name == "postgresql"
-            else sqlite.insert(_tasks).values(values).on_conflict_do_nothing()
-        )
-        # Asked for its id, because SQLAlchemy does not tell the row count of an INSERT on Postgres.
-        return self._connection.execute(statement.returning(_tasks.c.id)).one_or_none() is not None
+        values = {name: getattr(task, name) for name in _columns}
+        return self._connection.execute(_adds[self._connection.dialect.name], values).one_or_none() is not None
 
     def get(self, task_id: uuid.UUID, *, for_update: bool = False) -> Task | None:
         """See `TaskRepository`."""
-        query = select(_tasks).where(_tasks.c.id == task_id)
-        row = self._connection.execute(query.with_for_update() if for_update else query).one_or_none()
+        row = self._connection.execute(_by_id_locked if for_update else _by_id, {"task_id": task_id}).one_or_none()
         return _task(row) if row else None
 
     def update(self, task: Task) -> None:
         """See `TaskRepository`."""
         changes = {"status": task.status, "result": task.result, "updated_at": task.updated_at}
-        self._connection.execute(update(_tasks).where(_tasks.c.id == task.id).values(changes))
+        self._connection.execute(_change, {"task_id": task.id, **changes})
 
-    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
+    ) -> Sequence[Task]:
         """See `TaskRepository`."""
-        query = select(_tasks).order_by(_tasks.c.created_at.desc(), _tasks.c.id.desc()).limit(limit).offset(offset)
+        query = _newest_first.limit(limit)
         if status:
             query = query.where(_tasks.c.status == status)
+        if after:
+            query = query.where(_place < after)
         return [_task(row) for row in self._connection.execute(query)]
 
-    def count_by_status(self) -> Mapping[TaskStatus, int]:
-        """See `TaskRepository`."""
-        rows = self._connection.execute(select(_tasks.c.status, func.count()).group_by(_tasks.c.status))
-        return dict.fromkeys(TaskStatus, 0) | {TaskStatus(status): count for status, count in rows}
+    def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
+        """See `TaskRepository`. One pass over the index, no further back than the earliest time."""
+        counts = [func.sum(case((_tasks.c.created_at >= time, 1), else_=0)) for time in since]
+        # The list of statuses gives a search in the index for each, instead of a scan of all of it.
+        query = (
+            select(_tasks.c.status, *counts)
+            .where(_tasks.c.status.in_(list(TaskStatus)), _tasks.c.created_at >= min(since))
+            .group_by(_tasks.c.status)
+        )
+        rows = {TaskStatus(row[0]): row[1:] for row in self._connection.execute(query)}
+        nothing = (0,) * len(since)
+        return [
+            {status: int(rows.get(status, nothing)[number]) for status in TaskStatus} for number in range(len(since))
+        ]
 
 
 def _task(row: Row[Any]) -> Task:
@@ -149,20 +153,29 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._migrated = False
 
     @contextmanager
     def begin(self) -> Iterator[SqlTaskRepository]:
         """See `UnitOfWork`."""
-        with _unavailable_when_away(), self._engine.begin() as connection:
-            yield SqlTaskRepository(connection)
+        if not self._migrated:
+            self.ensure_schema()
+        try:
+            with _unavailable_when_away(), self._engine.begin() as connection:
+                yield SqlTaskRepository(connection)
+        except Unavailable as error:
+            # It may come back as another one: empty, restored, or a standby that took over while connections to the
+            # old one still answer.
+            self._migrated = False
+            if isinstance(error.__cause__, DBAPIError):
+                self._engine.dispose()
+            raise
 
     def ensure_schema(self) -> None:
-        """Creates what is missing. Raises Unavailable."""
-        with _unavailable_when_away(), self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Several replicas start at once, and CREATE TABLE IF NOT EXISTS alone still collides.
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
-            _metadata.create_all(connection)
+        """Brings the schema up to date. Raises Unavailable."""
+        with _unavailable_when_away():
+            migrations.upgrade(self._engine)
+        self._migrated = True
 
     def check(self) -> None:
         """Raises when the database does not answer."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -13,12 +17,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from service.common.errors import Unavailable
+from service.common.metrics import exemplar
 from service.task_manager.domain import Task, TaskStatus
 from service.task_manager.use_cases import Outcome, Tasks
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
-_NOTHING_CHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER})
+_NOTHING_CHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER, Outcome.CONFLICT})
+_WINDOWS = {f"{hours}h": timedelta(hours=hours) for hours in (1, 6, 24, 168)}
+_COUNTS_STAY_FRESH = 5.0  # seconds
 _LIFE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _logger = logging.getLogger(__name__)
 
@@ -76,7 +83,7 @@ class TelemetryObserver:
             finally:
                 self._operations.labels(name, operation.outcome).inc()
             if operation.outcome in (Outcome.COMPLETED, Outcome.FAILED) and operation.seconds is not None:
-                self._life.labels(operation.outcome).observe(operation.seconds)
+                self._life.labels(operation.outcome).observe(operation.seconds, exemplar(span))
             _logger.log(
                 logging.WARNING if operation.outcome in _NOTHING_CHANGED else logging.INFO,
                 "%s: %s",
@@ -87,10 +94,17 @@ class TelemetryObserver:
 
 
 class TaskCounts(Collector):
-    """Counts of tasks by status, read from the database at each scrape; none while the database is away."""
+    """Counts of tasks by status and time since their creation; none while the database is away.
 
-    def __init__(self, tasks: Tasks) -> None:
+    One query, whose answer serves all scrapes of the next seconds, so that many scrapers cost the database no more.
+    """
+
+    def __init__(self, tasks: Tasks, clock: Callable[[], float] = time.monotonic) -> None:
         self._tasks = tasks
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked_at = -math.inf
+        self._counts: Sequence[Mapping[TaskStatus, int]] = ()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """The metric without values, so that registering asks no database."""
@@ -98,15 +112,24 @@ class TaskCounts(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The metric with its values."""
-        try:
-            counts = self._tasks.count_by_status()
-        except Unavailable:
-            return
         family = self._family()
-        for status, count in counts.items():
-            family.add_metric([status], count)
+        for window, counts in zip(_WINDOWS, self._fresh(), strict=False):
+            for status, count in counts.items():
+                family.add_metric([status, window], count)
         yield family
+
+    def _fresh(self) -> Sequence[Mapping[TaskStatus, int]]:
+        with self._lock:
+            if self._clock() - self._asked_at >= _COUNTS_STAY_FRESH:
+                try:
+                    self._counts = self._tasks.count_by_status(list(_WINDOWS.values()))
+                except Unavailable:
+                    self._counts = ()
+                self._asked_at = self._clock()
+            return self._counts
 
     @staticmethod
     def _family() -> GaugeMetricFamily:
-        return GaugeMetricFamily("web_crawl_tasks", "Tasks stored, by status.", labels=["status"])
+        return GaugeMetricFamily(
+            "web_crawl_tasks", "Tasks created within the window, by status.", labels=["status", "window"]
+        )

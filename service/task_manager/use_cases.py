@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     UNKNOWN_TASK = "unknown_task"
     OUT_OF_ORDER = "out_of_order"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +33,6 @@ class NewTask:
     user_email: str
     user_query: str
     original_url: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some of the tasks, and how many there are in all."""
-
-    items: Sequence[Task]
-    total: int
 
 
 def utc_now() -> datetime:
@@ -66,7 +59,8 @@ class Tasks:
         """Stores the task, then has its page fetched.
 
         A task stored already but still new is requested again: the run that stored it may have ended before its request
-        was safe. Of a second answer nothing changes.
+        was safe. Of a second answer nothing changes. A task stored under this id that asks for something else is a
+        conflict: the one that came first stays.
         """
         with self._observer.operation("create task", new.id) as operation:
             task = Task.create(
@@ -80,6 +74,9 @@ class Tasks:
                 added = tasks.add(task)
                 stored = task if added else tasks.get(new.id) or task
             operation.task(stored)
+            if not stored.asks_the_same(task):
+                operation.ended(Outcome.CONFLICT)
+                return Outcome.CONFLICT
             if added:
                 operation.event("task.stored")
             if stored.status is TaskStatus.NEW:
@@ -122,14 +119,15 @@ class Tasks:
         with self._unit_of_work.begin() as tasks:
             return tasks.get(task_id)
 
-    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Page:
-        """Tasks, newest first."""
+    def list(
+        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
+    ) -> Sequence[Task]:
+        """Tasks, newest first; after: time of creation and id of the task before the first one wanted."""
         with self._unit_of_work.begin() as tasks:
-            counts = tasks.count_by_status()
-            items = tasks.list(limit=limit, offset=offset, status=status)
-        return Page(items=items, total=counts[status] if status else sum(counts.values()))
+            return tasks.list(limit=limit, after=after, status=status)
 
-    def count_by_status(self) -> Mapping[TaskStatus, int]:
-        """How many tasks there are of every status."""
+    def count_by_status(self, windows: Sequence[timedelta]) -> Sequence[Mapping[TaskStatus, int]]:
+        """For each length of time until now: how many of the tasks created in it have every status."""
+        now = self._clock()
         with self._unit_of_work.begin() as tasks:
-            return tasks.count_by_status()
+            return tasks.count_by_status([now - window for window in windows])

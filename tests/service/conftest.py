@@ -1,10 +1,14 @@
-"""Tracing that keeps its spans, and a Kafka that runs inside the process."""
+"""Tracing that keeps its spans, a Kafka that runs inside the process, and a Postgres of our own."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -79,3 +83,47 @@ def kafka() -> Iterator[str]:
 
     yield poll_until("mock broker", brokers)
     owner.flush(0)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Postgres of our own; the tests that want it are skipped where its programs are not installed."""
+    found = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((Path(path) for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server is installed (initdb not found)")
+    bin_directory = initdb.resolve().parent
+    base = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        shutil.chown(base, "postgres", "postgres")
+        for parent in base.parents:
+            if parent.owner() == "root" and parent != Path("/") and parent.name.startswith("pytest-"):
+                parent.chmod(0o711)
+    port = free_port()
+    data = base / "data"
+    subprocess.run(
+        [*as_user, bin_directory / "initdb", "-D", data, "-U", "tasks", "--auth=trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    server = subprocess.Popen(
+        [*as_user, bin_directory / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    try:
+        url = f"postgresql+psycopg://tasks@127.0.0.1:{port}/postgres"
+
+        def answers() -> bool:
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
+        poll_until("Postgres", answers)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from service.common import messages
-from service.common.errors import MalformedMessage, Unavailable
+from service.common.errors import MalformedMessage, Rejected, Unavailable
 from service.common.kafka import Received
 from service.common.messages import CompletedMessage, CrawlRequest, FailedMessage, NewMessage, Outgoing
+from service.crawler.addresses import AddressRule
 from service.crawler.extract import extract
 from service.crawler.fetch import Fetcher, FetchFailed
 from service.crawler.handler import CrawlHandler
@@ -73,11 +75,21 @@ class FakeTasks:
     def update(self, task: Task) -> None:
         self.stored[task.id] = task
 
-    def list(self, *, limit: int, offset: int, status: TaskStatus | None = None) -> Sequence[Task]:
-        return [task for task in self.stored.values() if status in (None, task.status)][offset : offset + limit]
+    def list(
+        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
+    ) -> Sequence[Task]:
+        newest_first = sorted(self.stored.values(), key=lambda task: (task.created_at, task.id), reverse=True)
+        wanted = [task for task in newest_first if after is None or (task.created_at, task.id) < after]
+        return [task for task in wanted if status in (None, task.status)][:limit]
 
-    def count_by_status(self) -> Mapping[TaskStatus, int]:
-        return {status: sum(task.status is status for task in self.stored.values()) for status in TaskStatus}
+    def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
+        return [
+            {
+                status: sum(task.status is status and task.created_at >= time for task in self.stored.values())
+                for status in TaskStatus
+            }
+            for time in since
+        ]
 
 
 class FakePublisher:
@@ -180,11 +192,23 @@ def test_ends_are_idempotent_and_visible_when_out_of_order(world: World) -> None
     assert world.observer.seen[-1] == "out_of_order"
 
 
-def test_list_counts_what_matches(world: World) -> None:
+def test_list_and_count(world: World) -> None:
     world.cases.create(NEW)
-    assert world.cases.list(limit=10, offset=0).total == 1
-    assert world.cases.list(limit=10, offset=0, status=TaskStatus.ERROR).total == 0
-    assert world.cases.get(TASK_ID) is not None
+    task = world.cases.get(TASK_ID)
+    assert task is not None
+    assert world.cases.list(limit=10) == [task]
+    assert world.cases.list(limit=10, after=(task.created_at, task.id)) == []
+    assert world.cases.list(limit=10, status=TaskStatus.ERROR) == []
+    recent, none = world.cases.count_by_status([timedelta(hours=1), timedelta(hours=-1)])
+    assert (recent[TaskStatus.NEW], recent[TaskStatus.ERROR], none[TaskStatus.NEW]) == (1, 0, 0)
+
+
+def test_another_request_under_the_same_id_changes_nothing(world: World) -> None:
+    world.cases.create(NEW)
+    before = world.tasks.stored[TASK_ID]
+    assert world.cases.create(dataclasses.replace(NEW, user_query="something else")) is Outcome.CONFLICT
+    assert world.tasks.stored[TASK_ID] == before
+    assert len(world.publisher.requested) == 1
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -224,6 +248,9 @@ def test_messages_read_back_as_written() -> None:
         ([("status", b"new")], b'{"user_email": "private@", "user_query": "x", "base_url": "http://x"}', "user_email"),
         ([("status", b"new")], b'{"user_email": "a@b.cc", "user_query": "x", "base_url": "file:///x"}', "base_url"),
         ([("status", b"new")], b'{"user_email": "a@b.cc", "user_query": "\\u0000", "base_url": "http://x"}', "NUL"),
+        ([("status", b"completed"), ("id", str(TASK_ID).encode())], b'{"crawl_result": {"a": ["\\u0000"]}}', "NUL"),
+        ([("status", b"completed"), ("id", str(TASK_ID).encode())], b'{"crawl_result": [NaN]}', "crawl_result|body"),
+        ([("status", b"completed"), ("id", str(TASK_ID).encode())], b'{"crawl_result": 1e999}', "crawl_result|body"),
     ],
 )
 def test_malformed_messages_say_why_without_values(
@@ -255,7 +282,20 @@ def test_handler_runs_the_use_case_of_each_status(world: World) -> None:
     request = CrawlRequest(id=TASK_ID, task=BODY)
     assert world.handle(_received(messages.new(TASK_ID, BODY))) == "created"
     assert world.handle(_received(messages.completed(request, "page"))) == "completed"
+    assert world.handle(_received(messages.completed(request, "page"))) == "duplicate"
     assert world.handle(_received(messages.failed(request, "gone"))) == "out_of_order"
+
+
+def test_an_answer_to_no_task_and_a_second_task_of_one_id_are_put_aside(world: World) -> None:
+    request = CrawlRequest(id=TASK_ID, task=BODY)
+    for answer in (messages.completed(request, "page"), messages.failed(request, "gone")):
+        with pytest.raises(Rejected, match="no task"):
+            world.handle(_received(answer))
+    world.handle(_received(messages.new(TASK_ID, BODY)))
+    with pytest.raises(Rejected, match="something else"):
+        world.handle(_received(messages.new(TASK_ID, BODY.model_copy(update={"user_query": "other"}))))
+    assert world.observer.seen.count("unknown_task") == 2
+    assert world.observer.seen[-1] == "conflict"
 
 
 # --- crawler ----------------------------------------------------------------------------------------------------------
@@ -299,7 +339,8 @@ def _site(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def fetcher(recorder: Recorder) -> Fetcher:
-    return Fetcher(recorder.traces, seconds=5, max_bytes=1000, max_redirects=3, transport=httpx.MockTransport(_site))
+    site = httpx.MockTransport(_site)
+    return Fetcher(recorder.traces, seconds=5, max_bytes=1000, max_redirects=3, rule=AddressRule(), transport=site)
 
 
 def test_page_is_fetched(fetcher: Fetcher) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,17 +15,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
-from service.common.config import ServiceSettings
-from service.common.server import build_server
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing.asgi import App
 from tests.service.conftest import Recorder, free_port
 from tests.service.polling import poll_until
+from tests.service.serving import served
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER_SPAN = "b7ad6b7169203331"
@@ -59,21 +56,6 @@ class System:
         return [(service, span) for service, recorder in self.recorders.items() for span in recorder.spans()]
 
 
-@contextmanager
-def _served(app: App, settings: ServiceSettings) -> Iterator[str]:
-    server = build_server(app, settings)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{settings.port}"
-    try:
-        poll_until(f"server on {url}", lambda: server.started)
-        yield url
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive(), "a service does not stop"
-
-
 @pytest.fixture(scope="module")
 def system(
     kafka: str, make_recorder: Callable[[str], Recorder], tmp_path_factory: pytest.TempPathFactory
@@ -88,10 +70,12 @@ def system(
     task_manager_settings = TaskManagerSettings(
         port=ports["task-manager"], database_url=SecretStr(f"sqlite:///{database}"), **common
     )
-    crawler_settings = CrawlerSettings(port=ports["web-crawler"], **common)
+    crawler_settings = CrawlerSettings(
+        port=ports["web-crawler"], allowed_hosts=frozenset({f"127.0.0.1:{ports['gateway']}"}), **common
+    )
     with ExitStack() as running:
         urls = [
-            running.enter_context(_served(app, settings))
+            running.enter_context(served(app, settings))
             for app, settings in (
                 (gateway.build(gateway_settings, recorders["gateway"].tracing), gateway_settings),
                 (task_manager.build(task_manager_settings, recorders["task-manager"].tracing), task_manager_settings),
@@ -176,10 +160,11 @@ def test_a_page_that_cannot_be_had_fails_the_task(system: System) -> None:
     assert task["result"] == {"error": "the server answered 404"}
 
     page = httpx.get(f"{system.gateway}/api/tasks", params={"status": "error", "limit": 5}).json()
-    assert page["total"] == 1
+    assert page["next"] is None
     assert [item["id"] for item in page["items"]] == [task_id]
     metrics = httpx.get(f"{system.task_manager}/api/metrics").text
-    assert 'web_crawl_tasks{status="error"} 1.0' in metrics
+    for window in ("1h", "6h", "24h", "168h"):
+        assert f'web_crawl_tasks{{status="error",window="{window}"}} ' in metrics
     assert 'task_operations_total{operation="fail task",outcome="failed"} 1.0' in metrics
 
 

@@ -39,7 +39,7 @@ def _environment(**values: str) -> dict[str, str]:
 
 
 @contextmanager
-def _service(module: str, output: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def service(module: str, output: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     port = free_port()
     with output.open("wb") as log:
         process = subprocess.Popen(
@@ -64,15 +64,15 @@ def _status(url: str) -> int:
         return 0
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     return _status(url) != 0
 
 
 @pytest.mark.parametrize("module", ["gateway", "task_manager", "crawler"])
 def test_stays_up_with_nothing_there_and_ends_cleanly(module: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with _service(module, log) as (process, url):
-        poll_until(f"answer of {module}", partial(_answers, f"{url}/api/health/live"), seconds=60)
+    with service(module, log) as (process, url):
+        poll_until(f"answer of {module}", partial(answers, f"{url}/api/health/live"), seconds=60)
         poll_until("checked Kafka", lambda: "down" in httpx.get(f"{url}/api/health").text)
         assert _status(f"{url}/api/health/live") == 200
         assert _status(f"{url}/api/health/ready") == 503
@@ -104,6 +104,21 @@ def test_wrong_environment_is_one_clear_line() -> None:
     assert ended.stderr == "gateway: TRACING_SAMPLING_RATE='2' is not valid: expected a number from 0 to 1\n"
 
 
+def test_help_lists_the_variables() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "service.task_manager", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("usage: python -m service.task_manager\n")
+    assert "  DATABASE_URL " in ended.stdout
+    assert "  TRACING_SAMPLING_RATE " in ended.stdout
+
+
 class _Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -132,8 +147,8 @@ def test_last_spans_reach_the_collector_at_sigterm(collector: tuple[_Collector, 
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
         "TRACING_DELAY_MS": "600000",  # nothing is sent before the end
     }
-    with _service("gateway", tmp_path / "log", **environment) as (process, url):
-        poll_until("gateway", partial(_answers, f"{url}/demo"), seconds=60)
+    with service("gateway", tmp_path / "log", **environment) as (process, url):
+        poll_until("gateway", partial(answers, f"{url}/demo"), seconds=60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     (request,) = servicer.requests

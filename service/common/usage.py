@@ -1,0 +1,31 @@
+"""What `--help` prints: the environment variables of a service, from the models that read them."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from service.tracing.config import EnvironmentSettings
+
+
+def usage(command: str, *models: type[EnvironmentSettings]) -> str:
+    """The usage of `command`: every variable with what it takes and its default."""
+    rows = [
+        (field.alias or name, field.description or "", _default(field))
+        for model in models
+        for name, field in model.model_fields.items()
+    ]
+    names = max(len(name) for name, _, _ in rows)
+    lines = [f"  {name:<{names}}  {description} ({default})" for name, description, default in rows]
+    return "\n".join([f"usage: {command}", "", "Serves until SIGTERM. Environment variables:", *lines])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ("", {}, (), frozenset()) or isinstance(value, SecretStr):
+        return "default: none"
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return f"default: {value}"

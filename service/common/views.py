@@ -1,0 +1,96 @@
+"""Tasks as users see and ask for them, the same at the gateway and at the task-manager."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_TASK_ID = "3f0c1f6e-6f0b-4a58-9f6e-0d6f3f1c2b7a"
+
+
+class Status(StrEnum):
+    """Where a task is in its life."""
+
+    NEW = "new"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+class TaskView(BaseModel):
+    """A task, as its owner sees it. `result` holds the page, or `{"error": why}`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: uuid.UUID = Field(examples=[_TASK_ID])
+    user_email: str = Field(examples=["ada@example.com"])
+    user_query: str = Field(examples=["What is on this page?"])
+    original_url: str = Field(examples=["https://example.com/"])
+    status: Status
+    result: Any = Field(
+        examples=[{"url": "https://example.com/", "status_code": 200, "title": "Example Domain", "text": "…"}]
+    )
+    created_at: datetime
+    updated_at: datetime
+
+
+class TaskPage(BaseModel):
+    """Some of the tasks, newest first. `next` leads to the older ones; null on the last page."""
+
+    items: list[TaskView]
+    next: str | None = Field(examples=["/api/tasks?limit=20&cursor=MjAyNi0wMS0wMlQwMzowNDowNS4wMDAwMDBaIDNmMGM"])
+
+
+Position = tuple[datetime, uuid.UUID]
+
+
+def cursor_of(position: Position) -> str:
+    """Text for a URL that stands for the place behind the task created at this time with this id."""
+    at, task_id = position
+    text = f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()} {task_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def position_of(cursor: str) -> Position:
+    """The place a cursor stands for. Raises ValueError."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        at, _, task_id = text.partition(" ")
+        position = datetime.fromisoformat(at).replace(tzinfo=UTC), uuid.UUID(task_id)
+    except (binascii.Error, UnicodeError, ValueError, OverflowError):
+        raise ValueError("not a cursor of an earlier page") from None
+    return position
+
+
+def _checked_cursor(cursor: str) -> str:
+    position_of(cursor)
+    return cursor
+
+
+class TaskQuery(BaseModel):
+    """Which tasks to list. What is not known is refused rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    limit: int = Field(20, ge=1, le=100, description="how many at most")
+    status: Status | None = Field(None, description="only those of this status")
+    cursor: Annotated[str, AfterValidator(_checked_cursor)] | None = Field(
+        None, max_length=200, description="from the `next` link of the page before"
+    )
+
+    def after(self) -> Position | None:
+        """The place to go on from; None for the first page."""
+        return position_of(self.cursor) if self.cursor else None
+
+    def next(self, last: Position) -> str:
+        """The link to the page behind `last`."""
+        query: dict[str, str | int] = {"limit": self.limit}
+        if self.status:
+            query["status"] = self.status
+        return f"/api/tasks?{urlencode({**query, 'cursor': cursor_of(last)})}"

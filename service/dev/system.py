@@ -1,0 +1,148 @@
+"""The three services with SQLite and librdkafka's mock brokers in place of the servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from confluent_kafka import KafkaException, Producer
+from opentelemetry.sdk.trace.export import SpanExporter
+from pydantic import SecretStr
+
+from service.common.server import Server, build_server
+from service.crawler import bootstrap as crawler
+from service.crawler.config import CrawlerSettings
+from service.gateway import bootstrap as gateway
+from service.gateway.config import GatewaySettings
+from service.task_manager import bootstrap as task_manager
+from service.task_manager.config import TaskManagerSettings
+from service.tracing import Tracing, TracingSettings, start_tracing
+
+HOST: Final = "127.0.0.1"
+_NAMES: Final = (gateway.NAME, task_manager.NAME, crawler.NAME)
+# A developer's own pages are on this machine.
+_LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 25.0
+
+
+class NotStarted(Exception):
+    """The services could not be started; the text says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """Where the services listen."""
+
+    gateway: str
+    task_manager: str
+    crawler: str
+
+
+@contextmanager
+def running(
+    first_port: int, database: Path, exporter: Callable[[str], SpanExporter], waiting: threading.Event
+) -> Iterator[System]:
+    """All three, ready to work; stopped, their last spans handed over, when the block ends.
+
+    first_port: the gateway's; the others follow it; 0 for any free ones. waiting: set to give up. Raises NotStarted.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(_listen(first_port and first_port + number)) for number in range(len(_NAMES))]
+        ports = dict(zip(_NAMES, (one.getsockname()[1] for one in sockets), strict=True))
+        urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+        common: dict[str, Any] = {"host": HOST, "kafka_bootstrap_servers": stack.enter_context(_brokers())}
+        tracings = {
+            name: start_tracing(
+                # The hashes of two runs agree, which is no secret worth keeping here.
+                TracingSettings(service_name=name, delay_ms=50, hash_key=SecretStr("development")),
+                exporter=exporter(name),
+            )
+            for name in _NAMES
+        }
+        servers = _servers(ports, urls, common, database, tracings)
+        threads = [
+            threading.Thread(target=server.run, args=([one],), name=name, daemon=True)
+            for name, server, one in zip(_NAMES, servers, sockets, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            _await_ready(urls, threads, waiting)
+            yield System(gateway=urls[_NAMES[0]], task_manager=urls[_NAMES[1]], crawler=urls[_NAMES[2]])
+        finally:
+            # The front door first, the way a request goes.
+            for server, thread in zip(servers, threads, strict=True):
+                server.should_exit = True
+                thread.join(_STOP_SECONDS)
+
+
+def _servers(
+    ports: dict[str, int], urls: dict[str, str], common: dict[str, Any], database: Path, tracings: dict[str, Tracing]
+) -> Sequence[Server]:
+    front = GatewaySettings(port=ports[gateway.NAME], task_manager_url=urls[task_manager.NAME], **common)
+    manager = TaskManagerSettings(
+        port=ports[task_manager.NAME], database_url=SecretStr(f"sqlite:///{database}"), **common
+    )
+    fetcher = CrawlerSettings(port=ports[crawler.NAME], allowed_networks=_LOOPBACK, **common)
+    return (
+        build_server(gateway.build(front, tracings[gateway.NAME]), front),
+        build_server(task_manager.build(manager, tracings[task_manager.NAME]), manager),
+        build_server(crawler.build(fetcher, tracings[crawler.NAME]), fetcher),
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise NotStarted(f"port {port} cannot be listened on ({error.strerror}); choose another with --port") from None
+    return listening
+
+
+@contextmanager
+def _brokers() -> Iterator[str]:
+    owner = Producer({"bootstrap.servers": "replaced:9092", "test.mock.num.brokers": 1, "log_level": 0})
+    try:
+        brokers = owner.list_topics(timeout=10).brokers.values()
+    except KafkaException as error:
+        raise NotStarted(f"the mock brokers do not answer ({error.args[0].name()})") from None
+    yield ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+    owner.flush(0)
+
+
+def _await_ready(urls: dict[str, str], threads: Sequence[threading.Thread], waiting: threading.Event) -> None:
+    """Until every service is ready and both consumers have their partitions."""
+    left = set(urls)
+    tries = int(_START_SECONDS / 0.05)
+    with httpx.Client(timeout=2.0) as client:
+        for _ in range(tries):
+            left -= {name for name in left if _is_ready(client, urls[name], consumes=name != gateway.NAME)}
+            if not left:
+                return
+            if waiting.wait(0.05):
+                raise NotStarted("interrupted")
+            if dead := [thread.name for thread in threads if not thread.is_alive()]:
+                raise NotStarted(f"{', '.join(dead)} ended at once; the log says why")
+    raise NotStarted(f"not ready after {_START_SECONDS:g} s: {', '.join(sorted(left))}; the log says why")
+
+
+def _is_ready(client: httpx.Client, url: str, *, consumes: bool) -> bool:
+    try:
+        if not client.get(f"{url}/api/health/ready").is_success:
+            return False
+        metrics = client.get(f"{url}/api/metrics").text if consumes else ""
+    except httpx.TransportError:
+        return False
+    partitions = [line for line in metrics.splitlines() if line.startswith("kafka_consumer_partitions{")]
+    return not consumes or any(not line.endswith(" 0.0") for line in partitions)

@@ -1,0 +1,76 @@
+"""A mock Kafka cluster of librdkafka that can be taken down and up, for which the Python client offers no call."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import confluent_kafka
+
+_PRODUCER = 0
+_PRODUCE = 0  # the protocol's number of the request
+_REFUSED = 29  # topic authorization failed: an error that the client itself does not try again
+
+
+def _library() -> ctypes.CDLL:
+    package = Path(confluent_kafka.__file__).parent
+    (path,) = package.with_name("confluent_kafka.libs").glob("librdkafka-*")
+    library = ctypes.CDLL(str(path))
+    pointer = ctypes.c_void_p
+    for name, result, arguments in (
+        ("rd_kafka_conf_new", pointer, []),
+        ("rd_kafka_new", pointer, [ctypes.c_int, pointer, ctypes.c_char_p, ctypes.c_size_t]),
+        ("rd_kafka_destroy", None, [pointer]),
+        ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
+        ("rd_kafka_mock_cluster_destroy", None, [pointer]),
+        ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [pointer]),
+        ("rd_kafka_mock_broker_set_down", ctypes.c_int, [pointer, ctypes.c_int32]),
+        ("rd_kafka_mock_broker_set_up", ctypes.c_int, [pointer, ctypes.c_int32]),
+        (
+            "rd_kafka_mock_push_request_errors_array",
+            None,
+            [pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)],
+        ),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Brokers:
+    """One broker, which keeps its messages while it is down."""
+
+    def __init__(self, library: ctypes.CDLL, cluster: int) -> None:
+        self._library = library
+        self._cluster = cluster
+        self.addresses: str = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
+
+    def down(self) -> None:
+        """Closes all connections and takes none."""
+        assert self._library.rd_kafka_mock_broker_set_down(self._cluster, 1) == 0
+
+    def up(self) -> None:
+        """Takes connections again."""
+        assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
+
+    def refuse(self, messages: int) -> None:
+        """Refuses the next so many requests to take messages."""
+        errors = (ctypes.c_int * messages)(*[_REFUSED] * messages)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _PRODUCE, messages, errors)
+
+
+@contextmanager
+def mock_brokers() -> Iterator[Brokers]:
+    """A cluster of its own, inside this process, spoken to over TCP."""
+    library = _library()
+    error = ctypes.create_string_buffer(512)
+    owner = library.rd_kafka_new(_PRODUCER, library.rd_kafka_conf_new(), error, len(error))
+    assert owner, error.value
+    cluster = library.rd_kafka_mock_cluster_new(owner, 1)
+    try:
+        yield Brokers(library, cluster)
+    finally:
+        library.rd_kafka_mock_cluster_destroy(cluster)
+        library.rd_kafka_destroy(owner)
