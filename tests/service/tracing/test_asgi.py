@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -57,11 +57,12 @@ def _scope(**changes: Any) -> Scope:
     }  # fmt: skip
 
 
-async def _exchange(app: App, scope: Scope, received: Iterator[Message] = iter(())) -> list[Message]:
+async def _exchange(app: App, scope: Scope, *received: Message) -> list[Message]:
     sent: list[Message] = []
+    coming = iter(received)
 
     async def receive() -> Message:
-        return next(received, {"type": "http.request", "body": b"", "more_body": False})
+        return next(coming, {"type": "http.request", "body": b"", "more_body": False})
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -227,9 +228,8 @@ def test_client_that_leaves_is_no_error_of_the_server(recorder: Recorder) -> Non
         assert (await receive())["type"] == "http.disconnect"
         raise Gone
 
-    left = iter([{"type": "http.disconnect"}])
     with pytest.raises(Gone):
-        asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), _scope(), left))
+        asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), _scope(), {"type": "http.disconnect"}))
     span = recorder.one("GET")
     assert span.status.status_code is StatusCode.UNSET
     assert _attributes(span)["error.type"] == "client_disconnected"
