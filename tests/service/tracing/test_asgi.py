@@ -265,7 +265,7 @@ def test_other_protocols_pass_untouched(recorder: Recorder, kind: str) -> None:
         passed.append(given)
 
     given_: tuple[Any, ...] = ({"type": kind}, object(), object())
-    asyncio.run(TracingMiddleware(app, recorder.traces)(*given_))  # type: ignore[arg-type]
+    asyncio.run(TracingMiddleware(app, recorder.traces)(*given_))
     assert passed == [given_]
     assert recorder.spans() == []
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, TraceIdRatioBased
 
 from service.tracing import SettingsError, TracingSettings, from_environment, propagation, start_tracing
 from service.tracing.sampling import TraceSampler, build_sampler, parse_rules
@@ -18,18 +19,18 @@ def _settings(**environ: str) -> TracingSettings:
     return from_environment(TracingSettings, environ)
 
 
+def _keeps(
+    sampler: Sampler, trace_id: int, parent: Context | None = None, attributes: dict[str, str] | None = None
+) -> bool:
+    return sampler.should_sample(parent, trace_id, "any", attributes=attributes).decision is Decision.RECORD_AND_SAMPLE
+
+
 def _ratio(rules: str, **attributes: str) -> float:
     """The ratio that applies, found by asking for trace ids at its edges."""
     sampler = build_sampler(_settings(TRACING_SAMPLING_RULES=rules, TRACING_SAMPLING_RATE="0.25"))
     names = {"method": "http.request.method", "path": "url.path", "topic": "messaging.destination.name"}
     given_attributes = {names[name]: value for name, value in attributes.items()}
-    kept = [
-        tenth
-        for tenth in range(20)
-        if sampler.should_sample(
-            None, (tenth << 64) // 20 + 1, "any", attributes=given_attributes
-        ).decision.is_sampled()
-    ]
+    kept = [part for part in range(20) if _keeps(sampler, (part << 64) // 20 + 1, attributes=given_attributes)]
     return len(kept) / 20
 
 
@@ -110,7 +111,7 @@ def test_standard_variables_give_way_to_ours(environ: dict[str, str], ratio: flo
 def test_a_sampler_not_parent_based_decides_alone() -> None:
     caller = propagation.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
     alone = build_sampler(_settings(OTEL_TRACES_SAMPLER="always_off"))
-    assert not alone.should_sample(caller, int(TRACE, 16), "any").decision.is_sampled()
+    assert not _keeps(alone, int(TRACE, 16), caller)
 
 
 @given(trace_id=st.integers(1, 2**128 - 1), ratio=st.floats(0, 1))
@@ -124,14 +125,16 @@ def test_callers_tracestate_goes_on_whatever_the_decision() -> None:
         caller = propagation.from_kafka(
             [("traceparent", f"00-{TRACE}-b7ad6b7169203331-{flags}"), ("tracestate", b"v=1")]
         )
-        assert TraceSampler(1.0).should_sample(caller, 1, "any").trace_state == {"v": "1"}
+        state = TraceSampler(1.0).should_sample(caller, 1, "any").trace_state
+        assert state is not None
+        assert state.to_header() == "v=1"
 
 
 def test_endless_new_paths_do_not_grow_the_memory() -> None:
     sampler = TraceSampler(0.5, parse_rules("/a/*=1"))
     for number in range(5000):
         attributes = {"http.request.method": "GET", "url.path": f"/a/{number}"}
-        assert sampler.should_sample(None, 2**64 - 1, "any", attributes=attributes).decision.is_sampled()
+        assert _keeps(sampler, 2**64 - 1, attributes=attributes)
     assert len(sampler._bounds) <= 1024
 
 
