@@ -2,24 +2,29 @@
 
 Typical use::
 
-    tracing = start_tracing(load_settings())
+    tracing = start_tracing(from_environment(TracingSettings))
     app = TracingMiddleware(app, tracing.traces)
     with tracing.traces.span("price order", attributes={"order.id": order_id}):
         ...
+    pool = ContextExecutor(ThreadPoolExecutor())  # threads continue the trace as well
     tracing.shutdown()
 """
 
 from service.tracing.config import SettingsError, TracingSettings, from_environment
 from service.tracing.masking import Masker
+from service.tracing.propagation import ContextExecutor, Propagator, carry
 from service.tracing.setup import Tracing, start_tracing
 from service.tracing.spans import TraceManager
 
 __all__ = [
+    "ContextExecutor",
     "Masker",
+    "Propagator",
     "SettingsError",
     "TraceManager",
     "Tracing",
     "TracingSettings",
+    "carry",
     "from_environment",
     "start_tracing",
 ]

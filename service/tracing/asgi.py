@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import functools
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.spans import SpanScope, TraceManager
+from service.tracing.spans import TraceManager
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,15 +22,23 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCLUDED_PATHS = ("/api/health", "/api/metrics")
+CLIENT_DISCONNECTED = "client_disconnected"
 # Names of spans must stay few: a method a client made up is not one of them.
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_OTHER = "_OTHER"
+_LONGEST_METHOD, _LONGEST_AGENT, _LONGEST_PATH = 32, 256, 1024
+# Masked whole and cut afterwards, so that no secret is cut in half and shown; nobody needs more of a path than this.
+_LONGEST_MASKED = 8192
+_TRACEPARENT, _CORRELATION = propagation.TRACEPARENT.encode(), propagation.CORRELATION_HEADER.encode()
 
 
 class TracingMiddleware:
     """Wraps an ASGI application, outermost, so that it sees the status of unhandled errors as well.
 
-    The caller gets `traceparent` and `x-correlation-id` back. Excluded paths (each with all below it) make no span, and
-    neither does anything called from them. Websockets and lifespan pass untouched.
+    The span lasts until the last byte of the body is handed on, so what runs in the background after a response is not
+    in its time; after a 5xx it waits for the exception that may follow. The caller gets `traceparent` and
+    `x-correlation-id` back. Excluded paths (each with all below it) make no span, and neither does anything called
+    from them. Websockets and lifespan pass untouched.
     """
 
     def __init__(self, app: App, traces: TraceManager, excluded: tuple[str, ...] = EXCLUDED_PATHS) -> None:
@@ -35,56 +46,165 @@ class TracingMiddleware:
         self._traces = traces
         self._excluded = frozenset(excluded)
         self._excluded_below = tuple(f"{path}/" for path in excluded)
+        # A service has few callers' programs, and masking one is dearer than all else here.
+        self._agent = functools.lru_cache(maxsize=256)(self._masked_agent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        if path in self._excluded or path.startswith(self._excluded_below):
+        root: str = scope.get("root_path", "")
+        local = path[len(root) :] if root and path.startswith(root) else path
+        if local in self._excluded or local.startswith(self._excluded_below):
             with self._traces.suppressed():
                 await self._app(scope, receive, send)
             return
 
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-        host, port = scope.get("server") or ("", None)
-        span_attributes: dict[str, str | int] = {
+        traces = self._traces
+        context = traces.propagator.from_http(scope["headers"])
+        correlation = propagation.correlation_id(context)
+        if not traces.active:
+            if correlation is None:
+                correlation = propagation.trace_id(context) or uuid.uuid4().hex
+                context = propagation.with_correlation_id(context, correlation)
+            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", [(_CORRELATION, correlation.encode())])
+            token = otel_context.attach(context)
+            try:
+                await self._app(scope, receive, exchange.send)
+            finally:
+                otel_context.detach(token)
+            return
+
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        name = "HTTP" if method == _OTHER else method
+        span = traces.start(name, kind=SpanKind.SERVER, attributes=self._attributes(scope, method), context=context)
+        span_context = span.get_span_context()
+        context = trace.set_span_in_context(span, context)
+        if correlation is None:
+            correlation = f"{span_context.trace_id:032x}" if span_context.is_valid else uuid.uuid4().hex
+            context = propagation.with_correlation_id(context, correlation)
+        returned = [(_CORRELATION, correlation.encode())]
+        if span_context.is_valid:
+            returned.append((_TRACEPARENT, propagation.traceparent(span_context).encode()))
+
+        exchange = _Exchange(scope, receive, send, span, name, returned)
+        token = otel_context.attach(context)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            if exchange.disconnected:  # however the application took it, it is not the one that failed
+                span.set_attribute(keys.ERROR_TYPE, CLIENT_DISCONNECTED)
+            else:
+                traces.fail(span, error)
+            raise
+        finally:
+            otel_context.detach(token)
+            exchange.end()
+
+    def _attributes(self, scope: Scope, method: str) -> dict[str, str | int]:
+        server = scope.get("server") or ("", None)
+        attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_PATH: self._traces.masker.text(path),
+            keys.URL_PATH: self._traces.masker.text(scope["path"][:_LONGEST_MASKED])[:_LONGEST_PATH],
             keys.URL_SCHEME: scope.get("scheme", "http"),
-            keys.SERVER_ADDRESS: host,
+            keys.SERVER_ADDRESS: server[0],
+            keys.NETWORK_PROTOCOL_VERSION: scope.get("http_version", "1.1"),
         }
-        if port:
-            span_attributes[keys.SERVER_PORT] = port
-        context = propagation.from_http(scope["headers"])
-        span = self._traces.start(
-            "HTTP" if method == "_OTHER" else method, kind=SpanKind.SERVER, attributes=span_attributes, context=context
-        )
-        context = propagation.ensure_correlation_id(trace.set_span_in_context(span, context))
-        returned = [
-            (name.encode("ascii"), value.encode("ascii"))
-            for name, value in propagation.inject(context).items()
-            if name in (propagation.TRACEPARENT, propagation.CORRELATION_HEADER)
-        ]
+        if server[1]:
+            attributes[keys.SERVER_PORT] = server[1]
+        if method == _OTHER:
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.masker.text(scope["method"])[:_LONGEST_METHOD]
+        if agent := _header(scope["headers"], b"user-agent"):
+            attributes[keys.USER_AGENT_ORIGINAL] = self._agent(agent)
+        return attributes
 
-        async def send_with_context(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *returned]
-                self._responded(span, scope, method, message["status"])
-            await send(message)
+    def _masked_agent(self, value: bytes) -> str:
+        return self._traces.masker.text(value[:_LONGEST_MASKED].decode("latin-1"))[:_LONGEST_AGENT]
 
-        with SpanScope(self._traces, span, context):
-            await self._app(scope, receive, send_with_context)
 
-    @staticmethod
-    def _responded(span: Span, scope: Scope, method: str, status: int) -> None:
+class _Exchange:
+    """What passes between the server and the application during one request."""
+
+    __slots__ = ("_mount", "_name", "_receive", "_responded", "_returned", "_scope", "_send", "_span", "disconnected")
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        span: Span,
+        name: str,
+        returned: list[tuple[bytes, bytes]],
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._span = span
+        self._name = name
+        self._returned = returned
+        self._mount: str = scope.get("root_path", "")
+        self._responded = 0  # the status
+        self.disconnected = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and self._span.is_recording():
+            self.disconnected = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # A copy: the application may use its message again.
+            message = {**message, "headers": [*message.get("headers", ()), *self._returned]}
+            self._respond(message["status"])
+            await self._send(message)
+            return
+        await self._send(message)
+        if self._responded and self._responded < 500 and not message.get("more_body"):
+            self.end()
+
+    def _respond(self, status: int) -> None:
+        self._responded = status
+        span = self._span
         if not span.is_recording():
             return
-        span.set_attribute(keys.HTTP_RESPONSE_STATUS_CODE, status)
-        if status >= 500:
-            span.set_status(Status(StatusCode.ERROR))
-            span.set_attribute(keys.ERROR_TYPE, str(status))
+        attributes: dict[str, str | int] = {keys.HTTP_RESPONSE_STATUS_CODE: status}
         # Known only now: routing happens inside the application.
-        if route := getattr(scope.get("route"), "path", None):
-            span.set_attribute(keys.HTTP_ROUTE, route)
-            span.update_name(f"{'HTTP' if method == '_OTHER' else method} {route}")
+        if route := _route(self._scope, self._mount):
+            attributes[keys.HTTP_ROUTE] = route
+            span.update_name(f"{self._name} {route}")
+        if status >= 500:
+            attributes[keys.ERROR_TYPE] = str(status)
+            span.set_status(Status(StatusCode.ERROR))
+        span.set_attributes(attributes)
+
+    def end(self) -> None:
+        """Once; a second time does nothing."""
+        span = self._span
+        if span.is_recording():
+            if self.disconnected:
+                span.set_attribute(keys.ERROR_TYPE, CLIENT_DISCONNECTED)
+            span.end()
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    for found, value in headers:
+        if found == name:
+            return value
+    return None
+
+
+def _route(scope: Scope, mount: str) -> str | None:
+    """The template of the route that was taken, with that of the mounted application before it."""
+    route: str | None = getattr(scope.get("route"), "path", None)
+    root: str = scope.get("root_path", "")
+    if not route or root == mount or not root.startswith(mount):
+        return route
+    # Only the values of a mount's parameters are left, never its template.
+    parameters = {
+        str(value): f"{{{name}}}"
+        for name, value in scope.get("path_params", {}).items()
+        if f"{{{name}}}" not in route and f"{{{name}:" not in route
+    }
+    return "/".join(parameters.get(part, part) for part in root[len(mount) :].split("/")) + route

@@ -34,12 +34,16 @@ from opentelemetry.semconv.attributes.exception_attributes import (
 )
 from opentelemetry.semconv.attributes.http_attributes import (
     HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_REQUEST_RESEND_COUNT,
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
 )
+from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
+from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
 # The conventions have no key for these yet.
 DB_POOL_WAIT_MS: Final = "task.db.pool_wait_ms"
@@ -73,6 +77,8 @@ __all__ = [
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
     "HTTP_REQUEST_METHOD",
+    "HTTP_REQUEST_METHOD_ORIGINAL",
+    "HTTP_REQUEST_RESEND_COUNT",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "KAFKA_CONSUMER_LAG",
@@ -90,6 +96,7 @@ __all__ = [
     "MESSAGING_OPERATION_NAME",
     "MESSAGING_OPERATION_TYPE",
     "MESSAGING_SYSTEM",
+    "NETWORK_PROTOCOL_VERSION",
     "OUTCOME",
     "PROCESSING_TIME_MS",
     "SERVER_ADDRESS",
@@ -102,4 +109,5 @@ __all__ = [
     "URL_FULL",
     "URL_PATH",
     "URL_SCHEME",
+    "USER_AGENT_ORIGINAL",
 ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import ssl
 from collections.abc import Mapping
-from typing import Annotated, Self, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -15,10 +19,21 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
+from pydantic.fields import FieldInfo
+
+from service.tracing.sampling import SamplingRule, parse_rules
 
 Model = TypeVar("Model", bound="EnvironmentSettings")
+
+
+@dataclass(frozen=True)
+class Synonym:
+    """In a field's annotation: another variable that sets it where its own, or an earlier synonym, does not."""
+
+    variable: str
 
 
 class SettingsError(ValueError):
@@ -39,39 +54,99 @@ def from_environment(
     An empty variable counts as unset, as OpenTelemetry prescribes. `defaults` are by variable name and give way to the
     environment. Raises SettingsError with every wrong variable in one message.
     """
-    found = {
-        **(defaults or {}),
-        **{name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()},
-    }
-    variables = {field.alias or name: field for name, field in model.model_fields.items()}
-    values = {name: found[name].strip() for name in variables if name in found}
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    values: dict[str, str] = {}
+    sources: dict[str, str] = {}  # the variable a value came from, which may be a synonym
+    for variable, field in fields.items():
+        for source in (os.environ if environ is None else environ, defaults or {}):
+            names = (variable, *(data.variable for data in field.metadata if isinstance(data, Synonym)))
+            name = next((name for name in names if source.get(name, "").strip()), None)
+            if name is not None and variable not in values:
+                values[variable], sources[variable] = source[name].strip(), name
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False, include_context=False):
+        problems: dict[str, str] = {}  # one a variable, however many of its parts are wrong
+        for problem in error.errors(include_url=False):
             variable = str(problem["loc"][0]) if problem["loc"] else ""
-            if variable not in variables:
-                lines.append(problem["msg"].removeprefix("Value error, "))
-                continue
-            field = variables[variable]
-            expected = field.description or problem["msg"]
-            if variable not in values:
-                lines.append(f"{variable} is not set: expected {expected}")
-                continue
-            # A secret's value must not reach a log, wrong or not.
-            shown = "(hidden)" if field.annotation in (SecretStr, SecretStr | None) else repr(values[variable])
-            lines.append(f"{variable}={shown} is not valid: expected {expected}")
-        raise SettingsError("; ".join(lines)) from None
+            if variable not in fields:
+                problems[problem["msg"]] = problem["msg"].removeprefix("Value error, ")
+            elif variable not in values:
+                problems[variable] = f"{variable} is not set: expected {fields[variable].description or problem['msg']}"
+            else:
+                shown = _shown(fields[variable], values[variable])
+                text = f"{sources[variable]}={shown} is not valid: expected {fields[variable].description}"
+                reason = problem.get("ctx", {}).get("error")
+                problems[variable] = f"{text} ({reason})" if reason and shown != _HIDDEN else text
+        raise SettingsError("; ".join(problems.values())) from None
 
 
-def _resource_attributes(value: object) -> object:
+_HIDDEN = "(hidden)"
+_LONGEST_SHOWN = 200
+
+
+def _shown(field: FieldInfo, value: str) -> str:
+    """A secret's value must not reach a log, wrong or not; nor may credentials in a URL."""
+    if _holds_secret(field.annotation) or ("://" in value and "@" in value):
+        return _HIDDEN
+    return repr(value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}...")
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
+
+
+def _pairs(value: object) -> object:
+    """A list of key=value, percent-encoded, as OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS have it."""
     if not isinstance(value, str):
         return value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
     if any(not separator or not key.strip() for key, separator, _ in pairs):
         raise ValueError("not a list of key=value")
-    return {key.strip(): unquote(text.strip()) for key, _, text in pairs}
+    return {unquote(key.strip()): unquote(text.strip()) for key, _, text in pairs}
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _sendable_headers(value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    for name, text in value.items():
+        secret = text.get_secret_value()
+        if not _HEADER_NAME.fullmatch(name) or not secret.isascii() or not secret.isprintable():
+            raise ValueError("not sendable as a header")
+    return {name.lower(): text for name, text in value.items()}
+
+
+def _propagators(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    return () if names == ("none",) else names
+
+
+_FILTER = re.compile(r"[A-Za-z0-9_./-]+\*?")
+
+
+def _filter(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in names:
+        if not _FILTER.fullmatch(name):
+            raise ValueError(f"{name!r} is no such key")
+    return names
+
+
+def _rules(value: object) -> object:
+    return parse_rules(value) if isinstance(value, str) else value
+
+
+def _certificates(value: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ValueError(f"{type(error).__name__}: no certificate can be read from it") from None
+    return value
 
 
 def http_url(value: str) -> str:
@@ -83,51 +158,160 @@ def http_url(value: str) -> str:
     return value
 
 
+_Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
+_SAMPLERS = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
+
+
 class TracingSettings(EnvironmentSettings):
-    """What the tracing library reads from the environment; times in milliseconds."""
+    """What the tracing library reads from the environment; times in milliseconds.
+
+    Where a TRACING_* variable and a standard OTEL_* one mean the same, the TRACING_* one wins when both are set.
+    """
 
     enabled: bool = Field(True, alias="TRACING_ENABLED", description="true or false")
-    sampling_rate: float = Field(
-        1.0, alias="TRACING_SAMPLING_RATE", ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1"
+    sdk_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED", description="true or false")
+    service_name: str = Field(
+        "unknown_service", alias="OTEL_SERVICE_NAME", max_length=255, description="1 to 255 characters"
     )
-    max_queue_size: int = Field(
-        2048, alias="TRACING_MAX_QUEUE_SIZE", ge=1, le=1_000_000, description="a whole number of spans, 1 to 1000000"
-    )
-    max_batch_size: int = Field(
-        512, alias="TRACING_MAX_BATCH_SIZE", ge=1, le=100_000, description="a whole number of spans, 1 to 100000"
-    )
-    delay_ms: int = Field(5000, alias="TRACING_DELAY_MS", ge=1, le=600_000, description="milliseconds, 1 to 600000")
-    timeout_ms: int = Field(
-        30_000, alias="TRACING_TIMEOUT_MS", ge=1, le=600_000, description="milliseconds, 1 to 600000"
+    resource_attributes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+        default_factory=dict,
+        alias="OTEL_RESOURCE_ATTRIBUTES",
+        description="a comma-separated list of key=value, percent-encoded",
     )
     hash_key: SecretStr | None = Field(
         None, alias="TRACING_HASH_KEY", min_length=8, description="a secret of at least 8 characters"
     )
+
+    sampling_rate: float = Field(
+        1.0, alias="TRACING_SAMPLING_RATE", ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1"
+    )
+    sampling_rules: Annotated[tuple[SamplingRule, ...], BeforeValidator(_rules)] = Field(
+        (),
+        alias="TRACING_SAMPLING_RULES",
+        description=(
+            "rules separated by semicolons, the first that matches a new trace decides, such as "
+            "GET /api/tasks=0.1;/api/tasks/*=0.5;topic:task-status=1"
+        ),
+    )
+    sampler: _SAMPLERS = Field(
+        "parentbased_traceidratio",
+        alias="OTEL_TRACES_SAMPLER",
+        description="always_on, always_off or traceidratio, each also with parentbased_ before it",
+    )
+    sampler_argument: float | None = Field(
+        None, alias="OTEL_TRACES_SAMPLER_ARG", ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1"
+    )
+    propagators: Annotated[tuple[Literal["tracecontext", "baggage"], ...], BeforeValidator(_propagators)] = Field(
+        ("tracecontext", "baggage"),
+        alias="OTEL_PROPAGATORS",
+        description="a comma-separated list of tracecontext and baggage, or none",
+    )
+
+    max_queue_size: Annotated[int, Synonym("OTEL_BSP_MAX_QUEUE_SIZE")] = Field(
+        2048, alias="TRACING_MAX_QUEUE_SIZE", ge=1, le=1_000_000, description="a whole number of spans, 1 to 1000000"
+    )
+    max_batch_size: Annotated[int, Synonym("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")] = Field(
+        # A short queue alone is no mistake: the batch follows it.
+        default_factory=lambda data: min(512, data.get("max_queue_size", 512)),
+        alias="TRACING_MAX_BATCH_SIZE",
+        ge=1,
+        le=100_000,
+        description="a whole number of spans, 1 to 100000",
+    )
+    delay_ms: Annotated[_Milliseconds, Synonym("OTEL_BSP_SCHEDULE_DELAY")] = Field(
+        5000, alias="TRACING_DELAY_MS", description="milliseconds, 1 to 600000"
+    )
+    timeout_ms: Annotated[_Milliseconds, Synonym("OTEL_BSP_EXPORT_TIMEOUT"), Synonym("OTEL_EXPORTER_OTLP_TIMEOUT")] = (
+        Field(30_000, alias="TRACING_TIMEOUT_MS", description="milliseconds, 1 to 600000")
+    )
+    buffer_bytes: int = Field(
+        16 << 20, alias="TRACING_BUFFER_BYTES", ge=64 << 10, le=1 << 30, description="bytes, 65536 to 1073741824"
+    )
+    breaker_failures: int = Field(
+        5, alias="TRACING_BREAKER_FAILURES", ge=1, le=1000, description="failures in a row, 1 to 1000"
+    )
+    breaker_reset_ms: int = Field(
+        5000, alias="TRACING_BREAKER_RESET_MS", ge=100, le=600_000, description="milliseconds, 100 to 600000"
+    )
+
     endpoint: Annotated[str, AfterValidator(http_url)] = Field(
         "http://localhost:4317",
         alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="an http or https URL of an OTLP gRPC receiver, such as http://collector:4317",
     )
-    service_name: str = Field(
-        "unknown_service", alias="OTEL_SERVICE_NAME", max_length=255, description="1 to 255 characters"
-    )
-    resource_attributes: Annotated[Mapping[str, str], BeforeValidator(_resource_attributes)] = Field(
+    protocol: Literal["grpc"] = Field("grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc")
+    headers: Annotated[Mapping[str, SecretStr], BeforeValidator(_pairs), AfterValidator(_sendable_headers)] = Field(
         default_factory=dict,
-        alias="OTEL_RESOURCE_ATTRIBUTES",
-        description="a comma-separated list of key=value, percent-encoded",
+        alias="OTEL_EXPORTER_OTLP_HEADERS",
+        description="a comma-separated list of key=value, percent-encoded, sendable as headers",
     )
-    sdk_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED", description="true or false")
+    certificate: Annotated[Path, AfterValidator(_certificates)] | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_CERTIFICATE", description="the path of a readable PEM file of certificates"
+    )
+    compression: Literal["none", "gzip"] = Field(
+        "none", alias="OTEL_EXPORTER_OTLP_COMPRESSION", description="none or gzip"
+    )
+    logs_exporter: Literal["none", "otlp"] = Field("none", alias="OTEL_LOGS_EXPORTER", description="none or otlp")
+
+    attributes_filter: Annotated[tuple[str, ...], BeforeValidator(_filter)] = Field(
+        (),
+        alias="TRACING_ATTRIBUTES_FILTER",
+        description="a comma-separated list of attribute keys that are never exported, * at the end for any rest",
+    )
+    attribute_value_length_limit: int = Field(
+        16_384, alias="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ge=1, le=1 << 20, description="characters, 1 to 1048576"
+    )
+    span_attribute_count_limit: int = Field(
+        128, alias="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
+    )
+    span_event_count_limit: int = Field(
+        128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
+    )
 
     @property
     def active(self) -> bool:
         """Whether spans are made at all."""
         return self.enabled and not self.sdk_disabled
 
-    @model_validator(mode="after")
-    def _batch_fits_queue(self) -> Self:
-        if self.max_batch_size > self.max_queue_size:
-            raise ValueError(
-                f"TRACING_MAX_BATCH_SIZE={self.max_batch_size} is not valid: "
-                f"expected at most TRACING_MAX_QUEUE_SIZE, which is {self.max_queue_size}"
-            )
-        return self
+    @property
+    def root_ratio(self) -> float:
+        """The part of the traces begun here that is recorded, where no rule says otherwise; 0 to 1."""
+        if "sampling_rate" in self.model_fields_set:
+            return self.sampling_rate
+        if self.sampler.endswith("always_on"):
+            return 1.0
+        if self.sampler.endswith("always_off"):
+            return 0.0
+        return self.sampling_rate if self.sampler_argument is None else self.sampler_argument
+
+    # Checks of one field against another: on the later one, so that they join the other problems in the message.
+
+    @field_validator("max_batch_size")
+    @classmethod
+    def _fits_queue(cls, value: int, info: ValidationInfo) -> int:
+        queue = info.data.get("max_queue_size")
+        if queue is not None and value > queue:
+            raise ValueError(f"at most TRACING_MAX_QUEUE_SIZE, which is {queue}")
+        return value
+
+    @field_validator("sampler")
+    @classmethod
+    def _rules_follow_parents(cls, value: str, info: ValidationInfo) -> str:
+        # A rule holds for a whole trace; a sampler that asks each span alone would tear it.
+        if info.data.get("sampling_rules") and not value.startswith("parentbased_"):
+            raise ValueError("with TRACING_SAMPLING_RULES only a parentbased_ one")
+        return value
+
+    @field_validator("certificate")
+    @classmethod
+    def _has_use(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("endpoint", "https:").startswith("http:"):
+            raise ValueError("of use only with an https OTEL_EXPORTER_OTLP_ENDPOINT")
+        return value

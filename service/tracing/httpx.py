@@ -10,31 +10,59 @@ from service.tracing import attributes as keys
 from service.tracing import propagation
 from service.tracing.spans import TraceManager
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_LONGEST_METHOD, _LONGEST_URL = 32, 2048
+# httpx hands a request's extensions on to the request that follows a redirect or repeats it with credentials.
+_SENT = "tracing.sent"
+
 
 class _Requests:
-    """What the two transports share. trusted: see `propagation.inject`."""
+    """What the two transports share. trusted: see `Propagator.inject`."""
 
     def __init__(self, traces: TraceManager, trusted: bool) -> None:
         self._traces = traces
         self._trusted = trusted
 
     def begin(self, request: httpx.Request) -> Span:
+        method = request.method if request.method in _METHODS else "_OTHER"
+        span = self._traces.start(
+            "HTTP" if method == "_OTHER" else method,
+            kind=SpanKind.CLIENT,
+            attributes=self._attributes(request, method) if self._traces.active else None,
+        )
+        for name in propagation.PROPAGATED:  # those of the request that was redirected here
+            request.headers.pop(name, None)
+        context = trace.set_span_in_context(span)
+        request.headers.update(self._traces.propagator.inject(context, trusted=self._trusted))
+        return span
+
+    def _attributes(self, request: httpx.Request, method: str) -> dict[str, str | int]:
         url = request.url
+        masker = self._traces.masker
         attributes: dict[str, str | int] = {
-            keys.HTTP_REQUEST_METHOD: request.method,
-            keys.URL_FULL: self._traces.masker.url(str(url)),
+            keys.HTTP_REQUEST_METHOD: method,
+            keys.URL_FULL: masker.url(str(url))[:_LONGEST_URL],
             keys.SERVER_ADDRESS: url.host,
             keys.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
         }
-        span = self._traces.start(request.method, kind=SpanKind.CLIENT, attributes=attributes)
-        request.headers.update(propagation.inject(trace.set_span_in_context(span), trusted=self._trusted))
-        return span
+        if method == "_OTHER":
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = masker.text(request.method)[:_LONGEST_METHOD]
+        sent = request.extensions.get(_SENT, 0)
+        if sent:
+            attributes[keys.HTTP_REQUEST_RESEND_COUNT] = sent
+        request.extensions[_SENT] = sent + 1
+        return attributes
 
     def succeed(self, span: Span, response: httpx.Response) -> None:
-        span.set_attribute(keys.HTTP_RESPONSE_STATUS_CODE, response.status_code)
-        if response.status_code >= 400:
-            span.set_status(Status(StatusCode.ERROR))
-            span.set_attribute(keys.ERROR_TYPE, str(response.status_code))
+        if span.is_recording():
+            attributes: dict[str, str | int] = {keys.HTTP_RESPONSE_STATUS_CODE: response.status_code}
+            version = response.extensions.get("http_version")
+            if isinstance(version, bytes):
+                attributes[keys.NETWORK_PROTOCOL_VERSION] = version.decode("latin-1").removeprefix("HTTP/")
+            if response.status_code >= 400:
+                attributes[keys.ERROR_TYPE] = str(response.status_code)
+                span.set_status(Status(StatusCode.ERROR))
+            span.set_attributes(attributes)
         span.end()
 
     def fail(self, span: Span, error: BaseException) -> None:

@@ -6,14 +6,15 @@ import atexit
 import threading
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NoOpTracer
 
 from service.tracing import attributes as keys
 from service.tracing.config import TracingSettings
 from service.tracing.masking import Masker
+from service.tracing.propagation import Propagator
+from service.tracing.sampling import build_sampler
 from service.tracing.spans import TraceManager
 
 # Well inside a pod's 30 s grace period, which the rest of the shutdown shares.
@@ -62,12 +63,18 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     Never waits for the Collector and never fails because of it.
     """
     masker = Masker(settings.hash_key.get_secret_value() if settings.hash_key else None)
+    propagator = Propagator(settings.propagators)
     if not settings.active:
-        return Tracing(TraceManager(NoOpTracer(), masker))
+        return Tracing(TraceManager(NoOpTracer(), masker, propagator))
     exporter = exporter or _otlp_exporter(settings)
     provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(settings.sampling_rate)),
+        sampler=build_sampler(settings),
         resource=Resource.create({**settings.resource_attributes, keys.SERVICE_NAME: settings.service_name}),
+        span_limits=SpanLimits(
+            max_span_attributes=settings.span_attribute_count_limit,
+            max_events=settings.span_event_count_limit,
+            max_attribute_length=settings.attribute_value_length_limit,
+        ),
         shutdown_on_exit=False,  # Tracing.shutdown does it, within a limit
     )
     provider.add_span_processor(
@@ -79,7 +86,8 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             export_timeout_millis=settings.timeout_ms,
         )
     )
-    return Tracing(TraceManager(provider.get_tracer("service.tracing"), masker), provider, exporter)
+    traces = TraceManager(provider.get_tracer("service.tracing"), masker, propagator)
+    return Tracing(traces, provider, exporter)
 
 
 def _otlp_exporter(settings: TracingSettings) -> SpanExporter:

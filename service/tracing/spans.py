@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
@@ -15,16 +16,19 @@ from typing import Any, ParamSpec, TypeVar, cast
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
-from opentelemetry.util.types import Attributes
+from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.util.types import Attributes, AttributeValue
 
 from service.tracing import attributes as keys
 from service.tracing.masking import Masker
+from service.tracing.propagation import Propagator
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _SUPPRESSED = otel_context.create_key("tracing-suppressed")
+_LONGEST_DESCRIPTION = 256
+_logger = logging.getLogger(__name__)
 
 
 class SpanScope:
@@ -39,7 +43,9 @@ class SpanScope:
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Span:
-        self._token = otel_context.attach(trace.set_span_in_context(self._span, self._context))
+        # Without an SDK the span says no more than the context that is current already.
+        if self._manager.active or self._context is not None:
+            self._token = otel_context.attach(trace.set_span_in_context(self._span, self._context))
         return self._span
 
     def __exit__(
@@ -60,12 +66,31 @@ class SpanScope:
         self.__exit__(kind, error, where)
 
 
+class _Body:
+    """Enters a generator's own context for one step: what is current in its body never shows between two yields."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._context = trace.set_span_in_context(span)
+
+    def __enter__(self) -> None:
+        self._token = otel_context.attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        # The body may be inside a span of its own; it goes on there at the next step.
+        self._context = otel_context.get_current()
+        otel_context.detach(self._token)
+
+
 class TraceManager:
     """Makes spans. With a no-op tracer it makes none, and still carries contexts on."""
 
-    def __init__(self, tracer: Tracer, masker: Masker) -> None:
+    def __init__(self, tracer: Tracer, masker: Masker, propagator: Propagator | None = None) -> None:
         self._tracer = tracer
         self.masker = masker
+        self.propagator = propagator or Propagator()
+        self.active = not isinstance(tracer, NoOpTracer)
 
     def start(
         self,
@@ -76,7 +101,7 @@ class TraceManager:
         context: Context | None = None,
     ) -> Span:
         """A started span that is not made current; the caller ends it. Child of `context`, or of the current one."""
-        if otel_context.get_value(_SUPPRESSED):
+        if not self.active or otel_context.get_value(_SUPPRESSED):
             return NonRecordingSpan(trace.get_current_span(context).get_span_context())
         return self._tracer.start_span(name, context=context, kind=kind, attributes=attributes)
 
@@ -92,25 +117,100 @@ class TraceManager:
         return SpanScope(self, self.start(name, kind=kind, attributes=attributes, context=context), context)
 
     def traced(
-        self, name: str | None = None, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes = None
+        self,
+        name: str | None = None,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | Callable[..., Attributes] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorator: a span around each call of a function or coroutine function; `name` None takes the function's."""
+        """Decorator: a span around each call of a function, coroutine function, method or partial.
+
+        Of a generator or asynchronous generator the span lasts from the first step to its end, and is current only
+        while the generator's own code runs.
+
+        name: None takes the function's. attributes: or a function that makes them of the call's arguments; it is called
+        only for spans that are recorded, and an error in it costs the attributes, never the call.
+        """
+        fixed, computed = (None, attributes) if callable(attributes) else (attributes, None)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            span_name = name or function.__qualname__
+            if isinstance(function, (classmethod, staticmethod)):
+                return cast(Callable[P, R], type(function)(decorate(function.__func__)))
+            span_name = name or _name(function)
 
-            if inspect.iscoroutinefunction(function):
+            def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span:
+                span = self.start(span_name, kind=kind, attributes=fixed)
+                if computed is not None and span.is_recording():
+                    try:
+                        span.set_attributes(computed(*args, **kwargs) or {})
+                    except Exception as error:
+                        _logger.warning("no attributes for span %r: %s", span_name, type(error).__name__)
+                return span
+
+            if _is(inspect.isasyncgenfunction, function):
+
+                @functools.wraps(function)
+                async def iterate_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                    generator: Any = function(*args, **kwargs)
+                    span = begin(args, kwargs)
+                    body, step, argument = _Body(span), generator.asend, None
+                    try:
+                        while True:
+                            try:
+                                with body:
+                                    item = await step(argument)
+                            except StopAsyncIteration:
+                                return
+                            try:
+                                step, argument = generator.asend, (yield item)
+                            except BaseException as error:  # the consumer's, GeneratorExit of aclose() among them
+                                step, argument = generator.athrow, error
+                    except BaseException as error:
+                        self.fail(span, error)
+                        raise
+                    finally:
+                        span.end()
+
+                return cast(Callable[P, R], iterate_async)
+
+            if _is(inspect.isgeneratorfunction, function):
+
+                @functools.wraps(function)
+                def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
+                    generator: Any = function(*args, **kwargs)
+                    span = begin(args, kwargs)
+                    body, step, argument = _Body(span), generator.send, None
+                    try:
+                        while True:
+                            try:
+                                with body:
+                                    item = step(argument)
+                            except StopIteration as stop:
+                                return stop.value
+                            try:
+                                step, argument = generator.send, (yield item)
+                            except BaseException as error:  # the consumer's, GeneratorExit of close() among them
+                                step, argument = generator.throw, error
+                    except BaseException as error:
+                        self.fail(span, error)
+                        raise
+                    finally:
+                        span.end()
+
+                return cast(Callable[P, R], iterate)
+
+            if _is(inspect.iscoroutinefunction, function):
 
                 @functools.wraps(function)
                 async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                    with self.span(span_name, kind=kind, attributes=attributes):
-                        return await function(*args, **kwargs)
+                    with SpanScope(self, begin(args, kwargs), None):
+                        return await cast(Any, function(*args, **kwargs))
 
                 return cast(Callable[P, R], call_async)
 
             @functools.wraps(function)
             def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                with self.span(span_name, kind=kind, attributes=attributes):
+                with SpanScope(self, begin(args, kwargs), None):
                     return function(*args, **kwargs)
 
             return call
@@ -119,17 +219,22 @@ class TraceManager:
 
     def fail(self, span: Span, error: BaseException) -> None:
         """Marks `span` as failed by `error`; personal data in the error's text is masked."""
-        if not span.is_recording():
+        # A generator that is closed early was simply not needed to its end.
+        if not span.is_recording() or isinstance(error, GeneratorExit):
             return
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         span.set_attribute(keys.ERROR_TYPE, name)
-        # A cancelled or closed block was asked to end: not an error of the operation.
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        # A cancelled block was asked to end: not an error of the operation.
+        if isinstance(error, asyncio.CancelledError):
             return
-        message = self.masker.text(str(error))
+        try:
+            text = str(error)
+        except Exception:  # an error's text is its author's code
+            text = ""
+        message = self.masker.text(text)
         stack = self.masker.text("".join(traceback.format_exception(error)))
-        span.set_status(Status(StatusCode.ERROR, message[:256]))
+        span.set_status(Status(StatusCode.ERROR, message[:_LONGEST_DESCRIPTION]))
         span.add_event(
             "exception",
             {keys.EXCEPTION_TYPE: name, keys.EXCEPTION_MESSAGE: message, keys.EXCEPTION_STACKTRACE: stack},
@@ -143,3 +248,14 @@ class TraceManager:
             yield
         finally:
             otel_context.detach(token)
+
+
+def _is(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """`test` of a function, or of the `__call__` of an object that is called like one."""
+    return test(function) or test(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _name(function: Callable[..., Any]) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -1,0 +1,138 @@
+"""Which traces are recorded: the caller's decision where there is one, else a ratio, per route or topic if wanted.
+
+Whether a trace fails is known only at its end, so keeping every failed one is the Collector's decision (tail
+sampling), for which a service must record all: TRACING_SAMPLING_RATE=1.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+from service.tracing import attributes as keys
+
+if TYPE_CHECKING:
+    from service.tracing.config import TracingSettings
+
+_LOW_64_BITS = (1 << 64) - 1
+_CACHED, _LONGEST_CACHED = 1024, 256
+_TARGET = re.compile(r"(?:topic:(?P<topic>[A-Za-z0-9._*-]+)|(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*))")
+_DROP = SamplingResult(Decision.DROP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingRule:
+    """The ratio of one kind of trace. `path` or `topic` is set, where `*` stands for any text; method "" is any."""
+
+    ratio: float
+    method: str = ""
+    path: str = ""
+    topic: str = ""
+    _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # fnmatch makes patterns of many stars that do not backtrack; its other signs are plain characters here.
+        glob = (self.path or self.topic).replace("[", "[[]").replace("?", "[?]")
+        object.__setattr__(self, "_pattern", re.compile(fnmatch.translate(glob)))
+
+    def matches(self, method: str, path: str, topic: str) -> bool:
+        """Whether it is for a trace that begins with this request or message; what it has not is ""."""
+        if self.topic:
+            return bool(topic) and self._pattern.match(topic) is not None
+        return bool(path) and self.method in ("", method) and self._pattern.match(path) is not None
+
+
+def parse_rules(text: str) -> tuple[SamplingRule, ...]:
+    """Rules such as `GET /api/tasks=0.1;/api/*=0.5;topic:task-status=1`, separated by semicolons or commas.
+
+    Raises ValueError that names the rule.
+    """
+    rules = []
+    for part in filter(None, map(str.strip, re.split("[;,]", text))):
+        target, separator, number = part.rpartition("=")
+        match = _TARGET.fullmatch(target.strip())
+        if not separator or match is None:
+            raise ValueError(f"rule {part!r} is none of /path=ratio, METHOD /path=ratio, topic:name=ratio")
+        try:
+            ratio = float(number)
+        except ValueError:
+            ratio = -1.0
+        if not 0 <= ratio <= 1:
+            raise ValueError(f"the ratio of rule {part!r} is not a number from 0 to 1")
+        found = {name: value or "" for name, value in match.groupdict().items()}
+        rules.append(SamplingRule(ratio=ratio, **found))
+    return tuple(rules)
+
+
+class TraceSampler(Sampler):
+    """Decides by trace id, so all services agree on a trace wherever their ratios do.
+
+    A span with a parent follows it. At a root the first rule that matches gives the ratio: the path is the one of the
+    request as it came, because the route's template is known only after the span has begun.
+    """
+
+    def __init__(self, ratio: float, rules: Sequence[SamplingRule] = (), *, parent_based: bool = True) -> None:
+        """parent_based: False decides on every span by ratio alone, and takes no rules."""
+        self._ratio = ratio
+        self._bound = TraceIdRatioBased.get_bound_for_rate(ratio)
+        self._parent_based = parent_based
+        self._rules = tuple((rule, TraceIdRatioBased.get_bound_for_rate(rule.ratio)) for rule in rules)
+        self._bounds: dict[tuple[object, object, object], int] = {}
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,  # noqa: ARG002
+        kind: SpanKind | None = None,  # noqa: ARG002
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,  # noqa: ARG002
+        trace_state: TraceState | None = None,  # noqa: ARG002
+    ) -> SamplingResult:
+        """As `Sampler.should_sample`."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        state = parent.trace_state if parent.is_valid else None
+        if parent.is_valid and self._parent_based:
+            sampled = parent.trace_flags & 1 == 1
+        else:
+            sampled = trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
+        if sampled:
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+        return SamplingResult(Decision.DROP, None, state) if state else _DROP
+
+    def _root_bound(self, attributes: Attributes) -> int:
+        if not attributes:
+            return self._bound
+        method = attributes.get(keys.HTTP_REQUEST_METHOD)
+        path = attributes.get(keys.URL_PATH)
+        topic = attributes.get(keys.MESSAGING_DESTINATION_NAME)
+        known = (method, path, topic)
+        bound = self._bounds.get(known)
+        if bound is None:
+            texts = [value if isinstance(value, str) else "" for value in known]
+            bound = next((bound for rule, bound in self._rules if rule.matches(*texts)), self._bound)
+            if sum(map(len, texts)) <= _LONGEST_CACHED:
+                if len(self._bounds) >= _CACHED:
+                    self._bounds.clear()  # paths with ids in them: none is worth more than another
+                self._bounds[known] = bound
+        return bound
+
+    def get_description(self) -> str:
+        """As `Sampler.get_description`."""
+        return f"TraceSampler{{ratio={self._ratio:g}, rules={len(self._rules)}, parent_based={self._parent_based}}}"
+
+
+def build_sampler(settings: TracingSettings) -> Sampler:
+    """The sampler that `settings` ask for."""
+    return TraceSampler(
+        settings.root_ratio, settings.sampling_rules, parent_based=settings.sampler.startswith("parentbased_")
+    )

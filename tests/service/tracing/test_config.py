@@ -1,0 +1,195 @@
+"""Settings: defaults of the requirements, and one clear message for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import certifi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from service.tracing import SettingsError, TracingSettings, from_environment
+from service.tracing.config import EnvironmentSettings, Synonym
+
+
+def test_defaults_are_those_of_the_requirements() -> None:
+    settings = from_environment(TracingSettings, {})
+    assert (settings.max_queue_size, settings.max_batch_size) == (2048, 512)
+    assert (settings.delay_ms, settings.timeout_ms) == (5000, 30000)
+    assert settings.enabled
+    assert settings.sampling_rate == 1.0
+
+
+def test_environment_is_read() -> None:
+    settings = from_environment(
+        TracingSettings,
+        {
+            "TRACING_ENABLED": "false",
+            "TRACING_SAMPLING_RATE": "0.25",
+            "TRACING_MAX_QUEUE_SIZE": "",  # empty counts as unset
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
+            "OTEL_SERVICE_NAME": "gateway",
+            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=dev, service.version=1%2C2",
+            "UNRELATED": "x",
+        },
+    )
+    assert not settings.active
+    assert settings.sampling_rate == 0.25
+    assert settings.max_queue_size == 2048
+    assert settings.resource_attributes == {"deployment.environment.name": "dev", "service.version": "1,2"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("TRACING_ENABLED", "perhaps", "true or false"),
+        ("TRACING_SAMPLING_RATE", "1.5", "a number from 0 to 1"),
+        ("TRACING_SAMPLING_RATE", "nan", "a number from 0 to 1"),
+        ("TRACING_MAX_QUEUE_SIZE", "0", "1 to 1000000"),
+        ("TRACING_MAX_BATCH_SIZE", "4096", "at most TRACING_MAX_QUEUE_SIZE, which is 2048"),
+        ("TRACING_DELAY_MS", "-1", "1 to 600000"),
+        ("TRACING_TIMEOUT_MS", "soon", "1 to 600000"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "an http or https URL"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:port", "an http or https URL"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "no-equals-sign", "key=value"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "1 to 600000"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "x", "1 to 600000"),
+        ("TRACING_BUFFER_BYTES", "1", "65536 to 1073741824"),
+        ("TRACING_BREAKER_FAILURES", "0", "1 to 1000"),
+        ("TRACING_BREAKER_RESET_MS", "99", "100 to 600000"),
+        ("OTEL_TRACES_SAMPLER", "sometimes", "traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "a number from 0 to 1"),
+        ("OTEL_PROPAGATORS", "b3", "tracecontext and baggage, or none"),
+        ("OTEL_PROPAGATORS", "none,baggage", "tracecontext and baggage, or none"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "expected grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "none or gzip"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "readable PEM file"),
+        ("OTEL_LOGS_EXPORTER", "console", "none or otlp"),
+        ("TRACING_ATTRIBUTES_FILTER", "a*b", "attribute keys"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "0", "1 to 1048576"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1", "1 to 10000"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many", "1 to 10000"),
+    ],
+)
+def test_wrong_value_names_variable_value_and_range(variable: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        from_environment(TracingSettings, {variable: value})
+    message = str(error.value)
+    assert f"{variable}=" in message
+    assert value in message
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_all_wrong_values_come_in_one_message_and_secrets_are_hidden() -> None:
+    with pytest.raises(SettingsError) as error:
+        from_environment(TracingSettings, {"TRACING_HASH_KEY": "short", "TRACING_DELAY_MS": "x"})
+    assert "TRACING_HASH_KEY=(hidden)" in str(error.value)
+    assert "TRACING_DELAY_MS='x'" in str(error.value)
+    assert "short" not in str(error.value)
+
+
+def test_ours_wins_over_the_standard_one_and_each_is_named_when_wrong() -> None:
+    both = {"TRACING_DELAY_MS": "10", "OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_BSP_MAX_QUEUE_SIZE": "4096"}
+    settings = from_environment(TracingSettings, both, defaults={"TRACING_MAX_QUEUE_SIZE": "9"})
+    assert (settings.delay_ms, settings.max_queue_size) == (10, 4096)
+    with pytest.raises(SettingsError, match=r"^OTEL_BSP_SCHEDULE_DELAY='x' is not valid"):
+        from_environment(TracingSettings, {"OTEL_BSP_SCHEDULE_DELAY": "x"})
+
+
+def test_a_short_queue_shortens_the_batch_that_was_not_set() -> None:
+    assert from_environment(TracingSettings, {"TRACING_MAX_QUEUE_SIZE": "100"}).max_batch_size == 100
+
+
+def test_problems_between_variables_come_with_the_others() -> None:
+    with pytest.raises(SettingsError) as error:
+        from_environment(
+            TracingSettings,
+            {
+                "TRACING_MAX_QUEUE_SIZE": "10",
+                "TRACING_MAX_BATCH_SIZE": "11",
+                "TRACING_DELAY_MS": "x",
+                "TRACING_ENABLED": "?",
+            },
+        )
+    for name in ("TRACING_MAX_BATCH_SIZE='11'", "TRACING_DELAY_MS='x'", "TRACING_ENABLED='?'"):
+        assert name in str(error.value)
+
+
+def test_headers_are_read_and_never_shown() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20hunter2, x-tenant=a"}
+    settings = from_environment(TracingSettings, environ)
+    assert {name: value.get_secret_value() for name, value in settings.headers.items()} == {
+        "authorization": "Bearer hunter2",
+        "x-tenant": "a",
+    }
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+    for wrong in ("hunter2", "a=b%0Ahunter2", "hunter 2=x"):
+        with pytest.raises(SettingsError) as error:
+            from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_HEADERS": wrong})
+        assert "OTEL_EXPORTER_OTLP_HEADERS=(hidden)" in str(error.value)
+        assert "hunter" not in str(error.value)
+
+
+def test_credentials_in_a_wrong_url_are_hidden() -> None:
+    with pytest.raises(SettingsError) as error:
+        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://ada:hunter2@collector"})
+    assert "hunter2" not in str(error.value)
+
+
+def test_certificate_is_of_use_only_with_tls(tmp_path: Path) -> None:
+    roots = Path(certifi.where())
+    environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(roots), "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4317"}
+    assert from_environment(TracingSettings, environ).certificate == roots
+    with pytest.raises(SettingsError, match="only with an https"):
+        from_environment(TracingSettings, {**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"})
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    with pytest.raises(SettingsError, match="SSLError"):
+        from_environment(TracingSettings, {**environ, "OTEL_EXPORTER_OTLP_CERTIFICATE": str(broken)})
+
+
+def test_lists_are_read() -> None:
+    settings = from_environment(
+        TracingSettings,
+        {"OTEL_PROPAGATORS": "baggage, baggage", "TRACING_ATTRIBUTES_FILTER": "user_agent.*, url.path,"},
+    )
+    assert settings.propagators == ("baggage",)
+    assert settings.attributes_filter == ("user_agent.*", "url.path")
+    assert from_environment(TracingSettings, {"OTEL_PROPAGATORS": "none"}).propagators == ()
+
+
+def test_missing_value_is_named() -> None:
+    class Demanding(EnvironmentSettings):
+        database: str = Field(alias="DATABASE_URL", description="a SQLAlchemy URL")
+
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set: expected a SQLAlchemy URL"):
+        from_environment(Demanding, {})
+
+
+_VARIABLES = [
+    name
+    for field in TracingSettings.model_fields.values()
+    for name in (field.alias or "", *(data.variable for data in field.metadata if isinstance(data, Synonym)))
+]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(_VARIABLES),
+        st.text()
+        | st.integers().map(str)
+        | st.floats().map(str)
+        | st.sampled_from(["a=b", "http://[", "none", "/*=1"]),
+    )
+)
+def test_any_environment_is_accepted_or_refused_clearly(environ: dict[str, str]) -> None:
+    try:
+        from_environment(TracingSettings, environ)
+        refusal = None
+    except SettingsError as error:
+        refusal = str(error)
+    assert refusal is None or any(name in refusal for name in environ)

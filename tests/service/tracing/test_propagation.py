@@ -1,0 +1,273 @@
+"""Context out of and into headers: round trips, and that nothing a peer sends can hurt."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+
+from service.tracing import propagation
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+
+header_names = st.sampled_from(["traceparent", "tracestate", "baggage", "x-correlation-id", "TraceParent", "id"])
+header_values = st.one_of(
+    st.none(), st.binary(), st.text(), st.just(TRACEPARENT), st.just(b"\xff" * 9000), st.just("a=b," * 5000)
+)
+
+
+def _span_context(context: Context) -> SpanContext:
+    return trace.get_current_span(context).get_span_context()
+
+
+@given(
+    trace_id=st.integers(1, 2**128 - 1),
+    span_id=st.integers(1, 2**64 - 1),
+    sampled=st.booleans(),
+    correlation=st.from_regex(r"[A-Za-z0-9._:/+=-]{1,128}", fullmatch=True),
+    item=st.text(max_size=50).map(str.strip),  # W3C baggage keeps no outer blanks
+)
+def test_round_trip_through_kafka_and_http(
+    trace_id: int, span_id: int, sampled: bool, correlation: str, item: str
+) -> None:
+    sent = SpanContext(
+        trace_id, span_id, is_remote=False, trace_flags=TraceFlags(int(sampled)), trace_state=TraceState([("v", "1")])
+    )
+    context = trace.set_span_in_context(NonRecordingSpan(sent), Context())
+    context = baggage.set_baggage("item", item, propagation.with_correlation_id(context, correlation))
+    over_kafka = propagation.from_kafka(propagation.to_kafka([("id", b"1")], context))
+    over_http = propagation.from_http(
+        [(name.encode(), value.encode()) for name, value in propagation.inject(context).items()]
+    )
+    for received in (over_kafka, over_http):
+        got = _span_context(received)
+        assert (got.trace_id, got.span_id, got.trace_flags) == (trace_id, span_id, sent.trace_flags)
+        assert got.is_remote
+        assert got.trace_state == sent.trace_state
+        assert propagation.correlation_id(received) == correlation
+        assert baggage.get_baggage("item", received) == item
+
+
+@given(st.lists(st.tuples(header_names, header_values)))
+def test_no_kafka_header_raises(headers: list[tuple[str, str | bytes | None]]) -> None:
+    received = propagation.from_kafka(headers)
+    assert isinstance(received, dict)
+    propagation.to_kafka(headers, received)
+
+
+@given(st.lists(st.tuples(st.binary(), st.binary())))
+def test_no_http_header_raises(headers: list[tuple[bytes, bytes]]) -> None:
+    propagation.from_http(headers)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"garbage",
+        f"00-{'0' * 32}-{SPAN}-01".encode(),
+        f"00-{TRACE}-{'0' * 16}-01".encode(),
+        f"ff-{TRACE}-{SPAN}-01".encode(),
+        f"00-{TRACE.upper()}-{SPAN}-01".encode(),
+        TRACEPARENT.encode() + b"-extra",
+        TRACEPARENT.encode("utf-16"),
+        None,
+    ],
+)
+def test_malformed_traceparent_is_no_context(value: bytes | None) -> None:
+    assert not _span_context(propagation.from_kafka([("traceparent", value)])).is_valid
+
+
+@pytest.mark.parametrize("later", [b"", b"broken", None, b"\xff", f"ff-{TRACE}-{SPAN}-01".encode(), b"x" * 9000])
+def test_header_names_in_any_case_and_the_last_valid_of_a_repeated_one(later: bytes | None) -> None:
+    other = f"00-{'1' * 32}-{SPAN}-01".encode()
+    received = propagation.from_kafka(
+        [("TRACEPARENT", other), ("TraceParent", TRACEPARENT.encode()), ("traceparent", later)]
+    )
+    assert propagation.trace_id(received) == TRACE
+
+
+@pytest.mark.parametrize("value", [f" {TRACEPARENT}\t", f"01-{TRACE}-{SPAN}-01-later", f"cc-{TRACE}-{SPAN}-01"])
+def test_blanks_and_later_versions_are_accepted(value: str) -> None:
+    assert propagation.trace_id(propagation.from_kafka([("traceparent", value)])) == TRACE
+
+
+def _forwarded(name: str, *values: str) -> dict[str, str]:
+    """What goes out after these came in beside a good traceparent."""
+    headers = [(b"traceparent", TRACEPARENT.encode()), *((name.encode(), value.encode()) for value in values)]
+    return propagation.inject(propagation.from_http(headers))
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (("a=1,b=2",), "a=1,b=2"),
+        (("a=1", "b=2"), "a=1,b=2"),
+        (("t@v=1 , ,b=2",), "t@v=1,b=2"),
+        ((",".join(f"k{number}=1" for number in range(32)),), ",".join(f"k{number}=1" for number in range(32))),
+        ((",".join(f"k{number}=1" for number in range(33)),), None),
+        (("a=" + "x" * 600,), None),
+        (("a=1,a=2",), None),
+        (("A=1",), None),
+        (("a=1\r\nset-cookie: x",), None),
+        (("a=\u00e9",), None),
+    ],
+)
+def test_tracestate_is_carried_whole_or_not_at_all(values: tuple[str, ...], kept: str | None) -> None:
+    out = _forwarded("tracestate", *values)
+    assert out["traceparent"] == TRACEPARENT
+    assert out.get("tracestate") == kept
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (("a=1,b=2",), "a=1,b=2"),
+        (("a=1", "b=2"), "a=1,b=2"),
+        (("a = 1;secret=no , broken, =x, b=%20+",), "a=1,b=%20%2B"),
+        ((",".join(f"k{number}=1" for number in range(70)),), ",".join(f"k{number}=1" for number in range(64))),
+        (("a=" + "x" * 8190,), "a=" + "x" * 8190),
+        (("a=" + "x" * 8191,), None),
+        (("a=1", "b=" + "x" * 8190), None),
+        (("a=1\nb",), None),
+        (("broken",), None),
+    ],
+)
+def test_baggage_is_carried_within_the_limits(values: tuple[str, ...], kept: str | None) -> None:
+    assert _forwarded("baggage", *values).get("baggage") == kept
+
+
+def test_own_baggage_beyond_the_limits_is_cut_not_refused() -> None:
+    context = Context()
+    for number in range(100):
+        context = baggage.set_baggage(f"k{number}", "\u00e9\r\n", context)
+    header = propagation.inject(context)["baggage"]
+    assert header.count(",") == 63
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(propagation.inject(baggage.set_baggage("long", "x" * 9000, Context()))) == 0
+
+
+@given(st.lists(st.tuples(header_names, header_values)))
+def test_nothing_unsafe_or_invalid_is_let_in(headers: list[tuple[str, str | bytes | None]]) -> None:
+    received = propagation.from_kafka(headers)
+    context = _span_context(received)
+    assert context.is_valid or context == trace.INVALID_SPAN_CONTEXT
+    for value in propagation.inject(received).values():
+        assert value.isascii()
+        assert value.isprintable()
+
+
+@given(st.lists(st.tuples(st.none() | st.integers() | st.text() | header_names, st.integers() | st.binary())))
+def test_headers_of_wrong_types_are_ignored(headers: list[tuple[str, bytes]]) -> None:
+    propagation.from_kafka(headers)
+
+
+def test_formats_are_chosen() -> None:
+    everything = [("traceparent", TRACEPARENT), ("baggage", "a=b"), ("x-correlation-id", "c")]
+    context = propagation.from_kafka(everything)
+    for formats, names in (
+        (("tracecontext",), {"traceparent"}),
+        (("baggage",), {"baggage"}),
+        ((), set[str]()),
+    ):
+        propagator = propagation.Propagator(formats)
+        assert set(propagator.inject(context)) == names | {"x-correlation-id"}
+        assert set(propagation.inject(propagator.from_kafka(everything))) == names | {"x-correlation-id"}
+
+
+def test_two_traceparents_over_http_are_none() -> None:
+    header = (b"traceparent", TRACEPARENT.encode())
+    assert propagation.trace_id(propagation.from_http([header])) == TRACE
+    assert propagation.trace_id(propagation.from_http([header, header])) is None
+
+
+def test_older_context_in_a_message_is_replaced() -> None:
+    context = propagation.from_kafka([("traceparent", TRACEPARENT.encode())])
+    headers = propagation.to_kafka([("traceparent", b"old"), ("Baggage", b"a=b"), ("id", b"7")], context)
+    assert headers == [("id", b"7"), ("traceparent", TRACEPARENT.encode())]
+
+
+def test_strangers_get_ids_only() -> None:
+    context = propagation.from_kafka(
+        [("traceparent", TRACEPARENT.encode()), ("baggage", b"user=ada"), ("x-correlation-id", b"c")]
+    )
+    assert propagation.inject(context, trusted=False) == {"traceparent": TRACEPARENT}
+    assert set(propagation.inject(context)) == {"traceparent", "baggage", "x-correlation-id"}
+
+
+@pytest.mark.parametrize("value", [b"", b"two words", b"line\nbreak", b"x" * 129, b"\xff"])
+def test_unusable_correlation_id_is_replaced(value: bytes) -> None:
+    received = propagation.from_kafka([("x-correlation-id", value), ("traceparent", TRACEPARENT.encode())])
+    assert propagation.correlation_id(propagation.ensure_correlation_id(received)) == TRACE
+
+
+# --- across threads and tasks -----------------------------------------------------------------------------------------
+
+_HERE = propagation.from_kafka([("traceparent", TRACEPARENT), ("x-correlation-id", "c")])
+
+
+def _seen() -> tuple[str | None, str | None]:
+    return propagation.trace_id(), propagation.correlation_id()
+
+
+def test_carried_function_runs_in_the_context_it_was_carried_from() -> None:
+    seen: list[tuple[str | None, str | None]] = []
+
+    def look(again: bool = False) -> None:
+        seen.append(_seen())
+        if again:
+            carried()  # the same context twice at once
+
+    token = otel_context.attach(_HERE)
+    carried = propagation.carry(look)
+    otel_context.detach(token)
+    thread = threading.Thread(target=carried, args=(True,))
+    thread.start()
+    thread.join(10)
+    look()
+    assert seen == [(TRACE, "c"), (TRACE, "c"), (None, None)]
+
+
+def test_executor_runs_work_in_the_context_of_who_submits() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        executor = propagation.ContextExecutor(pool)
+        token = otel_context.attach(_HERE)
+        here = executor.submit(_seen)
+        mapped = executor.map(lambda _: _seen(), range(2))
+        otel_context.detach(token)
+        assert here.result(10) == (TRACE, "c")
+        assert list(mapped) == [(TRACE, "c")] * 2
+        assert executor.submit(_seen).result(10) == (None, None), "the pool's thread keeps nothing"
+        executor.shutdown()
+        with pytest.raises(RuntimeError):
+            executor.submit(_seen)
+
+
+def test_tasks_threads_and_executors_of_asyncio() -> None:
+    async def look() -> tuple[str | None, str | None]:
+        await asyncio.sleep(0)
+        return _seen()
+
+    async def everywhere() -> list[tuple[str | None, str | None]]:
+        with ThreadPoolExecutor(1) as pool:
+            token = otel_context.attach(_HERE)
+            task = asyncio.create_task(look())
+            thread = asyncio.to_thread(_seen)
+            carried = propagation.carry(look)
+            executed = asyncio.get_running_loop().run_in_executor(propagation.ContextExecutor(pool), _seen)
+            seen = [await thread]
+            otel_context.detach(token)
+            return [*seen, await task, await executed, await carried()]
+
+    assert asyncio.run(everywhere()) == [(TRACE, "c")] * 4
