@@ -68,6 +68,8 @@ def from_environment(
     except ValidationError as error:
         problems: dict[str, str] = {}  # one a variable, however many of its parts are wrong
         for problem in error.errors(include_url=False):
+            if problem["type"] == "default_factory_not_called":  # only says that another value is wrong
+                continue
             variable = str(problem["loc"][0]) if problem["loc"] else ""
             if variable not in fields:
                 problems[problem["msg"]] = problem["msg"].removeprefix("Value error, ")

@@ -103,6 +103,11 @@ def test_a_short_queue_shortens_the_batch_that_was_not_set() -> None:
     assert from_environment(TracingSettings, {"TRACING_MAX_QUEUE_SIZE": "100"}).max_batch_size == 100
 
 
+def test_one_wrong_value_is_one_problem() -> None:
+    with pytest.raises(SettingsError, match=r"^TRACING_SAMPLING_RATE='2' is not valid: expected a number from 0 to 1$"):
+        from_environment(TracingSettings, {"TRACING_SAMPLING_RATE": "2"})
+
+
 def test_problems_between_variables_come_with_the_others() -> None:
     with pytest.raises(SettingsError) as error:
         from_environment(
