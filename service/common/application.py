@@ -53,6 +53,7 @@ def build_application(
                 await close()
             await asyncio.to_thread(tracing.shutdown)
 
+    metrics.registry.register(tracing.statistics)
     app = FastAPI(title=title, lifespan=lifespan)
     problems.install(app)
     for router in (*routers, metrics.router()):

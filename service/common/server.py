@@ -72,7 +72,7 @@ def run(
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     tracing = start_tracing(tracing_settings)
-    configure_logging(settings.log_level, tracing_settings.service_name, tracing.masker)
+    configure_logging(settings.log_level, tracing_settings.service_name, tracing.masker, tracing.log_handler)
     server = build_server(build(settings, tracing), settings)
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         client_id=NAME,
         topics=(STATUS_TOPIC, CRAWL_TOPIC, dead_letter_topic(STATUS_TOPIC)),
     )
-    database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces))
+    database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces, metrics.registry))
     tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry))
     metrics.registry.register(TaskCounts(tasks))
 

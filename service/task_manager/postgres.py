@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import (
     Connection,
     Engine,
@@ -36,8 +37,8 @@ from service.tracing.sqlalchemy import instrument_engine
 _CONNECT_SECONDS = 2
 
 
-def build_engine(url: str, traces: TraceManager | None = None) -> Engine:
-    """An engine, traced where `traces` are given; connects when first used."""
+def build_engine(url: str, traces: TraceManager | None = None, registry: CollectorRegistry | None = None) -> Engine:
+    """An engine, traced where `traces` are given, its pool's use in `registry`; connects when first used."""
     options: dict[str, Any] = {}
     if url.startswith("postgresql"):
         options = {
@@ -56,7 +57,9 @@ def build_engine(url: str, traces: TraceManager | None = None) -> Engine:
     # hide_parameters: the text of an error must not quote a user.
     engine = create_engine(url, hide_parameters=True, **options)
     if traces is not None:
-        instrument_engine(engine, traces)
+        pool = instrument_engine(engine, traces)
+        if registry is not None:
+            registry.register(pool)
     return engine
 
 

@@ -41,7 +41,7 @@ from opentelemetry.semconv.attributes.http_attributes import (
 )
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
-from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME
+from opentelemetry.semconv.attributes.service_attributes import SERVICE_INSTANCE_ID, SERVICE_NAME
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
@@ -101,6 +101,7 @@ __all__ = [
     "PROCESSING_TIME_MS",
     "SERVER_ADDRESS",
     "SERVER_PORT",
+    "SERVICE_INSTANCE_ID",
     "SERVICE_NAME",
     "TASK_DURATION_MS",
     "TASK_ID",

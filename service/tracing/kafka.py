@@ -19,7 +19,6 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
-from service.tracing import propagation
 from service.tracing.masking import REDACTED
 from service.tracing.propagation import KafkaHeader
 from service.tracing.spans import SpanScope, TraceManager
@@ -102,7 +101,7 @@ class TracingProducer:
                     finally:
                         otel_context.detach(token)
 
-        carried = propagation.to_kafka(headers, trace.set_span_in_context(span, context))
+        carried = self._traces.propagator.to_kafka(headers, trace.set_span_in_context(span, context))
         try:
             self._producer.produce(
                 topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
@@ -249,7 +248,7 @@ class TracingConsumer:
             deliveries = self._deliveries[topic, partition] = _Deliveries()
         if times := deliveries.seen_before(offset):
             attributes[keys.KAFKA_REDELIVERIES] = times
-        context = propagation.from_kafka(message_headers(message))
+        context = self._traces.propagator.from_kafka(message_headers(message))
         return ProcessScope(
             self._traces.span(f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context)
         )
@@ -281,7 +280,7 @@ class TracingConsumer:
         with self._traces.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
             if span.is_recording():
                 for message in usable[:_MOST_LINKS]:
-                    context = propagation.from_kafka(message_headers(message))
+                    context = self._traces.propagator.from_kafka(message_headers(message))
                     producer = trace.get_current_span(context).get_span_context()
                     if producer.is_valid:
                         span.add_link(producer)

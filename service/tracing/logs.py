@@ -1,16 +1,18 @@
-"""Structured logs: one JSON object a line on stdout, with the ids of the trace and span they were written in."""
+"""Structured logs with the ids of the trace and span they were written in: JSON on stdout, and OTLP if wanted."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from opentelemetry import trace
 
 from service.tracing import propagation
+from service.tracing.encoding import LogEntry
 from service.tracing.masking import Masker
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
@@ -19,6 +21,16 @@ _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "message",
     "taskName",
 }
+# What the export writes about itself must not be exported, or a failing export feeds itself.
+_NOT_EXPORTED = ("service.tracing", "grpc")
+_FORMATTER = logging.Formatter()
+
+
+def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    """The fields a caller added, as simple values."""
+    for name, value in record.__dict__.items():
+        if name not in _STANDARD_FIELDS:
+            yield name, value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,20 +56,58 @@ class JsonFormatter(logging.Formatter):
             entry["span_id"] = trace.format_span_id(span_context.span_id)
         if correlation := propagation.correlation_id():
             entry["correlation_id"] = correlation
-        for name, value in record.__dict__.items():
-            if name not in _STANDARD_FIELDS:
-                simple = value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
-                entry[name] = self._masker.named(name, simple)
+        for name, value in _extra(record):
+            entry[name] = self._masker.named(name, value)
         if record.exc_info:
             entry["exception"] = self._masker.text(self.formatException(record.exc_info))
         return json.dumps(entry)
 
 
-def configure_logging(level: str, service_name: str, masker: Masker) -> None:
-    """Sends all logging of this process to stdout as JSON."""
+class OtlpHandler(logging.Handler):
+    """Hands records over as OTLP log entries; they are masked where they are encoded. Never blocks, never raises."""
+
+    def __init__(self, put: Callable[[LogEntry], None]) -> None:
+        super().__init__()
+        self._put = put
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes what belongs to the writing thread now: the text and the context."""
+        if record.name.startswith(_NOT_EXPORTED):
+            return
+        try:
+            span = trace.get_current_span().get_span_context()
+            attributes: dict[str, object] = {"logger.name": record.name, **dict(_extra(record))}
+            if correlation := propagation.correlation_id():
+                attributes["correlation_id"] = correlation
+            if record.exc_info and record.exc_info[0] is not None:
+                attributes["exception.type"] = record.exc_info[0].__qualname__
+                attributes["exception.stacktrace"] = _FORMATTER.formatException(record.exc_info)
+            self._put(
+                LogEntry(
+                    time_ns=int(record.created * 1e9),
+                    severity=_severity(record.levelno),
+                    severity_text=record.levelname,
+                    body=record.getMessage(),
+                    attributes=attributes,
+                    trace_id=span.trace_id,
+                    span_id=span.span_id,
+                    trace_flags=int(span.trace_flags),
+                )
+            )
+        except Exception:
+            self.handleError(record)
+
+
+def _severity(level: int) -> int:
+    """OTLP's number: DEBUG 5, INFO 9, WARNING 13, ERROR 17, CRITICAL 21."""
+    return max(1, min(24, level * 4 // 10 + 1)) if level > 0 else 0
+
+
+def configure_logging(level: str, service_name: str, masker: Masker, otlp: logging.Handler | None = None) -> None:
+    """Sends all logging of this process to stdout as JSON, and to `otlp` as well if there is such a handler."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service_name, masker))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler, *([otlp] if otlp else [])], force=True)
     # A line a request says less than its span does.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # These two quote what a peer sent, whole; their absence of context is visible in the trace itself.

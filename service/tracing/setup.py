@@ -3,39 +3,71 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
+import uuid
+from collections.abc import Sequence
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import NoOpTracer
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, NoOpTracer, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
 
 from service.tracing import attributes as keys
+from service.tracing import sender
 from service.tracing.config import TracingSettings
+from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
+from service.tracing.export import ExportingProcessor, Pipeline
+from service.tracing.logs import OtlpHandler
 from service.tracing.masking import Masker
 from service.tracing.propagation import Propagator
 from service.tracing.sampling import build_sampler
+from service.tracing.sender import Sender
 from service.tracing.spans import TraceManager
+from service.tracing.statistics import SpanCounts, Statistics
 
 # Well inside a pod's 30 s grace period, which the rest of the shutdown shares.
 _FLUSH_SECONDS = 5.0
 
 
 class Tracing:
-    """A running SDK: `traces` makes spans, `shutdown` sends the last ones."""
+    """What a service holds of its tracing.
+
+    `traces` makes spans, `statistics` is a Prometheus collector, `log_handler` sends logs as OTLP (None where they are
+    not), `flush` and `shutdown` send what is left.
+    """
 
     def __init__(
-        self, traces: TraceManager, provider: TracerProvider | None = None, exporter: SpanExporter | None = None
+        self,
+        traces: TraceManager,
+        *,
+        statistics: Statistics,
+        pipelines: Sequence[Pipeline[ReadableSpan] | Pipeline[LogEntry]] = (),
+        handed_in: SpanProcessor | None = None,
+        log_handler: logging.Handler | None = None,
     ) -> None:
+        """handed_in: the processor of an exporter that replaces OTLP."""
         self.traces = traces
         self.masker = traces.masker
-        self._provider = provider
-        self._exporter = exporter
+        self.statistics = statistics
+        self.log_handler = log_handler
+        self._pipelines = pipelines
+        self._handed_in = handed_in
         self._stopped = False
         atexit.register(self.shutdown)
 
+    def flush(self, seconds: float = _FLUSH_SECONDS) -> bool:
+        """Waits until all ended spans and written logs are sent; False when time ran out."""
+        if self._handed_in is not None:
+            return self._handed_in.force_flush(int(seconds * 1000))
+        # Not all(...): each of them is to be asked.
+        return min([pipeline.flush(seconds) for pipeline in self._pipelines], default=True)
+
     def shutdown(self, seconds: float = _FLUSH_SECONDS) -> bool:
-        """Flushes and stops; at most `seconds` plus one more for the exporter to let go. False when time ran out.
+        """Sends what is left and stops; at most `seconds` plus one more to let go. False if something was lost.
 
         Call it last, after what makes spans has stopped; calling it again does nothing. In a service that is the end of
         the SIGTERM path; otherwise the interpreter's exit calls it.
@@ -44,17 +76,23 @@ class Tracing:
             return True
         self._stopped = True
         atexit.unregister(self.shutdown)
-        if self._provider is None or self._exporter is None:
-            return True
-        # The SDK waits up to 30 s here when the Collector is away, so it waits in a thread of its own.
-        flush = threading.Thread(target=self._provider.shutdown, name="tracing-shutdown", daemon=True)
-        flush.start()
-        flush.join(seconds)
-        if not flush.is_alive():
-            return True
-        self._exporter.shutdown()  # wakes the exporter out of its retry
-        flush.join(1.0)
-        return False
+        # Beside each other: they share the time.
+        results: list[bool] = []
+
+        def end(part: Pipeline[ReadableSpan] | Pipeline[LogEntry] | SpanProcessor) -> None:
+            if isinstance(part, SpanProcessor):
+                part.shutdown()  # the SDK's, which waits as long as it likes
+                results.append(True)
+            else:
+                results.append(part.shutdown(seconds))
+
+        parts = (*self._pipelines, *([self._handed_in] if self._handed_in else []))
+        threads = [threading.Thread(target=end, args=(part,), name="tracing-shutdown", daemon=True) for part in parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(seconds + 1.5)
+        return len(results) == len(threads) and all(results)
 
 
 def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = None) -> Tracing:
@@ -64,12 +102,24 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     """
     masker = Masker(settings.hash_key.get_secret_value() if settings.hash_key else None)
     propagator = Propagator(settings.propagators)
+    resource = _resource(settings)
+    counts = SpanCounts()
+    logs: Pipeline[LogEntry] | None = None
+    handler: logging.Handler | None = None
+    if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
+        encode = LogEncoder(resource, masker, settings.attributes_filter)
+        logs = Pipeline("logs", settings, encode, Sender(settings, sender.LOGS))
+        handler = OtlpHandler(logs.put)
     if not settings.active:
-        return Tracing(TraceManager(NoOpTracer(), masker, propagator))
-    exporter = exporter or _otlp_exporter(settings)
+        return Tracing(
+            TraceManager(NoOpTracer(), masker, propagator),
+            statistics=Statistics(counts, [logs.statistics] if logs else []),
+            pipelines=[logs] if logs else [],
+            log_handler=handler,
+        )
     provider = TracerProvider(
-        sampler=build_sampler(settings),
-        resource=Resource.create({**settings.resource_attributes, keys.SERVICE_NAME: settings.service_name}),
+        sampler=_Counting(build_sampler(settings), counts),
+        resource=resource,
         span_limits=SpanLimits(
             max_span_attributes=settings.span_attribute_count_limit,
             max_events=settings.span_event_count_limit,
@@ -77,21 +127,68 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         ),
         shutdown_on_exit=False,  # Tracing.shutdown does it, within a limit
     )
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            exporter,
-            max_queue_size=settings.max_queue_size,
-            schedule_delay_millis=settings.delay_ms,
-            max_export_batch_size=settings.max_batch_size,
-            export_timeout_millis=settings.timeout_ms,
-        )
-    )
     traces = TraceManager(provider.get_tracer("service.tracing"), masker, propagator)
-    return Tracing(traces, provider, exporter)
+    if exporter is not None:
+        processor = _batching(exporter, settings)
+        provider.add_span_processor(processor)
+        return Tracing(traces, statistics=Statistics(counts, []), handed_in=processor)
+    spans = Pipeline(
+        "traces", settings, SpanEncoder(resource, masker, settings.attributes_filter), Sender(settings, sender.TRACES)
+    )
+    provider.add_span_processor(ExportingProcessor(spans, counts))
+    return Tracing(
+        traces,
+        statistics=Statistics(counts, [spans.statistics, *([logs.statistics] if logs else [])]),
+        pipelines=[spans, logs] if logs else [spans],
+        log_handler=handler,
+    )
 
 
-def _otlp_exporter(settings: TracingSettings) -> SpanExporter:
-    # Imported late: gRPC costs start-up time and memory that a service without tracing need not pay.
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+def _resource(settings: TracingSettings) -> Resource:
+    """What all spans and logs of this process share: its name, what the environment says of it, the SDK."""
+    return Resource.create(
+        {
+            # Replicas and restarts are told apart by it; Kubernetes sets the pod's name.
+            keys.SERVICE_INSTANCE_ID: str(uuid.uuid4()),
+            **settings.resource_attributes,
+            keys.SERVICE_NAME: settings.service_name,
+        }
+    )
 
-    return OTLPSpanExporter(endpoint=settings.endpoint, timeout=settings.timeout_ms / 1000)
+
+def _batching(exporter: SpanExporter, settings: TracingSettings) -> BatchSpanProcessor:
+    return BatchSpanProcessor(
+        exporter,
+        max_queue_size=settings.max_queue_size,
+        schedule_delay_millis=settings.delay_ms,
+        max_export_batch_size=settings.max_batch_size,
+        export_timeout_millis=settings.timeout_ms,
+    )
+
+
+class _Counting(Sampler):
+    """Counts what the sampler leaves out; such spans reach no processor."""
+
+    def __init__(self, sampler: Sampler, counts: SpanCounts) -> None:
+        self._sampler = sampler
+        self._counts = counts
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """As the sampler underneath."""
+        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        if result.decision is Decision.DROP:
+            self._counts.sampled_out += 1
+        return result
+
+    def get_description(self) -> str:
+        """As the sampler underneath."""
+        return self._sampler.get_description()

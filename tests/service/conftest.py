@@ -40,9 +40,7 @@ class Recorder:
 
     def spans(self) -> list[ReadableSpan]:
         """All ended spans, in the order of their ends."""
-        provider = self.tracing._provider
-        assert provider is not None
-        provider.force_flush()
+        self.tracing.flush()
         return list(self.exporter.get_finished_spans())
 
     def one(self, name: str) -> ReadableSpan:

@@ -1,0 +1,127 @@
+"""The library's account of itself: what became of every span and log record, and what that cost.
+
+At every quiet moment, for each signal: ended = exported + dropped + refused + queued + buffered + in flight.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(kw_only=True)
+class SignalStatistics:
+    """The counts of one signal, `traces` or `logs`. Under the GIL they need no lock."""
+
+    signal: str
+    queue_capacity: int
+    buffer_capacity: int
+    ended: int = 0
+    exported: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """By reason: queue_full, buffer_full, encoding, shutdown."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """By the receiver's reason: partial (some of an accepted request), or a gRPC code in lower case."""
+    requests: Counter[str] = field(default_factory=Counter)
+    """Export requests by gRPC code in lower case."""
+    request_seconds: float = 0.0
+    request_buckets: list[int] = field(default_factory=lambda: [0] * (len(_SECONDS) + 1))
+    worker_cpu_seconds: float = 0.0
+    """CPU time of the exporting thread: masking, encoding, sending."""
+    in_flight: int = 0
+    queued: Callable[[], int] = lambda: 0
+    buffered: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    """Items, batches and bytes."""
+    breaker: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """State (0 closed, 1 half-open, 2 open) and how often it has opened."""
+
+    def requested(self, code: str, seconds: float) -> None:
+        """Counts one export request."""
+        self.requests[code] += 1
+        self.request_seconds += seconds
+        self.request_buckets[bisect_left(_SECONDS, seconds)] += 1
+
+    @property
+    def unaccounted(self) -> int:
+        """0, unless the account does not add up; in the middle of a change it may be off for a moment."""
+        lost = sum(self.dropped.values()) + sum(self.refused.values())
+        return self.ended - self.exported - lost - self.queued() - self.buffered()[0] - self.in_flight
+
+
+@dataclass(kw_only=True)
+class SpanCounts:
+    """What the tracer did, before any export."""
+
+    started: int = 0
+    sampled_out: int = 0
+
+
+class Statistics(Collector):
+    """A Prometheus collector: `registry.register(tracing.statistics)`."""
+
+    def __init__(self, spans: SpanCounts, signals: Iterable[SignalStatistics]) -> None:
+        self.spans = spans
+        self.signals = tuple(signals)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics, all with the prefix `tracing_`."""
+
+        def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"tracing_{name}", text, labels=labels)
+
+        def gauge(name: str, text: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"tracing_{name}", text, labels=("signal",))
+
+        yield CounterMetricFamily("tracing_spans_started", "Spans begun that are recorded.", value=self.spans.started)
+        yield CounterMetricFamily(
+            "tracing_spans_sampled_out", "Spans not recorded, by decision of the sampler.", value=self.spans.sampled_out
+        )
+        ended = counter("items_ended", "Spans and log records handed to export.", "signal")
+        exported = counter("items_exported", "Acknowledged by the receiver.", "signal")
+        dropped = counter("items_dropped", "Given up by this process.", "signal", "reason")
+        refused = counter("items_refused", "Refused by the receiver for good.", "signal", "reason")
+        requests = counter("export_requests", "Export requests by gRPC code.", "signal", "code")
+        cpu = counter("export_cpu_seconds", "CPU time of masking, encoding and sending.", "signal")
+        opened = counter("breaker_opened", "How often the circuit breaker opened.", "signal")
+        queued, capacity = gauge("queue_items", "Waiting to be encoded."), gauge("queue_capacity_items", "At most.")
+        flight = gauge("in_flight_items", "In a request that is under way.")
+        kept = gauge("buffer_items", "Encoded, waiting for the receiver to come back.")
+        batches, size = gauge("buffer_batches", "Export requests among them."), gauge("buffer_bytes", "Compressed.")
+        limit = gauge("buffer_capacity_bytes", "At most.")
+        state = gauge("breaker_state", "0 closed, 1 half-open, 2 open: nothing is sent.")
+        duration = HistogramMetricFamily("tracing_export_duration_seconds", "Time of a request.", labels=("signal",))
+        for signal in self.signals:
+            name = [signal.signal]
+            ended.add_metric(name, signal.ended)
+            exported.add_metric(name, signal.exported)
+            for family, counts in ((dropped, signal.dropped), (refused, signal.refused), (requests, signal.requests)):
+                for reason, count in dict(counts).items():
+                    family.add_metric([*name, reason], count)
+            cpu.add_metric(name, signal.worker_cpu_seconds)
+            queued.add_metric(name, signal.queued())
+            capacity.add_metric(name, signal.queue_capacity)
+            flight.add_metric(name, signal.in_flight)
+            items, count, used = signal.buffered()
+            kept.add_metric(name, items)
+            batches.add_metric(name, count)
+            size.add_metric(name, used)
+            limit.add_metric(name, signal.buffer_capacity)
+            now, times = signal.breaker()
+            state.add_metric(name, now)
+            opened.add_metric(name, times)
+            total, buckets = 0, []
+            for bound, count in zip((*map(str, _SECONDS), "+Inf"), signal.request_buckets, strict=True):
+                total += count
+                buckets.append((bound, total))
+            duration.add_metric(name, buckets=buckets, sum_value=signal.request_seconds)
+        yield from (ended, exported, dropped, refused, requests, cpu, opened)
+        yield from (queued, capacity, flight, kept, batches, size, limit, state, duration)
