@@ -8,7 +8,7 @@ LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down deploy smoke render test check lint types lock schema clean
+.PHONY: help up down deploy smoke render test bench coverage check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,12 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
+
+bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
+	@$(RUN) -m tests.bench $(ARGS)
+
+coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
+	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)
 
 check: lint types
 

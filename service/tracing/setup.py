@@ -33,6 +33,10 @@ class Tracing:
         self._stopped = False
         atexit.register(self.shutdown)
 
+    def flush(self, seconds: float = _FLUSH_SECONDS) -> bool:
+        """Sends what has ended so far; False when time ran out."""
+        return self._provider is None or self._provider.force_flush(int(seconds * 1000))
+
     def shutdown(self, seconds: float = _FLUSH_SECONDS) -> bool:
         """Flushes and stops; at most `seconds` plus one more for the exporter to let go. False when time ran out.
 
