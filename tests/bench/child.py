@@ -63,7 +63,8 @@ class Child:
 
     def ask(self, order: int | str) -> dict[str, Any]:
         """The answer to `order`. Raises ChildFailed."""
-        assert self.hello is not None and self._process.stdin is not None
+        _ = self.hello  # the line before the answer
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, and the answer that does not come says so
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()

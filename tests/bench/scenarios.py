@@ -227,7 +227,7 @@ class Process:
                 failures.append(error.str())
 
         for _ in range(messages):
-            headers = [("status", b"new"), ("traceparent", self._traceparent())]
+            headers: list[tuple[str, str | bytes | None]] = [("status", b"new"), ("traceparent", self._traceparent())]
             self._source.produce(TOPIC_IN, BODY, partition=0, headers=headers, on_delivery=delivered)
         self._source.flush(_KAFKA_SECONDS)
         if failures or len(offsets) != messages:
