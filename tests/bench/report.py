@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.figures import Goal, Results, added, quantile, ratio, spread
-from tests.bench.measure import BARE, Series, Subject
+from tests.bench.measure import BARE, OURS, STOCK, Series, Subject
 
 _TITLES = {
     "request": "HTTP request, in process",
@@ -25,7 +25,11 @@ def show(results: Results, console: Console) -> None:
     for scenario, series in results.scenarios.items():
         console.print(_table(_TITLES[scenario], series))
         found = ratio(series)
-        console.print(f"ours adds {found.value:.2f} x what stock adds (95 %: {found.low:.2f} to {found.high:.2f})\n")
+        console.print(f"ours adds {found.value:.2f} x what stock adds (95 %: {found.low:.2f} to {found.high:.2f})")
+        if scenario == "span":
+            rates = (f"{subject} {1e6 / statistics.median(series[subject].cpu):,.0f}" for subject in (STOCK, OURS))
+            console.print(f"spans a second and core, export included: {', '.join(rates)}")
+        console.print()
     console.print(_memory(results))
     console.print(_goals(results.goals()))
 

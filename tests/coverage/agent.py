@@ -16,6 +16,8 @@ from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 from sqlalchemy import bindparam, create_engine, text
 
 SECONDS = 20.0
+# The others are the senders' own, and may be long.
+READ_HEADERS = frozenset({"traceparent", "dead-letter-source"})
 _READY = {"ready": True}
 
 
@@ -24,7 +26,7 @@ class Agent:
 
     def __init__(self, servers: str, database: str) -> None:
         self._servers = servers
-        self._groups: dict[str, Consumer] = {}
+        self._groups: dict[tuple[str, str], tuple[Consumer, list[TopicPartition]]] = {}
         self._producer = Producer(
             {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": 2_000_000, "linger.ms": 1}
         )
@@ -52,7 +54,7 @@ class Agent:
         return {"partitions": len(places)}
 
     def records(self) -> dict[str, Any]:
-        """Key and headers of what came since the last time."""
+        """Key and READ_HEADERS of what came since the last time."""
         found = []
         for message in self._consumer.consume(2000, 0.2):
             if message.error() is None:
@@ -62,7 +64,7 @@ class Agent:
                     {
                         "topic": message.topic(),
                         "key": key.decode("latin-1") if isinstance(key, bytes) else key,
-                        "headers": [[name, _encode(value)] for name, value in pairs],
+                        "headers": [[name, _encode(value)] for name, value in pairs if name in READ_HEADERS],
                     }
                 )
         return {"records": found}
@@ -90,11 +92,14 @@ class Agent:
 
     def committed(self, group: str, topic: str) -> dict[str, Any]:
         """Offset up to which the group has done its work, by partition."""
-        reader = self._groups.get(group)
-        if reader is None:
-            reader = self._groups[group] = Consumer({"bootstrap.servers": self._servers, "group.id": group})
-        partitions = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
-        places = reader.committed([TopicPartition(topic, partition) for partition in partitions], timeout=SECONDS)
+        if (group, topic) not in self._groups:
+            partitions = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
+            self._groups[group, topic] = (
+                Consumer({"bootstrap.servers": self._servers, "group.id": group}),
+                [TopicPartition(topic, partition) for partition in partitions],
+            )
+        reader, wanted = self._groups[group, topic]
+        places = reader.committed(wanted, timeout=SECONDS)
         return {"committed": {str(place.partition): place.offset for place in places}}
 
     def tasks(self, ids: list[str]) -> dict[str, Any]:

@@ -230,7 +230,7 @@ class Run:
         if not self._waiting:
             return
         for record in self._hands.ask("records")["records"]:
-            headers = {name.lower(): value for name, value in record["headers"]}
+            headers = dict(record["headers"])
             trace_id = _trace_id(headers.get("traceparent"))
             if record["topic"] == CRAWL_TOPIC:
                 self._crawls.setdefault(record["key"], trace_id)

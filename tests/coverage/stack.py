@@ -6,6 +6,8 @@ import contextlib
 import random
 from collections.abc import Callable
 
+import httpx
+
 from stack import endpoints
 from stack.apply import connect
 from stack.settings import Settings
@@ -39,11 +41,12 @@ def cover(
     with contextlib.ExitStack() as reached:
         gateway = reached.enter_context(forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT))
         query = reached.enter_context(forward(client, namespace, *endpoints.TRACE_QUERY[settings.traces.backend]))
+        reader = reached.enter_context(httpx.Client())
         hands = reached.enter_context(in_pod(client, namespace))
         return Run(
             gateway=gateway,
             hands=hands,
-            store=TraceStoreClient(settings.traces.backend, query),
+            store=TraceStoreClient(settings.traces.backend, query, reader.get),
             plan=Plan(operations, malformed, world),
             world=world,
             tick=tick,
