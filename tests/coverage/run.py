@@ -16,8 +16,8 @@ from tests.coverage.expected import Comparison, compare
 from tests.coverage.operations import CRAWL_TOPIC, DEAD_LETTERS, TOPIC, HttpRequest, Message, Operation, Plan, World
 from tests.smoke.traces import Span
 
-# At most so many operations are between their beginning and the comparison of their trace: what the store has to hold
-# for us, and what the services have queued, stays bounded however many operations there are.
+# At most so many operations are between their beginning and the comparison of their trace, however many there are in
+# all: a store has to hold a trace for seconds only, and a store in memory need not hold 10,000 of them.
 IN_FLIGHT: Final = 96
 EFFECT_SECONDS: Final = 120.0
 TRACE_SECONDS: Final = 60.0
@@ -46,7 +46,7 @@ class LedgerError(Exception):
     """The ledger itself cannot be kept; says nothing about traces."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Entry:
     """An operation on its way."""
 
