@@ -8,7 +8,7 @@ LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down deploy smoke render test bench coverage check lint types lock schema clean
+.PHONY: help up down deploy smoke render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,7 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
+.PHONY: bench coverage
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
 	@$(RUN) -m tests.bench $(ARGS)
 

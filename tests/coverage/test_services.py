@@ -10,13 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
-from pydantic import SecretStr
 
 from service.common.config import ServiceSettings
 from service.common.server import build_server
@@ -26,6 +24,7 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
+from service.tracing import from_environment
 from service.tracing.asgi import App
 from tests.coverage.hands import in_process
 from tests.coverage.operations import Plan, World
@@ -125,12 +124,18 @@ def system(
     database = f"sqlite:///{Path(tmp_path_factory.mktemp('database')) / 'tasks.db'}"
     ports = {name: free_port() for name in ("gateway", "task-manager", "web-crawler")}
     recorders = {name: make_recorder(name) for name in ports}
-    common: dict[str, Any] = {"host": "127.0.0.1", "kafka_bootstrap_servers": kafka, "topic_partitions": 1}
-    at_gateway = GatewaySettings(
-        port=ports["gateway"], task_manager_url=f"http://127.0.0.1:{ports['task-manager']}", **common
-    )
-    at_manager = TaskManagerSettings(port=ports["task-manager"], database_url=SecretStr(database), **common)
-    at_crawler = CrawlerSettings(port=ports["web-crawler"], **common)
+    environment = {
+        "HOST": "127.0.0.1",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "KAFKA_TOPIC_PARTITIONS": "1",
+        "DATABASE_URL": database,
+        "TASK_MANAGER_URL": f"http://127.0.0.1:{ports['task-manager']}",
+        # The page that is crawled is the gateway's own.
+        "CRAWLER_ALLOWED_HOSTS": f"127.0.0.1:{ports['gateway']}",
+    }
+    at_gateway = from_environment(GatewaySettings, {**environment, "PORT": str(ports["gateway"])})
+    at_manager = from_environment(TaskManagerSettings, {**environment, "PORT": str(ports["task-manager"])})
+    at_crawler = from_environment(CrawlerSettings, {**environment, "PORT": str(ports["web-crawler"])})
     with ExitStack() as running:
         url = running.enter_context(_served(gateway.build(at_gateway, recorders["gateway"].tracing), at_gateway))
         running.enter_context(_served(task_manager.build(at_manager, recorders["task-manager"].tracing), at_manager))
