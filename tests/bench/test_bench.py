@@ -32,17 +32,19 @@ def results() -> Results:
 @pytest.mark.parametrize("scenario", get_args(ScenarioName))
 def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str) -> None:
     # Spans of one operation. Stock: HTTP server, receive and send; connect and statement; Kafka receive, process, send.
-    made: tuple[float, float] = {
-        "span": (1, 1),
-        "request": (3, 1),
-        "serve": (3, 1),
-        "create": (7, 3),
-        "process": (5, 3),
+    # Ours: HTTP server, statement, Kafka process and send, and what a transaction may add.
+    stock, ours = {
+        "span": (1, {1}),
+        "request": (3, {1}),
+        "serve": (3, {1}),
+        "create": (7, {3, 4}),
+        "process": (5, {3, 4}),
     }[scenario]
     series = results.scenarios[scenario]
     assert set(COMPARED) <= set(series)
     assert series[BARE].received == 0
-    assert (series[STOCK].spans_per_operation, series[OURS].spans_per_operation) == made
+    assert series[STOCK].spans_per_operation == stock
+    assert series[OURS].spans_per_operation in ours
     for subject in (STOCK, OURS):
         assert series[subject].ended > 0
         assert series[subject].received == series[subject].ended

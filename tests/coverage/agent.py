@@ -10,9 +10,10 @@ import base64
 import json
 import os
 import sys
+import time
 from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from sqlalchemy import bindparam, create_engine, text
 
 SECONDS = 20.0
@@ -38,26 +39,38 @@ class Agent:
                 "fetch.message.max.bytes": 2_000_000,
             }
         )
+        self._watched: list[TopicPartition] = []
         self._engine = create_engine(database, pool_pre_ping=True)
 
     def watch(self, topics: list[str]) -> dict[str, Any]:
         """Reads these topics from now on."""
-        places = []
+        self._watched = []
         for topic in topics:
             known = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic]
             if known.error is not None:
                 raise RuntimeError(f"{topic}: {known.error}")
             for partition in known.partitions:
                 end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=SECONDS)
-                places.append(TopicPartition(topic, partition, end[1] if end else OFFSET_END))
-        self._consumer.assign(places)
-        return {"partitions": len(places)}
+                self._watched.append(TopicPartition(topic, partition, end[1]))
+        self._consumer.assign(self._watched)
+        return {"partitions": len(self._watched)}
 
     def records(self) -> dict[str, Any]:
-        """Key and READ_HEADERS of what came since the last time."""
+        """Key and READ_HEADERS of all that came since the last time."""
         found = []
-        for message in self._consumer.consume(2000, 0.2):
-            if message.error() is None:
+        ends = {
+            (place.topic, place.partition): self._consumer.get_watermark_offsets(place, timeout=SECONDS)[1]
+            for place in self._watched
+        }
+        reached = {(place.topic, place.partition): place.offset for place in self._watched}
+        deadline = time.monotonic() + SECONDS
+        while any(reached[place] < end for place, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"records not read within {SECONDS:g} s")
+            for message in self._consumer.consume(500, 0.1):
+                if message.error() is not None:
+                    continue
+                reached[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
                 key, headers = message.key(), message.headers() or ()
                 pairs = headers.items() if isinstance(headers, dict) else headers
                 found.append(
@@ -67,6 +80,7 @@ class Agent:
                         "headers": [[name, _encode(value)] for name, value in pairs if name in READ_HEADERS],
                     }
                 )
+        self._watched = [TopicPartition(*place, offset) for place, offset in reached.items()]
         return {"records": found}
 
     def produce(self, messages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -133,13 +133,10 @@ REFUSED = Step("gateway", "SERVER", "POST /api/tasks")
 BAD_ID = Step("gateway", "SERVER", "GET /api/tasks/{id}")
 
 
-def submitted(page: Step) -> Step:
-    """POST /api/tasks, to the end of the task."""
+def submitted(processed: Step) -> Step:
+    """POST /api/tasks, and what follows from its message."""
     return Step(
-        "gateway",
-        "SERVER",
-        "POST /api/tasks",
-        (Step("gateway", "PRODUCER", "send task-status", (new_message(page),)),),
+        "gateway", "SERVER", "POST /api/tasks", (Step("gateway", "PRODUCER", "send task-status", (processed,)),)
     )
 
 
@@ -149,6 +146,6 @@ def read(route: str, *statements: Step) -> Step:
     return Step("gateway", "SERVER", f"GET {route}", (Step("gateway", "CLIENT", "GET", (below,)),))
 
 
+SUBMITTED_AGAIN = submitted(STORED_BEFORE)
 READ = read("/api/tasks/{id}", _SELECT)
 LIST = read("/api/tasks", _SELECT)
-LIST_REFUSED = read("/api/tasks")

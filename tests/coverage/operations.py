@@ -9,7 +9,7 @@ import random
 import secrets
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -21,7 +21,10 @@ CRAWL_TOPIC: Final = "requests-web-crawl"
 DEAD_LETTERS: Final = "task-status.dead-letter"
 
 Effect = Literal["answered", "completed", "error", "dead letter", "consumed"]
-"""What the ledger waits for: the answer alone; the task's row; a record among the dead letters; the message's end."""
+"""What the ledger waits for: the answer alone; the task's row; a record among the dead letters; the group's offset.
+
+Whether a message that is `consumed` was put aside is for the services to decide, and for the ledger to find out.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class HttpRequest:
     path: str
     status: int
     body: dict[str, Any] | None = None
+    key: str | None = None
+    """Idempotency-Key."""
 
 
 @dataclass(kw_only=True)
@@ -86,7 +91,19 @@ class World:
     page_base: str
     chance: random.Random
     finished: list[str] = field(default_factory=list)
-    numbers: Any = field(default_factory=lambda: itertools.count(1))
+    requests: list[HttpRequest] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    """What brought tasks to their end, and may be sent again."""
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def finish(self, operation: Operation) -> None:
+        """The operation's task has reached its end."""
+        assert operation.task_id is not None
+        self.finished.append(operation.task_id)
+        if isinstance(operation.act, Message):
+            self.messages.append(operation.act)
+        else:
+            self.requests.append(operation.act)
 
     def body(self, page: str = "/demo", **changes: Any) -> dict[str, Any]:
         """A task as a user submits it."""
@@ -128,7 +145,7 @@ def _operation(
 
 
 def _post(world: World, kind: str, body: dict[str, Any], status: int, effect: Effect, trace: Step) -> Operation:
-    act = HttpRequest(method="POST", path="/api/tasks", status=status, body=body)
+    act = HttpRequest(method="POST", path="/api/tasks", status=status, body=body, key=secrets.token_hex(8))
     return _operation(world, kind, act, effect, trace)
 
 
@@ -147,12 +164,16 @@ def _message(status: str | None, task_id: str | None, body: Any, key: str | None
 
 
 def _create(world: World) -> Operation:
-    return _post(world, "create", world.body(), 202, "completed", expected.submitted(expected.DEMO_PAGE))
+    return _post(
+        world, "create", world.body(), 202, "completed", expected.submitted(expected.new_message(expected.DEMO_PAGE))
+    )
 
 
 def _create_failing(world: World) -> Operation:
     body = world.body("/api/nowhere")
-    return _post(world, "create, page fails", body, 202, "error", expected.submitted(expected.NO_PAGE))
+    return _post(
+        world, "create, page fails", body, 202, "error", expected.submitted(expected.new_message(expected.NO_PAGE))
+    )
 
 
 def _create_invalid(world: World) -> Operation:
@@ -178,8 +199,14 @@ def _list(world: World) -> Operation:
     return _get(world, "list", f"/api/tasks?limit=5{status}", 200, expected.LIST)
 
 
-def _list_invalid(world: World) -> Operation:
-    return _get(world, "list, invalid", "/api/tasks?limit=0", 422, expected.LIST_REFUSED)
+def _nowhere(world: World) -> Operation:
+    return _get(world, "no such path", "/api/nowhere", 404, expected.NO_PAGE)
+
+
+def _create_again(world: World) -> Operation:
+    # Answered with the id of the first time, where the gateway knows the key; else it is one more task.
+    trace = expected.submitted(expected.new_message(expected.DEMO_PAGE))
+    return _operation(world, "create, again", world.chance.choice(world.requests), "completed", trace)
 
 
 def _new(world: World) -> Operation:
@@ -189,8 +216,8 @@ def _new(world: World) -> Operation:
 
 
 def _duplicate(world: World) -> Operation:
-    act = _message("new", world.chance.choice(world.finished), world.body())
-    return _operation(world, "message new, duplicate", act, "consumed", expected.STORED_BEFORE)
+    act = world.chance.choice(world.messages)
+    return _operation(world, "message new, again", act, "consumed", expected.STORED_BEFORE)
 
 
 def _out_of_order(world: World) -> Operation:
@@ -290,14 +317,19 @@ Make = Callable[[World], Operation]
 # Shares of the mix, in percent.
 _GOOD: Final[tuple[tuple[int, Make], ...]] = (
     (24, _create), (10, _create_failing), (9, _create_invalid),
-    (16, _read), (6, _read_unknown), (4, _read_invalid), (9, _list), (4, _list_invalid),
-    (8, _new), (4, _duplicate), (3, _out_of_order), (3, _unknown_task),
+    (16, _read), (6, _read_unknown), (4, _read_invalid), (9, _list), (2, _nowhere),
+    (4, _create_again), (6, _new), (4, _duplicate), (3, _out_of_order), (3, _unknown_task),
 )  # fmt: skip
 _BAD: Final[tuple[tuple[int, Make], ...]] = (
     (40, _malformed), (35, _without_context), (15, _request_without_context), (10, _beside_context),
 )  # fmt: skip
-# These need a task that has reached its end.
-_LATER: Final = frozenset({_read, _duplicate, _out_of_order})
+# These need something that has reached its end.
+_NEEDS: Final[Mapping[Make, Callable[[World], Sequence[object]]]] = {
+    _read: lambda world: world.finished,
+    _out_of_order: lambda world: world.finished,
+    _create_again: lambda world: world.requests,
+    _duplicate: lambda world: world.messages,
+}
 
 
 class Plan:
@@ -316,7 +348,7 @@ class Plan:
         """The next that can be begun now; None where all that is left has to wait for a finished task."""
         for _ in range(len(self._makes)):
             make = self._makes.popleft()
-            if make not in _LATER or self._world.finished:
+            if make not in _NEEDS or _NEEDS[make](self._world):
                 return make(self._world)
             self._makes.append(make)
         return None

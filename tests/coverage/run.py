@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 
+from tests.coverage import expected
 from tests.coverage.expected import Comparison, compare
 from tests.coverage.operations import CRAWL_TOPIC, DEAD_LETTERS, TOPIC, HttpRequest, Message, Operation, Plan, World
 from tests.smoke.traces import Span
@@ -186,6 +187,8 @@ class Run:
         act = operation.act
         assert isinstance(act, HttpRequest)
         headers = [(name.encode(), value or b"") for name, value in operation.context]
+        if act.key:
+            headers.append((b"idempotency-key", act.key.encode()))
         try:
             answer = self._client.request(act.method, act.path, json=act.body, headers=headers)
         except httpx.HTTPError as error:
@@ -200,6 +203,8 @@ class Run:
             entry.failure = f"answered {answer.status_code} instead of {act.status}"
         elif answer.status_code == httpx.codes.ACCEPTED:
             operation.task_id = answer.json()["id"]
+            if operation.task_id in self._world.finished:  # the gateway knew the request from before
+                operation.trace, operation.effect = expected.SUBMITTED_AGAIN, "answered"
 
     def _collect(self) -> None:
         for future in [future for future in self._acting if future.done()]:
@@ -229,6 +234,8 @@ class Run:
         """What Kafka and the database say of the operations that wait for their effect."""
         if not self._waiting:
             return
+        # In this order: a message is put aside before its offset is committed, so the record of it is there by then.
+        committed = self._hands.ask("committed", group="task-manager", topic=TOPIC)["committed"]
         for record in self._hands.ask("records")["records"]:
             headers = dict(record["headers"])
             trace_id = _trace_id(headers.get("traceparent"))
@@ -240,9 +247,6 @@ class Run:
         ids = [entry.operation.task_id for entry in self._waiting if entry.operation.effect in ("completed", "error")]
         if ids:
             tasks = self._hands.ask("tasks", ids=ids)["tasks"]
-        committed: dict[str, int] = {}
-        if any(entry.operation.effect == "consumed" for entry in self._waiting):
-            committed = self._hands.ask("committed", group="task-manager", topic=TOPIC)["committed"]
         still = []
         for entry in self._waiting:
             if self._settled(entry, tasks, committed):
@@ -273,21 +277,21 @@ class Run:
                 entry.failure = f"the request to crawl carries trace {self._crawls[task_id]}"
                 return False
             if operation.effect == "completed":
-                self._world.finished.append(task_id)
+                self._world.finish(operation)
             return True
         place = operation.placed or ""
-        if operation.effect == "dead letter":
-            if place not in self._put_aside:
-                return False
-            found = self._put_aside[place]
-            if operation.trace_id is None:
-                operation.trace_id = found
+        _, partition, offset = place.split("/")
+        if committed.get(partition, -1) <= int(offset):
+            return False
+        found = self._put_aside.get(place)
+        if found is None and operation.effect == "dead letter":
+            entry.failure = "consumed, and not among the dead letters"
+        elif found is not None:
+            operation.trace = expected.PUT_ASIDE
+            operation.trace_id = operation.trace_id or found
             if found != operation.trace_id:
                 entry.failure = f"the dead letter carries trace {found}"
-                return False
-            return True
-        _, partition, offset = place.split("/")
-        return committed.get(partition, -1) > int(offset)
+        return entry.failure is None
 
     def _affected(self, entry: Entry) -> None:
         entry.effect_at = time.monotonic()
