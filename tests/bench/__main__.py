@@ -1,4 +1,4 @@
-"""`make bench`: what tracing costs. About four minutes; `--quick` about one and a half."""
+"""`make bench`: what tracing costs. About three minutes; `--quick` less than one."""
 
 from __future__ import annotations
 

@@ -120,13 +120,15 @@ class Agent:
         """Status of each of these tasks that is stored."""
         if not ids:
             return {"tasks": {}}
-        # SQLite keeps ids as 32 hex digits, Postgres as its own type.
-        spelled = [name.replace("-", "") for name in ids] if self._engine.dialect.name == "sqlite" else ids
-        query = text("SELECT id, status FROM web_crawl_tasks WHERE CAST(id AS VARCHAR(36)) IN :ids").bindparams(
-            bindparam("ids", expanding=True)
-        )
+        # Neither hides the primary key from its index; SQLite keeps ids as 32 hex digits.
+        if self._engine.dialect.name == "sqlite":
+            ids = [name.replace("-", "") for name in ids]
+            query = text("SELECT id, status FROM web_crawl_tasks WHERE id IN :ids")
+            query = query.bindparams(bindparam("ids", expanding=True))
+        else:
+            query = text("SELECT id, status FROM web_crawl_tasks WHERE id = ANY(CAST(:ids AS uuid[]))")
         with self._engine.connect() as connection:
-            rows = connection.execute(query, {"ids": spelled})
+            rows = connection.execute(query, {"ids": ids})
             return {"tasks": {str(row[0]).replace("-", ""): row[1] for row in rows}}
 
     def do(self, order: dict[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def _pod(client: kubernetes.client.ApiClient, namespace: str) -> dict[str, Any]:
     deployment = kubernetes.client.AppsV1Api(client).read_namespaced_deployment(endpoints.TASK_MANAGER, namespace)
     spec: dict[str, Any] = client.sanitize_for_serialization(deployment.spec.template.spec)
     (container,) = spec["containers"]
+    spec.pop("initContainers", None)
     for name in ("readinessProbe", "livenessProbe", "startupProbe", "ports", "args", "lifecycle"):
         container.pop(name, None)
     container["command"] = ["python3", "-c", f"import time; time.sleep({_POD_SECONDS})"]
