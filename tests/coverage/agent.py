@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from sqlalchemy import bindparam, create_engine, text
 
 SECONDS = 20.0
@@ -39,29 +40,36 @@ class Agent:
                 "fetch.message.max.bytes": 2_000_000,
             }
         )
+        self._admin = AdminClient({"bootstrap.servers": servers})
         self._watched: list[TopicPartition] = []
         self._engine = create_engine(database, pool_pre_ping=True)
 
     def watch(self, topics: list[str]) -> dict[str, Any]:
         """Reads these topics from now on."""
-        self._watched = []
-        for topic in topics:
-            known = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic]
-            if known.error is not None:
-                raise RuntimeError(f"{topic}: {known.error}")
-            for partition in known.partitions:
-                end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=SECONDS)
-                self._watched.append(TopicPartition(topic, partition, end[1]))
+        places = [TopicPartition(topic, partition) for topic in topics for partition in self._partitions(topic)]
+        self._watched = [TopicPartition(*place, end) for place, end in self._ends(places).items()]
         self._consumer.assign(self._watched)
         return {"partitions": len(self._watched)}
+
+    def _partitions(self, topic: str) -> list[int]:
+        known = self._producer.list_topics(topic, timeout=SECONDS).topics[topic]
+        if known.error is not None:
+            raise RuntimeError(f"{topic}: {known.error}")
+        return list(known.partitions)
+
+    def _ends(self, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        # Not asked through the consumer: a broker answers one connection in order, after the fetch that waits there.
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(
+            {TopicPartition(place.topic, place.partition): latest for place in places},
+            request_timeout=SECONDS,
+        )
+        return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
 
     def records(self) -> dict[str, Any]:
         """Key and READ_HEADERS of all that came since the last time."""
         found = []
-        ends = {
-            (place.topic, place.partition): self._consumer.get_watermark_offsets(place, timeout=SECONDS)[1]
-            for place in self._watched
-        }
+        ends = self._ends(self._watched)
         reached = {(place.topic, place.partition): place.offset for place in self._watched}
         deadline = time.monotonic() + SECONDS
         while any(reached[place] < end for place, end in ends.items()):
@@ -107,10 +115,9 @@ class Agent:
     def committed(self, group: str, topic: str) -> dict[str, Any]:
         """Offset up to which the group has done its work, by partition."""
         if (group, topic) not in self._groups:
-            partitions = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
             self._groups[group, topic] = (
                 Consumer({"bootstrap.servers": self._servers, "group.id": group}),
-                [TopicPartition(topic, partition) for partition in partitions],
+                [TopicPartition(topic, partition) for partition in self._partitions(topic)],
             )
         reader, wanted = self._groups[group, topic]
         places = reader.committed(wanted, timeout=SECONDS)
