@@ -42,6 +42,13 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
+.PHONY: bench coverage
+bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
+	@$(RUN) -m tests.bench $(ARGS)
+
+coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
+	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)
+
 check: lint types
 
 lint: $(VENV)/installed

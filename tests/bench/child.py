@@ -1,0 +1,105 @@
+"""A process of this package that takes orders and answers, both as lines of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_ANSWER_SECONDS = 120.0
+
+
+class ChildFailed(Exception):
+    """A measured process ended or was silent; the text holds the end of what it wrote."""
+
+
+class Child:
+    """Runs `python -m MODULE ARGUMENTS`; `hello`, its first line, says that it is ready."""
+
+    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+        self._name = " ".join((module.rpartition(".")[2], *arguments[:3]))
+        # What the caller's shell says of tracing must not reach the variants.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACING_"))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._errors: list[str] = []
+        self._readers = [threading.Thread(target=target, daemon=True) for target in (self._read, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
+
+    @functools.cached_property
+    def hello(self) -> dict[str, Any]:
+        """Waits for it, so that several start side by side. Raises ChildFailed."""
+        return self._answer()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._errors = [*self._errors[-20:], line]
+
+    def ask(self, order: int | str) -> dict[str, Any]:
+        """The answer to `order`. Raises ChildFailed."""
+        _ = self.hello  # the line before the answer
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended, and the answer that does not come says so
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        try:
+            line = self._answers.get(timeout=_ANSWER_SECONDS)
+        except queue.Empty:
+            raise ChildFailed(f"{self._name}: no answer within {_ANSWER_SECONDS:g} s\n{self._said()}") from None
+        if line is None:
+            self._readers[1].join(5.0)
+            raise ChildFailed(f"{self._name}: ended\n{self._said()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _said(self) -> str:
+        return "".join(self._errors)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        for reader in self._readers:
+            reader.join(5.0)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
