@@ -202,6 +202,8 @@ class SpanEncoder:
         if status.status_code is not StatusCode.UNSET:
             message = _text(b"\x12", self._masker.text(status.description)) if status.description else b""
             parts.append(_sized(b"\x7a", message + b"\x18" + _LENGTHS[status.status_code.value]))
+        else:
+            parts.append(b"\x7a\x00")  # as the stock encoder, so that the two can be held against each other
         parts.append(b"\x85\x01" + _FIXED32(_flags(parent)))
         return b"".join(parts)
 
