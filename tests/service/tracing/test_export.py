@@ -15,8 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
 from service.tracing.breaker import State
