@@ -15,14 +15,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-
 from service.tracing.breaker import Breaker
 from service.tracing.buffer import Batch, Buffer
 from service.tracing.config import TracingSettings
 from service.tracing.sender import Answer, Sender
-from service.tracing.statistics import SignalStatistics, SpanCounts
+from service.tracing.statistics import SignalStatistics
 
 Item = TypeVar("Item")
 
@@ -250,19 +247,3 @@ class Pipeline(Generic[Item]):
         if now - self._complained >= _COMPLAIN_EVERY:
             self._complained = now
             _logger.warning("%d %s %s; the counters tell of the others", count, self._noun, why)
-
-
-class ExportingProcessor(SpanProcessor):
-    """Hands every recorded span to a pipeline as it ends."""
-
-    def __init__(self, pipeline: Pipeline[ReadableSpan], counts: SpanCounts) -> None:
-        self._put = pipeline.put
-        self._counts = counts
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's
-        """Counts it."""
-        self._counts.started += 1
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Hands it over."""
-        self._put(span)
