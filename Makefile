@@ -42,9 +42,12 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
-.PHONY: bench coverage
+.PHONY: bench coverage outage
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
 	@$(RUN) -m tests.bench $(ARGS)
+
+outage: $(VENV)/installed ## take the Collector away for five minutes under load, and count (ARGS=--seconds=60)
+	@$(RUN) -m tests.bench.collector_outage $(ARGS)
 
 coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
 	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)

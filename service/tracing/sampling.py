@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceState
+from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import Attributes
 
 from service.tracing import attributes as keys
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 _LOW_64_BITS = (1 << 64) - 1
 _CACHED, _LONGEST_CACHED = 1024, 256
 _TARGET = re.compile(r"(?:topic:(?P<topic>[A-Za-z0-9._*-]+)|(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*))")
-_DROP = SamplingResult(Decision.DROP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +69,12 @@ def parse_rules(text: str) -> tuple[SamplingRule, ...]:
     return tuple(rules)
 
 
-class TraceSampler(Sampler):
+def _bound(ratio: float) -> int:
+    """Trace ids whose lower half is below it are recorded, as OpenTelemetry's own ratio sampler has it."""
+    return round(ratio * (1 << 64))
+
+
+class TraceSampler:
     """Decides by trace id, so all services agree on a trace wherever their ratios do.
 
     A span with a parent follows it. At a root the first rule that matches gives the ratio: the path is the one of the
@@ -83,27 +84,10 @@ class TraceSampler(Sampler):
     def __init__(self, ratio: float, rules: Sequence[SamplingRule] = (), *, parent_based: bool = True) -> None:
         """parent_based: False decides on every span by ratio alone, and takes no rules."""
         self._ratio = ratio
-        self._bound = TraceIdRatioBased.get_bound_for_rate(ratio)
+        self._bound = _bound(ratio)
         self._parent_based = parent_based
-        self._rules = tuple((rule, TraceIdRatioBased.get_bound_for_rate(rule.ratio)) for rule in rules)
+        self._rules = tuple((rule, _bound(rule.ratio)) for rule in rules)
         self._bounds: dict[tuple[object, object, object], int] = {}
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,  # noqa: ARG002
-        kind: SpanKind | None = None,  # noqa: ARG002
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,  # noqa: ARG002
-        trace_state: TraceState | None = None,  # noqa: ARG002
-    ) -> SamplingResult:
-        """As `Sampler.should_sample`."""
-        parent = trace.get_current_span(parent_context).get_span_context()
-        state = parent.trace_state if parent.is_valid else None
-        if self.samples(parent, trace_id, attributes):
-            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
-        return SamplingResult(Decision.DROP, None, state) if state else _DROP
 
     def samples(self, parent: SpanContext, trace_id: int, attributes: Attributes) -> bool:
         """Whether a span of this trace is recorded; an invalid `parent` makes it a root."""
@@ -127,10 +111,6 @@ class TraceSampler(Sampler):
                     self._bounds.clear()  # paths with ids in them: none is worth more than another
                 self._bounds[known] = bound
         return bound
-
-    def get_description(self) -> str:
-        """As `Sampler.get_description`."""
-        return f"TraceSampler{{ratio={self._ratio:g}, rules={len(self._rules)}, parent_based={self._parent_based}}}"
 
 
 def build_sampler(settings: TracingSettings) -> TraceSampler:

@@ -7,10 +7,9 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracer
 
 from service.tracing import attributes as keys
@@ -26,6 +25,10 @@ from service.tracing.sender import Sender
 from service.tracing.spans import TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
 from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 # Well inside a pod's 30 s grace period, which the rest of the shutdown shares.
 _FLUSH_SECONDS = 5.0
@@ -78,11 +81,11 @@ class Tracing:
         results: list[bool] = []
 
         def end(part: Pipeline[RecordedSpan] | Pipeline[LogEntry] | SpanProcessor) -> None:
-            if isinstance(part, SpanProcessor):
+            if isinstance(part, Pipeline):
+                results.append(part.shutdown(seconds))
+            else:
                 part.shutdown()  # the SDK's, which waits as long as it likes
                 results.append(True)
-            else:
-                results.append(part.shutdown(seconds))
 
         parts = (*self._pipelines, *([self._handed_in] if self._handed_in else []))
         threads = [threading.Thread(target=end, args=(part,), name="tracing-shutdown", daemon=True) for part in parts]
@@ -153,7 +156,9 @@ def _resource(settings: TracingSettings) -> Resource:
     )
 
 
-def _batching(exporter: SpanExporter, settings: TracingSettings) -> BatchSpanProcessor:
+def _batching(exporter: SpanExporter, settings: TracingSettings) -> SpanProcessor:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # late: see `readable`
+
     return BatchSpanProcessor(
         exporter,
         max_queue_size=settings.max_queue_size,

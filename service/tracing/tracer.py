@@ -13,13 +13,11 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import time_ns
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event as ReadableEvent
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     Link,
@@ -38,6 +36,9 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from service.tracing import attributes as keys
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _NO_STATE: Final = TraceState()
@@ -294,6 +295,10 @@ def _random_id(bits: int) -> int:
 
 def readable(span: RecordedSpan, resource: Resource) -> ReadableSpan:
     """The SDK's form of an ended span, for exporters that are written for the SDK."""
+    # Late: the SDK reads its variables at import and fails on a wrong one, before our settings can say which it is.
+    from opentelemetry.sdk.trace import Event as ReadableEvent
+    from opentelemetry.sdk.trace import ReadableSpan
+
     events = [ReadableEvent(event.name, dict(event.attributes), event.timestamp) for event in span.events]
     values: dict[str, Any] = {"attributes": dict(span.attributes), "events": events, "links": tuple(span.links)}
     return ReadableSpan(

@@ -47,6 +47,12 @@ def reject(count: int) -> Behaviour:
     return behave
 
 
+def spans_of(request: bytes) -> list[Span]:
+    """The spans of one export request."""
+    parts = ExportTraceServiceRequest.FromString(request).resource_spans
+    return [span for part in parts for scope in part.scope_spans for span in scope.spans]
+
+
 class Receiver:
     """`behave` may be replaced at any time; what was accepted is in `requests`, by method."""
 
@@ -54,6 +60,7 @@ class Receiver:
         self.behave: Behaviour = accept
         self.requests: dict[str, list[bytes]] = {TRACES: [], LOGS: []}
         self.metadata: list[dict[str, str]] = []
+        self.keep: Callable[[str, bytes], None] = lambda method, request: self.requests[method].append(request)
         self.asked = 0
         self.port = 0
         self._server: grpc.Server | None = None
@@ -89,18 +96,14 @@ class Receiver:
                 self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
             response = self.behave(context)
             with self._lock:
-                self.requests[method].append(request)
+                self.keep(method, request)
             return response
 
         return answer
 
     def spans(self) -> list[Span]:
         """All accepted spans, in the order in which they came."""
-        parsed = [ExportTraceServiceRequest.FromString(request) for request in list(self.requests[TRACES])]
-        return [
-            span for request in parsed for part in request.resource_spans for scope in part.scope_spans
-            for span in scope.spans
-        ]  # fmt: skip
+        return [span for request in list(self.requests[TRACES]) for span in spans_of(request)]  # fmt: skip
 
     def log_requests(self) -> list[ExportLogsServiceRequest]:
         """All accepted requests with logs."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import certifi
@@ -198,3 +201,14 @@ def test_any_environment_is_accepted_or_refused_clearly(environ: dict[str, str])
     except SettingsError as error:
         refusal = str(error)
     assert refusal is None or any(name in refusal for name in environ)
+
+
+def test_the_sdk_does_not_come_before_our_message() -> None:
+    environment = {**os.environ, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc", "TRACING_SAMPLING_RATE": "2"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "service.gateway"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    for wrong in ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='abc' is not valid", "TRACING_SAMPLING_RATE='2' is not valid"):
+        assert wrong in ended.stderr
