@@ -173,6 +173,7 @@ class _EngineTracing:
     def _executing(self, execute: Callable[..., None], *, many: bool = False) -> Callable[..., None]:
         statements = self._statements
         start = self._traces.start
+        sqlite = self._dialect == "sqlite"
 
         def run(cursor: Any, statement: str, *more: Any) -> None:
             """more: parameters if there are any, and the execution context."""
@@ -196,7 +197,9 @@ class _EngineTracing:
                 _fail(span, error)
                 raise
             rows = getattr(cursor, "rowcount", None)
-            if isinstance(rows, int) and rows >= 0:
+            # SQLite counts the rows of `INSERT ... RETURNING` as they are read, so none are counted yet.
+            counted = not (sqlite and rows == 0 and cursor.description)
+            if isinstance(rows, int) and rows >= 0 and counted:
                 span.set_attribute(keys.DB_ROWS_AFFECTED, rows)
             span.end()
 
