@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from service.tracing.sampling import parse_rules
 from stack import secrets
 
 PROJECT: Final = "web-crawl-tracing"
@@ -55,6 +56,11 @@ def _quantity(text: str) -> str:
 
 def _duration(text: str) -> str:
     duration_hours(text)
+    return text
+
+
+def _sampling_rules(text: str) -> str:
+    parse_rules(text)
     return text
 
 
@@ -130,6 +136,14 @@ class Tracing(Section):
     """Longest time a span waits for its batch to fill, in ms."""
     timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30000
     """Longest time one export may take, in ms."""
+    sampling_rules: Annotated[
+        str, AfterValidator(_sampling_rules), Field(examples=["GET /api/tasks=0.1;topic:*=1"])
+    ] = ""
+    """Ratios of single routes and topics, the first that matches a new trace; `samplingRate` for all others."""
+    attributes_filter: Annotated[str, Field(pattern=r"^([A-Za-z0-9_./-]+\*?(,\s*[A-Za-z0-9_./-]+\*?)*)?$")] = ""
+    """Keys of attributes that never leave a service, separated by commas; a `*` at the end stands for any rest."""
+    buffer_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)] = 16_777_216
+    """Memory of each process for spans that the Collector could not take yet, in bytes, compressed."""
 
     @model_validator(mode="after")
     def _batch_fits_queue(self) -> Self:

@@ -63,6 +63,13 @@ class SpanCounts:
 
     started: int = 0
     sampled_out: int = 0
+    timed: int = 0
+    timed_ns: int = 0
+
+    @property
+    def starting_seconds(self) -> float:
+        """Time that the service spent on starting spans, estimated from those that were timed."""
+        return self.timed_ns * 1e-9 * self.started / self.timed if self.timed else 0.0
 
 
 class Statistics(Collector):
@@ -85,6 +92,12 @@ class Statistics(Collector):
         yield CounterMetricFamily(
             "tracing_spans_sampled_out", "Spans not recorded, by decision of the sampler.", value=self.spans.sampled_out
         )
+        overhead = counter(
+            "overhead_seconds", "Time taken from the service: starting spans (estimated), exporting (CPU).", "part"
+        )
+        overhead.add_metric(["start"], self.spans.starting_seconds)
+        overhead.add_metric(["export"], sum(signal.worker_cpu_seconds for signal in self.signals))
+        yield overhead
         ended = counter("items_ended", "Spans and log records handed to export.", "signal")
         exported = counter("items_exported", "Acknowledged by the receiver.", "signal")
         dropped = counter("items_dropped", "Given up by this process.", "signal", "reason")

@@ -12,7 +12,7 @@ import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import time_ns
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
@@ -45,6 +45,8 @@ _NO_STATE: Final = TraceState()
 # One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as W3C's level 2 says.
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 _RANDOM_TRACE_ID: Final = 2
+# One span in 64 is timed: the clock costs a tenth of what it measures.
+_TIMED_MASK: Final = 63
 _logger = logging.getLogger(__name__)
 
 
@@ -245,6 +247,8 @@ class LeanTracer(Tracer):
         set_status_on_exception: bool = True,  # noqa: ARG002
     ) -> Span:
         """See `Tracer`."""
+        counts = self._counts
+        began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
         parent = trace.get_current_span(context).get_span_context()
         if parent.is_valid:
             trace_id, state, bits = parent.trace_id, parent.trace_state, parent.trace_flags & _RANDOM_TRACE_ID
@@ -253,10 +257,10 @@ class LeanTracer(Tracer):
         sampled = self._sampler.samples(parent, trace_id, attributes)
         own = SpanContext(trace_id, _random_id(64), False, _FLAGS[bits | sampled], state)
         if not sampled:
-            self._counts.sampled_out += 1
+            counts.sampled_out += 1
             return NonRecordingSpan(own)
-        self._counts.started += 1
-        return RecordedSpan(
+        counts.started += 1
+        span = RecordedSpan(
             name,
             own,
             parent if parent.is_valid else None,
@@ -268,6 +272,10 @@ class LeanTracer(Tracer):
             start_time,
             self._ended,
         )
+        if began:
+            counts.timed += 1
+            counts.timed_ns += perf_counter_ns() - began
+        return span
 
     @contextmanager
     def start_as_current_span(  # type: ignore[override]

@@ -54,6 +54,8 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"traces": {"backend": "zipkin"}}, ["traces.backend: 'zipkin'", "'tempo' or 'jaeger'"]),
         ({"traces": {"retention": "2w"}}, ["traces.retention: '2w'", "336h"]),
         ({"tracing": {"samplingRate": 1.5}}, ["tracing.samplingRate: 1.5", "less than or equal to 1"]),
+        ({"tracing": {"samplingRules": "/api=2"}}, ["tracing.samplingRules", "'/api=2'", "from 0 to 1"]),
+        ({"tracing": {"attributesFilter": "a b"}}, ["tracing.attributesFilter: 'a b'"]),
         ({"tracing": {"samplingRate": "0.5"}}, ["tracing.samplingRate: '0.5'", "valid number"]),
         ({"tracing": {"maxQueueSize": 10, "maxBatchSize": 20}}, ["tracing", "maxBatchSize 20", "maxQueueSize 10"]),
         ({"collector": {"replicas": 0}}, ["collector.replicas: 0", "greater than or equal to 1"]),

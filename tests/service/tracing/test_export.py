@@ -246,6 +246,7 @@ def test_the_account_is_readable_as_metrics(receiver: Receiver, start: Callable[
         'tracing_items_exported_total{signal="traces"} 2.0',
         'tracing_export_requests_total{code="ok",signal="traces"}',
         'tracing_breaker_state{signal="traces"} 0.0',
+        'tracing_overhead_seconds_total{part="start"}',
         'tracing_queue_items{signal="logs"} 0.0',
         'tracing_export_duration_seconds_count{signal="traces"}',
     ):

@@ -159,3 +159,12 @@ def test_the_sdks_form_says_the_same(traced: _Traced) -> None:
     assert (same.start_time, same.end_time) == (span.start_time, span.end_time)
     assert same.resource.attributes["service.name"] == "x"
     assert isinstance(same.links[0], Link)
+
+
+def test_the_time_of_starting_is_estimated_from_a_few(traced: _Traced) -> None:
+    for _ in range(130):
+        traced.start()
+    assert traced.counts.timed == 3
+    average = traced.counts.timed_ns / 3e9
+    assert traced.counts.starting_seconds == pytest.approx(130 * average)
+    assert 0 < average < 0.1
