@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from urllib.parse import quote, unquote
@@ -32,6 +32,7 @@ PROPAGATED: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE, CORRELATION_HEA
 
 KafkaHeader = tuple[str, str | bytes | None]
 
+_HTTP_NAMES = {name.encode(): name for name in PROPAGATED}
 # Most headers are not ours; their length tells, before anything is made of their name.
 _LENGTHS = frozenset(len(name) for name in PROPAGATED)
 _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
@@ -70,11 +71,10 @@ class Propagator:
         """
         found: dict[str, str] = {}
         for raw, value in headers:
-            if len(raw) in _LENGTHS:
-                name = raw.decode("latin-1").lower()
-                if name in PROPAGATED and (text := _text(value)) is not None:
-                    found[name] = f"{found[name]},{text}" if name in found else text
-        return self._context({name: [text] for name, text in found.items()}) if found else _NOTHING
+            name = _HTTP_NAMES.get(raw) or _HTTP_NAMES.get(raw.lower())
+            if name is not None and (text := _text(value)) is not None:
+                found[name] = f"{found[name]},{text}" if name in found else text
+        return self._context({name: (text,) for name, text in found.items()}) if found else _NOTHING
 
     def from_kafka(self, headers: Iterable[KafkaHeader] | None) -> Context:
         """The producer's context out of a message's headers, whose names may be in any case.
@@ -90,17 +90,18 @@ class Propagator:
                     found.setdefault(name, []).append(text)
         return self._context(found) if found else _NOTHING
 
-    def _context(self, found: dict[str, list[str]]) -> Context:
+    def _context(self, found: Mapping[str, Sequence[str]]) -> Context:
         """found: by header, the values in question; the last valid one of each counts."""
         context = _NOTHING
-        correlations = [text.strip() for text in found.get(CORRELATION_HEADER, ())]
-        if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
-            context = with_correlation_id(context, correlation.group())
-        if self._baggage and (items := _last(_baggage_items, found.get(BAGGAGE, ()))):
+        if CORRELATION_HEADER in found:
+            correlations = [text.strip() for text in found[CORRELATION_HEADER]]
+            if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
+                context = with_correlation_id(context, correlation.group())
+        if self._baggage and BAGGAGE in found and (items := _last(_baggage_items, found[BAGGAGE])):
             for name, value in items.items():
                 context = baggage.set_baggage(name, value, context)
-        if self._trace_context and (parent := _last(_parent, found.get(TRACEPARENT, ()))):
-            state = _last(_trace_state, found.get(TRACESTATE, ())) or _NO_STATE
+        if self._trace_context and TRACEPARENT in found and (parent := _last(_parent, found[TRACEPARENT])):
+            state = (_last(_trace_state, found[TRACESTATE]) if TRACESTATE in found else None) or _NO_STATE
             span_context = SpanContext(parent[0], parent[1], True, parent[2], state)
             context = trace.set_span_in_context(NonRecordingSpan(span_context), context)
         return context
@@ -154,9 +155,9 @@ def _text(value: object) -> str | None:
     return value if value.isprintable() else None
 
 
-def _last(parse: Callable[[str], R | None], texts: Collection[str]) -> R | None:
+def _last(parse: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
     """What `parse` makes of the last text it accepts."""
-    for text in reversed(tuple(texts)):
+    for text in reversed(texts):
         if (parsed := parse(text)) is not None:
             return parsed
     return None

@@ -27,6 +27,7 @@ _LOW_64_BITS = (1 << 64) - 1
 _CACHED, _LONGEST_CACHED = 1024, 256
 _TARGET = re.compile(r"(?:topic:(?P<topic>[A-Za-z0-9._*-]+)|(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*))")
 _DROP = SamplingResult(Decision.DROP)
+_RECORD = SamplingResult(Decision.RECORD_AND_SAMPLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,8 @@ class TraceSampler(Sampler):
         else:
             sampled = trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
         if sampled:
+            if not attributes and not state:
+                return _RECORD
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
         return SamplingResult(Decision.DROP, None, state) if state else _DROP
 

@@ -127,7 +127,8 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         ),
         shutdown_on_exit=False,  # Tracing.shutdown does it, within a limit
     )
-    traces = TraceManager(provider.get_tracer("service.tracing"), masker, propagator)
+    tracer = provider.get_tracer("service.tracing")
+    traces = TraceManager(tracer, masker, propagator, sampled_by_attributes=bool(settings.sampling_rules))
     if exporter is not None:
         processor = _batching(exporter, settings)
         provider.add_span_processor(processor)
