@@ -133,6 +133,7 @@ class _Exchange:
 
     __slots__ = (
         "_attributes",
+        "_complete",
         "_mount",
         "_name",
         "_receive",
@@ -164,11 +165,13 @@ class _Exchange:
         self._returned = returned
         self._mount: str = scope.get("root_path", "")
         self._responded = 0  # the status
+        self._complete = False
         self.disconnected = False
 
     async def receive(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.disconnect" and self._span.is_recording():
+        # Servers also say so to whoever asks for more when all is answered; then nobody left early.
+        if message["type"] == "http.disconnect" and not self._complete:
             self.disconnected = True
         return message
 
@@ -180,8 +183,10 @@ class _Exchange:
             await self._send(message)
             return
         await self._send(message)
-        if self._responded and self._responded < 500 and not message.get("more_body"):
-            self.end()
+        if self._responded and not message.get("more_body"):
+            self._complete = True
+            if self._responded < 500:
+                self.end()
 
     def _respond(self, status: int) -> None:
         self._responded = status

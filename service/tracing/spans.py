@@ -87,7 +87,12 @@ class TraceManager:
     """Makes spans. With a no-op tracer it makes none, and still carries contexts on."""
 
     def __init__(
-        self, tracer: Tracer, masker: Masker, propagator: Propagator | None = None, *, sampled_by_attributes: bool = True
+        self,
+        tracer: Tracer,
+        masker: Masker,
+        propagator: Propagator | None = None,
+        *,
+        sampled_by_attributes: bool = True,
     ) -> None:
         """sampled_by_attributes: False where the sampler looks at none, so that they may be set after the start."""
         self._tracer = tracer
