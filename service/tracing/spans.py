@@ -187,6 +187,8 @@ class TraceManager:
                 @functools.wraps(function)
                 def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
                     generator: Any = function(*args, **kwargs)
+                    if not self.active:
+                        return (yield from generator)
                     span = begin(args, kwargs)
                     body, step, argument = _Body(span), generator.send, None
                     try:
