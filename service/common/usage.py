@@ -23,9 +23,11 @@ def usage(command: str, *models: type[EnvironmentSettings]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True)
+    value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value in ("", {}, (), frozenset()) or isinstance(value, SecretStr):
         return "default: none"
     if isinstance(value, bool):
         value = str(value).lower()
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
     return f"default: {value}"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from service.tracing.masking import Masker
+from service.tracing.tracer import Event, RecordedSpan
 
 _CACHED_ATTRIBUTES: Final = 4096
 _LONGEST_CACHED: Final = 128
@@ -155,7 +155,7 @@ class _Envelope:
 
 
 class SpanEncoder:
-    """ExportTraceServiceRequest out of the SDK's spans, all of one resource."""
+    """ExportTraceServiceRequest out of ended spans, all of one resource."""
 
     def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
         """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`."""
@@ -166,7 +166,7 @@ class SpanEncoder:
         self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, keys)
         self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, keys)
 
-    def __call__(self, spans: Sequence[ReadableSpan]) -> bytes:
+    def __call__(self, spans: Sequence[RecordedSpan]) -> bytes:
         """The request's bytes."""
         scopes: dict[tuple[str, str], list[bytes]] = {}
         for span in spans:
@@ -175,7 +175,7 @@ class SpanEncoder:
             scopes.setdefault(key, []).append(_sized(b"\x12", self._span(span)))
         return self._envelope.request((name, version, items) for (name, version), items in scopes.items())
 
-    def _span(self, span: ReadableSpan) -> bytes:
+    def _span(self, span: RecordedSpan) -> bytes:
         context, parent, status = span.context, span.parent, span.status
         parts = [_ids(context)]
         if context.trace_state:
@@ -202,6 +202,8 @@ class SpanEncoder:
         if status.status_code is not StatusCode.UNSET:
             message = _text(b"\x12", self._masker.text(status.description)) if status.description else b""
             parts.append(_sized(b"\x7a", message + b"\x18" + _LENGTHS[status.status_code.value]))
+        else:
+            parts.append(b"\x7a\x00")  # as the stock encoder, so that the two can be held against each other
         parts.append(b"\x85\x01" + _FIXED32(_flags(parent)))
         return b"".join(parts)
 

@@ -15,18 +15,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-
 from service.tracing.breaker import Breaker
 from service.tracing.buffer import Batch, Buffer
 from service.tracing.config import TracingSettings
 from service.tracing.sender import Answer, Sender
-from service.tracing.statistics import SignalStatistics, SpanCounts
+from service.tracing.statistics import SignalStatistics
 
 Item = TypeVar("Item")
 
 _COMPLAIN_EVERY: Final = 60.0  # seconds
+_LAST_TRIALS_EVERY: Final = 0.2
 _logger = logging.getLogger(__name__)
 
 
@@ -148,8 +146,14 @@ class Pipeline(Generic[Item]):
             self._wake.wait(min(delay, trial) if self._buffer and trial else delay)
             self._wake.clear()
             self._work()
-        self._breaker.try_now()
-        self._work()
+        # No later trial is left to wait for, only the time that the end may take.
+        while not self._late():
+            self._breaker.try_now()
+            self._work()
+            if not self._queue and not self._buffer:
+                break
+            self._wake.clear()
+            self._wake.wait(_LAST_TRIALS_EVERY)
 
     def _work(self) -> None:
         """Sends what is waiting, new before old where both wait, one batch of each in turn."""
@@ -177,14 +181,19 @@ class Pipeline(Generic[Item]):
         return batch
 
     def _deliver(self, items: list[Item]) -> None:
-        count, statistics = len(items), self.statistics
+        statistics = self.statistics
         try:
-            batch = Batch(self._encode(items), count)
-        except Exception as error:  # one that cannot be encoded must not stop all the others
-            statistics.dropped["encoding"] += count
-            statistics.in_flight -= count
-            self._complain(f"not encoded ({type(error).__name__})", count)
-            return
+            payload = self._encode(items)
+        except Exception as error:  # whatever it is, it must not stop all the others
+            items, lost = self._encodable(items)
+            statistics.dropped["encoding"] += lost
+            statistics.in_flight -= lost
+            self._complain(f"not encoded ({type(error).__name__})", lost)
+            if not items:
+                return
+            payload = self._encode(items)
+        count = len(items)
+        batch = Batch(payload, count)
         # Behind a buffer a live batch would overtake what is older; only a trial tells whether it gets through.
         if self._breaker.allows():
             answer = self._send(batch)
@@ -195,6 +204,17 @@ class Pipeline(Generic[Item]):
             statistics.dropped["buffer_full"] += lost
             self._complain("dropped, the buffer is full", lost)
         statistics.in_flight -= count
+
+    def _encodable(self, items: list[Item]) -> tuple[list[Item], int]:
+        """Those that can be encoded, and how many cannot."""
+        good = []
+        for item in items:
+            try:
+                self._encode([item])
+            except Exception:
+                continue
+            good.append(item)
+        return good, len(items) - len(good)
 
     def _replay(self) -> None:
         if not self._send(self._buffer.first()).retryable:
@@ -227,19 +247,3 @@ class Pipeline(Generic[Item]):
         if now - self._complained >= _COMPLAIN_EVERY:
             self._complained = now
             _logger.warning("%d %s %s; the counters tell of the others", count, self._noun, why)
-
-
-class ExportingProcessor(SpanProcessor):
-    """Hands every recorded span to a pipeline as it ends."""
-
-    def __init__(self, pipeline: Pipeline[ReadableSpan], counts: SpanCounts) -> None:
-        self._put = pipeline.put
-        self._counts = counts
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's
-        """Counts it."""
-        self._counts.started += 1
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Hands it over."""
-        self._put(span)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from service.tracing import attributes as keys
@@ -27,7 +27,6 @@ _LOW_64_BITS = (1 << 64) - 1
 _CACHED, _LONGEST_CACHED = 1024, 256
 _TARGET = re.compile(r"(?:topic:(?P<topic>[A-Za-z0-9._*-]+)|(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*))")
 _DROP = SamplingResult(Decision.DROP)
-_RECORD = SamplingResult(Decision.RECORD_AND_SAMPLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +101,15 @@ class TraceSampler(Sampler):
         """As `Sampler.should_sample`."""
         parent = trace.get_current_span(parent_context).get_span_context()
         state = parent.trace_state if parent.is_valid else None
-        if parent.is_valid and self._parent_based:
-            sampled = parent.trace_flags & 1 == 1
-        else:
-            sampled = trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
-        if sampled:
-            if not attributes and not state:
-                return _RECORD
+        if self.samples(parent, trace_id, attributes):
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
         return SamplingResult(Decision.DROP, None, state) if state else _DROP
+
+    def samples(self, parent: SpanContext, trace_id: int, attributes: Attributes) -> bool:
+        """Whether a span of this trace is recorded; an invalid `parent` makes it a root."""
+        if self._parent_based and parent.is_valid:
+            return parent.trace_flags & 1 == 1
+        return trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
 
     def _root_bound(self, attributes: Attributes) -> int:
         if not attributes:
@@ -134,7 +133,7 @@ class TraceSampler(Sampler):
         return f"TraceSampler{{ratio={self._ratio:g}, rules={len(self._rules)}, parent_based={self._parent_based}}}"
 
 
-def build_sampler(settings: TracingSettings) -> Sampler:
+def build_sampler(settings: TracingSettings) -> TraceSampler:
     """The sampler that `settings` ask for."""
     return TraceSampler(
         settings.root_ratio, settings.sampling_rules, parent_based=settings.sampler.startswith("parentbased_")

@@ -1,4 +1,4 @@
-"""Starts and stops the OpenTelemetry SDK for one service. Nothing global is set: two services fit in one process."""
+"""Starts and stops tracing for one service. Nothing global is set: two services fit in one process."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import atexit
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, NoOpTracer, SpanKind, TraceState
-from opentelemetry.util.types import Attributes
+from opentelemetry.trace import NoOpTracer
 
 from service.tracing import attributes as keys
 from service.tracing import sender
 from service.tracing.config import TracingSettings
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
-from service.tracing.export import ExportingProcessor, Pipeline
+from service.tracing.export import Pipeline
 from service.tracing.logs import OtlpHandler
 from service.tracing.masking import Masker
 from service.tracing.propagation import Propagator
@@ -28,6 +25,7 @@ from service.tracing.sampling import build_sampler
 from service.tracing.sender import Sender
 from service.tracing.spans import TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
+from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
 
 # Well inside a pod's 30 s grace period, which the rest of the shutdown shares.
 _FLUSH_SECONDS = 5.0
@@ -45,7 +43,7 @@ class Tracing:
         traces: TraceManager,
         *,
         statistics: Statistics,
-        pipelines: Sequence[Pipeline[ReadableSpan] | Pipeline[LogEntry]] = (),
+        pipelines: Sequence[Pipeline[RecordedSpan] | Pipeline[LogEntry]] = (),
         handed_in: SpanProcessor | None = None,
         log_handler: logging.Handler | None = None,
     ) -> None:
@@ -79,7 +77,7 @@ class Tracing:
         # Beside each other: they share the time.
         results: list[bool] = []
 
-        def end(part: Pipeline[ReadableSpan] | Pipeline[LogEntry] | SpanProcessor) -> None:
+        def end(part: Pipeline[RecordedSpan] | Pipeline[LogEntry] | SpanProcessor) -> None:
             if isinstance(part, SpanProcessor):
                 part.shutdown()  # the SDK's, which waits as long as it likes
                 results.append(True)
@@ -96,7 +94,7 @@ class Tracing:
 
 
 def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = None) -> Tracing:
-    """Starts the SDK as `settings` say; `exporter` replaces OTLP over gRPC (tests hand in one that keeps spans).
+    """Starts tracing as `settings` say; `exporter` replaces OTLP over gRPC (tests hand in one that keeps spans).
 
     Never waits for the Collector and never fails because of it.
     """
@@ -117,28 +115,26 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             pipelines=[logs] if logs else [],
             log_handler=handler,
         )
-    provider = TracerProvider(
-        sampler=_Counting(build_sampler(settings), counts),
-        resource=resource,
-        span_limits=SpanLimits(
-            max_span_attributes=settings.span_attribute_count_limit,
-            max_events=settings.span_event_count_limit,
-            max_attribute_length=settings.attribute_value_length_limit,
-        ),
-        shutdown_on_exit=False,  # Tracing.shutdown does it, within a limit
+    limits = Limits(
+        settings.span_attribute_count_limit, settings.span_event_count_limit, settings.attribute_value_length_limit
     )
-    tracer = provider.get_tracer("service.tracing")
-    traces = TraceManager(tracer, masker, propagator, sampled_by_attributes=bool(settings.sampling_rules))
+
+    def manager(ended: Callable[[RecordedSpan], None]) -> TraceManager:
+        tracer = LeanTracer("service.tracing", build_sampler(settings), limits, counts, ended)
+        return TraceManager(tracer, masker, propagator, sampled_by_attributes=bool(settings.sampling_rules))
+
     if exporter is not None:
         processor = _batching(exporter, settings)
-        provider.add_span_processor(processor)
-        return Tracing(traces, statistics=Statistics(counts, []), handed_in=processor)
-    spans = Pipeline(
+        return Tracing(
+            manager(lambda span: processor.on_end(readable(span, resource))),
+            statistics=Statistics(counts, []),
+            handed_in=processor,
+        )
+    spans: Pipeline[RecordedSpan] = Pipeline(
         "traces", settings, SpanEncoder(resource, masker, settings.attributes_filter), Sender(settings, sender.TRACES)
     )
-    provider.add_span_processor(ExportingProcessor(spans, counts))
     return Tracing(
-        traces,
+        manager(spans.put),
         statistics=Statistics(counts, [spans.statistics, *([logs.statistics] if logs else [])]),
         pipelines=[spans, logs] if logs else [spans],
         log_handler=handler,
@@ -165,31 +161,3 @@ def _batching(exporter: SpanExporter, settings: TracingSettings) -> BatchSpanPro
         max_export_batch_size=settings.max_batch_size,
         export_timeout_millis=settings.timeout_ms,
     )
-
-
-class _Counting(Sampler):
-    """Counts what the sampler leaves out; such spans reach no processor."""
-
-    def __init__(self, sampler: Sampler, counts: SpanCounts) -> None:
-        self._sampler = sampler
-        self._counts = counts
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """As the sampler underneath."""
-        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
-        if result.decision is Decision.DROP:
-            self._counts.sampled_out += 1
-        return result
-
-    def get_description(self) -> str:
-        """As the sampler underneath."""
-        return self._sampler.get_description()

@@ -1,0 +1,310 @@
+"""The tracer behind the trace manager: OpenTelemetry's API, and spans that cost a tenth of the SDK's.
+
+A span here is a few slots and one dictionary. What the SDK does while the request waits (checking types, copying into
+bounded collections, locks, a read-only copy at the end) is left to the thread that exports, or not needed: attributes
+are checked where they are masked and encoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event as ReadableEvent
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    TraceState,
+)
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from service.tracing import attributes as keys
+from service.tracing.sampling import TraceSampler
+from service.tracing.statistics import SpanCounts
+
+_UNSET: Final = Status(StatusCode.UNSET)
+_NO_STATE: Final = TraceState()
+# One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as W3C's level 2 says.
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+_RANDOM_TRACE_ID: Final = 2
+_logger = logging.getLogger(__name__)
+
+
+class Limits(NamedTuple):
+    """How much a span holds; what is beyond is cut or dropped and counted."""
+
+    attributes: int = 128
+    events: int = 128
+    value_length: int = 16_384
+
+
+class Event(NamedTuple):
+    """A moment in a span's life; `timestamp` in ns since 1970."""
+
+    timestamp: int
+    name: str
+    attributes: Mapping[str, AttributeValue]
+    dropped_attributes: int
+
+
+class RecordedSpan(Span):
+    """A span that is recorded, from its start to the export; read-only once it has ended."""
+
+    __slots__ = (
+        "_ended",
+        "_limits",
+        "attributes",
+        "context",
+        "dropped_attributes",
+        "dropped_events",
+        "end_time",
+        "events",
+        "instrumentation_scope",
+        "kind",
+        "links",
+        "name",
+        "parent",
+        "start_time",
+        "status",
+    )
+
+    dropped_links = 0
+
+    def __init__(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        attributes: Attributes,
+        links: Sequence[Link],
+        scope: InstrumentationScope,
+        limits: Limits,
+        start_time: int | None,
+        ended: Callable[[RecordedSpan], None],
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.parent = parent
+        self.kind = kind
+        self.links: Sequence[Link] = links
+        self.events: Sequence[Event] = ()
+        self.status = _UNSET
+        self.instrumentation_scope = scope
+        self.dropped_attributes = 0
+        self.dropped_events = 0
+        self.end_time: int | None = None
+        self._limits = limits
+        self._ended = ended
+        self.attributes: dict[str, AttributeValue] = {}
+        if attributes:
+            self.set_attributes(attributes)
+        self.start_time = time_ns() if start_time is None else start_time
+
+    def get_span_context(self) -> SpanContext:
+        """See `Span`."""
+        return self.context
+
+    def is_recording(self) -> bool:
+        """Until its end."""
+        return self.end_time is None
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        """See `Span`."""
+        if self.end_time is not None:
+            _logger.warning("attribute %s is too late, span %s has ended", key, self.name)
+            return
+        kind = type(value)
+        if kind is str:
+            if len(value) > self._limits.value_length:  # type: ignore[arg-type]
+                value = value[: self._limits.value_length]  # type: ignore[index]
+        elif kind is list:
+            value = tuple(value)  # type: ignore[arg-type]  # the caller may go on to change it
+        attributes = self.attributes
+        if len(attributes) >= self._limits.attributes and key not in attributes:
+            self.dropped_attributes += 1
+            return
+        attributes[key] = value
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """See `Span`."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
+        """See `Span`."""
+        if self.end_time is not None:
+            _logger.warning("event %s is too late, span %s has ended", name, self.name)
+            return
+        if len(self.events) >= self._limits.events:
+            self.dropped_events += 1
+            return
+        kept, dropped = _bounded(attributes, self._limits)
+        self.events = (*self.events, Event(time_ns() if timestamp is None else timestamp, name, kept, dropped))
+
+    def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
+        """See `Span`."""
+        self.links = (*self.links, Link(context, attributes))
+
+    def update_name(self, name: str) -> None:
+        """See `Span`."""
+        self.name = name
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """See `Span`: OK is final, and UNSET takes nothing back."""
+        if self.end_time is not None or self.status.status_code is StatusCode.OK:
+            return
+        if isinstance(status, StatusCode):
+            status = Status(status, description)
+        if status.status_code is not StatusCode.UNSET:
+            self.status = status
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,  # noqa: ARG002 - deprecated by the conventions
+    ) -> None:
+        """See `Span`; its text is masked where it is encoded."""
+        self.add_event(
+            "exception",
+            {
+                keys.EXCEPTION_TYPE: f"{type(exception).__module__}.{type(exception).__qualname__}",
+                keys.EXCEPTION_MESSAGE: str(exception),
+                keys.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(exception)),
+                **(attributes or {}),
+            },
+            timestamp,
+        )
+
+    def end(self, end_time: int | None = None) -> None:
+        """See `Span`."""
+        if self.end_time is not None:
+            _logger.warning("span %s has ended before", self.name)
+            return
+        self.end_time = time_ns() if end_time is None else end_time
+        self._ended(self)
+
+
+def _bounded(attributes: Attributes, limits: Limits) -> tuple[Mapping[str, AttributeValue], int]:
+    if not attributes:
+        return {}, 0
+    kept = {
+        key: value[: limits.value_length] if type(value) is str else value
+        for key, value in list(attributes.items())[: limits.attributes]
+    }
+    return kept, len(attributes) - len(kept)
+
+
+class LeanTracer(Tracer):
+    """Makes `RecordedSpan`s, and spans that record nothing for traces that are not sampled."""
+
+    def __init__(
+        self,
+        scope: str,
+        sampler: TraceSampler,
+        limits: Limits,
+        counts: SpanCounts,
+        ended: Callable[[RecordedSpan], None],
+    ) -> None:
+        """ended: gets every recorded span at its end, in the thread that ends it."""
+        self._scope = InstrumentationScope(scope)
+        self._sampler = sampler
+        self._limits = limits
+        self._counts = counts
+        self._ended = ended
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,  # noqa: ARG002 - only of use to `start_as_current_span`
+        set_status_on_exception: bool = True,  # noqa: ARG002
+    ) -> Span:
+        """See `Tracer`."""
+        parent = trace.get_current_span(context).get_span_context()
+        if parent.is_valid:
+            trace_id, state, bits = parent.trace_id, parent.trace_state, parent.trace_flags & _RANDOM_TRACE_ID
+        else:
+            trace_id, state, bits = _random_id(128), _NO_STATE, _RANDOM_TRACE_ID
+        sampled = self._sampler.samples(parent, trace_id, attributes)
+        own = SpanContext(trace_id, _random_id(64), False, _FLAGS[bits | sampled], state)
+        if not sampled:
+            self._counts.sampled_out += 1
+            return NonRecordingSpan(own)
+        self._counts.started += 1
+        return RecordedSpan(
+            name,
+            own,
+            parent if parent.is_valid else None,
+            kind,
+            attributes,
+            links or (),
+            self._scope,
+            self._limits,
+            start_time,
+            self._ended,
+        )
+
+    @contextmanager
+    def start_as_current_span(  # type: ignore[override]
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Iterator[Span]:
+        """See `Tracer`."""
+        span = self.start_span(name, context, kind, attributes, links, start_time)
+        with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
+            yield span
+
+
+def _random_id(bits: int) -> int:
+    # 0 means "no id"; one in 2^64 is never, until it is.
+    return random.getrandbits(bits) or _random_id(bits)
+
+
+def readable(span: RecordedSpan, resource: Resource) -> ReadableSpan:
+    """The SDK's form of an ended span, for exporters that are written for the SDK."""
+    events = [ReadableEvent(event.name, dict(event.attributes), event.timestamp) for event in span.events]
+    values: dict[str, Any] = {"attributes": dict(span.attributes), "events": events, "links": tuple(span.links)}
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=resource,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+        **values,
+    )

@@ -1,0 +1,161 @@
+"""Our tracer keeps the promises of OpenTelemetry's API."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
+
+from service.tracing.sampling import TraceSampler
+from service.tracing.statistics import SpanCounts
+from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
+
+
+class _Traced:
+    """A tracer, and the spans that it ended."""
+
+    def __init__(self, ratio: float = 1.0, limits: Limits | None = None) -> None:
+        self.counts = SpanCounts()
+        self.ended: list[RecordedSpan] = []
+        self.tracer = LeanTracer("tests", TraceSampler(ratio), limits or Limits(), self.counts, self.ended.append)
+
+    def start(self, name: str = "work") -> RecordedSpan:
+        span = self.tracer.start_span(name)
+        assert isinstance(span, RecordedSpan)
+        return span
+
+
+@pytest.fixture
+def traced() -> _Traced:
+    return _Traced()
+
+
+def test_a_root_begins_a_random_trace(traced: _Traced) -> None:
+    spans = [traced.start() for _ in range(200)]
+    assert len({span.context.trace_id for span in spans}) == 200
+    assert len({span.context.span_id for span in spans}) == 200
+    for span in spans:
+        assert span.parent is None
+        assert span.context.is_valid
+        assert span.context.trace_flags == TraceFlags.SAMPLED | 2
+        assert not span.context.is_remote
+
+
+def test_a_child_follows_its_parent(traced: _Traced) -> None:
+    state = TraceState([("vendor", "1")])
+    parent = SpanContext(7 << 64, 9, True, TraceFlags(1), state)
+    context = trace.set_span_in_context(NonRecordingSpan(parent))
+    span = traced.tracer.start_span("work", context, SpanKind.CLIENT)
+    assert isinstance(span, RecordedSpan)
+    assert (span.context.trace_id, span.context.trace_state) == (7 << 64, state)
+    assert span.context.trace_flags == TraceFlags.SAMPLED, "its parent does not say that the trace id is random"
+    assert span.parent == parent
+    assert span.kind is SpanKind.CLIENT
+
+
+def test_an_unsampled_trace_goes_on_without_recording() -> None:
+    traced = _Traced(ratio=0.0)
+    with traced.tracer.start_as_current_span("work") as span:
+        assert not span.is_recording()
+        assert span.get_span_context().is_valid
+        assert not span.get_span_context().trace_flags.sampled
+        inner = traced.tracer.start_span("inner")
+    assert inner.get_span_context().trace_id == span.get_span_context().trace_id
+    assert (traced.ended, traced.counts.started, traced.counts.sampled_out) == ([], 0, 2)
+
+
+def test_times_are_taken_or_given(traced: _Traced) -> None:
+    span = traced.tracer.start_span("work", start_time=5)
+    span.end(9)
+    other = traced.start()
+    other.end()
+    assert [(one.start_time, one.end_time) for one in traced.ended[:1]] == [(5, 9)]
+    assert other.end_time is not None
+    assert other.end_time >= other.start_time
+
+
+def test_what_comes_after_the_end_is_ignored_and_said(traced: _Traced, caplog: pytest.LogCaptureFixture) -> None:
+    span = traced.start()
+    span.end(3)
+    with caplog.at_level(logging.WARNING):
+        span.set_attribute("late", 1)
+        span.add_event("late")
+        span.set_status(StatusCode.ERROR)
+        span.end(4)
+    assert (dict(span.attributes), span.events, span.end_time) == ({}, (), 3)
+    assert span.status.status_code is StatusCode.UNSET
+    assert len(traced.ended) == 1
+    assert len(caplog.messages) == 3
+    assert not span.is_recording()
+
+
+def test_ok_is_final_and_unset_takes_nothing_back(traced: _Traced) -> None:
+    span = traced.start()
+    span.set_status(Status(StatusCode.ERROR, "went wrong"))
+    span.set_status(StatusCode.UNSET)
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "went wrong")
+    span.set_status(StatusCode.OK)
+    span.set_status(StatusCode.ERROR, "too late")
+    assert span.status.status_code is StatusCode.OK
+
+
+def test_limits_are_kept_and_what_is_beyond_is_counted() -> None:
+    traced = _Traced(limits=Limits(attributes=3, events=2, value_length=5))
+    span = traced.tracer.start_span("work", attributes={"a": "123456789", "b": 2})
+    assert isinstance(span, RecordedSpan)
+    span.set_attributes({"c": 3, "d": 4, "a": "new"})
+    for _ in range(4):
+        span.add_event("seen", {"long": "123456789", "x": 1, "y": 2, "z": 3})
+    assert span.attributes == {"a": "new", "b": 2, "c": 3}
+    assert span.dropped_attributes == 1
+    assert (len(span.events), span.dropped_events) == (2, 2)
+    assert span.events[0].attributes == {"long": "12345", "x": 1, "y": 2}
+    assert span.events[0].dropped_attributes == 1
+
+
+def test_a_list_may_change_after_it_was_given(traced: _Traced) -> None:
+    span = traced.start()
+    values = ["a", "b"]
+    span.set_attribute("values", values)
+    values.append("c")
+    assert span.attributes["values"] == ("a", "b")
+
+
+def test_an_exception_inside_a_current_span_is_recorded(traced: _Traced) -> None:
+    with pytest.raises(ValueError), traced.tracer.start_as_current_span("work"):
+        raise ValueError("wrong")
+    (span,) = traced.ended
+    assert span.status.status_code is StatusCode.ERROR
+    (event,) = span.events
+    assert event.name == "exception"
+    assert event.attributes["exception.type"] == "builtins.ValueError"
+    assert event.attributes["exception.message"] == "wrong"
+
+
+def test_the_sdks_form_says_the_same(traced: _Traced) -> None:
+    span = traced.start("work")
+    span.set_attributes({"a": 1, "b": "text"})
+    span.add_event("seen", {"n": 1}, 7)
+    span.add_link(SpanContext(3 << 64, 4, True))
+    span.update_name("renamed")
+    span.end()
+    same = readable(span, Resource({"service.name": "x"}))
+    assert (same.name, same.kind, same.context, same.parent) == ("renamed", SpanKind.INTERNAL, span.context, None)
+    assert same.attributes == {"a": 1, "b": "text"}
+    assert [(event.name, event.timestamp) for event in same.events] == [("seen", 7)]
+    assert [link.context.span_id for link in same.links] == [4]
+    assert (same.start_time, same.end_time) == (span.start_time, span.end_time)
+    assert same.resource.attributes["service.name"] == "x"
+    assert isinstance(same.links[0], Link)
