@@ -69,7 +69,7 @@ class TracingMiddleware:
                 correlation = propagation.trace_id(context) or uuid.uuid4().hex
                 context = propagation.with_correlation_id(context, correlation)
             returned = [(_CORRELATION, correlation.encode())]
-            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", {}, returned)
+            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", returned)
             token = otel_context.attach(context)
             try:
                 await self._app(scope, receive, exchange.send)
@@ -79,11 +79,11 @@ class TracingMiddleware:
 
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         name = "HTTP" if method == _OTHER else method
-        # Set in one go with those of the response where no sampling rule looks at them: nothing is spent on a span that
-        # is not recorded, and less on one that is.
+        # Nothing is spent on those of a span that is not recorded, unless a sampling rule has to see them.
         attributes = self._attributes(scope, method) if traces.sampled_by_attributes else None
         span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
-        late = self._attributes(scope, method) if attributes is None and span.is_recording() else {}
+        if attributes is None and span.is_recording():
+            span.set_attributes(self._attributes(scope, method))
         span_context = span.get_span_context()
         context = trace.set_span_in_context(span, context)
         if correlation is None:
@@ -93,7 +93,7 @@ class TracingMiddleware:
         if span_context.is_valid:
             returned.append((_TRACEPARENT, propagation.traceparent(span_context).encode()))
 
-        exchange = _Exchange(scope, receive, send, span, name, late, returned)
+        exchange = _Exchange(scope, receive, send, span, name, returned)
         token = otel_context.attach(context)
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -132,7 +132,6 @@ class _Exchange:
     """What passes between the server and the application during one request."""
 
     __slots__ = (
-        "_attributes",
         "_complete",
         "_mount",
         "_name",
@@ -152,16 +151,13 @@ class _Exchange:
         send: Send,
         span: Span,
         name: str,
-        attributes: dict[str, str | int],
         returned: list[tuple[bytes, bytes]],
     ) -> None:
-        """attributes: those of the request that the span has not yet; returned: headers for the caller."""
         self._scope = scope
         self._receive = receive
         self._send = send
         self._span = span
         self._name = name
-        self._attributes = attributes
         self._returned = returned
         self._mount: str = scope.get("root_path", "")
         self._responded = 0  # the status
@@ -193,8 +189,7 @@ class _Exchange:
         span = self._span
         if not span.is_recording():
             return
-        attributes, self._attributes = self._attributes, {}
-        attributes[keys.HTTP_RESPONSE_STATUS_CODE] = status
+        attributes: dict[str, str | int] = {keys.HTTP_RESPONSE_STATUS_CODE: status}
         # Known only now: routing happens inside the application.
         if route := _route(self._scope, self._mount):
             attributes[keys.HTTP_ROUTE] = route
@@ -208,8 +203,6 @@ class _Exchange:
         """Once; a second time does nothing."""
         span = self._span
         if span.is_recording():
-            if self._attributes:  # there was no response
-                span.set_attributes(self._attributes)
             if self.disconnected:
                 span.set_attribute(keys.ERROR_TYPE, CLIENT_DISCONNECTED)
             span.end()
