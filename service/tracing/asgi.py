@@ -98,9 +98,7 @@ class TracingMiddleware:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            if exchange.disconnected:  # however the application took it, it is not the one that failed
-                span.set_attribute(keys.ERROR_TYPE, CLIENT_DISCONNECTED)
-            else:
+            if not exchange.disconnected:  # else, however the application took it, it is not the one that failed
                 traces.fail(span, error)
             raise
         finally:
