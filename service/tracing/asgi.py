@@ -68,7 +68,8 @@ class TracingMiddleware:
             if correlation is None:
                 correlation = propagation.trace_id(context) or uuid.uuid4().hex
                 context = propagation.with_correlation_id(context, correlation)
-            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", [(_CORRELATION, correlation.encode())])
+            returned = [(_CORRELATION, correlation.encode())]
+            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", returned)
             token = otel_context.attach(context)
             try:
                 await self._app(scope, receive, exchange.send)
@@ -78,7 +79,11 @@ class TracingMiddleware:
 
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         name = "HTTP" if method == _OTHER else method
-        span = traces.start(name, kind=SpanKind.SERVER, attributes=self._attributes(scope, method), context=context)
+        # Nothing is spent on those of a span that is not recorded, unless a sampling rule has to see them.
+        attributes = self._attributes(scope, method) if traces.sampled_by_attributes else None
+        span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
+        if attributes is None and span.is_recording():
+            span.set_attributes(self._attributes(scope, method))
         span_context = span.get_span_context()
         context = trace.set_span_in_context(span, context)
         if correlation is None:
@@ -93,9 +98,7 @@ class TracingMiddleware:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            if exchange.disconnected:  # however the application took it, it is not the one that failed
-                span.set_attribute(keys.ERROR_TYPE, CLIENT_DISCONNECTED)
-            else:
+            if not exchange.disconnected:  # else, however the application took it, it is not the one that failed
                 traces.fail(span, error)
             raise
         finally:
@@ -126,7 +129,18 @@ class TracingMiddleware:
 class _Exchange:
     """What passes between the server and the application during one request."""
 
-    __slots__ = ("_mount", "_name", "_receive", "_responded", "_returned", "_scope", "_send", "_span", "disconnected")
+    __slots__ = (
+        "_complete",
+        "_mount",
+        "_name",
+        "_receive",
+        "_responded",
+        "_returned",
+        "_scope",
+        "_send",
+        "_span",
+        "disconnected",
+    )
 
     def __init__(
         self,
@@ -145,11 +159,13 @@ class _Exchange:
         self._returned = returned
         self._mount: str = scope.get("root_path", "")
         self._responded = 0  # the status
+        self._complete = False
         self.disconnected = False
 
     async def receive(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.disconnect" and self._span.is_recording():
+        # Servers also say so to whoever asks for more when all is answered; then nobody left early.
+        if message["type"] == "http.disconnect" and not self._complete:
             self.disconnected = True
         return message
 
@@ -161,8 +177,10 @@ class _Exchange:
             await self._send(message)
             return
         await self._send(message)
-        if self._responded and self._responded < 500 and not message.get("more_body"):
-            self.end()
+        if self._responded and not message.get("more_body"):
+            self._complete = True
+            if self._responded < 500:
+                self.end()
 
     def _respond(self, status: int) -> None:
         self._responded = status

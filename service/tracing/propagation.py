@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from urllib.parse import quote, unquote
@@ -32,9 +32,12 @@ PROPAGATED: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE, CORRELATION_HEA
 
 KafkaHeader = tuple[str, str | bytes | None]
 
+_HTTP_NAMES = {name.encode(): name for name in PROPAGATED}
+_TRACEPARENT_NAME = TRACEPARENT.encode()
 # Most headers are not ours; their length tells, before anything is made of their name.
 _LENGTHS = frozenset(len(name) for name in PROPAGATED)
 _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
+_PLAIN = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _STATE_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
 _STATE_MEMBER = re.compile(rf"({_STATE_KEY})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e])")
 _BAGGAGE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -68,13 +71,20 @@ class Propagator:
         A header sent twice is combined with a comma (RFC 9110), which makes a doubled traceparent invalid, as W3C
         demands, and a list of a tracestate or baggage sent in parts.
         """
+        ours = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
+        if not ours:
+            return _NOTHING
+        # What nearly every request has: a traceparent alone, in the one form that is in use.
+        if len(ours) == 1 and self._trace_context and (match := _PLAIN.fullmatch(ours[0][1])) is not None:
+            trace_number, span_number = int(match[1], 16), int(match[2], 16)
+            if trace_number and span_number and ours[0][0].lower() == _TRACEPARENT_NAME:
+                return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
         found: dict[str, str] = {}
-        for raw, value in headers:
-            if len(raw) in _LENGTHS:
-                name = raw.decode("latin-1").lower()
-                if name in PROPAGATED and (text := _text(value)) is not None:
-                    found[name] = f"{found[name]},{text}" if name in found else text
-        return self._context({name: [text] for name, text in found.items()}) if found else _NOTHING
+        for raw, value in ours:
+            name = _HTTP_NAMES[raw.lower()]
+            if (text := _text(value)) is not None:
+                found[name] = f"{found[name]},{text}" if name in found else text
+        return self._context({name: (text,) for name, text in found.items()}) if found else _NOTHING
 
     def from_kafka(self, headers: Iterable[KafkaHeader] | None) -> Context:
         """The producer's context out of a message's headers, whose names may be in any case.
@@ -90,19 +100,19 @@ class Propagator:
                     found.setdefault(name, []).append(text)
         return self._context(found) if found else _NOTHING
 
-    def _context(self, found: dict[str, list[str]]) -> Context:
+    def _context(self, found: Mapping[str, Sequence[str]]) -> Context:
         """found: by header, the values in question; the last valid one of each counts."""
         context = _NOTHING
-        correlations = [text.strip() for text in found.get(CORRELATION_HEADER, ())]
-        if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
-            context = with_correlation_id(context, correlation.group())
-        if self._baggage and (items := _last(_baggage_items, found.get(BAGGAGE, ()))):
+        if CORRELATION_HEADER in found:
+            correlations = [text.strip() for text in found[CORRELATION_HEADER]]
+            if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
+                context = with_correlation_id(context, correlation.group())
+        if self._baggage and BAGGAGE in found and (items := _last(_baggage_items, found[BAGGAGE])):
             for name, value in items.items():
                 context = baggage.set_baggage(name, value, context)
-        if self._trace_context and (parent := _last(_parent, found.get(TRACEPARENT, ()))):
-            state = _last(_trace_state, found.get(TRACESTATE, ())) or _NO_STATE
-            span_context = SpanContext(parent[0], parent[1], True, parent[2], state)
-            context = trace.set_span_in_context(NonRecordingSpan(span_context), context)
+        if self._trace_context and TRACEPARENT in found and (parent := _last(_parent, found[TRACEPARENT])):
+            state = (_last(_trace_state, found[TRACESTATE]) if TRACESTATE in found else None) or _NO_STATE
+            context = _remote(context, *parent, state)
         return context
 
     def inject(self, context: Context | None = None, *, trusted: bool = True) -> dict[str, str]:
@@ -154,9 +164,14 @@ def _text(value: object) -> str | None:
     return value if value.isprintable() else None
 
 
-def _last(parse: Callable[[str], R | None], texts: Collection[str]) -> R | None:
+def _remote(context: Context, trace_number: int, span_number: int, flags: TraceFlags, state: TraceState) -> Context:
+    span_context = SpanContext(trace_number, span_number, True, flags, state)
+    return trace.set_span_in_context(NonRecordingSpan(span_context), context)
+
+
+def _last(parse: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
     """What `parse` makes of the last text it accepts."""
-    for text in reversed(tuple(texts)):
+    for text in reversed(texts):
         if (parsed := parse(text)) is not None:
             return parsed
     return None

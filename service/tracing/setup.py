@@ -124,7 +124,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
 
     def manager(ended: Callable[[RecordedSpan], None]) -> TraceManager:
         tracer = LeanTracer("service.tracing", build_sampler(settings), limits, counts, ended)
-        return TraceManager(tracer, masker, propagator)
+        return TraceManager(tracer, masker, propagator, sampled_by_attributes=bool(settings.sampling_rules))
 
     if exporter is not None:
         processor = _batching(exporter, settings)

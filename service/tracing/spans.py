@@ -86,9 +86,18 @@ class _Body:
 class TraceManager:
     """Makes spans. With a no-op tracer it makes none, and still carries contexts on."""
 
-    def __init__(self, tracer: Tracer, masker: Masker, propagator: Propagator | None = None) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        masker: Masker,
+        propagator: Propagator | None = None,
+        *,
+        sampled_by_attributes: bool = True,
+    ) -> None:
+        """sampled_by_attributes: False where the sampler looks at none, so that they may be set after the start."""
         self._tracer = tracer
         self.masker = masker
+        self.sampled_by_attributes = sampled_by_attributes
         self.propagator = propagator or Propagator()
         self.active = not isinstance(tracer, NoOpTracer)
 
@@ -178,6 +187,8 @@ class TraceManager:
                 @functools.wraps(function)
                 def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
                     generator: Any = function(*args, **kwargs)
+                    if not self.active:
+                        return (yield from generator)
                     span = begin(args, kwargs)
                     body, step, argument = _Body(span), generator.send, None
                     try:

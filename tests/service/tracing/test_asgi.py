@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.asgi import App, Message, Receive, Scope, Send, TracingMiddleware
+from service.tracing.sampling import parse_rules
 from tests.service.conftest import Recorder
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -233,6 +234,47 @@ def test_client_that_leaves_is_no_error_of_the_server(recorder: Recorder) -> Non
     span = recorder.one("GET")
     assert span.status.status_code is StatusCode.UNSET
     assert _attributes(span)["error.type"] == "client_disconnected"
+
+
+def test_disconnect_after_the_whole_answer_hides_no_error(recorder: Recorder) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"sorry"})
+        assert (await receive())["type"] == "http.disconnect"
+        raise RuntimeError("the reason")
+
+    with pytest.raises(RuntimeError):
+        asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), _scope(), {"type": "http.disconnect"}))
+    span = recorder.one("GET")
+    assert span.status.status_code is StatusCode.ERROR
+    assert _attributes(span)["error.type"] == "RuntimeError"
+
+
+def test_error_before_any_response_keeps_what_the_request_was(recorder: Recorder) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("early")
+
+    with pytest.raises(RuntimeError):
+        asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), _scope(path="/early")))
+    attributes = _attributes(recorder.one("GET"))
+    assert (attributes["url.path"], attributes["http.request.method"]) == ("/early", "GET")
+    assert attributes["error.type"] == "RuntimeError"
+
+
+@pytest.mark.parametrize(("path", "kept"), [("/kept/1", True), ("/other", False)])
+def test_sampling_rules_see_the_request(recorder: Recorder, path: str, kept: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    chosen = TracingSettings(sampling_rate=0.0, sampling_rules=parse_rules("GET /kept/*=1;/kept/*=0"))
+    tracing = start_tracing(chosen, exporter=recorder.exporter)
+    (start, _) = asyncio.run(_exchange(TracingMiddleware(app, tracing.traces), _scope(path=path)))
+    assert tracing.flush()
+    flags = int(dict(start["headers"])[b"traceparent"][-2:], 16)
+    assert flags & 1 == kept
+    assert [_attributes(span)["url.path"] for span in recorder.spans()] == ([path] if kept else [])
+    tracing.shutdown()
 
 
 def test_application_that_never_answers_still_ends_its_span(recorder: Recorder) -> None:

@@ -88,6 +88,19 @@ def test_malformed_traceparent_is_no_context(value: bytes | None) -> None:
     assert not _span_context(propagation.from_kafka([("traceparent", value)])).is_valid
 
 
+@given(
+    st.sampled_from([TRACEPARENT, f" {TRACEPARENT}", f"{TRACEPARENT}-more", f"01{TRACEPARENT[2:]}-more", "", "00-"]),
+    st.integers(0, 60),
+    st.binary(max_size=2),
+)
+def test_a_traceparent_alone_is_read_alike_over_http_and_kafka(value: str, place: int, put: bytes) -> None:
+    changed = value[:place].encode() + put + value[place + len(put) :].encode()
+    over_http = propagation.from_http([(b"host", b"x"), (b"TraceParent", changed)])
+    over_kafka = propagation.from_kafka([("traceparent", changed)])
+    assert _span_context(over_http) == _span_context(over_kafka)
+    assert _span_context(over_http).is_valid == bool(over_http)
+
+
 @pytest.mark.parametrize("later", [b"", b"broken", None, b"\xff", f"ff-{TRACE}-{SPAN}-01".encode(), b"x" * 9000])
 def test_header_names_in_any_case_and_the_last_valid_of_a_repeated_one(later: bytes | None) -> None:
     other = f"00-{'1' * 32}-{SPAN}-01".encode()

@@ -6,10 +6,12 @@ import asyncio
 import functools
 import gc
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -342,3 +344,98 @@ def test_async_generator_that_fails_fails_its_span(recorder: Recorder) -> None:
     with pytest.raises(LookupError):
         asyncio.run(consume())
     assert recorder.one("failing").status.status_code is StatusCode.ERROR
+
+
+class _Own(Exception):
+    pass
+
+
+def _generator(script: list[str]) -> Generator[object, object, list[object]]:
+    got: list[object] = []
+    for step in script:
+        if step == "yield":
+            got.append((yield len(got)))
+        elif step == "catch":
+            try:
+                got.append((yield step))
+            except _Own:
+                got.append("caught")
+        elif step == "finally":
+            try:
+                got.append((yield step))
+            finally:
+                got.append("left")
+        else:
+            raise ValueError(str(got))
+    return got
+
+
+async def _async_generator(script: list[str]) -> AsyncGenerator[object, object]:
+    inner = _generator(script)
+    item = next(inner, "end")
+    while item != "end":
+        await asyncio.sleep(0)
+        try:
+            sent = yield item
+        except _Own as error:
+            item = inner.throw(error)
+        else:
+            try:
+                item = inner.send(sent)
+            except StopIteration:
+                return
+
+
+def _driven(generator: Generator[object, object, object], operations: list[str]) -> list[object]:
+    calls: dict[str, Callable[[], object]] = {
+        "next": lambda: next(generator),
+        "send": lambda: generator.send("sent"),
+        "throw": lambda: generator.throw(_Own("thrown")),
+        "close": generator.close,
+    }
+    results: list[object] = []
+    for operation in operations:
+        try:
+            results.append(calls[operation]())
+        except Exception as error:
+            results.append((type(error), str(error)))
+        assert not trace.get_current_span().get_span_context().is_valid
+    return results
+
+
+async def _driven_async(generator: AsyncGenerator[object, object], operations: list[str]) -> list[object]:
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "next": generator.__anext__,
+        "send": lambda: generator.asend("sent"),
+        "throw": lambda: generator.athrow(_Own("thrown")),
+        "close": generator.aclose,
+    }
+    results: list[object] = []
+    for operation in operations:
+        try:
+            results.append(await calls[operation]())
+        except Exception as error:
+            results.append((type(error), str(error)))
+        assert not trace.get_current_span().get_span_context().is_valid
+    return results
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    script=st.lists(st.sampled_from(["yield", "catch", "finally", "raise"]), max_size=5),
+    operations=st.lists(st.sampled_from(["next", "send", "throw", "close"]), max_size=8),
+)
+def test_traced_generators_behave_as_plain_ones(recorder: Recorder, script: list[str], operations: list[str]) -> None:
+    traced = recorder.traces.traced("generator")
+    assert _driven(traced(_generator)(script), operations) == _driven(_generator(script), operations)
+    over_async = asyncio.run(_driven_async(traced(_async_generator)(script), operations))
+    assert over_async == asyncio.run(_driven_async(_async_generator(script), operations))
+
+
+def test_disabled_generators_behave_as_plain_ones() -> None:
+    tracing = start_tracing(TracingSettings(enabled=False))
+    for script in (["yield", "catch", "finally"], ["yield", "raise"]):
+        operations = ["next", "send", "throw", "next", "next"]
+        traced = tracing.traces.traced("generator")(_generator)
+        assert _driven(traced(script), operations) == _driven(_generator(script), operations)
+    tracing.shutdown()
