@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from service.common.config import ServiceSettings
-from service.common.server import build_server
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
@@ -31,6 +29,7 @@ from tests.coverage.operations import Plan, World
 from tests.coverage.run import Outcome, Run, describe
 from tests.service.conftest import Recorder, free_port, kafka, make_recorder
 from tests.service.polling import poll_until
+from tests.service.serving import served
 from tests.smoke.traces import Span
 
 __all__ = ["kafka", "make_recorder"]  # fixtures
@@ -72,17 +71,9 @@ def _span(service: str, span: ReadableSpan) -> Span:
 
 @contextmanager
 def _served(app: App, settings: ServiceSettings) -> Iterator[str]:
-    server = build_server(app, settings)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{settings.port}"
-    try:
-        poll_until(f"server on {url}", lambda: server.started)
+    with served(app, settings) as url:
         poll_until(f"readiness of {url}", partial(_ready, url))
         yield url
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 def _ready(url: str) -> bool:
