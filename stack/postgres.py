@@ -29,6 +29,9 @@ if [ ! -s {_CLUSTER}/PG_VERSION ]; then
   {_BIN}/initdb -D {_CLUSTER} -U postgres --auth-local=reject --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
   echo "host {DATABASE} {ROLE} all scram-sha-256" > {_CLUSTER}/pg_hba.conf
 fi
+# Left by a server that was killed. It names process 1, which here is this shell, so nobody else would call it stale;
+# a StatefulSet runs one pod at a time, so it is.
+rm -f {_CLUSTER}/postmaster.pid
 say() {{
   out=$(printf '%s\\n' "$1" | {_BIN}/postgres --single -j -D {_CLUSTER} postgres 2>&1) || {{ echo "$out" >&2; exit 1; }}
   case "$out" in *ERROR:*|*FATAL:*) echo "$out" >&2; exit 1;; esac

@@ -27,7 +27,8 @@ def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_comple
     page = endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT) + "/demo"
 
     def kill(pod: str) -> None:
-        core.delete_namespaced_pod(pod, namespace, grace_period_seconds=0)
+        # A second, then SIGKILL. Not 0: that would let the next pod start on the data of one that still runs.
+        core.delete_namespaced_pod(pod, namespace, grace_period_seconds=1)
 
     with (
         forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT) as address,
