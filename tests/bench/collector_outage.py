@@ -43,7 +43,7 @@ def serve(port: int, endpoint: str) -> None:
     tracing = start_tracing(TracingSettings(endpoint=endpoint, service_name="outage", delay_ms=1000))
     app = FastAPI()
 
-    @app.get("/work/{number}")
+    @app.get("/items/{number}")
     async def work(number: int) -> dict[str, int]:
         with tracing.traces.span(f"work {number}", attributes={"task.status": "new", "attempt": 1}):
             return {"number": number}
@@ -107,7 +107,7 @@ class _Load:
             if (wait := due - time.perf_counter()) > 0:
                 time.sleep(wait)
             began = time.perf_counter()
-            self._client.get(f"/work/{self.sent}").raise_for_status()
+            self._client.get(f"/items/{self.sent}").raise_for_status()
             self.latencies[phase].append((time.perf_counter() - began) * 1000)
             self.sent += 1
             progress.update(task, completed=time.perf_counter() - started)
@@ -145,7 +145,7 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
         after = load.state()
         names = Counter(file.read_text().splitlines())
     numbers = {name: count for name, count in names.items() if name.startswith("work ")}
-    requests = names["GET /work/{number}"]
+    requests = names["GET /items/{number}"]
     lost = [number for number in range(load.sent) if f"work {number}" not in numbers]
     table = Table("", "", title=f"Collector away for {repeats} x {seconds / repeats:g} s", title_justify="left")
     for row in (
