@@ -102,8 +102,10 @@ def was_interrupted(state: Path, stack: str) -> bool:
     A checkpoint that was cut off while it was written gives way to the one before it. Other stacks are locked by their
     backend for a whole team, and only people can tell whether a lock is stale.
     """
-    locks = [json.loads(lock.read_text()) for lock in (state / ".pulumi" / "locks").rglob("*.json")]
-    if not locks or any(Path(f"/proc/{lock['pid']}").exists() for lock in locks):
+    locks = list((state / ".pulumi" / "locks").rglob("*.json"))
+    # A lock that was cut off while it was written has no owner any more.
+    owners = [json.loads(lock.read_text())["pid"] for lock in locks if _is_json(lock)]
+    if not locks or any(Path(f"/proc/{pid}").exists() for pid in owners):
         return False
     checkpoint = state / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
     attributes = checkpoint.with_name(f"{checkpoint.name}.attrs")  # its digest; a checkpoint may be without

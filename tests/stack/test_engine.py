@@ -48,6 +48,13 @@ def test_a_lock_whose_process_is_gone_is_stale_and_a_whole_checkpoint_stays(tmp_
     assert checkpoint.with_name("local.json.attrs").exists()
 
 
+def test_a_lock_that_was_cut_off_is_stale(tmp_path: Path) -> None:
+    _lock(tmp_path, os.getpid())
+    for lock in tmp_path.rglob("some-id.json"):
+        lock.write_text("")
+    assert was_interrupted(tmp_path, "local")
+
+
 def test_a_digest_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, '{"newest": 1}', "", '{"before": 1}')
