@@ -15,7 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import httpx
@@ -91,16 +93,18 @@ def _process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class _Load:
-    """Requests at a constant rate; `latencies` in ms by phase."""
+    """Requests at a constant rate; `latencies` in ms by phase, a list for each time that it was run."""
 
     def __init__(self, port: int) -> None:
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0)
         self.sent = 0
-        self.latencies: dict[str, list[float]] = {"up": [], "down": []}
+        self.latencies: dict[str, list[list[float]]] = {}
 
     def run(self, phase: str, seconds: float, progress: Progress) -> None:
         """Blocks for `seconds`; every request must succeed."""
         task = progress.add_task(f"Collector {phase}", total=seconds)
+        latencies: list[float] = []
+        self.latencies.setdefault(phase, []).append(latencies)
         started = time.perf_counter()
         for number in range(int(seconds * REQUESTS_A_SECOND)):
             due = started + number / REQUESTS_A_SECOND
@@ -108,7 +112,7 @@ class _Load:
                 time.sleep(wait)
             began = time.perf_counter()
             self._client.get(f"/items/{self.sent}").raise_for_status()
-            self.latencies[phase].append((time.perf_counter() - began) * 1000)
+            latencies.append((time.perf_counter() - began) * 1000)
             self.sent += 1
             progress.update(task, completed=time.perf_counter() - started)
         progress.remove_task(task)
@@ -132,7 +136,7 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
         poll_until("service", lambda: _answers(load))
         with _process("--receive", str(otlp), str(file)):
             load.run("up", _WARM_SECONDS, progress)
-            load.latencies["up"].clear()
+            load.latencies.clear()
         before = load.state()["rss"]
         worst, most = 0.0, 0.0
         for _ in range(repeats):
@@ -140,7 +144,9 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
             state = load.state()
             worst, most = max(worst, state["rss"]), max(most, state["bytes"])
             with _process("--receive", str(otlp), str(file)):
-                load.run("up", max(10.0, seconds / repeats / 5), progress)
+                # What waited is sent first; then the same time under load as without it, or the two do not compare.
+                poll_until("everything sent", lambda: load.state()["waiting"] == 0, seconds=60)
+                load.run("up", seconds / repeats, progress)
                 poll_until("everything sent", lambda: load.state()["waiting"] == 0, seconds=60)
         after = load.state()
         names = Counter(file.read_text().splitlines())
@@ -155,19 +161,22 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
         ("dropped or unaccounted, by its own account", f"{after['dropped']:g} / {after['unaccounted']:g}"),
         ("memory before, most while away, after", f"{before:.1f} / {worst:.1f} / {after['rss']:.1f} MiB"),
         ("largest buffer", f"{most / 1024:.0f} KiB"),
-        *(
-            (f"p{share * 100:g} with Collector / without", " / ".join(_milliseconds(load, share)))
-            for share in (0.5, 0.9, 0.99)
-        ),
+        *((f"p{share * 100:g} with Collector / without", _milliseconds(load, share)) for share in (0.5, 0.9, 0.99)),
     ):
         table.add_row(*row)
     console.print(table)
     return not lost and requests >= load.sent
 
 
-def _milliseconds(load: _Load, share: float) -> tuple[str, str]:
-    up, down = (quantile(load.latencies[phase], share) for phase in ("up", "down"))
-    return f"{up:.2f}", f"{down:.2f} ms ({100 * (down / up - 1):+.0f} %)"
+def _milliseconds(load: _Load, share: float) -> str:
+    """The quantile of all requests with and without the Collector, and how the single outages scatter."""
+    up, down = (quantile(list(chain(*load.latencies[phase])), share) for phase in ("up", "down"))
+    pairs = [
+        100 * (quantile(without, share) / quantile(having, share) - 1)
+        for having, without in zip(load.latencies["up"], load.latencies["down"], strict=True)
+    ]
+    scatter = f"; single outages {min(pairs):+.0f} to {max(pairs):+.0f} %, median {median(pairs):+.0f} %"
+    return f"{up:.2f} / {down:.2f} ms ({100 * (down / up - 1):+.0f} %{scatter if len(pairs) > 1 else ''})"
 
 
 def _answers(load: _Load) -> bool:
