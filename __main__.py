@@ -10,6 +10,7 @@ from stack.kafka import Kafka, KafkaArgs
 from stack.namespace import Namespace, NamespaceArgs
 from stack.postgres import Postgres, PostgresArgs
 from stack.prometheus import Prometheus, PrometheusArgs
+from stack.sampler import Sampler, SamplerArgs
 from stack.secrets import Secrets, SecretsArgs
 from stack.services import Services, ServicesArgs
 from stack.trace_store import TraceStoreArgs, trace_store
@@ -30,13 +31,33 @@ postgres = Postgres(
 )
 kafka = Kafka("kafka", KafkaArgs(namespace=namespace, settings=config.kafka, storage_class=storage), opts)
 store = trace_store(TraceStoreArgs(namespace=namespace, settings=config.traces, storage_class=storage), opts)
+prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
 collector = Collector(
     "collector",
     CollectorArgs(
-        namespace=namespace, settings=config.collector, storage_class=storage, trace_store=store.otlp_endpoint
+        namespace=namespace,
+        secret=secret,
+        settings=config.collector,
+        storage_class=storage,
+        trace_store=store.otlp_endpoint,
+        metric_store=prometheus.otlp_url,
+        bootstrap_servers=kafka.bootstrap_servers,
     ),
     opts,
 )
+if config.collector.sampling:
+    Sampler(
+        "sampler",
+        SamplerArgs(
+            namespace=namespace,
+            settings=config.collector.sampling,
+            kafka=config.kafka,
+            storage_class=storage,
+            trace_store=store.otlp_endpoint,
+            bootstrap_servers=kafka.bootstrap_servers,
+        ),
+        opts,
+    )
 services = Services(
     "services",
     ServicesArgs(
@@ -49,7 +70,6 @@ services = Services(
     ),
     opts,
 )
-prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
 if config.grafana.enabled:
     grafana = Grafana(
         "grafana",

@@ -1,4 +1,4 @@
-"""The Collector's configuration as text: a pure function of what the stack decides."""
+"""The Collectors' configurations as text: pure functions of what the stack decides."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,14 @@ import jinja2
 from stack import endpoints
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
+TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
+TOKEN_FILE: Final = "token"
+KEEP_KEY: Final = "keep"
+"""Key of a `tracestate` entry; a trace whose spans carry `keep=1` is never sampled out. Smoke checks set it."""
+TOPIC: Final = "otlp-spans"
+"""Where the spans wait for the samplers."""
+MAX_MESSAGE_BYTES: Final = 10_000_000
+"""The largest message of that topic: what one batch holds of one trace, 2,048 spans at most."""
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -20,26 +28,80 @@ _TEMPLATES = jinja2.Environment(
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
+    """What the Collectors that take the spans do with them."""
+
     trace_store: str
     """host:port of the trace store's OTLP gRPC receiver."""
+    metric_store: str
+    """URL that takes OTLP metrics over HTTP, without `/v1/metrics`."""
+    log_store: str | None = None
+    """URL that takes OTLP logs over HTTP, without `/v1/logs`; without one no logs are taken."""
     queue_size: int
-    """Spans in the queue on disk before senders are made to wait."""
+    """Spans in the queue on disk before senders are made to wait; a quarter of it for log records and metrics each."""
+    sampled_through: str | None = None
+    """host:port of Kafka, where the spans go instead of the trace store when they are sampled."""
     metrics_flush_interval: str = "5s"
     """How often span metrics are handed to their exporter; no use in more often than Prometheus scrapes."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """What the samplers do with what is in the topic."""
+
+    trace_store: str
+    """host:port of the trace store's OTLP gRPC receiver."""
+    brokers: str
+    """host:port of Kafka."""
+    queue_size: int
+    """Spans in the queue on disk before the topic is read no further."""
+    ratio: float
+    """Share of the traces kept that no other policy keeps, 0 to 1."""
+    errors: bool
+    """Keep every trace with a span of status ERROR."""
+    slow_ms: int | None
+    """Keep every trace that took longer, from its first start to its last end."""
+    decision_wait_seconds: int
+    """Time from a trace's first span to the decision."""
+    traces: int
+    """Traces that wait for their decision, at most."""
+
+
 def render(pipeline: Pipeline) -> str:
-    """YAML that the Collector reads."""
+    """YAML of the Collectors that take spans, metrics and logs."""
     return _TEMPLATES.get_template("config.yaml.j2").render(
         trace_store=pipeline.trace_store,
+        metric_store=pipeline.metric_store,
+        log_store=pipeline.log_store,
+        brokers=pipeline.sampled_through,
+        topic=TOPIC,
+        max_message_bytes=MAX_MESSAGE_BYTES,
         queue_size=pipeline.queue_size,
-        queue_directory=QUEUE_DIRECTORY,
         metrics_flush_interval=pipeline.metrics_flush_interval,
-        ports={
-            "otlp_grpc": endpoints.OTLP_GRPC_PORT,
-            "otlp_http": endpoints.OTLP_HTTP_PORT,
-            "telemetry": endpoints.COLLECTOR_TELEMETRY_PORT,
-            "span_metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
-            "health": endpoints.COLLECTOR_HEALTH_PORT,
-        },
+        token_file=f"{TOKEN_DIRECTORY}/{TOKEN_FILE}",
+        queue_directory=QUEUE_DIRECTORY,
+        ports=_PORTS,
     )
+
+
+def render_sampler(sampler: Sampler) -> str:
+    """YAML of the Collectors that decide which traces are stored."""
+    return _TEMPLATES.get_template("sampler.yaml.j2").render(
+        trace_store=sampler.trace_store,
+        brokers=sampler.brokers,
+        topic=TOPIC,
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        sampler=sampler,
+        keep_key=KEEP_KEY,
+        queue_size=sampler.queue_size,
+        queue_directory=QUEUE_DIRECTORY,
+        ports=_PORTS,
+    )
+
+
+_PORTS: Final = {
+    "otlp_grpc": endpoints.OTLP_GRPC_PORT,
+    "otlp_http": endpoints.OTLP_HTTP_PORT,
+    "telemetry": endpoints.COLLECTOR_TELEMETRY_PORT,
+    "span_metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
+    "health": endpoints.COLLECTOR_HEALTH_PORT,
+}

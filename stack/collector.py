@@ -1,14 +1,16 @@
 """The OpenTelemetry Collector: takes the services' spans, counts them, queues them on disk, hands them to the store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from collector import pipeline
-from stack import endpoints, versions, workload
+from stack import endpoints, meta, secrets, versions, workload
+from stack.settings import Autoscaling, Queueing, quantity_bytes
 from stack.settings import Collector as CollectorSettings
-from stack.settings import quantity_bytes
 
 _UID: Final = 10001
 _CONFIG: Final = "/etc/otelcol"
@@ -17,50 +19,127 @@ _CONFIG: Final = "/etc/otelcol"
 @dataclass(frozen=True, kw_only=True)
 class CollectorArgs:
     namespace: pulumi.Input[str]
+    secret: pulumi.Input[str]
     settings: CollectorSettings
     storage_class: str | None
     trace_store: pulumi.Input[str]
+    metric_store: pulumi.Input[str]
+    bootstrap_servers: pulumi.Input[str]
 
 
 class Collector(pulumi.ComponentResource):
-    """Collectors that each own a queue on disk."""
+    """Collectors that each own a queue on disk. Where traces are sampled they hand them to the samplers (`Sampler`)."""
 
     otlp_endpoint: pulumi.Output[str]
-    """URL that takes OTLP over gRPC."""
+    """URL that takes OTLP over gRPC, with the bearer token."""
 
     def __init__(self, name: str, args: CollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Collector", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        text = pulumi.Output.from_input(args.trace_store).apply(
-            lambda store: pipeline.render(pipeline.Pipeline(trace_store=store, queue_size=args.settings.queue_size))
+        settings = args.settings
+        text = pulumi.Output.all(
+            trace_store=args.trace_store, metric_store=args.metric_store, brokers=args.bootstrap_servers
+        ).apply(
+            lambda to: pipeline.render(
+                pipeline.Pipeline(
+                    trace_store=to["trace_store"],
+                    metric_store=to["metric_store"],
+                    queue_size=settings.queue_size,
+                    sampled_through=to["brokers"] if settings.sampling else None,
+                )
+            )
         )
         config = workload.config_map("collector-config", "collector", args.namespace, {"config.yaml": text}, child)
-        pod = workload.Pod(
-            name=endpoints.COLLECTOR,
-            component="collector",
-            image=versions.COLLECTOR,
-            user=_UID,
-            size=args.settings,
+        pod = queueing_pod(
+            endpoints.COLLECTOR,
+            settings,
+            config,
+            text,
             ports={
                 "otlp-grpc": endpoints.OTLP_GRPC_PORT,
                 "otlp-http": endpoints.OTLP_HTTP_PORT,
-                "telemetry": endpoints.COLLECTOR_TELEMETRY_PORT,
                 "span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
-                "health": endpoints.COLLECTOR_HEALTH_PORT,
             },
-            args=[f"--config={_CONFIG}/config.yaml"],
-            # The garbage collector works harder before the limiter has to refuse.
-            env=workload.env(GOMEMLIMIT=f"{quantity_bytes(args.settings.memory) * 8 // 10 // 2**20}MiB"),
-            files={_CONFIG: config.metadata.name},
-            configuration=text,
-            data=pipeline.QUEUE_DIRECTORY,
-            readiness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT),
-            liveness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT),
-            grace_seconds=60,
+            secret_files={pipeline.TOKEN_DIRECTORY: (args.secret, {secrets.OTLP_TOKENS: pipeline.TOKEN_FILE})},
         )
         workload.services(pod, args.namespace, child)
-        workload.stateful_set(
-            pod, args.namespace, args.settings.queue_volume, args.storage_class, child, replicas=args.settings.replicas
-        )
+        replicas = None if settings.autoscaling else settings.replicas
+        workload.stateful_set(pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=replicas)
+        workload.disruption_budget(pod, args.namespace, child)
+        if settings.autoscaling:
+            _autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
         self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint})
+
+
+def queueing_pod(
+    name: str,
+    settings: Queueing,
+    config: k8s.core.v1.ConfigMap,
+    text: pulumi.Input[str],
+    *,
+    ports: Mapping[str, int] = {},
+    secret_files: Mapping[str, tuple[pulumi.Input[str], Mapping[str, str]]] = {},
+    init: tuple[k8s.core.v1.ContainerArgs, ...] = (),
+) -> workload.Pod:
+    """A Collector that runs a configuration, with its queue on a volume of its own."""
+    return workload.Pod(
+        name=name,
+        component="collector",
+        image=versions.COLLECTOR,
+        user=_UID,
+        size=settings,
+        ports={
+            **ports,
+            "telemetry": endpoints.COLLECTOR_TELEMETRY_PORT,
+            "health": endpoints.COLLECTOR_HEALTH_PORT,
+        },
+        args=[f"--config={_CONFIG}/config.yaml"],
+        # The garbage collector works harder before the limiter has to refuse.
+        env=workload.env(GOMEMLIMIT=f"{quantity_bytes(settings.memory) * 8 // 10 // 2**20}MiB"),
+        files={_CONFIG: config.metadata.name},
+        secret_files=secret_files,
+        configuration=text,
+        data=pipeline.QUEUE_DIRECTORY,
+        init=init,
+        readiness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT, period=2),
+        liveness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT),
+        grace_seconds=60,
+    )
+
+
+def _autoscaler(
+    pod: workload.Pod,
+    namespace: pulumi.Input[str],
+    fewest: int,
+    settings: Autoscaling,
+    opts: pulumi.ResourceOptions,
+) -> k8s.autoscaling.v2.HorizontalPodAutoscaler:
+    autoscaling = k8s.autoscaling.v2
+    return autoscaling.HorizontalPodAutoscaler(
+        pod.name,
+        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        spec=autoscaling.HorizontalPodAutoscalerSpecArgs(
+            scale_target_ref=autoscaling.CrossVersionObjectReferenceArgs(
+                api_version="apps/v1", kind="StatefulSet", name=pod.name
+            ),
+            min_replicas=fewest,
+            max_replicas=settings.max_replicas,
+            metrics=[
+                autoscaling.MetricSpecArgs(
+                    type="Resource",
+                    resource=autoscaling.ResourceMetricSourceArgs(
+                        name="cpu",
+                        target=autoscaling.MetricTargetArgs(
+                            type="Utilization", average_utilization=settings.cpu_percent
+                        ),
+                    ),
+                )
+            ],
+            behavior=autoscaling.HorizontalPodAutoscalerBehaviorArgs(
+                # The spans in the queue of a pod that is taken away would wait on its volume until it comes back.
+                scale_down=autoscaling.HPAScalingRulesArgs(select_policy="Disabled")
+            ),
+        ),
+        opts=opts,
+    )

@@ -28,6 +28,7 @@ def deploy(stack: str) -> str:
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
+    values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
     command = engine.find(_say)
     if command is not None:
         take_over = was_applied(client, namespace)

@@ -141,7 +141,7 @@ def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
     encrypted = {
         key: value
         for key, value in kept.get("config", {}).items()
-        if key in {f"{PROJECT}:{secret}" for secret in secrets.KEYS}
+        if key in {f"{PROJECT}:{secret}" for secret in (*secrets.KEYS, *secrets.OPTIONAL)}
     }
     document = {**kept, "config": effective_config(stack) | encrypted}
     file.write_text(yaml.safe_dump(document))

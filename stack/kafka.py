@@ -129,3 +129,58 @@ class Kafka(pulumi.ComponentResource):
                 k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
             ],
         )
+
+
+def topic_container(
+    topic: str,
+    *,
+    bootstrap_servers: pulumi.Input[str],
+    partitions: int,
+    retention_bytes: int,
+    retention_hours: int,
+    max_message_bytes: int,
+) -> k8s.core.v1.ContainerArgs:
+    """Init container that makes a topic for the pod that reads it, unless it is there; waits for Kafka.
+
+    Args:
+        topic: its name.
+        bootstrap_servers: host:port of Kafka.
+        partitions: how many consumers can read side by side.
+        retention_bytes: of each partition, at most; what is older goes, read or not.
+        retention_hours: how long a message stays.
+        max_message_bytes: of one message, compressed.
+    """
+    settings = {
+        "retention.bytes": retention_bytes,
+        "retention.ms": retention_hours * 3_600_000,
+        "max.message.bytes": max_message_bytes,
+    }
+    return k8s.core.v1.ContainerArgs(
+        name="topic",
+        image=versions.KAFKA,
+        command=[
+            "java",
+            "-Xmx64m",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-cp",
+            _CLASS_PATH,
+            "org.apache.kafka.tools.TopicCommand",
+        ],
+        args=[
+            "--bootstrap-server",
+            bootstrap_servers,
+            "--create",
+            "--if-not-exists",
+            "--topic",
+            topic,
+            "--partitions",
+            str(partitions),
+            *(part for key, value in settings.items() for part in ("--config", f"{key}={value}")),
+        ],
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "192Mi"}, limits={"memory": "192Mi"}
+        ),
+        security_context=workload.container_security(),
+        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")],
+    )

@@ -44,6 +44,8 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
         "tempo": Target(job="trace-store", pods=endpoints.TEMPO, port=endpoints.TEMPO_HTTP_PORT),
         "jaeger": Target(job="trace-store", pods=endpoints.JAEGER, port=endpoints.JAEGER_ADMIN_PORT),
     }[settings.traces.backend]
+    sampler = Target(job="sampler", pods=endpoints.SAMPLER, port=endpoints.COLLECTOR_TELEMETRY_PORT)
+    samplers = (sampler,) if settings.collector.sampling else ()
     seconds = settings.metrics.scrape_interval_seconds
     interval = f"{seconds}s"
     return {
@@ -53,6 +55,8 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
             "scrape_timeout": f"{min(seconds, 10)}s",
             "external_labels": {"environment": settings.environment},
         },
+        # What waited in a Collector's queue comes late.
+        "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
         "scrape_configs": [
             {
                 "job_name": target.job,
@@ -69,7 +73,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                     }
                 ],
             }
-            for target in (*TARGETS, store)
+            for target in (*TARGETS, *samplers, store)
         ]
         + [{"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}]}],
     }
@@ -85,6 +89,8 @@ class Prometheus(pulumi.ComponentResource):
     """One Prometheus on its own volume."""
 
     url: pulumi.Output[str]
+    otlp_url: pulumi.Output[str]
+    """URL that takes OTLP metrics over HTTP, without `/v1/metrics`."""
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Prometheus", name, None, opts)
@@ -104,6 +110,7 @@ class Prometheus(pulumi.ComponentResource):
                 f"--storage.tsdb.path={_DATA}/tsdb",
                 f"--storage.tsdb.retention.time={settings.retention}",
                 "--enable-feature=exemplar-storage",
+                "--web.enable-otlp-receiver",
             ],
             files={_CONFIG: config.metadata.name},
             configuration=files,
@@ -115,4 +122,5 @@ class Prometheus(pulumi.ComponentResource):
         workload.services(pod, args.namespace, child)
         workload.stateful_set(pod, args.namespace, settings.volume, args.settings.cluster.storage_class, child)
         self.url = pulumi.Output.from_input(endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
-        self.register_outputs({"url": self.url})
+        self.otlp_url = self.url.apply(lambda url: f"{url}/api/v1/otlp")
+        self.register_outputs({"url": self.url, "otlp_url": self.otlp_url})

@@ -20,7 +20,16 @@ from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
 Manifest = dict[str, Any]
 
 # Order in which objects are applied and printed: what others need comes first.
-_ORDER: Final = ("Namespace", "Secret", "ConfigMap", "Service", "StatefulSet", "Deployment")
+_ORDER: Final = (
+    "Namespace",
+    "Secret",
+    "ConfigMap",
+    "Service",
+    "PodDisruptionBudget",
+    "StatefulSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+)
 
 
 @dataclass
@@ -59,7 +68,7 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     asyncio.set_event_loop(loop)
     recorder = Recorder()
     set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
-    keys = [f"{PROJECT}:{key}" for key in secrets.KEYS]
+    keys = [f"{PROJECT}:{key}" for key in (*secrets.KEYS, *secrets.OPTIONAL)]
     set_all_config({key: _text(value) for key, value in config.items()}, keys)
 
     def program() -> None:
@@ -89,7 +98,7 @@ def render(stack: str, secret_values: Mapping[str, str] | None = None) -> list[M
     """
     load(stack)  # the engine would wrap a settings error in a traceback of its own
     values = secret_values or {key: f"${{{key}}}" for key in secrets.KEYS}
-    config = effective_config(stack) | {f"{PROJECT}:{key}": values[key] for key in secrets.KEYS}
+    config = effective_config(stack) | {f"{PROJECT}:{key}": value for key, value in values.items()}
     return record(stack, config).manifests
 
 

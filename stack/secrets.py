@@ -14,8 +14,15 @@ from stack import meta
 POSTGRES_PASSWORD: Final = "postgresPassword"
 GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 HASH_KEY: Final = "hashKey"
+OTLP_TOKEN: Final = "otlpToken"
+"""Bearer token that the Collectors' receivers ask for."""
+OTLP_TOKEN_PREVIOUS: Final = "otlpTokenPrevious"
+"""Still good beside it, while a token is exchanged."""
+OTLP_TOKENS: Final = "otlpTokens"
+"""Key of the Secret under which both stand, a line each: the file that the Collectors read."""
 
-KEYS: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY)
+KEYS: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
+OPTIONAL: Final = (OTLP_TOKEN_PREVIOUS,)
 NAME: Final = "stack-secrets"
 
 
@@ -35,7 +42,13 @@ class Secrets(pulumi.ComponentResource):
         secret = k8s.core.v1.Secret(
             NAME,
             metadata=meta.metadata(NAME, args.namespace, component="secrets"),
-            string_data={key: config.require_secret(key) for key in KEYS},
+            string_data={
+                **{key: config.require_secret(key) for key in KEYS},
+                **{key: value for key in OPTIONAL if (value := config.get_secret(key)) is not None},
+                OTLP_TOKENS: pulumi.Output.all(
+                    config.require_secret(OTLP_TOKEN), config.get_secret(OTLP_TOKEN_PREVIOUS)
+                ).apply(lambda tokens: "".join(f"{token}\n" for token in tokens if token)),
+            },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.name = secret.metadata.name

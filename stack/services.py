@@ -112,4 +112,7 @@ def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
         k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
         k8s.core.v1.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
         secrets.reference("TRACING_HASH_KEY", secrets.HASH_KEY, args.secret),
+        secrets.reference("OTLP_TOKEN", secrets.OTLP_TOKEN, args.secret),
+        # Percent-encoded, as the variable's format asks for.
+        *workload.env(OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$(OTLP_TOKEN)"),
     ]

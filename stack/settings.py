@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from service.tracing.sampling import parse_rules
@@ -57,6 +57,11 @@ def _quantity(text: str) -> str:
 def _duration(text: str) -> str:
     duration_hours(text)
     return text
+
+
+def _tuple(value: Any) -> Any:
+    """YAML and JSON have lists where the settings have tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _sampling_rules(text: str) -> str:
@@ -152,21 +157,71 @@ class Tracing(Section):
         return self
 
 
-class Collector(Workload):
-    cpu: Cpu = "100m"
+class Queueing(Workload):
+    """Collectors that each own a queue on disk."""
+
     memory: Quantity = "512Mi"
     queue_volume: Quantity = "2Gi"
-    """Size of each Collector's volume for the queue of spans that the trace store has not taken yet."""
+    """Size of each one's volume, for what its receiver has not taken yet."""
     queue_size: Annotated[int, Field(ge=1000)] = 500_000
     """Spans that the queue holds before it pushes back on the senders."""
 
     @model_validator(mode="after")
     def _queue_fits_volume(self) -> Self:
-        # About 1 KiB a span on disk, twice while the file is compacted.
-        needed = self.queue_size * 2048
+        # About 1 KiB a span on disk, twice while the file is compacted; logs and metrics have a quarter of it each.
+        needed = self.queue_size * 2048 * 3 // 2
         if needed > quantity_bytes(self.queue_volume):
             raise ValueError(
                 f"queueSize {self.queue_size} needs about {needed // 2**20}Mi; queueVolume has {self.queue_volume}"
+            )
+        return self
+
+
+class Autoscaling(Section):
+    """Collectors are added while they are busy, and taken away by hand only: one that goes leaves its queue behind."""
+
+    max_replicas: Annotated[int, Field(ge=2, le=50)]
+    """The most Collectors; `replicas` is the fewest."""
+    cpu_percent: Annotated[int, Field(ge=10, le=1000)] = 80
+    """CPU of all Collectors, as a share of what they reserve, above which one is added."""
+
+
+class Sampling(Queueing):
+    """Which traces are stored. They are decided on whole, by Collectors of their own (`sampler`), fed through Kafka."""
+
+    ratio: Annotated[float, Field(ge=0, le=1)]
+    """Share of the traces stored that no policy keeps, 0 to 1."""
+    policies: Annotated[tuple[Literal["errors", "slow"], ...], BeforeValidator(_tuple)] = ("errors", "slow")
+    """Which traces are stored in any case: those with an error in them, those that took longer than `slowMs`."""
+    slow_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000
+    """Duration of a trace, from its first start to its last end, above which it is slow."""
+    decision_wait_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    """Time from a trace's first span to the decision; a killed sampler loses what was waiting for it."""
+
+    @property
+    def waiting_traces(self) -> int:
+        """Traces that may wait for their decision: half of the memory, at about 20 KiB a trace of 17 spans."""
+        return quantity_bytes(self.memory) // 2 // (20 * 1024)
+
+    @model_validator(mode="after")
+    def _samples(self) -> Self:
+        if self.ratio == 1:
+            raise ValueError("ratio 1 stores everything: leave `sampling` out, which needs no samplers")
+        return self
+
+
+class Collector(Queueing):
+    cpu: Cpu = "100m"
+    autoscaling: Autoscaling | None = None
+    """More Collectors under load; as many as `replicas` at any time if unset. Needs a metrics server in the cluster."""
+    sampling: Sampling | None = None
+    """Every trace is stored if unset."""
+
+    @model_validator(mode="after")
+    def _room_to_scale(self) -> Self:
+        if self.autoscaling and self.autoscaling.max_replicas <= self.replicas:
+            raise ValueError(
+                f"autoscaling.maxReplicas {self.autoscaling.max_replicas} is not more than replicas {self.replicas}"
             )
         return self
 
@@ -229,6 +284,16 @@ class Settings(Section):
     postgres: Stateful = Stateful()
     grafana: Grafana = Grafana()
 
+    @model_validator(mode="after")
+    def _a_partition_for_each_sampler(self) -> Self:
+        sampling = self.collector.sampling
+        if sampling and sampling.replicas > self.kafka.partitions:
+            raise ValueError(
+                f"collector.sampling.replicas {sampling.replicas} is more than kafka.partitions "
+                f"{self.kafka.partitions}: the rest would have nothing to read"
+            )
+        return self
+
 
 def parse(config: Mapping[str, Any], source: str) -> Settings:
     """The settings in a Pulumi configuration.
@@ -242,7 +307,7 @@ def parse(config: Mapping[str, Any], source: str) -> Settings:
     """
     prefix = f"{PROJECT}:"
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    tree = {key: _decoded(value) for key, value in own.items() if key not in secrets.KEYS}
+    tree = {key: _decoded(value) for key, value in own.items() if key not in (*secrets.KEYS, *secrets.OPTIONAL)}
     try:
         return Settings.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -334,7 +399,7 @@ def schema() -> dict[str, Any]:
     definitions = tree.pop("$defs")
     required = [f"{PROJECT}:{key}" for key in tree["required"]]
     properties = {f"{PROJECT}:{key}": value for key, value in tree["properties"].items()}
-    for key in secrets.KEYS:
+    for key in (*secrets.KEYS, *secrets.OPTIONAL):
         properties[f"{PROJECT}:{key}"] = {
             "description": "Secret; set with `pulumi config set --secret`, never written in clear.",
             "type": "object",

@@ -18,6 +18,7 @@ class Pod:
     """A pod of one main container.
 
     `files` maps mount paths to ConfigMaps, `configuration` is what these hold: the pods roll when it changes.
+    `secret_files` maps mount paths to a Secret and those of its keys that become files there; these follow a change.
     `scratch` are paths to write to that need not outlive the pod; the root file system is read-only.
     """
 
@@ -32,6 +33,7 @@ class Pod:
     env: Sequence[core.EnvVarArgs] = ()
     files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     configuration: pulumi.Input[Any] = None
+    secret_files: Mapping[str, tuple[pulumi.Input[str], Mapping[str, str]]] = field(default_factory=dict)
     scratch: Sequence[str] = ("/tmp",)
     data: str | None = None
     init: Sequence[core.ContainerArgs] = ()
@@ -93,7 +95,7 @@ def resources(size: Size) -> core.ResourceRequirementsArgs:
 def mounts(pod: Pod) -> list[core.VolumeMountArgs]:
     """Mounts of a pod's main container; init containers take the same."""
     paths = [
-        *((path, _volume(path), True) for path in pod.files),
+        *((path, _volume(path), True) for path in (*pod.files, *pod.secret_files)),
         *((path, _volume(path), False) for path in pod.scratch),
         *([(pod.data, "data", False)] if pod.data else []),
     ]
@@ -112,6 +114,17 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
     files = [
         core.VolumeArgs(name=_volume(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
         for path, config_map in pod.files.items()
+    ]
+    secret_files = [
+        core.VolumeArgs(
+            name=_volume(path),
+            secret=core.SecretVolumeSourceArgs(
+                secret_name=secret,
+                default_mode=0o440,
+                items=[core.KeyToPathArgs(key=key, path=name) for key, name in keys.items()],
+            ),
+        )
+        for path, (secret, keys) in pod.secret_files.items()
     ]
     scratch = [
         core.VolumeArgs(name=_volume(path), empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="256Mi"))
@@ -141,7 +154,16 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
         spec=core.PodSpecArgs(
             containers=[container],
             init_containers=list(pod.init) or None,
-            volumes=[*files, *scratch] or None,
+            volumes=[*files, *secret_files, *scratch] or None,
+            # Pods of one name go to different nodes where there are several; never at the price of not running.
+            topology_spread_constraints=[
+                core.TopologySpreadConstraintArgs(
+                    max_skew=1,
+                    topology_key="kubernetes.io/hostname",
+                    when_unsatisfiable="ScheduleAnyway",
+                    label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
+                )
+            ],
             # No pod talks to the API server, so none holds a token for it.
             automount_service_account_token=False,
             # Variables such as KAFKA_PORT=tcp://… for every Service collide with the programs' own.
@@ -199,9 +221,9 @@ def stateful_set(
     volume: str,
     storage_class: str | None,
     opts: pulumi.ResourceOptions,
-    replicas: int = 1,
+    replicas: int | None = 1,
 ) -> k8s.apps.v1.StatefulSet:
-    """A StatefulSet whose pods each own a volume, mounted at `pod.data`."""
+    """A StatefulSet whose pods each own a volume, mounted at `pod.data`; without `replicas` an autoscaler decides."""
     claim = core.PersistentVolumeClaimArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=meta.labels(pod.name, pod.component)),
         spec=core.PersistentVolumeClaimSpecArgs(
@@ -224,6 +246,21 @@ def stateful_set(
             revision_history_limit=3,
             template=template_,
             volume_claim_templates=[claim],
+        ),
+        opts=opts,
+    )
+
+
+def disruption_budget(
+    pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> k8s.policy.v1.PodDisruptionBudget:
+    """Nodes are drained one pod of this name at a time; a node with the only one can be drained, too."""
+    return k8s.policy.v1.PodDisruptionBudget(
+        pod.name,
+        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
         ),
         opts=opts,
     )

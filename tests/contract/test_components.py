@@ -20,6 +20,7 @@ def program(backend: str) -> Rendered:
         "cluster": {"context": "c", "namespace": "tracing"},
         "images": {"service": "registry.example.com/service:1"},
         "traces": {"backend": backend},
+        "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
         **{key: f"value-of-{key}" for key in secrets.KEYS},
     }
     return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
@@ -44,7 +45,17 @@ def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
 def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
     names = {item["metadata"]["name"] for item in workloads(backend)}
     assert names & set(STACKS) == {backend}
-    assert {"gateway", "task-manager", "web-crawler", "collector", "kafka", "postgres", "prometheus", "grafana"} < names
+    assert {
+        "gateway",
+        "task-manager",
+        "web-crawler",
+        "collector",
+        "sampler",
+        "kafka",
+        "postgres",
+        "prometheus",
+        "grafana",
+    } < names
 
 
 @pytest.mark.parametrize("backend", STACKS)
@@ -114,7 +125,8 @@ def test_components_have_a_constant_token_and_children() -> None:
     resources = program("tempo").resources
     components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
     assert {token.rpartition(":")[2] for token in components} == {
-        "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Collector", "Services", "Prometheus", "Grafana",
+        "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Collector", "Sampler", "Services", "Prometheus",
+        "Grafana",
     }  # fmt: skip
 
 
@@ -124,6 +136,36 @@ def test_a_changed_configuration_rolls_the_pods() -> None:
         return str(collector["spec"]["template"]["metadata"]["annotations"][meta.CHECKSUM])
 
     assert checksum("tempo") != checksum("jaeger"), "the endpoint of the trace store is part of the configuration"
+
+
+def test_the_collectors_can_be_scaled_and_drained_without_losing_their_queues() -> None:
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in program("tempo").manifests}
+    scaler = objects["HorizontalPodAutoscaler", "collector"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 3)
+    assert scaler["behavior"]["scaleDown"]["selectPolicy"] == "Disabled"
+    assert "replicas" not in objects["StatefulSet", "collector"]["spec"], "every deployment would undo the scaling"
+    for name in ("collector", "sampler"):
+        budget = objects["PodDisruptionBudget", name]["spec"]
+        assert budget["maxUnavailable"] == 1
+        pods = objects["StatefulSet", name]["spec"]["template"]
+        assert budget["selector"]["matchLabels"].items() <= pods["metadata"]["labels"].items()
+        assert pods["spec"]["topologySpreadConstraints"][0]["labelSelector"] == budget["selector"]
+
+
+def test_services_and_collectors_agree_on_the_token() -> None:
+    pods = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in workloads("tempo")}
+    (volume,) = [volume for volume in pods["collector"]["volumes"] if "secret" in volume]
+    assert volume["secret"] == {
+        "secretName": secrets.NAME,
+        "defaultMode": 0o440,
+        "items": [{"key": secrets.OTLP_TOKENS, "path": "token"}],
+    }
+    secret = next(item for item in program("tempo").manifests if item["kind"] == "Secret")
+    assert secret["stringData"][secrets.OTLP_TOKENS] == f"value-of-{secrets.OTLP_TOKEN}\n"
+    for name in ("gateway", "task-manager", "web-crawler"):
+        variables = {variable["name"]: variable for variable in pods[name]["containers"][0]["env"]}
+        assert variables["OTLP_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == secrets.OTLP_TOKEN
+        assert variables["OTEL_EXPORTER_OTLP_HEADERS"]["value"] == "authorization=Bearer%20$(OTLP_TOKEN)"
 
 
 def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from collector.pipeline import KEEP_KEY
 from stack import endpoints
 from stack.apply import connect
 from stack.settings import Settings
@@ -116,8 +117,8 @@ def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[s
         "user_query": "smoke check",
         "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
     }
-    # Sampled, whatever share of the traces the stack samples.
-    headers = {"traceparent": f"00-{trace_id}-{span_id}-01"}
+    # Sampled and kept, whatever share of the traces the services and the Collectors sample.
+    headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
 
     def send() -> httpx.Response:
         answer = httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=10)

@@ -23,7 +23,7 @@ def refusal(**sections: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("stack", ["local", "dev"])
+@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
 def test_every_stack_loads(stack: str) -> None:
     assert load(stack).environment == stack
 
@@ -60,6 +60,14 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"tracing": {"maxQueueSize": 10, "maxBatchSize": 20}}, ["tracing", "maxBatchSize 20", "maxQueueSize 10"]),
         ({"collector": {"replicas": 0}}, ["collector.replicas: 0", "greater than or equal to 1"]),
         ({"collector": {"queueVolume": "64Mi"}}, ["collector", "queueSize 500000", "64Mi"]),
+        ({"collector": {"autoscaling": {"maxReplicas": 2}, "replicas": 2}}, ["maxReplicas 2", "replicas 2"]),
+        ({"collector": {"sampling": {}}}, ["collector.sampling.ratio: missing"]),
+        ({"collector": {"sampling": {"ratio": 1.5}}}, ["collector.sampling.ratio: 1.5", "less than or equal to 1"]),
+        ({"collector": {"sampling": {"ratio": -0.1}}}, ["collector.sampling.ratio: -0.1"]),
+        ({"collector": {"sampling": {"ratio": 1.0}}}, ["collector.sampling", "stores everything"]),
+        ({"collector": {"sampling": {"ratio": 0.1, "policies": ["odd"]}}}, ["policies.0: 'odd'", "'errors' or 'slow'"]),
+        ({"collector": {"sampling": {"ratio": 0.1, "replicas": 4}}}, ["replicas 4", "kafka.partitions 3"]),
+        ({"collector": {"sampling": {"ratio": 0.1, "queueVolume": "64Mi"}}}, ["collector.sampling", "64Mi"]),
         ({"images": {"service": "service:latest"}}, ["latest"]),
         ({"images": {"service": "service"}}, ["images.service: 'service'"]),
         ({"cluster": {"context": ""}}, ["cluster.context: ''"]),
@@ -81,7 +89,7 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 def test_an_unknown_stack_names_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"no stack 'nope'.*dev, local"):
+    with pytest.raises(SettingsError, match=r"no stack 'nope'.*dev, local, prod, staging"):
         load("nope")
 
 
