@@ -132,8 +132,8 @@ def test_components_have_a_constant_token_and_children() -> None:
 
 def test_a_changed_configuration_rolls_the_pods() -> None:
     def checksum(backend: str) -> str:
-        collector = next(item for item in workloads(backend) if item["metadata"]["name"] == "collector")
-        return str(collector["spec"]["template"]["metadata"]["annotations"][meta.CHECKSUM])
+        sampler = next(item for item in workloads(backend) if item["metadata"]["name"] == "sampler")
+        return str(sampler["spec"]["template"]["metadata"]["annotations"][meta.CHECKSUM])
 
     assert checksum("tempo") != checksum("jaeger"), "the endpoint of the trace store is part of the configuration"
 
