@@ -92,6 +92,7 @@ def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
         "service.instance.id": "$(POD_NAME)",
         "deployment.environment.name": settings.environment,
         "k8s.namespace.name": "$(POD_NAMESPACE)",
+        "k8s.deployment.name": name,
         "k8s.pod.name": "$(POD_NAME)",
         "k8s.pod.uid": "$(POD_UID)",
         "k8s.node.name": "$(NODE_NAME)",
