@@ -16,13 +16,13 @@ GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 HASH_KEY: Final = "hashKey"
 OTLP_TOKEN: Final = "otlpToken"
 """Bearer token that the Collectors' receivers ask for."""
-OTLP_TOKEN_PREVIOUS: Final = "otlpTokenPrevious"
-"""Still good beside it, while a token is exchanged."""
+OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
+"""Accepted beside it, while a token is exchanged: first the new one, then the old one."""
 OTLP_TOKENS: Final = "otlpTokens"
 """Key of the Secret under which both stand, a line each: the file that the Collectors read."""
 
 KEYS: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
-OPTIONAL: Final = (OTLP_TOKEN_PREVIOUS,)
+OPTIONAL: Final = (OTLP_TOKEN_OTHER,)
 NAME: Final = "stack-secrets"
 
 
@@ -46,7 +46,7 @@ class Secrets(pulumi.ComponentResource):
                 **{key: config.require_secret(key) for key in KEYS},
                 **{key: value for key in OPTIONAL if (value := config.get_secret(key)) is not None},
                 OTLP_TOKENS: pulumi.Output.all(
-                    config.require_secret(OTLP_TOKEN), config.get_secret(OTLP_TOKEN_PREVIOUS)
+                    config.require_secret(OTLP_TOKEN), config.get_secret(OTLP_TOKEN_OTHER)
                 ).apply(lambda tokens: "".join(f"{token}\n" for token in tokens if token)),
             },
             opts=pulumi.ResourceOptions(parent=self),
