@@ -98,7 +98,9 @@ def render(stack: str, secret_values: Mapping[str, str] | None = None) -> list[M
     """
     load(stack)  # the engine would wrap a settings error in a traceback of its own
     values = secret_values or {key: f"${{{key}}}" for key in secrets.KEYS}
-    config = effective_config(stack) | {f"{PROJECT}:{key}": value for key, value in values.items()}
+    config = effective_config(stack) | {
+        f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values
+    }
     return record(stack, config).manifests
 
 
