@@ -19,8 +19,8 @@ INDEXED: Final = ("service.name", "service.namespace", "deployment.environment.n
 """Resource attributes that become labels, and so streams. All others, the trace id too, are structured metadata: they
 are filtered by (`{service_name="gateway"} | trace_id="…"`), and what they hold makes no index larger."""
 
-# One request may carry what a Collector batches: 2,048 records. Loki's own limits (4 MB between its parts, 6 MB at once)
-# would refuse a large one for good, and the Collector would offer it for good.
+# One request may carry what a Collector batches, 2,048 records. Loki's own limits (4 MB between its parts, 6 MB at
+# once) would refuse a large one for good, and the Collector would offer it for good.
 _REQUEST_BYTES: Final = 64 * 2**20
 
 
@@ -76,8 +76,6 @@ def loki_config(settings: Logs) -> dict[str, Any]:
             "max_chunk_age": "24h",
             "lifecycler": {"min_ready_duration": "0s"},
         },
-        # What is that old may still be in the ingester's memory alone; the default asks it for 3 h only.
-        "querier": {"query_ingesters_within": "0s"},
         "limits_config": {
             "retention_period": settings.retention,
             # Nothing is found that is past its time, whenever the compactor comes to delete it.

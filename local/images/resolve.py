@@ -234,13 +234,15 @@ def read_outcome(outcome: Path = OUTCOME) -> dict[str, Resolved]:
     return {name: Resolved(**entry) for name, entry in json.loads(outcome.read_text()).items()}
 
 
-def left_for_later(resolved: Mapping[str, Resolved], home: Home | None = None) -> list[str]:
+def left_for_later(
+    resolved: Mapping[str, Resolved], home: Home | None = None, catalogue: Mapping[str, Known] = CATALOGUE
+) -> list[str]:
     """The images that an impatient run did not build: they are missing, or made of something older."""
     home = home or Home.default()
     return [
         name
         for name, image in resolved.items()
-        if image.source in ("later", "built") and (later := CATALOGUE[name].later) and later(home)
+        if image.source in ("later", "built") and (later := catalogue[name].later) and later(home)
     ]
 
 

@@ -1,0 +1,201 @@
+"""The real Loki, fed by the service library through the real Collector, and killed."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
+from local.paths import Home
+from service.tracing import TracingSettings, start_tracing
+from stack.loki import INDEXED
+from tests.service.conftest import free_port
+from tests.service.polling import poll_until
+from tests.stack.loki_process import LokiProcess, otlp
+
+TOKEN = "a-token-for-tests"
+HOUR = 3600 * 10**9
+
+
+@pytest.fixture
+def loki(tmp_path: Path) -> Iterator[LokiProcess]:
+    process = LokiProcess(tmp_path)
+    process.start()
+    yield process
+    process.kill()
+
+
+@contextmanager
+def collector(log_store: str, directory: Path) -> Iterator[str]:
+    """The real Collector with the stack's own logs pipeline; its OTLP gRPC URL."""
+    binary = Home.default().bin / "otelcol-contrib"
+    if not binary.is_file():
+        pytest.skip("no Collector to run: `python -m local.images build collector` builds it, as does `make up`")
+    (directory / "token").write_text(f"{TOKEN}\n")
+    nowhere = "http://127.0.0.1:9"
+    text = render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))
+    text = text.replace(QUEUE_DIRECTORY, str(directory / "queue")).replace(TOKEN_DIRECTORY, str(directory))
+    config: dict[str, Any] = yaml.safe_load(text)
+    port, health, telemetry = free_port(), free_port(), free_port()
+    config["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"127.0.0.1:{port}"
+    config["receivers"]["otlp"]["protocols"]["http"]["endpoint"] = f"127.0.0.1:{free_port()}"
+    config["extensions"]["health_check"]["endpoint"] = f"127.0.0.1:{health}"
+    reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
+    reader |= {"host": "127.0.0.1", "port": telemetry}
+    config["service"]["pipelines"] = {"logs": config["service"]["pipelines"]["logs"]}
+    file = directory / "collector.yaml"
+    file.write_text(yaml.safe_dump(config))
+    with (directory / "collector.log").open("wb") as log:
+        process = subprocess.Popen([binary, f"--config={file}"], stdout=log, stderr=subprocess.STDOUT)
+
+    def healthy() -> bool:
+        assert process.poll() is None, (directory / "collector.log").read_text()[-2000:]
+        try:
+            return httpx.get(f"http://127.0.0.1:{health}/", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    try:
+        poll_until("Collector that is healthy", healthy, seconds=30, every=0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Path) -> None:
+    started = time.time_ns()
+    logger = logging.getLogger("under.test")
+    with collector(f"{loki.url}/otlp", tmp_path) as endpoint:
+        tracing = start_tracing(
+            TracingSettings(
+                endpoint=endpoint,
+                headers={"authorization": f"Bearer {TOKEN}"},
+                service_name="gateway",
+                resource_attributes={
+                    "deployment.environment.name": "test",
+                    "k8s.namespace.name": "tracing",
+                    "k8s.pod.name": "gateway-7d9",
+                },
+                hash_key="a key for tests",
+                logs_exporter="otlp",
+                delay_ms=20,
+            )
+        )
+        assert tracing.log_handler
+        logger.addHandler(tracing.log_handler)
+        try:
+            traces = {}
+            for number in range(3):
+                with tracing.traces.span(f"request {number}") as span:
+                    trace_id = f"{span.get_span_context().trace_id:032x}"
+                    traces[trace_id] = f"{span.get_span_context().span_id:016x}"
+                    logger.warning("request %d of ada@example.com", number, extra={"task_id": f"task-{number}"})
+        finally:
+            logger.removeHandler(tracing.log_handler)
+            tracing.shutdown(1)
+
+        for number, (trace_id, span_id) in enumerate(traces.items()):
+            query = f'{{service_name="gateway"}} | trace_id="{trace_id}"'
+            ask = partial(loki.query, query, started, time.time_ns() + HOUR)
+            found = poll_until(f"line of trace {trace_id}", ask, seconds=20)
+            ((labels, _, line),) = found
+            assert line.startswith(f"request {number} of ")
+            assert "ada@example.com" not in line
+            assert labels["span_id"] == span_id
+            assert labels["k8s_pod_name"] == "gateway-7d9", "metadata, which need not be an index label"
+            assert labels["task_id"] == f"task-{number}"
+            assert labels["severity_text"] == "WARNING"
+
+    (series,) = httpx.get(f"{loki.url}/loki/api/v1/series", params={"match[]": '{service_name="gateway"}'}).json()[
+        "data"
+    ]
+    assert series.keys() <= {attribute.replace(".", "_") for attribute in INDEXED}
+
+
+def test_what_it_acknowledged_outlives_its_being_killed(loki: LokiProcess) -> None:
+    started, acknowledged, stop = time.time_ns(), set[str](), threading.Event()
+
+    def write(writer: int) -> None:
+        number = 0
+        with httpx.Client(base_url=loki.url, timeout=5) as client:
+            while not stop.is_set():
+                now = time.time_ns()
+                lines = {f"writer {writer} line {number + i}": now + i for i in range(10)}
+                try:
+                    answer = client.post("/otlp/v1/logs", json=otlp(lines, service_name=f"writer-{writer}"))
+                except httpx.HTTPError:
+                    stop.wait(0.05)  # it was just killed
+                    continue
+                if answer.is_success:
+                    acknowledged.update(lines)
+                    number += 10
+                    stop.wait(0.01)
+
+    def stored() -> set[str]:
+        return {
+            line
+            for writer in range(2)
+            for _, _, line in loki.query(f'{{service_name="writer-{writer}"}}', started, time.time_ns())
+        }
+
+    def more_than(count: int) -> bool:
+        return len(acknowledged) > count
+
+    writers = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(2)]
+    for thread in writers:
+        thread.start()
+    try:
+        for kill in range(1, 4):
+            poll_until(f"{kill * 500} acknowledged lines", partial(more_than, kill * 500), seconds=60)
+            loki.kill()
+            loki.start()
+    finally:
+        stop.set()
+        for thread in writers:
+            thread.join(10)
+    assert len(acknowledged) < 10_000, "one query per writer is to show them all"
+    assert not acknowledged - stored()
+
+
+def test_late_lines_of_a_stream_are_taken_and_found(loki: LokiProcess) -> None:
+    """After an outage one Collector's queue is through before another's."""
+    now = time.time_ns()
+    lines = {"now": now, "11 hours ago": now - 11 * HOUR, "5 hours ago": now - 5 * HOUR}
+    for line, at in lines.items():
+        answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({line: at}, service_name="late"), timeout=10)
+        assert answer.is_success, answer.text
+    found = loki.query('{service_name="late"}', now - 12 * HOUR, now + HOUR)
+    assert {line: at for _, at, line in found} == lines
+
+
+def test_large_requests_and_long_lines_are_taken(loki: LokiProcess) -> None:
+    """2,048 records are one batch of the Collector; one that Loki always refused would come again for ever."""
+    now = time.time_ns()
+    lines = {f"{number:04} {'x' * 8000}": now + number for number in range(2048)}
+    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp(lines, service_name="large"), timeout=60)
+    assert answer.is_success, answer.text
+    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"y" * 400_000: now}, service_name="long"), timeout=60)
+    assert answer.is_success, answer.text
+    assert len(loki.query('{service_name="large"}', now - HOUR, now + HOUR)) == 2048
+    ((_, _, line),) = loki.query('{service_name="long"}', now - HOUR, now + HOUR)
+    assert len(line) == 256 * 1024, "cut, not dropped"
+
+
+def test_what_is_past_its_time_is_refused_and_said_so(loki: LokiProcess) -> None:
+    old = time.time_ns() - 49 * HOUR
+    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"old": old}, service_name="old"), timeout=10)
+    assert answer.status_code == 400
+    metrics = httpx.get(f"{loki.url}/metrics", timeout=10).text
+    assert 'reason="greater_than_max_sample_age"' in metrics
