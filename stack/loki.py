@@ -74,6 +74,8 @@ def loki_config(settings: Logs) -> dict[str, Any]:
             # A line may be half of this behind the newest of its stream; later ones are refused. After an outage the
             # Collectors' queues come back at different speeds, and none of it is to be refused.
             "max_chunk_age": "24h",
+            # However late a line, it is found at once, not only when its chunk is written out: -1 is no limit.
+            "query_store_max_look_back_period": "-1ns",
             "lifecycler": {"min_ready_duration": "0s"},
         },
         "limits_config": {

@@ -47,8 +47,14 @@ class LokiProcess:
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        config = local_config(settings or Logs(memory="256Mi", retention="48h"), directory / "data")
         self._file = directory / "loki.yaml"
+        self.change(settings or Logs(memory="256Mi", retention="48h"))
+
+    def change(self, settings: Logs, **sections: dict[str, Any]) -> None:
+        """Other settings from the next start on; `sections` are laid over those of its configuration."""
+        config = local_config(settings, self._directory / "data")
+        for name, section in sections.items():
+            config[name] |= section
         self._file.write_text(yaml.safe_dump(config))
         self.url = f"http://127.0.0.1:{config['server']['http_listen_port']}"
 
@@ -72,6 +78,13 @@ class LokiProcess:
         if self._process:
             self._process.kill()
             self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """As Kubernetes stops it."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(30)
             self._process = None
 
     def query(self, logql: str, start_ns: int, end_ns: int) -> list[tuple[dict[str, str], int, str]]:

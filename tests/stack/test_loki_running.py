@@ -20,6 +20,7 @@ from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, rende
 from local.paths import Home
 from service.tracing import TracingSettings, start_tracing
 from stack.loki import INDEXED
+from stack.settings import Logs
 from tests.service.conftest import free_port
 from tests.service.polling import poll_until
 from tests.stack.loki_process import LokiProcess, otlp
@@ -178,6 +179,50 @@ def test_late_lines_of_a_stream_are_taken_and_found(loki: LokiProcess) -> None:
         assert answer.is_success, answer.text
     found = loki.query('{service_name="late"}', now - 12 * HOUR, now + HOUR)
     assert {line: at for _, at, line in found} == lines
+
+
+def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_path: Path) -> None:
+    late = time.time_ns() - 40 * HOUR
+    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"late": late}, service_name="days"), timeout=10)
+    assert answer.is_success, answer.text
+
+    def found() -> list[str]:
+        return [line for _, _, line in loki.query('{service_name="days"}', late - HOUR, late + HOUR)]
+
+    assert found() == ["late"]
+    assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
+    poll_until("chunk on disk", lambda: list((tmp_path / "data" / "chunks" / "fake").rglob("*")), seconds=30)
+    assert found() == ["late"], "where it is kept makes no difference"
+
+
+def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
+    # It takes no lines that old, so the retention is made shorter once they are there.
+    loki = LokiProcess(tmp_path, Logs(memory="256Mi", retention="96h"))
+    now = time.time_ns()
+    ages = {"old": 72 * HOUR, "young": HOUR}
+
+    def index_of(age: str) -> list[Path]:
+        day = (now - ages[age]) // (24 * HOUR)
+        return [file for file in (tmp_path / "data" / "chunks" / "index" / f"index_{day}").rglob("*") if file.is_file()]
+
+    try:
+        loki.start()
+        for service, age in ages.items():
+            lines = otlp({f"{service} line": now - age}, service_name=service)
+            answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=lines, timeout=10)
+            assert answer.is_success, answer.text
+        assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
+        chunks = tmp_path / "data" / "chunks" / "fake"
+        poll_until("a chunk of each", lambda: len([file for file in chunks.rglob("*") if file.is_file()]) == 2)
+        loki.stop()
+        loki.change(Logs(memory="256Mi", retention="24h"), compactor={"compaction_interval": "3s"})
+        loki.start()  # which brings the index to its place
+        poll_until("index of both days", lambda: index_of("old") and index_of("young"), seconds=30)
+        poll_until("the old day to be forgotten", lambda: not index_of("old"), seconds=60)
+        assert index_of("young")
+        assert loki.query('{service_name="old"}', now - 96 * HOUR, now) == []
+    finally:
+        loki.kill()
 
 
 def test_large_requests_and_long_lines_are_taken(loki: LokiProcess) -> None:
