@@ -63,6 +63,7 @@ def loki_config(settings: Logs) -> dict[str, Any]:
             ]
         },
         "ingester": {
+            # What it acknowledges outlives the process, not a power cut: Loki writes this log without fsync.
             "wal": {
                 "enabled": True,
                 "dir": f"{_DATA}/wal",
@@ -80,6 +81,8 @@ def loki_config(settings: Logs) -> dict[str, Any]:
         },
         "limits_config": {
             "retention_period": settings.retention,
+            # Whoever reaches it may ask it to delete, without a name or a password.
+            "deletion_mode": "disabled",
             # Nothing is found that is past its time, whenever the compactor comes to delete it.
             "max_query_lookback": settings.retention,
             "max_query_length": "0s",

@@ -18,13 +18,14 @@ import yaml
 
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
 from local.paths import Home
-from service.tracing import TracingSettings, start_tracing
+from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.loki import INDEXED
 from stack.settings import Logs
 from tests.service.conftest import free_port
 from tests.service.polling import poll_until
 from tests.stack.loki_process import LokiProcess, otlp
 
+LOGGER = logging.getLogger("under.test")
 TOKEN = "a-token-for-tests"
 HOUR = 3600 * 10**9
 
@@ -75,42 +76,44 @@ def collector(log_store: str, directory: Path) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def service(endpoint: str) -> Iterator[Tracing]:
+    """The service library, as a service of the stack starts it; LOGGER writes through it."""
+    settings = TracingSettings(
+        endpoint=endpoint,
+        headers={"authorization": f"Bearer {TOKEN}"},
+        service_name="gateway",
+        resource_attributes={
+            "deployment.environment.name": "test",
+            "k8s.namespace.name": "tracing",
+            "k8s.pod.name": "gateway-7d9",
+        },
+        hash_key="a key for tests",
+        logs_exporter="otlp",
+        delay_ms=20,
+    )
+    tracing = start_tracing(settings)
+    assert tracing.log_handler
+    LOGGER.addHandler(tracing.log_handler)
+    try:
+        yield tracing
+    finally:
+        LOGGER.removeHandler(tracing.log_handler)
+        tracing.shutdown(0.2)  # its spans have nowhere to go here
+
+
 def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Path) -> None:
     started = time.time_ns()
-    logger = logging.getLogger("under.test")
-    with collector(f"{loki.url}/otlp", tmp_path) as endpoint:
-        tracing = start_tracing(
-            TracingSettings(
-                endpoint=endpoint,
-                headers={"authorization": f"Bearer {TOKEN}"},
-                service_name="gateway",
-                resource_attributes={
-                    "deployment.environment.name": "test",
-                    "k8s.namespace.name": "tracing",
-                    "k8s.pod.name": "gateway-7d9",
-                },
-                hash_key="a key for tests",
-                logs_exporter="otlp",
-                delay_ms=20,
-            )
-        )
-        assert tracing.log_handler
-        logger.addHandler(tracing.log_handler)
-        try:
-            traces = {}
-            for number in range(3):
-                with tracing.traces.span(f"request {number}") as span:
-                    trace_id = f"{span.get_span_context().trace_id:032x}"
-                    traces[trace_id] = f"{span.get_span_context().span_id:016x}"
-                    logger.warning("request %d of ada@example.com", number, extra={"task_id": f"task-{number}"})
-        finally:
-            logger.removeHandler(tracing.log_handler)
-            tracing.shutdown(1)
-
-        for number, (trace_id, span_id) in enumerate(traces.items()):
+    with collector(f"{loki.url}/otlp", tmp_path) as endpoint, service(endpoint) as tracing:
+        spans = {}
+        for number in range(3):
+            with tracing.traces.span(f"request {number}") as span:
+                context = span.get_span_context()
+                spans[f"{context.trace_id:032x}"] = f"{context.span_id:016x}"
+                LOGGER.warning("request %d of ada@example.com", number, extra={"task_id": f"task-{number}"})
+        for number, (trace_id, span_id) in enumerate(spans.items()):
             query = f'{{service_name="gateway"}} | trace_id="{trace_id}"'
-            ask = partial(loki.query, query, started, time.time_ns() + HOUR)
-            found = poll_until(f"line of trace {trace_id}", ask, seconds=20)
+            found = poll_until(f"line of trace {trace_id}", partial(loki.query, query, started, started + HOUR))
             ((labels, _, line),) = found
             assert line.startswith(f"request {number} of ")
             assert "ada@example.com" not in line
@@ -123,6 +126,25 @@ def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Pat
         "data"
     ]
     assert series.keys() <= {attribute.replace(".", "_") for attribute in INDEXED}
+
+
+def test_what_a_service_writes_while_loki_is_away_comes_when_it_is_back(loki: LokiProcess, tmp_path: Path) -> None:
+    started = time.time_ns()
+    with collector(f"{loki.url}/otlp", tmp_path) as endpoint, service(endpoint) as tracing:
+        LOGGER.warning("before")
+        poll_until("first line", partial(loki.query, '{service_name="gateway"}', started, started + HOUR))
+        loki.kill()
+        for number in range(1000):
+            LOGGER.warning("line %d", number)
+        (logs,) = [signal for signal in tracing.statistics.signals if signal.signal == "logs"]
+        poll_until("1,001 lines taken by the Collector", lambda: logs.exported >= 1001)
+        loki.start()
+
+        def found() -> set[str]:
+            return {line for _, _, line in loki.query('{service_name="gateway"}', started, started + HOUR)}
+
+        poll_until("1,001 lines", lambda: len(found()) >= 1001, seconds=60, every=0.2)
+        assert found() == {"before", *(f"line {number}" for number in range(1000))}
 
 
 def test_what_it_acknowledged_outlives_its_being_killed(loki: LokiProcess) -> None:
@@ -244,3 +266,9 @@ def test_what_is_past_its_time_is_refused_and_said_so(loki: LokiProcess) -> None
     assert answer.status_code == 400
     metrics = httpx.get(f"{loki.url}/metrics", timeout=10).text
     assert 'reason="greater_than_max_sample_age"' in metrics
+
+
+def test_nobody_can_ask_it_to_delete(loki: LokiProcess) -> None:
+    what = {"query": '{service_name="gateway"}', "start": "0", "end": str(time.time_ns() // 10**9)}
+    answer = httpx.post(f"{loki.url}/loki/api/v1/delete", params=what, timeout=10)
+    assert answer.status_code == 403, answer.text
