@@ -52,16 +52,19 @@ def up() -> None:
         raise Failure(str(error)) from None
     cluster = Cluster()
     require(cluster)
-    images = _bring_up(cluster, patient=False)
+    left = left_for_later(_bring_up(cluster, patient=False))
     print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
     _print_addresses(cluster)
-    if left := left_for_later(images):
-        print(
-            f"now building {', '.join(left)}; the stack runs without until then, and goes on running if you stop here"
-        )
+    if not left:
+        return
+    names = ", ".join(left)
+    print(f"building {names} now; the stack is up without, and stays up if you stop here", flush=True)
+    try:
         _bring_up(cluster, patient=True)
-        print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
-        _print_addresses(cluster)
+    except Failure as failure:
+        raise Failure(f"{failure}\nThe stack was up without {names} before this") from failure
+    print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
+    _print_addresses(cluster)
 
 
 def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
@@ -69,7 +72,7 @@ def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
     jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
     run_jobs([*cluster_jobs(cluster.home), *jobs], logs=cluster.home.logs)
     images = read_outcome()
-    print(describe(images))
+    print(describe(images), flush=True)
     document = {"config": overlay(images, cluster.kubeconfig())}
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)

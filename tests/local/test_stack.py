@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from local import stack
+from local.failure import Failure
 from local.images.resolve import Resolved
 from local.stack import overlay
 from stack.settings import PROJECT
@@ -63,7 +64,7 @@ def test_what_takes_long_comes_after_a_stack_that_is_up(
     stack.up()
     assert runs == [False, True]
     said = capsys.readouterr().out
-    assert said.index("addresses") < said.index("now building loki")
+    assert said.index("addresses") < said.index("building loki now")
 
 
 def test_once_it_is_built_everything_comes_at_once(runs: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,3 +88,19 @@ def test_whoever_stops_there_keeps_what_is_up(
     with pytest.raises(SystemExit, match="run the same command again"):
         stack.main()
     assert "addresses" in capsys.readouterr().out
+
+
+def test_a_build_that_fails_there_says_what_is_up_all_the_same(
+    runs: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "left_for_later", lambda images: ["loki"])
+    first = stack._bring_up
+
+    def failing(cluster: object, *, patient: bool) -> dict[str, Resolved]:
+        if patient:
+            raise Failure("image/loki: no network")
+        return first(cluster, patient=patient)  # type: ignore[arg-type, return-value]
+
+    monkeypatch.setattr(stack, "_bring_up", failing)
+    with pytest.raises(SystemExit, match=r"(?s)no network.*was up without loki"):
+        stack.main()

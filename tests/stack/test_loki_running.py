@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
+from dashboards.datasources import datasources
 from local.paths import Home
 from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.loki import INDEXED
@@ -102,6 +103,20 @@ def service(endpoint: str) -> Iterator[Tracing]:
         tracing.shutdown(0.2)  # its spans have nowhere to go here
 
 
+def lines_of_a_span(service_name: str, trace_id: str) -> str:
+    """What Grafana asks Loki for when someone goes from a span to its lines."""
+    sources = datasources(backend="tempo", traces_url="http://t", prometheus_url="http://p", loki_url="http://l")
+    link = next(source for source in sources["datasources"] if source["uid"] == "traces")["jsonData"]["tracesToLogsV2"]
+    ((tag,), query) = link["tags"], link["query"].replace("$$", "$")  # which provisioning makes of it
+    assert tag["key"] == "service.name"
+    values = {"${__tags}": f'{tag["value"]}="{service_name}"', "${__trace.traceId}": trace_id}
+    for variable, value in values.items():
+        assert variable in query
+        query = query.replace(variable, value)
+    assert "$" not in query
+    return str(query)
+
+
 def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Path) -> None:
     started = time.time_ns()
     with collector(f"{loki.url}/otlp", tmp_path) as endpoint, service(endpoint) as tracing:
@@ -112,7 +127,7 @@ def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Pat
                 spans[f"{context.trace_id:032x}"] = f"{context.span_id:016x}"
                 LOGGER.warning("request %d of ada@example.com", number, extra={"task_id": f"task-{number}"})
         for number, (trace_id, span_id) in enumerate(spans.items()):
-            query = f'{{service_name="gateway"}} | trace_id="{trace_id}"'
+            query = lines_of_a_span("gateway", trace_id)
             found = poll_until(f"line of trace {trace_id}", partial(loki.query, query, started, started + HOUR))
             ((labels, _, line),) = found
             assert line.startswith(f"request {number} of ")
