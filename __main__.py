@@ -7,6 +7,7 @@ from stack.cluster import provider
 from stack.collector import Collector, CollectorArgs
 from stack.grafana import Grafana, GrafanaArgs
 from stack.kafka import Kafka, KafkaArgs
+from stack.loki import Loki, LokiArgs
 from stack.namespace import Namespace, NamespaceArgs
 from stack.postgres import Postgres, PostgresArgs
 from stack.prometheus import Prometheus, PrometheusArgs
@@ -31,6 +32,9 @@ postgres = Postgres(
 )
 kafka = Kafka("kafka", KafkaArgs(namespace=namespace, settings=config.kafka, storage_class=storage), opts)
 store = trace_store(TraceStoreArgs(namespace=namespace, settings=config.traces, storage_class=storage), opts)
+logs = None
+if config.logs.enabled:
+    logs = Loki("loki", LokiArgs(namespace=namespace, settings=config.logs, storage_class=storage), opts)
 prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
 collector = Collector(
     "collector",
@@ -41,6 +45,7 @@ collector = Collector(
         storage_class=storage,
         trace_store=store.otlp_endpoint,
         metric_store=prometheus.otlp_url,
+        log_store=logs.otlp_url if logs else None,
         bootstrap_servers=kafka.bootstrap_servers,
     ),
     opts,
@@ -79,6 +84,7 @@ if config.grafana.enabled:
             settings=config,
             traces_url=store.query_url,
             prometheus_url=prometheus.url,
+            loki_url=logs.query_url if logs else None,
         ),
         opts,
     )
@@ -88,3 +94,5 @@ pulumi.export("namespace", namespace)
 pulumi.export("gateway", services.gateway)
 pulumi.export("prometheus", prometheus.url)
 pulumi.export("traces", store.query_url)
+if logs:
+    pulumi.export("logs", logs.query_url)

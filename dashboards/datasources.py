@@ -5,13 +5,14 @@ from typing import Any
 from stack import endpoints
 
 
-def datasources(*, backend: str, traces_url: str, prometheus_url: str) -> dict[str, Any]:
+def datasources(*, backend: str, traces_url: str, prometheus_url: str, loki_url: str | None) -> dict[str, Any]:
     """Provisioning document of the datasources; the uids are fixed, since links and dashboards refer to them.
 
     Args:
         backend: `tempo` or `jaeger`, which is also the datasource's type.
         traces_url: base URL of the trace store's query API.
         prometheus_url: base URL of Prometheus.
+        loki_url: base URL of Loki; None where the stack has none.
     """
     return {
         "apiVersion": 1,
@@ -38,14 +39,54 @@ def datasources(*, backend: str, traces_url: str, prometheus_url: str) -> dict[s
                 "access": "proxy",
                 "url": traces_url,
                 "editable": False,
-                "jsonData": _trace_links(backend),
+                "jsonData": _trace_links(backend, logs=loki_url is not None),
             },
+            *([_loki(loki_url)] if loki_url else []),
         ],
     }
 
 
-def _trace_links(backend: str) -> dict[str, Any]:
-    """From a span to the metrics of its service.
+# The clocks of services differ, and a line may be written a little before or after its span.
+_LOGS_OF_A_SPAN = {
+    "datasourceUid": endpoints.LOGS_UID,
+    "spanStartTimeShift": "-5m",
+    "spanEndTimeShift": "5m",
+    "tags": [{"key": "service.name", "value": "service_name"}],
+    # Grafana's own filter looks for the id in the line's text.
+    "filterByTraceID": False,
+    "filterBySpanID": False,
+    "customQuery": True,
+    "query": '{$${__tags}} | trace_id="$${__trace.traceId}"',
+}
+
+
+def _loki(url: str) -> dict[str, Any]:
+    """From a line to its trace: the id came as metadata of the line, not as text in it."""
+    return {
+        "name": "Logs",
+        "uid": endpoints.LOGS_UID,
+        "type": "loki",
+        "access": "proxy",
+        "url": url,
+        "editable": False,
+        "jsonData": {
+            "maxLines": 1000,
+            "derivedFields": [
+                {
+                    "name": "trace",
+                    "matcherType": "label",
+                    "matcherRegex": "trace_id",
+                    "url": "$${__value.raw}",
+                    "urlDisplayLabel": "Its trace",
+                    "datasourceUid": endpoints.TRACES_UID,
+                }
+            ],
+        },
+    }
+
+
+def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
+    """From a span to the metrics of its service, and to the lines that were written in its trace.
 
     `$$` reaches Grafana as `$`: provisioning files expand variables of the environment.
     """
@@ -69,6 +110,7 @@ def _trace_links(backend: str) -> dict[str, Any]:
                 },
             ],
         },
+        **({"tracesToLogsV2": _LOGS_OF_A_SPAN} if logs else {}),
         # Lookup by id without a time range only works where the store ignores the range anyway.
         **(
             {"traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"}}

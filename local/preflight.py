@@ -24,7 +24,7 @@ from local.packages import missing_packages
 from local.paths import HOME_VARIABLE
 
 GIB = 1024**3
-DISK_TO_BUILD = 8 * GIB  # modules, compiled packages, binaries
+DISK_TO_BUILD = 10 * GIB  # modules, compiled packages, binaries
 DISK_TO_RUN = 3 * GIB  # images and the cluster's own data
 MEMORY = 4 * GIB
 MACHINES = ("x86_64", "aarch64")

@@ -12,11 +12,11 @@ import yaml
 from local.build import cluster_jobs
 from local.cluster import Cluster
 from local.failure import Failure
-from local.images.resolve import Resolved, describe, image_jobs, read_outcome
+from local.images.resolve import DEFAULT, Resolved, describe, image_jobs, left_for_later, read_outcome
 from local.jobs import run_jobs
 from local.preflight import require
 from stack import endpoints
-from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load
+from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load, parse, stack_file
 
 STACK = "local"
 
@@ -30,6 +30,8 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
     }
     if not images["tempo"].available:
         config[f"{PROJECT}:traces"] = {"backend": "jaeger"}
+    if "loki" in images and not images["loki"].available:
+        config[f"{PROJECT}:logs"] = {"enabled": False}
     if not images["grafana"].available:
         config[f"{PROJECT}:grafana"] = {"enabled": False}
     return config
@@ -37,6 +39,8 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
 
 def up() -> None:
     """Brings everything up; does nothing that is done already.
+
+    What takes minutes to build and is needed by nothing else (Loki) comes last, onto a stack that is up by then.
 
     Raises:
         Failure: names what is wrong and what to do.
@@ -48,21 +52,51 @@ def up() -> None:
         raise Failure(str(error)) from None
     cluster = Cluster()
     require(cluster)
-    run_jobs([*cluster_jobs(cluster.home), *image_jobs(cluster.home)], logs=cluster.home.logs)
+    left = left_for_later(_bring_up(cluster, patient=False))
+    print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
+    _print_addresses(cluster)
+    if not left:
+        return
+    names = ", ".join(left)
+    print(f"building {names} now; the stack is up without, and stays up if you stop here", flush=True)
+    try:
+        _bring_up(cluster, patient=True)
+    except Failure as failure:
+        raise Failure(f"{failure}\nThe stack was up without {names} before this") from failure
+    print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
+    _print_addresses(cluster)
+
+
+def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
+    """Cluster, images, deployment and proof. Without `patient`, images that take long to build are left out."""
+    jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
+    run_jobs([*cluster_jobs(cluster.home), *jobs], logs=cluster.home.logs)
     images = read_outcome()
-    print(describe(images))
+    print(describe(images), flush=True)
     document = {"config": overlay(images, cluster.kubeconfig())}
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
     path.write_text("# Written by `make up`: what this machine has, and what stands in.\n" + yaml.safe_dump(document))
     _run("stack.deploy", STACK)
     _run("tests.smoke", "--stack", STACK)
-    print(f"up after {time.monotonic() - started:.0f} s. `export KUBECONFIG={cluster.kubeconfig()}`, then")
+    return images
+
+
+def _wanted() -> list[str]:
+    """The images that the stack file asks for; what an earlier run had to leave out is asked for all the same."""
+    file = stack_file(STACK)
+    settings = parse(yaml.safe_load(file.read_text())["config"], file.name)
+    return [name for name in DEFAULT if name != "loki" or settings.logs.enabled]
+
+
+def _print_addresses(cluster: Cluster) -> None:
+    print(f"`export KUBECONFIG={cluster.kubeconfig()}`, then")
     settings = load(STACK)  # with what was just written
     addresses = [
         (endpoints.GATEWAY, endpoints.SERVICE_PORT),
         (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
         endpoints.TRACE_QUERY[settings.traces.backend],
+        *([(endpoints.LOKI, endpoints.LOKI_PORT)] if settings.logs.enabled else []),
         *([(endpoints.GRAFANA, endpoints.GRAFANA_PORT)] if settings.grafana.enabled else []),
     ]
     for name, port in addresses:

@@ -24,6 +24,7 @@ class CollectorArgs:
     storage_class: str | None
     trace_store: pulumi.Input[str]
     metric_store: pulumi.Input[str]
+    log_store: pulumi.Input[str] | None
     bootstrap_servers: pulumi.Input[str]
 
 
@@ -38,12 +39,16 @@ class Collector(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
         text = pulumi.Output.all(
-            trace_store=args.trace_store, metric_store=args.metric_store, brokers=args.bootstrap_servers
+            trace_store=args.trace_store,
+            metric_store=args.metric_store,
+            log_store=args.log_store,
+            brokers=args.bootstrap_servers,
         ).apply(
             lambda to: pipeline.render(
                 pipeline.Pipeline(
                     trace_store=to["trace_store"],
                     metric_store=to["metric_store"],
+                    log_store=to["log_store"],
                     queue_size=settings.queue_size,
                     sampled_through=to["brokers"] if settings.sampling else None,
                 )

@@ -12,6 +12,7 @@ KAFKA: Final = "kafka"
 PROMETHEUS: Final = "prometheus"
 TEMPO: Final = "tempo"
 JAEGER: Final = "jaeger"
+LOKI: Final = "loki"
 GRAFANA: Final = "grafana"
 
 SERVICE_PORT: Final = 8080
@@ -27,11 +28,13 @@ PROMETHEUS_PORT: Final = 9090
 TEMPO_HTTP_PORT: Final = 3200
 JAEGER_QUERY_PORT: Final = 16686
 JAEGER_ADMIN_PORT: Final = 14269
+LOKI_PORT: Final = 3100
 GRAFANA_PORT: Final = 3000
 
 # Dashboards, links and alerts refer to datasources by these; a generated uid would break every link on re-creation.
 PROMETHEUS_UID: Final = "prometheus"
 TRACES_UID: Final = "traces"
+LOGS_UID: Final = "logs"
 
 # Where each trace store answers queries.
 TRACE_QUERY: Final = {"tempo": (TEMPO, TEMPO_HTTP_PORT), "jaeger": (JAEGER, JAEGER_QUERY_PORT)}

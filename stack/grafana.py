@@ -22,6 +22,7 @@ class GrafanaArgs:
     settings: Settings
     traces_url: pulumi.Input[str]
     prometheus_url: pulumi.Input[str]
+    loki_url: pulumi.Input[str] | None
 
 
 class Grafana(pulumi.ComponentResource):
@@ -33,10 +34,13 @@ class Grafana(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Grafana", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings.grafana
-        text = pulumi.Output.all(traces=args.traces_url, prometheus=args.prometheus_url).apply(
+        text = pulumi.Output.all(traces=args.traces_url, prometheus=args.prometheus_url, loki=args.loki_url).apply(
             lambda urls: yaml.safe_dump(
                 datasources(
-                    backend=args.settings.traces.backend, traces_url=urls["traces"], prometheus_url=urls["prometheus"]
+                    backend=args.settings.traces.backend,
+                    traces_url=urls["traces"],
+                    prometheus_url=urls["prometheus"],
+                    loki_url=urls["loki"],
                 ),
                 sort_keys=False,
             )

@@ -46,6 +46,8 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     }[settings.traces.backend]
     sampler = Target(job="sampler", pods=endpoints.SAMPLER, port=endpoints.COLLECTOR_TELEMETRY_PORT)
     samplers = (sampler,) if settings.collector.sampling else ()
+    log_store = Target(job="log-store", pods=endpoints.LOKI, port=endpoints.LOKI_PORT)
+    log_stores = (log_store,) if settings.logs.enabled else ()
     seconds = settings.metrics.scrape_interval_seconds
     interval = f"{seconds}s"
     return {
@@ -73,7 +75,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                     }
                 ],
             }
-            for target in (*TARGETS, *samplers, store)
+            for target in (*TARGETS, *samplers, store, *log_stores)
         ]
         + [{"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}]}],
     }

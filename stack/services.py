@@ -108,6 +108,7 @@ def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
             KAFKA_TOPIC_PARTITIONS=settings.kafka.partitions,
             **{f"TRACING_{key.upper()}": value for key, value in settings.tracing.model_dump().items()},
             OTEL_SERVICE_NAME=name,
+            OTEL_LOGS_EXPORTER="otlp" if settings.logs.enabled else "none",
             OTEL_RESOURCE_ATTRIBUTES=",".join(f"{key}={value}" for key, value in resource.items()),
         ),
         k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),

@@ -59,6 +59,12 @@ def _duration(text: str) -> str:
     return text
 
 
+def _at_least_a_day(duration: str) -> str:
+    if duration_hours(duration) < 24:
+        raise ValueError(f"{duration!r} is less than 24h")
+    return duration
+
+
 def _tuple(value: Any) -> Any:
     """YAML and JSON have lists where the settings have tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -235,6 +241,15 @@ class Traces(Stateful):
     """How long traces are kept."""
 
 
+class Logs(Stateful):
+    enabled: bool = True
+    """Off: no log store; the services' logs go to their standard output alone."""
+    memory: Quantity = "512Mi"
+    volume: Quantity = "10Gi"
+    retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = "336h"
+    """How long logs are kept; a day at least, which is how finely Loki's index is cut."""
+
+
 class Metrics(Stateful):
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"
@@ -279,6 +294,7 @@ class Settings(Section):
     tracing: Tracing = Tracing()
     collector: Collector = Collector()
     traces: Traces = Traces()
+    logs: Logs = Logs()
     metrics: Metrics = Metrics()
     kafka: Kafka = Kafka()
     postgres: Stateful = Stateful()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.golang import go_build
+from local.golang import go_build, go_is_built
 from local.images.archive import PATH, Image
-from local.images.binary import Packed, pack
+from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
 from local.images.debian import POSTGRES, Debian
 from local.images.kafka import kafka_layers
@@ -31,6 +31,7 @@ class Known:
     packed: Packed | None = None  # how a program on PATH becomes this image
     build: Build | None = None
     optional: bool = False  # the stack can do without it
+    later: Callable[[Home], bool] | None = None  # whether it takes too long to build for a first deployment to wait
     stands_in_for: str = ""  # made only where that other image cannot be had
 
 
@@ -41,6 +42,10 @@ def _go_image(name: str, packed: Packed, reference: str, module: Path, **options
         return pack(progress, LayerCache(home.images), f"built-{name}", packed, binary, reference)
 
     return build
+
+
+def _loki_takes_long(home: Home) -> bool:
+    return not go_is_built(_LOKI_MODULE, home.bin / _LOKI.commands[0], **_LOKI_OPTIONS)  # type: ignore[arg-type]
 
 
 def _kafka(progress: Progress, home: Home) -> Image:
@@ -72,6 +77,13 @@ _PROMETHEUS = Packed(commands=("prometheus",), program="/bin/prometheus", user=6
 _JAEGER = Packed(commands=("jaeger-all-in-one",), program="/go/bin/all-in-one-linux", user=10001)
 _TEMPO = Packed(commands=("tempo",), program="/tempo", user=10001)
 _LOKI = Packed(commands=("loki",), program="/usr/bin/loki", user=10001)
+_LOKI_MODULE = Path(__file__).parent / "loki"
+_LOKI_OPTIONS: Mapping[str, object] = {
+    "package": "github.com/grafana/loki/v3/cmd/loki",
+    # Envoy's validators and a second JSON: 7 MB that nothing here calls.
+    "tags": ("disable_pgv", "arrow_json_stdlib"),
+    "ldflags": f"-X github.com/grafana/loki/v3/pkg/util/build.Version={version_of(versions.LOKI)}",
+}
 _GRAFANA_HOME = "/usr/share/grafana"
 _GRAFANA = Packed(
     commands=("grafana",),
@@ -131,5 +143,10 @@ CATALOGUE: Mapping[str, Known] = {
     "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
     "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),
-    "loki": Known(reference=lambda: versions.LOKI, packed=_LOKI, optional=True),
+    "loki": Known(
+        reference=lambda: versions.LOKI,
+        packed=_LOKI,
+        build=_go_image("loki", _LOKI, versions.LOKI, _LOKI_MODULE, **_LOKI_OPTIONS),
+        later=_loki_takes_long,
+    ),
 }

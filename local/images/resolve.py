@@ -18,13 +18,14 @@ from local.images.node import Entry, LocalNode, Node, Record
 from local.jobs import Job, Progress
 from local.paths import Home
 
-Source = Literal["node", "pulled", "path", "built", "unavailable"]
+Source = Literal["node", "pulled", "path", "built", "later", "unavailable"]
 OUTCOME = Path(__file__).resolve().parents[2] / ".local" / "images.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """How an image was had. "node" is an image that was there and did not come from us."""
+    """How an image was had. "node" is an image that was there and did not come from us; "later" is one that would be
+    built here, which nobody wants to wait for now."""
 
     reference: str
     source: Source
@@ -33,7 +34,7 @@ class Resolved:
     @property
     def available(self) -> bool:
         """Whether a pod can use it."""
-        return self.source != "unavailable"
+        return self.source not in ("later", "unavailable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,18 @@ class Made:
 
 
 class Images:
-    """Resolves the named images of a catalogue against one node."""
+    """Resolves the named images of a catalogue against one node; without `patient`, those are left for later that the
+    catalogue says take long to build."""
 
     def __init__(
-        self, home: Home, node: Node, names: Sequence[str], catalogue: Mapping[str, Known], outcome: Path
+        self,
+        home: Home,
+        node: Node,
+        names: Sequence[str],
+        catalogue: Mapping[str, Known],
+        outcome: Path,
+        *,
+        patient: bool = True,
     ) -> None:
         if unknown := [name for name in names if name not in catalogue]:
             raise Failure(f"there is no image {', '.join(unknown)}. Images: {', '.join(catalogue)}")
@@ -58,6 +67,7 @@ class Images:
         self._names = names
         self._catalogue = catalogue
         self._outcome = outcome
+        self._patient = patient
         self._record = Record(home)
         self._cache = LayerCache(home.images)
         self._made: dict[str, Made] = {}
@@ -102,7 +112,7 @@ class Images:
             return None
         resolved = self._place(progress, name)
         self._resolved[name] = resolved
-        if not resolved.available and not self._catalogue[name].optional:
+        if resolved.source == "unavailable" and not self._catalogue[name].optional:
             raise Failure(f"{resolved.reference} cannot be had: {resolved.detail}")
         return resolved
 
@@ -131,16 +141,18 @@ class Images:
             except Failure as failure:
                 progress.note(f"could not be pulled: {failure}")
         made = made or self.make(progress, name)
+        if not made and self._is_for_later(name):
+            return Resolved(reference=reference, source="later", detail="takes minutes to build")
         if not made:
             return Resolved(reference=reference, source="unavailable", detail=self._reason(name))
         self._node.load(progress, made.image)
         return self._known(reference, Entry(source=made.source, detail=made.detail, digest=made.image.digest))
 
     def make(self, progress: Progress, name: str) -> Made | None:
-        """Makes an image here, from a program on PATH or by building it; None if neither is possible."""
+        """Makes an image here, from a program on PATH or by building it; None if neither is possible, or not now."""
         made = self._from_path(progress, name)
         known = self._catalogue[name]
-        if not made and known.build:
+        if not made and known.build and not self._is_for_later(name):
             made = Made(image=known.build(progress, self._home), source="built", detail="from package registries")
         if made:
             with self._lock:
@@ -189,6 +201,10 @@ class Images:
         other = self._catalogue[name].stands_in_for
         return other if other in self._names and name not in self._names else ""
 
+    def _is_for_later(self, name: str) -> bool:
+        later = self._catalogue[name].later
+        return not self._patient and later is not None and later(self._home)
+
     def _is_expected(self, name: str) -> bool:
         known = self._catalogue[name]
         on_path = known.packed is not None and known.packed.find() is not None
@@ -199,13 +215,16 @@ class Images:
 DEFAULT = tuple(name for name, known in CATALOGUE.items() if not known.stands_in_for)
 
 
-def image_jobs(home: Home | None = None, *, names: Sequence[str] = DEFAULT, outcome: Path = OUTCOME) -> list[Job]:
+def image_jobs(
+    home: Home | None = None, *, names: Sequence[str] = DEFAULT, outcome: Path = OUTCOME, patient: bool = True
+) -> list[Job]:
     """The jobs that bring the named images into the node; they need the job "cluster" and end with "images".
 
     Failure if there is no image of such a name. `outcome` is written by the last job: read it with `read_outcome`.
+    Without `patient`, what takes long to build is left for later.
     """
     home = home or Home.default()
-    return Images(home, LocalNode(home), names, CATALOGUE, outcome).jobs()
+    return Images(home, LocalNode(home), names, CATALOGUE, outcome, patient=patient).jobs()
 
 
 def read_outcome(outcome: Path = OUTCOME) -> dict[str, Resolved]:
@@ -213,6 +232,18 @@ def read_outcome(outcome: Path = OUTCOME) -> dict[str, Resolved]:
     if not outcome.exists():
         return {}
     return {name: Resolved(**entry) for name, entry in json.loads(outcome.read_text()).items()}
+
+
+def left_for_later(
+    resolved: Mapping[str, Resolved], home: Home | None = None, catalogue: Mapping[str, Known] = CATALOGUE
+) -> list[str]:
+    """The images that an impatient run did not build: they are missing, or made of something older."""
+    home = home or Home.default()
+    return [
+        name
+        for name, image in resolved.items()
+        if image.source in ("later", "built") and (later := catalogue[name].later) and later(home)
+    ]
 
 
 def describe(resolved: Mapping[str, Resolved]) -> str:

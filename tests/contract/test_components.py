@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 
 from stack import meta, secrets
 from stack.render import Rendered, as_yaml, record, render
@@ -13,13 +14,14 @@ STACKS = ["tempo", "jaeger"]
 
 
 @cache
-def program(backend: str) -> Rendered:
-    """The program run with every component in it."""
+def program(backend: str, *, logs: bool = True) -> Rendered:
+    """The program run with every component in it, the log store only with `logs`."""
     config = {
         "environment": "test",
         "cluster": {"context": "c", "namespace": "tracing"},
         "images": {"service": "registry.example.com/service:1"},
         "traces": {"backend": backend},
+        "logs": {"enabled": logs},
         "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
         **{key: f"value-of-{key}" for key in secrets.KEYS},
     }
@@ -54,6 +56,7 @@ def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
         "kafka",
         "postgres",
         "prometheus",
+        "loki",
         "grafana",
     } < names
 
@@ -125,8 +128,8 @@ def test_components_have_a_constant_token_and_children() -> None:
     resources = program("tempo").resources
     components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
     assert {token.rpartition(":")[2] for token in components} == {
-        "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Collector", "Sampler", "Services", "Prometheus",
-        "Grafana",
+        "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Loki", "Collector", "Sampler", "Services",
+        "Prometheus", "Grafana",
     }  # fmt: skip
 
 
@@ -166,6 +169,23 @@ def test_services_and_collectors_agree_on_the_token() -> None:
         variables = {variable["name"]: variable for variable in pods[name]["containers"][0]["env"]}
         assert variables["OTLP_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == secrets.OTLP_TOKEN
         assert variables["OTEL_EXPORTER_OTLP_HEADERS"]["value"] == "authorization=Bearer%20$(OTLP_TOKEN)"
+
+
+@pytest.mark.parametrize("logs", [True, False])
+def test_logs_go_all_the_way_or_nowhere(logs: bool) -> None:
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in program("tempo", logs=logs).manifests}
+    assert (("StatefulSet", "loki") in objects) == logs
+    collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
+    assert ("logs" in collector["service"]["pipelines"]) == logs
+    sources = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])["datasources"]
+    assert ("logs" in {source["uid"] for source in sources}) == logs
+    for name in ("gateway", "task-manager", "web-crawler"):
+        (container,) = objects["Deployment", name]["spec"]["template"]["spec"]["containers"]
+        exporter = next(item["value"] for item in container["env"] if item["name"] == "OTEL_LOGS_EXPORTER")
+        assert exporter == ("otlp" if logs else "none"), "a Collector without a logs pipeline refuses them"
+    if logs:
+        (port,) = objects["Service", "loki"]["spec"]["ports"]
+        assert collector["exporters"]["otlphttp/logs"]["endpoint"] == f"http://loki:{port['port']}/otlp"
 
 
 def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:

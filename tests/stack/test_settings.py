@@ -53,6 +53,7 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"traces": {"retension": "1h"}}, ["traces.retension: unknown key"]),
         ({"traces": {"backend": "zipkin"}}, ["traces.backend: 'zipkin'", "'tempo' or 'jaeger'"]),
         ({"traces": {"retention": "2w"}}, ["traces.retention: '2w'", "336h"]),
+        ({"logs": {"retention": "23h"}}, ["logs.retention: '23h' is less than 24h"]),
         ({"tracing": {"samplingRate": 1.5}}, ["tracing.samplingRate: 1.5", "less than or equal to 1"]),
         ({"tracing": {"samplingRules": "/api=2"}}, ["tracing.samplingRules", "'/api=2'", "from 0 to 1"]),
         ({"tracing": {"attributesFilter": "a b"}}, ["tracing.attributesFilter: 'a b'"]),

@@ -22,6 +22,7 @@ def test_every_image_of_the_stack_is_there() -> None:
         # Prometheus 3.x.y is the module's v0.3xx.y, with two digits of the minor version.
         ("prometheus", "github.com/prometheus/prometheus", versions.PROMETHEUS),
         ("jaeger", "github.com/jaegertracing/jaeger", versions.JAEGER),
+        ("loki", "github.com/grafana/loki/v3", versions.LOKI),
     ],
 )
 def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, reference: str) -> None:
@@ -30,6 +31,10 @@ def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, refer
     major, minor, patch = reference.rpartition(":")[2].removeprefix("v").split(".")
     expected = f"0.{major}{int(minor):02}.{patch}" if name == "prometheus" else f"{major}.{minor}.{patch}"
     assert found[1] == expected
+
+
+def test_only_what_nothing_else_waits_for_is_built_later() -> None:
+    assert {name for name, known in CATALOGUE.items() if known.later} == {"loki"}
 
 
 def test_what_can_be_neither_packed_nor_built_is_optional() -> None:

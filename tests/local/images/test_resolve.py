@@ -11,7 +11,7 @@ from local.images.archive import Image, Tree
 from local.images.binary import Packed
 from local.images.catalogue import Known
 from local.images.node import Entry, Record
-from local.images.resolve import Images, Resolved, describe, read_outcome
+from local.images.resolve import Images, Resolved, describe, left_for_later, read_outcome
 from local.jobs import Progress
 from local.paths import Home
 
@@ -54,24 +54,26 @@ class World:
         self.home = Home(root=root)
         self.node = FakeNode()
         self.recipe = "1"
+        self.slow = {BROKER: False}  # whether building it would take long now
         self.built: list[str] = []
         self.outcome = root / "outcome" / "images.json"
         packed = Packed(commands=("store-program",), program="/store", user=10001)
         self.catalogue = {
             "store": Known(reference=lambda: STORE, packed=packed, optional=True),
             "fallback": Known(reference=lambda: FALLBACK, build=self._build(FALLBACK), stands_in_for="store"),
-            "broker": Known(reference=lambda: BROKER, build=self._build(BROKER)),
+            "broker": Known(reference=lambda: BROKER, build=self._build(BROKER), later=lambda _: self.slow[BROKER]),
         }
 
-    def run(self, *names: str) -> dict[str, Resolved]:
+    def run(self, *names: str, patient: bool = True) -> dict[str, Resolved]:
         """All jobs, one after the other, as a fresh `make up` would; the cluster is up after the first half."""
-        images = Images(self.home, self.node, names or ("store", "broker"), self.catalogue, self.outcome)
+        names = names or ("store", "broker")
+        images = Images(self.home, self.node, names, self.catalogue, self.outcome, patient=patient)
         for job in images.jobs():
             job.run(Progress(job.name, logs=self.home.logs))
         return read_outcome(self.outcome)
 
-    def sources(self, *names: str) -> dict[str, str]:
-        return {name: resolved.source for name, resolved in self.run(*names).items()}
+    def sources(self, *names: str, patient: bool = True) -> dict[str, str]:
+        return {name: resolved.source for name, resolved in self.run(*names, patient=patient).items()}
 
     def _build(self, reference: str) -> Callable[[Progress, Home], Image]:
         def build(progress: Progress, home: Home) -> Image:
@@ -172,6 +174,45 @@ def test_image_that_vanished_from_the_node_comes_back(world: World) -> None:
 def test_stand_in_that_is_asked_for_is_made(world: World) -> None:
     world.node = FakeNode(reachable=True, serves=(STORE, BROKER, FALLBACK))
     assert world.sources("fallback", "broker") == {"fallback": "pulled", "broker": "pulled"}
+
+
+def test_what_takes_long_to_build_is_left_for_later_and_had_then(world: World) -> None:
+    world.slow[BROKER] = True
+    first = world.run(patient=False)
+    assert (first["broker"].source, first["broker"].available) == ("later", False)
+    assert (world.built, world.node.loaded) == ([FALLBACK], [FALLBACK]), "nothing else is held up by it"
+    assert world.sources()["broker"] == "built"
+    world.slow[BROKER] = False  # built once, it is at hand
+    world.node.loaded.clear()
+    assert world.sources(patient=False)["broker"] == "built"
+    assert world.node.loaded == []
+
+
+@pytest.mark.parametrize("way", ["pulled", "node"])
+def test_what_need_not_be_built_is_not_left_for_later(world: World, way: str) -> None:
+    world.slow[BROKER] = True
+    if way == "pulled":
+        world.node = FakeNode(reachable=True, serves=(BROKER,))
+    else:
+        world.node.images[BROKER] = "sha256:theirs"
+    assert world.sources(patient=False)["broker"] == way
+
+
+def test_a_registry_that_refuses_does_not_make_anyone_wait_for_the_build(world: World) -> None:
+    world.slow[BROKER] = True
+    world.node = FakeNode(reachable=True)
+    assert world.sources(patient=False)["broker"] == "later"
+
+
+def test_an_older_build_serves_until_there_is_time_for_the_new_one(world: World) -> None:
+    catalogue = world.catalogue
+    world.run()
+    world.slow[BROKER] = True
+    outcome = world.run(patient=False)
+    assert outcome["broker"].available
+    assert left_for_later(outcome, world.home, catalogue) == ["broker"]
+    world.slow[BROKER] = False
+    assert left_for_later(outcome, world.home, catalogue) == []
 
 
 def test_needed_image_that_cannot_be_had_is_a_failure(world: World) -> None:
