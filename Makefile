@@ -42,7 +42,7 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
-.PHONY: bench coverage outage
+.PHONY: bench coverage outage chaos
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
 	@$(RUN) -m tests.bench $(ARGS)
 
@@ -51,6 +51,9 @@ outage: $(VENV)/installed ## take the Collector away for five minutes under load
 
 coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
 	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)
+
+chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
+	@$(RUN) -m tests.chaos $(ARGS)
 
 check: lint types
 

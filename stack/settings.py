@@ -240,6 +240,11 @@ class Traces(Stateful):
     retention: Duration = "336h"
     """How long traces are kept."""
 
+    @property
+    def durable(self) -> bool:
+        """Whether the store acknowledges only what it still has after it was killed; Tempo's single binary does not."""
+        return self.backend == "jaeger"
+
 
 class Logs(Stateful):
     enabled: bool = True
