@@ -78,11 +78,11 @@ def test_the_whole_life(home: Home) -> None:
     assert cluster.status().is_up
 
     # Up again is a look and no more.
-    pids = {process.pid for process in processes.find(home.run)}
+    running = components(home)
     began = time.monotonic()
     cluster.up(progress)
     assert time.monotonic() - began < 2
-    assert {process.pid for process in processes.find(home.run)} == pids
+    assert components(home) == running
 
     # A workload under PodSecurity `restricted`: volume, service, DNS, port-forward.
     load_probe(cluster, progress, home)
@@ -130,6 +130,11 @@ def test_state_from_before_a_reboot_is_not_trusted(home: Home) -> None:
     cluster.up(progress)
     assert not marker.exists()
     assert cluster.status().is_up
+
+
+def components(home: Home) -> dict[int, str]:
+    """The components by their process ids. Not their children: they call iptables and the like whenever they please."""
+    return {process.pid: process.component for process in processes.find(home.run) if process.leads}
 
 
 def load_probe(cluster: Cluster, progress: Progress, home: Home) -> None:
