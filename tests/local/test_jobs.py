@@ -1,6 +1,7 @@
 """The job runner: order, progress, failure, cancellation, and no child left behind."""
 
 import io
+import signal
 import subprocess
 import sys
 import threading
@@ -149,7 +150,9 @@ def test_an_unexpected_exception_leaves_its_traceback_in_the_log(tmp_path: Path)
 def test_an_interrupt_ends_children(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys\nfrom pathlib import Path\nfrom local.jobs import Job, run_jobs\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom local.jobs import Job, run_jobs\n"
+        # A shell that starts the tests in the background has it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def job(progress):\n"
         "    progress.run(['sh', '-c', 'sleep 1000 & echo $!; wait'], on_line=lambda line: print(line, flush=True))\n"
         "try:\n    run_jobs([Job('job', job)], logs=Path(sys.argv[1]), output=sys.stderr)\n"
@@ -168,8 +171,11 @@ def test_an_interrupt_ends_children(tmp_path: Path) -> None:
     with process, process.stdout:
         child = int(process.stdout.readline())
         assert alive(child)
-        process.send_signal(2)
-        assert process.wait(15) == 130
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(15) == 130
+        finally:
+            process.kill()
     until(lambda: not alive(child))
 
 
