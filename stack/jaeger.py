@@ -1,14 +1,76 @@
-"""Jaeger, the trace store where Tempo cannot be had or Jaeger is preferred: all in one, Badger on its own volume."""
+"""Jaeger 2, the trace store where Tempo cannot be had or Jaeger is preferred: one process, Badger on its own volume.
 
-from typing import Final
+It acknowledges what is on the disk: there is no queue before the store, and Badger waits for the disk. The official
+image waits once a span (some thousand spans a second at best); the one that `local/images/jaeger` builds waits once for
+all requests that are under way, from the same configuration.
+"""
+
+from typing import Any, Final
 
 import pulumi
+import yaml
 
 from stack import endpoints, versions, workload
+from stack.settings import Traces, quantity_bytes
 from stack.trace_store import TraceStoreArgs
 
 _UID: Final = 10001
-_DATA: Final = "/var/jaeger"
+_CONFIG: Final = "/etc/jaeger"
+DATA: Final = "/var/jaeger"
+"""Where Badger's files are."""
+
+
+def jaeger_config(settings: Traces) -> dict[str, Any]:
+    """Jaeger 2's configuration, which is one of the Collector it is built on."""
+    store = {
+        "directories": {"keys": f"{DATA}/keys", "values": f"{DATA}/values"},
+        "ephemeral": False,
+        # The default acknowledges spans that are only in memory.
+        "consistency": True,
+        "ttl": {"spans": settings.retention},
+    }
+    any_address = "0.0.0.0"
+    return {
+        "extensions": {
+            "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"{any_address}:{endpoints.JAEGER_HEALTH_PORT}"}},
+            "jaeger_storage": {"backends": {"badger": {"badger": store}}},
+            "jaeger_query": {
+                "storage": {"traces": "badger"},
+                # It would trace itself otherwise, and show up among the services.
+                "enable_tracing": False,
+                "http": {"endpoint": f"{any_address}:{endpoints.JAEGER_QUERY_PORT}"},
+                # Nobody asks over gRPC.
+                "grpc": {"endpoint": f"localhost:{endpoints.JAEGER_QUERY_GRPC_PORT}"},
+            },
+        },
+        "receivers": {
+            "otlp": {
+                "protocols": {
+                    # The default of 4 MiB refuses a batch of long spans for good.
+                    "grpc": {"endpoint": f"{any_address}:{endpoints.OTLP_GRPC_PORT}", "max_recv_msg_size_mib": 16}
+                }
+            }
+        },
+        # No queue, and no batch processor before it: both would acknowledge what they only hold in memory.
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": "badger", "queue": {"enabled": False}}},
+        "service": {
+            "extensions": ["healthcheckv2", "jaeger_storage", "jaeger_query"],
+            "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
+            "telemetry": {
+                "metrics": {
+                    "readers": [
+                        {
+                            "pull": {
+                                "exporter": {
+                                    "prometheus": {"host": any_address, "port": endpoints.JAEGER_TELEMETRY_PORT}
+                                }
+                            }
+                        }
+                    ]
+                }
+            },
+        },
+    }
 
 
 class Jaeger(pulumi.ComponentResource):
@@ -20,6 +82,8 @@ class Jaeger(pulumi.ComponentResource):
     def __init__(self, name: str, args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Jaeger", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        files = {"jaeger.yaml": yaml.safe_dump(jaeger_config(args.settings), sort_keys=False)}
+        config = workload.config_map("jaeger-config", "trace-store", args.namespace, files, child)
         pod = workload.Pod(
             name=endpoints.JAEGER,
             component="trace-store",
@@ -29,22 +93,17 @@ class Jaeger(pulumi.ComponentResource):
             ports={
                 "http": endpoints.JAEGER_QUERY_PORT,
                 "otlp-grpc": endpoints.OTLP_GRPC_PORT,
-                "admin": endpoints.JAEGER_ADMIN_PORT,
+                "telemetry": endpoints.JAEGER_TELEMETRY_PORT,
+                "health": endpoints.JAEGER_HEALTH_PORT,
             },
-            args=[
-                f"--collector.otlp.grpc.host-port=:{endpoints.OTLP_GRPC_PORT}",
-                "--badger.ephemeral=false",
-                # The default acknowledges spans that a crash would lose.
-                "--badger.consistency=true",
-                f"--badger.directory-key={_DATA}/keys",
-                f"--badger.directory-value={_DATA}/values",
-                f"--badger.span-store-ttl={args.settings.retention}",
-            ],
-            # It would trace itself otherwise, and show up among the services.
-            env=workload.env(SPAN_STORAGE_TYPE="badger", OTEL_TRACES_SAMPLER="always_off"),
-            data=_DATA,
-            readiness=workload.http_probe("/", endpoints.JAEGER_ADMIN_PORT),
-            liveness=workload.http_probe("/", endpoints.JAEGER_ADMIN_PORT),
+            args=[f"--config={_CONFIG}/jaeger.yaml"],
+            # Badger's tables in memory grow with the load: the garbage collector works harder before the limit is met.
+            env=workload.env(GOMEMLIMIT=f"{quantity_bytes(args.settings.memory) * 8 // 10 // 2**20}MiB"),
+            files={_CONFIG: config.metadata.name},
+            configuration=files,
+            data=DATA,
+            readiness=workload.http_probe("/status", endpoints.JAEGER_HEALTH_PORT, period=2),
+            liveness=workload.http_probe("/status", endpoints.JAEGER_HEALTH_PORT),
         )
         workload.services(pod, args.namespace, child)
         workload.stateful_set(pod, args.namespace, args.settings.volume, args.storage_class, child)

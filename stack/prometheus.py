@@ -42,7 +42,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     """
     store = {
         "tempo": Target(job="trace-store", pods=endpoints.TEMPO, port=endpoints.TEMPO_HTTP_PORT),
-        "jaeger": Target(job="trace-store", pods=endpoints.JAEGER, port=endpoints.JAEGER_ADMIN_PORT),
+        "jaeger": Target(job="trace-store", pods=endpoints.JAEGER, port=endpoints.JAEGER_TELEMETRY_PORT),
     }[settings.traces.backend]
     sampler = Target(job="sampler", pods=endpoints.SAMPLER, port=endpoints.COLLECTOR_TELEMETRY_PORT)
     samplers = (sampler,) if settings.collector.sampling else ()

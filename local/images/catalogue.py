@@ -74,7 +74,7 @@ def _service(progress: Progress, home: Home) -> Image:
 
 _COLLECTOR = Packed(commands=("otelcol-contrib", "otelcol"), program="/otelcol-contrib", user=10001)
 _PROMETHEUS = Packed(commands=("prometheus",), program="/bin/prometheus", user=65534)
-_JAEGER = Packed(commands=("jaeger-all-in-one",), program="/go/bin/all-in-one-linux", user=10001)
+_JAEGER = Packed(commands=("jaeger",), program="/cmd/jaeger/jaeger-linux", user=10001)
 _TEMPO = Packed(commands=("tempo",), program="/tempo", user=10001)
 _LOKI = Packed(commands=("loki",), program="/usr/bin/loki", user=10001)
 _LOKI_MODULE = Path(__file__).parent / "loki"
@@ -133,9 +133,7 @@ CATALOGUE: Mapping[str, Known] = {
             _JAEGER,
             versions.JAEGER,
             Path(__file__).parent / "jaeger",
-            package="github.com/jaegertracing/jaeger/cmd/all-in-one",
-            ldflags="-X github.com/jaegertracing/jaeger/internal/version.latestVersion="
-            f"v{versions.JAEGER.rpartition(':')[2]}",
+            ldflags=f"-X main.version={versions.JAEGER.rpartition(':')[2]}",
         ),
         stands_in_for="tempo",
     ),

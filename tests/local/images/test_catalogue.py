@@ -17,20 +17,19 @@ def test_every_image_of_the_stack_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "module", "reference"),
+    ("name", "module", "reference", "numbered"),
     [
-        # Prometheus 3.x.y is the module's v0.3xx.y, with two digits of the minor version.
-        ("prometheus", "github.com/prometheus/prometheus", versions.PROMETHEUS),
-        ("jaeger", "github.com/jaegertracing/jaeger", versions.JAEGER),
-        ("loki", "github.com/grafana/loki/v3", versions.LOKI),
+        ("prometheus", "github.com/prometheus/prometheus", versions.PROMETHEUS, "0.{major}{minor:02}.{patch}"),
+        # One code, released as 1.(x+63) and as 2.x for as long as there were both.
+        ("jaeger", "github.com/jaegertracing/jaeger", versions.JAEGER, "1.{minor_of_1}.{patch}"),
+        ("loki", "github.com/grafana/loki/v3", versions.LOKI, "{major}.{minor}.{patch}"),
     ],
 )
-def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, reference: str) -> None:
+def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, reference: str, numbered: str) -> None:
     found = re.search(rf"{module} v(\S+)$", (_IMAGES / name / "go.mod").read_text(), flags=re.MULTILINE)
     assert found
-    major, minor, patch = reference.rpartition(":")[2].removeprefix("v").split(".")
-    expected = f"0.{major}{int(minor):02}.{patch}" if name == "prometheus" else f"{major}.{minor}.{patch}"
-    assert found[1] == expected
+    major, minor, patch = map(int, reference.rpartition(":")[2].removeprefix("v").split("."))
+    assert found[1] == numbered.format(major=major, minor=minor, patch=patch, minor_of_1=minor + 63)
 
 
 def test_only_what_nothing_else_waits_for_is_built_later() -> None:

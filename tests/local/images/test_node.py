@@ -13,7 +13,7 @@ _COMMANDS = {
     "collector": ["/otelcol-contrib", "--version"],
     "prometheus": ["/bin/prometheus", "--version"],
     "tempo": ["/tempo", "--version"],
-    "jaeger": ["/go/bin/all-in-one-linux", "version"],
+    "jaeger": ["/cmd/jaeger/jaeger-linux", "--version"],
     "kafka": ["java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka", "--version"],
     "postgres": ["/usr/lib/postgresql/15/bin/postgres", "--version"],
     "service": ["python3", "-c", "import service.gateway.bootstrap, service.task_manager.bootstrap; print('imported')"],
@@ -22,7 +22,7 @@ _COMMANDS = {
 }
 _SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
 # An official image runs whatever patch release its tag names today; ours says its version as well.
-_VERSIONED = ("collector", "prometheus", "kafka", "tempo", "grafana", "loki")
+_VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "loki")
 
 pytestmark = pytest.mark.cluster
 

@@ -1,6 +1,6 @@
 // Package elasticsearch stands in for the Elasticsearch client while Jaeger is compiled.
 //
-// Jaeger links every store that it knows. This client alone takes two thirds of Jaeger's compile time (847 packages,
+// Jaeger's storage links every store that it knows. This client alone takes two thirds of Jaeger's compile time (847 packages,
 // two minutes on two cores), and the stack keeps its traces in Badger. What Jaeger uses of it is here, and refuses.
 package elasticsearch
 
