@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets as random
+import signal
 import sys
 import time
 from collections import Counter
@@ -75,6 +76,7 @@ def main() -> None:
     asked = parser.parse_args()
     seed = asked.seed if asked.seed is not None else random.randbelow(10_000)
     steps = _steps(asked.fault) if asked.fault else full(seed, kills=asked.kills, away_seconds=asked.away)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is left as it is declared
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     ledger = DIRECTORY / f"{time.strftime('%Y%m%d-%H%M%S')}.ledger"

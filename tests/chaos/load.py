@@ -63,9 +63,9 @@ class Load:
         return self.acknowledged * A_REQUEST
 
     @property
-    def done(self) -> bool:
-        """All spans are acknowledged."""
-        return self.acknowledged >= self._count
+    def total(self) -> int:
+        """Spans to be acknowledged in all."""
+        return self._count * A_REQUEST
 
     @property
     def behind(self) -> int:

@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-TRACES: Final = 5
-SPANS: Final = 100
+TRACES: Final = 4
+SPANS: Final = 25
 A_REQUEST: Final = TRACES * SPANS
 """Spans in a request."""
 

@@ -60,6 +60,18 @@ class Result:
     seed: int
 
 
+def due_at(steps: Sequence[Step], spans: int, rate: float) -> list[int]:
+    """How many spans are to be acknowledged before each step begins, so that the steps fill the whole of the load."""
+    lasting = sum(step.seconds for step in steps) * rate
+    gap = max(0.0, spans - lasting) / (len(steps) + 1)
+    due, at = [], 0.0
+    for step in steps:
+        at += gap
+        due.append(min(spans, int(at)))
+        at += step.seconds * rate
+    return due
+
+
 @dataclass(kw_only=True)
 class Run:
     """A run; `say` takes a line of progress, `tick` how many spans are acknowledged, `looked_up` how many traces."""
@@ -87,14 +99,10 @@ class Run:
             load = Load(requests, ledger, target, token, spans=self.spans, rate=self.rate)
             with load.running():
                 self._steady(load, 30)
-                for step in self.steps:
+                for step, due in zip(self.steps, due_at(self.steps, self.spans, self.rate), strict=True):
+                    self._until(load, due)
                     self._suffer(step, chance, load)
-                poll_until(
-                    "all spans to be acknowledged",
-                    f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
-                    self.spans / self.rate + _RECOVERY_SECONDS,
-                    lambda: (self._watch(load) and load.done) or None,
-                )
+                self._until(load, load.total)
         self._drain()
         load_seconds, began = time.monotonic() - began, time.monotonic()
         verdict = self._verify(requests)
@@ -107,6 +115,15 @@ class Run:
             load_seconds=load_seconds,
             verify_seconds=time.monotonic() - began,
             seed=self.seed,
+        )
+
+    def _until(self, load: Load, spans: int) -> None:
+        poll_until(
+            f"{spans} spans to be acknowledged",
+            f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
+            self.spans / self.rate + _RECOVERY_SECONDS,
+            lambda: (self._watch(load) and load.spans >= spans) or None,
+            every=0.1,
         )
 
     def _watch(self, load: Load) -> bool:

@@ -17,7 +17,7 @@ from tests.chaos.deployment import with_settings
 from tests.chaos.ledger import Ledger, read
 from tests.chaos.plan import full
 from tests.chaos.requests import A_REQUEST, SPANS, TRACES, Requests
-from tests.chaos.run import Run, Step
+from tests.chaos.run import Run, Step, due_at
 from tests.chaos.verify import verify
 from tests.service.tracing.receiver import spans_of
 from tests.smoke.traces import Span
@@ -112,6 +112,12 @@ def test_the_full_plan_has_all_that_was_asked_for_whatever_the_seed(seed: int) -
     assert steps.count(Step(fault="store-away", seconds=600)) == 1
     assert {"kill-store", "rolling-restart", "cut-from-store", "cut-from-senders", "disk-full"} < set(faults)
     assert steps == full(seed, kills=20, away_seconds=600)
+
+
+def test_the_faults_fill_the_whole_of_the_load() -> None:
+    steps = [Step(fault="kill-store"), Step(fault="store-away", seconds=50), Step(fault="kill-store")]
+    assert due_at(steps, spans=9_000, rate=100) == [1_000, 2_000, 8_000]
+    assert due_at(steps, spans=1_000, rate=100) == [0, 0, 1_000]  # more faults than load: no waiting in between
 
 
 @pytest.mark.cluster
