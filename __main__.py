@@ -31,10 +31,25 @@ postgres = Postgres(
     opts,
 )
 kafka = Kafka("kafka", KafkaArgs(namespace=namespace, settings=config.kafka, storage_class=storage), opts)
-store = trace_store(TraceStoreArgs(namespace=namespace, settings=config.traces, storage_class=storage), opts)
+store = trace_store(
+    TraceStoreArgs(
+        namespace=namespace,
+        settings=config.traces,
+        retention=config.retention,
+        storage_class=storage,
+        secret=secret,
+        kafka=config.kafka,
+        bootstrap_servers=kafka.bootstrap_servers,
+    ),
+    opts,
+)
 logs = None
 if config.logs.enabled:
-    logs = Loki("loki", LokiArgs(namespace=namespace, settings=config.logs, storage_class=storage), opts)
+    logs = Loki(
+        "loki",
+        LokiArgs(namespace=namespace, settings=config.logs, retention=config.retention, storage_class=storage),
+        opts,
+    )
 prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
 collector = Collector(
     "collector",

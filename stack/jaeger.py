@@ -11,7 +11,7 @@ import pulumi
 import yaml
 
 from stack import endpoints, versions, workload
-from stack.settings import Traces, quantity_bytes
+from stack.settings import quantity_bytes
 from stack.trace_store import TraceStoreArgs
 
 _UID: Final = 10001
@@ -20,14 +20,14 @@ DATA: Final = "/var/jaeger"
 """Where Badger's files are."""
 
 
-def jaeger_config(settings: Traces) -> dict[str, Any]:
+def jaeger_config(retention: str) -> dict[str, Any]:
     """Jaeger 2's configuration, which is one of the Collector it is built on."""
     store = {
         "directories": {"keys": f"{DATA}/keys", "values": f"{DATA}/values"},
         "ephemeral": False,
         # The default acknowledges spans that are only in memory.
         "consistency": True,
-        "ttl": {"spans": settings.retention},
+        "ttl": {"spans": retention},
     }
     any_address = "0.0.0.0"
     return {
@@ -82,7 +82,7 @@ class Jaeger(pulumi.ComponentResource):
     def __init__(self, name: str, args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Jaeger", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        files = {"jaeger.yaml": yaml.safe_dump(jaeger_config(args.settings), sort_keys=False)}
+        files = {"jaeger.yaml": yaml.safe_dump(jaeger_config(args.retention), sort_keys=False)}
         config = workload.config_map("jaeger-config", "trace-store", args.namespace, files, child)
         pod = workload.Pod(
             name=endpoints.JAEGER,

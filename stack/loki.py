@@ -24,7 +24,7 @@ are filtered by (`{service_name="gateway"} | trace_id="…"`), and what they hol
 _REQUEST_BYTES: Final = 64 * 2**20
 
 
-def loki_config(settings: Logs) -> dict[str, Any]:
+def loki_config(settings: Logs, retention: str) -> dict[str, Any]:
     """Loki's configuration; what it does not say is Loki's default."""
     memory_mb = quantity_bytes(settings.memory) // 2**20
     return {
@@ -80,14 +80,14 @@ def loki_config(settings: Logs) -> dict[str, Any]:
             "lifecycler": {"min_ready_duration": "0s"},
         },
         "limits_config": {
-            "retention_period": settings.retention,
+            "retention_period": retention,
             # Whoever reaches it may ask it to delete, without a name or a password.
             "deletion_mode": "disabled",
             # Nothing is found that is past its time, whenever the compactor comes to delete it.
-            "max_query_lookback": settings.retention,
+            "max_query_lookback": retention,
             "max_query_length": "0s",
             "reject_old_samples": True,
-            "reject_old_samples_max_age": settings.retention,
+            "reject_old_samples_max_age": retention,
             "allow_structured_metadata": True,
             "otlp_config": {
                 "resource_attributes": {
@@ -129,6 +129,7 @@ def loki_config(settings: Logs) -> dict[str, Any]:
 class LokiArgs:
     namespace: pulumi.Input[str]
     settings: Logs
+    retention: str
     storage_class: str | None
 
 
@@ -143,7 +144,7 @@ class Loki(pulumi.ComponentResource):
     def __init__(self, name: str, args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Loki", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        files = {"loki.yaml": yaml.safe_dump(loki_config(args.settings), sort_keys=False)}
+        files = {"loki.yaml": yaml.safe_dump(loki_config(args.settings, args.retention), sort_keys=False)}
         config = workload.config_map("loki-config", "log-store", args.namespace, files, child)
         pod = workload.Pod(
             name=endpoints.LOKI,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pulumi
 import yaml
 
-from stack import endpoints, versions, workload
+from stack import endpoints, tempo, versions, workload
 from stack.settings import Settings
 
 _UID: Final = 65534
@@ -16,21 +16,21 @@ _DATA: Final = "/prometheus"
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Pods of one name that serve metrics."""
+    """Pods that serve the same metrics, by their names."""
 
     job: str
-    pods: str
+    pods: tuple[str, ...]
     port: int
     path: str = "/metrics"
 
 
 TARGETS: Final = (
     *(
-        Target(job=name, pods=name, port=endpoints.SERVICE_PORT, path="/api/metrics")
+        Target(job=name, pods=(name,), port=endpoints.SERVICE_PORT, path="/api/metrics")
         for name in (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
     ),
-    Target(job="collector", pods=endpoints.COLLECTOR, port=endpoints.COLLECTOR_TELEMETRY_PORT),
-    Target(job="span-metrics", pods=endpoints.COLLECTOR, port=endpoints.COLLECTOR_SPAN_METRICS_PORT),
+    Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
+    Target(job="span-metrics", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT),
 )
 
 
@@ -41,12 +41,12 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     missed, and Prometheus needs no right to ask the API server.
     """
     store = {
-        "tempo": Target(job="trace-store", pods=endpoints.TEMPO, port=endpoints.TEMPO_HTTP_PORT),
-        "jaeger": Target(job="trace-store", pods=endpoints.JAEGER, port=endpoints.JAEGER_TELEMETRY_PORT),
+        "tempo": Target(job="trace-store", pods=tempo.pods(settings.traces), port=endpoints.TEMPO_HTTP_PORT),
+        "jaeger": Target(job="trace-store", pods=(endpoints.JAEGER,), port=endpoints.JAEGER_TELEMETRY_PORT),
     }[settings.traces.backend]
-    sampler = Target(job="sampler", pods=endpoints.SAMPLER, port=endpoints.COLLECTOR_TELEMETRY_PORT)
+    sampler = Target(job="sampler", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_TELEMETRY_PORT)
     samplers = (sampler,) if settings.collector.sampling else ()
-    log_store = Target(job="log-store", pods=endpoints.LOKI, port=endpoints.LOKI_PORT)
+    log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT)
     log_stores = (log_store,) if settings.logs.enabled else ()
     seconds = settings.metrics.scrape_interval_seconds
     interval = f"{seconds}s"
@@ -68,7 +68,10 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                 "dns_sd_configs": [
                     {
                         # The trailing dot: one question to the DNS instead of one for every search domain.
-                        "names": [f"{endpoints.pods(target.pods)}.{settings.cluster.namespace}.svc.cluster.local."],
+                        "names": [
+                            f"{endpoints.pods(name)}.{settings.cluster.namespace}.svc.cluster.local."
+                            for name in target.pods
+                        ],
                         "type": "A",
                         "port": target.port,
                         "refresh_interval": interval,
@@ -110,7 +113,7 @@ class Prometheus(pulumi.ComponentResource):
             args=[
                 f"--config.file={_CONFIG}/prometheus.yml",
                 f"--storage.tsdb.path={_DATA}/tsdb",
-                f"--storage.tsdb.retention.time={settings.retention}",
+                f"--storage.tsdb.retention.time={args.settings.retention}",
                 "--enable-feature=exemplar-storage",
                 "--web.enable-otlp-receiver",
             ],

@@ -18,11 +18,13 @@ OTLP_TOKEN: Final = "otlpToken"
 """Bearer token that the Collectors' receivers ask for."""
 OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """Accepted beside it, while a token is exchanged: first the new one, then the old one."""
+OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
+OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
 OTLP_TOKENS: Final = "otlpTokens"
 """Key of the Secret under which both stand, a line each: the file that the Collectors read."""
 
 KEYS: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
-OPTIONAL: Final = (OTLP_TOKEN_OTHER,)
+OPTIONAL: Final = (OTLP_TOKEN_OTHER, OBJECT_STORAGE_ACCESS_KEY, OBJECT_STORAGE_SECRET_KEY)
 NAME: Final = "stack-secrets"
 
 
@@ -56,10 +58,12 @@ class Secrets(pulumi.ComponentResource):
 
 
 def reference(variable: str, key: str, secret: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    """Environment variable that holds one secret, by reference."""
+    """Environment variable that holds one secret, by reference; unset where an optional one is not there."""
     return k8s.core.v1.EnvVarArgs(
         name=variable,
         value_from=k8s.core.v1.EnvVarSourceArgs(
-            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=secret, key=key),
+            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(
+                name=secret, key=key, optional=True if key in OPTIONAL else None
+            ),
         ),
     )

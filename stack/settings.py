@@ -54,15 +54,11 @@ def _quantity(text: str) -> str:
     return text
 
 
-def _duration(text: str) -> str:
-    duration_hours(text)
+def _retention(text: str) -> str:
+    if not 24 <= duration_hours(text) <= 24 * 3660:
+        # Loki's index is cut by the day, and its compactor deletes nothing at all below that.
+        raise ValueError(f"{text!r} is not between 24h and {24 * 3660}h (ten years)")
     return text
-
-
-def _at_least_a_day(duration: str) -> str:
-    if duration_hours(duration) < 24:
-        raise ValueError(f"{duration!r} is less than 24h")
-    return duration
 
 
 def _tuple(value: Any) -> Any:
@@ -76,7 +72,7 @@ def _sampling_rules(text: str) -> str:
 
 
 Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "10Gi"])]
-Duration = Annotated[str, AfterValidator(_duration), Field(examples=["48h", "336h"])]
+Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
@@ -232,18 +228,61 @@ class Collector(Queueing):
         return self
 
 
+class ObjectStorage(Section):
+    """A bucket that is reached through S3's API.
+
+    Its keys are the secrets `objectStorageAccessKey` and `objectStorageSecretKey`; without them the pods' own identity
+    has to be enough.
+    """
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """Its name; it has to be there."""
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", examples=["s3.eu-central-1.amazonaws.com"])]
+    """Host, and port if it is not the usual one; no scheme."""
+    region: str | None = None
+    """Region, where the endpoint does not say it."""
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    """Folder in the bucket, so that stacks can share one."""
+    insecure: bool = False
+    """HTTP instead of HTTPS."""
+
+
+class Distributed(Workload):
+    """Tempo in parts, with Kafka in front of them: it acknowledges what is in Kafka's log, and outlives a kill.
+
+    Tempo's single binary acknowledges first and writes after; killed, it loses the last seconds.
+    """
+
+    replicas: Annotated[int, Field(ge=1, le=50)] = 2
+    """Distributors, live stores, block builders, queriers: so many of each. A live store that is taken away for good
+    leaves a partition behind that nobody reads, so this number only grows."""
+    memory: Quantity = "1Gi"
+    volume: Quantity = "10Gi"
+    """Size of the volume of each live store and block builder."""
+
+
 class Traces(Stateful):
     backend: Literal["tempo", "jaeger"] = "tempo"
     """The trace store."""
     memory: Quantity = "1Gi"
     volume: Quantity = "10Gi"
-    retention: Duration = "336h"
-    """How long traces are kept."""
+    object_storage: ObjectStorage | None = None
+    """Where Tempo keeps its blocks; on its volume if unset."""
+    distributed: Distributed | None = None
+    """Tempo in parts, for prod; a single binary if unset. `memory` and `volume` are the single binary's."""
 
     @property
     def durable(self) -> bool:
-        """Whether the store acknowledges only what it still has after it was killed; Tempo's single binary does not."""
-        return self.backend == "jaeger"
+        """Whether the store acknowledges only what it still has after it was killed."""
+        return self.backend == "jaeger" or self.distributed is not None
+
+    @model_validator(mode="after")
+    def _backend_can(self) -> Self:
+        if self.backend != "tempo" and (self.object_storage or self.distributed):
+            raise ValueError(f"objectStorage and distributed are Tempo's; backend is {self.backend!r}")
+        if self.distributed and not self.object_storage:
+            raise ValueError("distributed needs objectStorage: the parts share their blocks through it")
+        return self
 
 
 class Logs(Stateful):
@@ -251,15 +290,11 @@ class Logs(Stateful):
     """Off: no log store; the services' logs go to their standard output alone."""
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"
-    retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = "336h"
-    """How long logs are kept; a day at least, which is how finely Loki's index is cut."""
 
 
 class Metrics(Stateful):
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"
-    retention: Duration = "336h"
-    """How long metrics are kept."""
     scrape_interval_seconds: Annotated[int, Field(ge=1, le=300)] = 15
     """Time between two scrapes."""
 
@@ -295,6 +330,8 @@ class Settings(Section):
     """Name of the environment, on every span as `deployment.environment.name`."""
     cluster: Cluster
     images: Images
+    retention: Retention = "336h"
+    """How long traces, logs and metrics are kept, in hours; one value, so that no link leads to what is gone."""
     services: Services = Services()
     tracing: Tracing = Tracing()
     collector: Collector = Collector()
@@ -306,13 +343,14 @@ class Settings(Section):
     grafana: Grafana = Grafana()
 
     @model_validator(mode="after")
-    def _a_partition_for_each_sampler(self) -> Self:
-        sampling = self.collector.sampling
-        if sampling and sampling.replicas > self.kafka.partitions:
-            raise ValueError(
-                f"collector.sampling.replicas {sampling.replicas} is more than kafka.partitions "
-                f"{self.kafka.partitions}: the rest would have nothing to read"
-            )
+    def _a_partition_for_each_reader(self) -> Self:
+        readers = {"collector.sampling": self.collector.sampling, "traces.distributed": self.traces.distributed}
+        for name, reader in readers.items():
+            if reader and reader.replicas > self.kafka.partitions:
+                raise ValueError(
+                    f"{name}.replicas {reader.replicas} is more than kafka.partitions {self.kafka.partitions}: "
+                    "the rest would have nothing to read"
+                )
         return self
 
 

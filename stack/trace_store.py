@@ -5,14 +5,19 @@ from typing import Protocol
 
 import pulumi
 
-from stack.settings import Traces
+from stack.settings import Kafka, Traces
 
 
 @dataclass(frozen=True, kw_only=True)
 class TraceStoreArgs:
     namespace: pulumi.Input[str]
     settings: Traces
+    retention: str
     storage_class: str | None
+    secret: pulumi.Input[str]
+    """Name of the Secret with the object storage's keys."""
+    kafka: Kafka
+    bootstrap_servers: pulumi.Input[str]
 
 
 class TraceStore(Protocol):
@@ -31,6 +36,10 @@ def trace_store(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None
         from stack.jaeger import Jaeger
 
         return Jaeger("jaeger", args, opts)
+    if args.settings.distributed:
+        from stack.tempo_distributed import DistributedTempo
+
+        return DistributedTempo("tempo", args, opts)
     from stack.tempo import Tempo
 
     return Tempo("tempo", args, opts)

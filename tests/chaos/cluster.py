@@ -164,6 +164,8 @@ class LocalCluster:
         """A file system of its own under a pod's volume, for the pods that begin while the context is open."""
         claim = self._core.read_namespaced_persistent_volume_claim(f"data-{pod.metadata.name}", self.namespace)
         path = Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
+        if path.is_mount():  # left by a run that was killed
+            _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
         owner = path.stat()
         image = path.with_name(f"{path.name}.image")
         with image.open("wb") as file:

@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 import yaml
 
-from stack import meta, secrets
+from stack import meta, secrets, tempo
 from stack.render import Rendered, as_yaml, record, render
-from stack.settings import PROJECT
+from stack.settings import PROJECT, Traces
 
-STACKS = ["tempo", "jaeger"]
+TRACES: dict[str, dict[str, Any]] = {
+    "tempo": {"backend": "tempo"},
+    "jaeger": {"backend": "jaeger"},
+    "distributed tempo": {
+        "objectStorage": {"bucket": "traces", "endpoint": "s3.example.com"},
+        "distributed": {"replicas": 3},
+    },
+}
+STACKS = list(TRACES)
 
 
 @cache
@@ -20,7 +28,7 @@ def program(backend: str, *, logs: bool = True) -> Rendered:
         "environment": "test",
         "cluster": {"context": "c", "namespace": "tracing"},
         "images": {"service": "registry.example.com/service:1"},
-        "traces": {"backend": backend},
+        "traces": TRACES[backend],
         "logs": {"enabled": logs},
         "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
         **{key: f"value-of-{key}" for key in secrets.KEYS},
@@ -46,7 +54,9 @@ def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("backend", STACKS)
 def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
     names = {item["metadata"]["name"] for item in workloads(backend)}
-    assert names & set(STACKS) == {backend}
+    stores = {name for name in names if name.partition("-")[0] in ("tempo", "jaeger")}
+    settings = Traces.model_validate(TRACES[backend])
+    assert stores == (set(tempo.pods(settings)) if settings.backend == "tempo" else {"jaeger"})
     assert {
         "gateway",
         "task-manager",
@@ -192,3 +202,30 @@ def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:
     first = as_yaml(render("dev"))
     assert first == as_yaml(render("dev"))
     assert "${postgresPassword}" in first
+
+
+def test_the_parts_of_tempo_find_each_other_and_the_keys() -> None:
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in program("distributed tempo").manifests}
+    services = {name for kind, name in objects if kind == "Service"}
+    config = yaml.safe_load(objects["ConfigMap", "tempo-config"]["data"]["tempo.yaml"])
+    addresses = [
+        *config["memberlist"]["join_members"],
+        config["backend_worker"]["backend_scheduler_addr"],
+        config["querier"]["frontend_worker"]["frontend_address"],
+        config["ingest"]["kafka"]["address"],
+    ]
+    for address in addresses:
+        name, port = address.split(":")
+        assert int(port) in {item["port"] for item in objects["Service", name]["spec"]["ports"]}, address
+    assert set(tempo.pods(Traces.model_validate(TRACES["distributed tempo"]))) <= services
+    for name in ("tempo-live-store", "tempo-block-builder"):
+        workload = objects["StatefulSet", name]
+        assert workload["spec"]["replicas"] == 3
+        (topic,) = workload["spec"]["template"]["spec"]["initContainers"]
+        assert topic["args"][topic["args"].index("--topic") + 1] == config["ingest"]["kafka"]["topic"]
+        variables = workload["spec"]["template"]["spec"]["containers"][0]["env"]
+        assert {item["valueFrom"]["secretKeyRef"]["key"] for item in variables} == {
+            secrets.OBJECT_STORAGE_ACCESS_KEY,
+            secrets.OBJECT_STORAGE_SECRET_KEY,
+        }
+        assert all(item["valueFrom"]["secretKeyRef"]["optional"] for item in variables)

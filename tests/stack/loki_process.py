@@ -28,9 +28,9 @@ def binary() -> Path:
     pytest.skip("no Loki to run: `python -m local.images build loki` builds it, as does `make up`, last")
 
 
-def local_config(settings: Logs, directory: Path) -> dict[str, Any]:
+def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, Any]:
     """The stack's configuration with this machine's paths, free ports, and nobody else reaching them."""
-    text = yaml.safe_dump(loki_config(settings)).replace("/var/loki", str(directory))
+    text = yaml.safe_dump(loki_config(settings, retention)).replace("/var/loki", str(directory))
     config: dict[str, Any] = yaml.safe_load(text.replace("127.0.0.1:9095", f"127.0.0.1:{(grpc := free_port())}"))
     config["server"] |= {
         "http_listen_address": "127.0.0.1",
@@ -43,16 +43,16 @@ def local_config(settings: Logs, directory: Path) -> dict[str, Any]:
 class LokiProcess:
     """Starts, kills and asks one Loki; its data outlives it."""
 
-    def __init__(self, directory: Path, settings: Logs | None = None) -> None:
+    def __init__(self, directory: Path, retention: str = "48h") -> None:
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._file = directory / "loki.yaml"
-        self.change(settings or Logs(memory="256Mi", retention="48h"))
+        self.change(retention)
 
-    def change(self, settings: Logs, **sections: dict[str, Any]) -> None:
-        """Other settings from the next start on; `sections` are laid over those of its configuration."""
-        config = local_config(settings, self._directory / "data")
+    def change(self, retention: str, **sections: dict[str, Any]) -> None:
+        """Another retention from the next start on; `sections` are laid over those of its configuration."""
+        config = local_config(Logs(memory="256Mi"), retention, self._directory / "data")
         for name, section in sections.items():
             config[name] |= section
         self._file.write_text(yaml.safe_dump(config))

@@ -19,7 +19,6 @@ from local.paths import Home
 from service.tracing.sender import TRACES
 from stack import endpoints
 from stack.jaeger import DATA, jaeger_config
-from stack.settings import Traces
 from tests.chaos.requests import A_REQUEST, Requests
 from tests.chaos.verify import verify
 from tests.service.conftest import free_port
@@ -44,8 +43,7 @@ class JaegerProcess:
                 endpoints.JAEGER_HEALTH_PORT,
             )
         }
-        config: dict[str, Any] = jaeger_config(Traces(backend="jaeger"))
-        config["extensions"]["jaeger_storage"]["backends"]["badger"]["badger"]["ttl"]["spans"] = retention
+        config: dict[str, Any] = jaeger_config(retention)
         reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
         reader |= {"host": "127.0.0.1", "port": free_port()}
         text = yaml.safe_dump(config).replace(DATA, str(directory / "data")).replace("0.0.0.0", "127.0.0.1")

@@ -20,14 +20,14 @@ def _by_uid(loki_url: str | None) -> dict[str, dict[str, Any]]:
 
 
 def test_retention_is_enforced_and_what_is_past_it_is_neither_taken_nor_found() -> None:
-    config = loki_config(Logs(retention="100h"))
+    config = loki_config(Logs(), "100h")
     limits = config["limits_config"]
     assert config["compactor"]["retention_enabled"] is True
     assert limits["retention_period"] == limits["max_query_lookback"] == limits["reject_old_samples_max_age"] == "100h"
 
 
 def test_memory_bounds_what_it_keeps_in_it() -> None:
-    small, large = loki_config(Logs(memory="256Mi")), loki_config(Logs(memory="4Gi"))
+    small, large = loki_config(Logs(memory="256Mi"), "48h"), loki_config(Logs(memory="4Gi"), "48h")
     assert small["ingester"]["wal"]["replay_memory_ceiling"] == "128MB"
     assert large["ingester"]["wal"]["replay_memory_ceiling"] == "2048MB"
     for config, memory in ((small, 256), (large, 4096)):
@@ -37,7 +37,7 @@ def test_memory_bounds_what_it_keeps_in_it() -> None:
 
 
 def test_labels_are_few_and_none_of_them_grows_with_pods_or_requests() -> None:
-    limits = loki_config(Logs())["limits_config"]
+    limits = loki_config(Logs(), "48h")["limits_config"]
     attributes = limits["otlp_config"]["resource_attributes"]
     assert attributes["ignore_defaults"] is True
     assert attributes["attributes_config"] == [{"action": "index_label", "attributes": list(INDEXED)}]
@@ -72,7 +72,8 @@ def test_loki_is_watched_where_there_is_one(enabled: bool) -> None:
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
 def test_the_real_loki_accepts_it(stack: str, tmp_path: Path) -> None:
     file = tmp_path / "loki.yaml"
-    file.write_text(yaml.safe_dump(local_config(load(stack).logs, tmp_path)))
+    settings = load(stack)
+    file.write_text(yaml.safe_dump(local_config(settings.logs, settings.retention, tmp_path)))
     done = subprocess.run(
         [binary(), f"-config.file={file}", "-verify-config"], capture_output=True, text=True, timeout=60
     )
@@ -82,7 +83,7 @@ def test_the_real_loki_accepts_it(stack: str, tmp_path: Path) -> None:
 def test_the_real_loki_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     """Or its acceptance would mean nothing."""
     file = tmp_path / "loki.yaml"
-    file.write_text(yaml.safe_dump(local_config(Logs(), tmp_path) | {"no_such_section": {}}))
+    file.write_text(yaml.safe_dump(local_config(Logs(), "48h", tmp_path) | {"no_such_section": {}}))
     done = subprocess.run(
         [binary(), f"-config.file={file}", "-verify-config"], capture_output=True, text=True, timeout=60
     )

@@ -21,7 +21,6 @@ from dashboards.datasources import datasources
 from local.paths import Home
 from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.loki import INDEXED
-from stack.settings import Logs
 from tests.service.conftest import free_port
 from tests.service.polling import poll_until
 from tests.stack.loki_process import LokiProcess, otlp
@@ -234,7 +233,7 @@ def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_pat
 
 def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
     # It takes no lines that old, so the retention is made shorter once they are there.
-    loki = LokiProcess(tmp_path, Logs(memory="256Mi", retention="96h"))
+    loki = LokiProcess(tmp_path, "96h")
     now = time.time_ns()
     ages = {"old": 72 * HOUR, "young": HOUR}
 
@@ -252,7 +251,7 @@ def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
         chunks = tmp_path / "data" / "chunks" / "fake"
         poll_until("a chunk of each", lambda: len([file for file in chunks.rglob("*") if file.is_file()]) == 2)
         loki.stop()
-        loki.change(Logs(memory="256Mi", retention="24h"), compactor={"compaction_interval": "3s"})
+        loki.change("24h", compactor={"compaction_interval": "3s"})
         loki.start()  # which brings the index to its place
         poll_until("index of both days", lambda: index_of("old") and index_of("young"), seconds=30)
         poll_until("the old day to be forgotten", lambda: not index_of("old"), seconds=60)

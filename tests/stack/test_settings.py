@@ -52,8 +52,32 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"trases": {}}, ["trases: unknown key"]),
         ({"traces": {"retension": "1h"}}, ["traces.retension: unknown key"]),
         ({"traces": {"backend": "zipkin"}}, ["traces.backend: 'zipkin'", "'tempo' or 'jaeger'"]),
-        ({"traces": {"retention": "2w"}}, ["traces.retention: '2w'", "336h"]),
-        ({"logs": {"retention": "23h"}}, ["logs.retention: '23h' is less than 24h"]),
+        (
+            {"traces": {"distributed": {}}},
+            ["traces: distributed needs objectStorage: the parts share their blocks through it"],
+        ),
+        (
+            {"traces": {"backend": "jaeger", "objectStorage": {"bucket": "abc", "endpoint": "s3.example.com"}}},
+            ["traces: objectStorage and distributed are Tempo's; backend is 'jaeger'"],
+        ),
+        (
+            {"traces": {"objectStorage": {"bucket": "No_Bucket", "endpoint": "https://s3.example.com"}}},
+            ["traces.objectStorage.bucket: 'No_Bucket'", "traces.objectStorage.endpoint: 'https://s3.example.com'"],
+        ),
+        (
+            {
+                "traces": {
+                    "objectStorage": {"bucket": "abc", "endpoint": "s3.example.com"},
+                    "distributed": {"replicas": 4},
+                }
+            },
+            ["traces.distributed.replicas 4 is more than kafka.partitions 3"],
+        ),
+        ({"retention": "2w"}, ["retention: '2w'", "336h"]),
+        ({"retention": "0h"}, ["retention: '0h'", "336h"]),
+        ({"retention": "100000h"}, ["retention: '100000h' is not between 24h and"]),
+        ({"traces": {"retention": "48h"}}, ["traces.retention: unknown key"]),
+        ({"retention": "23h"}, ["retention: '23h' is not between 24h and"]),
         ({"tracing": {"samplingRate": 1.5}}, ["tracing.samplingRate: 1.5", "less than or equal to 1"]),
         ({"tracing": {"samplingRules": "/api=2"}}, ["tracing.samplingRules", "'/api=2'", "from 0 to 1"]),
         ({"tracing": {"attributesFilter": "a b"}}, ["tracing.attributesFilter: 'a b'"]),
