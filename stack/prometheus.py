@@ -6,6 +6,7 @@ from typing import Any, Final
 import pulumi
 import yaml
 
+from dashboards.rules import groups, rule_file
 from stack import endpoints, tempo, versions, workload
 from stack.settings import Settings
 
@@ -57,6 +58,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
             "scrape_timeout": f"{min(seconds, 10)}s",
             "external_labels": {"environment": settings.environment},
         },
+        "rule_files": [f"{_CONFIG}/rules.yml"],
         # What waited in a Collector's queue comes late.
         "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
         "scrape_configs": [
@@ -101,7 +103,10 @@ class Prometheus(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Prometheus", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings.metrics
-        files = {"prometheus.yml": yaml.safe_dump(prometheus_config(args.settings), sort_keys=False)}
+        files = {
+            "prometheus.yml": yaml.safe_dump(prometheus_config(args.settings), sort_keys=False),
+            "rules.yml": rule_file(groups(args.settings)),
+        }
         config = workload.config_map("prometheus-config", "metrics", args.namespace, files, child)
         pod = workload.Pod(
             name=endpoints.PROMETHEUS,

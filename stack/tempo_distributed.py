@@ -29,6 +29,9 @@ def distributed_config(settings: Traces, retention: str, bootstrap_servers: str)
     config = tempo.tempo_config(settings, retention)
     # Nobody writes to it here, yet every part that reads blocks opens it.
     config["storage"]["trace"]["wal"]["path"] = "/tmp/wal"
+    # A live store that was killed no longer answers for what it had read, until a block with it is noticed: after this
+    # and the block builder's cycle. The default is five minutes.
+    config["storage"]["trace"]["blocklist_poll"] = "1m"
     config["backend_worker"] |= {"backend_scheduler_addr": f"{endpoints.TEMPO_BACKEND_SCHEDULER}:{grpc}"}
     return config | {
         "stream_over_http_enabled": True,

@@ -9,9 +9,9 @@ import pytest
 
 from stack import endpoints, secrets
 from stack.apply import connect, existing_secret
+from stack.forward import forward
 from stack.settings import load
 from tests.smoke.check import poll_until
-from tests.smoke.forward import forward
 
 pytestmark = pytest.mark.cluster
 

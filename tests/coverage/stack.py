@@ -10,11 +10,11 @@ import httpx
 
 from stack import endpoints
 from stack.apply import connect
+from stack.forward import forward
 from stack.settings import Settings
 from tests.coverage.hands import in_pod
 from tests.coverage.operations import Plan, World
 from tests.coverage.run import LedgerError, Outcome, Run
-from tests.smoke.forward import forward
 from tests.smoke.traces import TraceStoreClient
 
 
@@ -30,7 +30,7 @@ def cover(
 
     Raises:
         LedgerError: the ledger cannot be kept, or the stack samples traces away.
-        SmokeFailure: the stack is not reached.
+        DeployError: the stack is not reached.
         DeployError: the cluster cannot be used.
     """
     if settings.tracing.sampling_rate < 1:

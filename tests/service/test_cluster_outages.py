@@ -10,9 +10,9 @@ import pytest
 
 from stack import endpoints
 from stack.apply import connect
+from stack.forward import forward
 from stack.settings import load
 from tests.smoke.check import poll_until
-from tests.smoke.forward import forward
 
 pytestmark = pytest.mark.cluster
 

@@ -12,10 +12,10 @@ import httpx
 from collector.pipeline import KEEP_KEY
 from stack import endpoints
 from stack.apply import connect
+from stack.forward import forward
 from stack.settings import Settings
 from tests.smoke.edges import HOPS, Hop, match
 from tests.smoke.failure import SmokeFailure
-from tests.smoke.forward import forward
 from tests.smoke.traces import Span, TraceStoreClient
 
 TASK_SECONDS = 30.0

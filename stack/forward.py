@@ -10,7 +10,7 @@ import kubernetes
 from kubernetes.stream import portforward
 
 from stack import meta
-from tests.smoke.failure import SmokeFailure
+from stack.apply import DeployError
 
 
 @contextlib.contextmanager
@@ -18,7 +18,7 @@ def forward(client: kubernetes.client.ApiClient, namespace: str, name: str, port
     """Base URL under which a port of one ready pod of the workload `name` is reached while the context is open.
 
     Raises:
-        SmokeFailure: no pod of that name is ready.
+        DeployError: no pod of that name is ready.
     """
     pod = _ready_pod(client, namespace, name)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -52,8 +52,8 @@ def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str) -
         conditions = {condition.type: condition.status for condition in pod.status.conditions or []}
         if conditions.get("Ready") == "True" and pod.metadata.deletion_timestamp is None:
             return str(pod.metadata.name)
-    raise SmokeFailure(
-        f"no pod of {name} is ready ({len(pods)} there)", f"kubectl -n {namespace} describe pod -l {selector}"
+    raise DeployError(
+        f"no pod of {name} is ready ({len(pods)} there)\n  look at: kubectl -n {namespace} describe pod -l {selector}"
     )
 
 

@@ -1,0 +1,170 @@
+"""Span accounting: what comes into each leg of the way is what goes out of it, and the difference is an alert."""
+
+from typing import Final
+
+from dashboards.rules.model import Alert, Group, Record
+from dashboards.rules.stages import Leg, legs, stages
+from stack import endpoints
+from stack.settings import Settings
+
+TOTAL: Final = "tracing_spans:sum"
+WAITING: Final = "tracing_spans_waiting:sum"
+MISSING: Final = "tracing_spans_missing:30m"
+STEADY: Final = "tracing_spans_steady:30m"
+
+_WINDOW: Final = "30m"
+# Stages are scraped at different moments: with a load that grows tenfold in half an hour that alone makes 0.9 %.
+_TOLERANCE: Final = 0.01
+_SERVICES: Final = (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
+_OWN: Final = 'job=~"collector|sampler"'
+
+
+def accounting(settings: Settings) -> tuple[Group, ...]:
+    """The counts of all stages, the differences, and the alerts on both."""
+    return (Group(name="span-accounting", rules=(*_records(settings), *_alerts(settings))),)
+
+
+def _records(settings: Settings) -> tuple[Record, ...]:
+    way = legs(settings)
+    return (
+        *(
+            Record(name=TOTAL, query=f"sum({stage.counter}) or vector(0)", labels={"stage": stage.name})
+            for stage in stages(settings)
+        ),
+        *(
+            Record(name=WAITING, query=f"sum({leg.waiting}) or vector(0)", labels={"leg": leg.name})
+            for leg in way
+            if leg.waiting
+        ),
+        Record(name=STEADY, query=_steady(settings)),
+        *(Record(name=MISSING, query=_missing(leg), labels={"leg": leg.name}) for leg in way),
+    )
+
+
+def _steady(settings: Settings) -> str:
+    """Has a result if no process on the way began or ended within the window.
+
+    Counters begin anew with their process, and what it counted after its last scrape is not known.
+    """
+    sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
+    jobs = "|".join((*_SERVICES, endpoints.COLLECTOR, *sampler, "trace-store"))
+    on_the_way = f'job=~"{jobs}"'
+    return " and on() ".join(
+        (
+            f"(count(up{{{on_the_way}}} == 1) == count(count_over_time(up{{{on_the_way}}}[{_WINDOW}])))",
+            f"(count(up{{{on_the_way}}}) == count(up{{{on_the_way}}} offset {_WINDOW}))",
+            f"((sum(changes(process_start_time_seconds{{{on_the_way}}}[{_WINDOW}])) or vector(0)) == 0)",
+            f"((sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{_WINDOW}])) or vector(0)) == 0)",
+        )
+    )
+
+
+def _missing(leg: Leg) -> str:
+    """Spans of the last half hour that came into a leg and neither left it nor wait in it."""
+
+    def added(series: str) -> str:
+        return f"(sum({series}) - sum({series} offset {_WINDOW}))"
+
+    def passed(name: str) -> str:
+        return added(f'{TOTAL}{{stage="{name}"}}')
+
+    parts = [passed(leg.source.name), *(passed(stage.name) for stage in (*leg.given_up, leg.target))]
+    if leg.waiting:
+        parts.append(added(f'{WAITING}{{leg="{leg.name}"}}'))
+    query = f"{' - '.join(parts)} and on() {STEADY}"
+    return f"({query}) and on() ({leg.idle})" if leg.idle else query
+
+
+def _alerts(settings: Settings) -> tuple[Alert, ...]:
+    lost = tuple(
+        Alert(
+            name="SpansMissing",
+            query=f'{MISSING}{{leg="{leg.name}"}} > {_TOLERANCE} * scalar('
+            f'sum({TOTAL}{{stage="{leg.source.name}"}}) - sum({TOTAL}{{stage="{leg.source.name}"}} offset {_WINDOW}))',
+            lasting="10m",
+            severity="page",
+            summary=f"Spans vanish {leg.title}",
+            description=f"{{{{ $value | humanize }}}} spans of the last half hour were {leg.source.title} and are not "
+            f"{leg.target.title}, wait nowhere and were given up for no reason that is counted.",
+            runbook="spans-missing.md",
+        )
+        for leg in legs(settings)
+    )
+    return (
+        *lost,
+        Alert(
+            name="SpansDropped",
+            query='sum by (job, reason) (rate({__name__=~"tracing_items_(dropped|refused)_total",signal="traces"}[5m]))'
+            " > 0",
+            lasting="5m",
+            severity="ticket",
+            summary="{{ $labels.job }} gives up spans: {{ $labels.reason }}",
+            description="{{ $value | humanize }} spans a second.",
+            runbook="spans-dropped.md",
+        ),
+        Alert(
+            name="CollectorRefuses",
+            query=f"sum by (job, instance) (rate(otelcol_receiver_refused_spans_total{{{_OWN}}}[5m])"
+            f" + rate(otelcol_receiver_failed_spans_total{{{_OWN}}}[5m])) > 0",
+            lasting="5m",
+            severity="ticket",
+            summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
+            description="{{ $value | humanize }} spans a second; the senders keep them and come again.",
+            runbook="collector-refuses.md",
+        ),
+        Alert(
+            name="CollectorQueueFills",
+            query=f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
+            f' > 0.5 * otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}}',
+            lasting="5m",
+            severity="page",
+            summary="The queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
+            description="{{ $value | humanize }} spans wait for a receiver that does not take them fast enough.",
+            runbook="collector-queue.md",
+        ),
+        Alert(
+            name="CollectorQueueStuck",
+            # What was refused for want of disk stays in the size until the next span is drained.
+            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[10m]) > 0 and on (instance)'
+            f" sum by (instance) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[10m])) == 0",
+            lasting="5m",
+            severity="page",
+            summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
+            description="{{ $value | humanize }} spans have waited for a quarter of an hour, and none was sent.",
+            runbook="collector-queue.md",
+        ),
+        Alert(
+            name="CollectorDown",
+            query=f'up{{{_OWN}}} == 0 or absent(up{{job="collector"}})',
+            lasting="2m",
+            severity="page",
+            summary="A Collector ({{ $labels.job }}) does not answer",
+            description="{{ $labels.instance }} cannot be scraped; what is in its queue waits on its volume.",
+            runbook="collector-down.md",
+        ),
+        *(
+            (
+                Alert(
+                    name="SamplerBehind",
+                    query='sum(otelcol_kafka_receiver_offset_lag{job="sampler"}) > 0 and on()'
+                    ' deriv(sum(otelcol_kafka_receiver_offset_lag{job="sampler"})[10m:1m]) > 0',
+                    lasting="10m",
+                    severity="page",
+                    summary="The samplers fall behind",
+                    description="{{ $value | humanize }} messages wait in Kafka, and more every minute.",
+                    runbook="sampler-behind.md",
+                ),
+                Alert(
+                    name="SamplerDropsTraces",
+                    query="sum(rate(otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total[5m])) > 0",
+                    lasting="1m",
+                    severity="page",
+                    summary="The samplers give up traces before they have decided on them",
+                    description="{{ $value | humanize }} traces a second did not fit into their memory.",
+                    runbook="sampler-behind.md",
+                ),
+            )
+            if settings.collector.sampling
+            else ()
+        ),
+    )

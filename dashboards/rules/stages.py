@@ -1,0 +1,120 @@
+"""The way of a span: what counts it at each stage, and where it may wait. The rules and `make spans` read this list."""
+
+from dataclasses import dataclass
+
+from stack.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A point on the way where spans are counted."""
+
+    name: str
+    title: str
+    counter: str
+    """Selector of the counters; their sum is the number of spans."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """From one stage to the next. What came in is what went out, was given up for a reason, or waits."""
+
+    name: str
+    title: str
+    source: Stage
+    target: Stage
+    given_up: tuple[Stage, ...] = ()
+    waiting: str | None = None
+    """Selector of the gauges of what waits in between, in spans; None where nothing can wait."""
+    idle: str | None = None
+    """Query that has a result only while nothing waits, where that is not counted in spans."""
+    others_send: bool = False
+    """Others than the source may hand over as well, so more may come in than the source sent."""
+
+
+ENDED = Stage(name="ended", title="ended in the services", counter='tracing_items_ended_total{signal="traces"}')
+DROPPED = Stage(name="dropped", title="dropped by the services", counter='tracing_items_dropped_total{signal="traces"}')
+REFUSED = Stage(
+    name="refused", title="refused by the Collectors", counter='tracing_items_refused_total{signal="traces"}'
+)
+EXPORTED = Stage(
+    name="exported", title="exported by the services", counter='tracing_items_exported_total{signal="traces"}'
+)
+ACCEPTED = Stage(
+    name="accepted",
+    title="accepted by the Collectors",
+    counter='otelcol_receiver_accepted_spans_total{job="collector"}',
+)
+SENT = Stage(name="sent", title="sent by the Collectors", counter='otelcol_exporter_sent_spans_total{job="collector"}')
+READ = Stage(name="read", title="read by the samplers", counter='otelcol_receiver_accepted_spans_total{job="sampler"}')
+KEPT = Stage(
+    name="kept", title="kept and sent by the samplers", counter='otelcol_exporter_sent_spans_total{job="sampler"}'
+)
+STORED_IN_TEMPO = Stage(
+    name="stored",
+    title="taken by the trace store",
+    counter='tempo_distributor_spans_received_total{job="trace-store"}',
+)
+STORED_IN_JAEGER = Stage(
+    name="stored",
+    title="stored by the trace store",
+    counter='otelcol_exporter_sent_spans_total{job="trace-store"}',
+)
+
+
+def legs(settings: Settings) -> tuple[Leg, ...]:
+    """The way of a span through a stack. What the samplers leave out on purpose is no leg: it ends at them."""
+    stored = STORED_IN_JAEGER if settings.traces.backend == "jaeger" else STORED_IN_TEMPO
+    sampled = settings.collector.sampling is not None
+    return (
+        Leg(
+            name="service",
+            title="in the services",
+            source=ENDED,
+            target=EXPORTED,
+            given_up=(DROPPED, REFUSED),
+            waiting='{__name__=~"tracing_(queue|buffer|in_flight)_items",signal="traces"}',
+        ),
+        Leg(
+            name="handover",
+            title="between services and Collectors",
+            source=EXPORTED,
+            target=ACCEPTED,
+            others_send=True,
+        ),
+        Leg(
+            name="collector",
+            title="in the Collectors",
+            source=ACCEPTED,
+            target=SENT,
+            waiting='otelcol_exporter_queue_size{job="collector",data_type="traces"}',
+        ),
+        *(
+            [
+                Leg(
+                    name="kafka",
+                    title="in Kafka",
+                    source=SENT,
+                    target=READ,
+                    idle='sum(otelcol_kafka_receiver_offset_lag{job="sampler"}) == 0',
+                )
+            ]
+            if sampled
+            else []
+        ),
+        Leg(
+            name="store",
+            title="between the last Collector and the store",
+            source=KEPT if sampled else SENT,
+            target=stored,
+        ),
+    )
+
+
+def stages(settings: Settings) -> tuple[Stage, ...]:
+    """All stages of a stack, on the way of a span."""
+    found: dict[str, Stage] = {}
+    for leg in legs(settings):
+        for stage in (leg.source, *leg.given_up, leg.target):
+            found.setdefault(stage.name, stage)
+    return tuple(found.values())

@@ -1,0 +1,151 @@
+"""Counting spans along their way: exact over restarts, and honest about what it cannot know."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stack import spans
+from stack.settings import Settings, load
+from stack.spans import Accounting, account, increase, show
+
+AT = 10_000.0
+SECONDS = 600.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([(1, 5), (2, 5)], (0, 0)),
+        ([(1, 5), (2, 9), (3, 12)], (7, 0)),
+        ([(1, 5), (2, 9), (3, 2), (4, 6)], (10, 1)),  # began anew at 0 after it had counted to 9
+        ([(2, 9), (3, 12)], (12, 1)),  # began within the window
+        ([(0, 3), (1, 5)], (0, 0)),  # ended before it
+        ([], (0, 0)),
+    ],
+)
+def test_what_a_counter_counted(samples: list[tuple[float, float]], expected: tuple[float, int]) -> None:
+    assert increase(samples, since=1) == expected
+
+
+class Prometheus:
+    """Answers with counters that go from `before` to `after` in steps of `scrape` spans."""
+
+    def __init__(self, after: dict[str, float], waiting: tuple[float, float] = (0, 0), lag: float = 0) -> None:
+        self._after = after
+        self._waiting = waiting
+        self._lag = lag
+
+    def __call__(self, query: str, at: float) -> Sequence[Any]:
+        if "offset_lag" in query:
+            return [] if self._lag else [{"metric": {}, "value": [at, "0"]}]
+        if query.startswith("sum("):
+            value = self._waiting[0 if at < AT else 1] if "queue_size" in query else 0
+            return [{"metric": {}, "value": [at, str(value)]}]
+        name, job = query.partition("{")[0], re.search(r'job="([^"]+)"', query)
+        after = self._after.get(f"{name} {job[1]}" if job else name)
+        if after is None:
+            return []
+        start = AT - SECONDS
+        steps = [(start - 5, 1000.0)] + [(start + 15 * n, 1000.0 + after * n / 40) for n in range(1, 41)]
+        return [{"metric": {}, "values": [[when, str(value)] for when, value in steps]}]
+
+
+def counters(**changes: float) -> dict[str, float]:
+    """40,000 spans that all arrive, but for the changes; the keys are the stages."""
+    names = {
+        "ended": "tracing_items_ended_total",
+        "exported": "tracing_items_exported_total",
+        "dropped": "tracing_items_dropped_total",
+        "accepted": "otelcol_receiver_accepted_spans_total collector",
+        "sent": "otelcol_exporter_sent_spans_total collector",
+        "read": "otelcol_receiver_accepted_spans_total sampler",
+        "kept": "otelcol_exporter_sent_spans_total sampler",
+        "stored": "otelcol_exporter_sent_spans_total trace-store",
+    }
+    counts = dict.fromkeys(names, 40_000.0) | {"dropped": 0.0} | changes
+    return {names[stage]: count for stage, count in counts.items()}
+
+
+def settings(stack: str = "dev") -> Settings:
+    loaded = load(stack)
+    return loaded.model_copy(update={"traces": loaded.traces.model_copy(update={"backend": "jaeger"})})
+
+
+def counted(prometheus: Prometheus, stack: str = "dev") -> Accounting:
+    return account(settings(stack), prometheus, seconds=SECONDS, at=AT)
+
+
+def missing(accounting: Accounting) -> dict[str, int]:
+    return {item.leg: item.missing for item in accounting.differences if item.lost}
+
+
+def test_nothing_is_missing_where_everything_is_stored_given_up_for_a_reason_or_waiting() -> None:
+    assert not counted(Prometheus(counters())).lost
+    dropped = counted(Prometheus(counters(exported=35_000, dropped=5_000, accepted=35_000, sent=35_000, stored=35_000)))
+    assert not dropped.lost
+    waiting = counted(Prometheus(counters(sent=10_000, stored=10_000), waiting=(500, 30_500)))
+    assert (waiting.lost, waiting.differences[2].waiting) == (False, 30_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"exported": 35_000, "accepted": 35_000, "sent": 35_000, "stored": 35_000}, "service"),
+        ({"accepted": 35_000, "sent": 35_000, "stored": 35_000}, "handover"),
+        ({"sent": 35_000, "stored": 35_000}, "collector"),
+        ({"stored": 35_000}, "store"),
+    ],
+)
+def test_what_is_missing_is_said_with_its_place(changes: dict[str, float], where: str) -> None:
+    assert missing(counted(Prometheus(counters(**changes)))) == {where: 5_000}
+
+
+def test_a_queue_that_was_emptied_hides_no_loss() -> None:
+    accounting = counted(Prometheus(counters(), waiting=(20_000, 0)))
+    assert missing(accounting) == {"collector": 20_000}
+
+
+def test_what_samplers_leave_out_is_not_missing_and_what_kafka_loses_is() -> None:
+    assert not counted(Prometheus(counters(kept=4_000, stored=4_000)), "staging").lost
+    lost = counters(read=20_000, kept=2_000, stored=2_000)
+    assert missing(counted(Prometheus(lost), "staging")) == {"kafka": 20_000}
+    assert not counted(Prometheus(lost, lag=7), "staging").lost, "what is not read yet is not lost"
+
+
+def test_two_scrapes_at_different_moments_are_no_loss() -> None:
+    assert not counted(Prometheus(counters(stored=39_000))).lost  # one scrape is 1,000 spans
+
+
+def test_the_table_says_what_is_missing_where(capsys: pytest.CaptureFixture[str]) -> None:
+    accounting = counted(Prometheus(counters(stored=35_000)))
+    show(accounting, settings(), Console(width=120))
+    printed = capsys.readouterr().out
+    assert "5,000 spans are missing between the last Collector and the store" in printed
+    assert re.search(r"stored by the trace store\s*│\s*35,000", printed)
+
+
+def test_a_stack_that_cannot_be_asked_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["spans", "no-such-stack"])
+    with pytest.raises(SystemExit) as ended:
+        spans.main()
+    assert ended.value.code == 2
+    assert "there is no stack 'no-such-stack'" in capsys.readouterr().err
+
+
+@pytest.mark.cluster
+def test_the_spans_of_the_local_stack_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["spans", "local", "--since", "30m", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        spans.main()
+    seen = json.loads(capsys.readouterr().out)
+    assert ended.value.code == (1 if seen["lost"] else 0)
+    assert [count["stage"] for count in seen["counts"]][:2] == ["ended", "exported"]
+    assert all(count["spans"] > 0 for count in seen["counts"] if count["stage"] in ("ended", "exported", "stored"))
