@@ -165,8 +165,8 @@ class Queueing(Workload):
     memory: Quantity = "512Mi"
     queue_volume: Quantity = "2Gi"
     """Size of each one's volume, for what its receiver has not taken yet."""
-    queue_size: Annotated[int, Field(ge=1000)] = 500_000
-    """Spans that the queue holds before it pushes back on the senders."""
+    queue_size: Annotated[int, Field(ge=10_000)] = 500_000
+    """Spans that the queue holds before it pushes back on the senders; several of its largest batches at least."""
 
     @model_validator(mode="after")
     def _queue_fits_volume(self) -> Self:
