@@ -56,7 +56,7 @@ def queues(config: Config) -> dict[str, Config]:
 @pytest.mark.parametrize("config", ALL)
 def test_the_limiter_is_first_and_nothing_is_batched_outside_of_the_queues(config: Config) -> None:
     for pipeline in config["service"]["pipelines"].values():
-        if pipeline["receivers"] != ["spanmetrics"]:
+        if pipeline["receivers"] != ["span_metrics"]:
             assert pipeline["processors"][0] == "memory_limiter"
         assert not [name for name in pipeline.get("processors", []) if name.startswith("batch")]
 
@@ -82,7 +82,7 @@ def test_everything_that_is_configured_is_used(config: Config) -> None:
 
 def test_span_metrics_are_counted_before_sampling_and_after_redaction() -> None:
     pipelines = collector(sampled_through="kafka:9092")["service"]["pipelines"]
-    assert "spanmetrics" in pipelines["traces"]["exporters"]
+    assert "span_metrics" in pipelines["traces"]["exporters"]
     assert "redaction" in pipelines["traces"]["processors"]
     assert "tail_sampling" not in pipelines["traces"]["processors"]
 
@@ -96,7 +96,7 @@ def test_sampled_spans_go_through_kafka_by_trace_and_others_straight_to_the_stor
     exporters = collector(sampled_through="kafka:9092")["exporters"]
     assert exporters["kafka/traces"]["partition_traces_by_id"] is True
     assert exporters["kafka/traces"]["producer"]["required_acks"] == -1
-    assert "otlp/traces" not in exporters
+    assert "otlp_grpc/traces" not in exporters
     assert "kafka/traces" not in collector()["exporters"]
 
 

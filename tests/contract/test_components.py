@@ -195,7 +195,7 @@ def test_logs_go_all_the_way_or_nowhere(logs: bool) -> None:
         assert exporter == ("otlp" if logs else "none"), "a Collector without a logs pipeline refuses them"
     if logs:
         (port,) = objects["Service", "loki"]["spec"]["ports"]
-        assert collector["exporters"]["otlphttp/logs"]["endpoint"] == f"http://loki:{port['port']}/otlp"
+        assert collector["exporters"]["otlp_http/logs"]["endpoint"] == f"http://loki:{port['port']}/otlp"
 
 
 def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:

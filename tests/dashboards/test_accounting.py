@@ -53,9 +53,9 @@ def healthy(seconds: float) -> dict[str, Samples]:
             'otelcol_receiver_accepted_spans_total{receiver="otlp"}': count,
             'otelcol_receiver_refused_spans_total{receiver="otlp"}': 0,
             'otelcol_receiver_failed_spans_total{receiver="otlp"}': 0,
-            'otelcol_exporter_sent_spans_total{exporter="otlp/traces"}': count,
-            'otelcol_exporter_queue_size{exporter="otlp/traces",data_type="traces"}': 0,
-            'otelcol_exporter_queue_capacity{exporter="otlp/traces",data_type="traces"}': 1e9,
+            'otelcol_exporter_sent_spans_total{exporter="otlp_grpc/traces"}': count,
+            'otelcol_exporter_queue_size{exporter="otlp_grpc/traces",data_type="traces"}': 0,
+            'otelcol_exporter_queue_capacity{exporter="otlp_grpc/traces",data_type="traces"}': 1e9,
             "otelcol_process_uptime_seconds_total": 1000 + seconds,
         },
         "trace-store": {
@@ -79,9 +79,9 @@ def changed(change: Callable[[float, dict[str, Samples]], None], played: Played 
 # What counts a span once it has come so far, in the order of its way.
 EXPORTED = ("gateway", 'tracing_items_exported_total{signal="traces"}')
 ACCEPTED = ("collector", 'otelcol_receiver_accepted_spans_total{receiver="otlp"}')
-SENT = ("collector", 'otelcol_exporter_sent_spans_total{exporter="otlp/traces"}')
-QUEUED = ("collector", 'otelcol_exporter_queue_size{exporter="otlp/traces",data_type="traces"}')
-CAPACITY = ("collector", 'otelcol_exporter_queue_capacity{exporter="otlp/traces",data_type="traces"}')
+SENT = ("collector", 'otelcol_exporter_sent_spans_total{exporter="otlp_grpc/traces"}')
+QUEUED = ("collector", 'otelcol_exporter_queue_size{exporter="otlp_grpc/traces",data_type="traces"}')
+CAPACITY = ("collector", 'otelcol_exporter_queue_capacity{exporter="otlp_grpc/traces",data_type="traces"}')
 STORED = ("trace-store", 'otelcol_exporter_sent_spans_total{exporter="jaeger_storage_exporter"}')
 WAY = (EXPORTED, ACCEPTED, SENT, STORED)
 
@@ -126,7 +126,7 @@ def restarted(seconds: float, jobs: dict[str, Samples]) -> None:
     if seconds > 15:
         at = float(15 * RATE)
         jobs["collector"]['otelcol_receiver_accepted_spans_total{receiver="otlp"}'] -= at
-        jobs["collector"]['otelcol_exporter_sent_spans_total{exporter="otlp/traces"}'] -= at + RATE
+        jobs["collector"]['otelcol_exporter_sent_spans_total{exporter="otlp_grpc/traces"}'] -= at + RATE
         jobs["collector"]["otelcol_process_uptime_seconds_total"] = seconds - 15
 
 
@@ -147,9 +147,9 @@ def sampled(seconds: float) -> dict[str, Samples]:
     count = float(int(seconds * RATE))
     jobs["sampler"] = {
         'otelcol_receiver_accepted_spans_total{receiver="kafka"}': count,
-        'otelcol_exporter_sent_spans_total{exporter="otlp/traces"}': count / 10,
-        'otelcol_exporter_queue_size{exporter="otlp/traces",data_type="traces"}': 0,
-        'otelcol_exporter_queue_capacity{exporter="otlp/traces",data_type="traces"}': 1e9,
+        'otelcol_exporter_sent_spans_total{exporter="otlp_grpc/traces"}': count / 10,
+        'otelcol_exporter_queue_size{exporter="otlp_grpc/traces",data_type="traces"}': 0,
+        'otelcol_exporter_queue_capacity{exporter="otlp_grpc/traces",data_type="traces"}': 1e9,
         'otelcol_kafka_receiver_offset_lag{partition="0"}': 0,
         "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total": 0,
         "otelcol_process_uptime_seconds_total": 1000 + seconds,
