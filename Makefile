@@ -45,9 +45,12 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
-.PHONY: bench coverage outage chaos
+.PHONY: bench capacity coverage outage chaos
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
 	@$(RUN) -m tests.bench $(ARGS)
+
+capacity: $(VENV)/installed ## measure the spans that a Collector takes with one core, beside a plain one (ARGS=--rounds=2)
+	@$(RUN) -m tests.bench.capacity $(ARGS)
 
 outage: $(VENV)/installed ## take the Collector away for five minutes under load, and count (ARGS=--seconds=60)
 	@$(RUN) -m tests.bench.collector_outage $(ARGS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
@@ -41,8 +43,9 @@ def binary() -> Path:
 class CollectorProcess:
     """Starts, kills and asks one Collector; its queue outlives it."""
 
-    def __init__(self, directory: Path, text: str) -> None:
+    def __init__(self, directory: Path, text: str, environment: Mapping[str, str] = {}) -> None:
         """`text` is a configuration as `collector.pipeline` renders it; only ports and paths become this machine's."""
+        self._environment = {**os.environ, **environment}
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +81,10 @@ class CollectorProcess:
         log = self._directory / "collector.log"
         with log.open("ab") as output:
             process = self._process = subprocess.Popen(
-                [self._binary, f"--config={self._file}"], stdout=output, stderr=subprocess.STDOUT
+                [self._binary, f"--config={self._file}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
             )
 
         def healthy() -> bool:
@@ -97,6 +103,21 @@ class CollectorProcess:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used so far."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had in RAM."""
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        assert found
+        return int(found[1]) / 1024
+
+    def _proc(self, name: str) -> str:
+        assert self._process, "it does not run"
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()
 
     def send(self, request: bytes, *, token: str = TOKEN, timeout: float = 10) -> None:
         """Hands spans over; grpc.RpcError if they are not acknowledged."""

@@ -1,0 +1,236 @@
+"""The load of the capacity benchmark: spans as the services make them, encoded once, and a store that counts them."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from service.tracing.sender import TRACES
+
+A_REQUEST: Final = 512
+"""Spans, the services' own batch size."""
+_DIFFERENT: Final = 40
+"""Requests that are encoded; they are sent over and over."""
+_IDS: Final = 2**64
+
+# What the services' spans carry, one kind after the other.
+_KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
+    (
+        "POST /api/tasks",
+        Span.SPAN_KIND_SERVER,
+        {
+            "http.request.method": "POST",
+            "http.route": "/api/tasks",
+            "url.path": "/api/tasks",
+            "url.scheme": "http",
+            "http.response.status_code": 201,
+            "server.address": "gateway",
+            "server.port": 8080,
+            "client.address": "10.244.0.17",
+            "user_agent.original": "python-httpx/0.28.1",
+            "correlation.id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
+        },
+    ),
+    (
+        "send task-status",
+        Span.SPAN_KIND_PRODUCER,
+        {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": "task-status",
+            "messaging.destination.partition.id": "2",
+            "messaging.kafka.offset": 184467,
+            "messaging.message.body.size": 412,
+            "messaging.kafka.message.key": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
+            "task.status": "new",
+        },
+    ),
+    (
+        "process task-status",
+        Span.SPAN_KIND_CONSUMER,
+        {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.consumer.group.name": "task-manager",
+            "messaging.destination.name": "task-status",
+            "messaging.destination.partition.id": "2",
+            "messaging.kafka.offset": 184467,
+            "messaging.message.body.size": 412,
+            "messaging.kafka.consumer.lag": 3,
+            "task.processing_seconds": 0.0113,
+        },
+    ),
+    (
+        "INSERT web_crawl_tasks",
+        Span.SPAN_KIND_CLIENT,
+        {
+            "db.system.name": "postgresql",
+            "db.operation.name": "INSERT",
+            "db.collection.name": "web_crawl_tasks",
+            "db.query.text": "INSERT INTO web_crawl_tasks (id, user_email, user_query, original_url, status) "
+            "VALUES (%(id)s, %(user_email)s, %(user_query)s, %(original_url)s, %(status)s) ON CONFLICT DO NOTHING",
+            "db.response.returned_rows": 1,
+            "server.address": "postgres",
+            "server.port": 5432,
+            "db.pool.in_use": 2,
+        },
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One export request."""
+
+    payload: bytes
+    digest: int
+    """Sum of its span ids."""
+
+
+def requests() -> list[Request]:
+    """Export requests of several services, always the same."""
+    chance = random.Random(1)
+    made = []
+    for number in range(_DIFFERENT):
+        request = ExportTraceServiceRequest()
+        part = request.resource_spans.add()
+        service = ("gateway", "task-manager", "web-crawler")[number % 3]
+        part.resource.attributes.extend(
+            _attributes(
+                {
+                    "service.name": service,
+                    "service.version": "0.1.0",
+                    "deployment.environment.name": "bench",
+                    "k8s.namespace.name": "tracing",
+                    "k8s.pod.name": f"{service}-7d9f8b6c5-x2k4q",
+                    "k8s.node.name": "node-1",
+                }
+            )
+        )
+        spans = part.scope_spans.add().spans
+        start = time.time_ns()
+        for index in range(A_REQUEST):
+            name, kind, attributes = _KINDS[index % len(_KINDS)]
+            spans.append(
+                Span(
+                    trace_id=chance.randbytes(16),
+                    span_id=chance.randbytes(8),
+                    parent_span_id=chance.randbytes(8),
+                    name=name,
+                    kind=kind,  # type: ignore[arg-type]
+                    start_time_unix_nano=start,
+                    end_time_unix_nano=start + chance.randrange(100_000, 50_000_000),
+                    attributes=_attributes(attributes),
+                )
+            )
+        made.append(Request(bytes(request.SerializeToString()), _digest(request)))
+    return made
+
+
+def _attributes(values: dict[str, str | int | float]) -> list[KeyValue]:
+    def value(item: str | float) -> AnyValue:
+        if isinstance(item, str):
+            return AnyValue(string_value=item)
+        return AnyValue(int_value=item) if isinstance(item, int) else AnyValue(double_value=item)
+
+    return [KeyValue(key=key, value=value(item)) for key, item in values.items()]
+
+
+def _digest(request: ExportTraceServiceRequest) -> int:
+    return sum(
+        int.from_bytes(span.span_id, "big")
+        for part in request.resource_spans
+        for scope in part.scope_spans
+        for span in scope.spans
+    )
+
+
+@dataclass
+class Tally:
+    """Spans and the sum of their ids."""
+
+    spans: int = 0
+    digest: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, spans: int, digest: int) -> None:
+        """Adds one request."""
+        with self._lock:
+            self.spans += spans
+            self.digest = (self.digest + digest) % _IDS
+
+
+class CountingStore:
+    """A trace store that counts what it acknowledges, afterwards: the Collector must not wait for that."""
+
+    def __init__(self) -> None:
+        self._received: list[bytes] = []
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(4), options=(("grpc.max_receive_message_length", 64 * 2**20),)
+        )
+        service, _, method = TRACES[1:].partition("/")
+        handler = grpc.unary_unary_rpc_method_handler(self._take)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    def _take(self, request: bytes, _context: grpc.ServicerContext) -> bytes:
+        self._received.append(request)
+        return b""
+
+    @property
+    def received_bytes(self) -> int:
+        """Of all requests so far."""
+        return sum(map(len, list(self._received)))
+
+    def tally(self) -> Tally:
+        """What was received, which is forgotten by this."""
+        tally = Tally()
+        received, self._received = self._received, []
+        for payload in received:
+            request = ExportTraceServiceRequest.FromString(payload)
+            spans = sum(len(scope.spans) for part in request.resource_spans for scope in part.scope_spans)
+            tally.add(spans, _digest(request))
+        return tally
+
+    def stop(self) -> None:
+        """Ends."""
+        self._server.stop(0).wait(5)
+
+
+def send(made: list[Request], target: str, token: str, *, seconds: float, senders: int) -> Tally:
+    """Sends as fast as it is acknowledged, again what was not; returns what was acknowledged."""
+    tally = Tally()
+    ending = time.monotonic() + seconds
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        with grpc.insecure_channel(target) as channel:
+            call = channel.unary_unary(TRACES)
+            while time.monotonic() < ending:
+                request = chance.choice(made)
+                while True:
+                    try:
+                        call(request.payload, timeout=30, metadata=(("authorization", f"Bearer {token}"),))
+                        break
+                    except grpc.RpcError as error:
+                        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                            raise
+                        time.sleep(0.05)
+                tally.add(A_REQUEST, request.digest)
+
+    with futures.ThreadPoolExecutor(senders) as pool:
+        for done in [pool.submit(work, number) for number in range(senders)]:
+            done.result()
+    return tally
