@@ -57,6 +57,7 @@ def in_memory(config: dict[str, Any]) -> None:
     """Ours without disk, redaction and span metrics: what is left moves spans."""
     queue = config["exporters"]["otlp_grpc/traces"]["sending_queue"]
     del queue["storage"]
+    queue["queue_size"] = 20_000  # or its memory would be that of a backlog
     _only(config, processors=["memory_limiter"], exporters=["otlp_grpc/traces"])
 
 

@@ -9,6 +9,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore[import-untyped]
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.pipeline import Pipeline, render
@@ -27,6 +31,7 @@ from tests.service.polling import poll_until
 from tests.service.tracing.receiver import Receiver
 
 GOLDEN = Path(__file__).parent / "golden"
+CONFIG = yaml.safe_load(render(Pipeline(trace_store="s:1", metric_store="http://m", queue_size=10_000)))["processors"]
 
 
 def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
@@ -55,6 +60,25 @@ def test_what_comes_out_is_what_is_in_the_golden_file(collector: CollectorProces
     assert document == expected, json.dumps(document, indent=2)
     assert b"PLANTED" not in stored
     assert b"4111 1111" not in stored
+
+
+def test_known_keys_are_none_that_mean_a_secret() -> None:
+    keys = CONFIG["redaction/keys"]
+    assert len(keys["ignored_keys"]) > 40
+    for pattern in keys["blocked_key_patterns"]:
+        assert not [key for key in keys["ignored_keys"] if re.search(pattern, key)]
+        assert re.search(pattern, "user.password") or re.search(pattern, "user.jwt")
+
+
+@given(st.from_regex(CONFIG["redaction/values"]["allowed_values"][0], fullmatch=True))
+@settings(max_examples=1000)
+@example("411111111111111")
+@example("41111111-1111-4111-8111-411111111111")
+@example("/users/a-4111-1111-1111-1111/x")
+def test_what_is_let_through_at_a_glance_has_no_secret_shape(value: str) -> None:
+    values = CONFIG["redaction/values"]
+    harmless = re.fullmatch(values["allowed_values"][0].strip("^$"), value)
+    assert not harmless or not [shape for shape in values["blocked_values"] if re.search(shape, value)]
 
 
 def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
