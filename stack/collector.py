@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from collector import pipeline
 from stack import endpoints, meta, secrets, versions, workload
-from stack.settings import Autoscaling, Queueing, quantity_bytes
+from stack.settings import Autoscaling, Queueing
 from stack.settings import Collector as CollectorSettings
 
 _UID: Final = 10001
@@ -101,7 +101,7 @@ def queueing_pod(
         },
         args=[f"--config={_CONFIG}/config.yaml"],
         # The garbage collector works harder before the limiter has to refuse.
-        env=workload.env(GOMEMLIMIT=f"{quantity_bytes(settings.memory) * 8 // 10 // 2**20}MiB"),
+        env=workload.go_env(settings),
         files={_CONFIG: config.metadata.name},
         secret_files=secret_files,
         configuration=text,

@@ -80,12 +80,13 @@ def up(
     environment |= {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
     config = ["--stack", stack, "--config-file", str(file), "--non-interactive"]
 
-    def run(*arguments: str, text: str | None = None) -> None:
-        done = subprocess.run([command, *arguments], cwd=ROOT, env=environment, input=text, text=True)
+    def run(*arguments: str, text: str | None = None, folder: Path = ROOT) -> None:
+        done = subprocess.run([command, *arguments], cwd=folder, env=environment, input=text, text=True)
         if done.returncode != 0:
             raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
 
-    run("stack", "select", "--create", stack, "--non-interactive")
+    # A new stack's salt is written to the configuration in the folder; no option names another file.
+    run("stack", "select", "--create", stack, "--non-interactive", folder=file.parent)
     if interrupted:
         run("cancel", stack, "--yes", "--non-interactive")
         run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *config)
@@ -136,6 +137,7 @@ def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
     state.mkdir(mode=0o700, exist_ok=True)
     environment |= {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": ""}
     environment["PULUMI_SKIP_UPDATE_CHECK"] = "true"
+    shutil.copy(ROOT / "Pulumi.yaml", state)
     file = state / f"Pulumi.{stack}.yaml"
     kept: dict[str, Any] = yaml.safe_load(file.read_text()) if file.is_file() else {}
     encrypted = {

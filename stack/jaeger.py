@@ -11,7 +11,6 @@ import pulumi
 import yaml
 
 from stack import endpoints, versions, workload
-from stack.settings import quantity_bytes
 from stack.trace_store import TraceStoreArgs
 
 _UID: Final = 10001
@@ -98,7 +97,7 @@ class Jaeger(pulumi.ComponentResource):
             },
             args=[f"--config={_CONFIG}/jaeger.yaml"],
             # Badger's tables in memory grow with the load: the garbage collector works harder before the limit is met.
-            env=workload.env(GOMEMLIMIT=f"{quantity_bytes(args.settings.memory) * 8 // 10 // 2**20}MiB"),
+            env=workload.go_env(args.settings),
             files={_CONFIG: config.metadata.name},
             configuration=files,
             data=DATA,

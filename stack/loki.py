@@ -154,7 +154,7 @@ class Loki(pulumi.ComponentResource):
             size=args.settings,
             ports={"http": endpoints.LOKI_PORT},
             args=[f"-config.file={_CONFIG}/loki.yaml"],
-            env=workload.env(GOMEMLIMIT=f"{quantity_bytes(args.settings.memory) * 8 // 10 // 2**20}MiB"),
+            env=workload.go_env(args.settings),
             files={_CONFIG: config.metadata.name},
             configuration=files,
             data=_DATA,

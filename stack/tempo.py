@@ -93,7 +93,10 @@ class Tempo(pulumi.ComponentResource):
             size=args.settings,
             ports={"http": endpoints.TEMPO_HTTP_PORT, "otlp-grpc": endpoints.OTLP_GRPC_PORT},
             args=[f"-config.file={CONFIG}/tempo.yaml"],
-            env=object_storage_keys(args.secret) if args.settings.object_storage else (),
+            env=[
+                *workload.go_env(args.settings),
+                *(object_storage_keys(args.secret) if args.settings.object_storage else ()),
+            ],
             files={CONFIG: config.metadata.name},
             configuration=files,
             data=DATA,

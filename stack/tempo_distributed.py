@@ -127,7 +127,7 @@ class DistributedTempo(pulumi.ComponentResource):
             size=size,
             ports={"http": endpoints.TEMPO_HTTP_PORT, "grpc": endpoints.TEMPO_GRPC_PORT, **ports},
             args=[f"-config.file={tempo.CONFIG}/tempo.yaml", f"-target={target}"],
-            env=tempo.object_storage_keys(self._args.secret),
+            env=[*workload.go_env(size), *tempo.object_storage_keys(self._args.secret)],
             files={tempo.CONFIG: self._config.metadata.name},
             configuration=self._files,
             data=data,

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from stack import endpoints, meta
-from stack.settings import Size
+from stack.settings import Size, quantity_bytes
 
 core = k8s.core.v1
 
@@ -90,6 +90,11 @@ def resources(size: Size) -> core.ResourceRequirementsArgs:
     return core.ResourceRequirementsArgs(
         requests={"cpu": size.cpu, "memory": size.memory}, limits={"memory": size.memory}
     )
+
+
+def go_env(size: Size) -> list[core.EnvVarArgs]:
+    """For a program in Go: its garbage collector works harder before the memory limit would kill it."""
+    return env(GOMEMLIMIT=f"{quantity_bytes(size.memory) * 8 // 10 // 2**20}MiB")
 
 
 def mounts(pod: Pod) -> list[core.VolumeMountArgs]:
