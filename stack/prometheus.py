@@ -105,7 +105,7 @@ class Prometheus(pulumi.ComponentResource):
         settings = args.settings.metrics
         files = {
             "prometheus.yml": yaml.safe_dump(prometheus_config(args.settings), sort_keys=False),
-            "rules.yml": rule_file(groups(args.settings)),
+            "rules.yml": rule_file(groups(args.settings), args.settings.grafana.url),
         }
         config = workload.config_map("prometheus-config", "metrics", args.namespace, files, child)
         pod = workload.Pod(

@@ -295,8 +295,8 @@ class Logs(Stateful):
 class Metrics(Stateful):
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"
-    scrape_interval_seconds: Annotated[int, Field(ge=1, le=300)] = 15
-    """Time between two scrapes."""
+    scrape_interval_seconds: Annotated[int, Field(ge=1, le=15)] = 15
+    """Time between two scrapes, in s: the fastest alerts look at one minute, and need four of them."""
 
 
 class Kafka(Stateful):
@@ -309,7 +309,28 @@ class Kafka(Stateful):
 class Grafana(Stateful):
     enabled: bool = True
     """Off: no Grafana; datasources and dashboards are still rendered and checked."""
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$")] = "http://localhost:3000"
+    """Where people open Grafana, without a slash at the end; the links of alerts lead there."""
     volume: Quantity = "1Gi"
+
+
+class Objectives(Section):
+    """What the stack promises; alerts and dashboards draw their lines there."""
+
+    availability: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
+    """Share of the gateway's requests that must not fail."""
+    tasks_in_time: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    """Share of the tasks that must end within `taskSeconds`."""
+    task_seconds: Literal[1, 5, 10, 30, 60, 300] = 30
+    """Time from a task's creation to its end, in s: an edge of its histogram, so that it can be counted exactly."""
+    error_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Share of failed operations of a service, within two minutes, that wakes somebody up."""
+    request_ms: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Time that 99 % of a route's requests must be answered in, in ms."""
+    statement_ms: Annotated[int, Field(ge=1, le=10_000)] = 250
+    """Time that 95 % of a statement's runs must take at most, in ms."""
+    message_seconds: Annotated[int, Field(ge=1, le=1800)] = 10
+    """Time within which 95 % of a topic's messages must be handled, in s."""
 
 
 class Images(Section):
@@ -341,6 +362,7 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     postgres: Stateful = Stateful()
     grafana: Grafana = Grafana()
+    objectives: Objectives = Objectives()
 
     @model_validator(mode="after")
     def _a_partition_for_each_reader(self) -> Self:

@@ -1,7 +1,13 @@
 """What Prometheus computes and warns of, as code."""
 
 from dashboards.rules.accounting import accounting
+from dashboards.rules.availability import availability
+from dashboards.rules.database import database
+from dashboards.rules.export import export
+from dashboards.rules.kafka import kafka
 from dashboards.rules.model import Alert, Group, Record, rule_file
+from dashboards.rules.services import services
+from dashboards.rules.slo import slo
 from stack.settings import Settings
 
 __all__ = ["Alert", "Group", "Record", "groups", "rule_file"]
@@ -9,4 +15,12 @@ __all__ = ["Alert", "Group", "Record", "groups", "rule_file"]
 
 def groups(settings: Settings) -> tuple[Group, ...]:
     """All rules of a stack."""
-    return accounting(settings)
+    return (
+        *availability(settings),
+        *services(settings),
+        *kafka(settings),
+        *database(settings),
+        *export(),
+        *accounting(settings),
+        *slo(settings),
+    )

@@ -86,7 +86,8 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             summary=f"Spans vanish {leg.title}",
             description=f"{{{{ $value | humanize }}}} spans of the last half hour were {leg.source.title} and are not "
             f"{leg.target.title}, wait nowhere and were given up for no reason that is counted.",
-            runbook="spans-missing.md",
+            dashboard="tracing",
+            labels={"leg": leg.name},
         )
         for leg in legs(settings)
     )
@@ -100,7 +101,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             severity="ticket",
             summary="{{ $labels.job }} gives up spans: {{ $labels.reason }}",
             description="{{ $value | humanize }} spans a second.",
-            runbook="spans-dropped.md",
+            dashboard="tracing",
         ),
         Alert(
             name="CollectorRefuses",
@@ -110,7 +111,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             severity="ticket",
             summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
             description="{{ $value | humanize }} spans a second; the senders keep them and come again.",
-            runbook="collector-refuses.md",
+            dashboard="tracing",
         ),
         Alert(
             name="CollectorQueueFills",
@@ -120,27 +121,28 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             severity="page",
             summary="The queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
             description="{{ $value | humanize }} spans wait for a receiver that does not take them fast enough.",
-            runbook="collector-queue.md",
+            dashboard="tracing",
         ),
         Alert(
             name="CollectorQueueStuck",
             # What was refused for want of disk stays in the size until the next span is drained.
-            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[10m]) > 0 and on (instance)'
-            f" sum by (instance) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[10m])) == 0",
-            lasting="5m",
+            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[1m]) > 0'
+            f" unless on (instance) sum by (instance) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[1m])) > 0",
+            lasting="15s",
             severity="page",
             summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
-            description="{{ $value | humanize }} spans have waited for a quarter of an hour, and none was sent.",
-            runbook="collector-queue.md",
+            description="{{ $value | humanize }} spans have waited for more than a minute, and none was sent.",
+            dashboard="tracing",
         ),
         Alert(
             name="CollectorDown",
             query=f'up{{{_OWN}}} == 0 or absent(up{{job="collector"}})',
-            lasting="2m",
+            # A rolling update of a single one takes about ten seconds.
+            lasting="20s",
             severity="page",
             summary="A Collector ({{ $labels.job }}) does not answer",
             description="{{ $labels.instance }} cannot be scraped; what is in its queue waits on its volume.",
-            runbook="collector-down.md",
+            dashboard="tracing",
         ),
         *(
             (
@@ -152,7 +154,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
                     severity="page",
                     summary="The samplers fall behind",
                     description="{{ $value | humanize }} messages wait in Kafka, and more every minute.",
-                    runbook="sampler-behind.md",
+                    dashboard="tracing",
                 ),
                 Alert(
                     name="SamplerDropsTraces",
@@ -161,7 +163,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
                     severity="page",
                     summary="The samplers give up traces before they have decided on them",
                     description="{{ $value | humanize }} traces a second did not fit into their memory.",
-                    runbook="sampler-behind.md",
+                    dashboard="tracing",
                 ),
             )
             if settings.collector.sampling

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 import yaml
 
+Severity = Literal["page", "ticket", "none"]
+"""`page` wakes somebody up, `ticket` waits for the morning, `none` tells nobody."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -20,17 +23,18 @@ class Record:
 class Alert:
     """A query that has a result while something is wrong.
 
-    `lasting` is how long it must have had one before anybody is told, as Prometheus writes it (`15m`); `runbook` the
-    file in `dashboards/runbooks/` that says what to do.
+    `lasting` is how long it must have had one before anybody is told, as Prometheus writes it (`15m`); `dashboard` the
+    uid of the dashboard that shows it. What it means and what to do says `dashboards/runbooks/<name>.md`.
     """
 
     name: str
     query: str
     lasting: str
-    severity: Literal["page", "ticket"]
+    severity: Severity
     summary: str
     description: str
-    runbook: str
+    dashboard: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +45,25 @@ class Group:
     rules: tuple[Record | Alert, ...]
 
 
-def rule_file(groups: Iterable[Group]) -> str:
-    """Prometheus' rule file, as YAML."""
-    document = {"groups": [{"name": group.name, "rules": [_rule(rule) for rule in group.rules]} for group in groups]}
+def runbook_uid(alert: str) -> str:
+    """Uid of the page in Grafana that has the runbook of an alert."""
+    return f"runbook-{alert.lower()}"
+
+
+def rule_file(groups: Iterable[Group], grafana: str) -> str:
+    """Prometheus' rule file, as YAML.
+
+    Args:
+        groups: the rules.
+        grafana: URL under which people open Grafana; the alerts' links lead there.
+    """
+    document = {
+        "groups": [{"name": group.name, "rules": [_rule(rule, grafana) for rule in group.rules]} for group in groups]
+    }
     return yaml.safe_dump(document, sort_keys=False, width=120)
 
 
-def _rule(rule: Record | Alert) -> dict[str, Any]:
+def _rule(rule: Record | Alert, grafana: str) -> dict[str, Any]:
     if isinstance(rule, Record):
         labels = {"labels": dict(rule.labels)} if rule.labels else {}
         return {"record": rule.name, "expr": rule.query, **labels}
@@ -55,10 +71,11 @@ def _rule(rule: Record | Alert) -> dict[str, Any]:
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.lasting,
-        "labels": {"severity": rule.severity},
+        "labels": {"severity": rule.severity, **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
-            "runbook": f"dashboards/runbooks/{rule.runbook}",
+            "runbook_url": f"{grafana}/d/{runbook_uid(rule.name)}",
+            "dashboard_url": f"{grafana}/d/{rule.dashboard}",
         },
     }

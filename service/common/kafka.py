@@ -348,6 +348,9 @@ class ConsumerLoop:
         tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
         try:
             self._assigned(consumer, [])
+            # There from the beginning, so that nobody misses their first step.
+            self._metrics.processing.labels(self._topic)
+            self._metrics.waited.labels(self._topic)
             consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked)
             _logger.info("consuming %s as group %s", self._topic, self._group)
             while not self._stopping.is_set():
@@ -379,6 +382,8 @@ class ConsumerLoop:
             offset=message.offset() or 0,
         )
         started = time.perf_counter()
+        sent_ms = message.timestamp()[1]
+        waited = max(0.0, time.time() - sent_ms / 1000) if sent_ms > 0 else None
         try:
             with tracing.process(message) as processing:
                 try:
@@ -405,6 +410,8 @@ class ConsumerLoop:
         self._backoff.reset()
         self._metrics.consumed.labels(self._topic, processing.outcome).inc()
         self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started, exemplar(processing.span))
+        if waited is not None:
+            self._metrics.waited.labels(self._topic).observe(waited, exemplar(processing.span))
         if (lag := tracing.lag(message)) is not None:
             self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
         try:

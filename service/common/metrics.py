@@ -50,6 +50,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.waited = Histogram(
+            "kafka_message_wait_seconds",
+            "Time from when a message was sent until its handling began, by the clocks of both machines.",
+            ("topic",),
+            buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1800.0),
+            registry=self.registry,
+        )
         self.lag = Gauge(
             "kafka_consumer_lag_messages",
             "Messages behind the last one handled in its partition.",

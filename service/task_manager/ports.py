@@ -31,6 +31,9 @@ class TaskRepository(Protocol):
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
         """For each time: how many of the tasks created from then on have every status, zero included."""
 
+    def oldest(self, status: TaskStatus) -> datetime | None:
+        """When the oldest task of that status was created; None where there is none."""
+
 
 class UnitOfWork(Protocol):
     """Transactions."""

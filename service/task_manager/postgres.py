@@ -141,6 +141,11 @@ class SqlTaskRepository:
             {status: int(rows.get(status, nothing)[number]) for status in TaskStatus} for number in range(len(since))
         ]
 
+    def oldest(self, status: TaskStatus) -> datetime | None:
+        """See `TaskRepository`. The first entry of the index."""
+        created = self._connection.scalar(select(func.min(_tasks.c.created_at)).where(_tasks.c.status == status))
+        return created.replace(tzinfo=created.tzinfo or UTC) if created else None
+
 
 def _task(row: Row[Any]) -> Task:
     values = dict(row._mapping)

@@ -94,9 +94,9 @@ class TelemetryObserver:
 
 
 class TaskCounts(Collector):
-    """Counts of tasks by status and time since their creation; none while the database is away.
+    """Counts of tasks by status and time since their creation, and the oldest's age; none while the database is away.
 
-    One query, whose answer serves all scrapes of the next seconds, so that many scrapers cost the database no more.
+    What was asked serves all scrapes of the next seconds, so that many scrapers cost the database no more.
     """
 
     def __init__(self, tasks: Tasks, clock: Callable[[], float] = time.monotonic) -> None:
@@ -105,31 +105,41 @@ class TaskCounts(Collector):
         self._lock = threading.Lock()
         self._asked_at = -math.inf
         self._counts: Sequence[Mapping[TaskStatus, int]] = ()
+        self._oldest: float | None = None
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """The metric without values, so that registering asks no database."""
-        return [self._family()]
+        """The metrics without values, so that registering asks no database."""
+        return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The metric with its values."""
-        family = self._family()
-        for window, counts in zip(_WINDOWS, self._fresh(), strict=False):
+        """The metrics with their values."""
+        tasks, age = self._families()
+        by_window, oldest = self._fresh()
+        for window, counts in zip(_WINDOWS, by_window, strict=False):
             for status, count in counts.items():
-                family.add_metric([status, window], count)
-        yield family
+                tasks.add_metric([status, window], count)
+        if oldest is not None:
+            age.add_metric([], oldest)
+        return (tasks, age)
 
-    def _fresh(self) -> Sequence[Mapping[TaskStatus, int]]:
+    def _fresh(self) -> tuple[Sequence[Mapping[TaskStatus, int]], float | None]:
         with self._lock:
             if self._clock() - self._asked_at >= _COUNTS_STAY_FRESH:
                 try:
                     self._counts = self._tasks.count_by_status(list(_WINDOWS.values()))
+                    self._oldest = self._tasks.oldest_open().total_seconds()
                 except Unavailable:
-                    self._counts = ()
+                    self._counts, self._oldest = (), None
                 self._asked_at = self._clock()
-            return self._counts
+            return self._counts, self._oldest
 
     @staticmethod
-    def _family() -> GaugeMetricFamily:
-        return GaugeMetricFamily(
-            "web_crawl_tasks", "Tasks created within the window, by status.", labels=["status", "window"]
+    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "web_crawl_tasks", "Tasks created within the window, by status.", labels=["status", "window"]
+            ),
+            GaugeMetricFamily(
+                "web_crawl_tasks_oldest_seconds", "Age of the oldest task that has not come to its end; 0 without one."
+            ),
         )

@@ -131,3 +131,9 @@ class Tasks:
         now = self._clock()
         with self._unit_of_work.begin() as tasks:
             return tasks.count_by_status([now - window for window in windows])
+
+    def oldest_open(self) -> timedelta:
+        """Age of the oldest task that has not come to its end; zero where there is none."""
+        with self._unit_of_work.begin() as tasks:
+            created = tasks.oldest(TaskStatus.NEW)
+        return max(self._clock() - created, timedelta()) if created else timedelta()

@@ -57,6 +57,10 @@ def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) 
         before = tasks.count_by_status([NOW])[0][TaskStatus.COMPLETED]
         assert tasks.add(task)
         assert not tasks.add(task)
+    with database.begin() as tasks:
+        oldest = tasks.oldest(TaskStatus.NEW)
+        assert oldest is not None
+        assert oldest <= task.created_at
     done = task.complete({"title": "é\N{SNOWMAN}", "n": [1, None]}, NOW + timedelta(seconds=1))
     with database.begin() as tasks:
         assert tasks.get(task.id, for_update=True) == task

@@ -312,10 +312,12 @@ def test_counts_cost_one_question_for_all_scrapes_of_some_seconds() -> None:
         return metrics.registry.get_sample_value("web_crawl_tasks", {"status": "new", "window": window})
 
     assert [sample(window) for window in ("1h", "6h", "24h", "168h")] == [1, 1, 1, 1]
-    assert stored.asked == 1
+    assert metrics.registry.get_sample_value("web_crawl_tasks_oldest_seconds") is not None
+    assert stored.asked == 2
     stored.away, now[0] = True, 6.0
     assert [sample("1h") for _ in range(3)] == [None] * 3
-    assert stored.asked == 2
+    assert metrics.registry.get_sample_value("web_crawl_tasks_oldest_seconds") is None
+    assert stored.asked == 3
     stored.away, now[0] = False, 12.0
     assert sample("1h") == 1
 

@@ -91,6 +91,9 @@ class FakeTasks:
             for time in since
         ]
 
+    def oldest(self, status: TaskStatus) -> datetime | None:
+        return min((task.created_at for task in self.stored.values() if task.status is status), default=None)
+
 
 class FakePublisher:
     def __init__(self) -> None:
@@ -201,6 +204,19 @@ def test_list_and_count(world: World) -> None:
     assert world.cases.list(limit=10, status=TaskStatus.ERROR) == []
     recent, none = world.cases.count_by_status([timedelta(hours=1), timedelta(hours=-1)])
     assert (recent[TaskStatus.NEW], recent[TaskStatus.ERROR], none[TaskStatus.NEW]) == (1, 0, 0)
+
+
+def test_age_of_the_oldest_open_task(world: World) -> None:
+    assert world.cases.oldest_open() == timedelta()
+    world.cases.create(NEW)
+    first = world.cases.oldest_open()
+    assert timedelta() <= first < timedelta(minutes=1)
+    world.tasks.stored[TASK_ID] = dataclasses.replace(
+        world.tasks.stored[TASK_ID], created_at=world.tasks.stored[TASK_ID].created_at - timedelta(hours=1)
+    )
+    assert world.cases.oldest_open() >= timedelta(hours=1)
+    world.cases.complete(TASK_ID, "page")
+    assert world.cases.oldest_open() == timedelta()
 
 
 def test_another_request_under_the_same_id_changes_nothing(world: World) -> None:
