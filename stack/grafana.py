@@ -1,11 +1,14 @@
-"""Grafana with its datasources provisioned; nothing is configured by hand."""
+"""Grafana with its datasources, dashboards and runbooks provisioned; nothing is configured by hand."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 import yaml
 
+from dashboards.catalog import dashboards, provider, runbooks
 from dashboards.datasources import datasources
 from stack import endpoints, secrets, versions, workload
 from stack.settings import Settings
@@ -13,6 +16,12 @@ from stack.settings import Settings
 _UID: Final = 472
 _DATA: Final = "/var/lib/grafana"
 _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
+_PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
+_FOLDERS: Final = {"Tracing": "/etc/grafana/dashboards", "Runbooks": "/etc/grafana/runbooks"}
+
+
+def _files(models: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{uid}.json": json.dumps(model, indent=1, sort_keys=True) for uid, model in models.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,13 @@ class Grafana(pulumi.ComponentResource):
         config = workload.config_map(
             "grafana-datasources", "dashboards", args.namespace, {"datasources.yaml": text}, child
         )
+        shown = {"Tracing": _files(dashboards(args.settings)), "Runbooks": _files(runbooks(args.settings))}
+        providers = {"providers.yaml": yaml.safe_dump(provider(_FOLDERS), sort_keys=False)}
+
+        def mounted(kind: str, files: Mapping[str, str]) -> pulumi.Output[str]:
+            made = workload.config_map(f"grafana-{kind}", "dashboards", args.namespace, files, child)
+            return made.metadata.name
+
         pod = workload.Pod(
             name=endpoints.GRAFANA,
             component="dashboards",
@@ -65,8 +81,13 @@ class Grafana(pulumi.ComponentResource):
                 ),
                 secrets.reference("GF_SECURITY_ADMIN_PASSWORD", secrets.GRAFANA_ADMIN_PASSWORD, args.secret),
             ],
-            files={_DATASOURCES: config.metadata.name},
-            configuration=text,
+            files={
+                _DATASOURCES: config.metadata.name,
+                _PROVIDERS: mounted("providers", providers),
+                **{_FOLDERS[title]: mounted(title.lower(), files) for title, files in shown.items()},
+            },
+            # Grafana reads changed dashboards by itself.
+            configuration=[text, providers],
             data=_DATA,
             readiness=workload.http_probe("/api/health", endpoints.GRAFANA_PORT),
             liveness=workload.http_probe("/api/health", endpoints.GRAFANA_PORT),

@@ -23,11 +23,13 @@ class Target:
     pods: tuple[str, ...]
     port: int
     path: str = "/metrics"
+    track: str | None = None
+    """Which of the versions that run side by side these pods are."""
 
 
 TARGETS: Final = (
     *(
-        Target(job=name, pods=(name,), port=endpoints.SERVICE_PORT, path="/api/metrics")
+        Target(job=name, pods=(name,), port=endpoints.SERVICE_PORT, path="/api/metrics", track="baseline")
         for name in (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
     ),
     Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
@@ -79,6 +81,11 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                         "refresh_interval": interval,
                     }
                 ],
+                **(
+                    {"relabel_configs": [{"target_label": "track", "replacement": target.track}]}
+                    if target.track
+                    else {}
+                ),
             }
             for target in (*TARGETS, *samplers, store, *log_stores)
         ]

@@ -3,6 +3,7 @@
 from dashboards.rules.accounting import accounting
 from dashboards.rules.availability import availability
 from dashboards.rules.database import database
+from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
 from dashboards.rules.kafka import kafka
 from dashboards.rules.model import Alert, Group, Record, rule_file
@@ -20,6 +21,7 @@ def groups(settings: Settings) -> tuple[Group, ...]:
         *services(settings),
         *kafka(settings),
         *database(settings),
+        *dependencies(),
         *export(),
         *accounting(settings),
         *slo(settings),

@@ -1,0 +1,203 @@
+"""Which hop is broken?"""
+
+from dashboards.board import OPERATION, SERVICE, Board, Row
+from dashboards.panels import Column, Limits, Query, Search, graph, grid, lines, number, traces
+from dashboards.queries import CALLS, DURATION_MS, ENTRY, FAILED, quantile, rate, share
+from stack.settings import Settings
+
+_WINDOW = "$__rate_interval"
+_CHOSEN = 'deployment_environment_name=~"$environment",service_name=~"$service"'
+_ENTRIES = f"{_CHOSEN},{ENTRY}"
+_OPERATIONS = f'{_CHOSEN},span_name=~"$operation"'
+
+
+def services(settings: Settings) -> Board:
+    """Rate, errors and duration of every service and operation, then the traces and lines of what fails."""
+    goals = settings.objectives
+    error = Limits(goals.error_ratio / 4, goals.error_ratio)
+    return Board(
+        uid="services",
+        title="Services",
+        question="Which hop is broken? From left to right along the way of a task; from top to bottom to the cause.",
+        variables=(SERVICE, OPERATION),
+        rows=(
+            Row(
+                title="Now",
+                panels=(
+                    number(
+                        "Alerts that wake somebody",
+                        "Firing alerts of severity page.",
+                        'count(ALERTS{alertstate="firing",severity="page"}) or vector(0)',
+                        unit="short",
+                        limits=Limits(None, 1),
+                    ),
+                    number(
+                        "Operations",
+                        "Requests and messages handled a second.",
+                        rate(f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
+                        unit="reqps",
+                    ),
+                    number(
+                        "Failed",
+                        "Share of the requests and messages that failed.",
+                        share(f"{CALLS}{{{_ENTRIES},{FAILED}}}", f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
+                        unit="percentunit",
+                        limits=error,
+                    ),
+                    number(
+                        "p99",
+                        "Time that 99 % of the requests and messages take at most.",
+                        quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW),
+                        unit="ms",
+                        limits=Limits(goals.request_ms / 2, goals.request_ms),
+                    ),
+                    number(
+                        "Pods that answer",
+                        "Of each service.",
+                        Query(expr='sum by (job) (up{job=~"$service"})', legend="{{job}}"),
+                        unit="short",
+                        limits=Limits(None, 1, rising=False),
+                    ),
+                    number(
+                        "What they depend on",
+                        "1 where at least one pod reaches it.",
+                        Query(
+                            expr='max by (job, dependency) (dependency_up{job=~"$service"})',
+                            legend="{{job}} → {{dependency}}",
+                        ),
+                        unit="short",
+                        limits=Limits(None, 1, rising=False),
+                    ),
+                ),
+            ),
+            Row(
+                title="Hop by hop",
+                panels=(
+                    graph(
+                        "Failed, by service",
+                        "Share of requests and messages that failed; the line is where somebody is woken.",
+                        [
+                            Query(
+                                expr=share(
+                                    f"{CALLS}{{{_ENTRIES},{FAILED}}}",
+                                    f"{CALLS}{{{_ENTRIES}}}",
+                                    _WINDOW,
+                                    "service_name",
+                                ),
+                                legend="{{service_name}}",
+                            )
+                        ],
+                        unit="percentunit",
+                        limits=error,
+                    ),
+                    graph(
+                        "p99, by service",
+                        "Time that 99 % of requests and messages take at most. A dot is a trace: click it.",
+                        [
+                            Query(
+                                expr=quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW, "service_name"),
+                                legend="{{service_name}}",
+                                exemplars=True,
+                            )
+                        ],
+                        unit="ms",
+                        limits=Limits(None, goals.request_ms),
+                    ),
+                    grid(
+                        "Operations",
+                        "Every kind of span of the last five minutes; what fails most comes first.",
+                        [
+                            Column(
+                                title="Failed",
+                                query=share(
+                                    f"{CALLS}{{{_OPERATIONS},{FAILED}}}",
+                                    f"{CALLS}{{{_OPERATIONS}}}",
+                                    "5m",
+                                    "service_name, span_kind, span_name",
+                                ),
+                                unit="percentunit",
+                                limits=error,
+                            ),
+                            Column(
+                                title="Rate",
+                                query=rate(f"{CALLS}{{{_OPERATIONS}}}", "5m", "service_name, span_kind, span_name")
+                                + " > 0",
+                                unit="reqps",
+                            ),
+                            Column(
+                                title="p95",
+                                query=quantile(
+                                    0.95, f"{DURATION_MS}{{{_OPERATIONS}}}", "5m", "service_name, span_kind, span_name"
+                                ),
+                                unit="ms",
+                            ),
+                        ],
+                        by={"service_name": "Service", "span_kind": "Kind", "span_name": "Operation"},
+                        height=10,
+                    ),
+                ),
+            ),
+            Row(
+                title="Rate and duration",
+                panels=(
+                    graph(
+                        "Rate, by operation",
+                        "Spans a second.",
+                        [
+                            Query(
+                                expr=rate(f"{CALLS}{{{_OPERATIONS}}}", _WINDOW, "service_name, span_name"),
+                                legend="{{service_name}} {{span_name}}",
+                            )
+                        ],
+                        unit="reqps",
+                    ),
+                    graph(
+                        "p95, by operation",
+                        "Time that 95 % take at most. A dot is a trace: click it.",
+                        [
+                            Query(
+                                expr=quantile(
+                                    0.95, f"{DURATION_MS}{{{_OPERATIONS}}}", _WINDOW, "service_name, span_name"
+                                ),
+                                legend="{{service_name}} {{span_name}}",
+                                exemplars=True,
+                            )
+                        ],
+                        unit="ms",
+                    ),
+                ),
+            ),
+            Row(
+                title="Traces and lines",
+                panels=(
+                    traces(
+                        settings,
+                        "Failed traces",
+                        "Traces with a failed span of the gateway, the front door: the red spans are the cause.",
+                        Search(service="gateway", failed=True),
+                        empty="nothing failed.",
+                        width=12,
+                    ),
+                    traces(
+                        settings,
+                        "Latest traces",
+                        "Traces of new tasks.",
+                        Search(service="gateway", operation="POST /api/tasks"),
+                        width=12,
+                    ),
+                    *(
+                        (
+                            lines(
+                                "Warnings and errors",
+                                "Lines of the services; each has a link to its trace.",
+                                '{service_name=~"$service"} | severity_text=~"WARN|WARNING|ERROR|CRITICAL|FATAL"',
+                                empty="no service has warned of anything.",
+                            ),
+                        )
+                        if settings.logs.enabled
+                        else ()
+                    ),
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,203 @@
+"""Can the traces be trusted?"""
+
+from dashboards.board import Board, Row
+from dashboards.panels import Limits, Query, graph, lines, number
+from dashboards.queries import share
+from dashboards.rules.accounting import MISSING, TOTAL, WAITING
+from stack.settings import Settings
+
+_WINDOW = "$__rate_interval"
+_OWN = 'job=~"collector|sampler"'
+_TRACES = 'signal="traces"'
+
+
+def tracing(settings: Settings) -> Board:
+    """The way of the spans: counted at every stage, waiting, refused, lost; and what tracing costs."""
+    requests = f"tracing_export_requests_total{{{_TRACES}}}"
+    exported = f'tracing_export_requests_total{{{_TRACES},code="ok"}}'
+    queue = f'sum by (job, instance) (otelcol_exporter_queue_size{{{_OWN},data_type="traces"}})'
+    capacity = f'sum by (job, instance) (otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}})'
+    return Board(
+        uid="tracing",
+        title="Tracing pipeline",
+        question="Can the traces be trusted? Every span from where it ends to where it is stored, and what it costs.",
+        rows=(
+            Row(
+                title="Now",
+                panels=(
+                    number(
+                        "Exports that succeed",
+                        "Share of the services' export requests.",
+                        share(exported, requests, _WINDOW),
+                        unit="percentunit",
+                        limits=Limits(0.999, 0.99, rising=False),
+                        decimals=2,
+                    ),
+                    number(
+                        "Spans that vanished",
+                        "Of the last half hour: neither stored nor waiting, nor given up for a reason that is counted.",
+                        Query(expr=MISSING, legend="{{leg}}"),
+                        unit="short",
+                        empty="a process on the way is younger than the half hour that is compared.",
+                        width=8,
+                    ),
+                    number(
+                        "Given up by the services",
+                        "Spans a second that were dropped or refused.",
+                        f'sum(rate({{__name__=~"tracing_items_(dropped|refused)_total",{_TRACES}}}[{_WINDOW}]))'
+                        " or vector(0)",
+                        unit="short",
+                        limits=Limits(None, 0.001),
+                    ),
+                    number(
+                        "Fullest queue",
+                        "Share of its capacity.",
+                        f"max({queue} / {capacity})",
+                        unit="percentunit",
+                        limits=Limits(0.2, 0.5),
+                    ),
+                    number(
+                        "Store",
+                        "Pods of the trace store that answer.",
+                        'sum(up{job="trace-store"})',
+                        unit="short",
+                        limits=Limits(None, 1, rising=False),
+                    ),
+                ),
+            ),
+            Row(
+                title="Every span accounted for",
+                panels=(
+                    graph(
+                        "Spans a second, by stage",
+                        "From ended in a service to taken by the store. All lines are one line while nothing is lost; "
+                        "with sampling the last ones are lower.",
+                        [Query(expr=f"rate({TOTAL}[{_WINDOW}])", legend="{{stage}}")],
+                        unit="short",
+                    ),
+                    graph(
+                        "Waiting",
+                        "Spans in the services' buffers and the Collectors' queues.",
+                        [Query(expr=f"sum by (leg) ({WAITING})", legend="{{leg}}")],
+                        unit="short",
+                    ),
+                ),
+            ),
+            Row(
+                title="In the services",
+                panels=(
+                    graph(
+                        "Circuit breaker",
+                        "0 closed: all is well; 1 half-open: one request is tried; 2 open: nothing is sent.",
+                        [
+                            Query(
+                                expr=f"max by (job) (tracing_breaker_state{{{_TRACES}}})",
+                                legend="{{job}}",
+                            )
+                        ],
+                        unit="short",
+                        limits=Limits(None, 1),
+                        maximum=2,
+                        width=8,
+                    ),
+                    graph(
+                        "Buffer",
+                        "Share of the memory for spans that no Collector could take yet.",
+                        [
+                            Query(
+                                expr=f"max by (job) (tracing_buffer_bytes{{{_TRACES}}}"
+                                f" / tracing_buffer_capacity_bytes{{{_TRACES}}})",
+                                legend="{{job}}",
+                            )
+                        ],
+                        unit="percentunit",
+                        limits=Limits(None, 0.5),
+                        width=8,
+                    ),
+                    graph(
+                        "What tracing costs",
+                        "CPU time for each span that ends: starting it, encoding and exporting it.",
+                        [
+                            Query(
+                                expr=f"sum by (job) (rate(tracing_overhead_seconds_total[{_WINDOW}]))"
+                                f" / (sum by (job) (rate(tracing_items_ended_total{{{_TRACES}}}[{_WINDOW}])) > 0)",
+                                legend="{{job}}",
+                            )
+                        ],
+                        unit="s",
+                        limits=Limits(None, 0.001),
+                        width=8,
+                    ),
+                ),
+            ),
+            Row(
+                title="In the Collectors",
+                panels=(
+                    graph(
+                        "Accepted, refused and sent",
+                        "Spans a second. What is refused is sent again by whoever has it.",
+                        [
+                            Query(
+                                expr=f"sum by (job) (rate(otelcol_receiver_accepted_spans_total{{{_OWN}}}[{_WINDOW}]))",
+                                legend="{{job}} accepted",
+                            ),
+                            Query(
+                                expr=f"sum by (job) (rate(otelcol_receiver_refused_spans_total{{{_OWN}}}[{_WINDOW}]))",
+                                legend="{{job}} refused",
+                            ),
+                            Query(
+                                expr=f"sum by (job) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[{_WINDOW}]))",
+                                legend="{{job}} sent",
+                            ),
+                        ],
+                        unit="short",
+                    ),
+                    graph(
+                        "Queue, by Collector",
+                        "Spans on disk that the store has not taken yet.",
+                        [Query(expr=queue, legend="{{job}} {{instance}}")],
+                        unit="short",
+                    ),
+                    graph(
+                        "CPU",
+                        "Cores in use, by Collector.",
+                        [
+                            Query(
+                                expr=f"rate(otelcol_process_cpu_seconds_total{{{_OWN}}}[{_WINDOW}])",
+                                legend="{{job}} {{instance}}",
+                            )
+                        ],
+                        unit="short",
+                    ),
+                    graph(
+                        "Memory",
+                        "Resident, by Collector.",
+                        [
+                            Query(
+                                expr=f"otelcol_process_memory_rss_bytes{{{_OWN}}}",
+                                legend="{{job}} {{instance}}",
+                            )
+                        ],
+                        unit="bytes",
+                    ),
+                ),
+            ),
+            *(
+                (
+                    Row(
+                        title="Lines",
+                        panels=(
+                            lines(
+                                "What the services say of their exports",
+                                "Lines of the tracing library.",
+                                '{service_name=~".+"} | scope_name=~"service.tracing.*"',
+                                empty="the library only speaks when something is wrong.",
+                            ),
+                        ),
+                    ),
+                )
+                if settings.logs.enabled
+                else ()
+            ),
+        ),
+    )
