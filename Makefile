@@ -45,7 +45,7 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
-.PHONY: bench capacity coverage outage chaos
+.PHONY: bench capacity coverage outage chaos detect
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
 	@$(RUN) -m tests.bench $(ARGS)
 
@@ -60,6 +60,9 @@ coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger
 
 chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
 	@$(RUN) -m tests.chaos $(ARGS)
+
+detect: $(VENV)/installed ## put faults into the local stack, and measure the time until an alert tells of each (ARGS=--quiet=3600: no faults, no alarms)
+	@$(RUN) -m tests.detect $(ARGS)
 
 check: lint types
 

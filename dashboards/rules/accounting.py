@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dashboards.queries import grown
 from dashboards.rules.model import Alert, Group, Record
 from dashboards.rules.stages import Leg, legs, stages
 from stack import endpoints
@@ -126,12 +127,12 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
         Alert(
             name="CollectorQueueStuck",
             # What was refused for want of disk stays in the size until the next span is drained.
-            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[1m]) > 0'
-            f" unless on (instance) sum by (instance) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[1m])) > 0",
-            lasting="15s",
+            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[30s]) > 0'
+            f" unless on (instance) {grown(f'otelcol_exporter_sent_spans_total{{{_OWN}}}', '30s', 'instance')} > 0",
+            lasting="0s",
             severity="page",
             summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
-            description="{{ $value | humanize }} spans have waited for more than a minute, and none was sent.",
+            description="{{ $value | humanize }} spans have waited for half a minute, and none was sent.",
             dashboard="tracing",
         ),
         Alert(

@@ -108,6 +108,24 @@ class LocalCluster:
         self._apps.patch_namespaced_stateful_set_scale(name, self.namespace, {"spec": {"replicas": replicas}})
         self.wait_ready(name, replicas)
 
+    @contextlib.contextmanager
+    def away(self, name: str) -> Iterator[None]:
+        """No pod of a StatefulSet or Deployment while the context is open; those that run are killed at once."""
+        running = self.pods(name)
+        kind = "deployment" if any(pod.metadata.labels.get("pod-template-hash") for pod in running) else "stateful_set"
+        scale = getattr(self._apps, f"patch_namespaced_{kind}_scale")
+        scale(name, self.namespace, {"spec": {"replicas": 0}})
+        for pod in running:
+            with contextlib.suppress(LookupError, ProcessLookupError):
+                os.kill(self.process(pod), signal.SIGKILL)
+            with contextlib.suppress(kubernetes.client.ApiException):
+                self._core.delete_namespaced_pod(str(pod.metadata.name), self.namespace, grace_period_seconds=0)
+        try:
+            yield
+        finally:
+            scale(name, self.namespace, {"spec": {"replicas": len(running)}})
+            self.wait_ready(name, len(running))
+
     def restart(self, name: str) -> None:
         """Rolls a StatefulSet, as `kubectl rollout restart` does, and waits until it has rolled."""
         annotations = {_RESTARTED: datetime.now(UTC).isoformat()}
@@ -150,8 +168,22 @@ class LocalCluster:
     @contextlib.contextmanager
     def dropped(self, pod: Any, chain: str, port: int) -> Iterator[None]:
         """The pod's packets of one direction (INPUT, OUTPUT) to a TCP port vanish while the context is open."""
+        with self._filtered(pod, chain, port, ["--jump", "DROP"]):
+            yield
+
+    @contextlib.contextmanager
+    def reset(self, pod: Any, port: int, share: float = 1.0) -> Iterator[None]:
+        """Connections of the pod to a TCP port are reset when it sends something, a share of the times."""
+        chance = ["--match", "statistic", "--mode", "random", "--probability", f"{share:.4f}"] if share < 1 else []
+        # PSH: once for what an application sends, not for what its kernel acknowledges.
+        sent = ["--tcp-flags", "PSH", "PSH", *chance] if share < 1 else []
+        with self._filtered(pod, "OUTPUT", port, [*sent, "--jump", "REJECT", "--reject-with", "tcp-reset"]):
+            yield
+
+    @contextlib.contextmanager
+    def _filtered(self, pod: Any, chain: str, port: int, what: list[str]) -> Iterator[None]:
         enter = ["nsenter", "--net", f"--target={self.process(pod)}", "iptables", "--wait"]
-        rule = [chain, "--protocol", "tcp", "--dport", str(port), "--jump", "DROP"]
+        rule = [chain, "--protocol", "tcp", "--dport", str(port), *what]
         subprocess.run([*enter, "--insert", *rule], check=True, capture_output=True)
         try:
             yield

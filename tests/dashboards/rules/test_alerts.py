@@ -79,16 +79,14 @@ def _fails(selector: tuple[str, ...], share: float, rate: float = REQUESTS) -> C
 def _takes(name: str, labels: str, seconds: float, unit: str = "seconds", rate: float = REQUESTS) -> Change:
     """Everything that a histogram counts takes this long from the fault on."""
 
+    def slower(before: Value, after: Value) -> Value:
+        """Goes on from where it was, at the pace of `after`."""
+        counted_before = (before(FAULT) or 0.0) - (after(FAULT) or 0.0)
+        return then(before, lambda now: (after(now) or 0.0) + counted_before)
+
     def apply(series: dict[str, Value]) -> None:
-        slow = histogram(name, labels, rate, seconds, unit)
-        for series_name, after in slow.items():
-            before = series[series_name]
-            at = before(FAULT)
-            assert at is not None
-            begun = after(FAULT)
-            assert begun is not None
-            offset = at - begun
-            series[series_name] = then(before, lambda t, after=after, offset=offset: (after(t) or 0.0) + offset)  # type: ignore[misc]
+        for part, after in histogram(name, labels, rate, seconds, unit).items():
+            series[part] = slower(series[part], after)
 
     return apply
 

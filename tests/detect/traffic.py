@@ -1,0 +1,68 @@
+"""Normal traffic: tasks are created and looked at, evenly, for as long as the context is open."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Final
+
+import httpx
+
+from stack import endpoints
+
+_SECONDS: Final = 10.0
+
+
+class Traffic:
+    """Requests at the gateway: one half creates a task whose page the stack serves itself, one half looks at it."""
+
+    def __init__(self, gateway: str, rate: float) -> None:
+        """gateway: its base URL as this machine reaches it; rate: requests a second."""
+        self._gateway = gateway
+        self._every = 2 / rate
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.answers: Counter[str] = Counter()
+        """How many requests were answered with each status, or failed without one."""
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        body = {
+            "user_email": "traffic@example.com",
+            "user_query": "normal traffic",
+            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
+        }
+        began, pairs = time.monotonic(), 0
+        with httpx.Client(base_url=self._gateway, timeout=_SECONDS) as client:
+            while not self._over.wait(max(0.0, began + pairs * self._every - time.monotonic())):
+                pairs += 1
+                threading.Thread(target=self._pair, args=(client, body), daemon=True).start()
+
+    def _pair(self, client: httpx.Client, body: dict[str, str]) -> None:
+        created = self._ask(client, "POST", "/api/tasks", body)
+        if created is not None and created.is_success:
+            self._ask(client, "GET", f"/api/tasks/{created.json()['id']}")
+        else:
+            self._ask(client, "GET", "/api/tasks?limit=1")
+
+    def _ask(
+        self, client: httpx.Client, method: str, path: str, body: dict[str, str] | None = None
+    ) -> httpx.Response | None:
+        try:
+            answer = client.request(method, path, json=body)
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed at the end
+            self.answers[type(error).__name__] += 1
+            return None
+        self.answers[str(answer.status_code)] += 1
+        return answer
