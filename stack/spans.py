@@ -170,7 +170,7 @@ def show(accounting: Accounting, settings: Settings, console: Console) -> None:
         if item.lost:
             console.print(
                 f"[red]{item.missing:,} spans are missing {item.title}[/]; {item.tolerated:,} could be the moment of "
-                "the scrapes. See dashboards/runbooks/spans-missing.md"
+                "the scrapes. See dashboards/runbooks/SpansMissing.md"
             )
     if not accounting.lost:
         console.print("[green]every span is accounted for[/], as far as two scrapes tell")
