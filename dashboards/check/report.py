@@ -85,7 +85,8 @@ def _links(links: Sequence[Followed]) -> str:
 
 
 def _board(index: int, name: str, panels: Sequence[Checked], window: Window) -> str:
-    return f'<h2 id="{index}">{escape(name)}</h2><div class="board">{"".join(_panel(panel, window) for panel in panels)}</div>'
+    shown = "".join(_panel(panel, window) for panel in panels)
+    return f'<h2 id="{index}">{escape(name)}</h2><div class="board">{shown}</div>'
 
 
 def _panel(checked: Checked, window: Window) -> str:
