@@ -1,4 +1,4 @@
-"""The real Prometheus as a process of this machine, without data: it says whether a query is one."""
+"""The real Prometheus as a process of this machine, without data or with its own metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from local.paths import Home
 from tests.service.conftest import free_port
@@ -29,15 +30,18 @@ def binary() -> Path:
 class PrometheusProcess:
     """Starts, asks and ends one Prometheus."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, scrapes_itself: bool = False) -> None:
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{free_port()}"
+        own = {"job_name": "prometheus", "static_configs": [{"targets": [self.url.removeprefix("http://")]}]}
+        interval = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
+        self._config = {"global": interval, "scrape_configs": [own]} if scrapes_itself else {}
 
     def start(self) -> None:
         """Returns when it is ready."""
-        (self._directory / "prometheus.yml").write_text("{}")
+        (self._directory / "prometheus.yml").write_text(yaml.safe_dump(self._config))
         with (self._directory / "log").open("wb") as log:
             process = self._process = subprocess.Popen(
                 [

@@ -1,0 +1,39 @@
+"""LogQL and TraceQL as Grafana's own editors read them: the stores may not be there to ask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+_FILES = ("package.json", "package-lock.json", "parse.js")
+
+
+def mistakes(directory: Path, queries: Sequence[tuple[str, str]]) -> list[str]:
+    """What cannot be read of `(language, query)` pairs; skips the test where there is no Node.
+
+    Args:
+        directory: for the grammars, which npm fetches as they are pinned.
+        queries: with `logql` or `traceql` as their languages.
+    """
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("no node and npm on PATH to run Grafana's grammars with")
+    for name in _FILES:
+        shutil.copy(HERE / name, directory)
+    subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    done = subprocess.run(
+        ["node", "parse.js"], cwd=directory, input=json.dumps(queries), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return [mistake for mistake in json.loads(done.stdout) if mistake]
