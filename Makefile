@@ -8,7 +8,7 @@ LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down dev deploy smoke spans render test check lint types lock schema clean
+.PHONY: help up down dev deploy smoke spans dashboards-check render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ chaos: $(VENV)/installed ## kill Collectors and the store under load, then look 
 
 detect: $(VENV)/installed ## put faults into the local stack, and measure the time until an alert tells of each (ARGS=--quiet=3600: no faults, no alarms)
 	@$(RUN) -m tests.detect $(ARGS)
+
+dashboards-check: $(VENV)/installed ## run every query of STACK's dashboards, follow the links, draw a report (ARGS=--minutes=60)
+	@$(RUN) -m dashboards.check $(STACK) $(ARGS)
 
 check: lint types
 

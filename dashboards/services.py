@@ -2,7 +2,7 @@
 
 from dashboards.board import OPERATION, SERVICE, Board, Row
 from dashboards.panels import Column, Limits, Query, Search, graph, grid, lines, number, traces
-from dashboards.queries import CALLS, DURATION_MS, ENTRY, FAILED, quantile, rate, share
+from dashboards.queries import CALLS, DURATION_MS, ENTRY, FAILED, OF_SERVICES, quantile, rate, share
 from stack.settings import Settings
 
 _WINDOW = "$__rate_interval"
@@ -25,17 +25,19 @@ def services(settings: Settings) -> Board:
                 title="Now",
                 panels=(
                     number(
-                        "Alerts that wake somebody",
+                        "Paging alerts",
                         "Firing alerts of severity page.",
                         'count(ALERTS{alertstate="firing",severity="page"}) or vector(0)',
                         unit="short",
                         limits=Limits(None, 1),
+                        width=3,
                     ),
                     number(
                         "Operations",
                         "Requests and messages handled a second.",
                         rate(f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
                         unit="reqps",
+                        width=3,
                     ),
                     number(
                         "Failed",
@@ -43,6 +45,7 @@ def services(settings: Settings) -> Board:
                         share(f"{CALLS}{{{_ENTRIES},{FAILED}}}", f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
                         unit="percentunit",
                         limits=error,
+                        width=3,
                     ),
                     number(
                         "p99",
@@ -50,23 +53,26 @@ def services(settings: Settings) -> Board:
                         quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW),
                         unit="ms",
                         limits=Limits(goals.request_ms / 2, goals.request_ms),
+                        width=3,
                     ),
                     number(
                         "Pods that answer",
                         "Of each service.",
-                        Query(expr='sum by (job) (up{job=~"$service"})', legend="{{job}}"),
+                        Query(expr=f"sum by (job) (up{{{OF_SERVICES}}})", legend="{{job}}"),
                         unit="short",
                         limits=Limits(None, 1, rising=False),
+                        width=5,
                     ),
                     number(
                         "What they depend on",
                         "1 where at least one pod reaches it.",
                         Query(
-                            expr='max by (job, dependency) (dependency_up{job=~"$service"})',
+                            expr=f"max by (job, dependency) (dependency_up{{{OF_SERVICES}}})",
                             legend="{{job}} → {{dependency}}",
                         ),
                         unit="short",
                         limits=Limits(None, 1, rising=False),
+                        width=7,
                     ),
                 ),
             ),

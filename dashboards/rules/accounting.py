@@ -18,6 +18,7 @@ _WINDOW: Final = "30m"
 _TOLERANCE: Final = 0.01
 _SERVICES: Final = (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
 _OWN: Final = 'job=~"collector|sampler"'
+_QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
 
 
 def accounting(settings: Settings) -> tuple[Group, ...]:
@@ -127,7 +128,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
         Alert(
             name="CollectorQueueStuck",
             # What was refused for want of disk stays in the size until the next span is drained.
-            query=f'min_over_time(otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}[30s]) > 0'
+            query=f"min_over_time({_QUEUE}[30s]) > 0 and {_QUEUE} offset 30s > 0"
             f" unless on (instance) {grown(f'otelcol_exporter_sent_spans_total{{{_OWN}}}', '30s', 'instance')} > 0",
             lasting="0s",
             severity="page",

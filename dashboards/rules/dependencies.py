@@ -20,6 +20,9 @@ _ASKED_BY = {endpoints.GATEWAY: endpoints.TASK_MANAGER, endpoints.CRAWLER: "web 
 # The page that the stack serves to its own crawler is no user's request.
 _PAGE = 'span_name!="GET /demo"'
 
+# Who asks for what is not there is told so; whoever tells it works.
+_ITS_FAULT = f',{FAILED},http_response_status_code!~"4.."'
+
 
 def dependencies() -> tuple[Group, ...]:
     """The edges as recording rules, and the alert on those that fail."""
@@ -67,7 +70,7 @@ def dependencies() -> tuple[Group, ...]:
             name="dependencies",
             rules=(
                 Record(name=RATE, query=f"sum by ({of}) ({edges(total, CALLS)})"),
-                Record(name=ERRORS, query=f"sum by ({of}) ({edges(total, CALLS, f',{FAILED}')}) or 0 * {RATE}"),
+                Record(name=ERRORS, query=f"sum by ({of}) ({edges(total, CALLS, _ITS_FAULT)}) or 0 * {RATE}"),
                 Record(name=P95, query=f"max by ({of}) ({edges(p95, DURATION_MS)})"),
                 Alert(
                     name="DependencyFails",

@@ -109,11 +109,12 @@ READ: Final = 'receiver_accepted_spans_total{job="sampler"'
 
 def _lost_before(stage: str) -> tuple[Change, ...]:
     """A tenth comes to the stage before and not to this one."""
-    rate = {EXPORTED: SPANS / 3}
-    return tuple(
-        change(part, lambda _, part=part: counted(rate.get(part, SPANS), rate.get(part, SPANS) * 0.9))
-        for part in WAY[WAY.index(stage) :]
-    )
+
+    def less(part: str) -> Change:
+        rate = SPANS / 3 if part == EXPORTED else SPANS  # one of three services
+        return change(part, lambda _: counted(rate, rate * 0.9))
+
+    return tuple(less(part) for part in WAY[WAY.index(stage) :])
 
 
 def _restarts(every: float) -> Value:
