@@ -49,6 +49,8 @@ _NO_ALERTS: Final = frozenset(
         "CreateContainerConfigError",
         "ImagePullBackOff",
         "MalformedMessage",
+        "OperationalError",
+        "TimeoutError",
         "TimeoutException",
     }
 )
