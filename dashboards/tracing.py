@@ -190,7 +190,7 @@ def tracing(settings: Settings) -> Board:
                             lines(
                                 "What the services say of their exports",
                                 "Lines of the tracing library.",
-                                '{service_name=~".+"} | scope_name=~"service.tracing.*"',
+                                '{service_name=~".+"} | logger_name=~"service.tracing.*"',
                                 empty="the library only speaks when something is wrong.",
                             ),
                         ),
