@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
@@ -50,6 +50,10 @@ def runbook_uid(alert: str) -> str:
     return f"runbook-{alert.lower()}"
 
 
+# Alerts of one service are told of together, whatever their query calls it.
+_SERVICE: Final = "{{ if $labels.service_name }}{{ $labels.service_name }}{{ else }}{{ $labels.job }}{{ end }}"
+
+
 def rule_file(groups: Iterable[Group], grafana: str) -> str:
     """Prometheus' rule file, as YAML.
 
@@ -71,7 +75,7 @@ def _rule(rule: Record | Alert, grafana: str) -> dict[str, Any]:
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.lasting,
-        "labels": {"severity": rule.severity, **rule.labels},
+        "labels": {"severity": rule.severity, "service": rule.labels.get("job", _SERVICE), **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import httpx
@@ -46,10 +47,18 @@ class Alerts:
         """prometheus: its base URL."""
         self._url = f"{prometheus}/api/v1/alerts"
 
-    def now(self, *states: str) -> set[str]:
-        """Names of the alerts in one of these states (`firing`, `pending`), the ever-firing one left out."""
+    def now(self, *states: str, since: datetime | None = None) -> set[str]:
+        """Names of the alerts in one of these states (`firing`, `pending`), the ever-firing one left out.
+
+        since: only those whose cause began later.
+        """
         found = httpx.get(self._url, timeout=5).raise_for_status().json()["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in found if alert["state"] in states} - {"Watchdog"}
+        return {
+            alert["labels"]["alertname"]
+            for alert in found
+            if alert["state"] in states
+            and (since is None or datetime.fromisoformat(alert["activeAt"][:19] + "Z") > since)
+        } - {"Watchdog"}
 
 
 class Run:
@@ -72,14 +81,15 @@ class Run:
             return [self._detect(name, fault) for name, fault in faults]
 
     def quiet(self, seconds: float, rate: float) -> set[str]:
-        """Alerts that fired during normal traffic of that length, which begins when the stack is calm."""
+        """Alerts that fired during normal traffic of that length, for a cause that was not there before it."""
         fired: set[str] = set()
         with Traffic(self._gateway, rate) as traffic:
             self._warm()
-            self._calm(frozenset())
+            # What happened before may still be told of: an error budget remembers for hours.
+            since = datetime.now(UTC)
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                new = self._alerts.now("firing") - fired
+                new = self._alerts.now("firing", since=since) - fired
                 for name in sorted(new):
                     self._say(f"false alarm: {name}, {end - time.monotonic():.0f} s before the end")
                 fired |= new
@@ -93,13 +103,12 @@ class Run:
         poll_until("a minute of traffic", "", 90, lambda: time.monotonic() > until or None, every=1)
 
     def _calm(self, alerts: frozenset[str]) -> None:
-        """Waits until none of these alerts, of any where none is named, is firing or about to."""
+        """Waits until none of these alerts is firing or about to."""
 
         def calm() -> bool | None:
-            there = self._alerts.now("firing", "pending")
-            return not (there & alerts if alerts else there) or None
+            return not self._alerts.now("firing", "pending") & alerts or None
 
-        what = f"{', '.join(sorted(alerts)) or 'all alerts'} to end"
+        what = f"{', '.join(sorted(alerts))} to end"
         poll_until(
             what, f"the alerts of Prometheus: {self._alerts.now('firing', 'pending')}", CALM_SECONDS, calm, every=1
         )
