@@ -1,7 +1,7 @@
 """The links between traces, logs and metrics, followed as somebody would who clicks them in Grafana."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dashboards.check.sources import FoundTrace, Jaeger, Loki, Prometheus, QueryFailed, Tempo
@@ -10,6 +10,8 @@ from dashboards.queries import DURATION_MS
 from stack import endpoints
 
 _OPERATION: Final = "POST /api/tasks"
+_ON_THE_WAY_SECONDS: Final = 15.0
+"""Within which the lines of a trace may still be on their way to the log store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +75,11 @@ class Links:
             "operation": _OPERATION,
             "limit": 20,
         }
-        found = self.traces.ask(target, self.window).traces
+        arrived = replace(self.window, end=self.window.end - _ON_THE_WAY_SECONDS)
+        found = self.traces.ask(target, arrived).traces
         if not found:
             raise Dangling(f"no trace of {_OPERATION} within the last {self.window.seconds / 60:.0f} minutes")
-        # Not the latest one: its lines may still be on their way.
-        trace = sorted(found, key=lambda trace: trace.at)[0]
+        trace = min(found, key=lambda trace: trace.at)
         return trace, trace.trace_id
 
     def _tags(self, link: Mapping[str, Any]) -> str:

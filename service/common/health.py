@@ -21,11 +21,16 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
-    """`check` raises when the dependency is away, and takes 2 s at most. required: no readiness without it."""
+    """`check` raises when the dependency is away, and takes 2 s at most.
+
+    required: no readiness without it. at_first: only until it has answered once. Where all replicas share it, and there
+    is something to answer without it, taking all of them away would make an outage of a part one of the whole.
+    """
 
     name: str
     check: Callable[[], None]
     required: bool = True
+    at_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,7 @@ class Health:
         self._metrics = metrics
         self._alive = alive
         self._states: dict[str, _State] = {}
+        self._answered: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
 
@@ -66,11 +72,14 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """All required dependencies answered at their last check, and the service is not stopping."""
+        """The required dependencies answered at their last check (or once), and the service is not stopping."""
         if self._stopping.is_set():
             return False
-        states = [self._states.get(dependency.name) for dependency in self._dependencies if dependency.required]
-        return all(state is not None and state.up for state in states)
+        return all(self._can_do_with(dependency) for dependency in self._dependencies if dependency.required)
+
+    def _can_do_with(self, dependency: Dependency) -> bool:
+        state = self._states.get(dependency.name)
+        return (state is not None and state.up) or (dependency.at_first and dependency.name in self._answered)
 
     def _watch(self) -> None:
         with self._traces.suppressed():
@@ -99,6 +108,8 @@ class Health:
                 "up" if state.up else f"away ({detail})",
             )
         self._states[dependency.name] = state
+        if state.up:
+            self._answered.add(dependency.name)
         self._metrics.dependency_up.labels(dependency.name).set(state.up)
 
     def router(self) -> APIRouter:

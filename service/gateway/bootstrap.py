@@ -29,7 +29,8 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
 
     health = Health(
         [
-            Dependency(name="kafka", check=publisher.check),
+            # Tasks can be read while it is away, and who submits one is told to come again.
+            Dependency(name="kafka", check=publisher.check, at_first=True),
             # Submitting works without it, so it takes no gateway out of service.
             Dependency(name="task-manager", check=task_manager_lives, required=False),
         ],

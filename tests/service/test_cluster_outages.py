@@ -66,5 +66,5 @@ def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_comple
         poll_until(
             "all accepted tasks to be finished", f"kubectl -n {namespace} logs deploy/task-manager", 180, finished
         )
-        outcomes = {gateway.get(f"/api/tasks/{task}").json()["status"] for task in ids}
-    assert outcomes == {"completed"}
+        ended = [gateway.get(f"/api/tasks/{task}").json() for task in ids]
+    assert [task for task in ended if task["status"] != "completed"] == []
