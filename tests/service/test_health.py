@@ -1,0 +1,59 @@
+"""Readiness follows what a service depends on: all the time, or until it has answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service.common.config import ServiceSettings
+from service.common.health import Dependency, Health
+from service.common.metrics import Metrics
+from service.tracing import TracingSettings, start_tracing
+from tests.service.conftest import free_port
+from tests.service.polling import poll_until
+from tests.service.serving import served
+
+
+class Switch:
+    """A dependency that is there or not."""
+
+    def __init__(self) -> None:
+        self.up = False
+
+    def check(self) -> None:
+        if not self.up:
+            raise ConnectionError("away")
+
+
+@contextmanager
+def health_of(*dependencies: Dependency) -> Iterator[httpx.Client]:
+    tracing = start_tracing(TracingSettings(enabled=False))
+    health = Health(dependencies, tracing.traces, Metrics())
+    app = FastAPI()
+    app.include_router(health.router())
+    health.start()
+    try:
+        with served(app, ServiceSettings(port=free_port())) as url, httpx.Client(base_url=url) as client:
+            yield client
+    finally:
+        health.stop()
+        tracing.shutdown()
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+def test_readiness_follows_a_required_dependency_all_the_time_or_until_it_answered(at_first: bool) -> None:
+    kafka = Switch()
+    with health_of(Dependency(name="kafka", check=kafka.check, at_first=at_first)) as client:
+        poll_until("a first check", lambda: "down" in client.get("/api/health").text)
+        assert client.get("/api/health/ready").status_code == 503, "it has never answered"
+        kafka.up = True
+        poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
+        kafka.up = False
+        poll_until("the outage", lambda: "down" in client.get("/api/health").text)
+        assert client.get("/api/health/ready").is_success == at_first
+        said = client.get("/api/health")
+        assert (said.status_code, said.json()["status"]) == ((200, "degraded") if at_first else (503, "unavailable"))
