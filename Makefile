@@ -8,7 +8,7 @@ LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down dev deploy smoke spans dashboards-check render test check lint types lock schema clean
+.PHONY: help up down dev deploy rollout smoke spans dashboards-check render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ deploy: $(VENV)/installed ## deploy STACK and check it
 
 smoke: $(VENV)/installed ## follow one request through STACK
 	@$(RUN) -m tests.smoke --stack $(STACK)
+
+rollout: $(VENV)/installed ## bring a changed image or tracing to STACK in gated steps (ARGS=--plan, ARGS=--abort)
+	@$(RUN) -m stack.rollout $(STACK) $(ARGS)
 
 spans: $(VENV)/installed ## how many spans of STACK came how far, and where any are missing (ARGS="--since=6h")
 	@$(RUN) -m stack.spans $(STACK) $(ARGS)

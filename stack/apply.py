@@ -15,7 +15,7 @@ import urllib3
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError
 
-from stack import meta
+from stack import endpoints, meta
 from stack.render import Manifest
 from stack.settings import Cluster
 
@@ -273,9 +273,14 @@ def _rolled_out(item: Any) -> bool:
     )
 
 
+def _workload_of(labels: dict[str, str]) -> str:
+    name = labels.get("app.kubernetes.io/name", "")
+    return endpoints.canary(name) if labels.get(meta.TRACK) == "canary" else name
+
+
 def _pod_state(pods: list[Any], name: str) -> str:
     """What the newest pod of a workload is at, in words."""
-    own = [pod for pod in pods if pod.metadata.labels.get("app.kubernetes.io/name") == name]
+    own = [pod for pod in pods if _workload_of(pod.metadata.labels) == name]
     if not own:
         return "no pod yet"
     pod = max(own, key=lambda pod: pod.metadata.creation_timestamp)

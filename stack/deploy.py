@@ -8,11 +8,17 @@ import time
 from stack import engine, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.render import render
-from stack.settings import SettingsError, load
+from stack.rollout.journal import Store
+from stack.rollout.plan import wanted
+from stack.settings import PROJECT, Release, SettingsError, load
 
 
-def deploy(stack: str) -> str:
+def deploy(stack: str, release: Release | None = None) -> str:
     """Deploys a stack and waits until it is ready.
+
+    Args:
+        stack: its name.
+        release: what runs beside what the settings say, while that is rolled out.
 
     Returns:
         What did it, in words.
@@ -29,18 +35,38 @@ def deploy(stack: str) -> str:
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
     values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    more = {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
     command = engine.find(_say)
     if command is not None:
         take_over = was_applied(client, namespace)
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
-        engine.up(command, stack, settings, values, take_over=take_over)
+        engine.up(command, stack, settings, values, more, take_over=take_over)
         if take_over:
-            hand_over(client, namespace, render(stack, values), _say)
+            hand_over(client, namespace, render(stack, values, more), _say)
         return f"pulumi up ({command})"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
-    apply(client, namespace, render(stack, values), _say)
+    apply(client, namespace, render(stack, values, more), _say)
     return "server-side apply of the rendered program"
+
+
+def refuse_half_way(stack: str) -> None:
+    """Nothing, unless a version is half-way through its rollout, or has just failed it.
+
+    Raises:
+        DeployError: a deployment would bring it to all traffic, past the gates.
+    """
+    settings = load(stack)
+    journal = Store(client=connect(settings.cluster), namespace=settings.cluster.namespace).read()
+    if journal is None or (not journal.under_way and journal.after != wanted(settings)):
+        return
+    what = (
+        f"is at stage {journal.stage} of its rollout" if journal.under_way else f"failed its rollout: {journal.reason}"
+    )
+    raise DeployError(
+        f"{journal.after.image} {what}. Nothing was changed. `make rollout STACK={stack}` goes on with it; "
+        f"`make rollout STACK={stack} ARGS=--abort` goes back to {journal.before.image} and forgets the rollout"
+    )
 
 
 def _say(line: str) -> None:
@@ -54,6 +80,7 @@ def main() -> None:
     started = time.monotonic()
     print(f"deploying stack {stack}", flush=True)
     try:
+        refuse_half_way(stack)
         how = deploy(stack)
     except (SettingsError, DeployError) as error:
         sys.exit(f"error: {error}")

@@ -58,3 +58,8 @@ def url(host: str, port: int) -> str:
 def pods(name: str) -> str:
     """Name of the headless Service behind which every pod of `name` has its own address; Prometheus scrapes these."""
     return f"{name}-pods"
+
+
+def canary(name: str) -> str:
+    """Name of what runs a service's next version beside the one that all others run."""
+    return f"{name}-canary"

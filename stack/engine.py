@@ -56,7 +56,13 @@ def _has_provider(command: str) -> bool:
 
 
 def up(
-    command: str, stack: str, settings: Settings, secret_values: Mapping[str, str], *, take_over: bool = False
+    command: str,
+    stack: str,
+    settings: Settings,
+    secret_values: Mapping[str, str],
+    more: Mapping[str, Any] | None = None,
+    *,
+    take_over: bool = False,
 ) -> None:
     """`pulumi up`, with the output of the CLI.
 
@@ -65,6 +71,7 @@ def up(
         stack: its name.
         settings: the stack's.
         secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        more: configuration over that of the stack's file, for this update alone.
         take_over: server-side apply has deployed since Pulumi did: look first at what has become of the objects.
 
     Raises:
@@ -94,6 +101,12 @@ def up(
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present:
             run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
+    if more:
+        document = yaml.safe_load(file.read_text())
+        over = ROOT / ".local" / file.name
+        over.parent.mkdir(exist_ok=True)
+        over.write_text(yaml.safe_dump({**document, "config": document["config"] | dict(more)}))
+        config[config.index(str(file))] = str(over)
     run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
 
 

@@ -14,13 +14,22 @@ from stack.apply import DeployError
 
 
 @contextlib.contextmanager
-def forward(client: kubernetes.client.ApiClient, namespace: str, name: str, port: int) -> Iterator[str]:
+def forward(
+    client: kubernetes.client.ApiClient, namespace: str, name: str, port: int, *, track: str | None = None
+) -> Iterator[str]:
     """Base URL under which a port of one ready pod of the workload `name` is reached while the context is open.
+
+    Args:
+        client: from `connect`.
+        namespace: the stack's.
+        name: of the workload.
+        port: of its pods.
+        track: the version, where two of them run side by side; either one if None.
 
     Raises:
         DeployError: no pod of that name is ready.
     """
-    pod = _ready_pod(client, namespace, name)
+    pod = _ready_pod(client, namespace, name, track)
     listener = socket.create_server(("127.0.0.1", 0))
     closing = threading.Event()
 
@@ -45,8 +54,9 @@ def forward(client: kubernetes.client.ApiClient, namespace: str, name: str, port
         thread.join(timeout=5)
 
 
-def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str) -> str:
-    selector = ",".join(f"{key}={value}" for key, value in meta.selector(name).items())
+def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str, track: str | None) -> str:
+    labels = meta.selector(name) | ({meta.TRACK: track} if track else {})
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
     pods = kubernetes.client.CoreV1Api(client).list_namespaced_pod(namespace, label_selector=selector).items
     for pod in pods:
         conditions = {condition.type: condition.status for condition in pod.status.conditions or []}

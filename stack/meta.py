@@ -12,6 +12,8 @@ PART_OF: Final = "web-crawl-tracing"
 FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
+TRACK: Final = f"{PART_OF}/track"
+"""Label of a service's pods: which of the versions that run side by side they are, `baseline` or `canary`."""
 
 
 def selector(name: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Prometheus: scrapes the services, the Collectors' own metrics and their span metrics."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,18 +24,35 @@ class Target:
     pods: tuple[str, ...]
     port: int
     path: str = "/metrics"
-    track: str | None = None
-    """Which of the versions that run side by side these pods are."""
+    tracks: bool = False
+    """Two versions of it can run side by side: the label `track` says which one a pod is."""
 
 
 TARGETS: Final = (
     *(
-        Target(job=name, pods=(name,), port=endpoints.SERVICE_PORT, path="/api/metrics", track="baseline")
+        Target(
+            job=name,
+            pods=(name, endpoints.canary(name)),
+            port=endpoints.SERVICE_PORT,
+            path="/api/metrics",
+            tracks=True,
+        )
         for name in (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
     ),
     Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
     Target(job="span-metrics", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT),
 )
+
+# The name that led to a pod says which version it is; that of the canary exists only while there is one.
+_TRACKS: Final = [
+    {"target_label": "track", "replacement": "baseline"},
+    {
+        "source_labels": ["__meta_dns_name"],
+        "regex": rf"[^.]+{re.escape(endpoints.pods(endpoints.canary('')))}\..*",
+        "target_label": "track",
+        "replacement": "canary",
+    },
+]
 
 
 def prometheus_config(settings: Settings) -> dict[str, Any]:
@@ -81,11 +99,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                         "refresh_interval": interval,
                     }
                 ],
-                **(
-                    {"relabel_configs": [{"target_label": "track", "replacement": target.track}]}
-                    if target.track
-                    else {}
-                ),
+                **({"relabel_configs": _TRACKS} if target.tracks else {}),
             }
             for target in (*TARGETS, *samplers, store, *log_stores)
         ]

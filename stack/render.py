@@ -85,11 +85,14 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     return Rendered(manifests, recorder.resources)
 
 
-def render(stack: str, secret_values: Mapping[str, str] | None = None) -> list[Manifest]:
+def render(
+    stack: str, secret_values: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None
+) -> list[Manifest]:
     """The manifests of a stack.
 
     Args:
         stack: the stack's name.
+        more: configuration over that of the stack's file, `project:key` → value.
         secret_values: the secrets by key; without them a Secret holds references such as `${postgresPassword}`,
             so that manifests can be reviewed and committed.
 
@@ -98,9 +101,11 @@ def render(stack: str, secret_values: Mapping[str, str] | None = None) -> list[M
     """
     load(stack)  # the engine would wrap a settings error in a traceback of its own
     values = secret_values or {key: f"${{{key}}}" for key in secrets.KEYS}
-    config = effective_config(stack) | {
-        f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values
-    }
+    config = (
+        effective_config(stack)
+        | dict(more or {})
+        | {f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values}
+    )
     return record(stack, config).manifests
 
 

@@ -1,16 +1,56 @@
 """The three services, one image: gateway, task-manager and web-crawler."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from stack import endpoints, meta, secrets, workload
-from stack.settings import Settings, Workload
+from stack.settings import Settings, Tracing, Workload
 
 _UID: Final = 10001
+
+Service = Literal["gateway", "task_manager", "crawler"]
+NAMES: Final[Mapping[Service, str]] = {
+    "gateway": endpoints.GATEWAY,
+    "task_manager": endpoints.TASK_MANAGER,
+    "crawler": endpoints.CRAWLER,
+}
+"""What each is called in the cluster, by its name in the settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One of the versions of a service that run side by side."""
+
+    track: Literal["baseline", "canary"]
+    image: str
+    tracing: Tracing
+    replicas: int
+
+
+def versions_of(service: Service, settings: Settings) -> tuple[Version, ...]:
+    """What runs of a service: what the settings say; while that is rolled out, what ran before as well."""
+    release = settings.release
+    if release is None:
+        size: Workload = getattr(settings.services, service)
+        return (
+            Version(track="baseline", image=settings.images.service, tracing=settings.tracing, replicas=size.replicas),
+        )
+    split = getattr(release, service)
+    tracing = settings.tracing
+    if release.sampling_rate is not None:
+        tracing = tracing.model_copy(update={"sampling_rate": release.sampling_rate})
+    before = Version(track="baseline", image=release.image, tracing=release.tracing, replicas=split.baseline)
+    after = Version(track="canary", image=settings.images.service, tracing=tracing, replicas=split.canary)
+    return (before, after) if split.canary else (before,)
+
+
+def tracing_variables(tracing: Tracing) -> dict[str, str | int | float | bool]:
+    """The environment variables that a service reads its tracing from."""
+    return {f"TRACING_{key.upper()}": value for key, value in tracing.model_dump().items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +74,9 @@ class Services(pulumi.ComponentResource):
         sizes = args.settings.services
         variable = k8s.core.v1.EnvVarArgs
         task_manager_url = endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)
+        self._run("gateway", args, sizes.gateway, [variable(name="TASK_MANAGER_URL", value=task_manager_url)])
         self._run(
-            endpoints.GATEWAY,
-            "service.gateway",
-            args,
-            sizes.gateway,
-            [variable(name="TASK_MANAGER_URL", value=task_manager_url)],
-        )
-        self._run(
-            endpoints.TASK_MANAGER,
-            "service.task_manager",
+            "task_manager",
             args,
             sizes.task_manager,
             [
@@ -54,45 +87,44 @@ class Services(pulumi.ComponentResource):
         )
         # The page of the smoke check; otherwise the crawler goes to public addresses only.
         page = variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")
-        self._run(endpoints.CRAWLER, "service.crawler", args, sizes.crawler, [page])
+        self._run("crawler", args, sizes.crawler, [page])
         self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 
-    def _run(
-        self,
-        name: str,
-        module: str,
-        args: ServicesArgs,
-        size: Workload,
-        own: Sequence[k8s.core.v1.EnvVarArgs],
-    ) -> None:
+    def _run(self, service: Service, args: ServicesArgs, size: Workload, own: Sequence[k8s.core.v1.EnvVarArgs]) -> None:
         child = pulumi.ResourceOptions(parent=self)
-        pod = workload.Pod(
-            name=name,
-            component="service",
-            image=args.settings.images.service,
-            user=_UID,
-            size=size,
-            ports={"http": endpoints.SERVICE_PORT},
-            command=["python3", "-m", module],
-            env=[*_environment(name, args), *own],
-            readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=2),
-            liveness=workload.http_probe("/api/health/live", endpoints.SERVICE_PORT),
-        )
-        workload.services(pod, args.namespace, child)
-        workload.deployment(pod, args.namespace, size.replicas, child)
+        name = NAMES[service]
+        for version in versions_of(service, args.settings):
+            pod = workload.Pod(
+                name=name,
+                component="service",
+                image=version.image,
+                user=_UID,
+                size=size,
+                ports={"http": endpoints.SERVICE_PORT},
+                command=["python3", "-m", f"service.{service}"],
+                env=[*_environment(name, version, args), *own],
+                readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=2),
+                liveness=workload.http_probe("/api/health/live", endpoints.SERVICE_PORT),
+                track=version.track,
+            )
+            if version.track == "baseline":
+                workload.services(pod, args.namespace, child)
+            else:
+                workload.headless_service(pod, args.namespace, child)
+            workload.deployment(pod, args.namespace, version.replicas, child)
 
 
-def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
+def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
     """What all three need: Kafka, and where and how to trace."""
     settings = args.settings
     resource = {
         "service.namespace": meta.PART_OF,
-        "service.version": settings.images.service.rpartition(":")[2],
+        "service.version": version.image.rpartition(":")[2],
         "service.instance.id": "$(POD_NAME)",
         "deployment.environment.name": settings.environment,
         "k8s.namespace.name": "$(POD_NAMESPACE)",
-        "k8s.deployment.name": name,
+        "k8s.deployment.name": endpoints.canary(name) if version.track == "canary" else name,
         "k8s.pod.name": "$(POD_NAME)",
         "k8s.pod.uid": "$(POD_UID)",
         "k8s.node.name": "$(NODE_NAME)",
@@ -106,7 +138,7 @@ def _environment(name: str, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
         *workload.env(
             PORT=endpoints.SERVICE_PORT,
             KAFKA_TOPIC_PARTITIONS=settings.kafka.partitions,
-            **{f"TRACING_{key.upper()}": value for key, value in settings.tracing.model_dump().items()},
+            **tracing_variables(version.tracing),
             OTEL_SERVICE_NAME=name,
             OTEL_LOGS_EXPORTER="otlp" if settings.logs.enabled else "none",
             OTEL_RESOURCE_ATTRIBUTES=",".join(f"{key}={value}" for key, value in resource.items()),

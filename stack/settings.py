@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -74,6 +75,7 @@ def _sampling_rules(text: str) -> str:
 Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "10Gi"])]
 Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
+ImageReference = Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
 
 
@@ -334,13 +336,105 @@ class Objectives(Section):
 
 
 class Images(Section):
-    service: Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
+    service: ImageReference
     """Image of the services, with tag or digest, built from `service/Dockerfile`; the local stack builds its own."""
 
     @model_validator(mode="after")
     def _not_latest(self) -> Self:
         if self.service.endswith(":latest"):
             raise ValueError(f"service {self.service!r}: a deployment of `latest` cannot be repeated; name a version")
+        return self
+
+
+class Split(Section):
+    """Pods of a service, by version."""
+
+    baseline: Annotated[int, Field(ge=0, le=200)]
+    """Pods of what ran before."""
+    canary: Annotated[int, Field(ge=0, le=200)]
+    """Pods of what the settings say."""
+
+    @model_validator(mode="after")
+    def _somebody_answers(self) -> Self:
+        if not self.baseline + self.canary:
+            raise ValueError("no pod of either version: nothing would answer")
+        return self
+
+
+class Release(Section):
+    """Where a rollout is: what ran before, beside what the settings say. Written by `make rollout`, not by people."""
+
+    image: ImageReference
+    """Image of the services before."""
+    tracing: Tracing
+    """How they traced."""
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of new traces that the new version records at this stage; `tracing.samplingRate` if unset."""
+    gateway: Split
+    """The front door's pods."""
+    task_manager: Split
+    """The owner of the tasks."""
+    crawler: Split
+    """What fetches the pages."""
+
+
+class Stage(Section):
+    """One step of a rollout."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Share of the pods, and so of the traffic, that the new version gets."""
+    soak_seconds: Annotated[int, Field(ge=10, le=604_800)] = 300
+    """The least time at this stage, in s, before the next one."""
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of new traces that the new version records meanwhile; `tracing.samplingRate` if unset."""
+
+
+class Gate(Section):
+    """What the new version has to show at every stage, beside the old one."""
+
+    confidence: Annotated[float, Field(ge=0.8, lt=1)] = 0.99
+    """Probability with which an interval around a measured share holds the true one."""
+    operations: Annotated[int, Field(ge=20, le=1_000_000)] = 50
+    """Requests or messages of the new version below which nothing is said of it."""
+    error_margin: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    """By how much its share of failed operations may be above that of the old one."""
+    duration_factor: Annotated[float, Field(gt=1, le=10)] = 1.5
+    """How many times as long as the old version's its median and p99 may be."""
+    memory_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
+    """How many times as much memory as the old version's largest pod its largest may have."""
+    export_success: Annotated[float, Field(gt=0, le=1)] = 0.99
+    """Share of its spans that it has to get out."""
+    coverage: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Share of probes, requests whose trace is looked up, that must be found whole in the trace store."""
+    patience_seconds: Annotated[int, Field(ge=30, le=604_800)] = 900
+    """Time after the soak, in s, within which there must be enough traffic to say that all is well."""
+
+
+class Rollout(Section):
+    """How a changed image or a changed tracing reaches the traffic with `make rollout`."""
+
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)] = (
+        Stage(share=0.05),
+        Stage(share=0.25),
+        Stage(share=0.5),
+        Stage(share=1),
+    )
+    """The steps, by growing share; the last one is everything."""
+    max_pods: Annotated[int, Field(ge=2, le=200)] = 20
+    """Pods of one service meanwhile, at most: the smallest share is one of them."""
+    gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _grows_to_everything(self) -> Self:
+        shares = [stage.share for stage in self.stages]
+        if any(later <= earlier for earlier, later in pairwise(shares)):
+            raise ValueError(f"stages: shares {shares} do not grow")
+        if shares[-1] != 1:
+            raise ValueError(f"stages: the last share is {shares[-1]}, not 1: the rollout would never end")
+        if self.stages[-1].sampling_rate is not None:
+            raise ValueError(
+                "stages: the last one samples as `tracing.samplingRate` says; leave samplingRate out there"
+            )
         return self
 
 
@@ -363,6 +457,9 @@ class Settings(Section):
     postgres: Stateful = Stateful()
     grafana: Grafana = Grafana()
     objectives: Objectives = Objectives()
+    rollout: Rollout = Rollout()
+    release: Release | None = None
+    """Set while a new version is rolled out."""
 
     @model_validator(mode="after")
     def _a_partition_for_each_reader(self) -> Self:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -20,6 +20,7 @@ class Pod:
     `files` maps mount paths to ConfigMaps, `configuration` is what these hold: the pods roll when it changes.
     `secret_files` maps mount paths to a Secret and those of its keys that become files there; these follow a change.
     `scratch` are paths to write to that need not outlive the pod; the root file system is read-only.
+    `track` is which of two versions that share a Service these pods are, for services that can be rolled out gradually.
     """
 
     name: str
@@ -41,6 +42,17 @@ class Pod:
     liveness: core.ProbeArgs
     startup_seconds: int = 120
     grace_seconds: int = 30
+    track: Literal["baseline", "canary"] | None = None
+
+    @property
+    def workload(self) -> str:
+        """Name of what runs these pods."""
+        return endpoints.canary(self.name) if self.track == "canary" else self.name
+
+    @property
+    def own_selector(self) -> dict[str, str]:
+        """Labels of these pods that the other version's do not have."""
+        return {**meta.selector(self.name), **({meta.TRACK: self.track} if self.track else {})}
 
 
 def env(**variables: str | int | float | bool) -> list[core.EnvVarArgs]:
@@ -154,7 +166,8 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
     )
     return core.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels=meta.labels(pod.name, pod.component), annotations={meta.CHECKSUM: meta.checksum(pod.configuration)}
+            labels={**meta.labels(pod.name, pod.component), **pod.own_selector},
+            annotations={meta.CHECKSUM: meta.checksum(pod.configuration)},
         ),
         spec=core.PodSpecArgs(
             containers=[container],
@@ -202,13 +215,18 @@ def _startup(pod: Pod) -> core.ProbeArgs:
 def deployment(
     pod: Pod, namespace: pulumi.Input[str], replicas: int, opts: pulumi.ResourceOptions
 ) -> k8s.apps.v1.Deployment:
-    """A Deployment that never has fewer ready pods than asked for while it rolls."""
+    """A Deployment that never has fewer ready pods than asked for while it rolls.
+
+    The baseline's selector says nothing of the track: it cannot be changed, and is that of releases before there were
+    tracks. The canary's pods are not its own all the same: a ReplicaSet knows its Deployment by reference.
+    """
+    selector = pod.own_selector if pod.track == "canary" else meta.selector(pod.name)
     return k8s.apps.v1.Deployment(
-        pod.name,
-        metadata=meta.metadata(pod.name, namespace, component=pod.component),
+        pod.workload,
+        metadata=meta.metadata(pod.workload, namespace, component=pod.component),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=replicas,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(
                 type="RollingUpdate",
                 rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
@@ -272,16 +290,27 @@ def disruption_budget(
 
 
 def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> tuple[core.Service, core.Service]:
-    """The Service that callers use, and the headless one through which each pod is reached (metrics, stable names)."""
-    ports = [core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in pod.ports.items()]
+    """The Service that callers use, and the headless one through which each pod is reached (metrics, stable names).
+
+    Callers reach the pods of both tracks.
+    """
     front = core.Service(
         pod.name,
         metadata=meta.metadata(pod.name, namespace, component=pod.component),
-        spec=core.ServiceSpecArgs(type="ClusterIP", selector=meta.selector(pod.name), ports=ports),
+        spec=core.ServiceSpecArgs(type="ClusterIP", selector=meta.selector(pod.name), ports=_service_ports(pod)),
         opts=opts,
     )
-    headless = endpoints.pods(pod.name)
-    each = core.Service(
+    return front, headless_service(pod, namespace, opts)
+
+
+def _service_ports(pod: Pod) -> list[core.ServicePortArgs]:
+    return [core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in pod.ports.items()]
+
+
+def headless_service(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> core.Service:
+    """The Service through which each pod of one track is reached."""
+    headless = endpoints.pods(pod.workload)
+    return core.Service(
         headless,
         metadata=k8s.meta.v1.ObjectMetaArgs(
             name=headless,
@@ -294,12 +323,11 @@ def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOption
             type="ClusterIP",
             cluster_ip="None",
             publish_not_ready_addresses=True,
-            selector=meta.selector(pod.name),
-            ports=ports,
+            selector=pod.own_selector,
+            ports=_service_ports(pod),
         ),
         opts=opts,
     )
-    return front, each
 
 
 def config_map(

@@ -1,0 +1,178 @@
+"""`make rollout STACK=…`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import kubernetes
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from stack.apply import DeployError, connect, refuse_foreign
+from stack.deploy import deploy
+from stack.rollout.gate import Finding, Verdict
+from stack.rollout.journal import Journal, Lock, RolloutError, Store
+from stack.rollout.plan import Step, running, steps, wanted
+from stack.rollout.report import page, show
+from stack.rollout.run import Walk
+from stack.settings import Settings, SettingsError, load
+
+
+def plan_table(planned: Sequence[Step], settings: Settings) -> Table:
+    """What the stages will be."""
+    table = Table(title="Stages: pods of the old + the new version")
+    for column in ("stage", "asked", "is", "gateway", "task-manager", "web-crawler", "sampling", "at least"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for step in planned:
+        if step.stage is None:
+            continue
+        rate = settings.tracing.sampling_rate if step.stage.sampling_rate is None else step.stage.sampling_rate
+        table.add_row(
+            str(step.number),
+            f"{step.stage.share:.0%}",
+            f"{step.share:.0%}",
+            *(f"{split.baseline} + {split.canary}" for split in step.splits.values()),
+            f"{rate:g}",
+            f"{step.stage.soak_seconds} s",
+        )
+    return table
+
+
+def _begin(store: Store, settings: Settings, client: kubernetes.client.ApiClient) -> Journal | None:
+    """The journal to go on from; None if there is nothing to roll out.
+
+    Raises:
+        RolloutError: nothing runs yet, or something else is half-way.
+    """
+    after = wanted(settings)
+    journal = store.read()
+    if journal is not None and journal.under_way and journal.after != after:
+        raise RolloutError(
+            f"another version is at stage {journal.stage} of its rollout ({journal.after.image}), and the settings say "
+            f"{after.image}: end that one first, with `--abort`"
+        )
+    if journal is not None and journal.phase in ("moving", "soaking", "returning", "finishing"):
+        return journal
+    if journal is not None and journal.phase == "held":
+        return journal.at("moving", time.time(), stage=journal.good + 1)
+    before = running(client, settings.cluster.namespace)
+    if before is None:
+        raise RolloutError("nothing runs yet, so there is nothing to compare with: deploy it first")
+    if before == after:
+        return None
+    return Journal(before=before, after=after, stage=1, good=0, phase="moving", since=time.time())
+
+
+def main() -> None:
+    """Exit code 0: all traffic has the new version; 1: it went back; 2: it could not begin or go on."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stack.rollout",
+        description="Bring a changed image or tracing to the traffic in steps, each let through by what the system "
+        "shows. Interrupted, it goes on from there when it is run again. "
+        "Exit code 0: done; 1: it went back; 2: it could not begin or go on.",
+    )
+    parser.add_argument("stack", help="for example local or prod")
+    parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    parser.add_argument("--abort", action="store_true", help="go back to the version before, and forget the rollout")
+    parser.add_argument("--report", type=Path, help="where to write it (.local/rollout-STACK.md)")
+    asked = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    # As an interrupt from the keyboard: what was begun is put down in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(_run(asked, console))
+    except (SettingsError, DeployError, RolloutError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on from here, or with --abort to go back", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(asked: argparse.Namespace, console: Console) -> int:
+    settings = load(asked.stack)
+    client = connect(settings.cluster)
+    refuse_foreign(client, settings.cluster.namespace)
+    store = Store(client=client, namespace=settings.cluster.namespace)
+    planned = steps(settings)
+    if asked.plan:
+        journal = _begin(store, settings, client)
+        if journal is None:
+            console.print("nothing to roll out: what runs is what the settings say")
+            return 0
+        console.print("\n".join(journal.before.differences(journal.after)))
+        console.print(plan_table(planned, settings))
+        console.print(f"it is at stage {journal.stage} ({journal.phase})" if store.read() else "it has not begun")
+        return 0
+    with Lock(client, settings.cluster.namespace).held() as lock, _progress(console) as progress:
+        walk = Walk(
+            settings=settings,
+            client=client,
+            steps=planned,
+            deploy=lambda release: console.print(f"  {deploy(asked.stack, release)}", style="dim"),
+            store=store,
+            lock=lock,
+            say=console.print,
+            soaked=_Bar(progress),
+        )
+        if asked.abort:
+            journal = store.read()
+            if journal is None:
+                console.print("there is no rollout to end")
+                return 0
+            walk.back(journal)
+            console.print(f"back at {journal.before.image}; the rollout is forgotten")
+            return 0
+        journal = _begin(store, settings, client)
+        if journal is None:
+            console.print("nothing to roll out: what runs is what the settings say")
+            return 0
+        changes = journal.before.differences(journal.after)
+        console.print("\n".join(changes))
+        began = time.monotonic()
+        failed = walk.forward(journal)
+    seconds = time.monotonic() - began
+    if failed is None:
+        outcome = f"all traffic has the new version, after {seconds:.0f} s"
+    else:
+        where = "the version before alone" if failed.phase == "failed" else planned[failed.stage].title
+        outcome = f"went back to {where} after {seconds:.0f} s: {failed.reason}"
+    if walk.passages:
+        show(walk.passages[-1].findings, console)
+    file = asked.report or Path(f".local/rollout-{asked.stack}.md")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page(asked.stack, changes, walk.passages, outcome))
+    console.print(outcome, style="red" if failed else "green")
+    console.print(f"report: {file}")
+    return 1 if failed else 0
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+    return Progress(*columns, console=console, transient=True)
+
+
+class _Bar:
+    """How far a soak is, and what it still waits for."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, object] = {}
+
+    def __call__(self, step: Step, seconds: float, shortest: float, findings: Sequence[Finding]) -> None:
+        task = self._tasks.get(step.title)
+        if task is None:
+            task = self._tasks[step.title] = self._progress.add_task(step.title, total=shortest, state="")
+        undecided = [finding.gate for finding in findings if finding.verdict is not Verdict.GOOD]
+        state = f"{seconds:.0f} of {shortest:.0f} s" + (f", open: {', '.join(undecided)}" if undecided else ", good")
+        self._progress.update(task, completed=min(seconds, shortest), state=state)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

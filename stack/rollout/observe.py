@@ -1,0 +1,117 @@
+"""What the running system shows of both versions, out of Prometheus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dashboards.queries import ASKED, MESSAGES, OF_SERVICES
+from stack import endpoints
+from stack.rollout.gate import Sample, Spans
+from stack.spans import Ask
+
+Track = str
+_REQUESTS: Final = f"http_server_requests_total{{{OF_SERVICES},{ASKED}}}"
+_REQUESTS_FAILED: Final = f'http_server_requests_total{{{OF_SERVICES},{ASKED},status=~"5.."}}'
+_REQUESTS_TOOK: Final = f"http_server_request_duration_seconds_bucket{{{OF_SERVICES},{ASKED}}}"
+_MESSAGES: Final = f"kafka_messages_consumed_total{{{OF_SERVICES},{MESSAGES}}}"
+# A page that cannot be fetched is the crawler's failure; to the task-manager it is one of its normal messages.
+_MESSAGES_FAILED: Final = (
+    f'kafka_messages_consumed_total{{{OF_SERVICES},{MESSAGES},outcome=~"dead_letter|retried"}}'
+    f' or kafka_messages_consumed_total{{job="{endpoints.CRAWLER}",{MESSAGES},outcome="error"}}'
+)
+_MESSAGES_TOOK: Final = f"kafka_message_processing_seconds_bucket{{{OF_SERVICES},{MESSAGES}}}"
+MEMORY: Final = f"max by (job, track) (process_resident_memory_bytes{{{OF_SERVICES}}})"
+_ACCOUNT: Final = "tracing_(items_(ended|exported|dropped|refused)_total|(queue|buffer|in_flight)_items)"
+SPANS: Final = f'sum by (__name__) ({{__name__=~"{_ACCOUNT}",track="canary",signal="traces"}})'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Operations of one kind, and how they are counted."""
+
+    name: str
+    all: str
+    failed: str
+    took: str
+
+
+KINDS: Final = (
+    Kind(name="requests", all=_REQUESTS, failed=_REQUESTS_FAILED, took=_REQUESTS_TOOK),
+    Kind(name="messages", all=_MESSAGES, failed=_MESSAGES_FAILED, took=_MESSAGES_TOOK),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """A stage so far."""
+
+    samples: Mapping[Track, Mapping[str, Sample]] = field(default_factory=dict)
+    """Track → `service, kind` → its operations since the stage began."""
+    memory: Mapping[Track, Mapping[str, float]] = field(default_factory=dict)
+    """Track → service → bytes of its largest pod."""
+    spans: Spans = field(default_factory=Spans)
+
+
+def added(selector: str, seconds: float, by: str) -> str:
+    """PromQL: what counters have counted within so many seconds, those that did not exist before included."""
+    window = f"{max(1, round(seconds))}s"
+    parts = [f"clamp_min({part} - ({part} offset {window} or {part} * 0), 0)" for part in selector.split(" or ")]
+    return f"sum by ({by}) ({' or '.join(parts)})"
+
+
+def observe(ask: Ask, *, since: float, warm: float, now: float) -> Observation:
+    """What was counted from a stage's begin until now.
+
+    Args:
+        ask: PromQL and a time → the result's items.
+        since: when both versions were there, in s since the epoch.
+        warm: from when on durations count: what is asked first of a process takes longer.
+        now: the moment to look at.
+
+    Raises:
+        httpx.HTTPError: Prometheus cannot be asked.
+    """
+    counts: dict[Track, dict[str, dict[str, Any]]] = {}
+
+    def entry(labels: Mapping[str, str], kind: Kind) -> dict[str, Any]:
+        of_track = counts.setdefault(labels.get("track", ""), {})
+        return of_track.setdefault(f"{labels['job']}, {kind.name}", {"operations": 0, "failures": 0, "buckets": {}})
+
+    for kind in KINDS:
+        for item in ask(added(kind.all, now - since, "job, track"), now):
+            entry(item["metric"], kind)["operations"] = _whole(item)
+        for item in ask(added(kind.failed, now - since, "job, track"), now):
+            entry(item["metric"], kind)["failures"] = _whole(item)
+        if now > warm:
+            for item in ask(added(kind.took, now - warm, "job, track, le"), now):
+                entry(item["metric"], kind)["buckets"][float(item["metric"]["le"])] = _whole(item)
+    used: dict[Track, dict[str, float]] = {}
+    for item in ask(MEMORY, now):
+        used.setdefault(item["metric"].get("track", ""), {})[item["metric"]["job"]] = float(item["value"][1])
+    return Observation(
+        samples={track: {key: Sample(**value) for key, value in found.items()} for track, found in counts.items()},
+        memory=used,
+        spans=_spans(ask(SPANS, now)),
+    )
+
+
+def _whole(item: Any) -> int:
+    value = float(item["value"][1])
+    return 0 if math.isnan(value) else round(value)
+
+
+def _spans(items: Sequence[Any]) -> Spans:
+    values = {item["metric"]["__name__"]: _whole(item) for item in items}
+
+    def total(*names: str) -> int:
+        return sum(values.get(f"tracing_{name}", 0) for name in names)
+
+    return Spans(
+        ended=total("items_ended_total"),
+        exported=total("items_exported_total"),
+        given_up=total("items_dropped_total", "items_refused_total"),
+        waiting=total("queue_items", "buffer_items", "in_flight_items"),
+    )

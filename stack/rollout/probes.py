@@ -1,0 +1,93 @@
+"""Requests of the rollout's own, whose traces are looked up: what is not in the store was not traced."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from collector.pipeline import KEEP_KEY
+from stack import endpoints
+from tests.smoke.edges import match  # the one table of a trace's hops: deployments are proved by it, too
+from tests.smoke.failure import SmokeFailure
+from tests.smoke.traces import TraceStoreClient
+
+_ANSWER_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    trace_id: str
+    span_id: str
+    at: float
+
+
+class Probes:
+    """Sends one request after the other while its context is open, to each of the given gateways in turn."""
+
+    def __init__(self, gateways: Sequence[str], store: TraceStoreClient, *, every: float, found_within: float) -> None:
+        """every: seconds between two; found_within: seconds after which a trace that is not whole is missed."""
+        self._gateways = gateways
+        self._store = store
+        self._every = every
+        self._found_within = found_within
+        self._over = threading.Event()
+        self._open: list[_Sent] = []
+        self.whole = 0
+        """Probes whose trace was found with every hop."""
+        self.missed: list[str] = []
+        """What was missing of each of the others."""
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Probes]:
+        """Sends and looks up while the context is open."""
+        threads = [
+            threading.Thread(target=self._until_over, args=work, daemon=True)
+            for work in ((self._send, self._every), (self._look_up, min(self._every, 1.0)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join(2 * _ANSWER_SECONDS)
+
+    def _until_over(self, work: Callable[[], None], every: float) -> None:
+        while not self._over.wait(every):
+            work()
+
+    def _send(self) -> None:
+        gateway = self._gateways[(self.whole + len(self.missed) + len(self._open)) % len(self._gateways)]
+        sent = _Sent(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), at=time.monotonic())
+        body = {
+            "user_email": "smoke@example.com",
+            "user_query": "rollout probe",
+            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
+        }
+        headers = {"traceparent": f"00-{sent.trace_id}-{sent.span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
+        # One that fails is an error of the version, not a hole in its traces: the gate on errors counts it.
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=_ANSWER_SECONDS)
+            if answer.is_success:
+                self._open.append(sent)
+
+    def _look_up(self) -> None:
+        for sent in list(self._open):
+            try:
+                match(self._store.trace(sent.trace_id), sent.span_id)
+            except (SmokeFailure, httpx.HTTPError) as reason:
+                if time.monotonic() - sent.at < self._found_within:
+                    continue
+                what = reason.what if isinstance(reason, SmokeFailure) else str(reason)
+                self.missed.append(f"{sent.trace_id}: {what}")
+            else:
+                self.whole += 1
+            self._open.remove(sent)
