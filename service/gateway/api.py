@@ -45,7 +45,11 @@ class TaskReader:
                 timeout=httpx.Timeout(5.0, connect=2.0),
             )
         try:
-            answer = await self._client.get(path, params=query)
+            try:
+                answer = await self._client.get(path, params=query)
+            except (httpx.RemoteProtocolError, httpx.ReadError):
+                # A kept connection whose pod has just ended; reading once more changes nothing.
+                answer = await self._client.get(path, params=query)
         except httpx.TransportError as error:
             raise Unavailable(f"The task-manager is away ({type(error).__name__})") from error
         headers = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}

@@ -18,10 +18,12 @@ _SECONDS: Final = 10.0
 class Traffic:
     """Requests at the gateway: one half creates a task whose page the stack serves itself, one half looks at it."""
 
-    def __init__(self, gateway: str, rate: float) -> None:
-        """gateway: its base URL as this machine reaches it; rate: requests a second."""
+    def __init__(self, gateway: str, rate: float, *, keep: bool = True) -> None:
+        """gateway: its base URL as this machine reaches it; rate: requests a second; keep: connections are used again,
+        and so lead to the same pods."""
         self._gateway = gateway
         self._every = 2 / rate
+        self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.answers: Counter[str] = Counter()
@@ -44,7 +46,7 @@ class Traffic:
             "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
         }
         began, pairs = time.monotonic(), 0
-        with httpx.Client(base_url=self._gateway, timeout=_SECONDS) as client:
+        with httpx.Client(base_url=self._gateway, timeout=_SECONDS, limits=self._limits) as client:
             while not self._over.wait(max(0.0, began + pairs * self._every - time.monotonic())):
                 pairs += 1
                 threading.Thread(target=self._pair, args=(client, body), daemon=True).start()

@@ -1,0 +1,66 @@
+"""Versions of the services that are made to be rolled out: the code as it is, with something added at a module's end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from local.images.cache import LayerCache
+from local.images.node import LocalNode
+from local.images.service import CODE, service_image, service_reference
+from local.jobs import Progress
+from local.paths import Home
+
+_BEFORE_EACH_REQUEST: Final = """
+
+_kept = []
+_whole = BodyLimits
+
+
+def BodyLimits(app):
+    inner = _whole(app)
+
+    async def around(scope, receive, send):
+        if scope["type"] == "http" and not scope["path"].startswith(("/api/health", "/api/metrics")):
+            {what}
+        await inner(scope, receive, send)
+
+    return around
+"""
+_APPLICATION: Final = "common/application.py"
+
+FAULTS: Final = {
+    "good": (_APPLICATION, "\n# The same, under another name.\n"),
+    "errors": (
+        _APPLICATION,
+        "\nimport random\n"
+        + _BEFORE_EACH_REQUEST.format(
+            what='if random.random() < 0.05:\n                raise RuntimeError("a bad version")'
+        ),
+    ),
+    "slow": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what="await asyncio.sleep(0.05)")),
+    "leak": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what='_kept.append(b"x" * 1_000_000)')),
+    # Not dropped, which it would count: it knows nothing of them.
+    "lost-spans": (
+        "tracing/export.py",
+        "\nimport random\n\n_whole = Pipeline.put\n"
+        "Pipeline.put = lambda self, item: None if random.random() < 0.3 else _whole(self, item)\n",
+    ),
+}
+"""Name → the module that is changed, and what is added to it."""
+
+
+def make(name: str, progress: Progress) -> str:
+    """Reference of the image of a version, which the local node has then."""
+    module, text = FAULTS[name]
+    home = Home.default()
+    with tempfile.TemporaryDirectory() as scratch:
+        code = Path(scratch, "service")
+        shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
+        with (code / module).open("a") as file:
+            file.write(text)
+        reference = service_reference(code)
+        LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), code))
+    return reference
