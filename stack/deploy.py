@@ -7,6 +7,7 @@ import time
 
 from stack import engine, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
+from stack.preconditions import refuse_unknown_classes
 from stack.render import render
 from stack.settings import SettingsError, load
 
@@ -25,6 +26,7 @@ def deploy(stack: str) -> str:
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
     refuse_foreign(client, namespace)
+    refuse_unknown_classes(client, settings.cluster)
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}

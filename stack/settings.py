@@ -75,6 +75,7 @@ Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "1
 Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 
 
 class Section(BaseModel):
@@ -91,6 +92,18 @@ class Section(BaseModel):
     )
 
 
+class PriorityClasses(Section):
+    """Names of PriorityClasses that the cluster has; its default if unset.
+
+    Where nodes are short of memory or CPU, pods of a lower priority make room: tracing for the tasks, say.
+    """
+
+    tasks: DnsName | None = None
+    """Of what handles tasks: the services, Kafka, Postgres."""
+    telemetry: DnsName | None = None
+    """Of what watches them: Collectors, stores, Grafana."""
+
+
 class Cluster(Section):
     context: Annotated[str, Field(min_length=1)]
     """Kube context that this stack is deployed to; the current context is never used."""
@@ -100,6 +113,11 @@ class Cluster(Section):
     """Namespace of the stack; created by it, with PodSecurity `restricted` enforced."""
     storage_class: DnsLabel | None = None
     """StorageClass of all volumes; the cluster's default if unset."""
+    protect_data: bool = False
+    """Whether the namespace, with the volumes and secrets in it, is kept from being deleted by accident."""
+    priority_classes: PriorityClasses = PriorityClasses()
+    pull_secrets: Annotated[tuple[DnsName, ...], BeforeValidator(_tuple)] = ()
+    """Secrets of the namespace with which images are pulled; you make them, as the stack does not know their values."""
 
 
 class Size(Section):
@@ -245,6 +263,8 @@ class ObjectStorage(Section):
     """Folder in the bucket, so that stacks can share one."""
     insecure: bool = False
     """HTTP instead of HTTPS."""
+    identity: Annotated[dict[str, str], Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])] = {}
+    """Annotations of the ServiceAccounts of Tempo's pods by which they get rights to the bucket."""
 
 
 class Distributed(Workload):
