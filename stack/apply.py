@@ -16,7 +16,7 @@ from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError
 
 from stack import meta
-from stack.render import Manifest
+from stack.meta import Manifest
 from stack.settings import Cluster
 
 INVENTORY: Final = "deployed-objects"

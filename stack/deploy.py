@@ -5,7 +5,7 @@ import secrets as random
 import sys
 import time
 
-from stack import engine, secrets
+from stack import engine, policy, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.preconditions import refuse_unknown_classes
 from stack.render import render
@@ -20,6 +20,7 @@ def deploy(stack: str) -> str:
 
     Raises:
         SettingsError: the stack does not exist or its settings cannot be used; nothing was changed.
+        PolicyError: it declares what no stack may have; nothing was changed.
         DeployError: the cluster cannot be used, or the deployment failed.
     """
     settings = load(stack)
@@ -31,6 +32,8 @@ def deploy(stack: str) -> str:
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
     values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    manifests = render(stack, values)
+    policy.refuse(manifests)
     command = engine.find(_say)
     if command is not None:
         take_over = was_applied(client, namespace)
@@ -38,10 +41,10 @@ def deploy(stack: str) -> str:
             _say("what was applied server-side before is taken over by Pulumi")
         engine.up(command, stack, settings, values, take_over=take_over)
         if take_over:
-            hand_over(client, namespace, render(stack, values), _say)
+            hand_over(client, namespace, manifests, _say)
         return f"pulumi up ({command})"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
-    apply(client, namespace, render(stack, values), _say)
+    apply(client, namespace, manifests, _say)
     return "server-side apply of the rendered program"
 
 
@@ -57,7 +60,7 @@ def main() -> None:
     print(f"deploying stack {stack}", flush=True)
     try:
         how = deploy(stack)
-    except (SettingsError, DeployError) as error:
+    except (SettingsError, DeployError, policy.PolicyError) as error:
         sys.exit(f"error: {error}")
     print(f"deployed stack {stack} in {time.monotonic() - started:.0f} s through {how}")
 

@@ -14,11 +14,10 @@ import yaml
 from pulumi.runtime import MockResourceArgs, rpc, set_all_config, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
-from stack import secrets
+from stack import policy, secrets
+from stack.meta import Manifest
 from stack.recorder import Monitor, Recorder, Registration
 from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
-
-Manifest = dict[str, Any]
 
 # Order in which objects are applied and printed: what others need comes first.
 _ORDER: Final = (
@@ -152,9 +151,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
     arguments = parser.parse_args()
     try:
-        text = as_yaml(render(arguments.stack))
-    except SettingsError as error:
-        raise SystemExit(str(error)) from None
+        manifests = render(arguments.stack)
+        policy.refuse(manifests)
+        text = as_yaml(manifests)
+    except (SettingsError, policy.PolicyError) as error:
+        raise SystemExit(f"error: {error}") from None
     if arguments.output is None:
         sys.stdout.write(text)
     else:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stack.availability import DRAIN_SECONDS
-from stack.render import Manifest
+from stack.meta import Manifest
 from tests.contract.test_components import STACKS, program, run, workloads
 
 TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}
