@@ -36,6 +36,10 @@ deploy: $(VENV)/installed ## deploy STACK and check it
 smoke: $(VENV)/installed ## follow one request through STACK
 	@$(RUN) -m tests.smoke --stack $(STACK)
 
+.PHONY: destroy
+destroy: $(VENV)/installed ## remove all that STACK made, after you typed its name (ARGS="--yes --delete-data")
+	@$(RUN) -m stack.destroy $(STACK) $(ARGS)
+
 spans: $(VENV)/installed ## how many spans of STACK came how far, and where any are missing (ARGS="--since=6h")
 	@$(RUN) -m stack.spans $(STACK) $(ARGS)
 

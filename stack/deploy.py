@@ -26,7 +26,7 @@ def deploy(stack: str) -> str:
     settings = load(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    refuse_foreign(client, namespace)
+    there = refuse_foreign(client, namespace)
     refuse_unknown_classes(client, settings.cluster)
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
@@ -39,7 +39,7 @@ def deploy(stack: str) -> str:
         take_over = was_applied(client, namespace)
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
-        engine.up(command, stack, settings, values, take_over=take_over)
+        engine.up(command, stack, settings, values, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
         return f"pulumi up ({command})"

@@ -20,7 +20,7 @@ from stack.recorder import Monitor, Recorder, Registration
 from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
 
 # Order in which objects are applied and printed: what others need comes first.
-_ORDER: Final = (
+ORDER: Final = (
     "Namespace",
     "ServiceAccount",
     "Secret",
@@ -73,7 +73,7 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
         asyncio.set_event_loop(None)
     objects = [args for args in recorder.resources if "apiVersion" in args.inputs]
     manifests = [_manifest(args) for args in objects]
-    manifests.sort(key=lambda manifest: (_ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
+    manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
 
