@@ -39,6 +39,10 @@ smoke: $(VENV)/installed ## follow one request through STACK
 rollout: $(VENV)/installed ## bring a changed image or tracing to STACK in gated steps (ARGS=--plan, ARGS=--abort)
 	@$(RUN) -m stack.rollout $(STACK) $(ARGS)
 
+.PHONY: destroy
+destroy: $(VENV)/installed ## remove all that STACK made, after you typed its name (ARGS="--yes --delete-data")
+	@$(RUN) -m stack.destroy $(STACK) $(ARGS)
+
 spans: $(VENV)/installed ## how many spans of STACK came how far, and where any are missing (ARGS="--since=6h")
 	@$(RUN) -m stack.spans $(STACK) $(ARGS)
 

@@ -9,6 +9,7 @@ from stack.grafana import Grafana, GrafanaArgs
 from stack.kafka import Kafka, KafkaArgs
 from stack.loki import Loki, LokiArgs
 from stack.namespace import Namespace, NamespaceArgs
+from stack.placement import placement
 from stack.postgres import Postgres, PostgresArgs
 from stack.prometheus import Prometheus, PrometheusArgs
 from stack.sampler import Sampler, SamplerArgs
@@ -17,13 +18,15 @@ from stack.services import Services, ServicesArgs
 from stack.trace_store import TraceStoreArgs, trace_store
 
 config = settings.from_engine()
-opts = pulumi.ResourceOptions(provider=provider(config.cluster))
+opts = pulumi.ResourceOptions(provider=provider(config.cluster), transformations=[placement(config.cluster)])
 storage = config.cluster.storage_class
 
 namespace = Namespace(
-    "namespace", NamespaceArgs(name=config.cluster.namespace, environment=config.environment), opts
+    "namespace",
+    NamespaceArgs(name=config.cluster.namespace, environment=config.environment, protect=config.cluster.protect_data),
+    opts,
 ).name
-secret = Secrets("secrets", SecretsArgs(namespace=namespace), opts).name
+secret = Secrets("secrets", SecretsArgs(namespace=namespace, protect=config.cluster.protect_data), opts).name
 
 postgres = Postgres(
     "postgres",

@@ -16,15 +16,15 @@ from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ApiException, NotFoundError
 
 from stack import endpoints, meta
-from stack.render import Manifest
+from stack.contents import Key
+from stack.contents import key as _key
+from stack.contents import name as _name
+from stack.meta import Manifest
 from stack.settings import Cluster
 
 INVENTORY: Final = "deployed-objects"
 READY_SECONDS: Final = 300
 _ANSWER_SECONDS: Final = 30  # for one request to the API server
-
-Key = tuple[str, str, str]
-"""apiVersion, kind and name of an object in the stack's namespace."""
 
 
 class DeployError(Exception):
@@ -66,8 +66,8 @@ def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: s
     return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
 
 
-def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> None:
-    """Nothing if the namespace is not there, or is this project's.
+def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> bool:
+    """Whether the namespace, which is this project's, is there.
 
     Raises:
         DeployError: it belongs to something else, whose objects of the same names would be overwritten.
@@ -76,7 +76,7 @@ def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> None:
         found = kubernetes.client.CoreV1Api(client).read_namespace(namespace, _request_timeout=_ANSWER_SECONDS)
     except kubernetes.client.ApiException as error:
         if error.status == 404:
-            return
+            return False
         raise DeployError(f"namespace {namespace} cannot be read: {error.reason}") from None
     if (found.metadata.labels or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:
         raise DeployError(
@@ -84,6 +84,7 @@ def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> None:
             f"`cluster.namespace`, or hand it over with "
             f"`kubectl label namespace {namespace} app.kubernetes.io/part-of={meta.PART_OF}`"
         )
+    return True
 
 
 def apply(
@@ -119,7 +120,7 @@ def _bring_to(
     wanted = {_key(manifest) for manifest in manifests}
     first, *rest = manifests
     _apply(dynamic, first)  # the namespace, without which there is no place for the inventory
-    before = _inventory(client, namespace)
+    before = inventory(client, namespace)
     _write_inventory(dynamic, namespace, before | wanted)
     changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
     say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
@@ -130,7 +131,7 @@ def _bring_to(
 
 def was_applied(client: kubernetes.client.ApiClient, namespace: str) -> bool:
     """Whether the namespace holds what server-side apply deployed, so that `pulumi up` has to take it over."""
-    return bool(_inventory(client, namespace))
+    return bool(inventory(client, namespace))
 
 
 def hand_over(
@@ -139,7 +140,7 @@ def hand_over(
     """Leaves a namespace to Pulumi, which has just taken over the manifests' objects: deletes what is left besides."""
     dynamic = DynamicClient(client)
     wanted = {_key(manifest) for manifest in manifests}
-    _prune(dynamic, namespace, _inventory(client, namespace) - wanted, say)
+    _prune(dynamic, namespace, inventory(client, namespace) - wanted, say)
     kubernetes.client.CoreV1Api(client).delete_namespaced_config_map(
         INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
     )
@@ -157,14 +158,6 @@ def _prune(dynamic: DynamicClient, namespace: str, keys: Iterable[Key], say: Cal
 
 
 _WORKLOADS: Final = ("Deployment", "StatefulSet")
-
-
-def _key(manifest: Manifest) -> Key:
-    return manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"]
-
-
-def _name(manifest: Manifest) -> str:
-    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
 
 
 def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
@@ -198,7 +191,8 @@ def _reason(error: ApiException) -> str:
         return str(error.reason)
 
 
-def _inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
+def inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
+    """What server-side apply made in the namespace; empty where something else deployed it, or nothing did."""
     try:
         stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(
             INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS

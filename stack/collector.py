@@ -70,7 +70,6 @@ class Collector(pulumi.ComponentResource):
         workload.services(pod, args.namespace, child)
         replicas = None if settings.autoscaling else settings.replicas
         workload.stateful_set(pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=replicas)
-        workload.disruption_budget(pod, args.namespace, child)
         if settings.autoscaling:
             _autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
         self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))

@@ -5,8 +5,9 @@ import secrets as random
 import sys
 import time
 
-from stack import engine, secrets
+from stack import engine, policy, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
+from stack.preconditions import refuse_unknown_classes
 from stack.render import render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
@@ -25,28 +26,32 @@ def deploy(stack: str, release: Release | None = None) -> str:
 
     Raises:
         SettingsError: the stack does not exist or its settings cannot be used; nothing was changed.
+        PolicyError: it declares what no stack may have; nothing was changed.
         DeployError: the cluster cannot be used, or the deployment failed.
     """
     settings = load(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    refuse_foreign(client, namespace)
+    there = refuse_foreign(client, namespace)
+    refuse_unknown_classes(client, settings.cluster)
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
     values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
     more = {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
+    manifests = render(stack, values, more)
+    policy.refuse(manifests)
     command = engine.find(_say)
     if command is not None:
         take_over = was_applied(client, namespace)
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
-        engine.up(command, stack, settings, values, more, take_over=take_over)
+        engine.up(command, stack, settings, values, more, refresh=take_over or not there)
         if take_over:
-            hand_over(client, namespace, render(stack, values, more), _say)
+            hand_over(client, namespace, manifests, _say)
         return f"pulumi up ({command})"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
-    apply(client, namespace, render(stack, values, more), _say)
+    apply(client, namespace, manifests, _say)
     return "server-side apply of the rendered program"
 
 
@@ -82,7 +87,7 @@ def main() -> None:
     try:
         refuse_half_way(stack)
         how = deploy(stack)
-    except (SettingsError, DeployError) as error:
+    except (SettingsError, DeployError, policy.PolicyError) as error:
         sys.exit(f"error: {error}")
     print(f"deployed stack {stack} in {time.monotonic() - started:.0f} s through {how}")
 

@@ -5,7 +5,8 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,27 +56,64 @@ def _has_provider(command: str) -> bool:
     return True
 
 
-def up(
-    command: str,
-    stack: str,
-    settings: Settings,
-    secret_values: Mapping[str, str],
-    more: Mapping[str, Any] | None = None,
-    *,
-    take_over: bool = False,
-) -> None:
-    """`pulumi up`, with the output of the CLI.
+@dataclass(frozen=True, kw_only=True)
+class Cli:
+    """The Pulumi CLI, set up for one stack."""
 
-    Args:
-        command: path of the CLI.
-        stack: its name.
-        settings: the stack's.
-        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
-        more: configuration over that of the stack's file, for this update alone.
-        take_over: server-side apply has deployed since Pulumi did: look first at what has become of the objects.
+    command: str
+    stack: str
+    environment: Mapping[str, str]
+    file: Path
+    """The stack's configuration."""
+
+    @property
+    def config(self) -> list[str]:
+        """Options of all commands that read the configuration."""
+        return ["--stack", self.stack, "--config-file", str(self.file), "--non-interactive"]
+
+    def run(self, *arguments: str, text: str | None = None) -> None:
+        """Runs a command, with its output where everybody sees it; DeployError if it fails."""
+        done = self._call(arguments, text=text)
+        if done.returncode != 0:
+            raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
+
+    def select(self, *, create: bool) -> bool:
+        """Whether the stack is there, or was made."""
+        # A new stack's salt is written to the configuration in the folder; no option names another file.
+        arguments = ["stack", "select", self.stack, "--non-interactive", *(["--create"] if create else [])]
+        done = self._call(arguments, folder=self.file.parent, capture=not create)
+        if done.returncode == 0:
+            return True
+        if create or "no stack named" not in done.stderr:
+            raise DeployError(f"`pulumi stack select` failed with exit code {done.returncode}: {done.stderr or ''}")
+        return False
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The stack's state: its resources as Pulumi exports them, with secrets encrypted."""
+        done = self._call(["stack", "export", "--stack", self.stack, "--non-interactive"], capture=True)
+        if done.returncode != 0:
+            raise DeployError(f"`pulumi stack export` failed with exit code {done.returncode}: {done.stderr}")
+        found: list[dict[str, Any]] = json.loads(done.stdout)["deployment"].get("resources") or []
+        return found
+
+    def _call(
+        self, arguments: Sequence[str], *, text: str | None = None, folder: Path = ROOT, capture: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.command, *arguments],
+            cwd=folder,
+            env=dict(self.environment),
+            input=text,
+            text=True,
+            capture_output=capture,
+        )
+
+
+def prepare(command: str, stack: str, settings: Settings, *, create: bool) -> Cli | None:
+    """The CLI with a stack selected; None if there is no such stack and none is to be made.
 
     Raises:
-        DeployError: the CLI failed; it has said why.
+        DeployError: the CLI failed.
     """
     environment = dict(os.environ)
     file = stack_file(stack)
@@ -85,29 +123,50 @@ def up(
         interrupted = was_interrupted(file.parent, stack)
     # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
     environment |= {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
-    config = ["--stack", stack, "--config-file", str(file), "--non-interactive"]
-
-    def run(*arguments: str, text: str | None = None, folder: Path = ROOT) -> None:
-        done = subprocess.run([command, *arguments], cwd=folder, env=environment, input=text, text=True)
-        if done.returncode != 0:
-            raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
-
-    # A new stack's salt is written to the configuration in the folder; no option names another file.
-    run("stack", "select", "--create", stack, "--non-interactive", folder=file.parent)
+    cli = Cli(command=command, stack=stack, environment=environment, file=file)
+    if not cli.select(create=create):
+        return None
     if interrupted:
-        run("cancel", stack, "--yes", "--non-interactive")
-        run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *config)
-    present = (yaml.safe_load(file.read_text()) or {}).get("config", {})
+        cli.run("cancel", stack, "--yes", "--non-interactive")
+        cli.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *cli.config)
+    return cli
+
+
+def up(
+    command: str,
+    stack: str,
+    settings: Settings,
+    secret_values: Mapping[str, str],
+    more: Mapping[str, Any] | None = None,
+    *,
+    refresh: bool,
+) -> None:
+    """`pulumi up`, with the output of the CLI.
+
+    Args:
+        command: path of the CLI.
+        stack: its name.
+        settings: the stack's.
+        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        more: configuration over that of the stack's file, for this update alone.
+        refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
+
+    Raises:
+        DeployError: the CLI failed; it has said why.
+    """
+    cli = prepare(command, stack, settings, create=True)
+    assert cli
+    present = (yaml.safe_load(cli.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present:
-            run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
+            cli.run("config", "set", "--secret", f"{PROJECT}:{key}", *cli.config, text=value)
     if more:
-        document = yaml.safe_load(file.read_text())
-        over = ROOT / ".local" / file.name
+        document = yaml.safe_load(cli.file.read_text())
+        over = ROOT / ".local" / cli.file.name
         over.parent.mkdir(exist_ok=True)
         over.write_text(yaml.safe_dump({**document, "config": document["config"] | dict(more)}))
-        config[config.index(str(file))] = str(over)
-    run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
+        cli = replace(cli, file=over)
+    cli.run("up", "--yes", "--skip-preview", *(["--refresh"] if refresh else []), *cli.config)
 
 
 def was_interrupted(state: Path, stack: str) -> bool:

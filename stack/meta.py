@@ -8,12 +8,19 @@ from typing import Any, Final
 import pulumi
 import pulumi_kubernetes as k8s
 
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON has it."""
+
 PART_OF: Final = "web-crawl-tracing"
 FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
 TRACK: Final = f"{PART_OF}/track"
 """Label of a service's pods: which of the versions that run side by side they are, `baseline` or `canary`."""
+PROTECTED: Final = f"{PART_OF}/protect-data"
+"""Annotation of a namespace whose data is not to be deleted by accident."""
+PUBLIC: Final = f"{PART_OF}/public"
+"""Annotation of a Service that is reached from outside of the cluster on purpose; its value says why."""
 
 
 def selector(name: str) -> dict[str, str]:

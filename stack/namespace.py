@@ -12,6 +12,8 @@ from stack import meta
 class NamespaceArgs:
     name: str
     environment: str
+    protect: bool
+    """Whether it can be deleted only by somebody who says that it may be."""
 
 
 class Namespace(pulumi.ComponentResource):
@@ -25,9 +27,14 @@ class Namespace(pulumi.ComponentResource):
         namespace = k8s.core.v1.Namespace(
             args.name,
             metadata=meta.metadata(
-                args.name, None, component="namespace", more_labels={**level, "environment": args.environment}
+                args.name,
+                None,
+                component="namespace",
+                annotations={meta.PROTECTED: "true"} if args.protect else None,
+                more_labels={**level, "environment": args.environment},
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            # With it go all volumes' claims; the workloads may go and come back.
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.name = namespace.metadata.name
         self.register_outputs({"name": self.name})

@@ -88,6 +88,8 @@ class Postgres(pulumi.ComponentResource):
             command=[f"{_BIN}/postgres", "-D", _CLUSTER, "-c", "listen_addresses=*", "-k", "/tmp"],
             data=_DATA,
             init=[prepare],
+            # SIGTERM would wait for the services to close their connections, which they never do, then SIGKILL come.
+            stop=[f"{_BIN}/pg_ctl", "stop", "-D", _CLUSTER, "-m", "fast", "-t", "25"],
             readiness=ready,
             liveness=workload.tcp_probe(endpoints.POSTGRES_PORT, failures=6),
         )

@@ -6,22 +6,23 @@ import json
 import runpy
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc, set_all_config, set_mocks
+from pulumi.runtime import MockResourceArgs, rpc, set_all_config, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
-from stack import secrets
+from stack import policy, secrets
+from stack.meta import Manifest
+from stack.recorder import Monitor, Recorder, Registration
 from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
 
-Manifest = dict[str, Any]
-
 # Order in which objects are applied and printed: what others need comes first.
-_ORDER: Final = (
+ORDER: Final = (
     "Namespace",
+    "ServiceAccount",
     "Secret",
     "ConfigMap",
     "Service",
@@ -32,20 +33,6 @@ _ORDER: Final = (
 )
 
 
-@dataclass
-class Recorder(Mocks):
-    """Stands in for the engine: takes down every resource that the program registers."""
-
-    resources: list[MockResourceArgs] = field(default_factory=list)
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        self.resources.append(args)
-        return f"{args.name}-id", args.inputs
-
-    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise NotImplementedError(f"the program calls {args.token}: a render has no provider to answer it")
-
-
 @dataclass(frozen=True)
 class Rendered:
     """What a program declares."""
@@ -54,6 +41,10 @@ class Rendered:
     """Kubernetes objects in the order in which they can be applied."""
     resources: list[MockResourceArgs]
     """All registered resources, components included."""
+    registrations: list[Registration]
+    """What hangs on what, in the order of the resources' URNs."""
+    outputs: Mapping[str, Mapping[str, Any]]
+    """Registered outputs of each component, by its URN."""
 
 
 def record(stack: str, config: Mapping[str, Any]) -> Rendered:
@@ -67,7 +58,8 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     recorder = Recorder()
-    set_mocks(recorder, project=PROJECT, stack=stack, preview=False)
+    monitor = Monitor(recorder)
+    set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
     keys = [f"{PROJECT}:{key}" for key in (*secrets.KEYS, *secrets.OPTIONAL)]
     set_all_config({key: _text(value) for key, value in config.items()}, keys)
 
@@ -81,8 +73,9 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
         asyncio.set_event_loop(None)
     objects = [args for args in recorder.resources if "apiVersion" in args.inputs]
     manifests = [_manifest(args) for args in objects]
-    manifests.sort(key=lambda manifest: (_ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
-    return Rendered(manifests, recorder.resources)
+    manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
+    registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
+    return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
 
 
 def render(
@@ -163,9 +156,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
     arguments = parser.parse_args()
     try:
-        text = as_yaml(render(arguments.stack))
-    except SettingsError as error:
-        raise SystemExit(str(error)) from None
+        manifests = render(arguments.stack)
+        policy.refuse(manifests)
+        text = as_yaml(manifests)
+    except (SettingsError, policy.PolicyError) as error:
+        raise SystemExit(f"error: {error}") from None
     if arguments.output is None:
         sys.stdout.write(text)
     else:

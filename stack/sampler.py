@@ -64,6 +64,5 @@ class Sampler(pulumi.ComponentResource):
         workload.stateful_set(
             pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=settings.replicas
         )
-        workload.disruption_budget(pod, args.namespace, child)
         self.topic = pulumi.Output.from_input(pipeline.TOPIC)
         self.register_outputs({"topic": self.topic})

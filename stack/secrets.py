@@ -31,6 +31,8 @@ NAME: Final = "stack-secrets"
 @dataclass(frozen=True, kw_only=True)
 class SecretsArgs:
     namespace: pulumi.Input[str]
+    protect: bool
+    """Whether it can be deleted only by somebody who says that it may be: nobody else knows what is in it."""
 
 
 class Secrets(pulumi.ComponentResource):
@@ -51,7 +53,7 @@ class Secrets(pulumi.ComponentResource):
                     config.require_secret(OTLP_TOKEN), config.get_secret(OTLP_TOKEN_OTHER)
                 ).apply(lambda tokens: "".join(f"{token}\n" for token in tokens if token)),
             },
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.name = secret.metadata.name
         self.register_outputs({"name": self.name})

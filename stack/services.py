@@ -94,7 +94,8 @@ class Services(pulumi.ComponentResource):
     def _run(self, service: Service, args: ServicesArgs, size: Workload, own: Sequence[k8s.core.v1.EnvVarArgs]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         name = NAMES[service]
-        for version in versions_of(service, args.settings):
+        versions = versions_of(service, args.settings)
+        for version in versions:
             pod = workload.Pod(
                 name=name,
                 component="service",
@@ -112,7 +113,8 @@ class Services(pulumi.ComponentResource):
                 workload.services(pod, args.namespace, child)
             else:
                 workload.headless_service(pod, args.namespace, child)
-            workload.deployment(pod, args.namespace, version.replicas, child)
+            together = sum(each.replicas for each in versions)
+            workload.deployment(pod, args.namespace, version.replicas, child, together)
 
 
 def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:

@@ -77,6 +77,7 @@ Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "3
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
 ImageReference = Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 
 
 class Section(BaseModel):
@@ -93,6 +94,18 @@ class Section(BaseModel):
     )
 
 
+class PriorityClasses(Section):
+    """Names of PriorityClasses that the cluster has; its default if unset.
+
+    Where nodes are short of memory or CPU, pods of a lower priority make room: tracing for the tasks, say.
+    """
+
+    tasks: DnsName | None = None
+    """Of what handles tasks: the services, Kafka, Postgres."""
+    telemetry: DnsName | None = None
+    """Of what watches them: Collectors, stores, Grafana."""
+
+
 class Cluster(Section):
     context: Annotated[str, Field(min_length=1)]
     """Kube context that this stack is deployed to; the current context is never used."""
@@ -102,6 +115,11 @@ class Cluster(Section):
     """Namespace of the stack; created by it, with PodSecurity `restricted` enforced."""
     storage_class: DnsLabel | None = None
     """StorageClass of all volumes; the cluster's default if unset."""
+    protect_data: bool = False
+    """Whether the namespace, with the volumes and secrets in it, is kept from being deleted by accident."""
+    priority_classes: PriorityClasses = PriorityClasses()
+    pull_secrets: Annotated[tuple[DnsName, ...], BeforeValidator(_tuple)] = ()
+    """Secrets of the namespace with which images are pulled; you make them, as the stack does not know their values."""
 
 
 class Size(Section):
@@ -247,6 +265,8 @@ class ObjectStorage(Section):
     """Folder in the bucket, so that stacks can share one."""
     insecure: bool = False
     """HTTP instead of HTTPS."""
+    identity: Annotated[dict[str, str], Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])] = {}
+    """Annotations of the ServiceAccounts of Tempo's pods by which they get rights to the bucket."""
 
 
 class Distributed(Workload):

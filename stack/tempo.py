@@ -9,7 +9,7 @@ import yaml
 
 from stack import endpoints, secrets, versions, workload
 from stack.settings import ObjectStorage, Traces
-from stack.trace_store import TraceStoreArgs
+from stack.trace_store import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 
 UID: Final = 10001
 CONFIG: Final = "/etc/tempo"
@@ -81,7 +81,10 @@ class Tempo(pulumi.ComponentResource):
     query_url: pulumi.Output[str]
 
     def __init__(self, name: str, args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("web-crawl-tracing:index:Tempo", name, None, opts)
+        # Both forms of Tempo have a Service and a ConfigMap of the same names. Without the alias Pulumi would write the
+        # one form's and then delete the other's, which are the same objects.
+        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_=DISTRIBUTED_TEMPO)])
+        super().__init__(TEMPO, name, None, pulumi.ResourceOptions.merge(opts, before))
         child = pulumi.ResourceOptions(parent=self)
         files = {"tempo.yaml": yaml.safe_dump(tempo_config(args.settings, args.retention), sort_keys=False)}
         config = workload.config_map("tempo-config", "trace-store", args.namespace, files, child)
@@ -100,6 +103,7 @@ class Tempo(pulumi.ComponentResource):
             files={CONFIG: config.metadata.name},
             configuration=files,
             data=DATA,
+            identity=args.settings.object_storage.identity if args.settings.object_storage else {},
             readiness=workload.http_probe("/ready", endpoints.TEMPO_HTTP_PORT, period=2),
             liveness=workload.tcp_probe(endpoints.TEMPO_HTTP_PORT),
         )

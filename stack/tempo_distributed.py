@@ -14,7 +14,7 @@ import yaml
 from stack import endpoints, tempo, versions, workload
 from stack.kafka import topic_container
 from stack.settings import Distributed, Size, Traces, quantity_bytes
-from stack.trace_store import TraceStoreArgs
+from stack.trace_store import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 
 _TOPIC: Final = "tempo-ingest"
 _MAX_MESSAGE_BYTES: Final = 16 * 2**20
@@ -72,7 +72,8 @@ class DistributedTempo(pulumi.ComponentResource):
     query_url: pulumi.Output[str]
 
     def __init__(self, name: str, args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("web-crawl-tracing:index:DistributedTempo", name, None, opts)
+        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_=TEMPO)])  # see `Tempo`
+        super().__init__(DISTRIBUTED_TEMPO, name, None, pulumi.ResourceOptions.merge(opts, before))
         self._child = pulumi.ResourceOptions(parent=self)
         self._args = args
         assert args.settings.distributed
@@ -119,6 +120,8 @@ class DistributedTempo(pulumi.ComponentResource):
         data: str | None = None,
         init: tuple[Any, ...] = (),
     ) -> workload.Pod:
+        bucket = self._args.settings.object_storage
+        assert bucket
         return workload.Pod(
             name=name,
             component="trace-store",
@@ -132,6 +135,7 @@ class DistributedTempo(pulumi.ComponentResource):
             configuration=self._files,
             data=data,
             init=init,
+            identity=bucket.identity,
             readiness=workload.http_probe("/ready", endpoints.TEMPO_HTTP_PORT, period=2),
             liveness=workload.tcp_probe(endpoints.TEMPO_HTTP_PORT),
             grace_seconds=60,
@@ -141,9 +145,7 @@ class DistributedTempo(pulumi.ComponentResource):
         args = self._args
         workload.services(pod, args.namespace, self._child)
         workload.stateful_set(pod, args.namespace, volume, args.storage_class, self._child, replicas=replicas)
-        workload.disruption_budget(pod, args.namespace, self._child)
 
     def _deployment(self, pod: workload.Pod, replicas: int) -> None:
         workload.services(pod, self._args.namespace, self._child)
         workload.deployment(pod, self._args.namespace, replicas, self._child)
-        workload.disruption_budget(pod, self._args.namespace, self._child)

@@ -1,11 +1,14 @@
 """The trace store: Tempo, or Jaeger where it is chosen. Whoever sends or reads traces sees only this interface."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import pulumi
 
 from stack.settings import Kafka, Traces
+
+TEMPO: Final = "web-crawl-tracing:index:Tempo"
+DISTRIBUTED_TEMPO: Final = "web-crawl-tracing:index:DistributedTempo"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,10 @@ PROMETHEUS: Final = "docker.io/prom/prometheus:v3.13.5"
 GRAFANA: Final = "docker.io/grafana/grafana:12.4.0"
 LOKI: Final = "docker.io/grafana/loki:3.7.8"
 
+KUBERNETES: Final = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
+"""Versions of Kubernetes whose schemas every stack's manifests are held against. Below the first, a pod's end has no
+`sleep` and a StatefulSet no say about its volumes that could be relied on."""
+
 # The service's image is built from this repository, so its reference is a setting (`images.service`).
 SERVICE_REPOSITORY: Final = "localhost/web-crawl-service"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pulumi
 import pulumi_kubernetes as k8s
 
-from stack import endpoints, meta
+from stack import account, availability, endpoints, meta
 from stack.settings import Size, quantity_bytes
 
 core = k8s.core.v1
@@ -21,6 +21,8 @@ class Pod:
     `secret_files` maps mount paths to a Secret and those of its keys that become files there; these follow a change.
     `scratch` are paths to write to that need not outlive the pod; the root file system is read-only.
     `track` is which of two versions that share a Service these pods are, for services that can be rolled out gradually.
+    `identity` are annotations of the ServiceAccount that make a cloud know the pod.
+    `stop` is a command that stops the program where SIGTERM alone does not.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Pod:
     readiness: core.ProbeArgs
     liveness: core.ProbeArgs
     startup_seconds: int = 120
+    identity: Mapping[str, str] = field(default_factory=dict)
+    stop: Sequence[str] | None = None
     grace_seconds: int = 30
     track: Literal["baseline", "canary"] | None = None
 
@@ -126,8 +130,15 @@ def _volume(path: str) -> str:
     return path.strip("/").replace("/", "-").replace(".", "-").lower()
 
 
-def template(pod: Pod) -> core.PodTemplateSpecArgs:
-    """The pod template of a Deployment or StatefulSet."""
+def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> core.PodTemplateSpecArgs:
+    """The pod template of a Deployment or StatefulSet.
+
+    Args:
+        pod: what runs.
+        service_account: name of the pod's own.
+        alone: there is never another pod of this name that would take over, so there is nothing to wait for at its end.
+    """
+    drain_seconds = 0 if alone else availability.DRAIN_SECONDS
     files = [
         core.VolumeArgs(name=_volume(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
         for path, config_map in pod.files.items()
@@ -161,6 +172,7 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
         readiness_probe=pod.readiness,
         liveness_probe=pod.liveness,
         startup_probe=_startup(pod),
+        lifecycle=availability.before_end(pod.stop, drain_seconds),
         # Whoever died without a word says so in the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
@@ -173,20 +185,13 @@ def template(pod: Pod) -> core.PodTemplateSpecArgs:
             containers=[container],
             init_containers=list(pod.init) or None,
             volumes=[*files, *secret_files, *scratch] or None,
-            # Pods of one name go to different nodes where there are several; never at the price of not running.
-            topology_spread_constraints=[
-                core.TopologySpreadConstraintArgs(
-                    max_skew=1,
-                    topology_key="kubernetes.io/hostname",
-                    when_unsatisfiable="ScheduleAnyway",
-                    label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
-                )
-            ],
+            topology_spread_constraints=availability.spread(pod.name),
+            service_account_name=service_account,
             # No pod talks to the API server, so none holds a token for it.
             automount_service_account_token=False,
             # Variables such as KAFKA_PORT=tcp://… for every Service collide with the programs' own.
             enable_service_links=False,
-            termination_grace_period_seconds=pod.grace_seconds,
+            termination_grace_period_seconds=pod.grace_seconds + drain_seconds,
             security_context=core.PodSecurityContextArgs(
                 run_as_non_root=True,
                 run_as_user=pod.user,
@@ -213,14 +218,23 @@ def _startup(pod: Pod) -> core.ProbeArgs:
 
 
 def deployment(
-    pod: Pod, namespace: pulumi.Input[str], replicas: int, opts: pulumi.ResourceOptions
+    pod: Pod, namespace: pulumi.Input[str], replicas: int, opts: pulumi.ResourceOptions, together: int | None = None
 ) -> k8s.apps.v1.Deployment:
-    """A Deployment that never has fewer ready pods than asked for while it rolls.
+    """A Deployment that never has fewer ready pods than asked for while it rolls; its ServiceAccount and budget.
 
     The baseline's selector says nothing of the track: it cannot be changed, and is that of releases before there were
     tracks. The canary's pods are not its own all the same: a ReplicaSet knows its Deployment by reference.
+
+    Args:
+        pod: what runs.
+        namespace: the stack's.
+        replicas: of this Deployment.
+        opts: of the resources.
+        together: pods of both tracks, which share a budget; as many as `replicas` if there is no other track.
     """
     selector = pod.own_selector if pod.track == "canary" else meta.selector(pod.name)
+    if pod.track != "canary" and (together or replicas) > 1:
+        availability.disruption_budget(pod.name, pod.component, namespace, opts)
     return k8s.apps.v1.Deployment(
         pod.workload,
         metadata=meta.metadata(pod.workload, namespace, component=pod.component),
@@ -232,7 +246,8 @@ def deployment(
                 rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
             ),
             revision_history_limit=3,
-            template=template(pod),
+            # Never alone: while it rolls, the new pod is there before the old one ends.
+            template=template(pod, _account(pod, namespace, opts), alone=False),
         ),
         opts=opts,
     )
@@ -246,7 +261,12 @@ def stateful_set(
     opts: pulumi.ResourceOptions,
     replicas: int | None = 1,
 ) -> k8s.apps.v1.StatefulSet:
-    """A StatefulSet whose pods each own a volume, mounted at `pod.data`; without `replicas` an autoscaler decides."""
+    """A StatefulSet whose pods each own a volume, mounted at `pod.data`, with its ServiceAccount and budget.
+
+    Without `replicas` an autoscaler decides.
+    """
+    if replicas != 1:
+        availability.disruption_budget(pod.name, pod.component, namespace, opts)
     claim = core.PersistentVolumeClaimArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=meta.labels(pod.name, pod.component)),
         spec=core.PersistentVolumeClaimSpecArgs(
@@ -255,7 +275,7 @@ def stateful_set(
             resources=core.VolumeResourceRequirementsArgs(requests={"storage": volume}),
         ),
     )
-    template_ = template(pod)
+    template_ = template(pod, _account(pod, namespace, opts), alone=replicas == 1)
     # `data` is the claim's volume; the StatefulSet controller adds it to the pod.
     return k8s.apps.v1.StatefulSet(
         pod.name,
@@ -269,24 +289,21 @@ def stateful_set(
             revision_history_limit=3,
             template=template_,
             volume_claim_templates=[claim],
+            # Said, since it is what everything relies on: whatever becomes of the StatefulSet, its data stays.
+            persistent_volume_claim_retention_policy=k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
+                when_deleted="Retain", when_scaled="Retain"
+            ),
         ),
         opts=opts,
     )
 
 
-def disruption_budget(
-    pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
-) -> k8s.policy.v1.PodDisruptionBudget:
-    """Nodes are drained one pod of this name at a time; a node with the only one can be drained, too."""
-    return k8s.policy.v1.PodDisruptionBudget(
-        pod.name,
-        metadata=meta.metadata(pod.name, namespace, component=pod.component),
-        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1,
-            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=meta.selector(pod.name)),
-        ),
-        opts=opts,
-    )
+def _account(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Name of the pod's own ServiceAccount, which is there before the pod."""
+    if pod.track == "canary":  # with the rights of the version that it is to replace
+        return pulumi.Output.from_input(pod.name)
+    made = account.service_account(pod.name, pod.component, namespace, pod.identity, opts)
+    return made.metadata.name
 
 
 def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> tuple[core.Service, core.Service]:

@@ -1,4 +1,4 @@
-"""`make rollouts`: on the local stack under load, a good version to the end, each bad one back, an interrupted one on."""
+"""`make rollouts`: on the local stack under load, good versions to the end, bad ones back, an interrupted one on."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _LIMIT_SECONDS: Final = 900.0
 
 @contextlib.contextmanager
 def changed(**sections: Mapping[str, Any]) -> Iterator[Settings]:
-    """The local stack's settings with sections changed, for every command; on leaving, as they were. Deploys nothing."""
+    """The local stack's settings with sections changed, for every command; afterwards as they were. Deploys nothing."""
     overlay = ROOT / OVERLAY
     before = overlay.read_text()
     document = yaml.safe_load(before)

@@ -1,4 +1,4 @@
-"""Versions of the services that are made to be rolled out: the code as it is, with something added at a module's end."""
+"""Versions of the services that are made to be rolled out: the code as it is, with something added to a module."""
 
 from __future__ import annotations
 

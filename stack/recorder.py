@@ -1,0 +1,67 @@
+"""Stands in for the Pulumi engine: takes down everything that the program registers, and how it hangs together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc
+from pulumi.runtime.mocks import MockMonitor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What the engine is told of a resource beside its inputs."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    """URN."""
+    dependencies: frozenset[str]
+    """URNs of the resources that have to be there first."""
+    aliases: frozenset[str]
+    """Types that the resource had in earlier versions of the program."""
+    protected: bool
+
+
+@dataclass
+class Recorder(Mocks):
+    """Every resource gets an id and, as its outputs, its inputs."""
+
+    resources: list[MockResourceArgs] = field(default_factory=list)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        self.resources.append(args)
+        return f"{args.name}-id", args.inputs
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        raise NotImplementedError(f"the program calls {args.token}: a render has no provider to answer it")
+
+
+class Monitor(MockMonitor):
+    """The mock of the engine's end of the wire, which keeps what `Mocks` are not told."""
+
+    def __init__(self, mocks: Mocks) -> None:
+        super().__init__(mocks)
+        self.registrations: list[Registration] = []
+        self.outputs: dict[str, Mapping[str, Any]] = {}
+        """Registered outputs of each component, by its URN."""
+
+    def RegisterResource(self, request: Any) -> Any:
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self.registrations.append(
+            Registration(
+                urn=response.urn,
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                dependencies=frozenset(request.dependencies),
+                aliases=frozenset(alias.spec.type for alias in request.aliases if alias.spec.type),
+                protected=request.protect,
+            )
+        )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        self.outputs[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
