@@ -3,6 +3,7 @@
 import pulumi
 
 from stack import settings
+from stack.alertmanager import Alertmanager, AlertmanagerArgs
 from stack.cluster import provider
 from stack.collector import Collector, CollectorArgs
 from stack.grafana import Grafana, GrafanaArgs
@@ -23,7 +24,7 @@ storage = config.cluster.storage_class
 namespace = Namespace(
     "namespace", NamespaceArgs(name=config.cluster.namespace, environment=config.environment), opts
 ).name
-secret = Secrets("secrets", SecretsArgs(namespace=namespace), opts).name
+secret = Secrets("secrets", SecretsArgs(namespace=namespace, needed=config.alerting.needed_secrets), opts).name
 
 postgres = Postgres(
     "postgres",
@@ -48,6 +49,13 @@ if config.logs.enabled:
     logs = Loki(
         "loki",
         LokiArgs(namespace=namespace, settings=config.logs, retention=config.retention, storage_class=storage),
+        opts,
+    )
+alerts = None
+if config.alerting.enabled:
+    alerts = Alertmanager(
+        "alertmanager",
+        AlertmanagerArgs(namespace=namespace, secret=secret, settings=config.alerting, storage_class=storage),
         opts,
     )
 prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
@@ -100,6 +108,7 @@ if config.grafana.enabled:
             traces_url=store.query_url,
             prometheus_url=prometheus.url,
             loki_url=logs.query_url if logs else None,
+            alertmanager_url=alerts.url if alerts else None,
         ),
         opts,
     )
@@ -109,5 +118,7 @@ pulumi.export("namespace", namespace)
 pulumi.export("gateway", services.gateway)
 pulumi.export("prometheus", prometheus.url)
 pulumi.export("traces", store.query_url)
+if alerts:
+    pulumi.export("alertmanager", alerts.url)
 if logs:
     pulumi.export("logs", logs.query_url)

@@ -4,11 +4,12 @@ import argparse
 import secrets as random
 import sys
 import time
+from collections.abc import Collection
 
 from stack import engine, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.render import render
-from stack.settings import SettingsError, load
+from stack.settings import PROJECT, Settings, SettingsError, effective_config, load
 
 
 def deploy(stack: str) -> str:
@@ -28,8 +29,10 @@ def deploy(stack: str) -> str:
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
-    values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    values |= {key: value for key in secrets.OPTIONAL if (value := secrets.given(key) or present.get(key)) is not None}
     command = engine.find(_say)
+    configured = effective_config(stack) if command else {}
+    require_secrets(stack, settings, {*values, *(key.removeprefix(f"{PROJECT}:") for key in configured)})
     if command is not None:
         take_over = was_applied(client, namespace)
         if take_over:
@@ -41,6 +44,21 @@ def deploy(stack: str) -> str:
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
     apply(client, namespace, render(stack, values), _say)
     return "server-side apply of the rendered program"
+
+
+def require_secrets(stack: str, settings: Settings, there: Collection[str]) -> None:
+    """Nothing if `there` has every secret that the receivers of alerts need.
+
+    Raises:
+        DeployError: names those that are missing, and how they are set.
+    """
+    if missing := [key for key in settings.alerting.needed_secrets if key not in there]:
+        variables = " ".join(f"{secrets.variable(key)}=…" for key in missing)
+        raise DeployError(
+            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set each "
+            f"with `pulumi config set -s {stack} --secret KEY`, or once, where there is no Pulumi, with "
+            f"`{variables} make deploy STACK={stack}`"
+        )
 
 
 def _say(line: str) -> None:

@@ -64,7 +64,7 @@ def up(
         command: path of the CLI.
         stack: its name.
         settings: the stack's.
-        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
         take_over: server-side apply has deployed since Pulumi did: look first at what has become of the objects.
 
     Raises:
@@ -92,7 +92,7 @@ def up(
         run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *config)
     present = (yaml.safe_load(file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if f"{PROJECT}:{key}" not in present:
+        if f"{PROJECT}:{key}" not in present or secrets.given(key):
             run("config", "set", "--secret", f"{PROJECT}:{key}", *config, text=value)
     run("up", "--yes", "--skip-preview", *(["--refresh"] if take_over else []), *config)
 
