@@ -178,9 +178,7 @@ CASES: Final[Mapping[str, Case]] = {
         replace("notifications_dropped", since(0.1)), after_120="", after_240="AlertsNotSent"
     ),
     "the Alertmanager began anew": case(replace("notifications_dropped", constant(5)), after_120="", after_300=""),
-    "a notification fails": case(
-        replace("notifications_failed", since(0.01)), after_0="", after_60="NotificationsFail"
-    ),
+    "a notification fails": case(replace("notifications_failed", since(0.01)), after_60="NotificationsFail"),
     # --- services
     "five percent of the requests fail": case(
         _fails(("POST /api/tasks",), 0.05),
