@@ -43,6 +43,23 @@ def binary() -> Path:
     )
 
 
+def alert(name: str, severity: str, *, over: bool = False, **labels: str) -> dict[str, Any]:
+    """An alert as Prometheus sends those of the stack's rules."""
+    now = datetime.now(UTC)
+    return {
+        "labels": {"alertname": name, "severity": severity, "environment": "test", **labels},
+        "annotations": {
+            "summary": f"{name} it is",
+            "description": "More of it.",
+            "runbook_url": f"http://grafana/d/runbook-{name.lower()}",
+            "dashboard_url": "http://grafana/d/services",
+        },
+        # From when on it fires: a group waits no longer than that and its `group_wait`.
+        "startsAt": (now - timedelta(seconds=2 if over else 0)).isoformat(),
+        "endsAt": (now + timedelta(seconds=-1 if over else 240)).isoformat(),
+    }
+
+
 class AlertmanagerProcess:
     """Starts, asks and ends one Alertmanager; its data and its secrets outlive it."""
 
@@ -105,28 +122,10 @@ class AlertmanagerProcess:
             self._process.wait(30)
             self._process = None
 
-    def post(self, name: str, severity: str, *, over: bool = False, **labels: str) -> None:
-        """An alert as Prometheus sends those of the stack's rules."""
-        now = datetime.now(UTC)
-        alert = {
-            "labels": {"alertname": name, "severity": severity, "environment": "test", **labels},
-            "annotations": {
-                "summary": f"{name} it is",
-                "description": "More of it.",
-                "runbook_url": f"http://grafana/d/runbook-{name.lower()}",
-                "dashboard_url": "http://grafana/d/services",
-            },
-            # From when on it fires: a group waits no longer than that and its `group_wait`.
-            "startsAt": (now - timedelta(seconds=2 if over else 0)).isoformat(),
-            "endsAt": (now + timedelta(seconds=-1 if over else 240)).isoformat(),
-        }
-        answer = httpx.post(f"{self.url}/api/v2/alerts", json=[alert], timeout=10)
+    def post(self, *alerts: dict[str, Any]) -> None:
+        """Hands alerts over, all at once."""
+        answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=10)
         assert answer.status_code == 200, answer.text
-
-    def alerts(self) -> dict[str, str]:
-        """Name → state of every alert that it holds."""
-        found = httpx.get(f"{self.url}/api/v2/alerts", timeout=10).json()
-        return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in found}
 
     def metric(self, series: str) -> float:
         """Value of one of its own series, as it writes it."""
@@ -172,7 +171,7 @@ class Told:
     def names(self, path: str, status: str = "firing") -> list[set[str]]:
         """The alerts of each notification that came to a path in Alertmanager's own form."""
         return [
-            {alert["labels"]["alertname"] for alert in body["alerts"] if alert["status"] == status}
+            {each["labels"]["alertname"] for each in body["alerts"] if each["status"] == status}
             for body in self.at(path)
         ]
 
