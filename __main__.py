@@ -3,6 +3,7 @@
 import pulumi
 
 from stack import settings
+from stack.alertmanager import Alertmanager, AlertmanagerArgs
 from stack.cluster import provider
 from stack.collector import Collector, CollectorArgs
 from stack.grafana import Grafana, GrafanaArgs
@@ -26,7 +27,11 @@ namespace = Namespace(
     NamespaceArgs(name=config.cluster.namespace, environment=config.environment, protect=config.cluster.protect_data),
     opts,
 ).name
-secret = Secrets("secrets", SecretsArgs(namespace=namespace, protect=config.cluster.protect_data), opts).name
+secret = Secrets(
+    "secrets",
+    SecretsArgs(namespace=namespace, protect=config.cluster.protect_data, needed=config.alerting.needed_secrets),
+    opts,
+).name
 
 postgres = Postgres(
     "postgres",
@@ -51,6 +56,13 @@ if config.logs.enabled:
     logs = Loki(
         "loki",
         LokiArgs(namespace=namespace, settings=config.logs, retention=config.retention, storage_class=storage),
+        opts,
+    )
+alerts = None
+if config.alerting.enabled:
+    alerts = Alertmanager(
+        "alertmanager",
+        AlertmanagerArgs(namespace=namespace, secret=secret, settings=config.alerting, storage_class=storage),
         opts,
     )
 prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
@@ -103,6 +115,7 @@ if config.grafana.enabled:
             traces_url=store.query_url,
             prometheus_url=prometheus.url,
             loki_url=logs.query_url if logs else None,
+            alertmanager_url=alerts.url if alerts else None,
         ),
         opts,
     )
@@ -112,5 +125,7 @@ pulumi.export("namespace", namespace)
 pulumi.export("gateway", services.gateway)
 pulumi.export("prometheus", prometheus.url)
 pulumi.export("traces", store.query_url)
+if alerts:
+    pulumi.export("alertmanager", alerts.url)
 if logs:
     pulumi.export("logs", logs.query_url)

@@ -5,7 +5,9 @@ from typing import Any
 from stack import endpoints
 
 
-def datasources(*, backend: str, traces_url: str, prometheus_url: str, loki_url: str | None) -> dict[str, Any]:
+def datasources(
+    *, backend: str, traces_url: str, prometheus_url: str, loki_url: str | None, alertmanager_url: str | None = None
+) -> dict[str, Any]:
     """Provisioning document of the datasources; the uids are fixed, since links and dashboards refer to them.
 
     Args:
@@ -13,6 +15,7 @@ def datasources(*, backend: str, traces_url: str, prometheus_url: str, loki_url:
         traces_url: base URL of the trace store's query API.
         prometheus_url: base URL of Prometheus.
         loki_url: base URL of Loki; None where the stack has none.
+        alertmanager_url: base URL of Alertmanager; None where the stack has none.
     """
     return {
         "apiVersion": 1,
@@ -30,6 +33,8 @@ def datasources(*, backend: str, traces_url: str, prometheus_url: str, loki_url:
                 "jsonData": {
                     "httpMethod": "POST",
                     "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
+                    # Where Grafana finds the notifications and silences of this Prometheus' alerts.
+                    **({"alertmanagerUid": endpoints.ALERTS_UID} if alertmanager_url else {}),
                 },
             },
             {
@@ -42,6 +47,7 @@ def datasources(*, backend: str, traces_url: str, prometheus_url: str, loki_url:
                 "jsonData": _trace_links(backend, logs=loki_url is not None),
             },
             *([_loki(loki_url)] if loki_url else []),
+            *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
         ],
     }
 
@@ -82,6 +88,19 @@ def _loki(url: str) -> dict[str, Any]:
                 }
             ],
         },
+    }
+
+
+def _alertmanager(url: str) -> dict[str, Any]:
+    return {
+        "name": "Alerts",
+        "uid": endpoints.ALERTS_UID,
+        "type": "alertmanager",
+        "access": "proxy",
+        "url": url,
+        "editable": False,
+        # Grafana's own rules, of which there are none, stay with Grafana's own Alertmanager.
+        "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
     }
 
 

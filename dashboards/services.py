@@ -173,6 +173,7 @@ def services(settings: Settings) -> Board:
                     ),
                 ),
             ),
+            *((_alerts(),) if settings.alerting.enabled else ()),
             Row(
                 title="Traces and lines",
                 panels=(
@@ -204,6 +205,41 @@ def services(settings: Settings) -> Board:
                         else ()
                     ),
                 ),
+            ),
+        ),
+    )
+
+
+def _alerts() -> Row:
+    told = "sum by (receiver_name, integration) (increase(alertmanager_notifications{}_total[5m]))"
+    return Row(
+        title="Alerts, and who was told",
+        panels=(
+            grid(
+                "Firing",
+                "Alerts that fire now, with the service that they are about.",
+                [
+                    Column(
+                        title="Alerts",
+                        query='count by (severity, alertname, service) (ALERTS{alertstate="firing",severity!="none"})',
+                        unit="short",
+                    )
+                ],
+                by={"severity": "Severity", "alertname": "Alert", "service": "Service"},
+                empty="nothing is wrong.",
+                width=12,
+                height=8,
+            ),
+            graph(
+                "Alerts in the Alertmanager, and notifications",
+                "Suppressed are those that are silenced or a consequence of another one; "
+                "notifications are those of five minutes.",
+                [
+                    Query(expr="sum by (state) (alertmanager_alerts)", legend="{{state}}"),
+                    Query(expr=told.format(""), legend="told {{receiver_name}} by {{integration}}"),
+                    Query(expr=told.format("_failed"), legend="not told {{receiver_name}} by {{integration}}"),
+                ],
+                unit="short",
             ),
         ),
     )

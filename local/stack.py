@@ -32,6 +32,8 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
         config[f"{PROJECT}:traces"] = {"backend": "jaeger"}
     if "loki" in images and not images["loki"].available:
         config[f"{PROJECT}:logs"] = {"enabled": False}
+    if "alertmanager" in images and not images["alertmanager"].available:
+        config[f"{PROJECT}:alerting"] = {"enabled": False}
     if not images["grafana"].available:
         config[f"{PROJECT}:grafana"] = {"enabled": False}
     return config
@@ -40,7 +42,8 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
 def up() -> None:
     """Brings everything up; does nothing that is done already.
 
-    What takes minutes to build and is needed by nothing else (Loki) comes last, onto a stack that is up by then.
+    What takes minutes to build and is needed by nothing else (Alertmanager, Loki) comes last, onto a stack that is up
+    by then.
 
     Raises:
         Failure: names what is wrong and what to do.
@@ -86,7 +89,11 @@ def _wanted() -> list[str]:
     """The images that the stack file asks for; what an earlier run had to leave out is asked for all the same."""
     file = stack_file(STACK)
     settings = parse(yaml.safe_load(file.read_text())["config"], file.name)
-    return [name for name in DEFAULT if name != "loki" or settings.logs.enabled]
+    unwanted = {
+        *(() if settings.logs.enabled else ("loki",)),
+        *(() if settings.alerting.enabled else ("alertmanager",)),
+    }
+    return [name for name in DEFAULT if name not in unwanted]
 
 
 def _print_addresses(cluster: Cluster) -> None:
@@ -95,6 +102,7 @@ def _print_addresses(cluster: Cluster) -> None:
     addresses = [
         (endpoints.GATEWAY, endpoints.SERVICE_PORT),
         (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
+        *([(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)] if settings.alerting.enabled else []),
         endpoints.TRACE_QUERY[settings.traces.backend],
         *([(endpoints.LOKI, endpoints.LOKI_PORT)] if settings.logs.enabled else []),
         *([(endpoints.GRAFANA, endpoints.GRAFANA_PORT)] if settings.grafana.enabled else []),

@@ -4,6 +4,7 @@ import argparse
 import secrets as random
 import sys
 import time
+from collections.abc import Collection
 
 from stack import engine, policy, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
@@ -11,7 +12,7 @@ from stack.preconditions import refuse_unknown_classes
 from stack.render import render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
-from stack.settings import PROJECT, Release, SettingsError, load
+from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load
 
 
 def deploy(stack: str, release: Release | None = None) -> str:
@@ -37,11 +38,13 @@ def deploy(stack: str, release: Release | None = None) -> str:
     # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
-    values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    values |= {key: value for key in secrets.OPTIONAL if (value := secrets.given(key) or present.get(key)) is not None}
     more = {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
+    command = engine.find(_say)
+    configured = effective_config(stack) if command else {}
+    require_secrets(stack, settings, {*values, *(key.removeprefix(f"{PROJECT}:") for key in configured)})
     manifests = render(stack, values, more)
     policy.refuse(manifests)
-    command = engine.find(_say)
     if command is not None:
         take_over = was_applied(client, namespace)
         if take_over:
@@ -72,6 +75,21 @@ def refuse_half_way(stack: str) -> None:
         f"{journal.after.image} {what}. Nothing was changed. `make rollout STACK={stack}` goes on with it; "
         f"`make rollout STACK={stack} ARGS=--abort` goes back to {journal.before.image} and forgets the rollout"
     )
+
+
+def require_secrets(stack: str, settings: Settings, there: Collection[str]) -> None:
+    """Nothing if `there` has every secret that the receivers of alerts need.
+
+    Raises:
+        DeployError: names those that are missing, and how they are set.
+    """
+    if missing := [key for key in settings.alerting.needed_secrets if key not in there]:
+        variables = " ".join(f"{secrets.variable(key)}=…" for key in missing)
+        raise DeployError(
+            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set each "
+            f"with `pulumi config set -s {stack} --secret KEY`, or once, where there is no Pulumi, with "
+            f"`{variables} make deploy STACK={stack}`"
+        )
 
 
 def _say(line: str) -> None:

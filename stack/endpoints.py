@@ -10,6 +10,7 @@ SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"
 KAFKA: Final = "kafka"
 PROMETHEUS: Final = "prometheus"
+ALERTMANAGER: Final = "alertmanager"
 TEMPO: Final = "tempo"
 TEMPO_DISTRIBUTOR: Final = "tempo-distributor"
 TEMPO_LIVE_STORE: Final = "tempo-live-store"
@@ -31,6 +32,7 @@ COLLECTOR_TELEMETRY_PORT: Final = 8888
 COLLECTOR_SPAN_METRICS_PORT: Final = 8889
 COLLECTOR_HEALTH_PORT: Final = 13133
 PROMETHEUS_PORT: Final = 9090
+ALERTMANAGER_PORT: Final = 9093
 TEMPO_HTTP_PORT: Final = 3200
 TEMPO_GRPC_PORT: Final = 9095
 TEMPO_GOSSIP_PORT: Final = 7946
@@ -45,6 +47,7 @@ GRAFANA_PORT: Final = 3000
 PROMETHEUS_UID: Final = "prometheus"
 TRACES_UID: Final = "traces"
 LOGS_UID: Final = "logs"
+ALERTS_UID: Final = "alertmanager"
 
 # Where each trace store answers queries.
 TRACE_QUERY: Final = {"tempo": (TEMPO, TEMPO_HTTP_PORT), "jaeger": (JAEGER, JAEGER_QUERY_PORT)}

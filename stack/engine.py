@@ -147,7 +147,7 @@ def up(
         command: path of the CLI.
         stack: its name.
         settings: the stack's.
-        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet.
+        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
         more: configuration over that of the stack's file, for this update alone.
         refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
 
@@ -158,7 +158,7 @@ def up(
     assert cli
     present = (yaml.safe_load(cli.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if f"{PROJECT}:{key}" not in present:
+        if f"{PROJECT}:{key}" not in present or secrets.given(key):
             cli.run("config", "set", "--secret", f"{PROJECT}:{key}", *cli.config, text=value)
     if more:
         document = yaml.safe_load(cli.file.read_text())

@@ -32,6 +32,7 @@ class GrafanaArgs:
     traces_url: pulumi.Input[str]
     prometheus_url: pulumi.Input[str]
     loki_url: pulumi.Input[str] | None
+    alertmanager_url: pulumi.Input[str] | None
 
 
 class Grafana(pulumi.ComponentResource):
@@ -43,13 +44,19 @@ class Grafana(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Grafana", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings.grafana
-        text = pulumi.Output.all(traces=args.traces_url, prometheus=args.prometheus_url, loki=args.loki_url).apply(
+        text = pulumi.Output.all(
+            traces=args.traces_url,
+            prometheus=args.prometheus_url,
+            loki=args.loki_url,
+            alertmanager=args.alertmanager_url,
+        ).apply(
             lambda urls: yaml.safe_dump(
                 datasources(
                     backend=args.settings.traces.backend,
                     traces_url=urls["traces"],
                     prometheus_url=urls["prometheus"],
                     loki_url=urls["loki"],
+                    alertmanager_url=urls["alertmanager"],
                 ),
                 sort_keys=False,
             )

@@ -69,8 +69,17 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     samplers = (sampler,) if settings.collector.sampling else ()
     log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT)
     log_stores = (log_store,) if settings.logs.enabled else ()
+    alertmanager = Target(job="alertmanager", pods=(endpoints.ALERTMANAGER,), port=endpoints.ALERTMANAGER_PORT)
+    alertmanagers = (alertmanager,) if settings.alerting.enabled else ()
     seconds = settings.metrics.scrape_interval_seconds
     interval = f"{seconds}s"
+
+    def found(target: Target) -> dict[str, Any]:
+        """How its pods are found."""
+        # The trailing dot: one question to the DNS instead of one for every search domain.
+        names = [f"{endpoints.pods(name)}.{settings.cluster.namespace}.svc.cluster.local." for name in target.pods]
+        return {"names": names, "type": "A", "port": target.port, "refresh_interval": interval}
+
     return {
         "global": {
             "scrape_interval": interval,
@@ -79,6 +88,11 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
             "external_labels": {"environment": settings.environment},
         },
         "rule_files": [f"{_CONFIG}/rules.yml"],
+        **(
+            {"alerting": {"alertmanagers": [{"dns_sd_configs": [found(alertmanager)]}]}}
+            if settings.alerting.enabled
+            else {}
+        ),
         # What waited in a Collector's queue comes late.
         "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
         "scrape_configs": [
@@ -87,21 +101,10 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                 "metrics_path": target.path,
                 # The span metrics carry the service that they are about in labels of their own.
                 "honor_labels": target.job == "span-metrics",
-                "dns_sd_configs": [
-                    {
-                        # The trailing dot: one question to the DNS instead of one for every search domain.
-                        "names": [
-                            f"{endpoints.pods(name)}.{settings.cluster.namespace}.svc.cluster.local."
-                            for name in target.pods
-                        ],
-                        "type": "A",
-                        "port": target.port,
-                        "refresh_interval": interval,
-                    }
-                ],
+                "dns_sd_configs": [found(target)],
                 **({"relabel_configs": _TRACKS} if target.tracks else {}),
             }
-            for target in (*TARGETS, *samplers, store, *log_stores)
+            for target in (*TARGETS, *samplers, store, *log_stores, *alertmanagers)
         ]
         + [{"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}]}],
     }

@@ -92,8 +92,8 @@ def render(
     Raises:
         SettingsError: no such stack, or settings that cannot be used.
     """
-    load(stack)  # the engine would wrap a settings error in a traceback of its own
-    values = secret_values or {key: f"${{{key}}}" for key in secrets.KEYS}
+    settings = load(stack)  # the engine would wrap a settings error in a traceback of its own
+    values = secret_values or {key: f"${{{key}}}" for key in (*secrets.KEYS, *settings.alerting.needed_secrets)}
     config = (
         effective_config(stack)
         | dict(more or {})

@@ -3,6 +3,9 @@
 `make deploy` generates those that are missing; nobody needs to know them.
 """
 
+import os
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +23,28 @@ OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """Accepted beside it, while a token is exchanged: first the new one, then the old one."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
+ALERT_WEBHOOK_URL: Final = {"page": "alertPageWebhookUrl", "ticket": "alertTicketWebhookUrl"}
+ALERT_SLACK_URL: Final = {"page": "alertPageSlackUrl", "ticket": "alertTicketSlackUrl"}
+"""URL of an incoming webhook, for each severity: it belongs to one channel."""
+ALERT_PAGERDUTY_KEY: Final = {"page": "alertPagePagerdutyKey", "ticket": "alertTicketPagerdutyKey"}
+"""Integration key of a service (Events API v2)."""
+ALERT_HEARTBEAT_URL: Final = "alertHeartbeatUrl"
+ALERT_SMTP_PASSWORD: Final = "alertSmtpPassword"
 OTLP_TOKENS: Final = "otlpTokens"
 """Key of the Secret under which both stand, a line each: the file that the Collectors read."""
 
 KEYS: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
-OPTIONAL: Final = (OTLP_TOKEN_OTHER, OBJECT_STORAGE_ACCESS_KEY, OBJECT_STORAGE_SECRET_KEY)
+OPTIONAL: Final = (
+    OTLP_TOKEN_OTHER,
+    OBJECT_STORAGE_ACCESS_KEY,
+    OBJECT_STORAGE_SECRET_KEY,
+    *ALERT_WEBHOOK_URL.values(),
+    *ALERT_SLACK_URL.values(),
+    *ALERT_PAGERDUTY_KEY.values(),
+    ALERT_HEARTBEAT_URL,
+    ALERT_SMTP_PASSWORD,
+)
+"""Nobody can make these up; the settings may need some of them (`Alerting.needed_secrets`)."""
 NAME: Final = "stack-secrets"
 
 
@@ -33,6 +53,8 @@ class SecretsArgs:
     namespace: pulumi.Input[str]
     protect: bool
     """Whether it can be deleted only by somebody who says that it may be: nobody else knows what is in it."""
+    needed: Collection[str] = ()
+    """Those of `OPTIONAL` that the settings need: without one the program ends, and says how it is set."""
 
 
 class Secrets(pulumi.ComponentResource):
@@ -47,7 +69,7 @@ class Secrets(pulumi.ComponentResource):
             NAME,
             metadata=meta.metadata(NAME, args.namespace, component="secrets"),
             string_data={
-                **{key: config.require_secret(key) for key in KEYS},
+                **{key: config.require_secret(key) for key in (*KEYS, *args.needed)},
                 **{key: value for key in OPTIONAL if (value := config.get_secret(key)) is not None},
                 OTLP_TOKENS: pulumi.Output.all(
                     config.require_secret(OTLP_TOKEN), config.get_secret(OTLP_TOKEN_OTHER)
@@ -57,6 +79,16 @@ class Secrets(pulumi.ComponentResource):
         )
         self.name = secret.metadata.name
         self.register_outputs({"name": self.name})
+
+
+def variable(key: str) -> str:
+    """Name of the environment variable that hands an optional secret to `make deploy`: SECRET_ALERT_PAGE_SLACK_URL."""
+    return "SECRET_" + re.sub(r"(?=[A-Z])", "_", key).upper()
+
+
+def given(key: str) -> str | None:
+    """Value of that variable; None if it is not set, or empty."""
+    return os.environ.get(variable(key)) or None
 
 
 def reference(variable: str, key: str, secret: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:

@@ -76,6 +76,7 @@ Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "1
 Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
 ImageReference = Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
+MailAddress = Annotated[str, Field(pattern=r"^[^\s@,;<>\"{}]+@[A-Za-z0-9.-]+$", examples=["oncall@example.com"])]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 
@@ -321,6 +322,104 @@ class Metrics(Stateful):
     """Time between two scrapes, in s: the fastest alerts look at one minute, and need four of them."""
 
 
+class Receivers(Section):
+    """Who is told of the alerts of one severity: all of these, at the same time. Each has a secret of its own, named
+    after the severity (`alertPage…`, `alertTicket…`)."""
+
+    webhook: bool = False
+    """Alertmanager's own JSON, posted to the URL in the secret `alert<Severity>WebhookUrl`."""
+    slack: bool = False
+    """A message through the incoming webhook in the secret `alert<Severity>SlackUrl`, into the channel that it has."""
+    pagerduty: bool = False
+    """An incident, through the integration key (Events API v2) in the secret `alert<Severity>PagerdutyKey`."""
+    email: Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple)] = ()
+    """Addresses that mail goes to; `smtp` says through which server."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody is told."""
+        return bool(self.webhook or self.slack or self.pagerduty or self.email)
+
+
+class Smtp(Section):
+    """The server that takes the mail."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["smtp.example.com:587"])]
+    """Its name and port."""
+    sender: MailAddress
+    """Whom the mail is from."""
+    username: Annotated[str, Field(min_length=1)] | None = None
+    """Who logs in, with the password in the secret `alertSmtpPassword`; nobody logs in if unset."""
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    """How the connection is encrypted: by command after it begins (port 587), from its first byte (465), or not."""
+
+    @model_validator(mode="after")
+    def _no_password_in_clear(self) -> Self:
+        if self.username and self.tls == "none":
+            raise ValueError(f"username {self.username!r} would log in with its password in clear: tls is 'none'")
+        return self
+
+
+class Alerting(Stateful):
+    """Alertmanager: whom it tells of what. Without receivers alerts are seen in it and in Grafana, and wake nobody."""
+
+    enabled: bool = True
+    """Off: no Alertmanager; alerts are seen in Prometheus alone."""
+    cpu: Cpu = "50m"
+    memory: Quantity = "128Mi"
+    volume: Quantity = "1Gi"
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$")] = "http://localhost:9093"
+    """Where people open Alertmanager, without a slash at the end; links in notifications lead there."""
+    page: Receivers = Receivers()
+    """Who is told of what cannot wait."""
+    ticket: Receivers = Receivers()
+    """Who is told of what waits for the morning."""
+    heartbeat_minutes: Annotated[int, Field(ge=1, le=60)] | None = None
+    """Time between two posts to the URL in the secret `alertHeartbeatUrl`, in minutes, for as long as alerting works.
+    Who is posted to raises the alarm when they end; nobody does if unset."""
+    smtp: Smtp | None = None
+    """Needed by receivers of mail."""
+    pagerduty_region: Literal["us", "eu"] = "us"
+    """Where the account at PagerDuty is."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        """Keys of the secrets that the receivers need."""
+        if not self.enabled:
+            return ()
+        return (
+            *(
+                key[severity]
+                for severity, to in (("page", self.page), ("ticket", self.ticket))
+                for key, wanted in (
+                    (secrets.ALERT_WEBHOOK_URL, to.webhook),
+                    (secrets.ALERT_SLACK_URL, to.slack),
+                    (secrets.ALERT_PAGERDUTY_KEY, to.pagerduty),
+                )
+                if wanted
+            ),
+            *((secrets.ALERT_HEARTBEAT_URL,) if self.heartbeat_minutes else ()),
+            *((secrets.ALERT_SMTP_PASSWORD,) if self.smtp and self.smtp.username else ()),
+        )
+
+    @model_validator(mode="after")
+    def _nobody_is_forgotten(self) -> Self:
+        if self.ticket.any and not self.page.any:
+            raise ValueError("ticket has receivers and page has none: what cannot wait would tell nobody")
+        mail = self.page.email or self.ticket.email
+        if mail and self.smtp is None:
+            raise ValueError(f"email to {mail[0]} needs smtp: host and sender")
+        if self.smtp and not mail:
+            raise ValueError(f"smtp.host {self.smtp.host!r} is not used: neither page nor ticket has an email")
+        return self
+
+    @model_validator(mode="after")
+    def _pagerduty_is_used(self) -> Self:
+        if self.pagerduty_region != "us" and not (self.page.pagerduty or self.ticket.pagerduty):
+            raise ValueError(f"pagerdutyRegion {self.pagerduty_region!r} is not used: no receiver is pagerduty")
+        return self
+
+
 class Kafka(Stateful):
     cpu: Cpu = "200m"
     memory: Quantity = "1Gi"
@@ -473,6 +572,7 @@ class Settings(Section):
     traces: Traces = Traces()
     logs: Logs = Logs()
     metrics: Metrics = Metrics()
+    alerting: Alerting = Alerting()
     kafka: Kafka = Kafka()
     postgres: Stateful = Stateful()
     grafana: Grafana = Grafana()

@@ -9,6 +9,7 @@ COLLECTOR: Final = "docker.io/otel/opentelemetry-collector-contrib:0.155.0"
 TEMPO: Final = "docker.io/grafana/tempo:3.0.3"
 JAEGER: Final = "docker.io/jaegertracing/jaeger:2.13.0"
 PROMETHEUS: Final = "docker.io/prom/prometheus:v3.13.5"
+ALERTMANAGER: Final = "docker.io/prom/alertmanager:v0.35.0"
 GRAFANA: Final = "docker.io/grafana/grafana:12.4.0"
 LOKI: Final = "docker.io/grafana/loki:3.7.8"
 
@@ -27,6 +28,7 @@ IMAGES: Final = MappingProxyType(
         "tempo": TEMPO,
         "jaeger": JAEGER,
         "prometheus": PROMETHEUS,
+        "alertmanager": ALERTMANAGER,
         "grafana": GRAFANA,
         "loki": LOKI,
     }

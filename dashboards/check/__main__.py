@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from dashboards.catalog import dashboards
+from dashboards.check.grafana import Grafana
 from dashboards.check.links import Followed, Links
 from dashboards.check.panels import panels
 from dashboards.check.report import report
@@ -35,7 +36,8 @@ _STORES: Final[Mapping[str, type[Tempo] | type[Jaeger]]] = {"tempo": Tempo, "jae
 def check(settings: Settings, minutes: float, tick: Callable[[int], None]) -> tuple[Result, list[Followed], Window]:
     """Runs every query of the stack's dashboards over the last minutes, and follows the links.
 
-    Through Grafana's proxy where the stack has Grafana, so that its datasources are checked as well.
+    Through Grafana where the stack has one, so that its datasources are checked as well: metrics and lines as its
+    panels get them, all else through its proxy.
 
     Args:
         settings: of the stack.
@@ -64,16 +66,18 @@ def check(settings: Settings, minutes: float, tick: Callable[[int], None]) -> tu
             values = existing_secret(client, settings.cluster.namespace, secrets.NAME)
             http.auth = httpx.BasicAuth("admin", values[secrets.GRAFANA_ADMIN_PASSWORD])
             grafana = reach(endpoints.GRAFANA, endpoints.GRAFANA_PORT)
+            panels_ask: Source | None = Grafana(http, grafana)
             urls = {uid: f"{grafana}/api/datasources/proxy/uid/{uid}" for uid in places}
         else:
+            panels_ask = None
             urls = {uid: reach(*place) for uid, place in places.items()}
         prometheus = Prometheus(http, urls[endpoints.PROMETHEUS_UID])
         traces = _STORES[settings.traces.backend](http, urls[endpoints.TRACES_UID])
         logs = Loki(http, urls[endpoints.LOGS_UID]) if settings.logs.enabled else None
         sources: Mapping[str, Source] = {
-            endpoints.PROMETHEUS_UID: prometheus,
+            endpoints.PROMETHEUS_UID: panels_ask or prometheus,
             endpoints.TRACES_UID: traces,
-            **({endpoints.LOGS_UID: logs} if logs else {}),
+            **({endpoints.LOGS_UID: panels_ask or logs} if logs else {}),
         }
         models = list(dashboards(settings).values())
         tick(sum(len(panels(model)) for model in models))

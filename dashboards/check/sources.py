@@ -11,7 +11,8 @@ import httpx
 
 from dashboards.check.substitute import Window
 
-_SECONDS: Final = 20.0
+SECONDS: Final = 20.0
+"""Time that a store has to answer."""
 _LABEL_VALUES: Final = re.compile(r"label_values\((?:(?P<series>.+),\s*)?(?P<label>\w+)\)", re.DOTALL)
 
 
@@ -73,6 +74,16 @@ class Source(Protocol):
         """
 
 
+def json_of(answer: httpx.Response) -> Any:
+    """The JSON that was answered; QueryFailed if it is none or an error."""
+    if not answer.is_success:
+        raise QueryFailed(f"{answer.status_code}: {answer.text[:300]}")
+    try:
+        return answer.json()
+    except json.JSONDecodeError:
+        raise QueryFailed(f"not JSON: {answer.text[:100]}") from None
+
+
 class _Http:
     """Gets JSON from a base URL, directly or through Grafana's proxy."""
 
@@ -83,15 +94,10 @@ class _Http:
     def get(self, path: str, **params: Any) -> Any:
         """The JSON that a GET returns; QueryFailed if it is none or an error."""
         try:
-            answer = self._client.get(f"{self._url}{path}", params=params, timeout=_SECONDS)
+            answer = self._client.get(f"{self._url}{path}", params=params, timeout=SECONDS)
         except httpx.HTTPError as error:
             raise QueryFailed(f"{type(error).__name__}: {error}") from error
-        if not answer.is_success:
-            raise QueryFailed(f"{answer.status_code}: {answer.text[:300]}")
-        try:
-            return answer.json()
-        except json.JSONDecodeError:
-            raise QueryFailed(f"not JSON: {answer.text[:100]}") from None
+        return json_of(answer)
 
 
 class Prometheus(_Http):

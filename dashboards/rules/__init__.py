@@ -7,6 +7,7 @@ from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
 from dashboards.rules.kafka import kafka
 from dashboards.rules.model import Alert, Group, Record, rule_file
+from dashboards.rules.notifications import notifications
 from dashboards.rules.services import services
 from dashboards.rules.slo import slo
 from stack.settings import Settings
@@ -25,4 +26,5 @@ def groups(settings: Settings) -> tuple[Group, ...]:
         *export(),
         *accounting(settings),
         *slo(settings),
+        *notifications(settings),
     )

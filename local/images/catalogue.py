@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.golang import go_build, go_is_built
+from local.images import alertmanager
 from local.images.archive import PATH, Image
 from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
@@ -48,6 +49,22 @@ def _loki_takes_long(home: Home) -> bool:
     return not go_is_built(_LOKI_MODULE, home.bin / _LOKI.commands[0], **_LOKI_OPTIONS)  # type: ignore[arg-type]
 
 
+def _alertmanager(progress: Progress, home: Home) -> Image:
+    build = _go_image(
+        "alertmanager",
+        _ALERTMANAGER,
+        versions.ALERTMANAGER,
+        alertmanager.complete(progress, home),
+        **_ALERTMANAGER_OPTIONS,
+    )
+    return build(progress, home)
+
+
+def _alertmanager_takes_long(home: Home) -> bool:
+    module, binary = alertmanager.sources(home), home.bin / _ALERTMANAGER.commands[0]
+    return not go_is_built(module, binary, **_ALERTMANAGER_OPTIONS)  # type: ignore[arg-type]
+
+
 def _kafka(progress: Progress, home: Home) -> Image:
     return Image(
         reference=versions.KAFKA,
@@ -74,6 +91,11 @@ def _service(progress: Progress, home: Home) -> Image:
 
 _COLLECTOR = Packed(commands=("otelcol-contrib", "otelcol"), program="/otelcol-contrib", user=10001)
 _PROMETHEUS = Packed(commands=("prometheus",), program="/bin/prometheus", user=65534)
+_ALERTMANAGER = Packed(commands=("alertmanager",), program="/bin/alertmanager", user=65534)
+_ALERTMANAGER_OPTIONS: Mapping[str, object] = {
+    "package": alertmanager.PACKAGE,
+    "ldflags": f"-X github.com/prometheus/common/version.Version={version_of(versions.ALERTMANAGER)}",
+}
 _JAEGER = Packed(commands=("jaeger",), program="/cmd/jaeger/jaeger-linux", user=10001)
 _TEMPO = Packed(commands=("tempo",), program="/tempo", user=10001)
 _LOKI = Packed(commands=("loki",), program="/usr/bin/loki", user=10001)
@@ -141,6 +163,12 @@ CATALOGUE: Mapping[str, Known] = {
     "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
     "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),
+    "alertmanager": Known(
+        reference=lambda: versions.ALERTMANAGER,
+        packed=_ALERTMANAGER,
+        build=_alertmanager,
+        later=_alertmanager_takes_long,
+    ),
     "loki": Known(
         reference=lambda: versions.LOKI,
         packed=_LOKI,

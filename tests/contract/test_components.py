@@ -19,15 +19,16 @@ TRACES: dict[str, dict[str, Any]] = {
     },
 }
 STACKS = list(TRACES)
+RECEIVERS = (secrets.ALERT_SLACK_URL["page"], secrets.ALERT_HEARTBEAT_URL)
 
 
 @cache
-def program(backend: str, *, logs: bool = True) -> Rendered:
-    """The program run with every component in it, the log store only with `logs`."""
-    return run(backend, {"context": "c", "namespace": "tracing"}, logs=logs)
+def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:
+    """The program run with every component in it, the log store only with `logs`, Alertmanager with `alerting`."""
+    return run(backend, {"context": "c", "namespace": "tracing"}, logs=logs, alerting=alerting)
 
 
-def run(backend: str, cluster: dict[str, Any], *, logs: bool = True) -> Rendered:
+def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: bool = True) -> Rendered:
     """The program run for a cluster."""
     config = {
         "environment": "test",
@@ -37,7 +38,8 @@ def run(backend: str, cluster: dict[str, Any], *, logs: bool = True) -> Rendered
         "logs": {"enabled": logs},
         "services": {name: {"replicas": 2} for name in ("gateway", "taskManager", "crawler")},
         "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
-        **{key: f"value-of-{key}" for key in secrets.KEYS},
+        "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
+        **{key: f"value-of-{key}" for key in (*secrets.KEYS, *(RECEIVERS if alerting else ()))},
     }
     return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
 
@@ -72,6 +74,7 @@ def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
         "kafka",
         "postgres",
         "prometheus",
+        "alertmanager",
         "loki",
         "grafana",
     } < names
@@ -136,8 +139,9 @@ def test_services_select_pods_that_have_their_ports(backend: str) -> None:
 @pytest.mark.parametrize("backend", STACKS)
 def test_secrets_are_in_the_secret_and_nowhere_else(backend: str) -> None:
     for item in program(backend).manifests:
-        clear = [key for key in secrets.KEYS if f"value-of-{key}" in as_yaml([item])]
-        assert clear == (sorted(secrets.KEYS, key=secrets.KEYS.index) if item["kind"] == "Secret" else [])
+        keys = (*secrets.KEYS, *RECEIVERS)
+        clear = [key for key in keys if f"value-of-{key}" in as_yaml([item])]
+        assert clear == (list(keys) if item["kind"] == "Secret" else [])
 
 
 def test_components_have_a_constant_token_and_children() -> None:
@@ -145,7 +149,7 @@ def test_components_have_a_constant_token_and_children() -> None:
     components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
     assert {token.rpartition(":")[2] for token in components} == {
         "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Loki", "Collector", "Sampler", "Services",
-        "Prometheus", "Grafana",
+        "Prometheus", "Alertmanager", "Grafana",
     }  # fmt: skip
 
 
@@ -196,6 +200,43 @@ def test_logs_go_all_the_way_or_nowhere(logs: bool) -> None:
     if logs:
         (port,) = objects["Service", "loki"]["spec"]["ports"]
         assert collector["exporters"]["otlp_http/logs"]["endpoint"] == f"http://loki:{port['port']}/otlp"
+
+
+@pytest.mark.parametrize("alerting", [True, False])
+def test_alerts_go_all_the_way_or_nowhere(alerting: bool) -> None:
+    rendered = program("tempo", alerting=alerting).manifests
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in rendered}
+    assert (("StatefulSet", "alertmanager") in objects) == alerting
+    prometheus = yaml.safe_load(objects["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    assert ("alerting" in prometheus) == alerting
+    assert ("alertmanager" in {job["job_name"] for job in prometheus["scrape_configs"]}) == alerting
+    sources = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])["datasources"]
+    assert ("alertmanager" in {source["uid"] for source in sources}) == alerting
+    assert ("alertmanagerUid" in sources[0]["jsonData"]) == alerting
+    if alerting:
+        (found,) = prometheus["alerting"]["alertmanagers"][0]["dns_sd_configs"]
+        assert found["names"] == ["alertmanager-pods.tracing.svc.cluster.local."]
+        assert found["port"] in {port["port"] for port in objects["Service", "alertmanager-pods"]["spec"]["ports"]}
+        pod = objects["StatefulSet", "alertmanager"]["spec"]["template"]["spec"]
+        (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+        assert [item["key"] for item in secret["items"]] == list(RECEIVERS)
+        (container,) = pod["containers"]
+        (directory,) = [mount["mountPath"] for mount in container["volumeMounts"] if "secrets" in mount["mountPath"]]
+        config = objects["ConfigMap", "alertmanager-config"]["data"]["alertmanager.yml"]
+        for item in secret["items"]:
+            assert f"{directory}/{item['path']}" in config
+
+
+def test_a_receiver_without_its_secret_ends_the_program() -> None:
+    config = {
+        "environment": "test",
+        "cluster": {"context": "c"},
+        "images": {"service": "registry.example.com/service:1"},
+        "alerting": {"page": {"slack": True}},
+        **{key: f"value-of-{key}" for key in secrets.KEYS},
+    }
+    with pytest.raises(Exception, match="alertPageSlackUrl"):
+        record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
 
 
 def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:

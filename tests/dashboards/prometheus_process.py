@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,18 @@ def binary() -> Path:
 class PrometheusProcess:
     """Starts, asks and ends one Prometheus."""
 
-    def __init__(self, directory: Path, *, scrapes_itself: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, scrapes_itself: bool = False, config: Mapping[str, Any] | None = None
+    ) -> None:
+        """`config` is a whole configuration, instead of one that scrapes nothing or itself."""
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{free_port()}"
         own = {"job_name": "prometheus", "static_configs": [{"targets": [self.url.removeprefix("http://")]}]}
         interval = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
-        self._config = {"global": interval, "scrape_configs": [own]} if scrapes_itself else {}
+        itself = {"global": interval, "scrape_configs": [own]} if scrapes_itself else {}
+        self._config = dict(config) if config is not None else itself
 
     def start(self) -> None:
         """Returns when it is ready."""

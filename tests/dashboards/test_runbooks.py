@@ -33,10 +33,14 @@ PAGES: Final = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.
 _OTHERS: Final = frozenset(
     {
         "ALERTS",
+        "alertmanager_alerts",
+        "alertmanager_notifications_total",
         "otelcol_process_cpu_seconds_total",
         "otelcol_process_memory_rss_bytes",
         "process_cpu_seconds_total",
         "prometheus_notifications_alertmanagers_discovered",
+        "prometheus_notifications_errors_total",
+        "prometheus_notifications_sent_total",
         "prometheus_rule_group_interval_seconds",
         "prometheus_rule_group_last_duration_seconds",
     }

@@ -13,7 +13,8 @@ from stack.settings import PROJECT
 
 
 def images(**sources: Any) -> dict[str, Resolved]:
-    every = {"service": "built", "tempo": "pulled", "grafana": "pulled", "loki": "pulled"} | sources
+    pulled = dict.fromkeys(("tempo", "grafana", "loki", "alertmanager"), "pulled")
+    every = {"service": "built"} | pulled | sources
     return {name: Resolved(reference=f"{name}:1", source=source) for name, source in every.items()}
 
 
@@ -30,6 +31,7 @@ def test_with_every_image_nothing_is_replaced() -> None:
         ({"tempo": "unavailable"}, {"traces": {"backend": "jaeger"}}),
         ({"grafana": "unavailable"}, {"grafana": {"enabled": False}}),
         ({"loki": "later"}, {"logs": {"enabled": False}}),
+        ({"alertmanager": "later"}, {"alerting": {"enabled": False}}),
     ],
 )
 def test_what_is_missing_is_replaced_or_left_out(sources: dict[str, str], section: dict[str, Any]) -> None:
@@ -38,8 +40,8 @@ def test_what_is_missing_is_replaced_or_left_out(sources: dict[str, str], sectio
 
 
 def test_an_image_that_the_stack_does_not_ask_for_is_no_missing_one() -> None:
-    without = {name: image for name, image in images().items() if name != "loki"}
-    assert f"{PROJECT}:logs" not in overlay(without, Path("/k"))
+    without = {name: image for name, image in images().items() if name not in ("loki", "alertmanager")}
+    assert not {f"{PROJECT}:logs", f"{PROJECT}:alerting"} & overlay(without, Path("/k")).keys()
 
 
 @pytest.fixture

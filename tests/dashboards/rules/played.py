@@ -88,7 +88,11 @@ def healthy(settings: Settings) -> dict[str, Value]:
     """All that the rules look at, with ten requests a second and nothing wrong."""
     series: dict[str, Value] = {}
     jobs = ("gateway", "task-manager", "web-crawler")
-    stores = ("collector", "span-metrics", "trace-store", *(("log-store",) if settings.logs.enabled else ()))
+    stores = (
+        *("collector", "span-metrics", "trace-store"),
+        *(("log-store",) if settings.logs.enabled else ()),
+        *(("alertmanager",) if settings.alerting.enabled else ()),
+    )
     sampled = settings.collector.sampling is not None
     replicas = {
         "gateway": settings.services.gateway.replicas,
@@ -171,6 +175,10 @@ def healthy(settings: Settings) -> dict[str, Value]:
         f"otelcol_exporter_sent_spans_total{{{at}}}": counter(stored),
         f"otelcol_process_uptime_seconds_total{{{at}}}": lambda seconds: 1000 + seconds,
         'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="x"}': constant(0),
+        'prometheus_notifications_alertmanagers_discovered{job="prometheus"}': constant(1),
+        'prometheus_notifications_dropped_total{job="prometheus"}': constant(0),
+        'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
+        'reason="serverError"}': constant(0),
     }
     return series
 

@@ -167,6 +167,18 @@ CASES: Final[Mapping[str, Case]] = {
     "rules cannot be evaluated": case(
         replace("prometheus_rule_evaluation_failures_total", since(0.1)), after_120="RulesFail"
     ),
+    # --- notifications
+    "the Alertmanager is down": case(
+        replace(("up{", "alertmanager"), constant(0)), after_15="", after_45="AlertmanagerDown"
+    ),
+    "the Alertmanager is not found": case(
+        replace("alertmanagers_discovered", constant(0)), after_120="", after_210="AlertsNotSent"
+    ),
+    "alerts are dropped again and again": case(
+        replace("notifications_dropped", since(0.1)), after_120="", after_240="AlertsNotSent"
+    ),
+    "the Alertmanager began anew": case(replace("notifications_dropped", constant(5)), after_120="", after_300=""),
+    "a notification fails": case(replace("notifications_failed", since(0.01)), after_60="NotificationsFail"),
     # --- services
     "five percent of the requests fail": case(
         _fails(("POST /api/tasks",), 0.05),

@@ -22,6 +22,7 @@ def test_every_image_of_the_stack_is_there() -> None:
         ("prometheus", "github.com/prometheus/prometheus", versions.PROMETHEUS, "0.{major}{minor:02}.{patch}"),
         # One code, released as 1.(x+63) and as 2.x for as long as there were both.
         ("jaeger", "github.com/jaegertracing/jaeger", versions.JAEGER, "1.{minor_of_1}.{patch}"),
+        ("alertmanager", "github.com/prometheus/alertmanager", versions.ALERTMANAGER, "{major}.{minor}.{patch}"),
         ("loki", "github.com/grafana/loki/v3", versions.LOKI, "{major}.{minor}.{patch}"),
     ],
 )
@@ -33,7 +34,7 @@ def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, refer
 
 
 def test_only_what_nothing_else_waits_for_is_built_later() -> None:
-    assert {name for name, known in CATALOGUE.items() if known.later} == {"loki"}
+    assert {name for name, known in CATALOGUE.items() if known.later} == {"alertmanager", "loki"}
 
 
 def test_what_can_be_neither_packed_nor_built_is_optional() -> None:

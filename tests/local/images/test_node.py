@@ -18,11 +18,12 @@ _COMMANDS = {
     "postgres": ["/usr/lib/postgresql/15/bin/postgres", "--version"],
     "service": ["python3", "-c", "import service.gateway.bootstrap, service.task_manager.bootstrap; print('imported')"],
     "grafana": ["grafana", "--version"],
+    "alertmanager": ["/bin/alertmanager", "--version"],
     "loki": ["/usr/bin/loki", "--version"],
 }
 _SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
 # An official image runs whatever patch release its tag names today; ours says its version as well.
-_VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "loki")
+_VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "alertmanager", "loki")
 
 pytestmark = pytest.mark.cluster
 
