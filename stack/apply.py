@@ -124,6 +124,7 @@ def _bring_to(
     _write_inventory(dynamic, namespace, before | wanted)
     changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
     say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
+    _try_again_now(client, namespace, say)
     _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
     _prune(dynamic, namespace, before - wanted, say)
     _write_inventory(dynamic, namespace, wanted)
@@ -158,6 +159,7 @@ def _prune(dynamic: DynamicClient, namespace: str, keys: Iterable[Key], say: Cal
 
 
 _WORKLOADS: Final = ("Deployment", "StatefulSet")
+_BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
 
 
 def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
@@ -253,6 +255,19 @@ def _wait(
             said = now
             say("waiting for " + ", ".join(f"{name} ({state})" for name, state in states.items()))
         time.sleep(0.5)
+
+
+def _try_again_now(client: kubernetes.client.ApiClient, namespace: str, say: Callable[[str], None]) -> None:
+    """Pods that could not start before get successors: the kubelet's own next try may be five minutes away."""
+    core = kubernetes.client.CoreV1Api(client)
+    pods = core.list_namespaced_pod(
+        namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", _request_timeout=_ANSWER_SECONDS
+    ).items
+    for pod in pods:
+        statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+        if any(status.state.waiting and status.state.waiting.reason in _BACKING_OFF for status in statuses):
+            core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=_ANSWER_SECONDS)
+            say(f"pod {pod.metadata.name} could not start before: a new one tries at once")
 
 
 def _rolled_out(item: Any) -> bool:
