@@ -65,6 +65,10 @@ outage: $(VENV)/installed ## take the Collector away for five minutes under load
 coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
 	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)
 
+.PHONY: rollouts
+rollouts: $(VENV)/installed ## roll versions out on the local stack under load: good ones, bad ones, one that is killed (ARGS=--only=slow)
+	@$(RUN) -m tests.rollout $(ARGS)
+
 chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
 	@$(RUN) -m tests.chaos $(ARGS)
 
