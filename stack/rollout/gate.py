@@ -207,10 +207,11 @@ def coverage(whole: int, missed: Sequence[str], gate: Gate, query: str) -> Findi
         query: how a trace is looked up.
     """
     sent = whole + len(missed)
-    if sent < _PROBES:
-        verdict = Verdict.BAD if len(missed) > _PROBES * (1 - gate.coverage) + 2 else Verdict.OPEN
+    _, high = wilson(whole, sent, gate.confidence)
+    if high < gate.coverage:
+        verdict = Verdict.BAD
     else:
-        verdict = Verdict.GOOD if whole >= gate.coverage * sent else Verdict.BAD
+        verdict = Verdict.GOOD if sent >= _PROBES and whole >= gate.coverage * sent else Verdict.OPEN
     return Finding(
         gate="trace coverage",
         verdict=verdict,

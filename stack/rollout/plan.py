@@ -146,7 +146,7 @@ def running(client: kubernetes.client.ApiClient, namespace: str) -> Version | No
             return None
         raise DeployError(f"deployment {namespace}/{endpoints.GATEWAY} cannot be read: {error.reason}") from None
     container = found.spec.template.spec.containers[0]
-    variables = {variable.name: variable.value for variable in container.env or []}
+    variables = {variable.name: variable.value or "" for variable in container.env or []}  # "" comes as none
     try:
         tracing = Tracing.model_validate_strings(
             {

@@ -32,7 +32,8 @@ _WARM_SECONDS: Final = 15.0
 """After which a new process' operations are timed; the first of each kind load and connect what they need."""
 _PROBE_SECONDS: Final = (2.0, 30.0)
 _PROBES_A_SOAK: Final = 30
-_STORED_WITHIN: Final = 20.0
+_STORED_WITHIN: Final = 45.0
+"""As the smoke check: consumers pause while one more joins them."""
 
 Deploy = Callable[[Release | None], None]
 """Brings the stack to a release; None is the settings' own version alone."""
@@ -96,7 +97,11 @@ class Walk:
                 self._passed(step, journal, findings)
             wrong = [finding for finding in findings if finding.verdict is not Verdict.GOOD]
             if wrong:
-                reason = "; ".join(f"{finding.gate}: {finding.canary or finding.limit}" for finding in wrong)
+                bad = [finding for finding in wrong if finding.verdict is Verdict.BAD]
+                reason = "; ".join(
+                    f"{finding.gate}: {finding.canary}{'' if bad else ', which says too little'}"
+                    for finding in bad or wrong
+                )
                 journal = self._note(journal.at("returning", time.time(), reason=f"{step.title}: {reason}"))
             elif step.number == self.steps[-1].number:
                 journal = self._note(journal.at("finishing", time.time(), good=step.number))
@@ -301,9 +306,7 @@ class Walk:
         )
         if after.tracing.enabled and probes is not None:
             findings += gate.spans(seen.spans, limits, SPANS)
-            findings.append(
-                gate.coverage(probes.whole, probes.missed, limits, f"{self.settings.traces.backend}: the trace's id")
-            )
+            findings.append(gate.coverage(probes.whole, probes.missed, limits, probes.query))
         return findings
 
     def _pods(self) -> Finding:

@@ -46,10 +46,15 @@ class Traffic:
             "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
         }
         began, pairs = time.monotonic(), 0
+        asking: list[threading.Thread] = []
         with httpx.Client(base_url=self._gateway, timeout=_SECONDS, limits=self._limits) as client:
             while not self._over.wait(max(0.0, began + pairs * self._every - time.monotonic())):
                 pairs += 1
-                threading.Thread(target=self._pair, args=(client, body), daemon=True).start()
+                asking = [thread for thread in asking if thread.is_alive()]
+                asking.append(threading.Thread(target=self._pair, args=(client, body), daemon=True))
+                asking[-1].start()
+            for thread in asking:  # what was asked is answered before the client is closed
+                thread.join(2 * _SECONDS)
 
     def _pair(self, client: httpx.Client, body: dict[str, str]) -> None:
         created = self._ask(client, "POST", "/api/tasks", body)

@@ -44,7 +44,7 @@ def complaints(scenario: Scenario, outcome: Outcome) -> list[str]:
     if outcome.code != scenario.code:
         found.append(f"exit code {outcome.code}, not {scenario.code}")
     if scenario.code == 0 and outcome.failed:
-        found.append(f"{outcome.failed} requests failed")
+        found.append(f"requests failed: {dict(outcome.failures)}")
     if scenario.code == 1 and outcome.exposed_seconds > BACK_SECONDS:
         found.append(f"exposed for {outcome.exposed_seconds:.0f} s")
     # The first stage's share; half as much again for chance.

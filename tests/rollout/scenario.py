@@ -58,8 +58,12 @@ class Outcome:
     """While there was a ready pod of the new version."""
     requests: int
     """Of the load."""
-    failed: int
-    """Of these: not answered, or with 5xx."""
+    failures: Mapping[str, int]
+    """Of these, by what came instead of an answer: an error's name or a 5xx."""
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
 
 
 class Exposure:
@@ -139,5 +143,5 @@ def run(*, kill_after: float | None = None) -> Outcome:
         report=report.read_text() if report.is_file() else "",
         exposed_seconds=exposure.seconds,
         requests=sum(answers.values()),
-        failed=sum(count for status, count in answers.items() if not status.isdigit() or status.startswith("5")),
+        failures={status: count for status, count in answers.items() if not status.isdigit() or status.startswith("5")},
     )

@@ -38,7 +38,7 @@ def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
         assert running(connect(settings.cluster), settings.cluster.namespace) == wanted(settings)
         again = ended(rollout())
         assert (again[0], "nothing to roll out" in again[1]) == (0, True), again[1]
-    assert outcome.failed == 0, outcome.output
+    assert not outcome.failures, outcome.output
     assert "| trace coverage | good |" in outcome.report
 
 
