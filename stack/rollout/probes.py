@@ -44,6 +44,11 @@ class Probes:
         self.missed: list[str] = []
         """What was missing of each of the others."""
 
+    @property
+    def query(self) -> str:
+        """What looks up the trace of a probe, in the store."""
+        return f"GET {self._store.url('TRACE_ID').removeprefix(self._store.base_url)}"
+
     @contextlib.contextmanager
     def running(self) -> Iterator[Probes]:
         """Sends and looks up while the context is open."""
