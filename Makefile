@@ -36,7 +36,10 @@ deploy: $(VENV)/installed ## deploy STACK and check it
 smoke: $(VENV)/installed ## follow one request through STACK
 	@$(RUN) -m tests.smoke --stack $(STACK)
 
-.PHONY: destroy
+.PHONY: drift destroy
+drift: $(VENV)/installed ## show what in the cluster is not as STACK declares it (exit code 1: something is not)
+	@$(RUN) -m stack.drift $(STACK)
+
 destroy: $(VENV)/installed ## remove all that STACK made, after you typed its name (ARGS="--yes --delete-data")
 	@$(RUN) -m stack.destroy $(STACK) $(ARGS)
 
