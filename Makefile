@@ -36,7 +36,10 @@ deploy: $(VENV)/installed ## deploy STACK and check it
 smoke: $(VENV)/installed ## follow one request through STACK
 	@$(RUN) -m tests.smoke --stack $(STACK)
 
-.PHONY: drift destroy
+.PHONY: config drift destroy
+config: $(VENV)/installed ## every setting of STACK with the file and line that it comes from (ARGS=--json)
+	@$(RUN) -m stack.config $(STACK) $(ARGS)
+
 drift: $(VENV)/installed ## show what in the cluster is not as STACK declares it (exit code 1: something is not)
 	@$(RUN) -m stack.drift $(STACK)
 
