@@ -39,7 +39,13 @@ smoke: $(VENV)/installed ## follow one request through STACK
 rollout: $(VENV)/installed ## bring a changed image or tracing to STACK in gated steps (ARGS=--plan, ARGS=--abort)
 	@$(RUN) -m stack.rollout $(STACK) $(ARGS)
 
-.PHONY: destroy
+.PHONY: config drift destroy
+config: $(VENV)/installed ## every setting of STACK with the file and line that it comes from (ARGS=--json)
+	@$(RUN) -m stack.config $(STACK) $(ARGS)
+
+drift: $(VENV)/installed ## show what in the cluster is not as STACK declares it (exit code 1: something is not)
+	@$(RUN) -m stack.drift $(STACK)
+
 destroy: $(VENV)/installed ## remove all that STACK made, after you typed its name (ARGS="--yes --delete-data")
 	@$(RUN) -m stack.destroy $(STACK) $(ARGS)
 

@@ -15,6 +15,11 @@ from stack.meta import Manifest
 Key = tuple[str, str, str]
 """apiVersion, kind and name of an object in the stack's namespace."""
 
+ROLLOUT: Final[frozenset[Key]] = frozenset(
+    {("v1", "ConfigMap", "rollout"), ("coordination.k8s.io/v1", "Lease", "rollout")}
+)
+"""Journal and lock of a rollout: the stack's, and declared by no program."""
+
 _ANSWER_SECONDS: Final = 30
 # Kubernetes and what is often added to it put these into every namespace, and put them back.
 _EVERYWHERE: Final = frozenset(

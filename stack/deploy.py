@@ -9,7 +9,7 @@ from collections.abc import Collection
 from stack import engine, policy, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.preconditions import refuse_unknown_classes
-from stack.render import render
+from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
 from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load
@@ -39,7 +39,7 @@ def deploy(stack: str, release: Release | None = None) -> str:
     present = existing_secret(client, namespace, secrets.NAME)
     values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
     values |= {key: value for key in secrets.OPTIONAL if (value := secrets.given(key) or present.get(key)) is not None}
-    more = {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
+    more = configuration(release)
     command = engine.find(_say)
     configured = effective_config(stack) if command else {}
     require_secrets(stack, settings, {*values, *(key.removeprefix(f"{PROJECT}:") for key in configured)})

@@ -16,7 +16,7 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from stack import engine
 from stack.apply import DeployError, connect, inventory, refuse_foreign
-from stack.contents import Key, key, labelled
+from stack.contents import ROLLOUT, Key, key, labelled
 from stack.meta import Manifest
 from stack.removal import INVENTORY_KEY, DestroyError, LivePlace, Plan, Say, plan, remove
 from stack.settings import SettingsError, load
@@ -52,7 +52,7 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
     cli = _pulumi(stack, say) if left and not applied else None
     resources = cli.resources() if cli else []
     owned = applied | {INVENTORY_KEY} if applied else {_key_of(item) for item in resources if _is_object(item)}
-    what = plan(stack, namespace, place, owned, protect=settings.cluster.protect_data)
+    what = plan(stack, namespace, place, owned | ROLLOUT, protect=settings.cluster.protect_data)
     for line in what.describe():
         say(line)
     if what.protected and not delete_data:

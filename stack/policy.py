@@ -102,7 +102,8 @@ def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
                 yield f"container {container['name']} takes the node's port {port['hostPort']}"
 
 
-_SECRET_NAME: Final = re.compile(r"(?i)(password|passwd|passphrase|secret|token|credential|(^|_)key)s?$")
+SECRET_NAME: Final = re.compile(r"(?i)(password|passwd|passphrase|secret|token|credential|(^|_)key)s?$")
+"""Names of what holds a secret."""
 # An assignment of something that is no reference (`$(NAME)`, `${NAME}`, `$NAME`) and no mask.
 _ASSIGNED: Final = re.compile(
     r"(?i)(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key)"
@@ -113,7 +114,8 @@ _AUTHORIZATION: Final = re.compile(r"(?i)\b(?:bearer|basic)(?:%20|[ ])+[A-Za-z0-
 _PRIVATE_KEY: Final = "PRIVATE KEY-----"
 
 
-def _clear_text(text: str) -> bool:
+def clear_text(text: str) -> bool:
+    """Whether a text holds what looks like a secret, and not like a reference to one."""
     return bool(
         _PRIVATE_KEY in text or _ASSIGNED.search(text) or _URL_PASSWORD.search(text) or _AUTHORIZATION.search(text)
     )
@@ -124,14 +126,14 @@ def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
     for container in _containers(manifest):
         for variable in container.get("env", []):
             value = str(variable.get("value", ""))
-            if value and ((_SECRET_NAME.search(variable["name"]) and "$(" not in value) or _clear_text(value)):
+            if value and ((SECRET_NAME.search(variable["name"]) and "$(" not in value) or clear_text(value)):
                 yield f"container {container['name']}: variable {variable['name']} holds a secret in clear"
         for argument in (*container.get("command", []), *container.get("args", [])):
-            if _clear_text(str(argument)):
+            if clear_text(str(argument)):
                 yield f"container {container['name']}: its command line holds a secret in clear"
     if manifest["kind"] == "ConfigMap":
         for key, text in manifest.get("data", {}).items():
-            if _clear_text(text):
+            if clear_text(text):
                 yield f"{key} holds a secret in clear"
 
 

@@ -17,7 +17,7 @@ from pulumi.runtime.stack import run_pulumi_func
 from stack import policy, secrets
 from stack.meta import Manifest
 from stack.recorder import Monitor, Recorder, Registration
-from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
+from stack.settings import PROJECT, ROOT, Release, SettingsError, effective_config, load
 
 # Order in which objects are applied and printed: what others need comes first.
 ORDER: Final = (
@@ -76,6 +76,11 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
+
+
+def configuration(release: Release | None) -> dict[str, Any]:
+    """The configuration of a stack half-way through a rollout, over that of its file."""
+    return {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
 
 
 def render(

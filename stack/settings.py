@@ -652,14 +652,22 @@ def effective_config(stack: str) -> dict[str, Any]:
     Raises:
         SettingsError: no such stack, or a file that is not YAML of the expected shape.
     """
-    path = stack_file(stack)
-    config = _read(path)
-    cluster = config.get(f"{PROJECT}:cluster")
-    overlay = ROOT / OVERLAY
-    if isinstance(cluster, dict) and cluster.get("context") == LOCAL_CONTEXT and overlay.is_file():
-        for key, value in _read(overlay).items():
+    config = _read(stack_file(stack))
+    if overlaid(stack):
+        for key, value in _read(ROOT / OVERLAY).items():
             config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
     return config
+
+
+def overlaid(stack: str) -> bool:
+    """Whether the stack is of the local cluster, and there is something to lay over its file.
+
+    Raises:
+        SettingsError: as `effective_config`.
+    """
+    cluster = _read(stack_file(stack)).get(f"{PROJECT}:cluster")
+    local = isinstance(cluster, dict) and cluster.get("context") == LOCAL_CONTEXT
+    return local and (ROOT / OVERLAY).is_file()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -725,18 +733,9 @@ def schema() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stack.settings", description="The settings tree of a stack.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--schema", action="store_true", help="print the JSON Schema of the stack files")
-    what.add_argument("--stack", help="print the effective settings of this stack")
-    arguments = parser.parse_args()
-    if arguments.schema:
-        print(json.dumps(schema(), indent=2))
-        return
-    try:
-        settings = load(arguments.stack)
-    except SettingsError as error:
-        raise SystemExit(str(error)) from None
-    print(yaml.safe_dump(settings.model_dump(by_alias=True), sort_keys=False), end="")
+    parser.add_argument("--schema", action="store_true", required=True, help="print the JSON Schema of the stack files")
+    parser.parse_args()
+    print(json.dumps(schema(), indent=2))
 
 
 if __name__ == "__main__":

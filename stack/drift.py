@@ -1,0 +1,197 @@
+"""`make drift STACK=…`: what in the cluster is not as the program declares it, whichever engine deployed it.
+
+Every object is applied as a dry run, under the name that both engines apply with; the API server answers what would
+become of it. Nothing is changed, and no value of a secret is shown.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, NoReturn, Protocol
+
+import kubernetes
+import urllib3
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ApiException, NotFoundError
+from rich.console import Console
+from rich.text import Text
+
+from stack import meta, secrets
+from stack.apply import DeployError, connect, existing_secret, refuse_foreign
+from stack.contents import ROLLOUT, everything, identity, key, labelled, name
+from stack.difference import Difference, differences
+from stack.meta import Manifest
+from stack.removal import INVENTORY_KEY
+from stack.render import configuration, render
+from stack.rollout.journal import Store
+from stack.rollout.plan import steps
+from stack.settings import SettingsError, load
+
+_ANSWER_SECONDS: Final = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """An object that is not as it is declared."""
+
+    object: str
+    problem: str | None = None
+    """What is wrong with it as a whole."""
+    fields: list[Difference] = field(default_factory=list)
+
+
+class Live(Protocol):
+    """The stack's namespace in the cluster."""
+
+    def everything(self) -> list[Manifest]: ...
+
+    def present(self, manifest: Manifest) -> Manifest | None:
+        """The object of a manifest's name as it is; None if there is none."""
+        ...
+
+    def dry_run(self, manifest: Manifest) -> Manifest | str:
+        """What the object would be once the manifest is applied, or why the API server would refuse it."""
+        ...
+
+
+@dataclass(frozen=True)
+class LiveCluster:
+    """The namespace of a real cluster."""
+
+    client: kubernetes.client.ApiClient
+    namespace: str
+
+    @cached_property
+    def _dynamic(self) -> DynamicClient:
+        return DynamicClient(self.client)
+
+    def everything(self) -> list[Manifest]:
+        return everything(self.client, self.namespace)[0]
+
+    def present(self, manifest: Manifest) -> Manifest | None:
+        try:
+            found: Manifest = self._resource(manifest).get(**_which(manifest)).to_dict()
+        except NotFoundError:
+            return None
+        return found
+
+    def dry_run(self, manifest: Manifest) -> Manifest | str:
+        try:
+            applied = self._dynamic.server_side_apply(
+                self._resource(manifest),
+                body=manifest,
+                field_manager=meta.FIELD_MANAGER,
+                force_conflicts=True,
+                dry_run="All",
+                **_which(manifest),
+            )
+        except ApiException as error:
+            if error.status == 422:
+                return "cannot become what is declared: an immutable field differs"
+            raise
+        answer: Manifest = applied.to_dict()
+        return answer
+
+    def _resource(self, manifest: Manifest) -> Any:
+        return self._dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+
+
+def _which(manifest: Manifest) -> dict[str, Any]:
+    metadata = manifest["metadata"]
+    return {"name": metadata["name"], "namespace": metadata.get("namespace"), "_request_timeout": _ANSWER_SECONDS}
+
+
+def drift(manifests: Iterable[Manifest], live: Live) -> list[Drift]:
+    """Everything in which a namespace differs from what is declared, in the order of the declaration."""
+    declared = list(manifests)
+    found = [difference for manifest in declared if (difference := _of(manifest, live))]
+    known = {identity(item) for item in (*(key(manifest) for manifest in declared), INVENTORY_KEY, *ROLLOUT)}
+    return found + [
+        Drift(object=name(item), problem="is there, and is not declared (any more)")
+        for item in live.everything()
+        # Pods, claims and the like are made from what is declared, and labelled as that is.
+        if labelled(item)
+        and identity(key(item)) not in known
+        and not item["metadata"].get("ownerReferences")
+        and item["kind"] not in ("PersistentVolumeClaim", "Endpoints")
+    ]
+
+
+def _of(manifest: Manifest, live: Live) -> Drift | None:
+    present = live.present(manifest)
+    if present is None:
+        return Drift(object=name(manifest), problem="is missing")
+    applied = live.dry_run(manifest)
+    if isinstance(applied, str):
+        return Drift(object=name(manifest), problem=applied)
+    fields = differences(present, applied)
+    return Drift(object=name(manifest), fields=fields) if fields else None
+
+
+def look(stack: str) -> list[Drift] | None:
+    """What differs between a stack and its declaration; None if it is not deployed.
+
+    Raises:
+        SettingsError: no such stack, or settings that cannot be used.
+        DeployError: the cluster cannot be used, or the namespace is somebody else's.
+    """
+    settings = load(stack)
+    client, namespace = connect(settings.cluster), settings.cluster.namespace
+    if not refuse_foreign(client, namespace):
+        return None
+    present = existing_secret(client, namespace, secrets.NAME)
+    # The values are the cluster's own business; what is compared is that there are such keys.
+    values = {key: present.get(key, f"${{{key}}}") for key in secrets.KEYS}
+    values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    journal = Store(client=client, namespace=namespace).read()
+    # Half-way through a rollout, or back from one, the cluster is to be as that left it.
+    release = steps(settings)[journal.stage].release(journal.before) if journal else None
+    return drift(render(stack, values, configuration(release)), LiveCluster(client, namespace))
+
+
+def show(stack: str, found: list[Drift], console: Console) -> None:
+    """Prints what differs, object by object."""
+    for item in found:
+        console.print(Text(item.object, style="bold red"), Text(item.problem or ""), soft_wrap=True)
+        for difference in item.fields:
+            console.print(Text(f"  {difference}"), soft_wrap=True)
+    if found:
+        console.print(
+            f"{len(found)} objects of stack {stack} are not as declared. `make deploy STACK={stack}` brings back what "
+            "is declared; what others added stays, until they take it away",
+            soft_wrap=True,
+        )
+    else:
+        console.print(Text(f"stack {stack} is as it is declared", style="green"))
+
+
+def main() -> None:
+    """Exit code 0: no drift; 1: drift; 2: could not be looked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stack.drift", description=f"{__doc__} Exit code 1: drift; 2: could not be looked for."
+    )
+    parser.add_argument("stack", help="for example local or dev")
+    stack = parser.parse_args().stack
+    try:
+        found = look(stack)
+    except (SettingsError, DeployError) as error:
+        _fail(stack, str(error))
+    except ApiException as error:
+        _fail(stack, f"the API server refused a request: {error.reason}")
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        _fail(stack, f"the cluster stopped answering ({error.__class__.__name__})")
+    if found is None:
+        _fail(stack, "its namespace is not there: it is not deployed")
+    show(stack, found, Console(highlight=False))
+    sys.exit(1 if found else 0)
+
+
+def _fail(stack: str, why: str) -> NoReturn:
+    print(f"error: drift of stack {stack} cannot be looked for: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
