@@ -147,7 +147,8 @@ def look(stack: str) -> list[Drift] | None:
     values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
     journal = Store(client=client, namespace=namespace).read()
     # Half-way through a rollout, or back from one, the cluster is to be as that left it.
-    release = steps(settings)[journal.stage].release(journal.before) if journal else None
+    planned = steps(settings)
+    release = planned[min(journal.stage, len(planned) - 1)].release(journal.before) if journal else None
     return drift(render(stack, values, configuration(release)), LiveCluster(client, namespace))
 
 

@@ -44,7 +44,9 @@ def plan_table(planned: Sequence[Step], settings: Settings) -> Table:
     return table
 
 
-def _begin(store: Store, settings: Settings, client: kubernetes.client.ApiClient) -> Journal | None:
+def _begin(
+    store: Store, settings: Settings, client: kubernetes.client.ApiClient, planned: Sequence[Step]
+) -> Journal | None:
     """The journal to go on from; None if there is nothing to roll out.
 
     Raises:
@@ -57,6 +59,8 @@ def _begin(store: Store, settings: Settings, client: kubernetes.client.ApiClient
             f"another version is at stage {journal.stage} of its rollout ({journal.after.image}), and the settings say "
             f"{after.image}: end that one first, with `--abort`"
         )
+    if journal is not None and journal.under_way and journal.stage >= len(planned):
+        raise RolloutError("there are fewer stages in the settings than when the rollout began: `--abort` ends it")
     if journal is not None and journal.phase in ("moving", "soaking", "returning", "finishing"):
         return journal
     if journal is not None and journal.phase == "held":
@@ -102,7 +106,7 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
     store = Store(client=client, namespace=settings.cluster.namespace)
     planned = steps(settings)
     if asked.plan:
-        journal = _begin(store, settings, client)
+        journal = _begin(store, settings, client, planned)
         if journal is None:
             console.print("nothing to roll out: what runs is what the settings say")
             return 0
@@ -129,7 +133,7 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
             walk.back(journal)
             console.print(f"back at {journal.before.image}; the rollout is forgotten")
             return 0
-        journal = _begin(store, settings, client)
+        journal = _begin(store, settings, client, planned)
         if journal is None:
             console.print("nothing to roll out: what runs is what the settings say")
             return 0
