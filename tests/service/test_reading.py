@@ -1,0 +1,38 @@
+"""The gateway's reads outlive the end of the pod that answered the one before."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.gateway.api import TaskReader
+from service.tracing import TracingSettings, start_tracing
+
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+async def _answers_once_a_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As a pod that ends while its callers keep connections to it: the next request finds it closed."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(_ANSWER)
+    await writer.drain()
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+def test_a_kept_connection_that_ends_fails_no_read() -> None:
+    tracing = start_tracing(TracingSettings(enabled=False))
+
+    async def reads() -> list[int]:
+        server = await asyncio.start_server(_answers_once_a_connection, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            tasks = TaskReader(f"http://127.0.0.1:{port}", tracing.traces)
+            try:
+                return [(await tasks.read("/api/tasks")).status_code for _ in range(4)]
+            finally:
+                await tasks.close()
+
+    try:
+        assert asyncio.run(reads()) == [200] * 4
+    finally:
+        tracing.shutdown()
