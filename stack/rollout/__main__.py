@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import kubernetes
 from rich.console import Console
@@ -20,8 +21,12 @@ from stack.rollout.gate import Finding, Verdict
 from stack.rollout.journal import Journal, Lock, RolloutError, Store
 from stack.rollout.plan import Step, running, steps, wanted
 from stack.rollout.report import page, show
-from stack.rollout.run import Walk
+from stack.rollout.run import LiveCluster, Walk
+from stack.rollout.soak import Soak
 from stack.settings import Settings, SettingsError, load
+
+_LOOK_BACK_SECONDS: Final = 300.0
+"""Before a rollout, for its first stage if that has no pods of the version before."""
 
 
 def plan_table(planned: Sequence[Step], settings: Settings) -> Table:
@@ -70,7 +75,9 @@ def _begin(
         raise RolloutError("nothing runs yet, so there is nothing to compare with: deploy it first")
     if before == after:
         return None
-    return Journal(before=before, after=after, stage=1, good=0, phase="moving", since=time.time())
+    now = time.time()
+    beside = (now - _LOOK_BACK_SECONDS, now)
+    return Journal(before=before, after=after, stage=1, good=0, phase="moving", since=now, beside=beside)
 
 
 def main() -> None:
@@ -116,14 +123,13 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
         return 0
     with Lock(client, settings.cluster.namespace).held() as lock, _progress(console) as progress:
         walk = Walk(
-            settings=settings,
-            client=client,
             steps=planned,
+            cluster=LiveCluster(client=client, namespace=settings.cluster.namespace),
             deploy=lambda release: console.print(f"  {deploy(asked.stack, release)}", style="dim"),
+            soak=Soak(settings=settings, client=client, may_go_on=lock.check, told=_Bar(progress)),
             store=store,
-            lock=lock,
+            may_go_on=lock.check,
             say=console.print,
-            soaked=_Bar(progress),
         )
         if asked.abort:
             journal = store.read()

@@ -49,6 +49,8 @@ class Journal:
     phase: Phase
     since: float
     """When this phase began, in s since the epoch."""
+    beside: tuple[float, float]
+    """From when until when the version before was looked at last; a stage without pods of it is compared with that."""
     reason: str = ""
     """Why it returned."""
 
@@ -70,7 +72,7 @@ class Journal:
         """From JSON."""
         document = json.loads(text)
         versions = {key: Version.from_json(document[key]) for key in ("before", "after")}
-        return cls(**(document | versions))
+        return cls(**(document | versions | {"beside": tuple(document["beside"])}))
 
 
 @dataclass(frozen=True, kw_only=True)

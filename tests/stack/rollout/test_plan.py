@@ -132,7 +132,9 @@ def test_stages_that_lead_nowhere_are_refused(rollout: dict[str, Any], says: str
 
 def test_a_journal_is_read_as_it_was_written() -> None:
     after = Version(image="registry.example.com/service:2", tracing=Tracing(sampling_rate=0.5))
-    journal = Journal(before=BEFORE, after=after, stage=2, good=1, phase="soaking", since=1.5, reason="why")
+    journal = Journal(
+        before=BEFORE, after=after, stage=2, good=1, phase="soaking", since=1.5, beside=(0.5, 1.0), reason="why"
+    )
     assert Journal.load(journal.dump()) == journal
     assert BEFORE.differences(after) == [
         "image: registry.example.com/service:1 → registry.example.com/service:2",
