@@ -23,7 +23,7 @@ from stack.settings import LOCAL_CONTEXT, Settings
 from tests.smoke.check import poll_until
 
 READY_SECONDS: Final = 180.0
-_RESTARTED: Final = f"{meta.PART_OF}/restarted-at"
+_RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 
 
 class LocalCluster:

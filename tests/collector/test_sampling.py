@@ -70,7 +70,7 @@ def spans_read(cluster: LocalCluster) -> float:
 
 def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest() -> None:
     run = time.time_ns()
-    sampling = {"ratio": RATIO, "replicas": 2, "decisionWaitSeconds": 3}
+    sampling = {"ratio": RATIO, "replicas": 2, "decisionWaitSeconds": 30}
     requests = [trace(run, number) for number in range(COUNT)]
     with with_settings("local", {"collector": {"sampling": sampling}}, lambda line: None) as settings:
         cluster = LocalCluster(settings)
