@@ -81,6 +81,7 @@ def dependencies() -> tuple[Group, ...]:
                     summary="{{ $labels.source }} → {{ $labels.target }} fails",
                     description="{{ $value | humanizePercentage }} of the calls of the last minute.",
                     dashboard="dependencies",
+                    about="{{ $labels.target }}",
                 ),
             ),
         ),

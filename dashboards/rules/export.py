@@ -2,6 +2,7 @@
 
 from dashboards.queries import grown, share
 from dashboards.rules.model import Alert, Group
+from stack import endpoints
 
 _REQUESTS = 'tracing_export_requests_total{signal="traces"}'
 _FAILED = 'tracing_export_requests_total{signal="traces",code!="ok"}'
@@ -48,6 +49,7 @@ def export() -> tuple[Group, ...]:
                     " unless on () sum(rate(traces_span_metrics_calls_total[2m])) > 0",
                     lasting="1m",
                     severity="page",
+                    about=endpoints.COLLECTOR,
                     summary="Spans are exported, and no metric is made of them",
                     description="Rates, errors and durations on the dashboards stand still.",
                     dashboard="tracing",

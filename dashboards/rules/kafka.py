@@ -2,9 +2,14 @@
 
 from dashboards.queries import MESSAGES, grown, quantile, rate
 from dashboards.rules.model import Alert, Group
+from service.common.messages import CRAWL_TOPIC
+from stack import endpoints
 from stack.settings import Settings
 
 _ASIDE = 'kafka_messages_consumed_total{outcome="dead_letter"}'
+# Of two topics; each has one kind of consumer.
+_CRAWL = f'{{{{ if eq $labels.topic "{CRAWL_TOPIC}" }}}}{endpoints.CRAWLER}'
+_CONSUMER = f"{_CRAWL}{{{{ else }}}}{endpoints.TASK_MANAGER}{{{{ end }}}}"
 _LAG = "sum by (topic) (kafka_consumer_lag_messages)"
 
 
@@ -25,6 +30,7 @@ def kafka(settings: Settings) -> tuple[Group, ...]:
                     summary="Nobody handles the messages of {{ $labels.topic }}",
                     description="{{ $value | humanize }} messages a second are sent, and none is handled.",
                     dashboard="kafka",
+                    about=_CONSUMER,
                 ),
                 Alert(
                     name="ConsumerUnassigned",
@@ -34,6 +40,7 @@ def kafka(settings: Settings) -> tuple[Group, ...]:
                     summary="No consumer has a partition of {{ $labels.topic }}",
                     description="The consumers run, and the group has given them nothing to read.",
                     dashboard="kafka",
+                    about=_CONSUMER,
                 ),
                 Alert(
                     name="LagGrows",
@@ -43,6 +50,7 @@ def kafka(settings: Settings) -> tuple[Group, ...]:
                     summary="The consumers of {{ $labels.topic }} fall behind",
                     description="{{ $value | humanize }} messages wait, and more every minute.",
                     dashboard="kafka",
+                    about=_CONSUMER,
                 ),
                 Alert(
                     name="MessagesWait",
@@ -53,6 +61,7 @@ def kafka(settings: Settings) -> tuple[Group, ...]:
                     summary="Messages of {{ $labels.topic }} wait too long",
                     description="One in twenty is handled {{ $value | humanizeDuration }} after it was sent, or later.",
                     dashboard="kafka",
+                    about=_CONSUMER,
                 ),
                 Alert(
                     name="SendingFails",

@@ -35,6 +35,8 @@ class Alert:
     description: str
     dashboard: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+    """The service, where the query's labels do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,12 @@ def runbook_uid(alert: str) -> str:
     return f"runbook-{alert.lower()}"
 
 
-# Alerts of one service are told of together, whatever their query calls it.
-_SERVICE: Final = "{{ if $labels.service_name }}{{ $labels.service_name }}{{ else }}{{ $labels.job }}{{ end }}"
+# Alerts of one service are told of together, whatever their query calls it. Never empty: Prometheus would show the
+# template itself.
+_SERVICE: Final = (
+    "{{ if $labels.service_name }}{{ $labels.service_name }}{{ else if $labels.job }}{{ $labels.job }}"
+    "{{ else }}stack{{ end }}"
+)
 
 
 def rule_file(groups: Iterable[Group], grafana: str) -> str:
@@ -75,7 +81,7 @@ def _rule(rule: Record | Alert, grafana: str) -> dict[str, Any]:
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.lasting,
-        "labels": {"severity": rule.severity, "service": rule.labels.get("job", _SERVICE), **rule.labels},
+        "labels": {"severity": rule.severity, "service": rule.about or rule.labels.get("job", _SERVICE), **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,

@@ -50,6 +50,7 @@ def services(settings: Settings) -> tuple[Group, ...]:
                     summary="Hardly any request comes in",
                     description="{{ $value | humanize }} a second, less than a tenth of the last hour's.",
                     dashboard="services",
+                    about=endpoints.GATEWAY,
                 ),
                 Alert(
                     name="CrawlsFail",
@@ -59,6 +60,7 @@ def services(settings: Settings) -> tuple[Group, ...]:
                     summary="{{ $value | humanizePercentage }} of the pages cannot be fetched",
                     description="The crawler answers, and says that it could not fetch what it was asked for.",
                     dashboard="tasks",
+                    about=endpoints.CRAWLER,
                 ),
                 Alert(
                     name="TasksSlow",
@@ -68,6 +70,7 @@ def services(settings: Settings) -> tuple[Group, ...]:
                     summary="Tasks take too long",
                     description="One in twenty takes more than {{ $value | humanizeDuration }} from creation to end.",
                     dashboard="tasks",
+                    about=endpoints.TASK_MANAGER,
                 ),
                 Alert(
                     name="TasksStuck",
@@ -77,6 +80,7 @@ def services(settings: Settings) -> tuple[Group, ...]:
                     summary="A task does not come to its end",
                     description="The oldest open one has waited for {{ $value | humanizeDuration }}.",
                     dashboard="tasks",
+                    about=endpoints.TASK_MANAGER,
                 ),
             ),
         ),

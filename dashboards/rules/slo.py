@@ -23,6 +23,7 @@ class Objective:
     name: str
     title: str
     goal: float
+    service: str
     good: str
     """Selector of a counter."""
     events: str
@@ -56,6 +57,7 @@ def objectives(settings: Settings) -> tuple[Objective, ...]:
     return (
         Objective(
             name="requests",
+            service=endpoints.GATEWAY,
             title="requests that do not fail",
             goal=goals.availability,
             good=f'http_server_requests_total{{{requests},status!~"5.."}}',
@@ -64,6 +66,7 @@ def objectives(settings: Settings) -> tuple[Objective, ...]:
         ),
         Objective(
             name="tasks",
+            service=endpoints.TASK_MANAGER,
             title=f"tasks that end within {goals.task_seconds} s",
             goal=goals.tasks_in_time,
             good=in_time,
@@ -100,6 +103,7 @@ def slo(settings: Settings) -> tuple[Group, ...]:
             f"{1 - objective.goal:.3%} would be in order.",
             dashboard=objective.dashboard,
             labels={"slo": objective.name, "window": burn.long},
+            about=objective.service,
         )
         for objective in promised
         for burn in BURNS
