@@ -15,6 +15,7 @@ PART_OF: Final = "web-crawl-tracing"
 FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
+SECRETS_CHECKSUM: Final = f"{PART_OF}/secrets-checksum"
 PROTECTED: Final = f"{PART_OF}/protect-data"
 """Annotation of a namespace whose data is not to be deleted by accident."""
 PUBLIC: Final = f"{PART_OF}/public"
