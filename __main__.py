@@ -13,13 +13,16 @@ from stack.namespace import Namespace, NamespaceArgs
 from stack.placement import placement
 from stack.postgres import Postgres, PostgresArgs
 from stack.prometheus import Prometheus, PrometheusArgs
+from stack.rotation import roll_with_secrets
 from stack.sampler import Sampler, SamplerArgs
 from stack.secrets import Secrets, SecretsArgs
 from stack.services import Services, ServicesArgs
 from stack.trace_store import TraceStoreArgs, trace_store
 
 config = settings.from_engine()
-opts = pulumi.ResourceOptions(provider=provider(config.cluster), transformations=[placement(config.cluster)])
+opts = pulumi.ResourceOptions(
+    provider=provider(config.cluster), transformations=[placement(config.cluster), roll_with_secrets]
+)
 storage = config.cluster.storage_class
 
 namespace = Namespace(

@@ -49,7 +49,11 @@ def deploy(stack: str, release: Release | None = None) -> str:
         take_over = was_applied(client, namespace)
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
-        engine.up(command, stack, settings, values, more, refresh=take_over or not there)
+        # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
+        known = (
+            values if take_over else {key: values[key] for key in values if key in secrets.KEYS or secrets.given(key)}
+        )
+        engine.up(command, stack, settings, known, more, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
         return f"pulumi up ({command})"

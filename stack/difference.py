@@ -150,8 +150,6 @@ def _added(live: Manifest, applied: Manifest) -> Iterator[tuple[Path, str]]:
         if entry["manager"] == meta.FIELD_MANAGER
         for path in _fields(entry.get("fieldsV1") or {}, ())
     }
-    # A Secret is written as text and kept encoded.
-    declared |= {("data", *path[1:]) for path in declared if path[0] == "stringData"}
     said: set[Path] = set()
     for entry in _entries(live):
         if entry["manager"] in {meta.FIELD_MANAGER, *_CONTROLLERS}:

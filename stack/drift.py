@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stack import meta, secrets
-from stack.apply import DeployError, connect, existing_secret, refuse_foreign
+from stack.apply import DeployError, connect, encoded, existing_secret, refuse_foreign
 from stack.contents import ROLLOUT, everything, identity, key, labelled, name
 from stack.difference import Difference, differences
 from stack.meta import Manifest
@@ -81,7 +81,7 @@ class LiveCluster:
         try:
             applied = self._dynamic.server_side_apply(
                 self._resource(manifest),
-                body=manifest,
+                body=encoded(manifest),
                 field_manager=meta.FIELD_MANAGER,
                 force_conflicts=True,
                 dry_run="All",

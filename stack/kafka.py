@@ -154,6 +154,8 @@ def topic_container(
         "retention.bytes": retention_bytes,
         "retention.ms": retention_hours * 3_600_000,
         "max.message.bytes": max_message_bytes,
+        # Only whole segments are dropped. At the default of 1 GiB, partitions outgrow their share of a small disk.
+        "segment.bytes": min(2**30, max(retention_bytes // 4, 2 * max_message_bytes)),
     }
     return k8s.core.v1.ContainerArgs(
         name="topic",

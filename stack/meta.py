@@ -17,6 +17,7 @@ FIELD_MANAGER: Final = PART_OF
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
 TRACK: Final = f"{PART_OF}/track"
 """Label of a service's pods: which of the versions that run side by side they are, `baseline` or `canary`."""
+SECRETS_CHECKSUM: Final = f"{PART_OF}/secrets-checksum"
 PROTECTED: Final = f"{PART_OF}/protect-data"
 """Annotation of a namespace whose data is not to be deleted by accident."""
 PUBLIC: Final = f"{PART_OF}/public"

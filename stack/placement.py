@@ -15,7 +15,7 @@ from stack.settings import Cluster
 TASK_COMPONENTS: Final = frozenset({"service", "queue", "database"})
 """Components that handle tasks; all others watch them."""
 
-_WORKLOADS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
+WORKLOADS: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet")
 _ACCOUNT: Final = "kubernetes:core/v1:ServiceAccount"
 
 Transformation = Callable[[pulumi.ResourceTransformationArgs], pulumi.ResourceTransformationResult | None]
@@ -26,7 +26,7 @@ def placement(cluster: Cluster) -> Transformation:
     priorities = cluster.priority_classes
 
     def place(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if args.type_ in _WORKLOADS:
+        if args.type_ in WORKLOADS:
             spec: Any = args.props["spec"]
             of_tasks = spec.template.metadata.labels["app.kubernetes.io/component"] in TASK_COMPONENTS
             spec.template.spec.priority_class_name = priorities.tasks if of_tasks else priorities.telemetry

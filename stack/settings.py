@@ -230,6 +230,11 @@ class Sampling(Queueing):
     def _samples(self) -> Self:
         if self.ratio == 1:
             raise ValueError("ratio 1 stores everything: leave `sampling` out, which needs no samplers")
+        if "slow" in self.policies and self.slow_ms >= self.decision_wait_seconds * 1000:
+            raise ValueError(
+                f"slowMs {self.slow_ms} is not less than decisionWaitSeconds {self.decision_wait_seconds}: whatever is "
+                "slow would be decided on before it shows"
+            )
         return self
 
 
@@ -438,6 +443,8 @@ class Grafana(Stateful):
 class Objectives(Section):
     """What the stack promises; alerts and dashboards draw their lines there."""
 
+    traced: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """Share of the operations that must be traced; `tracing.samplingRate` may not be less."""
     availability: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
     """Share of the gateway's requests that must not fail."""
     tasks_in_time: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
@@ -452,6 +459,17 @@ class Objectives(Section):
     """Time that 95 % of a statement's runs must take at most, in ms."""
     message_seconds: Annotated[int, Field(ge=1, le=1800)] = 10
     """Time within which 95 % of a topic's messages must be handled, in s."""
+
+
+class Load(Section):
+    """What the stack is expected to take. Its sizes are held against that."""
+
+    traces_per_second: Annotated[float, Field(gt=0, le=1_000_000)]
+    """New traces in a second, as the mean of a day: tasks, and requests that make none."""
+    peak: Annotated[float, Field(ge=1, le=1000)] = 5.0
+    """How many times as many the busiest minute has."""
+    spans_per_trace: Annotated[int, Field(ge=1, le=100_000)] = 15
+    """A task that goes all the way has 15."""
 
 
 class Images(Section):
@@ -580,6 +598,8 @@ class Settings(Section):
     rollout: Rollout = Rollout()
     release: Release | None = None
     """Set while a new version is rolled out."""
+    load: Load | None = None
+    """Unset, sizes are checked only for what holds under any load."""
 
     @model_validator(mode="after")
     def _a_partition_for_each_reader(self) -> Self:
@@ -603,14 +623,19 @@ def parse(config: Mapping[str, Any], source: str) -> Settings:
     Raises:
         SettingsError: names every wrong key with its value and what is allowed.
     """
+    from stack import sizing  # which needs what is defined here
+
     prefix = f"{PROJECT}:"
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     tree = {key: _decoded(value) for key, value in own.items() if key not in (*secrets.KEYS, *secrets.OPTIONAL)}
     try:
-        return Settings.model_validate(tree, by_alias=True, by_name=False)
+        settings = Settings.model_validate(tree, by_alias=True, by_name=False)
+        problems = list(sizing.problems(settings))
     except ValidationError as error:
-        problems = "\n".join(f"  {_problem(detail)}" for detail in error.errors())
-        raise SettingsError(f"{source}: the settings cannot be used:\n{problems}") from None
+        problems = [_problem(detail) for detail in error.errors()]
+    if problems:
+        raise SettingsError("\n  ".join([f"{source}: the settings cannot be used:", *problems]))
+    return settings
 
 
 def _decoded(value: Any) -> Any:

@@ -264,6 +264,8 @@ def test_the_parts_of_tempo_find_each_other_and_the_keys() -> None:
         assert workload["spec"]["replicas"] == 3
         (topic,) = workload["spec"]["template"]["spec"]["initContainers"]
         assert topic["args"][topic["args"].index("--topic") + 1] == config["ingest"]["kafka"]["topic"]
+        limits = dict(argument.split("=") for argument in topic["args"] if "=" in argument)
+        assert int(limits["segment.bytes"]) <= int(limits["retention.bytes"]) / 4, "only whole segments are dropped"
         variables = workload["spec"]["template"]["spec"]["containers"][0]["env"]
         kept = [item for item in variables if "valueFrom" in item]
         assert {item["valueFrom"]["secretKeyRef"]["key"] for item in kept} == {

@@ -3,7 +3,7 @@
 import kubernetes
 import pytest
 
-from stack.apply import DeployError, apply
+from stack.apply import DeployError, apply, encoded
 from tests.service.conftest import free_port
 
 
@@ -12,3 +12,10 @@ def test_a_cluster_that_stops_answering_is_named_with_what_to_do() -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "nowhere"}}
     with pytest.raises(DeployError, match=r"stopped answering during the deployment.*Deploy again"):
         apply(client, "nowhere", [namespace], lambda _: None)
+
+
+def test_secrets_are_applied_as_they_are_kept_so_that_a_key_can_go() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "1"}}
+    assert encoded(secret) == {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "MQ=="}}
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+    assert encoded(other) is other
