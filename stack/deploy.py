@@ -53,7 +53,7 @@ def deploy(stack: str, release: Release | None = None) -> str:
         known = (
             values if take_over else {key: values[key] for key in values if key in secrets.KEYS or secrets.given(key)}
         )
-        engine.up(command, stack, settings, known, more, refresh=take_over or not there)
+        engine.up(command, stack, settings, values if take_over else given, more, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
         return f"pulumi up ({command})"
