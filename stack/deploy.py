@@ -50,9 +50,7 @@ def deploy(stack: str, release: Release | None = None) -> str:
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
         # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
-        known = (
-            values if take_over else {key: values[key] for key in values if key in secrets.KEYS or secrets.given(key)}
-        )
+        given = {key: value for key, value in values.items() if key in secrets.KEYS or secrets.given(key)}
         engine.up(command, stack, settings, values if take_over else given, more, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
