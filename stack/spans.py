@@ -7,19 +7,17 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
 from dashboards.rules.stages import Leg, legs, stages
-from stack import endpoints
 from stack.apply import DeployError, connect
-from stack.forward import forward
+from stack.metrics import Ask, asking
 from stack.settings import Settings, SettingsError, load
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -28,8 +26,6 @@ _LOOKBACK_SECONDS: Final = 300
 
 Series = list[tuple[float, float]]
 """Samples of one series: time in s since the epoch, value."""
-Ask = Callable[[str, float], Sequence[Any]]
-"""PromQL and the time that it is asked for → the result's items; raises httpx.HTTPError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,16 +191,7 @@ def main() -> None:
     try:
         settings = load(asked.stack)
         client = connect(settings.cluster)
-        with (
-            forward(client, settings.cluster.namespace, endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as url,
-            httpx.Client(base_url=url, timeout=30) as prometheus,
-        ):
-
-            def ask(query: str, at: float) -> Sequence[Any]:
-                answer = prometheus.get("/api/v1/query", params={"query": query, "time": f"{at:.3f}"})
-                found: Sequence[Any] = answer.raise_for_status().json()["data"]["result"]
-                return found
-
+        with asking(client, settings.cluster.namespace) as ask:
             accounting = account(settings, ask, seconds=asked.since, at=time.time())
     except (SettingsError, DeployError, httpx.HTTPError) as error:
         print(f"error: the spans of stack {asked.stack} cannot be counted: {error}", file=sys.stderr)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from dashboards.queries import ASKED, MESSAGES, OF_SERVICES
 from stack import endpoints
+from stack.metrics import Ask
 from stack.rollout.gate import Sample, Spans
-from stack.spans import Ask
 
 Track = str
 _REQUESTS: Final = f"http_server_requests_total{{{OF_SERVICES},{ASKED}}}"

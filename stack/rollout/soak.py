@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import kubernetes
@@ -14,13 +14,13 @@ import kubernetes
 from stack import endpoints, meta
 from stack.apply import DeployError
 from stack.forward import forward
+from stack.metrics import Ask, asking
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
 from stack.rollout.observe import KINDS, MEMORY, SPANS, Observation, added, observe
 from stack.rollout.plan import Step, Version
 from stack.rollout.probes import Probes
 from stack.settings import Settings
-from stack.spans import Ask
 from tests.smoke.check import check
 from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import TraceStoreClient
@@ -73,7 +73,8 @@ class Soak:
             return [smoke]
         shortest = float(step.stage.soak_seconds)
         longest = shortest + self.settings.rollout.gate.patience_seconds
-        with self._prometheus() as ask, self._probes(step, after) as probes:
+        namespace = self.settings.cluster.namespace
+        with asking(self.client, namespace) as ask, self._probes(step, after) as probes:
             while True:
                 self.may_go_on()
                 time.sleep(_LOOK_SECONDS)
@@ -152,21 +153,6 @@ class Soak:
             limit="none",
             query=f"kubectl -n {namespace} get pods -l {selector}",
         )
-
-    @contextlib.contextmanager
-    def _prometheus(self) -> Iterator[Ask]:
-        namespace = self.settings.cluster.namespace
-        with (
-            forward(self.client, namespace, endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as url,
-            httpx.Client(base_url=url, timeout=20) as client,
-        ):
-
-            def ask(query: str, at: float) -> Sequence[Any]:
-                answer = client.get("/api/v1/query", params={"query": query, "time": f"{at:.3f}"}).raise_for_status()
-                found: Sequence[Any] = answer.json()["data"]["result"]
-                return found
-
-            yield ask
 
     @contextlib.contextmanager
     def _probes(self, step: Step, after: Version) -> Iterator[Probes | None]:
