@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import kubernetes
+import urllib3
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -100,6 +101,10 @@ def main() -> None:
         sys.exit(_run(asked, console))
     except (SettingsError, DeployError, RolloutError) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        what = getattr(error, "reason", "") or type(error).__name__
+        print(f"error: the cluster did not take a request ({what}); run this again to go on from here", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from here, or with --abort to go back", file=sys.stderr)
