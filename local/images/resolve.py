@@ -146,7 +146,10 @@ class Images:
         if not made:
             return Resolved(reference=reference, source="unavailable", detail=self._reason(name))
         self._node.load(progress, made.image)
-        return self._known(reference, Entry(source=made.source, detail=made.detail, digest=made.image.digest))
+        # What was made, though its files may have been edited since, and would make another one now.
+        return self._known(
+            made.image.reference, Entry(source=made.source, detail=made.detail, digest=made.image.digest)
+        )
 
     def make(self, progress: Progress, name: str) -> Made | None:
         """Makes an image here, from a program on PATH or by building it; None if neither is possible, or not now."""

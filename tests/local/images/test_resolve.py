@@ -250,3 +250,13 @@ def test_damaged_record_is_as_good_as_none(world: World) -> None:
     assert record.get(STORE) is not None
     (world.home.containerd / "images.json").write_text("{")
     assert record.get(STORE) is None
+
+
+def test_files_that_are_edited_while_an_image_is_made_change_nothing_for_this_run(world: World) -> None:
+    """The reference follows the files: what is deployed is what was made, not what would be made by now."""
+    references = iter([BROKER])
+    world.catalogue["broker"] = Known(
+        reference=lambda: next(references, f"{BROKER}-edited"), build=world._build(BROKER)
+    )
+    assert world.run("broker")["broker"].reference == BROKER
+    assert world.node.loaded == [BROKER]
