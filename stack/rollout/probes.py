@@ -12,9 +12,9 @@ from typing import Final
 
 import httpx
 
-from collector.pipeline import KEEP_KEY
-from stack import endpoints
-from tests.smoke.edges import match  # the one table of a trace's hops: deployments are proved by it, too
+# What a request is and which hops its trace has is said once: deployments are proved by it, too.
+from tests.smoke.check import submit
+from tests.smoke.edges import match
 from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import TraceStoreClient
 
@@ -72,15 +72,9 @@ class Probes:
     def _send(self) -> None:
         gateway = self._gateways[(self.whole + len(self.missed) + len(self._open)) % len(self._gateways)]
         sent = _Sent(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), at=time.monotonic())
-        body = {
-            "user_email": "smoke@example.com",
-            "user_query": "rollout probe",
-            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
-        }
-        headers = {"traceparent": f"00-{sent.trace_id}-{sent.span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
         # One that fails is an error of the version, not a hole in its traces: the gate on errors counts it.
         with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=_ANSWER_SECONDS)
+            answer = submit(gateway, sent.trace_id, sent.span_id)
             if answer.is_success:
                 self._open.append(sent)
 

@@ -109,9 +109,12 @@ def check(settings: Settings) -> Report:
         )
 
 
-def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[str, Any]:
-    """The task as the front door shows it once it is completed."""
-    logs = f"kubectl -n {namespace} logs deployment/"
+def submit(gateway: str, trace_id: str, span_id: str) -> httpx.Response:
+    """Submits a task whose page the stack serves itself, as part of a trace of the caller's.
+
+    Raises:
+        httpx.HTTPError: the gateway does not answer.
+    """
     body = {
         "user_email": "smoke@example.com",
         "user_query": "smoke check",
@@ -119,11 +122,15 @@ def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[s
     }
     # Sampled and kept, whatever share of the traces the services and the Collectors sample.
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
+    return httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=10)
+
+
+def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[str, Any]:
+    """The task as the front door shows it once it is completed."""
+    logs = f"kubectl -n {namespace} logs deployment/"
 
     def send() -> httpx.Response:
-        answer = httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=10)
-        answer.raise_for_status()
-        return answer
+        return submit(gateway, trace_id, span_id).raise_for_status()
 
     answer = poll_until("the gateway to take a request", f"{logs}gateway", 15, send)
     returned = answer.headers.get("traceparent", "")
