@@ -93,11 +93,11 @@ class Walk:
                     )
                 )
             if why := _not_good(findings):
-                journal = self._note(journal.at("returning", time.time(), reason=f"{step.title}: {why}"))
+                journal = journal.at("returning", time.time(), reason=f"{step.title}: {why}")
             elif step.number == self.steps[-1].number:
                 journal = self._note(journal.at("finishing", time.time(), good=step.number))
             else:
-                journal = self._note(journal.at("moving", time.time(), good=step.number, stage=step.number + 1))
+                journal = journal.at("moving", time.time(), good=step.number, stage=step.number + 1)
         if journal.phase == "returning":
             return self._back(journal)
         if journal.phase == "finishing":
@@ -110,7 +110,7 @@ class Walk:
 
     def back(self, journal: Journal) -> None:
         """To the version before, whatever the stage; the rollout is forgotten."""
-        self._move(self._note(journal.at("returning", time.time(), reason="asked for")), self.steps[0])
+        self._move(journal.at("returning", time.time(), reason="asked for"), self.steps[0])
         self.store.forget()
 
     def _back(self, journal: Journal) -> Journal:
@@ -143,7 +143,10 @@ class Walk:
         return journal
 
     def _move(self, journal: Journal, step: Step) -> None:
-        """First the pods that are more, then those that are fewer: none is missed by a request on the way."""
+        """First the pods that are more, then those that are fewer: none is missed by a request on the way.
+
+        The journal is written before anything is moved.
+        """
         self._note(journal)
         there = self.cluster.pods()
         release = step.release(journal.before)
