@@ -18,6 +18,7 @@ from rich.table import Table
 
 from stack.apply import DeployError, connect, refuse_foreign
 from stack.deploy import deploy
+from stack.policy import PolicyError
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.journal import Journal, Lock, RolloutError, Store
 from stack.rollout.plan import Step, running, steps, wanted
@@ -99,7 +100,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(_run(asked, console))
-    except (SettingsError, DeployError, RolloutError) as error:
+    except (SettingsError, DeployError, RolloutError, PolicyError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (kubernetes.client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
