@@ -4,10 +4,9 @@ from typing import Final
 
 from stack import endpoints
 
-SERVICES: Final = (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
 CONSUMERS: Final = (endpoints.TASK_MANAGER, endpoints.CRAWLER)
 
-OF_SERVICES: Final = f'job=~"{"|".join(SERVICES)}"'
+OF_SERVICES: Final = f'job=~"{"|".join(endpoints.SERVICES)}"'
 # What people ask for; probes and scrapes are neither traffic nor success.
 ASKED: Final = 'route!~"/api/(health.*|metrics)"'
 ENTRY: Final = 'span_kind=~"SPAN_KIND_(SERVER|CONSUMER)"'

@@ -122,12 +122,33 @@ def _bring_to(
     _apply(dynamic, first)  # the namespace, without which there is no place for the inventory
     before = inventory(client, namespace)
     _write_inventory(dynamic, namespace, before | wanted)
-    changed = [_name(manifest) for manifest in rest if _apply(dynamic, manifest)]
-    say(f"applied {len(manifests)} objects, {len(changed)} changed" + (f": {', '.join(changed)}" if changed else ""))
-    _try_again_now(client, namespace, say)
-    _wait(client, namespace, [manifest for manifest in manifests if manifest["kind"] in _WORKLOADS], say)
+    groups = in_turn(rest) if before else [rest]  # at first nobody is served yet: all may begin at once
+    for group in groups:
+        changed = [manifest for manifest in group if _apply(dynamic, manifest)]
+        names = ": " + ", ".join(map(_name, changed)) if changed else ""
+        say(f"applied {len(group)} objects, {len(changed)} changed{names}")
+        if group is groups[0]:
+            _try_again_now(client, namespace, say)
+        waited_for = manifests if group is groups[-1] else changed
+        _wait(client, namespace, [manifest for manifest in waited_for if manifest["kind"] in _WORKLOADS], say)
     _prune(dynamic, namespace, before - wanted, say)
     _write_inventory(dynamic, namespace, wanted)
+
+
+def in_turn(manifests: list[Manifest]) -> list[list[Manifest]]:
+    """All but the services, then these one by one: the new pods of all at once would starve those that serve.
+
+    Whoever is asked comes before whoever asks, as `stack.services` says it to Pulumi.
+    """
+    ranks = {name: rank for rank, name in enumerate(reversed(endpoints.SERVICES), 1)}
+
+    def rank(manifest: Manifest) -> int:
+        if manifest["kind"] != "Deployment":
+            return 0
+        # The pods' name, which both tracks share.
+        return ranks.get(manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"], 0)
+
+    return [group for turn in range(len(ranks) + 1) if (group := [item for item in manifests if rank(item) == turn])]
 
 
 def was_applied(client: kubernetes.client.ApiClient, namespace: str) -> bool:

@@ -5,6 +5,8 @@ from typing import Final
 GATEWAY: Final = "gateway"
 TASK_MANAGER: Final = "task-manager"
 CRAWLER: Final = "web-crawler"
+SERVICES: Final = (GATEWAY, TASK_MANAGER, CRAWLER)
+"""In the order of a request."""
 COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"

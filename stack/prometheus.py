@@ -37,7 +37,7 @@ TARGETS: Final = (
             path="/api/metrics",
             tracks=True,
         )
-        for name in (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
+        for name in endpoints.SERVICES
     ),
     Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
     Target(job="span-metrics", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT),

@@ -71,30 +71,42 @@ class Services(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServicesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Services", name, None, opts)
-        sizes = args.settings.services
         variable = k8s.core.v1.EnvVarArgs
         task_manager_url = endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)
-        self._run("gateway", args, sizes.gateway, [variable(name="TASK_MANAGER_URL", value=task_manager_url)])
-        self._run(
-            "task_manager",
-            args,
-            sizes.task_manager,
-            [
+        own: Mapping[Service, Sequence[k8s.core.v1.EnvVarArgs]] = {
+            "gateway": [variable(name="TASK_MANAGER_URL", value=task_manager_url)],
+            "task_manager": [
                 variable(name="DATABASE_URL", value=args.database_url),
                 # The driver reads it by itself, so the password is part of no URL that might be logged.
                 secrets.reference("PGPASSWORD", secrets.POSTGRES_PASSWORD, args.secret),
             ],
-        )
-        # The page of the smoke check; otherwise the crawler goes to public addresses only.
-        page = variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")
-        self._run("crawler", args, sizes.crawler, [page])
+            # The page of the smoke check; otherwise the crawler goes to public addresses only.
+            "crawler": [variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")],
+        }
+        before: list[pulumi.Resource] = []
+        for service in reversed(list(NAMES)):
+            before = self._run(service, args, own[service], before)
         self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 
-    def _run(self, service: Service, args: ServicesArgs, size: Workload, own: Sequence[k8s.core.v1.EnvVarArgs]) -> None:
+    def _run(
+        self,
+        service: Service,
+        args: ServicesArgs,
+        own: Sequence[k8s.core.v1.EnvVarArgs],
+        before: Sequence[pulumi.Resource],
+    ) -> list[pulumi.Resource]:
+        """A service's Deployments, which begin when those before are ready: all new pods at once would starve the old.
+
+        Whoever is asked comes before whoever asks; `stack.apply` keeps the same order.
+        """
         child = pulumi.ResourceOptions(parent=self)
+        in_turn = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=before))
         name = NAMES[service]
+        size: Workload = getattr(args.settings.services, service)
         versions = versions_of(service, args.settings)
+        together = sum(version.replicas for version in versions)
+        deployments: list[pulumi.Resource] = []
         for version in versions:
             pod = workload.Pod(
                 name=name,
@@ -113,8 +125,8 @@ class Services(pulumi.ComponentResource):
                 workload.services(pod, args.namespace, child)
             else:
                 workload.headless_service(pod, args.namespace, child)
-            together = sum(each.replicas for each in versions)
-            workload.deployment(pod, args.namespace, version.replicas, child, together)
+            deployments.append(workload.deployment(pod, args.namespace, version.replicas, in_turn, together))
+        return deployments
 
 
 def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:

@@ -16,7 +16,6 @@ STEADY: Final = "tracing_spans_steady:30m"
 _WINDOW: Final = "30m"
 # Stages are scraped at different moments: with a load that grows tenfold in half an hour that alone makes 0.9 %.
 _TOLERANCE: Final = 0.01
-_SERVICES: Final = (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
 _OWN: Final = 'job=~"collector|sampler"'
 _QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
 
@@ -49,7 +48,7 @@ def _steady(settings: Settings) -> str:
     Counters begin anew with their process, and what it counted after its last scrape is not known.
     """
     sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
-    jobs = "|".join((*_SERVICES, endpoints.COLLECTOR, *sampler, "trace-store"))
+    jobs = "|".join((*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, "trace-store"))
     on_the_way = f'job=~"{jobs}"'
     return " and on() ".join(
         (

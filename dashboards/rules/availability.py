@@ -1,6 +1,6 @@
 """Who is there: services, what they depend on, and the metrics that all other alerts are made of."""
 
-from dashboards.queries import CONSUMERS, OF_SERVICES, SERVICES
+from dashboards.queries import CONSUMERS, OF_SERVICES
 from dashboards.rules.model import Alert, Group
 from stack import endpoints
 from stack.settings import Settings
@@ -17,7 +17,7 @@ def availability(settings: Settings) -> tuple[Group, ...]:
         Group(
             name="availability",
             rules=(
-                *(_down(name) for name in SERVICES),
+                *(_down(name) for name in endpoints.SERVICES),
                 *(_fewer(name, wanted) for name, wanted in replicas.items() if wanted > 1),
                 Alert(
                     name="CrashLoop",
@@ -109,8 +109,8 @@ def _store(name: str, job: str, what: str, consequence: str) -> Alert:
 def _missing(settings: Settings) -> tuple[Alert, ...]:
     """For each metric that other alerts look at and that is there from a process' first second."""
     wanted = [
-        *(("dependency_up", name, "") for name in SERVICES),
-        *(("tracing_items_ended_total", name, 'signal="traces"') for name in SERVICES),
+        *(("dependency_up", name, "") for name in endpoints.SERVICES),
+        *(("tracing_items_ended_total", name, 'signal="traces"') for name in endpoints.SERVICES),
         *(("kafka_consumer_partitions", name, "") for name in CONSUMERS),
         ("db_client_connection_pool_size", endpoints.TASK_MANAGER, ""),
         ("otelcol_exporter_queue_capacity", "collector", 'data_type="traces"'),

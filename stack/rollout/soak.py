@@ -32,7 +32,6 @@ _PROBE_SECONDS: Final = (2.0, 30.0)
 _PROBES_A_SOAK: Final = 30
 _STORED_WITHIN: Final = 45.0
 """As the smoke check: consumers pause while one more joins them."""
-_JOBS: Final = (endpoints.GATEWAY, endpoints.TASK_MANAGER, endpoints.CRAWLER)
 
 Window = tuple[float, float]
 """Begin and end, in s since the epoch."""
@@ -100,7 +99,7 @@ class Soak:
         limits = self.settings.rollout.gate
         canary, baseline = new.samples.get("canary", {}), old.samples.get("baseline", {})
         for kind in KINDS:
-            for job in _JOBS:
+            for job in endpoints.SERVICES:
                 key = f"{job}, {kind.name}"
                 before, now = baseline.get(key, Sample()), canary.get(key, Sample())
                 # Which operations there are, the old version shows; a consumer may have been given no partition.

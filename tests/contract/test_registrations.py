@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from stack import endpoints
 from stack.render import Rendered
 from tests.contract.test_components import STACKS, program
 
@@ -74,6 +75,14 @@ def test_what_an_object_needs_is_there_before_it(backend: str) -> None:
             needed |= references
         for other in needed:
             assert registered[other].urn in registered[kind, name].dependencies, f"{kind} {name} waits for no {other}"
+
+
+def test_the_services_begin_one_after_the_other_whoever_is_asked_first() -> None:
+    made = program("jaeger")
+    registered = {item.name: item for item in made.registrations if item.type.endswith(":Deployment")}
+    first, second, third = (registered[name] for name in reversed(endpoints.SERVICES))
+    assert first.urn in second.dependencies
+    assert second.urn in third.dependencies
 
 
 def _path(urn: str) -> str:
