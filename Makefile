@@ -75,6 +75,10 @@ coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger
 rollouts: $(VENV)/installed ## roll versions out on the local stack under load: good ones, bad ones, one that is killed (ARGS=--only=slow)
 	@$(RUN) -m tests.rollout $(ARGS)
 
+.PHONY: upgrades
+upgrades: $(VENV)/installed ## from the release before to this one and back, with data in place and under traffic (ARGS=--from=COMMIT)
+	@$(RUN) -m tests.upgrade $(ARGS)
+
 chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
 	@$(RUN) -m tests.chaos $(ARGS)
 

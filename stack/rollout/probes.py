@@ -65,6 +65,12 @@ class Probes:
             for thread in threads:
                 thread.join(2 * _ANSWER_SECONDS)
 
+    def settle(self) -> None:
+        """Once nothing is sent any more: looks up what is still open, until each is whole or missed."""
+        while self._open:
+            self._look_up()
+            time.sleep(min(self._every, 1.0))
+
     def _until_over(self, work: Callable[[], None], every: float) -> None:
         while not self._over.wait(every):
             work()

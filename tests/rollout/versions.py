@@ -55,12 +55,16 @@ FAULTS: Final = {
 def make(name: str, progress: Progress) -> str:
     """Reference of the image of a version, which the local node has then."""
     module, text = FAULTS[name]
-    home = Home.default()
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch, "service")
         shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
         with (code / module).open("a") as file:
             file.write(text)
-        reference = service_reference(code)
-        LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), code))
-    return reference
+        return image_of(code, progress)
+
+
+def image_of(code: Path, progress: Progress) -> str:
+    """Reference of the image of a folder with the services' code, which the local node has then."""
+    home = Home.default()
+    LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), code))
+    return service_reference(code)
