@@ -1,4 +1,4 @@
-"""Deploys a stack: through the Pulumi CLI where it can be had, else by server-side apply of the rendered program."""
+"""Deploys a stack: through Pulumi where its CLI can be had, else by server-side apply of the rendered program."""
 
 import argparse
 import secrets as random
@@ -54,7 +54,7 @@ def deploy(stack: str, release: Release | None = None) -> str:
         engine.up(command, stack, settings, values if take_over else given, more, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
-        return f"pulumi up ({command})"
+        return f"Pulumi {command.version}"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
     apply(client, namespace, manifests, _say)
     return "server-side apply of the rendered program"

@@ -49,9 +49,9 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
     place = LivePlace(client, namespace)
     applied = inventory(client, namespace)
     left = applied or any(labelled(item) for item in place.everything()[0])
-    cli = _pulumi(stack, say) if left and not applied else None
-    resources = cli.resources() if cli else []
-    owned = applied | {INVENTORY_KEY} if applied else {_key_of(item) for item in resources if _is_object(item)}
+    pulumi = _pulumi(stack, say) if left and not applied else None
+    resources = pulumi.resources() if pulumi else []
+    owned = applied | {INVENTORY_KEY} if applied else {key_of(item) for item in resources if _is_object(item)}
     what = plan(stack, namespace, place, owned | ROLLOUT, protect=settings.cluster.protect_data)
     for line in what.describe():
         say(line)
@@ -64,44 +64,43 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
     if left and not agree(what):
         raise DestroyError("nothing was removed")
     deadline = time.monotonic() + limit
-    if cli:
-        _through_pulumi(cli, resources, what)
+    if pulumi:
+        through_pulumi(pulumi, resources, what)
     remove(what, place, say, deadline=deadline)
     for volume in kept:
         say(f"the cluster keeps persistentvolume/{volume} with its data: its reclaim policy is Retain")
 
 
-def _pulumi(stack: str, say: Say) -> engine.Cli:
+def _pulumi(stack: str, say: Say) -> engine.Engine:
     """The engine of what was not applied server-side.
 
     Raises:
         DestroyError: there is no CLI here to ask, or its backend does not know the stack.
     """
     command = engine.find(say)
-    cli = engine.prepare(command, stack, load(stack), create=False) if command else None
-    if cli is None:
+    found = engine.prepare(command, stack, load(stack), create=False) if command else None
+    if found is None:
         why = "its backend knows no such stack" if command else "there is no Pulumi CLI here"
         raise DestroyError(
             f"stack {stack} has no inventory in the cluster, so Pulumi deployed it, and {why}: nothing was removed. "
             "Run this where its CLI and its state are"
         )
-    return cli
+    return found
 
 
-def _through_pulumi(cli: engine.Cli, resources: list[dict[str, Any]], what: Plan) -> None:
-    if what.protected:
-        cli.run("state", "unprotect", "--all", "--yes", "--stack", cli.stack)
-    targets = [item["urn"] for item in resources if _is_object(item) and _key_of(item)[1] != "Namespace"]
-    only = [part for urn in targets for part in ("--target", urn)] if what.keeps_namespace else []
-    if only or not what.keeps_namespace:
-        cli.run("destroy", "--yes", "--skip-preview", *only, *cli.config)
+def through_pulumi(pulumi: engine.Engine, resources: list[dict[str, Any]], what: Plan) -> None:
+    """Removes what Pulumi made; the namespace only if nothing of others is in it."""
+    targets = [item["urn"] for item in resources if _is_object(item) and key_of(item)[1] != "Namespace"]
+    if targets or not what.keeps_namespace:
+        pulumi.destroy(targets if what.keeps_namespace else None, unprotect=what.protected)
 
 
 def _is_object(resource: Mapping[str, Any]) -> bool:
     return "apiVersion" in (resource.get("inputs") or {})
 
 
-def _key_of(resource: Mapping[str, Any]) -> Key:
+def key_of(resource: Mapping[str, Any]) -> Key:
+    """Which object a resource of Pulumi's state is."""
     return key(resource["inputs"])
 
 

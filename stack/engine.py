@@ -1,16 +1,19 @@
-"""The real engine: the Pulumi CLI, where it can be had."""
+"""The real engine: Pulumi's Automation API over its CLI, where that can be had."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pulumi import automation as auto
 
 from stack import secrets
 from stack.apply import DeployError
@@ -18,26 +21,33 @@ from stack.settings import LOCAL_CONTEXT, PROJECT, ROOT, Settings, effective_con
 
 _INSTALL_HOST: Final = "get.pulumi.com"
 _PROVIDER: Final = "kubernetes"
+_SAID: Final = 2000  # characters of a failed command's output
 
 
-def find(say: Callable[[str], None]) -> str | None:
-    """Path of a Pulumi CLI that can run the program, installed through the Automation API if its site is reached."""
-    command = shutil.which("pulumi")
-    if command is None:
+def find(say: Callable[[str], None]) -> auto.PulumiCommand | None:
+    """A Pulumi CLI that can run the program, installed if there is none and its site is reached.
+
+    Raises:
+        DeployError: there is one, and it cannot be used.
+    """
+    if shutil.which("pulumi"):
+        try:
+            command = auto.PulumiCommand()
+        except (auto.InvalidVersionError, OSError, subprocess.CalledProcessError) as error:
+            raise DeployError(f"the Pulumi CLI on PATH cannot be used: {error}") from None
+    else:
         try:
             socket.create_connection((_INSTALL_HOST, 443), timeout=3).close()
         except OSError:
             say("no Pulumi CLI on PATH, and its download site is not reached")
             return None
-        from pulumi.automation import PulumiCommand
-
         try:
-            command = PulumiCommand.install().command
+            command = auto.PulumiCommand.install()
         except Exception as error:
             say(f"the Pulumi CLI could not be installed: {error}")
             return None
-    if not _has_provider(command):
-        say(f"the Pulumi CLI {command} has no kubernetes provider, and the download site is not reached")
+    if not _has_provider(command.command):
+        say(f"the Pulumi CLI {command.version} has no kubernetes provider, and the download site is not reached")
         return None
     return command
 
@@ -57,83 +67,124 @@ def _has_provider(command: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cli:
-    """The Pulumi CLI, set up for one stack."""
+class Engine:
+    """Pulumi's Automation API, set up for one stack."""
 
-    command: str
-    stack: str
-    environment: Mapping[str, str]
+    stack: auto.Stack
     file: Path
     """The stack's configuration."""
 
-    @property
-    def config(self) -> list[str]:
-        """Options of all commands that read the configuration."""
-        return ["--stack", self.stack, "--config-file", str(self.file), "--non-interactive"]
+    def up(self, *, refresh: bool) -> None:
+        """Brings the stack to what the program says, with the CLI's output where everybody sees it.
 
-    def run(self, *arguments: str, text: str | None = None) -> None:
-        """Runs a command, with its output where everybody sees it; DeployError if it fails."""
-        done = self._call(arguments, text=text)
+        Args:
+            refresh: looks first at what has become of the objects.
+
+        Raises:
+            DeployError: it failed; what the CLI says of it was printed.
+        """
+        with _named("up"):
+            self.stack.up(refresh=refresh, config_file=str(self.file), show_secrets=False, **_SHOWN)
+
+    def take_up_again(self) -> None:
+        """After an update that ended without a word: its lock is taken away, and its last steps are looked up."""
+        with _named("refresh"):
+            self.stack.cancel()
+            self.stack.refresh(clear_pending_creates=True, config_file=str(self.file), show_secrets=False, **_SHOWN)
+
+    def destroy(self, targets: list[str] | None, *, unprotect: bool) -> None:
+        """Removes the resources with these URNs, or all; with `unprotect`, also those that are protected."""
+        with _named("destroy"):
+            if unprotect:
+                self._run("state", "unprotect", "--all", "--yes", "--stack", self.stack.name)
+            self.stack.destroy(target=targets, config_file=str(self.file), show_secrets=False, **_SHOWN)
+
+    def set_secret(self, key: str, value: str) -> None:
+        """Encrypts a value of the configuration.
+
+        `Stack.set_config` would put it on a command line, where everybody on the machine can read it.
+        """
+        workspace = self.stack.workspace
+        done = subprocess.run(
+            [
+                workspace.pulumi_command.command,
+                *("config", "set", "--secret", f"{PROJECT}:{key}", "--stack", self.stack.name),
+                *("--config-file", str(self.file), "--non-interactive"),
+            ],
+            cwd=workspace.work_dir,
+            env={**os.environ, **workspace.env_vars},
+            input=value,
+            text=True,
+        )
         if done.returncode != 0:
-            raise DeployError(f"`pulumi {' '.join(arguments[:2])}` failed with exit code {done.returncode}; see above")
-
-    def select(self, *, create: bool) -> bool:
-        """Whether the stack is there, or was made."""
-        # A new stack's salt is written to the configuration in the folder; no option names another file.
-        arguments = ["stack", "select", self.stack, "--non-interactive", *(["--create"] if create else [])]
-        done = self._call(arguments, folder=self.file.parent, capture=not create)
-        if done.returncode == 0:
-            return True
-        if create or "no stack named" not in done.stderr:
-            raise DeployError(f"`pulumi stack select` failed with exit code {done.returncode}: {done.stderr or ''}")
-        return False
+            raise DeployError(f"`pulumi config set {key}` failed with exit code {done.returncode}; see above")
 
     def resources(self) -> list[dict[str, Any]]:
-        """The stack's state: its resources as Pulumi exports them, with secrets encrypted."""
-        done = self._call(["stack", "export", "--stack", self.stack, "--non-interactive"], capture=True)
-        if done.returncode != 0:
-            raise DeployError(f"`pulumi stack export` failed with exit code {done.returncode}: {done.stderr}")
-        found: list[dict[str, Any]] = json.loads(done.stdout)["deployment"].get("resources") or []
+        """The stack's state: its resources as Pulumi exports them, secrets encrypted (`export_stack` shows them)."""
+        with _named("stack export"):
+            exported = self._run("stack", "export", "--stack", self.stack.name).stdout
+        found: list[dict[str, Any]] = json.loads(exported)["deployment"].get("resources") or []
         return found
 
-    def _call(
-        self, arguments: Sequence[str], *, text: str | None = None, folder: Path = ROOT, capture: bool = False
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.command, *arguments],
-            cwd=folder,
-            env=dict(self.environment),
-            input=text,
-            text=True,
-            capture_output=capture,
-        )
+    def _run(self, *arguments: str) -> auto.CommandResult:
+        workspace = self.stack.workspace
+        return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars)
 
 
-def prepare(command: str, stack: str, settings: Settings, *, create: bool) -> Cli | None:
-    """The CLI with a stack selected; None if there is no such stack and none is to be made.
+_SHOWN: Final[Mapping[str, Any]] = {
+    "on_output": lambda line: print(line, flush=True),
+    "on_error": lambda line: print(line, file=sys.stderr, flush=True),
+    "color": "auto",
+}
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Errors of the CLI as ours."""
+    try:
+        yield
+    except auto.ConcurrentUpdateError:
+        raise DeployError(
+            "another update of this stack runs. If it was killed, `pulumi cancel` takes its lock away"
+        ) from None
+    except auto.CommandError as error:
+        raise DeployError(f"`pulumi {what}` failed: {_last_lines(str(error))}") from None
+
+
+def _last_lines(text: str) -> str:
+    """What a command said last: its output was shown, or is long."""
+    return "\n".join(line for line in text.splitlines() if line.strip())[-_SAID:]
+
+
+def prepare(command: auto.PulumiCommand, stack: str, settings: Settings, *, create: bool) -> Engine | None:
+    """The engine with a stack selected; None if there is no such stack and none is to be made.
 
     Raises:
         DeployError: the CLI failed.
     """
-    environment = dict(os.environ)
+    # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
+    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
     file = stack_file(stack)
     interrupted = False
     if settings.cluster.context == LOCAL_CONTEXT:
         file = _local(environment, stack, settings)
         interrupted = was_interrupted(file.parent, stack)
-    # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
-    environment |= {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
-    cli = Cli(command=command, stack=stack, environment=environment, file=file)
-    if not cli.select(create=create):
-        return None
+    # A new stack's salt is written to the configuration in the folder; no option names another file.
+    workspace = auto.LocalWorkspace(work_dir=str(file.parent), env_vars=environment, pulumi_command=command)
+    with _named("stack select"):
+        try:
+            made = auto.Stack.create_or_select(stack, workspace) if create else auto.Stack.select(stack, workspace)
+        except auto.StackNotFoundError:
+            return None
+    workspace.work_dir = str(ROOT)
+    engine = Engine(stack=made, file=file)
     if interrupted:
-        cli.run("cancel", stack, "--yes", "--non-interactive")
-        cli.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *cli.config)
-    return cli
+        engine.take_up_again()
+    return engine
 
 
 def up(
-    command: str,
+    command: auto.PulumiCommand,
     stack: str,
     settings: Settings,
     secret_values: Mapping[str, str],
@@ -144,7 +195,7 @@ def up(
     """`pulumi up`, with the output of the CLI.
 
     Args:
-        command: path of the CLI.
+        command: the CLI.
         stack: its name.
         settings: the stack's.
         secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
@@ -154,19 +205,19 @@ def up(
     Raises:
         DeployError: the CLI failed; it has said why.
     """
-    cli = prepare(command, stack, settings, create=True)
-    assert cli
-    present = (yaml.safe_load(cli.file.read_text()) or {}).get("config", {})
+    engine = prepare(command, stack, settings, create=True)
+    assert engine
+    present = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present or secrets.given(key):
-            cli.run("config", "set", "--secret", f"{PROJECT}:{key}", *cli.config, text=value)
+            engine.set_secret(key, value)
     if more:
-        document = yaml.safe_load(cli.file.read_text())
-        over = ROOT / ".local" / cli.file.name
+        document = yaml.safe_load(engine.file.read_text())
+        over = ROOT / ".local" / engine.file.name
         over.parent.mkdir(exist_ok=True)
         over.write_text(yaml.safe_dump({**document, "config": document["config"] | dict(more)}))
-        cli = replace(cli, file=over)
-    cli.run("up", "--yes", "--skip-preview", *(["--refresh"] if refresh else []), *cli.config)
+        engine = replace(engine, file=over)
+    engine.up(refresh=refresh)
 
 
 def was_interrupted(state: Path, stack: str) -> bool:

@@ -6,13 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi import automation as auto
 
+from stack.apply import DeployError
 from stack.contents import Contents, key
-from stack.destroy import _key_of, _through_pulumi
-from stack.engine import Cli
+from stack.destroy import key_of, through_pulumi
+from stack.engine import Engine, prepare
 from stack.removal import Plan
+from stack.settings import load
 
 URN = "urn:pulumi:dev::web-crawl-tracing::"
+HISTORY = json.dumps(
+    [
+        {
+            "kind": "destroy",
+            "startTime": "2026-01-01T00:00:00.000Z",
+            "message": "",
+            "environment": {},
+            "config": {},
+            "result": "succeeded",
+        }
+    ]
+)
 RESOURCES: list[dict[str, Any]] = [
     {"urn": f"{URN}pulumi:pulumi:Stack::x"},
     {"urn": f"{URN}pulumi:providers:kubernetes::cluster", "inputs": {"context": "c"}},
@@ -27,64 +42,86 @@ RESOURCES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    script = tmp_path / "pulumi"
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the script was asked for, a line each."""
+    script, asked = tmp_path / "pulumi", tmp_path / "asked"
     answer = json.dumps({"deployment": {"resources": RESOURCES}})
     script.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
-        f"case \"$1 $2 $3\" in 'stack export --stack') echo '{answer}';; "
-        "'stack select gone') echo \"error: no stack named 'gone' found\" >&2; exit 255;; "
-        "'stack select broken') echo 'error: not logged in' >&2; exit 255;; esac\n"
+        f'#!/bin/sh\ncase "$1" in --non-interactive) shift;; esac\necho "$@" >> {asked}\n'
+        f"case \"$1 $2 $3 $4\" in 'version   ') echo v3.260.0;; "
+        f"'stack export --stack dev') echo '{answer}';; 'stack history '*) echo '{HISTORY}';; "
+        "'stack select --stack staging') echo \"error: no stack named 'staging' found\" >&2; exit 255;; "
+        "'stack select --stack prod') echo 'error: not logged in' >&2; exit 255;; "
+        "'destroy '*) cat >/dev/null; [ -z \"$LOCKED\" ] || "
+        "{ echo 'error: the stack is currently locked by 1 lock(s)' >&2; exit 255; };; esac\n"
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return Cli(command=str(script), stack="dev", environment={"PATH": "/bin:/usr/bin"}, file=tmp_path / "c.yaml")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    return asked
 
 
-def asked(cli: Cli) -> list[str]:
-    return (cli.file.parent / "asked").read_text().splitlines()
+def engine(stack: str = "dev") -> Engine | None:
+    return prepare(auto.PulumiCommand(), stack, load("dev"), create=False)
 
 
-def what(cli: Cli, *, protected: bool = False, foreign: bool = False) -> Plan:
+@pytest.fixture
+def pulumi(asked: Path) -> Engine:
+    made = engine()
+    assert made
+    asked.unlink()
+    return made
+
+
+def commands(asked: Path) -> list[str]:
+    """What changes something."""
+    return [line for line in asked.read_text().splitlines() if not line.startswith("stack history")]
+
+
+def what(*, protected: bool = False, foreign: bool = False) -> Plan:
     somebodys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
     found = Contents(own=[], claims=[], ambient=[], foreign=[somebodys] if foreign else [], unseen=[])
     made = [key(item["inputs"]) for item in RESOURCES[2:]]
     return Plan(stack="dev", namespace="tracing", made=made, contents=found, protected=protected)
 
 
-def test_the_state_says_what_the_stack_made(cli: Cli) -> None:
-    assert [_key_of(item) for item in cli.resources()[2:]] == [
+def test_the_state_says_what_the_stack_made(pulumi: Engine) -> None:
+    assert [key_of(item) for item in pulumi.resources()[2:]] == [
         ("v1", "Namespace", "tracing"),
         ("v1", "Secret", "stack-secrets"),
         ("v1", "ConfigMap", "files"),
     ]
 
 
-def test_pulumi_removes_all_that_it_has(cli: Cli) -> None:
-    _through_pulumi(cli, RESOURCES, what(cli))
-    assert asked(cli) == [
-        f"destroy --yes --skip-preview --stack dev --config-file {cli.file} --non-interactive",
-    ]
+def test_pulumi_removes_all_that_it_has(pulumi: Engine, asked: Path) -> None:
+    through_pulumi(pulumi, RESOURCES, what())
+    (command,) = commands(asked)
+    assert command.startswith("destroy --skip-preview --yes")
+    assert f"--config-file {pulumi.file}" in command
+    assert "--target" not in command
 
 
-def test_a_namespace_with_something_else_in_it_is_no_target(cli: Cli) -> None:
-    _through_pulumi(cli, RESOURCES, what(cli, foreign=True))
-    (command,) = asked(cli)
+def test_a_namespace_with_something_else_in_it_is_no_target(pulumi: Engine, asked: Path) -> None:
+    through_pulumi(pulumi, RESOURCES, what(foreign=True))
+    (command,) = commands(asked)
     assert f"--target {URN}kubernetes:Secret::stack-secrets" in command
     assert f"--target {URN}kubernetes:ConfigMap::files" in command
     assert "Namespace" not in command
     assert "providers" not in command
 
 
-def test_protection_is_taken_off_first_once_somebody_said_so(cli: Cli) -> None:
-    _through_pulumi(cli, RESOURCES, what(cli, protected=True))
-    assert [line.partition(" --")[0] for line in asked(cli)] == ["state unprotect", "destroy"]
+def test_protection_is_taken_off_first_once_somebody_said_so(pulumi: Engine, asked: Path) -> None:
+    through_pulumi(pulumi, RESOURCES, what(protected=True))
+    assert [line.partition(" --")[0] for line in commands(asked)] == ["state unprotect", "destroy"]
 
 
-def test_a_stack_without_state_is_no_error_and_a_cli_that_fails_is(cli: Cli) -> None:
-    def other(stack: str) -> Cli:
-        return Cli(command=cli.command, stack=stack, environment=cli.environment, file=cli.file)
+def test_a_stack_without_state_is_no_error_and_a_cli_that_fails_is(asked: Path) -> None:
+    assert engine()
+    assert engine("staging") is None
+    with pytest.raises(DeployError, match="not logged in"):
+        engine("prod")
 
-    assert cli.select(create=False)
-    assert not other("gone").select(create=False)
-    with pytest.raises(Exception, match="not logged in"):
-        other("broken").select(create=False)
+
+def test_an_update_that_runs_already_is_named(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKED", "1")
+    with pytest.raises(DeployError, match=r"another update of this stack runs.*pulumi cancel"):
+        through_pulumi(pulumi, RESOURCES, what())
