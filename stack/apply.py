@@ -122,15 +122,17 @@ def _bring_to(
     _apply(dynamic, first)  # the namespace, without which there is no place for the inventory
     before = inventory(client, namespace)
     _write_inventory(dynamic, namespace, before | wanted)
-    groups = in_turn(rest) if before else [rest]  # at first nobody is served yet: all may begin at once
+    count = 0
+    groups = in_turn(rest) if _serves(client, namespace) else [rest]
     for group in groups:
         changed = [manifest for manifest in group if _apply(dynamic, manifest)]
-        names = ": " + ", ".join(map(_name, changed)) if changed else ""
-        say(f"applied {len(group)} objects, {len(changed)} changed{names}")
+        if changed:
+            say(f"changed {', '.join(map(_name, changed))}")
         if group is groups[0]:
             _try_again_now(client, namespace, say)
-        waited_for = manifests if group is groups[-1] else changed
-        _wait(client, namespace, [manifest for manifest in waited_for if manifest["kind"] in _WORKLOADS], say)
+        _wait(client, namespace, changed if group is not groups[-1] else manifests, say)
+        count += len(changed)
+    say(f"all {len(manifests)} objects are as declared, {count} had to change")
     _prune(dynamic, namespace, before - wanted, say)
     _write_inventory(dynamic, namespace, wanted)
 
@@ -149,6 +151,12 @@ def in_turn(manifests: list[Manifest]) -> list[list[Manifest]]:
         return ranks.get(manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"], 0)
 
     return [group for turn in range(len(ranks) + 1) if (group := [item for item in manifests if rank(item) == turn])]
+
+
+def _serves(client: kubernetes.client.ApiClient, namespace: str) -> bool:
+    """Whether a service is there that could be starved."""
+    found = kubernetes.client.AppsV1Api(client).list_namespaced_deployment(namespace, _request_timeout=_ANSWER_SECONDS)
+    return any(item.metadata.name in endpoints.SERVICES for item in found.items)
 
 
 def was_applied(client: kubernetes.client.ApiClient, namespace: str) -> bool:
@@ -248,11 +256,13 @@ def _write_inventory(dynamic: DynamicClient, namespace: str, keys: Iterable[Key]
 
 
 def _wait(
-    client: kubernetes.client.ApiClient, namespace: str, workloads: list[Manifest], say: Callable[[str], None]
+    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
 ) -> None:
-    """Waits until every workload runs what was applied, in full; names each as it gets there."""
+    """Waits until every workload of these runs what was applied, in full; names each as it gets there."""
     apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
-    waiting = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in workloads}
+    waiting = {
+        (manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests if manifest["kind"] in _WORKLOADS
+    }
     started = said = time.monotonic()
     limit = {"_request_timeout": _ANSWER_SECONDS}
     while True:

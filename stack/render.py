@@ -72,7 +72,7 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
         loop.close()
         asyncio.set_event_loop(None)
     objects = [args for args in recorder.resources if "apiVersion" in args.inputs]
-    manifests = [_manifest(args) for args in objects]
+    manifests: list[Manifest] = [_plain(args.inputs) for args in objects]
     manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
@@ -112,18 +112,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _manifest(args: MockResourceArgs) -> Manifest:
-    manifest: Manifest = _plain(args.inputs)
-    annotations = manifest["metadata"].get("annotations", {})
-    # Instructions to Pulumi's provider mean nothing to whoever applies the manifest.
-    kept = {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}
-    if kept:
-        manifest["metadata"]["annotations"] = kept
-    else:
-        manifest["metadata"].pop("annotations", None)
-    return manifest
-
-
 def _plain(value: Any) -> Any:
     """Without the engine's wrappers and with the whole numbers that its wire format turned into floats."""
     match value:
@@ -151,8 +139,18 @@ _Dumper.add_representer(
 
 
 def as_yaml(manifests: list[Manifest]) -> str:
-    """The manifests as one deterministic YAML stream."""
-    return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000)
+    """The manifests as one deterministic YAML stream, without instructions to Pulumi, which nobody else follows."""
+    plain = [without_instructions(manifest) for manifest in manifests]
+    return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000)
+
+
+def without_instructions(manifest: Manifest) -> Manifest:
+    """A manifest without its annotations for Pulumi's provider."""
+    metadata = dict(manifest["metadata"])
+    annotations = metadata.pop("annotations", {})
+    if kept := {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}:
+        metadata["annotations"] = kept
+    return {**manifest, "metadata": metadata}
 
 
 def main() -> None:

@@ -41,7 +41,10 @@ def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
     said: list[str] = []
     apply(client, namespace, [*manifests, extra], said.append)
     apply(client, namespace, manifests, said.append)
-    assert said[-2:] == [f"applied {len(manifests)} objects, 0 changed", "pruned configmap/no-longer-declared"]
+    assert said[-2:] == [
+        f"all {len(manifests)} objects are as declared, 0 had to change",
+        "pruned configmap/no-longer-declared",
+    ]
 
 
 def test_a_stopped_crawler_is_named() -> None:
