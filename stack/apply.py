@@ -12,19 +12,16 @@ from typing import Any, Final
 
 import kubernetes
 import urllib3
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import ApiException, NotFoundError
+from kubernetes.dynamic.exceptions import ApiException
 
 from stack import endpoints, meta
-from stack.contents import Key
-from stack.contents import key as _key
-from stack.contents import name as _name
 from stack.meta import Manifest
+from stack.objects import ANSWER_SECONDS, Key, Objects, key, name
 from stack.settings import Cluster
 
 INVENTORY: Final = "deployed-objects"
+INVENTORY_KEY: Final[Key] = ("v1", "ConfigMap", INVENTORY)
 READY_SECONDS: Final = 300
-_ANSWER_SECONDS: Final = 30  # for one request to the API server
 
 
 class DeployError(Exception):
@@ -55,15 +52,22 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
     return client
 
 
+def read(client: kubernetes.client.ApiClient, namespace: str, which: Key) -> Manifest | None:
+    """An object; None if there is none.
+
+    Raises:
+        DeployError: it cannot be read.
+    """
+    try:
+        return Objects(client, namespace).present(which)
+    except ApiException as error:
+        raise DeployError(f"{which[1]} {namespace}/{which[2]} cannot be read: {_reason(error)}") from None
+
+
 def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: str) -> dict[str, str]:
     """Values of a Secret that is there, decoded; empty if it is not."""
-    try:
-        secret = kubernetes.client.CoreV1Api(client).read_namespaced_secret(name, namespace, _request_timeout=10)
-    except kubernetes.client.ApiException as error:
-        if error.status == 404:
-            return {}
-        raise DeployError(f"Secret {namespace}/{name} cannot be read: {error.reason}") from None
-    return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+    secret = read(client, namespace, ("v1", "Secret", name)) or {}
+    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
 
 
 def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> bool:
@@ -72,13 +76,10 @@ def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> bool:
     Raises:
         DeployError: it belongs to something else, whose objects of the same names would be overwritten.
     """
-    try:
-        found = kubernetes.client.CoreV1Api(client).read_namespace(namespace, _request_timeout=_ANSWER_SECONDS)
-    except kubernetes.client.ApiException as error:
-        if error.status == 404:
-            return False
-        raise DeployError(f"namespace {namespace} cannot be read: {error.reason}") from None
-    if (found.metadata.labels or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:
+    found = read(client, namespace, ("v1", "Namespace", namespace))
+    if found is None:
+        return False
+    if (found["metadata"].get("labels") or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:
         raise DeployError(
             f"namespace {namespace} exists and is not of {meta.PART_OF}: nothing was changed. Name another one in "
             f"`cluster.namespace`, or hand it over with "
@@ -116,25 +117,25 @@ def apply(
 def _bring_to(
     client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
 ) -> None:
-    dynamic = DynamicClient(client)
-    wanted = {_key(manifest) for manifest in manifests}
+    objects = Objects(client, namespace)
+    wanted = {key(manifest) for manifest in manifests}
     first, *rest = manifests
-    _apply(dynamic, first)  # the namespace, without which there is no place for the inventory
+    _apply(objects, first)  # the namespace, without which there is no place for the inventory
     before = inventory(client, namespace)
-    _write_inventory(dynamic, namespace, before | wanted)
+    _write_inventory(objects, before | wanted)
     count = 0
     groups = in_turn(rest) if _serves(client, namespace) else [rest]
     for group in groups:
-        changed = [manifest for manifest in group if _apply(dynamic, manifest)]
+        changed = [manifest for manifest in group if _apply(objects, manifest)]
         if changed:
-            say(f"changed {', '.join(map(_name, changed))}")
+            say(f"changed {', '.join(map(name, changed))}")
         if group is groups[0]:
             _try_again_now(client, namespace, say)
         _wait(client, namespace, changed if group is not groups[-1] else manifests, say)
         count += len(changed)
     say(f"all {len(manifests)} objects are as declared, {count} had to change")
-    _prune(dynamic, namespace, before - wanted, say)
-    _write_inventory(dynamic, namespace, wanted)
+    _prune(objects, before - wanted, say)
+    _write_inventory(objects, wanted)
 
 
 def in_turn(manifests: list[Manifest]) -> list[list[Manifest]]:
@@ -155,7 +156,7 @@ def in_turn(manifests: list[Manifest]) -> list[list[Manifest]]:
 
 def _serves(client: kubernetes.client.ApiClient, namespace: str) -> bool:
     """Whether a service is there that could be starved."""
-    found = kubernetes.client.AppsV1Api(client).list_namespaced_deployment(namespace, _request_timeout=_ANSWER_SECONDS)
+    found = kubernetes.client.AppsV1Api(client).list_namespaced_deployment(namespace, _request_timeout=ANSWER_SECONDS)
     return any(item.metadata.name in endpoints.SERVICES for item in found.items)
 
 
@@ -168,59 +169,30 @@ def hand_over(
     client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
 ) -> None:
     """Leaves a namespace to Pulumi, which has just taken over the manifests' objects: deletes what is left besides."""
-    dynamic = DynamicClient(client)
-    wanted = {_key(manifest) for manifest in manifests}
-    _prune(dynamic, namespace, inventory(client, namespace) - wanted, say)
-    kubernetes.client.CoreV1Api(client).delete_namespaced_config_map(
-        INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
-    )
+    objects = Objects(client, namespace)
+    wanted = {key(manifest) for manifest in manifests}
+    _prune(objects, inventory(client, namespace) - wanted, say)
+    objects.delete(INVENTORY_KEY, foreground=False)
 
 
-def _prune(dynamic: DynamicClient, namespace: str, keys: Iterable[Key], say: Callable[[str], None]) -> None:
-    for api_version, kind, name in sorted(keys):
-        try:
-            dynamic.resources.get(api_version=api_version, kind=kind).delete(
-                name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS
-            )
-            say(f"pruned {kind.lower()}/{name}")
-        except NotFoundError:
-            pass
+def _prune(objects: Objects, keys: Iterable[Key], say: Callable[[str], None]) -> None:
+    for which in sorted(keys):
+        if objects.delete(which, foreground=False):
+            say(f"pruned {which[1].lower()}/{which[2]}")
 
 
 _WORKLOADS: Final = ("Deployment", "StatefulSet")
 _BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
 
 
-def _apply(dynamic: DynamicClient, manifest: Manifest) -> bool:
+def _apply(objects: Objects, manifest: Manifest) -> bool:
     """Applies one object; says whether that changed it."""
-    resource = dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
-    name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
     try:
-        try:
-            found = resource.get(name=name, namespace=namespace, _request_timeout=_ANSWER_SECONDS)
-            before = found.metadata.resourceVersion
-        except NotFoundError:
-            before = None
-        after = dynamic.server_side_apply(
-            resource,
-            body=encoded(manifest),
-            name=name,
-            namespace=namespace,
-            field_manager=meta.FIELD_MANAGER,
-            force_conflicts=True,
-            _request_timeout=_ANSWER_SECONDS,
-        )
+        before = objects.present(key(manifest))
+        after = objects.apply(manifest)
     except ApiException as error:
-        raise DeployError(f"{_name(manifest)} was refused: {_reason(error)}") from None
-    return bool(after.metadata.resourceVersion != before)
-
-
-def encoded(manifest: Manifest) -> Manifest:
-    """A Secret's texts as they are kept. Applied as text a key would never go: nobody owns what it is encoded to."""
-    if manifest["kind"] != "Secret":
-        return manifest
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in manifest.get("stringData", {}).items()}
-    return {**{key: value for key, value in manifest.items() if key != "stringData"}, "data": data}
+        raise DeployError(f"{name(manifest)} was refused: {_reason(error)}") from None
+    return not before or bool(after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"])
 
 
 def _reason(error: ApiException) -> str:
@@ -232,24 +204,22 @@ def _reason(error: ApiException) -> str:
 
 def inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:
     """What server-side apply made in the namespace; empty where something else deployed it, or nothing did."""
-    try:
-        stored = kubernetes.client.CoreV1Api(client).read_namespaced_config_map(
-            INVENTORY, namespace, _request_timeout=_ANSWER_SECONDS
-        )
-    except kubernetes.client.ApiException as error:
-        if error.status == 404:
-            return set()
-        raise DeployError(f"the inventory {namespace}/{INVENTORY} cannot be read: {error.reason}") from None
-    return {(api_version, kind, name) for api_version, kind, name in json.loads(stored.data["objects"])}
+    stored = read(client, namespace, INVENTORY_KEY)
+    listed = json.loads(stored["data"]["objects"]) if stored else []
+    return {(api_version, kind, name_) for api_version, kind, name_ in listed}
 
 
-def _write_inventory(dynamic: DynamicClient, namespace: str, keys: Iterable[Key]) -> None:
+def _write_inventory(objects: Objects, keys: Iterable[Key]) -> None:
     _apply(
-        dynamic,
+        objects,
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": INVENTORY, "namespace": namespace, "labels": meta.labels(INVENTORY, "deployment")},
+            "metadata": {
+                "name": INVENTORY,
+                "namespace": objects.namespace,
+                "labels": meta.labels(INVENTORY, "deployment"),
+            },
             "data": {"objects": json.dumps(sorted(keys), indent=1)},
         },
     )
@@ -264,18 +234,18 @@ def _wait(
         (manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests if manifest["kind"] in _WORKLOADS
     }
     started = said = time.monotonic()
-    limit = {"_request_timeout": _ANSWER_SECONDS}
+    limit = {"_request_timeout": ANSWER_SECONDS}
     while True:
         deployments = apps.list_namespaced_deployment(namespace, **limit).items
         stateful_sets = apps.list_namespaced_stateful_set(namespace, **limit).items
         found = {("Deployment", item.metadata.name): item for item in deployments}
         found |= {("StatefulSet", item.metadata.name): item for item in stateful_sets}
         now = time.monotonic()
-        for kind, name in sorted(waiting):
-            if (kind, name) in found and _rolled_out(found[kind, name]):
-                waiting.discard((kind, name))
+        for which in sorted(waiting):
+            if which in found and _rolled_out(found[which]):
+                waiting.discard(which)
                 if now - started > 2:
-                    say(f"ready after {now - started:.0f} s: {name}")
+                    say(f"ready after {now - started:.0f} s: {which[1]}")
         if not waiting:
             return
         names = sorted(name for _, name in waiting)
@@ -300,12 +270,12 @@ def _try_again_now(client: kubernetes.client.ApiClient, namespace: str, say: Cal
     """Pods that could not start before get successors: the kubelet's own next try may be five minutes away."""
     core = kubernetes.client.CoreV1Api(client)
     pods = core.list_namespaced_pod(
-        namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", _request_timeout=_ANSWER_SECONDS
+        namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", _request_timeout=ANSWER_SECONDS
     ).items
     for pod in pods:
         statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
         if any(status.state.waiting and status.state.waiting.reason in _BACKING_OFF for status in statuses):
-            core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=_ANSWER_SECONDS)
+            core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=ANSWER_SECONDS)
             say(f"pod {pod.metadata.name} could not start before: a new one tries at once")
 
 

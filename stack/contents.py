@@ -4,23 +4,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import kubernetes
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import ApiException
-from kubernetes.dynamic.resource import ResourceList
-
 from stack import meta
 from stack.meta import Manifest
-
-Key = tuple[str, str, str]
-"""apiVersion, kind and name of an object in the stack's namespace."""
+from stack.objects import Key, key
 
 ROLLOUT: Final[frozenset[Key]] = frozenset(
     {("v1", "ConfigMap", "rollout"), ("coordination.k8s.io/v1", "Lease", "rollout")}
 )
 """Journal and lock of a rollout: the stack's, and declared by no program."""
 
-_ANSWER_SECONDS: Final = 30
 # Kubernetes and what is often added to it put these into every namespace, and put them back.
 _EVERYWHERE: Final = frozenset(
     {
@@ -30,8 +22,6 @@ _EVERYWHERE: Final = frozenset(
         ("ConfigMap", "openshift-service-ca.crt"),
     }
 )
-# Not made by anybody: reports on other objects.
-_REPORTS: Final = frozenset({"Event", "PodMetrics"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,37 +38,6 @@ class Contents:
     """What somebody else made."""
     unseen: list[str]
     """Kinds that whoever asks may not list, or whose API does not answer: there may be more of them."""
-
-
-def key(manifest: Manifest) -> Key:
-    """What an object is known by within its namespace."""
-    return manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"]
-
-
-def name(manifest: Manifest) -> str:
-    """What people call it."""
-    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
-
-
-def everything(client: kubernetes.client.ApiClient, namespace: str) -> tuple[list[Manifest], list[str]]:
-    """All objects of a namespace, of every kind that the cluster knows; and the kinds that could not be listed."""
-    found: list[Manifest] = []
-    unseen: list[str] = []
-    for resource in DynamicClient(client).resources.search(preferred=True):
-        # Asked for the objects of a namespace, a kind that has none answers with those of the whole cluster.
-        if not resource.namespaced or isinstance(resource, ResourceList):
-            continue
-        if "list" not in resource.verbs or resource.kind in _REPORTS:
-            continue
-        try:
-            listed = resource.get(namespace=namespace, _request_timeout=_ANSWER_SECONDS).to_dict()
-        except ApiException as error:
-            if error.status not in (404, 405):
-                unseen.append(f"{resource.kind} ({error.reason})")
-            continue
-        # A list's items do not say what they are.
-        found += [{"apiVersion": resource.group_version, "kind": resource.kind, **item} for item in listed["items"]]
-    return found, unseen
 
 
 def contents(objects: Iterable[Manifest], owned: Collection[Key], unseen: Iterable[str] = ()) -> Contents:

@@ -15,10 +15,11 @@ import urllib3
 from kubernetes.dynamic.exceptions import ApiException
 
 from stack import engine
-from stack.apply import DeployError, connect, inventory, refuse_foreign
-from stack.contents import ROLLOUT, Key, key, labelled
+from stack.apply import INVENTORY_KEY, DeployError, connect, inventory, refuse_foreign
+from stack.contents import ROLLOUT, labelled
 from stack.meta import Manifest
-from stack.removal import INVENTORY_KEY, DestroyError, LivePlace, Plan, Say, plan, remove
+from stack.objects import Key, Objects, key
+from stack.removal import DestroyError, Plan, Say, plan, remove
 from stack.settings import SettingsError, load
 
 LIMIT_SECONDS: Final = 300
@@ -46,7 +47,7 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
     if not refuse_foreign(client, namespace):
         say(f"there is no namespace {namespace}: nothing to remove")
         return
-    place = LivePlace(client, namespace)
+    place = Objects(client, namespace)
     applied = inventory(client, namespace)
     left = applied or any(labelled(item) for item in place.everything()[0])
     pulumi = _pulumi(stack, say) if left and not applied else None

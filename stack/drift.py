@@ -8,28 +8,23 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Final, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
-import kubernetes
 import urllib3
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import ApiException, NotFoundError
+from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 from rich.text import Text
 
-from stack import meta, secrets
-from stack.apply import DeployError, connect, encoded, existing_secret, refuse_foreign
-from stack.contents import ROLLOUT, everything, identity, key, labelled, name
+from stack import secrets
+from stack.apply import INVENTORY_KEY, DeployError, connect, existing_secret, refuse_foreign
+from stack.contents import ROLLOUT, identity, labelled
 from stack.difference import Difference, differences
 from stack.meta import Manifest
-from stack.removal import INVENTORY_KEY
+from stack.objects import Key, Objects, key, name
 from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import steps
 from stack.settings import SettingsError, load
-
-_ANSWER_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,64 +38,15 @@ class Drift:
 
 
 class Live(Protocol):
-    """The stack's namespace in the cluster."""
+    """The stack's namespace in the cluster: `Objects`."""
 
-    def everything(self) -> list[Manifest]: ...
+    def everything(self) -> tuple[list[Manifest], list[str]]: ...
 
-    def present(self, manifest: Manifest) -> Manifest | None:
-        """The object of a manifest's name as it is; None if there is none."""
+    def present(self, which: Key) -> Manifest | None: ...
+
+    def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest:
+        """What the object would be once the manifest is applied."""
         ...
-
-    def dry_run(self, manifest: Manifest) -> Manifest | str:
-        """What the object would be once the manifest is applied, or why the API server would refuse it."""
-        ...
-
-
-@dataclass(frozen=True)
-class LiveCluster:
-    """The namespace of a real cluster."""
-
-    client: kubernetes.client.ApiClient
-    namespace: str
-
-    @cached_property
-    def _dynamic(self) -> DynamicClient:
-        return DynamicClient(self.client)
-
-    def everything(self) -> list[Manifest]:
-        return everything(self.client, self.namespace)[0]
-
-    def present(self, manifest: Manifest) -> Manifest | None:
-        try:
-            found: Manifest = self._resource(manifest).get(**_which(manifest)).to_dict()
-        except NotFoundError:
-            return None
-        return found
-
-    def dry_run(self, manifest: Manifest) -> Manifest | str:
-        try:
-            applied = self._dynamic.server_side_apply(
-                self._resource(manifest),
-                body=encoded(manifest),
-                field_manager=meta.FIELD_MANAGER,
-                force_conflicts=True,
-                dry_run="All",
-                **_which(manifest),
-            )
-        except ApiException as error:
-            if error.status == 422:
-                return "cannot become what is declared: an immutable field differs"
-            raise
-        answer: Manifest = applied.to_dict()
-        return answer
-
-    def _resource(self, manifest: Manifest) -> Any:
-        return self._dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
-
-
-def _which(manifest: Manifest) -> dict[str, Any]:
-    metadata = manifest["metadata"]
-    return {"name": metadata["name"], "namespace": metadata.get("namespace"), "_request_timeout": _ANSWER_SECONDS}
 
 
 def drift(manifests: Iterable[Manifest], live: Live) -> list[Drift]:
@@ -110,7 +56,7 @@ def drift(manifests: Iterable[Manifest], live: Live) -> list[Drift]:
     known = {identity(item) for item in (*(key(manifest) for manifest in declared), INVENTORY_KEY, *ROLLOUT)}
     return found + [
         Drift(object=name(item), problem="is there, and is not declared (any more)")
-        for item in live.everything()
+        for item in live.everything()[0]
         # Pods, claims and the like are made from what is declared, and labelled as that is.
         if labelled(item)
         and identity(key(item)) not in known
@@ -120,12 +66,15 @@ def drift(manifests: Iterable[Manifest], live: Live) -> list[Drift]:
 
 
 def _of(manifest: Manifest, live: Live) -> Drift | None:
-    present = live.present(manifest)
+    present = live.present(key(manifest))
     if present is None:
         return Drift(object=name(manifest), problem="is missing")
-    applied = live.dry_run(manifest)
-    if isinstance(applied, str):
-        return Drift(object=name(manifest), problem=applied)
+    try:
+        applied = live.apply(manifest, dry_run=True)
+    except ApiException as error:
+        if error.status != 422:
+            raise
+        return Drift(object=name(manifest), problem="cannot become what is declared: an immutable field differs")
     fields = differences(present, applied)
     return Drift(object=name(manifest), fields=fields) if fields else None
 
@@ -149,7 +98,7 @@ def look(stack: str) -> list[Drift] | None:
     # Half-way through a rollout, or back from one, the cluster is to be as that left it.
     planned = steps(settings)
     release = planned[min(journal.stage, len(planned) - 1)].release(journal.before) if journal else None
-    return drift(render(stack, values, configuration(release)), LiveCluster(client, namespace))
+    return drift(render(stack, values, configuration(release)), Objects(client, namespace))
 
 
 def show(stack: str, found: list[Drift], console: Console) -> None:

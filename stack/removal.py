@@ -1,25 +1,18 @@
 """What removing a stack would take away, and taking it away, whichever engine made it."""
 
-import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
-from typing import Any, Final, Protocol
-
-import kubernetes
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import NotFoundError
+from typing import Final, Protocol
 
 from stack import meta
-from stack.apply import INVENTORY
-from stack.contents import Contents, Key, contents, everything, identity, key, name
+from stack.apply import INVENTORY_KEY
+from stack.contents import Contents, contents, identity
 from stack.meta import Manifest
+from stack.objects import Key, key, name
 from stack.render import ORDER
 
-INVENTORY_KEY: Final[Key] = ("v1", "ConfigMap", INVENTORY)
-_ANSWER_SECONDS: Final = 30
 _STRAGGLERS_SECONDS: Final = 15
 
 Say = Callable[[str], None]
@@ -30,54 +23,19 @@ class DestroyError(Exception):
 
 
 class Place(Protocol):
-    """A namespace that a stack is in."""
+    """A namespace that a stack is in: `Objects`."""
 
     def everything(self) -> tuple[list[Manifest], list[str]]:
         """Its objects, and the kinds that could not be listed."""
         ...
 
-    def delete(self, which: Key) -> None:
-        """Asks for an object's end; nothing if it is gone."""
+    def delete(self, which: Key, *, foreground: bool) -> bool:
+        """Asks for an object's end; whether it was there."""
         ...
 
     def present(self, which: Key) -> Manifest | None:
         """An object; None if it is gone."""
         ...
-
-
-@dataclass(frozen=True)
-class LivePlace:
-    """The namespace of a real cluster."""
-
-    client: kubernetes.client.ApiClient
-    namespace: str
-
-    @cached_property
-    def _kinds(self) -> Any:
-        return DynamicClient(self.client).resources
-
-    def everything(self) -> tuple[list[Manifest], list[str]]:
-        return everything(self.client, self.namespace)
-
-    def delete(self, which: Key) -> None:
-        resource, options = self._resource(which)
-        with contextlib.suppress(NotFoundError):
-            # Foreground: whatever it made goes first, so that gone means gone.
-            resource.delete(body={"propagationPolicy": "Foreground"}, **options)
-
-    def present(self, which: Key) -> Manifest | None:
-        resource, options = self._resource(which)
-        try:
-            found: Manifest = resource.get(**options).to_dict()
-        except NotFoundError:
-            return None
-        return found
-
-    def _resource(self, which: Key) -> tuple[Any, Mapping[str, Any]]:
-        api_version, kind, name_ = which
-        namespace = None if kind == "Namespace" else self.namespace
-        resource = self._kinds.get(api_version=api_version, kind=kind)
-        return resource, {"name": name_, "namespace": namespace, "_request_timeout": _ANSWER_SECONDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +122,7 @@ def remove(
     def away(keys: Iterable[Key]) -> None:
         waiting = list(keys)
         for item in waiting:
-            place.delete(item)
+            place.delete(item, foreground=True)
         said = clock()
         while True:
             left = []

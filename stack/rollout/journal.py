@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import kubernetes
 
 from stack import meta
-from stack.apply import DeployError
+from stack.apply import DeployError, read
 from stack.rollout.plan import Version
 
 NAME: Final = "rollout"
@@ -88,15 +88,8 @@ class Store:
         Raises:
             DeployError: it cannot be read.
         """
-        try:
-            found = kubernetes.client.CoreV1Api(self.client).read_namespaced_config_map(
-                NAME, self.namespace, _request_timeout=_ANSWER_SECONDS
-            )
-        except kubernetes.client.ApiException as error:
-            if error.status == 404:
-                return None
-            raise DeployError(f"the rollout's journal {self.namespace}/{NAME} cannot be read: {error.reason}") from None
-        return Journal.load(found.data["journal"])
+        found = read(self.client, self.namespace, ("v1", "ConfigMap", NAME))
+        return Journal.load(found["data"]["journal"]) if found else None
 
     def write(self, journal: Journal) -> None:
         """Raises ApiException where it cannot be written: nothing may be moved then."""

@@ -4,8 +4,9 @@ import kubernetes
 import pytest
 
 from stack import endpoints
-from stack.apply import DeployError, apply, encoded, in_turn
+from stack.apply import DeployError, apply, in_turn
 from stack.meta import Manifest
+from stack.objects import encoded
 from tests.service.conftest import free_port
 
 

@@ -8,9 +8,10 @@ import kubernetes
 import pytest
 
 from stack import meta
-from stack.apply import apply, connect, inventory
+from stack.apply import INVENTORY_KEY, apply, connect, inventory
 from stack.meta import Manifest
-from stack.removal import INVENTORY_KEY, LivePlace, plan, remove
+from stack.objects import Objects
+from stack.removal import plan, remove
 from stack.settings import load
 
 pytestmark = pytest.mark.cluster
@@ -72,7 +73,7 @@ def _there(core: kubernetes.client.CoreV1Api) -> bool:
 
 
 def removed(core: kubernetes.client.CoreV1Api) -> list[str]:
-    place = LivePlace(core.api_client, NAMESPACE)
+    place = Objects(core.api_client, NAMESPACE)
     owned = inventory(core.api_client, NAMESPACE) | {INVENTORY_KEY}
     said: list[str] = []
     what = plan("test", NAMESPACE, place, owned, protect=False)

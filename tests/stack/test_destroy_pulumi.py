@@ -9,9 +9,10 @@ import pytest
 from pulumi import automation as auto
 
 from stack.apply import DeployError
-from stack.contents import Contents, key
+from stack.contents import Contents
 from stack.destroy import key_of, through_pulumi
 from stack.engine import Engine, prepare
+from stack.objects import key
 from stack.removal import Plan
 from stack.settings import load
 

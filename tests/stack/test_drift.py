@@ -13,6 +13,7 @@ from typing import Any
 
 import kubernetes
 import pytest
+from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 
 from stack import meta
@@ -20,6 +21,7 @@ from stack.apply import connect
 from stack.difference import HIDDEN, differences
 from stack.drift import Drift, drift, look, show
 from stack.meta import Manifest
+from stack.objects import Key, key
 from stack.settings import load
 
 RECORDED = Path(__file__).with_name("recorded") / "drift.json"
@@ -90,24 +92,21 @@ def test_what_pulumi_notes_for_itself_is_no_drift() -> None:
 class Fake:
     """A namespace of recorded objects."""
 
-    def __init__(self, objects: Iterable[Manifest], refused: str | None = None) -> None:
+    def __init__(self, objects: Iterable[Manifest], refused: int | None = None) -> None:
         self.objects = list(objects)
         self.refused = refused
 
-    def everything(self) -> list[Manifest]:
-        return self.objects
+    def everything(self) -> tuple[list[Manifest], list[str]]:
+        return self.objects, []
 
-    def present(self, manifest: Manifest) -> Manifest | None:
-        return next((item for item in self.objects if _same(item, manifest)), None)
+    def present(self, which: Key) -> Manifest | None:
+        return next((item for item in self.objects if key(item)[1:] == which[1:]), None)
 
-    def dry_run(self, manifest: Manifest) -> Manifest | str:
+    def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest:
+        assert dry_run
         if self.refused:
-            return self.refused
-        return next(pair["applied"] for pair in recorded().values() if _same(pair["applied"], manifest))
-
-
-def _same(one: Manifest, other: Manifest) -> bool:
-    return bool(one["kind"] == other["kind"] and one["metadata"]["name"] == other["metadata"]["name"])
+            raise ApiException(status=self.refused)
+        return next(pair["applied"] for pair in recorded().values() if key(pair["applied"]) == key(manifest))
 
 
 LIVE = [pair["live"] for pair in recorded().values()]
@@ -142,8 +141,9 @@ def test_missing_objects_and_those_that_are_declared_no_more_are_named() -> None
 
 def test_an_object_that_cannot_become_what_is_declared_is_named() -> None:
     kafka = recorded()["statefulset/kafka"]
-    (found,) = drift([kafka["applied"]], Fake([kafka["live"]], refused="an immutable field differs"))
-    assert found == Drift(object="statefulset/kafka", problem="an immutable field differs")
+    (found,) = drift([kafka["applied"]], Fake([kafka["live"]], refused=422))
+    assert found.object == "statefulset/kafka"
+    assert "an immutable field differs" in str(found.problem)
 
 
 def test_the_report_is_plain_where_it_is_no_terminal() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from stack import meta
-from stack.contents import Key, contents, key
+from stack.apply import INVENTORY_KEY
+from stack.contents import contents
 from stack.meta import Manifest
-from stack.removal import INVENTORY_KEY, DestroyError, Plan, plan, remove
+from stack.objects import Key, key
+from stack.removal import DestroyError, Plan, plan, remove
 from tests.contract.test_components import program
 
 NAMESPACE = "tracing"
@@ -81,7 +83,8 @@ class Fake:
         self.objects = [item for item in seen if item["kind"] != "Endpoints" or item["metadata"]["name"] in services]
         return seen, list(self.unseen)
 
-    def delete(self, which: Key) -> None:
+    def delete(self, which: Key, *, foreground: bool) -> bool:
+        assert foreground
         self.deleted.append(f"{which[1]}/{which[2]}")
         if which[1] == "Namespace":
             self.namespace = None
@@ -97,6 +100,7 @@ class Fake:
                     break
                 gone |= owned
             self.objects = [item for item in self.objects if item["metadata"]["uid"] not in gone]
+        return True
 
     def present(self, which: Key) -> Manifest | None:
         if which[1] == "Namespace":
