@@ -83,8 +83,10 @@ class Engine:
         Raises:
             DeployError: it failed; what the CLI says of it was printed.
         """
+        arguments = ["up", "--yes", "--skip-preview", "--stack", self.stack.name, "--config-file", str(self.file)]
         with _named("up"):
-            self.stack.up(refresh=refresh, config_file=str(self.file), show_secrets=False, **_SHOWN)
+            # `Stack.up` would ask for outputs and history afterwards, which takes three more processes and 1.2 s.
+            self._run(*arguments, *(["--refresh"] if refresh else []), shown=True)
 
     def take_up_again(self) -> None:
         """After an update that ended without a word: its lock is taken away, and its last steps are looked up."""
@@ -126,16 +128,21 @@ class Engine:
         found: list[dict[str, Any]] = json.loads(exported)["deployment"].get("resources") or []
         return found
 
-    def _run(self, *arguments: str) -> auto.CommandResult:
+    def _run(self, *arguments: str, shown: bool = False) -> auto.CommandResult:
         workspace = self.stack.workspace
-        return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars)
+        show = (_print, _print_error) if shown else (None, None)
+        return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars, *show)
 
 
-_SHOWN: Final[Mapping[str, Any]] = {
-    "on_output": lambda line: print(line, flush=True),
-    "on_error": lambda line: print(line, file=sys.stderr, flush=True),
-    "color": "auto",
-}
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _print_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_SHOWN: Final[Mapping[str, Any]] = {"on_output": _print, "on_error": _print_error}
 
 
 @contextlib.contextmanager
