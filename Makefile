@@ -29,8 +29,8 @@ down: $(VENV)/installed ## end the local cluster and all it put on this machine
 dev: $(VENV)/installed ## the three services in one process, their traces drawn as trees; ARGS="--task URL" for one task
 	@$(RUN) -m service.dev $(ARGS)
 
-deploy: $(VENV)/installed ## deploy STACK and check it
-	@$(RUN) -m stack.deploy $(STACK)
+deploy: $(VENV)/installed ## deploy STACK and check it (ARGS="--forget=SECRET", SECRET_…=… for a new value)
+	@$(RUN) -m stack.deploy $(STACK) $(ARGS)
 	@$(RUN) -m tests.smoke --stack $(STACK)
 
 smoke: $(VENV)/installed ## follow one request through STACK
@@ -78,6 +78,10 @@ rollouts: $(VENV)/installed ## roll versions out on the local stack under load: 
 .PHONY: upgrades
 upgrades: $(VENV)/installed ## from the release before to this one and back, with data in place and under traffic (ARGS=--from=COMMIT)
 	@$(RUN) -m tests.upgrade $(ARGS)
+
+.PHONY: rotations
+rotations: $(VENV)/installed ## give the local stack's secrets new values, with data in place and under traffic
+	@$(RUN) -m tests.rotation
 
 chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
 	@$(RUN) -m tests.chaos $(ARGS)

@@ -15,12 +15,13 @@ from stack.rollout.plan import wanted
 from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load
 
 
-def deploy(stack: str, release: Release | None = None) -> str:
+def deploy(stack: str, release: Release | None = None, forget: Collection[str] = ()) -> str:
     """Deploys a stack and waits until it is ready.
 
     Args:
         stack: its name.
         release: what runs beside what the settings say, while that is rolled out.
+        forget: optional secrets that are taken out.
 
     Returns:
         What did it, in words.
@@ -35,14 +36,15 @@ def deploy(stack: str, release: Release | None = None) -> str:
     client = connect(settings.cluster)
     there = refuse_foreign(client, namespace)
     refuse_unknown_classes(client, settings.cluster)
-    # The cluster is where the secrets live: those that are there stay, those that are missing are made up.
+    # The cluster is where the secrets live: they stay unless another value is given, and missing ones are made up.
     present = existing_secret(client, namespace, secrets.NAME)
-    values = {key: present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
-    values |= {key: value for key in secrets.OPTIONAL if (value := secrets.given(key) or present.get(key)) is not None}
+    values = {key: secrets.given(key) or present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
+    optional = [key for key in secrets.OPTIONAL if key not in forget]
+    values |= {key: value for key in optional if (value := secrets.given(key) or present.get(key)) is not None}
     more = configuration(release)
     command = engine.find(_say)
-    configured = effective_config(stack) if command else {}
-    require_secrets(stack, settings, {*values, *(key.removeprefix(f"{PROJECT}:") for key in configured)})
+    configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if command else {})}
+    require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, more)
     policy.refuse(manifests)
     if command is not None:
@@ -51,7 +53,8 @@ def deploy(stack: str, release: Release | None = None) -> str:
             _say("what was applied server-side before is taken over by Pulumi")
         # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
         given = {key: value for key, value in values.items() if key in secrets.KEYS or secrets.given(key)}
-        engine.up(command, stack, settings, values if take_over else given, more, refresh=take_over or not there)
+        told = values if take_over else given
+        engine.up(command, stack, settings, told, more, forget=forget, refresh=take_over or not there)
         if take_over:
             hand_over(client, namespace, manifests, _say)
         return f"Pulumi {command.version}"
@@ -99,14 +102,26 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stack.deploy", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m stack.deploy",
+        description=f"{__doc__} A secret gets the value of its variable, for example SECRET_POSTGRES_PASSWORD, if set.",
+    )
     parser.add_argument("stack", help="for example local or dev")
-    stack = parser.parse_args().stack
+    parser.add_argument(
+        "--forget",
+        action="append",
+        default=[],
+        choices=secrets.OPTIONAL,
+        metavar="SECRET",
+        help="take this secret out: one of " + ", ".join(secrets.OPTIONAL),
+    )
+    asked = parser.parse_args()
+    stack = asked.stack
     started = time.monotonic()
     print(f"deploying stack {stack}", flush=True)
     try:
         refuse_half_way(stack)
-        how = deploy(stack)
+        how = deploy(stack, forget=asked.forget)
     except (SettingsError, DeployError, policy.PolicyError) as error:
         sys.exit(f"error: {error}")
     print(f"deployed stack {stack} in {time.monotonic() - started:.0f} s through {how}")

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +100,13 @@ class Engine:
             if unprotect:
                 self._run("state", "unprotect", "--all", "--yes", "--stack", self.stack.name)
             self.stack.destroy(target=targets, config_file=str(self.file), show_secrets=False, **_SHOWN)
+
+    def remove_secret(self, key: str) -> None:
+        """Takes a value out of the configuration."""
+        with _named("config rm"):
+            self._run(
+                *("config", "rm", f"{PROJECT}:{key}", "--stack", self.stack.name, "--config-file", str(self.file))
+            )
 
     def set_secret(self, key: str, value: str) -> None:
         """Encrypts a value of the configuration.
@@ -197,6 +204,7 @@ def up(
     secret_values: Mapping[str, str],
     more: Mapping[str, Any] | None = None,
     *,
+    forget: Collection[str] = (),
     refresh: bool,
 ) -> None:
     """`pulumi up`, with the output of the CLI.
@@ -207,6 +215,7 @@ def up(
         settings: the stack's.
         secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
         more: configuration over that of the stack's file, for this update alone.
+        forget: secrets that are taken out.
         refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
 
     Raises:
@@ -218,6 +227,9 @@ def up(
     for key, value in secret_values.items():
         if f"{PROJECT}:{key}" not in present or secrets.given(key):
             engine.set_secret(key, value)
+    for key in forget:
+        if f"{PROJECT}:{key}" in present:
+            engine.remove_secret(key)
     if more:
         document = yaml.safe_load(engine.file.read_text())
         over = ROOT / ".local" / engine.file.name

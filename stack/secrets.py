@@ -82,7 +82,7 @@ class Secrets(pulumi.ComponentResource):
 
 
 def variable(key: str) -> str:
-    """Name of the environment variable that hands an optional secret to `make deploy`: SECRET_ALERT_PAGE_SLACK_URL."""
+    """Name of the environment variable that hands a secret to `make deploy`: SECRET_ALERT_PAGE_SLACK_URL."""
     return "SECRET_" + re.sub(r"(?=[A-Z])", "_", key).upper()
 
 

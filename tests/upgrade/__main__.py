@@ -6,12 +6,11 @@ import argparse
 import sys
 
 from rich.console import Console
-from rich.table import Table
 
 from stack.apply import DeployError
 from stack.settings import SettingsError, load
 from tests.smoke.failure import SmokeFailure
-from tests.upgrade.change import Change, change
+from tests.upgrade.change import change, show
 from tests.upgrade.data import Stack, write
 from tests.upgrade.release import PREVIOUS, UpgradeError, checked_out, current
 
@@ -22,7 +21,7 @@ def main() -> None:
     parser.add_argument("--from", default=PREVIOUS, dest="previous", metavar="COMMIT", help=f"({PREVIOUS})")
     asked = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    changes: list[Change] = []
+    changes = []
     try:
         with checked_out(asked.previous) as previous:
             console.print(f"deploying release {previous.name}")
@@ -31,21 +30,13 @@ def main() -> None:
                 data = write(Stack(load("local")))
                 console.print(f"there are {data}")
                 for release in (current(), previous, current()):
-                    console.print(f"to {release.name}, under traffic")
-                    changes.append(change(release, data))
+                    console.print(f"to release {release.name}, under traffic")
+                    changes.append(change(f"to {release.name}", release.deploy, data))
             finally:
                 current().deploy()
     except (UpgradeError, SettingsError, DeployError, SmokeFailure) as error:
         sys.exit(f"error: {error}")
-    table = Table(title=f"Release {asked.previous} and this one")
-    for column in ("to", "took", "requests", "failed", "whole traces", "broken traces", "lost"):
-        table.add_column(column, overflow="fold")
-    for made in changes:
-        broken, lost = "; ".join(made.broken), "; ".join(made.lost)
-        counts = (f"{made.seconds:.0f} s", str(made.requests), str(made.failed), str(made.whole))
-        table.add_row(made.to, *counts, broken or "0", lost or "nothing")
-    console.print(table)
-    sys.exit(1 if any(made.broken or made.lost or not made.whole for made in changes) else 0)
+    sys.exit(0 if show(f"Release {asked.previous} and this one", changes, console) else 1)
 
 
 if __name__ == "__main__":

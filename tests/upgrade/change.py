@@ -1,17 +1,20 @@
-"""One release after another, while requests go on: what they met with, and whether their traces are whole."""
+"""The stack is changed while requests go on: what they met with, whether their traces are whole, and what was lost."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from rich.console import Console
+from rich.table import Table
 
 from stack.rollout.probes import Probes
 from stack.settings import load
 from tests.detect.traffic import Traffic
 from tests.smoke.check import TRACE_SECONDS, check
 from tests.upgrade.data import Data, Stack
-from tests.upgrade.release import Release
 
 RATE: Final = 10.0
 _EVERY_SECONDS: Final = 1.0
@@ -23,9 +26,9 @@ _FOUND_WITHIN: Final = 2 * TRACE_SECONDS
 class Change:
     """What came of one."""
 
-    to: str
+    what: str
     seconds: float
-    """That the deployment took."""
+    """That it took."""
     requests: int
     failed: int
     """Answered with an error, or not at all."""
@@ -36,30 +39,50 @@ class Change:
     lost: list[str]
     """What was there before the change and is not after it."""
 
+    @property
+    def good(self) -> bool:
+        """Whether it cost nothing but requests that were told so."""
+        return bool(self.whole) and not self.broken and not self.lost
 
-def change(release: Release, data: Data) -> Change:
-    """Deploys a release under traffic and looks at what was there before.
+
+def change(what: str, make: Callable[[], object], data: Data) -> Change:
+    """Changes the local stack under traffic, and looks at what was there before.
+
+    Args:
+        what: for people.
+        make: makes the change; what it raises is passed on.
+        data: what was there before.
 
     Raises:
-        UpgradeError: it could not be deployed.
-        SmokeFailure: it does not work.
+        SmokeFailure: the stack does not work afterwards.
     """
     stack = Stack(load("local"))
     probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, found_within=_FOUND_WITHIN)
     with Traffic(stack.gateway, RATE, keep=False) as traffic:
         with probes.running():
             began = time.monotonic()
-            release.deploy()
+            make()
             seconds = time.monotonic() - began
             check(stack.settings)
         probes.settle()
-    failed = sum(count for status, count in traffic.answers.items() if not status.isdigit() or status >= "500")
     return Change(
-        to=release.name,
+        what=what,
         seconds=seconds,
         requests=sum(traffic.answers.values()),
-        failed=failed,
+        failed=sum(count for status, count in traffic.answers.items() if not status.isdigit() or status >= "500"),
         whole=probes.whole,
         broken=list(probes.missed),
         lost=data.lost(stack),
     )
+
+
+def show(title: str, changes: list[Change], console: Console) -> bool:
+    """Prints what came of changes; whether all of them were good."""
+    table = Table(title=title)
+    for column in ("change", "took", "requests", "failed", "whole traces", "broken traces", "lost"):
+        table.add_column(column, overflow="fold")
+    for made in changes:
+        counts = (f"{made.seconds:.0f} s", str(made.requests), str(made.failed), str(made.whole))
+        table.add_row(made.what, *counts, "; ".join(made.broken) or "0", "; ".join(made.lost) or "nothing")
+    console.print(table)
+    return all(made.good for made in changes)

@@ -1,4 +1,4 @@
-"""What the Pulumi CLI is asked for when it made the stack; a script stands in for it, which notes its arguments."""
+"""What the Pulumi CLI is asked for; a script stands in for it, which notes its arguments."""
 
 import json
 import stat
@@ -53,6 +53,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"'stack export --stack dev') echo '{answer}';; 'stack history '*) echo '{HISTORY}';; "
         "'stack select --stack staging') echo \"error: no stack named 'staging' found\" >&2; exit 255;; "
         "'stack select --stack prod') echo 'error: not logged in' >&2; exit 255;; "
+        f"'config set '*) cat > {asked}-value;; "
         "'destroy '*) cat >/dev/null; [ -z \"$LOCKED\" ] || "
         "{ echo 'error: the stack is currently locked by 1 lock(s)' >&2; exit 255; };; esac\n"
     )
@@ -126,3 +127,17 @@ def test_an_update_that_runs_already_is_named(pulumi: Engine, monkeypatch: pytes
     monkeypatch.setenv("LOCKED", "1")
     with pytest.raises(DeployError, match=r"another update of this stack runs.*pulumi cancel"):
         through_pulumi(pulumi, RESOURCES, what())
+
+
+def test_a_secret_is_on_no_command_line(pulumi: Engine, asked: Path) -> None:
+    pulumi.set_secret("otlpToken", "hunter2")
+    (command,) = commands(asked)
+    assert command.startswith("config set --secret web-crawl-tracing:otlpToken --stack dev --config-file")
+    assert "hunter2" not in command
+    assert asked.with_name("asked-value").read_text() == "hunter2"
+
+
+def test_a_secret_that_is_forgotten_leaves_the_configuration(pulumi: Engine, asked: Path) -> None:
+    pulumi.remove_secret("otlpTokenOther")
+    (command,) = commands(asked)
+    assert command == f"config rm web-crawl-tracing:otlpTokenOther --stack dev --config-file {pulumi.file}"

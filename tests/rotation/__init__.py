@@ -1,0 +1,1 @@
+"""Secrets get new values while the stack runs."""
