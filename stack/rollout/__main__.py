@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--abort", action="store_true", help="go back to the version before, and forget the rollout")
     parser.add_argument("--report", type=Path, help="where to write it (.local/rollout-STACK.md)")
     asked = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, log_path=False)
     # As an interrupt from the keyboard: what was begun is put down in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -135,7 +135,7 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
             soak=Soak(settings=settings, client=client, may_go_on=lock.check, told=_Bar(progress)),
             store=store,
             may_go_on=lock.check,
-            say=console.print,
+            say=console.log,
         )
         if asked.abort:
             journal = store.read()

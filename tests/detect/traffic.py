@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
@@ -13,6 +15,18 @@ import httpx
 from stack import endpoints
 
 _SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A request that failed."""
+
+    at: datetime
+    what: str
+    """The status, or the name of the error that came instead of one."""
+
+    def __str__(self) -> str:
+        return f"{self.what} at {self.at:%H:%M:%S}"
 
 
 class Traffic:
@@ -28,6 +42,8 @@ class Traffic:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.answers: Counter[str] = Counter()
         """How many requests were answered with each status, or failed without one."""
+        self.failures: list[Failure] = []
+        """Those that the service is to blame for: no answer, or a 5xx."""
 
     def __enter__(self) -> Traffic:
         self._thread.start()
@@ -69,7 +85,12 @@ class Traffic:
         try:
             answer = client.request(method, path, json=body)
         except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed at the end
-            self.answers[type(error).__name__] += 1
+            self._note(type(error).__name__, failed=True)
             return None
-        self.answers[str(answer.status_code)] += 1
+        self._note(str(answer.status_code), failed=answer.is_server_error)
         return answer
+
+    def _note(self, status: str, *, failed: bool) -> None:
+        self.answers[status] += 1
+        if failed:
+            self.failures.append(Failure(at=datetime.now(UTC), what=status))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,14 @@ from stack import endpoints
 from stack.apply import connect
 from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
 from tests.chaos.cluster import LocalCluster
-from tests.detect.traffic import Traffic
+from tests.detect.traffic import Failure, Traffic
 
 RATE: Final = 20.0
 STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds": 20}, {"share": 1, "soakSeconds": 20}]
 # Small numbers, so that a stage of seconds has enough operations to be judged by.
 GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
 _LIMIT_SECONDS: Final = 900.0
+_CANARIES: Final = {endpoints.canary(name) for name in endpoints.SERVICES}
 
 
 @contextlib.contextmanager
@@ -58,12 +59,8 @@ class Outcome:
     """While there was a ready pod of the new version."""
     requests: int
     """Of the load."""
-    failures: Mapping[str, int]
-    """Of these, by what came instead of an answer: an error's name or a 5xx."""
-
-    @property
-    def failed(self) -> int:
-        return sum(self.failures.values())
+    failures: Sequence[Failure]
+    """Of these."""
 
 
 class Exposure:
@@ -90,8 +87,7 @@ class Exposure:
             now = time.monotonic()
             with contextlib.suppress(Exception):
                 found = self._apps.list_namespaced_deployment(self._namespace, _request_timeout=5).items
-                name = endpoints.canary(endpoints.GATEWAY)
-                if any(item.metadata.name == name and item.status.ready_replicas for item in found):
+                if any(item.metadata.name in _CANARIES and item.status.ready_replicas for item in found):
                     self.seconds += now - before
             before = now
 
@@ -136,12 +132,11 @@ def run(*, kill_after: float | None = None) -> Outcome:
             process.communicate()
             process = rollout("--report", str(report))
         code, output = ended(process)
-    answers = traffic.answers
     return Outcome(
         code=code,
         output=output,
         report=report.read_text() if report.is_file() else "",
         exposed_seconds=exposure.seconds,
-        requests=sum(answers.values()),
-        failures={status: count for status, count in answers.items() if not status.isdigit() or status.startswith("5")},
+        requests=sum(traffic.answers.values()),
+        failures=traffic.failures,
     )

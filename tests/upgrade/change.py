@@ -69,7 +69,7 @@ def change(what: str, make: Callable[[], object], data: Data) -> Change:
         what=what,
         seconds=seconds,
         requests=sum(traffic.answers.values()),
-        failed=sum(count for status, count in traffic.answers.items() if not status.isdigit() or status >= "500"),
+        failed=len(traffic.failures),
         whole=probes.whole,
         broken=list(probes.missed),
         lost=data.lost(stack),
