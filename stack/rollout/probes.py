@@ -14,7 +14,7 @@ import httpx
 
 # What a request is and which hops its trace has is said once: deployments are proved by it, too.
 from tests.smoke.check import submit
-from tests.smoke.edges import match
+from tests.smoke.edges import HOPS, Hop, match
 from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import TraceStoreClient
 
@@ -31,8 +31,17 @@ class _Sent:
 class Probes:
     """Sends one request after the other while its context is open, to each of the given gateways in turn."""
 
-    def __init__(self, gateways: Sequence[str], store: TraceStoreClient, *, every: float, found_within: float) -> None:
+    def __init__(
+        self,
+        gateways: Sequence[str],
+        store: TraceStoreClient,
+        *,
+        every: float,
+        found_within: float,
+        hops: Sequence[Hop] = HOPS,
+    ) -> None:
         """every: seconds between two; found_within: seconds after which a trace that is not whole is missed."""
+        self._hops = hops
         self._gateways = gateways
         self._store = store
         self._every = every
@@ -40,7 +49,7 @@ class Probes:
         self._over = threading.Event()
         self._open: list[_Sent] = []
         self.whole = 0
-        """Probes whose trace was found with every hop."""
+        """Probes whose trace was found with every one of the hops."""
         self.missed: list[str] = []
         """What was missing of each of the others."""
 
@@ -87,7 +96,7 @@ class Probes:
     def _look_up(self) -> None:
         for sent in list(self._open):
             try:
-                match(self._store.trace(sent.trace_id), sent.span_id)
+                match(self._store.trace(sent.trace_id), sent.span_id, self._hops)
             except (SmokeFailure, httpx.HTTPError) as reason:
                 if time.monotonic() - sent.at < self._found_within:
                     continue

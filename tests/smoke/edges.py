@@ -38,32 +38,46 @@ HOPS: Final = (
 )  # fmt: skip
 
 
-def match(spans: Sequence[Span], client_span_id: str) -> dict[Hop, Span]:
-    """The span of each hop.
+def match(spans: Sequence[Span], client_span_id: str, hops: Sequence[Hop] = HOPS) -> dict[Hop, Span]:
+    """The span of each hop. What was tried again has several spans of a hop; those of one way through are taken.
 
     Args:
         spans: all spans of the trace.
         client_span_id: span id in the `traceparent` that the caller sent, the parent of the first hop.
+        hops: those that must be there, each after its parent.
 
     Raises:
-        SmokeFailure: names the first hop that is missing or has the wrong parent.
+        SmokeFailure: names the first hop that is missing or has the wrong parent, on the way that leads furthest.
     """
     by_id = {span.span_id: span for span in spans}
-    found: dict[Hop, Span] = {}
-    for hop in HOPS:
+    furthest = -1, SmokeFailure("no hops", "the edge table")
+
+    def onwards(found: dict[Hop, Span]) -> dict[Hop, Span] | None:
+        nonlocal furthest
+        if len(found) == len(hops):
+            return found
+        hop = hops[len(found)]
         wanted = found[hop.parent].span_id if hop.parent else client_span_id
         same = [span for span in spans if (span.service, span.kind, span.name) == (hop.service, hop.kind, hop.name)]
         here = [span for span in same if _parent(span, by_id) == wanted]
-        if not here:
-            after = f"after {hop.parent}" if hop.parent else "with the caller's span as its parent"
-            why = (
-                f"{len(same)} such span(s) in the trace, but none {after}: the context was lost on the way"
-                if same
-                else f"no such span {after}"
-            )
-            raise SmokeFailure(f"hop missing: {hop}: {why}", f"the logs of {hop.service}")
-        found[hop] = here[0]
-    return found
+        if not here and len(found) > furthest[0]:
+            furthest = len(found), _missing(hop, len(same))
+        return next((way for span in here if (way := onwards({**found, hop: span}))), None)
+
+    way = onwards({})
+    if way is None:
+        raise furthest[1]
+    return way
+
+
+def _missing(hop: Hop, elsewhere: int) -> SmokeFailure:
+    after = f"after {hop.parent}" if hop.parent else "with the caller's span as its parent"
+    why = (
+        f"{elsewhere} such span(s) in the trace, but none {after}: the context was lost on the way"
+        if elsewhere
+        else f"no such span {after}"
+    )
+    return SmokeFailure(f"hop missing: {hop}: {why}", f"the logs of {hop.service}")
 
 
 def _parent(span: Span, by_id: dict[str, Span]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.smoke.edges import HOPS, PROCESS_NEW, SEND_NEW, Hop, match
+from tests.smoke.edges import CRAWL, HOPS, PROCESS_NEW, SEND_NEW, Hop, match
 from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import Span
 
@@ -45,6 +45,22 @@ def test_internal_spans_of_the_same_service_may_stand_between() -> None:
         for hop, found in spans.items()
     ]
     assert match([*below, business], CALLER).keys() == spans.keys()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_was_tried_again_matches_by_the_attempt_that_led_on(first: bool) -> None:
+    spans = trace()
+    failed = replace(spans[PROCESS_NEW], span_id="b" * 16, error=True)
+    attempts = [failed, *spans.values()] if first else [*spans.values(), failed]
+    assert match(attempts, CALLER) == spans
+
+
+def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
+    spans = trace()
+    failed = replace(spans[PROCESS_NEW], span_id="b" * 16)
+    del spans[CRAWL]
+    with pytest.raises(SmokeFailure, match=re.escape(f"hop missing: {CRAWL}")):
+        match([failed, *spans.values(), replace(failed, span_id="d" * 16)], CALLER)
 
 
 @pytest.mark.parametrize("hop", HOPS, ids=str)

@@ -22,6 +22,7 @@ from tests.smoke.traces import TraceStoreClient
 _TASKS: Final = 20
 _CALLS: Final = "sum(traces_span_metrics_calls_total)"
 _STEADY_SECONDS: Final = 60.0
+_SCRAPED_SECONDS: Final = 10.0
 
 
 class Stack:
@@ -95,7 +96,7 @@ class Data:
     """What was in a stack at a moment."""
 
     at: float
-    """In s since the epoch."""
+    """When the calls were counted, in s since the epoch."""
     tasks: Mapping[str, Mapping[str, Any]]
     """Id → the completed task."""
     traces: Mapping[str, frozenset[str]]
@@ -169,8 +170,15 @@ def write(stack: Stack) -> Data:
         return poll_until("log lines", "Loki", _STEADY_SECONDS, lambda: stack.lines(trace_id, began) or None)
 
     lines = {key: logged(key) for key in traces} if stack.loki else {}
-    calls = poll_until("span metrics", _CALLS, _STEADY_SECONDS, lambda: stack.calls(began))
-    return Data(at=began, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
+
+    def counted() -> tuple[float, float] | None:
+        # A moment ago: what was scraped since then may still be on its way into the database.
+        at = time.time() - _SCRAPED_SECONDS
+        found = stack.calls(at)
+        return (at, found) if found else None
+
+    at, calls = poll_until("span metrics", _CALLS, _STEADY_SECONDS, counted)
+    return Data(at=at, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
 
 
 def _spans(stack: Stack, trace_id: str) -> frozenset[str]:
