@@ -54,7 +54,8 @@ def deploy(stack: str, release: Release | None = None, forget: Collection[str] =
         # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
         given = {key: value for key, value in values.items() if key in secrets.KEYS or secrets.given(key)}
         told = values if take_over else given
-        engine.up(command, stack, settings, told, more, forget=forget, refresh=take_over or not there)
+        refresh = take_over or not there
+        engine.up(command, stack, settings, told, more, forget=forget, take_over=take_over, refresh=refresh)
         if take_over:
             hand_over(client, namespace, manifests, _say)
         return f"Pulumi {command.version}"

@@ -205,6 +205,7 @@ def up(
     more: Mapping[str, Any] | None = None,
     *,
     forget: Collection[str] = (),
+    take_over: bool,
     refresh: bool,
 ) -> None:
     """`pulumi up`, with the output of the CLI.
@@ -216,6 +217,7 @@ def up(
         secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
         more: configuration over that of the stack's file, for this update alone.
         forget: secrets that are taken out.
+        take_over: server-side apply deployed last, so that all of `secret_values` count, and no others.
         refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
 
     Raises:
@@ -225,9 +227,10 @@ def up(
     assert engine
     present = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if f"{PROJECT}:{key}" not in present or secrets.given(key):
+        if take_over or f"{PROJECT}:{key}" not in present or secrets.given(key):
             engine.set_secret(key, value)
-    for key in forget:
+    gone = [key for key in secrets.OPTIONAL if key not in secret_values] if take_over else forget
+    for key in gone:
         if f"{PROJECT}:{key}" in present:
             engine.remove_secret(key)
     if more:

@@ -11,7 +11,7 @@ from pulumi import automation as auto
 from stack.apply import DeployError
 from stack.contents import Contents
 from stack.destroy import key_of, through_pulumi
-from stack.engine import Engine, prepare
+from stack.engine import Engine, prepare, up
 from stack.objects import key
 from stack.removal import Plan
 from stack.settings import load
@@ -141,3 +141,27 @@ def test_a_secret_that_is_forgotten_leaves_the_configuration(pulumi: Engine, ask
     pulumi.remove_secret("otlpTokenOther")
     (command,) = commands(asked)
     assert command == f"config rm web-crawl-tracing:otlpTokenOther --stack dev --config-file {pulumi.file}"
+
+
+def _secrets_of(asked: Path) -> list[str]:
+    """What becomes of each secret of the configuration, in short."""
+    lines = [line.partition(" --stack")[0] for line in commands(asked) if line.startswith("config ")]
+    return [line.replace("config ", "").replace("--secret ", "").replace("web-crawl-tracing:", "") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("take_over", "expected"),
+    [(False, ["set hashKey"]), (True, ["set otlpToken", "set hashKey", "rm otlpTokenOther"])],
+)
+def test_what_was_applied_server_side_since_is_not_overwritten_by_older_secrets(
+    take_over: bool, expected: list[str], asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    kept = {"web-crawl-tracing:otlpToken": {"secure": "x"}, "web-crawl-tracing:otlpTokenOther": {"secure": "y"}}
+    file.write_text(json.dumps({"config": kept}))
+    monkeypatch.setattr("stack.engine.stack_file", lambda _: file)
+    values = {"otlpToken": "new", "hashKey": "h"}
+    up(auto.PulumiCommand(), "dev", load("dev"), values, take_over=take_over, refresh=take_over)
+    assert _secrets_of(asked) == expected
+    (command,) = [line for line in commands(asked) if line.startswith("up ")]
+    assert ("--refresh" in command) is take_over
