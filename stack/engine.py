@@ -84,19 +84,19 @@ class Engine:
             DeployError: it failed; what the CLI says of it was printed.
         """
         arguments = ["up", "--yes", "--skip-preview", "--stack", self.stack.name, "--config-file", str(self.file)]
-        with _named("up"):
+        with _named("up", shown=True):
             # `Stack.up` would ask for outputs and history afterwards, which takes three more processes and 1.2 s.
             self._run(*arguments, *(["--refresh"] if refresh else []), shown=True)
 
     def take_up_again(self) -> None:
         """After an update that ended without a word: its lock is taken away, and its last steps are looked up."""
-        with _named("refresh"):
+        with _named("refresh", shown=True):
             self.stack.cancel()
             self.stack.refresh(clear_pending_creates=True, config_file=str(self.file), show_secrets=False, **_SHOWN)
 
     def destroy(self, targets: list[str] | None, *, unprotect: bool) -> None:
         """Removes the resources with these URNs, or all; with `unprotect`, also those that are protected."""
-        with _named("destroy"):
+        with _named("destroy", shown=True):
             if unprotect:
                 self._run("state", "unprotect", "--all", "--yes", "--stack", self.stack.name)
             self.stack.destroy(target=targets, config_file=str(self.file), show_secrets=False, **_SHOWN)
@@ -153,8 +153,8 @@ _SHOWN: Final[Mapping[str, Any]] = {"on_output": _print, "on_error": _print_erro
 
 
 @contextlib.contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Errors of the CLI as ours."""
+def _named(what: str, *, shown: bool = False) -> Iterator[None]:
+    """Errors of the CLI as ours; what it said is a part of them unless it was shown already."""
     try:
         yield
     except auto.ConcurrentUpdateError:
@@ -162,12 +162,8 @@ def _named(what: str) -> Iterator[None]:
             "another update of this stack runs. If it was killed, `pulumi cancel` takes its lock away"
         ) from None
     except auto.CommandError as error:
-        raise DeployError(f"`pulumi {what}` failed: {_last_lines(str(error))}") from None
-
-
-def _last_lines(text: str) -> str:
-    """What a command said last: its output was shown, or is long."""
-    return "\n".join(line for line in text.splitlines() if line.strip())[-_SAID:]
+        said = "; see above" if shown else f": {str(error).strip()[-_SAID:]}"
+        raise DeployError(f"`pulumi {what}` failed{said}") from None
 
 
 def prepare(command: auto.PulumiCommand, stack: str, settings: Settings, *, create: bool) -> Engine | None:
@@ -217,7 +213,8 @@ def up(
         secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
         more: configuration over that of the stack's file, for this update alone.
         forget: secrets that are taken out.
-        take_over: server-side apply deployed last, so that all of `secret_values` count, and no others.
+        take_over: server-side apply deployed last. The local stack's configuration is this program's own, so there all
+            of `secret_values` count then, and no others; elsewhere it is its users', and what they have set counts.
         refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
 
     Raises:
@@ -225,12 +222,12 @@ def up(
     """
     engine = prepare(command, stack, settings, create=True)
     assert engine
+    renew = take_over and settings.cluster.context == LOCAL_CONTEXT
     present = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if take_over or f"{PROJECT}:{key}" not in present or secrets.given(key):
+        if renew or f"{PROJECT}:{key}" not in present or secrets.given(key):
             engine.set_secret(key, value)
-    gone = [key for key in secrets.OPTIONAL if key not in secret_values] if take_over else forget
-    for key in gone:
+    for key in [key for key in secrets.OPTIONAL if key not in secret_values] if renew else forget:
         if f"{PROJECT}:{key}" in present:
             engine.remove_secret(key)
     if more:

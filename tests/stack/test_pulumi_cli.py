@@ -150,18 +150,25 @@ def _secrets_of(asked: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("take_over", "expected"),
-    [(False, ["set hashKey"]), (True, ["set otlpToken", "set hashKey", "rm otlpTokenOther"])],
+    ("context", "take_over", "expected"),
+    [
+        ("local", False, ["set hashKey"]),
+        ("local", True, ["set otlpToken", "set hashKey", "rm otlpTokenOther"]),
+        ("theirs", True, ["set hashKey"]),
+    ],
 )
-def test_what_was_applied_server_side_since_is_not_overwritten_by_older_secrets(
-    take_over: bool, expected: list[str], asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_local_stack_takes_over_what_was_applied_since_and_others_keep_what_their_users_set(
+    context: str, take_over: bool, expected: list[str], asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     kept = {"web-crawl-tracing:otlpToken": {"secure": "x"}, "web-crawl-tracing:otlpTokenOther": {"secure": "y"}}
     file.write_text(json.dumps({"config": kept}))
     monkeypatch.setattr("stack.engine.stack_file", lambda _: file)
+    monkeypatch.setattr("stack.engine._local", lambda *_: file)
+    settings = load("dev")
+    settings = settings.model_copy(update={"cluster": settings.cluster.model_copy(update={"context": context})})
     values = {"otlpToken": "new", "hashKey": "h"}
-    up(auto.PulumiCommand(), "dev", load("dev"), values, take_over=take_over, refresh=take_over)
+    up(auto.PulumiCommand(), "dev", settings, values, take_over=take_over, refresh=take_over)
     assert _secrets_of(asked) == expected
     (command,) = [line for line in commands(asked) if line.startswith("up ")]
     assert ("--refresh" in command) is take_over
