@@ -98,14 +98,16 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
 
 
 def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -> None:
-    config = tempo_config(Traces(), "5s")
+    # Longer than a block takes to be written on a busy machine: it would be deleted before anybody saw it.
+    config = tempo_config(Traces(), "20s")
     # Only faster than by default, so that a test can wait for it.
     config["live_store"] = {
         "max_trace_idle": "500ms",
         "max_block_duration": "1s",
         "flush_check_period": "500ms",
         "flush_op_timeout": "1s",
-        "complete_block_timeout": "1s",
+        # Also after which a block that is still to be written is given up.
+        "complete_block_timeout": "15s",
         "wal": {"path": f"{DATA}/live-store/traces"},
         "shutdown_marker_dir": f"{DATA}/live-store/marker",
     }
