@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from stack.settings import Settings
 from tests.chaos.cluster import LocalCluster
 from tests.smoke.check import TASK_SECONDS, TRACE_SECONDS, poll_until, submit
 from tests.smoke.edges import match
-from tests.smoke.traces import TraceStoreClient
+from tests.smoke.traces import Span, TraceStoreClient
 
 _TASKS: Final = 20
 _CALLS: Final = "sum(traces_span_metrics_calls_total)"
@@ -116,7 +116,7 @@ class Data:
             if (now := stack.task(identifier)) != task:
                 yield f"task {identifier} is another: {now}"
         for trace_id, spans in self.traces.items():
-            if missing := spans - _spans(stack, trace_id):
+            if missing := spans - _ids(stack.store.trace(trace_id)):
                 yield f"trace {trace_id} lacks {len(missing)} of {len(spans)} spans"
         if (calls := stack.calls(self.at)) != self.calls:
             yield f"the calls counted at {self.at:.0f} are {calls}, not {self.calls}"
@@ -157,8 +157,9 @@ def write(stack: Stack) -> Data:
             return found if found["status"] == "completed" else None
 
         def whole(trace_id: str = trace_id, span_id: str = span_id) -> frozenset[str]:
-            match(stack.store.trace(trace_id), span_id)
-            return _spans(stack, trace_id)
+            spans = stack.store.trace(trace_id)
+            match(spans, span_id)
+            return _ids(spans)
 
         tasks[identifier] = poll_until(f"task {identifier}", "the task-manager's logs", TASK_SECONDS, completed)
         traces[trace_id] = poll_until(f"trace {trace_id}", stack.store.url(trace_id), TRACE_SECONDS, whole)
@@ -181,8 +182,8 @@ def write(stack: Stack) -> Data:
     return Data(at=at, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
 
 
-def _spans(stack: Stack, trace_id: str) -> frozenset[str]:
-    return frozenset(span.span_id for span in stack.store.trace(trace_id))
+def _ids(spans: Iterable[Span]) -> frozenset[str]:
+    return frozenset(span.span_id for span in spans)
 
 
 def _get(url: str, **options: Any) -> httpx.Response:
