@@ -186,7 +186,13 @@ class SqlUnitOfWork:
         self._migrated = True
 
     def check(self) -> None:
-        """Raises when the database does not answer."""
+        """Raises when the database does not answer, or has no schema and can be given none.
+
+        Readiness comes from here: ready before the schema, the first requests would wait for it, or fail.
+        """
+        if not self._migrated:
+            self.ensure_schema()
+            return
         with self._engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer
+from sqlalchemy import inspect
 
 from service.common import messages
 from service.common.config import ServiceSettings
@@ -108,6 +110,20 @@ def test_schema_is_made_by_many_at_once(database: SqlUnitOfWork) -> None:
     with ThreadPoolExecutor(4) as workers:
         for outcome in [workers.submit(database.ensure_schema) for _ in range(8)]:
             outcome.result()
+
+
+def test_a_database_is_up_once_it_has_its_schema(recorder: Recorder, tmp_path: Path) -> None:
+    engine = build_engine(f"sqlite:///{tmp_path / 'new.db'}?timeout=0.1", recorder.traces)
+    unit_of_work = SqlUnitOfWork(engine)
+    other = sqlite3.connect(tmp_path / "new.db", timeout=0)
+    other.execute("BEGIN EXCLUSIVE")  # as long as another one migrates
+    with pytest.raises(Unavailable):
+        unit_of_work.check()
+    other.close()
+    unit_of_work.check()
+    assert inspect(engine).has_table("web_crawl_tasks")
+    unit_of_work.check()
+    unit_of_work.stop()
 
 
 def test_a_database_that_is_away_is_unavailable(recorder: Recorder) -> None:
