@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
-    """`check` raises when the dependency is away, and takes 2 s at most.
+    """`check` raises when the dependency is away, and takes a few seconds at most.
 
     required: no readiness without it. at_first: only until it has answered once. Where all replicas share it, and there
     is something to answer without it, taking all of them away would make an outage of a part one of the whole.

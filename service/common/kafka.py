@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from service.common import brokers
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected, Unavailable
 from service.common.messages import Outgoing, dead_letter_topic
@@ -24,7 +25,6 @@ from service.tracing import TraceManager
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
 from service.tracing.propagation import KafkaHeader
 
-_CHECK_SECONDS = 2.0
 # Also bounds how long a stop waits for an idle consumer.
 _POLL_SECONDS = 0.2
 _LONGEST_BACKOFF = 10.0
@@ -34,8 +34,8 @@ _FLUSH_SECONDS = 2.0
 # A fetch of the crawler may outlive it, and comes again then; a stop has 30 s for all it does.
 _HANDLER_SECONDS = 10.0
 _NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
-# The client's own 10 s would keep it away long after the brokers are back.
-RECONNECT_MS = 1000
+# A consumer that hears nothing asks whether it still could.
+_SILENCE_SECONDS = 5.0
 DEAD_LETTER = "dead_letter"
 RETRIED = "retried"
 
@@ -78,11 +78,13 @@ class KafkaPublisher:
         self._ack_seconds = settings.publish_timeout_ms / 1000
         self._partitions = settings.topic_partitions
         self._metrics = metrics
-        self._client: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "client.id": client_id,
-            "reconnect.backoff.max.ms": RECONNECT_MS,
-        }
+        self._traces = traces
+        self._client = brokers.configuration(settings, client_id)
+        self._open()
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
+
+    def _open(self) -> None:
         self._producer = Producer(
             {
                 **self._client,
@@ -90,14 +92,12 @@ class KafkaPublisher:
                 "enable.idempotence": True,
                 "linger.ms": 1,
                 # After this the client gives the message up: what a caller was told failed shall not arrive later.
-                "message.timeout.ms": settings.publish_timeout_ms,
+                "message.timeout.ms": round(self._ack_seconds * 1000),
                 "topic.metadata.refresh.interval.ms": 30_000,
             },
             logger=_client_logger,
         )
-        self._tracing = TracingProducer(self._producer, traces, client_id=client_id)
-        self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="kafka-delivery", daemon=True)
+        self._tracing = TracingProducer(self._producer, self._traces, client_id=self._client["client.id"])
 
     def start(self) -> None:
         """Begins to serve delivery reports."""
@@ -217,17 +217,27 @@ class KafkaPublisher:
 
     def check(self) -> None:
         """Raises when no broker answers, or the topics are missing and cannot be made."""
-        if self._topics_exist:
-            self._producer.list_topics(timeout=_CHECK_SECONDS)
-        else:
+        if not self._topics_exist:
             self.ensure_topics()
+            return
+        try:
+            brokers.ask(self._producer, self._client)
+        except brokers.Lost as error:
+            _logger.warning("the producer is made anew: %s", error)
+            before = self._producer
+            self._open()
+            # Whoever waits for a message in it gets an answer: the client gives each up in time.
+            before.flush(self._ack_seconds + _REPORT_SECONDS)
+            raise
 
     def ensure_topics(self) -> None:
         """Creates the topics that are missing; safe to call from several services at once. Raises Unavailable."""
         admin = AdminClient(self._client, logger=_client_logger)
         try:
             missing = [
-                name for name in self._topics if admin.list_topics(name, timeout=_CHECK_SECONDS).topics[name].error
+                name
+                for name in self._topics
+                if admin.list_topics(name, timeout=brokers.CHECK_SECONDS).topics[name].error
             ]
             if missing:
                 # -1: as many replicas as the cluster's own default says.
@@ -311,7 +321,7 @@ class ConsumerLoop:
     def _run(self) -> None:
         try:
             self._prepare_until_done()
-            if not self._stopping.is_set():
+            while not self._stopping.is_set():
                 self._consume()
         except Exception:  # the thread's end; liveness tells the rest
             _logger.exception("consumption of %s ended", self._topic)
@@ -329,10 +339,11 @@ class ConsumerLoop:
         self._backoff.reset()
 
     def _consume(self) -> None:
+        """Until the loop is stopped, or this consumer has lost its brokers."""
         client_id = f"{self._group}-consumer"
+        configured = brokers.configuration(self._settings, client_id)
         config: dict[str, Any] = {
-            "bootstrap.servers": self._settings.kafka_bootstrap_servers,
-            "client.id": client_id,
+            **configured,
             "group.id": self._group,
             "auto.offset.reset": "earliest",
             # Commits in the background what was stored, and stored is only what is done.
@@ -340,7 +351,6 @@ class ConsumerLoop:
             "auto.commit.interval.ms": 1000,
             "enable.auto.offset.store": False,
             "session.timeout.ms": 10_000,
-            "reconnect.backoff.max.ms": RECONNECT_MS,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.
             "topic.metadata.refresh.interval.ms": 10_000,
         }
@@ -353,10 +363,16 @@ class ConsumerLoop:
             self._metrics.waited.labels(self._topic)
             consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked)
             _logger.info("consuming %s as group %s", self._topic, self._group)
+            heard = time.monotonic()
             while not self._stopping.is_set():
                 message = consumer.poll(_POLL_SECONDS)
                 if message is None:
+                    if time.monotonic() - heard > _SILENCE_SECONDS:
+                        with contextlib.suppress(KafkaException):
+                            brokers.ask(consumer, configured)
+                        heard = time.monotonic()
                     continue
+                heard = time.monotonic()
                 error = message.error()
                 if error is None:
                     self._process(consumer, tracing, message)
@@ -364,6 +380,8 @@ class ConsumerLoop:
                     raise KafkaException(error)
                 else:
                     _logger.warning("consumer of %s: %s", self._topic, error.str())
+        except brokers.Lost as error:
+            _logger.warning("the consumer of %s is made anew: %s", self._topic, error)
         finally:
             consumer.close()
 

@@ -1,0 +1,156 @@
+"""Clients that have lost their brokers are told from brokers that are away, and made anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from service.common import brokers
+from service.common.config import ServiceSettings
+from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.messages import Outgoing
+from service.common.metrics import Metrics
+from tests.service.conftest import Recorder
+from tests.service.leaving import LeavingBroker, leaving_broker
+from tests.service.polling import poll_until
+
+_LEAVES = 100
+"""At most; about four are enough."""
+
+
+@pytest.fixture
+def broker() -> Iterator[LeavingBroker]:
+    with leaving_broker() as broker:
+        yield broker
+
+
+def _configured(address: str) -> dict[str, Any]:
+    return brokers.configuration(ServiceSettings(kafka_bootstrap_servers=address), "test") | {"log_level": 0}
+
+
+def _lose(client: Producer, broker: LeavingBroker) -> bool:
+    """Has the broker leave and come back until the client no longer finds it."""
+    over = threading.Event()
+
+    def ask() -> bool:
+        try:
+            client.list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            ask()
+
+    asking = [threading.Thread(target=keep_asking) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    try:
+        for number in range(_LEAVES):
+            broker.leaving = True
+            over.wait(0.02 + 0.01 * (number % 7))
+            broker.leaving = False
+            if not any(ask() for _ in range(5)):
+                return True
+    finally:
+        over.set()
+        for thread in asking:
+            thread.join()
+    return False
+
+
+def test_a_client_that_lost_its_brokers_is_told_from_brokers_that_are_away(broker: LeavingBroker) -> None:
+    configured = _configured(broker.address)
+    client = Producer(configured)
+    brokers.ask(client, configured)
+    if not _lose(client, broker):
+        pytest.skip("this version of the client keeps its way to the brokers: `Lost` can go once it is the oldest used")
+    with pytest.raises(brokers.Lost, match="Kafka answers others"):
+        brokers.ask(client, configured)
+    brokers.ask(Producer(configured), configured)
+
+
+def test_brokers_that_are_away_are_no_reason_for_a_new_client() -> None:
+    configured = _configured("127.0.0.1:1")
+    with pytest.raises(KafkaException):
+        brokers.ask(Producer(configured), configured)
+
+
+class _LosesOnce:
+    """In the place of `brokers.ask`: the first client that asks is lost."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self.lost: list[Any] = []
+        self.asked: list[Any] = []
+
+    def __call__(self, client: Any, configured: dict[str, Any]) -> None:
+        if isinstance(client, self._kind):
+            self.asked.append(client)
+            if not self.lost:
+                self.lost.append(client)
+                raise brokers.Lost("Kafka answers others")
+
+
+def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
+    kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = _LosesOnce(Producer)
+    monkeypatch.setattr(brokers, "ask", ask)
+    publisher = KafkaPublisher(
+        ServiceSettings(kafka_bootstrap_servers=kafka), recorder.traces, Metrics(), client_id="p", topics=("lost-1",)
+    )
+    publisher.start()
+    try:
+        publisher.check()  # the topics
+        message = Outgoing(topic="lost-1", key="k", value=b"v", headers=())
+        publisher.publish(message)
+        with pytest.raises(brokers.Lost):
+            publisher.check()
+        publisher.publish(message)
+        publisher.check()
+        assert ask.asked[0] is not ask.asked[1]
+    finally:
+        publisher.stop()
+
+
+def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
+    kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = _LosesOnce(Consumer)
+    monkeypatch.setattr(brokers, "ask", ask)
+    monkeypatch.setattr("service.common.kafka._SILENCE_SECONDS", 0.5)
+    settings = ServiceSettings(kafka_bootstrap_servers=kafka)
+    publisher = KafkaPublisher(settings, recorder.traces, Metrics(), client_id="p", topics=("lost-2",))
+    seen: list[bytes | None] = []
+
+    def handler(received: Received) -> str:
+        seen.append(received.value)
+        return "done"
+
+    loop = ConsumerLoop(
+        topic="lost-2",
+        group="lost",
+        settings=settings,
+        traces=recorder.traces,
+        metrics=Metrics(),
+        publisher=publisher,
+        handler=handler,
+        prepare=publisher.ensure_topics,
+    )
+    publisher.start()
+    loop.start()
+    try:
+        poll_until("the first consumer to be lost, and another one to ask", lambda: len(ask.asked) > 1, seconds=30)
+        assert loop.alive
+        assert ask.asked[0] is not ask.asked[1]
+        publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
+        poll_until("the message", lambda: seen == [b"v"], seconds=30)
+    finally:
+        loop.stop()
+        publisher.stop()
