@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -11,6 +12,8 @@ from service.common.config import ServiceSettings
 
 CHECK_SECONDS: Final = 2.0
 """How long a question may take."""
+PATIENCE_SECONDS: Final = 8.0
+"""How long a client may need to find brokers that others have found: it waits between its tries, and in one."""
 # The client's own 10 s would keep it away long after the brokers are back, and so would its 30 s for a connection that
 # began while they were gone.
 _RECONNECT_MS: Final = 1000
@@ -36,23 +39,33 @@ def configuration(settings: ServiceSettings, client_id: str) -> dict[str, Any]:
     }
 
 
-def ask(client: Producer | Consumer, configured: dict[str, Any]) -> None:
-    """Has a client ask the brokers for their metadata; takes 2 `CHECK_SECONDS` at most.
+class Watch:
+    """Tells whether a client still finds its way."""
 
-    Args:
-        client: whose way is tried.
-        configured: what `configuration` gave for it.
+    def __init__(self, client: Producer | Consumer, configured: dict[str, Any]) -> None:
+        """configured: what `configuration` gave for it."""
+        self._client = client
+        self._configured = configured
+        self._others_since: float | None = None
 
-    Raises:
-        KafkaException: no broker answers.
-        Lost: brokers answer others.
-    """
-    try:
-        client.list_topics(timeout=CHECK_SECONDS)
-    except KafkaException as error:
-        if _answer(configured):
-            raise Lost(f"Kafka answers others: {error.args[0].str()}") from error
-        raise
+    def ask(self) -> None:
+        """Has the client ask the brokers for their metadata; takes 2 `CHECK_SECONDS` at most.
+
+        Raises:
+            KafkaException: no broker answers.
+            Lost: brokers have answered others for `PATIENCE_SECONDS`.
+        """
+        try:
+            self._client.list_topics(timeout=CHECK_SECONDS)
+        except KafkaException as error:
+            if not _answer(self._configured):
+                self._others_since = None
+            elif self._others_since is None:
+                self._others_since = time.monotonic()
+            elif time.monotonic() - self._others_since > PATIENCE_SECONDS:
+                raise Lost(f"Kafka answers others: {error.args[0].str()}") from error
+            raise
+        self._others_since = None
 
 
 def _answer(configured: dict[str, Any]) -> bool:

@@ -98,6 +98,7 @@ class KafkaPublisher:
             logger=_client_logger,
         )
         self._tracing = TracingProducer(self._producer, self._traces, client_id=self._client["client.id"])
+        self._watch = brokers.Watch(self._producer, self._client)
 
     def start(self) -> None:
         """Begins to serve delivery reports."""
@@ -221,7 +222,7 @@ class KafkaPublisher:
             self.ensure_topics()
             return
         try:
-            brokers.ask(self._producer, self._client)
+            self._watch.ask()
         except brokers.Lost as error:
             _logger.warning("the producer is made anew: %s", error)
             before = self._producer
@@ -356,6 +357,7 @@ class ConsumerLoop:
         }
         consumer = Consumer(config, logger=_client_logger)
         tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
+        watch = brokers.Watch(consumer, configured)
         try:
             self._assigned(consumer, [])
             # There from the beginning, so that nobody misses their first step.
@@ -369,7 +371,7 @@ class ConsumerLoop:
                 if message is None:
                     if time.monotonic() - heard > _SILENCE_SECONDS:
                         with contextlib.suppress(KafkaException):
-                            brokers.ask(consumer, configured)
+                            watch.ask()
                         heard = time.monotonic()
                     continue
                 heard = time.monotonic()

@@ -38,7 +38,7 @@ def _lose(client: Producer, broker: LeavingBroker) -> bool:
 
     def ask() -> bool:
         try:
-            client.list_topics(timeout=1)
+            client.list_topics(timeout=0.5)
         except KafkaException:
             return False
         return True
@@ -64,44 +64,64 @@ def _lose(client: Producer, broker: LeavingBroker) -> bool:
     return False
 
 
-def test_a_client_that_lost_its_brokers_is_told_from_brokers_that_are_away(broker: LeavingBroker) -> None:
+def test_a_client_that_lost_its_brokers_is_told_from_one_that_needs_time(
+    broker: LeavingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokers, "CHECK_SECONDS", 0.5)
     configured = _configured(broker.address)
     client = Producer(configured)
-    brokers.ask(client, configured)
+    watch = brokers.Watch(client, configured)
+    watch.ask()
     if not _lose(client, broker):
         pytest.skip("this version of the client keeps its way to the brokers: `Lost` can go once it is the oldest used")
+    for _ in range(2):
+        with pytest.raises(KafkaException):
+            watch.ask()
+    monkeypatch.setattr(brokers, "PATIENCE_SECONDS", 0.1)
     with pytest.raises(brokers.Lost, match="Kafka answers others"):
-        brokers.ask(client, configured)
-    brokers.ask(Producer(configured), configured)
+        watch.ask()
+    brokers.Watch(Producer(configured), configured).ask()
 
 
-def test_brokers_that_are_away_are_no_reason_for_a_new_client() -> None:
+def test_brokers_that_are_away_are_no_reason_for_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brokers, "CHECK_SECONDS", 0.5)
+    monkeypatch.setattr(brokers, "PATIENCE_SECONDS", 0.0)
     configured = _configured("127.0.0.1:1")
-    with pytest.raises(KafkaException):
-        brokers.ask(Producer(configured), configured)
+    watch = brokers.Watch(Producer(configured), configured)
+    for _ in range(3):
+        with pytest.raises(KafkaException):
+            watch.ask()
 
 
 class _LosesOnce:
-    """In the place of `brokers.ask`: the first client that asks is lost."""
+    """In the place of `brokers.Watch`: the first client of its kind is lost."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
-        self.lost: list[Any] = []
-        self.asked: list[Any] = []
+        self.watched: list[Any] = []
+        self.found: list[Any] = []
 
-    def __call__(self, client: Any, configured: dict[str, Any]) -> None:
+    def __call__(self, client: Any, configured: dict[str, Any]) -> _LosesOnce._Watch:
         if isinstance(client, self._kind):
-            self.asked.append(client)
-            if not self.lost:
-                self.lost.append(client)
+            self.watched.append(client)
+        return self._Watch(self, client)
+
+    class _Watch:
+        def __init__(self, all_of_them: _LosesOnce, client: Any) -> None:
+            self._all = all_of_them
+            self._client = client
+
+        def ask(self) -> None:
+            if self._client is self._all.watched[0]:
                 raise brokers.Lost("Kafka answers others")
+            self._all.found.append(self._client)
 
 
 def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = _LosesOnce(Producer)
-    monkeypatch.setattr(brokers, "ask", ask)
+    watches = _LosesOnce(Producer)
+    monkeypatch.setattr(brokers, "Watch", watches)
     publisher = KafkaPublisher(
         ServiceSettings(kafka_bootstrap_servers=kafka), recorder.traces, Metrics(), client_id="p", topics=("lost-1",)
     )
@@ -114,7 +134,7 @@ def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
             publisher.check()
         publisher.publish(message)
         publisher.check()
-        assert ask.asked[0] is not ask.asked[1]
+        assert watches.found == watches.watched[1:]
     finally:
         publisher.stop()
 
@@ -122,8 +142,8 @@ def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
 def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = _LosesOnce(Consumer)
-    monkeypatch.setattr(brokers, "ask", ask)
+    watches = _LosesOnce(Consumer)
+    monkeypatch.setattr(brokers, "Watch", watches)
     monkeypatch.setattr("service.common.kafka._SILENCE_SECONDS", 0.5)
     settings = ServiceSettings(kafka_bootstrap_servers=kafka)
     publisher = KafkaPublisher(settings, recorder.traces, Metrics(), client_id="p", topics=("lost-2",))
@@ -146,9 +166,9 @@ def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     publisher.start()
     loop.start()
     try:
-        poll_until("the first consumer to be lost, and another one to ask", lambda: len(ask.asked) > 1, seconds=30)
+        poll_until("the first consumer to be lost, and another one to ask", lambda: watches.found, seconds=30)
         assert loop.alive
-        assert ask.asked[0] is not ask.asked[1]
+        assert len(watches.watched) == 2
         publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
         poll_until("the message", lambda: seen == [b"v"], seconds=30)
     finally:
