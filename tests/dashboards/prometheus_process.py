@@ -54,6 +54,8 @@ class PrometheusProcess:
                     f"--config.file={self._directory}/prometheus.yml",
                     f"--storage.tsdb.path={self._directory}/data",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
+                    # What is evaluated before it has found its Alertmanager is told to nobody; it would wait a minute.
+                    "--rules.alert.resend-delay=1s",
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
