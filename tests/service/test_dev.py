@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,7 +21,7 @@ from rich.console import Console
 from service.dev.traces import Hop, Trace, Traces, is_complete
 from service.dev.tree import draw
 from service.tracing import TracingSettings, start_tracing
-from tests.service.conftest import Recorder, free_port
+from tests.service.conftest import Recorder
 from tests.service.polling import poll_until
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +82,16 @@ def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder
     assert [trace.complete for trace in shown] == [True, False]
 
 
+def _three_ports() -> int:
+    """The first of three free ports in a row; below those that connections are given, which come and go."""
+    for first in random.sample(range(20_000, 32_000, 3), 20):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + 3):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    pytest.fail("no three free ports in a row")
+
+
 def _dev(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "service.dev", *arguments],
@@ -92,7 +104,7 @@ def _dev(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_one_task_and_its_trace(tmp_path: Path) -> None:
-    port = free_port()
+    port = _three_ports()
     arguments = ("--port", str(port), "--task", f"http://127.0.0.1:{port}/demo", "--log", str(tmp_path / "log"))
     process = _dev(*arguments)
     output, _ = process.communicate(timeout=90)
@@ -112,10 +124,11 @@ def test_one_task_and_its_trace(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
-    port = free_port()
+    port = _three_ports()
     process = _dev("--port", str(port), "--log", str(tmp_path / "log"))
 
     def ready() -> bool:
+        assert process.poll() is None, process.communicate()[0]
         try:
             return httpx.get(f"http://127.0.0.1:{port}/api/health/ready").is_success
         except httpx.TransportError:
