@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,12 +17,13 @@ from sqlalchemy import inspect
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
-from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.kafka import KafkaPublisher, Received
 from service.common.metrics import Metrics
 from service.task_manager.domain import Task, TaskStatus
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
 from service.tracing.kafka import message_headers
 from tests.service.conftest import Recorder
+from tests.service.loop import Loop
 from tests.service.polling import poll_until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -134,40 +135,6 @@ def test_a_database_that_is_away_is_unavailable(recorder: Recorder) -> None:
 
 
 # --- consumer loop ----------------------------------------------------------------------------------------------------
-
-
-class Loop:
-    """A consumer loop on a topic of its own, and what its handler saw."""
-
-    def __init__(self, kafka: str, recorder: Recorder, topic: str, handler: Callable[[Received], str]) -> None:
-        settings = ServiceSettings(kafka_bootstrap_servers=kafka)
-        self.topic = topic
-        self.metrics = Metrics()
-        self.publisher = KafkaPublisher(
-            settings, recorder.traces, self.metrics, client_id="loop", topics=(topic, f"{topic}.dead-letter")
-        )
-        self.loop = ConsumerLoop(
-            topic=topic,
-            group=f"group-{topic}",
-            settings=settings,
-            traces=recorder.traces,
-            metrics=self.metrics,
-            publisher=self.publisher,
-            handler=handler,
-            prepare=self.publisher.ensure_topics,
-        )
-        self.publisher.start()
-        self.loop.start()
-
-    def stop(self) -> None:
-        self.loop.stop()
-        self.publisher.stop()
-
-    def consumed(self, outcome: str) -> float:
-        value = self.metrics.registry.get_sample_value(
-            "kafka_messages_consumed_total", {"topic": self.topic, "outcome": outcome}
-        )
-        return value or 0.0
 
 
 def _send(kafka: str, topic: str, *values: bytes) -> None:

@@ -11,11 +11,12 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from service.common import brokers
 from service.common.config import ServiceSettings
-from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.kafka import KafkaPublisher, Received
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
 from tests.service.conftest import Recorder
 from tests.service.leaving import LeavingBroker, leaving_broker
+from tests.service.loop import Loop
 from tests.service.polling import poll_until
 
 _LEAVES = 100
@@ -145,32 +146,18 @@ def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     watches = _LosesOnce(Consumer)
     monkeypatch.setattr(brokers, "Watch", watches)
     monkeypatch.setattr("service.common.kafka._SILENCE_SECONDS", 0.5)
-    settings = ServiceSettings(kafka_bootstrap_servers=kafka)
-    publisher = KafkaPublisher(settings, recorder.traces, Metrics(), client_id="p", topics=("lost-2",))
     seen: list[bytes | None] = []
 
     def handler(received: Received) -> str:
         seen.append(received.value)
         return "done"
 
-    loop = ConsumerLoop(
-        topic="lost-2",
-        group="lost",
-        settings=settings,
-        traces=recorder.traces,
-        metrics=Metrics(),
-        publisher=publisher,
-        handler=handler,
-        prepare=publisher.ensure_topics,
-    )
-    publisher.start()
-    loop.start()
+    consuming = Loop(kafka, recorder, "lost-2", handler)
     try:
         poll_until("the first consumer to be lost, and another one to ask", lambda: watches.found, seconds=30)
-        assert loop.alive
+        assert consuming.loop.alive
         assert len(watches.watched) == 2
-        publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
+        consuming.publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
         poll_until("the message", lambda: seen == [b"v"], seconds=30)
     finally:
-        loop.stop()
-        publisher.stop()
+        consuming.stop()
