@@ -25,6 +25,8 @@ _SPAN_ATTRIBUTES: Final = b"\x4a"
 _EVENT_ATTRIBUTES: Final = b"\x1a"
 _LINK_ATTRIBUTES: Final = b"\x22"
 _RESOURCE_ATTRIBUTES: Final = b"\x0a"
+# The lower eight bits are W3C's trace flags.
+_W3C_FLAGS: Final = 0xFF
 # Whether the parent is in another process is known, and it is.
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
@@ -204,7 +206,7 @@ class SpanEncoder:
             parts.append(_sized(b"\x7a", message + b"\x18" + _LENGTHS[status.status_code.value]))
         else:
             parts.append(b"\x7a\x00")  # as the stock encoder, so that the two can be held against each other
-        parts.append(b"\x85\x01" + _FIXED32(_flags(parent)))
+        parts.append(b"\x85\x01" + _FIXED32(_flags(context, parent)))
         return b"".join(parts)
 
     def _event(self, event: Event) -> bytes:
@@ -217,7 +219,8 @@ class SpanEncoder:
         state = _text(b"\x1a", link.context.trace_state.to_header()) if link.context.trace_state else b""
         dropped = b"\x28" + _varint(link.dropped_attributes) if link.dropped_attributes else b""
         attributes = self._link_attributes.encode(link.attributes)
-        return _ids(link.context) + state + attributes + dropped + b"\x35" + _FIXED32(_flags(link.context))
+        flags = _FIXED32(_flags(link.context, link.context))
+        return _ids(link.context) + state + attributes + dropped + b"\x35" + flags
 
 
 class LogEncoder:
@@ -246,7 +249,7 @@ class LogEncoder:
         ]
         if entry.trace_id:
             parts += (
-                b"\x45" + _FIXED32(entry.trace_flags),
+                b"\x45" + _FIXED32(entry.trace_flags & _W3C_FLAGS),
                 b"\x4a\x10" + entry.trace_id.to_bytes(16, "big"),
                 b"\x52\x08" + entry.span_id.to_bytes(8, "big"),
             )
@@ -258,5 +261,7 @@ def _ids(context: SpanContext) -> bytes:
     return b"\x0a\x10" + context.trace_id.to_bytes(16, "big") + b"\x12\x08" + context.span_id.to_bytes(8, "big")
 
 
-def _flags(other: SpanContext | None) -> int:
-    return _HAS_IS_REMOTE | (_IS_REMOTE if other is not None and other.is_remote else 0)
+def _flags(context: SpanContext, other: SpanContext | None) -> int:
+    """The flags of `context`; whether `other`, the parent or the linked span, is in another process."""
+    remote = _IS_REMOTE if other is not None and other.is_remote else 0
+    return (context.trace_flags & _W3C_FLAGS) | _HAS_IS_REMOTE | remote

@@ -8,6 +8,7 @@ are checked where they are masked and encoded.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,12 @@ _RANDOM_TRACE_ID: Final = 2
 # One span in 64 is timed: the clock costs a tenth of what it measures.
 _TIMED_MASK: Final = 63
 _logger = logging.getLogger(__name__)
+# Apart from the module `random`, whose generator the application may seed. In a forked child it begins again from the
+# kernel's randomness, or parent and child would make the same ids.
+_generator: Final = random.Random()
+_random_bits: Final = _generator.getrandbits
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_generator.seed)
 
 
 class Limits(NamedTuple):
@@ -68,9 +75,14 @@ class Event(NamedTuple):
 
 
 class RecordedSpan(Span):
-    """A span that is recorded, from its start to the export; read-only once it has ended."""
+    """A span that is recorded, from its start to the export; read-only once it has ended.
+
+    Its times are the wall clock's of one moment plus the monotonic clock's: a clock that is set meanwhile changes no
+    duration. Its children take the same moment, so that they lie within it.
+    """
 
     __slots__ = (
+        "_clock",
         "_ended",
         "_limits",
         "attributes",
@@ -102,7 +114,9 @@ class RecordedSpan(Span):
         limits: Limits,
         start_time: int | None,
         ended: Callable[[RecordedSpan], None],
+        clock: int | None = None,
     ) -> None:
+        """clock: wall clock minus monotonic clock, in ns; None reads both."""
         self.name = name
         self.context = context
         self.parent = parent
@@ -119,7 +133,13 @@ class RecordedSpan(Span):
         self.attributes: dict[str, AttributeValue] = {}
         if attributes:
             self.set_attributes(attributes)
-        self.start_time = time_ns() if start_time is None else start_time
+        if clock is None:
+            wall = time_ns()
+            self._clock = wall - perf_counter_ns()
+        else:
+            self._clock = clock
+            wall = clock + perf_counter_ns()
+        self.start_time = wall if start_time is None else start_time
 
     def get_span_context(self) -> SpanContext:
         """See `Span`."""
@@ -160,7 +180,8 @@ class RecordedSpan(Span):
             self.dropped_events += 1
             return
         kept, dropped = _bounded(attributes, self._limits)
-        self.events = (*self.events, Event(time_ns() if timestamp is None else timestamp, name, kept, dropped))
+        at = self._clock + perf_counter_ns() if timestamp is None else timestamp
+        self.events = (*self.events, Event(at, name, kept, dropped))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """See `Span`."""
@@ -203,7 +224,8 @@ class RecordedSpan(Span):
         if self.end_time is not None:
             _logger.warning("span %s has ended before", self.name)
             return
-        self.end_time = time_ns() if end_time is None else end_time
+        # A start that the caller gave may come from a clock that is ahead.
+        self.end_time = max(self.start_time, self._clock + perf_counter_ns()) if end_time is None else end_time
         self._ended(self)
 
 
@@ -249,7 +271,8 @@ class LeanTracer(Tracer):
         """See `Tracer`."""
         counts = self._counts
         began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
-        parent = trace.get_current_span(context).get_span_context()
+        current = trace.get_current_span(context)
+        parent = current.get_span_context()
         if parent.is_valid:
             trace_id, state, bits = parent.trace_id, parent.trace_state, parent.trace_flags & _RANDOM_TRACE_ID
         else:
@@ -271,6 +294,8 @@ class LeanTracer(Tracer):
             self._limits,
             start_time,
             self._ended,
+            # Not that of a parent which has ended: work in the background may outlive it by days.
+            current._clock if type(current) is RecordedSpan and current.end_time is None else None,
         )
         if began:
             counts.timed += 1
@@ -298,7 +323,7 @@ class LeanTracer(Tracer):
 
 def _random_id(bits: int) -> int:
     # 0 means "no id"; one in 2^64 is never, until it is.
-    return random.getrandbits(bits) or _random_id(bits)
+    return _random_bits(bits) or _random_id(bits)
 
 
 def readable(span: RecordedSpan, resource: Resource) -> ReadableSpan:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+import time
 
 import pytest
 from opentelemetry import trace
@@ -18,6 +21,7 @@ from opentelemetry.trace import (
     TraceState,
 )
 
+from service.tracing import tracer
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
 from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
@@ -84,6 +88,69 @@ def test_times_are_taken_or_given(traced: _Traced) -> None:
     assert [(one.start_time, one.end_time) for one in traced.ended[:1]] == [(5, 9)]
     assert other.end_time is not None
     assert other.end_time >= other.start_time
+
+
+@pytest.mark.parametrize("jump", [-2.0, 3600.0, -86_400.0])
+def test_a_clock_that_is_set_changes_no_duration(traced: _Traced, monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    before = time.time_ns()
+    span = traced.start()
+    context = trace.set_span_in_context(span)
+    monkeypatch.setattr(tracer, "time_ns", lambda: time.time_ns() + int(jump * 1e9))
+    child = traced.tracer.start_span("child", context)
+    assert isinstance(child, RecordedSpan)
+    child.add_event("seen")
+    child.add_event("given", timestamp=7)
+    child.end()
+    span.end()
+    assert child.end_time is not None
+    assert span.end_time is not None
+    assert before <= span.start_time <= child.start_time <= child.events[0].timestamp <= child.end_time
+    assert child.end_time <= span.end_time <= time.time_ns() + 1_000_000
+    assert child.events[1].timestamp == 7
+    later = traced.tracer.start_span("in the background", context)
+    assert isinstance(later, RecordedSpan)
+    assert abs(later.start_time - time.time_ns() - jump * 1e9) < 1e9, (
+        "what outlives its parent takes the clock as it is now"
+    )
+
+
+def test_a_start_that_is_ahead_of_the_clock_ends_no_earlier(traced: _Traced) -> None:
+    span = traced.tracer.start_span("work", start_time=time.time_ns() + 10**12)
+    span.end()
+    (ended,) = traced.ended
+    assert ended.end_time == ended.start_time
+
+
+_IDS = """
+import os, random, sys
+from service.tracing.sampling import TraceSampler
+from service.tracing.statistics import SpanCounts
+from service.tracing.tracer import LeanTracer, Limits
+
+tracer = LeanTracer("tests", TraceSampler(1.0), Limits(), SpanCounts(), lambda span: None)
+
+def ids():
+    random.seed(42)
+    context = tracer.start_span("work").get_span_context()
+    return f"{context.trace_id:032x} {context.span_id:016x}"
+
+print(ids(), ids(), ids(), flush=True)
+for _ in range(3):
+    if os.fork() == 0:
+        print(ids(), flush=True)
+        os._exit(0)
+    os.wait()
+print(ids(), flush=True)
+"""
+
+
+def test_ids_differ_whatever_the_application_seeds_and_after_a_fork() -> None:
+    made: list[str] = []
+    for _ in range(2):
+        ended = subprocess.run([sys.executable, "-c", _IDS], capture_output=True, text=True, timeout=60, check=True)
+        made += ended.stdout.split()
+    assert len(made) == 2 * 7 * 2
+    assert len(set(made)) == len(made)
 
 
 def test_what_comes_after_the_end_is_ignored_and_said(traced: _Traced, caplog: pytest.LogCaptureFixture) -> None:
