@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
@@ -22,6 +21,7 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from service.tracing import attributes as keys
 from service.tracing.masking import Masker
 from service.tracing.propagation import Propagator
+from service.tracing.tracer import ABORTED, is_failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -229,15 +229,14 @@ class TraceManager:
         return decorate
 
     def fail(self, span: Span, error: BaseException) -> None:
-        """Marks `span` as failed by `error`; personal data in the error's text is masked."""
-        # A generator that is closed early was simply not needed to its end.
-        if not span.is_recording() or isinstance(error, GeneratorExit):
+        """Marks `span` as failed by `error`, if it is a failure; personal data in the error's text is masked."""
+        failure = is_failure(error)
+        if not span.is_recording() or not (failure or isinstance(error, ABORTED)):
             return
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         span.set_attribute(keys.ERROR_TYPE, name)
-        # A cancelled block was asked to end: not an error of the operation.
-        if isinstance(error, asyncio.CancelledError):
+        if not failure:  # aborted: the type tells that the work was not done
             return
         try:
             text = str(error)

@@ -7,7 +7,6 @@ its first statement.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from bisect import bisect_left
@@ -25,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.tracing import attributes as keys
 from service.tracing.spans import TraceManager
 from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
+from service.tracing.tracer import is_failure
 
 if TYPE_CHECKING:  # needs greenlet
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -253,7 +253,6 @@ def _fail(span: Span, error: BaseException) -> None:
         if code := getattr(error, attribute, None):
             span.set_attribute(keys.DB_RESPONSE_STATUS_CODE, str(code))
             break
-    # Who cancels a statement asked for its end: not an error of the database.
-    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+    if is_failure(error):  # who cancels a statement asked for its end
         span.set_status(Status(StatusCode.ERROR, name))
     span.end()

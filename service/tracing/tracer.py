@@ -7,6 +7,7 @@ are checked where they are masked and encoded.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
@@ -46,6 +47,8 @@ _NO_STATE: Final = TraceState()
 # One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as W3C's level 2 says.
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 _RANDOM_TRACE_ID: Final = 2
+# What ends an operation before it has done its work, and is no fault of it.
+ABORTED: Final = (asyncio.CancelledError, KeyboardInterrupt)
 # One span in 64 is timed: the clock costs a tenth of what it measures.
 _TIMED_MASK: Final = 63
 _logger = logging.getLogger(__name__)
@@ -317,13 +320,34 @@ class LeanTracer(Tracer):
     ) -> Iterator[Span]:
         """See `Tracer`."""
         span = self.start_span(name, context, kind, attributes, links, start_time)
-        with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
-            yield span
+        with trace.use_span(span, end_on_exit, record_exception=False, set_status_on_exception=False):
+            try:
+                yield span
+            except BaseException as error:
+                if span.is_recording() and is_failure(error):
+                    if record_exception:
+                        span.record_exception(error)
+                    if set_status_on_exception:
+                        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+                raise
 
 
 def _random_id(bits: int) -> int:
     # 0 means "no id"; one in 2^64 is never, until it is.
     return _random_bits(bits) or _random_id(bits)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the operation that `error` left has failed.
+
+    Not where it was asked to end (cancelled, Ctrl-C, a generator closed), where it ends the process with success, or
+    where the error is an iterator's way to say that it is at its end.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_failure, error.exceptions))
+    if isinstance(error, SystemExit):
+        return not (error.code is None or (isinstance(error.code, int) and error.code == 0))
+    return not isinstance(error, (*ABORTED, GeneratorExit, StopIteration, StopAsyncIteration))
 
 
 def readable(span: RecordedSpan, resource: Resource) -> ReadableSpan:

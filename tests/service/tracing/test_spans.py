@@ -6,7 +6,7 @@ import asyncio
 import functools
 import gc
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -80,6 +80,104 @@ def test_cancelled_is_no_error_of_the_operation(recorder: Recorder) -> None:
     assert span.status.status_code is StatusCode.UNSET
     assert span.attributes is not None
     assert span.attributes["error.type"] == "asyncio.exceptions.CancelledError"
+
+
+_ENDS: list[tuple[BaseException, StatusCode, str | None]] = [
+    (SystemExit(0), StatusCode.UNSET, None),
+    (SystemExit(), StatusCode.UNSET, None),
+    (SystemExit(False), StatusCode.UNSET, None),
+    (SystemExit(3), StatusCode.ERROR, "SystemExit"),
+    (SystemExit("no database"), StatusCode.ERROR, "SystemExit"),
+    (SystemExit(""), StatusCode.ERROR, "SystemExit"),
+    (GeneratorExit(), StatusCode.UNSET, None),
+    (KeyboardInterrupt(), StatusCode.UNSET, "KeyboardInterrupt"),
+    (asyncio.CancelledError(), StatusCode.UNSET, "asyncio.exceptions.CancelledError"),
+    (BaseExceptionGroup("all", [SystemExit(0), GeneratorExit()]), StatusCode.UNSET, None),
+    (BaseExceptionGroup("one", [SystemExit(0), ValueError("x")]), StatusCode.ERROR, "BaseExceptionGroup"),
+    (MemoryError(), StatusCode.ERROR, "MemoryError"),
+]
+
+
+def _block(recorder: Recorder, error: BaseException) -> None:
+    with recorder.traces.span("ends"):
+        raise error
+
+
+def _async_block(recorder: Recorder, error: BaseException) -> None:
+    async def run() -> None:
+        async with recorder.traces.span("ends"):
+            raise error
+
+    _drive(run())
+
+
+def _function(recorder: Recorder, error: BaseException) -> None:
+    @recorder.traces.traced("ends")
+    def run() -> None:
+        raise error
+
+    run()
+
+
+def _coroutine(recorder: Recorder, error: BaseException) -> None:
+    @recorder.traces.traced("ends")
+    async def run() -> None:
+        raise error
+
+    _drive(run())
+
+
+def _generator(recorder: Recorder, error: BaseException) -> None:
+    @recorder.traces.traced("ends")
+    def run() -> Iterator[int]:
+        yield 1
+        raise error
+
+    list(run())
+
+
+def _async_generator(recorder: Recorder, error: BaseException) -> None:
+    @recorder.traces.traced("ends")
+    async def run() -> AsyncIterator[int]:
+        yield 1
+        raise error
+
+    async def consume() -> None:
+        async for _ in run():
+            pass
+
+    _drive(consume())
+
+
+def _drive(coroutine: Coroutine[Any, Any, None]) -> None:
+    """To its end, without a loop: a loop takes some of these errors for itself."""
+    coroutine.send(None)
+
+
+@pytest.mark.parametrize(("error", "status", "kind"), _ENDS, ids=[repr(error) for error, _, _ in _ENDS])
+@pytest.mark.parametrize("form", [_block, _async_block, _function, _coroutine, _generator, _async_generator])
+def test_what_ends_a_block_is_an_error_only_where_the_operation_failed(
+    recorder: Recorder,
+    form: Callable[[Recorder, BaseException], None],
+    error: BaseException,
+    status: StatusCode,
+    kind: str | None,
+) -> None:
+    with pytest.raises(type(error)):
+        form(recorder, error)
+    span = recorder.one("ends")
+    assert span.status.status_code is status
+    assert span.attributes is not None
+    assert span.attributes.get("error.type") == kind
+    assert [event.name for event in span.events] == (["exception"] if status is StatusCode.ERROR else [])
+
+
+@pytest.mark.parametrize("error", [StopIteration(7), StopAsyncIteration()])
+def test_the_end_of_an_iterator_is_no_error(recorder: Recorder, error: BaseException) -> None:
+    for form in (_block, _function):  # in a generator or coroutine Python makes a RuntimeError of it
+        with pytest.raises(type(error)):
+            form(recorder, error)
+    assert [span.status.status_code for span in recorder.spans()] == [StatusCode.UNSET, StatusCode.UNSET]
 
 
 def test_async_spans_of_concurrent_tasks_keep_their_parents(recorder: Recorder) -> None:
