@@ -98,12 +98,12 @@ _ENDS: list[tuple[BaseException, StatusCode, str | None]] = [
 ]
 
 
-def _block(recorder: Recorder, error: BaseException) -> None:
+def _in_block(recorder: Recorder, error: BaseException) -> None:
     with recorder.traces.span("ends"):
         raise error
 
 
-def _async_block(recorder: Recorder, error: BaseException) -> None:
+def _in_async_block(recorder: Recorder, error: BaseException) -> None:
     async def run() -> None:
         async with recorder.traces.span("ends"):
             raise error
@@ -111,7 +111,7 @@ def _async_block(recorder: Recorder, error: BaseException) -> None:
     _drive(run())
 
 
-def _function(recorder: Recorder, error: BaseException) -> None:
+def _in_function(recorder: Recorder, error: BaseException) -> None:
     @recorder.traces.traced("ends")
     def run() -> None:
         raise error
@@ -119,7 +119,7 @@ def _function(recorder: Recorder, error: BaseException) -> None:
     run()
 
 
-def _coroutine(recorder: Recorder, error: BaseException) -> None:
+def _in_coroutine(recorder: Recorder, error: BaseException) -> None:
     @recorder.traces.traced("ends")
     async def run() -> None:
         raise error
@@ -127,7 +127,7 @@ def _coroutine(recorder: Recorder, error: BaseException) -> None:
     _drive(run())
 
 
-def _generator(recorder: Recorder, error: BaseException) -> None:
+def _in_generator(recorder: Recorder, error: BaseException) -> None:
     @recorder.traces.traced("ends")
     def run() -> Iterator[int]:
         yield 1
@@ -136,7 +136,7 @@ def _generator(recorder: Recorder, error: BaseException) -> None:
     list(run())
 
 
-def _async_generator(recorder: Recorder, error: BaseException) -> None:
+def _in_async_generator(recorder: Recorder, error: BaseException) -> None:
     @recorder.traces.traced("ends")
     async def run() -> AsyncIterator[int]:
         yield 1
@@ -155,7 +155,9 @@ def _drive(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 @pytest.mark.parametrize(("error", "status", "kind"), _ENDS, ids=[repr(error) for error, _, _ in _ENDS])
-@pytest.mark.parametrize("form", [_block, _async_block, _function, _coroutine, _generator, _async_generator])
+@pytest.mark.parametrize(
+    "form", [_in_block, _in_async_block, _in_function, _in_coroutine, _in_generator, _in_async_generator]
+)
 def test_what_ends_a_block_is_an_error_only_where_the_operation_failed(
     recorder: Recorder,
     form: Callable[[Recorder, BaseException], None],
@@ -174,7 +176,7 @@ def test_what_ends_a_block_is_an_error_only_where_the_operation_failed(
 
 @pytest.mark.parametrize("error", [StopIteration(7), StopAsyncIteration()])
 def test_the_end_of_an_iterator_is_no_error(recorder: Recorder, error: BaseException) -> None:
-    for form in (_block, _function):  # in a generator or coroutine Python makes a RuntimeError of it
+    for form in (_in_block, _in_function):  # in a generator or coroutine Python makes a RuntimeError of it
         with pytest.raises(type(error)):
             form(recorder, error)
     assert [span.status.status_code for span in recorder.spans()] == [StatusCode.UNSET, StatusCode.UNSET]
