@@ -58,4 +58,4 @@ def build_application(
     problems.install(app)
     for router in (*routers, metrics.router()):
         app.include_router(router)
-    return TracingMiddleware(MetricsMiddleware(BodyLimits(app), metrics), tracing.traces)
+    return TracingMiddleware(MetricsMiddleware(BodyLimits(app), metrics, tracing.traces), tracing.traces)

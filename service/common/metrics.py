@@ -10,6 +10,7 @@ from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -100,8 +101,9 @@ class Metrics:
 class MetricsMiddleware:
     """Counts and times requests by route template; what matched no route is counted as `unmatched`."""
 
-    def __init__(self, app: App, metrics: Metrics) -> None:
+    def __init__(self, app: App, metrics: Metrics, traces: TraceManager) -> None:
         self._app = app
+        self._method = traces.method
         self._metrics = metrics
         # Finding a metric by its labels costs more than counting; there are as many as routes and statuses.
         self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -132,8 +134,8 @@ class MetricsMiddleware:
         finally:
             matched = getattr(scope.get("route"), "path", None)
             route = matched or "unmatched"
-            # A made-up method must not make a time series.
-            method = scope["method"] if matched else "any"
+            # A client can make up any number of methods; each would make time series of its own.
+            method = self._method(scope["method"]) if matched else "any"
             bound = self._bound.get((method, route, status)) or self._bind(method, route, status)
             bound[0].inc()
             bound[1].observe(time.perf_counter() - started, exemplar())

@@ -78,4 +78,5 @@ class Task:
     def _become(self, status: TaskStatus, result: Any, at: datetime) -> Task:
         if status not in _NEXT[self.status]:
             raise IllegalTransition(self.status, status)
-        return replace(self, status=status, result=result, updated_at=at)
+        # Two processes' clocks, or one that was set back: no task ends before it was made.
+        return replace(self, status=status, result=result, updated_at=max(at, self.updated_at))

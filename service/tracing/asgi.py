@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.spans import TraceManager
+from service.tracing.spans import OTHER_METHOD, Few, TraceManager
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,9 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCLUDED_PATHS = ("/api/health", "/api/metrics")
 CLIENT_DISCONNECTED = "client_disconnected"
-# Names of spans must stay few: a method a client made up is not one of them.
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
-_OTHER = "_OTHER"
+_MOST_MOUNTS = 64
 _LONGEST_METHOD, _LONGEST_AGENT, _LONGEST_PATH = 32, 256, 1024
 # Masked whole and cut afterwards, so that no secret is cut in half and shown; nobody needs more of a path than this.
 _LONGEST_MASKED = 8192
@@ -48,6 +46,7 @@ class TracingMiddleware:
         self._excluded_below = tuple(f"{path}/" for path in excluded)
         # A service has few callers' programs, and masking one is dearer than all else here.
         self._agent = functools.lru_cache(maxsize=256)(self._masked_agent)
+        self._mounts = Few(_MOST_MOUNTS, "/{mount}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +68,7 @@ class TracingMiddleware:
                 correlation = propagation.trace_id(context) or uuid.uuid4().hex
                 context = propagation.with_correlation_id(context, correlation)
             returned = [(_CORRELATION, correlation.encode())]
-            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", returned)
+            exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", returned, self._mounts)
             token = otel_context.attach(context)
             try:
                 await self._app(scope, receive, exchange.send)
@@ -77,8 +76,8 @@ class TracingMiddleware:
                 otel_context.detach(token)
             return
 
-        method = scope["method"] if scope["method"] in _METHODS else _OTHER
-        name = "HTTP" if method == _OTHER else method
+        method = traces.method(scope["method"])
+        name = "HTTP" if method == OTHER_METHOD else method
         # Nothing is spent on those of a span that is not recorded, unless a sampling rule has to see them.
         attributes = self._attributes(scope, method) if traces.sampled_by_attributes else None
         span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
@@ -93,7 +92,7 @@ class TracingMiddleware:
         if span_context.is_valid:
             returned.append((_TRACEPARENT, propagation.traceparent(span_context).encode()))
 
-        exchange = _Exchange(scope, receive, send, span, name, returned)
+        exchange = _Exchange(scope, receive, send, span, name, returned, self._mounts)
         token = otel_context.attach(context)
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -116,7 +115,7 @@ class TracingMiddleware:
         }
         if server[1]:
             attributes[keys.SERVER_PORT] = server[1]
-        if method == _OTHER:
+        if method == OTHER_METHOD:
             attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.masker.text(scope["method"])[:_LONGEST_METHOD]
         if agent := _header(scope["headers"], b"user-agent"):
             attributes[keys.USER_AGENT_ORIGINAL] = self._agent(agent)
@@ -132,6 +131,7 @@ class _Exchange:
     __slots__ = (
         "_complete",
         "_mount",
+        "_mounts",
         "_name",
         "_receive",
         "_responded",
@@ -150,6 +150,7 @@ class _Exchange:
         span: Span,
         name: str,
         returned: list[tuple[bytes, bytes]],
+        mounts: Few,
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -157,6 +158,7 @@ class _Exchange:
         self._span = span
         self._name = name
         self._returned = returned
+        self._mounts = mounts
         self._mount: str = scope.get("root_path", "")
         self._responded = 0  # the status
         self._complete = False
@@ -189,7 +191,7 @@ class _Exchange:
             return
         attributes: dict[str, str | int] = {keys.HTTP_RESPONSE_STATUS_CODE: status}
         # Known only now: routing happens inside the application.
-        if route := _route(self._scope, self._mount):
+        if route := _route(self._scope, self._mount, self._mounts):
             attributes[keys.HTTP_ROUTE] = route
             span.update_name(f"{self._name} {route}")
         if status >= 500:
@@ -213,7 +215,7 @@ def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None
     return None
 
 
-def _route(scope: Scope, mount: str) -> str | None:
+def _route(scope: Scope, mount: str, mounts: Few) -> str | None:
     """The template of the route that was taken, with that of the mounted application before it."""
     route: str | None = getattr(scope.get("route"), "path", None)
     root: str = scope.get("root_path", "")
@@ -225,4 +227,9 @@ def _route(scope: Scope, mount: str) -> str | None:
         for name, value in scope.get("path_params", {}).items()
         if f"{{{name}}}" not in route and f"{{{name}:" not in route
     }
-    return "/".join(parameters.get(part, part) for part in root[len(mount) :].split("/")) + route
+    parts = root[len(mount) :].split("/")
+    if not parameters.keys() <= set(parts):
+        # A converter has changed a value (`007` is 7), or it has slashes: the client's text must not become a name.
+        return "".join(f"/{name}" for name in parameters.values()) + route
+    # A parameter of the mount that has the name of one of the route's cannot be told from fixed text.
+    return mounts("/".join(parameters.get(part, part) for part in parts)) + route

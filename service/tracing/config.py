@@ -126,6 +126,18 @@ def _propagators(value: object) -> object:
     return () if names == ("none",) else names
 
 
+_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not all(map(_METHOD.fullmatch, names)):
+        raise ValueError("not a list of HTTP methods")
+    return names
+
+
 _FILTER = re.compile(r"[A-Za-z0-9_./-]+\*?")
 
 
@@ -262,6 +274,11 @@ class TracingSettings(EnvironmentSettings):
     )
     logs_exporter: Literal["none", "otlp"] = Field("none", alias="OTEL_LOGS_EXPORTER", description="none or otlp")
 
+    http_known_methods: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (),
+        alias="OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
+        description="a comma-separated list of the HTTP methods that spans and metrics name, instead of the usual ones",
+    )
     attributes_filter: Annotated[tuple[str, ...], BeforeValidator(_filter)] = Field(
         (),
         alias="TRACING_ATTRIBUTES_FILTER",

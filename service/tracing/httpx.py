@@ -8,9 +8,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.spans import TraceManager
+from service.tracing.spans import OTHER_METHOD, TraceManager
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _LONGEST_METHOD, _LONGEST_URL = 32, 2048
 # httpx hands a request's extensions on to the request that follows a redirect or repeats it with credentials.
 _SENT = "tracing.sent"
@@ -24,9 +23,9 @@ class _Requests:
         self._trusted = trusted
 
     def begin(self, request: httpx.Request) -> Span:
-        method = request.method if request.method in _METHODS else "_OTHER"
+        method = self._traces.method(request.method)
         span = self._traces.start(
-            "HTTP" if method == "_OTHER" else method,
+            "HTTP" if method == OTHER_METHOD else method,
             kind=SpanKind.CLIENT,
             attributes=self._attributes(request, method) if self._traces.active else None,
         )
@@ -45,7 +44,7 @@ class _Requests:
             keys.SERVER_ADDRESS: url.host,
             keys.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
         }
-        if method == "_OTHER":
+        if method == OTHER_METHOD:
             attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = masker.text(request.method)[:_LONGEST_METHOD]
         sent = request.extensions.get(_SENT, 0)
         if sent:

@@ -22,7 +22,7 @@ from service.tracing.masking import Masker
 from service.tracing.propagation import Propagator
 from service.tracing.sampling import build_sampler
 from service.tracing.sender import Sender
-from service.tracing.spans import TraceManager
+from service.tracing.spans import KNOWN_METHODS, TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
 from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
 
@@ -103,6 +103,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     """
     masker = Masker(settings.hash_key.get_secret_value() if settings.hash_key else None)
     propagator = Propagator(settings.propagators)
+    methods = settings.http_known_methods or KNOWN_METHODS
     resource = _resource(settings)
     counts = SpanCounts()
     logs: Pipeline[LogEntry] | None = None
@@ -113,7 +114,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         handler = OtlpHandler(logs.put)
     if not settings.active:
         return Tracing(
-            TraceManager(NoOpTracer(), masker, propagator),
+            TraceManager(NoOpTracer(), masker, propagator, methods=methods),
             statistics=Statistics(counts, [logs.statistics] if logs else []),
             pipelines=[logs] if logs else [],
             log_handler=handler,
@@ -124,7 +125,13 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
 
     def manager(ended: Callable[[RecordedSpan], None]) -> TraceManager:
         tracer = LeanTracer("service.tracing", build_sampler(settings), limits, counts, ended)
-        return TraceManager(tracer, masker, propagator, sampled_by_attributes=bool(settings.sampling_rules))
+        return TraceManager(
+            tracer,
+            masker,
+            propagator,
+            sampled_by_attributes=bool(settings.sampling_rules),
+            methods=methods,
+        )
 
     if exporter is not None:
         processor = _batching(exporter, settings)

@@ -6,11 +6,11 @@ import functools
 import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -26,9 +26,34 @@ from service.tracing.tracer import ABORTED, is_failure
 P = ParamSpec("P")
 R = TypeVar("R")
 
+KNOWN_METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+"""Of HTTP, as OpenTelemetry's conventions list them. They are case-sensitive."""
+OTHER_METHOD: Final = "_OTHER"
+"""Any other: span names and label values must stay few, and a client can make up methods."""
+
 _SUPPRESSED = otel_context.create_key("tracing-suppressed")
 _LONGEST_DESCRIPTION = 256
 _logger = logging.getLogger(__name__)
+
+
+class Few:
+    """Lets the first `most` different texts pass; any further one becomes `other`. For what becomes part of a name."""
+
+    __slots__ = ("_most", "_other", "_seen")
+
+    def __init__(self, most: int, other: str) -> None:
+        self._most = most
+        self._other = other
+        self._seen: set[str] = set()
+
+    def __call__(self, text: str) -> str:
+        if text not in self._seen:
+            if len(self._seen) >= self._most:
+                return self._other
+            self._seen.add(text)
+        return text
 
 
 class SpanScope:
@@ -93,13 +118,22 @@ class TraceManager:
         propagator: Propagator | None = None,
         *,
         sampled_by_attributes: bool = True,
+        methods: Collection[str] = KNOWN_METHODS,
     ) -> None:
-        """sampled_by_attributes: False where the sampler looks at none, so that they may be set after the start."""
+        """sampled_by_attributes: False where the sampler looks at none, so that they may be set after the start.
+
+        methods: those of HTTP that spans and metrics name.
+        """
         self._tracer = tracer
         self.masker = masker
         self.sampled_by_attributes = sampled_by_attributes
         self.propagator = propagator or Propagator()
         self.active = not isinstance(tracer, NoOpTracer)
+        self._methods = frozenset(methods)
+
+    def method(self, method: str) -> str:
+        """`method` of an HTTP request as spans and metrics name it: `_OTHER` if it is not a known one."""
+        return method if method in self._methods else OTHER_METHOD
 
     def start(
         self,

@@ -291,6 +291,35 @@ def test_metrics_lead_to_traces_for_those_who_accept_openmetrics(pair: Pair) -> 
         assert recorded.issuperset(exemplars)
 
 
+def _series(client: httpx.Client) -> set[str]:
+    lines = client.get("/api/metrics").text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+def _ask_what_nobody_foresaw(client: httpx.Client, numbers: range) -> None:
+    """Each request differs from all others in what a client can choose."""
+    for number in numbers:
+        client.request(f"BREW{number}", "/api/tasks")
+        client.request("get" if number % 2 else f"Get{number}", "/api/tasks")
+        client.get(f"/nowhere/{number}")
+        client.get(f"/api/tasks/{uuid.uuid4()}")
+        client.get("/api/tasks", params={"status": f"s{number}"})
+        headers = {"user-agent": f"a/{number}", "host": f"h{number}", "x-correlation-id": f"c{number}"}
+        client.get("/api/tasks", params={f"p{number}": "1"}, headers=headers)
+
+
+def test_no_client_makes_new_series(pair: Pair) -> None:
+    for client in _both(pair):
+        _ask_what_nobody_foresaw(client, range(2))
+        before = _series(client)
+        _ask_what_nobody_foresaw(client, range(2, 40))
+        assert _series(client) == before
+        assert any('method="_OTHER",route="/api/tasks"' in series for series in before)
+        assert not any("BREW" in series for series in before)
+    names = {span.name for recorder in (pair.gateway_spans, pair.task_manager_spans) for span in recorder.spans()}
+    assert not [name for name in names if "BREW" in name or "nowhere" in name]
+
+
 def test_counts_cost_one_question_for_all_scrapes_of_some_seconds() -> None:
     class Counted(FakeTasks):
         asked = 0

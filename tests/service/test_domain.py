@@ -46,6 +46,14 @@ def _task(status: TaskStatus = TaskStatus.NEW) -> Task:
     )
 
 
+def test_no_task_ends_before_it_was_made() -> None:
+    for ended in (
+        _task().complete({}, NOW - timedelta(seconds=2)),
+        _task().fail("why", NOW - timedelta(days=400)),
+    ):
+        assert ended.updated_at == ended.created_at
+
+
 class FakeTasks:
     """Repository and unit of work in one."""
 
