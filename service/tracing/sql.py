@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from typing import Final
 
 # Characters of a statement that are looked at; an INSERT of a thousand rows says no more than one of ten.
 MAX_STATEMENT: Final = 4_096
+# Characters in which a statement that writes names its table.
+_NEAR: Final = 1_024
 _CUT = " …[cut]"
 
 _COMMENT = r"(?P<comment>--[^\n]*+|/\*.*?(?:\*/|\Z))"
@@ -53,10 +57,19 @@ _OPERATIONS = frozenset({
     "TRUNCATE", "UNLISTEN", "UPDATE", "USE", "VACUUM", "VALUES", "WITH",
 })  # fmt: skip
 _FIRST_WORD = re.compile(r"[\s(;]*([A-Za-z]+)")
-_MAIN_VERB = re.compile(r"[()]|\b(?:SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
-_TABLE = re.compile(
-    r"""\b(?:INTO|UPDATE|FROM|JOIN|TABLE(?:\s+IF(?:\s+NOT)?\s+EXISTS)?)\s+(?:ONLY\s+)?([\w."`\[\]]+)""", re.IGNORECASE
+_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
+# Between a verb and its table.
+_MODIFIERS = frozenset(
+    {"ABORT", "DELAYED", "FAIL", "HIGH_PRIORITY", "IGNORE", "LATERAL", "LOW_PRIORITY", "ONLY", "OR", "QUICK",
+     "REPLACE", "ROLLBACK", "TABLE", "IF", "NOT", "EXISTS", "CONCURRENTLY"}
+)  # fmt: skip
+_NO_NAMES = _VERBS | {"DEFAULT", "SET", "STDIN", "STDOUT", "VALUES", "WHERE", "WITH"}
+_TOKEN = re.compile(
+    r"""(?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+" | `(?:[^`]|``)*+` | \[[^\]]*+\])
+    | (?P<word>[^\W\d][\w$\#]*+) | [().,;?]""",
+    re.VERBOSE,
 )
+_ESCAPE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
 
 
 def _shown(token: re.Match[str]) -> str:
@@ -87,27 +100,161 @@ def sanitize(statement: str, dialect: str) -> str | None:
 
 
 def summarize(sanitized: str) -> tuple[str, str]:
-    """(operation, table) of a sanitized statement, "" for what it has not: ("INSERT", "web_crawl_tasks")."""
+    """(operation, table) of a sanitized statement, "" for what it has not: ("INSERT", "web_crawl_tasks").
+
+    The table is the one that is written, else the first that is read; it is the name of a CTE where that is read.
+    """
     first = _FIRST_WORD.match(sanitized)
     operation = first.group(1).upper() if first else ""
     if operation not in _OPERATIONS:
         return "", ""
-    start = 0
+    tokens = _Tokens(sanitized[:_NEAR] if operation in ("INSERT", "UPDATE", "DELETE") else sanitized)
+    verb = tokens.find(operation, 0)
     if operation == "WITH":
-        operation, start = _main_verb(sanitized)
-    table = _TABLE.search(sanitized, start)
-    return operation, table.group(1).strip('"`[]').rpartition(".")[2].strip('"`[]') if table else ""
+        verb = next((at for at in tokens.at_depth(verb) if tokens.words[at] in _VERBS), -1)
+        if verb < 0:
+            return "WITH", ""
+        operation = tokens.words[verb]
+    elif operation in ("CREATE", "DECLARE", "EXPLAIN") and tokens.find("TABLE", verb) < 0:
+        # What they are about is another statement, or the index of a table.
+        inner = next((at for at in range(verb, len(tokens.words)) if tokens.words[at] in _VERBS), -1)
+        if inner >= 0:
+            return operation, _table(tokens, tokens.words[inner], inner)
+    return operation, _table(tokens, operation, verb)
 
 
-def _main_verb(sanitized: str) -> tuple[str, int]:
-    """The verb of a statement that begins with WITH, and where it stands: the first outside of all parentheses."""
-    depth = 0
-    for found in _MAIN_VERB.finditer(sanitized):
-        match found.group():
-            case "(":
-                depth += 1
-            case ")":
+class _Tokens:
+    """The names, words and marks of a statement, each with how many parentheses are open around it."""
+
+    __slots__ = ("depths", "texts", "words")
+
+    def __init__(self, sanitized: str) -> None:
+        self.texts: list[str] = []
+        self.words: list[str] = []
+        """In upper case; "" of all but unquoted words."""
+        self.depths: list[int] = []
+        depth = 0
+        for found in _TOKEN.finditer(sanitized):
+            text = found.group()
+            if text == ")":
                 depth -= 1
-            case verb if depth == 0:
-                return verb.upper(), found.start()
-    return "WITH", 0
+            self.texts.append(text)
+            self.words.append(text.upper() if found.lastgroup == "word" else "")
+            self.depths.append(depth)
+            if text == "(":
+                depth += 1
+
+    def find(self, word: str, start: int) -> int:
+        """The first place of `word` from `start` on; -1 if there is none."""
+        try:
+            return self.words.index(word, start)
+        except ValueError:
+            return -1
+
+    def at_depth(self, start: int) -> Iterator[int]:
+        """The places behind `start` that are in the same parentheses."""
+        depth = self.depths[start]
+        for at in range(start + 1, len(self.words)):
+            if self.depths[at] < depth:
+                return
+            if self.depths[at] == depth:
+                yield at
+
+    def name(self, at: int, *, called: bool = False) -> str:
+        """The last part of the name that begins at `at`, "" if none does.
+
+        called: False also takes no name that parentheses follow, which call a function.
+        """
+        while at < len(self.words) and self.words[at] in _MODIFIERS:
+            at += 1
+        last = -1
+        while at < len(self.words) and (self.words[at] or self.texts[at][-1] in '"`]'):
+            last = at
+            while at + 1 < len(self.words) and self.texts[at + 1] == "." and at + 2 < len(self.words):
+                at += 1
+                if self.texts[at + 1] != ".":
+                    break
+            else:
+                break
+            at += 1
+        if last < 0 or self.words[last] in _NO_NAMES:
+            return ""
+        if not called and last + 1 < len(self.texts) and self.texts[last + 1] == "(":
+            return ""
+        return _unquoted(self.texts[last])
+
+
+def _unquoted(name: str) -> str:
+    if name[-1] == "]":
+        return name[1:-1]
+    if name[-1] not in '"`':
+        return name
+    quote, begin = name[-1], name.index(name[-1])
+    plain = name[begin + 1 : -1].replace(quote * 2, quote)
+    return _ESCAPE.sub(_character, plain) if begin else plain
+
+
+def _character(escape: re.Match[str]) -> str:
+    number = int(escape.group(1) or escape.group(2), 16)
+    return chr(number) if number <= sys.maxunicode else ""
+
+
+def _table(tokens: _Tokens, operation: str, verb: int) -> str:
+    """The table of the statement whose `operation` stands at `verb`."""
+    match operation:
+        case "SELECT":
+            return _read(tokens, verb)
+        case "INSERT" | "REPLACE" | "MERGE" | "DELETE":
+            before = "FROM" if operation == "DELETE" else "INTO"
+            at = next((at for at in tokens.at_depth(verb) if tokens.words[at] == before), verb)
+            return tokens.name(at + 1, called=True)
+        case "UPDATE" | "TRUNCATE":
+            return tokens.name(verb + 1)
+        case "COPY":
+            return tokens.name(verb + 1, called=True) or _read(tokens, verb)
+        case "GRANT" | "REVOKE":
+            return tokens.name(at + 1) if (at := tokens.find("ON", verb)) >= 0 else ""
+        case "ALTER" | "COMMENT" | "CREATE" | "DROP" | "LOCK" | "REINDEX":
+            if (at := tokens.find("TABLE", verb)) < 0 and tokens.find("INDEX", verb) >= 0:
+                at = tokens.find("ON", verb)
+            return tokens.name(at + 1, called=True) if at >= 0 else ""
+    return ""
+
+
+def _read(tokens: _Tokens, verb: int) -> str:
+    """The first table that a query reads itself, else the first that a query inside of it reads."""
+    level = tokens.depths[verb]
+    texts, words, depths = tokens.texts, tokens.words, tokens.depths
+    # The depths of queries around the present place. FROM means something else in extract(... FROM ...) and the like.
+    queries = [level]
+    inner = ""
+    open_lists: set[int] = set()  # depths at which a comma leads to the next table
+    within = -1  # the depth of a query that stands in place of a table: what it reads is what is looked for
+    for at in range(verb + 1, len(texts)):
+        depth, word = depths[at], words[at]
+        while len(queries) > 1 and depth < queries[-1]:
+            open_lists.discard(queries.pop())
+        if texts[at] == ")" and depth < within:
+            within = -1
+        if texts[at] == "(" and at + 1 < len(texts) and words[at + 1] in ("SELECT", "WITH"):
+            queries.append(depth + 1)
+        if depth != queries[-1]:
+            continue
+        if word == "FROM":
+            if words[at - 1] == "DISTINCT" and words[at - 2] in ("IS", "NOT"):
+                continue
+            open_lists.add(depth)
+        elif word in ("WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT"):
+            open_lists.discard(depth)
+        if not (word in ("FROM", "JOIN") or (texts[at] == "," and depth in open_lists)):
+            continue
+        begin = at + 1
+        while begin < len(texts) and (words[begin] in _MODIFIERS or texts[begin] == "("):
+            begin += 1
+        if table := tokens.name(begin):
+            if depth in (level, within):
+                return table
+            inner = inner or table
+        elif begin < len(texts) and words[begin] in ("SELECT", "WITH") and depth in (level, within):
+            within = depths[begin]
+    return inner

@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.tracing import attributes as keys
-from service.tracing.spans import TraceManager
+from service.tracing.spans import Few, TraceManager
 from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
 from service.tracing.tracer import is_failure
 
@@ -37,6 +37,7 @@ _READS = frozenset(
     {"EXPLAIN", "FETCH", "PRAGMA", "RELEASE", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "VALUES"}
 )
 _KEPT_STATEMENTS = 512
+_NAMED_TABLES = 256
 # Shorter waits are the cost of taking a free connection.
 _WORTH_A_WORD_MS = 1.0
 _WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0)
@@ -139,6 +140,8 @@ class _EngineTracing:
         }
         # An application has few statements and runs them often.
         self._statements: dict[str, _Statement] = {}
+        # The names of spans become label values; some applications make tables as they go.
+        self._tables = Few(_NAMED_TABLES, "")
 
     def install(self) -> None:
         # Around the dialect's calls of the driver, not through events: an engine with listeners of its connections'
@@ -155,7 +158,7 @@ class _EngineTracing:
     def _describe(self, statement: str) -> _Statement:
         text = sanitize(statement, self._dialect)
         operation, table = summarize(text or statement.lstrip()[:16].partition(" ")[0])
-        name = f"{operation} {table}".strip() or str(self._fixed[keys.DB_SYSTEM_NAME])
+        name = f"{operation} {self._tables(table)}".strip() or str(self._fixed[keys.DB_SYSTEM_NAME])
         attributes = {**self._fixed, keys.DB_QUERY_SUMMARY: name}
         if operation:
             attributes[keys.DB_OPERATION_NAME] = operation

@@ -137,6 +137,36 @@ def test_hostile_statements_cost_linear_time(dialect: str, unit: str) -> None:
     assert seconds(MAX_STATEMENT) < 30 * seconds(MAX_STATEMENT // 8) + 0.005
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "(",
+        ")",
+        "(SELECT ",
+        "(SELECT a FROM ",
+        "FROM (",
+        "a.",
+        "a..",
+        ",f(",
+        "JOIN (SELECT ",
+        '"',
+        "[",
+        "IS DISTINCT FROM ",
+    ],
+)
+@pytest.mark.parametrize("verb", ["SELECT ", "WITH ", "DELETE ", "EXPLAIN ", "CREATE "])
+def test_hostile_statements_are_summarized_in_linear_time(verb: str, unit: str) -> None:
+    def seconds(length: int) -> float:
+        best = math.inf
+        for _ in range(3):
+            started = time.process_time()
+            summarize((verb + unit * length)[:length])
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(MAX_STATEMENT) < 30 * seconds(MAX_STATEMENT // 8) + 0.005
+
+
 # --- operation and table ----------------------------------------------------------------------------------------------
 
 
@@ -153,6 +183,71 @@ def test_hostile_statements_cost_linear_time(dialect: str, unit: str) -> None:
         ("WITH a AS (DELETE FROM b RETURNING c) SELECT * FROM a", ("SELECT", "a")),
         ("SELECT 1", ("SELECT", "")),
         ("SAVEPOINT sa_savepoint_1", ("SAVEPOINT", "")),
+        ("SELECT extract(epoch FROM created_at) FROM tasks", ("SELECT", "tasks")),
+        ('SELECT a FROM "web-tasks"', ("SELECT", "web-tasks")),
+        ('SELECT a FROM "crawl"."web-tasks" t', ("SELECT", "web-tasks")),
+        ('SELECT a FROM "web.tasks"', ("SELECT", "web.tasks")),
+        ('SELECT a FROM "say ""hi"""', ("SELECT", 'say "hi"')),
+        ('SELECT a FROM U&"web\\002Dtasks"', ("SELECT", "web-tasks")),
+        ("SELECT a FROM `db`.`web-tasks`", ("SELECT", "web-tasks")),
+        ("SELECT a FROM [dbo].[web tasks]", ("SELECT", "web tasks")),
+        ("SELECT a FROM db..tasks", ("SELECT", "tasks")),
+        ("SELECT a FROM aufträge", ("SELECT", "aufträge")),
+        (
+            "SELECT trim(both FROM a), substring(b FROM ? FOR ?), overlay(c placing d FROM ?) FROM tasks",
+            ("SELECT", "tasks"),
+        ),
+        ("SELECT extract(epoch FROM now())", ("SELECT", "")),
+        ("SELECT a IS DISTINCT FROM b, c IS NOT DISTINCT FROM d FROM tasks", ("SELECT", "tasks")),
+        ("SELECT DISTINCT a FROM tasks", ("SELECT", "tasks")),
+        ("SELECT (SELECT count(*) FROM events) FROM tasks", ("SELECT", "tasks")),
+        ("SELECT EXISTS (SELECT ? FROM tasks WHERE id = ?)", ("SELECT", "tasks")),
+        ("SELECT a FROM (SELECT b FROM tasks) AS x JOIN events ON true", ("SELECT", "tasks")),
+        ("SELECT a FROM ((SELECT b FROM tasks) UNION (SELECT c FROM events)) x", ("SELECT", "tasks")),
+        ("SELECT a FROM (tasks JOIN events ON true)", ("SELECT", "tasks")),
+        ("SELECT a FROM (VALUES (?, ?)) v (x, y) JOIN tasks ON true", ("SELECT", "tasks")),
+        ("SELECT a FROM ONLY tasks", ("SELECT", "tasks")),
+        ("SELECT a FROM generate_series(?, ?) n, tasks", ("SELECT", "tasks")),
+        ("SELECT a FROM unnest(?) u CROSS JOIN LATERAL jsonb_each(u.x) e", ("SELECT", "")),
+        ("SELECT a FROM LATERAL (SELECT b FROM tasks) x", ("SELECT", "tasks")),
+        ("SELECT a INTO copied FROM tasks", ("SELECT", "tasks")),
+        ("SELECT 1 UNION SELECT a FROM tasks", ("SELECT", "tasks")),
+        ("SELECT a FROM ?", ("SELECT", "")),
+        ("SELECT a FROM tasks FOR UPDATE SKIP LOCKED", ("SELECT", "tasks")),
+        ("WITH a AS (SELECT extract(day FROM b) FROM c) SELECT x FROM a", ("SELECT", "a")),
+        ("WITH a (x) AS MATERIALIZED (SELECT 1) UPDATE tasks SET b = a.x FROM a", ("UPDATE", "tasks")),
+        ("WITH a AS (SELECT 1) MERGE INTO tasks USING a ON true WHEN MATCHED THEN DELETE", ("MERGE", "tasks")),
+        ("WITH a AS (SELECT 1)", ("WITH", "")),
+        ("INSERT INTO tasks (a) SELECT b FROM events", ("INSERT", "tasks")),
+        ('INSERT INTO "web-tasks" VALUES (?) ON CONFLICT DO UPDATE SET a = ?', ("INSERT", "web-tasks")),
+        ("INSERT OR IGNORE INTO tasks VALUES (?)", ("INSERT", "tasks")),
+        ("INSERT IGNORE tasks VALUES (?)", ("INSERT", "tasks")),
+        ("REPLACE INTO tasks VALUES (?)", ("REPLACE", "tasks")),
+        ("UPDATE ONLY tasks SET a = b FROM events", ("UPDATE", "tasks")),
+        ("UPDATE OR REPLACE tasks SET a = ?", ("UPDATE", "tasks")),
+        ("UPDATE tasks SET a = extract(epoch FROM b)", ("UPDATE", "tasks")),
+        ("DELETE FROM ONLY tasks USING events WHERE true", ("DELETE", "tasks")),
+        ("DELETE t FROM tasks t JOIN events e ON true", ("DELETE", "tasks")),
+        ("DELETE tasks WHERE a = ?", ("DELETE", "tasks")),
+        ("MERGE INTO s.tasks t USING (SELECT * FROM events) e ON true", ("MERGE", "tasks")),
+        ("TRUNCATE TABLE ONLY s.tasks, events", ("TRUNCATE", "tasks")),
+        ("TRUNCATE tasks", ("TRUNCATE", "tasks")),
+        ("COPY tasks (a, b) FROM STDIN", ("COPY", "tasks")),
+        ("COPY (SELECT a FROM tasks) TO STDOUT", ("COPY", "tasks")),
+        ("EXPLAIN (ANALYZE, BUFFERS) SELECT extract(day FROM a) FROM tasks", ("EXPLAIN", "tasks")),
+        ("EXPLAIN UPDATE tasks SET a = ?", ("EXPLAIN", "tasks")),
+        ("DECLARE c CURSOR FOR SELECT a FROM tasks", ("DECLARE", "tasks")),
+        ("FETCH FORWARD 5 FROM c_7f3a_1", ("FETCH", "")),
+        ("REVOKE SELECT ON tasks FROM ada", ("REVOKE", "tasks")),
+        ("GRANT SELECT ON TABLE tasks TO ada", ("GRANT", "tasks")),
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON tasks (a)", ("CREATE", "tasks")),
+        ("CREATE VIEW v AS SELECT a FROM tasks", ("CREATE", "tasks")),
+        ("CREATE TABLE tasks (a INT, b TEXT)", ("CREATE", "tasks")),
+        ("ALTER TABLE IF EXISTS ONLY tasks ADD COLUMN a INT", ("ALTER", "tasks")),
+        ("DROP TABLE IF EXISTS s.tasks", ("DROP", "tasks")),
+        ("LOCK TABLE tasks IN EXCLUSIVE MODE", ("LOCK", "tasks")),
+        ("SET x FROM CURRENT", ("SET", "")),
+        ("SHOW TABLES FROM crawl", ("SHOW", "")),
         ("hunter2 is no statement", ("", "")),
         ("", ("", "")),
     ],

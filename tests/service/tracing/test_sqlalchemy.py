@@ -96,6 +96,17 @@ def test_many_rows_are_one_span_that_counts_them(recorder: Recorder, engine: Eng
     assert "example.com" not in many.to_json()
 
 
+def test_tables_without_end_make_no_names_without_end(recorder: Recorder, engine: Engine) -> None:
+    with engine.connect() as connection:
+        for number in range(300):
+            with pytest.raises(OperationalError):
+                connection.execute(text(f"SELECT a FROM t{number}"))
+    spans = recorder.spans()
+    assert len({span.name for span in spans}) == 257
+    assert spans[-1].name == _attributes(spans[-1])["db.query.summary"] == "SELECT"
+    assert _attributes(spans[-1])["db.collection.name"] == "t299"
+
+
 def test_interruption_ends_the_span(recorder: Recorder, engine: Engine) -> None:
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
