@@ -24,6 +24,9 @@ class Target:
     pods: tuple[str, ...]
     port: int
     path: str = "/metrics"
+    samples: int = 5_000
+    """The most that one scrape of one pod may bring. Over it, Prometheus refuses the whole scrape, and the pod counts
+    as down. A pod that makes series without end would fill Prometheus' memory, and all others would be lost too."""
     tracks: bool = False
     """Two versions of it can run side by side: the label `track` says which one a pod is."""
 
@@ -35,12 +38,19 @@ TARGETS: Final = (
             pods=(name, endpoints.canary(name)),
             port=endpoints.SERVICE_PORT,
             path="/api/metrics",
+            samples=2_000,  # about 250 in use
             tracks=True,
         )
         for name in endpoints.SERVICES
     ),
     Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
-    Target(job="span-metrics", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT),
+    Target(
+        job="span-metrics",
+        pods=(endpoints.COLLECTOR,),
+        port=endpoints.COLLECTOR_SPAN_METRICS_PORT,
+        # 17 a combination of its dimensions, of which the Collector keeps at most 5,000 a service.
+        samples=100_000,
+    ),
 )
 
 # The name that led to a pod says which version it is; that of the canary exists only while there is one.
@@ -61,13 +71,14 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     Pods are found through the A records of headless Services: every replica is a target of its own, a missing one is
     missed, and Prometheus needs no right to ask the API server.
     """
-    store = {
-        "tempo": Target(job="trace-store", pods=tempo.pods(settings.traces), port=endpoints.TEMPO_HTTP_PORT),
-        "jaeger": Target(job="trace-store", pods=(endpoints.JAEGER,), port=endpoints.JAEGER_TELEMETRY_PORT),
+    pods, port = {
+        "tempo": (tempo.pods(settings.traces), endpoints.TEMPO_HTTP_PORT),
+        "jaeger": ((endpoints.JAEGER,), endpoints.JAEGER_TELEMETRY_PORT),
     }[settings.traces.backend]
+    store = Target(job="trace-store", pods=pods, port=port, samples=20_000)
     sampler = Target(job="sampler", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_TELEMETRY_PORT)
     samplers = (sampler,) if settings.collector.sampling else ()
-    log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT)
+    log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT, samples=20_000)
     log_stores = (log_store,) if settings.logs.enabled else ()
     alertmanager = Target(job="alertmanager", pods=(endpoints.ALERTMANAGER,), port=endpoints.ALERTMANAGER_PORT)
     alertmanagers = (alertmanager,) if settings.alerting.enabled else ()
@@ -99,6 +110,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
             {
                 "job_name": target.job,
                 "metrics_path": target.path,
+                "sample_limit": target.samples,
                 # The span metrics carry the service that they are about in labels of their own.
                 "honor_labels": target.job == "span-metrics",
                 "dns_sd_configs": [found(target)],
@@ -106,7 +118,13 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
             }
             for target in (*TARGETS, *samplers, store, *log_stores, *alertmanagers)
         ]
-        + [{"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}]}],
+        + [
+            {
+                "job_name": "prometheus",
+                "sample_limit": 5_000,
+                "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}],
+            }
+        ],
     }
 
 
@@ -143,7 +161,8 @@ class Prometheus(pulumi.ComponentResource):
                 f"--config.file={_CONFIG}/prometheus.yml",
                 f"--storage.tsdb.path={_DATA}/tsdb",
                 f"--storage.tsdb.retention.time={args.settings.retention}",
-                "--enable-feature=exemplar-storage",
+                # The extra metrics hold each target's limit of samples, for the alert SamplesNearLimit.
+                "--enable-feature=exemplar-storage,extra-scrape-metrics",
                 "--web.enable-otlp-receiver",
             ],
             files={_CONFIG: config.metadata.name},

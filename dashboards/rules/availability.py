@@ -45,6 +45,17 @@ def availability(settings: Settings) -> tuple[Group, ...]:
                 ),
                 *_missing(settings),
                 Alert(
+                    name="SamplesNearLimit",
+                    query="max by (job, instance) (scrape_samples_post_metric_relabeling / (scrape_sample_limit > 0))"
+                    " > 0.8",
+                    lasting="1m",
+                    severity="page",
+                    summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the"
+                    " samples that it may have",
+                    description="Over its limit Prometheus refuses all of its metrics, and it counts as down.",
+                    dashboard="tracing",
+                ),
+                Alert(
                     name="RulesFail",
                     query="increase(prometheus_rule_evaluation_failures_total[5m]) > 0",
                     lasting="1m",

@@ -32,9 +32,15 @@ class PrometheusProcess:
     """Starts, asks and ends one Prometheus."""
 
     def __init__(
-        self, directory: Path, *, scrapes_itself: bool = False, config: Mapping[str, Any] | None = None
+        self,
+        directory: Path,
+        *,
+        scrapes_itself: bool = False,
+        config: Mapping[str, Any] | None = None,
+        features: str = "",
     ) -> None:
         """`config` is a whole configuration, instead of one that scrapes nothing or itself."""
+        self._features = [f"--enable-feature={features}"] if features else []
         self._binary = binary()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +62,7 @@ class PrometheusProcess:
                     f"--web.listen-address={self.url.removeprefix('http://')}",
                     # What is evaluated before it has found its Alertmanager is told to nobody; it would wait a minute.
                     "--rules.alert.resend-delay=1s",
+                    *self._features,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -101,7 +101,12 @@ def healthy(settings: Settings) -> dict[str, Value]:
     }
     for job in (*jobs, *stores, *(("sampler",) if sampled else ())):
         for pod in range(replicas.get(job, 1)):
-            series[f'up{{job="{job}",instance="{job}-{pod}"}}'] = constant(1)
+            at = f'job="{job}",instance="{job}-{pod}"'
+            series |= {
+                f"up{{{at}}}": constant(1),
+                f"scrape_samples_post_metric_relabeling{{{at}}}": constant(400),
+                f"scrape_sample_limit{{{at}}}": constant(2000),
+            }
     for job in jobs:
         at = f'job="{job}",instance="{job}-0"'
         series |= {

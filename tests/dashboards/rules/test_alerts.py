@@ -164,6 +164,14 @@ CASES: Final[Mapping[str, Case]] = {
     "metrics are missing": case(
         change("db_client_connection_pool_size", gone), after_90="", after_150="MetricsMissing"
     ),
+    "a pod makes series without end": case(
+        replace(
+            ("scrape_samples_post_metric_relabeling", "gateway"), lambda seconds: 400 + 10 * max(0.0, seconds - FAULT)
+        ),
+        after_60="",
+        after_240="SamplesNearLimit",
+    ),
+    "a target without a limit": case(replace(("scrape_sample_limit", "gateway"), constant(0)), after_240=""),
     "rules cannot be evaluated": case(
         replace("prometheus_rule_evaluation_failures_total", since(0.1)), after_120="RulesFail"
     ),
