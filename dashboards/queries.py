@@ -36,7 +36,25 @@ def quantile(q: float, buckets: str, window: str, by: str = "") -> str:
 
 
 def grown(series: str, window: str, by: str) -> str:
-    """By how much a counter has grown, also where it did not exist at the window's start: `rate` misses its first 1."""
-    now = f"sum by ({by}) ({series})"
-    before = f"sum by ({by}) ({series} offset {window})"
-    return f"((({now}) - ({before})) or ({now}))"
+    """How much counters counted within a window, those of pods that ended within it included; see `each_grown`."""
+    return f"sum by ({by}) ({each_grown(series, window)})"
+
+
+def each_grown(series: str, window: str) -> str:
+    """How much each series of a counter counted within a window: the exact number, unless its process restarted.
+
+    `increase` misses the first value of a new series, and counters here begin with their first event. `x - x offset w`
+    has that value, and is negative after a restart. So this is the last value minus the one before the window, or the
+    last value alone where there was none before or a larger one; `increase` only where the counter fell within the
+    window. Before the sum, since a sum does not show which of its counters fell.
+
+    A series that its target no longer had at the window's start is new. Where the target itself could not be scraped
+    then, the value of the hour before counts: a gap in the scrapes is no event.
+    """
+    first, last = f"min_over_time({series}[{window}])", f"last_over_time({series}[{window}])"
+    seen = f"last_over_time({series}[1h] offset {window})"
+    before = f"({series} offset {window} or {seen} unless on (job, instance) up offset {window} == 1)"
+    return (
+        f"(({last} - ({before} <= {first})) or {last}) and resets({series}[{window}]) == 0"
+        f" or increase({series}[{window}])"
+    )

@@ -3,7 +3,7 @@
 from dashboards.board import Board, Row
 from dashboards.panels import Limits, Query, graph, lines, number
 from dashboards.queries import share
-from dashboards.rules.accounting import MISSING, TOTAL, WAITING
+from dashboards.rules.accounting import MISSING, RATE, WAITING
 from stack.settings import Settings
 
 _WINDOW = "$__rate_interval"
@@ -38,7 +38,7 @@ def tracing(settings: Settings) -> Board:
                         "Of the last half hour: neither stored nor waiting, nor given up for a reason that is counted.",
                         Query(expr=MISSING, legend="{{leg}}"),
                         unit="short",
-                        empty="a process on the way is younger than the half hour that is compared.",
+                        empty="there is no half hour of metrics to compare yet.",
                         width=8,
                     ),
                     number(
@@ -72,7 +72,7 @@ def tracing(settings: Settings) -> Board:
                         "Spans a second, by stage",
                         "From ended in a service to taken by the store. All lines are one line while nothing is lost; "
                         "with sampling the last ones are lower.",
-                        [Query(expr=f"rate({TOTAL}[{_WINDOW}])", legend="{{stage}}")],
+                        [Query(expr=RATE, legend="{{stage}}")],
                         unit="short",
                     ),
                     graph(

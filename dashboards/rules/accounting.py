@@ -2,21 +2,27 @@
 
 from typing import Final
 
-from dashboards.queries import grown
+from dashboards.queries import each_grown, grown
 from dashboards.rules.model import Alert, Group, Record
 from dashboards.rules.stages import Leg, legs, stages
 from stack import endpoints
 from stack.settings import Settings
 
-TOTAL: Final = "tracing_spans:sum"
+RATE: Final = "tracing_spans:rate"
+"""Spans a second, by stage."""
+GROWN: Final = "tracing_spans:grown30m"
 WAITING: Final = "tracing_spans_waiting:sum"
 MISSING: Final = "tracing_spans_missing:30m"
-STEADY: Final = "tracing_spans_steady:30m"
+ENDED: Final = "tracing_processes_ended:30m"
+"""Processes on the way that ended within the window, most of which have a successor."""
 
 _WINDOW: Final = "30m"
 # Stages are scraped at different moments: with a load that grows tenfold in half an hour that alone makes 0.9 %.
 _TOLERANCE: Final = 0.01
+# A process counts on while it ends, and is not scraped any more.
+_STOP_SECONDS: Final = 10
 _OWN: Final = 'job=~"collector|sampler"'
+_TOO_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 _QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
 
 
@@ -29,7 +35,15 @@ def _records(settings: Settings) -> tuple[Record, ...]:
     way = legs(settings)
     return (
         *(
-            Record(name=TOTAL, query=f"sum({stage.counter}) or vector(0)", labels={"stage": stage.name})
+            Record(name=RATE, query=f"sum(rate({stage.counter}[1m])) or vector(0)", labels={"stage": stage.name})
+            for stage in stages(settings)
+        ),
+        *(
+            Record(
+                name=GROWN,
+                query=f"sum({each_grown(stage.counter, _WINDOW)}) or vector(0)",
+                labels={"stage": stage.name},
+            )
             for stage in stages(settings)
         ),
         *(
@@ -37,51 +51,49 @@ def _records(settings: Settings) -> tuple[Record, ...]:
             for leg in way
             if leg.waiting
         ),
-        Record(name=STEADY, query=_steady(settings)),
+        Record(name=ENDED, query=_ended(settings)),
         *(Record(name=MISSING, query=_missing(leg), labels={"leg": leg.name}) for leg in way),
     )
 
 
-def _steady(settings: Settings) -> str:
-    """Has a result if no process on the way began or ended within the window.
+def _ended(settings: Settings) -> str:
+    """How many processes on the way ended within the window; no result while there is no whole window yet.
 
-    Counters begin anew with their process, and what it counted after its last scrape is not known.
+    What a process counted after its last scrape is not known.
     """
     sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
     jobs = "|".join((*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, "trace-store"))
     on_the_way = f'job=~"{jobs}"'
-    return " and on() ".join(
-        (
-            f"(count(up{{{on_the_way}}} == 1) == count(count_over_time(up{{{on_the_way}}}[{_WINDOW}])))",
-            f"(count(up{{{on_the_way}}}) == count(up{{{on_the_way}}} offset {_WINDOW}))",
-            f"((sum(changes(process_start_time_seconds{{{on_the_way}}}[{_WINDOW}])) or vector(0)) == 0)",
-            f"((sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{_WINDOW}])) or vector(0)) == 0)",
-        )
+    gone = f"count(count_over_time(up{{{on_the_way}}}[{_WINDOW}])) - (count(up{{{on_the_way}}} == 1) or vector(0))"
+    restarted = (
+        f"(sum(changes(process_start_time_seconds{{{on_the_way}}}[{_WINDOW}])) or vector(0))",
+        f"(sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{_WINDOW}])) or vector(0))",
     )
+    return f"{' + '.join((gone, *restarted))} and on() count(up{{{on_the_way}}} offset {_WINDOW})"
 
 
 def _missing(leg: Leg) -> str:
     """Spans of the last half hour that came into a leg and neither left it nor wait in it."""
 
-    def added(series: str) -> str:
-        return f"(sum({series}) - sum({series} offset {_WINDOW}))"
-
     def passed(name: str) -> str:
-        return added(f'{TOTAL}{{stage="{name}"}}')
+        return f'sum({GROWN}{{stage="{name}"}})'
 
     parts = [passed(leg.source.name), *(passed(stage.name) for stage in (*leg.given_up, leg.target))]
     if leg.waiting:
-        parts.append(added(f'{WAITING}{{leg="{leg.name}"}}'))
-    query = f"{' - '.join(parts)} and on() {STEADY}"
+        waiting = f'{WAITING}{{leg="{leg.name}"}}'
+        parts.append(f"(sum({waiting}) - sum({waiting} offset {_WINDOW}))")
+    query = f"{' - '.join(parts)} and on() {ENDED}"
     return f"({query}) and on() ({leg.idle})" if leg.idle else query
 
 
 def _alerts(settings: Settings) -> tuple[Alert, ...]:
+    unseen = settings.metrics.scrape_interval_seconds + _STOP_SECONDS
     lost = tuple(
         Alert(
             name="SpansMissing",
-            query=f'{MISSING}{{leg="{leg.name}"}} > {_TOLERANCE} * scalar('
-            f'sum({TOTAL}{{stage="{leg.source.name}"}}) - sum({TOTAL}{{stage="{leg.source.name}"}} offset {_WINDOW}))',
+            # Each process that ended may have counted so much more than is known, at the highest rate.
+            query=f'{MISSING}{{leg="{leg.name}"}} > {_TOLERANCE} * scalar({GROWN}{{stage="{leg.source.name}"}})'
+            f' + {unseen} * scalar({ENDED}) * scalar(max_over_time({RATE}{{stage="{leg.source.name}"}}[{_WINDOW}]))',
             lasting="10m",
             severity="page",
             summary=f"Spans vanish {leg.title}",
@@ -159,7 +171,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
                 ),
                 Alert(
                     name="SamplerDropsTraces",
-                    query="sum(rate(otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total[5m])) > 0",
+                    query=f"{grown(_TOO_EARLY, '5m', '')} > 0",
                     lasting="1m",
                     severity="page",
                     summary="The samplers give up traces before they have decided on them",

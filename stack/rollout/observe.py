@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dashboards.queries import ASKED, MESSAGES, OF_SERVICES
+from dashboards.queries import ASKED, MESSAGES, OF_SERVICES, each_grown
 from stack import endpoints
 from stack.metrics import Ask
 from stack.rollout.gate import Sample, Spans
@@ -56,9 +56,9 @@ class Observation:
 
 
 def added(selector: str, seconds: float, by: str) -> str:
-    """PromQL: what counters have counted within so many seconds, those that did not exist before included."""
+    """PromQL: what counters have counted within so many seconds, restarts and new counters included."""
     window = f"{max(1, round(seconds))}s"
-    parts = [f"clamp_min({part} - ({part} offset {window} or {part} * 0), 0)" for part in selector.split(" or ")]
+    parts = [f"({each_grown(part, window)})" for part in selector.split(" or ")]
     return f"sum by ({by}) ({' or '.join(parts)})"
 
 

@@ -223,3 +223,41 @@ def add(more: Mapping[str, Value]) -> Change:
 def since(rate: float) -> Value:
     """A counter that begins with the fault, at its first step."""
     return lambda seconds: float(int((seconds - FAULT) * rate) + 1)
+
+
+Course = Callable[[str, float], Mapping[str, Value]]
+"""A series and its rate after the fault → what is played for it, all along."""
+
+
+def _steps(seconds: float, rate: float) -> float:
+    return float(int(seconds * rate) + 1) if rate else 0.0
+
+
+def begins(name: str, rate: float) -> Mapping[str, Value]:
+    """Its first event is the fault's."""
+    return {name: then(lambda _: None, lambda now: _steps(now - FAULT, rate))}
+
+
+def began_high(name: str, rate: float) -> Mapping[str, Value]:
+    """The first scrape that has it finds many events."""
+    return {name: then(lambda _: None, lambda now: _steps(now - FAULT + 60, rate))}
+
+
+def starts_again(name: str, rate: float) -> Mapping[str, Value]:
+    """It counted more in the process before, which ends with the fault."""
+    return {name: then(constant(1e5 if rate else 0), lambda now: _steps(now - FAULT, rate))}
+
+
+def starts_again_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
+    """Its process restarts, and keeps its name."""
+    return {name: then(constant(1e5 if rate else 0), lambda now: _steps((now - FAULT) % 120, rate))}
+
+
+def new_pod_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
+    """Each process has a name of its own; nothing is scraped of the one before."""
+
+    def life(number: int) -> Value:
+        begin = FAULT + 120 * number
+        return lambda now: _steps(now - begin, rate) if begin <= now < begin + 120 else None
+
+    return {name.replace("{", f'{{pod="{number}",', 1): life(number) for number in range(8)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,10 @@ from tests.dashboards.rules.played import (
     REQUESTS,
     SPANS,
     Change,
+    Course,
     add,
+    began_high,
+    begins,
     change,
     constant,
     counted,
@@ -29,8 +33,11 @@ from tests.dashboards.rules.played import (
     gone,
     healthy,
     histogram,
+    new_pod_every_two_minutes,
     replace,
     since,
+    starts_again,
+    starts_again_every_two_minutes,
     then,
 )
 from tests.dashboards.rules.promtool import Look, Value, binary, judge
@@ -128,6 +135,71 @@ def _unsent(share: float) -> tuple[Change, ...]:
         change(SENT, lambda _: counted(SPANS, SPANS * (1 - share))),
         change(STORED, lambda _: counted(SPANS, SPANS * (1 - share))),
         replace(QUEUE, lambda seconds: (seconds - FAULT) * SPANS * share),
+    )
+
+
+CRAWLED: Final = 'crawler_pages_total{job="web-crawler",instance="web-crawler-0",outcome='
+
+
+def _everything_fails(course: Course) -> tuple[Change, ...]:
+    """Fails for every rule that asks how much a counter has grown; the counters of the failures take such a course."""
+    rates = {
+        f'{CRAWLED}"error"}}': REQUESTS,
+        'kafka_messages_produced_total{job="gateway",instance="gateway-0",topic="task-status",outcome="failure"}': 1.0,
+        f'kafka_messages_consumed_total{{{STATUS},outcome="dead_letter"}}': 1.0,
+        'tracing_export_requests_total{job="gateway",instance="gateway-0",signal="traces",code="unavailable"}': 1.0,
+    }
+    slow = {
+        **histogram("http_server_request_duration_seconds", ASKED, REQUESTS, 2.0),
+        **histogram("traces_span_metrics_duration_milliseconds", STATEMENT, REQUESTS, 600, "milliseconds"),
+    }
+    rates |= {name: (value(1000) or 0) / 1000 for name, value in slow.items()}
+
+    def apply(series: dict[str, Value]) -> None:
+        for operation in ("POST /api/tasks", "INSERT web_crawl_tasks"):
+            (name,) = find(series, "calls_total", operation)
+            series[name] = counted(REQUESTS, REQUESTS / 2)
+            rates[name.replace("STATUS_CODE_UNSET", "STATUS_CODE_ERROR")] = REQUESTS / 2
+        (name,) = find(series, CRAWLED, "completed")
+        series[name] = counted(REQUESTS, 0)
+        (name,) = find(series, "too_early")
+        rates[name] = 5.0
+        for name, rate in rates.items():
+            series.pop(name, None)
+            series.update(course(name, rate))
+
+    return (apply,)
+
+
+_SOON: Final = (
+    "CrawlsFail DeadLetters DependencyFails ErrorRateHigh ExportFails SendingFails StatementsFail StatementsSlow"
+)
+_ALL: Final = f"{_SOON} RequestsSlow SamplerDropsTraces"
+TIMELINE: Final = {"after_30": _SOON, **{f"after_{at}": _ALL for at in (60, 120, 135, 150, 255, 600)}}
+"""Whatever becomes of the counters: no restart delays an alert, and none ends it."""
+
+
+def _scraped_again(series: str) -> Change:
+    """A counter of failures long ago, and a target that is not scraped for three minutes."""
+
+    def away(now: float) -> bool:
+        return FAULT <= now < FAULT + 180
+
+    def apply(played: dict[str, Value]) -> None:
+        played[series] = lambda now: None if away(now) else 1000
+        instance = re.search(r'instance="[^"]*"', series)
+        assert instance
+        (up,) = (name for name in find(played, instance[0]) if name.startswith("up{"))
+        played[up] = lambda now: float(not away(now))
+
+    return apply
+
+
+def _restarts_every_two_minutes(job: str, *counters: tuple[str, float]) -> tuple[Change, ...]:
+    """A Collector's counters and their rates after the fault."""
+    return (
+        replace(f'uptime_seconds_total{{job="{job}"', lambda now: (now - FAULT) % 120),
+        *(replace(part, lambda now, rate=rate: (now - FAULT) % 120 * rate) for part, rate in counters),
     )
 
 
@@ -335,6 +407,40 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "samplers have no room": case(
         replace("sampling_trace_dropped_too_early", since(5)), sampled=True, after_150="SamplerDropsTraces"
+    ),
+    # --- counters that start again
+    **{
+        f"everything fails, {how}": case(*_everything_fails(course), sampled=True, **TIMELINE)
+        for how, course in {
+            "for the first time": begins,
+            "and much at once": began_high,
+            "and its process restarted": starts_again,
+            "and its process restarts every two minutes": starts_again_every_two_minutes,
+            "in a new pod every two minutes": new_pod_every_two_minutes,
+        }.items()
+    },
+    "the store takes nothing from a Collector that restarts every two minutes": case(
+        change(STORED, lambda _: counted(SPANS, 0)),
+        *_restarts_every_two_minutes("collector", (ACCEPTED, SPANS), (SENT, 0)),
+        # Its queue is known with the second scrape.
+        replace(QUEUE, lambda now: (now - FAULT) * SPANS if (now - FAULT) % 120 >= 15 else None),
+        after_90="CollectorQueueStuck",
+        after_225="CollectorQueueStuck",
+    ),
+    "spans vanish in a Collector that restarts every two minutes": case(
+        change(STORED, lambda _: counted(SPANS, SPANS / 2)),
+        *_restarts_every_two_minutes("collector", (ACCEPTED, SPANS), (SENT, SPANS / 2)),
+        after_1500="SpansMissing",
+    ),
+    "a Collector restarts every two minutes": case(
+        *_restarts_every_two_minutes("collector", (ACCEPTED, SPANS), (SENT, SPANS)), after_300="", after_1500=""
+    ),
+    "a target that failed long ago is scraped again": case(
+        _scraped_again(f'kafka_messages_consumed_total{{{STATUS},outcome="dead_letter"}}'),
+        _scraped_again('kafka_messages_produced_total{job="gateway",instance="gateway-0",outcome="failure"}'),
+        after_195="",
+        after_225="",
+        after_420="",
     ),
     # --- objectives
     "a tenth of the requests fails": case(
