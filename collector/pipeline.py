@@ -11,6 +11,8 @@ from stack import endpoints
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
 TOKEN_FILE: Final = "token"
+GUARD: Final = Path(__file__).with_name("queue_guard.py")
+"""Program that runs beside each Collector and sets damaged queue files aside."""
 KEEP_KEY: Final = "keep"
 """Key of a `tracestate` entry; a trace whose spans carry `keep=1` is never sampled out. Smoke checks set it."""
 TOPIC: Final = "otlp-spans"

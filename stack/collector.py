@@ -54,7 +54,7 @@ class Collector(pulumi.ComponentResource):
                 )
             )
         )
-        config = workload.config_map("collector-config", "collector", args.namespace, {"config.yaml": text}, child)
+        config = workload.config_map("collector-config", "collector", args.namespace, collector_files(text), child)
         pod = queueing_pod(
             endpoints.COLLECTOR,
             settings,
@@ -74,6 +74,40 @@ class Collector(pulumi.ComponentResource):
             _autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
         self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint})
+
+
+def collector_files(text: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
+    """What is in the ConfigMap of a Collector with this configuration."""
+    return {"config.yaml": text, pipeline.GUARD.name: pipeline.GUARD.read_text()}
+
+
+def _queue_guard() -> k8s.core.v1.ContainerArgs:
+    """Checks the queue's files before the Collector starts, and between two starts; it runs as long as the pod.
+
+    An init container that ends would not run again when the Collector alone is restarted. Its image is not the
+    services', since each release of theirs would restart the Collectors.
+    """
+    core = k8s.core.v1
+    return core.ContainerArgs(
+        name="queue-guard",
+        image=versions.PYTHON,
+        image_pull_policy="IfNotPresent",
+        restart_policy="Always",
+        command=["python3", f"{_CONFIG}/{pipeline.GUARD.name}", pipeline.QUEUE_DIRECTORY],
+        args=[
+            f"--port={endpoints.QUEUE_GUARD_PORT}",
+            f"--telemetry={endpoints.url('127.0.0.1', endpoints.COLLECTOR_TELEMETRY_PORT)}/metrics",
+        ],
+        resources=core.ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "48Mi"}, limits={"memory": "48Mi"}),
+        security_context=workload.container_security(),
+        volume_mounts=[
+            core.VolumeMountArgs(name="data", mount_path=pipeline.QUEUE_DIRECTORY),
+            core.VolumeMountArgs(name=workload.volume_name(_CONFIG), mount_path=_CONFIG, read_only=True),
+        ],
+        # The Collector starts when the first look is over; a large queue takes seconds.
+        startup_probe=workload.http_probe("/", endpoints.QUEUE_GUARD_PORT, period=1, failures=300),
+        termination_message_policy="FallbackToLogsOnError",
+    )
 
 
 def queueing_pod(
@@ -103,9 +137,9 @@ def queueing_pod(
         env=workload.go_env(settings),
         files={_CONFIG: config.metadata.name},
         secret_files=secret_files,
-        configuration=text,
+        configuration=collector_files(text),
         data=pipeline.QUEUE_DIRECTORY,
-        init=init,
+        init=(_queue_guard(), *init),
         readiness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT, period=2),
         liveness=workload.http_probe("/", endpoints.COLLECTOR_HEALTH_PORT),
         grace_seconds=60,

@@ -78,6 +78,8 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     store = Target(job="trace-store", pods=pods, port=port, samples=20_000)
     sampler = Target(job="sampler", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_TELEMETRY_PORT)
     samplers = (sampler,) if settings.collector.sampling else ()
+    queueing = (endpoints.COLLECTOR, *((endpoints.SAMPLER,) if samplers else ()))
+    guard = Target(job="queue-guard", pods=queueing, port=endpoints.QUEUE_GUARD_PORT)
     log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT, samples=20_000)
     log_stores = (log_store,) if settings.logs.enabled else ()
     alertmanager = Target(job="alertmanager", pods=(endpoints.ALERTMANAGER,), port=endpoints.ALERTMANAGER_PORT)
@@ -116,7 +118,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                 "dns_sd_configs": [found(target)],
                 **({"relabel_configs": _TRACKS} if target.tracks else {}),
             }
-            for target in (*TARGETS, *samplers, store, *log_stores, *alertmanagers)
+            for target in (*TARGETS, *samplers, guard, store, *log_stores, *alertmanagers)
         ]
         + [
             {

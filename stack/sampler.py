@@ -6,7 +6,7 @@ import pulumi
 
 from collector import pipeline
 from stack import endpoints, workload
-from stack.collector import queueing_pod
+from stack.collector import collector_files, queueing_pod
 from stack.kafka import topic_container
 from stack.settings import Kafka, Sampling, quantity_bytes
 
@@ -49,7 +49,7 @@ class Sampler(pulumi.ComponentResource):
                 )
             )
         )
-        config = workload.config_map("sampler-config", "collector", args.namespace, {"config.yaml": text}, child)
+        config = workload.config_map("sampler-config", "collector", args.namespace, collector_files(text), child)
         topic = topic_container(
             pipeline.TOPIC,
             bootstrap_servers=args.bootstrap_servers,

@@ -116,8 +116,8 @@ def go_env(size: Size) -> list[core.EnvVarArgs]:
 def mounts(pod: Pod) -> list[core.VolumeMountArgs]:
     """Mounts of a pod's main container; init containers take the same."""
     paths = [
-        *((path, _volume(path), True) for path in (*pod.files, *pod.secret_files)),
-        *((path, _volume(path), False) for path in pod.scratch),
+        *((path, volume_name(path), True) for path in (*pod.files, *pod.secret_files)),
+        *((path, volume_name(path), False) for path in pod.scratch),
         *([(pod.data, "data", False)] if pod.data else []),
     ]
     return [
@@ -126,7 +126,8 @@ def mounts(pod: Pod) -> list[core.VolumeMountArgs]:
     ]
 
 
-def _volume(path: str) -> str:
+def volume_name(path: str) -> str:
+    """Name of the volume that is mounted at a path."""
     return path.strip("/").replace("/", "-").replace(".", "-").lower()
 
 
@@ -140,12 +141,12 @@ def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> co
     """
     drain_seconds = 0 if alone else availability.DRAIN_SECONDS
     files = [
-        core.VolumeArgs(name=_volume(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
+        core.VolumeArgs(name=volume_name(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
         for path, config_map in pod.files.items()
     ]
     secret_files = [
         core.VolumeArgs(
-            name=_volume(path),
+            name=volume_name(path),
             secret=core.SecretVolumeSourceArgs(
                 secret_name=secret,
                 default_mode=0o440,
@@ -155,7 +156,7 @@ def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> co
         for path, (secret, keys) in pod.secret_files.items()
     ]
     scratch = [
-        core.VolumeArgs(name=_volume(path), empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="256Mi"))
+        core.VolumeArgs(name=volume_name(path), empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="256Mi"))
         for path in pod.scratch
     ]
     container = core.ContainerArgs(

@@ -87,6 +87,7 @@ def _missing(leg: Leg) -> str:
 
 
 def _alerts(settings: Settings) -> tuple[Alert, ...]:
+    of = "instance, queue"
     unseen = settings.metrics.scrape_interval_seconds + _STOP_SECONDS
     lost = tuple(
         Alert(
@@ -146,6 +147,17 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
             description="{{ $value | humanize }} spans have waited for half a minute, and none was sent.",
             dashboard="tracing",
+        ),
+        Alert(
+            name="QueueSetAside",
+            query=f"{grown('collector_queue_items_lost_total', '15m', of)}"
+            f" and on ({of}) {grown('collector_queue_files_set_aside_total', '15m', of)} > 0",
+            lasting="0s",
+            severity="page",
+            summary="The file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
+            description="{{ $value | humanize }} items were in it, as far as that was known. They are lost.",
+            dashboard="tracing",
+            about=endpoints.COLLECTOR,
         ),
         Alert(
             name="CollectorDown",

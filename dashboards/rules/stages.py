@@ -62,6 +62,14 @@ STORED_IN_JAEGER = Stage(
 )
 
 
+def _in_damaged_queues(exporter: str) -> Stage:
+    return Stage(
+        name="set_aside",
+        title="set aside with damaged queues",
+        counter=f'collector_queue_items_lost_total{{queue="exporter_{exporter}_traces_traces"}}',
+    )
+
+
 def legs(settings: Settings) -> tuple[Leg, ...]:
     """The way of a span through a stack. What the samplers leave out on purpose is no leg: it ends at them."""
     stored = STORED_IN_JAEGER if settings.traces.backend == "jaeger" else STORED_IN_TEMPO
@@ -87,6 +95,7 @@ def legs(settings: Settings) -> tuple[Leg, ...]:
             title="in the Collectors",
             source=ACCEPTED,
             target=SENT,
+            given_up=(_in_damaged_queues("kafka" if sampled else "otlp_grpc"),),
             waiting='otelcol_exporter_queue_size{job="collector",data_type="traces"}',
         ),
         *(

@@ -12,7 +12,7 @@ from local.images import alertmanager
 from local.images.archive import PATH, Image
 from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
-from local.images.debian import POSTGRES, Debian
+from local.images.debian import POSTGRES, PYTHON, Debian
 from local.images.kafka import kafka_layers
 from local.images.service import service_image, service_reference
 from local.jobs import Progress
@@ -82,6 +82,15 @@ def _postgres(progress: Progress, home: Home) -> Image:
         entrypoint=(f"{programs}/postgres",),
         environment={"PATH": f"{PATH}:{programs}", "LANG": "C.UTF-8"},
         user="999:999",
+    )
+
+
+def _python(progress: Progress, home: Home) -> Image:
+    return Image(
+        reference=versions.PYTHON,
+        layers=Debian(LayerCache(home.images)).layers(progress, PYTHON),
+        entrypoint=("python3",),
+        environment={"PATH": PATH},
     )
 
 
@@ -160,6 +169,8 @@ CATALOGUE: Mapping[str, Known] = {
         stands_in_for="tempo",
     ),
     "service": Known(reference=service_reference, build=_service),
+    # What the service's image stands on, so it costs a line in a manifest.
+    "python": Known(reference=lambda: versions.PYTHON, build=_python),
     "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
     "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),

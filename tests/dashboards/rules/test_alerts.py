@@ -195,11 +195,15 @@ def _scraped_again(series: str) -> Change:
     return apply
 
 
+def _falls_every_two_minutes(rate: float) -> Value:
+    return lambda now: (now - FAULT) % 120 * rate
+
+
 def _restarts_every_two_minutes(job: str, *counters: tuple[str, float]) -> tuple[Change, ...]:
     """A Collector's counters and their rates after the fault."""
     return (
         replace(f'uptime_seconds_total{{job="{job}"', lambda now: (now - FAULT) % 120),
-        *(replace(part, lambda now, rate=rate: (now - FAULT) % 120 * rate) for part, rate in counters),
+        *(replace(part, _falls_every_two_minutes(rate)) for part, rate in counters),
     )
 
 
@@ -382,6 +386,27 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "a Collector refuses": case(
         replace('receiver_refused_spans_total{job="collector"', since(5)), after_240="", after_360="CollectorRefuses"
+    ),
+    "a damaged queue is set aside": case(
+        add(
+            {
+                'collector_queue_files_set_aside_total{instance="a",queue="exporter_otlp_grpc_traces_traces"}': (
+                    constant(1)
+                ),
+                'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_grpc_traces_traces"}': (
+                    constant(5000)
+                ),
+            }
+        ),
+        after_15="QueueSetAside",
+        after_840="QueueSetAside",
+        # Told once.
+        after_1200="",
+    ),
+    "a damaged queue with nothing in it is set aside": case(
+        add({'collector_queue_files_set_aside_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(1)}),
+        add({'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(0)}),
+        after_15="QueueSetAside",
     ),
     "a Collector is down": case(
         replace(("up{", 'job="collector"'), constant(0)), after_15="", after_45="CollectorDown"
