@@ -29,29 +29,33 @@ class Breaker:
         self.opened = 0
 
     def allows(self) -> bool:
-        """Whether something may be sent now. Each yes of an open breaker is the trial, and needs an answer."""
-        if self.state is State.OPEN and self._clock() >= self._try_at:
-            self.state = State.HALF_OPEN
+        """Whether something may be sent now. Each yes of an open breaker is the trial; one without an answer is over
+        when the next is due."""
+        if self.state is State.CLOSED:
             return True
-        return self.state is State.CLOSED
+        if self._clock() < self._try_at:
+            return False
+        self.state = State.HALF_OPEN
+        self._try_at = self._clock() + self._reset
+        return True
 
     def seconds_until_trial(self) -> float:
         """0 where something may be sent."""
-        return max(0.0, self._try_at - self._clock()) if self.state is State.OPEN else 0.0
+        return max(0.0, self._try_at - self._clock()) if self.state is not State.CLOSED else 0.0
 
     def succeeded(self) -> None:
         """The receiver answered, be it with a refusal."""
         self._failures = 0
         self.state = State.CLOSED
 
-    def failed(self) -> None:
-        """The receiver did not answer, or has no time."""
+    def failed(self, retry_after: float | None = None) -> None:
+        """The receiver did not answer, or has no time; `retry_after` is when it says that it has, in s from now."""
         self._failures += 1
-        if self.state is State.HALF_OPEN or self._failures >= self._limit:
+        if retry_after or self.state is State.HALF_OPEN or self._failures >= self._limit:
             if self.state is State.CLOSED:
                 self.opened += 1
             self.state = State.OPEN
-            self._try_at = self._clock() + self._reset
+            self._try_at = self._clock() + (retry_after or self._reset)
 
     def try_now(self) -> None:
         """Makes the next question a trial, however short ago the last was: for the end, when there is no later."""

@@ -23,6 +23,8 @@ class Buffer:
         self.capacity = capacity
         self.bytes = 0
         self.items = 0
+        self.attempts = 0
+        """Times that sending the oldest batch failed, as the caller counts them."""
         self._batches: deque[Batch] = deque()
 
     def __len__(self) -> int:
@@ -50,12 +52,13 @@ class Buffer:
     def drop_first(self) -> int:
         """Removes the oldest batch; returns its number of items."""
         packed = self._batches.popleft()
+        self.attempts = 0
         self.bytes -= len(packed.payload)
         self.items -= packed.items
         return packed.items
 
     def clear(self) -> int:
         """Removes everything; returns the number of items."""
-        items, self.items, self.bytes = self.items, 0, 0
+        items, self.items, self.bytes, self.attempts = self.items, 0, 0, 0
         self._batches.clear()
         return items

@@ -239,6 +239,14 @@ class TracingSettings(EnvironmentSettings):
         le=100_000,
         description="a whole number of spans, 1 to 100000",
     )
+    max_request_bytes: int = Field(
+        # Receivers of gRPC take 4 MiB unless they are told otherwise.
+        3 << 20,
+        alias="TRACING_MAX_REQUEST_BYTES",
+        ge=64 << 10,
+        le=256 << 20,
+        description="bytes of one export, 65536 to 268435456, and no more than the receiver takes",
+    )
     delay_ms: Annotated[_Milliseconds, Synonym("OTEL_BSP_SCHEDULE_DELAY")] = Field(
         5000, alias="TRACING_DELAY_MS", description="milliseconds, 1 to 600000"
     )

@@ -8,15 +8,21 @@ fields of opentelemetry/proto/{common,trace,logs}/v1.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from service.tracing.masking import Masker
 from service.tracing.tracer import Event, RecordedSpan
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Item = TypeVar("Item")
 
 _CACHED_ATTRIBUTES: Final = 4096
 _LONGEST_CACHED: Final = 128
@@ -140,42 +146,111 @@ class _Attributes:
         return encoded
 
 
-class _Envelope:
-    """The resource, encoded once; items of one scope inside."""
-
-    def __init__(self, resource: Resource, masker: Masker, dropped: _Filter) -> None:
-        attributes = _Attributes(_RESOURCE_ATTRIBUTES, masker, dropped)
-        self._resource = _sized(b"\x0a", attributes.encode(resource.attributes))
-
-    def request(self, scopes: Iterable[tuple[str, str, list[bytes]]]) -> bytes:
-        """Export{Trace,Logs}ServiceRequest; the two have the same numbers. scopes: name, version, encoded items."""
-        parts = [self._resource]
-        for name, version, items in scopes:
-            scope = _text(b"\x0a", name) + (_text(b"\x12", version) if version else b"")
-            parts.append(_sized(b"\x12", _sized(b"\x0a", scope) + b"".join(items)))
-        return _sized(b"\x0a", b"".join(parts))
+# At most that many bytes for the tag and the length of each message around the items.
+_FRAME: Final = 16
+_LOG_SCOPE: Final = InstrumentationScope("service.tracing.logs")
 
 
-class SpanEncoder:
-    """ExportTraceServiceRequest out of ended spans, all of one resource."""
+class Request:
+    """An export request that is being filled. `size` is at least that of its bytes, and hardly more."""
+
+    __slots__ = ("_last", "_last_items", "_resource", "_scopes", "items", "size")
+
+    def __init__(self, resource: bytes) -> None:
+        """resource: encoded, with its tag."""
+        self._resource = resource
+        self._scopes: dict[tuple[str, str], list[bytes]] = {}
+        self._last: object = self  # the scope of the item before; usually that of all of them
+        self._last_items: list[bytes] = []
+        self.items = 0
+        self.size = len(resource) + _FRAME
+
+    def add(self, scope: InstrumentationScope | None, item: bytes) -> None:
+        """item: encoded, with its tag."""
+        if scope is not self._last:
+            self._last, self._last_items = scope, self._of(scope)
+        self._last_items.append(item)
+        self.items += 1
+        self.size += len(item)
+
+    def _of(self, scope: InstrumentationScope | None) -> list[bytes]:
+        key = name, version = (scope.name, scope.version or "") if scope is not None else ("", "")
+        if key not in self._scopes:
+            header = _sized(b"\x0a", _text(b"\x0a", name) + (_text(b"\x12", version) if version else b""))
+            self._scopes[key] = [header]
+            self.size += len(header) + _FRAME
+        return self._scopes[key]
+
+    def encode(self) -> bytes:
+        """Export{Trace,Logs}ServiceRequest; the two have the same numbers."""
+        scopes = [_sized(b"\x12", b"".join(items)) for items in self._scopes.values()]
+        return _sized(b"\x0a", b"".join((self._resource, *scopes)))
+
+
+class _Encoder(Generic[Item]):
+    """What the encoders of both signals have in common: all items are of one resource."""
 
     def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
         """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`."""
-        keys = _Filter(dropped)
         self._masker = masker
-        self._envelope = _Envelope(resource, masker, keys)
-        self._attributes = _Attributes(_SPAN_ATTRIBUTES, masker, keys)
-        self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, keys)
-        self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, keys)
+        self._filter = _Filter(dropped)
+        attributes = _Attributes(_RESOURCE_ATTRIBUTES, masker, self._filter)
+        self._resource = _sized(b"\x0a", attributes.encode(resource.attributes))
 
-    def __call__(self, spans: Sequence[RecordedSpan]) -> bytes:
-        """The request's bytes."""
-        scopes: dict[tuple[str, str], list[bytes]] = {}
-        for span in spans:
-            scope = span.instrumentation_scope
-            key = (scope.name, scope.version or "") if scope is not None else ("", "")
-            scopes.setdefault(key, []).append(_sized(b"\x12", self._span(span)))
-        return self._envelope.request((name, version, items) for (name, version), items in scopes.items())
+    def begin(self) -> Request:
+        """A request with no items yet."""
+        return Request(self._resource)
+
+    def item(self, item: Item) -> tuple[InstrumentationScope | None, bytes]:
+        """What `Request.add` takes. Raises whatever a value that cannot be encoded raises."""
+        raise NotImplementedError
+
+    def split(self, payload: bytes) -> tuple[bytes, bytes]:
+        """The first and the second half of an encoded request's items, each as a request."""
+        raise NotImplementedError
+
+    def __call__(self, items: Iterable[Item]) -> bytes:
+        """One request of all items, however large."""
+        request = self.begin()
+        for item in items:
+            request.add(*self.item(item))
+        return request.encode()
+
+
+def _halves(kind: type[Message], payload: bytes, lists: Callable[[Any], Iterable[Any]]) -> tuple[bytes, bytes]:
+    """The first and the second half of a request's items; `lists` finds the lists of items in a parsed request."""
+    first, second = kind.FromString(payload), kind.FromString(payload)
+    left = sum(map(len, lists(first))) // 2
+    for head, tail in zip(lists(first), lists(second), strict=True):
+        kept = min(left, len(head))
+        del head[kept:], tail[:kept]
+        left -= kept
+    return first.SerializeToString(), second.SerializeToString()
+
+
+class SpanEncoder(_Encoder[RecordedSpan]):
+    """ExportTraceServiceRequest out of ended spans, all of one resource."""
+
+    def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
+        super().__init__(resource, masker, dropped)
+        self._attributes = _Attributes(_SPAN_ATTRIBUTES, masker, self._filter)
+        self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, self._filter)
+        self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, self._filter)
+
+    def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
+        """See `_Encoder`."""
+        return item.instrumentation_scope, _sized(b"\x12", self._span(item))
+
+    def split(self, payload: bytes) -> tuple[bytes, bytes]:
+        """See `_Encoder`."""
+        # Late: it costs memory, and a request is hardly ever split.
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        return _halves(
+            ExportTraceServiceRequest,
+            payload,
+            lambda request: [scope.spans for part in request.resource_spans for scope in part.scope_spans],
+        )
 
     def _span(self, span: RecordedSpan) -> bytes:
         context, parent, status = span.context, span.parent, span.status
@@ -223,19 +298,25 @@ class SpanEncoder:
         return _ids(link.context) + state + attributes + dropped + b"\x35" + flags
 
 
-class LogEncoder:
+class LogEncoder(_Encoder[LogEntry]):
     """ExportLogsServiceRequest out of log entries, all of one resource."""
 
     def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
-        keys = _Filter(dropped)
-        self._masker = masker
-        self._envelope = _Envelope(resource, masker, keys)
-        self._attributes = _Attributes(_LOG_ATTRIBUTES, masker, keys)
+        super().__init__(resource, masker, dropped)
+        self._attributes = _Attributes(_LOG_ATTRIBUTES, masker, self._filter)
 
-    def __call__(self, entries: Sequence[LogEntry]) -> bytes:
-        """The request's bytes."""
-        return self._envelope.request(
-            [("service.tracing.logs", "", [_sized(b"\x12", self._entry(e)) for e in entries])]
+    def item(self, item: LogEntry) -> tuple[InstrumentationScope | None, bytes]:
+        """See `_Encoder`."""
+        return _LOG_SCOPE, _sized(b"\x12", self._entry(item))
+
+    def split(self, payload: bytes) -> tuple[bytes, bytes]:
+        """See `_Encoder`."""
+        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+        return _halves(
+            ExportLogsServiceRequest,
+            payload,
+            lambda request: [scope.log_records for part in request.resource_logs for scope in part.scope_logs],
         )
 
     def _entry(self, entry: LogEntry) -> bytes:

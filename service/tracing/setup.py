@@ -90,9 +90,13 @@ class Tracing:
         parts = (*self._pipelines, *([self._handed_in] if self._handed_in else []))
         threads = [threading.Thread(target=end, args=(part,), name="tracing-shutdown", daemon=True) for part in parts]
         for thread in threads:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down, or there are no threads left
+                thread.run()
         for thread in threads:
-            thread.join(seconds + 1.5)
+            if thread.ident is not None:
+                thread.join(seconds + 1.5)
         return len(results) == len(threads) and all(results)
 
 

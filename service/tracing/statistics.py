@@ -30,9 +30,14 @@ class SignalStatistics:
     dropped: Counter[str] = field(default_factory=Counter)
     """By reason: queue_full, buffer_full, encoding, shutdown."""
     refused: Counter[str] = field(default_factory=Counter)
-    """By the receiver's reason: partial (some of an accepted request), or a gRPC code in lower case."""
+    """By reason: too_large (one item that no request has room for), partial (some of an accepted request), or the
+    receiver's gRPC code in lower case."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """What went wrong in the export itself, and harmed no item: answer (accepted, with an answer that makes no sense),
+    send (an exception instead of an answer), loop (any other exception), thread (none could be started), log (a handler
+    raised)."""
     requests: Counter[str] = field(default_factory=Counter)
-    """Export requests by gRPC code in lower case."""
+    """Export requests by gRPC code in lower case; `exception` where the client raised one instead."""
     request_seconds: float = 0.0
     request_buckets: list[int] = field(default_factory=lambda: [0] * (len(_SECONDS) + 1))
     worker_cpu_seconds: float = 0.0
@@ -51,10 +56,15 @@ class SignalStatistics:
         self.request_buckets[bisect_left(_SECONDS, seconds)] += 1
 
     @property
+    def lost(self) -> int:
+        """Dropped and refused."""
+        # Copies: another thread may count a reason for the first time just now.
+        return sum(dict(self.dropped).values()) + sum(dict(self.refused).values())
+
+    @property
     def unaccounted(self) -> int:
         """0, unless the account does not add up; in the middle of a change it may be off for a moment."""
-        lost = sum(self.dropped.values()) + sum(self.refused.values())
-        return self.ended - self.exported - lost - self.queued() - self.buffered()[0] - self.in_flight
+        return self.ended - self.exported - self.lost - self.queued() - self.buffered()[0] - self.in_flight
 
 
 @dataclass(kw_only=True)
@@ -101,8 +111,11 @@ class Statistics(Collector):
         ended = counter("items_ended", "Spans and log records handed to export.", "signal")
         exported = counter("items_exported", "Acknowledged by the receiver.", "signal")
         dropped = counter("items_dropped", "Given up by this process.", "signal", "reason")
-        refused = counter("items_refused", "Refused by the receiver for good.", "signal", "reason")
+        refused = counter(
+            "items_refused", "Refused for good: by the receiver, or as too large for any request.", "signal", "reason"
+        )
         requests = counter("export_requests", "Export requests by gRPC code.", "signal", "code")
+        errors = counter("export_errors", "What went wrong in the export itself, by kind.", "signal", "kind")
         cpu = counter("export_cpu_seconds", "CPU time of masking, encoding and sending.", "signal")
         opened = counter("breaker_opened", "How often the circuit breaker opened.", "signal")
         queued, capacity = gauge("queue_items", "Waiting to be encoded."), gauge("queue_capacity_items", "At most.")
@@ -116,7 +129,12 @@ class Statistics(Collector):
             name = [signal.signal]
             ended.add_metric(name, signal.ended)
             exported.add_metric(name, signal.exported)
-            for family, counts in ((dropped, signal.dropped), (refused, signal.refused), (requests, signal.requests)):
+            for family, counts in (
+                (dropped, signal.dropped),
+                (refused, signal.refused),
+                (requests, signal.requests),
+                (errors, signal.errors),
+            ):
                 for reason, count in dict(counts).items():
                     family.add_metric([*name, reason], count)
             cpu.add_metric(name, signal.worker_cpu_seconds)
@@ -136,5 +154,5 @@ class Statistics(Collector):
                 total += count
                 buckets.append((bound, total))
             duration.add_metric(name, buckets=buckets, sum_value=signal.request_seconds)
-        yield from (ended, exported, dropped, refused, requests, cpu, opened)
+        yield from (ended, exported, dropped, refused, requests, errors, cpu, opened)
         yield from (queued, capacity, flight, kept, batches, size, limit, state, duration)

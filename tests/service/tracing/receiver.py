@@ -8,6 +8,8 @@ from concurrent import futures
 from contextlib import contextmanager
 
 import grpc
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -35,6 +37,26 @@ def refuse(code: grpc.StatusCode) -> Behaviour:
     return behave
 
 
+def exhausted(retry_after: float | None) -> Behaviour:
+    """Has no room: for good, or for a time that the answer names."""
+
+    def behave(context: grpc.ServicerContext) -> bytes:
+        if retry_after is not None:
+            info = RetryInfo()
+            info.retry_delay.FromNanoseconds(int(retry_after * 1e9))
+            status = Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+            status.details.add().Pack(info)
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        return refuse(grpc.StatusCode.RESOURCE_EXHAUSTED)(context)
+
+    return behave
+
+
+def reply(answer: bytes) -> Behaviour:
+    """Takes everything, with this answer."""
+    return lambda _context: answer
+
+
 def reject(count: int) -> Behaviour:
     """Takes the request, apart from some of its spans."""
 
@@ -56,8 +78,12 @@ def spans_of(request: bytes) -> list[Span]:
 class Receiver:
     """`behave` may be replaced at any time; what was accepted is in `requests`, by method."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, largest: int = 4 << 20) -> None:
+        """largest: bytes of a request that it takes; gRPC's own limit if not said otherwise."""
+        self._largest = largest
         self.behave: Behaviour = accept
+        self.inspect: Callable[[bytes, grpc.ServicerContext], object] = lambda _request, _context: None
+        """Is asked before `behave`, and may end the request as well."""
         self.requests: dict[str, list[bytes]] = {TRACES: [], LOGS: []}
         self.metadata: list[dict[str, str]] = []
         self.keep: Callable[[str, bytes], None] = lambda method, request: self.requests[method].append(request)
@@ -73,7 +99,8 @@ class Receiver:
 
     def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
         """Begins to listen."""
-        server = grpc.server(futures.ThreadPoolExecutor(4), options=(("grpc.so_reuseport", 0),))
+        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", self._largest))
+        server = grpc.server(futures.ThreadPoolExecutor(4), options=options)
         for method in (TRACES, LOGS):
             service, _, name = method[1:].partition("/")
             handler = grpc.unary_unary_rpc_method_handler(self._answer(method))
@@ -94,6 +121,7 @@ class Receiver:
             with self._lock:
                 self.asked += 1
                 self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
+            self.inspect(request, context)
             response = self.behave(context)
             with self._lock:
                 self.keep(method, request)
@@ -111,9 +139,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(*, largest: int = 4 << 20) -> Iterator[Receiver]:
     """A receiver on a free port of this machine."""
-    receiver = Receiver()
+    receiver = Receiver(largest=largest)
     receiver.start()
     try:
         yield receiver
