@@ -1,31 +1,32 @@
 """The engine where there is no Pulumi CLI: server-side apply of the rendered program, readiness, pruning.
 
 Same objects, same waits as `pulumi up`. What was applied is kept in a ConfigMap of the namespace, written before
-anything is applied, so that an interrupted run still prunes what it made.
+anything is applied, so that an interrupted run still prunes what it made. What the API server would refuse is found by
+a dry run of everything, before anything is changed.
 """
 
 import base64
 import json
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import kubernetes
 import urllib3
 from kubernetes.dynamic.exceptions import ApiException
 
-from stack import endpoints, meta
+from stack import endpoints, growth, meta, preflight
+from stack.failure import DeployError as DeployError
+from stack.failure import reason
 from stack.meta import Manifest
 from stack.objects import ANSWER_SECONDS, Key, Objects, key, name
+from stack.scaling import Scaling, autoscalers
 from stack.settings import Cluster
 
 INVENTORY: Final = "deployed-objects"
 INVENTORY_KEY: Final[Key] = ("v1", "ConfigMap", INVENTORY)
 READY_SECONDS: Final = 300
-
-
-class DeployError(Exception):
-    """The stack could not be deployed; the message says what is wrong and what to look at."""
 
 
 def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
@@ -61,7 +62,7 @@ def read(client: kubernetes.client.ApiClient, namespace: str, which: Key) -> Man
     try:
         return Objects(client, namespace).present(which)
     except ApiException as error:
-        raise DeployError(f"{which[1]} {namespace}/{which[2]} cannot be read: {_reason(error)}") from None
+        raise DeployError(f"{which[1]} {namespace}/{which[2]} cannot be read: {reason(error)}") from None
 
 
 def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: str) -> dict[str, str]:
@@ -100,33 +101,76 @@ def apply(
         say: takes a line of progress.
 
     Raises:
-        DeployError: an object was refused, did not become ready, or the cluster no longer answers; nothing is pruned
-            then, and a second run goes on from there.
+        DeployError: the API server would refuse an object, and nothing was changed; or an object did not become ready,
+            or the cluster no longer answers. The message says what was changed until then. Nothing is pruned, and a
+            second run goes on from there.
     """
+    progress = _Progress(all=[name(manifest) for manifest in manifests])
     try:
-        _bring_to(client, namespace, manifests, say)
+        enlarged = preflight.require(client, namespace, manifests)
+        for item in enlarged:
+            progress.changed.append(f"the volumes of {item.workload}")
+            growth.carry_out(client, namespace, item, say)
+        _bring_to(client, namespace, manifests, say, progress)
+    except DeployError as error:
+        raise DeployError(f"{error}{progress}") from None
     except ApiException as error:
-        raise DeployError(f"the API server refused a request: {_reason(error)}") from None
+        raise DeployError(f"the API server refused a request: {reason(error)}{progress}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise DeployError(
             f"the cluster stopped answering during the deployment ({error.__class__.__name__}). "
-            "Deploy again when it is back: that goes on from here"
+            f"Deploy again when it is back: that goes on from here{progress}"
         ) from error
 
 
+@dataclass
+class _Progress:
+    """How far a deployment came: the names of its objects."""
+
+    all: list[str]
+    changed: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    """As declared already."""
+
+    def __str__(self) -> str:
+        """Empty before the first change."""
+        if not self.changed:
+            return ""
+        rest = [item for item in self.all if item not in {*self.changed, *self.same}]
+        return (
+            f"\n  changed before that: {', '.join(self.changed)}"
+            f"\n  not reached: {', '.join(rest) or 'nothing, all is applied'}"
+            "\n  the next deployment goes on from there"
+        )
+
+
 def _bring_to(
-    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], say: Callable[[str], None]
+    client: kubernetes.client.ApiClient,
+    namespace: str,
+    manifests: list[Manifest],
+    say: Callable[[str], None],
+    progress: _Progress,
 ) -> None:
     objects = Objects(client, namespace)
     wanted = {key(manifest) for manifest in manifests}
     first, *rest = manifests
-    _apply(objects, first)  # the namespace, without which there is no place for the inventory
+    # The namespace, without which there is no place for the inventory.
+    (progress.changed if _apply(objects, first) else progress.same).append(name(first))
     before = inventory(client, namespace)
     _write_inventory(objects, before | wanted)
+    # An autoscaler that is declared no more would change the number of pods that is declared from now on.
+    _prune(objects, {which for which in before - wanted if which[1] == "HorizontalPodAutoscaler"}, say)
+    scaling = Scaling(objects, autoscalers(client, namespace, manifests))
     count = 0
     groups = in_turn(rest) if _serves(client, namespace) else [rest]
     for group in groups:
-        changed = [manifest for manifest in group if _apply(objects, manifest)]
+        changed = []
+        for manifest in group:
+            if _apply(objects, scaling.prepare(manifest, say)):
+                changed.append(manifest)
+                progress.changed.append(name(manifest))
+            else:
+                progress.same.append(name(manifest))
         if changed:
             say(f"changed {', '.join(map(name, changed))}")
         if group is groups[0]:
@@ -191,15 +235,8 @@ def _apply(objects: Objects, manifest: Manifest) -> bool:
         before = objects.present(key(manifest))
         after = objects.apply(manifest)
     except ApiException as error:
-        raise DeployError(f"{name(manifest)} was refused: {_reason(error)}") from None
+        raise DeployError(f"{name(manifest)} was refused: {reason(error)}") from None
     return not before or bool(after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"])
-
-
-def _reason(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)
 
 
 def inventory(client: kubernetes.client.ApiClient, namespace: str) -> set[Key]:

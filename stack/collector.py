@@ -68,8 +68,15 @@ class Collector(pulumi.ComponentResource):
             secret_files={pipeline.TOKEN_DIRECTORY: (args.secret, {secrets.OTLP_TOKENS: pipeline.TOKEN_FILE})},
         )
         workload.services(pod, args.namespace, child)
-        replicas = None if settings.autoscaling else settings.replicas
-        workload.stateful_set(pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=replicas)
+        workload.stateful_set(
+            pod,
+            args.namespace,
+            settings.queue_volume,
+            args.storage_class,
+            child,
+            settings.replicas,
+            autoscaled=settings.autoscaling is not None,
+        )
         if settings.autoscaling:
             _autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
         self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))

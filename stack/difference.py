@@ -56,7 +56,7 @@ def differences(live: Manifest, applied: Manifest) -> list[Difference]:
     found = [
         _lines(path, before, after, secret)
         if isinstance(before, str) and isinstance(after, str) and "\n" in before + after
-        else Difference(path=_text(path), live=_shown(path, before, secret), declared=_shown(path, after, secret))
+        else Difference(path=_text(path), live=shown(path, before, secret), declared=shown(path, after, secret))
         for path, (before, after) in changed.items()
     ]
     return found + [
@@ -114,7 +114,8 @@ def _hidden(path: Path, value: Any, secret: bool) -> bool:
     return any(SECRET_NAME.search(part.strip("[]")) for part in path) or clear_text(json.dumps(value))
 
 
-def _shown(path: Path, value: Any, secret: bool) -> str | None:
+def shown(path: Path, value: Any, secret: bool) -> str | None:
+    """A value as it may be printed; None if there is none."""
     if value is None:
         return None
     if _hidden(path, value, secret):

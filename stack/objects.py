@@ -69,13 +69,13 @@ class Objects:
             return None
         return found
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Applies an object server-side, as ours; what it is then, or would be."""
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = meta.FIELD_MANAGER) -> Manifest:
+        """Applies an object server-side, as ours unless `manager` says otherwise; what it is then, or would be."""
         resource, options = self._resource(key(manifest))
         applied: Manifest = self._dynamic.server_side_apply(
             resource,
             body=encoded(manifest),
-            field_manager=meta.FIELD_MANAGER,
+            field_manager=manager,
             force_conflicts=True,
             **({"dry_run": "All"} if dry_run else {}),
             **options,

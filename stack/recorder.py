@@ -22,6 +22,8 @@ class Registration:
     aliases: frozenset[str]
     """Types that the resource had in earlier versions of the program."""
     protected: bool
+    ignored: tuple[str, ...]
+    """Paths of inputs, such as `spec.replicas`, that somebody else decides once the resource is there."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Monitor(MockMonitor):
                 dependencies=frozenset(request.dependencies),
                 aliases=frozenset(alias.spec.type for alias in request.aliases if alias.spec.type),
                 protected=request.protect,
+                ignored=tuple(request.ignoreChanges),
             )
         )
         return response

@@ -5,7 +5,7 @@ import asyncio
 import json
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,8 +71,12 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     finally:
         loop.close()
         asyncio.set_event_loop(None)
-    objects = [args for args in recorder.resources if "apiVersion" in args.inputs]
-    manifests: list[Manifest] = [_plain(args.inputs) for args in objects]
+    ignored = {(item.type, item.name): item.ignored for item in monitor.registrations}
+    manifests: list[Manifest] = [
+        _without(_plain(args.inputs), ignored[args.typ, args.name])
+        for args in recorder.resources
+        if "apiVersion" in args.inputs
+    ]
     manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
@@ -110,6 +114,17 @@ def render(
 def _text(value: Any) -> str:
     """Configuration values as the engine passes them: structured ones as JSON (which YAML's flow style is not)."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _without(manifest: Manifest, paths: Iterable[str]) -> Manifest:
+    """A manifest without what somebody else decides: applied again and again, it would undo that each time."""
+    for path in paths:
+        *above, last = path.split(".")
+        inside = manifest
+        for part in above:
+            inside = inside[part]
+        del inside[last]
+    return manifest
 
 
 def _plain(value: Any) -> Any:

@@ -260,13 +260,18 @@ def stateful_set(
     volume: str,
     storage_class: str | None,
     opts: pulumi.ResourceOptions,
-    replicas: int | None = 1,
+    replicas: int = 1,
+    *,
+    autoscaled: bool = False,
 ) -> k8s.apps.v1.StatefulSet:
     """A StatefulSet whose pods each own a volume, mounted at `pod.data`, with its ServiceAccount and budget.
 
-    Without `replicas` an autoscaler decides.
+    With `autoscaled`, `replicas` is what a new one begins with. An autoscaler decides from then on.
     """
-    if replicas != 1:
+    alone = replicas == 1 and not autoscaled
+    # Left out, the field would lose its owner, and the API server would put its default there: one pod.
+    left_to_others = pulumi.ResourceOptions(ignore_changes=["spec.replicas"] if autoscaled else None)
+    if not alone:
         availability.disruption_budget(pod.name, pod.component, namespace, opts)
     claim = core.PersistentVolumeClaimArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(name="data", labels=meta.labels(pod.name, pod.component)),
@@ -276,7 +281,7 @@ def stateful_set(
             resources=core.VolumeResourceRequirementsArgs(requests={"storage": volume}),
         ),
     )
-    template_ = template(pod, _account(pod, namespace, opts), alone=replicas == 1)
+    template_ = template(pod, _account(pod, namespace, opts), alone=alone)
     # `data` is the claim's volume; the StatefulSet controller adds it to the pod.
     return k8s.apps.v1.StatefulSet(
         pod.name,
@@ -295,7 +300,7 @@ def stateful_set(
                 when_deleted="Retain", when_scaled="Retain"
             ),
         ),
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, left_to_others),
     )
 
 
