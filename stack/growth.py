@@ -140,8 +140,8 @@ def problems(client: kubernetes.client.ApiClient, namespace: str, growth: Growth
             said = f" (setting {setting})" if setting else ""
             yield (
                 f"{growth.workload}: persistentvolumeclaim/{claim.name} has {claim.size} and would get "
-                f"{claim.wanted}{said}, which the cluster refuses: {reason(error)}. Set it back to {claim.size}; or use "
-                "a StorageClass with `allowVolumeExpansion: true`, or move the data to new volumes: "
+                f"{claim.wanted}{said}, which the cluster refuses: {reason(error)}. Set it back to {claim.size}; or "
+                "use a StorageClass with `allowVolumeExpansion: true`, or move the data to new volumes: "
                 'see "Volumes" in stack/README.md'
             )
             return

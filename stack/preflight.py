@@ -1,8 +1,8 @@
 """Whether the API server takes what is declared: asked before anything is changed.
 
-Every object is applied as a dry run, so the API server judges by itself: fields that it does not change any more, quotas,
-policies of the cluster, what is being deleted. No list of such fields is kept here. The one change among them that can
-be carried out is a larger volume (`growth.py`).
+Every object is applied as a dry run, so the API server judges by itself: fields that it does not change any more,
+quotas, policies of the cluster, what is being deleted. No list of such fields is kept here. The one change among them
+that can be carried out is a larger volume (`growth.py`).
 """
 
 import copy

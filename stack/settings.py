@@ -8,17 +8,20 @@ so `pulumi config set --path traces.backend jaeger` works. Secrets are no part o
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import pulumi
 import yaml
+from pulumi.runtime import config as engine_config
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from service.tracing.sampling import parse_rules
-from stack import secrets
+from stack import in_clear, secrets
 
 PROJECT: Final = "web-crawl-tracing"
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -26,8 +29,11 @@ OVERLAY: Final = Path(".local/overlay.yaml")
 LOCAL_CONTEXT: Final = "local"
 
 
-class SettingsError(Exception):
-    """The settings cannot be used; the message names the file, each key, its value and what is allowed."""
+class SettingsError(pulumi.RunError):
+    """The settings cannot be used; the message names the file, each key, its value and what is allowed.
+
+    Pulumi prints a RunError without a traceback.
+    """
 
 
 _BINARY = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -613,19 +619,24 @@ class Settings(Section):
         return self
 
 
-def parse(config: Mapping[str, Any], source: str) -> Settings:
+def parse(config: Mapping[str, Any], source: str, encrypted: Collection[str] = ()) -> Settings:
     """The settings in a Pulumi configuration.
 
     Args:
         config: `project:key` → value, as in a stack file's `config:` or from the engine (objects as JSON text there).
         source: file or engine that it came from, for the error message.
+        encrypted: keys whose values the engine has decrypted; a file has `secure:` there.
 
     Raises:
-        SettingsError: names every wrong key with its value and what is allowed.
+        SettingsError: names every wrong key with its value and what is allowed, and every secret in clear.
     """
     from stack import sizing  # which needs what is defined here
 
     prefix = f"{PROJECT}:"
+    if exposed := list(
+        in_clear.problems({key: _decoded(value) for key, value in config.items()}, PROJECT, _names(), encrypted)
+    ):
+        raise SettingsError("\n  ".join([f"{source}: the settings cannot be used:", *exposed]))
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     tree = {key: _decoded(value) for key, value in own.items() if key not in (*secrets.KEYS, *secrets.OPTIONAL)}
     try:
@@ -641,8 +652,23 @@ def parse(config: Mapping[str, Any], source: str) -> Settings:
 def _decoded(value: Any) -> Any:
     """The engine hands objects over as JSON text; plain strings stay as they are."""
     if isinstance(value, str) and value.startswith(("{", "[")):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # refused as what it is: a text
     return value
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Names of all settings."""
+    return frozenset(str(field.alias) for section in _sections(Section) for field in section.model_fields.values())
+
+
+def _sections(section: type[Section]) -> Iterator[type[Section]]:
+    yield section
+    for below in section.__subclasses__():
+        yield from _sections(below)
 
 
 def _problem(detail: Any) -> str:
@@ -655,7 +681,11 @@ def _problem(detail: Any) -> str:
         case "value_error":
             return f"{key}: {detail['ctx']['error']}"
         case _:
-            return f"{key}: {detail['input']!r}: {detail['msg'].lower()}"
+            # A URL or a key where only `true` or `false` can stand is most likely a secret.
+            switch = detail["type"].startswith("bool")
+            shown = not switch and in_clear.may_be_shown(detail["loc"], detail["input"])
+            given = repr(detail["input"]) if shown else "(value not shown)"
+            return f"{key}: {given}: {detail['msg'].lower()}"
 
 
 def stack_file(stack: str) -> Path:
@@ -695,9 +725,30 @@ def overlaid(stack: str) -> bool:
     return local and (ROOT / OVERLAY).is_file()
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, as Pulumi does: the first value would be in the file and never be read."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)}: more than once", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _project_config() -> dict[str, Any]:
+    """What `Pulumi.yaml` sets for all stacks; Pulumi lays the stack's file over it."""
+    file = ROOT / "Pulumi.yaml"
+    document = yaml.load(file.read_text(), _Loader) if file.is_file() else {}
+    found = (document.get("config") or {}).items()
+    return {
+        key: value.get("value", value.get("default")) if isinstance(value, dict) and "secure" not in value else value
+        for key, value in found
+    }
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), _Loader)
         config = document["config"]
         if not isinstance(config, dict):
             raise TypeError
@@ -712,16 +763,17 @@ def load(stack: str) -> Settings:
     Raises:
         SettingsError: no such stack, or settings that cannot be used.
     """
+    if exposed := list(in_clear.problems(_project_config(), PROJECT, _names(), ())):
+        raise SettingsError("\n  ".join(["Pulumi.yaml: the settings cannot be used:", *exposed]))
     return parse(effective_config(stack), f"Pulumi.{stack}.yaml")
 
 
 def from_engine() -> Settings:
     """Settings as the running Pulumi engine (or its mock) has them."""
-    import pulumi
-    from pulumi.runtime import config
-
     # The engine passes the keys through the environment, the mocks through the variable; `Config` cannot list either.
-    return parse({**config.get_config_env(), **config.CONFIG.get()}, f"stack {pulumi.get_stack()}")
+    config = {**engine_config.get_config_env(), **engine_config.CONFIG.get()}
+    encrypted = {*engine_config.get_config_secret_keys_env(), *filter(engine_config.is_config_secret, config)}
+    return parse(config, f"stack {pulumi.get_stack()}", encrypted)
 
 
 def schema() -> dict[str, Any]:

@@ -127,7 +127,7 @@ def running(directory: Path) -> Iterator[ApiServer]:
             *(f"--tls-private-key-file={keys}/apiserver.key", f"--client-ca-file={keys}/ca.crt"),
             *("--authorization-mode=RBAC", f"--service-account-key-file={keys}/sa.pub"),
             *(f"--service-account-signing-key-file={keys}/sa.key", "--service-cluster-ip-range=10.96.0.0/16"),
-            # The address is of no use, and may not be a loopback one. Nobody makes `default` accounts here, and pods need none.
+            # The advertised address may not be a loopback one; nobody uses it. Pods need no ServiceAccount here.
             *("--service-account-issuer=https://kubernetes.default.svc", "--disable-admission-plugins=ServiceAccount"),
             "--profiling=false",
         ],

@@ -144,7 +144,10 @@ def test_an_autoscaler_of_somebody_else_keeps_its_number(server: ApiServer) -> N
             },
         },
     )
-    number = lambda: stack.apps.read_namespaced_deployment("gateway", stack.namespace).spec.replicas  # noqa: E731
+
+    def number() -> int:
+        return int(stack.apps.read_namespaced_deployment("gateway", stack.namespace).spec.replicas)
+
     until("four pods", lambda: number() == 4)
     stack.deploy(gateway)
     assert number() == 4

@@ -1,0 +1,156 @@
+"""A secret in clear is refused on load, wherever it stands and however it is spelled; its value is in no message."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import config as engine_config
+
+from stack import secrets, settings
+from stack.config import main as show_config
+from stack.settings import PROJECT, Settings, SettingsError, from_engine, load, parse
+
+VALUE = "hunter2"
+MINIMAL: dict[str, Any] = {
+    f"{PROJECT}:environment": "test",
+    f"{PROJECT}:cluster": {"context": "c", "pullSecrets": ["registry"]},
+    f"{PROJECT}:images": {"service": "service:1"},
+}
+CIPHERTEXT = {"secure": "v1:FQ2c5M7V0mL1x9dA:Ab3dEf6hIj9lMn=="}
+
+
+def refusal(more: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as refused:
+        parse(MINIMAL | more, "Pulumi.test.yaml")
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("key", [*secrets.KEYS, *secrets.OPTIONAL])
+def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: str) -> None:
+    said = refusal({f"{PROJECT}:{key}": VALUE})
+    assert f"{key}: a secret in clear" in said
+    assert f"pulumi config set --secret {key} -s STACK" in said
+    assert f"{secrets.variable(key)}=… make deploy" in said
+    assert VALUE not in said
+    assert isinstance(parse(MINIMAL | {f"{PROJECT}:{key}": CIPHERTEXT}, "file"), Settings)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"postgresPassword": VALUE}, "--secret postgresPassword"),
+        ({f"{PROJECT}:postgres_password": VALUE}, "--secret postgresPassword"),
+        ({f"{PROJECT}:POSTGRES-PASSWORD": VALUE}, "--secret postgresPassword"),
+        ({f"{PROJECT}:PostgresPasswords": VALUE}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": 12345678}, "--secret postgresPassword"),
+        ({f"{PROJECT}:postgresPassword": {"value": VALUE}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": [VALUE]}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": VALUE}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": f'{{"a": "{VALUE}"}}'}, "a secret in clear"),
+        ({f"{PROJECT}:postgres": {"password": VALUE}}, "--secret postgresPassword"),
+        ({f"{PROJECT}:alerting": {"smtp": {"host": "h:1", "sender": "a@b.c", "password": VALUE}}}, "alertSmtpPassword"),
+        ({f"{PROJECT}:alerting": json.dumps({"smtp": {"password": VALUE}})}, "--secret alertSmtpPassword"),
+        ({f"{PROJECT}:alerting": {"page": {"slackUrl": f"https://{VALUE}"}}}, "--secret alertPageSlackUrl"),
+        ({f"{PROJECT}:traces": {"objectStorage": {"secretKey": VALUE}}}, "--secret objectStorageSecretKey"),
+        ({f"{PROJECT}:traces": {"objectStorage": {"identity": {"x/secret-key": VALUE}}}}, "a secret in clear"),
+        ({f"{PROJECT}:grafana": {"url": f"https://admin:{VALUE}@grafana.example.com"}}, "grafana.url: a secret"),
+        ({f"{PROJECT}:images": {"service": f"me:{VALUE}@registry.example.com/service:1"}}, "images.service: a secret"),
+        ({f"{PROJECT}:env": {"DATABASE_URL": f"postgres://user:{VALUE}@db/tasks"}}, "env.DATABASE_URL: a secret"),
+        ({f"{PROJECT}:env": [{"name": "X", "value": f"password={VALUE}"}]}, "a secret in clear"),
+        ({f"{PROJECT}:headers": {"authorization": f"Bearer {VALUE}"}}, "headers.authorization: a secret"),
+        ({"kubernetes:token": VALUE}, "pulumi config set --secret kubernetes:token"),
+        ({"kubernetes:kubeconfig": f"users: [{{user: {{token: {VALUE}}}}}]"}, "kubernetes:kubeconfig: a secret"),
+        ({"aws:secretKey": VALUE}, "aws:secretKey: a secret"),
+    ],
+)
+def test_other_spellings_and_places_are_found(more: dict[str, Any], said: str) -> None:
+    message = refusal(more)
+    assert said in message
+    assert "in clear" in message
+    assert VALUE not in message
+    assert "12345678" not in message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"alerting": {"page": {"slack": "https://hooks.slack.com/services/T0/B0/x"}}},
+        {"alerting": {"page": {"pagerduty": VALUE}}},
+        {"alerting": {"page": "0123456789abcdef0123456789abcdef"}},
+        {"traces": {"objectStorage": {"bucket": "abc", "endpoint": "AKIAIOSFODNN7EXAMPLE/" + VALUE}}},
+    ],
+)
+def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(more: dict[str, Any]) -> None:
+    message = refusal({f"{PROJECT}:{key}": value for key, value in more.items()})
+    for value in (VALUE, "services/T0", "0123456789", "AKIA"):
+        assert value not in message
+
+
+def test_what_only_sounds_like_a_secret_is_accepted() -> None:
+    parsed = parse(
+        MINIMAL
+        | {
+            f"{PROJECT}:tracing": {"attributesFilter": "db.password, token*", "samplingRules": "topic:keys=1"},
+            f"{PROJECT}:grafana": {"url": "https://grafana.example.com/a"},
+            "aws:region": "eu-central-1",
+            "pulumi:tags": {"owner": "us"},
+            "other:password": CIPHERTEXT,
+        },
+        "file",
+    )
+    assert parsed.cluster.pull_secrets == ("registry",)
+
+
+def test_the_engine_must_have_decrypted_what_it_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = f"{PROJECT}:postgresPassword"
+    plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in MINIMAL.items()}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(plain | {key: VALUE}))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([key]))
+    before = (engine_config.CONFIG.get(), engine_config._SECRET_KEYS.get())
+    try:
+        engine_config.set_all_config({}, [])
+        assert from_engine().environment == "test"
+        monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
+        with pytest.raises(SettingsError, match="postgresPassword: a secret in clear"):
+            from_engine()
+    finally:
+        engine_config.set_all_config(before[0], list(before[1]))
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "Pulumi.yaml").write_text("name: web-crawl-tracing\nruntime: python\n")
+    (folder / "Pulumi.test.yaml").write_text(text)
+
+
+HEAD = """config:
+  web-crawl-tracing:environment: test
+  web-crawl-tracing:cluster: {context: c}
+  web-crawl-tracing:images: {service: "service:1"}
+"""
+
+
+def test_a_stack_file_with_one_is_refused_by_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    write(tmp_path, HEAD + f"  web-crawl-tracing:postgresPassword: {VALUE}\n")
+    with pytest.raises(SettingsError, match=r"Pulumi\.test\.yaml.*\n.*postgresPassword: a secret in clear"):
+        load("test")
+    monkeypatch.setattr("sys.argv", ["config", "test"])
+    with pytest.raises(SystemExit, match="a secret in clear") as ended:
+        show_config()
+    assert VALUE not in str(ended.value)
+
+
+def test_the_projects_file_and_a_key_that_stands_twice_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    write(tmp_path, HEAD)
+    (tmp_path / "Pulumi.yaml").write_text(f"name: x\nconfig:\n  postgresPassword: {{value: {VALUE}}}\n")
+    with pytest.raises(SettingsError, match=r"Pulumi\.yaml.*\n.*postgresPassword: a secret in clear"):
+        load("test")
+    key = "  web-crawl-tracing:postgresPassword:"
+    write(tmp_path, HEAD + f"{key} {VALUE}\n{key}\n    secure: {CIPHERTEXT['secure']}\n")
+    with pytest.raises(SettingsError, match="postgresPassword: more than once") as refused:
+        load("test")
+    assert VALUE not in str(refused.value)
