@@ -14,13 +14,64 @@ from typing import Final
 
 import httpx
 
+from service.crawler.network import DEADLINE, run_until
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Sequence[Address]]
 
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-# Public by its number, private by its use: the host agent of Azure's machines.
-_ALSO_PRIVATE: Final = frozenset({ipaddress.ip_address("168.63.129.16")})
+# IANA's registries of special-purpose addresses, IPv4 and IPv6, both as of 2025-10-09, and the multicast blocks. In the
+# code, because Python's own table is another one in every patch level. The exceptions are globally reachable.
+_NOT_PUBLIC: Final = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            # Public by its number, private by its use: the host agent of Azure's machines.
+            "168.63.129.16/32",
+        ),
+    )
+)
+_YET_PUBLIC: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.9/32", "192.0.0.10/32")))
+# What is allocated for the public internet; all that lies outside is special, or nobody's.
+_PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+_YET_PUBLIC_6: Final = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "2001:1::1/128",
+            "2001:1::2/128",
+            "2001:1::3/128",
+            "2001:3::/32",
+            "2001:4:112::/48",
+            "2001:20::/28",
+            "2001:30::/28",
+        ),
+    )
+)
+# IPv6 addresses that only stand for an IPv4 one: how far its 32 bits are from the end, and what they are masked with.
+_STANDS_FOR: Final = (
+    (ipaddress.IPv6Network("::ffff:0:0/96"), 0, 0),
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0, 0),
+    (ipaddress.IPv6Network("2002::/16"), 80, 0),  # 6to4
+    (ipaddress.IPv6Network("2001::/32"), 0, 0xFFFFFFFF),  # Teredo
+)
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 _TRIES: Final = 3
 
 
@@ -41,19 +92,32 @@ class AddressRule:
         if name in self.hosts or f"{name}:{port}" in self.hosts:
             return True
         inner = _embedded(address)
-        if any(inner in network for network in self.networks if network.version == inner.version):
+        if any(one in network for network in self.networks for one in (inner, address)):
             return True
-        return inner.is_global and not inner.is_multicast and inner not in _ALSO_PRIVATE
+        return _is_public(inner)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return _in(address, _YET_PUBLIC) or not _in(address, _NOT_PUBLIC)
+    if address.scope_id is not None or address not in _PUBLIC_6:
+        return False
+    if int(address) >> 32 & 0xFFFFFFFF in _ISATAP and not _is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)):
+        return False
+    return _in(address, _YET_PUBLIC_6) or not _in(address, _NOT_PUBLIC_6)
+
+
+def _in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _embedded(address: Address) -> Address:
     """The IPv4 address that an IPv6 one only stands for, else the address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None) or address
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is None:
+        for network, shift, mask in _STANDS_FOR:
+            if address in network:
+                return ipaddress.IPv4Address((int(address) >> shift & 0xFFFFFFFF) ^ mask)
+    return address
 
 
 def resolve(host: str, port: int) -> Sequence[Address]:
@@ -77,8 +141,10 @@ class GuardedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends `request` to an allowed address of its host. Raises AddressRefused, or as httpx's own transport."""
         host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
+        deadline = request.extensions.get(DEADLINE)
         try:
-            found = self._resolve(host, port)
+            # The system's own look-up cannot be given a limit.
+            found = run_until(deadline, lambda: self._resolve(host, port)) if deadline else self._resolve(host, port)
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("the host has no address", request=request) from error
         allowed = [address for address in found if self._rule.allows(host, port, address)][:_TRIES]

@@ -39,8 +39,9 @@ class CrawlerSettings(ServiceSettings):
     timeout_ms: int = Field(
         10_000, alias="CRAWLER_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
     )
+    # A page of one tag with very many attributes takes 16 bytes of memory a byte, and a pod has 192 MiB.
     max_bytes: int = Field(
-        2_000_000, alias="CRAWLER_MAX_BYTES", ge=1000, le=50_000_000, description="bytes, 1000 to 50000000"
+        2_000_000, alias="CRAWLER_MAX_BYTES", ge=1000, le=5_000_000, description="bytes, 1000 to 5000000"
     )
     max_redirects: int = Field(5, alias="CRAWLER_MAX_REDIRECTS", ge=0, le=20, description="a whole number, 0 to 20")
     allowed_hosts: Annotated[frozenset[str], BeforeValidator(_hosts)] = Field(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
+import contextlib
+import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import httpx
 
+from service.crawler import body, charset
 from service.crawler.addresses import AddressRefused, AddressRule, GuardedTransport
-from service.crawler.extract import extract
+from service.crawler.extract import PageReader
+from service.crawler.network import DEADLINE, Deadline, DeadlineTransport
 from service.tracing import TraceManager
 from service.tracing.httpx import TracingTransport
 
@@ -32,7 +37,7 @@ class Page:
 
 
 class Fetcher:
-    """An HTTP client with limits."""
+    """An HTTP client with limits. What a page makes it hold or do has a bound: see `network`, `body` and `extract`."""
 
     def __init__(
         self,
@@ -44,64 +49,84 @@ class Fetcher:
         rule: AddressRule,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """seconds: for the whole fetch, redirects and body included. transport: replaces the network, in tests."""
-        # No connection is kept: see GuardedTransport.
-        network = GuardedTransport(rule, httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0)))
+        """seconds: for the whole fetch, from the first name's look-up to the last word read. transport: in tests."""
+        network = transport or GuardedTransport(rule, DeadlineTransport())
         self._seconds = seconds
         self._max_bytes = max_bytes
+        self._max_redirects = max_redirects
         self._client = httpx.Client(
             # Foreign sites get the trace's ids, which lead nowhere for them, but no baggage.
-            transport=TracingTransport(traces, transport or network, trusted=False),
+            transport=TracingTransport(traces, network, trusted=False),
             trust_env=False,  # a proxy or a .netrc of this machine is not the users'
+            # One address that does not answer leaves time for the next.
             timeout=httpx.Timeout(seconds, connect=min(seconds, 5.0)),
-            follow_redirects=True,
-            max_redirects=max_redirects,
             # Called for every hop of a redirect as well.
             event_hooks={"request": [_only_http]},
-            headers={"User-Agent": "web-crawl-tracing", "Accept": "text/html,text/plain;q=0.9,*/*;q=0.1"},
+            headers={
+                "User-Agent": "web-crawl-tracing",
+                "Accept": "text/html,text/plain;q=0.9,*/*;q=0.1",
+                "Accept-Encoding": body.ACCEPTED,
+            },
         )
 
     def fetch(self, url: str) -> Page:
         """The page at an http(s) URL. Raises FetchFailed for whatever goes wrong on the way."""
-        deadline = time.monotonic() + self._seconds
         try:
-            with self._client.stream("GET", url) as response:
-                if response.status_code >= 400:
-                    raise FetchFailed(f"the server answered {response.status_code}")
-                content_type = response.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
-                title, text = "", ""
-                if content_type in _READABLE:
-                    body = self._body(response, deadline).decode(_encoding(response), "replace")
-                    title, text = extract(body)
-                return Page(
-                    url=str(response.url)[:2048],
-                    status_code=response.status_code,
-                    content_type=content_type[:100],
-                    title=title,
-                    text=text,
-                )
-        except AddressRefused as error:
+            return self._follow(url, Deadline(time.monotonic() + self._seconds))
+        except (AddressRefused, body.BodyRefused) as error:
             raise FetchFailed(str(error)) from None
         except httpx.TimeoutException:
             raise FetchFailed(f"no answer within {self._seconds:g} s") from None
-        except httpx.TooManyRedirects:
-            raise FetchFailed("too many redirects") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise FetchFailed(f"cannot be fetched ({type(error).__name__})") from error
         finally:
             # A site's cookies must not pass from one user's task to the next.
             self._client.cookies.clear()
 
-    def _body(self, response: httpx.Response, deadline: float) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > self._max_bytes:
-                raise FetchFailed(f"longer than {self._max_bytes} bytes")
-            # httpx limits each read; a server that drips would take for ever.
-            if time.monotonic() > deadline:
-                raise FetchFailed(f"no complete answer within {self._seconds:g} s")
-        return bytes(body)
+    def _follow(self, url: str, deadline: Deadline) -> Page:
+        request = self._client.build_request("GET", url, extensions={DEADLINE: deadline})
+        for _ in range(self._max_redirects + 1):
+            # Not `follow_redirects`: httpx reads the body of every redirect, however long.
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    return self._page(response, deadline)
+                request = response.next_request
+        raise FetchFailed("too many redirects")
+
+    def _page(self, response: httpx.Response, deadline: Deadline) -> Page:
+        if response.status_code >= 400:
+            raise FetchFailed(f"the server answered {response.status_code}")
+        content_type = response.headers.get("content-type", "text/html")
+        media_type = content_type.partition(";")[0].strip().lower()
+        title, text = "", ""
+        if media_type in _READABLE:
+            try:
+                title, text = self._read(response, content_type, deadline)
+            except httpx.TimeoutException:
+                raise FetchFailed(f"no complete answer within {self._seconds:g} s") from None
+        return Page(
+            url=str(response.url)[:2048],
+            status_code=response.status_code,
+            content_type=media_type[:100],
+            title=title,
+            text=text,
+        )
+
+    def _read(self, response: httpx.Response, content_type: str, deadline: Deadline) -> tuple[str, str]:
+        # Not `iter_bytes`: httpx undoes any number of encodings, each without a limit.
+        raw = cast(Iterable[bytes], response.stream)  # the client is not an asynchronous one
+        pieces = body.pieces(raw, response.headers.get("content-encoding", ""), self._max_bytes)
+        head = b""
+        while len(head) < charset.HEAD_BYTES and (piece := next(pieces, b"")):
+            deadline.left()
+            head += piece
+        decoder = charset.decoder(content_type, head)
+        reader = PageReader()
+        for piece in itertools.chain([head], pieces):
+            deadline.left()
+            reader.feed(decoder.decode(piece))
+        reader.feed(decoder.decode(b"", final=True))
+        return reader.close()
 
     def start(self) -> None:
         """Nothing to do: connects when first used."""
@@ -114,11 +139,3 @@ class Fetcher:
 def _only_http(request: httpx.Request) -> None:
     if request.url.scheme not in ("http", "https") or not request.url.host:
         raise FetchFailed("only http and https URLs are fetched")
-
-
-def _encoding(response: httpx.Response) -> str:
-    name = response.charset_encoding or "utf-8"
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        return "utf-8"

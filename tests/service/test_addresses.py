@@ -40,13 +40,60 @@ from tests.service.conftest import Recorder, free_port
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
         "2002:7f00:1::",
+        # Below: what Python takes for public, in some of its versions or in all.
+        "192.0.0.8",
+        "192.0.0.192",
+        "192.88.99.1",
+        "198.18.0.1",
+        "203.0.113.1",
+        "100.100.100.200",
+        "64:ff9b:1::7f00:1",
+        "64:ff9b:1::5db8:d822",
+        "::7f00:1",
+        "::5db8:d822",
+        "::ffff:0:7f00:1",
+        "::ffff:168.63.129.16",
+        "2001:0:5db8:d822:0:0:80ff:fffe",
+        "2606:4700::5efe:a00:1",
+        "2606:4700::200:5efe:7f00:1",
+        "100::1",
+        "100:0:0:1::1",
+        "2001:2::1",
+        "2001:10::1",
+        "2001:db8::1",
+        "3fff::1",
+        "4000::1",
+        "5f00::1",
+        "fe80::1%eth0",
+        "2606:4700::1%eth0",
+        "fec0::1",
+        "feff::1",
+        "ff0e::1",
     ],
 )
 def test_not_public(address: str) -> None:
     assert not AddressRule().allows("site.example", 80, ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "93.184.216.34",
+        "192.0.0.9",
+        "192.0.0.10",
+        "192.31.196.1",
+        "2606:2800:220:1::1",
+        "2001:1::1",
+        "2001:4860::1",
+        "2001:20::1",
+        "2620:4f:8000::1",
+        "::ffff:93.184.216.34",
+        "64:ff9b::5db8:d822",
+        "2002:5db8:d822::1",
+        "2001:0:5db8:d822:0:0:a247:27dd",
+        "2606:4700::5efe:5db8:d822",
+    ],
+)
 def test_public(address: str) -> None:
     assert AddressRule().allows("site.example", 80, ipaddress.ip_address(address))
 
@@ -61,6 +108,8 @@ def test_what_is_named_is_allowed_and_nothing_beside_it() -> None:
     assert rule.allows("any", 80, ipaddress.ip_address("10.1.9.9"))
     assert rule.allows("any", 80, ipaddress.ip_address("::ffff:10.1.9.9"))
     assert not rule.allows("any", 80, inside)
+    local_nat64 = AddressRule(networks=(ipaddress.ip_network("64:ff9b:1::/48"),))
+    assert local_nat64.allows("any", 80, ipaddress.ip_address("64:ff9b:1::a00:1"))
 
 
 @pytest.mark.parametrize(

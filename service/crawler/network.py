@@ -1,0 +1,168 @@
+"""Connections of one request each, every wait of which ends at the request's deadline.
+
+httpx and its transport limit each wait on its own: for a server that sends a byte now and then they wait without end.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import httpcore
+import httpx
+
+DEADLINE: Final = "deadline"
+"""The request's extension that holds its `Deadline`; httpx hands it on to the request that follows a redirect."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point in time on the monotonic clock."""
+
+    at: float
+
+    def left(self, most: float | None = None) -> float:
+        """Seconds until then, more than 0 and at most `most`. Raises httpx.TimeoutException once it is over."""
+        seconds = self.at - time.monotonic()
+        if seconds <= 0:
+            raise httpx.TimeoutException("the time for the whole fetch is over")
+        return seconds if most is None else min(seconds, most)
+
+
+def run_until(deadline: Deadline, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, in a thread of its own: for calls that no limit ends, such as a name's look-up.
+
+    Raises httpx.TimeoutException once the time is over; the thread ends when the call does.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="crawler-lookup", daemon=True).start()
+    try:
+        return future.result(deadline.left())
+    except FutureTimeout:
+        raise httpx.TimeoutException("the time for the whole fetch is over") from None
+
+
+class DeadlineTransport(httpx.BaseTransport):
+    """HTTP/1.1 on a connection of its own for every request, which needs the extension `DEADLINE`."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        """ssl_context: httpx's own by default."""
+        self._ssl_context = ssl_context or httpx.create_ssl_context()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """As httpx's own transport does. The connection ends with the response."""
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
+        )
+        connection = httpcore.HTTPConnection(
+            origin=url.origin,
+            ssl_context=self._ssl_context,
+            network_backend=_Backend(request.extensions[DEADLINE]),
+        )
+        try:
+            with _as_httpx():
+                response = connection.handle_request(
+                    httpcore.Request(
+                        request.method,
+                        url,
+                        headers=request.headers.raw,
+                        content=request.stream,
+                        extensions=request.extensions,
+                    )
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Stream(response, connection),
+            extensions=response.extensions,
+        )
+
+
+class _Stream(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response, connection: httpcore.HTTPConnection) -> None:
+        self._response = response
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        # What the server still sends is not read.
+        self._connection.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """httpcore's failures as those of httpx, which have the same names."""
+    try:
+        yield
+    except (
+        httpcore.TimeoutException,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        httpcore.UnsupportedProtocol,
+    ) as error:
+        raise getattr(httpx, type(error).__name__)(str(error)) from error
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, deadline: Deadline) -> None:
+        self._backend = httpcore.SyncBackend()
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = self._backend.connect_tcp(host, port, self._deadline.left(timeout), local_address, socket_options)
+        return _Connection(stream, self._deadline)
+
+
+class _Connection(httpcore.NetworkStream):
+    """A stream whose waits end at the deadline at the latest."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.left(timeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Connection(
+            self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(timeout)), self._deadline
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
