@@ -104,7 +104,7 @@ class Pipeline(Generic[Item]):
         self._complained: dict[str, float] = {}
         self._began = time.monotonic()
         self._outage = OutageLog(self._noun, self._sender.receiver, self._say, lambda: statistics.lost)
-        self._survivor = Survivor(f"export of {self._noun}", self._ending.wait, _logger, lambda: self._error("loop"))
+        self._survivor = Survivor(f"export of {self._noun}", self._ending.wait, _logger, self._survived)
         statistics.queued = lambda: len(self._queue)
         statistics.buffered = lambda: (self._buffer.items, len(self._buffer), self._buffer.bytes)
         statistics.breaker = lambda: (self._breaker.state.value, self._breaker.opened)
@@ -285,30 +285,26 @@ class Pipeline(Generic[Item]):
             self._carried = None
         queue, encode, statistics = self._queue, self._encoder.item, self.statistics
         batch, most = self._batch, self._request_bytes
-        try:
-            while queue and request.items < batch:
-                item = queue.popleft()
-                statistics.in_flight += 1
-                try:
-                    scope, encoded = encode(item)
-                except BaseException as error:  # whatever it is, it must not stop all the others
-                    self._lose("encoding", 1, f"not encoded, {type(error).__name__}")
+        while queue and request.items < batch:
+            item = queue.popleft()
+            statistics.in_flight += 1
+            try:
+                scope, encoded = encode(item)
+            except BaseException as error:  # whatever it is, it must not stop all the others
+                self._lose("encoding", 1, f"not encoded, {type(error).__name__}")
+                continue
+            if request.size + len(encoded) > most:
+                if len(encoded) > room:
+                    statistics.in_flight -= 1
+                    statistics.refused[_TOO_LARGE] += 1
+                    self._complain(_TOO_LARGE, f"one of the {self._noun} is {len(encoded)} bytes long: not sent")
                     continue
-                if request.size + len(encoded) > most:
-                    if len(encoded) > room:
-                        statistics.in_flight -= 1
-                        statistics.refused[_TOO_LARGE] += 1
-                        self._complain(_TOO_LARGE, f"one of the {self._noun} is {len(encoded)} bytes long: not sent")
-                        continue
-                    if request.items:
-                        self._carried = scope, encoded
-                        break
-                request.add(scope, encoded)
-            if request.items:
-                self._ready.append(Batch(request.encode(), request.items))
-        except BaseException:
-            self._lose("encoding", request.items, "no request can be made of them")
-            raise
+                if request.items:
+                    self._carried = scope, encoded
+                    break
+            request.add(scope, encoded)
+        if request.items:
+            self._ready.append(Batch(request.encode(), request.items))
 
     def _deliver(self) -> None:
         """Sends what is ready; what the receiver cannot take now goes into the buffer."""
@@ -434,6 +430,13 @@ class Pipeline(Generic[Item]):
         self.statistics.in_flight -= count
         self.statistics.dropped[reason] += count
         self._complain(reason, f"{count} {self._noun} dropped: {why}")
+
+    def _survived(self) -> None:
+        """After an exception: what was in hand when it was raised, and is nowhere else now, is lost."""
+        self._error("loop")
+        kept = sum(batch.items for batch in self._ready) + (self._carried is not None)
+        if stray := self.statistics.in_flight - kept:
+            self._lose("error", stray, "an exception in the export")
 
     def _room(self) -> str:
         """For how long the buffer has room, where that can be told."""

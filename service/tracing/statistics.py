@@ -28,7 +28,7 @@ class SignalStatistics:
     ended: int = 0
     exported: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    """By reason: queue_full, buffer_full, encoding, shutdown."""
+    """By reason: queue_full, buffer_full, encoding, shutdown, error (in hand when the export raised something)."""
     refused: Counter[str] = field(default_factory=Counter)
     """By reason: too_large (one item that no request has room for), partial (some of an accepted request), or the
     receiver's gRPC code in lower case."""
