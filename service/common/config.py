@@ -29,3 +29,10 @@ class ServiceSettings(EnvironmentSettings):
     publish_timeout_ms: int = Field(
         5000, alias="KAFKA_PUBLISH_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
     )
+    message_attempts: int = Field(
+        3,
+        alias="KAFKA_MESSAGE_ATTEMPTS",
+        ge=1,
+        le=100,
+        description="how often the process may end while it handles one message before that is dead-lettered, 1 to 100",
+    )

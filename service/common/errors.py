@@ -9,5 +9,9 @@ class Rejected(Exception):
     """No retry will help. The text names fields and reasons, never their values; a message goes to the dead letters."""
 
 
+class Misdirected(Rejected):
+    """A message about no task of ours, or about another one than its id says. No task ends with it."""
+
+
 class MalformedMessage(Rejected):
     """A message that cannot be read."""

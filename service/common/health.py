@@ -94,7 +94,7 @@ class Health:
         detail = ""
         try:
             dependency.check()
-        except Exception as error:  # whatever it is, the dependency did not answer
+        except BaseException as error:  # whatever it is, the dependency did not answer
             # The first line says it; drivers add pages of advice.
             detail = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         ended = time.monotonic()

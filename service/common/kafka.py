@@ -18,9 +18,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from service.common import brokers
 from service.common.config import ServiceSettings
-from service.common.errors import Rejected, Unavailable
+from service.common.errors import Misdirected, Rejected, Unavailable
 from service.common.messages import Outgoing, dead_letter_topic
 from service.common.metrics import Metrics, exemplar
+from service.common.offsets import Offsets
 from service.tracing import TraceManager
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
 from service.tracing.propagation import KafkaHeader
@@ -36,8 +37,11 @@ _HANDLER_SECONDS = 10.0
 _NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 # A consumer that hears nothing asks whether it still could.
 _SILENCE_SECONDS = 5.0
+SESSION_MS = 10_000
+"""So long after a consumer's death its partitions go to others."""
 DEAD_LETTER = "dead_letter"
 RETRIED = "retried"
+_UNEXPECTED = "an unexpected error happened"
 
 _logger = logging.getLogger(__name__)
 _client_logger = logging.getLogger("librdkafka")
@@ -112,7 +116,11 @@ class KafkaPublisher:
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            try:
+                self._producer.poll(_POLL_SECONDS)
+            except BaseException:  # of what was called with a report; the reports of other messages must go on
+                self._metrics.loop_failures.labels(self._poller.name).inc()
+                _logger.exception("the report of a message's delivery failed")
 
     def publish(self, message: Outgoing) -> None:
         """Returns when the broker has the message.
@@ -271,13 +279,19 @@ class Received:
 
 
 Handler = Callable[[Received], str]
+Abandon = Callable[[Received, str], None]
+
+
+class EndedProcess(Rejected):
+    """A message that the process did not survive, as often as one may."""
 
 
 class ConsumerLoop:
     """Consumes one topic in a thread, at least once: a message's offset is stored after its effect, never before.
 
     `handler` returns an outcome for metrics and span. When it raises Unavailable the message comes again after a delay,
-    for as long as it takes; anything else it raises sends the message to the topic's dead letters.
+    for as long as it takes; anything else it raises sends the message to the topic's dead letters. So does a message
+    whose handling has ended the process `settings.message_attempts` times.
     """
 
     def __init__(
@@ -291,8 +305,13 @@ class ConsumerLoop:
         publisher: KafkaPublisher,
         handler: Handler,
         prepare: Callable[[], None],
+        abandon: Abandon | None = None,
     ) -> None:
-        """prepare: called before the first message, again until it no longer raises Unavailable (topics, schema)."""
+        """prepare: called before the first message, again until it no longer raises Unavailable (topics, schema).
+
+        abandon: called with a message and the reason before it is dead-lettered, to tell those who wait for its effect.
+        May raise Unavailable.
+        """
         self._topic = topic
         self._group = group
         self._settings = settings
@@ -301,6 +320,9 @@ class ConsumerLoop:
         self._publisher = publisher
         self._handler = handler
         self._prepare = prepare
+        self._abandon = abandon
+        self._attempts = settings.message_attempts
+        self._in_hand: tuple[Offsets, int, int] | None = None
         self._stopping = threading.Event()
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name=f"consume-{topic}", daemon=True)
@@ -313,31 +335,35 @@ class ConsumerLoop:
         """Finishes the message in hand, commits and leaves the group."""
         self._stopping.set()
         self._thread.join(_HANDLER_SECONDS)
+        if self._thread.is_alive() and self._in_hand:
+            # The process ends in the midst of it because it was told to.
+            offsets, partition, offset = self._in_hand
+            offsets.give_back(partition, offset)
 
     @property
     def alive(self) -> bool:
-        """Whether the loop runs; False only after a failure that a restart of the process may cure."""
+        """Whether the loop runs: it survives what happens to it, so False is a failure that a restart may cure."""
         return self._thread.is_alive() or self._stopping.is_set()
 
     def _run(self) -> None:
-        try:
-            self._prepare_until_done()
-            while not self._stopping.is_set():
+        prepared = False
+        while not self._stopping.is_set():
+            try:
+                if not prepared:
+                    with self._traces.suppressed():
+                        self._prepare()
+                    prepared = True
+                    self._backoff.reset()
                 self._consume()
-        except Exception:  # the thread's end; liveness tells the rest
-            _logger.exception("consumption of %s ended", self._topic)
-
-    def _prepare_until_done(self) -> None:
-        with self._traces.suppressed():
-            while not self._stopping.is_set():
-                try:
-                    self._prepare()
-                    break
-                except Unavailable as error:
-                    delay = self._backoff.seconds()
-                    _logger.warning("not ready to consume %s, next try in %.1f s: %s", self._topic, delay, error)
-                    self._stopping.wait(delay)
-        self._backoff.reset()
+            except Unavailable as error:
+                delay = self._backoff.seconds()
+                _logger.warning("not ready to consume %s, next try in %.1f s: %s", self._topic, delay, error)
+                self._stopping.wait(delay)
+            except BaseException:  # whatever it was, the messages wait
+                self._metrics.loop_failures.labels(self._thread.name).inc()
+                delay = self._backoff.seconds()
+                _logger.exception("consumption of %s failed, next try in %.1f s", self._topic, delay)
+                self._stopping.wait(delay)
 
     def _consume(self) -> None:
         """Until the loop is stopped, or this consumer has lost its brokers."""
@@ -347,27 +373,34 @@ class ConsumerLoop:
             **configured,
             "group.id": self._group,
             "auto.offset.reset": "earliest",
-            # Commits in the background what was stored, and stored is only what is done.
-            "enable.auto.commit": True,
-            "auto.commit.interval.ms": 1000,
-            "enable.auto.offset.store": False,
-            "session.timeout.ms": 10_000,
+            "enable.auto.commit": False,  # see `Offsets`
+            "session.timeout.ms": SESSION_MS,
+            "heartbeat.interval.ms": SESSION_MS // 3,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.
             "topic.metadata.refresh.interval.ms": 10_000,
         }
         consumer = Consumer(config, logger=_client_logger)
         tracing = TracingConsumer(consumer, self._traces, group=self._group, client_id=client_id)
         watch = brokers.Watch(consumer, configured)
+        offsets = Offsets(consumer, self._topic)
+
+        def revoked(consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+            offsets.revoked()
+            self._assigned(consumer, [])
+
         try:
             self._assigned(consumer, [])
             # There from the beginning, so that nobody misses their first step.
             self._metrics.processing.labels(self._topic)
             self._metrics.waited.labels(self._topic)
-            consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked)
+            consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=revoked)
             _logger.info("consuming %s as group %s", self._topic, self._group)
             heard = time.monotonic()
             while not self._stopping.is_set():
-                message = consumer.poll(_POLL_SECONDS)
+                message = consumer.poll(0)
+                if message is None:
+                    offsets.settle()
+                    message = consumer.poll(_POLL_SECONDS)
                 if message is None:
                     if time.monotonic() - heard > _SILENCE_SECONDS:
                         with contextlib.suppress(KafkaException):
@@ -377,7 +410,7 @@ class ConsumerLoop:
                 heard = time.monotonic()
                 error = message.error()
                 if error is None:
-                    self._process(consumer, tracing, message)
+                    self._process(consumer, offsets, tracing, message)
                 elif error.fatal():
                     raise KafkaException(error)
                 else:
@@ -385,15 +418,13 @@ class ConsumerLoop:
         except brokers.Lost as error:
             _logger.warning("the consumer of %s is made anew: %s", self._topic, error)
         finally:
+            offsets.settle()
             consumer.close()
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._metrics.partitions.labels(self._topic).set(len(partitions))
 
-    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        self._assigned(consumer, [])
-
-    def _process(self, consumer: Consumer, tracing: TracingConsumer, message: Message) -> None:
+    def _process(self, consumer: Consumer, offsets: Offsets, tracing: TracingConsumer, message: Message) -> None:
         received = Received(
             headers=message_headers(message),
             value=message.value(),
@@ -405,28 +436,31 @@ class ConsumerLoop:
         sent_ms = message.timestamp()[1]
         waited = max(0.0, time.time() - sent_ms / 1000) if sent_ms > 0 else None
         try:
-            with tracing.process(message) as processing:
-                try:
-                    processing.outcome = self._handler(received)
-                except Unavailable:
-                    raise
-                except Exception as error:
-                    self._traces.fail(processing.span, error)
-                    reason = self._traces.masker.text(f"{type(error).__name__}: {error}")
-                    _logger.error(
-                        "message put aside: %s/%d/%d: %s",
-                        self._topic,
-                        received.partition,
-                        received.offset,
-                        reason,
-                        # The sender's doing needs no stack of ours.
-                        exc_info=not isinstance(error, Rejected),
-                    )
-                    self._publisher.dead_letter(message, reason)
-                    processing.outcome = DEAD_LETTER
+            deaths = offsets.begin(received.partition, received.offset)
         except Unavailable as error:
             self._come_back_to(consumer, received, error)
             return
+        self._in_hand = (offsets, received.partition, received.offset)
+        try:
+            with tracing.process(message) as processing:
+                try:
+                    if deaths >= self._attempts:
+                        raise EndedProcess(f"the process ended {deaths} times while it handled this message")
+                    processing.outcome = self._handler(received)
+                except Unavailable:
+                    raise
+                except BaseException as error:  # `sys.exit` in a library is no reason to end either
+                    self._traces.fail(processing.span, error)
+                    # What has ended the process so often may be what `_abandon` does.
+                    self._put_aside(message, received, error, abandon=deaths < 2 * self._attempts)
+                    processing.outcome = DEAD_LETTER
+        except Unavailable as error:
+            offsets.give_back(received.partition, received.offset)
+            self._come_back_to(consumer, received, error)
+            return
+        finally:
+            self._in_hand = None
+        offsets.done(received.partition, received.offset)
         self._backoff.reset()
         self._metrics.consumed.labels(self._topic, processing.outcome).inc()
         self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started, exemplar(processing.span))
@@ -434,11 +468,27 @@ class ConsumerLoop:
             self._metrics.waited.labels(self._topic).observe(waited, exemplar(processing.span))
         if (lag := tracing.lag(message)) is not None:
             self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
+
+    def _put_aside(self, message: Message, received: Received, error: BaseException, *, abandon: bool) -> None:
+        """Sends a message that cannot be handled to the dead letters. Raises Unavailable."""
+        reason = self._traces.masker.text(f"{type(error).__name__}: {error}")
+        place = (self._topic, received.partition, received.offset)
+        # The sender's doing needs no stack of ours.
+        stack = None if isinstance(error, Rejected) else error
+        _logger.error("message put aside: %s/%d/%d: %s", *place, reason, exc_info=stack)
+        if self._abandon is not None and abandon and not isinstance(error, Misdirected):
+            try:
+                # Users read it: what was wrong with their request, and nothing of our bugs.
+                self._abandon(received, self._traces.masker.text(str(error)) if stack is None else _UNEXPECTED)
+            except Unavailable:
+                raise
+            except BaseException:
+                _logger.exception("nobody was told that a message was put aside: %s/%d/%d", *place)
         try:
-            consumer.store_offsets(message=message)
-        except KafkaException as error:
-            # The partition went to another consumer meanwhile, which sees the message again; effects are idempotent.
-            _logger.warning("offset not stored: %s", error)
+            self._publisher.dead_letter(message, reason)
+        except Rejected:
+            # It stays in its topic, and the messages behind it must go on.
+            _logger.exception("message skipped, the dead letters do not take it: %s/%d/%d", *place)
 
     def _come_back_to(self, consumer: Consumer, received: Received, error: Unavailable) -> None:
         delay = self._backoff.seconds()

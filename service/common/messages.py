@@ -19,6 +19,9 @@ from service.tracing.propagation import KafkaHeader
 STATUS_TOPIC: Final = "task-status"
 CRAWL_TOPIC: Final = "requests-web-crawl"
 
+MAX_BYTES: Final = 256 * 1024
+"""Of a body: several times the longest page of the crawler. A list of tasks has up to 100 of them in one answer."""
+
 NEW: Final = "new"
 COMPLETED: Final = "completed"
 ERROR: Final = "error"
@@ -149,6 +152,11 @@ def failed(request: CrawlRequest, error: str) -> Outgoing:
     return _message(STATUS_TOPIC, request.id, ERROR, {**request.task.model_dump(), "error": error})
 
 
+def abandoned(task_id: uuid.UUID, error: str) -> Outgoing:
+    """A page that was not fetched because its request could not be handled, perhaps not even read; and why."""
+    return _message(STATUS_TOPIC, task_id, ERROR, {"error": error})
+
+
 def _message(topic: str, task_id: uuid.UUID, status: str, body: dict[str, Any]) -> Outgoing:
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
     headers = (("status", status.encode()), ("id", str(task_id).encode()), ("timestamp", timestamp.encode()))
@@ -173,6 +181,15 @@ def read_crawl_request(headers: Iterable[KafkaHeader], value: bytes | None) -> C
     return CrawlRequest(id=_task_id(_known(headers)), task=_body(NewTask, value))
 
 
+def task_of(headers: Iterable[KafkaHeader]) -> tuple[uuid.UUID | None, str | None]:
+    """The task that a message is about, and its status; None for each that the headers do not tell."""
+    known = _known(headers)
+    try:
+        return _task_id(known), known.get("status")
+    except MalformedMessage:
+        return None, known.get("status")
+
+
 def _known(headers: Iterable[KafkaHeader]) -> Mapping[str, str]:
     found = {}
     for name, value in headers:
@@ -194,6 +211,8 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def _body(model: type[Body], value: bytes | None) -> Body:
+    if value is not None and len(value) > MAX_BYTES:
+        raise MalformedMessage(f"body: longer than {MAX_BYTES} bytes")
     try:
         return model.model_validate_json(value or b"")
     except ValidationError as error:

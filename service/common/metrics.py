@@ -73,6 +73,12 @@ class Metrics:
         self.produced = Counter(
             "kafka_messages_produced", "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
         )
+        self.loop_failures = Counter(
+            "background_loop_failures",
+            "Failures that a loop beside the requests has survived.",
+            ("loop",),
+            registry=self.registry,
+        )
         self.dependency_up = Gauge(
             "dependency_up",
             "1 where the last check of a dependency succeeded.",

@@ -31,6 +31,7 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         max_redirects=settings.max_redirects,
         rule=AddressRule(hosts=settings.allowed_hosts, networks=settings.allowed_networks),
     )
+    handler = CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry)
     consumer = ConsumerLoop(
         topic=CRAWL_TOPIC,
         group=settings.consumer_group,
@@ -38,8 +39,9 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         traces=traces,
         metrics=metrics,
         publisher=publisher,
-        handler=CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry),
+        handler=handler,
         prepare=publisher.ensure_topics,
+        abandon=handler.abandon,
     )
     health = Health(
         [Dependency(name="kafka", check=publisher.check)],

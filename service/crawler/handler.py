@@ -15,6 +15,7 @@ from service.crawler.fetch import FetchFailed, Page
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
+_LONGEST_REASON = 500
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -53,3 +54,10 @@ class CrawlHandler:
             self._publish(answer)
         self._crawls.labels(outcome).inc()
         return outcome
+
+    def abandon(self, received: Received, reason: str) -> None:
+        """Answers a request that is dead-lettered, so that its task does not stay new for ever. Raises Unavailable."""
+        task_id, _ = messages.task_of(received.headers)
+        if task_id is not None:
+            self._publish(messages.abandoned(task_id, f"the page could not be crawled: {reason}"[:_LONGEST_REASON]))
+            self._crawls.labels(messages.ERROR).inc()

@@ -39,6 +39,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         database.ensure_schema()
         publisher.ensure_topics()
 
+    handler = StatusHandler(tasks)
     consumer = ConsumerLoop(
         topic=STATUS_TOPIC,
         group=settings.consumer_group,
@@ -46,8 +47,9 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         traces=traces,
         metrics=metrics,
         publisher=publisher,
-        handler=StatusHandler(tasks),
+        handler=handler,
         prepare=prepare,
+        abandon=handler.abandon,
     )
     health = Health(
         [Dependency(name="kafka", check=publisher.check), Dependency(name="postgres", check=database.check)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from service.common import messages
-from service.common.errors import Rejected
+from service.common.errors import MalformedMessage, Misdirected
 from service.common.kafka import KafkaPublisher, Received
 from service.common.messages import CompletedMessage, FailedMessage, NewMessage
 from service.task_manager.domain import Task
@@ -17,6 +17,7 @@ _PUT_ASIDE = {
     Outcome.UNKNOWN_TASK: "there is no task with the id of this answer",
     Outcome.CONFLICT: "there is a task with this id already, for something else",
 }
+_LONGEST_REASON = 500
 _MESSAGE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "task-status")
 
 
@@ -42,24 +43,44 @@ class StatusHandler:
         """Runs the use case of a message and returns its outcome. Raises Rejected or Unavailable."""
         outcome = self._run(received)
         if reason := _PUT_ASIDE.get(outcome):
-            raise Rejected(reason)
+            raise Misdirected(reason)
         return outcome
+
+    def abandon(self, received: Received, reason: str) -> None:
+        """Ends the task of a message that is dead-lettered, so that it does not stay new for ever. Raises Unavailable.
+
+        A `new` message that cannot be read ends none: a task of its id was made by another message, and goes its way.
+        """
+        error = f"the task could not be done: {reason}"[:_LONGEST_REASON]
+        try:
+            message = messages.read_status(received.headers, received.value)
+        except MalformedMessage:
+            message = None
+        if isinstance(message, NewMessage):
+            self._tasks.abandon(_new_task(message, received), error)
+            return
+        task_id, status = messages.task_of(received.headers)
+        if task_id is not None and status != messages.NEW:
+            self._tasks.fail(task_id, error)
 
     def _run(self, received: Received) -> Outcome:
         message = messages.read_status(received.headers, received.value)
         match message:
-            case NewMessage(id=task_id, task=task):
-                new = NewTask(
-                    id=task_id or _id_of(received),
-                    user_email=task.user_email,
-                    user_query=task.user_query,
-                    original_url=task.base_url,
-                )
-                return self._tasks.create(new)
+            case NewMessage():
+                return self._tasks.create(_new_task(message, received))
             case CompletedMessage(id=task_id, result=result):
                 return self._tasks.complete(task_id, result)
             case FailedMessage(id=task_id, error=error):
                 return self._tasks.fail(task_id, error)
+
+
+def _new_task(message: NewMessage, received: Received) -> NewTask:
+    return NewTask(
+        id=message.id or _id_of(received),
+        user_email=message.task.user_email,
+        user_query=message.task.user_query,
+        original_url=message.task.base_url,
+    )
 
 
 def _id_of(received: Received) -> uuid.UUID:

@@ -63,13 +63,7 @@ class Tasks:
         conflict: the one that came first stays.
         """
         with self._observer.operation("create task", new.id) as operation:
-            task = Task.create(
-                new.id,
-                user_email=new.user_email,
-                user_query=new.user_query,
-                original_url=new.original_url,
-                at=self._clock(),
-            )
+            task = self._task(new)
             with self._unit_of_work.begin() as tasks:
                 added = tasks.add(task)
                 stored = task if added else tasks.get(new.id) or task
@@ -86,6 +80,13 @@ class Tasks:
             operation.ended(outcome)
             return outcome
 
+    def abandon(self, new: NewTask, error: str) -> Outcome:
+        """Stores why a task will not be done, and the task where it is not stored; another one of its id stays."""
+        task = self._task(new)
+        with self._unit_of_work.begin() as tasks:
+            stored = task if tasks.add(task) else tasks.get(new.id)
+        return self.fail(new.id, error) if stored and stored.asks_the_same(task) else Outcome.CONFLICT
+
     def complete(self, task_id: uuid.UUID, result: Any) -> Outcome:
         """Stores the page of a task."""
         return self._finish(
@@ -95,6 +96,15 @@ class Tasks:
     def fail(self, task_id: uuid.UUID, error: str) -> Outcome:
         """Stores why a task failed."""
         return self._finish("fail task", task_id, Outcome.FAILED, lambda task: task.fail(error, self._clock()))
+
+    def _task(self, new: NewTask) -> Task:
+        return Task.create(
+            new.id,
+            user_email=new.user_email,
+            user_query=new.user_query,
+            original_url=new.original_url,
+            at=self._clock(),
+        )
 
     def _finish(self, name: str, task_id: uuid.UUID, done: Outcome, change: Callable[[Task], Task]) -> Outcome:
         with self._observer.operation(name, task_id) as operation, self._unit_of_work.begin() as tasks:

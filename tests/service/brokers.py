@@ -25,6 +25,7 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_destroy", None, [pointer]),
         ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
         ("rd_kafka_mock_cluster_destroy", None, [pointer]),
+        ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [pointer]),
         ("rd_kafka_mock_broker_set_down", ctypes.c_int, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_broker_set_up", ctypes.c_int, [pointer, ctypes.c_int32]),
@@ -70,6 +71,8 @@ def mock_brokers() -> Iterator[Brokers]:
     assert owner, error.value
     cluster = library.rd_kafka_mock_cluster_new(owner, 1)
     try:
+        # For more members of a new group; the default of 3 s would be most of the time of a test with restarts.
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 100)
         yield Brokers(library, cluster)
     finally:
         library.rd_kafka_mock_cluster_destroy(cluster)

@@ -13,7 +13,14 @@ from tests.service.conftest import Recorder
 class Loop:
     """A consumer loop on a topic of its own, and what its handler saw."""
 
-    def __init__(self, kafka: str, recorder: Recorder, topic: str, handler: Callable[[Received], str]) -> None:
+    def __init__(
+        self,
+        kafka: str,
+        recorder: Recorder,
+        topic: str,
+        handler: Callable[[Received], str],
+        abandon: Callable[[Received, str], None] | None = None,
+    ) -> None:
         settings = ServiceSettings(kafka_bootstrap_servers=kafka)
         self.topic = topic
         self.metrics = Metrics()
@@ -29,6 +36,7 @@ class Loop:
             publisher=self.publisher,
             handler=handler,
             prepare=self.publisher.ensure_topics,
+            abandon=abandon,
         )
         self.publisher.start()
         self.loop.start()

@@ -107,10 +107,13 @@ class FakePublisher:
     def __init__(self) -> None:
         self.requested: list[Task] = []
         self.away = False
+        self.refuses = False
 
     def request_crawl(self, task: Task) -> None:
         if self.away:
             raise Unavailable("Kafka is away")
+        if self.refuses:
+            raise Rejected("Kafka does not take the message")
         self.requested.append(task)
 
 
@@ -322,6 +325,73 @@ def test_an_answer_to_no_task_and_a_second_task_of_one_id_are_put_aside(world: W
     assert world.observer.seen[-1] == "conflict"
 
 
+# --- messages that are put aside --------------------------------------------------------------------------------------
+
+
+def _status(world: World) -> TaskStatus | None:
+    task = world.tasks.stored.get(TASK_ID)
+    return task.status if task else None
+
+
+def test_a_new_message_that_is_put_aside_ends_its_task(world: World) -> None:
+    message = _received(messages.new(TASK_ID, BODY))
+    world.publisher.refuses = True
+    with pytest.raises(Rejected):
+        world.handle(message)
+    assert _status(world) is TaskStatus.NEW
+    world.handle.abandon(message, "Kafka does not take the message")
+    assert world.tasks.stored[TASK_ID].result == {
+        "error": "the task could not be done: Kafka does not take the message"
+    }
+
+
+def test_a_new_message_that_was_never_stored_ends_as_an_error(world: World) -> None:
+    world.handle.abandon(_received(messages.new(TASK_ID, BODY)), "the process ended 3 times")
+    assert _status(world) is TaskStatus.ERROR
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        messages.completed(CrawlRequest(id=TASK_ID, task=BODY), {"title": "cannot be stored"}),
+        messages.failed(CrawlRequest(id=TASK_ID, task=BODY), "cannot be stored"),
+        dataclasses.replace(messages.completed(CrawlRequest(id=TASK_ID, task=BODY), 1), value=b"\xff"),
+        dataclasses.replace(messages.completed(CrawlRequest(id=TASK_ID, task=BODY), 1), value=b"[" * 100_000),
+        dataclasses.replace(
+            messages.completed(CrawlRequest(id=TASK_ID, task=BODY), 1), headers=(("id", str(TASK_ID).encode()),)
+        ),
+    ],
+)
+def test_an_answer_that_is_put_aside_ends_its_task_unless_it_has_ended(message: Outgoing, world: World) -> None:
+    world.cases.create(NEW)
+    world.handle.abandon(_received(message), "why")
+    assert _status(world) is TaskStatus.ERROR
+    world.tasks.stored[TASK_ID] = _task(TaskStatus.COMPLETED)
+    world.handle.abandon(_received(message), "why")
+    assert _status(world) is TaskStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        messages.new(TASK_ID, BODY.model_copy(update={"user_query": "other"})),
+        dataclasses.replace(messages.new(TASK_ID, BODY), value=b"no JSON"),
+        dataclasses.replace(messages.new(TASK_ID, BODY), headers=(("status", b"error"), ("id", b"4711"))),
+        dataclasses.replace(messages.new(TASK_ID, BODY), headers=()),
+    ],
+)
+def test_a_message_about_something_else_ends_no_task(message: Outgoing, world: World) -> None:
+    world.cases.create(NEW)
+    world.handle.abandon(_received(message), "why")
+    assert _status(world) is TaskStatus.NEW
+
+
+def test_a_body_may_not_be_longer_than_a_list_of_tasks_can_bear() -> None:
+    message = messages.completed(CrawlRequest(id=TASK_ID, task=BODY), "x" * messages.MAX_BYTES)
+    with pytest.raises(MalformedMessage, match="longer than"):
+        messages.read_status(message.headers, message.value)
+
+
 # --- crawler ----------------------------------------------------------------------------------------------------------
 
 
@@ -403,3 +473,15 @@ def test_crawler_answers_with_the_page_or_the_reason(fetcher: Fetcher, recorder:
     result: Any = good.result
     assert result["title"] == "Home"
     assert bad == FailedMessage(id=TASK_ID, error="the server answered 404")
+
+
+def test_a_request_that_is_put_aside_is_answered(recorder: Recorder) -> None:
+    sent: list[Outgoing] = []
+    handler = CrawlHandler(lambda _: pytest.fail("nothing to fetch"), sent.append, recorder.traces, CollectorRegistry())
+    unreadable = dataclasses.replace(messages.crawl_request(TASK_ID, BODY), value=b"\xff")
+    with pytest.raises(MalformedMessage):
+        handler(_received(unreadable))
+    handler.abandon(_received(unreadable), "body: Invalid JSON")
+    handler.abandon(_received(dataclasses.replace(unreadable, headers=())), "nobody waits for it")
+    (answer,) = (messages.read_status(message.headers, message.value) for message in sent)
+    assert answer == FailedMessage(id=TASK_ID, error="the page could not be crawled: body: Invalid JSON")

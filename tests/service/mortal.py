@@ -1,0 +1,72 @@
+"""A consumer whose handler ends the process in the way that the message names, for the tests of such messages.
+
+Arguments: brokers, topic, file that gets a line for what happens to a message, attempts that a message has.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from service.common import kafka
+from service.common.config import ServiceSettings
+from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.metrics import Metrics
+from service.tracing import TracingSettings, start_tracing
+
+
+def main(brokers: str, topic: str, seen: Path, attempts: int) -> None:
+    """Consumes until SIGTERM."""
+    kafka.SESSION_MS = 1000
+    kafka._HANDLER_SECONDS = 0.5
+    traces = start_tracing(TracingSettings(enabled=False)).traces
+    settings = ServiceSettings(kafka_bootstrap_servers=brokers, message_attempts=attempts)
+    publisher = KafkaPublisher(settings, traces, Metrics(), client_id="mortal", topics=(topic, f"{topic}.dead-letter"))
+
+    def note(what: str, received: Received) -> None:
+        with seen.open("a") as file:
+            file.write(f"{what} {(received.value or b'').decode()}\n")
+
+    def handle(received: Received) -> str:
+        note("begun", received)
+        match received.value:
+            case b"killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case b"crash":
+                ctypes.string_at(0)
+            case b"slow":
+                threading.Event().wait(60)
+        note("done", received)
+        return "done"
+
+    def abandon(received: Received, reason: str) -> None:
+        note("abandoned", received)
+        if received.value == b"crash":  # once more
+            ctypes.string_at(0)
+        assert reason.startswith(f"the process ended {attempts} times")
+
+    loop = ConsumerLoop(
+        topic=topic,
+        group="mortal",
+        settings=settings,
+        traces=traces,
+        metrics=Metrics(),
+        publisher=publisher,
+        handler=handle,
+        prepare=publisher.ensure_topics,
+        abandon=abandon,
+    )
+    publisher.start()
+    loop.start()
+    signal.sigwait({signal.SIGTERM})
+    loop.stop()
+    publisher.stop()
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
