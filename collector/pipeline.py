@@ -66,6 +66,8 @@ class Sampler:
     """Time from a trace's first span to the decision."""
     traces: int
     """Traces that wait for their decision, at most."""
+    metrics_flush_interval: str = "5s"
+    """How often the metrics of stored spans are handed to their exporter."""
 
 
 def render(pipeline: Pipeline) -> str:
@@ -93,6 +95,7 @@ def render_sampler(sampler: Sampler) -> str:
         topic=TOPIC,
         max_message_bytes=MAX_MESSAGE_BYTES,
         sampler=sampler,
+        metrics_flush_interval=sampler.metrics_flush_interval,
         keep_key=KEEP_KEY,
         queue_size=sampler.queue_size,
         queue_directory=QUEUE_DIRECTORY,

@@ -1,7 +1,7 @@
 """Is it the database?"""
 
 from dashboards.board import Board, Row
-from dashboards.panels import Column, Limits, Query, Search, graph, grid, number, traces
+from dashboards.panels import Column, Limits, Query, Search, graph, grid, number, traces, with_traces
 from dashboards.queries import CALLS, DURATION_MS, FAILED, STATEMENT, quantile, rate, share
 from stack.settings import Settings
 
@@ -57,8 +57,10 @@ def database(settings: Settings) -> Board:
                         "Duration",
                         "Of all statements. A dot is a trace: click it.",
                         [
-                            Query(expr=quantile(q, buckets, _WINDOW), legend=f"p{q * 100:g}", exemplars=q == 0.99)
-                            for q in (0.5, 0.95, 0.99)
+                            *(Query(expr=quantile(q, buckets, _WINDOW), legend=f"p{q * 100:g}") for q in (0.5, 0.95)),
+                            *with_traces(
+                                settings, Query(expr=quantile(0.99, buckets, _WINDOW), legend="p99"), _STATEMENTS
+                            ),
                         ],
                         unit="ms",
                         limits=Limits(None, limit),

@@ -4,7 +4,7 @@ Sizes are Grafana's: a dashboard is 24 columns wide; a row of height 1 is about 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -32,6 +32,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
+from dashboards.queries import stored_spans
 from stack import endpoints
 from stack.settings import Settings
 
@@ -73,6 +74,17 @@ class Limits:
             .mode(ThresholdsMode.ABSOLUTE)
             .steps([Threshold(value=value, color=color) for value, color in steps])
         )
+
+
+def with_traces(settings: Settings, query: Query, selector: str) -> list[Query]:
+    """A query of span metrics, and the dots that lead to traces.
+
+    Where traces are sampled the dots come from the metrics of the spans that are stored, which have no lines of use.
+    """
+    if settings.collector.sampling is None:
+        return [replace(query, exemplars=True)]
+    dots = f"{stored_spans(settings)}{{{selector}}} < 0"
+    return [query, Query(expr=dots, legend="stored traces", exemplars=True)]
 
 
 def described(text_: str, empty: str | None) -> str:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from stack import endpoints
+from stack.settings import Settings
 
 CONSUMERS: Final = (endpoints.TASK_MANAGER, endpoints.CRAWLER)
 
@@ -16,6 +17,13 @@ MESSAGES: Final = 'topic!~".*[.]dead-letter"'
 
 CALLS: Final = "traces_span_metrics_calls_total"
 DURATION_MS: Final = "traces_span_metrics_duration_milliseconds_bucket"
+
+STORED_MS: Final = "traces_stored_duration_milliseconds_bucket"
+
+
+def stored_spans(settings: Settings) -> str:
+    """The histogram whose exemplars lead to stored traces: that of all spans, or of those that the samplers keep."""
+    return STORED_MS if settings.collector.sampling else DURATION_MS
 
 
 def rate(selector: str, window: str, by: str = "") -> str:

@@ -1,7 +1,7 @@
 """Which hop is broken?"""
 
 from dashboards.board import OPERATION, SERVICE, Board, Row
-from dashboards.panels import Column, Limits, Query, Search, graph, grid, lines, number, traces
+from dashboards.panels import Column, Limits, Query, Search, graph, grid, lines, number, traces, with_traces
 from dashboards.queries import CALLS, DURATION_MS, ENTRY, FAILED, OF_SERVICES, quantile, rate, share
 from stack.settings import Settings
 
@@ -99,13 +99,14 @@ def services(settings: Settings) -> Board:
                     graph(
                         "p99, by service",
                         "Time that 99 % of requests and messages take at most. A dot is a trace: click it.",
-                        [
+                        with_traces(
+                            settings,
                             Query(
                                 expr=quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW, "service_name"),
                                 legend="{{service_name}}",
-                                exemplars=True,
-                            )
-                        ],
+                            ),
+                            _ENTRIES,
+                        ),
                         unit="ms",
                         limits=Limits(None, goals.request_ms),
                     ),
@@ -160,15 +161,16 @@ def services(settings: Settings) -> Board:
                     graph(
                         "p95, by operation",
                         "Time that 95 % take at most. A dot is a trace: click it.",
-                        [
+                        with_traces(
+                            settings,
                             Query(
                                 expr=quantile(
                                     0.95, f"{DURATION_MS}{{{_OPERATIONS}}}", _WINDOW, "service_name, span_name"
                                 ),
                                 legend="{{service_name}} {{span_name}}",
-                                exemplars=True,
-                            )
-                        ],
+                            ),
+                            _OPERATIONS,
+                        ),
                         unit="ms",
                     ),
                 ),

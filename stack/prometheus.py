@@ -77,7 +77,8 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
     }[settings.traces.backend]
     store = Target(job="trace-store", pods=pods, port=port, samples=20_000)
     sampler = Target(job="sampler", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_TELEMETRY_PORT)
-    samplers = (sampler,) if settings.collector.sampling else ()
+    stored_spans = Target(job="stored-spans", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT)
+    samplers = (sampler, stored_spans) if settings.collector.sampling else ()
     queueing = (endpoints.COLLECTOR, *((endpoints.SAMPLER,) if samplers else ()))
     guard = Target(job="queue-guard", pods=queueing, port=endpoints.QUEUE_GUARD_PORT)
     log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT, samples=20_000)
@@ -114,7 +115,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                 "metrics_path": target.path,
                 "sample_limit": target.samples,
                 # The span metrics carry the service that they are about in labels of their own.
-                "honor_labels": target.job == "span-metrics",
+                "honor_labels": target.job in ("span-metrics", "stored-spans"),
                 "dns_sd_configs": [found(target)],
                 **({"relabel_configs": _TRACKS} if target.tracks else {}),
             }

@@ -59,7 +59,14 @@ class Sampler(pulumi.ComponentResource):
             retention_hours=24,
             max_message_bytes=pipeline.MAX_MESSAGE_BYTES,
         )
-        pod = queueing_pod(endpoints.SAMPLER, settings, config, text, init=(topic,))
+        pod = queueing_pod(
+            endpoints.SAMPLER,
+            settings,
+            config,
+            text,
+            ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
+            init=(topic,),
+        )
         workload.services(pod, args.namespace, child)
         workload.stateful_set(
             pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=settings.replicas

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from stack import endpoints, meta, secrets, workload
-from stack.settings import Settings, Tracing, Workload
+from stack.settings import Sampling, Settings, Tracing, Workload
 
 _UID: Final = 10001
 
@@ -129,6 +129,14 @@ class Services(pulumi.ComponentResource):
         return deployments
 
 
+def _stored(sampling: Sampling | None) -> dict[str, str | int | float | bool]:
+    """By what a service knows which traces the samplers keep; nothing where all are stored."""
+    if sampling is None:
+        return {}
+    slow = {"TRACES_STORED_SLOW_MS": sampling.slow_ms} if "slow" in sampling.policies else {}
+    return {"TRACES_STORED_RATIO": sampling.ratio, **slow}
+
+
 def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
     """What all three need: Kafka, and where and how to trace."""
     settings = args.settings
@@ -159,6 +167,7 @@ def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.co
         ),
         k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
         k8s.core.v1.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
+        *workload.env(**_stored(settings.collector.sampling)),
         secrets.reference("TRACING_HASH_KEY", secrets.HASH_KEY, args.secret),
         secrets.reference("OTLP_TOKEN", secrets.OTLP_TOKEN, args.secret),
         # Percent-encoded, as the variable's format asks for.

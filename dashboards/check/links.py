@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dashboards.check.sources import FoundTrace, Jaeger, Loki, Prometheus, QueryFailed, Tempo
 from dashboards.check.substitute import Window
-from dashboards.queries import DURATION_MS
+from dashboards.queries import DURATION_MS, STORED_MS
 from stack import endpoints
 
 _OPERATION: Final = "POST /api/tasks"
@@ -120,7 +120,7 @@ class Links:
 
     def _exemplar(self) -> tuple[str, str]:
         (destination,) = self._datasource(endpoints.PROMETHEUS_UID)["exemplarTraceIdDestinations"]
-        query = f'{DURATION_MS}{{service_name="{endpoints.GATEWAY}"}}'
+        query = f'{{__name__=~"{DURATION_MS}|{STORED_MS}",service_name="{endpoints.GATEWAY}"}}'
         ids = [
             labels[destination["name"]]
             for labels in self.prometheus.exemplars(query, self.window)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.common.stored import StoredTraces
 from service.tracing.config import EnvironmentSettings
 
 
@@ -26,6 +27,20 @@ class ServiceSettings(EnvironmentSettings):
     topic_partitions: int = Field(
         3, alias="KAFKA_TOPIC_PARTITIONS", ge=1, le=1000, description="a whole number, 1 to 1000"
     )
+    stored_ratio: float = Field(
+        1.0,
+        alias="TRACES_STORED_RATIO",
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="the share of traces that the stack's samplers keep, 0 to 1; metrics name only such as examples",
+    )
+    stored_slow_ms: int | None = Field(
+        None,
+        alias="TRACES_STORED_SLOW_MS",
+        ge=1,
+        description="the milliseconds from which on the samplers keep a trace in any case",
+    )
     publish_timeout_ms: int = Field(
         5000, alias="KAFKA_PUBLISH_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
     )
@@ -36,3 +51,8 @@ class ServiceSettings(EnvironmentSettings):
         le=100,
         description="how often the process may end while it handles one message before that is dead-lettered, 1 to 100",
     )
+
+    @property
+    def stored_traces(self) -> StoredTraces:
+        """Which traces are surely stored."""
+        return StoredTraces(self.stored_ratio, self.stored_slow_ms)

@@ -20,7 +20,7 @@ from service.common import brokers
 from service.common.config import ServiceSettings
 from service.common.errors import Misdirected, Rejected, Unavailable
 from service.common.messages import Outgoing, dead_letter_topic
-from service.common.metrics import Metrics, exemplar
+from service.common.metrics import Metrics
 from service.common.offsets import Offsets
 from service.tracing import TraceManager
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
@@ -463,9 +463,14 @@ class ConsumerLoop:
         offsets.done(received.partition, received.offset)
         self._backoff.reset()
         self._metrics.consumed.labels(self._topic, processing.outcome).inc()
-        self._metrics.processing.labels(self._topic).observe(time.perf_counter() - started, exemplar(processing.span))
+        seconds = time.perf_counter() - started
+        self._metrics.processing.labels(self._topic).observe(
+            seconds, self._metrics.stored.exemplar(seconds, processing.span)
+        )
         if waited is not None:
-            self._metrics.waited.labels(self._topic).observe(waited, exemplar(processing.span))
+            self._metrics.waited.labels(self._topic).observe(
+                waited, self._metrics.stored.exemplar(span=processing.span)
+            )
         if (lag := tracing.lag(message)) is not None:
             self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
 

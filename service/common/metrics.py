@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from opentelemetry import trace
-from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from service.common.stored import StoredTraces
 from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send
 
+_EVERY: Final = StoredTraces()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-def exemplar(span: Span | None = None) -> dict[str, str] | None:
-    """What leads from a measurement to its trace: the ids of `span` (the current one when None) if it is sampled."""
-    context = (span or trace.get_current_span()).get_span_context()
-    if not context.trace_flags.sampled:
-        return None
-    return {"trace_id": trace.format_trace_id(context.trace_id), "span_id": trace.format_span_id(context.span_id)}
 
 
 class Metrics:
     """A service's own registry, so that several services (in a test) do not share one."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: StoredTraces = _EVERY) -> None:
+        """`stored` decides which traces are named as examples."""
+        self.stored = stored
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -144,4 +139,5 @@ class MetricsMiddleware:
             method = self._method(scope["method"]) if matched else "any"
             bound = self._bound.get((method, route, status)) or self._bind(method, route, status)
             bound[0].inc()
-            bound[1].observe(time.perf_counter() - started, exemplar())
+            seconds = time.perf_counter() - started
+            bound[1].observe(seconds, self._metrics.stored.exemplar(seconds))

@@ -20,7 +20,7 @@ NAME = "web-crawler"
 def build(settings: CrawlerSettings, tracing: Tracing) -> App:
     """The web-crawler as an ASGI application (health and metrics only); connects to nothing before it starts."""
     traces = tracing.traces
-    metrics = Metrics()
+    metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(
         settings, traces, metrics, client_id=NAME, topics=(CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic(CRAWL_TOPIC))
     )

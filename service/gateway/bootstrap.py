@@ -21,7 +21,7 @@ NAME = "gateway"
 def build(settings: GatewaySettings, tracing: Tracing) -> App:
     """The gateway as an ASGI application; connects to nothing before it starts."""
     traces = tracing.traces
-    metrics = Metrics()
+    metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(settings, traces, metrics, client_id=NAME, topics=(STATUS_TOPIC,))
 
     def task_manager_lives() -> None:

@@ -23,7 +23,7 @@ NAME = "task-manager"
 def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
     """The task-manager as an ASGI application; connects to nothing before it starts."""
     traces = tracing.traces
-    metrics = Metrics()
+    metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(
         settings,
         traces,
@@ -32,7 +32,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         topics=(STATUS_TOPIC, CRAWL_TOPIC, dead_letter_topic(STATUS_TOPIC)),
     )
     database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces, metrics.registry))
-    tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry))
+    tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry, metrics.stored))
     metrics.registry.register(TaskCounts(tasks))
 
     def prepare() -> None:

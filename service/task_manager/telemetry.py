@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from service.common.errors import Unavailable
-from service.common.metrics import exemplar
+from service.common.stored import StoredTraces
 from service.task_manager.domain import Task, TaskStatus
 from service.task_manager.use_cases import Outcome, Tasks
 from service.tracing import TraceManager
@@ -60,8 +60,9 @@ class ObservedOperation:
 class TelemetryObserver:
     """See `Observer`."""
 
-    def __init__(self, traces: TraceManager, registry: CollectorRegistry) -> None:
+    def __init__(self, traces: TraceManager, registry: CollectorRegistry, stored: StoredTraces | None = None) -> None:
         self._traces = traces
+        self._stored = stored or StoredTraces()
         self._operations = Counter(
             "task_operations", "Runs of a use case, by outcome.", ("operation", "outcome"), registry=registry
         )
@@ -83,7 +84,7 @@ class TelemetryObserver:
             finally:
                 self._operations.labels(name, operation.outcome).inc()
             if operation.outcome in (Outcome.COMPLETED, Outcome.FAILED) and operation.seconds is not None:
-                self._life.labels(operation.outcome).observe(operation.seconds, exemplar(span))
+                self._life.labels(operation.outcome).observe(operation.seconds, self._stored.exemplar(span=span))
             _logger.log(
                 logging.WARNING if operation.outcome in _NOTHING_CHANGED else logging.INFO,
                 "%s: %s",
