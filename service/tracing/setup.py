@@ -14,6 +14,7 @@ from opentelemetry.trace import NoOpTracer
 
 from service.tracing import attributes as keys
 from service.tracing import sender
+from service.tracing.children import call_at_childs_end
 from service.tracing.config import TracingSettings
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
 from service.tracing.export import Pipeline
@@ -59,6 +60,8 @@ class Tracing:
         self._handed_in = handed_in
         self._stopped = False
         atexit.register(self.shutdown)
+        # An exporter that was handed in may share its connection with the parent process: it is not shut down.
+        call_at_childs_end(self, self.flush if handed_in else self.shutdown, _FLUSH_SECONDS + 1.5)
 
     def flush(self, seconds: float = _FLUSH_SECONDS) -> bool:
         """Waits until all ended spans and written logs are sent; False when time ran out."""
