@@ -65,8 +65,8 @@ if __name__ == "__main__":
         case "terminate":
             ready = fork.Semaphore(0)
             processes = children(fork, (tracing, lambda: (ready.release(), time.sleep(60))))
+            assert all(ready.acquire(timeout=20) for _ in processes)
             for process in processes:
-                assert ready.acquire(timeout=20)
                 process.terminate()
             joined(processes)
         case "pool":
