@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -24,9 +25,13 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from service.tracing.attributes import SERVICE_NAME
 from service.tracing.sampling import SamplingRule, parse_rules
 
 Model = TypeVar("Model", bound="EnvironmentSettings")
+
+# Not settings of this library: OpenTelemetry's API and resource detection read them by themselves.
+_OBEYED_BY_THE_API = frozenset({"OTEL_PYTHON_CONTEXT", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"})
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class Synonym:
     """In a field's annotation: another variable that sets it where its own, or an earlier synonym, does not."""
 
     variable: str
+    signal: str = ""
+    """`traces` or `logs`: it counts for that signal alone."""
+    first: bool = False
+    """It goes before the field's own."""
 
 
 class SettingsError(ValueError):
@@ -45,6 +54,20 @@ class EnvironmentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
+    @classmethod
+    def completed(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """`environ` with the variables that follow from others."""
+        return environ
+
+
+def _names(variable: str, field: FieldInfo, signal: str = "") -> list[str]:
+    """The variables that set a field, the one that wins first. signal: "" names those of all signals."""
+    synonyms = [data for data in field.metadata if isinstance(data, Synonym)]
+    if signal:
+        synonyms = [synonym for synonym in synonyms if synonym.signal in ("", signal)]
+    before = [synonym.variable for synonym in synonyms if synonym.first]
+    return [*before, variable, *(synonym.variable for synonym in synonyms if not synonym.first)]
+
 
 def from_environment(
     model: type[Model], environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None
@@ -54,12 +77,34 @@ def from_environment(
     An empty variable counts as unset, as OpenTelemetry prescribes. `defaults` are by variable name and give way to the
     environment. Raises SettingsError with every wrong variable in one message.
     """
+    environ = model.completed(os.environ if environ is None else environ)
+    settings = _read(model, environ, defaults or {}, "traces")
+    if isinstance(settings, TracingSettings):
+        fields = [(field.alias or name, field) for name, field in TracingSettings.model_fields.items()]
+        of_logs = {name for variable, field in fields for name in _names(variable, field, "logs")}
+        of_traces = {name for variable, field in fields for name in _names(variable, field, "traces")}
+        given = {name for name, value in environ.items() if value.strip()}
+        if given & (of_logs - of_traces):
+            settings._logs = _read(TracingSettings, environ, defaults or {}, "logs")
+        settings._ignored = tuple(sorted(_unsupported(environ, given - of_logs - of_traces)))
+    return settings
+
+
+def _unsupported(environ: Mapping[str, str], given: Iterable[str]) -> Iterator[str]:
+    for name in given:
+        # No metrics are exported, which is what `none` asks for.
+        obeyed = name == "OTEL_METRICS_EXPORTER" and environ[name].strip().lower() == "none"
+        if name.startswith("OTEL_") and name not in _OBEYED_BY_THE_API and not obeyed:
+            yield name
+
+
+def _read(model: type[Model], environ: Mapping[str, str], defaults: Mapping[str, str], signal: str) -> Model:
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     values: dict[str, str] = {}
     sources: dict[str, str] = {}  # the variable a value came from, which may be a synonym
     for variable, field in fields.items():
-        for source in (os.environ if environ is None else environ, defaults or {}):
-            names = (variable, *(data.variable for data in field.metadata if isinstance(data, Synonym)))
+        for source in (environ, defaults):
+            names = _names(variable, field, signal)
             name = next((name for name in names if source.get(name, "").strip()), None)
             if name is not None and variable not in values:
                 values[variable], sources[variable] = source[name].strip(), name
@@ -129,7 +174,7 @@ def _propagators(value: object) -> object:
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _names(value: object) -> object:
+def _known_methods(value: object) -> object:
     if not isinstance(value, str):
         return value
     names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
@@ -172,6 +217,17 @@ def http_url(value: str) -> str:
     return value
 
 
+def _batch(what: str) -> tuple[Synonym, Synonym]:
+    """The standard variables of the two batch processors."""
+    return Synonym(f"OTEL_BSP_{what}", "traces"), Synonym(f"OTEL_BLRP_{what}", "logs")
+
+
+def _otlp(what: str, *, first: bool = True) -> tuple[Synonym, Synonym]:
+    """The variables of the exporter for one signal, which go before that for both."""
+    traces, logs = (f"OTEL_EXPORTER_OTLP_{signal}_{what}" for signal in ("TRACES", "LOGS"))
+    return Synonym(traces, "traces", first), Synonym(logs, "logs", first)
+
+
 _Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 _SAMPLERS = Literal[
     "always_on",
@@ -191,13 +247,16 @@ class TracingSettings(EnvironmentSettings):
 
     enabled: bool = Field(True, alias="TRACING_ENABLED", description="true or false")
     sdk_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED", description="true or false")
-    service_name: str = Field(
-        "unknown_service", alias="OTEL_SERVICE_NAME", max_length=255, description="1 to 255 characters"
-    )
     resource_attributes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
         default_factory=dict,
         alias="OTEL_RESOURCE_ATTRIBUTES",
         description="a comma-separated list of key=value, percent-encoded",
+    )
+    service_name: str = Field(
+        default_factory=lambda data: data.get("resource_attributes", {}).get(SERVICE_NAME) or "unknown_service",
+        alias="OTEL_SERVICE_NAME",
+        max_length=255,
+        description="1 to 255 characters",
     )
     hash_key: SecretStr | None = Field(
         None, alias="TRACING_HASH_KEY", min_length=8, description="a secret of at least 8 characters"
@@ -228,10 +287,10 @@ class TracingSettings(EnvironmentSettings):
         description="a comma-separated list of tracecontext and baggage, or none",
     )
 
-    max_queue_size: Annotated[int, Synonym("OTEL_BSP_MAX_QUEUE_SIZE")] = Field(
+    max_queue_size: Annotated[int, *_batch("MAX_QUEUE_SIZE")] = Field(
         2048, alias="TRACING_MAX_QUEUE_SIZE", ge=1, le=1_000_000, description="a whole number of spans, 1 to 1000000"
     )
-    max_batch_size: Annotated[int, Synonym("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")] = Field(
+    max_batch_size: Annotated[int, *_batch("MAX_EXPORT_BATCH_SIZE")] = Field(
         # A short queue alone is no mistake: the batch follows it.
         default_factory=lambda data: min(512, data.get("max_queue_size", 512)),
         alias="TRACING_MAX_BATCH_SIZE",
@@ -247,12 +306,15 @@ class TracingSettings(EnvironmentSettings):
         le=256 << 20,
         description="bytes of one export, 65536 to 268435456, and no more than the receiver takes",
     )
-    delay_ms: Annotated[_Milliseconds, Synonym("OTEL_BSP_SCHEDULE_DELAY")] = Field(
+    delay_ms: Annotated[_Milliseconds, *_batch("SCHEDULE_DELAY")] = Field(
         5000, alias="TRACING_DELAY_MS", description="milliseconds, 1 to 600000"
     )
-    timeout_ms: Annotated[_Milliseconds, Synonym("OTEL_BSP_EXPORT_TIMEOUT"), Synonym("OTEL_EXPORTER_OTLP_TIMEOUT")] = (
-        Field(30_000, alias="TRACING_TIMEOUT_MS", description="milliseconds, 1 to 600000")
-    )
+    timeout_ms: Annotated[
+        _Milliseconds,
+        *_batch("EXPORT_TIMEOUT"),
+        *_otlp("TIMEOUT", first=False),
+        Synonym("OTEL_EXPORTER_OTLP_TIMEOUT"),
+    ] = Field(30_000, alias="TRACING_TIMEOUT_MS", description="milliseconds, 1 to 600000")
     buffer_bytes: int = Field(
         16 << 20, alias="TRACING_BUFFER_BYTES", ge=64 << 10, le=1 << 30, description="bytes, 65536 to 1073741824"
     )
@@ -263,26 +325,31 @@ class TracingSettings(EnvironmentSettings):
         5000, alias="TRACING_BREAKER_RESET_MS", ge=100, le=600_000, description="milliseconds, 100 to 600000"
     )
 
-    endpoint: Annotated[str, AfterValidator(http_url)] = Field(
+    endpoint: Annotated[str, AfterValidator(http_url), *_otlp("ENDPOINT")] = Field(
         "http://localhost:4317",
         alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="an http or https URL of an OTLP gRPC receiver, such as http://collector:4317",
     )
-    protocol: Literal["grpc"] = Field("grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc")
-    headers: Annotated[Mapping[str, SecretStr], BeforeValidator(_pairs), AfterValidator(_sendable_headers)] = Field(
+    protocol: Annotated[Literal["grpc"], *_otlp("PROTOCOL")] = Field(
+        "grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc"
+    )
+    headers: Annotated[
+        Mapping[str, SecretStr], BeforeValidator(_pairs), AfterValidator(_sendable_headers), *_otlp("HEADERS")
+    ] = Field(
         default_factory=dict,
         alias="OTEL_EXPORTER_OTLP_HEADERS",
         description="a comma-separated list of key=value, percent-encoded, sendable as headers",
     )
-    certificate: Annotated[Path, AfterValidator(_certificates)] | None = Field(
+    certificate: Annotated[Annotated[Path, AfterValidator(_certificates)] | None, *_otlp("CERTIFICATE")] = Field(
         None, alias="OTEL_EXPORTER_OTLP_CERTIFICATE", description="the path of a readable PEM file of certificates"
     )
-    compression: Literal["none", "gzip"] = Field(
+    compression: Annotated[Literal["none", "gzip"], *_otlp("COMPRESSION")] = Field(
         "none", alias="OTEL_EXPORTER_OTLP_COMPRESSION", description="none or gzip"
     )
+    traces_exporter: Literal["none", "otlp"] = Field("otlp", alias="OTEL_TRACES_EXPORTER", description="none or otlp")
     logs_exporter: Literal["none", "otlp"] = Field("none", alias="OTEL_LOGS_EXPORTER", description="none or otlp")
 
-    http_known_methods: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+    http_known_methods: Annotated[tuple[str, ...], BeforeValidator(_known_methods)] = Field(
         (),
         alias="OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
         description="a comma-separated list of the HTTP methods that spans and metrics name, instead of the usual ones",
@@ -292,20 +359,47 @@ class TracingSettings(EnvironmentSettings):
         alias="TRACING_ATTRIBUTES_FILTER",
         description="a comma-separated list of attribute keys that are never exported, * at the end for any rest",
     )
-    attribute_value_length_limit: int = Field(
+    attribute_value_length_limit: Annotated[
+        int, Synonym("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "traces", first=True)
+    ] = Field(
         16_384, alias="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ge=1, le=1 << 20, description="characters, 1 to 1048576"
     )
-    span_attribute_count_limit: int = Field(
+    span_attribute_count_limit: Annotated[int, Synonym("OTEL_ATTRIBUTE_COUNT_LIMIT")] = Field(
         128, alias="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
     )
     span_event_count_limit: int = Field(
         128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
     )
 
+    _logs: TracingSettings | None = PrivateAttr(None)
+    _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def completed(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """The service's name may stand among the attributes of the resource; its own variable goes before them."""
+        try:
+            pairs = _pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+        except ValueError:  # it is refused with its own message
+            return environ
+        name = pairs.get(SERVICE_NAME, "") if isinstance(pairs, dict) else ""
+        if environ.get("OTEL_SERVICE_NAME", "").strip() or not name.strip():
+            return environ
+        return {**environ, "OTEL_SERVICE_NAME": name}
+
+    @property
+    def of_logs(self) -> TracingSettings:
+        """These settings as they are for log records, which have variables of their own."""
+        return self._logs or self
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Variables of OpenTelemetry that are set and not supported."""
+        return self._ignored
+
     @property
     def active(self) -> bool:
         """Whether spans are made at all."""
-        return self.enabled and not self.sdk_disabled
+        return self.enabled and not self.sdk_disabled and self.traces_exporter != "none"
 
     @property
     def root_ratio(self) -> float:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # Well inside a pod's 30 s grace period, which the rest of the shutdown shares.
 _FLUSH_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
 
 
 class Tracing:
@@ -115,9 +116,11 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     counts = SpanCounts()
     logs: Pipeline[LogEntry] | None = None
     handler: logging.Handler | None = None
+    if settings.ignored:
+        _logger.warning("set, but not supported and without effect: %s", ", ".join(settings.ignored))
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
         encode = LogEncoder(resource, masker, settings.attributes_filter)
-        logs = Pipeline("logs", settings, encode, Sender(settings, sender.LOGS))
+        logs = Pipeline("logs", settings.of_logs, encode, Sender(settings.of_logs, sender.LOGS))
         handler = OtlpHandler(logs.put)
     if not settings.active:
         return Tracing(

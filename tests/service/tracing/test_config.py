@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import Field
 
-from service.tracing import SettingsError, TracingSettings, from_environment
+from service.tracing import SettingsError, TracingSettings, from_environment, start_tracing
 from service.tracing.config import EnvironmentSettings, Synonym
 
 
@@ -168,6 +170,135 @@ def test_lists_are_read() -> None:
     assert settings.propagators == ("baggage",)
     assert settings.attributes_filter == ("user_agent.*", "url.path")
     assert from_environment(TracingSettings, {"OTEL_PROPAGATORS": "none"}).propagators == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "unknown_service"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"}, "shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=b, service.name = the%20shop ,c=d"}, "the shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service%2Ename=shop"}, "shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop", "OTEL_SERVICE_NAME": "till"}, "till"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop", "OTEL_SERVICE_NAME": " "}, "shop"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name="}, "unknown_service"),
+    ],
+)
+def test_the_services_name_may_stand_among_the_resources_attributes(environ: dict[str, str], name: str) -> None:
+    assert from_environment(TracingSettings, environ).service_name == name
+    expected = "gateway" if name == "unknown_service" else name
+    assert (
+        from_environment(TracingSettings, environ, defaults={"OTEL_SERVICE_NAME": "gateway"}).service_name == expected
+    )
+
+
+def test_a_service_named_among_its_resources_attributes_sends_that_name() -> None:
+    settings = from_environment(TracingSettings, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"})
+    exporter = InMemorySpanExporter()
+    tracing = start_tracing(settings, exporter=exporter)
+    with tracing.traces.span("work"):
+        pass
+    tracing.shutdown()
+    (span,) = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == "shop"
+
+
+def test_a_signals_own_variables_win_for_that_signal() -> None:
+    settings = from_environment(
+        TracingSettings,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://both:4317",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces:4317",
+            "OTEL_EXPORTER_OTLP_HEADERS": "a=b",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "a=c",
+            "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "gzip",
+            "OTEL_BSP_SCHEDULE_DELAY": "7",
+            "OTEL_BLRP_SCHEDULE_DELAY": "8",
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "9",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "10",
+        },
+    )
+    logs = settings.of_logs
+    assert (settings.endpoint, logs.endpoint) == ("http://traces:4317", "http://both:4317")
+    assert [part.headers["a"].get_secret_value() for part in (settings, logs)] == ["b", "c"]
+    assert (settings.compression, logs.compression) == ("none", "gzip")
+    assert (settings.delay_ms, logs.delay_ms) == (7, 8)
+    assert (settings.timeout_ms, logs.timeout_ms) == (9, 10)
+    assert settings.ignored == ()
+    with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_LOGS_COMPRESSION='zip' is not valid"):
+        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "zip"})
+
+
+def test_limits_have_their_general_and_their_special_names() -> None:
+    environ = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "6"}
+    settings = from_environment(TracingSettings, environ)
+    assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (5, 6)
+    environ |= {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "7", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"}
+    settings = from_environment(TracingSettings, environ)
+    assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (7, 8)
+
+
+def test_no_exporter_means_no_spans() -> None:
+    assert not from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "none"}).active
+    assert from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "otlp"}).active
+    with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER='zipkin' is not valid: expected none or otlp"):
+        from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "zipkin"})
+
+
+_SIGNALS = ("TRACES_", "METRICS_", "LOGS_", "")
+# OpenTelemetry's environment variables, as its specification and its Python SDK 1.45 list them, November 2026.
+_STANDARD = sorted({
+    "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_CONFIG_FILE",
+    *(f"OTEL_{processor}_{what}" for processor in ("BSP", "BLRP") for what in (
+        "EXPORT_TIMEOUT", "MAX_EXPORT_BATCH_SIZE", "MAX_QUEUE_SIZE", "SCHEDULE_DELAY",
+    )),
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_EXPERIMENTAL_CONFIG_FILE",
+    *(f"OTEL_EXPORTER_OTLP_{signal}{what}" for signal in _SIGNALS for what in (
+        "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRESSION", "ENDPOINT", "HEADERS", "INSECURE", "PROTOCOL",
+        "TIMEOUT",
+    )),
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT",
+    "OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_ZIPKIN_TIMEOUT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_LOGS_EXPORTER", "OTEL_LOG_LEVEL",
+    "OTEL_METRICS_EXEMPLAR_FILTER", "OTEL_METRICS_EXPORTER", "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_METRIC_EXPORT_TIMEOUT", "OTEL_PROPAGATORS",
+    "OTEL_PYTHON_ID_GENERATOR", "OTEL_PYTHON_LOGGER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER",
+    "OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED", "OTEL_PYTHON_EXCLUDED_URLS",
+    "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+})  # fmt: skip
+_README = Path(__file__).parents[3] / "service/tracing/README.md"
+
+
+@pytest.mark.parametrize("variable", _STANDARD)
+def test_every_standard_variable_is_obeyed_or_named(variable: str, caplog: pytest.LogCaptureFixture) -> None:
+    obeyed = variable in _VARIABLES
+    assert (f"`{variable}`" in _README.read_text()) == obeyed, "the README lists those that are obeyed, and no others"
+    if obeyed:
+        return
+    settings = from_environment(TracingSettings, {variable: "some value", "OTEL_TRACES_EXPORTER": "none"})
+    assert settings.ignored == (variable,)
+    start_tracing(settings).shutdown()
+    assert f"set, but not supported and without effect: {variable}" in caplog.text
+    assert "some value" not in caplog.text
+    assert from_environment(TracingSettings, {variable: " "}).ignored == ()
+
+
+def test_what_is_asked_for_by_chance_is_not_named() -> None:
+    environ = {"OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_CONTEXT": "contextvars_context", "PATH": "/bin"}
+    assert from_environment(TracingSettings, environ).ignored == ()
+
+
+def test_a_service_names_what_it_does_not_support_in_a_line_of_its_log() -> None:
+    environment = {**os.environ, "OTEL_METRICS_EXPORTER": "otlp", "PORT": "1", "HOST": "192.0.2.1"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "service.gateway"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert any(line["message"].endswith("without effect: OTEL_METRICS_EXPORTER") for line in lines), ended.stderr
 
 
 def test_missing_value_is_named() -> None:
