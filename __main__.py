@@ -2,7 +2,7 @@
 
 import pulumi
 
-from stack import settings
+from stack import plain_pulumi, settings
 from stack.alertmanager import Alertmanager, AlertmanagerArgs
 from stack.cluster import provider
 from stack.collector import Collector, CollectorArgs
@@ -20,6 +20,7 @@ from stack.services import Services, ServicesArgs
 from stack.trace_store import TraceStoreArgs, trace_store
 
 config = settings.from_engine()
+plain_pulumi.look()
 opts = pulumi.ResourceOptions(
     provider=provider(config.cluster), transformations=[placement(config.cluster), roll_with_secrets]
 )

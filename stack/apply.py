@@ -27,6 +27,8 @@ from stack.settings import Cluster
 INVENTORY: Final = "deployed-objects"
 INVENTORY_KEY: Final[Key] = ("v1", "ConfigMap", INVENTORY)
 READY_SECONDS: Final = 300
+_REFUSED_SECONDS: Final = 15
+"""Longer than a webhook or a quota takes to let a pod pass after all."""
 
 
 def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
@@ -155,7 +157,11 @@ def _bring_to(
     wanted = {key(manifest) for manifest in manifests}
     first, *rest = manifests
     # The namespace, without which there is no place for the inventory.
+    is_new = objects.present(key(first)) is None
     (progress.changed if _apply(objects, first) else progress.same).append(name(first))
+    if is_new:
+        # Without its namespace the cluster could not be asked about the rest.
+        preflight.require(client, namespace, manifests, changed="Nothing but its namespace was made.")
     before = inventory(client, namespace)
     _write_inventory(objects, before | wanted)
     # An autoscaler that is declared no more would change the number of pods that is declared from now on.
@@ -290,6 +296,10 @@ def _wait(
             namespace, label_selector=f"app.kubernetes.io/part-of={meta.PART_OF}", **limit
         ).items
         states = {name: _pod_state(pods, name) for name in names}
+        for (_, workload), item in found.items():
+            # A pod that was refused is not there, so it has no state.
+            if workload in states and now - started > _REFUSED_SECONDS and (refused := _refused_pods(item)):
+                states[workload] = f"cannot start, {refused}"
         hopeless = {name: state for name, state in states.items() if state.startswith("cannot start")}
         if hopeless or now - started > READY_SECONDS:
             why = "; ".join(f"{name}: {state}" for name, state in (hopeless or states).items())
@@ -325,6 +335,14 @@ def _rolled_out(item: Any) -> bool:
         and (status.updated_replicas or 0) == replicas
         and ready == replicas
         and (status.replicas or 0) == replicas
+    )
+
+
+def _refused_pods(item: Any) -> str:
+    """Why the API server makes none of a Deployment's new pods; empty if it does, or for another kind."""
+    conditions = item.status.conditions or []
+    return next(
+        (str(each.message) for each in conditions if each.type == "ReplicaFailure" and each.status == "True"), ""
     )
 
 

@@ -4,15 +4,120 @@ import argparse
 import secrets as random
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from stack import engine, policy, secrets
+import kubernetes
+from pulumi import automation as auto
+
+from stack import engine, growth, policy, preflight, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
+from stack.contents import labelled
+from stack.growth import Growth
+from stack.meta import Manifest
+from stack.objects import Objects, key
 from stack.preconditions import refuse_unknown_classes
 from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
+from stack.scaling import autoscalers
 from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A deployment that nothing is known to stand against."""
+
+    settings: Settings
+    client: kubernetes.client.ApiClient
+    command: auto.PulumiCommand | None
+    """The Pulumi CLI; without it the program is rendered and applied server-side."""
+    secrets: Mapping[str, str]
+    manifests: list[Manifest]
+    there: bool
+    """Whether the namespace is there."""
+    enlarged: Sequence[Growth]
+    """Volumes to be enlarged first."""
+
+
+def prepare(stack: str, release: Release | None = None, forget: Collection[str] = ()) -> Prepared:
+    """Looks at all that a deployment needs, and changes nothing.
+
+    Raises:
+        SettingsError, PolicyError, DeployError: as `deploy`.
+    """
+    settings = load(stack)
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    there = refuse_foreign(client, namespace)
+    refuse_unknown_classes(client, settings.cluster)
+    # The cluster is where the secrets live: they stay unless another value is given, and missing ones are made up.
+    present = existing_secret(client, namespace, secrets.NAME)
+    values = {key: secrets.given(key) or present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
+    optional = [key for key in secrets.OPTIONAL if key not in forget]
+    values |= {key: value for key in optional if (value := secrets.given(key) or present.get(key)) is not None}
+    command = engine.find(_say)
+    configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if command else {})}
+    require_secrets(stack, settings, {*values, *configured} - {*forget})
+    manifests = render(stack, values, configuration(release))
+    policy.refuse(manifests)
+    if command is not None and not there:
+        _refuse_move(stack, settings, command)
+    return Prepared(
+        settings=settings,
+        client=client,
+        command=command,
+        secrets=values,
+        manifests=manifests,
+        there=there,
+        enlarged=preflight.require(client, namespace, manifests),
+    )
+
+
+def _refuse_move(stack: str, settings: Settings, command: auto.PulumiCommand) -> None:
+    """Nothing, unless Pulumi would remove another namespace, with the data in it, to make this one.
+
+    Raises:
+        DeployError: names that namespace.
+    """
+    made = engine.prepare(command, stack, settings, create=False)
+    kinds = [item.get("inputs") or {} for item in (made.resources() if made else [])]
+    for name in (item["metadata"]["name"] for item in kinds if item.get("kind") == "Namespace"):
+        if name != settings.cluster.namespace:
+            wanted_name = settings.cluster.namespace
+            raise DeployError(
+                f"cluster.namespace: stack {stack} is in namespace {name}. To make {wanted_name}, Pulumi would remove "
+                f"that one with its data. Nothing was changed. Set it back to {name}; or make a second stack for "
+                f"{wanted_name}, move the data, and `make destroy` this one"
+            )
+
+
+def _make_way(client: kubernetes.client.ApiClient, namespace: str, found: Prepared) -> bool:
+    """Changes what Pulumi would not, or would by deleting what is there; whether anything was changed.
+
+    Raises:
+        DeployError: it failed; the message says what to do.
+    """
+    for item in found.enlarged:
+        growth.carry_out(client, namespace, item, _say)
+    objects = Objects(client, namespace)
+    declared = {key(item) for item in found.manifests}
+    scaled = {(item["kind"], item["metadata"]["name"]) for item in found.manifests}
+    changed = bool(found.enlarged)
+    for target, autoscaler in autoscalers(client, namespace, ()).items():
+        which = ("autoscaling/v2", "HorizontalPodAutoscaler", autoscaler.name)
+        if which in declared or target not in scaled:
+            continue
+        if labelled(objects.present(which) or {"metadata": {}}):
+            # It would change the number of pods that is declared from now on; Pulumi deletes last.
+            objects.delete(which, foreground=False)
+            changed = True
+        else:
+            _say(
+                f"horizontalpodautoscaler/{autoscaler.name}, not of this stack, scales {target[1]}: whenever Pulumi "
+                "changes that, it sets the declared number of pods again"
+            )
+    return changed
 
 
 def deploy(stack: str, release: Release | None = None, forget: Collection[str] = ()) -> str:
@@ -31,34 +136,30 @@ def deploy(stack: str, release: Release | None = None, forget: Collection[str] =
         PolicyError: it declares what no stack may have; nothing was changed.
         DeployError: the cluster cannot be used, or the deployment failed.
     """
-    settings = load(stack)
+    found = prepare(stack, release, forget)
+    client, settings, manifests = found.client, found.settings, found.manifests
     namespace = settings.cluster.namespace
-    client = connect(settings.cluster)
-    there = refuse_foreign(client, namespace)
-    refuse_unknown_classes(client, settings.cluster)
-    # The cluster is where the secrets live: they stay unless another value is given, and missing ones are made up.
-    present = existing_secret(client, namespace, secrets.NAME)
-    values = {key: secrets.given(key) or present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
-    optional = [key for key in secrets.OPTIONAL if key not in forget]
-    values |= {key: value for key in optional if (value := secrets.given(key) or present.get(key)) is not None}
-    more = configuration(release)
-    command = engine.find(_say)
-    configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if command else {})}
-    require_secrets(stack, settings, {*values, *configured} - {*forget})
-    manifests = render(stack, values, more)
-    policy.refuse(manifests)
-    if command is not None:
+    if found.command is not None:
         take_over = was_applied(client, namespace)
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
         # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
-        given = {key: value for key, value in values.items() if key in secrets.KEYS or secrets.given(key)}
-        told = values if take_over else given
-        refresh = take_over or not there
-        engine.up(command, stack, settings, told, more, forget=forget, take_over=take_over, refresh=refresh)
+        given = {key: value for key, value in found.secrets.items() if key in secrets.KEYS or secrets.given(key)}
+        told = found.secrets if take_over else given
+        changed = _make_way(client, namespace, found)
+        engine.up(
+            found.command,
+            stack,
+            settings,
+            told,
+            configuration(release),
+            forget=forget,
+            take_over=take_over,
+            refresh=take_over or changed or not found.there,
+        )
         if take_over:
             hand_over(client, namespace, manifests, _say)
-        return f"Pulumi {command.version}"
+        return f"Pulumi {found.command.version}"
     _say("the rendered program is applied server-side instead: same objects, same waits, pruned")
     apply(client, namespace, manifests, _say)
     return "server-side apply of the rendered program"

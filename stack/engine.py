@@ -17,6 +17,7 @@ from pulumi import automation as auto
 
 from stack import secrets
 from stack.apply import DeployError
+from stack.plain_pulumi import LOOKED
 from stack.settings import LOCAL_CONTEXT, PROJECT, ROOT, Settings, effective_config, stack_file
 
 _INSTALL_HOST: Final = "get.pulumi.com"
@@ -173,7 +174,7 @@ def prepare(command: auto.PulumiCommand, stack: str, settings: Settings, *, crea
         DeployError: the CLI failed.
     """
     # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
-    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
+    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true", LOOKED: "1"}
     file = stack_file(stack)
     interrupted = False
     if settings.cluster.context == LOCAL_CONTEXT:

@@ -97,11 +97,11 @@ def _is_more(size: Any, other: Any) -> bool:
 
 def advice(manifest: Manifest, change: "Change") -> str | None:
     """What to do about a change of a claim template that cannot be carried out; None if it is none."""
-    workload = manifest["metadata"]["name"]
-    if change.path[:2] != _TEMPLATES:
+    settings = {"storage": SETTINGS.get(manifest["metadata"]["name"]), "storageClassName": "cluster.storageClass"}
+    if change.path[:2] != _TEMPLATES or change.path[-1] not in settings:
         return None
     field = ".".join(change.path[3:])
-    setting = {"storage": SETTINGS.get(workload), "storageClassName": "cluster.storageClass"}.get(change.path[-1])
+    setting = settings[change.path[-1]]
     said = f" (setting {setting})" if setting else ""
     if change.path[-3:] == _STORAGE and not _is_more(change.declared, change.live):
         why = "a volume cannot be made smaller"

@@ -110,5 +110,7 @@ def encoded(manifest: Manifest) -> Manifest:
     """A Secret's texts as they are kept. Applied as text a key would never go: nobody owns what it is encoded to."""
     if manifest["kind"] != "Secret":
         return manifest
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in manifest.get("stringData", {}).items()}
+    data = manifest.get("data", {}) | {
+        key: base64.b64encode(text.encode()).decode() for key, text in manifest.get("stringData", {}).items()
+    }
     return {**{key: value for key, value in manifest.items() if key != "stringData"}, "data": data}

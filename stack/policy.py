@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+import pulumi
+
 from stack import meta
 from stack.meta import Manifest
 
 
-class PolicyError(Exception):
-    """The program declares what no stack may have; the message names each object, what is wrong and the rule."""
+class PolicyError(pulumi.RunError):
+    """The program declares what no stack may have; the message names each object, what is wrong and the rule.
+
+    Pulumi prints a RunError without a traceback.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

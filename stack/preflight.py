@@ -19,7 +19,8 @@ from stack.difference import shown
 from stack.failure import DeployError, reason
 from stack.growth import Growth
 from stack.meta import Manifest
-from stack.objects import Objects, key, name
+from stack.objects import Objects, encoded, key, name
+from stack.policy import clear_text
 
 _QUANTITIES: Final = frozenset({"storage", "cpu", "memory", "ephemeral-storage", "sizeLimit"})
 _NO_DRY_RUN: Final = "does not support dry run"
@@ -37,7 +38,12 @@ class Change:
 
 
 def require(
-    client: kubernetes.client.ApiClient, namespace: str, manifests: Sequence[Manifest], *, lenient: bool = False
+    client: kubernetes.client.ApiClient,
+    namespace: str,
+    manifests: Sequence[Manifest],
+    *,
+    lenient: bool = False,
+    changed: str = "Nothing was changed.",
 ) -> list[Growth]:
     """Nothing if the API server takes all objects; volumes that have to be enlarged before it does.
 
@@ -46,6 +52,7 @@ def require(
         namespace: the stack's namespace.
         manifests: what is declared.
         lenient: who asks may lack the right to change anything, as for a preview.
+        changed: what was changed before, for the message.
 
     Raises:
         DeployError: names each object that the API server would refuse, the field, what it is and would be, and what
@@ -77,13 +84,13 @@ def require(
             if answer["metadata"].get("deletionTimestamp"):
                 problems.append(_leaving(answer))
     if problems:
-        raise DeployError("\n  ".join(["the cluster would not take what is declared. Nothing was changed.", *problems]))
+        raise DeployError("\n  ".join([f"the cluster would not take what is declared. {changed}", *problems]))
     return enlarged
 
 
 def _cannot_judge(error: ApiException) -> bool:
     """Whether something in the cluster cannot answer to a dry run; the real request shows."""
-    return error.status == 400 and _NO_DRY_RUN in reason(error)
+    return _NO_DRY_RUN in reason(error)
 
 
 def _leaving(present: Manifest) -> str:
@@ -102,30 +109,46 @@ def _leaving(present: Manifest) -> str:
 
 def _enlarged(objects: Objects, manifest: Manifest, error: ApiException) -> Growth | list[str]:
     """What a refusal comes to: volumes to be enlarged, or what is wrong."""
+    manifest = encoded(manifest)
     live = objects.present(key(manifest))
-    if live is None or error.status != 422:
-        return [f"{name(manifest)}: {reason(error)}"]
+    if live is None or error.status != 422 or not _is_taken(objects, _renamed(manifest)):
+        return [f"{name(manifest)}: {_said(error)}"]  # it is wrong in itself
     found = refused_fields(objects, manifest, live)
     if not found:
-        return [f"{name(manifest)}: {reason(error)}"]
+        return [f"{name(manifest)}: {_said(error)}"]
     grown = growth.of(live, manifest, found)
     if grown and _is_taken(objects, growth.without(live, manifest)):
         return grown
-    return [growth.advice(manifest, change) or _cannot_change(manifest, change) for change in found]
+    return [growth.advice(manifest, change) or _cannot_change(manifest, change, error) for change in found]
 
 
-def _cannot_change(manifest: Manifest, change: Change) -> str:
+def _cannot_change(manifest: Manifest, change: Change, error: ApiException) -> str:
     secret = manifest["kind"] == "Secret"
     was, now = (shown(change.path, value, secret) or "unset" for value in (change.live, change.declared))
     how = f"kubectl -n {manifest['metadata'].get('namespace')} delete {name(manifest)}"
     if manifest["kind"] in ("Deployment", "StatefulSet"):
         what = f"`{how}` ends its pods and keeps the volumes; the next deployment makes it with the new value"
+    elif secret:
+        what = f"keep its values (`kubectl get -o yaml`), delete it with `{how}`, make it again with them, deploy"
     else:
         what = f"`{how}` removes it; the next deployment makes it with the new value"
+    why = f"the API server refuses it ({_said(error)})"
     return (
-        f"{name(manifest)}: {text(change.path)} is {was} and would be {now}: Kubernetes does not change this field. "
-        f"Take the change back, or, at a time at which it may be away: {what}"
+        f"{name(manifest)}: {text(change.path)} is {was} and would be {now}: {why}. Take the change back; or, when it "
+        f"may be away for a while, {what}"
     )
+
+
+def _said(error: ApiException) -> str:
+    """What the API server says, unless it repeats what may be a secret."""
+    said, *_ = reason(error).splitlines() or [""]
+    return "it gives no reason that can be shown" if clear_text(said) else said
+
+
+def _renamed(manifest: Manifest) -> Manifest:
+    """The same object, as if it were new."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "name": f"{metadata['name'][:50]}-new"}}
 
 
 def text(path: Path) -> str:

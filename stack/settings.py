@@ -56,9 +56,18 @@ def duration_hours(duration: str) -> int:
 
 
 def _quantity(text: str) -> str:
-    if quantity_bytes(text) < 2**20:
+    """The quantity as the API server writes it: Pulumi sees a change in `1024Mi` for `1Gi`, and replaces a StatefulSet
+    whose volumes are declared so."""
+    size = quantity_bytes(text)
+    if size < 2**20:
         raise ValueError(f"{text!r} is less than 1Mi")
-    return text
+    unit = max((unit for unit, factor in _BINARY.items() if size % factor == 0), key=_BINARY.__getitem__)
+    return f"{size // _BINARY[unit]}{unit}"
+
+
+def _cpu(text: str) -> str:
+    """As the API server writes it: `2` for `2000m`."""
+    return text.removesuffix("000m") if text.endswith("000m") else text
 
 
 def _retention(text: str) -> str:
@@ -80,7 +89,7 @@ def _sampling_rules(text: str) -> str:
 
 Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "10Gi"])]
 Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
-Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"])]
+Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"]), AfterValidator(_cpu)]
 ImageReference = Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
 MailAddress = Annotated[str, Field(pattern=r"^[^\s@,;<>\"{}]+@[A-Za-z0-9.-]+$", examples=["oncall@example.com"])]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]

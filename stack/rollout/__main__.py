@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from stack.apply import DeployError, connect, refuse_foreign
-from stack.deploy import deploy
+from stack.deploy import deploy, prepare
 from stack.policy import PolicyError
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.journal import Journal, Lock, RolloutError, Store
@@ -25,6 +25,8 @@ from stack.rollout.plan import Step, running, steps, wanted
 from stack.rollout.report import page, show
 from stack.rollout.run import LiveCluster, Walk
 from stack.rollout.soak import Soak
+from stack.scaling import autoscalers
+from stack.services import NAMES
 from stack.settings import Settings, SettingsError, load
 
 _LOOK_BACK_SECONDS: Final = 300.0
@@ -82,6 +84,22 @@ def _begin(
     return Journal(before=before, after=after, stage=1, good=0, phase="moving", since=now, beside=beside)
 
 
+def _refuse_autoscaled(client: kubernetes.client.ApiClient, namespace: str) -> None:
+    """Nothing, unless an autoscaler decides how many pods of a service there are.
+
+    Raises:
+        RolloutError: it would change the share of the traffic that the new version gets.
+    """
+    for (_, workload), autoscaler in autoscalers(client, namespace, ()).items():
+        if workload in NAMES.values():
+            hpa = autoscaler.name
+            raise RolloutError(
+                f"horizontalpodautoscaler/{hpa} decides how many pods of {workload} there are, and a rollout splits "
+                f"them between two versions: delete it (`kubectl -n {namespace} delete hpa {hpa}`), and make it again after "
+                "the rollout"
+            )
+
+
 def main() -> None:
     """Exit code 0: all traffic has the new version; 1: it went back; 2: it could not begin or go on."""
     parser = argparse.ArgumentParser(
@@ -127,6 +145,9 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
         console.print(plan_table(planned, settings))
         console.print(f"it is at stage {journal.stage} ({journal.phase})" if store.read() else "it has not begun")
         return 0
+    if not asked.abort:
+        prepare(asked.stack)  # what the cluster would not take is no fault of the new version
+        _refuse_autoscaled(client, settings.cluster.namespace)
     with Lock(client, settings.cluster.namespace).held() as lock, _progress(console) as progress:
         walk = Walk(
             steps=planned,

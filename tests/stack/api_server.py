@@ -33,6 +33,7 @@ _CONTROLLERS = (
     "garbage-collector-controller",
     "namespace-controller",
     "disruption-controller",
+    "resourcequota-controller",
 )
 
 

@@ -64,13 +64,13 @@ class Stack:
             self.apps.list_namespaced_deployment(self.namespace).items,
             self.core.list_namespaced_config_map(self.namespace).items,
             self.core.list_namespaced_service(self.namespace).items,
-            self.core.list_namespaced_persistent_volume_claim(self.namespace).items,
         ]
-        return {
+        found = {
             item.metadata.uid: str(item.metadata.generation or item.metadata.resource_version)
             for each in lists
             for item in each
         }
+        return found | self.claims()
 
     def pods(self, name: str) -> dict[str, str]:
         """Names of a workload's pods, with what tells a new pod from an old one."""
@@ -253,3 +253,175 @@ def test_a_volume_that_does_not_grow_in_time_is_named_and_the_next_deployment_go
     assert stack.template() == "10Gi"
     stack.deploy(larger)
     assert stack.template() == "20Gi"
+
+
+def find(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
+    return next(item for item in manifests if item["kind"] == kind and name in item["metadata"]["name"])
+
+
+def opened_by_hand(stack: Stack, declared: list[Manifest]) -> None:
+    spec = {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}
+    stack.core.patch_namespaced_service("gateway", stack.namespace, {"spec": spec}, field_manager="somebody")
+
+
+def made_by_hand(stack: Stack, declared: list[Manifest]) -> None:
+    name = find(declared, "Service", "pods")["metadata"]["name"]
+    stack.core.delete_namespaced_service(name, stack.namespace)
+    stack.core.create_namespaced_service(
+        stack.namespace, {"metadata": {"name": name}, "spec": {"ports": [{"port": 1}]}}
+    )
+
+
+def frozen_by_hand(stack: Stack, declared: list[Manifest]) -> None:
+    stack.core.patch_namespaced_secret("stack-secrets", stack.namespace, {"immutable": True})
+    find(declared, "Secret")["stringData"]["postgresPassword"] = "another-value"
+
+
+def held_by_a_finalizer(stack: Stack, declared: list[Manifest]) -> None:
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    stack.core.patch_namespaced_config_map("gateway-files", stack.namespace, held)
+    stack.core.delete_namespaced_config_map("gateway-files", stack.namespace)
+
+
+def over_quota(stack: Stack, declared: list[Manifest]) -> None:
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/configmaps": "1"}}}
+    stack.core.create_namespaced_resource_quota(stack.namespace, quota)
+    until("a quota that counts", lambda: _counted(stack))
+    declared.append(files(stack.namespace, "more", "x"))
+
+
+def _counted(stack: Stack) -> bool:
+    return bool(stack.core.read_namespaced_resource_quota("few", stack.namespace).status.used)
+
+
+def too_large(stack: Stack, declared: list[Manifest]) -> None:
+    find(declared, "ConfigMap")["data"]["a"] = "x" * 1_100_000
+
+
+def other_selector(stack: Stack, declared: list[Manifest]) -> None:
+    spec = find(declared, "Deployment")["spec"]
+    spec["selector"]["matchLabels"]["more"] = spec["template"]["metadata"]["labels"]["more"] = "x"
+
+
+def other_secret_type(stack: Stack, declared: list[Manifest]) -> None:
+    find(declared, "Secret").update(type="example.com/other")
+
+
+def twice_the_same(stack: Stack, declared: list[Manifest]) -> None:
+    env = find(declared, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    env.append(env[0])
+
+
+def files(namespace: str, name: str, text: str) -> Manifest:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": text}}
+
+
+@pytest.mark.parametrize(
+    ("meddle", "said"),
+    [
+        (opened_by_hand, 'service/gateway: spec.type is "LoadBalancer" and would be "ClusterIP"'),
+        (made_by_hand, "spec.clusterIP is "),
+        (frozen_by_hand, "secret/stack-secrets: data.postgresPassword is (not shown) and would be (not shown)"),
+        (held_by_a_finalizer, "configmap/gateway-files: is being deleted, held by example.com/hold"),
+        (over_quota, 'configmap/more: configmaps "more" is forbidden: exceeded quota'),
+        (too_large, 'configmap/gateway-files: ConfigMap "gateway-files" is invalid: []: Too long'),
+        (other_selector, 'deployment/gateway: spec.selector.matchLabels.more is unset and would be "x"'),
+        (other_secret_type, 'secret/stack-secrets: type is "Opaque" and would be "example.com/other"'),
+        (twice_the_same, "duplicate entries for key"),
+    ],
+)
+def test_whatever_the_api_server_refuses_is_named_before_anything_is_changed(
+    server: ApiServer, meddle: Callable[[Stack, list[Manifest]], None], said: str
+) -> None:
+    stack = Stack(server, meddle.__name__.replace("_", "-"))
+    declared = [
+        *stack.manifests("gateway", "gateway-pods", "stack-secrets"),
+        files(stack.namespace, "gateway-files", "a"),
+    ]
+    stack.deploy(declared)
+    meddle(stack, declared)
+    find(declared, "ServiceAccount")["metadata"]["labels"]["changed"] = "yes"  # what comes first could be changed
+    with pytest.raises(DeployError) as refused:
+        stack.deploy(declared)
+    assert "Nothing was changed" in str(refused.value)
+    assert said in str(refused.value)
+    assert "another-value" not in str(refused.value)
+    account = stack.core.read_namespaced_service_account("gateway", stack.namespace)
+    assert "changed" not in account.metadata.labels
+
+
+def test_what_others_add_stays_and_what_they_change_comes_back(server: ApiServer) -> None:
+    stack = Stack(server, "shared")
+    declared = stack.manifests("gateway")
+    stack.deploy(declared)
+    sidecar = {
+        "name": "proxy",
+        "image": "proxy:1",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    template = {
+        "metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}},
+        "spec": {"containers": [sidecar, {"name": "gateway", "image": "other:1"}]},
+    }
+    stack.apps.patch_namespaced_deployment(
+        "gateway", stack.namespace, {"spec": {"template": template}}, field_manager="them"
+    )
+    stack.core.patch_namespaced_service(
+        "gateway", stack.namespace, {"spec": {"type": "NodePort"}}, field_manager="them"
+    )
+    stack.deploy(declared)
+    pod = stack.apps.read_namespaced_deployment("gateway", stack.namespace).spec.template
+    assert "kubectl.kubernetes.io/restartedAt" in pod.metadata.annotations
+    images = {container.name: container.image for container in pod.spec.containers}
+    assert images == {"proxy": "proxy:1", "gateway": "registry.example.com/service:1"}
+    service = stack.core.read_namespaced_service("gateway", stack.namespace).spec
+    assert (service.type, service.ports[0].node_port) == ("ClusterIP", None)
+
+
+def test_ports_are_told_apart_by_number_and_protocol(server: ApiServer) -> None:
+    stack = Stack(server, "ports")
+    declared = stack.manifests("gateway")
+    stack.deploy(declared)
+    ports = find(declared, "Service")["spec"]["ports"]
+    ports.append({**ports[0], "name": "udp", "protocol": "UDP"})
+    ports[0]["port"] = 9999  # another number under the same name
+    stack.deploy(declared)
+    found = stack.core.read_namespaced_service("gateway", stack.namespace).spec.ports
+    assert {(port.name, port.port, port.protocol) for port in found} == {("http", 9999, "TCP"), ("udp", 8080, "UDP")}
+
+
+def test_pods_that_the_api_server_refuses_are_named_at_once(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(server, "refused")
+    monkeypatch.setattr("stack.apply._REFUSED_SECONDS", 1)
+    declared = stack.manifests("gateway")
+    del find(declared, "Deployment")["spec"]["template"]["spec"]["securityContext"]
+    with pytest.raises(DeployError, match=r"gateway: cannot start, .*violates PodSecurity.*\n.*changed before that"):
+        stack.deploy(declared)
+    stack.deploy(stack.manifests("gateway"))
+
+
+def test_a_namespace_that_is_being_deleted_is_named_with_what_holds_it(server: ApiServer) -> None:
+    stack = Stack(server, "leaving")
+    declared = stack.manifests("gateway")
+    stack.deploy(declared)
+    hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+    stack.core.patch_namespaced_service("gateway", stack.namespace, hold)
+    stack.core.delete_namespace(stack.namespace)
+    until("what holds it", lambda: "example.com/hold" in str(stack.core.read_namespace(stack.namespace).status))
+    with pytest.raises(
+        DeployError, match=r"Nothing was changed\.\n  namespace/leaving: is being deleted, .*example\.com/hold"
+    ):
+        stack.deploy(declared)
+    stack.core.patch_namespaced_service("gateway", stack.namespace, {"metadata": {"finalizers": None}})
+
+
+def test_the_first_deployment_is_looked_at_as_soon_as_its_namespace_is_there(server: ApiServer) -> None:
+    stack = Stack(server, "first")
+    declared = stack.manifests("gateway")
+    find(declared, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = 99999
+    with pytest.raises(
+        DeployError, match=r"Nothing but its namespace was made.*\n.*containerPort: Invalid value: 99999"
+    ):
+        stack.deploy(declared)
+    assert not stack.core.list_namespaced_service(stack.namespace).items
