@@ -87,7 +87,7 @@ def _missing(leg: Leg) -> str:
 
 
 def _alerts(settings: Settings) -> tuple[Alert, ...]:
-    of = "instance, queue"
+    of, by = "instance, queue", "job, exporter, error_type"
     unseen = settings.metrics.scrape_interval_seconds + _STOP_SECONDS
     lost = tuple(
         Alert(
@@ -146,6 +146,19 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             severity="page",
             summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
             description="{{ $value | humanize }} spans have waited for half a minute, and none was sent.",
+            dashboard="tracing",
+        ),
+        Alert(
+            name="ExportRefused",
+            query=" or ".join(
+                grown(f'otelcol_exporter_send_failed_{items}_total{{{_OWN},error_permanent="true"}}', "5m", by) + " > 0"
+                for items in ("spans", "log_records", "metric_points")
+            ),
+            lasting="0s",
+            severity="ticket",
+            summary="What {{ $labels.exporter }} of {{ $labels.job }} sends is refused for good",
+            description="{{ $value | humanize }} items within five minutes were refused, for {{ $labels.error_type }}, "
+            "and are lost: sent again they would be refused again.",
             dashboard="tracing",
         ),
         Alert(

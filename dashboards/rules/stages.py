@@ -62,6 +62,13 @@ STORED_IN_JAEGER = Stage(
 )
 
 
+REFUSED_BY_STORE = Stage(
+    name="refused_by_store",
+    title="refused for good by what the Collectors send to",
+    counter='otelcol_exporter_send_failed_spans_total{job="collector",error_permanent="true"}',
+)
+
+
 def _in_damaged_queues(exporter: str) -> Stage:
     return Stage(
         name="set_aside",
@@ -95,7 +102,7 @@ def legs(settings: Settings) -> tuple[Leg, ...]:
             title="in the Collectors",
             source=ACCEPTED,
             target=SENT,
-            given_up=(_in_damaged_queues("kafka" if sampled else "otlp_grpc"),),
+            given_up=(REFUSED_BY_STORE, _in_damaged_queues("kafka" if sampled else "otlp_grpc")),
             waiting='otelcol_exporter_queue_size{job="collector",data_type="traces"}',
         ),
         *(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.pipeline import TOKEN_FILE
+from collector.pipeline import MAX_BATCH_BYTES, TOKEN_FILE
 from service.tracing.sender import TRACES
 from tests.chaos.requests import A_REQUEST, Requests
 from tests.collector.process import TOKEN, CollectorProcess
@@ -165,3 +165,20 @@ def test_a_request_that_the_store_refuses_for_good_does_not_hold_up_the_others(
     collector.send(REQUESTS.encode(2))
     poll_until("the next request", lambda: sorted(ids(store)) == sorted(expected(2)), seconds=15)
     assert store.requests[TRACES]
+
+
+def test_large_spans_that_waited_together_are_sent_apart(collector: CollectorProcess, store: Receiver) -> None:
+    store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
+    wanted = set()
+    for number in range(4):
+        request = ExportTraceServiceRequest()
+        spans = request.resource_spans.add().scope_spans.add().spans
+        for index in range(500):
+            span = spans.add(trace_id=bytes([1 + number] * 16), span_id=(number * 500 + index + 1).to_bytes(8, "big"))
+            span.attributes.add(key="text").value.string_value = "v" * 20_000
+            wanted.add(span.span_id.hex())
+        collector.send(request.SerializeToString())
+    store.behave = lambda _: b""
+    poll_until("all spans", lambda: wanted <= set(ids(store)), seconds=20, every=0.2)
+    assert collector.metric("otelcol_exporter_send_failed_spans_total") == 0
+    assert max(map(len, store.requests[TRACES])) <= MAX_BATCH_BYTES

@@ -387,6 +387,25 @@ CASES: Final[Mapping[str, Case]] = {
     "a Collector refuses": case(
         replace('receiver_refused_spans_total{job="collector"', since(5)), after_240="", after_360="CollectorRefuses"
     ),
+    "the store refuses a request for good": case(
+        add(
+            {
+                'otelcol_exporter_send_failed_spans_total{job="collector",instance="collector-0",'
+                'exporter="otlp_grpc/traces",error_permanent="true",error_type="InvalidArgument"}': constant(100)
+            }
+        ),
+        after_15="ExportRefused",
+        after_400="",
+    ),
+    "the log store refuses what is too old": case(
+        add(
+            {
+                'otelcol_exporter_send_failed_log_records_total{job="collector",instance="collector-0",'
+                'exporter="otlp_http/logs",error_permanent="true",error_type="400"}': since(1)
+            }
+        ),
+        after_60="ExportRefused",
+    ),
     "a damaged queue is set aside": case(
         add(
             {
