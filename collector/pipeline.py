@@ -19,8 +19,6 @@ TOPIC: Final = "otlp-spans"
 """Where the spans wait for the samplers."""
 MAX_MESSAGE_BYTES: Final = 10_000_000
 """The largest message of that topic: what one batch holds of one trace."""
-MAX_BATCH_BYTES: Final = 9_000_000
-"""The largest request to a store, and the largest span. Kafka takes messages of 10 MB, the stores requests of 16 MiB."""
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -79,10 +77,11 @@ def render(pipeline: Pipeline) -> str:
         metric_store=pipeline.metric_store,
         log_store=pipeline.log_store,
         brokers=pipeline.sampled_through,
+        otlp_max_mib=endpoints.OTLP_MAX_MIB,
         topic=TOPIC,
         max_message_bytes=MAX_MESSAGE_BYTES,
+        batch_bytes=endpoints.OTLP_BATCH_BYTES,
         queue_size=pipeline.queue_size,
-        max_batch_bytes=MAX_BATCH_BYTES,
         metrics_flush_interval=pipeline.metrics_flush_interval,
         token_file=f"{TOKEN_DIRECTORY}/{TOKEN_FILE}",
         queue_directory=QUEUE_DIRECTORY,
@@ -97,11 +96,11 @@ def render_sampler(sampler: Sampler) -> str:
         brokers=sampler.brokers,
         topic=TOPIC,
         max_message_bytes=MAX_MESSAGE_BYTES,
+        batch_bytes=endpoints.OTLP_BATCH_BYTES,
         sampler=sampler,
         metrics_flush_interval=sampler.metrics_flush_interval,
         keep_key=KEEP_KEY,
         queue_size=sampler.queue_size,
-        max_batch_bytes=MAX_BATCH_BYTES,
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
     )

@@ -30,6 +30,10 @@ KAFKA_PORT: Final = 9092
 KAFKA_CONTROLLER_PORT: Final = 9093
 OTLP_GRPC_PORT: Final = 4317
 OTLP_HTTP_PORT: Final = 4318
+OTLP_MAX_MIB: Final = 16
+"""Size of the largest OTLP request that the Collectors and the trace stores take, in MiB."""
+OTLP_BATCH_BYTES: Final = 9 * 2**20
+"""Size of the largest batch that a Collector sends on, to a store or through Kafka; it drops a span that is longer."""
 COLLECTOR_TELEMETRY_PORT: Final = 8888
 COLLECTOR_SPAN_METRICS_PORT: Final = 8889
 COLLECTOR_HEALTH_PORT: Final = 13133

@@ -46,7 +46,10 @@ def jaeger_config(retention: str) -> dict[str, Any]:
             "otlp": {
                 "protocols": {
                     # The default of 4 MiB refuses a batch of long spans for good.
-                    "grpc": {"endpoint": f"{any_address}:{endpoints.OTLP_GRPC_PORT}", "max_recv_msg_size_mib": 16}
+                    "grpc": {
+                        "endpoint": f"{any_address}:{endpoints.OTLP_GRPC_PORT}",
+                        "max_recv_msg_size_mib": endpoints.OTLP_MAX_MIB,
+                    }
                 }
             }
         },

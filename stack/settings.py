@@ -21,10 +21,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from service.tracing.sampling import parse_rules
-from stack import in_clear, secrets
+from stack import endpoints, in_clear, secrets
 
 PROJECT: Final = "web-crawl-tracing"
 ROOT: Final = Path(__file__).resolve().parent.parent
+# Longer ones would not get past the Collectors, which add a little where they redact.
+_MAX_REQUEST_BYTES: Final = endpoints.OTLP_BATCH_BYTES - 2**20
 OVERLAY: Final = Path(".local/overlay.yaml")
 LOCAL_CONTEXT: Final = "local"
 
@@ -174,7 +176,10 @@ class Tracing(Section):
     max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
     """Spans that wait for export in a process."""
     max_batch_size: Annotated[int, Field(ge=1, le=100_000)] = 512
-    """Spans in one export."""
+    """Spans in one export, at most; fewer where they are long, see `maxRequestBytes`."""
+    max_request_bytes: Annotated[int, Field(ge=65_536, le=_MAX_REQUEST_BYTES)] = 3_145_728
+    """Bytes of one export, at most, before compression; a span that alone is longer is refused and counted. A receiver
+    of gRPC takes 4 MiB unless it is told otherwise, as the stack's Collectors are."""
     delay_ms: Annotated[int, Field(ge=1, le=600_000)] = 5000
     """Longest time a span waits for its batch to fill, in ms."""
     timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30000

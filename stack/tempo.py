@@ -44,7 +44,7 @@ def tempo_config(settings: Traces, retention: str) -> dict[str, Any]:
                             # Without an address it listens on localhost only.
                             "endpoint": f"0.0.0.0:{endpoints.OTLP_GRPC_PORT}",
                             # The default of 4 MiB refuses a batch of long spans for good.
-                            "max_recv_msg_size_mib": 16,
+                            "max_recv_msg_size_mib": endpoints.OTLP_MAX_MIB,
                         }
                     }
                 }

@@ -95,8 +95,8 @@ def _refuse_autoscaled(client: kubernetes.client.ApiClient, namespace: str) -> N
             hpa = autoscaler.name
             raise RolloutError(
                 f"horizontalpodautoscaler/{hpa} decides how many pods of {workload} there are, and a rollout splits "
-                f"them between two versions: delete it (`kubectl -n {namespace} delete hpa {hpa}`), and make it again after "
-                "the rollout"
+                f"them between two versions: delete it (`kubectl -n {namespace} delete hpa {hpa}`), and make it again "
+                "after the rollout"
             )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from collector.pipeline import Pipeline, render
+from stack import endpoints
 from tests.collector.process import CollectorProcess
 from tests.service.tracing.receiver import Receiver, receiving
 
 
 @pytest.fixture
 def store() -> Iterator[Receiver]:
-    with receiving() as receiver:
+    with receiving(largest=endpoints.OTLP_MAX_MIB << 20) as receiver:
         yield receiver
 
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.pipeline import MAX_BATCH_BYTES, TOKEN_FILE
+from collector.pipeline import TOKEN_FILE
 from service.tracing.sender import TRACES
+from stack import endpoints
 from tests.chaos.requests import A_REQUEST, Requests
 from tests.collector.process import TOKEN, CollectorProcess
 from tests.service.polling import poll_until
@@ -181,4 +182,4 @@ def test_large_spans_that_waited_together_are_sent_apart(collector: CollectorPro
     store.behave = lambda _: b""
     poll_until("all spans", lambda: wanted <= set(ids(store)), seconds=20, every=0.2)
     assert collector.metric("otelcol_exporter_send_failed_spans_total") == 0
-    assert max(map(len, store.requests[TRACES])) <= MAX_BATCH_BYTES
+    assert max(map(len, store.requests[TRACES])) <= endpoints.OTLP_BATCH_BYTES

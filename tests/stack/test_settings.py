@@ -83,6 +83,8 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"tracing": {"attributesFilter": "a b"}}, ["tracing.attributesFilter: 'a b'"]),
         ({"tracing": {"samplingRate": "0.5"}}, ["tracing.samplingRate: '0.5'", "valid number"]),
         ({"tracing": {"maxQueueSize": 10, "maxBatchSize": 20}}, ["tracing", "maxBatchSize 20", "maxQueueSize 10"]),
+        ({"tracing": {"maxRequestBytes": 16_777_217}}, ["tracing.maxRequestBytes: 16777217", "less than or equal to"]),
+        ({"tracing": {"maxRequestBytes": 1000}}, ["tracing.maxRequestBytes: 1000", "greater than or equal to 65536"]),
         ({"collector": {"replicas": 0}}, ["collector.replicas: 0", "greater than or equal to 1"]),
         ({"collector": {"queueVolume": "64Mi"}}, ["collector", "queueSize 500000", "64Mi"]),
         ({"collector": {"autoscaling": {"maxReplicas": 2}, "replicas": 2}}, ["maxReplicas 2", "replicas 2"]),
