@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 SET_ASIDE = ".damaged"
 KEPT = 2
@@ -39,8 +40,15 @@ _PAGE = struct.Struct("<QHHI")
 _ELEMENT = struct.Struct("<IIII")
 _BRANCH, _LEAF = 1, 2
 _BUCKET = 1
-_Keys = tuple[bytes, bytes | None]
-"""Lowest key, and the first one that is too high."""
+
+
+class _Keys(NamedTuple):
+    """What may be in a page."""
+
+    lowest: bytes = b""
+    too_high: bytes | None = None
+    buckets: bool = False
+    """Each of them is that of a bucket, as it is at the top."""
 
 
 class Damaged(Exception):
@@ -85,7 +93,7 @@ class _Database:
         return meta if valid else None
 
     def check(self) -> None:
-        todo: list[tuple[int, _Keys]] = [(self._root, (b"", None))]
+        todo: list[tuple[int, _Keys]] = [(self._root, _Keys(buckets=True))]
         while todo:
             number, keys = todo.pop()
             todo.extend(self._page(number, keys))
@@ -112,7 +120,7 @@ class _Database:
         if behind > end or (kind == _BRANCH and not count):
             raise Damaged(f"a page has {count} elements at {first}")
         children: list[tuple[bytes, int]] = []
-        below, above = keys
+        below, above = keys.lowest, keys.too_high
         for at, element in enumerate(_ELEMENT.iter_unpack(self._read(first, behind - first))):
             if kind == _BRANCH:
                 offset, key_size, *halves = element
@@ -131,18 +139,20 @@ class _Database:
                 children.append((key, child))
             elif flags & _BUCKET:
                 yield from self._bucket(begin + key_size, size)
+            elif keys.buckets:
+                raise Damaged(f"element {at} at {first} is no bucket")
         for index, (key, child) in enumerate(children):
-            yield child, (key, children[index + 1][0] if index + 1 < len(children) else above)
+            yield child, _Keys(key, children[index + 1][0] if index + 1 < len(children) else above, keys.buckets)
 
     def _bucket(self, at: int, size: int) -> Iterator[tuple[int, _Keys]]:
         """A small bucket has its page in its value."""
         root, _, _, kind, count, _ = struct.unpack("<QQQHHI", self._read(at, min(size, 32)).ljust(32, b"\0"))
         if root:
-            yield root, (b"", None)
+            yield root, _Keys()
         elif kind != _LEAF:
             raise Damaged(f"the bucket at {at} is none")
         else:
-            yield from self._elements(kind, count, at + 32, at + size, (b"", None))
+            yield from self._elements(kind, count, at + 32, at + size, _Keys())
 
 
 def _fnv(data: bytes) -> int:

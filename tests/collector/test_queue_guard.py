@@ -94,6 +94,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     # The Collector waits for ever.
     "a leaf that never ends": _at(_leaf, struct.pack("<I", 0xFFFFFF), 12),
     "a key longer than its page": _at(_leaf, struct.pack("<I", 0x7FFFFFFF), 24),
+    # The Collector's compaction at its start ends in a panic.
+    "a bucket that is marked as a value": _at(lambda data: _meta(data)[4], bytes(4), 16),
     "half of the file": lambda data: data[: len(data) // 2],
     "one page of the file": lambda data: data[:PAGE],
     "100 bytes of the file": lambda data: data[:100],

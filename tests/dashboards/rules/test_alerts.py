@@ -486,6 +486,19 @@ CASES: Final[Mapping[str, Case]] = {
         after_225="",
         after_420="",
     ),
+    # Nothing but the target's answers without the counter shows that it is another process.
+    "a process restarted and fails as often as the one before": case(
+        add(
+            {
+                f'kafka_messages_consumed_total{{{STATUS},outcome="dead_letter"}}': (
+                    lambda now: None if FAULT + 15 < now < FAULT + 900 else 1
+                )
+            }
+        ),
+        after_15="DeadLetters",
+        after_600="",
+        after_915="DeadLetters",
+    ),
     # --- objectives
     "a tenth of the requests fails": case(
         change("http_server_requests_total", lambda _: counted(REQUESTS, REQUESTS * 0.9)),
