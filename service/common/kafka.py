@@ -374,6 +374,8 @@ class ConsumerLoop:
             "group.id": self._group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,  # see `Offsets`
+            # Messages are handled one by one: what waits here beside the next few is memory only.
+            "queued.max.messages.kbytes": 16_384,
             "session.timeout.ms": SESSION_MS,
             "heartbeat.interval.ms": SESSION_MS // 3,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.

@@ -52,6 +52,7 @@ _NO_ALERTS: Final = frozenset(
         "CrashLoopBackOff",
         "CreateContainerConfigError",
         "ImagePullBackOff",
+        "EndedProcess",
         "MalformedMessage",
         "OperationalError",
         "TimeoutError",

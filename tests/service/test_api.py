@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka import Producer
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 from opentelemetry import trace
@@ -23,7 +24,7 @@ from pydantic import SecretStr
 from service.common import problems
 from service.common.bodies import BodyLimits
 from service.common.errors import Unavailable
-from service.common.messages import NewTask, Outgoing
+from service.common.messages import STATUS_TOPIC, NewTask, Outgoing
 from service.common.metrics import Metrics
 from service.common.submission import submission_router, task_id_of
 from service.common.usage import usage
@@ -364,3 +365,53 @@ def test_help_names_every_variable_with_its_default(model: Any) -> None:
     assert "milliseconds, 100 to 60000 (default: 5000)" in text
     assert "secret of at least 8 characters (default: none)" in text
     assert max(map(len, text.splitlines())) < 200
+
+
+# --- foreign input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 60_000,
+        b"[" * 30_000 + b"]" * 30_000,
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        json.dumps(BODY)[:-1].encode() + b',"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b'{"user_email":' + b"9" * 60_000 + b"}",
+        b'{"user_email":1e999999}',
+        b'{"user_email":NaN}',
+        b'{"user_email":"\\ud800"}',
+        b'{"\\ud800":1}',
+        b'{"user_email":"\xff"}',
+        ("{" + ",".join(f'"{number}":0' for number in range(6500)) + "}").encode(),
+        b'{"' + b"a" * 60_000 + b'":0}',
+        b"",
+    ],
+)
+def test_no_body_costs_more_than_a_short_answer(body: bytes, pair: Pair) -> None:
+    answer = pair.gateway.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == problems.MEDIA_TYPE
+    assert len(answer.content) < 4096
+
+
+def test_no_query_costs_more_than_a_short_answer(pair: Pair) -> None:
+    answer = pair.gateway.get("/api/tasks?" + "&".join(f"a{number}=1" for number in range(5000)))
+    assert answer.status_code == 422
+    assert len(answer.content) < 4096
+
+
+@pytest.mark.parametrize(
+    "result",
+    [b"[" * 190 + b"]" * 190, b"[" + b"9" * 4000 + b"]", b'"' + b"a" * 250_000 + b'"', b"[-0.0]", b'{"": ""}'],
+    ids=range(5),
+)
+def test_any_result_that_is_stored_can_be_read(result: bytes, pair: Pair, own_kafka: str) -> None:
+    task_id = pair.gateway.post("/api/tasks", json=BODY).json()["id"]
+    poll_until("the task", lambda: pair.gateway.get(f"/api/tasks/{task_id}").is_success)
+    producer = Producer({"bootstrap.servers": own_kafka})
+    headers = [("status", b"completed"), ("id", task_id.encode())]
+    producer.produce(STATUS_TOPIC, b'{"crawl_result":' + result + b"}", key=task_id, headers=headers)
+    assert producer.flush(10) == 0
+    poll_until("its end", lambda: pair.gateway.get(f"/api/tasks/{task_id}").json()["status"] != "new")
+    assert pair.gateway.get(f"/api/tasks/{task_id}").json()["result"] == json.loads(result)

@@ -24,7 +24,7 @@ from tests.service.polling import poll_until
 from tests.service.sites import HOSTILE, Site, page, serving
 from tests.service.test_extract import SHAPES
 from tests.service.test_outages import read_topic
-from tests.service.test_processes import ROOT, answers, environment
+from tests.service.test_processes import ROOT, answers, service_environment
 
 _GOOD_SECONDS = 30
 _LIMIT = quantity_bytes(Services().crawler.memory) >> 20
@@ -62,7 +62,7 @@ def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dic
         assert producer.flush(10) == 0
         crawler = subprocess.Popen(
             [sys.executable, "-m", "service.crawler"],
-            env=environment(
+            env=service_environment(
                 PORT=str(port),
                 KAFKA_BOOTSTRAP_SERVERS=brokers.addresses,
                 KAFKA_PUBLISH_TIMEOUT_MS="5000",

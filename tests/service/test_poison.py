@@ -228,3 +228,16 @@ def test_a_letter_that_no_one_takes_holds_up_no_message(
         poll_until("the message behind", lambda: loop.consumed("done") == 1)
     finally:
         loop.stop()
+
+
+def test_a_message_that_was_put_aside_does_not_come_again(kafka: str, recorder: Recorder) -> None:
+    def handler(_: Received) -> str:
+        raise Rejected("no")
+
+    _send(kafka, "poison-last", b"last")
+    loop = Loop(kafka, recorder, "poison-last", handler)
+    try:
+        # Though nothing comes after it, and before the consumer is stopped.
+        poll_until("the commit", lambda: _committed(kafka, "group-poison-last", "poison-last") == (1, ""))
+    finally:
+        loop.stop()

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:1"
 
 
-def environment(**values: str) -> dict[str, str]:
+def service_environment(**values: str) -> dict[str, str]:
     nothing_there = {
         "HOST": "127.0.0.1",
         "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
@@ -44,7 +44,7 @@ def service(module: str, output: Path, **environment: str) -> Iterator[tuple[sub
     with output.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"service.{module}"],
-            env=environment(PORT=str(port), **environment),
+            env=service_environment(PORT=str(port), **environment),
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -93,7 +93,7 @@ def test_stays_up_with_nothing_there_and_ends_cleanly(module: str, tmp_path: Pat
 def test_wrong_environment_is_one_clear_line() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "service.gateway"],
-        env=environment(TRACING_SAMPLING_RATE="2", PORT="8080"),
+        env=service_environment(TRACING_SAMPLING_RATE="2", PORT="8080"),
         cwd=ROOT,
         capture_output=True,
         text=True,
