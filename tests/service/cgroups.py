@@ -31,10 +31,11 @@ def memory_limit(mebibytes: int) -> Iterator[tuple[Callable[[], None], Callable[
         if group.exists():
             group.rmdir()
         pytest.skip(f"no control group with a memory limit can be made ({error})")
+
+    def join() -> None:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
     try:
-        yield (
-            lambda: (group / "cgroup.procs").write_text(str(os.getpid())) and None,
-            lambda: int((group / peak).read_text()) >> 20,
-        )
+        yield join, lambda: int((group / peak).read_text()) >> 20
     finally:
         group.rmdir()

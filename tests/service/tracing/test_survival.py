@@ -71,7 +71,7 @@ def test_a_warning_in_an_accepting_answer_is_logged(
     assert (account(tracing).exported, account(tracing).lost) == (1, 0)
 
 
-class _WithoutCode(grpc.RpcError):
+class _WithoutCode(grpc.RpcError):  # type: ignore[misc]
     """As gRPC's interceptors and its asynchronous half raise."""
 
 
