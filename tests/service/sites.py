@@ -12,20 +12,21 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 Site = Callable[[socket.socket], None]
-"""Called with each connection, after its request was read."""
+"""Called with each connection."""
 FOR_EVER: Final = 30.0
 """Seconds; no test waits for them."""
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[int]:
-    """The port of a server that answers with `site`."""
+def serving(site: Site, *, reads: bool = True) -> Iterator[int]:
+    """The port of a server that answers with `site`; reads: the request, before it is called."""
     server = socket.create_server(("127.0.0.1", 0))
     open_ones: list[socket.socket] = []
 
     def answer(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(65536)
+            if reads:
+                connection.recv(65536)
             site(connection)
 
     def accept() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import http.server
 import ipaddress
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,8 +17,11 @@ import pytest
 from service.crawler.addresses import Address, AddressRule, GuardedTransport
 from service.crawler.config import CrawlerSettings
 from service.crawler.fetch import Fetcher, FetchFailed
+from service.crawler.network import DEADLINE, Deadline, DeadlineTransport
 from service.tracing import SettingsError, from_environment
 from tests.service.conftest import Recorder, free_port
+from tests.service.sites import page, serving
+from tests.service.tracing.certificates import self_signed
 
 
 @pytest.mark.parametrize(
@@ -189,3 +196,33 @@ def test_every_hop_of_a_redirect_is_checked(recorder: Recorder, site: tuple[int,
             fetcher.fetch(url)
     assert asked == ["/", "/away"]
     fetcher.stop()
+
+
+@pytest.mark.parametrize("name", ["site.example", "other.example"])
+def test_tls_is_spoken_with_the_name_that_was_asked_for(name: str, tmp_path: Path) -> None:
+    key, certificate = self_signed("site.example")
+    (tmp_path / "pem").write_bytes(key + certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pem")
+    answer = page(b"over TLS")
+    asked: list[str] = []
+    context.sni_callback = lambda _socket, server_name, _context: asked.append(str(server_name))
+
+    def over_tls(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(65536)
+            answer(encrypted)
+
+    trust = ssl.create_default_context(cadata=certificate.decode())
+    rule = AddressRule(networks=(ipaddress.ip_network("127.0.0.0/8"),))
+    transport = GuardedTransport(rule, DeadlineTransport(trust), _Names("127.0.0.1"))
+    with serving(over_tls, reads=False) as port, httpx.Client(transport=transport) as client:
+        request = client.build_request(
+            "GET", f"https://{name}:{port}/", extensions={DEADLINE: Deadline(time.monotonic() + 5)}
+        )
+        if name == "site.example":
+            assert client.send(request).text == "over TLS"
+        else:
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                client.send(request)
+    assert asked == [name]
