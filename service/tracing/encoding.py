@@ -194,7 +194,11 @@ class _Encoder(Generic[Item]):
         """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`."""
         self._masker = masker
         self._filter = _Filter(dropped)
-        attributes = _Attributes(_RESOURCE_ATTRIBUTES, masker, self._filter)
+        self.describe(resource)
+
+    def describe(self, resource: Resource) -> None:
+        """From now on, of this resource."""
+        attributes = _Attributes(_RESOURCE_ATTRIBUTES, self._masker, self._filter)
         self._resource = _sized(b"\x0a", attributes.encode(resource.attributes))
 
     def begin(self) -> Request:

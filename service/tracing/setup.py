@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,8 +53,9 @@ class Tracing:
         pipelines: Sequence[Pipeline[RecordedSpan] | Pipeline[LogEntry]] = (),
         handed_in: SpanProcessor | None = None,
         log_handler: logging.Handler | None = None,
+        forked: Callable[[], None] | None = None,
     ) -> None:
-        """handed_in: the processor of an exporter that replaces OTLP."""
+        """handed_in: the processor of an exporter that replaces OTLP. forked: called in each forked child."""
         self.traces = traces
         self.masker = traces.masker
         self.statistics = statistics
@@ -61,6 +64,15 @@ class Tracing:
         self._handed_in = handed_in
         self._stopped = False
         atexit.register(self.shutdown)
+        if forked is not None and hasattr(os, "register_at_fork"):
+            self._forked = forked  # what is registered at fork is never let go
+            own = weakref.ref(self)
+
+            def in_child() -> None:
+                if (tracing := own()) is not None:
+                    tracing._forked()
+
+            os.register_at_fork(after_in_child=in_child)
         # An exporter that was handed in may share its connection with the parent process: it is not shut down.
         call_at_childs_end(self, self.flush if handed_in else self.shutdown, _FLUSH_SECONDS + 1.5)
 
@@ -113,13 +125,23 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     propagator = Propagator(settings.propagators)
     methods = settings.http_known_methods or KNOWN_METHODS
     resource = _resource(settings)
+    encoders: list[SpanEncoder | LogEncoder] = []
     counts = SpanCounts()
     logs: Pipeline[LogEntry] | None = None
     handler: logging.Handler | None = None
+
+    def forked() -> None:
+        if keys.SERVICE_INSTANCE_ID in settings.resource_attributes:
+            return
+        own = resource.merge(Resource({keys.SERVICE_INSTANCE_ID: str(uuid.uuid4())}))
+        for encoder in encoders:
+            encoder.describe(own)
+
     if settings.ignored:
         _logger.warning("set, but not supported and without effect: %s", ", ".join(settings.ignored))
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
         encode = LogEncoder(resource, masker, settings.attributes_filter)
+        encoders.append(encode)
         logs = Pipeline("logs", settings.of_logs, encode, Sender(settings.of_logs, sender.LOGS))
         handler = OtlpHandler(logs.put)
     if not settings.active:
@@ -128,6 +150,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             statistics=Statistics(counts, [logs.statistics] if logs else []),
             pipelines=[logs] if logs else [],
             log_handler=handler,
+            forked=forked,
         )
     limits = Limits(
         settings.span_attribute_count_limit, settings.span_event_count_limit, settings.attribute_value_length_limit
@@ -150,14 +173,15 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             statistics=Statistics(counts, []),
             handed_in=processor,
         )
-    spans: Pipeline[RecordedSpan] = Pipeline(
-        "traces", settings, SpanEncoder(resource, masker, settings.attributes_filter), Sender(settings, sender.TRACES)
-    )
+    encode_spans = SpanEncoder(resource, masker, settings.attributes_filter)
+    encoders.append(encode_spans)
+    spans: Pipeline[RecordedSpan] = Pipeline("traces", settings, encode_spans, Sender(settings, sender.TRACES))
     return Tracing(
         manager(spans.put),
         statistics=Statistics(counts, [spans.statistics, *([logs.statistics] if logs else [])]),
         pipelines=[spans, logs] if logs else [spans],
         log_handler=handler,
+        forked=forked,
     )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from service.tracing.sender import TRACES
 from tests.service.tracing.receiver import Receiver, receiving
 
 _ROOT = Path(__file__).parents[3]
@@ -126,6 +128,18 @@ def _run(directory: Path, how: str, endpoint: str) -> str:
 def test_the_spans_of_children_arrive_once(receiver: Receiver, tmp_path: Path, how: str, codes: str) -> None:
     assert _run(tmp_path, how, receiver.endpoint) == codes
     assert sorted(span.name for span in receiver.spans()) == ["child 0", "child 1", "child 2", "parent"]
+    assert len(_instances(receiver)) > 1, "each process is an instance of its own"
+
+
+def _instances(receiver: Receiver) -> set[str]:
+    """The processes that sent spans."""
+    return {
+        attribute.value.string_value
+        for request in receiver.requests[TRACES]
+        for part in ExportTraceServiceRequest.FromString(request).resource_spans
+        for attribute in part.resource.attributes
+        if attribute.key == "service.instance.id"
+    }
 
 
 def test_a_receiver_that_is_away_holds_no_child_up_for_long(receiver: Receiver, tmp_path: Path) -> None:
