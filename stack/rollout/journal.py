@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -197,7 +198,7 @@ class Lock:
         )
 
     def _renew(self) -> None:
-        failed_since: datetime | None = None
+        failed_since: float | None = None  # by the monotonic clock: the wall clock may be set meanwhile
         while not self._over.wait(_RENEW_SECONDS):
             try:
                 found = self._read()
@@ -207,8 +208,9 @@ class Lock:
                 self._replace(found.metadata.resource_version)
                 failed_since = None
             except Exception:  # whatever the API server's trouble is, the lease runs out at its time
-                failed_since = failed_since or datetime.now(UTC)
-                if (datetime.now(UTC) - failed_since).total_seconds() > LEASE_SECONDS - 2 * _RENEW_SECONDS:
+                now = time.monotonic()
+                failed_since = now if failed_since is None else failed_since
+                if now - failed_since > LEASE_SECONDS - 2 * _RENEW_SECONDS:
                     self._lost.set()
                     return
 
