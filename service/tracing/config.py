@@ -371,6 +371,10 @@ class TracingSettings(EnvironmentSettings):
         128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
     )
 
+    span_link_count_limit: int = Field(
+        128, alias="OTEL_SPAN_LINK_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
+    )
+
     _logs: TracingSettings | None = PrivateAttr(None)
     _ignored: tuple[str, ...] = PrivateAttr(())
 

@@ -153,7 +153,10 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             forked=forked,
         )
     limits = Limits(
-        settings.span_attribute_count_limit, settings.span_event_count_limit, settings.attribute_value_length_limit
+        settings.span_attribute_count_limit,
+        settings.span_event_count_limit,
+        settings.attribute_value_length_limit,
+        settings.span_link_count_limit,
     )
 
     def manager(ended: Callable[[RecordedSpan], None]) -> TraceManager:

@@ -66,6 +66,7 @@ class Limits(NamedTuple):
     attributes: int = 128
     events: int = 128
     value_length: int = 16_384
+    links: int = 128
 
 
 class Event(NamedTuple):
@@ -92,6 +93,7 @@ class RecordedSpan(Span):
         "context",
         "dropped_attributes",
         "dropped_events",
+        "dropped_links",
         "end_time",
         "events",
         "instrumentation_scope",
@@ -102,8 +104,6 @@ class RecordedSpan(Span):
         "start_time",
         "status",
     )
-
-    dropped_links = 0
 
     def __init__(
         self,
@@ -124,7 +124,8 @@ class RecordedSpan(Span):
         self.context = context
         self.parent = parent
         self.kind = kind
-        self.links: Sequence[Link] = links
+        self.links: Sequence[Link] = links if len(links) <= limits.links else links[: limits.links]
+        self.dropped_links = len(links) - len(self.links)
         self.events: Sequence[Event] = ()
         self.status = _UNSET
         self.instrumentation_scope = scope
@@ -188,7 +189,12 @@ class RecordedSpan(Span):
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """See `Span`."""
-        self.links = (*self.links, Link(context, attributes))
+        if self.end_time is not None:
+            _logger.warning("link is too late, span %s has ended", self.name)
+        elif len(self.links) >= self._limits.links:
+            self.dropped_links += 1
+        else:
+            self.links = (*self.links, Link(context, attributes))
 
     def update_name(self, name: str) -> None:
         """See `Span`."""

@@ -192,6 +192,21 @@ def test_limits_are_kept_and_what_is_beyond_is_counted() -> None:
     assert span.events[0].dropped_attributes == 1
 
 
+def test_links_have_a_limit() -> None:
+    traced = _Traced(limits=Limits(links=2))
+    other = SpanContext(7, 8, True)
+    span = traced.tracer.start_span("work", links=[Link(other)] * 3)
+    assert isinstance(span, RecordedSpan)
+    assert (len(span.links), span.dropped_links) == (2, 1)
+    span.add_link(other)
+    assert (len(span.links), span.dropped_links) == (2, 2)
+    fewer = traced.start()
+    fewer.add_link(other)
+    fewer.end()
+    fewer.add_link(other)
+    assert (len(fewer.links), fewer.dropped_links) == (1, 0)
+
+
 def test_a_list_may_change_after_it_was_given(traced: _Traced) -> None:
     span = traced.start()
     values = ["a", "b"]
