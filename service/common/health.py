@@ -16,6 +16,7 @@ from service.tracing import TraceManager
 
 _SECONDS_WHEN_UP = 3.0
 _SECONDS_WHEN_DOWN = 0.5
+_LONGEST_DETAIL = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -96,7 +97,8 @@ class Health:
             dependency.check()
         except BaseException as error:  # whatever it is, the dependency did not answer
             # The first line says it; drivers add pages of advice.
-            detail = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+            line = f"{type(error).__name__}: {error}".partition("\n")[0]
+            detail = self._traces.masker.text(line, _LONGEST_DETAIL)
         ended = time.monotonic()
         state = _State(up=not detail, detail=detail, latency_ms=round((ended - started) * 1000, 1), checked_at=ended)
         before = self._states.get(dependency.name)

@@ -160,7 +160,8 @@ class KafkaPublisher:
         topic = dead_letter_topic(source)
         headers: list[KafkaHeader] = [
             *message_headers(message),
-            ("dead-letter-reason", reason.encode("utf-8", "replace")[:1024]),
+            # The cut falls between characters, or readers of the header cannot decode it.
+            ("dead-letter-reason", reason.encode("utf-8", "replace")[:1024].decode("utf-8", "ignore").encode()),
             ("dead-letter-source", f"{source}/{message.partition()}/{message.offset()}".encode()),
         ]
         try:

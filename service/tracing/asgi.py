@@ -25,8 +25,6 @@ EXCLUDED_PATHS = ("/api/health", "/api/metrics")
 CLIENT_DISCONNECTED = "client_disconnected"
 _MOST_MOUNTS = 64
 _LONGEST_METHOD, _LONGEST_AGENT, _LONGEST_PATH = 32, 256, 1024
-# Masked whole and cut afterwards, so that no secret is cut in half and shown; nobody needs more of a path than this.
-_LONGEST_MASKED = 8192
 _TRACEPARENT, _CORRELATION = propagation.TRACEPARENT.encode(), propagation.CORRELATION_HEADER.encode()
 
 
@@ -108,7 +106,7 @@ class TracingMiddleware:
         server = scope.get("server") or ("", None)
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_PATH: self._traces.masker.text(scope["path"][:_LONGEST_MASKED])[:_LONGEST_PATH],
+            keys.URL_PATH: self._traces.masker.text(scope["path"], _LONGEST_PATH),
             keys.URL_SCHEME: scope.get("scheme", "http"),
             keys.SERVER_ADDRESS: server[0],
             keys.NETWORK_PROTOCOL_VERSION: scope.get("http_version", "1.1"),
@@ -116,13 +114,13 @@ class TracingMiddleware:
         if server[1]:
             attributes[keys.SERVER_PORT] = server[1]
         if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.masker.text(scope["method"])[:_LONGEST_METHOD]
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.masker.text(scope["method"], _LONGEST_METHOD)
         if agent := _header(scope["headers"], b"user-agent"):
             attributes[keys.USER_AGENT_ORIGINAL] = self._agent(agent)
         return attributes
 
     def _masked_agent(self, value: bytes) -> str:
-        return self._traces.masker.text(value[:_LONGEST_MASKED].decode("latin-1"))[:_LONGEST_AGENT]
+        return self._traces.masker.text(value.decode("latin-1"), _LONGEST_AGENT)
 
 
 class _Exchange:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from service.tracing.masking import Masker
-from service.tracing.tracer import Event, RecordedSpan
+from service.tracing.tracer import Event, Limits, RecordedSpan
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -118,10 +118,12 @@ class _Filter:
 class _Attributes:
     """Encodes attributes, and remembers those that come again and again and hold nothing to mask."""
 
-    def __init__(self, tag: bytes, masker: Masker, dropped: _Filter) -> None:
+    def __init__(self, tag: bytes, masker: Masker, dropped: _Filter, length: int | None = None) -> None:
+        """length: characters of each text in a value, at most; of what is masked, not of what is to be masked."""
         self._tag = tag
         self._masker = masker
         self._dropped = dropped
+        self._length = length
         self._known: dict[tuple[str, type, object], bytes] = {}
 
     def encode(self, attributes: Mapping[str, object] | None) -> bytes:
@@ -136,7 +138,7 @@ class _Attributes:
             return found
         if self._dropped.drops(key):
             return b""
-        masked = self._masker.named(key, value)
+        masked = self._masker.named(key, value, self._length)
         encoded = _sized(self._tag, _key_value(self._masker.text(key), masked))
         # A cache of what was masked would be one more place that holds it in clear.
         if simple and masked == value and (kind is not str or len(str(value)) <= _LONGEST_CACHED):
@@ -235,11 +237,18 @@ def _halves(kind: type[Message], payload: bytes, lists: Callable[[Any], Iterable
 class SpanEncoder(_Encoder[RecordedSpan]):
     """ExportTraceServiceRequest out of ended spans, all of one resource."""
 
-    def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        masker: Masker,
+        dropped: Sequence[str] = (),
+        value_length: int = Limits().value_length,
+    ) -> None:
+        """value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit."""
         super().__init__(resource, masker, dropped)
-        self._attributes = _Attributes(_SPAN_ATTRIBUTES, masker, self._filter)
-        self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, self._filter)
-        self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, self._filter)
+        self._attributes = _Attributes(_SPAN_ATTRIBUTES, masker, self._filter, value_length)
+        self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, self._filter, value_length)
+        self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, self._filter, value_length)
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         """See `_Encoder`."""
@@ -305,9 +314,16 @@ class SpanEncoder(_Encoder[RecordedSpan]):
 class LogEncoder(_Encoder[LogEntry]):
     """ExportLogsServiceRequest out of log entries, all of one resource."""
 
-    def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        masker: Masker,
+        dropped: Sequence[str] = (),
+        value_length: int = Limits().value_length,
+    ) -> None:
+        """value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit."""
         super().__init__(resource, masker, dropped)
-        self._attributes = _Attributes(_LOG_ATTRIBUTES, masker, self._filter)
+        self._attributes = _Attributes(_LOG_ATTRIBUTES, masker, self._filter, value_length)
 
     def item(self, item: LogEntry) -> tuple[InstrumentationScope | None, bytes]:
         """See `_Encoder`."""

@@ -45,7 +45,7 @@ class _Requests:
             keys.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
         }
         if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = masker.text(request.method)[:_LONGEST_METHOD]
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = masker.text(request.method, _LONGEST_METHOD)
         sent = request.extensions.get(_SENT, 0)
         if sent:
             attributes[keys.HTTP_REQUEST_RESEND_COUNT] = sent

@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from service.tracing import propagation
 from service.tracing.encoding import LogEntry
-from service.tracing.masking import Masker
+from service.tracing.masking import MAX_TEXT, Masker, kept
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "asctime",
@@ -76,18 +76,20 @@ class OtlpHandler(logging.Handler):
             return
         try:
             span = trace.get_current_span().get_span_context()
-            attributes: dict[str, object] = {"logger.name": record.name, **dict(_extra(record))}
+            # No more is kept until the export than is masked there.
+            attributes: dict[str, object] = {name: kept(value, MAX_TEXT) for name, value in _extra(record)}
+            attributes["logger.name"] = record.name
             if correlation := propagation.correlation_id():
                 attributes["correlation_id"] = correlation
             if record.exc_info and record.exc_info[0] is not None:
                 attributes["exception.type"] = record.exc_info[0].__qualname__
-                attributes["exception.stacktrace"] = _FORMATTER.formatException(record.exc_info)
+                attributes["exception.stacktrace"] = kept(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
             self._put(
                 LogEntry(
                     time_ns=int(record.created * 1e9),
                     severity=_severity(record.levelno),
                     severity_text=record.levelname,
-                    body=record.getMessage(),
+                    body=str(kept(record.getMessage(), MAX_TEXT)),
                     attributes=attributes,
                     trace_id=span.trace_id,
                     span_id=span.span_id,

@@ -1,8 +1,11 @@
 """Keeps personal data and secrets out of spans and logs: a keyed hash where values must still be told apart.
 
-What hides a value is its name (`password`, `user_email`, `apiKey`, ...) or its shape (e-mail address, bearer token,
-JWT, payment card, private key, credentials and secret parameters of URLs, `name=value` pairs inside text). What an
-on-call engineer reads stays: ids, times, versions, digests, routes, SQL with its placeholders, offsets, plain numbers.
+What hides a value is its name (`password`, `user_email`, `apiKey`: the table is `names.py`) or its shape (e-mail
+address, bearer token, JWT, payment card, private key, credentials and secret parameters of URLs, `name=value` pairs
+inside text). What an on-call engineer reads stays: ids, times, versions, digests, routes, SQL with its placeholders,
+offsets, numbers.
+
+A value is masked first and cut afterwards: the half of a secret has no shape any more.
 
 Every search is linear by construction: repetitions are bounded or possessive, and those begin only where a run of their
 characters begins.
@@ -18,9 +21,13 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral, Number
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from service.tracing import names
 
 REDACTED: Final = "[redacted]"
 CUT: Final = " …[cut]"
@@ -29,69 +36,46 @@ MAX_TEXT: Final = 32_768
 MAX_ITEMS: Final = 1_000
 MAX_DEPTH: Final = 8
 
-# The end of a cut text may hold half a secret, which no pattern knows any more.
-_CUT_OVERLAP = 1_024
+OVERLAP: Final = 1_024
+"""Characters that are kept of a text beyond what may be shown of it, so that a secret there is seen whole."""
+
 _SETTLE_ROUNDS = 8
 _CACHED_NAMES = 2_048
 _CACHED_TEXTS = 1_024
 _LONGEST_CACHED_TEXT = 1_024
-_LONGEST_NAME = 128
+_LONGEST_CACHED_NAME = 128
 # No card has fewer than 13 digits.
 _SMALL_NUMBER = 10**12
 
 
 class _Kind(Enum):
     PLAIN = "shown, its text searched"
-    SECRET = "hidden"
+    SECRET = "its text hidden; numbers and booleans stay"
+    TYPED = "hidden, numbers as well"
     LINE = "hidden, and inside text up to the end of the line: its values hold blanks"
     EMAIL = "hashed"
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET_NAME = re.compile(
-    r"pass[_-]?(?:word|wd|phrase|code)|secret(?!ar)|token(?!i[sz])|credential|authorization|bearer|cookie|session|sessid"
-    r"|credit_?card|card_?(?:number|no(?:_|$))"
-    r"|(?:^|_)(?:pwd|pass|pw|sid|jwt|otp|cvv|cvc|ssn|iban)(?:_|$)|(?:^|_)auth$"
-    # A key is a secret only together with what it opens: message, primary, partition, cache keys are not.
-    r"|(?:api|private|access|encryption|signing|secret|master)_?key"
-    r"|(?:account|shared|auth|hash|hmac|ssh|rsa|aes|storage|service|server|client|license|deploy|webhook)_keys?(?:_|$)"
+_HARMLESS, _LINE, _TYPED, _SECRET, _EMAIL_NAME = (
+    re.compile("|".join(patterns)) for patterns in (names.HARMLESS, names.LINE, names.TYPED, names.SECRET, names.EMAIL)
 )
-# One of these is in every such name; to look for them first is ten times faster than to look at every name in a text.
-_HINTS = (
-    "pass", "pw", "secret", "token", "cred", "auth", "cookie", "sess", "sid", "jwt", "otp", "cvv", "cvc", "ssn", "iban",
-    "bearer", "card", "key", "code", "sig", "ticket",
-)  # fmt: skip
-_LINE_NAME = re.compile(r"(?:authorization|cookies?)$")
-_EMAIL_NAME = re.compile(r"(?:^|_)e_mails?(?:_|$)")
-# `token_count`, `session.timeout.ms` speak about a secret and hold none.
-_MEASURES = frozenset({
-    "age", "bytes", "count", "counts", "disabled", "duration", "enabled", "expired", "expires", "expiry", "kind", "len",
-    "length", "limit", "missing", "ms", "name", "policy", "present", "required", "seconds", "size", "timeout", "total",
-    "ttl", "type", "valid",
-})  # fmt: skip
-# Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures.
-_SECRET_PARAMETERS = frozenset({"code", "key", "sig", "signature", "ticket"})
+_SECRET_PARAMETERS = frozenset(names.PARAMETERS)
 
 
 def _kind(name: str) -> _Kind:
-    lowered = name.lower()
-    words = "_".join(_WORDS.findall(name)).lower()
-    if words.rpartition("_")[2] in _MEASURES:
+    if _HARMLESS.search(name):
         return _Kind.PLAIN
-    if _LINE_NAME.search(lowered):
+    if _LINE.search(name):
         return _Kind.LINE
-    # Both spellings, because the words of `PaSsWoRd` are not its words.
-    if _SECRET_NAME.search(words) or _SECRET_NAME.search(lowered):
-        return _Kind.SECRET
-    if "email" in lowered or _EMAIL_NAME.search(words):
-        return _Kind.EMAIL
-    return _Kind.PLAIN
+    if _SECRET.search(name):
+        return _Kind.TYPED if _TYPED.search(name) else _Kind.SECRET
+    return _Kind.EMAIL if _EMAIL_NAME.search(name) else _Kind.PLAIN
 
 
 def _hints(lowered: str) -> bool:
-    for hint in _HINTS:  # noqa: SIM110 - any() costs three times as much
+    for hint in names.HINTS:  # noqa: SIM110 - any() costs three times as much
         if hint in lowered:
             return True
     return False
@@ -134,8 +118,10 @@ _VALUE = re.compile(
 _LINE_VALUE = re.compile(rf"""b?{_QUOTED}|[^\r\n]++""", re.VERBOSE | re.DOTALL)
 _PORT = re.compile(r"[0-9]{1,5}(?:[/?#\s]|\Z)")
 _DONE = re.compile(r"""\[redacted\](?=[)\]}]*+(?:[,;]?(?:\s|\Z)|[&"'<]))""")
-# What stands for a value in SQL and templates; a name only where it is that of the column.
-_PLACEHOLDER = re.compile(r"(?:\?|%s|\$[0-9]{1,3}|None|null|NULL|:(\w+)|%\((\w+)\)s|\{(\w+)\})[,;)]{0,4}")
+# What stands for a value in SQL and templates, and booleans; a name only where it is that of the column.
+_PLACEHOLDER = re.compile(
+    r"(?:\?|%s|\$[0-9]{1,3}|None|null|NULL|[Tt]rue|[Ff]alse|:(\w+)|%\((\w+)\)s|\{(\w+)\})[,;)}\]]{0,4}"
+)
 
 _SCHEME = re.compile(r"(?<![A-Za-z])(bearer|basic)((?:\s|%20|\+)++)([^\s,;\"'<>\[\]]++)", re.IGNORECASE)
 _SCHEME_WORDS = frozenset({"token", "tokens", "auth", "authentication", "authorization", "scheme", "credentials"})
@@ -162,7 +148,7 @@ _EMAIL = re.compile(
 )
 _AT = re.compile("@|%40")
 _AROUND_ADDRESS = "'`{|}!#$*^~.+-%"
-_HASHED = re.compile(r"email:[0-9a-f]{16}")
+_HASHED = re.compile(r"email:[0-9a-f]{0,16}")
 
 
 def _is_card(digits: str) -> bool:
@@ -261,6 +247,59 @@ def _suspicious(value: str) -> bool:
     return len(value) > 12 and _CARD.search(value) is not None
 
 
+def kept(value: object, limit: int) -> object:
+    """As much of a value as has to be kept until it is masked and then cut to `limit` characters.
+
+    A copy where the value's owner could still change it. What is shown of it is the same as of the whole value.
+    """
+    kind = type(value)
+    if kind is str:
+        return value[: limit + OVERLAP + 1]  # type: ignore[index]
+    if kind is int or kind is bool or kind is float:
+        return value
+    return _kept(value, limit + OVERLAP + 1, _Room(MAX_ITEMS + 1, None))
+
+
+def _kept(value: object, length: int, room: _Room) -> object:
+    if isinstance(value, Enum):
+        return value
+    if isinstance(value, str):
+        return value[:length]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value[: 4 * length])  # UTF-8: at most 4 bytes a character
+    if not isinstance(value, (Mapping, list, tuple, Set)):
+        return value
+    if room.depth > MAX_DEPTH:
+        return ()
+    room.depth += 1
+    items: list[tuple[object, object]] = []
+    for key, item in value.items() if isinstance(value, Mapping) else ((None, item) for item in value):
+        if not room.items:
+            break
+        room.items -= 1
+        items.append((key, _kept(item, length, room)))
+    room.depth -= 1
+    return dict(items) if isinstance(value, Mapping) else tuple(item for _, item in items)
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many more values may be shown, counted down; characters of each text; how deep the current one is nested."""
+
+    items: int
+    limit: int | None
+    depth: int = 0
+
+
+def _holds_text(shown: object) -> bool:
+    """Whether anything in it is neither a number nor a boolean."""
+    if isinstance(shown, dict):
+        return any(map(_holds_text, shown.values()))
+    if isinstance(shown, list):
+        return any(map(_holds_text, shown))
+    return isinstance(shown, str) and shown != ""
+
+
 class Masker:
     """Masks text, URLs and named values. Hashes of two maskers agree only where their keys do.
 
@@ -279,19 +318,30 @@ class Masker:
         """16 hex characters of HMAC-SHA-256; case and outer blanks do not count, so one mailbox has one hash."""
         return hmac.new(self._key, value.strip().lower().encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:16]
 
-    def text(self, value: str) -> str:
-        """`value` with e-mail addresses as `email:<hash>` and secrets as the marker, cut where it is over MAX_TEXT."""
+    def text(self, value: str, limit: int | None = None) -> str:
+        """`value` with e-mail addresses as `email:<hash>` and secrets as the marker, cut where it is over MAX_TEXT.
+
+        limit: characters of what is returned, at most; no secret begins to show where the cut is.
+        """
         try:
             if type(value) is not str:
                 value = str.__str__(value) if isinstance(value, str) else str(value)
-            if len(value) < 5 or value in self._harmless or not _suspicious(value):
-                return value
-            masked = _settled(self._once, value)
-            if masked == value:
-                self._remember(value)
-            return masked
+            if limit is None:
+                return self._text(value)
+            if len(value) <= limit + OVERLAP:
+                return self._text(value)[:limit]
+            # The half of a secret at the end of what is looked at is gone with the overlap.
+            return (self._text(value[: limit + OVERLAP])[:-OVERLAP] + CUT)[:limit]
         except Exception:  # whatever it is, the value is not shown for it
-            return REDACTED
+            return REDACTED if limit is None else REDACTED[:limit]
+
+    def _text(self, value: str) -> str:
+        if len(value) < 5 or value in self._harmless or not _suspicious(value):
+            return value
+        masked = _settled(self._once, value)
+        if masked == value:
+            self._remember(value)
+        return masked
 
     def url(self, value: str) -> str:
         """A URL without credentials, query values and fragment: any of them may carry a secret."""
@@ -300,83 +350,108 @@ class Masker:
         except Exception:
             return REDACTED
 
-    def named(self, name: str, value: object) -> object:
+    def named(self, name: str, value: object, limit: int | None = None) -> object:
         """`value` as it may be shown under `name`: hashed for e-mail, hidden for secrets, else its text masked.
 
+        Text under the name of a secret is hidden, numbers and booleans stay; a number only not where the secret is
+        typed in digits (`password`, `otp`, `cvv`). A structure under such a name is hidden whole if it holds any text.
         Returns None, bool, int, float, str, or lists and dicts of them. Bytes and other objects become text.
+
+        limit: characters of each text in what is returned, at most.
         """
         try:
-            return self._masked(self._kind(name), value, 0, [MAX_ITEMS])
+            return self._masked(name, self._kind(name), value, _Room(MAX_ITEMS, limit))
         except Exception:
-            return REDACTED
+            return REDACTED if limit is None else REDACTED[:limit]
 
     def _kind(self, name: str) -> _Kind:
         kind = self._kinds.get(name)
         if kind is None:
-            if len(self._kinds) >= _CACHED_NAMES:
-                self._kinds.clear()
-            kind = self._kinds[name[-_LONGEST_NAME:]] = _kind(name[-_LONGEST_NAME:])
+            kind = _kind(name)
+            if len(name) <= _LONGEST_CACHED_NAME:
+                if len(self._kinds) >= _CACHED_NAMES:
+                    self._kinds.clear()
+                self._kinds[name] = kind
         return kind
 
-    def _masked(self, kind: _Kind, value: object, depth: int, left: list[int]) -> object:
-        """left: how many more values may be shown, counted down."""
+    def _masked(self, name: str, kind: _Kind, value: object, room: _Room) -> object:
         what = type(value)
         if value is None or what is bool:
             return value
-        if kind is _Kind.PLAIN:
-            if what is str:
-                return self.text(value)  # type: ignore[arg-type]
-        elif kind is not _Kind.EMAIL:
-            return value if value == "" else REDACTED
-        if isinstance(value, (int, float)) and not isinstance(value, Enum):
-            if -_SMALL_NUMBER < value < _SMALL_NUMBER:
-                return value
-            if kind is _Kind.PLAIN:
-                return self._masked_number(value)
+        if kind is _Kind.PLAIN and what is str:
+            return self.text(value, room.limit)  # type: ignore[arg-type]
+        if isinstance(value, Number) and not isinstance(value, Enum):
+            number = self._masked_number(value)
+            if kind is _Kind.PLAIN or (kind is not _Kind.TYPED and not isinstance(number, str)):
+                return number[: room.limit] if isinstance(number, str) else number
+            value = str(value)
         if isinstance(value, (Mapping, list, tuple, Set)):
-            return self._masked_all(kind, value, depth, left)
+            shown = self._masked_all(name, kind, value, room)
+            hidden = kind is not _Kind.PLAIN and kind is not _Kind.EMAIL and _holds_text(shown)
+            return REDACTED[: room.limit] if hidden else shown
         if isinstance(value, (bytes, bytearray, memoryview)):
-            text = bytes(value[: 4 * MAX_TEXT]).decode("utf-8", "replace")
+            text = bytes(value[: 4 * (MAX_TEXT + 1)]).decode("utf-8", "replace")
         else:
             text = str.__str__(value) if isinstance(value, str) and not isinstance(value, Enum) else str(value)
-        if kind is _Kind.EMAIL and text and text != REDACTED and not _HASHED.fullmatch(text):
-            return f"email:{self.hash(text)}"
-        return self.text(text)
+        if kind is _Kind.PLAIN or not text or text == REDACTED:
+            return self.text(text, room.limit)
+        if kind is not _Kind.EMAIL:
+            return REDACTED[: room.limit]
+        # No address is longer than what is kept of every text, so its hash does not depend on the limit.
+        return (text if _HASHED.fullmatch(text) else f"email:{self.hash(text[:OVERLAP])}")[: room.limit]
 
-    def _masked_number(self, value: int | float) -> object:
-        if not math.isfinite(value):
-            return str(value)
-        shown = str(int(value))
-        if self.text(shown) != shown:
+    def _masked_number(self, value: Number) -> int | float | str:
+        number: int | float
+        if isinstance(value, float):
+            number = value
+        elif isinstance(value, Integral):
+            number = int(value)
+        else:
+            return self._text(str(value))
+        if -_SMALL_NUMBER < number < _SMALL_NUMBER:
+            return number
+        if not math.isfinite(number):
+            return str(number)
+        shown = str(int(number))
+        if self._text(shown) != shown:
             return REDACTED
         # Wider than any protocol's integer.
-        return value if isinstance(value, float) or -(2**63) <= value < 2**63 else self.text(shown)
+        return number if isinstance(number, float) or -(2**63) <= number < 2**63 else shown
 
     def _masked_all(
-        self, kind: _Kind, value: Mapping[object, object] | list[object] | tuple[object, ...] | Set[object],
-        depth: int, left: list[int],
+        self, name: str, kind: _Kind, value: Mapping[object, object] | list[object] | tuple[object, ...] | Set[object],
+        room: _Room,
     ) -> object:  # fmt: skip
-        if depth >= MAX_DEPTH:
-            return CUT
-        if isinstance(value, Mapping):
-            shown: dict[str, object] = {}
-            for key, item in value.items():
-                if not left[0]:
-                    shown[CUT] = True
+        if room.depth >= MAX_DEPTH:
+            return CUT[: room.limit]
+        room.depth += 1
+        try:
+            if isinstance(value, Mapping):
+                return self._masked_pairs(name, kind, value, room)
+            items: list[object] = []
+            for item in value:
+                if not room.items:
+                    items.append(CUT[: room.limit])
                     break
-                left[0] -= 1
-                name = key if isinstance(key, str) else str(key)
-                own = self._kind(name)
-                shown[self.text(name)] = self._masked(kind if own is _Kind.PLAIN else own, item, depth + 1, left)
-            return shown
-        items: list[object] = []
-        for item in value:
-            if not left[0]:
-                items.append(CUT)
+                room.items -= 1
+                items.append(self._masked(name, kind, item, room))
+            return items
+        finally:
+            room.depth -= 1
+
+    def _masked_pairs(self, name: str, kind: _Kind, value: Mapping[object, object], room: _Room) -> object:
+        shown: dict[str, object] = {}
+        for key, item in value.items():
+            if not room.items:
+                shown[CUT] = True
                 break
-            left[0] -= 1
-            items.append(self._masked(kind, item, depth + 1, left))
-        return items
+            room.items -= 1
+            inner = key if isinstance(key, str) else str(key)
+            # `{"api": {"key": ...}}` is `api.key`, as the Collector sees it.
+            path = f"{name}.{inner}"
+            own = self._kind(path) if kind is _Kind.PLAIN else kind
+            shown[self.text(inner)] = self._masked(path, own, item, room)
+        return shown
 
     def _remember(self, value: str) -> None:
         if len(value) <= _LONGEST_CACHED_TEXT:
@@ -415,7 +490,7 @@ class Masker:
         if "@" in value or "%40" in value:
             value = _EMAIL.sub(self._hashed_address, value)
         if cut or len(value) > MAX_TEXT:
-            value = value[: min(len(value), MAX_TEXT) - _CUT_OVERLAP] + CUT
+            value = value[: min(len(value), MAX_TEXT) - OVERLAP] + CUT
         return value
 
     def _without_secret_pairs(self, value: str, names: re.Pattern[str]) -> str:

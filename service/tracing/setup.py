@@ -140,7 +140,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     if settings.ignored:
         _logger.warning("set, but not supported and without effect: %s", ", ".join(settings.ignored))
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
-        encode = LogEncoder(resource, masker, settings.attributes_filter)
+        encode = LogEncoder(resource, masker, settings.attributes_filter, settings.attribute_value_length_limit)
         encoders.append(encode)
         logs = Pipeline("logs", settings.of_logs, encode, Sender(settings.of_logs, sender.LOGS))
         handler = OtlpHandler(logs.put)
@@ -172,11 +172,11 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     if exporter is not None:
         processor = _batching(exporter, settings)
         return Tracing(
-            manager(lambda span: processor.on_end(readable(span, resource))),
+            manager(lambda span: processor.on_end(readable(span, resource, masker))),
             statistics=Statistics(counts, []),
             handed_in=processor,
         )
-    encode_spans = SpanEncoder(resource, masker, settings.attributes_filter)
+    encode_spans = SpanEncoder(resource, masker, settings.attributes_filter, limits.value_length)
     encoders.append(encode_spans)
     spans: Pipeline[RecordedSpan] = Pipeline("traces", settings, encode_spans, Sender(settings, sender.TRACES))
     return Tracing(

@@ -8,6 +8,7 @@ are checked where they are masked and encoded.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import random
@@ -36,6 +37,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from service.tracing import attributes as keys
+from service.tracing.masking import OVERLAP, Masker, kept
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
 
@@ -61,7 +63,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Limits(NamedTuple):
-    """How much a span holds; what is beyond is cut or dropped and counted."""
+    """How much a span shows; what is beyond is cut or dropped and counted.
+
+    Of a longer value a little more is kept until the export, where it is masked before it is cut.
+    """
 
     attributes: int = 128
     events: int = 128
@@ -88,7 +93,6 @@ class RecordedSpan(Span):
     __slots__ = (
         "_clock",
         "_ended",
-        "_limits",
         "attributes",
         "context",
         "dropped_attributes",
@@ -98,6 +102,7 @@ class RecordedSpan(Span):
         "events",
         "instrumentation_scope",
         "kind",
+        "limits",
         "links",
         "name",
         "parent",
@@ -132,7 +137,7 @@ class RecordedSpan(Span):
         self.dropped_attributes = 0
         self.dropped_events = 0
         self.end_time: int | None = None
-        self._limits = limits
+        self.limits = limits
         self._ended = ended
         self.attributes: dict[str, AttributeValue] = {}
         if attributes:
@@ -160,12 +165,12 @@ class RecordedSpan(Span):
             return
         kind = type(value)
         if kind is str:
-            if len(value) > self._limits.value_length:  # type: ignore[arg-type]
-                value = value[: self._limits.value_length]  # type: ignore[index]
-        elif kind is list:
-            value = tuple(value)  # type: ignore[arg-type]  # the caller may go on to change it
+            if len(value) > self.limits.value_length:  # type: ignore[arg-type]
+                value = value[: self.limits.value_length + OVERLAP + 1]  # type: ignore[index]
+        elif kind is not int and kind is not bool and kind is not float:
+            value = kept(value, self.limits.value_length)  # type: ignore[assignment]
         attributes = self.attributes
-        if len(attributes) >= self._limits.attributes and key not in attributes:
+        if len(attributes) >= self.limits.attributes and key not in attributes:
             self.dropped_attributes += 1
             return
         attributes[key] = value
@@ -180,10 +185,10 @@ class RecordedSpan(Span):
         if self.end_time is not None:
             _logger.warning("event %s is too late, span %s has ended", name, self.name)
             return
-        if len(self.events) >= self._limits.events:
+        if len(self.events) >= self.limits.events:
             self.dropped_events += 1
             return
-        kept, dropped = _bounded(attributes, self._limits)
+        kept, dropped = _bounded(attributes, self.limits)
         at = self._clock + perf_counter_ns() if timestamp is None else timestamp
         self.events = (*self.events, Event(at, name, kept, dropped))
 
@@ -191,10 +196,11 @@ class RecordedSpan(Span):
         """See `Span`."""
         if self.end_time is not None:
             _logger.warning("link is too late, span %s has ended", self.name)
-        elif len(self.links) >= self._limits.links:
+        elif len(self.links) >= self.limits.links:
             self.dropped_links += 1
         else:
-            self.links = (*self.links, Link(context, attributes))
+            bounded: Any = {key: kept(value, self.limits.value_length) for key, value in (attributes or {}).items()}
+            self.links = (*self.links, Link(context, bounded))
 
     def update_name(self, name: str) -> None:
         """See `Span`."""
@@ -241,11 +247,11 @@ class RecordedSpan(Span):
 def _bounded(attributes: Attributes, limits: Limits) -> tuple[Mapping[str, AttributeValue], int]:
     if not attributes:
         return {}, 0
-    kept = {
-        key: value[: limits.value_length] if type(value) is str else value
-        for key, value in list(attributes.items())[: limits.attributes]
+    length = limits.value_length
+    bounded: dict[str, Any] = {
+        key: kept(value, length) for key, value in itertools.islice(attributes.items(), limits.attributes)
     }
-    return kept, len(attributes) - len(kept)
+    return bounded, len(attributes) - len(bounded)
 
 
 class LeanTracer(Tracer):
@@ -356,21 +362,36 @@ def is_failure(error: BaseException) -> bool:
     return not isinstance(error, (*ABORTED, GeneratorExit, StopIteration, StopAsyncIteration))
 
 
-def readable(span: RecordedSpan, resource: Resource) -> ReadableSpan:
-    """The SDK's form of an ended span, for exporters that are written for the SDK."""
+def readable(span: RecordedSpan, resource: Resource, masker: Masker | None = None) -> ReadableSpan:
+    """The SDK's form of an ended span, for exporters that are written for the SDK; masked and cut as in OTLP.
+
+    masker: without one the hashes of this span agree with no others.
+    """
     # Late: the SDK reads its variables at import and fails on a wrong one, before our settings can say which it is.
     from opentelemetry.sdk.trace import Event as ReadableEvent
     from opentelemetry.sdk.trace import ReadableSpan
 
-    events = [ReadableEvent(event.name, dict(event.attributes), event.timestamp) for event in span.events]
-    values: dict[str, Any] = {"attributes": dict(span.attributes), "events": events, "links": tuple(span.links)}
+    masker = masker or Masker()
+
+    def masked(attributes: Attributes) -> dict[str, Any]:
+        length = span.limits.value_length
+        return {masker.text(key): masker.named(key, value, length) for key, value in (attributes or {}).items()}
+
+    events = [
+        ReadableEvent(masker.text(event.name), masked(event.attributes), event.timestamp) for event in span.events
+    ]
+    links = tuple(Link(link.context, masked(link.attributes)) for link in span.links)
+    status = span.status
+    if status.description:
+        status = Status(status.status_code, masker.text(status.description))
+    values: dict[str, Any] = {"attributes": masked(span.attributes), "events": events, "links": links}
     return ReadableSpan(
-        name=span.name,
+        name=masker.text(span.name),
         context=span.context,
         parent=span.parent,
         resource=resource,
         kind=span.kind,
-        status=span.status,
+        status=status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,

@@ -21,12 +21,13 @@ from tests.service.serving import served
 class Switch:
     """A dependency that is there or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "away") -> None:
         self.up = False
+        self._reason = reason
 
     def check(self) -> None:
         if not self.up:
-            raise ConnectionError("away")
+            raise ConnectionError(self._reason)
 
 
 @contextmanager
@@ -57,3 +58,13 @@ def test_readiness_follows_a_required_dependency_all_the_time_or_until_it_answer
         assert client.get("/api/health/ready").is_success == at_first
         said = client.get("/api/health")
         assert (said.status_code, said.json()["status"]) == ((200, "degraded") if at_first else (503, "unavailable"))
+
+
+def test_no_part_of_a_password_shows_where_a_long_reason_is_cut() -> None:
+    url = "postgresql://app:hunter2hunter2hunter2hunter2@db.example/tasks"
+    database = Switch("x" * 130 + f" cannot connect to {url}")
+    with health_of(Dependency(name="postgres", check=database.check)) as client:
+        poll_until("a first check", lambda: "down" in client.get("/api/health").text)
+        said = client.get("/api/health").text
+    assert "xxx cannot" in said
+    assert "hunter" not in said

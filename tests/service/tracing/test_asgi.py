@@ -289,6 +289,26 @@ def test_disconnect_after_the_whole_answer_hides_no_error(recorder: Recorder) ->
     assert _attributes(span)["error.type"] == "RuntimeError"
 
 
+@pytest.mark.parametrize("before", [1024, 2048, 8192])
+@pytest.mark.parametrize("shift", [3, 9, 15])
+def test_no_part_of_a_secret_shows_where_a_long_path_is_cut(recorder: Recorder, before: int, shift: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("early")
+
+    address = "/ada.lovelace@example.com"
+    # A long secret before it is hidden, and so brings what follows it into view.
+    path = ("/token=" + "x" * (before - 20) + " /").ljust(before - shift, "y") + address + "/z" * 9000
+    headers = [(b"user-agent", path.encode())]
+    scope = _scope(path=path, method=f"GET{path}", headers=headers)
+    with pytest.raises(RuntimeError):
+        asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), scope))
+    attributes = _attributes(recorder.one("HTTP"))
+    for key, length in (("url.path", 1024), ("user_agent.original", 256), ("http.request.method_original", 32)):
+        assert "ada." not in attributes[key]
+        assert "xxx" not in attributes[key]
+        assert len(attributes[key]) <= length
+
+
 def test_error_before_any_response_keeps_what_the_request_was(recorder: Recorder) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("early")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import math
+import pkgutil
 import time
 import uuid
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import opentelemetry.semconv._incubating.attributes as incubating
+import opentelemetry.semconv.attributes as semantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.tracing import attributes
+from service.tracing import attributes, names
 from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker
 
 MASKER = Masker("a key for tests")
@@ -222,43 +229,90 @@ def test_secrets_in_text(text: str, masked: str) -> None:
     assert MASKER.text(text) == masked
 
 
-SECRET_NAMES = [
-    "password", "db_password", "DB_PASSWORD", "dbPassword", "db.password", "pass-word", "passwd", "PGPASSWORD", "pwd",
-    "MYSQL_PWD", "token", "accessToken", "X-Auth-Token", "csrftoken", "secret", "clientSecret", "api_key", "apiKey",
-    "apikey", "API-KEY", "x-api-key", "private-key", "access_key", "AccountKey", "TRACING_HASH_KEY", "signingKey",
-    "authorization", "http.request.header.authorization", "Proxy-Authorization", "cookie", "set-cookie", "Set_Cookie",
-    "session", "session.id", "JSESSIONID", "credential", "credentials", "aws.credentials", "passphrase", "jwt", "auth",
-    "credit_card", "cardNumber", "PaSsWoRd",
-]  # fmt: skip
-HARMLESS_NAMES = [
-    "messaging.kafka.message.key", "db.query.key", "key", "primary_key", "partition.key", "cache-key", "monkey",
-    "public_key", "token_count", "session.timeout.ms", "password_policy", "passed", "compass", "secretary", "author",
-    "tokenizer", "http.route", "task.id", "task.user_hash", "status_code", "signature", "keyboard", "authority",
-]  # fmt: skip
+# The same examples hold for the Collector, see tests/collector/test_redaction.py.
+EXAMPLES: dict[str, list[str]] = json.loads((Path(__file__).parent / "names.json").read_text())
+SECRET_NAMES = EXAMPLES["secret"] + EXAMPLES["typed"]
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
-def test_secret_names_hide_their_values(name: str) -> None:
-    for value in ("hunter2", b"hunter2", 4711, ["hunter2"], {"a": "hunter2"}):
+def test_secret_names_hide_text(name: str) -> None:
+    structures: tuple[Any, ...] = (["hunter2"], [1, "hunter2"], {"a": "hunter2"}, {"a": [b"x"]})
+    values: tuple[Any, ...] = ("hunter2", "4711", "true", b"hunter2", *structures)
+    for value in values:
         assert MASKER.named(name, value) == REDACTED
     assert MASKER.named("outer", {"x": [{name: "hunter2"}]}) == {"x": [{name: REDACTED}]}
     assert "hunter2" not in MASKER.text(f"failed with {name}=hunter2")
     # That there is none is worth knowing, and no secret.
-    assert [MASKER.named(name, value) for value in (None, "", False)] == [None, "", False]
+    nothing: tuple[Any, ...] = (None, "", b"", [])
+    assert [MASKER.named(name, value) for value in nothing] == [None, "", "", []]
 
 
-@pytest.mark.parametrize("name", HARMLESS_NAMES)
+@pytest.mark.parametrize("name", [name for examples in EXAMPLES.values() for name in examples])
+def test_numbers_and_booleans_stay_but_where_the_secret_is_typed_in_digits(name: str) -> None:
+    assert [MASKER.named(name, value) for value in (True, False)] == [True, False]
+    assert MASKER.named(name, [True, False]) == [True, False]
+    numbers: tuple[Any, ...] = (0, 4711, -1, 0.5, 2**40, [1, 2], {"a": 1, "b": [2.5, None]})
+    for value in numbers:
+        shown = MASKER.named(name, value)
+        if name in EXAMPLES["typed"]:
+            assert shown == REDACTED
+        else:
+            assert (shown, type(shown)) == (value, type(value))
+
+
+@pytest.mark.parametrize("name", EXAMPLES["harmless"])
 def test_harmless_names_show_their_values(name: str) -> None:
     assert MASKER.named(name, "0b9c") == "0b9c"
-    assert MASKER.text(f"{name}=0b9c") == f"{name}=0b9c"
+    assert MASKER.text(f"{name}=0b9c, {name}: 17") == f"{name}=0b9c, {name}: 17"
+    assert MASKER.named(name, f"for {ADA}") == f"for {ADA_HASHED}", "their text is searched all the same"
 
 
-@pytest.mark.parametrize("name", ["email", "user_email", "userEmail", "e-mail", "EMAIL", "contact.email.address"])
+@pytest.mark.parametrize("name", EXAMPLES["email"])
 def test_email_names_hash_whatever_they_hold(name: str) -> None:
     assert MASKER.named(name, " Ada@Example.com") == ADA_HASHED
     assert MASKER.named(name, [ADA, {"to": ADA}]) == [ADA_HASHED, {"to": ADA_HASHED}]
     assert MASKER.named(name, "not an address") != "not an address"
     assert MASKER.named(name, ADA_HASHED) == ADA_HASHED
+
+
+def test_a_name_is_that_of_its_whole_path() -> None:
+    nested = {"key": "hunter2", "version": "v2", "more": [{"key": "hunter2"}, {"api": {"key": "hunter2"}}]}
+    assert MASKER.named("api", nested) == {
+        "key": REDACTED,
+        "version": "v2",
+        "more": [{"key": "hunter2"}, {"api": {"key": REDACTED}}],
+    }
+    assert MASKER.named("password" + ".x" * 100, "hunter2") == REDACTED, "however long it is"
+
+
+@pytest.mark.parametrize("number", [Decimal("12.5"), Fraction(1, 4), 3 + 4j])
+def test_other_numbers_are_numbers(number: Any) -> None:
+    assert MASKER.named("price", number) == str(number)
+    assert MASKER.named("password", number) == REDACTED
+
+
+def test_every_name_of_the_conventions_is_shown_apart_from_those_that_mean_a_person_or_a_session() -> None:
+    modules = (
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for package in (semantic, incubating)
+        for found in pkgutil.iter_modules(package.__path__)
+    )
+    keys = {
+        value for module in modules for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
+    }
+    assert len(keys) > 800
+    hidden = {key for key in keys if MASKER.named(key, "harmless") != "harmless"}
+    assert hidden == {"session.id", "session.previous_id", "mcp.session.id", "user.email"}
+
+
+def test_the_hints_miss_no_secret_name() -> None:
+    for name in (*SECRET_NAMES, *names.PARAMETERS):
+        assert any(hint in name.lower() for hint in names.HINTS), name
+
+
+def test_booleans_stay_in_text() -> None:
+    text = '{"password_reset_required": true, "token": true, "session": False} max_tokens=4096 (token=false)'
+    assert MASKER.text(text) == text
 
 
 def test_hashes_agree_only_with_the_same_key() -> None:

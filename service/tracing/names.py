@@ -1,0 +1,98 @@
+"""Names whose values are secrets or personal data: the one table that the library and the Collector decide from.
+
+`masking.py` searches names with these expressions, and `collector/redaction.j2` is rendered from them. Both Python's
+`re` and Go's RE2 run them, so they hold no lookaround, no possessive repetition and no backslash. Names come in every
+spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/service/tracing/names.json` has examples of
+each entry; the tests of the library and of the real Collector both read it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _alone(*words: str) -> str:
+    """Any of `words` as a word of its own: `pwd` in `userPwd`, `PWDHash` and `pwd.0`, not in `opwd` or `pwds`."""
+    small = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in words)
+    capital = "|".join(word.capitalize() for word in words)
+    large = "|".join(word.upper() for word in words)
+    return (
+        f"(?:(?:^|[^A-Za-z])(?:{small})|[a-z](?:{capital}))(?:[^a-z]|$)"
+        f"|(?:^|[^A-Z])(?:{large})(?:[^A-Za-z]|[A-Z][a-z]|$)"
+    )
+
+
+def _last(*words: str) -> str:
+    """Any of `words` as the last word, before the indexes that a flattened list adds: `token.count`, `tokenCount.0`."""
+    alternatives = "|".join(words)
+    capital = "|".join(f"{word.capitalize()}|{word.upper()}" for word in words)
+    return f"(?:(?:^|[^A-Za-z])(?i:{alternatives})|[a-z](?:{capital}))(?:[.][0-9]+)*$"
+
+
+_PASSWORD = "pass(?:word|wd|phrase|code)"
+_CARD = "card[._-]?(?:number|no(?:[._-]|$))"
+# A key is a secret only together with what it opens: message, primary, partition, cache keys are not.
+_KEY = (
+    "(?:api|private|access|encryption|signing|secret|master)[._-]?key"
+    "|(?:account|shared|auth|hash|hmac|ssh|rsa|aes|storage|service|server|client|license|deploy|webhook)[._-]?keys?"
+    "(?:[^a-z]|$)"
+)
+# `secretary`, `tokenizer` and `tokenise` are other words.
+_SECRET = "secret(?:[^a]|a[^r]|a?$)"
+_TOKEN = "token(?:[^i]|i[^sz]|i?$)"
+
+HARMLESS: Final = (
+    # What a name says about a secret: how many, how long, of which kind.
+    _last(
+        "age", "algorithm", "arn", "at", "attempts", "budget", "bytes", "count", "counts", "created", "date", "days",
+        "disabled", "domain", "duration", "enabled", "endpoint", "errors", "exists", "expiration", "expired", "expires",
+        "expiry", "failures", "format", "hours", "kind", "len", "length", "limit", "limits", "method", "minutes",
+        "missing", "mode", "ms", "name", "ns", "pid", "policy", "present", "provider", "rate", "ratio", "reason",
+        "required", "retries", "rotated", "scope", "scopes", "seconds", "size", "status", "strength", "time", "timeout",
+        "total", "ttl", "type", "updated", "usage", "used", "valid", "verified", "version",
+    ),
+    # Tokens of a language model are counted, whatever holds the number: a string, a line of a log.
+    "(?i:(?:accepted|audio|available|billed|cached?|completion|context|creation|free|image|input|left|max|min|num|output"
+    "|prediction|prompt|read|reasoning|rejected|remaining|text|thinking|thoughts|total|used?)"
+    "(?:[._-]?(?:new|number|of))*[._-]?tokens(?:[._-]?details)?)(?:[.][0-9]+)*$",
+    "(?i:(?:^|[._-])(?:first|per)[._-](?:input[._-]|output[._-])?tokens?|tokens[._-]per[._-][a-z]+)$",
+)  # fmt: skip
+"""These names hide nothing, whatever else they hold; the text under them is searched like all text."""
+
+TYPED: Final = (
+    f"(?i:{_PASSWORD}|card[._-]?(?:number|no))(?:[.][0-9]+)*$",
+    _last("pwd", "pin", "otp", "cvv", "cvc", "ssn"),
+)
+"""Secrets that people type in digits: a number under such a name is hidden like text."""
+
+SECRET: Final = (
+    f"(?i:{_PASSWORD}|{_SECRET}|{_TOKEN}|credential|authorization|bearer|cookie|session|sessid|credit[._-]?card|{_CARD}"
+    f"|{_KEY})",
+    f"(?:{_alone('pwd', 'pin', 'otp', 'cvv', 'cvc', 'ssn', 'pass', 'pw', 'sid', 'jwt', 'iban')})",
+    "(?:(?:^|[^A-Za-z])(?i:auth)|[a-z]Auth)$",
+)
+"""Text under these names is hidden. Numbers and booleans stay, except under TYPED."""
+
+EMAIL: Final = ("(?i:email)|(?:^|[^A-Za-z])(?i:e[._-]mail)",)
+"""Text under these names is personal: the library hashes it, the Collector hides it."""
+
+LINE: Final = ("(?i:authorization|cookies?)$",)
+"""Secrets whose values hold blanks: inside text they reach to the end of the line."""
+
+PARAMETERS: Final = ("code", "key", "sig", "signature", "ticket")
+"""Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures."""
+
+SECRET_PARAMETER: Final = (
+    f"(?i:[?&;](?:[A-Za-z0-9_.-]*(?:{_PASSWORD}|secret|token|pwd|jwt|session|sid|(?:api|access|private)[._-]?key)"
+    f"|{'|'.join(PARAMETERS)})=)(?:[^& []|[[][^r])[^& ]*"
+)
+"""A secret parameter of a URL with its value, unless that is the library's marker already."""
+
+MASKED: Final = "^(?:[[][redact]*]?|email:[0-9a-f]{0,16})$"
+"""What the library writes for a hidden value and for an e-mail address, whole or cut."""
+
+HINTS: Final = (
+    "pass", "pw", "secret", "token", "cred", "auth", "cookie", "sess", "sid", "jwt", "otp", "cvv", "cvc", "ssn", "iban",
+    "bearer", "card", "key", "pin", "code", "sig", "ticket",
+)  # fmt: skip
+"""One of these is in every secret name, in lower case; a text without any needs no search for names."""
