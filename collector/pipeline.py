@@ -6,6 +6,7 @@ from typing import Final
 
 import jinja2
 
+from service.tracing import names
 from stack import endpoints
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
@@ -73,6 +74,7 @@ class Sampler:
 def render(pipeline: Pipeline) -> str:
     """YAML of the Collectors that take spans, metrics and logs."""
     return _TEMPLATES.get_template("config.yaml.j2").render(
+        names=names,
         trace_store=pipeline.trace_store,
         metric_store=pipeline.metric_store,
         log_store=pipeline.log_store,

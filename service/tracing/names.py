@@ -79,16 +79,18 @@ EMAIL: Final = ("(?i:email)|(?:^|[^A-Za-z])(?i:e[._-]mail)",)
 LINE: Final = ("(?i:authorization|cookies?)$",)
 """Secrets whose values hold blanks: inside text they reach to the end of the line."""
 
+_BRACKET = "[][]"  # without the second one Python's `re` warns of a set inside a set
+
 PARAMETERS: Final = ("code", "key", "sig", "signature", "ticket")
 """Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures."""
 
 SECRET_PARAMETER: Final = (
     f"(?i:[?&;](?:[A-Za-z0-9_.-]*(?:{_PASSWORD}|secret|token|pwd|jwt|session|sid|(?:api|access|private)[._-]?key)"
-    f"|{'|'.join(PARAMETERS)})=)(?:[^& []|[[][^r])[^& ]*"
+    f"|{'|'.join(PARAMETERS)})=)(?:[^& []|{_BRACKET}[^r])[^& ]*"
 )
 """A secret parameter of a URL with its value, unless that is the library's marker already."""
 
-MASKED: Final = "^(?:[[][redact]*]?|email:[0-9a-f]{0,16})$"
+MASKED: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
 """What the library writes for a hidden value and for an e-mail address, whole or cut."""
 
 HINTS: Final = (
