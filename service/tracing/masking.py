@@ -61,7 +61,7 @@ class _Kind(Enum):
 _HARMLESS, _LINE, _TYPED, _SECRET, _EMAIL_NAME = (
     re.compile("|".join(patterns)) for patterns in (names.HARMLESS, names.LINE, names.TYPED, names.SECRET, names.EMAIL)
 )
-_SECRET_PARAMETERS = frozenset(names.PARAMETERS)
+_PARAMETER = re.compile(names.PARAMETER)
 
 
 def _kind(name: str) -> _Kind:
@@ -501,7 +501,7 @@ class Masker:
             name = pair.group(1)
             kind = self._kind(name)
             if kind is _Kind.PLAIN and pair.start() and value[pair.start() - 1] in "?&":
-                kind = _Kind.SECRET if name.lower() in _SECRET_PARAMETERS else kind
+                kind = _Kind.SECRET if _PARAMETER.search(name) else kind
             if kind is _Kind.PLAIN or kind is _Kind.EMAIL:
                 continue
             if value[max(0, pair.start() - 2) : pair.start()].endswith(("//", "@")) and _PORT.match(value, at):

@@ -88,12 +88,13 @@ LINE: Final = ("(?i:authorization|cookies?)$",)
 
 _BRACKET = "[][]"  # without the second one Python's `re` warns of a set inside a set
 
-PARAMETERS: Final = ("code", "key", "sig", "signature", "ticket")
-"""Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures."""
+PARAMETER: Final = "(?i:^(?:code|key|ticket)$|(?:^|[._-])(?:sig|signature)$)"
+"""Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures (`X-Amz-Signature`)."""
 
 SECRET_PARAMETER: Final = (
-    f"(?i:[?&;](?:[A-Za-z0-9_.-]*(?:{_PASSWORD}|secret|token|pwd|jwt|session|sid|(?:api|access|private)[._-]?key)"
-    f"|{'|'.join(PARAMETERS)})=)(?:[^& []|{_BRACKET}[^r])[^& ]*"
+    "(?i:[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
+    f"|{_PASSWORD}|pwd|secret|session|sid|token|(?:access|api|private)[._-]?key)|code|key|ticket)=)"
+    f"(?:[^& []|{_BRACKET}[^r])[^& ]*"
 )
 """A secret parameter of a URL with its value, unless that is the library's marker already."""
 

@@ -36,6 +36,7 @@ from service.tracing.tracer import Limits, RecordedSpan
 from tests.collector.process import TOKEN, CollectorProcess
 from tests.service.polling import poll_until
 from tests.service.tracing.receiver import Receiver
+from tests.service.tracing.test_masking import SIGNED_URLS
 
 GOLDEN = Path(__file__).parent / "golden"
 # The library's tests read the same examples.
@@ -114,6 +115,28 @@ def test_library_and_collector_decide_alike_from_one_table(collector: CollectorP
             "word": {"secret", "typed", "email"}, "number": {"typed"}, "share": {"typed"},
         }.get(name, set())  # fmt: skip
         assert hidden == {key for kind in table for key in EXAMPLES[kind]}, name
+
+
+def test_every_text_of_a_span_is_looked_at(collector: CollectorProcess, store: Receiver) -> None:
+    texts = [*SIGNED_URLS, "mail to PLANTED@example.com"]
+    attributes = [{"key": f"note.{number}", "value": {"stringValue": text}} for number, text in enumerate(texts)]
+    ids = {"traceId": "01" * 16, "startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    spans = [
+        {
+            **ids, "spanId": f"{number + 1:016x}", "name": f"GET {text}", "attributes": attributes,
+            "events": [{"timeUnixNano": "1", "name": text, "attributes": attributes}],
+            "status": {"code": 2, "message": text},
+        }
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    part = {
+        "resource": {"attributes": attributes},
+        "scopeSpans": [{"scope": {"attributes": attributes}, "spans": spans}],
+    }
+    payload = request({"resourceSpans": [part]}).SerializeToString()
+    shown = sent_through(collector, store, payload)
+    assert len(shown) == len(texts)
+    assert b"PLANTED" not in store.requests[TRACES][0]
 
 
 def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: CollectorProcess, store: Receiver) -> None:

@@ -306,8 +306,35 @@ def test_every_name_of_the_conventions_is_shown_apart_from_those_that_mean_a_per
 
 
 def test_the_hints_miss_no_secret_name() -> None:
-    for name in (*SECRET_NAMES, *names.PARAMETERS):
+    for name in (*SECRET_NAMES, "code", "key", "sig", "signature", "ticket"):
         assert any(hint in name.lower() for hint in names.HINTS), name
+
+
+SIGNED_URLS = [
+    "https://b.s3.example/o?X-Amz-Credential=PLANTED%2F2026&X-Amz-Date=1&X-Amz-Signature=PLANTED",
+    "https://b.s3.example/o?X-Amz-Security-Token=PLANTED&page=2",
+    "https://storage.example/o?X-Goog-Credential=PLANTED&X-Goog-Signature=PLANTED",
+    "https://b.s3.example/o?AWSAccessKeyId=PLANTED&Signature=PLANTED&Expires=1",
+    "https://a.blob.example/c?sv=2026&sig=PLANTED&se=1",
+    "https://shop.example/verify/7?expires=1&signature=PLANTED",
+]
+
+
+@pytest.mark.parametrize("url", SIGNED_URLS)
+def test_signatures_of_urls_are_hidden_wherever_the_url_stands(url: str) -> None:
+    for text in (url, f"GET {url} failed", f"'{url}'"):
+        assert "PLANTED" not in MASKER.text(text)
+    assert "PLANTED" not in MASKER.url(url)
+    assert MASKER.text("a signature=0b9c and design=1") == "a signature=0b9c and design=1"
+
+
+def test_a_private_key_in_a_large_structure_is_hidden_wherever_it_is_cut() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\n" + "PLANTED+" * 200 + "\n-----END PRIVATE KEY-----"
+    for length in (0, 10, 600, 3_000, MAX_TEXT):
+        value = {"data": "x" * length, "private_key": key, "note": f"{'y' * length} {key}"}
+        for limit in (1, 50, 512, 1_024, 4_096, None):
+            assert "PLANTED" not in json.dumps(MASKER.named("locals", value, limit))
+            assert "PLANTED" not in MASKER.text(str(value), limit)
 
 
 def test_booleans_stay_in_text() -> None:
@@ -483,6 +510,27 @@ def test_hostile_text_costs_linear_time(unit: str) -> None:
     assert MAX_TEXT >= 32_000
     times = [seconds(length) for length in (4_000, 8_000, 16_000, 32_000)]
     # Quadratic work would be 64 times as much for the 8 times longer text.
+    assert times[-1] < 30 * times[0] + 0.005, times
+    assert times[-1] < 0.5
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a", "a_", "count.1", ".1", "max_new_", "max_number_of_", "tokens_per_", "num_", "e_mai", "api_", "secreta",
+     "tokeni", "session", "aPwd", "_pw", "A", "first_", "card_no"],
+)  # fmt: skip
+def test_a_hostile_name_costs_linear_time(unit: str) -> None:
+    def seconds(length: int) -> float:
+        name = (unit * length)[:length]
+        best = math.inf
+        for _ in range(3):
+            started = time.process_time()
+            MASKER.named(name, "x")
+            MASKER.text(f"{name}=x")
+            best = min(best, time.process_time() - started)
+        return best
+
+    times = [seconds(length) for length in (4_000, 8_000, 16_000, 32_000)]
     assert times[-1] < 30 * times[0] + 0.005, times
     assert times[-1] < 0.5
 
