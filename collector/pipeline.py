@@ -111,6 +111,7 @@ def _known_keys() -> list[str]:
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, str) and "." in value
     }
+    keys |= {"correlation_id", "logger.name"}
     masker = Masker()
     return sorted(key for key in keys if masker.named(key, "text") == "text")
 

@@ -37,7 +37,7 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
             "server.port": 8080,
             "client.address": "10.244.0.17",
             "user_agent.original": "python-httpx/0.28.1",
-            "correlation.id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
+            "task.correlation_id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
         },
     ),
     (
@@ -67,8 +67,8 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
             "messaging.destination.partition.id": "2",
             "messaging.kafka.offset": 184467,
             "messaging.message.body.size": 412,
-            "messaging.kafka.consumer.lag": 3,
-            "task.processing_seconds": 0.0113,
+            "task.kafka.consumer_lag": 3,
+            "task.processing_time_ms": 11.3,
         },
     ),
     (
@@ -80,10 +80,10 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
             "db.collection.name": "web_crawl_tasks",
             "db.query.text": "INSERT INTO web_crawl_tasks (id, user_email, user_query, original_url, status) "
             "VALUES (%(id)s, %(user_email)s, %(user_query)s, %(original_url)s, %(status)s) ON CONFLICT DO NOTHING",
-            "db.response.returned_rows": 1,
+            "task.db.rows_affected": 1,
             "server.address": "postgres",
             "server.port": 5432,
-            "db.pool.in_use": 2,
+            "task.db.pool_wait_ms": 1.25,
         },
     ),
 )
