@@ -1,14 +1,14 @@
 """What holds for everything the program declares, whatever the component."""
 
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from stack import meta, secrets, tempo
+from stack import growth, meta, secrets, tempo
 from stack.render import Rendered, as_yaml, record, render
-from stack.settings import PROJECT, Traces
+from stack.settings import PROJECT, Settings, Traces
 
 TRACES: dict[str, dict[str, Any]] = {
     "tempo": {"backend": "tempo"},
@@ -273,3 +273,23 @@ def test_the_parts_of_tempo_find_each_other_and_the_keys() -> None:
             secrets.OBJECT_STORAGE_SECRET_KEY,
         }
         assert all(item["valueFrom"]["secretKeyRef"]["optional"] for item in kept)
+
+
+@pytest.mark.parametrize("backend", STACKS)
+def test_every_volume_has_a_setting_that_a_refusal_can_name(backend: str) -> None:
+    sets = {item["metadata"]["name"] for item in workloads(backend) if item["kind"] == "StatefulSet"}
+    assert sets - growth.SETTINGS.keys() <= {"tempo-backend-scheduler"}, "the scheduler's size is fixed"
+    for setting in growth.SETTINGS.values():
+        section: Any = Settings
+        for part in setting.split("."):
+            field = next(each for each in section.model_fields.values() if each.alias == part)
+            inner = [each for each in (field.annotation, *get_args(field.annotation)) if hasattr(each, "model_fields")]
+            section = inner[0] if inner else None
+
+
+def test_replicas_that_an_autoscaler_decides_are_in_no_manifest_and_have_a_first_value() -> None:
+    (collector,) = [item for item in workloads("tempo") if item["metadata"]["name"] == "collector"]
+    assert "replicas" not in collector["spec"]
+    found = program("tempo")
+    (registration,) = [item for item in found.registrations if item.ignored]
+    assert (registration.name, registration.ignored) == ("collector", ("spec.replicas",))

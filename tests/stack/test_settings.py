@@ -158,3 +158,13 @@ def test_the_overlay_is_merged_into_stacks_of_the_local_cluster_only(
 def test_the_committed_schema_is_the_current_one() -> None:
     committed = json.loads((ROOT / "stack" / "settings.schema.json").read_text())
     assert committed == settings.schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [("10240Mi", "10Gi"), ("1Gi", "1Gi"), ("1536Mi", "1536Mi"), ("1073741824", "1Gi")]
+)
+def test_a_quantity_has_the_form_that_the_api_server_gives_it(written: str, kept: str) -> None:
+    """Pulumi compares texts: it would replace a StatefulSet whose claims say `10240Mi` where the cluster has `10Gi`."""
+    parsed = parse(config(postgres={"volume": written, "cpu": "2000m"}), "file")
+    assert (parsed.postgres.volume, parsed.postgres.cpu) == (kept, "2")
+    assert parse(config(postgres={"cpu": "1500m"}), "file").postgres.cpu == "1500m"
