@@ -3,8 +3,10 @@
 Its controllers are real, too. What kubelets and a storage driver would report is written by the test (`Reports`).
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import kubernetes
@@ -18,6 +20,7 @@ from stack.settings import PROJECT
 from tests.stack.api_server import ApiServer, running
 
 WAIT_SECONDS = 20
+ANY = "any-namespace"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         started.storage_class("grows", grows=True)
         started.storage_class("fixed", grows=False)
         yield started
+
+
+@cache
+def rendered(sections: str, storage_class: str) -> str:
+    """The manifests of a small stack in the namespace ANY, as JSON."""
+    config = {
+        "environment": "test",
+        "cluster": {"context": "c", "namespace": ANY, "storageClass": storage_class},
+        "images": {"service": "registry.example.com/service:1"},
+        "grafana": {"enabled": False},
+        "logs": {"enabled": False},
+        "alerting": {"enabled": False},
+        **json.loads(sections),
+        **{key: f"value-of-{key}" for key in secrets.KEYS},
+    }
+    return json.dumps(record("test", {f"{PROJECT}:{key}": value for key, value in config.items()}).manifests)
 
 
 class Stack:
@@ -40,19 +59,9 @@ class Stack:
 
     def manifests(self, *only: str, **sections: Any) -> list[Manifest]:
         """What the program declares, of these workloads only if any are named."""
-        config = {
-            "environment": "test",
-            "cluster": {"context": "c", "namespace": self.namespace, "storageClass": self.storage_class},
-            "images": {"service": "registry.example.com/service:1"},
-            "grafana": {"enabled": False},
-            "logs": {"enabled": False},
-            "alerting": {"enabled": False},
-            **sections,
-            **{key: f"value-of-{key}" for key in secrets.KEYS},
-        }
-        declared = record("test", {f"{PROJECT}:{key}": value for key, value in config.items()}).manifests
+        declared = rendered(json.dumps(sections), self.storage_class).replace(f'"{ANY}"', f'"{self.namespace}"')
         names = {*only, self.namespace} if only else set()
-        return [item for item in declared if not names or item["metadata"]["name"] in names]
+        return [item for item in json.loads(declared) if not names or item["metadata"]["name"] in names]
 
     def deploy(self, manifests: list[Manifest]) -> None:
         apply(self.client, self.namespace, manifests, self.said.append)
@@ -216,7 +225,7 @@ def test_a_deployment_that_ended_while_the_statefulset_was_away_takes_its_pods_o
         ("grows", {"collector": {"queueVolume": "5Gi"}}, ["is 10Gi and would be 5Gi", "made smaller"]),
         (
             "grows",
-            {"cluster": {"context": "c", "namespace": "kept", "storageClass": "fixed"}},
+            {"cluster": {"context": "c", "namespace": ANY, "storageClass": "fixed"}},
             ["storageClassName of its volumes is grows and would be fixed", "cluster.storageClass"],
         ),
     ],
