@@ -5,12 +5,13 @@ by `Reports`, so that what waits for that comes to an end.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,24 +66,32 @@ class Reports:
                 self._look(core)
 
     def _look(self, core: Any) -> None:
-        for claim in core.list_persistent_volume_claim_for_all_namespaces().items:
-            asked = claim.spec.resources.requests["storage"]
+        for claim in _items(core.list_persistent_volume_claim_for_all_namespaces):
+            asked = claim["spec"]["resources"]["requests"]["storage"]
+            bound = claim["status"]["phase"] == "Bound"
+            if bound and claim["status"].get("capacity", {}).get("storage") == asked:
+                continue
             status: dict[str, Any] = {"phase": "Bound"}
-            if claim.status.phase != "Bound" or self.resizes:
+            if not bound or self.resizes:
                 status["capacity"] = {"storage": asked}
-            if claim.status.phase != "Bound" or (claim.status.capacity or {}).get("storage") != asked:
-                core.patch_namespaced_persistent_volume_claim_status(
-                    claim.metadata.name, claim.metadata.namespace, {"status": status}
-                )
-        for pod in core.list_pod_for_all_namespaces().items:
+            core.patch_namespaced_persistent_volume_claim_status(*_name(claim), {"status": status})
+        for pod in _items(core.list_pod_for_all_namespaces):
             # No kubelet would ever confirm the end of a pod.
-            if pod.metadata.deletion_timestamp:
-                core.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace, grace_period_seconds=0)
-            elif self.readies and pod.status.phase != "Running":
+            if "deletionTimestamp" in pod["metadata"]:
+                core.delete_namespaced_pod(*_name(pod), grace_period_seconds=0)
+            elif self.readies and pod["status"]["phase"] != "Running":
                 ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")]
-                core.patch_namespaced_pod_status(
-                    pod.metadata.name, pod.metadata.namespace, {"status": {"phase": "Running", "conditions": ready}}
-                )
+                core.patch_namespaced_pod_status(*_name(pod), {"status": {"phase": "Running", "conditions": ready}})
+
+
+def _items(list_all: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Plain objects: the client's own take a hundred times as long to make."""
+    found: list[dict[str, Any]] = json.loads(list_all(_preload_content=False).data)["items"]
+    return found
+
+
+def _name(item: dict[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["name"], item["metadata"]["namespace"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ Its controllers are real, too. What kubelets and a storage driver would report i
 """
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -16,7 +18,7 @@ from stack import secrets
 from stack.apply import DeployError, apply
 from stack.meta import FIELD_MANAGER, Manifest
 from stack.render import record
-from stack.settings import PROJECT
+from stack.settings import PROJECT, ROOT
 from tests.stack.api_server import ApiServer, running
 
 WAIT_SECONDS = 20
@@ -168,6 +170,7 @@ def test_a_larger_volume_is_carried_out_and_no_pod_restarts(server: ApiServer) -
     small = {"replicas": 2, "queueVolume": "10Gi"}
     stack.deploy(stack.manifests("collector", collector=small))
     before = stack.pods("collector")
+    until("claims that are bound", lambda: len(stack.claims()) == 2)
     (owners,) = [
         entry.fields_v1
         for entry in stack.apps.read_namespaced_stateful_set("collector", stack.namespace).metadata.managed_fields
@@ -235,6 +238,7 @@ def test_what_cannot_be_carried_out_is_refused_before_anything_is_changed(
 ) -> None:
     stack = Stack(server, "kept" if "cluster" in change else f"kept-{storage_class}", storage_class)
     stack.deploy(stack.manifests("collector", "collector-config", collector={"queueVolume": "10Gi"}))
+    until("a claim that is bound", lambda: bool(stack.claims()))
     before = stack.versions()
     other = {"collector": {"queueVolume": "10Gi"}, **change}
     other["collector"] = {**other["collector"], "queueSize": 400_000}  # and something that can be changed
@@ -434,3 +438,34 @@ def test_the_first_deployment_is_looked_at_as_soon_as_its_namespace_is_there(ser
     ):
         stack.deploy(declared)
     assert not stack.core.list_namespaced_service(stack.namespace).items
+
+
+def test_plain_pulumi_is_told_before_its_first_resource(server: ApiServer) -> None:
+    """The process that the program starts under a real engine; with `make deploy` nothing is looked at twice."""
+    stack = Stack(server, "plain")
+    stack.deploy(stack.manifests("collector", collector={"queueVolume": "10Gi"}))
+    config = {
+        "environment": "test",
+        "cluster": {
+            "context": "local",
+            "kubeconfig": str(server.kubeconfig),
+            "namespace": stack.namespace,
+            "storageClass": "grows",
+        },
+        "images": {"service": "registry.example.com/service:1"},
+        "collector": {"queueVolume": "20Gi"},
+    }
+    asked = {
+        "stack": "test",
+        "config": {
+            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in (config | {key: f"value-of-{key}" for key in secrets.KEYS}).items()
+        },
+        "preview": True,
+    }
+    command = [sys.executable, "-m", "stack.plain_pulumi"]
+    done = subprocess.run(command, input=json.dumps(asked), text=True, capture_output=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 1
+    assert "its volumes are to become larger (20Gi)" in done.stderr
+    assert "`make deploy STACK=test` enlarges them" in done.stderr
+    assert "Traceback" not in done.stderr
