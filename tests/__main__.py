@@ -12,6 +12,9 @@ from local.failure import Failure
 from local.preflight import require
 
 PYTEST = (sys.executable, "-m", "pytest")
+# Most tests wait more than they compute, so two at a time; a file's tests stay together, since they share its fixtures.
+WITHOUT_CLUSTER = (*PYTEST, "-m", "not cluster", "--numprocesses=2", "--dist=loadfile")
+ON_CLUSTER = (*PYTEST, "-m", "cluster")
 
 
 def main() -> int:
@@ -23,11 +26,12 @@ def main() -> int:
             print(f"error: the local cluster cannot start: {reason}", file=sys.stderr)
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
-        return subprocess.call([*PYTEST, "-m", "not cluster"])
+        return subprocess.call(WITHOUT_CLUSTER)
     for command in (
         (sys.executable, "-m", "local.stack"),
+        WITHOUT_CLUSTER,
         # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
-        PYTEST,
+        ON_CLUSTER,
         *(((sys.executable, "-m", "local", "down"), (*PYTEST, "tests/local/test_lifecycle.py")) if in_ci else ()),
     ):
         if code := subprocess.call(command):

@@ -97,7 +97,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         shutil.chown(base, "postgres", "postgres")
         for parent in base.parents:
-            if parent.owner() == "root" and parent != Path("/") and parent.name.startswith("pytest-"):
+            if parent.owner() == "root" and parent != Path("/") and parent.name.startswith(("pytest-", "popen-")):
                 parent.chmod(0o711)
     port = free_port()
     data = base / "data"
