@@ -153,7 +153,8 @@ def _pairs(value: object) -> object:
     return {unquote(key.strip()): unquote(text.strip()) for key, _, text in pairs}
 
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# What gRPC sends as text. Any other name fails with every request; so does `-bin`, whose value it takes as bytes only.
+_HEADER_NAME = re.compile(r"(?!.*-bin$)[a-z0-9_.-]+", re.IGNORECASE)
 
 
 def _sendable_headers(value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:

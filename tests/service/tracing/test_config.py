@@ -343,3 +343,9 @@ def test_the_sdk_does_not_come_before_our_message() -> None:
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     for wrong in ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='abc' is not valid", "TRACING_SAMPLING_RATE='2' is not valid"):
         assert wrong in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["blob-bin", "Blob-BIN", "bad!name", "x$y"])
+def test_a_header_that_grpc_would_refuse_with_every_request_is_refused_at_start(name: str) -> None:
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_HEADERS": f"{name}=1"})
