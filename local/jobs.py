@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -305,8 +305,9 @@ class _Runner:
     def _work(self, task: _Task) -> None:
         failure: Failure | None = None
         state = "done"
-        task.progress.log.unlink(missing_ok=True)  # of an earlier run
+        log = task.progress.log
         try:
+            log.unlink(missing_ok=True)  # of an earlier run
             if task.job.cores:
                 with task.progress.cores():
                     task.job.run(task.progress)
@@ -317,21 +318,21 @@ class _Runner:
         except Failure as error:
             state, failure = "failed", Failure(f"{task.job.name}: {error}")
             failure.__cause__ = error
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: nothing but the lines below tells that this thread ends
             state = "failed"
-            log = task.progress.log
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a") as file:
-                traceback.print_exc(file=file)
             failure = Failure(f"{task.job.name}: {_unexpected(error)}\nTraceback in {log}")
             failure.__cause__ = error
+            with suppress(OSError):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("a") as file:
+                    traceback.print_exc(file=file)
         with self._changed:
             task.seconds, task.state = time.monotonic() - task.began, state
             if state == "done":
                 task.progress.doing = ""
             self._failure = self._failure or failure
-            self._display.changed(task.row())
             self._changed.notify_all()
+            self._display.changed(task.row())  # last: the output may be gone
 
     def _stop(self) -> None:
         """Cancels what still runs and waits until it is gone."""
@@ -357,7 +358,7 @@ def quote(log: Path, lines: int = LAST_LINES) -> str:
     return f"{_tail(text.splitlines()[-lines:])}\nWhole log: {log}"
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"the disk is full ({error.strerror}). Free some space, or set WEB_CRAWL_TRACING_HOME to a directory on a "

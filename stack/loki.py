@@ -19,8 +19,8 @@ INDEXED: Final = ("service.name", "service.namespace", "deployment.environment.n
 """Resource attributes that become labels, and so streams. All others, the trace id too, are structured metadata: they
 are filtered by (`{service_name="gateway"} | trace_id="…"`), and what they hold makes no index larger."""
 
-# One request may carry what a Collector batches, 2,048 records. Loki's own limits (4 MB between its parts, 6 MB at
-# once) would refuse a large one for good, and the Collector would offer it for good.
+# One request may carry what a Collector batches (`endpoints.OTLP_BATCH_BYTES`), and is longer within Loki. Its own
+# limits (4 MB between its parts, 6 MB at once) would refuse a large one for good, and the Collector offer it for good.
 _REQUEST_BYTES: Final = 64 * 2**20
 
 

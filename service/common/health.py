@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from service.common.metrics import Metrics
 from service.tracing import TraceManager
+from service.tracing.background import Loop
 
 _SECONDS_WHEN_UP = 3.0
 _SECONDS_WHEN_DOWN = 0.5
@@ -59,22 +59,20 @@ class Health:
         self._alive = alive
         self._states: dict[str, _State] = {}
         self._answered: set[str] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
+        self._loop = Loop("health", self._watch, _logger, metrics.loop_failures.labels("health").inc)
 
     def start(self) -> None:
         """Begins to check."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Ends checking; a check under way may outlive this, it holds nothing."""
-        self._stopping.set()
-        self._thread.join(0.5)
+        self._loop.stop(0.5)
 
     @property
     def ready(self) -> bool:
         """The required dependencies answered at their last check (or once), and the service is not stopping."""
-        if self._stopping.is_set():
+        if self._loop.stopping:
             return False
         return all(self._can_do_with(dependency) for dependency in self._dependencies if dependency.required)
 
@@ -82,20 +80,19 @@ class Health:
         state = self._states.get(dependency.name)
         return (state is not None and state.up) or (dependency.at_first and dependency.name in self._answered)
 
-    def _watch(self) -> None:
+    def _watch(self) -> float:
         with self._traces.suppressed():
-            while not self._stopping.is_set():
-                for dependency in self._dependencies:
-                    self._check(dependency)
-                everything_up = all(state.up for state in self._states.values())
-                self._stopping.wait(_SECONDS_WHEN_UP if everything_up else _SECONDS_WHEN_DOWN)
+            for dependency in self._dependencies:
+                self._check(dependency)
+        everything_up = all(state.up for state in self._states.values())
+        return _SECONDS_WHEN_UP if everything_up else _SECONDS_WHEN_DOWN
 
     def _check(self, dependency: Dependency) -> None:
         started = time.monotonic()
         detail = ""
         try:
             dependency.check()
-        except BaseException as error:  # whatever it is, the dependency did not answer
+        except BaseException as error:  # whatever it is, CancelledError too: the dependency did not answer
             # The first line says it; drivers add pages of advice.
             line = f"{type(error).__name__}: {error}".partition("\n")[0]
             detail = self._traces.masker.text(line, _LONGEST_DETAIL)

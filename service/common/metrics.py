@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from service.common.stored import StoredTraces
 from service.tracing import TraceManager
@@ -16,6 +19,59 @@ from service.tracing.asgi import App, Message, Receive, Scope, Send
 _EVERY: Final = StoredTraces()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_logger = logging.getLogger(__name__)
+
+
+class _Guarded(Collector):
+    """Metrics of a collector; none where it raises, so that it takes no others along."""
+
+    def __init__(self, collector: Collector, failed: Callable[[], None]) -> None:
+        self._collector = collector
+        self._failed = failed
+        self._name = type(collector).__name__
+        self._fails = False
+
+    def describe(self) -> Iterable[Metric]:
+        """The names, where the collector tells them."""
+        describe = getattr(self._collector, "describe", None)
+        return describe() if describe else ()
+
+    def collect(self) -> Iterable[Metric]:
+        """All that the collector has; half of it would look like all."""
+        try:
+            metrics = list(self._collector.collect())
+        except Exception:
+            if not self._fails:
+                _logger.exception("%s has no metrics", self._name)
+            self._fails = True
+            self._failed()
+            return ()
+        self._fails = False
+        return metrics
+
+
+class Registry(CollectorRegistry):
+    """Where one collector raises, the metrics of all others are there nonetheless, and a counter says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guards: dict[Collector, _Guarded] = {}
+        failures = Counter(
+            "metrics_collection_failures", "Scrapes without the metrics of a collector.", ("collector",), registry=None
+        )
+        self._failures = failures
+        super().register(failures)
+
+    def register(self, collector: Collector) -> None:
+        """See `CollectorRegistry`."""
+        name = type(collector).__name__
+        guard = self._guards[collector] = _Guarded(collector, lambda: self._failures.labels(name).inc())
+        super().register(guard)
+
+    def unregister(self, collector: Collector) -> None:
+        """See `CollectorRegistry`."""
+        super().unregister(self._guards.pop(collector))
+
 
 class Metrics:
     """A service's own registry, so that several services (in a test) do not share one."""
@@ -23,7 +79,7 @@ class Metrics:
     def __init__(self, stored: StoredTraces = _EVERY) -> None:
         """`stored` decides which traces are named as examples."""
         self.stored = stored
-        self.registry = CollectorRegistry()
+        self.registry = Registry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.http_requests = Counter(

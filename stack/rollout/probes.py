@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
+
+from service.tracing.background import Loop
 
 # What a request is and which hops its trace has is said once: deployments are proved by it, too.
 from tests.smoke.check import submit
@@ -19,6 +21,7 @@ from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import TraceStoreClient
 
 _ANSWER_SECONDS: Final = 10.0
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,6 @@ class Probes:
         self._store = store
         self._every = every
         self._found_within = found_within
-        self._over = threading.Event()
         self._open: list[_Sent] = []
         self.whole = 0
         """Probes whose trace was found with every one of the hops."""
@@ -61,18 +63,17 @@ class Probes:
     @contextlib.contextmanager
     def running(self) -> Iterator[Probes]:
         """Sends and looks up while the context is open."""
-        threads = [
-            threading.Thread(target=self._until_over, args=work, daemon=True)
-            for work in ((self._send, self._every), (self._look_up, min(self._every, 1.0)))
+        loops = [
+            Loop("probes", lambda: self._after(self._send, self._every), _logger),
+            Loop("probes' traces", lambda: self._after(self._look_up, min(self._every, 1.0)), _logger),
         ]
-        for thread in threads:
-            thread.start()
+        for loop in loops:
+            loop.start()
         try:
             yield self
         finally:
-            self._over.set()
-            for thread in threads:
-                thread.join(2 * _ANSWER_SECONDS)
+            for loop in loops:
+                loop.stop(2 * _ANSWER_SECONDS)
 
     def settle(self) -> None:
         """Once nothing is sent any more: looks up what is still open, until each is whole or missed."""
@@ -80,9 +81,10 @@ class Probes:
             self._look_up()
             time.sleep(min(self._every, 1.0))
 
-    def _until_over(self, work: Callable[[], None], every: float) -> None:
-        while not self._over.wait(every):
-            work()
+    @staticmethod
+    def _after(work: Callable[[], None], every: float) -> float:
+        work()
+        return every
 
     def _send(self) -> None:
         gateway = self._gateways[(self.whole + len(self.missed) + len(self._open)) % len(self._gateways)]
@@ -97,10 +99,10 @@ class Probes:
         for sent in list(self._open):
             try:
                 match(self._store.trace(sent.trace_id), sent.span_id, self._hops)
-            except (SmokeFailure, httpx.HTTPError) as reason:
+            except Exception as reason:  # whatever it is, the others are looked up as well
                 if time.monotonic() - sent.at < self._found_within:
                     continue
-                what = reason.what if isinstance(reason, SmokeFailure) else str(reason)
+                what = reason.what if isinstance(reason, SmokeFailure) else f"{type(reason).__name__}: {reason}"
                 self.missed.append(f"{sent.trace_id}: {what}")
             else:
                 self.whole += 1

@@ -219,3 +219,37 @@ def test_a_cancelled_job_raises_at_its_next_step(tmp_path: Path) -> None:
 def test_a_wrong_graph_is_refused_before_anything_runs(jobs: list[Job], complaint: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=complaint):
         run(jobs, tmp_path)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_job_that_ends_its_thread_is_a_failure_and_nobody_waits_for_it(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    def leave(_: Progress) -> None:
+        raise error("enough")
+
+    with pytest.raises(Failure, match=r"leaves: .*enough"):
+        run([Job("leaves", leave), Job("after", nothing, needs=("leaves",))], tmp_path)
+
+
+def test_a_log_that_cannot_be_written_hides_no_failure(tmp_path: Path) -> None:
+    def fail(progress: Progress) -> None:
+        progress.log.parent.mkdir(parents=True, exist_ok=True)
+        progress.log.mkdir()
+        raise RuntimeError("for this reason")
+
+    with pytest.raises(Failure, match="for this reason"):
+        run([Job("fails", fail)], tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_output_that_is_gone_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            if "done" in text:
+                raise BrokenPipeError
+            return len(text)
+
+    began = time.monotonic()
+    run_jobs([Job("first", nothing), Job("second", nothing, needs=("first",))], logs=tmp_path, output=Gone())
+    assert time.monotonic() - began < 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,3 +69,33 @@ def test_no_part_of_a_password_shows_where_a_long_reason_is_cut() -> None:
         said = client.get("/api/health").text
     assert "xxx cannot" in said
     assert "hunter" not in said
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_a_check_that_raises_more_than_an_exception_ends_no_checking(error: type[BaseException]) -> None:
+    raised: list[BaseException] = [error("unexpected")]
+
+    def check() -> None:
+        if raised:
+            raise raised[0]
+
+    with health_of(Dependency(name="database", check=check)) as client:
+        poll_until("the outage", lambda: error.__name__ in client.get("/api/health").text)
+        assert client.get("/api/health/ready").status_code == 503
+        raised.clear()
+        poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
+
+
+def test_checking_goes_on_whatever_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka, tracing, metrics = Switch(), start_tracing(TracingSettings(enabled=False)), Metrics()
+    monkeypatch.setattr("service.common.health._SECONDS_WHEN_DOWN", 0.01)
+    health = Health([Dependency(name="kafka", check=kafka.check)], tracing.traces, metrics)
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "dependency_up", None)  # anything but a dependency
+        health.start()
+        failures = metrics.loop_failures.labels("health")
+        poll_until("a failure", lambda: failures._value.get() >= 2)
+    kafka.up = True
+    poll_until("readiness", lambda: health.ready)
+    health.stop()
+    assert not health.ready
