@@ -105,6 +105,7 @@ _HTML = "<title>Caf\u00e9</title>" + "<p>all of it</p>" * 50
         (_HTML.encode(), b"identity"),
         (gzip.compress(_HTML.encode()), b"identity, gzip,"),
     ],
+    ids=["gzip", "gzip and more behind it", "deflate", "deflate without its header", "identity", "a list"],
 )
 def test_one_content_encoding_is_undone(body: bytes, encoding: bytes, recorder: Recorder) -> None:
     with serving(page(body, b"content-encoding: " + encoding)) as port:
