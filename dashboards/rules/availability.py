@@ -1,9 +1,18 @@
 """Who is there: services, what they depend on, and the metrics that all other alerts are made of."""
 
-from dashboards.queries import CONSUMERS, OF_SERVICES
+from typing import Final
+
+from dashboards.queries import CONSUMERS, OF_SERVICES, grown
 from dashboards.rules.model import Alert, Group
 from stack import endpoints
 from stack.settings import Settings
+
+# Counters of failures that a service survives, and the label that says what failed.
+_BACKGROUND: Final = (
+    ("background_loop_failures_total", "loop"),
+    ("metrics_collection_failures_total", "collector"),
+    ("tracing_export_errors_total", "signal, kind"),
+)
 
 
 def availability(settings: Settings) -> tuple[Group, ...]:
@@ -54,6 +63,19 @@ def availability(settings: Settings) -> tuple[Group, ...]:
                     " samples that it may have",
                     description="Over its limit Prometheus refuses all of its metrics, and it counts as down.",
                     dashboard="tracing",
+                ),
+                Alert(
+                    name="BackgroundFailures",
+                    # Three at least: these loops go on by themselves after a failure.
+                    query=" or ".join(
+                        f"{grown(f'{metric}{{{OF_SERVICES}}}', '5m', f'job, {part}')} >= 3"
+                        for metric, part in _BACKGROUND
+                    ),
+                    lasting="0s",
+                    severity="ticket",
+                    summary="Work in the background of {{ $labels.job }} fails",
+                    description="{{ $value | humanize }} unexpected failures within five minutes. The service goes on.",
+                    dashboard="services",
                 ),
                 Alert(
                     name="RulesFail",

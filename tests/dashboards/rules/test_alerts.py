@@ -207,6 +207,9 @@ def _restarts_every_two_minutes(job: str, *counters: tuple[str, float]) -> tuple
     )
 
 
+_LOOP_FAILURES: Final = (
+    'background_loop_failures_total{job="task-manager",instance="task-manager-0",loop="consume-task-status"}'
+)
 CASES: Final[Mapping[str, Case]] = {
     # A collector that answers, a store that takes, ten requests a second.
     "healthy": case(after_0="", after_600="", after_1800=""),
@@ -248,6 +251,20 @@ CASES: Final[Mapping[str, Case]] = {
         after_240="SamplesNearLimit",
     ),
     "a target without a limit": case(replace(("scrape_sample_limit", "gateway"), constant(0)), after_240=""),
+    "a loop in the background fails again and again": case(
+        add({_LOOP_FAILURES: since(0.1)}), after_15="", after_60="BackgroundFailures"
+    ),
+    "a loop in the background failed once": case(add({_LOOP_FAILURES: constant(1)}), after_60=""),
+    "the receiver of the spans answers nonsense": case(
+        add(
+            {
+                'tracing_export_errors_total{job="gateway",instance="gateway-0",signal="traces",kind="answer"}': since(
+                    0.2
+                )
+            }
+        ),
+        after_60="BackgroundFailures",
+    ),
     "rules cannot be evaluated": case(
         replace("prometheus_rule_evaluation_failures_total", since(0.1)), after_120="RulesFail"
     ),
