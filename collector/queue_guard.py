@@ -15,6 +15,7 @@ import json
 import os
 import re
 import signal
+import stat
 import struct
 import sys
 import time
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 SET_ASIDE = ".damaged"
 KEPT = 2
@@ -31,6 +32,7 @@ KEPT = 2
 FREE = 0.2
 """Share of the volume that must be free for any to be kept."""
 
+_READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
 _QUEUE = re.compile(r"exporter_\w+")
 _RECREATED = re.compile(r"(exporter_\w+)\..*\.backup")
 _KNOWN = "known-items.json"
@@ -217,7 +219,7 @@ class Guard:
         try:
             with contextlib.ExitStack() as opened:
                 try:
-                    file = opened.enter_context(path.open("rb"))
+                    file = opened.enter_context(_open(path))
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return
@@ -262,10 +264,22 @@ class Guard:
         return volume.f_bavail < FREE * volume.f_blocks
 
     def _read_known(self) -> dict[str, int]:
+        # Its file is on the same volume, and may be damaged as well.
         with contextlib.suppress(OSError, ValueError):
             found = json.loads((self._directory / _KNOWN).read_text())
-            return {str(queue): int(items) for queue, items in found.items()}
+            if isinstance(found, dict):
+                return {queue: items for queue, items in found.items() if isinstance(items, int) and items >= 0}
         return {}
+
+
+def _open(path: Path) -> BinaryIO:
+    """As the Collector opens it: to read and to write. A file of its own that it may not write to gets that right."""
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise Damaged("it is no file")
+    if mode & _READ_WRITE != _READ_WRITE:
+        path.chmod(_READ_WRITE)
+    return path.open("r+b")
 
 
 def serve(guard: Guard, port: int) -> None:

@@ -166,7 +166,7 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
             query=f"{grown('collector_queue_items_lost_total', '15m', of)}"
             f" and on ({of}) {grown('collector_queue_files_set_aside_total', '15m', of)} > 0",
             lasting="0s",
-            severity="page",
+            severity="ticket",
             summary="The file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
             description="{{ $value | humanize }} items were in it, as far as that was known. They are lost.",
             dashboard="tracing",

@@ -58,7 +58,7 @@ def availability(settings: Settings) -> tuple[Group, ...]:
                     query="max by (job, instance) (scrape_samples_post_metric_relabeling / (scrape_sample_limit > 0))"
                     " > 0.8",
                     lasting="1m",
-                    severity="page",
+                    severity="ticket",
                     summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the"
                     " samples that it may have",
                     description="Over its limit Prometheus refuses all of its metrics, and it counts as down.",

@@ -6,6 +6,9 @@ from stack import endpoints
 
 _REQUESTS = 'tracing_export_requests_total{signal="traces"}'
 _FAILED = 'tracing_export_requests_total{signal="traces",code!="ok"}'
+_REFUSED = 'tracing_items_refused_total{signal="traces"}'
+# A Collector that restarts within seconds fails a few requests, and all is over before somebody could look.
+_STILL = f"sum by (job) (tracing_buffer_bytes{{signal='traces'}}) > 0 or {grown(_REFUSED, '1m', 'job')} > 0"
 
 
 def export() -> tuple[Group, ...]:
@@ -17,7 +20,7 @@ def export() -> tuple[Group, ...]:
                 Alert(
                     name="ExportFails",
                     query=f"{share(_FAILED, _REQUESTS, '1m', 'job')} > 0.01"
-                    f" and on (job) {grown(_FAILED, '1m', 'job')} >= 2",
+                    f" and on (job) {grown(_FAILED, '1m', 'job')} >= 2 and on (job) ({_STILL})",
                     lasting="15s",
                     severity="page",
                     summary="{{ $labels.job }} cannot export {{ $value | humanizePercentage }} of its spans",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
@@ -128,12 +129,32 @@ def test_a_file_that_the_collector_can_use_stays(meta: int, full: bytes, tmp_pat
         assert f'collector_queue_files_set_aside_total{{queue="{QUEUE}"}} 0' in guard.metrics()
 
 
-def test_a_directory_in_the_place_of_the_queue_is_set_aside(tmp_path: Path) -> None:
-    (tmp_path / QUEUE).mkdir()
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_set_aside(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / QUEUE)
     guard = Guard(tmp_path)
     guard.look()
     assert guard.files == {QUEUE: 1}
     assert not (tmp_path / QUEUE).exists()
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o200, 0o400, 0o444])
+def test_a_file_without_the_right_to_write_to_it_gets_that_right(mode: int, full: bytes, tmp_path: Path) -> None:
+    (tmp_path / QUEUE).write_bytes(full)
+    (tmp_path / QUEUE).chmod(mode)
+    guard = Guard(tmp_path)
+    guard.look()
+    assert guard.files == {QUEUE: 0}
+    assert (tmp_path / QUEUE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("known", ["[1]", '{"a": null}', f'{{"{QUEUE}": -5}}', "no JSON", "7"])
+def test_a_damaged_note_of_the_queues_lengths_ends_no_guard(known: str, tmp_path: Path) -> None:
+    (tmp_path / "known-items.json").write_text(known)
+    (tmp_path / QUEUE).write_bytes(b"")
+    guard = Guard(tmp_path)
+    guard.look()
+    assert (guard.files, guard.items) == ({QUEUE: 1}, {QUEUE: 0})
 
 
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: Coll
         "GET /cb?code=abc&state=1&access_token=secret",
         "Authorization: Bearer abcdefghijklmnop",
         "Basic YWRhOmh1bnRlcjI=",
+        "Basic authentication failed, basic functionality works",
         "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
         "postgresql://u:pa/ss@db:5432/x",
         "password=hunter2 token: abc",

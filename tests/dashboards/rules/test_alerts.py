@@ -129,6 +129,11 @@ def _restarts(every: float) -> Value:
     return lambda seconds: FAULT + every * ((seconds - FAULT) // every)
 
 
+def _for_seconds(seconds: float, rate: float) -> Value:
+    """A counter that begins with the fault and stops so much later."""
+    return lambda now: None if now <= FAULT else min(now - FAULT, seconds) * rate
+
+
 def _unsent(share: float) -> tuple[Change, ...]:
     """The store does not take a share of the spans, and they wait."""
     return (
@@ -164,6 +169,8 @@ def _everything_fails(course: Course) -> tuple[Change, ...]:
         series[name] = counted(REQUESTS, 0)
         (name,) = find(series, "too_early")
         rates[name] = 5.0
+        (name,) = find(series, "tracing_buffer_bytes", "gateway")
+        series[name] = since(1000)
         for name, rate in rates.items():
             series.pop(name, None)
             series.update(course(name, rate))
@@ -364,9 +371,22 @@ CASES: Final[Mapping[str, Case]] = {
     # --- dependencies
     "pages answer with errors": case(_fails(("web-crawler", '"GET"'), 0.5), after_60="DependencyFails"),
     # --- the services' exports
+    "a Collector restarts within seconds": case(
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unavailable"}': _for_seconds(5, 1)}),
+        change(("tracing_buffer_bytes", "gateway"), lambda _: lambda now: 1000.0 if FAULT < now <= FAULT + 10 else 0.0),
+        after_15="",
+        after_30="",
+        after_60="",
+    ),
+    "the token is wrong": case(
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unauthenticated"}': since(1)}),
+        add({'tracing_items_refused_total{job="gateway",signal="traces",reason="unauthenticated"}': since(100)}),
+        after_45="ExportFails",
+    ),
     "exports fail": case(
         change(("tracing_export_requests_total", "gateway"), lambda _: counted(1, 0)),
         add({'tracing_export_requests_total{job="gateway",signal="traces",code="unavailable"}': since(1)}),
+        replace(("tracing_buffer_bytes", "gateway"), since(1000)),
         after_45="ExportFails",
     ),
     "one export in two hundred fails": case(
