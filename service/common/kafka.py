@@ -39,6 +39,8 @@ _NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_
 _SILENCE_SECONDS = 5.0
 SESSION_MS = 10_000
 """So long after a consumer's death its partitions go to others."""
+MAX_POLL_MS = 300_000
+"""A message in hand for longer hangs: Kafka takes its partition away, and only a restart frees the thread."""
 DEAD_LETTER = "dead_letter"
 RETRIED = "retried"
 _UNEXPECTED = "an unexpected error happened"
@@ -287,6 +289,14 @@ class EndedProcess(Rejected):
     """A message that the process did not survive, as often as one may."""
 
 
+@dataclass(frozen=True)
+class _InHand:
+    offsets: Offsets
+    partition: int
+    offset: int
+    since: float
+
+
 class ConsumerLoop:
     """Consumes one topic in a thread, at least once: a message's offset is stored after its effect, never before.
 
@@ -307,12 +317,16 @@ class ConsumerLoop:
         handler: Handler,
         prepare: Callable[[], None],
         abandon: Abandon | None = None,
+        max_poll_ms: int | None = None,
     ) -> None:
         """prepare: called before the first message, again until it no longer raises Unavailable (topics, schema).
 
         abandon: called with a message and the reason before it is dead-lettered, to tell those who wait for its effect.
         May raise Unavailable.
+
+        max_poll_ms: how long a message may be in hand, `MAX_POLL_MS` by default.
         """
+        self._max_poll_ms = max_poll_ms or MAX_POLL_MS
         self._topic = topic
         self._group = group
         self._settings = settings
@@ -323,7 +337,7 @@ class ConsumerLoop:
         self._prepare = prepare
         self._abandon = abandon
         self._attempts = settings.message_attempts
-        self._in_hand: tuple[Offsets, int, int] | None = None
+        self._in_hand: _InHand | None = None
         self._stopping = threading.Event()
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name=f"consume-{topic}", daemon=True)
@@ -336,15 +350,21 @@ class ConsumerLoop:
         """Finishes the message in hand, commits and leaves the group."""
         self._stopping.set()
         self._thread.join(_HANDLER_SECONDS)
-        if self._thread.is_alive() and self._in_hand:
+        in_hand = self._in_hand
+        if self._thread.is_alive() and in_hand and not self._hangs(in_hand):
             # The process ends in the midst of it because it was told to.
-            offsets, partition, offset = self._in_hand
-            offsets.give_back(partition, offset)
+            in_hand.offsets.give_back(in_hand.partition, in_hand.offset)
 
     @property
     def alive(self) -> bool:
-        """Whether the loop runs: it survives what happens to it, so False is a failure that a restart may cure."""
-        return self._thread.is_alive() or self._stopping.is_set()
+        """Whether the loop runs and no message hangs. False is a failure that a restart may cure."""
+        if self._stopping.is_set():
+            return True
+        in_hand = self._in_hand
+        return self._thread.is_alive() and not (in_hand and self._hangs(in_hand))
+
+    def _hangs(self, in_hand: _InHand) -> bool:
+        return time.monotonic() - in_hand.since > self._max_poll_ms / 1000
 
     def _run(self) -> None:
         prepared = False
@@ -379,6 +399,7 @@ class ConsumerLoop:
             "queued.max.messages.kbytes": 16_384,
             "session.timeout.ms": SESSION_MS,
             "heartbeat.interval.ms": SESSION_MS // 3,
+            "max.poll.interval.ms": self._max_poll_ms,
             # A topic made a moment ago is found by the next refresh, not after the default five minutes.
             "topic.metadata.refresh.interval.ms": 10_000,
         }
@@ -428,22 +449,26 @@ class ConsumerLoop:
         self._metrics.partitions.labels(self._topic).set(len(partitions))
 
     def _process(self, consumer: Consumer, offsets: Offsets, tracing: TracingConsumer, message: Message) -> None:
-        received = Received(
-            headers=message_headers(message),
-            value=message.value(),
-            topic=self._topic,
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-        )
         started = time.perf_counter()
+        partition, offset = message.partition() or 0, message.offset() or 0
+        try:
+            deaths = offsets.begin(partition, offset)
+        except Unavailable as error:
+            self._come_back_to(consumer, partition, offset, error)
+            return
+        # Only now: to read headers may be what ends the process.
+        if tell := deaths < 2 * self._attempts:
+            headers = message_headers(message)
+        else:
+            # What has ended the process so often may be them, or what `_abandon` does: neither is tried again.
+            headers = ()
+            message.set_headers([])
+        received = Received(
+            headers=headers, value=message.value(), topic=self._topic, partition=partition, offset=offset
+        )
         sent_ms = message.timestamp()[1]
         waited = max(0.0, time.time() - sent_ms / 1000) if sent_ms > 0 else None
-        try:
-            deaths = offsets.begin(received.partition, received.offset)
-        except Unavailable as error:
-            self._come_back_to(consumer, received, error)
-            return
-        self._in_hand = (offsets, received.partition, received.offset)
+        self._in_hand = _InHand(offsets, partition, offset, time.monotonic())
         try:
             with tracing.process(message) as processing:
                 try:
@@ -454,16 +479,15 @@ class ConsumerLoop:
                     raise
                 except BaseException as error:  # `sys.exit` in a library is no reason to end either
                     self._traces.fail(processing.span, error)
-                    # What has ended the process so often may be what `_abandon` does.
-                    self._put_aside(message, received, error, abandon=deaths < 2 * self._attempts)
+                    self._put_aside(message, received, error, abandon=tell)
                     processing.outcome = DEAD_LETTER
         except Unavailable as error:
-            offsets.give_back(received.partition, received.offset)
-            self._come_back_to(consumer, received, error)
+            offsets.give_back(partition, offset)
+            self._come_back_to(consumer, partition, offset, error)
             return
         finally:
             self._in_hand = None
-        offsets.done(received.partition, received.offset)
+        offsets.done(partition, offset)
         self._backoff.reset()
         self._metrics.consumed.labels(self._topic, processing.outcome).inc()
         seconds = time.perf_counter() - started
@@ -475,7 +499,7 @@ class ConsumerLoop:
                 waited, self._metrics.stored.exemplar(span=processing.span)
             )
         if (lag := tracing.lag(message)) is not None:
-            self._metrics.lag.labels(self._topic, str(received.partition)).set(lag)
+            self._metrics.lag.labels(self._topic, str(partition)).set(lag)
 
     def _put_aside(self, message: Message, received: Received, error: BaseException, *, abandon: bool) -> None:
         """Sends a message that cannot be handled to the dead letters. Raises Unavailable."""
@@ -498,14 +522,12 @@ class ConsumerLoop:
             # It stays in its topic, and the messages behind it must go on.
             _logger.exception("message skipped, the dead letters do not take it: %s/%d/%d", *place)
 
-    def _come_back_to(self, consumer: Consumer, received: Received, error: Unavailable) -> None:
+    def _come_back_to(self, consumer: Consumer, partition: int, offset: int, error: Unavailable) -> None:
         delay = self._backoff.seconds()
         self._metrics.consumed.labels(self._topic, RETRIED).inc()
-        _logger.warning(
-            "message %s/%d/%d again in %.1f s: %s", self._topic, received.partition, received.offset, delay, error
-        )
+        _logger.warning("message %s/%d/%d again in %.1f s: %s", self._topic, partition, offset, delay, error)
         try:
-            consumer.seek(TopicPartition(self._topic, received.partition, received.offset))
+            consumer.seek(TopicPartition(self._topic, partition, offset))
         except KafkaException as gone:
             _logger.warning("partition is no longer ours: %s", gone)
         # Shorter than the group's limit between two polls, so that we stay a member of it.

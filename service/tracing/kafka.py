@@ -6,6 +6,7 @@ would begin a new trace at every topic and cut the very path that is to be follo
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,12 +40,25 @@ _MOST_REDELIVERED = 1024
 
 
 def message_headers(message: Message) -> Sequence[KafkaHeader]:
-    """The headers of a message; none where they cannot be read (a name that is no UTF-8)."""
+    """The headers of a message; none where they cannot be read (a name that is no UTF-8).
+
+    Safe however often it is called. Of such a message confluent-kafka's first `headers()` raises SystemError, and each
+    later one returns tuples that hold NULL: whatever reads them crashes the process (seen in 2.16.1).
+    """
     try:
         headers = message.headers() or ()
+        if isinstance(headers, list) and not _whole(headers):
+            raise ValueError("a header without a name")
         return list(headers.items() if isinstance(headers, dict) else headers)
     except Exception:  # the client decodes names eagerly; the message is still good
+        message.set_headers([])
         return ()
+
+
+def _whole(headers: Sequence[object]) -> bool:
+    """Whether no tuple of `headers` holds NULL. The garbage collector looks without harm, and leaves NULL out."""
+    pairs = [header for header in headers if isinstance(header, tuple)]
+    return len(gc.get_referents(*pairs)) == 2 * len(pairs)
 
 
 def _shown_key(key: str | bytes) -> str:

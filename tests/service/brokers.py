@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 
@@ -23,6 +24,8 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_conf_new", pointer, []),
         ("rd_kafka_new", pointer, [ctypes.c_int, pointer, ctypes.c_char_p, ctypes.c_size_t]),
         ("rd_kafka_destroy", None, [pointer]),
+        ("rd_kafka_conf_set", ctypes.c_int, [pointer, *[ctypes.c_char_p] * 3, ctypes.c_size_t]),
+        ("rd_kafka_flush", ctypes.c_int, [pointer, ctypes.c_int]),
         ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
         ("rd_kafka_mock_cluster_destroy", None, [pointer]),
         ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [pointer, ctypes.c_int32]),
@@ -77,3 +80,29 @@ def mock_brokers() -> Iterator[Brokers]:
     finally:
         library.rd_kafka_mock_cluster_destroy(cluster)
         library.rd_kafka_destroy(owner)
+
+
+def send_raw(addresses: str, topic: str, value: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """Sends to partition 0 with header names that are any bytes, which the Python client does not."""
+    library = _library()
+    error = ctypes.create_string_buffer(512)
+    configuration = library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(configuration, b"bootstrap.servers", addresses.encode(), error, len(error))
+    client = library.rd_kafka_new(_PRODUCER, configuration, error, len(error))
+    assert client, error.value
+    # Each argument with the number of its kind (RD_KAFKA_VTYPE_...): topic, partition, value, flag to copy, headers.
+    arguments: list[Any] = [ctypes.c_int(1), ctypes.c_char_p(topic.encode()), ctypes.c_int(3), ctypes.c_int32(0)]
+    arguments += [
+        ctypes.c_int(4),
+        ctypes.c_char_p(value),
+        ctypes.c_size_t(len(value)),
+        ctypes.c_int(7),
+        ctypes.c_int(2),
+    ]
+    for name, content in headers:
+        arguments += [ctypes.c_int(9), ctypes.c_char_p(name), ctypes.c_char_p(content), ctypes.c_ssize_t(len(content))]
+    try:
+        assert library.rd_kafka_producev(ctypes.c_void_p(client), *arguments, ctypes.c_int(0)) == 0
+        assert library.rd_kafka_flush(client, 5000) == 0
+    finally:
+        library.rd_kafka_destroy(client)

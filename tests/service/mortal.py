@@ -1,6 +1,7 @@
 """A consumer whose handler ends the process in the way that the message names, for the tests of such messages.
 
-Arguments: brokers, topic, file that gets a line for what happens to a message, attempts that a message has.
+Arguments: brokers, topic, file that gets a line for what happens to a message, attempts that a message has,
+milliseconds that a message may be in hand.
 """
 
 from __future__ import annotations
@@ -10,19 +11,32 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+
+from confluent_kafka import Message
 
 from service.common import kafka
 from service.common.config import ServiceSettings
+from service.common.errors import Rejected
 from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
 from service.common.metrics import Metrics
 from service.tracing import TracingSettings, start_tracing
+from service.tracing.kafka import message_headers
+from service.tracing.propagation import KafkaHeader
 
 
-def main(brokers: str, topic: str, seen: Path, attempts: int) -> None:
-    """Consumes until SIGTERM."""
+def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) -> None:
+    """Consumes until SIGTERM, or until the loop is no longer alive, as Kubernetes would end it."""
     kafka.SESSION_MS = 1000
     kafka._HANDLER_SECONDS = 0.5
+
+    def headers(message: Message) -> Sequence[KafkaHeader]:
+        if message.value() == b"headers" and message.headers():
+            ctypes.string_at(0)
+        return message_headers(message)
+
+    vars(kafka)["message_headers"] = headers
     traces = start_tracing(TracingSettings(enabled=False)).traces
     settings = ServiceSettings(kafka_bootstrap_servers=brokers, message_attempts=attempts)
     publisher = KafkaPublisher(settings, traces, Metrics(), client_id="mortal", topics=(topic, f"{topic}.dead-letter"))
@@ -38,6 +52,8 @@ def main(brokers: str, topic: str, seen: Path, attempts: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             case b"crash":
                 ctypes.string_at(0)
+            case b"bad":
+                raise Rejected("no")
             case b"slow":
                 threading.Event().wait(60)
         note("done", received)
@@ -47,7 +63,7 @@ def main(brokers: str, topic: str, seen: Path, attempts: int) -> None:
         note("abandoned", received)
         if received.value == b"crash":  # once more
             ctypes.string_at(0)
-        assert reason.startswith(f"the process ended {attempts} times")
+        assert received.value == b"bad" or reason.startswith(f"the process ended {attempts} times")
 
     loop = ConsumerLoop(
         topic=topic,
@@ -59,14 +75,16 @@ def main(brokers: str, topic: str, seen: Path, attempts: int) -> None:
         handler=handle,
         prepare=publisher.ensure_topics,
         abandon=abandon,
+        max_poll_ms=max_poll_ms,
     )
     publisher.start()
     loop.start()
-    signal.sigwait({signal.SIGTERM})
+    while loop.alive and not signal.sigtimedwait({signal.SIGTERM}, 0.05):
+        pass
     loop.stop()
     publisher.stop()
 
 
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from service.common.errors import Rejected, Unavailable
 from service.common.kafka import Received
 from service.tracing.kafka import message_headers
-from tests.service.brokers import Brokers, mock_brokers
+from tests.service.brokers import Brokers, mock_brokers, send_raw
 from tests.service.conftest import Recorder
 from tests.service.loop import Loop
 from tests.service.polling import poll_until
@@ -27,9 +27,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def _consumer(brokers: Brokers, seen: Path, attempts: int = 3) -> Iterator[subprocess.Popen[bytes]]:
+def _consumer(
+    brokers: Brokers, seen: Path, attempts: int = 3, max_poll_ms: int = 60_000
+) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.service.mortal", brokers.addresses, "topic", seen, str(attempts)],
+        [
+            sys.executable,
+            "-m",
+            "tests.service.mortal",
+            brokers.addresses,
+            "topic",
+            seen,
+            str(attempts),
+            str(max_poll_ms),
+        ],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
@@ -98,6 +109,56 @@ def test_a_process_that_is_told_to_end_leaves_no_blame(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
         assert _committed(brokers.addresses, "mortal", "topic") == (0, "")
+
+
+def test_a_message_that_hangs_is_put_aside(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with mock_brokers() as brokers:
+        _send(brokers.addresses, "topic", b"slow", b"behind")
+        with _consumer(brokers, seen, attempts=1, max_poll_ms=1100) as process:
+            process.wait(30)
+        assert _committed(brokers.addresses, "mortal", "topic") == (0, "unfinished=1")
+        with _consumer(brokers, seen, attempts=1) as process:
+            poll_until("the message behind", lambda: _seen(seen)["done behind"])
+            (letter,) = read_topic(brokers.addresses, "topic.dead-letter", lambda found: len(found) == 1)
+    assert letter.value() == b"slow"
+    assert _seen(seen)["begun slow"] == 1
+
+
+def test_header_names_that_are_no_text_end_no_process(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with mock_brokers() as brokers:
+        send_raw(brokers.addresses, "topic", b"odd", [(b"\xff\xfe", b"x"), (b"id", b"7")])
+        send_raw(brokers.addresses, "topic", b"bad", [(b"id", b"7"), (b"task-\xe9", b"x")])
+        _send(brokers.addresses, "topic", b"behind")
+        with _consumer(brokers, seen):
+            poll_until("the message behind", lambda: _seen(seen)["done behind"])
+            (letter,) = read_topic(brokers.addresses, "topic.dead-letter", lambda found: len(found) == 1)
+    assert _seen(seen) == {
+        "begun odd": 1,
+        "done odd": 1,
+        "begun bad": 1,
+        "abandoned bad": 1,
+        "begun behind": 1,
+        "done behind": 1,
+    }
+    assert letter.value() == b"bad"
+    assert dict(message_headers(letter))["dead-letter-source"] == b"topic/0/1"
+
+
+def test_headers_that_end_the_process_do_not_hold_up_others(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with mock_brokers() as brokers:
+        send_raw(brokers.addresses, "topic", b"headers", [(b"crash", b"x")])
+        _send(brokers.addresses, "topic", b"behind")
+        for _ in range(2):
+            with _consumer(brokers, seen, attempts=1) as process:
+                process.wait(30)
+        with _consumer(brokers, seen, attempts=1):
+            poll_until("the message behind", lambda: _seen(seen)["done behind"])
+            (letter,) = read_topic(brokers.addresses, "topic.dead-letter", lambda found: len(found) == 1)
+    assert letter.value() == b"headers"
+    assert dict(message_headers(letter))["dead-letter-source"] == b"topic/0/0"
 
 
 def test_a_process_killed_while_idle_leaves_no_blame(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
+from tests.service.brokers import send_raw
 from tests.service.conftest import Recorder
 from tests.service.polling import poll_until
 
@@ -247,6 +250,37 @@ def test_headers_that_cannot_be_read_cost_the_context_only(recorder: Recorder, c
         pass
     assert recorder.one("process t").parent is None
     assert not recorder.one("receive t").links
+
+
+def test_headers_of_no_utf8_are_safe_however_often_they_are_read(topic: Topic, kafka: str) -> None:
+    # In a process of its own: the fault that is looked for crashes it.
+    send_raw(kafka, topic.name, b"first", [(b"\xff\xfe", b"x"), (b"id", b"7")])
+    send_raw(kafka, topic.name, b"second", [(b"id", b"7"), (b"task-\xe9", b"x")])
+    subprocess.run([sys.executable, "-c", _READER, kafka, topic.name], check=True, timeout=30)
+
+
+_READER = """
+import sys
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from service.tracing import TracingSettings, start_tracing
+from service.tracing.kafka import TracingConsumer, message_headers
+
+reader = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "raw"})
+consumer = TracingConsumer(reader, start_tracing(TracingSettings()).traces, group="g", client_id="c")
+reader.assign([TopicPartition(sys.argv[2], 0, OFFSET_BEGINNING)])
+messages = []
+while len(messages) < 2:
+    messages += reader.consume(2, 1)
+try:
+    messages[1].headers()  # as an application may do, before the library does
+except SystemError:
+    pass
+with consumer.batch(messages):
+    for message in messages * 2:
+        with consumer.process(message):
+            assert not message_headers(message)
+            assert not message.headers()
+"""
 
 
 # --- delivery reports -------------------------------------------------------------------------------------------------
