@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,14 +64,17 @@ _YET_PUBLIC_6: Final = tuple(
         ),
     )
 )
+_TEREDO: Final = ipaddress.IPv6Network("2001::/32")
 # IPv6 addresses that only stand for an IPv4 one: how far its 32 bits are from the end, and what they are masked with.
 _STANDS_FOR: Final = (
     (ipaddress.IPv6Network("::ffff:0:0/96"), 0, 0),
     (ipaddress.IPv6Network("64:ff9b::/96"), 0, 0),
     (ipaddress.IPv6Network("2002::/16"), 80, 0),  # 6to4
-    (ipaddress.IPv6Network("2001::/32"), 0, 0xFFFFFFFF),  # Teredo
+    (_TEREDO, 0, 0xFFFFFFFF),
 )
-_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
+# How an interface's identifier begins in ISATAP, without the two bits for "of all the world" and "of a group".
+_ISATAP: Final = 0x00005EFE
+_ISATAP_BITS: Final = 0xFCFFFFFF
 _TRIES: Final = 3
 
 
@@ -91,18 +94,16 @@ class AddressRule:
         name = host.lower()
         if name in self.hosts or f"{name}:{port}" in self.hosts:
             return True
-        inner = _embedded(address)
-        if any(one in network for network in self.networks for one in (inner, address)):
-            return True
-        return _is_public(inner)
+        return self._named(address) or all(_is_public(one) or self._named(one) for one in _meant(address))
+
+    def _named(self, address: Address) -> bool:
+        return any(address in network for network in self.networks)
 
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
         return _in(address, _YET_PUBLIC) or not _in(address, _NOT_PUBLIC)
     if address.scope_id is not None or address not in _PUBLIC_6:
-        return False
-    if int(address) >> 32 & 0xFFFFFFFF in _ISATAP and not _is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)):
         return False
     return _in(address, _YET_PUBLIC_6) or not _in(address, _NOT_PUBLIC_6)
 
@@ -111,13 +112,25 @@ def _in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one only stands for, else the address itself."""
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is None:
-        for network, shift, mask in _STANDS_FOR:
-            if address in network:
-                return ipaddress.IPv4Address((int(address) >> shift & 0xFFFFFFFF) ^ mask)
-    return address
+def _meant(address: Address) -> Iterator[Address]:
+    """All addresses that a packet for this one may come to: the IPv4 ones that it embeds, else itself."""
+    number = int(address)
+    if isinstance(address, ipaddress.IPv4Address) or address.scope_id is not None:
+        yield address
+        return
+    yield next(
+        (
+            ipaddress.IPv4Address((number >> shift & 0xFFFFFFFF) ^ mask)
+            for network, shift, mask in _STANDS_FOR
+            if address in network
+        ),
+        address,
+    )
+    # Routers on the way may unwrap these.
+    if number >> 32 & _ISATAP_BITS == _ISATAP:
+        yield ipaddress.IPv4Address(number & 0xFFFFFFFF)
+    if address in _TEREDO:
+        yield ipaddress.IPv4Address(number >> 64 & 0xFFFFFFFF)  # the server
 
 
 def resolve(host: str, port: int) -> Sequence[Address]:

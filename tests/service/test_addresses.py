@@ -63,6 +63,14 @@ from tests.service.tracing.certificates import self_signed
         "2001:0:5db8:d822:0:0:80ff:fffe",
         "2606:4700::5efe:a00:1",
         "2606:4700::200:5efe:7f00:1",
+        "2606:4700::100:5efe:7f00:1",
+        "2606:4700::300:5efe:7f00:1",
+        "2002:808:808::5efe:7f00:1",
+        "2002:808:808::200:5efe:a9fe:a9fe",
+        "2001:0:7f00:1::f7f7:f7f7",
+        "2001:0:a00:1::f7f7:f7f7",
+        "2001:0:0:0::f7f7:f7f7",
+        "2001:0:808:808:0:5efe:f5ff:fffe",
         "100::1",
         "100:0:0:1::1",
         "2001:2::1",
@@ -99,6 +107,9 @@ def test_not_public(address: str) -> None:
         "2002:5db8:d822::1",
         "2001:0:5db8:d822:0:0:a247:27dd",
         "2606:4700::5efe:5db8:d822",
+        "2606:4700::300:5efe:5db8:d822",
+        "2002:808:808::5efe:5db8:d822",
+        "2001:0:808:808::f7f7:f7f7",
     ],
 )
 def test_public(address: str) -> None:
@@ -115,6 +126,8 @@ def test_what_is_named_is_allowed_and_nothing_beside_it() -> None:
     assert rule.allows("any", 80, ipaddress.ip_address("10.1.9.9"))
     assert rule.allows("any", 80, ipaddress.ip_address("::ffff:10.1.9.9"))
     assert not rule.allows("any", 80, inside)
+    assert not rule.allows("any", 80, ipaddress.ip_address("2002:a01:909::5efe:7f00:1"))
+    assert rule.allows("any", 80, ipaddress.ip_address("2002:a01:909::5efe:a01:1"))
     local_nat64 = AddressRule(networks=(ipaddress.ip_network("64:ff9b:1::/48"),))
     assert local_nat64.allows("any", 80, ipaddress.ip_address("64:ff9b:1::a00:1"))
 
