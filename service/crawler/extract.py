@@ -7,6 +7,8 @@ import contextlib
 from lxml import etree
 
 _UNSEEN = frozenset({"script", "style", "noscript", "template", "svg"})
+# A title in one of these is that of a drawing, a formula or the like.
+_NOT_THE_PAGE = _UNSEEN | {"math"}
 _LONGEST_TITLE = 300
 _LONGEST_TEXT = 2000
 # The parser looks through all open elements for an end tag that fits none: without a limit, 2 MB of `<b>` and `</i>`
@@ -52,7 +54,9 @@ class _Target:
         self.text = _Text(_LONGEST_TEXT)
         self._depth = 0
         self._in_title = 0
+        self._has_title = False
         self._unseen = 0
+        self._elsewhere = 0
         self._between = ""
 
     def start(self, tag: str, _attributes: object) -> None:
@@ -62,19 +66,24 @@ class _Target:
         self._between = " "
         if tag == "title":
             self._in_title += 1
-        elif tag in _UNSEEN:
-            self._unseen += 1
+            return
+        self._unseen += tag in _UNSEEN
+        self._elsewhere += tag in _NOT_THE_PAGE
 
     def end(self, tag: str) -> None:
         self._depth -= 1
         self._between = " "
         if tag == "title":
             self._in_title -= 1
-        elif tag in _UNSEEN:
-            self._unseen -= 1
+            self._has_title = self._has_title or not self._elsewhere
+            return
+        self._unseen -= tag in _UNSEEN
+        self._elsewhere -= tag in _NOT_THE_PAGE
 
     def data(self, data: str) -> None:
         if self._in_title:
+            if self._has_title or self._elsewhere:
+                return
             wanted = self.title
         elif self._unseen:
             return
@@ -82,7 +91,7 @@ class _Target:
             wanted = self.text
         wanted.add(self._between + data)
         self._between = ""
-        if self.title.is_full and self.text.is_full:
+        if (self._has_title or self.title.is_full) and self.text.is_full:
             raise _Enough
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.crawler import charset
 from service.crawler.addresses import AddressRule
 from service.crawler.extract import extract
 from service.crawler.fetch import Fetcher
@@ -121,6 +122,12 @@ def test_a_page_takes_time_in_proportion_to_its_length(name: str) -> None:
         ("a<b>b</b>c<br>d", ("", "a b c d")),
         ("<a title='x > y'>in</a> out", ("", "in out")),
         ("<!-- <title>no</title> -->yes", ("", "yes")),
+        ("<svg><title>icon</title></svg><title>Real</title>", ("Real", "")),
+        ("<svg><title>icon</title><g><title>part</title></g></svg>text", ("", "text")),
+        ("<template><title>no</title></template><title>Real</title>", ("Real", "")),
+        ("<math><title>formula</title></math><title>Real</title>", ("Real", "")),
+        ("<title>First</title>a<title>Second</title>b", ("First", "a b")),
+        ("<title></title><title>Second</title>", ("", "")),
         ("<title>a</b>c", ("a</b>c", "")),
         ("<TITLE>T</TITLE ><STYLE>x</STYLE><SCRIPT>y</SCRIPT\n>z", ("T", "z")),
         ("<svg><text>no</text></svg>yes<noscript>no</noscript><template>no</template>", ("", "yes")),
@@ -151,6 +158,9 @@ _PAGE = f"<title>{_HELLO}</title>"
     [
         ("text/html; charset=windows-1251", _PAGE.encode("cp1251")),
         ('text/html;CHARSET="Windows-1251"', _PAGE.encode("cp1251")),
+        ('text/html; foo=";charset=utf-8"; charset=windows-1251', _PAGE.encode("cp1251")),
+        (r'text/html; foo="\";charset=utf-8"; charset=windows-1251', _PAGE.encode("cp1251")),
+        ("text/html; xcharset=utf-8; charset=windows-1251", _PAGE.encode("cp1251")),
         ("text/html; charset=koi8-r", f"<meta charset=windows-1251>{_PAGE}".encode("koi8-r")),
         ("text/html", f'<meta charset="windows-1251">{_PAGE}'.encode("cp1251")),
         ("text/html", f"<META CharSet = windows-1251 />{_PAGE}".encode("cp1251")),
@@ -172,6 +182,44 @@ _PAGE = f"<title>{_HELLO}</title>"
         ("text/html", f"<meta http-equiv=Content-Type content='text/html; charset=x-bogus'>{_PAGE}".encode()),
         ("text/html", f"<meta content='text/html;charset=cp1251' http-equiv=Content-Type>{_PAGE}".encode("cp1251")),
         ("text/html", f"<meta charset=utf-16>{_PAGE}".encode()),
+        *[
+            ("text/html", f"{head}{_PAGE}".encode())
+            for head in (
+                '<meta name="x" content="charset=koi8-r">',
+                '<meta property=og:url content="http://x/?a=1;charset=koi8-r">',
+                "<meta http-equiv=refresh content='text/html; charset=koi8-r'>",
+                "<meta http-equiv=content-type><meta content='text/html; charset=koi8-r'>",
+                "<meta data-charset=koi8-r>",
+                "<metacharset=koi8-r>",
+                "</meta charset=koi8-r>",
+                "<meta charset=utf-8 charset=koi8-r>",
+                "<?x charset=koi8-r <meta charset=koi8-r?>",
+                "<!x <meta charset=koi8-r>",
+                "</1 <meta charset=koi8-r>",
+            )
+        ],
+        *[
+            ("text/html", f"{head}{_PAGE}".encode("cp1251"))
+            for head in (
+                '<meta name=description content="the charset=utf-8 thing"><meta charset=windows-1251>',
+                '<meta name="charset=utf-8" charset=windows-1251>',
+                '<meta name=x content="a>b" charset=windows-1251>',
+                '<a title="<meta charset=utf-8>"><meta charset=windows-1251>',
+                "<!--><meta charset=windows-1251>",
+                "<!---><meta charset=windows-1251>",
+                "<!-- a --!> <meta charset=utf-8> --><meta charset=windows-1251>",
+                "</p title='<meta charset=utf-8>'><meta charset=windows-1251>",
+                "<meta/charset=windows-1251>",
+                "<meta\fcharset\n=\t'  windows-1251 '>",
+                "<meta charset='' charset=utf-8><meta charset=windows-1251>",
+                "<meta http-equiv=content-type content='charset charset = \"windows-1251\"'>",
+                "<meta http-equiv=content-type content='text/html;charset=windows-1251;x'>",
+                "<meta http-equiv=content-type content='charset=\"utf-8'><meta charset=windows-1251>",
+                "< meta charset=utf-8><meta charset=windows-1251>",
+                "<<meta charset=windows-1251>",
+                "<p =a><meta charset=windows-1251>",
+            )
+        ],
         ("text/html", _PAGE.encode()),
         ("text/html", (" " * 1024 + f"<meta charset=windows-1251>{_PAGE}").encode()),
         *[
@@ -209,3 +257,13 @@ def test_latin_1_is_what_browsers_take_it_for(recorder: Recorder) -> None:
     )
     fetcher = Fetcher(recorder.traces, seconds=5, max_bytes=10_000, max_redirects=0, rule=AddressRule(), transport=site)
     assert fetcher.fetch("http://site.example/").text == "“a”"
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<a ", "<meta ", "<!--", "<meta a='", "a=", "<meta charset=x ", "charset", "=", ";"]
+)
+def test_the_search_for_a_character_set_costs_linear_time(unit: str) -> None:
+    for head in ("", "<meta ", "<meta http-equiv=content-type content='"):
+        started = time.process_time()
+        charset.decoder("text/html;" + unit * 1000, (head + unit * 1000).encode())
+        assert time.process_time() - started < 0.05
