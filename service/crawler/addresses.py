@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from service.crawler.network import DEADLINE, run_until
+from service.crawler.network import DEADLINE, Deadline, Threads
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -76,6 +76,8 @@ _STANDS_FOR: Final = (
 _ISATAP: Final = 0x00005EFE
 _ISATAP_BITS: Final = 0xFCFFFFFF
 _TRIES: Final = 3
+# Look-ups under way: the crawler makes one at a time, so all others of them hang.
+_MOST_LOOKUPS: Final = 16
 
 
 class AddressRefused(Exception):
@@ -150,14 +152,19 @@ class GuardedTransport(httpx.BaseTransport):
         self._rule = rule
         self._transport = transport
         self._resolve = resolver
+        self._threads = Threads(_MOST_LOOKUPS)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends `request` to an allowed address of its host. Raises AddressRefused, or as httpx's own transport."""
+        """Sends `request` to an allowed address of its host. Raises AddressRefused, NoThread, or as httpx's own."""
         host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
-        deadline = request.extensions.get(DEADLINE)
+        deadline: Deadline | None = request.extensions.get(DEADLINE)
+
+        def look_up() -> Sequence[Address]:
+            return self._resolve(host, port)
+
         try:
             # The system's own look-up cannot be given a limit.
-            found = run_until(deadline, lambda: self._resolve(host, port)) if deadline else self._resolve(host, port)
+            found = self._threads.run_until(deadline, look_up) if deadline else look_up()
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("the host has no address", request=request) from error
         allowed = [address for address in found if self._rule.allows(host, port, address)][:_TRIES]

@@ -1,4 +1,4 @@
-"""Which character set a page is in, found as browsers find it (WHATWG's standards of encodings, HTML and MIME types)."""
+"""Which character set a page is in, found as browsers find it (WHATWG's standards of encodings, HTML, MIME types)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import httpx
 from service.crawler import body, charset
 from service.crawler.addresses import AddressRefused, AddressRule, GuardedTransport
 from service.crawler.extract import PageReader
-from service.crawler.network import DEADLINE, Deadline, DeadlineTransport
+from service.crawler.network import DEADLINE, Deadline, DeadlineTransport, NoThread
 from service.tracing import TraceManager
 from service.tracing.httpx import TracingTransport
 
@@ -73,11 +73,13 @@ class Fetcher:
         """The page at an http(s) URL. Raises FetchFailed for whatever goes wrong on the way."""
         try:
             return self._follow(url, Deadline(time.monotonic() + self._seconds))
-        except (AddressRefused, body.BodyRefused) as error:
+        except FetchFailed:
+            raise
+        except (AddressRefused, NoThread, body.BodyRefused) as error:
             raise FetchFailed(str(error)) from None
         except httpx.TimeoutException:
             raise FetchFailed(f"no answer within {self._seconds:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
+        except Exception as error:  # also what this machine lacks, such as memory: the task ends with a reason
             raise FetchFailed(f"cannot be fetched ({type(error).__name__})") from error
         finally:
             # A site's cookies must not pass from one user's task to the next.

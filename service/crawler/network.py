@@ -37,24 +37,44 @@ class Deadline:
         return seconds if most is None else min(seconds, most)
 
 
-def run_until(deadline: Deadline, work: Callable[[], T]) -> T:
-    """What `work` returns or raises, in a thread of its own: for calls that no limit ends, such as a name's look-up.
+class NoThread(Exception):
+    """A call gets no thread; the text says why, to the user."""
 
-    Raises httpx.TimeoutException once the time is over; the thread ends when the call does.
-    """
-    future: Future[T] = Future()
 
-    def run() -> None:
+class Threads:
+    """Threads for calls that no limit ends, such as a name's look-up: one a call, at most so many at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    def run_until(self, deadline: Deadline, work: Callable[[], T]) -> T:
+        """What `work` returns or raises. A thread whose call hangs outlives this.
+
+        Raises NoThread, and httpx.TimeoutException once the time is over.
+        """
+        if not self._free.acquire(blocking=False):
+            raise NoThread("too many look-ups of names have no answer yet")
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                found = work()
+            except BaseException as error:
+                self._free.release()
+                future.set_exception(error)
+            else:
+                self._free.release()
+                future.set_result(found)
+
         try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="crawler-lookup", daemon=True).start()
-    try:
-        return future.result(deadline.left())
-    except FutureTimeout:
-        raise httpx.TimeoutException("the time for the whole fetch is over") from None
+            threading.Thread(target=run, name="crawler-lookup", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            self._free.release()
+            raise NoThread("the crawler has no thread left to look the name up") from error
+        try:
+            return future.result(deadline.left())
+        except FutureTimeout:
+            raise httpx.TimeoutException("the time for the whole fetch is over") from None
 
 
 class DeadlineTransport(httpx.BaseTransport):

@@ -15,6 +15,7 @@ import pytest
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher, FetchFailed
 from tests.service.conftest import Recorder
+from tests.service.polling import poll_until
 from tests.service.sites import FOR_EVER, HOSTILE, dripping, page, serving
 
 _SECONDS = 0.4
@@ -141,3 +142,51 @@ def test_the_spans_of_a_slow_site_end(recorder: Recorder) -> None:
     with serving(dripping(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", 0.05)) as port, pytest.raises(FetchFailed):
         _fetcher(recorder).fetch(f"http://127.0.0.1:{port}/")
     assert [span.name for span in recorder.spans()[before:]] == ["GET"]
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, OverflowError, OSError, RuntimeError, ValueError])
+def test_a_look_up_that_raises_fails_the_fetch(
+    error: type[Exception], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    with pytest.raises(FetchFailed, match="cannot be fetched"):
+        _fetcher(recorder).fetch("http://site.example/")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_without_threads_a_fetch_fails_and_the_next_does_not(
+    error: Exception, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise error
+
+    used = _fetcher(recorder)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fails)
+        for _ in range(20):
+            with pytest.raises(FetchFailed, match="has no thread left"):
+                used.fetch("http://site.example/")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    with pytest.raises(FetchFailed, match="not a public one"):
+        used.fetch("http://site.example/")
+
+
+def test_look_ups_that_hang_have_a_bound(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(FOR_EVER) and [])
+    used = _fetcher(recorder, 0.01)
+    before = threading.active_count()
+    failures = []
+    for _ in range(30):
+        with pytest.raises(FetchFailed) as failed:
+            used.fetch("http://site.example/")
+        failures.append(str(failed.value))
+    assert threading.active_count() - before == 16
+    assert failures[15:17] == ["no answer within 0.01 s", "too many look-ups of names have no answer yet"]
+    over.set()
+    poll_until("the threads' end", lambda: threading.active_count() == before)
+    with pytest.raises(FetchFailed, match="not a public one"):
+        used.fetch("http://site.example/")
