@@ -92,10 +92,17 @@ _URL_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#]*@")
 # A password with a slash in it, which nobody may write but generators make; not a port, after which paths hold "@".
 _URL_CREDENTIALS_WITH_SLASH = re.compile(r"(?<=://)[^\s/?#@:]{0,256}:(?![0-9]{1,5}(?:[/?#\s]|\Z))[^\s@]{0,512}@")
 
-# A name and what joins it to its value: `a=`, `a: `, `"a": `, `a => `, `['a'] = `, `a[]=`, `a%3D`, `<a>`, `'a', b'`.
+# A name and what joins it to its value: `a=`, `a: `, `"a": `, `a => `, `['a'] = `, `a[]=`, `a%3D`, `a%22%3A`, `<a>`,
+# `'a', b'`, and, where `_PAIR` finds it as well, `('a', '`.
 _NAME = re.compile(
-    r"""([\w.-](?<![\w.-].)[\w.-]*+)(?:\\*["'])?+(?:\[\]|\])?+
-    (?:\s*+(?:=>|:=|={1,3}|:)|%3[DdAa]|>(?=[^\s<=])|(?<=["']),\s*+(?=b["']))\s*+""",
+    r"""([\w.-](?<![\w.-].)[\w.-]*+)(?:\\*["']|%(?:25){0,3}2[27])?+(?:\[\]|\]|(?:%5[Bb])?%5[Dd])?+
+    (?:\s*+(?:=>|:=|={1,3}|:)|%(?:25){0,3}3[DdAa]|>(?=[^\s<=])|(?<=["']),\s*+(?=[bBuU]?["']|[\[{(]))\s*+""",
+    re.VERBOSE | re.DOTALL,
+)
+# A name and its value that are all of a tuple, or of a list among others.
+_PAIR = re.compile(
+    r"""(?:\(|(?<=[\[,])\s?\[)\s*+[bBuU]?(?P<q>["'])[\w.-]++(?P=q),\s*+
+    (?:[bBuU]?(?P<v>["'])(?:\\.|(?!(?P=v)).)*+(?:(?P=v)\s*+,?\s*+[)\]]|\Z)|[\[{(])""",
     re.VERBOSE | re.DOTALL,
 )
 _FLAG = re.compile(r"(--[A-Za-z][\w.-]*+)\s++(?!-)")
@@ -108,16 +115,36 @@ _UNQUOTED = r"""(?:
 )++"""
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|'(?:[^'\\]|\\.)*+(?:'|\\?\Z))++"""
 _VALUE = re.compile(
-    rf"""[A-Za-z_.]{{1,64}}\(\s?{_QUOTED}\)?
-    | [bBrRuUfF]{{0,2}}{_QUOTED}(?:(?=\w){_UNQUOTED})?+
+    rf"""[bBrRuUfF]{{0,2}}{_QUOTED}(?:(?=\w){_UNQUOTED})?+
     | (?P<escaped>\\+["'])(?:(?!(?P=escaped)).)*+(?:(?P=escaped)|\Z)
     | (?i:bearer|basic|digest|negotiate|token|apikey)\s++{_UNQUOTED}
+    | <(?![/!])[^<>\r\n]*+>
     | {_UNQUOTED}""",
     re.VERBOSE | re.DOTALL,
 )
+# A list, a map, a tuple, a call: what begins with a bracket ends with that bracket's own end.
+_BRACKET = re.compile(r"[A-Za-z_.]{0,64}([\[{(])")
+_REST = re.compile(rf"(?=\w){_UNQUOTED}", re.VERBOSE)
+# Quoted text, in which a bracket is only a character; the apostrophe inside a word quotes nothing.
+_BRACKETS = {
+    begin: re.compile(
+        rf"""(?<!\w)[bBrRuUfF]{{1,2}}{_QUOTED} | \w'(?=\w) | {_QUOTED}
+        | (?P<escaped>\\++["'])(?:(?!(?P=escaped)).)*+(?:(?P=escaped)|\Z) | \\++
+        | (?P<begin>\{begin}) | (?P<end>\{end})""",
+        re.VERBOSE | re.DOTALL,
+    )
+    for begin, end in ("[]", "{}", "()")
+}
+_NUMBERS = re.compile(
+    r"""(?:[\[\](){},\s] | \\*"[^"\\]*+\\*"\s*+: | \\*'[^'\\]*+\\*'\s*+:
+    | (?:-?[0-9][0-9.]*+(?:[eE][+-]?[0-9]++)?+|[Tt]rue|[Ff]alse|null|None)(?![\w.-]))*+""",
+    re.VERBOSE,
+)
+_KEY = re.compile(r"""(?<![\w.-])([\w.-]++)\\*["']\s*+:""")
+_ELEMENT = re.compile(r"<((?:[\w.-]++:)?+([\w.-]++))(?:\s[^<>]*+)?+>")
 _LINE_VALUE = re.compile(rf"""b?{_QUOTED}|[^\r\n]++""", re.VERBOSE | re.DOTALL)
 _PORT = re.compile(r"[0-9]{1,5}(?:[/?#\s]|\Z)")
-_DONE = re.compile(r"""\[redacted\](?=[)\]}]*+(?:[,;]?(?:\s|\Z)|[&"'<]))""")
+_DONE = re.compile(r"""…\[cut\]\Z|\[redacted\](?=[)\]}]*+(?:[,;]?(?:\s|\Z)|[&"'<]))""")
 # What stands for a value in SQL and templates, and booleans; a name only where it is that of the column.
 _PLACEHOLDER = re.compile(
     r"(?:\?|%s|\$[0-9]{1,3}|None|null|NULL|[Tt]rue|[Ff]alse|:(\w+)|%\((\w+)\)s|\{(\w+)\})[,;)}\]]{0,4}"
@@ -174,9 +201,10 @@ def _is_card(digits: str) -> bool:
     )
 
 
-def _without_cards(value: str) -> str:
-    shown: list[str] = []
-    done = at = 0
+def _cards(value: str) -> list[tuple[int, int, str]]:
+    """Each card's number: its start, its end and what stands for it."""
+    edits: list[tuple[int, int, str]] = []
+    at = 0
     while (found := _CARD.search(value, at)) is not None:
         end = found.end()
         separator = found.group("s")
@@ -186,11 +214,10 @@ def _without_cards(value: str) -> str:
             end = found.start() + found.group().rindex(separator)
             card = _is_card(_NO_DIGIT.sub("", value[found.start() : end]))
         if card:
-            shown += (value[done : found.start()], REDACTED)
-            done = end
+            edits.append((found.start(), end, REDACTED))
         # The group in front of a card may look like the first of its groups.
         at = end if card else found.start() + 1
-    return "".join((*shown, value[done:])) if shown else value
+    return edits
 
 
 def _without_credentials(match: re.Match[str]) -> str:
@@ -208,6 +235,16 @@ def _holds_user_and_password(value: str) -> bool:
         return b":" in base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return False
+
+
+def _is_listed(value: str, pair: re.Match[str]) -> bool:
+    """Whether the comma behind a name only parts it from the next word of a list, such as that of a table's columns."""
+    joint = value[pair.end(1) : pair.end()]
+    if "," not in joint or value.startswith(("b'", 'b"'), pair.end()):
+        return False
+    return not any(
+        _PAIR.match(value, start) for start in range(max(0, pair.start() - 4), pair.start()) if value[start] in "(["
+    )
 
 
 def _is_placeholder(name: str, value: str) -> bool:
@@ -234,6 +271,84 @@ def _settled(mask: Callable[[str], str], value: str) -> str:
     return REDACTED
 
 
+def _bracketed(value: str, at: int) -> int:
+    """The end of what begins with a bracket at `at`; that of the text if the bracket is not closed."""
+    found = _BRACKET.match(value, at)
+    if found is None:
+        return at
+    depth = 0
+    for part in _BRACKETS[found.group(1)].finditer(value, found.end() - 1):
+        if part.lastgroup == "begin":
+            depth += 1
+        elif part.lastgroup == "end":
+            depth -= 1
+            if not depth:
+                rest = _REST.match(value, part.end())
+                return rest.end() if rest is not None else part.end()
+    return len(value)
+
+
+class _Seam:
+    """Where a position of a text is after parts of the text were replaced: no later than what stood behind it."""
+
+    __slots__ = ("_shift", "at")
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self._shift = 0
+
+    def replaced(self, start: int, end: int, length: int) -> None:
+        """From `start` to `end` there are `length` other characters; all of one pass, in the same coordinates."""
+        if start < self.at:
+            self._shift += length - (min(end, self.at) - start)
+
+    def passed(self) -> None:
+        """The next replacements are in the coordinates of the text as it is now."""
+        self.at += self._shift
+        self._shift = 0
+
+
+def _edited(value: str, edits: list[tuple[int, int, str]], seam: _Seam | None) -> str:
+    """`value` with other text from each start to each end."""
+    if not edits:
+        return value
+    parts: list[str] = []
+    done = 0
+    for start, end, text in edits:
+        parts += (value[done:start], text)
+        done = end
+        if seam is not None:
+            seam.replaced(start, end, len(text))
+    if seam is not None:
+        seam.passed()
+    return "".join((*parts, value[done:]))
+
+
+def _replaced(
+    pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], value: str, seam: _Seam | None
+) -> str:
+    if seam is None:
+        return pattern.sub(replacement, value)
+    edits: list[tuple[int, int, str]] = []
+    for match in pattern.finditer(value):
+        text = replacement if isinstance(replacement, str) else replacement(match)
+        if text != match.group():
+            edits.append((match.start(), match.end(), text))
+    return _edited(value, edits, seam)
+
+
+# Backwards from the end of a cut text: what may be the beginning of an address, or of the credentials of a URL.
+_OPEN_ADDRESS = re.compile(rf"(?:{_LOCAL}|%)++")
+_OPEN_CREDENTIALS = re.compile(r"[^\s/?#@]*+(?=//:)")
+
+
+def _open_end(value: str) -> int:
+    """Where a secret may begin that only the text behind the cut would show as one; the length of `value` if none."""
+    backwards = value[::-1]
+    found = [pattern.match(backwards) for pattern in (_OPEN_ADDRESS, _OPEN_CREDENTIALS)]
+    return len(value) - max(match.end() if match is not None else 0 for match in found)
+
+
 def _suspicious(value: str) -> bool:
     """Whether a text may hold anything to mask; wrong only on the safe side."""
     if not value.isascii() or len(value) > MAX_TEXT:
@@ -244,6 +359,9 @@ def _suspicious(value: str) -> bool:
         lowered = value.lower()
         if "bearer" in lowered or "basic" in lowered or "', b'" in value:
             return True
+    # Where a pair begins.
+    if "," in value and ("('" in value or '("' in value or "['" in value or '["' in value):
+        return True
     return len(value) > 12 and _CARD.search(value) is not None
 
 
@@ -326,12 +444,12 @@ class Masker:
         try:
             if type(value) is not str:
                 value = str.__str__(value) if isinstance(value, str) else str(value)
-            if limit is None:
-                return self._text(value)
-            if len(value) <= limit + OVERLAP:
-                return self._text(value)[:limit]
-            # The half of a secret at the end of what is looked at is gone with the overlap.
-            return (self._text(value[: limit + OVERLAP])[:-OVERLAP] + CUT)[:limit]
+            if len(value) <= OVERLAP:
+                masked = self._text(value)
+            else:
+                most = MAX_TEXT if limit is None else min(MAX_TEXT, limit + OVERLAP)
+                masked = self._text(value) if len(value) <= most else self._text_cut(value[:most])
+            return masked if limit is None else masked[:limit]
         except Exception:  # whatever it is, the value is not shown for it
             return REDACTED if limit is None else REDACTED[:limit]
 
@@ -342,6 +460,17 @@ class Masker:
         if masked == value:
             self._remember(value)
         return masked
+
+    def _text_cut(self, value: str) -> str:
+        """The beginning of a longer text: without its last OVERLAP characters, where half a secret may be."""
+        seam = _Seam(len(value) - OVERLAP)
+        opened = _open_end(value)
+        if opened < seam.at:
+            value = value[:opened] + REDACTED
+            seam.at = len(value)
+        masked = _settled(lambda text: self._once(text, seam), value)
+        # Its end may make the values of names out of what was none.
+        return self._text(masked[: min(seam.at, MAX_TEXT - OVERLAP)] + CUT)
 
     def url(self, value: str) -> str:
         """A URL without credentials, query values and fragment: any of them may carry a secret."""
@@ -467,50 +596,88 @@ class Masker:
             scheme, path = "", f"{first.rpartition('@')[2]}{slash}{rest}"
         return self.text(urlunsplit((scheme, host, path, REDACTED if parts.query else "", "")))
 
-    def _once(self, value: str) -> str:
-        cut = len(value) > MAX_TEXT
-        if cut:
-            value = value[:MAX_TEXT]
+    def _once(self, value: str, seam: _Seam | None = None) -> str:
         if not value.isascii():
             value = value.encode("utf-8", "replace").decode()  # half a surrogate pair fits no protocol
         if "PRIVATE KEY" in value:
-            value = _PRIVATE_KEY.sub(REDACTED, value)
+            value = _replaced(_PRIVATE_KEY, REDACTED, value, seam)
         if "@" in value and "://" in value:
-            value = _URL_CREDENTIALS.sub(f"{REDACTED}@", value)
-            value = _URL_CREDENTIALS_WITH_SLASH.sub(f"{REDACTED}@", value)
+            value = _replaced(_URL_CREDENTIALS, f"{REDACTED}@", value, seam)
+            value = _replaced(_URL_CREDENTIALS_WITH_SLASH, f"{REDACTED}@", value, seam)
         lowered = value.lower()
         if _hints(lowered):
-            value = self._without_secret_pairs(value, _NAME)
-            value = self._without_secret_pairs(value, _FLAG) if "--" in value else value
+            if "</" in value:
+                value = _edited(value, self._secret_elements(value), seam)
+            value = _edited(value, self._secret_pairs(value, _NAME), seam)
+            value = _edited(value, self._secret_pairs(value, _FLAG), seam) if "--" in value else value
         if "bearer" in lowered or "basic" in lowered:
-            value = _SCHEME.sub(_without_credentials, value)
+            value = _replaced(_SCHEME, _without_credentials, value, seam)
         if "eyJ" in value:
-            value = _JWT.sub(REDACTED, value)
-        value = _without_cards(value)
+            value = _replaced(_JWT, REDACTED, value, seam)
+        value = _edited(value, _cards(value), seam)
         if "@" in value or "%40" in value:
-            value = _EMAIL.sub(self._hashed_address, value)
-        if cut or len(value) > MAX_TEXT:
-            value = value[: min(len(value), MAX_TEXT) - OVERLAP] + CUT
+            value = _replaced(_EMAIL, self._hashed_address, value, seam)
+        if seam is None and len(value) > MAX_TEXT:  # of many short addresses
+            value = value[: MAX_TEXT - OVERLAP] + CUT
         return value
 
-    def _without_secret_pairs(self, value: str, names: re.Pattern[str]) -> str:
-        shown: list[str] = []
-        done = at = 0
+    def _secret_elements(self, value: str) -> list[tuple[int, int, str]]:
+        """What is inside of XML elements with the names of secrets."""
+        edits: list[tuple[int, int, str]] = []
+        not_closed: set[str] = set()
+        at = 0
+        while (element := _ELEMENT.search(value, at)) is not None:
+            at = element.end()
+            name, local = element.groups()
+            if self._kind(local) in (_Kind.PLAIN, _Kind.EMAIL) or name in not_closed:
+                continue
+            end = value.find(f"</{name}", at)
+            if end < 0:
+                not_closed.add(name)
+            elif value[at:end].strip() not in ("", REDACTED) and not _is_placeholder(local, value[at:end]):
+                edits.append((at, end, REDACTED))
+                at = end
+        return edits
+
+    def _secret_pairs(self, value: str, names: re.Pattern[str]) -> list[tuple[int, int, str]]:
+        edits: list[tuple[int, int, str]] = []
+        at = 0
         while (pair := names.search(value, at)) is not None:
             at = pair.end()
             name = pair.group(1)
+            before = value[max(0, pair.start() - 2) : pair.start()]
+            if before.endswith("%") and name[:2] in ("22", "27", "5B", "5b", "7B", "7b"):
+                name = name[2:]
             kind = self._kind(name)
-            if kind is _Kind.PLAIN and pair.start() and value[pair.start() - 1] in "?&":
+            if kind is _Kind.PLAIN and before.endswith(("?", "&")):
                 kind = _Kind.SECRET if _PARAMETER.search(name) else kind
             if kind is _Kind.PLAIN or kind is _Kind.EMAIL:
                 continue
-            if value[max(0, pair.start() - 2) : pair.start()].endswith(("//", "@")) and _PORT.match(value, at):
+            if before.endswith(("//", "@")) and _PORT.match(value, at):
                 continue  # the host of a URL may have any name
+            if _is_listed(value, pair):
+                continue
+            if _DONE.match(value, at):
+                continue
             found = (_LINE_VALUE if kind is _Kind.LINE else _VALUE).match(value, at)
-            if found is not None and not _DONE.match(value, at) and not _is_placeholder(name, found.group()):
-                shown += (value[done:at], _marked(found.group()))
-                done = at = found.end()
-        return "".join((*shown, value[done:])) if shown else value
+            if (end := _bracketed(value, at)) > at:
+                if self._holds_numbers(kind, value[at:end]) or _is_placeholder(name, value[at:end]):
+                    at = end
+                    continue
+                if kind is _Kind.LINE and found is not None:
+                    end = max(end, found.end())
+                edits.append((at, end, REDACTED))
+                at = end
+            elif found is not None and not _is_placeholder(name, found.group()):
+                edits.append((at, found.end(), _marked(found.group())))
+                at = found.end()
+        return edits
+
+    def _holds_numbers(self, kind: _Kind, value: str) -> bool:
+        """Whether what is in brackets holds nothing but numbers and booleans, and none that is itself a secret."""
+        if kind is _Kind.TYPED or _NUMBERS.fullmatch(value) is None:
+            return kind is _Kind.TYPED and not value.strip("[](){} ")
+        return not any(self._kind(key) is _Kind.TYPED for key in _KEY.findall(value))
 
     def _hashed_address(self, match: re.Match[str]) -> str:
         whole, local = match.group(), match.group("local")

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
-from service.tracing.masking import MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Masker, kept
+from service.tracing.masking import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Masker, kept
 from service.tracing.sender import LOGS, TRACES
 from service.tracing.tracer import Limits, RecordedSpan
 from tests.service.tracing.receiver import Receiver, receiving, spans_of
@@ -143,6 +143,48 @@ def test_no_part_of_a_secret_shows_at_the_end_of_what_is_kept(secret: tuple[str,
         assert len(shown) <= limit
         assert not [part for part in parts if part in shown], shift
         assert MASKER.named("note", kept(text, limit), limit) == shown
+
+
+_FAILED = "job 17 failed for customer 5: "
+_LONG_KEY = f"-----BEGIN PRIVATE KEY-----\n{('PLANTED+' * 8 + chr(10)) * 320}-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("secret", ["token=" + "PLANTED" * 3_000, _LONG_KEY, "token=[" + "'PLANTED', " * 3_000])
+@pytest.mark.parametrize("limit", [Limits().value_length, MAX_TEXT, None])
+def test_a_secret_longer_than_what_is_kept_leaves_what_is_before_it(secret: str, limit: int | None) -> None:
+    for before in (_FAILED, _FAILED + "token=PLANTED " * 1_000 + _FAILED):
+        for text in (before + secret, before + secret + " and more" * MAX_TEXT):
+            shown = str(MASKER.named("note", text if limit is None else kept(text, limit), limit))
+            masked = MASKER.text(before)
+            assert shown.startswith((masked, masked[: Limits().value_length]))
+            assert "PLANTED" not in shown
+            assert shown.endswith((REDACTED, CUT)) or len(shown) == limit
+            assert MASKER.text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (_FAILED + "token=" + "PLANTED" * 300, f"{_FAILED}token=[redacted]"),
+        ("postgres://bob:" + "PLANTED" * 170 + "@db/x", "postgres://[redacted]"),
+        ("https://" + "PLANTED" * 170 + "@github.com", "https://[redacted]"),
+        ("https://a,b;" + "PLANTED" * 170 + "@github.com", "https://[redacted]"),
+        ("no mailbox " + "PLANTED" * 170 + "@example.com", "no mailbox [redacted]"),
+        ("Bearer " + "PLANTED" * 300, "Bearer [redacted]"),
+    ],
+)
+def test_a_secret_longer_than_what_is_kept_shows_no_part(text: str, shown: str) -> None:
+    expected = (shown + CUT)[:41]
+    assert MASKER.named("note", text, 41)[:41] == expected  # type: ignore[index]
+    assert MASKER.named("note", text.encode(), 41) == expected
+    assert MASKER.named("note", kept(text, 41), 41) == expected
+
+
+def test_nothing_but_the_overlap_is_lost_where_a_text_is_cut() -> None:
+    text = "token=abcdefghijklmnop left " * 2_000
+    shown = MASKER.text(text)
+    length = (MAX_TEXT - OVERLAP) // 28
+    assert shown.removesuffix(CUT).startswith(MASKER.text("token=abcdefghijklmnop left ") * length)
 
 
 @given(

@@ -223,6 +223,25 @@ def test_masking_what_is_masked_changes_nothing(text: str) -> None:
         ("user[password]=a&password[]=b&c=d", "user[password]=[redacted]&password[]=[redacted]&c=d"),
         ("paid with 378282246310005.", "paid with [redacted]."),
         ("id_eyJhbGciOiJub25lIn0.e30.x", "id_[redacted]"),
+        ('{"token": {"a": "hunter2"}, "n": 1}', '{"token": [redacted], "n": 1}'),
+        ('{"password": ["x1secret", "x2secret"]}', '{"password": [redacted]}'),
+        ("{'password': {'old': 'x1secret', 'new': ['x2secret', {}]}} left", "{'password': [redacted]} left"),
+        ("passwords=[x1secret, x2secret] left", "passwords=[redacted] left"),
+        ("passwords=[x1}secret, x2secret, it's] left", "passwords=[redacted] left"),
+        ("{'x-api-key': ['x1]secret','x2secret'], 'n': 1}", "{'x-api-key': [redacted], 'n': 1}"),
+        ("f(tokens=frozenset({'x1secret', 'x2secret'}), n=1)", "f(tokens=[redacted], n=1)"),
+        ('{\\"token\\": [\\"x1secret\\", \\"x2secret\\"], \\"n\\": 1}', '{\\"token\\": [redacted], \\"n\\": 1}'),
+        ('{"cookie": {\n  "a": "x1secret"\n}}', '{"cookie": [redacted]}'),
+        ('{"token": {"a": "x1secret", "b', '{"token": [redacted]'),
+        ("token=<hunter2> left", "token=[redacted] left"),
+        ('<password type="a">x1secret x2secret</password>', '<password type="a">[redacted]</password>'),
+        ("<a:token><v>x1secret</v></a:token> left", "<a:token>[redacted]</a:token> left"),
+        ('("password", "hunter2")', '("password", "[redacted]")'),
+        ("[('x-api-key', 'x1secret'), ('n', '1')]", "[('x-api-key', '[redacted]'), ('n', '1')]"),
+        ("[('x-api-key', ['x1secret', 'x2secret']), ('n', '1')]", "[('x-api-key', [redacted]), ('n', '1')]"),
+        ('[["x-api-key","x1secret"],["n","1"]]', '[["x-api-key","[redacted]"],["n","1"]]'),
+        ("password%22%3A%22x1secret", "password%22%3A[redacted]"),
+        ("GET /a?q=%257B%2522token%2522%253A%2522x1secret&b=1", "GET /a?q=%257B%2522token%2522%253A[redacted]&b=1"),
     ],
 )
 def test_secrets_in_text(text: str, masked: str) -> None:
@@ -337,9 +356,37 @@ def test_a_private_key_in_a_large_structure_is_hidden_wherever_it_is_cut() -> No
             assert "PLANTED" not in MASKER.text(str(value), limit)
 
 
-def test_booleans_stay_in_text() -> None:
-    text = '{"password_reset_required": true, "token": true, "session": False} max_tokens=4096 (token=false)'
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"password_reset_required": true, "token": true, "session": False} max_tokens=4096 (token=false)',
+        '{"max_tokens": {"limit": 5}, "session": {"count": 5, "on": true, "of": [1.5, -2e3, null]}, "token": []}',
+        'missing columns: ["id", "password", "created"]',
+        "missing columns: ('id', 'password', 'created')",
+        "usage: login <user> <password> [options]",
+    ],
+)
+def test_numbers_booleans_and_lists_of_names_stay_in_text(text: str) -> None:
     assert MASKER.text(text) == text
+
+
+def test_a_number_that_is_itself_a_secret_is_hidden_in_brackets() -> None:
+    assert MASKER.text('{"session": {"pin": 1234}}, password=[1234]') == '{"session": [redacted]}, password=[redacted]'
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "token=[", "token={'a': [", 'token=["', "token=a(", "<token>", "<token a", "('token', '", "['token','a' ",
+        'token=\\"[', '"token": {', "token=[5] ", "token=[a'b", "://a:", "a", "%", "token%25",
+    ],
+)  # fmt: skip
+def test_text_made_to_be_slow_is_not(part: str) -> None:
+    text = part * (MAX_TEXT // len(part))
+    for whole in (text, "token=[" + text, f"{text}\\" * 2, "token=[" + "\\" * MAX_TEXT):
+        began = time.thread_time()
+        MASKER.text(whole)
+        assert time.thread_time() - began < 1, "a square of the length would take ten"
 
 
 def test_hashes_agree_only_with_the_same_key() -> None:
@@ -547,7 +594,7 @@ def test_caches_are_bounded_and_hold_nothing_secret() -> None:
 
 
 class Defective(Masker):
-    def _once(self, value: str) -> str:
+    def _once(self, value: str, seam: object = None) -> str:
         raise ZeroDivisionError
 
 
