@@ -84,7 +84,7 @@ def from_environment(
         of_logs = {name for variable, field in fields for name in _names(variable, field, "logs")}
         of_traces = {name for variable, field in fields for name in _names(variable, field, "traces")}
         given = {name for name, value in environ.items() if value.strip()}
-        if given & (of_logs - of_traces):
+        if given & (of_logs ^ of_traces):
             settings._logs = _read(TracingSettings, environ, defaults or {}, "logs")
         settings._ignored = tuple(sorted(_unsupported(environ, given - of_logs - of_traces)))
     return settings
@@ -125,7 +125,7 @@ def _read(model: type[Model], environ: Mapping[str, str], defaults: Mapping[str,
                 text = f"{sources[variable]}={shown} is not valid: expected {fields[variable].description}"
                 reason = problem.get("ctx", {}).get("error")
                 problems[variable] = f"{text} ({reason})" if reason and shown != _HIDDEN else text
-        raise SettingsError("; ".join(problems.values())) from None
+        raise SettingsError("; ".join(dict.fromkeys(problems.values()))) from None
 
 
 _HIDDEN = "(hidden)"
@@ -230,6 +230,11 @@ def _otlp(what: str, *, first: bool = True) -> tuple[Synonym, Synonym]:
 
 
 _Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
+_AttributeCount = Annotated[
+    int,
+    Synonym("OTEL_ATTRIBUTE_COUNT_LIMIT"),
+    Field(ge=1, le=10_000, description="a whole number, 1 to 10000"),
+]
 _SAMPLERS = Literal[
     "always_on",
     "always_off",
@@ -361,17 +366,19 @@ class TracingSettings(EnvironmentSettings):
         description="a comma-separated list of attribute keys that are never exported, * at the end for any rest",
     )
     attribute_value_length_limit: Annotated[
-        int, Synonym("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "traces", first=True)
+        int,
+        Synonym("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "traces", first=True),
+        Synonym("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "logs", first=True),
     ] = Field(
         16_384, alias="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ge=1, le=1 << 20, description="characters, 1 to 1048576"
     )
-    span_attribute_count_limit: Annotated[int, Synonym("OTEL_ATTRIBUTE_COUNT_LIMIT")] = Field(
-        128, alias="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
-    )
+    span_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
+    event_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT")
+    link_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
+    log_record_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT")
     span_event_count_limit: int = Field(
         128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
     )
-
     span_link_count_limit: int = Field(
         128, alias="OTEL_SPAN_LINK_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
     )

@@ -53,6 +53,7 @@ class LogEntry:
     trace_id: int
     span_id: int
     trace_flags: int
+    dropped_attributes: int = 0
 
 
 def _varint(number: int) -> bytes:
@@ -348,6 +349,8 @@ class LogEncoder(_Encoder[LogEntry]):
             _sized(b"\x2a", _any_value(self._masker.text(entry.body))),
             self._attributes.encode(entry.attributes),
         ]
+        if entry.dropped_attributes:
+            parts.append(b"\x38" + _varint(entry.dropped_attributes))
         if entry.trace_id:
             parts += (
                 b"\x45" + _FIXED32(entry.trace_flags & _W3C_FLAGS),

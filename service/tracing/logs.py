@@ -7,13 +7,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from opentelemetry import trace
 
 from service.tracing import propagation
 from service.tracing.encoding import LogEntry
-from service.tracing.masking import MAX_TEXT, Masker, kept
+from service.tracing.masking import MAX_TEXT, REDACTED, Masker, kept
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "asctime",
@@ -30,7 +31,14 @@ def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
     """The fields a caller added, as simple values."""
     for name, value in record.__dict__.items():
         if name not in _STANDARD_FIELDS:
-            yield name, value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+            yield name, value if value is None or isinstance(value, (str, int, float, bool)) else _text_of(value)
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # the record is worth more than one of its fields
+        return REDACTED
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,9 +74,11 @@ class JsonFormatter(logging.Formatter):
 class OtlpHandler(logging.Handler):
     """Hands records over as OTLP log entries; they are masked where they are encoded. Never blocks, never raises."""
 
-    def __init__(self, put: Callable[[LogEntry], None]) -> None:
+    def __init__(self, put: Callable[[LogEntry], None], attributes: int = 128) -> None:
+        """attributes: of one record, at most."""
         super().__init__()
         self._put = put
+        self._limit = attributes
 
     def emit(self, record: logging.LogRecord) -> None:
         """Takes what belongs to the writing thread now: the text and the context."""
@@ -76,21 +86,24 @@ class OtlpHandler(logging.Handler):
             return
         try:
             span = trace.get_current_span().get_span_context()
-            # No more is kept until the export than is masked there.
-            attributes: dict[str, object] = {name: kept(value, MAX_TEXT) for name, value in _extra(record)}
-            attributes["logger.name"] = record.name
+            attributes: dict[str, object] = {"logger.name": record.name}
             if correlation := propagation.correlation_id():
                 attributes["correlation_id"] = correlation
             if record.exc_info and record.exc_info[0] is not None:
                 attributes["exception.type"] = record.exc_info[0].__qualname__
                 attributes["exception.stacktrace"] = kept(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
+            # No more is kept until the export than is masked there.
+            for name, value in _extra(record):
+                attributes.setdefault(name, kept(value, MAX_TEXT))
+            dropped = max(0, len(attributes) - self._limit)
             self._put(
                 LogEntry(
                     time_ns=int(record.created * 1e9),
                     severity=_severity(record.levelno),
                     severity_text=record.levelname,
                     body=str(kept(record.getMessage(), MAX_TEXT)),
-                    attributes=attributes,
+                    attributes=dict(islice(attributes.items(), self._limit)) if dropped else attributes,
+                    dropped_attributes=dropped,
                     trace_id=span.trace_id,
                     span_id=span.span_id,
                     trace_flags=int(span.trace_flags),

@@ -23,6 +23,7 @@ import secrets
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from numbers import Integral, Number
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -369,20 +370,24 @@ def kept(value: object, limit: int) -> object:
     """As much of a value as has to be kept until it is masked and then cut to `limit` characters.
 
     A copy where the value's owner could still change it. What is shown of it is the same as of the whole value.
+    Never raises: the marker stands for a value that cannot be read.
     """
     kind = type(value)
     if kind is str:
         return value[: limit + OVERLAP + 1]  # type: ignore[index]
     if kind is int or kind is bool or kind is float:
         return value
-    return _kept(value, limit + OVERLAP + 1, _Room(MAX_ITEMS + 1, None))
+    try:
+        return _kept(value, limit + OVERLAP + 1, _Room(MAX_ITEMS + 1, None))
+    except Exception:  # a value of a class whose methods raise
+        return REDACTED
 
 
 def _kept(value: object, length: int, room: _Room) -> object:
     if isinstance(value, Enum):
         return value
     if isinstance(value, str):
-        return value[:length]
+        return str.__getitem__(value, slice(length))  # a subclass may have another idea of its length
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value[: 4 * length])  # UTF-8: at most 4 bytes a character
     if not isinstance(value, (Mapping, list, tuple, Set)):
@@ -391,7 +396,9 @@ def _kept(value: object, length: int, room: _Room) -> object:
         return ()
     room.depth += 1
     items: list[tuple[object, object]] = []
-    for key, item in value.items() if isinstance(value, Mapping) else ((None, item) for item in value):
+    # At once: another thread may change a map or a set meanwhile.
+    pairs = value.items() if isinstance(value, Mapping) else ((None, item) for item in value)
+    for key, item in list(islice(pairs, room.items)):
         if not room.items:
             break
         room.items -= 1
@@ -509,7 +516,7 @@ class Masker:
             return value
         if kind is _Kind.PLAIN and what is str:
             return self.text(value, room.limit)  # type: ignore[arg-type]
-        if isinstance(value, Number) and not isinstance(value, Enum):
+        if isinstance(value, Number):
             number = self._masked_number(value)
             if kind is _Kind.PLAIN or (kind is not _Kind.TYPED and not isinstance(number, str)):
                 return number[: room.limit] if isinstance(number, str) else number
@@ -532,7 +539,7 @@ class Masker:
     def _masked_number(self, value: Number) -> int | float | str:
         number: int | float
         if isinstance(value, float):
-            number = value
+            number = float(value)  # an enumeration's member is one as well
         elif isinstance(value, Integral):
             number = int(value)
         else:

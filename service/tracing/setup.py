@@ -140,10 +140,11 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     if settings.ignored:
         _logger.warning("set, but not supported and without effect: %s", ", ".join(settings.ignored))
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
-        encode = LogEncoder(resource, masker, settings.attributes_filter, settings.attribute_value_length_limit)
+        of_logs = settings.of_logs
+        encode = LogEncoder(resource, masker, settings.attributes_filter, of_logs.attribute_value_length_limit)
         encoders.append(encode)
-        logs = Pipeline("logs", settings.of_logs, encode, Sender(settings.of_logs, sender.LOGS))
-        handler = OtlpHandler(logs.put)
+        logs = Pipeline("logs", of_logs, encode, Sender(of_logs, sender.LOGS))
+        handler = OtlpHandler(logs.put, of_logs.log_record_attribute_count_limit)
     if not settings.active:
         return Tracing(
             TraceManager(NoOpTracer(), masker, propagator, methods=methods),
@@ -157,6 +158,8 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         settings.span_event_count_limit,
         settings.attribute_value_length_limit,
         settings.span_link_count_limit,
+        settings.event_attribute_count_limit,
+        settings.link_attribute_count_limit,
     )
 
     def manager(ended: Callable[[RecordedSpan], None]) -> TraceManager:

@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import random
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ _RANDOM_TRACE_ID: Final = 2
 ABORTED: Final = (asyncio.CancelledError, KeyboardInterrupt)
 # One span in 64 is timed: the clock costs a tenth of what it measures.
 _TIMED_MASK: Final = 63
+_ALL: Final = sys.maxsize
 _logger = logging.getLogger(__name__)
 # Apart from the module `random`, whose generator the application may seed. In a forked child it begins again from the
 # kernel's randomness, or parent and child would make the same ids.
@@ -72,6 +74,10 @@ class Limits(NamedTuple):
     events: int = 128
     value_length: int = 16_384
     links: int = 128
+    event_attributes: int | None = None
+    """Of each event; None: as many as of a span."""
+    link_attributes: int | None = None
+    """Of each link; None: as many as of a span."""
 
 
 class Event(NamedTuple):
@@ -81,6 +87,18 @@ class Event(NamedTuple):
     name: str
     attributes: Mapping[str, AttributeValue]
     dropped_attributes: int
+
+
+class _KeptLink(Link):
+    """A link with a copy of its attributes, of which some may be dropped."""
+
+    def __init__(self, context: SpanContext, attributes: Attributes, dropped: int) -> None:
+        super().__init__(context, attributes)
+        self._dropped = dropped
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
 
 
 class RecordedSpan(Span):
@@ -129,8 +147,11 @@ class RecordedSpan(Span):
         self.context = context
         self.parent = parent
         self.kind = kind
-        self.links: Sequence[Link] = links if len(links) <= limits.links else links[: limits.links]
-        self.dropped_links = len(links) - len(self.links)
+        self.links: Sequence[Link] = ()
+        self.dropped_links = 0
+        if links:
+            self.links = tuple(_kept_link(link.context, link, limits) for link in links[: limits.links])
+            self.dropped_links = len(links) - len(self.links)
         self.events: Sequence[Event] = ()
         self.status = _UNSET
         self.instrumentation_scope = scope
@@ -140,7 +161,7 @@ class RecordedSpan(Span):
         self.limits = limits
         self._ended = ended
         self.attributes: dict[str, AttributeValue] = {}
-        if attributes:
+        if attributes is not None:
             self.set_attributes(attributes)
         if clock is None:
             wall = time_ns()
@@ -170,15 +191,24 @@ class RecordedSpan(Span):
         elif kind is not int and kind is not bool and kind is not float:
             value = kept(value, self.limits.value_length)  # type: ignore[assignment]
         attributes = self.attributes
-        if len(attributes) >= self.limits.attributes and key not in attributes:
-            self.dropped_attributes += 1
-            return
-        attributes[key] = value
+        try:
+            if len(attributes) < self.limits.attributes or key in attributes:
+                attributes[key] = value
+                return
+        except TypeError:  # no text, and nothing that a dictionary takes for a key
+            pass
+        self.dropped_attributes += 1
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """See `Span`."""
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        try:
+            for key, value in attributes.items():
+                self.set_attribute(key, value)
+        except Exception:  # another thread has changed it meanwhile, or its own methods raise
+            items, dropped = _items(attributes, _ALL)
+            for key, value in items:
+                self.set_attribute(key, value)
+            self.dropped_attributes += dropped
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """See `Span`."""
@@ -188,8 +218,9 @@ class RecordedSpan(Span):
         if len(self.events) >= self.limits.events:
             self.dropped_events += 1
             return
-        kept, dropped = _bounded(attributes, self.limits)
-        at = self._clock + perf_counter_ns() if timestamp is None else timestamp
+        kept, dropped = _bounded(attributes, self.limits, self.limits.event_attributes)
+        # A start that the caller gave may come from a clock that is ahead.
+        at = max(self.start_time, self._clock + perf_counter_ns()) if timestamp is None else timestamp
         self.events = (*self.events, Event(at, name, kept, dropped))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
@@ -199,8 +230,7 @@ class RecordedSpan(Span):
         elif len(self.links) >= self.limits.links:
             self.dropped_links += 1
         else:
-            bounded: Any = {key: kept(value, self.limits.value_length) for key, value in (attributes or {}).items()}
-            self.links = (*self.links, Link(context, bounded))
+            self.links = (*self.links, _kept_link(context, Link(context, attributes), self.limits))
 
     def update_name(self, name: str) -> None:
         """See `Span`."""
@@ -227,9 +257,9 @@ class RecordedSpan(Span):
             "exception",
             {
                 keys.EXCEPTION_TYPE: f"{type(exception).__module__}.{type(exception).__qualname__}",
-                keys.EXCEPTION_MESSAGE: str(exception),
-                keys.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(exception)),
-                **(attributes or {}),
+                keys.EXCEPTION_MESSAGE: _text_of(exception),
+                keys.EXCEPTION_STACKTRACE: _stack_of(exception),
+                **dict(_items(attributes, _ALL)[0]),
             },
             timestamp,
         )
@@ -239,19 +269,53 @@ class RecordedSpan(Span):
         if self.end_time is not None:
             _logger.warning("span %s has ended before", self.name)
             return
-        # A start that the caller gave may come from a clock that is ahead.
-        self.end_time = max(self.start_time, self._clock + perf_counter_ns()) if end_time is None else end_time
+        # Either may come from a clock that is ahead or was set back.
+        self.end_time = max(self.start_time, self._clock + perf_counter_ns() if end_time is None else end_time)
         self._ended(self)
 
 
-def _bounded(attributes: Attributes, limits: Limits) -> tuple[Mapping[str, AttributeValue], int]:
-    if not attributes:
+def _items(attributes: Attributes, limit: int) -> tuple[list[tuple[str, AttributeValue]], int]:
+    """The first attributes, and how many are dropped; of what cannot be read one is."""
+    if attributes is None:
+        return [], 0
+    try:
+        items = list(itertools.islice(attributes.items(), limit))
+        return items, max(0, len(attributes) - len(items))
+    except Exception:
+        return [], 1
+
+
+def _bounded(attributes: Attributes, limits: Limits, limit: int | None) -> tuple[Mapping[str, AttributeValue], int]:
+    if attributes is None:
         return {}, 0
+    items, dropped = _items(attributes, limits.attributes if limit is None else limit)
     length = limits.value_length
-    bounded: dict[str, Any] = {
-        key: kept(value, length) for key, value in itertools.islice(attributes.items(), limits.attributes)
-    }
-    return bounded, len(attributes) - len(bounded)
+    try:
+        bounded: dict[str, Any] = {key: kept(value, length) for key, value in items}
+    except TypeError:  # some key is nothing that a dictionary takes for one
+        return {}, dropped + len(items)
+    return bounded, dropped
+
+
+def _kept_link(context: SpanContext, link: Link, limits: Limits) -> Link:
+    if link.attributes is None:
+        return link
+    bounded, dropped = _bounded(link.attributes, limits, limits.link_attributes)
+    return _KeptLink(context, bounded, dropped + link.dropped_attributes)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"(no text: {type(error).__name__}.__str__ raises)"
+
+
+def _stack_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        return ""
 
 
 class LeanTracer(Tracer):
@@ -340,7 +404,7 @@ class LeanTracer(Tracer):
                     if record_exception:
                         span.record_exception(error)
                     if set_status_on_exception:
-                        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+                        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {_text_of(error)}")
                 raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext, TraceFlags
 from pydantic import Field
 
 from service.tracing import SettingsError, TracingSettings, from_environment, start_tracing
 from service.tracing.config import EnvironmentSettings, Synonym
+from tests.service.tracing.receiver import receiving
 
 
 def test_defaults_are_those_of_the_requirements() -> None:
@@ -236,6 +239,51 @@ def test_limits_have_their_general_and_their_special_names() -> None:
     environ |= {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "7", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"}
     settings = from_environment(TracingSettings, environ)
     assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (7, 8)
+
+
+_COUNTS = ("SPAN_ATTRIBUTE", "EVENT_ATTRIBUTE", "LINK_ATTRIBUTE", "LOGRECORD_ATTRIBUTE")
+
+
+@pytest.mark.parametrize("special", ["", *_COUNTS])
+def test_count_limits_are_obeyed_by_all_that_have_attributes(special: str) -> None:
+    many = {f"key {number}": number for number in range(50)}
+    environ = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_LOGS_EXPORTER": "otlp"}
+    environ |= {f"OTEL_{special}_COUNT_LIMIT": "7"} if special else {}
+    with receiving() as receiver:
+        tracing = start_tracing(
+            from_environment(TracingSettings, environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint})
+        )
+        other = SpanContext(7, 8, True, TraceFlags(1))
+        with tracing.traces.span("work", attributes=many) as span:
+            span.add_event("seen", many)
+            span.add_link(other, many)
+        assert tracing.log_handler
+        logger = logging.Logger("app")
+        logger.addHandler(tracing.log_handler)
+        logger.warning("seen", extra=many)
+        tracing.shutdown()
+        (arrived,) = receiver.spans()
+        (request,) = receiver.log_requests()
+    (record,) = request.resource_logs[0].scope_logs[0].log_records
+    for name, item, number in zip(
+        _COUNTS, (arrived, arrived.events[0], arrived.links[0], record), (50, 50, 50, 51), strict=True
+    ):
+        limit = 7 if name == special else 5
+        assert (len(item.attributes), item.dropped_attributes_count) == (limit, number - limit), name
+
+
+def test_log_records_have_a_value_length_of_their_own() -> None:
+    environ = {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "6", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"}
+    settings = from_environment(TracingSettings, environ)
+    assert (settings.attribute_value_length_limit, settings.of_logs.attribute_value_length_limit) == (6, 9)
+    settings = from_environment(TracingSettings, {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"})
+    assert (settings.attribute_value_length_limit, settings.of_logs.attribute_value_length_limit) == (9, 16_384)
+
+
+def test_one_wrong_variable_for_several_limits_is_named_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        from_environment(TracingSettings, {"OTEL_ATTRIBUTE_COUNT_LIMIT": "0"})
+    assert str(error.value).count("OTEL_ATTRIBUTE_COUNT_LIMIT") == 1
 
 
 def test_no_exporter_means_no_spans() -> None:

@@ -11,9 +11,11 @@ import time
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
+from http import HTTPStatus
 from pathlib import Path
+from re import RegexFlag
 from typing import Any
 
 import opentelemetry.semconv._incubating.attributes as incubating
@@ -23,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.tracing import attributes, names
-from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker
+from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker, kept
 
 MASKER = Masker("a key for tests")
 ADA = "ada@example.com"
@@ -302,6 +304,36 @@ def test_a_name_is_that_of_its_whole_path() -> None:
         "more": [{"key": "hunter2"}, {"api": {"key": REDACTED}}],
     }
     assert MASKER.named("password" + ".x" * 100, "hunter2") == REDACTED, "however long it is"
+
+
+class Grade(IntEnum):
+    GOOD = 7
+
+
+class Mode(StrEnum):
+    FAST = "fast"
+    ADDRESS = "ada@example.com"
+
+
+class Share(float, Enum):
+    HALF = 0.5
+
+
+@pytest.mark.parametrize("number", [HTTPStatus.OK, Grade.GOOD, RegexFlag.IGNORECASE, Share.HALF])
+def test_numbers_with_names_are_numbers(number: Any) -> None:
+    plain = float(number) if isinstance(number, float) else int(number)
+    for name in ("v", "token_count", "api_token"):
+        shown = MASKER.named(name, kept(number, 100))
+        assert (shown, type(shown)) == (plain, type(plain))
+        assert MASKER.named(name, kept([number], 100)) == [plain]
+    assert MASKER.named("pin", number) == REDACTED
+    assert MASKER.named("card", 4111111111111111) == REDACTED
+
+
+def test_words_with_names_are_their_text() -> None:
+    assert MASKER.named("mode", kept(Mode.FAST, 100)) == "fast"
+    assert MASKER.named("mode", kept(Mode.ADDRESS, 100)) == ADA_HASHED
+    assert MASKER.named("token", kept(Mode.FAST, 100)) == REDACTED
 
 
 @pytest.mark.parametrize("number", [Decimal("12.5"), Fraction(1, 4), 3 + 4j])

@@ -6,6 +6,8 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -121,6 +123,19 @@ def test_a_start_that_is_ahead_of_the_clock_ends_no_earlier(traced: _Traced) -> 
     assert ended.end_time == ended.start_time
 
 
+def test_a_clock_that_was_set_back_ends_no_span_before_its_start(traced: _Traced) -> None:
+    ahead = time.time_ns() + 10**12
+    for start, end, right in ((9, 5, 9), (9, 10, 10), (None, 5, None), (ahead, 5, ahead), (ahead, None, ahead)):
+        span = traced.tracer.start_span("work", start_time=start)
+        assert isinstance(span, RecordedSpan)
+        span.add_event("seen")
+        span.add_event("given", timestamp=3)
+        span.end(end)
+        assert span.end_time == (right or span.start_time)
+        assert span.events[0].timestamp >= span.start_time
+        assert span.events[1].timestamp == 3
+
+
 _IDS = """
 import os, random, sys
 from service.tracing.sampling import TraceSampler
@@ -155,13 +170,13 @@ def test_ids_differ_whatever_the_application_seeds_and_after_a_fork() -> None:
 
 def test_what_comes_after_the_end_is_ignored_and_said(traced: _Traced, caplog: pytest.LogCaptureFixture) -> None:
     span = traced.start()
-    span.end(3)
+    span.end(span.start_time + 3)
     with caplog.at_level(logging.WARNING):
         span.set_attribute("late", 1)
         span.add_event("late")
         span.set_status(StatusCode.ERROR)
         span.end(4)
-    assert (dict(span.attributes), span.events, span.end_time) == ({}, (), 3)
+    assert (dict(span.attributes), span.events, span.end_time) == ({}, (), span.start_time + 3)
     assert span.status.status_code is StatusCode.UNSET
     assert len(traced.ended) == 1
     assert len(caplog.messages) == 3
@@ -191,6 +206,120 @@ def test_limits_are_kept_and_what_is_beyond_is_counted() -> None:
     assert span.events[0].dropped_attributes == 1
     shown = readable(span, Resource({}))
     assert shown.events[0].attributes == {"long": "12345", "x": 1, "y": 2}
+
+
+def test_attributes_of_events_and_links_have_limits_of_their_own() -> None:
+    traced = _Traced(limits=Limits(attributes=9, event_attributes=2, link_attributes=3, value_length=5))
+    many: Any = {f"key {number}": "x" * 10_000 for number in range(200)}
+    other = Link(SpanContext(7, 8, True), many)
+    span = traced.tracer.start_span("work", links=[other] * 200)
+    assert isinstance(span, RecordedSpan)
+    span.add_event("seen", many)
+    assert [(len(event.attributes), event.dropped_attributes) for event in span.events] == [(2, 198)]
+    assert (len(span.links), span.dropped_links) == (128, 72)
+    span = traced.start()
+    span.add_link(other.context, many)
+    for link in (*span.links, *traced.tracer.start_span("work", links=[other]).links):  # type: ignore[attr-defined]
+        assert (len(link.attributes), link.dropped_attributes) == (3, 197)
+        assert all(len(value) < 2_000 for value in link.attributes.values())
+
+
+def test_a_links_attributes_may_change_after_they_were_given(traced: _Traced) -> None:
+    given: Any = {"a": ["b"]}
+    span = traced.tracer.start_span("work", links=[Link(SpanContext(7, 8, True), given)])
+    assert isinstance(span, RecordedSpan)
+    given["a"].append("c")
+    given["d"] = 1
+    assert span.links[0].attributes == {"a": ("b",)}
+
+
+class _Broken(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise ZeroDivisionError
+
+    __iter__ = __len__ = items = __bool__ = __getitem__  # type: ignore[assignment]
+
+
+class _BrokenText(str):
+    def __len__(self) -> int:
+        raise ZeroDivisionError
+
+    __str__ = __repr__ = __getitem__ = __len__  # type: ignore[assignment]
+
+
+class _BrokenObject:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+class _BrokenError(Exception):
+    __str__ = _BrokenObject.__str__
+
+
+_BROKEN: Any = {
+    "map": _Broken,
+    "text": lambda: _BrokenText("text"),
+    "object": _BrokenObject,
+    "list": lambda: [_Broken()],
+    "inner": lambda: {"a": _BrokenText("text")},
+}
+
+
+@pytest.mark.parametrize("kind", _BROKEN)
+def test_no_value_raises_into_the_application(traced: _Traced, kind: str) -> None:
+    value = _BROKEN[kind]()
+    span = traced.tracer.start_span(
+        "work", attributes={"a": value}, links=[Link(SpanContext(7, 8, True), {"a": value})]
+    )
+    assert isinstance(span, RecordedSpan)
+    span.set_attribute("b", value)
+    span.set_attributes({"c": value, "d": 1})
+    span.add_event("seen", {"a": value, "d": 1})
+    span.add_link(SpanContext(7, 8, True), {"a": value})
+    span.record_exception(_BrokenError(), {"a": value})
+    with pytest.raises(_BrokenError), traced.tracer.start_as_current_span("fails"):
+        raise _BrokenError
+    span.end()
+    shown = readable(span, Resource({}))
+    assert shown.attributes
+    assert set(shown.attributes) == {"a", "b", "c", "d"}
+    assert [event.name for event in shown.events] == ["seen", "exception"]
+
+
+def test_what_is_no_map_of_attributes_is_dropped_and_counted(traced: _Traced) -> None:
+    span = traced.tracer.start_span("work", attributes=_Broken(), links=[Link(SpanContext(7, 8, True), _Broken())])
+    assert isinstance(span, RecordedSpan)
+    span.set_attributes(_Broken())
+    span.set_attribute([], "no key")  # type: ignore[arg-type]
+    span.add_event("seen", _Broken())
+    span.add_event("seen", {b"key": 1, "a": 2})  # type: ignore[dict-item]
+    span.add_link(SpanContext(7, 8, True), _Broken())
+    span.record_exception(ValueError("x"), _Broken())
+    span.end()
+    assert span.dropped_attributes == 3
+    assert span.events[0].dropped_attributes == 1
+    assert [link.dropped_attributes for link in span.links] == [1, 1]
+    assert readable(span, Resource({})).events[1].attributes
+
+
+def test_a_map_that_another_thread_changes_is_taken(traced: _Traced) -> None:
+    class Changing(dict[str, Any]):
+        """Grows while it is read, as if by another thread."""
+
+        def items(self) -> Any:
+            for number, item in enumerate(super().items()):
+                if number == 1 and "new" not in self:
+                    self["new"] = 1
+                yield item
+
+    span = traced.start()
+    span.set_attributes(Changing(a=1, b=2))
+    assert span.attributes == {"a": 1, "b": 2, "new": 1}
+    span.set_attribute("map", Changing(a=1, b=2))
+    span.add_event("seen", Changing(a=1, b=2))
+    span.end()
 
 
 def test_links_have_a_limit() -> None:
