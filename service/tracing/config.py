@@ -87,7 +87,16 @@ def from_environment(
         if given & (of_logs ^ of_traces):
             settings._logs = _read(TracingSettings, environ, defaults or {}, "logs")
         settings._ignored = tuple(sorted(_unsupported(environ, given - of_logs - of_traces)))
+        settings._taken_as_false = tuple(
+            name
+            for name, field in fields
+            if _STANDARD_BOOLEAN in field.metadata and name in given and not _is_boolean(environ[name])
+        )
     return settings
+
+
+def _is_boolean(value: str) -> bool:
+    return value.strip().lower() in ("true", "false")
 
 
 def _unsupported(environ: Mapping[str, str], given: Iterable[str]) -> Iterator[str]:
@@ -163,6 +172,14 @@ def _sendable_headers(value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]
         if not _HEADER_NAME.fullmatch(name) or not secret.isascii() or not secret.isprintable():
             raise ValueError("not sendable as a header")
     return {name.lower(): text for name, text in value.items()}
+
+
+def _standard_boolean(value: object) -> object:
+    """As OpenTelemetry has it: "true" in any case is true, and every other text is false."""
+    return value.strip().lower() == "true" if isinstance(value, str) else value
+
+
+_STANDARD_BOOLEAN = BeforeValidator(_standard_boolean)
 
 
 def _propagators(value: object) -> object:
@@ -252,7 +269,9 @@ class TracingSettings(EnvironmentSettings):
     """
 
     enabled: bool = Field(True, alias="TRACING_ENABLED", description="true or false")
-    sdk_disabled: bool = Field(False, alias="OTEL_SDK_DISABLED", description="true or false")
+    sdk_disabled: Annotated[bool, _STANDARD_BOOLEAN] = Field(
+        False, alias="OTEL_SDK_DISABLED", description="true, or any other text for false"
+    )
     resource_attributes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
         default_factory=dict,
         alias="OTEL_RESOURCE_ATTRIBUTES",
@@ -385,6 +404,7 @@ class TracingSettings(EnvironmentSettings):
 
     _logs: TracingSettings | None = PrivateAttr(None)
     _ignored: tuple[str, ...] = PrivateAttr(())
+    _taken_as_false: tuple[str, ...] = PrivateAttr(())
 
     @classmethod
     def completed(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -407,6 +427,11 @@ class TracingSettings(EnvironmentSettings):
     def ignored(self) -> tuple[str, ...]:
         """Variables of OpenTelemetry that are set and not supported."""
         return self._ignored
+
+    @property
+    def taken_as_false(self) -> tuple[str, ...]:
+        """Variables whose values are neither true nor false, which OpenTelemetry counts as false."""
+        return self._taken_as_false
 
     @property
     def active(self) -> bool:

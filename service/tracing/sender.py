@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,9 @@ LOGS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 # RESOURCE_EXHAUSTED is not among them: it allows one only where the answer says when.
 _RETRYABLE: Final = frozenset({"cancelled", "deadline_exceeded", "aborted", "out_of_range", "unavailable", "data_loss"})
 _RESOURCE_EXHAUSTED: Final = "resource_exhausted"
+# Bytes of an answer. Of a longer one nothing is read; the number in gRPC's own message tells its limit from a receiver's.
+_LONGEST_ANSWER: Final = (16 << 20) + 1
+_ANSWER_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_LONGEST_ANSWER}\)")
 # No code of gRPC's: the client itself raised something, so the receiver has said nothing.
 _EXCEPTION: Final = "exception"
 # A receiver that asks for more is asked again all the same.
@@ -120,6 +124,7 @@ class Sender:
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", _LONGEST_ANSWER),
             # Our own breaker waits; gRPC's waiting on top of it, up to two minutes, would only delay the recovery.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -145,6 +150,9 @@ def _failed(error: Exception, *, closed: bool) -> Answer:
     # Only errors that are calls as well have these, and gRPC promises it of none.
     code = getattr(_called(error, "code"), "name", "UNKNOWN").lower()
     detail = str(_called(error, "details") or "")[:_LONGEST_DETAIL]
+    if code == _RESOURCE_EXHAUSTED and _ANSWER_TOO_LONG.search(detail):
+        # The request was not too long, and is accepted: a refusal has no message. Sent again, it would come twice.
+        return Answer(code="ok", detail="unreadable answer: too long", unreadable=True)
     return Answer(code=code, detail=detail, retry_after=_retry_after(_called(error, "trailing_metadata")))
 
 

@@ -139,6 +139,8 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
 
     if settings.ignored:
         _logger.warning("set, but not supported and without effect: %s", ", ".join(settings.ignored))
+    for name in settings.taken_as_false:
+        _logger.warning("%s is set to neither true nor false, and counts as false", name)
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
         of_logs = settings.of_logs
         encode = LogEncoder(resource, masker, settings.attributes_filter, of_logs.attribute_value_length_limit)

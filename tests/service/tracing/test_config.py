@@ -241,6 +241,15 @@ def test_limits_have_their_general_and_their_special_names() -> None:
     assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (7, 8)
 
 
+@pytest.mark.parametrize("value", ["1", "yes", "on", "enabled", "True", " TRUE ", "false", "FALSE", ""])
+def test_only_true_disables_and_what_is_neither_is_said(value: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = from_environment(TracingSettings, {"OTEL_SDK_DISABLED": value, "OTEL_TRACES_EXPORTER": "none"})
+    assert settings.sdk_disabled == (value.strip().lower() == "true")
+    start_tracing(settings).shutdown()
+    unclear = value in ("1", "yes", "on", "enabled")
+    assert ("OTEL_SDK_DISABLED is set to neither true nor false" in caplog.text) == unclear
+
+
 _COUNTS = ("SPAN_ATTRIBUTE", "EVENT_ATTRIBUTE", "LINK_ATTRIBUTE", "LOGRECORD_ATTRIBUTE")
 
 

@@ -60,6 +60,20 @@ def test_an_answer_that_makes_no_sense_harms_nothing(
     assert [line for line in caplog.messages if "makes no sense" in line]
 
 
+@pytest.mark.parametrize("length", [5 << 20, 17 << 20])
+def test_an_answer_that_is_too_long_is_no_refusal(
+    receiver: Receiver, start: Start, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracing = start(delay_ms=60_000, timeout_ms=20_000)
+    receiver.behave = reply(b"\xff" * length)
+    make(tracing, range(10))
+    assert tracing.flush(20)
+    assert numbers(receiver) == list(range(10))
+    spans = account(tracing)
+    assert (receiver.asked, spans.exported, spans.lost, spans.errors["answer"]) == (1, 10, 0, 1)
+    assert [line for line in caplog.messages if "makes no sense" in line]
+
+
 def test_a_warning_in_an_accepting_answer_is_logged(
     receiver: Receiver, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
