@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stack import secrets
-from stack.settings import OVERLAY, PROJECT, ROOT, Settings, SettingsError, load, overlaid, stack_file
+from stack.settings import OVERLAY, PROJECT, ROOT, Settings, SettingsError, load_here, overlaid, stack_file
 
 DEFAULT: Final = "default"
 _SECRET: Final = "(secret)"
@@ -117,7 +117,7 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         overlay = ROOT / OVERLAY if overlaid(asked.stack) else None
-        found = values(load(asked.stack), stack_file(asked.stack), overlay)
+        found = values(load_here(asked.stack), stack_file(asked.stack), overlay)
     except SettingsError as error:
         sys.exit(f"error: {error}")
     if asked.json:

@@ -21,7 +21,7 @@ from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
 from stack.scaling import autoscalers
-from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load
+from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def prepare(stack: str, release: Release | None = None, forget: Collection[str] 
     Raises:
         SettingsError, PolicyError, DeployError: as `deploy`.
     """
-    settings = load(stack)
+    settings = load_here(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
     there = refuse_foreign(client, namespace)
@@ -171,7 +171,7 @@ def refuse_half_way(stack: str) -> None:
     Raises:
         DeployError: a deployment would bring it to all traffic, past the gates.
     """
-    settings = load(stack)
+    settings = load_here(stack)
     journal = Store(client=connect(settings.cluster), namespace=settings.cluster.namespace).read()
     if journal is None or (not journal.under_way and journal.after != wanted(settings)):
         return

@@ -20,7 +20,7 @@ from stack.contents import ROLLOUT, labelled
 from stack.meta import Manifest
 from stack.objects import Key, Objects, key
 from stack.removal import DestroyError, Plan, Say, plan, remove
-from stack.settings import SettingsError, load
+from stack.settings import SettingsError, load_here
 
 LIMIT_SECONDS: Final = 300
 _ANSWER_SECONDS: Final = 30
@@ -41,7 +41,7 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
         DeployError: the cluster cannot be used, or the Pulumi CLI failed.
         DestroyError: nothing was removed, or not all; the message says why.
     """
-    settings = load(stack)
+    settings = load_here(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
     if not refuse_foreign(client, namespace):
@@ -79,7 +79,7 @@ def _pulumi(stack: str, say: Say) -> engine.Engine:
         DestroyError: there is no CLI here to ask, or its backend does not know the stack.
     """
     command = engine.find(say)
-    found = engine.prepare(command, stack, load(stack), create=False) if command else None
+    found = engine.prepare(command, stack, load_here(stack), create=False) if command else None
     if found is None:
         why = "its backend knows no such stack" if command else "there is no Pulumi CLI here"
         raise DestroyError(

@@ -24,7 +24,7 @@ from stack.objects import Key, Objects, key, name
 from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import steps
-from stack.settings import SettingsError, load
+from stack.settings import SettingsError, load_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def look(stack: str) -> list[Drift] | None:
         SettingsError: no such stack, or settings that cannot be used.
         DeployError: the cluster cannot be used, or the namespace is somebody else's.
     """
-    settings = load(stack)
+    settings = load_here(stack)
     client, namespace = connect(settings.cluster), settings.cluster.namespace
     if not refuse_foreign(client, namespace):
         return None

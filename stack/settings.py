@@ -6,19 +6,21 @@ so `pulumi config set --path traces.backend jaeger` works. Secrets are no part o
 """
 
 import argparse
+import difflib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 import pulumi
 import yaml
 from pulumi.runtime import config as engine_config
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 from service.tracing.sampling import parse_rules
 from stack import endpoints, in_clear, secrets
@@ -62,7 +64,8 @@ def _quantity(text: str) -> str:
     whose volumes are declared so."""
     size = quantity_bytes(text)
     if size < 2**20:
-        raise ValueError(f"{text!r} is less than 1Mi")
+        unit = f"; write it with a unit, such as {text}Gi" if text.isdecimal() else ""
+        raise ValueError(f"{text!r} is less than 1Mi{unit}")
     unit = max((unit for unit, factor in _BINARY.items() if size % factor == 0), key=_BINARY.__getitem__)
     return f"{size // _BINARY[unit]}{unit}"
 
@@ -651,13 +654,14 @@ def parse(config: Mapping[str, Any], source: str, encrypted: Collection[str] = (
         in_clear.problems({key: _decoded(value) for key, value in config.items()}, PROJECT, _names(), encrypted)
     ):
         raise SettingsError("\n  ".join([f"{source}: the settings cannot be used:", *exposed]))
+    misplaced = [_without_prefix(key, value) for key, value in config.items() if _lacks_prefix(key)]
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     tree = {key: _decoded(value) for key, value in own.items() if key not in (*secrets.KEYS, *secrets.OPTIONAL)}
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)
-        problems = list(sizing.problems(settings))
+        problems = [*misplaced, *sizing.problems(settings)]
     except ValidationError as error:
-        problems = [_problem(detail) for detail in error.errors()]
+        problems = [*misplaced, *(_problem(detail) for detail in error.errors())]
     if problems:
         raise SettingsError("\n  ".join([f"{source}: the settings cannot be used:", *problems]))
     return settings
@@ -685,11 +689,58 @@ def _sections(section: type[Section]) -> Iterator[type[Section]]:
         yield from _sections(below)
 
 
+def _lacks_prefix(key: str) -> bool:
+    """Whether nobody would read the key: it has no namespace, or one that can only be this project's, misspelt."""
+    namespace, colon, _ = key.partition(":")
+    return not colon or (namespace != PROJECT and bool(difflib.get_close_matches(namespace, [PROJECT], cutoff=0.8)))
+
+
+def _without_prefix(key: str, value: Any) -> str:
+    return f"{key}: is read by nobody without the prefix `{PROJECT}:`; write {_form(key.rpartition(':')[2], value)}"
+
+
+def _form(key: str, value: Any) -> str:
+    """How `section.key` is written in a stack file."""
+    section, *below = key.split(".")
+    shown = "{…}" if isinstance(value, dict) else "…"
+    if not isinstance(value, dict) and in_clear.may_be_shown((key, section, *below), value):
+        shown = json.dumps(value)
+    for name in reversed(below):
+        shown = f"{{{name}: {shown}}}"
+    return f"`{PROJECT}:{section}: {shown}`"
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The section that an annotation such as `Sampling | None` allows."""
+    allowed = get_args(annotation) or (annotation,)
+    return next((item for item in allowed if isinstance(item, type) and issubclass(item, Section)), None)
+
+
+def _known(loc: Sequence[int | str]) -> Mapping[str, FieldInfo]:
+    """The fields of the section at a place in the tree, by the names that stack files have; empty if it is none."""
+    section: type[Section] | None = Settings
+    for part in loc:
+        fields = _by_alias(section)
+        section = _section_of(fields[str(part)].annotation) if str(part) in fields else None
+    return _by_alias(section)
+
+
+def _by_alias(section: type[Section] | None) -> dict[str, FieldInfo]:
+    return {str(field.alias): field for field in section.model_fields.values()} if section else {}
+
+
 def _problem(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "settings"
+    *above, last = detail["loc"] or ("settings",)
+    key = ".".join(map(str, (*above, last)))
+    known = _known(above)
     match detail["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key; `python -m stack.settings --schema` lists the known ones"
+            hint = "`python -m stack.settings --schema` lists the known ones"
+            if "." in str(last) and not above:
+                hint = f"write {_form(str(last), detail['input'])}"
+            elif nearest := difflib.get_close_matches(str(last), known, n=1):
+                hint = f"did you mean {'.'.join(map(str, (*above, *nearest)))}? {hint}"
+            return f"{key}: unknown key; {hint}"
         case "missing":
             return f"{key}: missing"
         case "value_error":
@@ -699,7 +750,24 @@ def _problem(detail: Any) -> str:
             switch = detail["type"].startswith("bool")
             shown = not switch and in_clear.may_be_shown(detail["loc"], detail["input"])
             given = repr(detail["input"]) if shown else "(value not shown)"
-            return f"{key}: {given}: {detail['msg'].lower()}"
+            hint = _hint(detail, known[last]) if last in known else ""
+            return f"{key}: {given}: {detail['msg'].lower()}{hint}"
+
+
+def _hint(detail: Any, field: FieldInfo) -> str:
+    """What a value of another type should have been: the limits of a number, a text with its unit."""
+    given = detail["input"]
+    if detail["type"] in ("int_type", "float_type"):
+        limits = {name: getattr(each, name) for each in field.metadata for name in _LIMITS if hasattr(each, name)}
+        unit = " of bytes, without a unit" if str(field.alias).endswith("Bytes") else ""
+        return "".join([unit, *(f", {_LIMITS[name]} {limit}" for name, limit in limits.items())])
+    if detail["type"] == "string_type" and isinstance(given, int) and not isinstance(given, bool) and field.examples:
+        unit = re.sub(r"^\d+", "", str(field.examples[-1]))
+        return f" with a unit, such as {given}{unit}" if unit else f', such as "{given}" or {field.examples[0]}'
+    return ""
+
+
+_LIMITS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def stack_file(stack: str) -> Path:
@@ -745,7 +813,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)}: more than once", node.start_mark)
+            again = next(key for number, (key, _) in enumerate(node.value) if key.value in keys[:number])
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)}: more than once", again.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -768,6 +837,11 @@ def _read(path: Path) -> dict[str, Any]:
             raise TypeError
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise SettingsError(f"{path.name}: not a stack file with a `config:` mapping ({error})") from None
+    # Pulumi has an `environment` of its own there.
+    if outside := [
+        key for key in document if key.startswith(f"{PROJECT}:") or key in _by_alias(Settings).keys() - {"environment"}
+    ]:
+        raise SettingsError(f"{path.name}: {', '.join(outside)}: is read by nobody outside of `config:`; move it there")
     return config
 
 
@@ -780,6 +854,21 @@ def load(stack: str) -> Settings:
     if exposed := list(in_clear.problems(_project_config(), PROJECT, _names(), ())):
         raise SettingsError("\n  ".join(["Pulumi.yaml: the settings cannot be used:", *exposed]))
     return parse(effective_config(stack), f"Pulumi.{stack}.yaml")
+
+
+def load_here(stack: str) -> Settings:
+    """Settings of a stack for a command that a person runs on it.
+
+    Raises:
+        SettingsError: as `load`; or this clone does not know what `make up` has put onto the local cluster.
+    """
+    settings = load(stack)
+    if settings.cluster.context == LOCAL_CONTEXT and not (ROOT / OVERLAY).is_file():
+        raise SettingsError(
+            f"stack {stack} is on the cluster that `make up` makes, and this clone has no {OVERLAY}, which says what "
+            "that cluster has: run `make up` in this clone first"
+        )
+    return settings
 
 
 def from_engine() -> Settings:

@@ -18,7 +18,7 @@ from rich.table import Table
 from dashboards.rules.stages import Leg, legs, stages
 from stack.apply import DeployError, connect
 from stack.metrics import Ask, asking
-from stack.settings import Settings, SettingsError, load
+from stack.settings import Settings, SettingsError, load_here
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 # How far back Prometheus itself looks for a series' latest sample.
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     asked = parser.parse_args()
     try:
-        settings = load(asked.stack)
+        settings = load_here(asked.stack)
         client = connect(settings.cluster)
         with asking(client, settings.cluster.namespace) as ask:
             accounting = account(settings, ask, seconds=asked.since, at=time.time())

@@ -28,7 +28,7 @@ from dashboards.rules import groups
 from stack import endpoints, secrets
 from stack.apply import DeployError, connect, existing_secret
 from stack.forward import forward
-from stack.settings import Settings, SettingsError, load
+from stack.settings import Settings, SettingsError, load_here
 
 _STORES: Final[Mapping[str, type[Tempo] | type[Jaeger]]] = {"tempo": Tempo, "jaeger": Jaeger}
 
@@ -127,7 +127,7 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
-        settings = load(asked.stack)
+        settings = load_here(asked.stack)
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("panels", total=None)
 

@@ -27,7 +27,7 @@ from stack.rollout.run import LiveCluster, Walk
 from stack.rollout.soak import Soak
 from stack.scaling import autoscalers
 from stack.services import NAMES
-from stack.settings import Settings, SettingsError, load
+from stack.settings import Settings, SettingsError, load_here
 
 _LOOK_BACK_SECONDS: Final = 300.0
 """Before a rollout, for its first stage if that has no pods of the version before."""
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _run(asked: argparse.Namespace, console: Console) -> int:
-    settings = load(asked.stack)
+    settings = load_here(asked.stack)
     client = connect(settings.cluster)
     refuse_foreign(client, settings.cluster.namespace)
     store = Store(client=client, namespace=settings.cluster.namespace)

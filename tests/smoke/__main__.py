@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from stack.apply import DeployError
-from stack.settings import SettingsError, load
+from stack.settings import SettingsError, load_here
 from tests.smoke.check import Report, check
 from tests.smoke.failure import SmokeFailure
 from tests.smoke.traces import Span
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
     arguments = parser.parse_args()
     try:
-        report = check(load(arguments.stack))
+        report = check(load_here(arguments.stack))
     except (SettingsError, DeployError) as error:
         sys.exit(f"error: {error}")
     except SmokeFailure as failure:

@@ -1,5 +1,6 @@
 """Settings are refused when wrong, with a message that names the key, the value and what is allowed."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,115 @@ def test_a_quantity_has_the_form_that_the_api_server_gives_it(written: str, kept
     parsed = parse(config(postgres={"volume": written, "cpu": "2000m"}), "file")
     assert (parsed.postgres.volume, parsed.postgres.cpu) == (kept, "2")
     assert parse(config(postgres={"cpu": "1500m"}), "file").postgres.cpu == "1500m"
+
+
+@pytest.mark.parametrize(
+    ("sections", "parts"),
+    [
+        (
+            {"tracing": {"maxRequestBytes": "64Mi"}},
+            ["tracing.maxRequestBytes: '64Mi'", "bytes, without a unit, at least 65536, at most 8388608"],
+        ),
+        ({"tracing": {"bufferBytes": "16Mi"}}, ["of bytes, without a unit, at least 65536, at most 1073741824"]),
+        ({"collector": {"replicas": "2"}}, ["collector.replicas: '2'", "valid integer, at least 1, at most 50"]),
+        ({"collector": {"queueVolume": 2}}, ["collector.queueVolume: 2", "with a unit, such as 2Gi"]),
+        ({"collector": {"queueVolume": "2"}}, ["collector.queueVolume: '2'", "with a unit, such as 2Gi"]),
+        ({"collector": {"sampling": {"ratio": 0.1, "memory": 1}}}, ["sampling.memory: 1", "such as 1Gi"]),
+        ({"retention": 48}, ["retention: 48", "with a unit, such as 48h"]),
+        ({"services": {"gateway": {"cpu": 2}}}, ["services.gateway.cpu: 2", 'such as "2" or 100m']),
+        ({"trases": {}}, ["trases: unknown key; did you mean traces?"]),
+        ({"collector": {"queueVolum": "2Gi"}}, ["did you mean collector.queueVolume?"]),
+        ({"collector": {"sampling": {"ratio": 0.1, "slow_ms": 5}}}, ["did you mean collector.sampling.slowMs?"]),
+        ({"rollout": {"gate": {"confidance": 0.9}}}, ["did you mean rollout.gate.confidence?"]),
+        ({"collector.replicas": 2}, ["write `web-crawl-tracing:collector: {replicas: 2}`"]),
+    ],
+)
+def test_a_refusal_says_what_was_meant(sections: dict[str, Any], parts: list[str]) -> None:
+    message = refusal(**sections)
+    for part in parts:
+        assert part in message
+
+
+def test_an_unknown_key_like_no_other_suggests_nothing() -> None:
+    assert "did you mean" not in refusal(xyzzy={})
+
+
+def unprefixed(key: str, value: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse({**config(), key: value}, "Pulumi.test.yaml")
+    return str(caught.value)
+
+
+def test_a_key_without_the_projects_prefix_is_refused_with_the_form_that_it_should_have() -> None:
+    assert "grafana.enabled: is read by nobody" in unprefixed("grafana.enabled", False)
+    assert "write `web-crawl-tracing:grafana: {enabled: false}`" in unprefixed("grafana.enabled", False)
+    assert '`web-crawl-tracing:retention: "48h"`' in unprefixed("retention", "48h")
+    assert "`web-crawl-tracing:grafana: {…}`" in unprefixed("grafana", {"enabled": False})
+    assert '`web-crawl-tracing:retention: "48h"`' in unprefixed("web-crawl-tracnig:retention", "48h")
+    assert "sampling: {ratio: 0.1}" in unprefixed("collector.sampling.ratio", 0.1)
+
+
+def test_the_value_of_a_secret_without_prefix_is_not_shown() -> None:
+    assert "hunter2" not in unprefixed("postgresPassword", "hunter2")
+    assert "hunter2" not in unprefixed("postgres.password", "hunter2")
+    assert "hunter2" not in unprefixed("postgres", {"password": "hunter2"})
+
+
+def test_keys_of_other_providers_are_left_to_them() -> None:
+    parse({**config(), "kubernetes:context": "x", "pulumi:disable-default-providers": ["*"], "aws:region": "x"}, "file")
+
+
+def stack_at(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(settings, "ROOT", folder)
+    (folder / "Pulumi.here.yaml").write_text(text)
+
+
+def test_a_section_outside_of_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config(), f"{PROJECT}:grafana": {"enabled": False}}))
+    with pytest.raises(SettingsError, match="web-crawl-tracing:grafana: is read by nobody outside of `config:`"):
+        load("here")
+
+
+def test_a_section_that_stands_twice_is_shown_where_it_stands_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = "config:\n  p:traces: {backend: tempo}\n  p:logs: {}\n  p:traces: {backend: jaeger}\n"
+    stack_at(tmp_path, monkeypatch, again)
+    with pytest.raises(SettingsError, match=r"p:traces: more than once\n  in .*, line 4, column 3"):
+        load("here")
+
+
+def test_a_command_on_the_local_stack_needs_what_make_up_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config(cluster={"context": "local"})}))
+    assert load("here").cluster.context == "local"
+    with pytest.raises(SettingsError, match="run `make up` in this clone first"):
+        settings.load_here("here")
+    (tmp_path / ".local").mkdir()
+    (tmp_path / settings.OVERLAY).write_text(yaml.safe_dump({"config": {f"{PROJECT}:cluster": {"kubeconfig": "/k"}}}))
+    assert settings.load_here("here").cluster.kubeconfig == "/k"
+    stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config()}))
+    (tmp_path / settings.OVERLAY).unlink()
+    assert settings.load_here("here").cluster.context == "c"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("stack.config local", "stack.drift local", "stack.spans local", "stack.deploy local", "stack.rollout local"),
+        *("stack.destroy local", "tests.smoke --stack local", "dashboards.check local"),
+    ],
+)
+def test_every_command_refuses_before_it_looks_at_the_cluster(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack_at(tmp_path, monkeypatch, "")
+    (tmp_path / "Pulumi.local.yaml").write_text((ROOT / "Pulumi.local.yaml").read_text())
+    module, *arguments = command.split()
+    monkeypatch.setattr("sys.argv", [module, *arguments])
+    package = module if module.startswith("stack.") and module != "stack.rollout" else f"{module}.__main__"
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(package).main()
+    said = f"{ended.value.code}{capsys.readouterr().err}"
+    assert "run `make up` in this clone first" in said
