@@ -28,7 +28,12 @@ storage = config.cluster.storage_class
 
 namespace = Namespace(
     "namespace",
-    NamespaceArgs(name=config.cluster.namespace, environment=config.environment, protect=config.cluster.protect_data),
+    NamespaceArgs(
+        name=config.cluster.namespace,
+        stack=pulumi.get_stack(),
+        environment=config.environment,
+        protect=config.cluster.protect_data,
+    ),
     opts,
 ).name
 secret = Secrets(

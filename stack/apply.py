@@ -73,11 +73,12 @@ def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: s
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
 
 
-def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> bool:
-    """Whether the namespace, which is this project's, is there.
+def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str, stack: str) -> bool:
+    """Whether the namespace, which is this stack's, is there. One without a stack's name is of an earlier release.
 
     Raises:
-        DeployError: it belongs to something else, whose objects of the same names would be overwritten.
+        DeployError: it belongs to another stack or to something else, whose objects of the same names would be
+            overwritten.
     """
     found = read(client, namespace, ("v1", "Namespace", namespace))
     if found is None:
@@ -87,6 +88,13 @@ def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str) -> bool:
             f"namespace {namespace} exists and is not of {meta.PART_OF}: nothing was changed. Name another one in "
             f"`cluster.namespace`, or hand it over with "
             f"`kubectl label namespace {namespace} app.kubernetes.io/part-of={meta.PART_OF}`"
+        )
+    owner = (found["metadata"].get("annotations") or {}).get(meta.STACK, stack)
+    if owner != stack:
+        raise DeployError(
+            f"namespace {namespace} belongs to stack {owner}, not to {stack}: nothing was changed. Give stack {stack} "
+            f"a `cluster.namespace` of its own; or, if stack {owner} is gone for good, hand the namespace over with "
+            f"`kubectl annotate namespace {namespace} {meta.STACK}-`"
         )
     return True
 

@@ -16,7 +16,7 @@ from stack.contents import labelled
 from stack.growth import Growth
 from stack.meta import Manifest
 from stack.objects import Objects, key
-from stack.preconditions import refuse_unknown_classes
+from stack.preconditions import missing_metrics, refuse_unknown_classes
 from stack.render import configuration, render
 from stack.rollout.journal import Store
 from stack.rollout.plan import wanted
@@ -49,7 +49,7 @@ def prepare(stack: str, release: Release | None = None, forget: Collection[str] 
     settings = load_here(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    there = refuse_foreign(client, namespace)
+    there = refuse_foreign(client, namespace, stack)
     refuse_unknown_classes(client, settings.cluster)
     # The cluster is where the secrets live: they stay unless another value is given, and missing ones are made up.
     present = existing_secret(client, namespace, secrets.NAME)
@@ -61,6 +61,8 @@ def prepare(stack: str, release: Release | None = None, forget: Collection[str] 
     require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, configuration(release))
     policy.refuse(manifests)
+    for line in missing_metrics(client, manifests):
+        _say(line)
     if command is not None and not there:
         _refuse_move(stack, settings, command)
     return Prepared(
@@ -172,7 +174,9 @@ def refuse_half_way(stack: str) -> None:
         DeployError: a deployment would bring it to all traffic, past the gates.
     """
     settings = load_here(stack)
-    journal = Store(client=connect(settings.cluster), namespace=settings.cluster.namespace).read()
+    client, namespace = connect(settings.cluster), settings.cluster.namespace
+    refuse_foreign(client, namespace, stack)
+    journal = Store(client=client, namespace=namespace).read()
     if journal is None or (not journal.under_way and journal.after != wanted(settings)):
         return
     what = (

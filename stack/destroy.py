@@ -44,7 +44,7 @@ def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data:
     settings = load_here(stack)
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    if not refuse_foreign(client, namespace):
+    if not refuse_foreign(client, namespace, stack):
         say(f"there is no namespace {namespace}: nothing to remove")
         return
     place = Objects(client, namespace)

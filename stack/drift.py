@@ -15,10 +15,11 @@ from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 from rich.text import Text
 
-from stack import secrets
+from stack import preflight, secrets
 from stack.apply import INVENTORY_KEY, DeployError, connect, existing_secret, refuse_foreign
 from stack.contents import ROLLOUT, identity, labelled
 from stack.difference import Difference, differences
+from stack.growth import Growth
 from stack.meta import Manifest
 from stack.objects import Key, Objects, key, name
 from stack.render import configuration, render
@@ -34,6 +35,8 @@ class Drift:
     object: str
     problem: str | None = None
     """What is wrong with it as a whole."""
+    refused: list[str] = field(default_factory=list)
+    """Why a deployment would not bring it to what is declared, and what to do."""
     fields: list[Difference] = field(default_factory=list)
 
 
@@ -74,7 +77,12 @@ def _of(manifest: Manifest, live: Live) -> Drift | None:
     except ApiException as error:
         if error.status != 422:
             raise
-        return Drift(object=name(manifest), problem="cannot become what is declared: an immutable field differs")
+        found = preflight.refused(live, manifest, error)
+        if isinstance(found, Growth):
+            sizes = ", ".join(found.sizes.values())
+            return Drift(object=name(manifest), problem=f"its volumes are smaller than declared ({sizes})")
+        refused = [line.removeprefix(f"{name(manifest)}: ") for line in found]
+        return Drift(object=name(manifest), problem="cannot become what is declared", refused=refused)
     fields = differences(present, applied)
     return Drift(object=name(manifest), fields=fields) if fields else None
 
@@ -88,7 +96,7 @@ def look(stack: str) -> list[Drift] | None:
     """
     settings = load_here(stack)
     client, namespace = connect(settings.cluster), settings.cluster.namespace
-    if not refuse_foreign(client, namespace):
+    if not refuse_foreign(client, namespace, stack):
         return None
     present = existing_secret(client, namespace, secrets.NAME)
     # The values are the cluster's own business; what is compared is that there are such keys.
@@ -105,14 +113,18 @@ def show(stack: str, found: list[Drift], console: Console) -> None:
     """Prints what differs, object by object."""
     for item in found:
         console.print(Text(item.object, style="bold red"), Text(item.problem or ""), soft_wrap=True)
-        for difference in item.fields:
-            console.print(Text(f"  {difference}"), soft_wrap=True)
+        for line in (*item.refused, *item.fields):
+            console.print(Text(f"  {line}"), soft_wrap=True)
     if found:
-        console.print(
-            f"{len(found)} objects of stack {stack} are not as declared. `make deploy STACK={stack}` brings back what "
-            "is declared; what others added stays, until they take it away",
-            soft_wrap=True,
+        refused = [item.object for item in found if item.refused]
+        deploys = (
+            f"`make deploy STACK={stack}` is refused until {', '.join(refused)} can be as declared: what to do is said "
+            "above"
+            if refused
+            else f"`make deploy STACK={stack}` brings back what is declared; what others added stays, until they take "
+            "it away"
         )
+        console.print(f"{len(found)} objects of stack {stack} are not as declared. {deploys}", soft_wrap=True)
     else:
         console.print(Text(f"stack {stack} is as it is declared", style="green"))
 

@@ -11,6 +11,7 @@ from stack import meta
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
     name: str
+    stack: str
     environment: str
     protect: bool
     """Whether it can be deleted only by somebody who says that it may be."""
@@ -30,7 +31,7 @@ class Namespace(pulumi.ComponentResource):
                 args.name,
                 None,
                 component="namespace",
-                annotations={meta.PROTECTED: "true"} if args.protect else None,
+                annotations={meta.STACK: args.stack, **({meta.PROTECTED: "true"} if args.protect else {})},
                 more_labels={**level, "environment": args.environment},
             ),
             # With it go all volumes' claims; the workloads may go and come back.

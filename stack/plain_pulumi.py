@@ -19,7 +19,7 @@ from pulumi.runtime.settings import SETTINGS
 from stack import policy, preflight
 from stack.apply import connect, refuse_foreign
 from stack.failure import DeployError
-from stack.preconditions import refuse_unknown_classes
+from stack.preconditions import missing_metrics, refuse_unknown_classes
 from stack.render import record
 from stack.settings import ROOT, SettingsError, parse
 
@@ -65,8 +65,10 @@ def _look(stack: str, config: dict[str, Any], *, preview: bool) -> None:
     except DeployError as error:
         print(f"not looked at before: {error}")  # the provider fails for the same reason, if it needs the cluster
         return
-    refuse_foreign(client, cluster.namespace)
+    refuse_foreign(client, cluster.namespace, stack)
     refuse_unknown_classes(client, cluster)
+    for line in missing_metrics(client, manifests):
+        print(line)
     for growth in preflight.require(client, cluster.namespace, manifests, lenient=preview):
         raise DeployError(
             f"{growth.workload}: its volumes are to become larger ({', '.join(growth.sizes.values())}). Pulumi would "

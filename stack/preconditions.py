@@ -1,14 +1,16 @@
 """What a stack names and the cluster has to have: looked for before anything is changed."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import kubernetes
 
 from stack.apply import DeployError
+from stack.meta import Manifest
 from stack.settings import Cluster
 
 _ANSWER_SECONDS = 30
+_METRICS: Final = ("metrics.k8s.io", "v1beta1")
 
 
 def refuse_unknown_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> None:
@@ -36,3 +38,23 @@ def refuse_unknown_classes(client: kubernetes.client.ApiClient, cluster: Cluster
                 ) from None
             if error.status != 403:
                 raise DeployError(f"{key}: {name!r} cannot be looked for: {error.reason}") from None
+
+
+def missing_metrics(client: kubernetes.client.ApiClient, manifests: Iterable[Manifest]) -> list[str]:
+    """A warning if an autoscaler is declared and the cluster does not say how busy its pods are.
+
+    It is no refusal: a metrics server may come later, and the stack works without.
+    """
+    scaled = [item["metadata"]["name"] for item in manifests if item["kind"] == "HorizontalPodAutoscaler"]
+    if not scaled:
+        return []
+    try:
+        kubernetes.client.CustomObjectsApi(client).get_api_resources(*_METRICS, _request_timeout=_ANSWER_SECONDS)
+    except kubernetes.client.ApiException as error:
+        if error.status not in (404, 503):  # 503: it is registered, and nothing answers
+            return []
+        return [
+            f"warning: the cluster serves no {'/'.join(_METRICS)} (a metrics server does), so the autoscaler of "
+            f"{', '.join(scaled)} does not know how busy its pods are: their number stays as it is until one answers"
+        ]
+    return []

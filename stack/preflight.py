@@ -8,7 +8,7 @@ that can be carried out is a larger volume (`growth.py`).
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import kubernetes
 from kubernetes.dynamic.exceptions import ApiException
@@ -19,7 +19,7 @@ from stack.difference import shown
 from stack.failure import DeployError, reason
 from stack.growth import Growth
 from stack.meta import Manifest
-from stack.objects import Objects, encoded, key, name
+from stack.objects import Key, Objects, encoded, key, name
 from stack.policy import clear_text
 
 _QUANTITIES: Final = frozenset({"storage", "cpu", "memory", "ephemeral-storage", "sizeLimit"})
@@ -35,6 +35,14 @@ class Change:
     path: Path
     live: Any
     declared: Any
+
+
+class Place(Protocol):
+    """A namespace that can be asked what would become of an object: `Objects`."""
+
+    def present(self, which: Key) -> Manifest | None: ...
+
+    def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest: ...
 
 
 def require(
@@ -71,9 +79,9 @@ def require(
             if _cannot_judge(error) or (lenient and error.status == 403):
                 continue
             try:
-                found = _enlarged(objects, manifest, error)
-            except ApiException as refused:
-                problems.append(f"{name(manifest)}: {reason(refused)}")
+                found = refused(objects, manifest, error)
+            except ApiException as other:
+                problems.append(f"{name(manifest)}: {reason(other)}")
                 continue
             if isinstance(found, Growth):
                 problems += growth.problems(client, namespace, found)
@@ -107,8 +115,8 @@ def _leaving(present: Manifest) -> str:
     return f"{name(present)}: is being deleted{why}. Deploy again when it is gone"
 
 
-def _enlarged(objects: Objects, manifest: Manifest, error: ApiException) -> Growth | list[str]:
-    """What a refusal comes to: volumes to be enlarged, or what is wrong."""
+def refused(objects: Place, manifest: Manifest, error: ApiException) -> Growth | list[str]:
+    """What a refusal comes to: volumes to be enlarged; or what is wrong, each with its field and what to do."""
     manifest = encoded(manifest)
     live = objects.present(key(manifest))
     if live is None or error.status != 422 or not _is_taken(objects, _renamed(manifest)):
@@ -156,7 +164,7 @@ def text(path: Path) -> str:
     return "".join(part if part.startswith("[") else f".{part}" for part in path).removeprefix(".")
 
 
-def refused_fields(objects: Objects, manifest: Manifest, live: Manifest) -> list[Change]:
+def refused_fields(objects: Place, manifest: Manifest, live: Manifest) -> list[Change]:
     """The fields for which the API server refuses a manifest, found by trying them one by one.
 
     Its own message often names none ("updates to statefulset spec for fields other than …").
@@ -170,7 +178,7 @@ def refused_fields(objects: Objects, manifest: Manifest, live: Manifest) -> list
     ]
 
 
-def _is_taken(objects: Objects, manifest: Manifest) -> bool:
+def _is_taken(objects: Place, manifest: Manifest) -> bool:
     try:
         objects.apply(manifest, dry_run=True)
     except ApiException as error:

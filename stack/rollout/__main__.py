@@ -133,7 +133,7 @@ def main() -> None:
 def _run(asked: argparse.Namespace, console: Console) -> int:
     settings = load_here(asked.stack)
     client = connect(settings.cluster)
-    refuse_foreign(client, settings.cluster.namespace)
+    refuse_foreign(client, settings.cluster.namespace, asked.stack)
     store = Store(client=client, namespace=settings.cluster.namespace)
     planned = steps(settings)
     if asked.plan:

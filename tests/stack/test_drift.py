@@ -142,8 +142,12 @@ def test_missing_objects_and_those_that_are_declared_no_more_are_named() -> None
 def test_an_object_that_cannot_become_what_is_declared_is_named() -> None:
     kafka = recorded()["statefulset/kafka"]
     (found,) = drift([kafka["applied"]], Fake([kafka["live"]], refused=422))
-    assert found.object == "statefulset/kafka"
-    assert "an immutable field differs" in str(found.problem)
+    assert (found.object, found.problem) == ("statefulset/kafka", "cannot become what is declared")
+    console = Console(record=True, width=80)
+    show("dev", [found], console)
+    text = console.export_text()
+    assert "brings back" not in text
+    assert "`make deploy STACK=dev` is refused until statefulset/kafka can be as declared" in text
 
 
 def test_the_report_is_plain_where_it_is_no_terminal() -> None:

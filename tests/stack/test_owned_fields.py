@@ -3,21 +3,27 @@
 Its controllers are real, too. What kubelets and a storage driver would report is written by the test (`Reports`).
 """
 
+import argparse
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import kubernetes
 import pytest
+from rich.console import Console
 
-from stack import secrets
-from stack.apply import DeployError, apply
-from stack.meta import FIELD_MANAGER, Manifest
+from local.layout import CONTEXT
+from stack import deploy, destroy, drift, secrets, settings
+from stack.apply import DeployError, apply, refuse_foreign
+from stack.meta import FIELD_MANAGER, STACK, Manifest
+from stack.objects import Objects
 from stack.render import record
+from stack.rollout import __main__ as rollout
 from stack.settings import PROJECT, ROOT
 from tests.stack.api_server import ApiServer, running
 
@@ -469,3 +475,75 @@ def test_plain_pulumi_is_told_before_its_first_resource(server: ApiServer) -> No
     assert "its volumes are to become larger (20Gi)" in done.stderr
     assert "`make deploy STACK=test` enlarges them" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def two_stacks(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A namespace in which stack `test` is, and the file of another stack that names the same one."""
+    stack = Stack(server, "taken")
+    stack.deploy(stack.manifests("collector-config"))
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    for name in ("test", "other"):
+        config = {
+            "environment": "test",
+            "cluster": {"context": CONTEXT, "kubeconfig": str(server.kubeconfig), "namespace": stack.namespace},
+            "images": {"service": "registry.example.com/service:1"},
+        }
+        document = {"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}
+        (tmp_path / f"Pulumi.{name}.yaml").write_text(json.dumps(document))
+    (tmp_path / ".local").mkdir()
+    (tmp_path / settings.OVERLAY).write_text("config: {}")
+    return stack
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollout", "drift", "destroy", "half-way"])
+def test_a_namespace_of_another_stack_is_refused_before_anything_is_changed(
+    two_stacks: Stack, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = two_stacks.versions()
+    commands: dict[str, Callable[[], Any]] = {
+        "deploy": lambda: deploy.prepare("other"),
+        "half-way": lambda: deploy.refuse_half_way("other"),
+        "rollout": lambda: rollout._run(argparse.Namespace(stack="other", plan=False, abort=False), Console()),
+        "drift": lambda: drift.look("other"),
+        "destroy": lambda: destroy.destroy("other", lambda _: True, print, delete_data=True, limit=5),
+    }
+    said = "namespace taken belongs to stack test, not to other: nothing was changed.*cluster.namespace` of its own"
+    with pytest.raises(DeployError, match=said):
+        commands[command]()
+    assert two_stacks.versions() == before
+
+
+def test_a_namespace_of_the_stack_itself_or_of_an_earlier_release_is_taken(two_stacks: Stack) -> None:
+    assert refuse_foreign(two_stacks.client, two_stacks.namespace, "test")
+    unmarked = {"metadata": {"annotations": {STACK: None}}}
+    two_stacks.core.patch_namespace(two_stacks.namespace, unmarked)
+    assert refuse_foreign(two_stacks.client, two_stacks.namespace, "other")
+    two_stacks.deploy(two_stacks.manifests("collector-config"))
+    assert two_stacks.core.read_namespace(two_stacks.namespace).metadata.annotations[STACK] == "test"
+
+
+def test_drift_in_a_field_that_cannot_be_changed_names_it_and_what_to_do(server: ApiServer) -> None:
+    stack = Stack(server, "drifted")
+    stack.deploy(stack.manifests("collector"))
+    objects = Objects(server.client, stack.namespace)
+    changed = stack.manifests("collector")
+    for item in changed:
+        if item["kind"] == "StatefulSet":
+            item["spec"]["podManagementPolicy"] = "OrderedReady"
+    (found,) = drift.drift(changed, objects)
+    (line,) = found.refused
+    assert found.object == "statefulset/collector"
+    assert line.startswith('spec.podManagementPolicy is "Parallel" and would be "OrderedReady": ')
+    assert "`kubectl -n drifted delete statefulset/collector` ends its pods and keeps the volumes" in line
+    with pytest.raises(DeployError) as refused:
+        stack.deploy(changed)
+    assert line in str(refused.value), "the same advice as a deployment's"
+
+
+def test_volumes_that_a_deployment_enlarges_are_drift_that_it_mends(server: ApiServer) -> None:
+    stack = Stack(server, "drifted-volumes")
+    stack.deploy(stack.manifests("collector", collector={"queueVolume": "10Gi"}))
+    larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
+    (found,) = drift.drift(larger, Objects(server.client, stack.namespace))
+    assert (found.problem, found.refused) == ("its volumes are smaller than declared (20Gi)", [])

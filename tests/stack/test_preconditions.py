@@ -9,17 +9,18 @@ import kubernetes
 import pytest
 
 from stack.apply import DeployError
-from stack.preconditions import refuse_unknown_classes
+from stack.preconditions import missing_metrics, refuse_unknown_classes
 from stack.settings import Cluster
 
-ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500}
+ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """An API server that answers for a class by its name."""
+    """An API server that answers for a class, or a version of an API, by its name."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"metadata": {"name": "x"}, "value": 1, "provisioner": "x"}).encode()
+        answer = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
+        body = json.dumps(answer).encode()
         self.send_response(ANSWERS[self.path.rpartition("/")[2]])
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -61,3 +62,26 @@ def test_what_is_there_or_may_not_be_seen_is_accepted(client: kubernetes.client.
 def test_what_is_missing_is_named(client: kubernetes.client.ApiClient, wrong: Cluster, said: str) -> None:
     with pytest.raises(DeployError, match=said):
         refuse_unknown_classes(client, wrong)
+
+
+AUTOSCALER = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "collector"}}
+OTHER = {"kind": "StatefulSet", "metadata": {"name": "collector"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "warned"), [(200, False), (404, True), (503, True), (403, False), (500, False)], ids=str
+)
+def test_an_autoscaler_without_a_metrics_server_is_warned_of(
+    client: kubernetes.client.ApiClient, status: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ANSWERS, "v1beta1", status)
+    lines = missing_metrics(client, [OTHER, AUTOSCALER])
+    assert len(lines) == warned
+    for line in lines:
+        assert "metrics.k8s.io" in line
+        assert "the autoscaler of collector" in line
+        assert "stays as it is until one answers" in line
+
+
+def test_a_stack_without_autoscaler_needs_no_metrics_server(client: kubernetes.client.ApiClient) -> None:
+    assert missing_metrics(client, [OTHER]) == []
