@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
+import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,7 +82,7 @@ class Fetcher:
         except httpx.TimeoutException:
             raise FetchFailed(f"no answer within {self._seconds:g} s") from None
         except Exception as error:  # also what this machine lacks, such as memory: the task ends with a reason
-            raise FetchFailed(f"cannot be fetched ({type(error).__name__})") from error
+            raise FetchFailed(f"cannot be fetched: {_reason(error)}") from error
         finally:
             # A site's cookies must not pass from one user's task to the next.
             self._client.cookies.clear()
@@ -136,6 +138,28 @@ class Fetcher:
     def stop(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+
+def _reason(error: Exception) -> str:
+    """For the user; without addresses and without what the server sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (socket.gaierror, UnicodeError)):
+            return "its host has no address"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "the server's certificate is not valid for it"
+        if isinstance(cause, ssl.SSLError):
+            return "the server speaks no TLS there"
+        if isinstance(cause, ConnectionRefusedError):
+            return "the server accepts no connections"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "the server's answer is not valid HTTP"
+    if isinstance(error, httpx.NetworkError):
+        return "the connection was lost"
+    if isinstance(error, httpx.InvalidURL):
+        return "the URL is not valid"
+    return type(error).__name__
 
 
 def _only_http(request: httpx.Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import ipaddress
 import socket
@@ -14,9 +15,9 @@ import pytest
 
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher, FetchFailed
-from tests.service.conftest import Recorder
+from tests.service.conftest import Recorder, free_port
 from tests.service.polling import poll_until
-from tests.service.sites import FOR_EVER, HOSTILE, dripping, page, serving
+from tests.service.sites import FOR_EVER, HOSTILE, Site, dripping, page, serving
 
 _SECONDS = 0.4
 _MOST_SECONDS = 1.5
@@ -190,3 +191,30 @@ def test_look_ups_that_hang_have_a_bound(recorder: Recorder, monkeypatch: pytest
     poll_until("the threads' end", lambda: threading.active_count() == before)
     with pytest.raises(FetchFailed, match="not a public one"):
         used.fetch("http://site.example/")
+
+
+def _no_tls(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def _no_http(connection: socket.socket) -> None:
+    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+@pytest.mark.parametrize(
+    ("site", "url", "reason"),
+    [
+        (None, "http://127.0.0.1:{port}/", "the server accepts no connections"),
+        (None, "http://no-such-host.invalid/", "its host has no address"),
+        (_no_tls, "https://127.0.0.1:{port}/", "the server speaks no TLS there"),
+        (_no_http, "http://127.0.0.1:{port}/", "the server's answer is not valid HTTP"),
+    ],
+    ids=["closed port", "unknown host", "no TLS", "no HTTP"],
+)
+def test_a_user_reads_why_a_page_cannot_be_fetched(
+    site: Site | None, url: str, reason: str, recorder: Recorder
+) -> None:
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(serving(site)) if site else free_port()
+        with pytest.raises(FetchFailed, match=reason):
+            _fetcher(recorder, seconds=5).fetch(url.format(port=port))
