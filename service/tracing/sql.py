@@ -58,17 +58,35 @@ _OPERATIONS = frozenset({
 })  # fmt: skip
 _FIRST_WORD = re.compile(r"[\s(;]*([A-Za-z]+)")
 _VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
+_BEGINS = _VERBS | {"WITH"}
 # Between a verb and its table.
 _MODIFIERS = frozenset(
     {"ABORT", "DELAYED", "FAIL", "HIGH_PRIORITY", "IGNORE", "LATERAL", "LOW_PRIORITY", "ONLY", "OR", "QUICK",
      "REPLACE", "ROLLBACK", "TABLE", "IF", "NOT", "EXISTS", "CONCURRENTLY"}
 )  # fmt: skip
-_NO_NAMES = _VERBS | {"DEFAULT", "SET", "STDIN", "STDOUT", "VALUES", "WHERE", "WITH"}
+# Reserved: no unquoted name is one of these.
+_NO_NAMES = _VERBS | {
+    "AS", "DEFAULT", "FOR", "FROM", "GROUP", "HAVING", "IN", "JOIN", "LIMIT", "ON", "ORDER", "SET", "STDIN", "STDOUT",
+    "TO", "UNION", "USING", "VALUES", "WHERE", "WITH",
+}  # fmt: skip
+# Of the things that statements make, change and drop: those whose table is named, and the word before it.
+_BEFORE_TABLE = {
+    "TABLE": "TABLE",
+    "INDEX": "ON",
+    "POLICY": "ON",
+    "TRIGGER": "ON",
+    "RULE": "TO",
+    "EVENT": "",
+    "VIEW": "",
+}
+# Where a statement in a statement begins.
+_BEFORE_INNER = {"CREATE": "AS", "DECLARE": "FOR", "EXPLAIN": "EXPLAIN"}
 _TOKEN = re.compile(
     r"""(?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+" | `(?:[^`]|``)*+` | \[[^\]]*+\])
-    | (?P<word>[^\W\d][\w$\#]*+) | [().,;?]""",
+    | (?P<word>[^\W\d][\w$\#]*+) | [().,;?*]""",
     re.VERBOSE,
 )
+_MARKS = frozenset("().,;?*")
 _ESCAPE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
 
 
@@ -111,15 +129,13 @@ def summarize(sanitized: str) -> tuple[str, str]:
     tokens = _Tokens(sanitized[:_NEAR] if operation in ("INSERT", "UPDATE", "DELETE") else sanitized)
     verb = tokens.find(operation, 0)
     if operation == "WITH":
-        verb = next((at for at in tokens.at_depth(verb) if tokens.words[at] in _VERBS), -1)
+        verb = tokens.body(verb)
         if verb < 0:
             return "WITH", ""
         operation = tokens.words[verb]
-    elif operation in ("CREATE", "DECLARE", "EXPLAIN") and tokens.find("TABLE", verb) < 0:
-        # What they are about is another statement, or the index of a table.
-        inner = next((at for at in range(verb, len(tokens.words)) if tokens.words[at] in _VERBS), -1)
-        if inner >= 0:
-            return operation, _table(tokens, tokens.words[inner], inner)
+    elif operation in _BEFORE_INNER and not (operation == "CREATE" and _BEFORE_TABLE.get(tokens.kind(verb)[0])):
+        inner = tokens.inner(max(tokens.find(_BEFORE_INNER[operation], verb), verb) + 1)
+        return operation, _table(tokens, tokens.words[inner], inner) if inner >= 0 else ""
     return operation, _table(tokens, operation, verb)
 
 
@@ -131,15 +147,16 @@ class _Tokens:
     def __init__(self, sanitized: str) -> None:
         self.texts: list[str] = []
         self.words: list[str] = []
-        """In upper case; "" of all but unquoted words."""
+        """In upper case; "" of all but unquoted words, and of those behind a dot, which are names."""
         self.depths: list[int] = []
         depth = 0
         for found in _TOKEN.finditer(sanitized):
             text = found.group()
             if text == ")":
                 depth -= 1
+            is_word = found.lastgroup == "word" and self.texts[-1:] != ["."]
             self.texts.append(text)
-            self.words.append(text.upper() if found.lastgroup == "word" else "")
+            self.words.append(text.upper() if is_word else "")
             self.depths.append(depth)
             if text == "(":
                 depth += 1
@@ -160,6 +177,41 @@ class _Tokens:
             if self.depths[at] == depth:
                 yield at
 
+    def body(self, at: int) -> int:
+        """The verb of the statement behind the CTEs of the WITH at `at`; -1 if there is none."""
+        place = at
+        while place >= 0 and self.words[place] == "WITH":
+            place = next(
+                (
+                    at
+                    for at in self.at_depth(place)
+                    # A parenthesis behind that of a CTE begins the statement.
+                    if self.words[at] in _VERBS or (self.texts[at] == "(" and self.texts[at - 1] == ")")
+                ),
+                -1,
+            )
+            while 0 <= place < len(self.texts) - 1 and self.texts[place] == "(":
+                place += 1
+        return place if place >= 0 and self.words[place] in _VERBS else -1
+
+    def inner(self, start: int) -> int:
+        """The verb of the first statement that begins at `start` or behind it; -1 if there is none."""
+        begin = next((at for at in range(start, len(self.words)) if self.words[at] in _BEGINS), -1)
+        return self.body(begin) if begin >= 0 and self.words[begin] == "WITH" else begin
+
+    def kind(self, verb: int) -> tuple[str, int]:
+        """What the statement makes, changes or drops, of those in `_BEFORE_TABLE`, and its place; "" if none."""
+        at = verb
+        while self.is_name(at):
+            if self.words[at] in _BEFORE_TABLE:
+                return self.words[at], at
+            at += 1
+        return "", -1
+
+    def is_name(self, at: int) -> bool:
+        """Whether a word or a quoted name stands at `at`."""
+        return at < len(self.texts) and self.texts[at] not in _MARKS
+
     def name(self, at: int, *, called: bool = False) -> str:
         """The last part of the name that begins at `at`, "" if none does.
 
@@ -168,7 +220,7 @@ class _Tokens:
         while at < len(self.words) and self.words[at] in _MODIFIERS:
             at += 1
         last = -1
-        while at < len(self.words) and (self.words[at] or self.texts[at][-1] in '"`]'):
+        while self.is_name(at):
             last = at
             while at + 1 < len(self.words) and self.texts[at + 1] == "." and at + 2 < len(self.words):
                 at += 1
@@ -179,7 +231,8 @@ class _Tokens:
             at += 1
         if last < 0 or self.words[last] in _NO_NAMES:
             return ""
-        if not called and last + 1 < len(self.texts) and self.texts[last + 1] == "(":
+        behind = self.texts[last + 1] if last + 1 < len(self.texts) else ""
+        if behind == "." or (behind == "(" and not called):
             return ""
         return _unquoted(self.texts[last])
 
@@ -212,11 +265,20 @@ def _table(tokens: _Tokens, operation: str, verb: int) -> str:
             return tokens.name(verb + 1)
         case "COPY":
             return tokens.name(verb + 1, called=True) or _read(tokens, verb)
+        case "LOCK":
+            return tokens.name(verb + (2 if tokens.words[verb + 1 : verb + 2] == ["TABLES"] else 1))
         case "GRANT" | "REVOKE":
-            return tokens.name(at + 1) if (at := tokens.find("ON", verb)) >= 0 else ""
-        case "ALTER" | "COMMENT" | "CREATE" | "DROP" | "LOCK" | "REINDEX":
-            if (at := tokens.find("TABLE", verb)) < 0 and tokens.find("INDEX", verb) >= 0:
-                at = tokens.find("ON", verb)
+            if (at := tokens.find("ON", verb)) < 0:
+                return ""
+            at += 2 if tokens.words[at + 1 : at + 2] == ["TABLE"] else 1
+            # Two words are the kind of another thing, and its name.
+            if tokens.is_name(at + 1) and tokens.words[at + 1] not in ("TO", "FROM"):
+                return ""
+            return tokens.name(at)
+        case "ALTER" | "COMMENT" | "CREATE" | "DROP" | "REINDEX":
+            kind, at = tokens.kind(verb)
+            before = _BEFORE_TABLE.get(kind)
+            at = tokens.find(before, at) if before else -1
             return tokens.name(at + 1, called=True) if at >= 0 else ""
     return ""
 
@@ -251,6 +313,8 @@ def _read(tokens: _Tokens, verb: int) -> str:
         begin = at + 1
         while begin < len(texts) and (words[begin] in _MODIFIERS or texts[begin] == "("):
             begin += 1
+        if words[begin : begin + 2] == ["ROWS", "FROM"]:  # calls of functions, side by side
+            continue
         if table := tokens.name(begin):
             if depth in (level, within):
                 return table
