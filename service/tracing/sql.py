@@ -277,8 +277,8 @@ def _table(tokens: _Tokens, operation: str, verb: int) -> str:
             return tokens.name(at)
         case "ALTER" | "COMMENT" | "CREATE" | "DROP" | "REINDEX":
             kind, at = tokens.kind(verb)
-            before = _BEFORE_TABLE.get(kind)
-            at = tokens.find(before, at) if before else -1
+            word = _BEFORE_TABLE.get(kind)
+            at = tokens.find(word, at) if word else -1
             return tokens.name(at + 1, called=True) if at >= 0 else ""
     return ""
 
