@@ -59,8 +59,9 @@ class _Kind(Enum):
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
-_HARMLESS, _LINE, _TYPED, _SECRET, _EMAIL_NAME = (
-    re.compile("|".join(patterns)) for patterns in (names.HARMLESS, names.LINE, names.TYPED, names.SECRET, names.EMAIL)
+_HARMLESS, _LINE, _TYPED, _FLAGS, _SECRET, _EMAIL_NAME = (
+    re.compile("|".join(patterns))
+    for patterns in (names.HARMLESS, names.LINE, names.TYPED, names.FLAG, names.SECRET, names.EMAIL)
 )
 _PARAMETER = re.compile(names.PARAMETER)
 
@@ -71,7 +72,7 @@ def _kind(name: str) -> _Kind:
     if _LINE.search(name):
         return _Kind.LINE
     if _SECRET.search(name):
-        return _Kind.TYPED if _TYPED.search(name) else _Kind.SECRET
+        return _Kind.TYPED if _TYPED.search(name) and not _FLAGS.search(name) else _Kind.SECRET
     return _Kind.EMAIL if _EMAIL_NAME.search(name) else _Kind.PLAIN
 
 

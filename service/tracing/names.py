@@ -30,16 +30,18 @@ def _last(*words: str) -> str:
     return f"(?:(?:^|[^A-Za-z])(?i:{'|'.join(words)})|[a-z](?:{capital}))(?:[.][0-9]+)*$"
 
 
-_PASSWORD = "pass(?:code|phrase|wd|word)"
+_PASSWORD = "(?:kennwort|pass(?:code|phrase|wd|wor[dt]))"
+_CODE = "(?:2fa|mfa|recovery|security|sms|verification)[._-]?codes?"
 # `secretary`, `tokenizer` and `tokenise` are other words. A key is a secret only together with what it opens: message,
 # primary, partition, cache keys are not.
 _ANYWHERE = (
-    "(?:access|api)[._-]?key|(?:account|aes|auth)[._-]?keys?(?:[^a-z]|$)|authorization|bearer"
-    "|card[._-]?(?:no(?:[._-]|$)|number)|client[._-]?keys?(?:[^a-z]|$)|cookie|credential|credit[._-]?card"
+    f"{_CODE}(?:[^a-z]|$)|(?:access|api)[._-]?key|(?:account|aes|app|application|auth)[._-]?keys?(?:[^a-z]|$)"
+    "|(?:admin|db|root|user)pass(?:[^a-z]|$)|authorization|bearer|card[._-]?(?:no(?:[._-]|$)|number)"
+    "|client[._-]?keys?(?:[^a-z]|$)|connection[._-]?string|cookie|credential|credit[._-]?card|[cx]srf"
     "|deploy[._-]?keys?(?:[^a-z]|$)|encryption[._-]?key|(?:hash|hmac)[._-]?keys?(?:[^a-z]|$)"
     f"|license[._-]?keys?(?:[^a-z]|$)|master[._-]?key|{_PASSWORD}|private[._-]?key|rsa[._-]?keys?(?:[^a-z]|$)"
     "|secret(?:[^a]|a[^r]|a?$)|(?:server|service)[._-]?keys?(?:[^a-z]|$)|sessid|session|shared[._-]?keys?(?:[^a-z]|$)"
-    "|signing[._-]?key|(?:ssh|storage)[._-]?keys?(?:[^a-z]|$)|token(?:[^i]|i[^sz]|i?$)|webhook[._-]?keys?(?:[^a-z]|$)"
+    "|signing[._-]?key|(?:ssh|storage|stripe)[._-]?keys?(?:[^a-z]|$)|token(?:[^i]|i[^sz]|i?$)|webhook[._-]?keys?(?:[^a-z]|$)"
 )
 
 _COUNTED_WORDS = (
@@ -68,14 +70,17 @@ HARMLESS: Final = (
 """These names hide nothing, whatever else they hold; the text under them is searched like all text."""
 
 TYPED: Final = (
-    f"(?i:card[._-]?(?:no|number)|{_PASSWORD})(?:[.][0-9]+)*$",
-    _last("cvc", "cvv", "otp", "pin", "pwd", "ssn"),
+    f"(?i:card[._-]?(?:no|number)|{_CODE}|{_PASSWORD})(?:[.][0-9]+)*$",
+    _last("cvc", "cvv", "otp", "pin", "pwd", "ssn", "totp"),
 )
-"""Secrets that people type in digits: a number under such a name is hidden like text."""
+"""Secrets that people type in digits: a number under such a name is hidden like text, unless the name is a FLAG."""
+
+FLAG: Final = ("(?:^|[.])(?:(?i:has|is)[_-]|(?:has|is)[A-Z])[A-Za-z0-9_-]*(?:[.][0-9]+)*$",)
+"""Whether there is a secret: a number under such a name says no more."""
 
 SECRET: Final = (
     f"(?i:{_ANYWHERE})",
-    _alone("cvc", "cvv", "iban", "jwt", "otp", "pass", "pin", "pw", "pwd", "sid", "ssn"),
+    _alone("cvc", "cvv", "dsn", "iban", "jwt", "otp", "pass", "pin", "pw", "pwd", "sid", "ssn", "totp"),
     "(?:(?:^|[^A-Za-z])(?i:auth)|[a-z]Auth)$",
 )
 """Text under these names is hidden. Numbers and booleans stay, except under TYPED."""
@@ -104,5 +109,6 @@ MASKED: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}
 HINTS: Final = (
     "pass", "pw", "secret", "token", "cred", "auth", "cookie", "sess", "sid", "jwt", "otp", "cvv", "cvc", "ssn", "iban",
     "bearer", "card", "key", "pin", "code", "sig", "ticket",
+    "dsn", "srf", "string", "wort",
 )  # fmt: skip
 """One of these is in every secret name, in lower case; a text without any needs no search for names."""

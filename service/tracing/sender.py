@@ -21,7 +21,7 @@ LOGS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 # RESOURCE_EXHAUSTED is not among them: it allows one only where the answer says when.
 _RETRYABLE: Final = frozenset({"cancelled", "deadline_exceeded", "aborted", "out_of_range", "unavailable", "data_loss"})
 _RESOURCE_EXHAUSTED: Final = "resource_exhausted"
-# Bytes of an answer. Of a longer one nothing is read. The number in gRPC's message tells this limit from a receiver's.
+# Bytes of an answer; a longer one is not read. In gRPC's message this number tells our limit from a receiver's.
 _LONGEST_ANSWER: Final = (16 << 20) + 1
 _ANSWER_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_LONGEST_ANSWER}\)")
 # No code of gRPC's: the client itself raised something, so the receiver has said nothing.
