@@ -353,7 +353,7 @@ def _open_end(value: str) -> int:
 
 def _suspicious(value: str) -> bool:
     """Whether a text may hold anything to mask; wrong only on the safe side."""
-    if not value.isascii() or len(value) > MAX_TEXT:
+    if not value.isascii():
         return True
     if "=" in value or ":" in value or "@" in value or "%" in value or "eyJ" in value or "--" in value or ">" in value:
         return True
@@ -452,11 +452,11 @@ class Masker:
         try:
             if type(value) is not str:
                 value = str.__str__(value) if isinstance(value, str) else str(value)
-            if len(value) <= OVERLAP:
-                masked = self._text(value)
-            else:
-                most = MAX_TEXT if limit is None else min(MAX_TEXT, limit + OVERLAP)
-                masked = self._text(value) if len(value) <= most else self._text_cut(value[:most])
+            length = len(value)
+            if length <= OVERLAP:
+                return self._text(value) if limit is None else self._text(value)[:limit]
+            most = MAX_TEXT if limit is None else min(MAX_TEXT, limit + OVERLAP)
+            masked = self._text(value) if length <= most else self._text_cut(value[:most])
             return masked if limit is None else masked[:limit]
         except Exception:  # whatever it is, the value is not shown for it
             return REDACTED if limit is None else REDACTED[:limit]
@@ -544,7 +544,7 @@ class Masker:
         elif isinstance(value, Integral):
             number = int(value)
         else:
-            return self._text(str(value))
+            return self.text(str(value))
         if -_SMALL_NUMBER < number < _SMALL_NUMBER:
             return number
         if not math.isfinite(number):
