@@ -4,7 +4,7 @@ from typing import Final
 
 from dashboards.queries import each_grown, grown
 from dashboards.rules.model import Alert, Group, Record
-from dashboards.rules.stages import Leg, legs, stages
+from dashboards.rules.stages import Leg, jobs_on_the_way, legs, processes_ended, stages, unseen_seconds
 from stack import endpoints
 from stack.settings import Settings
 
@@ -19,8 +19,6 @@ ENDED: Final = "tracing_processes_ended:30m"
 _WINDOW: Final = "30m"
 # Stages are scraped at different moments: with a load that grows tenfold in half an hour that alone makes 0.9 %.
 _TOLERANCE: Final = 0.01
-# A process counts on while it ends, and is not scraped any more.
-_STOP_SECONDS: Final = 10
 _OWN: Final = 'job=~"collector|sampler"'
 _TOO_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 _QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
@@ -61,15 +59,8 @@ def _ended(settings: Settings) -> str:
 
     What a process counted after its last scrape is not known.
     """
-    sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
-    jobs = "|".join((*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, "trace-store"))
-    on_the_way = f'job=~"{jobs}"'
-    gone = f"count(count_over_time(up{{{on_the_way}}}[{_WINDOW}])) - (count(up{{{on_the_way}}} == 1) or vector(0))"
-    restarted = (
-        f"(sum(changes(process_start_time_seconds{{{on_the_way}}}[{_WINDOW}])) or vector(0))",
-        f"(sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{_WINDOW}])) or vector(0))",
-    )
-    return f"{' + '.join((gone, *restarted))} and on() count(up{{{on_the_way}}} offset {_WINDOW})"
+    on_the_way = f'job=~"{"|".join(jobs_on_the_way(settings))}"'
+    return f"{processes_ended(settings, _WINDOW)} and on() count(up{{{on_the_way}}} offset {_WINDOW})"
 
 
 def _missing(leg: Leg) -> str:
@@ -88,7 +79,7 @@ def _missing(leg: Leg) -> str:
 
 def _alerts(settings: Settings) -> tuple[Alert, ...]:
     of, by = "instance, queue", "job, exporter, error_type"
-    unseen = settings.metrics.scrape_interval_seconds + _STOP_SECONDS
+    unseen = unseen_seconds(settings)
     lost = tuple(
         Alert(
             name="SpansMissing",

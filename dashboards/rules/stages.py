@@ -1,8 +1,13 @@
 """The way of a span: what counts it at each stage, and where it may wait. The rules and `make spans` read this list."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from stack import endpoints
 from stack.settings import Settings
+
+# A process counts on while it ends, and is not scraped any more.
+_STOP_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,3 +139,25 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
         for stage in (leg.source, *leg.given_up, leg.target):
             found.setdefault(stage.name, stage)
     return tuple(found.values())
+
+
+def jobs_on_the_way(settings: Settings) -> tuple[str, ...]:
+    """The scrape jobs of the processes that a span passes through."""
+    sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
+    return (*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, "trace-store")
+
+
+def processes_ended(settings: Settings, window: str) -> str:
+    """Query: how many processes on the way ended within the window, most of which have a successor."""
+    on_the_way = f'job=~"{"|".join(jobs_on_the_way(settings))}"'
+    gone = f"count(count_over_time(up{{{on_the_way}}}[{window}])) - (count(up{{{on_the_way}}} == 1) or vector(0))"
+    restarted = (
+        f"(sum(changes(process_start_time_seconds{{{on_the_way}}}[{window}])) or vector(0))",
+        f"(sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{window}])) or vector(0))",
+    )
+    return " + ".join((gone, *restarted))
+
+
+def unseen_seconds(settings: Settings) -> int:
+    """Time before its end, in s, whose spans a process may have counted without being scraped again."""
+    return settings.metrics.scrape_interval_seconds + _STOP_SECONDS
