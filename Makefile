@@ -29,7 +29,7 @@ down: $(VENV)/installed ## end the local cluster and all it put on this machine
 dev: $(VENV)/installed ## the three services in one process, their traces drawn as trees; ARGS="--task URL" for one task
 	@$(RUN) -m service.dev $(ARGS)
 
-deploy: $(VENV)/installed ## deploy STACK and check it (ARGS="--forget=SECRET", SECRET_…=… for a new value)
+deploy: $(VENV)/installed ## deploy STACK and check it (ARGS="--forget=SECRET --leave-queues", SECRET_…=… for a new value)
 	@$(RUN) -m stack.deploy $(STACK) $(ARGS)
 	@$(RUN) -m tests.smoke --stack $(STACK)
 

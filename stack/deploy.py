@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import kubernetes
 from pulumi import automation as auto
 
-from stack import engine, growth, policy, preflight, secrets
+from stack import engine, growth, policy, preflight, queues, secrets
 from stack.apply import DeployError, apply, connect, existing_secret, hand_over, refuse_foreign, was_applied
 from stack.contents import labelled
 from stack.growth import Growth
@@ -40,7 +40,9 @@ class Prepared:
     """Volumes to be enlarged first."""
 
 
-def prepare(stack: str, release: Release | None = None, forget: Collection[str] = ()) -> Prepared:
+def prepare(
+    stack: str, release: Release | None = None, forget: Collection[str] = (), *, leave_queues: bool = False
+) -> Prepared:
     """Looks at all that a deployment needs, and changes nothing.
 
     Raises:
@@ -61,7 +63,8 @@ def prepare(stack: str, release: Release | None = None, forget: Collection[str] 
     require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, configuration(release))
     policy.refuse(manifests)
-    for line in missing_metrics(client, manifests):
+    left = queues.look(client, namespace, manifests, leave=leave_queues) if there else []
+    for line in (*missing_metrics(client, manifests), *left):
         _say(line)
     if command is not None and not there:
         _refuse_move(stack, settings, command)
@@ -122,13 +125,16 @@ def _make_way(client: kubernetes.client.ApiClient, namespace: str, found: Prepar
     return changed
 
 
-def deploy(stack: str, release: Release | None = None, forget: Collection[str] = ()) -> str:
+def deploy(
+    stack: str, release: Release | None = None, forget: Collection[str] = (), *, leave_queues: bool = False
+) -> str:
     """Deploys a stack and waits until it is ready.
 
     Args:
         stack: its name.
         release: what runs beside what the settings say, while that is rolled out.
         forget: optional secrets that are taken out.
+        leave_queues: Collectors whose queues are not empty may be taken away.
 
     Returns:
         What did it, in words.
@@ -138,7 +144,7 @@ def deploy(stack: str, release: Release | None = None, forget: Collection[str] =
         PolicyError: it declares what no stack may have; nothing was changed.
         DeployError: the cluster cannot be used, or the deployment failed.
     """
-    found = prepare(stack, release, forget)
+    found = prepare(stack, release, forget, leave_queues=leave_queues)
     client, settings, manifests = found.client, found.settings, found.manifests
     namespace = settings.cluster.namespace
     if found.command is not None:
@@ -221,13 +227,18 @@ def main() -> None:
         metavar="SECRET",
         help="take this secret out: one of " + ", ".join(secrets.OPTIONAL),
     )
+    parser.add_argument(
+        "--leave-queues",
+        action="store_true",
+        help="take Collectors away although something waits in their queues: it stays on their volumes",
+    )
     asked = parser.parse_args()
     stack = asked.stack
     started = time.monotonic()
     print(f"deploying stack {stack}", flush=True)
     try:
         refuse_half_way(stack)
-        how = deploy(stack, forget=asked.forget)
+        how = deploy(stack, forget=asked.forget, leave_queues=asked.leave_queues)
     except (SettingsError, DeployError, policy.PolicyError) as error:
         sys.exit(f"error: {error}")
     print(f"deployed stack {stack} in {time.monotonic() - started:.0f} s through {how}")

@@ -16,7 +16,7 @@ from pulumi.runtime import config as engine_config
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import SETTINGS
 
-from stack import policy, preflight
+from stack import policy, preflight, queues
 from stack.apply import connect, refuse_foreign
 from stack.failure import DeployError
 from stack.preconditions import missing_metrics, refuse_unknown_classes
@@ -67,7 +67,10 @@ def _look(stack: str, config: dict[str, Any], *, preview: bool) -> None:
         return
     refuse_foreign(client, cluster.namespace, stack)
     refuse_unknown_classes(client, cluster)
-    for line in missing_metrics(client, manifests):
+    for line in (
+        *missing_metrics(client, manifests),
+        *queues.look(client, cluster.namespace, manifests, leave=True),
+    ):
         print(line)
     for growth in preflight.require(client, cluster.namespace, manifests, lenient=preview):
         raise DeployError(

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from local.layout import CONTEXT
-from stack import deploy, destroy, drift, secrets, settings
+from stack import deploy, destroy, drift, queues, secrets, settings
 from stack.apply import DeployError, apply, refuse_foreign
 from stack.meta import FIELD_MANAGER, STACK, Manifest
 from stack.objects import Objects
@@ -547,3 +547,26 @@ def test_volumes_that_a_deployment_enlarges_are_drift_that_it_mends(server: ApiS
     larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
     (found,) = drift.drift(larger, Objects(server.client, stack.namespace))
     assert (found.problem, found.refused) == ("its volumes are smaller than declared (20Gi)", [])
+
+
+def test_collectors_that_a_deployment_takes_away_are_named_and_full_queues_refuse_it(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(server, "shrinking")
+    stack.deploy(stack.manifests("collector", collector={"replicas": 3}))
+    fewer = stack.manifests("collector", collector={"replicas": 1})
+
+    def look(manifests: list[Manifest], *, leave: bool = False) -> list[str]:
+        return queues.look(stack.client, stack.namespace, manifests, leave=leave)
+
+    (line,) = look(fewer)  # no kubelet answers here, so how much waits is not known
+    assert line.startswith("collector-1, collector-2: taken away.")
+    assert "(data-collector-1, data-collector-2), which stay" in line
+    assert look(stack.manifests("collector", collector={"replicas": 3})) == []
+    scaled = {"replicas": 1, "autoscaling": {"maxReplicas": 5}}
+    assert look(stack.manifests("collector", collector=scaled)) == [], "an autoscaler takes over what there is"
+    monkeypatch.setattr(queues, "waiting", lambda *where: {"collector-2": 1234}.get(where[-1], 0))
+    with pytest.raises(DeployError, match=r"not empty: collector-2 has 1,234 items.*--leave-queues"):
+        look(fewer)
+    assert look(fewer, leave=True) == [line]
+    assert stack.replicas() == 3
