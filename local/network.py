@@ -156,14 +156,22 @@ def foreign_chains() -> list[str]:
 
 
 def _own_rules() -> list[str]:
-    """Some machines drop by default what comes in or is forwarded (ufw, Docker): pods need these ways."""
-    comment = f"-m comment --comment {MARK} -j ACCEPT"
+    """Some machines drop by default what comes in or is forwarded (ufw, Docker): pods need these ways.
+
+    Each is inserted before the ones above it.
+    """
+    mark = f"-m comment --comment {MARK}"
+    comment = f"{mark} -j ACCEPT"
     tcp = f"INPUT -i {BRIDGE} -d {GATEWAY} -p tcp -m multiport --dports {API_PORT},{KUBELET_PORT},{DNS_PORT}"
     return [
         f"{tcp} {comment}",
         f"INPUT -i {BRIDGE} -d {GATEWAY} -p udp --dport {DNS_PORT} {comment}",
         f"FORWARD -i {BRIDGE} {comment}",
         f"FORWARD -o {BRIDGE} {comment}",
+        # kube-proxy gives a packet for a Service the address of a pod. While it rewrites its rules, a packet may pass
+        # without one. It would leave this machine, and a host out there might answer and keep the connection.
+        f"FORWARD -i {BRIDGE} -d {SERVICE_SUBNET} {mark} -j REJECT",
+        f"OUTPUT -d {SERVICE_SUBNET} {mark} -j REJECT",
     ]
 
 

@@ -24,6 +24,8 @@ _RESOURCE_EXHAUSTED: Final = "resource_exhausted"
 # Bytes of an answer; a longer one is not read. In gRPC's message this number tells our limit from a receiver's.
 _LONGEST_ANSWER: Final = (16 << 20) + 1
 _ANSWER_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_LONGEST_ANSWER}\)")
+# What gRPC says of an answer that has a status of HTTP, and none of gRPC.
+_NOT_GRPC: Final = "Received http2 header with status"
 # No code of gRPC's: the client itself raised something, so the receiver has said nothing.
 _EXCEPTION: Final = "exception"
 # A receiver that asks for more is asked again all the same.
@@ -44,6 +46,9 @@ class Answer:
     unreadable: bool = False
     """The request was accepted, with an answer that says nothing that can be used."""
 
+    not_grpc: bool = False
+    """Something else than a receiver answered: a proxy without a route to one, or whatever now has its address."""
+
     @property
     def ok(self) -> bool:
         """Accepted, apart from what was rejected."""
@@ -54,7 +59,7 @@ class Answer:
         """Another try may succeed."""
         if self.code == _RESOURCE_EXHAUSTED:
             return self.retry_after is not None
-        return self.code in _RETRYABLE or self.code == _EXCEPTION
+        return self.code in _RETRYABLE or self.code == _EXCEPTION or self.not_grpc
 
     @property
     def too_large(self) -> bool:
@@ -87,13 +92,19 @@ class Sender:
         try:
             answer = self._connect()(payload, timeout=seconds, metadata=self._headers)
         except Exception as error:
-            return _failed(error, closed=self._closed)
+            failed = _failed(error, closed=self._closed)
+            if failed.not_grpc:
+                self._hang_up()  # the connection would stay with it
+            return failed
         return _accepted(answer)
 
     def close(self) -> None:
         """Ends the connection for good; a request under way ends as cancelled."""
+        self._closed = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         with self._lock:
-            self._closed = True
             channel, self._channel, self._call = self._channel, None, None
         if channel is not None:
             channel.close()
@@ -124,6 +135,8 @@ class Sender:
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.max_send_message_length", -1),
+            # Else all channels to one target share a connection, which outlives each of them.
+            ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_receive_message_length", _LONGEST_ANSWER),
             # Our own breaker waits; gRPC's waiting on top of it, up to two minutes, would only delay the recovery.
             ("grpc.initial_reconnect_backoff_ms", 200),
@@ -153,7 +166,12 @@ def _failed(error: Exception, *, closed: bool) -> Answer:
     if code == _RESOURCE_EXHAUSTED and _ANSWER_TOO_LONG.search(detail):
         # The request was not too long, and is accepted: a refusal has no message. Sent again, it would come twice.
         return Answer(code="ok", detail="unreadable answer: too long", unreadable=True)
-    return Answer(code=code, detail=detail, retry_after=_retry_after(_called(error, "trailing_metadata")))
+    return Answer(
+        code=code,
+        detail=detail,
+        retry_after=_retry_after(_called(error, "trailing_metadata")),
+        not_grpc=code == "unimplemented" and _NOT_GRPC in detail,
+    )
 
 
 def _called(error: object, method: str) -> Any:

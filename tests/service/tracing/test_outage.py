@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import struct
+import threading
 
 import grpc
 import pytest
@@ -81,6 +84,56 @@ def test_who_takes_connections_and_says_nothing_is_an_outage_after_seconds(
         tracing = start(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_ms=30_000)
         make(tracing, range(1))
         poll_until("a line", lambda: _lines(caplog), seconds=9)
+
+
+def _answer_404(connection: socket.socket) -> None:
+    """HTTP/2 as a proxy speaks it that has no route: each request gets the status 404 and no message of gRPC."""
+    settings, acknowledged, headers = 4, 1, 1
+    with connection, connection.makefile("rb") as received:
+        received.read(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+        connection.sendall(struct.pack(">xHBBI", 0, settings, 0, 0))
+        while frame := received.read(9):
+            size, kind, flags, stream = struct.unpack(">xHBBI", frame)
+            received.read(size)
+            if kind == settings and not flags & acknowledged:
+                connection.sendall(struct.pack(">xHBBI", 0, settings, acknowledged, 0))
+            elif kind == headers:
+                ended = 0x1 | 0x4  # the stream, and its headers
+                not_found = b"\x8d"  # `:status 404` in HPACK's table
+                connection.sendall(struct.pack(">xHBBI", 1, headers, ended, stream) + not_found)
+
+
+def _pass_on(connection: socket.socket, port: int) -> None:
+    with connection, socket.create_connection(("127.0.0.1", port)) as onward:
+        back = threading.Thread(target=_copy, args=(onward, connection), daemon=True)
+        back.start()
+        _copy(connection, onward)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+
+
+def test_a_connection_that_leads_to_something_else_is_made_again(receiver: Receiver, start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                first, _ = proxy.accept()
+                threading.Thread(target=_answer_404, args=(first,), daemon=True).start()
+                while True:
+                    connection, _ = proxy.accept()
+                    threading.Thread(target=_pass_on, args=(connection, receiver.port), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        tracing = start(endpoint=f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        make(tracing, range(5))
+        assert tracing.flush(10)
+        assert account(tracing).requests["unimplemented"] >= 1
+        assert (account(tracing).exported, account(tracing).lost) == (5, 0)
+        assert numbers(receiver) == list(range(5))
 
 
 class _Clock:
