@@ -11,25 +11,46 @@ from stack import secrets
 from stack.policy import clear_text
 
 _SECRETS: Final = {re.sub("[^a-z0-9]", "", key.lower()): key for key in (*secrets.KEYS, *secrets.OPTIONAL)}
-_WORDS: Final = frozenset(
-    {
-        *("password", "passwd", "passphrase", "pass", "pwd", "pw", "pgpassword", "secret", "token", "credential"),
-        *("key", "apikey", "accesskey", "secretkey", "privatekey", "dsn", "authorization", "bearer"),
-    }
-)
+_TYPED: Final = frozenset({"password", "passwd", "passphrase", "pass", "passcode", "pwd", "pw", "pgpassword"})
+"""Last words of names of what people type, which may be a number."""
+_WORDS: Final = _TYPED | {"secret", "token", "credential", "dsn", "authorization", "bearer"}
 """Last words of names of what holds a secret."""
-_CREDENTIALS: Final = re.compile(r"[^\s:/@]+:[^\s/@$*]+@[^\s@]")
+_KEYS: Final = frozenset(
+    f"{word}key"
+    for word in ("access", "account", "api", "auth", "encryption", "master", "private", "secret", "signing", "storage")
+)
+"""The same, of two words: a key alone is a label's, a table's, a topology's or a key's public half."""
+# A host is after it: a name with a dot, a port or a path. An image's digest and a package's version are none.
+_CREDENTIALS: Final = re.compile(
+    r"""(?<![^\s/="'])(?!(?:mailto|npm|sip|xmpp):)[^\s:/@]+:[^\s/@$*]+@(?!sha\d+:)
+    (?:[A-Za-z0-9-]+\.)*[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z]{2,}(?![A-Za-z0-9.-])|[:/])""",
+    re.VERBOSE,
+)
+_SHAPES: Final = re.compile(
+    r"""gh[pousr]_[A-Za-z0-9]{20} | github_pat_\w{20} | xox[abprs]-[\w-]{10} | AKIA[0-9A-Z]{16}
+    | eyJ[\w-]{8,}\.[\w-]{8,}\. | hooks\.slack\.com/services/\w | discord(?:app)?\.com/api/webhooks/\d
+    | (?i:AccountKey|SharedAccessKey|Pwd)=[^\s;$]{6} | client-key-data["']?\s*:\s*["']?[A-Za-z0-9+/=]{16}""",
+    re.VERBOSE,
+)
+"""What well-known services give out, and private keys in a kubeconfig."""
 _GENERATED: Final = re.compile(r"(?=[^\d\s]*\d)(?=[^A-Za-z\s]*[A-Za-z])[\w+=-]{20,}")
 """Long, of letters and digits: nobody has thought of it."""
-_CIPHERTEXT: Final = re.compile(r"v\d+:\S+|[A-Za-z0-9+/=:._-]{16,}")
+_CIPHERTEXT: Final = re.compile(r"v\d+:[A-Za-z0-9+/]{16}={0,2}:[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9+/]{32,}={0,2}")
+"""What the engine writes: version, nonce and text of a passphrase's, or what a key service gave back."""
 
 
 def names_secret(name: str) -> bool:
     """Whether a name, in any spelling, says that a secret is in it: `postgresPassword`, `PG_PASSWORD`, `api-key`."""
     if re.sub("[^a-z0-9]", "", name.lower()) in _SECRETS:
         return True
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
-    return bool(words) and not _WORDS.isdisjoint({words[-1].lower(), words[-1].lower().removesuffix("s")})
+    words = _words(name)
+    return bool(words) and (words[-1] in _WORDS or words[-1] in _KEYS or "".join(words[-2:]) in _KEYS)
+
+
+def _words(name: str) -> list[str]:
+    """In lower case, the last one without the `s` of a plural."""
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    return [*words[:-1], words[-1] if words[-1] in _WORDS else words[-1].removesuffix("s")] if words else []
 
 
 def may_be_shown(path: Iterable[Any], value: Any) -> bool:
@@ -40,7 +61,7 @@ def may_be_shown(path: Iterable[Any], value: Any) -> bool:
 
 
 def _looks_secret(text: str) -> bool:
-    return clear_text(text) or bool(_CREDENTIALS.search(text))
+    return clear_text(text) or bool(_CREDENTIALS.search(text) or _SHAPES.search(text))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -73,16 +94,27 @@ def problems(
         own = namespace in ("", project)
         for path, text in _leaves(value, (name,)):
             unknown = [part for part in path if part not in known]
-            named = any(map(names_secret, unknown)) or (path[-1] in unknown and own and _meant(path))
+            meant = path[-1] in unknown and own and _meant(path)
+            named = meant or any(_holds_secret(part, text) for part in unknown)
             if (named and text not in (None, "")) or (isinstance(text, str) and _looks_secret(text)):
                 yield _problem(path if own else (f"{namespace}:{path[0]}", *path[1:]), own)
+
+
+def _holds_secret(name: str, value: Any) -> bool:
+    """Whether a name says that a value is a secret; a switch is none, and a number only where people type one."""
+    if isinstance(value, bool):
+        return False
+    typed = not isinstance(value, int | float) or not _TYPED.isdisjoint(_words(name)[-1:])
+    return typed and names_secret(name)
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     if isinstance(value, dict):
         if value.keys() == {"secure"}:
             secure = value["secure"]
-            if isinstance(secure, str) and not _CIPHERTEXT.fullmatch(secure):
+            if not isinstance(secure, str):
+                yield from _leaves(secure, path)
+            elif not _CIPHERTEXT.fullmatch(secure):
                 yield path, secure  # a text that nobody has encrypted
             return
         for key, inner in value.items():

@@ -67,7 +67,14 @@ def require(
             to do. Nothing was changed.
     """
     objects = Objects(client, namespace)
-    there = objects.present(("v1", "Namespace", namespace))
+    try:
+        there = objects.present(("v1", "Namespace", namespace))
+    except ApiException as error:
+        if error.status != 403:
+            raise
+        if lenient:
+            return []
+        raise DeployError(f"the right to read namespace {namespace} is missing: {reason(error)}. {changed}") from None
     if there is None:
         return []  # so none of the objects is, either, and none could be asked about
     problems = [_leaving(there)] if there["metadata"].get("deletionTimestamp") else []
@@ -119,7 +126,7 @@ def refused(objects: Place, manifest: Manifest, error: ApiException) -> Growth |
     """What a refusal comes to: volumes to be enlarged; or what is wrong, each with its field and what to do."""
     manifest = encoded(manifest)
     live = objects.present(key(manifest))
-    if live is None or error.status != 422 or not _is_taken(objects, _renamed(manifest)):
+    if live is None or error.status != 422 or not _is_right(objects, manifest):
         return [f"{name(manifest)}: {_said(error)}"]  # it is wrong in itself
     found = refused_fields(objects, manifest, live)
     if not found:
@@ -151,6 +158,16 @@ def _said(error: ApiException) -> str:
     """What the API server says, unless it repeats what may be a secret."""
     said, *_ = reason(error).splitlines() or [""]
     return "it gives no reason that can be shown" if clear_text(said) else said
+
+
+def _is_right(objects: Place, manifest: Manifest) -> bool:
+    """Whether an object is taken if it is new. A refusal of one more, by a quota, says nothing against it."""
+    try:
+        return _is_taken(objects, _renamed(manifest))
+    except ApiException as error:
+        if error.status != 403:
+            raise
+        return True
 
 
 def _renamed(manifest: Manifest) -> Manifest:

@@ -95,7 +95,9 @@ def _sampling_rules(text: str) -> str:
 Quantity = Annotated[str, AfterValidator(_quantity), Field(examples=["512Mi", "10Gi"])]
 Retention = Annotated[str, AfterValidator(_retention), Field(examples=["48h", "336h"])]
 Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"]), AfterValidator(_cpu)]
-ImageReference = Annotated[str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")]
+ImageReference = Annotated[
+    str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$")
+]
 MailAddress = Annotated[str, Field(pattern=r"^[^\s@,;<>\"{}]+@[A-Za-z0-9.-]+$", examples=["oncall@example.com"])]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -185,8 +187,8 @@ class Tracing(Section):
     of gRPC takes 4 MiB unless it is told otherwise, as the stack's Collectors are."""
     delay_ms: Annotated[int, Field(ge=1, le=600_000)] = 5000
     """Longest time a span waits for its batch to fill, in ms."""
-    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 30000
-    """Longest time one export may take, in ms."""
+    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 30000
+    """Longest time one export may take, in ms; the Collectors write to their disks before they answer."""
     sampling_rules: Annotated[
         str, AfterValidator(_sampling_rules), Field(examples=["GET /api/tasks=0.1;topic:*=1"])
     ] = ""
@@ -703,7 +705,8 @@ def _form(key: str, value: Any) -> str:
     """How `section.key` is written in a stack file."""
     section, *below = key.split(".")
     shown = "{…}" if isinstance(value, dict) else "…"
-    if not isinstance(value, dict) and in_clear.may_be_shown((key, section, *below), value):
+    plain = isinstance(value, bool | int | float) or re.fullmatch(r"\d+[A-Za-z]{0,2}", str(value))
+    if plain and in_clear.may_be_shown((key, section, *below), value):
         shown = json.dumps(value)
     for name in reversed(below):
         shown = f"{{{name}: {shown}}}"
@@ -746,9 +749,12 @@ def _problem(detail: Any) -> str:
         case "value_error":
             return f"{key}: {detail['ctx']['error']}"
         case _:
-            # A URL or a key where only `true` or `false` can stand is most likely a secret.
-            switch = detail["type"].startswith("bool")
-            shown = not switch and in_clear.may_be_shown(detail["loc"], detail["input"])
+            # A text in the place of something else may well be a secret under the wrong key.
+            given = detail["input"]
+            shown = (
+                _MISTYPED.get(detail["type"], re.compile("(?!)")).fullmatch(given) if isinstance(given, str) else True
+            )
+            shown = bool(shown) and in_clear.may_be_shown(detail["loc"], detail["input"])
             given = repr(detail["input"]) if shown else "(value not shown)"
             hint = _hint(detail, known[last]) if last in known else ""
             return f"{key}: {given}: {detail['msg'].lower()}{hint}"
@@ -767,6 +773,15 @@ def _hint(detail: Any, field: FieldInfo) -> str:
     return ""
 
 
+_MISTYPED: Final = {
+    "string_pattern_mismatch": re.compile(r".*", re.DOTALL),
+    "string_too_short": re.compile(r".*", re.DOTALL),
+    "string_too_long": re.compile(r".*", re.DOTALL),
+    "literal_error": re.compile(r"[A-Za-z]{1,12}"),
+    "int_type": re.compile(r"[+-]?[\d.,_]+ ?[A-Za-z]{0,3}"),
+    "float_type": re.compile(r"[+-]?[\d.,_]+ ?[A-Za-z%]{0,3}"),
+}
+"""By the kind of a problem: texts that are a mistyped value, and so can be shown; of other kinds none is."""
 _LIMITS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 

@@ -32,6 +32,8 @@ SPAN_BYTES: Final = {"tempo": 150, "jaeger": 700}
 
 _QUEUED_SPAN_BYTES: Final = 2048  # of a span that waits in a Python process
 _PARTITION_BYTES: Final = 128 * _MEBIBYTE  # several of the largest messages (16 MiB), in segments that can be dropped
+_SMALLER_QUEUES: Final = 4
+"""The queues of log records and of metrics have such a part of `collector.queueSize` each."""
 _SERIES_A_POD: Final = 500
 _SAMPLE_BYTES: Final = 2
 
@@ -40,6 +42,7 @@ def problems(settings: Settings) -> Iterator[str]:
     """Everything that does not fit, as key, value and what would be right."""
     yield from _memory(settings)
     yield from _buffers(settings)
+    yield from _requests(settings)
     yield from _coverage(settings)
     yield from _partitions(settings)
     yield from _metrics(settings)
@@ -72,6 +75,17 @@ def _buffers(settings: Settings) -> Iterator[str]:
                 f"tracing.bufferBytes: {tracing.buffer_bytes} and maxQueueSize {tracing.max_queue_size} come to "
                 f"{_mebibytes(needed)}; half of services.{name}.memory {size.memory!r} is {_mebibytes(room)}"
             )
+
+
+def _requests(settings: Settings) -> Iterator[str]:
+    """A Collector's queue counts items, and lets a request of more items than it has room for wait without end."""
+    tracing, queue = settings.tracing, settings.collector.queue_size
+    room = queue // _SMALLER_QUEUES
+    if tracing.enabled and tracing.max_batch_size > room:
+        yield (
+            f"tracing.maxBatchSize: {tracing.max_batch_size} is more than {room}, which the Collectors' queue of log "
+            f"records has room for (a quarter of collector.queueSize {queue}): a full request would never be taken"
+        )
 
 
 def _coverage(settings: Settings) -> Iterator[str]:

@@ -28,7 +28,7 @@ config:
       policies:
         - errors
   web-crawl-tracing:postgresPassword:
-    secure: v1:abcdef
+    secure: v1:FQ2c5M7V0mL1x9dA:Ab3dEf6hIj9lMn==
 """
 OVERLAY = """\
 config:

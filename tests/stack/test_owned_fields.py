@@ -313,6 +313,13 @@ def _counted(stack: Stack) -> bool:
     return bool(stack.core.read_namespaced_resource_quota("few", stack.namespace).status.used)
 
 
+def no_room_for_another(stack: Stack, declared: list[Manifest]) -> None:
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/deployments.apps": "1"}}}
+    stack.core.create_namespaced_resource_quota(stack.namespace, quota)
+    until("a quota that counts", lambda: _counted(stack))
+    other_selector(stack, declared)
+
+
 def too_large(stack: Stack, declared: list[Manifest]) -> None:
     find(declared, "ConfigMap")["data"]["a"] = "x" * 1_100_000
 
@@ -346,6 +353,7 @@ def files(namespace: str, name: str, text: str) -> Manifest:
         (over_quota, 'configmap/more: configmaps "more" is forbidden: exceeded quota'),
         (too_large, 'configmap/gateway-files: ConfigMap "gateway-files" is invalid: []: Too long'),
         (other_selector, 'deployment/gateway: spec.selector.matchLabels.more is unset and would be "x"'),
+        (no_room_for_another, 'deployment/gateway: spec.selector.matchLabels.more is unset and would be "x"'),
         (other_secret_type, 'secret/stack-secrets: type is "Opaque" and would be "example.com/other"'),
         (twice_the_same, "duplicate entries for key"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pulumi.runtime import config as engine_config
 
-from stack import secrets, settings
+from stack import in_clear, secrets, settings
 from stack.config import main as show_config
 from stack.settings import PROJECT, Settings, SettingsError, from_engine, load, parse
 
@@ -47,7 +47,16 @@ def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: 
         ({f"{PROJECT}:postgresPassword": {"value": VALUE}}, "a secret in clear"),
         ({f"{PROJECT}:postgresPassword": [VALUE]}, "a secret in clear"),
         ({f"{PROJECT}:postgresPassword": {"secure": VALUE}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": 12345678}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": [VALUE]}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": f"v1:{VALUE}"}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": "averylongpassword"}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": "correct-horse-battery"}}, "a secret in clear"),
         ({f"{PROJECT}:postgresPassword": f'{{"a": "{VALUE}"}}'}, "a secret in clear"),
+        ({"kubernetes:kubeconfig": "client-key-data: LS0tLS1CRUdJTiBQUklWQVRF"}, "kubernetes:kubeconfig: a secret"),
+        ({"slack:url": "https://hooks.slack.com/services/T0/B0/x"}, "slack:url: a secret"),
+        ({"github:x": "ghp_0123456789abcdefghij0123"}, "github:x: a secret"),
+        ({"azure:x": "Endpoint=sb://x;SharedAccessKey=abcdefgh"}, "azure:x: a secret"),
         ({f"{PROJECT}:postgres": {"password": VALUE}}, "--secret postgresPassword"),
         ({f"{PROJECT}:alerting": {"smtp": {"host": "h:1", "sender": "a@b.c", "password": VALUE}}}, "alertSmtpPassword"),
         ({f"{PROJECT}:alerting": json.dumps({"smtp": {"password": VALUE}})}, "--secret alertSmtpPassword"),
@@ -87,6 +96,25 @@ def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(more: d
         assert value not in message
 
 
+@pytest.mark.parametrize("image", ["ghcr.io/a/b:1.0@sha256:{}", "registry.example.com:5000/a/b:1@sha256:{}"])
+def test_an_image_with_its_digest_holds_no_credentials(image: str) -> None:
+    assert not list(
+        in_clear.problems({f"{PROJECT}:images": {"service": image.format("0a" * 32)}}, PROJECT, ["service"], [])
+    )
+
+
+@pytest.mark.parametrize("key", ["postgres", "grafana", "kafka", "cluster", "services", "environment.x"])
+def test_a_text_in_the_place_of_a_section_is_not_repeated(key: str) -> None:
+    assert VALUE not in refusal({f"{PROJECT}:{key}": VALUE})
+
+
+@pytest.mark.parametrize(
+    ("section", "field"), [("traces", "backend"), ("tracing", "samplingRate"), ("kafka", "brokers")]
+)
+def test_a_text_in_the_place_of_a_choice_or_a_number_is_not_repeated(section: str, field: str) -> None:
+    assert VALUE not in refusal({f"{PROJECT}:{section}": {field: VALUE}})
+
+
 def test_what_only_sounds_like_a_secret_is_accepted() -> None:
     parsed = parse(
         MINIMAL
@@ -96,6 +124,17 @@ def test_what_only_sounds_like_a_secret_is_accepted() -> None:
             "aws:region": "eu-central-1",
             "pulumi:tags": {"owner": "us"},
             "other:password": CIPHERTEXT,
+            "x:image": f"ghcr.io/a/b:1.0@sha256:{'0a' * 32}",
+            "x:contact": "mailto:ops@example.com",
+            "x:package": "npm:left-pad@1.3.0",
+            "x:time": "12:30@UTC+1",
+            "aws:defaultTags": {"tags": {"key": "team", "topologyKey": "zone"}},
+            "x:tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "x:kmsKey": "arn:aws:kms:eu-central-1:1:key/2",
+            "x:publicKey": "ssh-ed25519 AAAA",
+            "x:maxTokens": 4096,
+            "x:rotateSecrets": True,
+            "x:usePassword": True,
         },
         "file",
     )

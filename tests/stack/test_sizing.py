@@ -27,6 +27,10 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
             "tracing.bufferBytes: 268435456 and maxQueueSize 2048 come to 260Mi; half of services.gateway.memory "
             "'192Mi' is 96Mi",
         ),
+        (
+            {"tracing": {"maxBatchSize": 3000, "maxQueueSize": 4000}, "collector": {"queueSize": 10_000}},
+            "tracing.maxBatchSize: 3000 is more than 2500",
+        ),
         ({"tracing": {"maxQueueSize": 100_000}}, "maxQueueSize 100000 come to 211Mi"),
         (
             {"tracing": {"samplingRate": 0.1}},
