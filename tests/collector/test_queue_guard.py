@@ -14,6 +14,7 @@ import grpc
 import httpx
 import pytest
 
+from collector import queue_guard
 from collector.pipeline import GUARD, Pipeline, render
 from collector.queue_guard import KEPT, SET_ASIDE, Guard
 from tests.chaos.requests import A_REQUEST, Requests
@@ -27,6 +28,12 @@ REQUESTS = Requests("guard")
 WAITING = 60
 PAGE = 4096
 JUNK = bytes(index * 73 % 251 for index in range(PAGE))
+
+
+@pytest.fixture(autouse=True)
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However full this machine's disk is."""
+    monkeypatch.setattr(queue_guard, "FREE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +171,15 @@ def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
         guard.look()
     assert guard.files == {QUEUE: 5}
     assert sorted(path.read_bytes() for path in tmp_path.glob(f"*{SET_ASIDE}")) == [b"3", b"4"][-KEPT:]
+
+
+def test_nothing_is_kept_on_a_volume_that_has_no_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_guard, "FREE", 1.1)
+    (tmp_path / QUEUE).write_bytes(b"")
+    guard = Guard(tmp_path)
+    guard.look()
+    assert guard.files == {QUEUE: 1}
+    assert not list(tmp_path.glob(f"*{SET_ASIDE}"))
 
 
 class GuardProcess:
