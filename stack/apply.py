@@ -118,6 +118,7 @@ def apply(
     progress = _Progress(all=[name(manifest) for manifest in manifests])
     try:
         enlarged = preflight.require(client, namespace, manifests)
+        growth.finish(client, namespace)
         for item in enlarged:
             progress.changed.append(f"the volumes of {item.workload}")
             growth.carry_out(client, namespace, item, say)

@@ -103,6 +103,7 @@ def _make_way(client: kubernetes.client.ApiClient, namespace: str, found: Prepar
     Raises:
         DeployError: it failed; the message says what to do.
     """
+    growth.finish(client, namespace)
     for item in found.enlarged:
         growth.carry_out(client, namespace, item, _say)
     objects = Objects(client, namespace)

@@ -6,6 +6,7 @@ running pods over: none restarts.
 """
 
 import copy
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ from stack.objects import ANSWER_SECONDS, Objects, key, name
 if TYPE_CHECKING:
     from stack.preflight import Change
 
+OWNERS: Final = f"{meta.PART_OF}/owners"
+"""Annotation of a StatefulSet that was made again: who owned its fields, until they own them again."""
 RESIZE_SECONDS: Final = 600.0
 _GONE_SECONDS: Final = 60.0
 _STORAGE: Final = ("resources", "requests", "storage")
@@ -169,7 +172,7 @@ def carry_out(
     """Enlarges the volumes, waits until they are, and gives the StatefulSet the new template; no pod restarts.
 
     Interrupted, it goes on from there: claims that have their size are left alone, and a StatefulSet that is away is
-    made again by the deployment.
+    made again by the deployment. One that has lost the owners of its fields gets them back with `finish`.
 
     Raises:
         DeployError: the volumes were not enlarged in time.
@@ -233,18 +236,67 @@ def _renew(client: kubernetes.client.ApiClient, namespace: str, growth: Growth, 
                 "pods run. Deploy again when it is gone"
             )
         time.sleep(0.1)
-    sets.create_namespaced_stateful_set(
-        namespace, _renewed(live, growth.sizes), field_manager=meta.FIELD_MANAGER, _request_timeout=ANSWER_SECONDS
-    )
-    # A new object's fields are all owned by who made it. Owned by others as before, they stay when we apply.
-    sets.patch_namespaced_stateful_set(
-        workload,
-        namespace,
-        {"metadata": {"managedFields": live["metadata"]["managedFields"]}},
-        field_manager=meta.FIELD_MANAGER,
-        _request_timeout=ANSWER_SECONDS,
-    )
+    renewed = _renewed(live, growth.sizes)
+    renewed["metadata"].setdefault("annotations", {})[OWNERS] = json.dumps(live["metadata"]["managedFields"])
+    while True:
+        try:
+            sets.create_namespaced_stateful_set(
+                namespace, renewed, field_manager=meta.FIELD_MANAGER, _request_timeout=ANSWER_SECONDS
+            )
+            break
+        except ApiException as error:
+            # A quota counts the one that is gone for a moment longer.
+            if "exceeded quota" not in reason(error):
+                raise
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"{growth.workload} was deleted without its pods, and a quota refuses it: {reason(error)}. Its "
+                    "pods run. Deploy again when there is room in the quota"
+                ) from None
+        time.sleep(0.1)
+    finish(client, namespace)
     say(f"{growth.workload}: made again around its running pods, with volumes of {', '.join(growth.sizes.values())}")
+
+
+def finish(client: kubernetes.client.ApiClient, namespace: str) -> None:
+    """Gives the fields of StatefulSets that were made again back to their owners.
+
+    A new object's fields are all owned by the request that made it, and would stay when they are declared no more. A
+    deployment that ended in between leaves the owners in an annotation.
+    """
+    sets = kubernetes.client.AppsV1Api(client)
+    deadline = time.monotonic() + _GONE_SECONDS
+    while left := [
+        item
+        for item in sets.list_namespaced_stateful_set(namespace, _request_timeout=ANSWER_SECONDS).items
+        if OWNERS in (item.metadata.annotations or {})
+    ]:
+        for item in left:
+            owners = json.loads(item.metadata.annotations[OWNERS])
+            known = {(meta.FIELD_MANAGER, "Update", None), *map(_owner, owners)}
+            since = client.sanitize_for_serialization(item.metadata.managed_fields)
+            metadata = {
+                "annotations": {OWNERS: None},
+                "managedFields": [*owners, *(entry for entry in since if _owner(entry) not in known)],
+                "resourceVersion": item.metadata.resource_version,
+            }
+            try:
+                sets.patch_namespaced_stateful_set(
+                    item.metadata.name,
+                    namespace,
+                    {"metadata": metadata},
+                    field_manager=meta.FIELD_MANAGER,
+                    _request_timeout=ANSWER_SECONDS,
+                )
+            except ApiException as error:
+                # Its controller writes its status at the same time.
+                if error.status != 409 or time.monotonic() > deadline:
+                    raise
+
+
+def _owner(entry: Manifest) -> tuple[str, str, str | None]:
+    """What tells an entry of managedFields from the others."""
+    return entry["manager"], entry["operation"], entry.get("subresource")
 
 
 def _renewed(live: Manifest, sizes: dict[str, str]) -> Manifest:

@@ -18,8 +18,9 @@ import pytest
 from rich.console import Console
 
 from local.layout import CONTEXT
-from stack import deploy, destroy, drift, queues, secrets, settings
+from stack import deploy, destroy, drift, preflight, queues, secrets, settings
 from stack.apply import DeployError, apply, refuse_foreign
+from stack.growth import OWNERS
 from stack.meta import FIELD_MANAGER, STACK, Manifest
 from stack.objects import Objects
 from stack.render import record
@@ -225,6 +226,84 @@ def test_a_deployment_that_ended_while_the_statefulset_was_away_takes_its_pods_o
     stack.deploy(stack.manifests("collector", collector=scaled))
     assert stack.replicas() == 4
     assert stack.pods("collector") == before
+
+
+@pytest.mark.parametrize("changes_it_meanwhile", ["nobody", "somebody"])
+def test_a_deployment_that_ended_before_the_owners_had_their_fields_again_is_repaired_by_the_next(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, changes_it_meanwhile: str
+) -> None:
+    stack = Stack(server, f"ended-{changes_it_meanwhile}")
+    declared = stack.manifests("collector", collector={"queueVolume": "10Gi"})
+    find(declared, "StatefulSet")["metadata"]["annotations"]["leaves"] = "soon"
+    stack.deploy(declared)
+    until("a claim that is bound", lambda: len(stack.claims()) == 1)
+    theirs = {"spec": {"template": {"metadata": {"annotations": {"theirs": "stays"}}}}}
+    stack.apps.patch_namespaced_stateful_set("collector", stack.namespace, theirs, field_manager="them")
+    until("the owners", lambda: "them" in owners(stack))
+    before = owners(stack)
+
+    class Ended(BaseException):
+        """As a killed process."""
+
+    def end(*_: Any) -> None:
+        raise Ended
+
+    larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
+    with monkeypatch.context() as killed:
+        killed.setattr("stack.growth.finish", lambda *_: end() if stack.template() == "20Gi" else None)
+        with pytest.raises(Ended):
+            stack.deploy(larger)
+    assert stack.template() == "20Gi"
+    if changes_it_meanwhile == "somebody":
+        late = {"metadata": {"annotations": {"late": "stays"}}}
+        stack.apps.patch_namespaced_stateful_set("collector", stack.namespace, late, field_manager="late")
+    stack.deploy(larger)
+    grown = stack.apps.read_namespaced_stateful_set("collector", stack.namespace)
+    assert "leaves" not in grown.metadata.annotations
+    assert OWNERS not in grown.metadata.annotations
+    assert grown.spec.template.metadata.annotations["theirs"] == "stays"
+    assert ("late" in grown.metadata.annotations) == (changes_it_meanwhile == "somebody")
+    assert owners(stack) - {"late"} == before
+    assert operations(stack) == {"Apply"}
+
+
+def owners(stack: Stack) -> set[str]:
+    found = stack.apps.read_namespaced_stateful_set("collector", stack.namespace).metadata.managed_fields
+    return {entry.manager for entry in found if entry.subresource is None}
+
+
+def operations(stack: Stack) -> set[str]:
+    """How our fields of it came to be ours."""
+    found = stack.apps.read_namespaced_stateful_set("collector", stack.namespace).metadata.managed_fields
+    return {entry.operation for entry in found if entry.manager == FIELD_MANAGER}
+
+
+def test_a_volume_grows_under_a_quota_that_has_no_room_for_a_second_object(server: ApiServer) -> None:
+    stack = Stack(server, "growing-quota")
+    stack.deploy(stack.manifests("collector", collector={"queueVolume": "10Gi"}))
+    until("a claim that is bound", lambda: len(stack.claims()) == 1)
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/statefulsets.apps": "1"}}}
+    stack.core.create_namespaced_resource_quota(stack.namespace, quota)
+    until("a quota that counts", lambda: _counted(stack))
+    pods = stack.pods("collector")
+    stack.deploy(stack.manifests("collector", collector={"queueVolume": "20Gi"}))
+    assert stack.template() == "20Gi"
+    assert stack.pods("collector") == pods
+    smaller = r"statefulset/collector: .*storage of its volumes is 20Gi and would be 5Gi.*made smaller"
+    with pytest.raises(DeployError, match=smaller):
+        stack.deploy(stack.manifests("collector", collector={"queueVolume": "5Gi"}))
+
+
+def test_a_user_who_may_not_read_namespaces_previews_and_is_refused_a_deployment(server: ApiServer) -> None:
+    stack = Stack(server, "hidden")
+    declared = stack.manifests("gateway")
+    stack.deploy(declared)
+    user = kubernetes.client.ApiClient(server.client.configuration)
+    user.set_default_header("Impersonate-User", "viewer")
+    user.set_default_header("Impersonate-Group", "system:authenticated")
+    assert preflight.require(user, stack.namespace, declared, lenient=True) == []
+    with pytest.raises(DeployError, match=r"the right to read namespace hidden is missing: .*Nothing was changed"):
+        preflight.require(user, stack.namespace, declared)
 
 
 @pytest.mark.parametrize(
