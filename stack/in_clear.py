@@ -3,54 +3,82 @@
 No value is ever a part of a message: messages end up in logs.
 """
 
+import base64
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import yaml
+
+from service.tracing import names
 from stack import secrets
 from stack.policy import clear_text
 
 _SECRETS: Final = {re.sub("[^a-z0-9]", "", key.lower()): key for key in (*secrets.KEYS, *secrets.OPTIONAL)}
-_TYPED: Final = frozenset({"password", "passwd", "passphrase", "pass", "passcode", "pwd", "pw", "pgpassword"})
-"""Last words of names of what people type, which may be a number."""
-_WORDS: Final = _TYPED | {"secret", "token", "credential", "dsn", "authorization", "bearer"}
-"""Last words of names of what holds a secret."""
-_KEYS: Final = frozenset(
-    f"{word}key"
-    for word in ("access", "account", "api", "auth", "encryption", "master", "private", "secret", "signing", "storage")
+_SECRET, _HARMLESS, _TYPED, _FLAG = (
+    re.compile("|".join(patterns)) for patterns in (names.SECRET, names.HARMLESS, names.TYPED, names.FLAG)
 )
-"""The same, of two words: a key alone is a label's, a table's, a topology's or a key's public half."""
-# A host is after it: a name with a dot, a port or a path. An image's digest and a package's version are none.
+_PARAMETER: Final = re.compile(names.PARAMETER)
+_POINTERS: Final = frozenset(
+    {
+        *("class", "engine", "file", "host", "issuer", "manager", "namespace", "path", "plugin", "ref", "reference"),
+        *("selector", "source", "store", "uri", "url"),
+    }
+)
+"""Last words of names of where a secret is kept or comes from."""
+_OTHERWISE: Final = re.compile(
+    "(?<![a-z])(?:cookies?|session|pin|sid|pull_secrets?|pass(?=_)|auth(?=_(?!keys?(?![a-z])))|access_key_id$)(?![a-z])"
+)
+"""Names of the library's table that mean something else in a configuration: IAM's `Sid`, `imagePullSecrets`."""
+_PLAIN: Final = re.compile(r"true|false|\d{1,5}")
+"""A switch or a count: the engine hands every value over as a text."""
+# Without a scheme: a host with a port or a path, or one with a dot after a password with a digit. Addresses
+# (`mailto:ops@…`), members of a cloud's policies (`user:ops@…`), digests of images and contexts have none of these.
 _CREDENTIALS: Final = re.compile(
-    r"""(?<![^\s/="'])(?!(?:mailto|npm|sip|xmpp):)[^\s:/@]+:[^\s/@$*]+@(?!sha\d+:)
-    (?:[A-Za-z0-9-]+\.)*[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z]{2,}(?![A-Za-z0-9.-])|[:/])""",
+    r"""(?<![^\s="'])(?!<?(?i:acct|domain|group|mailto|npm|principal|serviceaccount|sips?|user|xmpp):)
+    [^\s:/@]+:(?![$*])(?:[^\s/@]+@(?!sha\d+:)(?:[\w-]+(?:\.[\w-]+)*:\d{2,5}(?!\d)|[\w-]+(?:\.[\w-]+)+/)
+    |[^\s/@]*\d[^\s/@]*@(?:[A-Za-z][\w-]*\.)+[A-Za-z]{2,}(?![\w.-]))""",
     re.VERBOSE,
 )
 _SHAPES: Final = re.compile(
-    r"""gh[pousr]_[A-Za-z0-9]{20} | github_pat_\w{20} | xox[abprs]-[\w-]{10} | AKIA[0-9A-Z]{16}
-    | eyJ[\w-]{8,}\.[\w-]{8,}\. | hooks\.slack\.com/services/\w | discord(?:app)?\.com/api/webhooks/\d
-    | (?i:AccountKey|SharedAccessKey|Pwd)=[^\s;$]{6} | client-key-data["']?\s*:\s*["']?[A-Za-z0-9+/=]{16}""",
+    r"""\b(?:gh[pousr]_[A-Za-z0-9]{20} | github_pat_\w{20} | glpat-[\w-]{20} | xox[abeprs]-[\w-]{10} | xapp-\d-[\w-]{8}
+    | A[KS]IA[0-9A-Z]{16} | AIza[\w-]{35} | eyJ[\w-]{8,}\.[\w-]{8,}\. | [rs]k_(?:live|test)_\w{16} | sk-[\w-]{20}
+    | hv[bs]\.[\w-]{20} | npm_[A-Za-z0-9]{30} | pypi-[\w-]{20} | pul-[0-9a-f]{40} | dckr_pat_[\w-]{20} | gls?a_\w{20}
+    | glc_\w{20} | SG\.[\w-]{16,}\.[\w-]{16} | hooks\.slack\.com/(?:services|triggers|workflows)/\w
+    | discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d | webhook\.office\.com/webhookb2/\w)
+    | (?:^|[;\s"'])(?i:AccountKey|SharedAccessKey|SharedAccessSignature|Pwd)\s*=\s*[^\s;$*<{] | PRIVATE[ ]KEY[ ]BLOCK
+    | client-key-data["']?\s*:\s*["']?[A-Za-z0-9+/=]{16}""",
     re.VERBOSE,
 )
-"""What well-known services give out, and private keys in a kubeconfig."""
+"""What well-known services give out, connection strings, private keys."""
+_URL_PARAMETER: Final = re.compile(r"[?&#]([\w.-]+)=(?![$*<{])[^&#\s]")
 _GENERATED: Final = re.compile(r"(?=[^\d\s]*\d)(?=[^A-Za-z\s]*[A-Za-z])[\w+=-]{20,}")
 """Long, of letters and digits: nobody has thought of it."""
-_CIPHERTEXT: Final = re.compile(r"v\d+:[A-Za-z0-9+/]{16}={0,2}:[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9+/]{32,}={0,2}")
-"""What the engine writes: version, nonce and text of a passphrase's, or what a key service gave back."""
+_SEALED: Final = re.compile(r"v\d+:([A-Za-z0-9+/]{16}):([A-Za-z0-9+/]+={0,2})")
+"""What a passphrase or a data key encrypts: version, nonce of 12 bytes, text, in base64."""
+_SEALED_BYTES: Final = 30
+"""Fewer do not come back from a key service: nonce and tag alone are 28."""
 
 
 def names_secret(name: str) -> bool:
     """Whether a name, in any spelling, says that a secret is in it: `postgresPassword`, `PG_PASSWORD`, `api-key`."""
-    if re.sub("[^a-z0-9]", "", name.lower()) in _SECRETS:
-        return True
+    return _is_own(name) or (bool(_SECRET.search(_words(name))) and not _is_pointer(name))
+
+
+def _is_own(name: str) -> bool:
+    return re.sub("[^a-z0-9]", "", name.lower()) in _SECRETS
+
+
+def _is_pointer(name: str) -> bool:
+    """Whether a name says something of a secret, such as its length, or where it is."""
     words = _words(name)
-    return bool(words) and (words[-1] in _WORDS or words[-1] in _KEYS or "".join(words[-2:]) in _KEYS)
+    return bool(_HARMLESS.search(words)) or words.rpartition("_")[2] in _POINTERS
 
 
-def _words(name: str) -> list[str]:
-    """In lower case, the last one without the `s` of a plural."""
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
-    return [*words[:-1], words[-1] if words[-1] in _WORDS else words[-1].removesuffix("s")] if words else []
+def _words(name: str) -> str:
+    """A name's words in lower case, without those that mean something else in a configuration."""
+    words = "_".join(word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
+    return "_".join(filter(None, re.sub(_OTHERWISE, "", words).split("_")))
 
 
 def may_be_shown(path: Iterable[Any], value: Any) -> bool:
@@ -61,7 +89,12 @@ def may_be_shown(path: Iterable[Any], value: Any) -> bool:
 
 
 def _looks_secret(text: str) -> bool:
-    return clear_text(text) or bool(_CREDENTIALS.search(text) or _SHAPES.search(text))
+    return clear_text(text) or bool(_CREDENTIALS.search(text) or _SHAPES.search(text)) or _secret_parameter(text)
+
+
+def _secret_parameter(text: str) -> bool:
+    """Whether a URL in the text has a parameter that is a secret."""
+    return any(names_secret(name) or _PARAMETER.search(name) for name in _URL_PARAMETER.findall(text))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -92,39 +125,76 @@ def problems(
             continue
         namespace, _, name = key.rpartition(":")
         own = namespace in ("", project)
-        for path, text in _leaves(value, (name,)):
+        for path, text, is_sealed in _leaves(value, (name,)):
             unknown = [part for part in path if part not in known]
             meant = path[-1] in unknown and own and _meant(path)
-            named = meant or any(_holds_secret(part, text) for part in unknown)
+            named = meant or is_sealed or _holds_secret(unknown, path[-1], text)
             if (named and text not in (None, "")) or (isinstance(text, str) and _looks_secret(text)):
                 yield _problem(path if own else (f"{namespace}:{path[0]}", *path[1:]), own)
 
 
-def _holds_secret(name: str, value: Any) -> bool:
-    """Whether a name says that a value is a secret; a switch is none, and a number only where people type one."""
-    if isinstance(value, bool):
+def _holds_secret(names_above: Sequence[str], last: str, value: Any) -> bool:
+    """Whether the names on the way to a value say that it is a secret.
+
+    A switch is none, and a number is one only where people type one.
+    """
+    telling = [name for name in names_above if names_secret(name)]
+    if not telling or isinstance(value, bool) or value in ("true", "false"):
         return False
-    typed = not isinstance(value, int | float) or not _TYPED.isdisjoint(_words(name)[-1:])
-    return typed and names_secret(name)
+    if any(map(_is_own, telling)):
+        return True
+    if _is_pointer(last):
+        return False
+    if isinstance(value, int | float) or (isinstance(value, str) and _PLAIN.fullmatch(value)):
+        return any(_TYPED.search(_words(name)) and not _FLAG.search(name) for name in telling)
+    return True
 
 
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(
+    value: Any, path: tuple[str, ...], *, is_sealed: bool = False
+) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
+    """Every value with its path, and whether it stands where only a ciphertext can."""
     if isinstance(value, dict):
         if value.keys() == {"secure"}:
             secure = value["secure"]
-            if not isinstance(secure, str):
-                yield from _leaves(secure, path)
-            elif not _CIPHERTEXT.fullmatch(secure):
-                yield path, secure  # a text that nobody has encrypted
+            if isinstance(secure, bool):
+                yield path, secure, False  # `secure: true` may be a switch of another provider
+            elif not (isinstance(secure, str) and _is_ciphertext(secure)):
+                yield from _leaves(secure, path, is_sealed=True)
             return
         for key, inner in value.items():
-            yield from _leaves(inner, (*path, str(key)))
+            yield from _leaves(inner, (*path, str(key)), is_sealed=is_sealed)
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             # The names in it are those of its items' keys; a number names nothing.
-            yield from _leaves(inner, (*path, str(number)) if isinstance(inner, dict) else path)
+            below = (*path, str(number)) if isinstance(inner, dict) else path
+            yield from _leaves(inner, below, is_sealed=is_sealed)
     else:
-        yield path, value
+        yield path, value, is_sealed
+        if isinstance(value, str) and not is_sealed:
+            yield from _leaves(_written(value), path)
+
+
+def _written(text: str) -> Any:
+    """The mapping or list that a text is, such as a kubeconfig or a chart's values; else an empty one."""
+    if not re.search(r"[\n{\[]", text):
+        return []
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return []
+    return found if isinstance(found, dict | list) else []
+
+
+def _is_ciphertext(text: str) -> bool:
+    if sealed := _SEALED.fullmatch(text):
+        return len(sealed[2]) % 4 == 0
+    try:
+        sealed_bytes = base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    # Random bytes hold both letters; words in small letters are base64, too.
+    return len(sealed_bytes) >= _SEALED_BYTES and bool(re.search("[A-Z]", text) and re.search("[a-z]", text))
 
 
 def _problem(path: tuple[str, ...], own: bool) -> str:

@@ -114,7 +114,8 @@ _ASSIGNED: Final = re.compile(
     r"(?i)(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key)"
     r"[\"']?[ \t]*[:=][ \t]*[\"']?(?![*…])[^\s\"'$<{(\[|…]{6,}"
 )
-_URL_PASSWORD: Final = re.compile(r"://[^/\s:@\"']*:[^/\s@$\"'*]+@")
+# Not `docker://image:1@sha256:…`, nor a reference in the password's place.
+_URL_PASSWORD: Final = re.compile(r"://[^/\s:@\"']*:(?![$*]|[^/\s@]*\$[({])[^/\s@\"']+@(?!sha\d+:)")
 _AUTHORIZATION: Final = re.compile(r"(?i)\b(?:bearer|basic)(?:%20|[ ])+[A-Za-z0-9._~+/-]{16,}")
 _PRIVATE_KEY: Final = "PRIVATE KEY-----"
 

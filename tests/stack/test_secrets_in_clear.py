@@ -52,6 +52,21 @@ def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: 
         ({f"{PROJECT}:postgresPassword": {"secure": f"v1:{VALUE}"}}, "a secret in clear"),
         ({f"{PROJECT}:postgresPassword": {"secure": "averylongpassword"}}, "a secret in clear"),
         ({f"{PROJECT}:postgresPassword": {"secure": "correct-horse-battery"}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": "averylongpassword" * 4}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": {"x": {"y": VALUE}}}}, "a secret in clear"),
+        ({f"{PROJECT}:postgresPassword": {"secure": True}}, "a secret in clear"),
+        ({"x:a": {"secure": VALUE * 3}}, "x:a: a secret"),
+        ({"k:kubeconfig": "users:\n- name: a\n  user:\n    token: abc\n"}, "k:kubeconfig.users.0.user.token"),
+        ({"k:kubeconfig": "users:\n- user: {password: abc}\n"}, "k:kubeconfig.users.0.user.password"),
+        ({"k:kubeconfig": "users:\n- user:\n    client-key-data: >-\n      LS0t\n"}, "user.client-key-data"),
+        ({"k:kubeconfig": {"users": [{"user": {"client-key-data": "LS0t"}}]}}, "user.client-key-data"),
+        ({"helm:values": "auth:\n  adminPassword: abc\n"}, "helm:values.auth.adminPassword"),
+        ({"db:password": "12345678"}, "db:password: a secret"),
+        ({"db:dbPasswordOld": VALUE}, "db:dbPasswordOld: a secret"),
+        ({"tls:clientKey": VALUE}, "tls:clientKey: a secret"),
+        ({"x:a": f"postgres://u:p${VALUE}@h/db"}, "x:a: a secret"),
+        ({"x:a": f"u:{VALUE}@127.0.0.1:5432/x"}, "x:a: a secret"),
+        ({"x:a": f"u:{VALUE}@db.example.com"}, "x:a: a secret"),
         ({f"{PROJECT}:postgresPassword": f'{{"a": "{VALUE}"}}'}, "a secret in clear"),
         ({"kubernetes:kubeconfig": "client-key-data: LS0tLS1CRUdJTiBQUklWQVRF"}, "kubernetes:kubeconfig: a secret"),
         ({"slack:url": "https://hooks.slack.com/services/T0/B0/x"}, "slack:url: a secret"),
@@ -94,6 +109,73 @@ def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(more: d
     message = refusal({f"{PROJECT}:{key}": value for key, value in more.items()})
     for value in (VALUE, "services/T0", "0123456789", "AKIA"):
         assert value not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "github_pat_11ABCDEFG0abcdefghijklmnop",
+        "glpat-abcdefghij0123456789",
+        "xoxb-123456789012-abc",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ASIAIOSFODNN7EXAMPLE",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF123",
+        "https://hooks.slack.com/services/T0/B0/x",
+        "https://hooks.slack.com/triggers/T0/B0/x",
+        "https://discord.com/api/webhooks/123/abc",
+        "https://canary.discord.com/api/v10/webhooks/123/abc",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YWJj",
+        "Endpoint=sb://x/;SharedAccessKeyName=R;SharedAccessKey=YWJj",
+        "Server=x;Uid=sa;Pwd=abc;",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+        "https://example.com/x?auth=abc",
+        "https://example.com/x?a=1&token=abc",
+        "https://example.com/x?api_key=abc",
+        "https://example.com/x?sig=abc",
+        "https://example.com/x#access_token=abc",
+    ],
+)
+def test_what_a_service_gives_out_is_found_under_any_name(text: str) -> None:
+    assert "x:a: a secret in clear" in refusal({"x:a": text})
+    assert "x:a.0.b: a secret in clear" in refusal({"x:a": [{"b": text}]})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"x:a": f"docker://b:1.0@sha256:{'0a' * 32}"},
+        {"x:a": f"nginx:1.27@sha512:{'0a' * 64}"},
+        {"x:a": "Operations <mailto:ops2@example.com>"},
+        {"x:a": "serviceAccount:sa-1@project.iam.gserviceaccount.com"},
+        {"x:a": "user:ops1@example.com"},
+        {"x:a": "SIP:bob@example.com:5060"},
+        {"x:a": "npm:@scope/pad@1.3.0"},
+        {"x:a": "12:30@Europe/Berlin"},
+        {"x:a": "git@github.com:org/repo.git"},
+        {"x:a": "https://example.com:8080/x@y.com"},
+        {"x:a": "https://example.com/x?page=2&sort=key#top"},
+        {"x:a": "postgres://tasks:$(PGPASSWORD)@postgres/tasks"},
+        {"x:maxTokens": "4096"},
+        {"x:keys": "3"},
+        {"x:usePassword": "true"},
+        {"x:rotateSecrets": "false"},
+        {"x:passwordLength": "16"},
+        {"x:passwordPolicy": "strict"},
+        {"x:secretArn": "arn:aws:x"},
+        {"x:secretRef": {"name": "x", "key": "y"}},
+        {"x:tokenFile": "/var/run/token"},
+        {"x:auth": {"type": "oidc"}},
+        {"x:policy": {"Statement": [{"Sid": "AllowRead"}]}},
+        {"x:sessionAffinity": "ClientIP"},
+        {"x:imagePullSecrets": [{"name": "registry"}]},
+        {"x:server": {"secure": True}},
+        {"x:labelKey": "a", "x:primaryKey": "id", "x:partitionKey": "id", "x:sortKey": "id", "x:topologyKey": "zone"},
+        {f"{PROJECT}:cluster": {"context": "admin:ops@prod"}},
+    ],
+)
+def test_what_has_the_form_or_the_name_of_something_else_is_accepted(more: dict[str, Any]) -> None:
+    assert isinstance(parse(MINIMAL | more, "file"), Settings)
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/a/b:1.0@sha256:{}", "registry.example.com:5000/a/b:1@sha256:{}"])
