@@ -747,17 +747,25 @@ def _problem(detail: Any) -> str:
         case "missing":
             return f"{key}: missing"
         case "value_error":
-            return f"{key}: {detail['ctx']['error']}"
+            said = str(detail["ctx"]["error"])
+            if isinstance(detail["input"], str) and not _may_be_shown(detail, known.get(last)):
+                said = re.sub(r"""(['"]).*\1""", _NOT_SHOWN, said, flags=re.DOTALL)
+            return f"{key}: {said}"
         case _:
-            # A text in the place of something else may well be a secret under the wrong key.
-            given = detail["input"]
-            shown = (
-                _MISTYPED.get(detail["type"], re.compile("(?!)")).fullmatch(given) if isinstance(given, str) else True
-            )
-            shown = bool(shown) and in_clear.may_be_shown(detail["loc"], detail["input"])
-            given = repr(detail["input"]) if shown else "(value not shown)"
+            given = repr(detail["input"]) if _may_be_shown(detail, known.get(last)) else _NOT_SHOWN
             hint = _hint(detail, known[last]) if last in known else ""
             return f"{key}: {given}: {detail['msg'].lower()}{hint}"
+
+
+def _may_be_shown(detail: Any, field: FieldInfo | None) -> bool:
+    """Whether a value can be a mistyped one of the kind that its key has; any other may be a secret."""
+    given, kind = detail["input"], detail["type"]
+    if isinstance(given, str):
+        is_number = field and field.examples and str(field.examples[0])[0].isdigit()
+        form = _NUMBER if is_number and kind != "value_error" else _MISTYPED.get(kind, _NUMBER)
+        return bool(form.fullmatch(given)) and in_clear.may_be_shown(detail["loc"], given)
+    # A number in the place of a section may be a secret as well.
+    return isinstance(given, int | float) and not kind.startswith(("model", "dict", "tuple"))
 
 
 def _hint(detail: Any, field: FieldInfo) -> str:
@@ -773,15 +781,20 @@ def _hint(detail: Any, field: FieldInfo) -> str:
     return ""
 
 
+_NOT_SHOWN: Final = "(value not shown)"
+_NUMBER: Final = re.compile(r"[+-]?\d[\d.,_]{0,11} ?[A-Za-z%]{0,5}")
+"""A number, quantity or duration, with a unit of any kind."""
+_WORDS: Final = re.compile(r"(?![^\s]{25})(?:https?://)?(?:[A-Za-z]*|s3)(?:[ ._/:-][A-Za-z]+){0,5}/?")
+"""Few words without a digit: a name, a host, an address."""
 _MISTYPED: Final = {
-    "string_pattern_mismatch": re.compile(r".*", re.DOTALL),
-    "string_too_short": re.compile(r".*", re.DOTALL),
-    "string_too_long": re.compile(r".*", re.DOTALL),
+    "string_pattern_mismatch": _WORDS,
+    "string_too_short": _WORDS,
+    "string_too_long": _WORDS,
     "literal_error": re.compile(r"[A-Za-z]{1,12}"),
-    "int_type": re.compile(r"[+-]?[\d.,_]+ ?[A-Za-z]{0,3}"),
-    "float_type": re.compile(r"[+-]?[\d.,_]+ ?[A-Za-z%]{0,3}"),
+    "bool_type": re.compile(r"(?i)true|false|yes|no|on|off|enabled|disabled|[01]"),
+    "value_error": re.compile(rf"{_NUMBER.pattern}|(?:[A-Z]{{1,7}} )?/[^\s=]*=\S*|topic:[^\s=]*=\S*"),
 }
-"""By the kind of a problem: texts that are a mistyped value, and so can be shown; of other kinds none is."""
+"""By the kind of a problem: texts that are a mistyped value, and so can be shown; of other kinds those of `_NUMBER`."""
 _LIMITS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 

@@ -145,6 +145,11 @@ def _load(settings: Settings) -> Iterator[str]:
                 f"load.tracesPerSecond {load.traces_per_second:g} at its peak of {load.peak:g} times that brings "
                 f"{needed:,} within decisionWaitSeconds {sampling.decision_wait_seconds}"
             )
+        if load.spans_per_trace > sampling.queue_size:
+            yield (
+                f"load.spansPerTrace: {load.spans_per_trace} is more than collector.sampling.queueSize "
+                f"{sampling.queue_size}: a sampler queues a trace whole, and would never get it into its queue"
+            )
     if not traces.object_storage:
         stored = load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
         spans = stored * load.spans_per_trace * duration_hours(settings.retention) * 3600

@@ -190,11 +190,50 @@ def test_a_text_in_the_place_of_a_section_is_not_repeated(key: str) -> None:
     assert VALUE not in refusal({f"{PROJECT}:{key}": VALUE})
 
 
+@pytest.mark.parametrize("given", [VALUE, [VALUE], {"a": VALUE}], ids=str)
 @pytest.mark.parametrize(
-    ("section", "field"), [("traces", "backend"), ("tracing", "samplingRate"), ("kafka", "brokers")]
+    "key",
+    [
+        *("environment", "retention", "postgres", "grafana", "kafka", "cluster", "alerting.page", "alerting.smtp"),
+        *("tracing.samplingRate", "tracing.enabled", "tracing.maxQueueSize", "tracing.samplingRules", "traces.backend"),
+        *("traces.memory", "traces.cpu", "traces.objectStorage", "alerting.url", "grafana.url", "postgres.volume"),
+        *("rollout.stages", "rollout.gate", "objectives.taskSeconds", "collector.sampling", "load", "kafka.brokers"),
+    ],
 )
-def test_a_text_in_the_place_of_a_choice_or_a_number_is_not_repeated(section: str, field: str) -> None:
-    assert VALUE not in refusal({f"{PROJECT}:{section}": {field: VALUE}})
+def test_a_value_that_cannot_be_a_mistyped_one_is_not_repeated(key: str, given: Any) -> None:
+    section, _, field = key.partition(".")
+    if key == "environment" and isinstance(given, str):
+        given = given.upper()
+    message = refusal({f"{PROJECT}:{section}": {field: given} if field else given})
+    assert VALUE not in message.lower()
+    assert key in message
+
+
+@pytest.mark.parametrize("field", ["host", "sender"])
+def test_a_secret_in_the_place_of_a_mail_servers_setting_is_not_repeated(field: str) -> None:
+    smtp = {"host": "smtp.example.com:587", "sender": "a@example.com", field: VALUE}
+    message = refusal({f"{PROJECT}:alerting": {"smtp": smtp}})
+    assert f"smtp.{field}: (value not shown)" in message
+    assert VALUE not in message
+
+
+def test_a_number_in_the_place_of_a_section_is_not_repeated() -> None:
+    assert "12345678" not in refusal({f"{PROJECT}:postgres": 12345678})
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "given"),
+    [
+        ("postgres", "volume", "5G"),
+        ("tracing", "samplingRate", "0.5"),
+        ("tracing", "enabled", "yes"),
+        ("traces", "backend", "tempoo"),
+        ("kafka", "cpu", "0.5"),
+        ("grafana", "url", "grafana.example.com"),
+    ],
+)
+def test_a_mistyped_value_is_repeated(section: str, field: str, given: str) -> None:
+    assert f"{section}.{field}: {given!r}" in refusal({f"{PROJECT}:{section}": {field: given}})
 
 
 def test_what_only_sounds_like_a_secret_is_accepted() -> None:

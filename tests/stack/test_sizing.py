@@ -31,6 +31,13 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
             {"tracing": {"maxBatchSize": 3000, "maxQueueSize": 4000}, "collector": {"queueSize": 10_000}},
             "tracing.maxBatchSize: 3000 is more than 2500",
         ),
+        (
+            {
+                "load": {"tracesPerSecond": 1, "spansPerTrace": 20_000},
+                "collector": {"sampling": {"ratio": 0.01, "queueSize": 10_000}},
+            },
+            "load.spansPerTrace: 20000 is more than collector.sampling.queueSize 10000",
+        ),
         ({"tracing": {"maxQueueSize": 100_000}}, "maxQueueSize 100000 come to 211Mi"),
         (
             {"tracing": {"samplingRate": 0.1}},
