@@ -73,14 +73,25 @@ def existing_secret(client: kubernetes.client.ApiClient, namespace: str, name: s
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
 
 
-def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str, stack: str) -> bool:
+def refuse_foreign(client: kubernetes.client.ApiClient, namespace: str, stack: str, *, lenient: bool = False) -> bool:
     """Whether the namespace, which is this stack's, is there. One without a stack's name is of an earlier release.
+
+    Args:
+        client: from `connect`.
+        namespace: the stack's namespace.
+        stack: its name.
+        lenient: who asks may lack the right to read namespaces, as for a preview; one that is hidden is taken as there.
 
     Raises:
         DeployError: it belongs to another stack or to something else, whose objects of the same names would be
             overwritten.
     """
-    found = read(client, namespace, ("v1", "Namespace", namespace))
+    try:
+        found = Objects(client, namespace).present(("v1", "Namespace", namespace))
+    except ApiException as error:
+        if lenient and error.status == 403:
+            return True
+        raise DeployError(f"namespace {namespace} cannot be read: {reason(error)}. Nothing was changed") from None
     if found is None:
         return False
     if (found["metadata"].get("labels") or {}).get("app.kubernetes.io/part-of") != meta.PART_OF:

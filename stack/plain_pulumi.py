@@ -65,7 +65,7 @@ def _look(stack: str, config: dict[str, Any], *, preview: bool) -> None:
     except DeployError as error:
         print(f"not looked at before: {error}")  # the provider fails for the same reason, if it needs the cluster
         return
-    refuse_foreign(client, cluster.namespace, stack)
+    refuse_foreign(client, cluster.namespace, stack, lenient=preview)
     refuse_unknown_classes(client, cluster)
     for line in (
         *missing_metrics(client, manifests),

@@ -301,6 +301,9 @@ def test_a_user_who_may_not_read_namespaces_previews_and_is_refused_a_deployment
     user = kubernetes.client.ApiClient(server.client.configuration)
     user.set_default_header("Impersonate-User", "viewer")
     user.set_default_header("Impersonate-Group", "system:authenticated")
+    assert refuse_foreign(user, stack.namespace, "test", lenient=True)
+    with pytest.raises(DeployError, match=r"namespace hidden cannot be read: namespaces .* is forbidden"):
+        refuse_foreign(user, stack.namespace, "test")
     assert preflight.require(user, stack.namespace, declared, lenient=True) == []
     with pytest.raises(DeployError, match=r"the right to read namespace hidden is missing: .*Nothing was changed"):
         preflight.require(user, stack.namespace, declared)
