@@ -7,6 +7,7 @@ fields of opentelemetry/proto/{common,trace,logs}/v1.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,11 +194,28 @@ class Request:
 class _Encoder(Generic[Item]):
     """What the encoders of both signals have in common: all items are of one resource."""
 
-    def __init__(self, resource: Resource, masker: Masker, dropped: Sequence[str] = ()) -> None:
-        """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`."""
+    _tag: bytes
+    """Of the attributes of an item."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        masker: Masker,
+        dropped: Sequence[str] = (),
+        value_length: int = Limits().value_length,
+    ) -> None:
+        """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`.
+
+        value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit.
+        """
         self._masker = masker
         self._filter = _Filter(dropped)
+        self._value_length = value_length
+        self._attributes = self._with_tag(self._tag)
         self.describe(resource)
+
+    def _with_tag(self, tag: bytes) -> _Attributes:
+        return _Attributes(tag, self._masker, self._filter, self._value_length)
 
     def describe(self, resource: Resource) -> None:
         """From now on, of this resource."""
@@ -238,18 +256,15 @@ def _halves(kind: type[Message], payload: bytes, lists: Callable[[Any], Iterable
 class SpanEncoder(_Encoder[RecordedSpan]):
     """ExportTraceServiceRequest out of ended spans, all of one resource."""
 
-    def __init__(
-        self,
-        resource: Resource,
-        masker: Masker,
-        dropped: Sequence[str] = (),
-        value_length: int = Limits().value_length,
-    ) -> None:
-        """value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit."""
-        super().__init__(resource, masker, dropped)
-        self._attributes = _Attributes(_SPAN_ATTRIBUTES, masker, self._filter, value_length)
-        self._event_attributes = _Attributes(_EVENT_ATTRIBUTES, masker, self._filter, value_length)
-        self._link_attributes = _Attributes(_LINK_ATTRIBUTES, masker, self._filter, value_length)
+    _tag = _SPAN_ATTRIBUTES
+
+    @functools.cached_property
+    def _event_attributes(self) -> _Attributes:
+        return self._with_tag(_EVENT_ATTRIBUTES)
+
+    @functools.cached_property
+    def _link_attributes(self) -> _Attributes:
+        return self._with_tag(_LINK_ATTRIBUTES)
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         """See `_Encoder`."""
@@ -315,16 +330,7 @@ class SpanEncoder(_Encoder[RecordedSpan]):
 class LogEncoder(_Encoder[LogEntry]):
     """ExportLogsServiceRequest out of log entries, all of one resource."""
 
-    def __init__(
-        self,
-        resource: Resource,
-        masker: Masker,
-        dropped: Sequence[str] = (),
-        value_length: int = Limits().value_length,
-    ) -> None:
-        """value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit."""
-        super().__init__(resource, masker, dropped)
-        self._attributes = _Attributes(_LOG_ATTRIBUTES, masker, self._filter, value_length)
+    _tag = _LOG_ATTRIBUTES
 
     def item(self, item: LogEntry) -> tuple[InstrumentationScope | None, bytes]:
         """See `_Encoder`."""
