@@ -1,9 +1,7 @@
 """A class that the settings name and the cluster does not have is said before anything is changed."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import kubernetes
 import pytest
@@ -11,34 +9,21 @@ import pytest
 from stack.apply import DeployError
 from stack.preconditions import missing_metrics, refuse_unknown_classes
 from stack.settings import Cluster
+from tests.stack.answering import answering
 
 ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """An API server that answers for a class, or a version of an API, by its name."""
-
-    def do_GET(self) -> None:
-        answer = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
-        body = json.dumps(answer).encode()
-        self.send_response(ANSWERS[self.path.rpartition("/")[2]])
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def answer(path: str) -> tuple[int, str]:
+    """Of an API server that answers for a class, or a version of an API, by its name."""
+    body = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
+    return ANSWERS[path.rpartition("/")[2]], json.dumps(body)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[kubernetes.client.ApiClient]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    yield kubernetes.client.ApiClient(kubernetes.client.Configuration(host=address))
-    server.shutdown()
-    server.server_close()
+    with answering("application/json", answer) as client:
+        yield client
 
 
 def cluster(*, storage: str | None = None, tasks: str | None = None) -> Cluster:
