@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dashboards.board import Board, Row
+from dashboards.dashboard import Dashboard, Row
 from dashboards.database import database
 from dashboards.dependencies import dependencies
 from dashboards.kafka import kafka
-from dashboards.panels import page
+from dashboards.panels import text
 from dashboards.rollout import rollout
-from dashboards.rules import Alert, groups
+from dashboards.rules import AlertRule, groups
 from dashboards.rules.model import runbook_uid
 from dashboards.services import services
 from dashboards.slo import slo
@@ -25,7 +25,7 @@ Model = dict[str, Any]
 
 def dashboards(settings: Settings) -> dict[str, Model]:
     """uid → Grafana's JSON model, in the order in which an on-call engineer reads them."""
-    boards = (
+    found = (
         services(settings),
         tasks(settings),
         kafka(settings),
@@ -35,23 +35,23 @@ def dashboards(settings: Settings) -> dict[str, Model]:
         slo(settings),
         rollout(settings),
     )
-    return {board.uid: board.model() for board in boards}
+    return {dashboard.uid: dashboard.model() for dashboard in found}
 
 
 def runbooks(settings: Settings) -> dict[str, Model]:
     """uid → page with the runbook of an alert: its link works wherever Grafana does."""
-    names = sorted({rule.name for group in groups(settings) for rule in group.rules if isinstance(rule, Alert)})
+    names = sorted({rule.name for group in groups(settings) for rule in group.rules if isinstance(rule, AlertRule)})
     return {runbook_uid(name): _runbook(name) for name in names}
 
 
 def _runbook(alert: str) -> Model:
-    text = (RUNBOOKS / f"{alert}.md").read_text()
-    title, _, rest = text.partition("\n")
-    return Board(
+    content = (RUNBOOKS / f"{alert}.md").read_text()
+    title, _, body = content.partition("\n")
+    return Dashboard(
         uid=runbook_uid(alert),
         title=f"Runbook: {title.removeprefix('# ')}",
         question=f"What to do about {alert}.",
-        rows=(Row(title=alert, panels=(page(rest.strip()),)),),
+        rows=(Row(title=alert, panels=(text(body.strip()),)),),
     ).model()
 
 

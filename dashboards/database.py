@@ -1,7 +1,7 @@
 """Is it the database?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Column, Limits, Query, Search, graph, grid, number, traces, with_traces
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Column, Query, Thresholds, TraceSearch, stat, table, timeseries, traces, with_exemplars
 from dashboards.queries import CALLS, DURATION_MS, FAILED, STATEMENT, quantile, rate, share
 from stack.settings import Settings
 
@@ -9,13 +9,13 @@ _WINDOW = "$__rate_interval"
 _STATEMENTS = f'deployment_environment_name=~"$environment",{STATEMENT}'
 
 
-def database(settings: Settings) -> Board:
+def database(settings: Settings) -> Dashboard:
     """Statements as their client sees them, the pool of connections, and the slow ones."""
     limit = settings.objectives.statement_ms
     calls, failed = f"{CALLS}{{{_STATEMENTS}}}", f"{CALLS}{{{_STATEMENTS},{FAILED}}}"
     buckets = f"{DURATION_MS}{{{_STATEMENTS}}}"
     used = 'sum by (instance) (db_client_connection_count{state="used"})'
-    return Board(
+    return Dashboard(
         uid="database",
         title="Database",
         question="Is it the database? Statements, connections, and what is slow.",
@@ -23,29 +23,29 @@ def database(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number("Statements", "A second.", rate(calls, _WINDOW), unit="reqps", width=6),
-                    number(
+                    stat("Statements", "A second.", rate(calls, _WINDOW), unit="reqps", width=6),
+                    stat(
                         "p95",
                         "95 % of the statements take at most this long.",
                         quantile(0.95, buckets, _WINDOW),
                         unit="ms",
-                        limits=Limits(limit / 2, limit),
+                        thresholds=Thresholds(limit / 2, limit),
                         width=6,
                     ),
-                    number(
+                    stat(
                         "Failed",
                         "Share of the statements.",
                         share(failed, calls, _WINDOW),
                         unit="percentunit",
-                        limits=Limits(0.005, 0.02),
+                        thresholds=Thresholds(0.005, 0.02),
                         width=6,
                     ),
-                    number(
+                    stat(
                         "Connections in use",
                         "Share of the pool of the pod that has the fewest left.",
                         f"max({used} / sum by (instance) (db_client_connection_pool_size))",
                         unit="percentunit",
-                        limits=Limits(0.7, 1),
+                        thresholds=Thresholds(0.7, 1),
                         width=6,
                     ),
                 ),
@@ -53,26 +53,26 @@ def database(settings: Settings) -> Board:
             Row(
                 title="Statements",
                 panels=(
-                    graph(
+                    timeseries(
                         "Duration",
                         "Of all statements. A dot is a trace: click it.",
                         [
                             *(Query(expr=quantile(q, buckets, _WINDOW), legend=f"p{q * 100:g}") for q in (0.5, 0.95)),
-                            *with_traces(
+                            *with_exemplars(
                                 settings, Query(expr=quantile(0.99, buckets, _WINDOW), legend="p99"), _STATEMENTS
                             ),
                         ],
                         unit="ms",
-                        limits=Limits(None, limit),
+                        thresholds=Thresholds(None, limit),
                     ),
-                    graph(
+                    timeseries(
                         "p95, by statement",
                         "95 % take at most this long.",
                         [Query(expr=quantile(0.95, buckets, _WINDOW, "span_name"), legend="{{span_name}}")],
                         unit="ms",
-                        limits=Limits(None, limit),
+                        thresholds=Thresholds(None, limit),
                     ),
-                    grid(
+                    table(
                         "Statements of the last five minutes",
                         "What takes the most time in all comes first.",
                         [
@@ -90,13 +90,13 @@ def database(settings: Settings) -> Board:
                                 title="p95",
                                 query=quantile(0.95, buckets, "5m", "service_name, span_name"),
                                 unit="ms",
-                                limits=Limits(limit / 2, limit),
+                                thresholds=Thresholds(limit / 2, limit),
                             ),
                             Column(
                                 title="Failed",
                                 query=share(failed, calls, "5m", "service_name, span_name"),
                                 unit="percentunit",
-                                limits=Limits(0.005, 0.02),
+                                thresholds=Thresholds(0.005, 0.02),
                             ),
                         ],
                         by={"service_name": "Service", "span_name": "Statement"},
@@ -106,7 +106,7 @@ def database(settings: Settings) -> Board:
             Row(
                 title="Connections",
                 panels=(
-                    graph(
+                    timeseries(
                         "Pool",
                         "Connections of all pods, by state; the pools' size above them.",
                         [
@@ -115,7 +115,7 @@ def database(settings: Settings) -> Board:
                         ],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "Waiting for a connection",
                         "p95 of the time until there was one, and how many got none in time, a second.",
                         [
@@ -138,8 +138,8 @@ def database(settings: Settings) -> Board:
                         settings,
                         "Slow statements",
                         f"Traces with a statement that took more than {limit} ms.",
-                        Search(service="task-manager", statements=True, slower_than_ms=limit),
-                        empty="no statement was slow.",
+                        TraceSearch(service="task-manager", statements=True, slower_than_ms=limit),
+                        normally_empty="no statement was slow.",
                     ),
                 ),
             ),

@@ -1,20 +1,20 @@
 """Who calls whom, and which of it fails?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Column, Limits, Query, graph, grid, node_graph
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Column, Query, Thresholds, node_graph, table, timeseries
 from dashboards.rules.dependencies import ERRORS, P95, RATE
 
 _FAILED = f"{ERRORS} / ({RATE} > 0)"
 
 
-def dependencies() -> Board:
+def dependencies() -> Dashboard:
     """The service map, and the same as a table."""
     sides = " or ".join(
         f'label_replace(sum by ({side}) ({RATE}), "id", "$1", "{side}", "(.*)")' for side in ("target", "source")
     )
     nodes = f'label_replace(max by (id) ({sides}), "title", "$1", "id", "(.*)")'
     edges = f'label_join({RATE}, "id", " → ", "source", "target")'
-    return Board(
+    return Dashboard(
         uid="dependencies",
         title="Dependencies",
         question="Who calls whom, and which of it fails?",
@@ -33,24 +33,26 @@ def dependencies() -> Board:
             Row(
                 title="Edges",
                 panels=(
-                    grid(
+                    table(
                         "Edges of the last minute",
                         "What fails most comes first.",
                         [
-                            Column(title="Failed", query=_FAILED, unit="percentunit", limits=Limits(0.01, 0.05)),
+                            Column(
+                                title="Failed", query=_FAILED, unit="percentunit", thresholds=Thresholds(0.01, 0.05)
+                            ),
                             Column(title="Rate", query=f"{RATE} > 0", unit="reqps"),
                             Column(title="p95", query=f"{P95} >= 0", unit="ms"),
                         ],
                         by={"source": "From", "target": "To"},
                     ),
-                    graph(
+                    timeseries(
                         "Failed",
                         "Share of the calls, by edge.",
                         [Query(expr=_FAILED, legend="{{source}} → {{target}}")],
                         unit="percentunit",
-                        limits=Limits(None, 0.05),
+                        thresholds=Thresholds(None, 0.05),
                     ),
-                    graph(
+                    timeseries(
                         "p95",
                         "95 % of the calls take at most this long, as the span on the edge tells it.",
                         [Query(expr=f"{P95} >= 0", legend="{{source}} → {{target}}")],

@@ -1,18 +1,18 @@
 """Are messages sent, read and handled?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Limits, Query, Search, graph, number, traces
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Query, Thresholds, TraceSearch, stat, timeseries, traces
 from dashboards.queries import MESSAGES, quantile, rate
 from stack.settings import Settings
 
 _WINDOW = "$__rate_interval"
 
 
-def kafka(settings: Settings) -> Board:
+def kafka(settings: Settings) -> Dashboard:
     """Throughput, lag, waiting and handling of each topic; what fails, comes again or is put aside."""
     wait = settings.objectives.message_seconds
     nothing = "0 * sum by (job) (kafka_consumer_partitions)"
-    return Board(
+    return Dashboard(
         uid="kafka",
         title="Kafka",
         question="Are messages sent, read and handled, and how long do they wait?",
@@ -20,23 +20,23 @@ def kafka(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number(
+                    stat(
                         "Messages behind",
                         "Messages that were sent and not handled yet.",
                         Query(expr="sum by (topic) (kafka_consumer_lag_messages)", legend="{{topic}}"),
                         unit="short",
-                        limits=Limits(20, 100),
+                        thresholds=Thresholds(20, 100),
                         width=8,
                     ),
-                    number(
+                    stat(
                         "Partitions that are read",
                         "By all consumers of a topic; 0 is nobody.",
                         Query(expr="sum by (topic) (kafka_consumer_partitions)", legend="{{topic}}"),
                         unit="short",
-                        limits=Limits(None, 1, rising=False),
+                        thresholds=Thresholds(None, 1, rising=False),
                         width=8,
                     ),
-                    number(
+                    stat(
                         "p95 from sent to handled",
                         "95 % of the messages wait at most this long until their handling begins.",
                         Query(
@@ -44,7 +44,7 @@ def kafka(settings: Settings) -> Board:
                             legend="{{topic}}",
                         ),
                         unit="s",
-                        limits=Limits(wait / 2, wait),
+                        thresholds=Thresholds(wait / 2, wait),
                         width=8,
                     ),
                 ),
@@ -52,7 +52,7 @@ def kafka(settings: Settings) -> Board:
             Row(
                 title="Flow",
                 panels=(
-                    graph(
+                    timeseries(
                         "Sent",
                         "Messages a second that Kafka has taken, by topic and sender.",
                         [
@@ -67,7 +67,7 @@ def kafka(settings: Settings) -> Board:
                         ],
                         unit="reqps",
                     ),
-                    graph(
+                    timeseries(
                         "Handled",
                         "Messages a second, by topic and outcome. `retried` comes again until it succeeds.",
                         [
@@ -78,7 +78,7 @@ def kafka(settings: Settings) -> Board:
                         ],
                         unit="reqps",
                     ),
-                    graph(
+                    timeseries(
                         "Lag",
                         "Messages behind the last one, by topic and partition.",
                         [
@@ -88,9 +88,9 @@ def kafka(settings: Settings) -> Board:
                             )
                         ],
                         unit="short",
-                        limits=Limits(None, 100),
+                        thresholds=Thresholds(None, 100),
                     ),
-                    graph(
+                    timeseries(
                         "From sent to handled",
                         "How long messages wait, p95. A dot is a trace: click it.",
                         [
@@ -101,9 +101,9 @@ def kafka(settings: Settings) -> Board:
                             )
                         ],
                         unit="s",
-                        limits=Limits(None, wait),
+                        thresholds=Thresholds(None, wait),
                     ),
-                    graph(
+                    timeseries(
                         "Handling",
                         "How long it takes, p95. A dot is a trace: click it.",
                         [
@@ -115,7 +115,7 @@ def kafka(settings: Settings) -> Board:
                         ],
                         unit="s",
                     ),
-                    graph(
+                    timeseries(
                         "Trouble",
                         "A second: messages that Kafka did not take, that come again, and that were put aside.",
                         [
@@ -146,8 +146,8 @@ def kafka(settings: Settings) -> Board:
                         settings,
                         "Messages that could not be handled",
                         "Traces with a failed span of a consumer.",
-                        Search(service="task-manager", failed=True),
-                        empty="every message was handled.",
+                        TraceSearch(service="task-manager", failed=True),
+                        normally_empty="every message was handled.",
                     ),
                 ),
             ),

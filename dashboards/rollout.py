@@ -1,7 +1,7 @@
 """Is the new version as good as the old one?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Limits, Query, graph, number
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Query, Thresholds, stat, timeseries
 from dashboards.queries import ASKED, CALLS, OF_SERVICES, quantile, rate, share
 from stack import endpoints
 from stack.settings import Settings
@@ -10,7 +10,7 @@ _WINDOW = "$__rate_interval"
 _TRACK = "{{job}} {{track}}"
 
 
-def rollout(settings: Settings) -> Board:
+def rollout(settings: Settings) -> Dashboard:
     """Baseline and canary side by side, and how much of what happens is traced."""
     goals = settings.objectives
     requests = f"http_server_requests_total{{{OF_SERVICES},{ASKED}}}"
@@ -18,7 +18,7 @@ def rollout(settings: Settings) -> Board:
     gateway = f'http_server_requests_total{{job="{endpoints.GATEWAY}",{ASKED}}}'
     spans = f'{CALLS}{{service_name="{endpoints.GATEWAY}",span_kind="SPAN_KIND_SERVER"}}'
     by = "job, track"
-    return Board(
+    return Dashboard(
         uid="rollout",
         title="Rollout",
         question="Is the new version as good as the old one? Baseline against canary, and what of it is traced.",
@@ -26,35 +26,35 @@ def rollout(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number(
+                    stat(
                         "Pods, by track",
                         "That answer.",
                         Query(expr=f"sum by (track) (up{{{OF_SERVICES}}})", legend="{{track}}"),
                         unit="short",
                         width=6,
                     ),
-                    number(
+                    stat(
                         "Requests that are traced",
                         "Spans of the gateway's requests for each request that it counted.",
                         f"clamp_max({rate(spans, '5m')} / ({rate(gateway, '5m')} > 0), 1)",
                         unit="percentunit",
-                        limits=Limits(0.99, 0.95, rising=False),
+                        thresholds=Thresholds(0.99, 0.95, rising=False),
                         decimals=1,
                         width=6,
                     ),
-                    number(
+                    stat(
                         "Spans sampled out by the services",
                         "Share of those that were started.",
                         share("tracing_spans_sampled_out_total", "tracing_spans_started_total", "5m"),
                         unit="percentunit",
                         width=6,
                     ),
-                    number(
+                    stat(
                         "Failed",
                         "Share of the requests, by track.",
                         Query(expr=share(failed, requests, _WINDOW, "track"), legend="{{track}}"),
                         unit="percentunit",
-                        limits=Limits(goals.error_ratio / 4, goals.error_ratio),
+                        thresholds=Thresholds(goals.error_ratio / 4, goals.error_ratio),
                         width=6,
                     ),
                 ),
@@ -62,20 +62,20 @@ def rollout(settings: Settings) -> Board:
             Row(
                 title="Baseline against canary",
                 panels=(
-                    graph(
+                    timeseries(
                         "Requests",
                         "A second.",
                         [Query(expr=rate(requests, _WINDOW, by), legend=_TRACK)],
                         unit="reqps",
                     ),
-                    graph(
+                    timeseries(
                         "Failed",
                         "Share of the requests.",
                         [Query(expr=share(failed, requests, _WINDOW, by), legend=_TRACK)],
                         unit="percentunit",
-                        limits=Limits(None, goals.error_ratio),
+                        thresholds=Thresholds(None, goals.error_ratio),
                     ),
-                    graph(
+                    timeseries(
                         "p99",
                         "99 % of the requests are answered within this time. A dot is a trace: click it.",
                         [
@@ -91,9 +91,9 @@ def rollout(settings: Settings) -> Board:
                             )
                         ],
                         unit="s",
-                        limits=Limits(None, goals.request_ms / 1000),
+                        thresholds=Thresholds(None, goals.request_ms / 1000),
                     ),
-                    graph(
+                    timeseries(
                         "Memory",
                         "Resident, of the pod that has the most.",
                         [
@@ -104,7 +104,7 @@ def rollout(settings: Settings) -> Board:
                         ],
                         unit="bytes",
                     ),
-                    graph(
+                    timeseries(
                         "CPU",
                         "Cores in use by each pod, on average.",
                         [
@@ -115,7 +115,7 @@ def rollout(settings: Settings) -> Board:
                         ],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "Exports that fail",
                         "Share of the export requests.",
                         [
@@ -130,7 +130,7 @@ def rollout(settings: Settings) -> Board:
                             )
                         ],
                         unit="percentunit",
-                        limits=Limits(None, 0.01),
+                        thresholds=Thresholds(None, 0.01),
                     ),
                 ),
             ),

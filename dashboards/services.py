@@ -1,7 +1,18 @@
 """Which hop is broken?"""
 
-from dashboards.board import OPERATION, SERVICE, Board, Row
-from dashboards.panels import Column, Limits, Query, Search, graph, grid, lines, number, traces, with_traces
+from dashboards.dashboard import OPERATION, SERVICE, Dashboard, Row
+from dashboards.panels import (
+    Column,
+    Query,
+    Thresholds,
+    TraceSearch,
+    logs,
+    stat,
+    table,
+    timeseries,
+    traces,
+    with_exemplars,
+)
 from dashboards.queries import CALLS, DURATION_MS, ENTRY, FAILED, OF_SERVICES, quantile, rate, share
 from stack.settings import Settings
 
@@ -11,11 +22,11 @@ _ENTRIES = f"{_CHOSEN},{ENTRY}"
 _OPERATIONS = f'{_CHOSEN},span_name=~"$operation"'
 
 
-def services(settings: Settings) -> Board:
+def services(settings: Settings) -> Dashboard:
     """Rate, errors and duration of every service and operation, then the traces and lines of what fails."""
     goals = settings.objectives
-    error = Limits(goals.error_ratio / 4, goals.error_ratio)
-    return Board(
+    error = Thresholds(goals.error_ratio / 4, goals.error_ratio)
+    return Dashboard(
         uid="services",
         title="Services",
         question="Which hop is broken? From left to right along the way of a task; from top to bottom to the cause.",
@@ -24,46 +35,46 @@ def services(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number(
+                    stat(
                         "Paging alerts",
                         "Firing alerts of severity page.",
                         'count(ALERTS{alertstate="firing",severity="page"}) or vector(0)',
                         unit="short",
-                        limits=Limits(None, 1),
+                        thresholds=Thresholds(None, 1),
                         width=3,
                     ),
-                    number(
+                    stat(
                         "Operations",
                         "Requests and messages handled a second.",
                         rate(f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
                         unit="reqps",
                         width=3,
                     ),
-                    number(
+                    stat(
                         "Failed",
                         "Share of the requests and messages that failed.",
                         share(f"{CALLS}{{{_ENTRIES},{FAILED}}}", f"{CALLS}{{{_ENTRIES}}}", _WINDOW),
                         unit="percentunit",
-                        limits=error,
+                        thresholds=error,
                         width=3,
                     ),
-                    number(
+                    stat(
                         "p99",
                         "Time that 99 % of the requests and messages take at most.",
                         quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW),
                         unit="ms",
-                        limits=Limits(goals.request_ms / 2, goals.request_ms),
+                        thresholds=Thresholds(goals.request_ms / 2, goals.request_ms),
                         width=3,
                     ),
-                    number(
+                    stat(
                         "Pods that answer",
                         "Of each service.",
                         Query(expr=f"sum by (job) (up{{{OF_SERVICES}}})", legend="{{job}}"),
                         unit="short",
-                        limits=Limits(None, 1, rising=False),
+                        thresholds=Thresholds(None, 1, rising=False),
                         width=5,
                     ),
-                    number(
+                    stat(
                         "What they depend on",
                         "1 where at least one pod reaches it.",
                         Query(
@@ -71,7 +82,7 @@ def services(settings: Settings) -> Board:
                             legend="{{job}} → {{dependency}}",
                         ),
                         unit="short",
-                        limits=Limits(None, 1, rising=False),
+                        thresholds=Thresholds(None, 1, rising=False),
                         width=7,
                     ),
                 ),
@@ -79,7 +90,7 @@ def services(settings: Settings) -> Board:
             Row(
                 title="Hop by hop",
                 panels=(
-                    graph(
+                    timeseries(
                         "Failed, by service",
                         "Share of requests and messages that failed; the line is where somebody is woken.",
                         [
@@ -94,12 +105,12 @@ def services(settings: Settings) -> Board:
                             )
                         ],
                         unit="percentunit",
-                        limits=error,
+                        thresholds=error,
                     ),
-                    graph(
+                    timeseries(
                         "p99, by service",
                         "Time that 99 % of requests and messages take at most. A dot is a trace: click it.",
-                        with_traces(
+                        with_exemplars(
                             settings,
                             Query(
                                 expr=quantile(0.99, f"{DURATION_MS}{{{_ENTRIES}}}", _WINDOW, "service_name"),
@@ -108,9 +119,9 @@ def services(settings: Settings) -> Board:
                             _ENTRIES,
                         ),
                         unit="ms",
-                        limits=Limits(None, goals.request_ms),
+                        thresholds=Thresholds(None, goals.request_ms),
                     ),
-                    grid(
+                    table(
                         "Operations",
                         "Every kind of span of the last five minutes; what fails most comes first.",
                         [
@@ -123,7 +134,7 @@ def services(settings: Settings) -> Board:
                                     "service_name, span_kind, span_name",
                                 ),
                                 unit="percentunit",
-                                limits=error,
+                                thresholds=error,
                             ),
                             Column(
                                 title="Rate",
@@ -147,7 +158,7 @@ def services(settings: Settings) -> Board:
             Row(
                 title="Rate and duration",
                 panels=(
-                    graph(
+                    timeseries(
                         "Rate, by operation",
                         "Spans a second.",
                         [
@@ -158,10 +169,10 @@ def services(settings: Settings) -> Board:
                         ],
                         unit="reqps",
                     ),
-                    graph(
+                    timeseries(
                         "p95, by operation",
                         "Time that 95 % take at most. A dot is a trace: click it.",
-                        with_traces(
+                        with_exemplars(
                             settings,
                             Query(
                                 expr=quantile(
@@ -183,24 +194,24 @@ def services(settings: Settings) -> Board:
                         settings,
                         "Failed traces",
                         "Traces with a failed span of the gateway, the front door: the red spans are the cause.",
-                        Search(service="gateway", failed=True),
-                        empty="nothing failed.",
+                        TraceSearch(service="gateway", failed=True),
+                        normally_empty="nothing failed.",
                         width=12,
                     ),
                     traces(
                         settings,
                         "Latest traces",
                         "Traces of new tasks.",
-                        Search(service="gateway", operation="POST /api/tasks"),
+                        TraceSearch(service="gateway", operation="POST /api/tasks"),
                         width=12,
                     ),
                     *(
                         (
-                            lines(
+                            logs(
                                 "Warnings and errors",
                                 "Lines of the services; each has a link to its trace.",
                                 '{service_name=~"$service"} | severity_text=~"WARN|WARNING|ERROR|CRITICAL|FATAL"',
-                                empty="no service has warned of anything.",
+                                normally_empty="no service has warned of anything.",
                             ),
                         )
                         if settings.logs.enabled
@@ -217,7 +228,7 @@ def _alerts() -> Row:
     return Row(
         title="Alerts, and who was told",
         panels=(
-            grid(
+            table(
                 "Firing",
                 "Alerts that fire now, with the service that they are about.",
                 [
@@ -228,11 +239,11 @@ def _alerts() -> Row:
                     )
                 ],
                 by={"severity": "Severity", "alertname": "Alert", "service": "Service"},
-                empty="nothing is wrong.",
+                normally_empty="nothing is wrong.",
                 width=12,
                 height=8,
             ),
-            graph(
+            timeseries(
                 "Alerts in the Alertmanager, and notifications",
                 "Suppressed are those that are silenced or a consequence of another one; "
                 "notifications are those of five minutes.",

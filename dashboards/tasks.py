@@ -1,7 +1,7 @@
 """Do tasks come to their end, and where do they wait?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Limits, Query, Search, graph, lines, number, traces
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Query, Thresholds, TraceSearch, logs, stat, timeseries, traces
 from dashboards.queries import MESSAGES, quantile, rate, share
 from stack.settings import Settings
 
@@ -12,12 +12,12 @@ def _mean(histogram: str, selector: str = "") -> str:
     return f"sum(rate({histogram}_sum{selector}[{_WINDOW}])) / sum(rate({histogram}_count{selector}[{_WINDOW}]))"
 
 
-def tasks(settings: Settings) -> Board:
+def tasks(settings: Settings) -> Dashboard:
     """Created, ended and open tasks; the time from creation to end and its parts."""
     goals = settings.objectives
     in_time = f'task_duration_seconds_bucket{{le="{float(goals.task_seconds)}"}}'
     topics = {"task-status": "waits for the task-manager", "requests-web-crawl": "waits for the crawler"}
-    return Board(
+    return Dashboard(
         uid="tasks",
         title="Tasks",
         question="Do tasks come to their end, and where do they wait?",
@@ -25,54 +25,54 @@ def tasks(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number(
+                    stat(
                         "Created",
                         "Tasks a second.",
                         rate('task_operations_total{operation="create task"}', _WINDOW),
                         unit="reqps",
                     ),
-                    number(
+                    stat(
                         "In time",
                         f"Share of the tasks that ended within {goals.task_seconds} s of their creation.",
                         share(in_time, "task_duration_seconds_count", _WINDOW),
                         unit="percentunit",
-                        limits=Limits(1 - (1 - goals.tasks_in_time) / 2, goals.tasks_in_time, rising=False),
+                        thresholds=Thresholds(1 - (1 - goals.tasks_in_time) / 2, goals.tasks_in_time, rising=False),
                         decimals=2,
                     ),
-                    number(
+                    stat(
                         "Failed",
                         "Share of the tasks that ended with an error, whoever's it is.",
                         share('task_duration_seconds_count{status="failed"}', "task_duration_seconds_count", _WINDOW),
                         unit="percentunit",
-                        limits=Limits(0.05, 0.2),
+                        thresholds=Thresholds(0.05, 0.2),
                     ),
-                    number(
+                    stat(
                         "Open",
                         "Tasks of the last hour that have not come to their end.",
                         'max(web_crawl_tasks{status="new",window="1h"})',
                         unit="short",
-                        limits=Limits(100, 1000),
+                        thresholds=Thresholds(100, 1000),
                     ),
-                    number(
+                    stat(
                         "Oldest open one",
                         "Its age.",
                         "max(web_crawl_tasks_oldest_seconds)",
                         unit="s",
-                        limits=Limits(goals.task_seconds, 10 * goals.task_seconds),
+                        thresholds=Thresholds(goals.task_seconds, 10 * goals.task_seconds),
                     ),
-                    number(
+                    stat(
                         "p95 from creation to end",
                         "95 % of the tasks take at most this long.",
                         quantile(0.95, "task_duration_seconds_bucket", _WINDOW),
                         unit="s",
-                        limits=Limits(goals.task_seconds / 2, goals.task_seconds),
+                        thresholds=Thresholds(goals.task_seconds / 2, goals.task_seconds),
                     ),
                 ),
             ),
             Row(
                 title="Flow",
                 panels=(
-                    graph(
+                    timeseries(
                         "Operations, by outcome",
                         "What the task-manager did. `duplicate` is a message that came again; it changed nothing.",
                         [
@@ -83,14 +83,14 @@ def tasks(settings: Settings) -> Board:
                         ],
                         unit="reqps",
                     ),
-                    graph(
+                    timeseries(
                         "Tasks, by status",
                         "Of the last hour.",
                         [Query(expr='max by (status) (web_crawl_tasks{window="1h"})', legend="{{status}}")],
                         unit="short",
                         stacked=True,
                     ),
-                    graph(
+                    timeseries(
                         "From creation to end",
                         "A dot is a trace: click it.",
                         [
@@ -102,9 +102,9 @@ def tasks(settings: Settings) -> Board:
                             for q in (0.5, 0.95, 0.99)
                         ],
                         unit="s",
-                        limits=Limits(None, goals.task_seconds),
+                        thresholds=Thresholds(None, goals.task_seconds),
                     ),
-                    graph(
+                    timeseries(
                         "Where the time goes",
                         "Mean time of each stage of a task: waiting in Kafka, being handled, fetching the page.",
                         [
@@ -126,14 +126,14 @@ def tasks(settings: Settings) -> Board:
                         ],
                         unit="s",
                     ),
-                    graph(
+                    timeseries(
                         "Pages, by outcome",
                         "What the crawler was asked for.",
                         [Query(expr=rate("crawler_pages_total", _WINDOW, "outcome"), legend="{{outcome}}")],
                         unit="reqps",
                         stacked=True,
                     ),
-                    graph(
+                    timeseries(
                         "Messages put aside",
                         "To the dead letters, a second: they cannot be handled, however often they come.",
                         [
@@ -154,12 +154,12 @@ def tasks(settings: Settings) -> Board:
                         settings,
                         "Tasks whose page could not be fetched",
                         "Traces with a failed span of the crawler.",
-                        Search(service="web-crawler", failed=True),
-                        empty="every page could be fetched.",
+                        TraceSearch(service="web-crawler", failed=True),
+                        normally_empty="every page could be fetched.",
                     ),
                     *(
                         (
-                            lines(
+                            logs(
                                 "What the task-manager did",
                                 "A line for each operation; its trace is one click away.",
                                 '{service_name="task-manager"} |~ "task: "',

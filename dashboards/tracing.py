@@ -1,7 +1,7 @@
 """Can the traces be trusted?"""
 
-from dashboards.board import Board, Row
-from dashboards.panels import Limits, Query, graph, lines, number
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Query, Thresholds, logs, stat, timeseries
 from dashboards.queries import share
 from dashboards.rules.accounting import MISSING, RATE, WAITING
 from stack.settings import Settings
@@ -11,13 +11,13 @@ _OWN = 'job=~"collector|sampler"'
 _TRACES = 'signal="traces"'
 
 
-def tracing(settings: Settings) -> Board:
+def tracing(settings: Settings) -> Dashboard:
     """The way of the spans: counted at every stage, waiting, refused, lost; and what tracing costs."""
     requests = f"tracing_export_requests_total{{{_TRACES}}}"
     exported = f'tracing_export_requests_total{{{_TRACES},code="ok"}}'
     queue = f'sum by (job, instance) (otelcol_exporter_queue_size{{{_OWN},data_type="traces"}})'
     capacity = f'sum by (job, instance) (otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}})'
-    return Board(
+    return Dashboard(
         uid="tracing",
         title="Tracing pipeline",
         question="Can the traces be trusted? Every span from where it ends to where it is stored, and what it costs.",
@@ -25,57 +25,57 @@ def tracing(settings: Settings) -> Board:
             Row(
                 title="Now",
                 panels=(
-                    number(
+                    stat(
                         "Exports that succeed",
                         "Share of the services' export requests.",
                         share(exported, requests, _WINDOW),
                         unit="percentunit",
-                        limits=Limits(0.999, 0.99, rising=False),
+                        thresholds=Thresholds(0.999, 0.99, rising=False),
                         decimals=2,
                     ),
-                    number(
+                    stat(
                         "Spans that vanished",
                         "Of the last half hour: neither stored nor waiting, nor given up for a reason that is counted.",
                         Query(expr=MISSING, legend="{{leg}}"),
                         unit="short",
-                        empty="there is no half hour of metrics to compare yet.",
+                        normally_empty="there is no half hour of metrics to compare yet.",
                         width=8,
                     ),
-                    number(
+                    stat(
                         "Given up by the services",
                         "Spans a second that were dropped or refused.",
                         f'sum(rate({{__name__=~"tracing_items_(dropped|refused)_total",{_TRACES}}}[{_WINDOW}]))'
                         " or vector(0)",
                         unit="short",
-                        limits=Limits(None, 0.001),
+                        thresholds=Thresholds(None, 0.001),
                     ),
-                    number(
+                    stat(
                         "Fullest queue",
                         "Share of its capacity.",
                         f"max({queue} / {capacity})",
                         unit="percentunit",
-                        limits=Limits(0.2, 0.5),
+                        thresholds=Thresholds(0.2, 0.5),
                     ),
-                    number(
+                    stat(
                         "Store",
                         "Pods of the trace store that answer.",
                         'sum(up{job="trace-store"})',
                         unit="short",
-                        limits=Limits(None, 1, rising=False),
+                        thresholds=Thresholds(None, 1, rising=False),
                     ),
                 ),
             ),
             Row(
                 title="Every span accounted for",
                 panels=(
-                    graph(
+                    timeseries(
                         "Spans a second, by stage",
                         "From ended in a service to taken by the store. All lines are one line while nothing is lost; "
                         "with sampling the last ones are lower.",
                         [Query(expr=RATE, legend="{{stage}}")],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "Waiting",
                         "Spans in the services' buffers and the Collectors' queues.",
                         [Query(expr=f"sum by (leg) ({WAITING})", legend="{{leg}}")],
@@ -86,7 +86,7 @@ def tracing(settings: Settings) -> Board:
             Row(
                 title="In the services",
                 panels=(
-                    graph(
+                    timeseries(
                         "Circuit breaker",
                         "0 closed: all is well; 1 half-open: one request is tried; 2 open: nothing is sent.",
                         [
@@ -96,11 +96,11 @@ def tracing(settings: Settings) -> Board:
                             )
                         ],
                         unit="short",
-                        limits=Limits(None, 1),
+                        thresholds=Thresholds(None, 1),
                         maximum=2,
                         width=8,
                     ),
-                    graph(
+                    timeseries(
                         "Buffer",
                         "Share of the memory for spans that no Collector could take yet.",
                         [
@@ -111,10 +111,10 @@ def tracing(settings: Settings) -> Board:
                             )
                         ],
                         unit="percentunit",
-                        limits=Limits(None, 0.5),
+                        thresholds=Thresholds(None, 0.5),
                         width=8,
                     ),
-                    graph(
+                    timeseries(
                         "What tracing costs",
                         "CPU time for each span that ends: starting it, encoding and exporting it.",
                         [
@@ -125,7 +125,7 @@ def tracing(settings: Settings) -> Board:
                             )
                         ],
                         unit="s",
-                        limits=Limits(None, 0.001),
+                        thresholds=Thresholds(None, 0.001),
                         width=8,
                     ),
                 ),
@@ -133,7 +133,7 @@ def tracing(settings: Settings) -> Board:
             Row(
                 title="In the Collectors",
                 panels=(
-                    graph(
+                    timeseries(
                         "Accepted, refused and sent",
                         "Spans a second. What is refused is sent again by whoever has it.",
                         [
@@ -152,13 +152,13 @@ def tracing(settings: Settings) -> Board:
                         ],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "Queue, by Collector",
                         "Spans on disk that the store has not taken yet.",
                         [Query(expr=queue, legend="{{job}} {{instance}}")],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "CPU",
                         "Cores in use, by Collector.",
                         [
@@ -169,7 +169,7 @@ def tracing(settings: Settings) -> Board:
                         ],
                         unit="short",
                     ),
-                    graph(
+                    timeseries(
                         "Memory",
                         "Resident, by Collector.",
                         [
@@ -187,11 +187,11 @@ def tracing(settings: Settings) -> Board:
                     Row(
                         title="Lines",
                         panels=(
-                            lines(
+                            logs(
                                 "What the services say of their exports",
                                 "Lines of the tracing library.",
                                 '{service_name=~".+"} | logger_name=~"service.tracing.*"',
-                                empty="the library only speaks when something is wrong.",
+                                normally_empty="the library only speaks when something is wrong.",
                             ),
                         ),
                     ),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from dashboards.check.panels import Panel, panels
 from dashboards.check.sources import Answer, Prometheus, QueryFailed, Source
 from dashboards.check.substitute import UnknownVariable, Window, built_in, substitute
-from dashboards.rules import Alert, Group
+from dashboards.rules import AlertRule, RuleGroup
 
 _AT_ONCE: Final = 6
 _DRAWN_WITHOUT_DATA: Final = frozenset({"row", "text"})
@@ -78,7 +78,7 @@ class Check:
     def run(
         self,
         models: Iterable[Mapping[str, Any]],
-        rules: Iterable[Group],
+        rules: Iterable[RuleGroup],
         tick: Callable[[], None] = lambda: None,
     ) -> Result:
         """Everything; `tick` is called after each panel."""
@@ -105,7 +105,7 @@ class Check:
                 failures.append(
                     Failure(dashboard=checked.panel.dashboard, where=checked.panel.title, what=checked.failure)
                 )
-        alerts = [rule for group in rules for rule in group.rules if isinstance(rule, Alert)]
+        alerts = [rule for group in rules for rule in group.rules if isinstance(rule, AlertRule)]
         failures += self._alerts(alerts)
         return Result(
             dashboards=by_dashboard,
@@ -160,8 +160,8 @@ class Check:
         except (QueryFailed, UnknownVariable) as error:
             return str(error)
 
-    def _alerts(self, alerts: Sequence[Alert]) -> list[Failure]:
-        def failure(alert: Alert) -> Failure | None:
+    def _alerts(self, alerts: Sequence[AlertRule]) -> list[Failure]:
+        def failure(alert: AlertRule) -> Failure | None:
             try:
                 self._prometheus.now(alert.query, self._window.end)
             except QueryFailed as error:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboards.queries import each_grown, grown
-from dashboards.rules.model import Alert, Group, Record
+from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
 from dashboards.rules.stages import Leg, jobs_on_the_way, legs, processes_ended, stages, unseen_seconds
 from stack import endpoints
 from stack.settings import Settings
@@ -24,20 +24,20 @@ _TOO_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_
 _QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
 
 
-def accounting(settings: Settings) -> tuple[Group, ...]:
+def accounting(settings: Settings) -> tuple[RuleGroup, ...]:
     """The counts of all stages, the differences, and the alerts on both."""
-    return (Group(name="span-accounting", rules=(*_records(settings), *_alerts(settings))),)
+    return (RuleGroup(name="span-accounting", rules=(*_records(settings), *_alerts(settings))),)
 
 
-def _records(settings: Settings) -> tuple[Record, ...]:
+def _records(settings: Settings) -> tuple[RecordingRule, ...]:
     way = legs(settings)
     return (
         *(
-            Record(name=RATE, query=f"sum(rate({stage.counter}[1m])) or vector(0)", labels={"stage": stage.name})
+            RecordingRule(name=RATE, query=f"sum(rate({stage.counter}[1m])) or vector(0)", labels={"stage": stage.name})
             for stage in stages(settings)
         ),
         *(
-            Record(
+            RecordingRule(
                 name=GROWN,
                 query=f"sum({each_grown(stage.counter, _WINDOW)}) or vector(0)",
                 labels={"stage": stage.name},
@@ -45,12 +45,12 @@ def _records(settings: Settings) -> tuple[Record, ...]:
             for stage in stages(settings)
         ),
         *(
-            Record(name=WAITING, query=f"sum({leg.waiting}) or vector(0)", labels={"leg": leg.name})
+            RecordingRule(name=WAITING, query=f"sum({leg.waiting}) or vector(0)", labels={"leg": leg.name})
             for leg in way
             if leg.waiting
         ),
-        Record(name=ENDED, query=_ended(settings)),
-        *(Record(name=MISSING, query=_missing(leg), labels={"leg": leg.name}) for leg in way),
+        RecordingRule(name=ENDED, query=_ended(settings)),
+        *(RecordingRule(name=MISSING, query=_missing(leg), labels={"leg": leg.name}) for leg in way),
     )
 
 
@@ -77,16 +77,16 @@ def _missing(leg: Leg) -> str:
     return f"({query}) and on() ({leg.idle})" if leg.idle else query
 
 
-def _alerts(settings: Settings) -> tuple[Alert, ...]:
+def _alerts(settings: Settings) -> tuple[AlertRule, ...]:
     of, by = "instance, queue", "job, exporter, error_type"
     unseen = unseen_seconds(settings)
     lost = tuple(
-        Alert(
+        AlertRule(
             name="SpansMissing",
             # Each process that ended may have counted so much more than is known, at the highest rate.
             query=f'{MISSING}{{leg="{leg.name}"}} > {_TOLERANCE} * scalar({GROWN}{{stage="{leg.source.name}"}})'
             f' + {unseen} * scalar({ENDED}) * scalar(max_over_time({RATE}{{stage="{leg.source.name}"}}[{_WINDOW}]))',
-            lasting="10m",
+            for_="10m",
             severity="page",
             summary=f"Spans vanish {leg.title}",
             description=f"{{{{ $value | humanize }}}} spans of the last half hour were {leg.source.title} and are not "
@@ -98,76 +98,76 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
     )
     return (
         *lost,
-        Alert(
+        AlertRule(
             name="SpansDropped",
             query='sum by (job, reason) (rate({__name__=~"tracing_items_(dropped|refused)_total",signal="traces"}[5m]))'
             " > 0",
-            lasting="5m",
+            for_="5m",
             severity="ticket",
             summary="{{ $labels.job }} gives up spans: {{ $labels.reason }}",
             description="{{ $value | humanize }} spans a second.",
             dashboard="tracing",
         ),
-        Alert(
+        AlertRule(
             name="CollectorRefuses",
             query=f"sum by (job, instance) (rate(otelcol_receiver_refused_spans_total{{{_OWN}}}[5m])"
             f" + rate(otelcol_receiver_failed_spans_total{{{_OWN}}}[5m])) > 0",
-            lasting="5m",
+            for_="5m",
             severity="ticket",
             summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
             description="{{ $value | humanize }} spans a second; the senders keep them and come again.",
             dashboard="tracing",
         ),
-        Alert(
+        AlertRule(
             name="CollectorQueueFills",
             query=f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
             f' > 0.5 * otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}}',
-            lasting="5m",
+            for_="5m",
             severity="page",
             summary="The queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
             description="{{ $value | humanize }} spans wait for a receiver that does not take them fast enough.",
             dashboard="tracing",
         ),
-        Alert(
+        AlertRule(
             name="CollectorQueueStuck",
             # What was refused for want of disk stays in the size until the next span is drained.
             query=f"min_over_time({_QUEUE}[30s]) > 0 and {_QUEUE} offset 30s > 0"
             f" unless on (instance) {grown(f'otelcol_exporter_sent_spans_total{{{_OWN}}}', '30s', 'instance')} > 0",
-            lasting="0s",
+            for_="0s",
             severity="page",
             summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
             description="{{ $value | humanize }} spans have waited for half a minute, and none was sent.",
             dashboard="tracing",
         ),
-        Alert(
+        AlertRule(
             name="ExportRefused",
             query=" or ".join(
                 grown(f'otelcol_exporter_send_failed_{items}_total{{{_OWN},error_permanent="true"}}', "5m", by) + " > 0"
                 for items in ("spans", "log_records", "metric_points")
             ),
-            lasting="0s",
+            for_="0s",
             severity="ticket",
             summary="What {{ $labels.exporter }} of {{ $labels.job }} sends is refused for good",
             description="{{ $value | humanize }} items within five minutes were refused, for {{ $labels.error_type }}, "
             "and are lost: sent again they would be refused again.",
             dashboard="tracing",
         ),
-        Alert(
+        AlertRule(
             name="QueueSetAside",
             query=f"{grown('collector_queue_items_lost_total', '15m', of)}"
             f" and on ({of}) {grown('collector_queue_files_set_aside_total', '15m', of)} > 0",
-            lasting="0s",
+            for_="0s",
             severity="ticket",
             summary="The file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
             description="{{ $value | humanize }} items were in it, as far as that was known. They are lost.",
             dashboard="tracing",
-            about=endpoints.COLLECTOR,
+            service=endpoints.COLLECTOR,
         ),
-        Alert(
+        AlertRule(
             name="CollectorDown",
             query=f'up{{{_OWN}}} == 0 or absent(up{{job="collector"}})',
             # A rolling update of a single one takes about ten seconds.
-            lasting="20s",
+            for_="20s",
             severity="page",
             summary="A Collector ({{ $labels.job }}) does not answer",
             description="{{ $labels.instance }} cannot be scraped; what is in its queue waits on its volume.",
@@ -175,20 +175,20 @@ def _alerts(settings: Settings) -> tuple[Alert, ...]:
         ),
         *(
             (
-                Alert(
+                AlertRule(
                     name="SamplerBehind",
                     query='sum(otelcol_kafka_receiver_offset_lag{job="sampler"}) > 0 and on()'
                     ' deriv(sum(otelcol_kafka_receiver_offset_lag{job="sampler"})[10m:1m]) > 0',
-                    lasting="10m",
+                    for_="10m",
                     severity="page",
                     summary="The samplers fall behind",
                     description="{{ $value | humanize }} messages wait in Kafka, and more every minute.",
                     dashboard="tracing",
                 ),
-                Alert(
+                AlertRule(
                     name="SamplerDropsTraces",
                     query=f"{grown(_TOO_EARLY, '5m', '')} > 0",
-                    lasting="1m",
+                    for_="1m",
                     severity="page",
                     summary="The samplers give up traces before they have decided on them",
                     description="{{ $value | humanize }} traces a second did not fit into their memory.",

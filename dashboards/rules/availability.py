@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboards.queries import CONSUMERS, OF_SERVICES, grown
-from dashboards.rules.model import Alert, Group
+from dashboards.rules.model import AlertRule, RuleGroup
 from stack import endpoints
 from stack.settings import Settings
 
@@ -15,7 +15,7 @@ _BACKGROUND: Final = (
 )
 
 
-def availability(settings: Settings) -> tuple[Group, ...]:
+def availability(settings: Settings) -> tuple[RuleGroup, ...]:
     """Services and stores that do not answer, and metrics that are missing: silence is no good news."""
     replicas = {
         endpoints.GATEWAY: settings.services.gateway.replicas,
@@ -23,24 +23,24 @@ def availability(settings: Settings) -> tuple[Group, ...]:
         endpoints.CRAWLER: settings.services.crawler.replicas,
     }
     return (
-        Group(
+        RuleGroup(
             name="availability",
             rules=(
                 *(_down(name) for name in endpoints.SERVICES),
                 *(_fewer(name, wanted) for name, wanted in replicas.items() if wanted > 1),
-                Alert(
+                AlertRule(
                     name="CrashLoop",
                     query=f"changes(process_start_time_seconds{{{OF_SERVICES}}}[10m]) >= 2",
-                    lasting="0s",
+                    for_="0s",
                     severity="page",
                     summary="{{ $labels.job }} ({{ $labels.instance }}) begins anew again and again",
                     description="It ended {{ $value }} times within ten minutes.",
                     dashboard="services",
                 ),
-                Alert(
+                AlertRule(
                     name="DependencyDown",
                     query=f"max by (job, dependency) (dependency_up{{{OF_SERVICES}}}) == 0",
-                    lasting="15s",
+                    for_="15s",
                     severity="page",
                     summary="{{ $labels.job }} cannot use {{ $labels.dependency }}",
                     description="None of its pods reaches {{ $labels.dependency }}; what was accepted waits.",
@@ -53,43 +53,43 @@ def availability(settings: Settings) -> tuple[Group, ...]:
                     else ()
                 ),
                 *_missing(settings),
-                Alert(
+                AlertRule(
                     name="SamplesNearLimit",
                     query="max by (job, instance) (scrape_samples_post_metric_relabeling / (scrape_sample_limit > 0))"
                     " > 0.8",
-                    lasting="1m",
+                    for_="1m",
                     severity="ticket",
                     summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the"
                     " samples that it may have",
                     description="Over its limit Prometheus refuses all of its metrics, and it counts as down.",
                     dashboard="tracing",
                 ),
-                Alert(
+                AlertRule(
                     name="BackgroundFailures",
                     # Three at least: these loops go on by themselves after a failure.
                     query=" or ".join(
                         f"{grown(f'{metric}{{{OF_SERVICES}}}', '5m', f'job, {part}')} >= 3"
                         for metric, part in _BACKGROUND
                     ),
-                    lasting="0s",
+                    for_="0s",
                     severity="ticket",
                     summary="Work in the background of {{ $labels.job }} fails",
                     description="{{ $value | humanize }} unexpected failures within five minutes. The service goes on.",
                     dashboard="services",
                 ),
-                Alert(
+                AlertRule(
                     name="RulesFail",
                     query="increase(prometheus_rule_evaluation_failures_total[5m]) > 0",
-                    lasting="1m",
+                    for_="1m",
                     severity="page",
                     summary="Prometheus cannot evaluate its rules",
                     description="{{ $value | humanize }} failures of {{ $labels.rule_group }} within five minutes.",
                     dashboard="tracing",
                 ),
-                Alert(
+                AlertRule(
                     name="Watchdog",
                     query="vector(1)",
-                    lasting="0s",
+                    for_="0s",
                     severity="none",
                     summary="Alerts arrive",
                     description="Always there: whoever expects it and does not get it knows that alerting is broken.",
@@ -100,11 +100,11 @@ def availability(settings: Settings) -> tuple[Group, ...]:
     )
 
 
-def _down(service: str) -> Alert:
-    return Alert(
+def _down(service: str) -> AlertRule:
+    return AlertRule(
         name="ServiceDown",
         query=f'(sum(up{{job="{service}"}}) or vector(0)) == 0',
-        lasting="15s",
+        for_="15s",
         severity="page",
         summary=f"No pod of {service} answers",
         description=f"Prometheus reaches none of the pods of {service}.",
@@ -113,11 +113,11 @@ def _down(service: str) -> Alert:
     )
 
 
-def _fewer(service: str, wanted: int) -> Alert:
-    return Alert(
+def _fewer(service: str, wanted: int) -> AlertRule:
+    return AlertRule(
         name="ServiceDegraded",
         query=f'0 < sum(up{{job="{service}"}}) < {wanted}',
-        lasting="5m",
+        for_="5m",
         severity="ticket",
         summary=f"{{{{ $value }}}} of {wanted} pods of {service} answer",
         description=f"Less of {service} than was asked for, for longer than a rollout takes.",
@@ -126,11 +126,11 @@ def _fewer(service: str, wanted: int) -> Alert:
     )
 
 
-def _store(name: str, job: str, what: str, consequence: str) -> Alert:
-    return Alert(
+def _store(name: str, job: str, what: str, consequence: str) -> AlertRule:
+    return AlertRule(
         name=name,
         query=f'(min(up{{job="{job}"}}) or vector(0)) == 0',
-        lasting="15s",
+        for_="15s",
         severity="page" if what == "traces" else "ticket",
         summary=f"The store of the {what} does not answer",
         description=consequence,
@@ -139,7 +139,7 @@ def _store(name: str, job: str, what: str, consequence: str) -> Alert:
     )
 
 
-def _missing(settings: Settings) -> tuple[Alert, ...]:
+def _missing(settings: Settings) -> tuple[AlertRule, ...]:
     """For each metric that other alerts look at and that is there from a process' first second."""
     wanted = [
         *(("dependency_up", name, "") for name in endpoints.SERVICES),
@@ -155,10 +155,10 @@ def _missing(settings: Settings) -> tuple[Alert, ...]:
         ),
     ]
     return tuple(
-        Alert(
+        AlertRule(
             name="MetricsMissing",
             query=f'absent({metric}{{job="{job}"{f",{more}" if more else ""}}})',
-            lasting="2m",
+            for_="2m",
             severity="page",
             summary=f"{metric} of {job} is missing",
             description="Alerts that look at it cannot fire. The pod is away, cannot be scraped, or has another name.",

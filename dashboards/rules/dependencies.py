@@ -6,7 +6,7 @@ Not of the trace store's own generator, so that the map is the same with every s
 from typing import Final
 
 from dashboards.queries import CALLS, DURATION_MS, FAILED
-from dashboards.rules.model import Alert, Group, Record
+from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
 from stack import endpoints
 
 RATE: Final = "dependency_calls:rate1m"
@@ -24,7 +24,7 @@ _PAGE = 'span_name!="GET /demo"'
 _ITS_FAULT = f',{FAILED},http_response_status_code!~"4.."'
 
 
-def dependencies() -> tuple[Group, ...]:
+def dependencies() -> tuple[RuleGroup, ...]:
     """The edges as recording rules, and the alert on those that fail."""
 
     def edges(query: str, metric: str, more: str = "") -> str:
@@ -66,22 +66,22 @@ def dependencies() -> tuple[Group, ...]:
     p95 = f"histogram_quantile(0.95, sum by (le, {by}) (rate({{}}[1m])))"
     of = "source, target"
     return (
-        Group(
+        RuleGroup(
             name="dependencies",
             rules=(
-                Record(name=RATE, query=f"sum by ({of}) ({edges(total, CALLS)})"),
-                Record(name=ERRORS, query=f"sum by ({of}) ({edges(total, CALLS, _ITS_FAULT)}) or 0 * {RATE}"),
-                Record(name=P95, query=f"max by ({of}) ({edges(p95, DURATION_MS)})"),
-                Alert(
+                RecordingRule(name=RATE, query=f"sum by ({of}) ({edges(total, CALLS)})"),
+                RecordingRule(name=ERRORS, query=f"sum by ({of}) ({edges(total, CALLS, _ITS_FAULT)}) or 0 * {RATE}"),
+                RecordingRule(name=P95, query=f"max by ({of}) ({edges(p95, DURATION_MS)})"),
+                AlertRule(
                     name="DependencyFails",
                     # Three within the minute at least: a single one is no state of a dependency.
                     query=f"{ERRORS} / ({RATE} > 0) > 0.05 and {ERRORS} > 0.05",
-                    lasting="15s",
+                    for_="15s",
                     severity="page",
                     summary="{{ $labels.source }} → {{ $labels.target }} fails",
                     description="{{ $value | humanizePercentage }} of the calls of the last minute.",
                     dashboard="dependencies",
-                    about="{{ $labels.target }}",
+                    service="{{ $labels.target }}",
                 ),
             ),
         ),

@@ -11,7 +11,7 @@ Severity = Literal["page", "ticket", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class RecordingRule:
     """A query whose result is kept under a name."""
 
     name: str
@@ -20,31 +20,31 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alert:
+class AlertRule:
     """A query that has a result while something is wrong.
 
-    `lasting` is how long it must have had one before anybody is told, as Prometheus writes it (`15m`); `dashboard` the
+    `for_` is how long it must have had one before anybody is told, as Prometheus writes it (`15m`); `dashboard` the
     uid of the dashboard that shows it. What it means and what to do says `dashboards/runbooks/<name>.md`.
     """
 
     name: str
     query: str
-    lasting: str
+    for_: str
     severity: Severity
     summary: str
     description: str
     dashboard: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    about: str = ""
+    service: str = ""
     """The service, where the query's labels do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class RuleGroup:
     """Rules that are evaluated together, in their order."""
 
     name: str
-    rules: tuple[Record | Alert, ...]
+    rules: tuple[RecordingRule | AlertRule, ...]
 
 
 def runbook_uid(alert: str) -> str:
@@ -60,7 +60,7 @@ _SERVICE: Final = (
 )
 
 
-def rule_file(groups: Iterable[Group], grafana: str) -> str:
+def rule_file(groups: Iterable[RuleGroup], grafana: str) -> str:
     """Prometheus' rule file, as YAML.
 
     Args:
@@ -73,15 +73,19 @@ def rule_file(groups: Iterable[Group], grafana: str) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=120)
 
 
-def _rule(rule: Record | Alert, grafana: str) -> dict[str, Any]:
-    if isinstance(rule, Record):
+def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
+    if isinstance(rule, RecordingRule):
         labels = {"labels": dict(rule.labels)} if rule.labels else {}
         return {"record": rule.name, "expr": rule.query, **labels}
     return {
         "alert": rule.name,
         "expr": rule.query,
-        "for": rule.lasting,
-        "labels": {"severity": rule.severity, "service": rule.about or rule.labels.get("job", _SERVICE), **rule.labels},
+        "for": rule.for_,
+        "labels": {
+            "severity": rule.severity,
+            "service": rule.service or rule.labels.get("job", _SERVICE),
+            **rule.labels,
+        },
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,

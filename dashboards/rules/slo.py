@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dashboards.queries import ASKED
-from dashboards.rules.model import Alert, Group, Record, Severity
+from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
 from stack import endpoints
 from stack.settings import Settings
 
@@ -31,20 +31,20 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Burn:
+class BurnRateWindow:
     """How fast a budget of 30 days may go: `factor` times as fast as it would last exactly as long."""
 
     factor: float
     long: str
     short: str
-    lasting: str
+    for_: str
     severity: Severity
 
 
-BURNS: Final = (
-    Burn(factor=14.4, long="1h", short="5m", lasting="1m", severity="page"),
-    Burn(factor=6, long="6h", short="30m", lasting="2m", severity="page"),
-    Burn(factor=1, long="3d", short="6h", lasting="30m", severity="ticket"),
+BURN_RATE_WINDOWS: Final = (
+    BurnRateWindow(factor=14.4, long="1h", short="5m", for_="1m", severity="page"),
+    BurnRateWindow(factor=6, long="6h", short="30m", for_="2m", severity="page"),
+    BurnRateWindow(factor=1, long="3d", short="6h", for_="30m", severity="ticket"),
 )
 WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
@@ -76,11 +76,11 @@ def objectives(settings: Settings) -> tuple[Objective, ...]:
     )
 
 
-def slo(settings: Settings) -> tuple[Group, ...]:
+def slo(settings: Settings) -> tuple[RuleGroup, ...]:
     """The ratios of all windows, and the alerts on them."""
     promised = objectives(settings)
     records = tuple(
-        Record(
+        RecordingRule(
             name=ERRORS,
             query=f"1 - (sum(rate({objective.good}[{window}])) or vector(0))"
             f" / (sum(rate({objective.events}[{window}])) > 0)",
@@ -90,22 +90,22 @@ def slo(settings: Settings) -> tuple[Group, ...]:
         for window in WINDOWS
     )
     alerts = tuple(
-        Alert(
+        AlertRule(
             name="ErrorBudgetBurns",
             query=" and on () ".join(
                 f'{ERRORS}{{slo="{objective.name}",window="{window}"}} > {burn.factor * (1 - objective.goal):.6g}'
                 for window in (burn.long, burn.short)
             ),
-            lasting=burn.lasting,
+            for_=burn.for_,
             severity=burn.severity,
             summary=f"The error budget of {objective.title} burns {burn.factor:g} times too fast",
             description=f"{{{{ $value | humanizePercentage }}}} missed within {burn.long}; "
             f"{1 - objective.goal:.3%} would be in order.",
             dashboard=objective.dashboard,
             labels={"slo": objective.name, "window": burn.long},
-            about=objective.service,
+            service=objective.service,
         )
         for objective in promised
-        for burn in BURNS
+        for burn in BURN_RATE_WINDOWS
     )
-    return (Group(name="slo", rules=(*records, *alerts)),)
+    return (RuleGroup(name="slo", rules=(*records, *alerts)),)

@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from dashboards.board import TAG
 from dashboards.catalog import dashboards, runbooks
 from dashboards.check.panels import Panel, panels
 from dashboards.check.substitute import Window, built_in, substitute
 from dashboards.check.units import UNITS
+from dashboards.dashboard import TAG
 from dashboards.datasources import datasources
-from dashboards.rules import Alert, groups, rule_file
+from dashboards.rules import AlertRule, groups, rule_file
 from stack import endpoints
 from stack.render import render
 from stack.settings import load
@@ -183,6 +183,6 @@ def test_alert_names_are_used_once_for_one_thing() -> None:
         by_name: dict[str, set[str]] = {}
         for group in groups(load(stack)):
             for rule in group.rules:
-                if isinstance(rule, Alert):
+                if isinstance(rule, AlertRule):
                     by_name.setdefault(rule.name, set()).add(rule.dashboard)
-        assert all(len(boards) == 1 for boards in by_name.values())
+        assert all(len(uids) == 1 for uids in by_name.values())

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import create_engine
 
 from dashboards.catalog import RUNBOOKS, dashboards, runbooks
-from dashboards.rules import Alert, Record, groups
+from dashboards.rules import AlertRule, RecordingRule, groups
 from service.common.metrics import Metrics
 from service.crawler.handler import CrawlHandler
 from service.task_manager.telemetry import TelemetryObserver
@@ -64,13 +64,13 @@ _IN_CODE: Final = re.compile(r"`([^`\n]+)`")
 
 
 @cache
-def rules() -> tuple[Alert | Record, ...]:
+def rules() -> tuple[AlertRule | RecordingRule, ...]:
     return tuple(rule for stack in STACKS for group in groups(load(stack)) for rule in group.rules)
 
 
 @cache
-def alerts() -> dict[str, Alert]:
-    return {rule.name: rule for rule in rules() if isinstance(rule, Alert)}
+def alerts() -> dict[str, AlertRule]:
+    return {rule.name: rule for rule in rules() if isinstance(rule, AlertRule)}
 
 
 @cache
@@ -195,7 +195,7 @@ def known(prometheus: PrometheusProcess) -> frozenset[str]:
         f"{family.name}{ending}" for family in registry.collect() for ending in endings.get(family.type, ("",))
     }
     tracing.shutdown()
-    recorded = {rule.name for rule in rules() if isinstance(rule, Record)}
+    recorded = {rule.name for rule in rules() if isinstance(rule, RecordingRule)}
     asked = {metric for query in {rule.query for rule in rules()} for metric in prometheus.metrics(query)}
     return frozenset(registered | recorded | asked | _OTHERS)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.rules import Alert, groups
+from dashboards.rules import AlertRule, groups
 from stack import secrets
 from stack.alertmanager import INHIBITIONS, alertmanager_config
 from stack.apply import DeployError
@@ -97,7 +97,7 @@ def test_mail_goes_to_all_addresses_encrypted_as_it_was_said() -> None:
 def test_inhibitions_speak_of_alerts_and_labels_that_there_are() -> None:
     rules = [rule for stack in STACKS for group in groups(load(stack)) for rule in group.rules]
     known = {
-        "alertname": {rule.name for rule in rules if isinstance(rule, Alert)},
+        "alertname": {rule.name for rule in rules if isinstance(rule, AlertRule)},
         "severity": {"page", "ticket"},
         "dependency": {"postgres", "kafka"},
         "service": {""},

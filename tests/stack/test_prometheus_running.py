@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.rules import Alert, groups
+from dashboards.rules import AlertRule, groups
 from stack.prometheus import prometheus_config
 from stack.render import render
 from stack.settings import load
@@ -51,7 +51,7 @@ def test_the_alert_comes_before_the_limit_and_stays_beyond_it(tmp_path: Path) ->
         rule
         for group in groups(load("prod"))
         for rule in group.rules
-        if isinstance(rule, Alert) and rule.name == "SamplesNearLimit"
+        if isinstance(rule, AlertRule) and rule.name == "SamplesNearLimit"
     ]
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
     threading.Thread(target=server.serve_forever, daemon=True).start()

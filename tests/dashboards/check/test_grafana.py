@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboards.board import Board, Row
 from dashboards.check.grafana import Grafana
 from dashboards.check.run import Check
 from dashboards.check.sources import Answer, Prometheus, QueryFailed, Series
 from dashboards.check.substitute import Window
+from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Query as PanelQuery
-from dashboards.panels import graph, lines, number
+from dashboards.panels import logs, stat, timeseries
 from stack import endpoints
 
 WINDOW = Window(start=1000, end=1900, step=15)
@@ -208,11 +208,11 @@ def test_the_check_asks_it_for_metrics_and_lines(stub: Stub) -> None:
     """Every panel of the board is answered, each with its own datasource named in the query."""
     stub.frames(frame([TIME, value({"job": "gateway"})], [[1_000_000], [1]]))
     panels = (
-        number("one", "It.", "up", unit="short"),
-        graph("over time", "It.", [PanelQuery(expr="up")], unit="short"),
-        lines("said", "It.", '{service_name="gateway"}'),
+        stat("one", "It.", "up", unit="short"),
+        timeseries("over time", "It.", [PanelQuery(expr="up")], unit="short"),
+        logs("said", "It.", '{service_name="gateway"}'),
     )
-    model = Board(uid="x", title="Board", question="?", rows=(Row(title="Row", panels=panels),)).model()
+    model = Dashboard(uid="x", title="Up", question="?", rows=(Row(title="Row", panels=panels),)).model()
     model["templating"]["list"] = []
     with httpx.Client() as client:
         grafana = Grafana(client, stub.url)

@@ -11,13 +11,13 @@ import pytest
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel as SdkPanel
 
-from dashboards.board import Board, Row, variable
 from dashboards.check.report import report
 from dashboards.check.run import Check, Failure, Result
 from dashboards.check.sources import Prometheus
 from dashboards.check.substitute import Window
-from dashboards.panels import Column, Limits, Query, graph, grid, node_graph, number, page
-from dashboards.rules import Alert, Group
+from dashboards.dashboard import Dashboard, Row, variable
+from dashboards.panels import Column, Query, Thresholds, node_graph, stat, table, text, timeseries
+from dashboards.rules import AlertRule, RuleGroup
 from stack import endpoints
 from tests.dashboards.prometheus_process import PrometheusProcess
 from tests.service.polling import poll_until
@@ -33,11 +33,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.stop()
 
 
-def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[Group, ...] = (), variables: Any = ()) -> Result:
+def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] = (), variables: Any = ()) -> Result:
     now = time.time()
     window = Window(start=now - 60, end=now, step=5)
-    board = Board(uid="x", title="Board", question="?", rows=(Row(title="Row", panels=panels),), variables=variables)
-    model = board.model()
+    dashboard = Dashboard(
+        uid="x", title="Up", question="?", rows=(Row(title="Row", panels=panels),), variables=variables
+    )
+    model = dashboard.model()
     # This Prometheus knows no environments.
     model["templating"]["list"] = [item for item in model["templating"]["list"] if item["name"] != "environment"]
     with httpx.Client() as client:
@@ -45,8 +47,8 @@ def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[Group, ...] = (),
         return Check({endpoints.PROMETHEUS_UID: prometheus}, prometheus, window, 1).run([model], rules)
 
 
-def stat(title: str, query: str, **more: Any) -> Builder[SdkPanel]:
-    return number(title, "What it is.", query, unit="short", **more)
+def stat_panel(title: str, query: str, **more: Any) -> Builder[SdkPanel]:
+    return stat(title, "What it is.", query, unit="short", **more)
 
 
 def failures(result: Result) -> Mapping[str, str]:
@@ -54,44 +56,48 @@ def failures(result: Result) -> Mapping[str, str]:
 
 
 def test_a_panel_with_data_passes(url: str) -> None:
-    result = checked(url, stat("fine", "up"), graph("also", "It.", [Query(expr="up")], unit="short"))
+    result = checked(url, stat_panel("fine", "up"), timeseries("also", "It.", [Query(expr="up")], unit="short"))
     assert not result.failures
-    assert (result.queries, len(result.dashboards["Board"])) == (2, 3)
+    assert (result.queries, len(result.dashboards["Up"])) == (2, 3)
 
 
 def test_no_data_is_a_failure_unless_it_is_normal(url: str) -> None:
-    result = checked(url, stat("empty", "nothing"), stat("calm", "nothing", empty="nobody has done it."))
+    result = checked(
+        url, stat_panel("empty", "nothing"), stat_panel("calm", "nothing", normally_empty="nobody has done it.")
+    )
     assert set(failures(result)) == {"empty"}
     assert failures(result)["empty"].startswith("no data")
 
 
 def test_values_that_are_no_numbers_are_no_data(url: str) -> None:
-    assert set(failures(checked(url, stat("nan", "0 / (up - up)")))) == {"nan"}
+    assert set(failures(checked(url, stat_panel("nan", "0 / (up - up)")))) == {"nan"}
 
 
 def test_a_broken_query_is_a_failure_even_where_no_data_is_normal(url: str) -> None:
-    result = checked(url, stat("broken", "sum(", empty="it may be."), stat("unknown", 'up{job="$nobody"}'))
+    result = checked(
+        url, stat_panel("broken", "sum(", normally_empty="it may be."), stat_panel("unknown", 'up{job="$nobody"}')
+    )
     assert "parse error" in failures(result)["broken"]
     assert "nobody" in failures(result)["unknown"]
 
 
 def test_variables_are_asked_for_and_used(url: str) -> None:
     fine = checked(
-        url, stat("of a job", 'up{job=~"$job"}'), variables=(variable("job", "Job", "label_values(up, job)"),)
+        url, stat_panel("of a job", 'up{job=~"$job"}'), variables=(variable("job", "Job", "label_values(up, job)"),)
     )
     assert (fine.variables, fine.failures) == (1, [])
-    wrong = checked(url, stat("all", "up"), variables=(variable("job", "Job", "label_values(nothing, job)"),))
+    wrong = checked(url, stat_panel("all", "up"), variables=(variable("job", "Job", "label_values(nothing, job)"),))
     assert "no values" in failures(wrong)["variable job"]
 
 
 def test_an_alert_may_be_silent_but_not_broken(url: str) -> None:
-    def alert(name: str, query: str) -> Alert:
-        return Alert(
-            name=name, query=query, lasting="0s", severity="page", summary="", description="", dashboard="services"
+    def alert(name: str, query: str) -> AlertRule:
+        return AlertRule(
+            name=name, query=query, for_="0s", severity="page", summary="", description="", dashboard="services"
         )
 
-    rules = (Group(name="g", rules=(alert("Silent", "up == 2"), alert("Broken", "up =="))),)
-    result = checked(url, stat("fine", "up"), rules=rules)
+    rules = (RuleGroup(name="g", rules=(alert("Silent", "up == 2"), alert("Broken", "up =="))),)
+    result = checked(url, stat_panel("fine", "up"), rules=rules)
     assert set(failures(result)) == {"Broken"}
     assert result.alerts == 2
 
@@ -100,13 +106,15 @@ def test_a_datasource_that_is_not_there_is_a_failure(url: str) -> None:
     now = time.time()
     with httpx.Client() as client:
         prometheus = Prometheus(client, url)
-        board = Board(uid="x", title="Board", question="?", rows=(Row(title="Row", panels=(stat("lost", "up"),)),))
-        result = Check({}, prometheus, Window(start=now - 60, end=now, step=5), 1).run([board.model()], ())
+        dashboard = Dashboard(
+            uid="x", title="Up", question="?", rows=(Row(title="Row", panels=(stat_panel("lost", "up"),)),)
+        )
+        result = Check({}, prometheus, Window(start=now - 60, end=now, step=5), 1).run([dashboard.model()], ())
     assert "no datasource" in failures(result)["lost"]
 
 
 def test_a_prometheus_that_does_not_answer_is_a_failure() -> None:
-    result = checked("http://127.0.0.1:9", stat("lost", "up"))
+    result = checked("http://127.0.0.1:9", stat_panel("lost", "up"))
     assert "Connect" in failures(result)["lost"]
 
 
@@ -114,26 +122,26 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
     edges = 'label_replace(label_replace(up, "source", "a<b", "", ""), "target", "c", "", "")'
     result = checked(
         url,
-        stat("<script>alert(1)</script>", "up", limits=Limits(None, 1)),
-        graph("lines", "It.", [Query(expr="up", legend="{{job}}")], unit="percentunit", stacked=True),
-        grid(
+        stat_panel("<script>alert(1)</script>", "up", thresholds=Thresholds(None, 1)),
+        timeseries("lines", "It.", [Query(expr="up", legend="{{job}}")], unit="percentunit", stacked=True),
+        table(
             "rows",
             "It.",
-            [Column(title="Up", query="up", unit="short", limits=Limits(None, 1, rising=False))],
+            [Column(title="Up", query="up", unit="short", thresholds=Thresholds(None, 1, rising=False))],
             by={"job": "Job"},
         ),
         node_graph(
             "map", "It.", 'label_replace(up, "id", "a<b", "", "") or label_replace(up, "id", "c", "", "")', edges
         ),
-        page("*words* <b>"),
-        stat("gone", "nothing"),
-        stat("calm", "nothing", empty="nobody <i>did</i> it."),
+        text("*words* <b>"),
+        stat_panel("gone", "nothing"),
+        stat_panel("calm", "nothing", normally_empty="nobody <i>did</i> it."),
     )
     now = time.time()
     html = report("x", "now", result, (), Window(start=now - 60, end=now, step=5))
     body = html.partition("</script>")[2]
-    for text in ("&lt;script&gt;alert(1)", ">lines<", ">rows<", ">map<", ">gone<", ">calm<", "nobody &lt;i&gt;did"):
-        assert body.count(text) == 1, text
+    for part in ("&lt;script&gt;alert(1)", ">lines<", ">rows<", ">map<", ">gone<", ">calm<", "nobody &lt;i&gt;did"):
+        assert body.count(part) == 1, part
     assert "<script>alert(1)" not in html
     assert "1 failures" in body
     assert "prometheus</td>" in body
@@ -141,5 +149,5 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
 
 
 def test_a_failure_names_dashboard_panel_and_query(url: str) -> None:
-    (failure,) = checked(url, stat("empty", "nothing_of_this_name")).failures
-    assert failure == Failure(dashboard="Board", where="empty", what="no data\nnothing_of_this_name")
+    (failure,) = checked(url, stat_panel("empty", "nothing_of_this_name")).failures
+    assert failure == Failure(dashboard="Up", where="empty", what="no data\nnothing_of_this_name")

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 import yaml
 
-from dashboards.rules import Alert, groups, rule_file
+from dashboards.rules import AlertRule, groups, rule_file
 from stack.settings import Settings, load
 from tests.dashboards.rules.played import (
     FAULT,
@@ -598,7 +598,7 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
         for sampled in (False, True)
         for group in groups(settings(sampled=sampled))
         for rule in group.rules
-        if isinstance(rule, Alert)
+        if isinstance(rule, AlertRule)
     }
     assert declared - {"Watchdog"} == {
         name for case in CASES.values() for fires in case.looks.values() for name in fires

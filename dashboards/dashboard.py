@@ -33,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
+class Dashboard:
     """A dashboard; each answers one question."""
 
     uid: str

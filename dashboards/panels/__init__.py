@@ -1,0 +1,32 @@
+"""The kinds of panels: each a function that returns a panel with a query, a unit and thresholds.
+
+Sizes are Grafana's: a dashboard is 24 columns wide; a row of height 1 is about 30 pixels.
+"""
+
+from dashboards.panels.logs import logs
+from dashboards.panels.node_graph import node_graph
+from dashboards.panels.shared import LOGS, NORMALLY_EMPTY, PROMETHEUS, Panel, Query, Thresholds
+from dashboards.panels.stat import stat
+from dashboards.panels.table import Column, table
+from dashboards.panels.text import text
+from dashboards.panels.timeseries import timeseries, with_exemplars
+from dashboards.panels.traces import TraceSearch, traces
+
+__all__ = [
+    "LOGS",
+    "NORMALLY_EMPTY",
+    "PROMETHEUS",
+    "Column",
+    "Panel",
+    "Query",
+    "Thresholds",
+    "TraceSearch",
+    "logs",
+    "node_graph",
+    "stat",
+    "table",
+    "text",
+    "timeseries",
+    "traces",
+    "with_exemplars",
+]

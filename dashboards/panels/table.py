@@ -1,0 +1,87 @@
+"""Table panels: a row for each set of labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from grafana_foundation_sdk.builders import table as sdk
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+
+from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, ref_id, table_query
+
+_MAX_COLUMNS: Final = 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column with the value of a query."""
+
+    title: str
+    query: str
+    unit: str
+    thresholds: Thresholds | None = None
+
+
+def table(
+    title: str,
+    text: str,
+    columns: Sequence[Column],
+    *,
+    by: Mapping[str, str],
+    normally_empty: str | None = None,
+    width: int = 24,
+    height: int = 8,
+) -> Panel:
+    """Return a table of instant values.
+
+    Args:
+        title: of the panel.
+        text: what the panel answers.
+        columns: the values; the first one sorts.
+        by: label → title of its column; all queries are grouped by these labels.
+        normally_empty: the reason why the table normally has no rows.
+        width: in columns of the dashboard.
+        height: in rows of the dashboard.
+    """
+    panel = (
+        sdk.Panel()
+        .title(title)
+        .description(description(text, normally_empty))
+        .datasource(PROMETHEUS)
+        .span(width)
+        .height(height)
+    )
+    for index, column in enumerate(columns):
+        panel.with_target(table_query(column.query, index))
+        panel.override_by_name(column.title, _properties(column))
+    return panel.transformations(
+        [
+            DataTransformerConfig(id_val="merge", options={}),
+            DataTransformerConfig(id_val="organize", options=_organized(columns, by)),
+            DataTransformerConfig(
+                id_val="sortBy", options={"fields": {}, "sort": [{"field": columns[0].title, "desc": True}]}
+            ),
+        ]
+    )
+
+
+def _properties(column: Column) -> list[DynamicConfigValue]:
+    unit = DynamicConfigValue(id_val="unit", value=column.unit)
+    if column.thresholds is None:
+        return [unit]
+    return [
+        unit,
+        DynamicConfigValue(id_val="thresholds", value=column.thresholds.build().build()),
+        DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
+    ]
+
+
+def _organized(columns: Sequence[Column], by: Mapping[str, str]) -> dict[str, object]:
+    """Return the names and the order of the columns: the labels first, then the values."""
+    values = [f"Value #{ref_id(index)}" for index in range(_MAX_COLUMNS)]
+    titles = {name: column.title for name, column in zip(values, columns, strict=False)}
+    return {
+        "excludeByName": {"Time": True},
+        "indexByName": {name: index for index, name in enumerate((*by, *values))},
+        "renameByName": {**by, **titles},
+    }

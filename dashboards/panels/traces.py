@@ -1,0 +1,103 @@
+"""Tables of traces, from Tempo or from Jaeger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import table, tempo
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.tempo import SearchTableType
+
+from dashboards.panels.shared import Panel, description
+from stack import endpoints
+from stack.settings import Settings
+
+_MAX_TRACES: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSearch:
+    """Selects the traces that have a span which meets all conditions."""
+
+    service: str
+    operation: str | None = None
+    failed: bool = False
+    statements: bool = False
+    """Only spans of database statements."""
+    slower_than_ms: int | None = None
+
+
+def traces(
+    settings: Settings,
+    title: str,
+    text: str,
+    search: TraceSearch,
+    *,
+    normally_empty: str | None = None,
+    width: int = 24,
+    height: int = 8,
+) -> Panel:
+    """Return a table of traces; each row is a link to the whole trace."""
+    backend = settings.traces.backend
+    source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
+    target = _traceql(search, source) if backend == "tempo" else _JaegerQuery(search)
+    return (
+        table.Panel()
+        .title(title)
+        .description(description(text, normally_empty))
+        .datasource(source)
+        .span(width)
+        .height(height)
+        .with_target(target)  # type: ignore[arg-type]
+    )
+
+
+def _traceql(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery:
+    conditions = [f'resource.service.name =~ "{search.service}"']
+    if search.operation:
+        conditions.append(f'name = "{search.operation}"')
+    if search.failed:
+        conditions.append("status = error")
+    if search.statements:
+        conditions.append("span.db.system.name != nil")
+    if search.slower_than_ms:
+        conditions.append(f"duration > {search.slower_than_ms}ms")
+    return (
+        tempo.TempoQuery()
+        .query_type("traceql")
+        .query(f"{{ {' && '.join(conditions)} }}")
+        .limit(_MAX_TRACES)
+        .table_type(SearchTableType.TRACES)
+        .ref_id("A")
+        .datasource(source)
+    )
+
+
+class _JaegerQuery(Dataquery):
+    """A search of Jaeger's datasource, for which the SDK has no builder."""
+
+    def __init__(self, search: TraceSearch) -> None:
+        self._search = search
+
+    def build(self) -> "_JaegerQuery":
+        return self
+
+    def to_json(self) -> Mapping[str, object]:
+        search = self._search
+        tags = []
+        if search.failed:
+            tags.append("error=true")
+        if search.statements:
+            tags.append("db.system.name=postgresql")
+        query: dict[str, Any] = {
+            "refId": "A",
+            "datasource": {"type": "jaeger", "uid": endpoints.TRACES_UID},
+            "queryType": "search",
+            "service": search.service,
+            "operation": search.operation,
+            "tags": " ".join(tags),
+            "minDuration": f"{search.slower_than_ms}ms" if search.slower_than_ms else None,
+            "limit": _MAX_TRACES,
+        }
+        return {key: value for key, value in query.items() if value}
