@@ -11,7 +11,8 @@ import jinja2
 import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 
-from service.tracing import Masker, attributes, names
+from service.tracing import Redactor, attributes
+from service.tracing.redaction import names
 from stack import endpoints
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
@@ -112,8 +113,8 @@ def _known_keys() -> list[str]:
         if name.isupper() and isinstance(value, str) and "." in value
     }
     keys |= {"correlation_id", "logger.name"}
-    masker = Masker()
-    return sorted(key for key in keys if masker.named(key, "text") == "text")
+    redactor = Redactor()
+    return sorted(key for key in keys if redactor.named(key, "text") == "text")
 
 
 def render_sampler(sampler: Sampler) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from service.tracing import names
+from service.tracing.redaction import names
 from stack import secrets
 from stack.policy import clear_text
 

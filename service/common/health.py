@@ -95,7 +95,7 @@ class Health:
         except BaseException as error:  # whatever it is, CancelledError too: the dependency did not answer
             # The first line says it; drivers add pages of advice.
             line = f"{type(error).__name__}: {error}".partition("\n")[0]
-            detail = self._traces.masker.text(line, _LONGEST_DETAIL)
+            detail = self._traces.redactor.text(line, _LONGEST_DETAIL)
         ended = time.monotonic()
         state = _State(up=not detail, detail=detail, latency_ms=round((ended - started) * 1000, 1), checked_at=ended)
         before = self._states.get(dependency.name)

@@ -503,7 +503,7 @@ class ConsumerLoop:
 
     def _put_aside(self, message: Message, received: Received, error: BaseException, *, abandon: bool) -> None:
         """Sends a message that cannot be handled to the dead letters. Raises Unavailable."""
-        reason = self._traces.masker.text(f"{type(error).__name__}: {error}")
+        reason = self._traces.redactor.text(f"{type(error).__name__}: {error}")
         place = (self._topic, received.partition, received.offset)
         # The sender's doing needs no stack of ours.
         stack = None if isinstance(error, Rejected) else error
@@ -511,7 +511,7 @@ class ConsumerLoop:
         if self._abandon is not None and abandon and not isinstance(error, Misdirected):
             try:
                 # Users read it: what was wrong with their request, and nothing of our bugs.
-                self._abandon(received, self._traces.masker.text(str(error)) if stack is None else _UNEXPECTED)
+                self._abandon(received, self._traces.redactor.text(str(error)) if stack is None else _UNEXPECTED)
             except Unavailable:
                 raise
             except BaseException:

@@ -13,7 +13,7 @@ import uvicorn
 
 from service.common.config import ServiceSettings
 from service.common.usage import usage
-from service.tracing import Masker, SettingsError, Tracing, TracingSettings, from_environment, start_tracing
+from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, from_environment, start_tracing
 from service.tracing.asgi import App
 from service.tracing.logs import configure_logging
 
@@ -72,9 +72,9 @@ def run(
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     # Before tracing starts, so that what it says of its settings is a line like all others.
-    configure_logging(settings.log_level, tracing_settings.service_name, Masker())
+    configure_logging(settings.log_level, tracing_settings.service_name, Redactor())
     tracing = start_tracing(tracing_settings)
-    configure_logging(settings.log_level, tracing_settings.service_name, tracing.masker, tracing.log_handler)
+    configure_logging(settings.log_level, tracing_settings.service_name, tracing.redactor, tracing.log_handler)
     server = build_server(build(settings, tracing), settings)
 
     def end(_signal: int, _frame: FrameType | None) -> None:

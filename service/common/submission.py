@@ -15,7 +15,7 @@ from service.common import messages, problems
 from service.common.messages import NewTask, Outgoing
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.masking import Masker
+from service.tracing.redaction import Redactor
 
 _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "idempotency-key")
 _logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _json_only(request: Request) -> None:
         raise HTTPException(415, "The request's body is not JSON: send it with Content-Type: application/json.")
 
 
-def submission_router(publish: Callable[[Outgoing], Awaitable[None]], masker: Masker) -> APIRouter:
+def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: Redactor) -> APIRouter:
     """POST /api/tasks. Answers 202 once the broker has the task: from there on it cannot get lost."""
     router = APIRouter(tags=["tasks"])
 
@@ -87,7 +87,7 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], masker: Ma
             {
                 keys.TASK_ID: str(task_id),
                 keys.TASK_STATUS: messages.NEW,
-                keys.TASK_USER_HASH: masker.hash(task.user_email),
+                keys.TASK_USER_HASH: redactor.hash(task.user_email),
             }
         )
         await publish(messages.new(task_id, task))

@@ -22,7 +22,7 @@ from service.dev.system import NotStarted, System, running
 from service.dev.traces import Trace, Traces
 from service.dev.tree import COLOURS, draw
 from service.tracing.logs import JsonFormatter
-from service.tracing.masking import Masker
+from service.tracing.redaction import Redactor
 
 _TRACE_SECONDS = 60.0
 
@@ -30,16 +30,16 @@ _TRACE_SECONDS = 60.0
 class _Warnings(logging.Handler):
     """What a developer should know at once, a line each, between the trees; all else is in the file."""
 
-    def __init__(self, console: Console, masker: Masker) -> None:
+    def __init__(self, console: Console, redactor: Redactor) -> None:
         super().__init__(logging.WARNING)
         self._console = console
-        self._masker = masker
+        self._redactor = redactor
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record's message, without its stack."""
         colour = "red" if record.levelno >= logging.ERROR else "yellow"
         self._console.print(
-            Text.assemble((f"{record.levelname.lower()} ", colour), self._masker.text(record.getMessage()))
+            Text.assemble((f"{record.levelname.lower()} ", colour), self._redactor.text(record.getMessage()))
         )
 
 
@@ -108,10 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _log_to(path: Path, console: Console) -> None:
-    masker = Masker("development")
+    redactor = Redactor("development")
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(JsonFormatter("development", masker))
-    logging.basicConfig(level=logging.INFO, handlers=[handler, _Warnings(console, masker)], force=True)
+    handler.setFormatter(JsonFormatter("development", redactor))
+    logging.basicConfig(level=logging.INFO, handlers=[handler, _Warnings(console, redactor)], force=True)
     for chatty, level in (("httpx", logging.WARNING), ("librdkafka", logging.ERROR)):
         logging.getLogger(chatty).setLevel(level)
 

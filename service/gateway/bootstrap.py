@@ -41,7 +41,7 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
     reader = TaskReader(settings.task_manager_url, traces)
     return build_application(
         title="Gateway",
-        routers=[submission_router(publisher.publish_async, tracing.masker), gateway_router(reader), health.router()],
+        routers=[submission_router(publisher.publish_async, tracing.redactor), gateway_router(reader), health.router()],
         metrics=metrics,
         parts=[publisher, health],
         tracing=tracing,

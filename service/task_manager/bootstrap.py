@@ -59,7 +59,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
     )
     return build_application(
         title="Task manager",
-        routers=[submission_router(publisher.publish_async, tracing.masker), task_router(tasks), health.router()],
+        routers=[submission_router(publisher.publish_async, tracing.redactor), task_router(tasks), health.router()],
         metrics=metrics,
         parts=[database, publisher, consumer, health],
         tracing=tracing,

@@ -46,7 +46,7 @@ class ObservedOperation:
     def task(self, task: Task) -> None:
         """The task's state on the span; of a task at its end also how long its life was."""
         self._span.set_attribute(keys.TASK_STATUS, task.status)
-        self._span.set_attribute(keys.TASK_USER_HASH, self._traces.masker.hash(task.user_email))
+        self._span.set_attribute(keys.TASK_USER_HASH, self._traces.redactor.hash(task.user_email))
         if task.status is not TaskStatus.NEW:
             self.seconds = (task.updated_at - task.created_at).total_seconds()
             self._span.set_attribute(keys.TASK_DURATION_MS, round(self.seconds * 1000, 3))

@@ -11,15 +11,15 @@ Typical use::
 """
 
 from service.tracing.config import SettingsError, TracingSettings, from_environment
-from service.tracing.masking import Masker
 from service.tracing.propagation import ContextExecutor, Propagator, carry
+from service.tracing.redaction import Redactor
 from service.tracing.setup import Tracing, start_tracing
 from service.tracing.spans import TraceManager
 
 __all__ = [
     "ContextExecutor",
-    "Masker",
     "Propagator",
+    "Redactor",
     "SettingsError",
     "TraceManager",
     "Tracing",

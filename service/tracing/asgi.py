@@ -106,7 +106,7 @@ class TracingMiddleware:
         server = scope.get("server") or ("", None)
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_PATH: self._traces.masker.text(scope["path"], _LONGEST_PATH),
+            keys.URL_PATH: self._traces.redactor.text(scope["path"], _LONGEST_PATH),
             keys.URL_SCHEME: scope.get("scheme", "http"),
             keys.SERVER_ADDRESS: server[0],
             keys.NETWORK_PROTOCOL_VERSION: scope.get("http_version", "1.1"),
@@ -114,13 +114,13 @@ class TracingMiddleware:
         if server[1]:
             attributes[keys.SERVER_PORT] = server[1]
         if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.masker.text(scope["method"], _LONGEST_METHOD)
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.redactor.text(scope["method"], _LONGEST_METHOD)
         if agent := _header(scope["headers"], b"user-agent"):
             attributes[keys.USER_AGENT_ORIGINAL] = self._agent(agent)
         return attributes
 
     def _masked_agent(self, value: bytes) -> str:
-        return self._traces.masker.text(value.decode("latin-1"), _LONGEST_AGENT)
+        return self._traces.redactor.text(value.decode("latin-1"), _LONGEST_AGENT)
 
 
 class _Exchange:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
-from service.tracing.masking import Masker
+from service.tracing.redaction import Redactor
 from service.tracing.tracer import Event, Limits, RecordedSpan
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _text(tag: bytes, value: str) -> bytes:
 
 
 def _any_value(value: object) -> bytes:
-    """An AnyValue; what `Masker.named` returns, nested lists and dicts included."""
+    """An AnyValue; what `Redactor.named` returns, nested lists and dicts included."""
     if isinstance(value, str):
         return _text(b"\x0a", value)  # string_value
     if isinstance(value, bool):
@@ -120,10 +120,10 @@ class _Filter:
 class _Attributes:
     """Encodes attributes, and remembers those that come again and again and hold nothing to mask."""
 
-    def __init__(self, tag: bytes, masker: Masker, dropped: _Filter, length: int | None = None) -> None:
+    def __init__(self, tag: bytes, redactor: Redactor, dropped: _Filter, length: int | None = None) -> None:
         """length: characters of each text in a value, at most; of what is masked, not of what is to be masked."""
         self._tag = tag
-        self._masker = masker
+        self._redactor = redactor
         self._dropped = dropped
         self._length = length
         self._known: dict[tuple[str, type, object], bytes] = {}
@@ -140,8 +140,8 @@ class _Attributes:
             return found
         if self._dropped.drops(key):
             return b""
-        masked = self._masker.named(key, value, self._length)
-        encoded = _sized(self._tag, _key_value(self._masker.text(key), masked))
+        masked = self._redactor.named(key, value, self._length)
+        encoded = _sized(self._tag, _key_value(self._redactor.text(key), masked))
         # A cache of what was masked would be one more place that holds it in clear.
         if simple and masked == value and (kind is not str or len(str(value)) <= _LONGEST_CACHED):
             if len(self._known) >= _CACHED_ATTRIBUTES:
@@ -200,7 +200,7 @@ class _Encoder(Generic[Item]):
     def __init__(
         self,
         resource: Resource,
-        masker: Masker,
+        redactor: Redactor,
         dropped: Sequence[str] = (),
         value_length: int = Limits().value_length,
     ) -> None:
@@ -208,18 +208,18 @@ class _Encoder(Generic[Item]):
 
         value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit.
         """
-        self._masker = masker
+        self._redactor = redactor
         self._filter = _Filter(dropped)
         self._value_length = value_length
         self._attributes = self._with_tag(self._tag)
         self.describe(resource)
 
     def _with_tag(self, tag: bytes) -> _Attributes:
-        return _Attributes(tag, self._masker, self._filter, self._value_length)
+        return _Attributes(tag, self._redactor, self._filter, self._value_length)
 
     def describe(self, resource: Resource) -> None:
         """From now on, of this resource."""
-        attributes = _Attributes(_RESOURCE_ATTRIBUTES, self._masker, self._filter)
+        attributes = _Attributes(_RESOURCE_ATTRIBUTES, self._redactor, self._filter)
         self._resource = _sized(b"\x0a", attributes.encode(resource.attributes))
 
     def begin(self) -> Request:
@@ -289,7 +289,7 @@ class SpanEncoder(_Encoder[RecordedSpan]):
         if parent is not None and parent.span_id:
             parts.append(b"\x22\x08" + parent.span_id.to_bytes(8, "big"))
         parts += (
-            _text(b"\x2a", self._masker.text(span.name)),
+            _text(b"\x2a", self._redactor.text(span.name)),
             b"\x30" + _LENGTHS[span.kind.value + 1],  # OTLP counts from UNSPECIFIED
             b"\x39" + _FIXED64(span.start_time or 0),
             b"\x41" + _FIXED64(span.end_time or 0),
@@ -306,7 +306,7 @@ class SpanEncoder(_Encoder[RecordedSpan]):
         if span.dropped_links:
             parts.append(b"\x70" + _varint(span.dropped_links))
         if status.status_code is not StatusCode.UNSET:
-            message = _text(b"\x12", self._masker.text(status.description)) if status.description else b""
+            message = _text(b"\x12", self._redactor.text(status.description)) if status.description else b""
             parts.append(_sized(b"\x7a", message + b"\x18" + _LENGTHS[status.status_code.value]))
         else:
             parts.append(b"\x7a\x00")  # as the stock encoder, so that the two can be held against each other
@@ -314,7 +314,7 @@ class SpanEncoder(_Encoder[RecordedSpan]):
         return b"".join(parts)
 
     def _event(self, event: Event) -> bytes:
-        name = _text(b"\x12", self._masker.text(event.name))
+        name = _text(b"\x12", self._redactor.text(event.name))
         dropped = b"\x20" + _varint(event.dropped_attributes) if event.dropped_attributes else b""
         attributes = self._event_attributes.encode(event.attributes)
         return b"\x09" + _FIXED64(event.timestamp) + name + attributes + dropped
@@ -352,7 +352,7 @@ class LogEncoder(_Encoder[LogEntry]):
             b"\x09" + time,
             b"\x10" + _varint(entry.severity),
             _text(b"\x1a", entry.severity_text),
-            _sized(b"\x2a", _any_value(self._masker.text(entry.body))),
+            _sized(b"\x2a", _any_value(self._redactor.text(entry.body))),
             self._attributes.encode(entry.attributes),
         ]
         if entry.dropped_attributes:

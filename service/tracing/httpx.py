@@ -37,15 +37,15 @@ class _Requests:
 
     def _attributes(self, request: httpx.Request, method: str) -> dict[str, str | int]:
         url = request.url
-        masker = self._traces.masker
+        redactor = self._traces.redactor
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_FULL: masker.url(str(url))[:_LONGEST_URL],
+            keys.URL_FULL: redactor.url(str(url))[:_LONGEST_URL],
             keys.SERVER_ADDRESS: url.host,
             keys.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
         }
         if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = masker.text(request.method, _LONGEST_METHOD)
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = redactor.text(request.method, _LONGEST_METHOD)
         sent = request.extensions.get(_SENT, 0)
         if sent:
             attributes[keys.HTTP_REQUEST_RESEND_COUNT] = sent

@@ -20,8 +20,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
-from service.tracing.masking import REDACTED
 from service.tracing.propagation import KafkaHeader
+from service.tracing.redaction import REDACTED
 from service.tracing.spans import SpanScope, TraceManager
 
 if TYPE_CHECKING:  # a service without Kafka needs no client library

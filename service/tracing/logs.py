@@ -14,7 +14,7 @@ from opentelemetry import trace
 
 from service.tracing import propagation
 from service.tracing.encoding import LogEntry
-from service.tracing.masking import MAX_TEXT, REDACTED, Masker, kept
+from service.tracing.redaction import MAX_TEXT, REDACTED, Redactor, kept
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "asctime",
@@ -44,17 +44,17 @@ def _text_of(value: object) -> str:
 class JsonFormatter(logging.Formatter):
     """Formats a record, its `extra` fields included; personal data and secrets are masked everywhere."""
 
-    def __init__(self, service_name: str, masker: Masker) -> None:
+    def __init__(self, service_name: str, redactor: Redactor) -> None:
         super().__init__()
         self._service_name = service_name
-        self._masker = masker
+        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, without the line's end."""
         entry: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "severity": record.levelname,
-            "message": self._masker.text(record.getMessage()),
+            "message": self._redactor.text(record.getMessage()),
             "logger": record.name,
             "service.name": self._service_name,
         }
@@ -65,9 +65,9 @@ class JsonFormatter(logging.Formatter):
         if correlation := propagation.correlation_id():
             entry["correlation_id"] = correlation
         for name, value in _extra(record):
-            entry[name] = self._masker.named(name, value)
+            entry[name] = self._redactor.named(name, value)
         if record.exc_info:
-            entry["exception"] = self._masker.text(self.formatException(record.exc_info))
+            entry["exception"] = self._redactor.text(self.formatException(record.exc_info))
         return json.dumps(entry)
 
 
@@ -118,10 +118,10 @@ def _severity(level: int) -> int:
     return max(1, min(24, level * 4 // 10 + 1)) if level > 0 else 0
 
 
-def configure_logging(level: str, service_name: str, masker: Masker, otlp: logging.Handler | None = None) -> None:
+def configure_logging(level: str, service_name: str, redactor: Redactor, otlp: logging.Handler | None = None) -> None:
     """Sends all logging of this process to stdout as JSON, and to `otlp` as well if there is such a handler."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter(service_name, masker))
+    handler.setFormatter(JsonFormatter(service_name, redactor))
     logging.basicConfig(level=level, handlers=[handler, *([otlp] if otlp else [])], force=True)
     # A line a request says less than its span does.
     logging.getLogger("httpx").setLevel(logging.WARNING)

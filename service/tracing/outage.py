@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from service.tracing.sender import Answer
+from service.tracing.otlp_exporter import ExportResult
 
 # A receiver that fails with every other request must not fill the log.
 _LINES_AT_ONCE: Final = 6
@@ -43,17 +43,17 @@ class OutageLog:
         self._began = 0.0
         self._ended: float | None = None
         self._lost_before = 0
-        self._answer = Answer(code="ok")
+        self._result = ExportResult(code="ok")
         self._said: set[bool] = set()  # of answers that allow another try, and of those that do not
 
-    def failed(self, answer: Answer) -> None:
+    def failed(self, result: ExportResult) -> None:
         """A request was not accepted. To be called before its items are counted as lost."""
         if not self.lasts:
             self.lasts = True
             self._began = self._clock()
             self._lost_before = self._lost()
         self._ended = None
-        self._answer = answer
+        self._result = result
 
     def accepted(self) -> None:
         """A request was accepted."""
@@ -63,7 +63,7 @@ class OutageLog:
     def tell(self, waiting: int, room: str) -> None:
         """Writes what there is to say. waiting: items that are not sent yet; room: how long there is room for more."""
         lost = self._lost() - self._lost_before
-        kind = self._answer.retryable
+        kind = self._result.retryable
         if kind not in self._said and not (kind and self._said) and self._may_speak():
             self._said.add(kind)
             self._say(logging.WARNING, self._begin(waiting, room, lost))
@@ -79,11 +79,11 @@ class OutageLog:
             self._reset()
 
     def _begin(self, waiting: int, room: str, lost: int) -> str:
-        answer = self._answer
-        why = f"{answer.code} ({answer.detail})" if answer.detail else answer.code
+        result = self._result
+        why = f"{result.code} ({result.detail})" if result.detail else result.code
         silent = f"; {self._silent} short outages before this one were not logged" if self._silent else ""
         self._silent = 0
-        if answer.retryable:
+        if result.retryable:
             return (
                 f"{self._noun} cannot be exported to {self._receiver}: {why}; {waiting} {self._noun} wait{room}{silent}"
             )

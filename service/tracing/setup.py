@@ -15,16 +15,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NoOpTracer
 
 from service.tracing import attributes as keys
-from service.tracing import sender
+from service.tracing import otlp_exporter
+from service.tracing.batch_processor import BatchProcessor
 from service.tracing.children import call_at_childs_end
 from service.tracing.config import TracingSettings
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
-from service.tracing.export import Pipeline
 from service.tracing.logs import OtlpHandler
-from service.tracing.masking import Masker
+from service.tracing.otlp_exporter import OtlpExporter
 from service.tracing.propagation import Propagator
+from service.tracing.redaction import Redactor
 from service.tracing.sampling import build_sampler
-from service.tracing.sender import Sender
 from service.tracing.spans import KNOWN_METHODS, TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
 from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
@@ -50,17 +50,17 @@ class Tracing:
         traces: TraceManager,
         *,
         statistics: Statistics,
-        pipelines: Sequence[Pipeline[RecordedSpan] | Pipeline[LogEntry]] = (),
+        processors: Sequence[BatchProcessor[RecordedSpan] | BatchProcessor[LogEntry]] = (),
         handed_in: SpanProcessor | None = None,
         log_handler: logging.Handler | None = None,
         forked: Callable[[], None] | None = None,
     ) -> None:
         """handed_in: the processor of an exporter that replaces OTLP. forked: called in each forked child."""
         self.traces = traces
-        self.masker = traces.masker
+        self.redactor = traces.redactor
         self.statistics = statistics
         self.log_handler = log_handler
-        self._pipelines = pipelines
+        self._processors = processors
         self._handed_in = handed_in
         self._stopped = False
         atexit.register(self.shutdown)
@@ -81,7 +81,7 @@ class Tracing:
         if self._handed_in is not None:
             return self._handed_in.force_flush(int(seconds * 1000))
         # Not all(...): each of them is to be asked.
-        return min([pipeline.flush(seconds) for pipeline in self._pipelines], default=True)
+        return min([processor.flush(seconds) for processor in self._processors], default=True)
 
     def shutdown(self, seconds: float = _FLUSH_SECONDS) -> bool:
         """Sends what is left and stops; at most `seconds` plus one more to let go. False if something was lost.
@@ -96,14 +96,14 @@ class Tracing:
         # Beside each other: they share the time.
         results: list[bool] = []
 
-        def end(part: Pipeline[RecordedSpan] | Pipeline[LogEntry] | SpanProcessor) -> None:
-            if isinstance(part, Pipeline):
+        def end(part: BatchProcessor[RecordedSpan] | BatchProcessor[LogEntry] | SpanProcessor) -> None:
+            if isinstance(part, BatchProcessor):
                 results.append(part.shutdown(seconds))
             else:
                 part.shutdown()  # the SDK's, which waits as long as it likes
                 results.append(True)
 
-        parts = (*self._pipelines, *([self._handed_in] if self._handed_in else []))
+        parts = (*self._processors, *([self._handed_in] if self._handed_in else []))
         threads = [threading.Thread(target=end, args=(part,), name="tracing-shutdown", daemon=True) for part in parts]
         for thread in threads:
             try:
@@ -121,13 +121,13 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
 
     Never waits for the Collector and never fails because of it.
     """
-    masker = Masker(settings.hash_key.get_secret_value() if settings.hash_key else None)
+    redactor = Redactor(settings.hash_key.get_secret_value() if settings.hash_key else None)
     propagator = Propagator(settings.propagators)
     methods = settings.http_known_methods or KNOWN_METHODS
     resource = _resource(settings)
     encoders: list[SpanEncoder | LogEncoder] = []
     counts = SpanCounts()
-    logs: Pipeline[LogEntry] | None = None
+    logs: BatchProcessor[LogEntry] | None = None
     handler: logging.Handler | None = None
 
     def forked() -> None:
@@ -143,15 +143,15 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         _logger.warning("%s is set to neither true nor false, and counts as false", name)
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
         of_logs = settings.of_logs
-        encode = LogEncoder(resource, masker, settings.attributes_filter, of_logs.attribute_value_length_limit)
+        encode = LogEncoder(resource, redactor, settings.attributes_filter, of_logs.attribute_value_length_limit)
         encoders.append(encode)
-        logs = Pipeline("logs", of_logs, encode, Sender(of_logs, sender.LOGS))
+        logs = BatchProcessor("logs", of_logs, encode, OtlpExporter(of_logs, otlp_exporter.LOGS))
         handler = OtlpHandler(logs.put, of_logs.log_record_attribute_count_limit)
     if not settings.active:
         return Tracing(
-            TraceManager(NoOpTracer(), masker, propagator, methods=methods),
+            TraceManager(NoOpTracer(), redactor, propagator, methods=methods),
             statistics=Statistics(counts, [logs.statistics] if logs else []),
-            pipelines=[logs] if logs else [],
+            processors=[logs] if logs else [],
             log_handler=handler,
             forked=forked,
         )
@@ -168,7 +168,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         tracer = LeanTracer("service.tracing", build_sampler(settings), limits, counts, ended)
         return TraceManager(
             tracer,
-            masker,
+            redactor,
             propagator,
             sampled_by_attributes=bool(settings.sampling_rules),
             methods=methods,
@@ -177,17 +177,19 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     if exporter is not None:
         processor = _batching(exporter, settings)
         return Tracing(
-            manager(lambda span: processor.on_end(readable(span, resource, masker))),
+            manager(lambda span: processor.on_end(readable(span, resource, redactor))),
             statistics=Statistics(counts, []),
             handed_in=processor,
         )
-    encode_spans = SpanEncoder(resource, masker, settings.attributes_filter, limits.value_length)
+    encode_spans = SpanEncoder(resource, redactor, settings.attributes_filter, limits.value_length)
     encoders.append(encode_spans)
-    spans: Pipeline[RecordedSpan] = Pipeline("traces", settings, encode_spans, Sender(settings, sender.TRACES))
+    spans: BatchProcessor[RecordedSpan] = BatchProcessor(
+        "traces", settings, encode_spans, OtlpExporter(settings, otlp_exporter.TRACES)
+    )
     return Tracing(
         manager(spans.put),
         statistics=Statistics(counts, [spans.statistics, *([logs.statistics] if logs else [])]),
-        pipelines=[spans, logs] if logs else [spans],
+        processors=[spans, logs] if logs else [spans],
         log_handler=handler,
         forked=forked,
     )

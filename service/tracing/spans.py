@@ -19,8 +19,8 @@ from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanKind, St
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from service.tracing import attributes as keys
-from service.tracing.masking import Masker
 from service.tracing.propagation import Propagator
+from service.tracing.redaction import Redactor
 from service.tracing.tracer import ABORTED, is_failure
 
 P = ParamSpec("P")
@@ -114,7 +114,7 @@ class TraceManager:
     def __init__(
         self,
         tracer: Tracer,
-        masker: Masker,
+        redactor: Redactor,
         propagator: Propagator | None = None,
         *,
         sampled_by_attributes: bool = True,
@@ -125,7 +125,7 @@ class TraceManager:
         methods: those of HTTP that spans and metrics name.
         """
         self._tracer = tracer
-        self.masker = masker
+        self.redactor = redactor
         self.sampled_by_attributes = sampled_by_attributes
         self.propagator = propagator or Propagator()
         self.active = not isinstance(tracer, NoOpTracer)
@@ -276,8 +276,8 @@ class TraceManager:
             text = str(error)
         except Exception:  # an error's text is its author's code
             text = ""
-        message = self.masker.text(text)
-        stack = self.masker.text("".join(traceback.format_exception(error)))
+        message = self.redactor.text(text)
+        stack = self.redactor.text("".join(traceback.format_exception(error)))
         span.set_status(Status(StatusCode.ERROR, message[:_LONGEST_DESCRIPTION]))
         span.add_event(
             "exception",

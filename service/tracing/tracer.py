@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from service.tracing import attributes as keys
-from service.tracing.masking import OVERLAP, Masker, kept
+from service.tracing.redaction import OVERLAP, Redactor, kept
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
 
@@ -426,31 +426,31 @@ def is_failure(error: BaseException) -> bool:
     return not isinstance(error, (*ABORTED, GeneratorExit, StopIteration, StopAsyncIteration))
 
 
-def readable(span: RecordedSpan, resource: Resource, masker: Masker | None = None) -> ReadableSpan:
+def readable(span: RecordedSpan, resource: Resource, redactor: Redactor | None = None) -> ReadableSpan:
     """The SDK's form of an ended span, for exporters that are written for the SDK; masked and cut as in OTLP.
 
-    masker: without one the hashes of this span agree with no others.
+    redactor: without one the hashes of this span agree with no others.
     """
     # Late: the SDK reads its variables at import and fails on a wrong one, before our settings can say which it is.
     from opentelemetry.sdk.trace import Event as ReadableEvent
     from opentelemetry.sdk.trace import ReadableSpan
 
-    masker = masker or Masker()
+    redactor = redactor or Redactor()
 
     def masked(attributes: Attributes) -> dict[str, Any]:
         length = span.limits.value_length
-        return {masker.text(key): masker.named(key, value, length) for key, value in (attributes or {}).items()}
+        return {redactor.text(key): redactor.named(key, value, length) for key, value in (attributes or {}).items()}
 
     events = [
-        ReadableEvent(masker.text(event.name), masked(event.attributes), event.timestamp) for event in span.events
+        ReadableEvent(redactor.text(event.name), masked(event.attributes), event.timestamp) for event in span.events
     ]
     links = tuple(Link(link.context, masked(link.attributes)) for link in span.links)
     status = span.status
     if status.description:
-        status = Status(status.status_code, masker.text(status.description))
+        status = Status(status.status_code, redactor.text(status.description))
     values: dict[str, Any] = {"attributes": masked(span.attributes), "events": events, "links": links}
     return ReadableSpan(
-        name=masker.text(span.name),
+        name=redactor.text(span.name),
         context=span.context,
         parent=span.parent,
         resource=resource,

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 
 A_REQUEST: Final = 512
 """Spans, the services' own batch size."""

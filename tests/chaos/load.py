@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from tests.chaos.ledger import Ledger
 from tests.chaos.requests import A_REQUEST, Requests
 

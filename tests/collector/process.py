@@ -15,7 +15,7 @@ import pytest
 
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
 from local.paths import Home
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from stack import endpoints
 from tests.service.conftest import free_port
 from tests.service.polling import poll_until

@@ -30,8 +30,8 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from collector.pipeline import Pipeline, render
 from service.tracing.encoding import SpanEncoder
-from service.tracing.masking import Masker
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
+from service.tracing.redaction import Redactor
 from service.tracing.tracer import Limits, RecordedSpan
 from tests.collector.process import TOKEN, CollectorProcess
 from tests.service.polling import poll_until
@@ -43,7 +43,7 @@ GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES: dict[str, list[str]] = json.loads(
     (Path(__file__).parents[1] / "service" / "tracing" / "names.json").read_text()
 )
-MASKER = Masker("a key for tests")
+REDACTOR = Redactor("a key for tests")
 CONTEXT = SpanContext(1 << 64 | 1, 1, False, TraceFlags(1))
 SCOPE = InstrumentationScope("tests")
 CONFIG = yaml.safe_load(render(Pipeline(trace_store="s:1", metric_store="http://m", queue_size=10_000)))["processors"]
@@ -80,7 +80,7 @@ def test_what_comes_out_is_what_is_in_the_golden_file(collector: CollectorProces
 def test_known_keys_are_none_that_mean_a_secret() -> None:
     keys = CONFIG["redaction/keys"]
     assert len(keys["ignored_keys"]) > 40
-    assert not [key for key in keys["ignored_keys"] if MASKER.named(key, "text") != "text"]
+    assert not [key for key in keys["ignored_keys"] if REDACTOR.named(key, "text") != "text"]
     assert CONFIG["redaction/digits"]["ignored_keys"] == keys["ignored_keys"]
 
 
@@ -106,7 +106,7 @@ def test_library_and_collector_decide_alike_from_one_table(collector: CollectorP
         count = int(shown.pop("redaction.masked.count", {"intValue": 0})["intValue"])
         hidden = {key for key in shown if shown[key] != value}
         (plain,) = (int(item) if kind == "intValue" else item for kind, item in value.items())
-        expected = {key for keys in EXAMPLES.values() for key in keys if MASKER.named(key, plain) != plain}
+        expected = {key for keys in EXAMPLES.values() for key in keys if REDACTOR.named(key, plain) != plain}
         assert hidden == expected, name
         assert all(shown[key] == {"stringValue": "****"} for key in hidden)
         assert count == len(hidden), name
@@ -166,7 +166,7 @@ def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: Coll
             )
             span.add_event("seen", attributes)
             span.end(2)
-            spans.append(SpanEncoder(Resource({}), MASKER, (), limit)([span]))
+            spans.append(SpanEncoder(Resource({}), REDACTOR, (), limit)([span]))
     for payload in spans:
         (document,) = sent_through(collector, store, payload)
         assert document == spans_of(MessageToDict(ExportTraceServiceRequest.FromString(payload)))[0]

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.pipeline import TOKEN_FILE
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from stack import endpoints
 from tests.chaos.requests import A_REQUEST, Requests
 from tests.collector.process import TOKEN, CollectorProcess

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector.pipeline import KEEP_KEY
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from stack import endpoints, secrets
 from stack.apply import connect, existing_secret
 from stack.settings import load

@@ -44,9 +44,9 @@ FAULTS: Final = {
     "leak": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what='_kept.append(b"x" * 1_000_000)')),
     # Not dropped, which it would count: it knows nothing of them.
     "lost-spans": (
-        "tracing/export.py",
-        "\nimport random\n\n_whole = Pipeline.put\n"
-        "Pipeline.put = lambda self, item: None if random.random() < 0.3 else _whole(self, item)\n",
+        "tracing/batch_processor.py",
+        "\nimport random\n\n_whole = BatchProcessor.put\n"
+        "BatchProcessor.put = lambda self, item: None if random.random() < 0.3 else _whole(self, item)\n",
     ),
 }
 """Name → the module that is changed, and what is added to it."""

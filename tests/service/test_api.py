@@ -255,7 +255,7 @@ def test_a_publisher_that_is_away_is_a_503(recorder: Recorder) -> None:
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(submission_router(away, recorder.tracing.masker))
+    app.include_router(submission_router(away, recorder.tracing.redactor))
 
     async def post() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://under.test") as client:

@@ -66,7 +66,7 @@ def test_shutdown_sends_what_is_left(make_recorder: Callable[[str], Recorder]) -
 
 
 def test_log_line_is_json_with_ids_and_without_personal_data(recorder: Recorder) -> None:
-    formatter = JsonFormatter("gateway", recorder.tracing.masker)
+    formatter = JsonFormatter("gateway", recorder.tracing.redactor)
     record = logging.LogRecord("app", logging.INFO, "", 1, "task of %s", ("Ada@Example.com",), None)
     record.__dict__.update({"task.id": "7", "user_email": "ada@example.com", "api_token": "hunter2"})
     with recorder.traces.span("work") as span:
@@ -75,7 +75,7 @@ def test_log_line_is_json_with_ids_and_without_personal_data(recorder: Recorder)
     assert entry["trace_id"] == trace.format_trace_id(span.get_span_context().trace_id)
     assert entry["span_id"] == trace.format_span_id(span.get_span_context().span_id)
     assert (entry["severity"], entry["service.name"], entry["task.id"]) == ("INFO", "gateway", "7")
-    assert entry["user_email"] == f"email:{recorder.tracing.masker.hash('ada@example.com')}"
+    assert entry["user_email"] == f"email:{recorder.tracing.redactor.hash('ada@example.com')}"
     assert entry["message"] == f"task of {entry['user_email']}"
     assert "example.com" not in line.lower()
     assert "hunter2" not in line

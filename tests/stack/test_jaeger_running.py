@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from local.paths import Home
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from stack import endpoints
 from stack.jaeger import DATA, jaeger_config
 from tests.chaos.requests import A_REQUEST, Requests

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from stack.settings import Settings, Traces, load
 from stack.tempo import DATA, tempo_config
 from stack.tempo_distributed import distributed_config

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from service.tracing.sender import LOGS, TRACES
+from service.tracing.otlp_exporter import LOGS, TRACES
 
 Behaviour = Callable[[grpc.ServicerContext], bytes]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from service.tracing.sender import TRACES
+from service.tracing.otlp_exporter import TRACES
 from tests.service.tracing.receiver import Receiver, receiving
 
 _ROOT = Path(__file__).parents[3]

@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
-from service.tracing.masking import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Masker, kept
-from service.tracing.sender import LOGS, TRACES
+from service.tracing.otlp_exporter import LOGS, TRACES
+from service.tracing.redaction import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Redactor, kept
 from service.tracing.tracer import Limits, RecordedSpan
 from tests.service.tracing.receiver import Receiver, receiving, spans_of
 
-MASKER = Masker("a key for tests")
+REDACTOR = Redactor("a key for tests")
 CARD = "4111 1111 1111 1111"
 CHARGE = f"charge failed for card {CARD} of ada.lovelace@example.com"
 OTHER = SpanContext(7, 9, True, TraceFlags(1))
@@ -80,7 +80,7 @@ KINDS: Mapping[str, Any] = {
 
 
 def test_every_kind_of_value_everywhere_is_masked_before_it_is_cut() -> None:
-    masked = MASKER.text(CHARGE)
+    masked = REDACTOR.text(CHARGE)
     with (
         receiving() as receiver,
         tracing_to(receiver, OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="41", TRACING_HASH_KEY="a key for tests") as tracing,
@@ -122,9 +122,9 @@ def test_every_kind_of_value_everywhere_is_masked_before_it_is_cut() -> None:
 def test_no_part_of_a_secret_shows_wherever_the_limit_cuts_it(secret: tuple[str, tuple[str, ...]]) -> None:
     planted, parts = secret
     text = f"charge {planted} failed"
-    masked = MASKER.text(text)
+    masked = REDACTOR.text(text)
     for limit in range(1, len(text) + 3):
-        for named in (MASKER.named("note", text, limit), MASKER.named("note", text.encode(), limit)):
+        for named in (REDACTOR.named("note", text, limit), REDACTOR.named("note", text.encode(), limit)):
             assert named == masked[:limit]
         assert not [part for part in parts if part in masked]
 
@@ -139,10 +139,10 @@ def test_no_part_of_a_secret_shows_at_the_end_of_what_is_kept(secret: tuple[str,
     for shift in range(len(planted) + 2):
         filled = (before * (length // len(before) + 1))[: length - shift - 1] + " "
         text = filled + planted + " and more" * MAX_TEXT
-        shown = MASKER.text(text, limit)
+        shown = REDACTOR.text(text, limit)
         assert len(shown) <= limit
         assert not [part for part in parts if part in shown], shift
-        assert MASKER.named("note", kept(text, limit), limit) == shown
+        assert REDACTOR.named("note", kept(text, limit), limit) == shown
 
 
 _FAILED = "job 17 failed for customer 5: "
@@ -154,12 +154,12 @@ _LONG_KEY = f"-----BEGIN PRIVATE KEY-----\n{('PLANTED+' * 8 + chr(10)) * 320}---
 def test_a_secret_longer_than_what_is_kept_leaves_what_is_before_it(secret: str, limit: int | None) -> None:
     for before in (_FAILED, _FAILED + "token=PLANTED " * 1_000 + _FAILED):
         for text in (before + secret, before + secret + " and more" * MAX_TEXT):
-            shown = str(MASKER.named("note", text if limit is None else kept(text, limit), limit))
-            masked = MASKER.text(before)
+            shown = str(REDACTOR.named("note", text if limit is None else kept(text, limit), limit))
+            masked = REDACTOR.text(before)
             assert shown.startswith((masked, masked[: Limits().value_length]))
             assert "PLANTED" not in shown
             assert shown.endswith((REDACTED, CUT)) or len(shown) == limit
-            assert MASKER.text(shown) == shown
+            assert REDACTOR.text(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -175,16 +175,16 @@ def test_a_secret_longer_than_what_is_kept_leaves_what_is_before_it(secret: str,
 )
 def test_a_secret_longer_than_what_is_kept_shows_no_part(text: str, shown: str) -> None:
     expected = (shown + CUT)[:41]
-    assert MASKER.named("note", text, 41)[:41] == expected  # type: ignore[index]
-    assert MASKER.named("note", text.encode(), 41) == expected
-    assert MASKER.named("note", kept(text, 41), 41) == expected
+    assert REDACTOR.named("note", text, 41)[:41] == expected  # type: ignore[index]
+    assert REDACTOR.named("note", text.encode(), 41) == expected
+    assert REDACTOR.named("note", kept(text, 41), 41) == expected
 
 
 def test_nothing_but_the_overlap_is_lost_where_a_text_is_cut() -> None:
     text = "token=abcdefghijklmnop left " * 2_000
-    shown = MASKER.text(text)
+    shown = REDACTOR.text(text)
     length = (MAX_TEXT - OVERLAP) // 28
-    assert shown.removesuffix(CUT).startswith(MASKER.text("token=abcdefghijklmnop left ") * length)
+    assert shown.removesuffix(CUT).startswith(REDACTOR.text("token=abcdefghijklmnop left ") * length)
 
 
 @given(
@@ -197,10 +197,10 @@ def test_nothing_but_the_overlap_is_lost_where_a_text_is_cut() -> None:
 def test_what_is_kept_shows_the_same_as_the_whole(text: str, limit: int, name: str) -> None:
     long = text * (2 * OVERLAP // max(1, len(text)) + 1)
     for value in (text, long, long.encode(), [long, text], {"a": [long], "b": {"c": text}}):
-        shown = MASKER.named(name, value, limit)
-        assert MASKER.named(name, kept(value, limit), limit) == shown
+        shown = REDACTOR.named(name, value, limit)
+        assert REDACTOR.named(name, kept(value, limit), limit) == shown
         assert all(len(part) <= limit for part in leaves(shown))
-    assert MASKER.text(long, limit).encode().decode() == MASKER.text(long, limit), "whole characters"
+    assert REDACTOR.text(long, limit).encode().decode() == REDACTOR.text(long, limit), "whole characters"
 
 
 def leaves(value: object) -> Iterator[str]:
@@ -273,7 +273,7 @@ def test_a_handed_in_exporter_gets_what_an_export_would_show() -> None:
         span.set_status(Status(StatusCode.ERROR, CHARGE))
     tracing.shutdown()
     (shown,) = exporter.get_finished_spans()
-    masked = MASKER.text(CHARGE)
+    masked = REDACTOR.text(CHARGE)
     assert shown.attributes == {"note": masked[:41], "token": REDACTED, "max_tokens": 7}
     assert (shown.name, shown.status.description, shown.events[0].name) == (masked, masked, masked)
     assert shown.events[0].attributes == {"note": masked[:41]}

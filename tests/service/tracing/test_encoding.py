@@ -17,11 +17,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
-from service.tracing.masking import Masker
+from service.tracing.redaction import Redactor
 from service.tracing.tracer import Limits, RecordedSpan, readable
 
 RESOURCE = Resource({"service.name": "under-test", "process.pid": 7})
-MASKER = Masker("a key for tests")
+REDACTOR = Redactor("a key for tests")
 
 
 def _context(number: int, *, remote: bool = False, state: TraceState | None = None) -> SpanContext:
@@ -53,7 +53,7 @@ def _span(
 
 
 def _same(*spans: RecordedSpan, encoder: SpanEncoder | None = None) -> None:
-    ours = ExportTraceServiceRequest.FromString((encoder or SpanEncoder(RESOURCE, MASKER))(spans))
+    ours = ExportTraceServiceRequest.FromString((encoder or SpanEncoder(RESOURCE, REDACTOR))(spans))
     for part in ours.resource_spans:
         for scope in part.scope_spans:
             for span in scope.spans:
@@ -116,20 +116,20 @@ def test_flags_hold_those_of_w3c_and_where_the_parent_is(own: int, parent: bool 
     above = None if parent is None else SpanContext(0xABCDEF, 6, parent, TraceFlags(0))
     span = RecordedSpan("work", context, above, SpanKind.INTERNAL, None, (), None, Limits(), 1, lambda _: None)  # type: ignore[arg-type]
     span.end(2)
-    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, MASKER)([span]))
+    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, REDACTOR)([span]))
     assert hex(request.resource_spans[0].scope_spans[0].spans[0].flags) == hex(flags)
 
 
 @pytest.mark.parametrize(("own", "remote", "flags"), [(0, False, 0x100), (1, True, 0x301), (3, False, 0x103)])
 def test_a_links_flags_are_those_of_the_span_it_leads_to(own: int, remote: bool, flags: int) -> None:
     span = _span(links=[Link(SpanContext(7, 8, remote, TraceFlags(own)))])
-    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, MASKER)([span]))
+    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, REDACTOR)([span]))
     assert hex(request.resource_spans[0].scope_spans[0].spans[0].links[0].flags) == hex(flags)
 
 
 def test_a_links_trace_state_is_kept_which_the_stock_encoder_leaves_out() -> None:
     span = _span(links=[Link(_context(9, state=TraceState([("vendor", "value")])))])
-    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, MASKER)([span]))
+    request = ExportTraceServiceRequest.FromString(SpanEncoder(RESOURCE, REDACTOR)([span]))
     assert request.resource_spans[0].scope_spans[0].spans[0].links[0].trace_state == "vendor=value"
 
 
@@ -143,7 +143,7 @@ def test_spans_of_several_scopes_stay_apart() -> None:
 
 
 def test_equal_values_of_different_types_are_not_confused() -> None:
-    encoder = SpanEncoder(RESOURCE, MASKER)
+    encoder = SpanEncoder(RESOURCE, REDACTOR)
     for value in (1, True, 1.0, "1"):
         _same(_span(attributes={"value": value}), encoder=encoder)
 
@@ -191,20 +191,20 @@ def test_no_planted_secret_is_in_the_bytes(before: str, after: str) -> None:
         time_ns=1, severity=9, severity_text="INFO", body=text, attributes={"note": text, "api_key": "hunter2secret"},
         trace_id=0, span_id=0, trace_flags=0,
     )  # fmt: skip
-    for payload in (SpanEncoder(resource, MASKER)([span]), LogEncoder(resource, MASKER)([entry])):
+    for payload in (SpanEncoder(resource, REDACTOR)([span]), LogEncoder(resource, REDACTOR)([entry])):
         assert _SECRET.encode() not in payload
         assert b"hunter2secret" not in payload
 
 
 def test_a_masked_value_is_masked_the_second_time_as_well() -> None:
-    encoder = SpanEncoder(RESOURCE, MASKER)
+    encoder = SpanEncoder(RESOURCE, REDACTOR)
     for _ in range(2):
         assert _SECRET.encode() not in encoder([_span(attributes={"note": _SECRET})])
 
 
 def test_filtered_attributes_stay_here() -> None:
     attributes = {"http.route": "/x", "user_agent.original": "curl", "internal.one": 1, "internal.two": 2}
-    encoder = SpanEncoder(RESOURCE, MASKER, ("user_agent.original", "internal.*"))
+    encoder = SpanEncoder(RESOURCE, REDACTOR, ("user_agent.original", "internal.*"))
     (span,) = ExportTraceServiceRequest.FromString(
         encoder([_span(attributes=attributes)])
     ).resource_spans[0].scope_spans[0].spans  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_log_record() -> None:
         span_id=0xDEF,
         trace_flags=1,
     )
-    request = ExportLogsServiceRequest.FromString(LogEncoder(RESOURCE, MASKER)([entry]))
+    request = ExportLogsServiceRequest.FromString(LogEncoder(RESOURCE, REDACTOR)([entry]))
     (part,) = request.resource_logs
     assert {item.key for item in part.resource.attributes} == {"service.name", "process.pid"}
     (record,) = part.scope_logs[0].log_records

@@ -273,7 +273,7 @@ def test_logs_arrive_with_their_trace(receiver: Receiver, start: Callable[..., T
     tracing = start(logs_exporter="otlp")
     assert tracing.log_handler is not None
     logger = logging.getLogger("tests.export")
-    library = logging.getLogger("service.tracing.export")
+    library = logging.getLogger("service.tracing.batch_processor")
     logger.setLevel(logging.INFO)
     for one in (logger, library):
         one.addHandler(tracing.log_handler)

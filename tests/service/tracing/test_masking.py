@@ -24,12 +24,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.tracing import attributes, names
-from service.tracing.masking import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Masker, kept
+from service.tracing import attributes
+from service.tracing.redaction import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Redactor, kept, names
 
-MASKER = Masker("a key for tests")
+REDACTOR = Redactor("a key for tests")
 ADA = "ada@example.com"
-ADA_HASHED = f"email:{MASKER.hash(ADA)}"
+ADA_HASHED = f"email:{REDACTOR.hash(ADA)}"
 
 # --- what is planted --------------------------------------------------------------------------------------------------
 
@@ -118,9 +118,9 @@ def test_a_planted_secret_never_survives_in_text(
     before: str, blank: str, planted: Planted, end: str, after: str
 ) -> None:
     text, secret = planted
-    masked = MASKER.text(f"{before}{blank}{text}{end or ' '}{after}")
+    masked = REDACTOR.text(f"{before}{blank}{text}{end or ' '}{after}")
     assert secret not in masked or secret in f"{before} {after}"
-    assert MASKER.text(masked) == masked
+    assert REDACTOR.text(masked) == masked
 
 
 NAMES = st.one_of(st.text(max_size=12), st.sampled_from(["user", "task.result", "user_email", "api_key", "http.url"]))
@@ -152,11 +152,11 @@ def test_a_planted_secret_never_survives_in_structures(value: Any, name: str) ->
             return {key: unwrapped(item) for key, item in node.items()}
         return [unwrapped(item) for item in node] if isinstance(node, list) else node
 
-    masked = MASKER.named(name, unwrapped(value))
+    masked = REDACTOR.named(name, unwrapped(value))
     shown = json.dumps(masked, ensure_ascii=False, allow_nan=False)
     for secret in secrets:
         assert secret not in shown
-    assert MASKER.named(name, masked) == masked
+    assert REDACTOR.named(name, masked) == masked
 
 
 @given(SECRET, SECRET, SECRET, SECRET, DOMAIN)
@@ -167,27 +167,27 @@ def test_urls_show_no_credentials_query_or_fragment(user: str, password: str, qu
         f"//{user}:{password}@{host}/path?{query}#{tail}",
         f"{user}:{password}@{host}/path?a&{query}",
     ):
-        masked = MASKER.url(url)
+        masked = REDACTOR.url(url)
         for secret in (user, password, query, tail):
             assert secret not in masked
             assert secret.lower() not in masked
         assert f"{host}" in masked
         assert "/path?[redacted]" in masked
-        assert MASKER.url(masked) == masked
+        assert REDACTOR.url(masked) == masked
 
 
 @given(st.text(max_size=80))
 @settings(max_examples=500, deadline=None)
 def test_any_url_is_masked_without_an_error_and_once_and_for_all(url: str) -> None:
-    masked = MASKER.url(url)
-    assert MASKER.url(masked) == masked
+    masked = REDACTOR.url(url)
+    assert REDACTOR.url(masked) == masked
 
 
 @given(st.text("ab:=@./?&'\"\\ ;<%3D4-[]{}(),\ntokenpasswordBearer", max_size=120))
 @settings(max_examples=1500, deadline=None)
 def test_masking_what_is_masked_changes_nothing(text: str) -> None:
-    masked = MASKER.text(text)
-    assert MASKER.text(masked) == masked
+    masked = REDACTOR.text(text)
+    assert REDACTOR.text(masked) == masked
 
 
 # --- what each kind becomes -------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_masking_what_is_masked_changes_nothing(text: str) -> None:
         ("paid with 4111 1111 1111 1111 today", "paid with [redacted] today"),
         ("until 2027 4111 1111 1111 1111 123", "until 2027 [redacted] 123"),
         ("4000 4111-1111-1111-1111", "4000 [redacted]"),
-        (f"{ADA}.5 or {ADA}@1.2", f"email:{MASKER.hash(f'{ADA}.5')} or email:{MASKER.hash(f'{ADA}@1.2')}"),
+        (f"{ADA}.5 or {ADA}@1.2", f"email:{REDACTOR.hash(f'{ADA}.5')} or email:{REDACTOR.hash(f'{ADA}@1.2')}"),
         ("<password>hunter2</password>", "<password>[redacted]</password>"),
         ("user[password]=a&password[]=b&c=d", "user[password]=[redacted]&password[]=[redacted]&c=d"),
         ("paid with 378282246310005.", "paid with [redacted]."),
@@ -247,7 +247,7 @@ def test_masking_what_is_masked_changes_nothing(text: str) -> None:
     ],
 )
 def test_secrets_in_text(text: str, masked: str) -> None:
-    assert MASKER.text(text) == masked
+    assert REDACTOR.text(text) == masked
 
 
 # The same examples hold for the Collector, see tests/collector/test_redaction.py.
@@ -260,21 +260,21 @@ def test_secret_names_hide_text(name: str) -> None:
     structures: tuple[Any, ...] = (["hunter2"], [1, "hunter2"], {"a": "hunter2"}, {"a": [b"x"]})
     values: tuple[Any, ...] = ("hunter2", "4711", "true", b"hunter2", *structures)
     for value in values:
-        assert MASKER.named(name, value) == REDACTED
-    assert MASKER.named("outer", {"x": [{name: "hunter2"}]}) == {"x": [{name: REDACTED}]}
-    assert "hunter2" not in MASKER.text(f"failed with {name}=hunter2")
+        assert REDACTOR.named(name, value) == REDACTED
+    assert REDACTOR.named("outer", {"x": [{name: "hunter2"}]}) == {"x": [{name: REDACTED}]}
+    assert "hunter2" not in REDACTOR.text(f"failed with {name}=hunter2")
     # That there is none is worth knowing, and no secret.
     nothing: tuple[Any, ...] = (None, "", b"", [])
-    assert [MASKER.named(name, value) for value in nothing] == [None, "", "", []]
+    assert [REDACTOR.named(name, value) for value in nothing] == [None, "", "", []]
 
 
 @pytest.mark.parametrize("name", [name for examples in EXAMPLES.values() for name in examples])
 def test_numbers_and_booleans_stay_but_where_the_secret_is_typed_in_digits(name: str) -> None:
-    assert [MASKER.named(name, value) for value in (True, False)] == [True, False]
-    assert MASKER.named(name, [True, False]) == [True, False]
+    assert [REDACTOR.named(name, value) for value in (True, False)] == [True, False]
+    assert REDACTOR.named(name, [True, False]) == [True, False]
     numbers: tuple[Any, ...] = (0, 4711, -1, 0.5, 2**40, [1, 2], {"a": 1, "b": [2.5, None]})
     for value in numbers:
-        shown = MASKER.named(name, value)
+        shown = REDACTOR.named(name, value)
         if name in EXAMPLES["typed"]:
             assert shown == REDACTED
         else:
@@ -283,27 +283,27 @@ def test_numbers_and_booleans_stay_but_where_the_secret_is_typed_in_digits(name:
 
 @pytest.mark.parametrize("name", EXAMPLES["harmless"])
 def test_harmless_names_show_their_values(name: str) -> None:
-    assert MASKER.named(name, "0b9c") == "0b9c"
-    assert MASKER.text(f"{name}=0b9c, {name}: 17") == f"{name}=0b9c, {name}: 17"
-    assert MASKER.named(name, f"for {ADA}") == f"for {ADA_HASHED}", "their text is searched all the same"
+    assert REDACTOR.named(name, "0b9c") == "0b9c"
+    assert REDACTOR.text(f"{name}=0b9c, {name}: 17") == f"{name}=0b9c, {name}: 17"
+    assert REDACTOR.named(name, f"for {ADA}") == f"for {ADA_HASHED}", "their text is searched all the same"
 
 
 @pytest.mark.parametrize("name", EXAMPLES["email"])
 def test_email_names_hash_whatever_they_hold(name: str) -> None:
-    assert MASKER.named(name, " Ada@Example.com") == ADA_HASHED
-    assert MASKER.named(name, [ADA, {"to": ADA}]) == [ADA_HASHED, {"to": ADA_HASHED}]
-    assert MASKER.named(name, "not an address") != "not an address"
-    assert MASKER.named(name, ADA_HASHED) == ADA_HASHED
+    assert REDACTOR.named(name, " Ada@Example.com") == ADA_HASHED
+    assert REDACTOR.named(name, [ADA, {"to": ADA}]) == [ADA_HASHED, {"to": ADA_HASHED}]
+    assert REDACTOR.named(name, "not an address") != "not an address"
+    assert REDACTOR.named(name, ADA_HASHED) == ADA_HASHED
 
 
 def test_a_name_is_that_of_its_whole_path() -> None:
     nested = {"key": "hunter2", "version": "v2", "more": [{"key": "hunter2"}, {"api": {"key": "hunter2"}}]}
-    assert MASKER.named("api", nested) == {
+    assert REDACTOR.named("api", nested) == {
         "key": REDACTED,
         "version": "v2",
         "more": [{"key": "hunter2"}, {"api": {"key": REDACTED}}],
     }
-    assert MASKER.named("password" + ".x" * 100, "hunter2") == REDACTED, "however long it is"
+    assert REDACTOR.named("password" + ".x" * 100, "hunter2") == REDACTED, "however long it is"
 
 
 class Grade(IntEnum):
@@ -323,23 +323,23 @@ class Share(float, Enum):
 def test_numbers_with_names_are_numbers(number: Any) -> None:
     plain = float(number) if isinstance(number, float) else int(number)
     for name in ("v", "token_count", "api_token"):
-        shown = MASKER.named(name, kept(number, 100))
+        shown = REDACTOR.named(name, kept(number, 100))
         assert (shown, type(shown)) == (plain, type(plain))
-        assert MASKER.named(name, kept([number], 100)) == [plain]
-    assert MASKER.named("pin", number) == REDACTED
-    assert MASKER.named("card", 4111111111111111) == REDACTED
+        assert REDACTOR.named(name, kept([number], 100)) == [plain]
+    assert REDACTOR.named("pin", number) == REDACTED
+    assert REDACTOR.named("card", 4111111111111111) == REDACTED
 
 
 def test_words_with_names_are_their_text() -> None:
-    assert MASKER.named("mode", kept(Mode.FAST, 100)) == "fast"
-    assert MASKER.named("mode", kept(Mode.ADDRESS, 100)) == ADA_HASHED
-    assert MASKER.named("token", kept(Mode.FAST, 100)) == REDACTED
+    assert REDACTOR.named("mode", kept(Mode.FAST, 100)) == "fast"
+    assert REDACTOR.named("mode", kept(Mode.ADDRESS, 100)) == ADA_HASHED
+    assert REDACTOR.named("token", kept(Mode.FAST, 100)) == REDACTED
 
 
 @pytest.mark.parametrize("number", [Decimal("12.5"), Fraction(1, 4), 3 + 4j])
 def test_other_numbers_are_numbers(number: Any) -> None:
-    assert MASKER.named("price", number) == str(number)
-    assert MASKER.named("password", number) == REDACTED
+    assert REDACTOR.named("price", number) == str(number)
+    assert REDACTOR.named("password", number) == REDACTED
 
 
 def test_every_name_of_the_conventions_is_shown_apart_from_those_that_mean_a_person_or_a_session() -> None:
@@ -352,7 +352,7 @@ def test_every_name_of_the_conventions_is_shown_apart_from_those_that_mean_a_per
         value for module in modules for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
     }
     assert len(keys) > 800
-    hidden = {key for key in keys if MASKER.named(key, "harmless") != "harmless"}
+    hidden = {key for key in keys if REDACTOR.named(key, "harmless") != "harmless"}
     # The last one is deprecated, and holds the password where an instrumentation does not remove it.
     assert hidden == {
         "session.id", "session.previous_id", "mcp.session.id", "user.email", "db.connection_string",
@@ -377,9 +377,9 @@ SIGNED_URLS = [
 @pytest.mark.parametrize("url", SIGNED_URLS)
 def test_signatures_of_urls_are_hidden_wherever_the_url_stands(url: str) -> None:
     for text in (url, f"GET {url} failed", f"'{url}'"):
-        assert "PLANTED" not in MASKER.text(text)
-    assert "PLANTED" not in MASKER.url(url)
-    assert MASKER.text("a signature=0b9c and design=1") == "a signature=0b9c and design=1"
+        assert "PLANTED" not in REDACTOR.text(text)
+    assert "PLANTED" not in REDACTOR.url(url)
+    assert REDACTOR.text("a signature=0b9c and design=1") == "a signature=0b9c and design=1"
 
 
 def test_a_private_key_in_a_large_structure_is_hidden_wherever_it_is_cut() -> None:
@@ -387,8 +387,8 @@ def test_a_private_key_in_a_large_structure_is_hidden_wherever_it_is_cut() -> No
     for length in (0, 10, 600, 3_000, MAX_TEXT):
         value = {"data": "x" * length, "private_key": key, "note": f"{'y' * length} {key}"}
         for limit in (1, 50, 512, 1_024, 4_096, None):
-            assert "PLANTED" not in json.dumps(MASKER.named("locals", value, limit))
-            assert "PLANTED" not in MASKER.text(str(value), limit)
+            assert "PLANTED" not in json.dumps(REDACTOR.named("locals", value, limit))
+            assert "PLANTED" not in REDACTOR.text(str(value), limit)
 
 
 @pytest.mark.parametrize(
@@ -402,11 +402,13 @@ def test_a_private_key_in_a_large_structure_is_hidden_wherever_it_is_cut() -> No
     ],
 )
 def test_numbers_booleans_and_lists_of_names_stay_in_text(text: str) -> None:
-    assert MASKER.text(text) == text
+    assert REDACTOR.text(text) == text
 
 
 def test_a_number_that_is_itself_a_secret_is_hidden_in_brackets() -> None:
-    assert MASKER.text('{"session": {"pin": 1234}}, password=[1234]') == '{"session": [redacted]}, password=[redacted]'
+    assert (
+        REDACTOR.text('{"session": {"pin": 1234}}, password=[1234]') == '{"session": [redacted]}, password=[redacted]'
+    )
 
 
 @pytest.mark.parametrize(
@@ -420,14 +422,14 @@ def test_text_made_to_be_slow_is_not(part: str) -> None:
     text = part * (MAX_TEXT // len(part))
     for whole in (text, "token=[" + text, f"{text}\\" * 2, "token=[" + "\\" * MAX_TEXT):
         began = time.thread_time()
-        MASKER.text(whole)
+        REDACTOR.text(whole)
         assert time.thread_time() - began < 1, "a square of the length would take ten"
 
 
 def test_hashes_agree_only_with_the_same_key() -> None:
-    assert Masker("key one").hash(" Ada@example.com") == Masker("key one").hash(ADA)
-    assert Masker("key one").hash(ADA) != Masker("key two").hash(ADA)
-    assert Masker().hash(ADA) != Masker().hash(ADA)
+    assert Redactor("key one").hash(" Ada@example.com") == Redactor("key one").hash(ADA)
+    assert Redactor("key one").hash(ADA) != Redactor("key two").hash(ADA)
+    assert Redactor().hash(ADA) != Redactor().hash(ADA)
 
 
 # --- what must stay ---------------------------------------------------------------------------------------------------
@@ -466,8 +468,8 @@ SQL = "UPDATE users SET password = :password, token = %(token_1)s, secret = ? WH
     ],
 )
 def test_what_on_call_needs_stays(text: str) -> None:
-    assert MASKER.text(text) == text
-    assert MASKER.named("db.query.text", text) == text
+    assert REDACTOR.text(text) == text
+    assert REDACTOR.named("db.query.text", text) == text
 
 
 @given(
@@ -486,7 +488,7 @@ def test_what_on_call_needs_stays(text: str) -> None:
 @settings(max_examples=1500, deadline=None)
 def test_ids_times_and_numbers_stay(value: str, around: str) -> None:
     text = around.format(value)
-    assert MASKER.text(text) == text
+    assert REDACTOR.text(text) == text
 
 
 @given(
@@ -496,7 +498,7 @@ def test_ids_times_and_numbers_stay(value: str, around: str) -> None:
 def test_ordinary_numbers_stay_numbers(value: float) -> None:
     if isinstance(value, float) and abs(value) >= 1e12:
         return
-    masked = MASKER.named("messaging.kafka.offset", value)
+    masked = REDACTOR.named("messaging.kafka.offset", value)
     assert masked == value
     assert type(masked) is type(value)
 
@@ -515,28 +517,28 @@ class Colour(StrEnum):
 
 def test_objects_become_what_otlp_and_json_can_carry() -> None:
     made = uuid.UUID(int=7)
-    assert MASKER.named("a", {"id": made, 7: {ADA}, "e": ValueError(f"for {ADA}"), "c": Colour.RED}) == {
+    assert REDACTOR.named("a", {"id": made, 7: {ADA}, "e": ValueError(f"for {ADA}"), "c": Colour.RED}) == {
         "id": str(made), "7": [ADA_HASHED], "e": f"for {ADA_HASHED}", "c": "red",
     }  # fmt: skip
-    assert MASKER.named("a", b"\xff token=abc") == "\ufffd token=[redacted]"
-    assert MASKER.named("a", {ADA: 1}) == {ADA_HASHED: 1}
-    assert MASKER.named("a", math.nan) == "nan"
-    assert MASKER.named("a", 2**70) == str(2**70)
-    assert MASKER.named("a", 4111111111111111) == REDACTED
-    assert MASKER.text("half a pair \ud800") == "half a pair ?"
+    assert REDACTOR.named("a", b"\xff token=abc") == "\ufffd token=[redacted]"
+    assert REDACTOR.named("a", {ADA: 1}) == {ADA_HASHED: 1}
+    assert REDACTOR.named("a", math.nan) == "nan"
+    assert REDACTOR.named("a", 2**70) == str(2**70)
+    assert REDACTOR.named("a", 4111111111111111) == REDACTED
+    assert REDACTOR.text("half a pair \ud800") == "half a pair ?"
 
 
 def test_what_cannot_be_masked_is_hidden() -> None:
-    assert MASKER.named("a", Unprintable()) == REDACTED
-    assert MASKER.text(Unprintable()) == REDACTED  # type: ignore[arg-type]
-    assert MASKER.named("a", ["fine", Unprintable()]) == REDACTED
-    assert MASKER.url("http://[::1") == REDACTED
+    assert REDACTOR.named("a", Unprintable()) == REDACTED
+    assert REDACTOR.text(Unprintable()) == REDACTED  # type: ignore[arg-type]
+    assert REDACTOR.named("a", ["fine", Unprintable()]) == REDACTED
+    assert REDACTOR.url("http://[::1") == REDACTED
 
 
 def test_cycles_depth_and_size_are_bounded() -> None:
     cycle: list[object] = [ADA]
     cycle.append(cycle)
-    shown = json.dumps(MASKER.named("a", cycle), ensure_ascii=False)
+    shown = json.dumps(REDACTOR.named("a", cycle), ensure_ascii=False)
     assert CUT in shown
     assert ADA not in shown
 
@@ -544,29 +546,29 @@ def test_cycles_depth_and_size_are_bounded() -> None:
     for _ in range(100_000):
         deep = [deep]
     depth = 0
-    masked = MASKER.named("a", deep)
+    masked = REDACTOR.named("a", deep)
     while isinstance(masked, list):
         (masked,) = masked
         depth += 1
     assert (depth, masked) == (MAX_DEPTH, CUT)
 
-    wide = MASKER.named("a", {"x": list(range(5 * MAX_ITEMS)), "y": {str(n): n for n in range(MAX_ITEMS)}})
+    wide = REDACTOR.named("a", {"x": list(range(5 * MAX_ITEMS)), "y": {str(n): n for n in range(MAX_ITEMS)}})
     assert isinstance(wide, dict)
     assert len(wide["x"]) <= MAX_ITEMS
     assert wide["x"][-1] == CUT
-    assert MASKER.named("a", wide) == wide
+    assert REDACTOR.named("a", wide) == wide
 
 
 @pytest.mark.parametrize("secret", [ADA, "4111 1111 1111 1111", "password=hunter2hunter2", "eyJhbGciOiJub25lIn0.abc"])
 @pytest.mark.parametrize("shift", range(0, 24, 3))
 def test_a_long_text_is_cut_with_a_mark_and_holds_no_half_secret(secret: str, shift: int) -> None:
     text = "x" * (MAX_TEXT - shift - 1) + " " + secret + " y" * MAX_TEXT
-    masked = MASKER.text(text)
+    masked = REDACTOR.text(text)
     assert len(masked) <= MAX_TEXT
     assert masked.endswith(CUT)
     assert set(masked.removesuffix(CUT)) == {"x"}
-    assert MASKER.text(masked) == masked
-    assert len(MASKER.text(f"{ADA} " * (MAX_TEXT // 16))) <= MAX_TEXT
+    assert REDACTOR.text(masked) == masked
+    assert len(REDACTOR.text(f"{ADA} " * (MAX_TEXT // 16))) <= MAX_TEXT
 
 
 # Each is the worst that its pattern can be given.
@@ -585,7 +587,7 @@ def test_hostile_text_costs_linear_time(unit: str) -> None:
         best = math.inf
         for _ in range(3):
             started = time.process_time()
-            MASKER._once(text)
+            REDACTOR._once(text)
             best = min(best, time.process_time() - started)
         return best
 
@@ -607,8 +609,8 @@ def test_a_hostile_name_costs_linear_time(unit: str) -> None:
         best = math.inf
         for _ in range(3):
             started = time.process_time()
-            MASKER.named(name, "x")
-            MASKER.text(f"{name}=x")
+            REDACTOR.named(name, "x")
+            REDACTOR.text(f"{name}=x")
             best = min(best, time.process_time() - started)
         return best
 
@@ -618,28 +620,28 @@ def test_a_hostile_name_costs_linear_time(unit: str) -> None:
 
 
 def test_caches_are_bounded_and_hold_nothing_secret() -> None:
-    masker = Masker("a key for tests")
+    redactor = Redactor("a key for tests")
     for number in range(5_000):
-        masker.text(f"a = {number}")
-        masker.named(f"name {number}", "x")
-        masker.text(f"user-{number}@example.com")
-    assert len(masker._harmless) <= 1_024
-    assert len(masker._kinds) <= 2_048
-    assert not [text for text in masker._harmless if "@" in text]
+        redactor.text(f"a = {number}")
+        redactor.named(f"name {number}", "x")
+        redactor.text(f"user-{number}@example.com")
+    assert len(redactor._harmless) <= 1_024
+    assert len(redactor._kinds) <= 2_048
+    assert not [text for text in redactor._harmless if "@" in text]
 
 
-class Defective(Masker):
+class Defective(Redactor):
     def _once(self, value: str, seam: object = None) -> str:
         raise ZeroDivisionError
 
 
 def test_a_defect_in_masking_hides_the_value() -> None:
-    masker = Defective("a key for tests")
-    assert masker.text("key=hunter2") == REDACTED
-    assert masker.named("a", {"b": "x=hunter2"}) == {"b": REDACTED}
-    assert masker.url("http://h/?a#b=c") == REDACTED
+    redactor = Defective("a key for tests")
+    assert redactor.text("key=hunter2") == REDACTED
+    assert redactor.named("a", {"b": "x=hunter2"}) == {"b": REDACTED}
+    assert redactor.url("http://h/?a#b=c") == REDACTED
 
 
 def test_the_librarys_own_attributes_are_shown() -> None:
     shown = [getattr(attributes, name) for name in attributes.__all__]
-    assert {key: MASKER.named(key, "value") for key in shown} == dict.fromkeys(shown, "value")
+    assert {key: REDACTOR.named(key, "value") for key in shown} == dict.fromkeys(shown, "value")

@@ -11,8 +11,8 @@ import threading
 import grpc
 import pytest
 
+from service.tracing.otlp_exporter import ExportResult
 from service.tracing.outage import OutageLog
-from service.tracing.sender import Answer
 from tests.service.polling import poll_until
 from tests.service.tracing.certificates import self_signed
 from tests.service.tracing.exporting import Start, account, make, numbers
@@ -148,14 +148,14 @@ def test_a_thousand_short_outages_are_few_lines() -> None:
     clock = _Clock()
     log = OutageLog("spans", "http://r:4317", lambda level, text: said.append((level, text)), lambda: 0, clock)
     for _ in range(1000):
-        log.failed(Answer(code="unavailable"))
+        log.failed(ExportResult(code="unavailable"))
         log.tell(3, "")
         clock.now += 0.1
         log.accepted()
         log.tell(0, "")
     assert len(said) < 20
     clock.now += 600
-    log.failed(Answer(code="unavailable"))
+    log.failed(ExportResult(code="unavailable"))
     log.tell(3, "")
     assert "short outages before this one were not logged" in said[-1][1]
 
@@ -164,7 +164,7 @@ def test_an_outage_that_begins_to_lose_says_so() -> None:
     said: list[str] = []
     log = OutageLog("spans", "http://r:4317", lambda _, text: said.append(text), lambda: 0, _Clock())
     for code in ("unavailable", "unauthenticated", "unavailable", "unauthenticated"):
-        log.failed(Answer(code=code))
+        log.failed(ExportResult(code=code))
         log.tell(3, "")
     assert len(said) == 2
     assert "refused" in said[1]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.tracing import Tracing, sender
+from service.tracing import Tracing, otlp_exporter
 from service.tracing.encoding import Request
 from tests.service.polling import poll_until
 from tests.service.tracing.exporting import Start, account, make, numbers, start_towards
@@ -100,7 +100,7 @@ def test_whatever_the_client_raises_is_an_answer(
 
     tracing = start()
     with monkeypatch.context() as patched:
-        patched.setattr(sender.Sender, "_connect", fail)
+        patched.setattr(otlp_exporter.OtlpExporter, "_connect", fail)
         make(tracing, range(3))
         poll_until("a try", lambda: account(tracing).requests.total() >= 1)
     make(tracing, range(3, 6))
@@ -117,7 +117,7 @@ _SITES = (
     "_encoder.begin",
     "_encoder.item",
     "_encoder.split",
-    "_sender.send",
+    "_exporter.send",
     "_buffer.add",
     "_buffer.first",
     "_buffer.drop_first",
@@ -142,14 +142,14 @@ _SITES = (
 
 
 class _Faults:
-    """Makes a call of the pipeline raise, at its n-th time from now on."""
+    """Makes a call of the processor raise, at its n-th time from now on."""
 
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
         self.raised = 0
 
     def plant(self, site: str, error: type[BaseException], at: int) -> None:
-        owner: Any = self._pipeline
+        owner: Any = self._processor
         *path, name = site.split(".")
         for part in path:
             owner = getattr(owner, part)
@@ -202,7 +202,7 @@ def test_every_span_is_accounted_for_whatever_is_raised_wherever(
     before = len(shared.spans())
     tracing = start_towards(shared, delay_ms=2, breaker_reset_ms=100, max_batch_size=7, max_queue_size=1000)
     try:
-        planted = _Faults(tracing._pipelines[0])
+        planted = _Faults(tracing._processors[0])
         for site, error, at in faults:
             planted.plant(site, error, at)
         make(tracing, range(40))
@@ -225,7 +225,7 @@ def test_what_is_raised_in_the_loop_is_counted_and_logged(
     receiver: Receiver, start: Start, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     tracing = start()
-    _Faults(tracing._pipelines[0]).plant("_breaker.allows", error, 1)
+    _Faults(tracing._processors[0]).plant("_breaker.allows", error, 1)
     make(tracing, range(3))
     assert tracing.flush(5)
     assert numbers(receiver) == [0, 1, 2]
@@ -240,17 +240,17 @@ def test_a_loop_that_always_fails_fills_no_log(
 ) -> None:
     monkeypatch.setattr("service.tracing.background._SHORTEST_PAUSE", 0.0)
     tracing = start(delay_ms=1)
-    pipeline: Any = tracing._pipelines[0]
-    turn = pipeline._work
+    processor: Any = tracing._processors[0]
+    turn = processor._work
 
     def fail() -> None:
         raise RuntimeError("always")
 
-    pipeline._work = fail
+    processor._work = fail
     make(tracing, range(3))
     poll_until("a thousand failures", lambda: account(tracing).errors["loop"] >= 1000)
     assert len(caplog.records) <= 11
-    pipeline._work = turn
+    processor._work = turn
     assert tracing.flush(5)
     assert numbers(receiver) == [0, 1, 2]
 
@@ -258,8 +258,8 @@ def test_a_loop_that_always_fails_fills_no_log(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receiver: Receiver, start: Start) -> None:
     tracing = start(delay_ms=10)
-    pipeline: Any = tracing._pipelines[0]
-    run, dead = pipeline._survivor.run, threading.Event()
+    processor: Any = tracing._processors[0]
+    run, dead = processor._survivor.run, threading.Event()
 
     def die(step: Callable[[], object]) -> None:
         dead.set()
@@ -267,10 +267,10 @@ def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receive
 
     make(tracing, range(1))
     assert tracing.flush(5)
-    pipeline._survivor.run = die
+    processor._survivor.run = die
     assert dead.wait(5)
-    poll_until("end of the thread", lambda: pipeline._thread is None)
-    pipeline._survivor.run = run
+    poll_until("end of the thread", lambda: processor._thread is None)
+    processor._survivor.run = run
     make(tracing, range(1, 4))
     assert tracing.flush(5)
     assert numbers(receiver) == [0, 1, 2, 3]
@@ -359,8 +359,8 @@ def test_spans_that_end_while_the_interpreter_does_are_sent(receiver: Receiver) 
 
 def test_a_span_that_ends_within_the_start_of_the_thread_is_not_waited_for(receiver: Receiver, start: Start) -> None:
     tracing: Tracing = start()
-    pipeline: Any = tracing._pipelines[0]
-    with pipeline._starting:  # as where the collector of garbage ends a span
+    processor: Any = tracing._processors[0]
+    with processor._starting:  # as where the collector of garbage ends a span
         make(tracing, range(1))
     make(tracing, range(1, 2))
     assert tracing.flush(5)

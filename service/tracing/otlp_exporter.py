@@ -35,7 +35,7 @@ _LONGEST_DETAIL: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ExportResult:
     """What became of a request. `code` is gRPC's, in lower case; `rejected` counts items of an accepted request."""
 
     code: str
@@ -67,7 +67,7 @@ class Answer:
         return self.code == _RESOURCE_EXHAUSTED and self.retry_after is None
 
 
-class Sender:
+class OtlpExporter:
     """Sends to one method of the receiver. The channel is made with the first request, again after a fork."""
 
     def __init__(self, settings: TracingSettings, method: str) -> None:
@@ -87,7 +87,7 @@ class Sender:
         """Its URL, without what may be secret in it."""
         return f"{'https' if self._secure else 'http'}://{self._target}"
 
-    def send(self, payload: bytes, seconds: float) -> Answer:
+    def send(self, payload: bytes, seconds: float) -> ExportResult:
         """One request within a time limit; an exception of whatever kind becomes an answer that says so."""
         try:
             answer = self._connect()(payload, timeout=seconds, metadata=self._headers)
@@ -153,20 +153,20 @@ class Sender:
         )
 
 
-def _failed(error: Exception, *, closed: bool) -> Answer:
+def _failed(error: Exception, *, closed: bool) -> ExportResult:
     import grpc
 
     if not isinstance(error, grpc.RpcError):
         # gRPC raises ValueError where `close` has closed the channel meanwhile.
         code = "cancelled" if closed and isinstance(error, ValueError) else _EXCEPTION
-        return Answer(code=code, detail=f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])
+        return ExportResult(code=code, detail=f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])
     # Only errors that are calls as well have these, and gRPC promises it of none.
     code = getattr(_called(error, "code"), "name", "UNKNOWN").lower()
     detail = str(_called(error, "details") or "")[:_LONGEST_DETAIL]
     if code == _RESOURCE_EXHAUSTED and _ANSWER_TOO_LONG.search(detail):
         # The request was not too long, and is accepted: a refusal has no message. Sent again, it would come twice.
-        return Answer(code="ok", detail="unreadable answer: too long", unreadable=True)
-    return Answer(
+        return ExportResult(code="ok", detail="unreadable answer: too long", unreadable=True)
+    return ExportResult(
         code=code,
         detail=detail,
         retry_after=_retry_after(_called(error, "trailing_metadata")),
@@ -200,9 +200,9 @@ def _retry_after(metadata: Any) -> float | None:
     return None
 
 
-def _accepted(answer: bytes) -> Answer:
+def _accepted(answer: bytes) -> ExportResult:
     if not answer:  # nothing rejected, which is nearly always so
-        return Answer(code="ok")
+        return ExportResult(code="ok")
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
@@ -210,5 +210,5 @@ def _accepted(answer: bytes) -> Answer:
         partial = ExportTraceServiceResponse.FromString(answer).partial_success
     except Exception as error:
         # The status says that the request is accepted. Sent again, all of it would come twice.
-        return Answer(code="ok", detail=f"unreadable answer: {type(error).__name__}", unreadable=True)
-    return Answer(code="ok", rejected=partial.rejected_spans, detail=partial.error_message[:_LONGEST_DETAIL])
+        return ExportResult(code="ok", detail=f"unreadable answer: {type(error).__name__}", unreadable=True)
+    return ExportResult(code="ok", rejected=partial.rejected_spans, detail=partial.error_message[:_LONGEST_DETAIL])

@@ -28,7 +28,7 @@ from numbers import Integral, Number
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from service.tracing import names
+from service.tracing.redaction import names
 
 REDACTED: Final = "[redacted]"
 CUT: Final = " …[cut]"
@@ -426,7 +426,7 @@ def _holds_text(shown: object) -> bool:
     return isinstance(shown, str) and shown != ""
 
 
-class Masker:
+class Redactor:
     """Masks text, URLs and named values. Hashes of two maskers agree only where their keys do.
 
     `text`, `url` and `named` never raise, and masking what is masked changes nothing. Should masking itself fail, the

@@ -22,8 +22,8 @@ from service.tracing.breaker import Breaker, State
 from service.tracing.buffer import Batch, Buffer
 from service.tracing.config import TracingSettings
 from service.tracing.encoding import Request
+from service.tracing.otlp_exporter import ExportResult, OtlpExporter
 from service.tracing.outage import OutageLog, duration
-from service.tracing.sender import Answer, Sender
 from service.tracing.statistics import SignalStatistics
 
 Item = TypeVar("Item")
@@ -55,15 +55,15 @@ class Encoder(Protocol[Input]):
         """Two halves of a request."""
 
 
-class Pipeline(Generic[Item]):
+class BatchProcessor(Generic[Item]):
     """Exports one signal. `put` is for any thread; all else happens in a thread of its own, begun by the first item."""
 
-    def __init__(self, signal: str, settings: TracingSettings, encoder: Encoder[Item], sender: Sender) -> None:
+    def __init__(self, signal: str, settings: TracingSettings, encoder: Encoder[Item], exporter: OtlpExporter) -> None:
         self._signal = signal
         self._noun = "spans" if signal == "traces" else "log records"
         self._settings = settings
         self._encoder = encoder
-        self._sender = sender
+        self._exporter = exporter
         self._capacity = settings.max_queue_size
         self._batch = settings.max_batch_size
         self.statistics = SignalStatistics(
@@ -74,9 +74,9 @@ class Pipeline(Generic[Item]):
             own = weakref.ref(self)
 
             def forked() -> None:
-                pipeline = own()
-                if pipeline is not None:
-                    pipeline._forked()
+                processor = own()
+                if processor is not None:
+                    processor._forked()
 
             os.register_at_fork(after_in_child=forked)
 
@@ -86,7 +86,9 @@ class Pipeline(Generic[Item]):
         # The item that did not fit into the request before.
         self._carried: tuple[InstrumentationScope | None, bytes] | None = None
         self._ready: deque[Batch] = deque()  # encoded, and not tried yet
-        self._refused: tuple[int, Answer] | None = None  # the smallest size refused of a request that is being split
+        self._refused: tuple[int, ExportResult] | None = (
+            None  # the smallest size refused of a request that is being split
+        )
         self._buffer = Buffer(settings.buffer_bytes)
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_reset_ms / 1000)
         self._accepted_others = False  # since the oldest of the buffer was tried
@@ -103,7 +105,7 @@ class Pipeline(Generic[Item]):
         self._waiting_for_all: list[threading.Event] = []
         self._complained: dict[str, float] = {}
         self._began = time.monotonic()
-        self._outage = OutageLog(self._noun, self._sender.receiver, self._say, lambda: statistics.lost)
+        self._outage = OutageLog(self._noun, self._exporter.receiver, self._say, lambda: statistics.lost)
         self._survivor = Survivor(f"export of {self._noun}", self._ending.wait, _logger, self._survived)
         statistics.queued = lambda: len(self._queue)
         statistics.buffered = lambda: (self._buffer.items, len(self._buffer), self._buffer.bytes)
@@ -116,11 +118,11 @@ class Pipeline(Generic[Item]):
             signal=self._signal, queue_capacity=self._capacity, buffer_capacity=self._settings.buffer_bytes
         )
         statistics.__dict__.update(fresh.__dict__)
-        self._sender.forget()
+        self._exporter.forget()
         self._begin()
 
     def put(self, item: Item) -> None:
-        """Hands an item over; counts it as dropped where the queue is full or the pipeline has ended."""
+        """Hands an item over; counts it as dropped where the queue is full or the processor has ended."""
         statistics = self.statistics
         statistics.ended += 1
         queue = self._queue
@@ -181,11 +183,11 @@ class Pipeline(Generic[Item]):
         thread = self._thread
         if thread is not None:
             thread.join(seconds)
-            self._sender.close()  # wakes a request that hangs
+            self._exporter.close()  # wakes a request that hangs
             thread.join(1.0)
         elif self._waiting:
             self._finish()  # the thread could not be started, or has died
-        self._sender.close()
+        self._exporter.close()
         lost = self._give_up() if thread is None or not thread.is_alive() else self._give_up_queue()
         if lost:
             self._say(logging.WARNING, f"{lost} {self._noun} were not exported before the end")
@@ -314,16 +316,16 @@ class Pipeline(Generic[Item]):
             return
         # Behind a buffer a live batch would overtake what is older; only a trial tells whether it gets through.
         if self._breaker.allows():
-            answer = self._send(batch)
-            if answer.too_large:
-                self._refused = len(batch.payload), answer
+            result = self._send(batch)
+            if result.too_large:
+                self._refused = len(batch.payload), result
                 self._divide(batch)
                 return
-            if not answer.retryable:
-                if answer.ok and self._refused is not None:
+            if not result.retryable:
+                if result.ok and self._refused is not None:
                     self._request_bytes = max(_SMALLEST_REQUEST, len(batch.payload))
                 self._taken()
-                self._settle(batch, answer)
+                self._settle(batch, result)
                 return
         lost = self._buffer.add(batch)
         self._taken()
@@ -355,76 +357,76 @@ class Pipeline(Generic[Item]):
     def _replay(self) -> None:
         """Sends the oldest of the buffer."""
         batch = self._buffer.first()
-        answer = self._send(batch)
-        if answer.retryable and not self._is_hopeless(batch, answer):
+        result = self._send(batch)
+        if result.retryable and not self._is_hopeless(batch, result):
             return
         self._buffer.drop_first()
         self._accepted_others = False
         self.statistics.in_flight += batch.items
-        if answer.too_large or (answer.retryable and batch.items > 1):
+        if result.too_large or (result.retryable and batch.items > 1):
             # From here on like a new one: its halves are sent, and buffered where that fails.
             self._ready.append(batch)
-            if answer.too_large:
-                self._refused = len(batch.payload), answer
+            if result.too_large:
+                self._refused = len(batch.payload), result
             self._divide(batch)
             return
-        if answer.ok:
+        if result.ok:
             self._outage.late += batch.items
-        self._settle(batch, answer)
+        self._settle(batch, result)
 
-    def _is_hopeless(self, batch: Batch, answer: Answer) -> bool:
+    def _is_hopeless(self, batch: Batch, result: ExportResult) -> bool:
         """Whether the request itself is the reason why it fails: others get through, or it takes longer than it may."""
-        if self._accepted_others or (answer.code == "deadline_exceeded" and batch.items > 1):
+        if self._accepted_others or (result.code == "deadline_exceeded" and batch.items > 1):
             self._buffer.attempts += 1
         self._accepted_others = False
         return self._buffer.attempts >= _ATTEMPTS
 
-    def _settle(self, batch: Batch, answer: Answer) -> None:
+    def _settle(self, batch: Batch, result: ExportResult) -> None:
         """Counts a batch that is not sent again."""
         statistics = self.statistics
         statistics.in_flight -= batch.items
-        if not answer.ok:
-            statistics.refused[answer.code] += batch.items
+        if not result.ok:
+            statistics.refused[result.code] += batch.items
             return
-        rejected = min(max(0, answer.rejected), batch.items)
+        rejected = min(max(0, result.rejected), batch.items)
         statistics.exported += batch.items - rejected
         if rejected:
             statistics.refused["partial"] += rejected
-        if answer.unreadable or rejected != answer.rejected:
+        if result.unreadable or rejected != result.rejected:
             self._error("answer")
             self._complain("answer", f"{batch.items} {self._noun} accepted with an answer that makes no sense")
-        elif rejected or answer.detail:
-            self._complain("partial", f"{rejected} of {batch.items} {self._noun} refused: {answer.detail}")
+        elif rejected or result.detail:
+            self._complain("partial", f"{rejected} of {batch.items} {self._noun} refused: {result.detail}")
 
-    def _send(self, batch: Batch) -> Answer:
+    def _send(self, batch: Batch) -> ExportResult:
         seconds = self._settings.timeout_ms / 1000
         if self._stopping:
             seconds = max(0.05, min(seconds, self._deadline - time.monotonic()))
         began = time.monotonic()
         try:
-            answer = self._sender.send(batch.payload, seconds)
+            result = self._exporter.send(batch.payload, seconds)
         except BaseException:
             self._breaker.failed()
             raise
-        self.statistics.requested(answer.code, time.monotonic() - began)
-        if answer.code == "exception":
+        self.statistics.requested(result.code, time.monotonic() - began)
+        if result.code == "exception":
             self._error("send")
-        if answer.ok:
+        if result.ok:
             if self._breaker.state is not State.CLOSED:
                 self._request_bytes = self._largest_request  # another receiver may take larger ones
             self._outage.accepted()
             self._accepted_others = True
-        elif answer.too_large:
+        elif result.too_large:
             self._complain(
-                "size", f"{len(batch.payload)} bytes of {self._noun} refused, sent in parts: {answer.detail}"
+                "size", f"{len(batch.payload)} bytes of {self._noun} refused, sent in parts: {result.detail}"
             )
         else:
-            self._outage.failed(answer)
-        if answer.retryable:
-            self._breaker.failed(answer.retry_after)
+            self._outage.failed(result)
+        if result.retryable:
+            self._breaker.failed(result.retry_after)
         else:
             self._breaker.succeeded()
-        return answer
+        return result
 
     def _lose(self, reason: str, count: int, why: str) -> None:
         self.statistics.in_flight -= count
