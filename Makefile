@@ -30,67 +30,67 @@ dev: $(VENV)/installed ## the three services in one process, their traces drawn 
 	@$(RUN) -m service.dev $(ARGS)
 
 deploy: $(VENV)/installed ## deploy STACK and check it (ARGS="--forget=SECRET --leave-queues", SECRET_…=… for a new value)
-	@$(RUN) -m stack.deploy $(STACK) $(ARGS)
-	@$(RUN) -m tests.smoke --stack $(STACK)
+	@$(RUN) -m stack.deploy.deployment $(STACK) $(ARGS)
+	@$(RUN) -m stack.smoke --stack $(STACK)
 
 smoke: $(VENV)/installed ## follow one request through STACK
-	@$(RUN) -m tests.smoke --stack $(STACK)
+	@$(RUN) -m stack.smoke --stack $(STACK)
 
 rollout: $(VENV)/installed ## bring a changed image or tracing to STACK in gated steps (ARGS=--plan, ARGS=--abort)
 	@$(RUN) -m stack.rollout $(STACK) $(ARGS)
 
 .PHONY: config drift destroy
 config: $(VENV)/installed ## every setting of STACK with the file and line that it comes from (ARGS=--json)
-	@$(RUN) -m stack.config $(STACK) $(ARGS)
+	@$(RUN) -m stack.settings.origins $(STACK) $(ARGS)
 
 drift: $(VENV)/installed ## show what in the cluster is not as STACK declares it (exit code 1: something is not)
-	@$(RUN) -m stack.drift $(STACK)
+	@$(RUN) -m stack.deploy.drift $(STACK)
 
 destroy: $(VENV)/installed ## remove all that STACK made, after you typed its name (ARGS="--yes --delete-data")
-	@$(RUN) -m stack.destroy $(STACK) $(ARGS)
+	@$(RUN) -m stack.deploy.destroy $(STACK) $(ARGS)
 
 spans: $(VENV)/installed ## how many spans of STACK came how far, and where any are missing (ARGS="--since=6h")
-	@$(RUN) -m stack.spans $(STACK) $(ARGS)
+	@$(RUN) -m stack.accounting $(STACK) $(ARGS)
 
 render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
-	@$(RUN) -m stack.render $(STACK) --output .local/manifests/$(STACK).yaml
+	@$(RUN) -m stack.deploy.render $(STACK) --output .local/manifests/$(STACK).yaml
 
 test: check ## all tests, those on the real local cluster included
 	@$(RUN) -m tests
 
 .PHONY: bench capacity coverage outage chaos detect
 bench: $(VENV)/installed ## measure what tracing costs: bare, stock, ours (ARGS=--quick)
-	@$(RUN) -m tests.bench $(ARGS)
+	@$(RUN) -m checks.bench $(ARGS)
 
 capacity: $(VENV)/installed ## measure the spans that a Collector takes with one core, beside a plain one (ARGS=--rounds=2)
-	@$(RUN) -m tests.bench.capacity $(ARGS)
+	@$(RUN) -m checks.bench.capacity $(ARGS)
 
 outage: $(VENV)/installed ## take the Collector away for five minutes under load, and count (ARGS=--seconds=60)
-	@$(RUN) -m tests.bench.collector_outage $(ARGS)
+	@$(RUN) -m checks.bench.collector_outage $(ARGS)
 
 coverage: $(VENV)/installed ## hold 10,000 operations' traces against the ledger of what was done
-	@$(RUN) -m tests.coverage --stack $(STACK) $(ARGS)
+	@$(RUN) -m checks.coverage --stack $(STACK) $(ARGS)
 
 .PHONY: rollouts
 rollouts: $(VENV)/installed ## roll versions out on the local stack under load: good ones, bad ones, one that is killed (ARGS=--only=slow)
-	@$(RUN) -m tests.rollout $(ARGS)
+	@$(RUN) -m checks.rollouts $(ARGS)
 
 .PHONY: upgrades
 upgrades: $(VENV)/installed ## from the release before to this one and back, with data in place and under traffic (ARGS=--from=COMMIT)
-	@$(RUN) -m tests.upgrade $(ARGS)
+	@$(RUN) -m checks.upgrade $(ARGS)
 
 .PHONY: rotations
 rotations: $(VENV)/installed ## give the local stack's secrets new values, with data in place and under traffic
-	@$(RUN) -m tests.rotation
+	@$(RUN) -m checks.rotation
 
 chaos: $(VENV)/installed ## kill Collectors and the store under load, then look up every acknowledged span (ARGS="--spans=100000 --away=60")
-	@$(RUN) -m tests.chaos $(ARGS)
+	@$(RUN) -m checks.chaos $(ARGS)
 
 detect: $(VENV)/installed ## put faults into the local stack, and measure the time until an alert tells of each (ARGS=--quiet=3600: no faults, no alarms)
-	@$(RUN) -m tests.detect $(ARGS)
+	@$(RUN) -m checks.detect $(ARGS)
 
 dashboards-check: $(VENV)/installed ## run every query of STACK's dashboards, follow the links, draw a report (ARGS=--minutes=60)
-	@$(RUN) -m dashboards.check $(STACK) $(ARGS)
+	@$(RUN) -m checks.dashboards $(STACK) $(ARGS)
 
 check: lint types
 

@@ -2,22 +2,23 @@
 
 import pulumi
 
-from stack import plain_pulumi, settings
-from stack.alertmanager import Alertmanager, AlertmanagerArgs
-from stack.cluster import provider
-from stack.collector import Collector, CollectorArgs
-from stack.grafana import Grafana, GrafanaArgs
-from stack.kafka import Kafka, KafkaArgs
-from stack.loki import Loki, LokiArgs
-from stack.namespace import Namespace, NamespaceArgs
-from stack.placement import placement
-from stack.postgres import Postgres, PostgresArgs
-from stack.prometheus import Prometheus, PrometheusArgs
-from stack.rotation import roll_with_secrets
-from stack.sampler import Sampler, SamplerArgs
-from stack.secrets import Secrets, SecretsArgs
-from stack.services import Services, ServicesArgs
-from stack.trace_store import TraceStoreArgs, trace_store
+from stack import settings
+from stack.components.alertmanager import Alertmanager, AlertmanagerArgs
+from stack.components.collector import Collector, CollectorArgs
+from stack.components.grafana import Grafana, GrafanaArgs
+from stack.components.kafka import Kafka, KafkaArgs
+from stack.components.loki import Loki, LokiArgs
+from stack.components.namespace import Namespace, NamespaceArgs
+from stack.components.pod_defaults import placement
+from stack.components.postgres import Postgres, PostgresArgs
+from stack.components.prometheus import Prometheus, PrometheusArgs
+from stack.components.provider import provider
+from stack.components.rotation import roll_with_secrets
+from stack.components.sampler import Sampler, SamplerArgs
+from stack.components.secrets import Secrets, SecretsArgs
+from stack.components.services import Services, ServicesArgs
+from stack.components.trace_store import TraceStoreArgs, trace_store
+from stack.deploy import plain_pulumi
 
 config = settings.from_engine()
 plain_pulumi.look()

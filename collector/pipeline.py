@@ -11,9 +11,9 @@ import jinja2
 import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 
+from contracts import endpoints
 from service.tracing import Redactor, attributes
 from service.tracing.redaction import names
-from stack import endpoints
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stack import endpoints
+from contracts import endpoints
 
 
 def datasources(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from stack import endpoints
+from contracts import endpoints
 from stack.settings import Settings
 
 CONSUMERS: Final = (endpoints.TASK_MANAGER, endpoints.CRAWLER)

@@ -1,9 +1,9 @@
 """Is the new version as good as the old one?"""
 
+from contracts import endpoints
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Query, Thresholds, stat, timeseries
 from dashboards.queries import ASKED, CALLS, OF_SERVICES, quantile, rate, share
-from stack import endpoints
 from stack.settings import Settings
 
 _WINDOW = "$__rate_interval"

@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
+from contracts import endpoints
 from local.build import cluster_jobs
 from local.cluster import Cluster
 from local.failure import Failure
 from local.images.resolve import DEFAULT, Resolved, describe, image_jobs, left_for_later, read_outcome
 from local.jobs import run_jobs
 from local.preflight import require
-from stack import endpoints
 from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load, parse, stack_file
 
 STACK = "local"
@@ -80,8 +80,8 @@ def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
     path.write_text("# Written by `make up`: what this machine has, and what stands in.\n" + yaml.safe_dump(document))
-    _run("stack.deploy", STACK)
-    _run("tests.smoke", "--stack", STACK)
+    _run("stack.deploy.deployment", STACK)
+    _run("stack.smoke", "--stack", STACK)
     return images
 
 

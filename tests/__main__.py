@@ -32,7 +32,11 @@ def main() -> int:
         WITHOUT_CLUSTER,
         # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
         ON_CLUSTER,
-        *(((sys.executable, "-m", "local", "down"), (*PYTEST, "tests/local/test_lifecycle.py")) if in_ci else ()),
+        *(
+            ((sys.executable, "-m", "local", "down"), (*PYTEST, "tests/cluster/local/test_lifecycle.py"))
+            if in_ci
+            else ()
+        ),
     ):
         if code := subprocess.call(command):
             return code

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from stack import endpoints
+from contracts import endpoints
 
 Panel = Builder[models.Panel]
 

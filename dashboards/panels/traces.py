@@ -9,8 +9,8 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
+from contracts import endpoints
 from dashboards.panels.shared import Panel, description
-from stack import endpoints
 from stack.settings import Settings
 
 _MAX_TRACES: Final = 20

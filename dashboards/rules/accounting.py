@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from contracts import endpoints
 from dashboards.queries import each_grown, grown
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
 from dashboards.rules.stages import Leg, jobs_on_the_way, legs, processes_ended, stages, unseen_seconds
-from stack import endpoints
 from stack.settings import Settings
 
 RATE: Final = "tracing_spans:rate"

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from contracts import endpoints
 from dashboards.queries import CONSUMERS, OF_SERVICES, grown
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack import endpoints
 from stack.settings import Settings
 
 # Counters of failures that a service survives, and the label that says what failed.

@@ -5,9 +5,9 @@ Not of the trace store's own generator, so that the map is the same with every s
 
 from typing import Final
 
+from contracts import endpoints
 from dashboards.queries import CALLS, DURATION_MS, FAILED
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
-from stack import endpoints
 
 RATE: Final = "dependency_calls:rate1m"
 """Calls a second; labels `source` and `target`, each a service, a topic, a database, `users` or `web pages`."""

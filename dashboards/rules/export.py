@@ -1,8 +1,8 @@
 """The services' side of the tracing pipeline: does what they export get out of them."""
 
+from contracts import endpoints
 from dashboards.queries import grown, share
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack import endpoints
 
 _REQUESTS = 'tracing_export_requests_total{signal="traces"}'
 _FAILED = 'tracing_export_requests_total{signal="traces",code!="ok"}'

@@ -1,8 +1,8 @@
 """What people get: errors, time, traffic and tasks."""
 
+from contracts import endpoints
 from dashboards.queries import ASKED, CALLS, ENTRY, FAILED, grown, quantile, rate, share
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack import endpoints
 from stack.settings import Settings
 
 _PAGES = "crawler_pages_total"

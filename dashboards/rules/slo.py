@@ -7,9 +7,9 @@ hours, 10 % in three days.
 from dataclasses import dataclass
 from typing import Final
 
+from contracts import endpoints
 from dashboards.queries import ASKED
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
-from stack import endpoints
 from stack.settings import Settings
 
 ERRORS: Final = "slo_errors:ratio"

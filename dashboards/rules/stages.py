@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from stack import endpoints
+from contracts import endpoints
 from stack.settings import Settings
 
 # A process counts on while it ends, and is not scraped any more.

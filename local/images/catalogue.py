@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts import versions
 from local.golang import go_build, go_is_built
 from local.images import alertmanager
 from local.images.archive import PATH, Image
@@ -17,7 +18,6 @@ from local.images.kafka import kafka_layers
 from local.images.service import service_image, service_reference
 from local.jobs import Progress
 from local.paths import Home
-from stack import versions
 
 _ROOT = Path(__file__).resolve().parents[2]
 

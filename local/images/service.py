@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from contracts.versions import SERVICE_REPOSITORY
 from local.failure import Failure
 from local.images.archive import Image, Layer, Tree, architecture
 from local.images.cache import LayerCache
 from local.images.debian import PYTHON, Debian, compile_python
 from local.jobs import Progress
-from stack.versions import SERVICE_REPOSITORY
 
 CODE = Path(__file__).resolve().parents[2] / "service"
 

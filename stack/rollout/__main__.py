@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from stack.apply import DeployError, connect, refuse_foreign
-from stack.deploy import deploy, prepare
-from stack.policy import PolicyError
+from stack.components.services import NAMES
+from stack.deploy.deployment import deploy, prepare
+from stack.deploy.policy import PolicyError
+from stack.kubernetes.apply import DeployError, connect, refuse_foreign
+from stack.kubernetes.autoscaling import autoscalers
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.journal import Journal, Lock, RolloutError, Store
 from stack.rollout.plan import Step, running, steps, wanted
 from stack.rollout.report import page, show
 from stack.rollout.run import LiveCluster, Walk
 from stack.rollout.soak import Soak
-from stack.scaling import autoscalers
-from stack.services import NAMES
 from stack.settings import Settings, SettingsError, load_here
 
 _LOOK_BACK_SECONDS: Final = 300.0

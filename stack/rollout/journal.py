@@ -20,8 +20,8 @@ from typing import Any, Final, Literal
 
 import kubernetes
 
-from stack import meta
-from stack.apply import DeployError, read
+from contracts import metadata
+from stack.kubernetes.apply import DeployError, read
 from stack.rollout.plan import Version
 
 NAME: Final = "rollout"
@@ -95,7 +95,10 @@ class Store:
     def write(self, journal: Journal) -> None:
         """Raises ApiException where it cannot be written: nothing may be moved then."""
         core = kubernetes.client.CoreV1Api(self.client)
-        body = {"metadata": {"name": NAME, "labels": meta.labels(NAME, "rollout")}, "data": {"journal": journal.dump()}}
+        body = {
+            "metadata": {"name": NAME, "labels": metadata.labels(NAME, "rollout")},
+            "data": {"journal": journal.dump()},
+        }
         try:
             core.replace_namespaced_config_map(NAME, self.namespace, body, _request_timeout=_ANSWER_SECONDS)
         except kubernetes.client.ApiException as error:
@@ -155,7 +158,7 @@ class Lock:
         return {
             "metadata": {
                 "name": NAME,
-                "labels": meta.labels(NAME, "rollout"),
+                "labels": metadata.labels(NAME, "rollout"),
                 # The API server refuses a change of what has changed meanwhile: two cannot take it at once.
                 **({"resourceVersion": version} if version else {}),
             },

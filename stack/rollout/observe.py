@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from contracts import endpoints
 from dashboards.queries import ASKED, MESSAGES, OF_SERVICES, each_grown
-from stack import endpoints
-from stack.metrics import Ask
+from stack.clients.prometheus import Ask
 from stack.rollout.gate import Sample, Spans
 
 Track = str

@@ -10,9 +10,9 @@ from typing import Any, Final
 import kubernetes
 from pydantic import ValidationError
 
-from stack import endpoints
-from stack.apply import DeployError
-from stack.services import NAMES, Service
+from contracts import endpoints
+from stack.components.services import NAMES, Service
+from stack.kubernetes.apply import DeployError
 from stack.settings import Release, Settings, Split, Stage, Tracing
 
 _NEAR: Final = 0.1

@@ -13,12 +13,12 @@ from typing import Final
 import httpx
 
 from service.tracing.background import Loop
+from stack.clients.traces import TraceStoreClient
 
 # What a request is and which hops its trace has is said once: deployments are proved by it, too.
-from tests.smoke.check import submit
-from tests.smoke.edges import HOPS, Hop, match
-from tests.smoke.failure import SmokeFailure
-from tests.smoke.traces import TraceStoreClient
+from stack.smoke.check import submit
+from stack.smoke.edges import HOPS, Hop, match
+from stack.smoke.failure import SmokeFailure
 
 _ANSWER_SECONDS: Final = 10.0
 _logger = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import kubernetes
 
-from stack import endpoints
-from stack.apply import DeployError
+from contracts import endpoints
+from stack.components.services import NAMES, Service
+from stack.kubernetes.apply import DeployError
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.journal import Journal
 from stack.rollout.plan import Step, Version, between
 from stack.rollout.report import Passage
 from stack.rollout.soak import Window, fault
-from stack.services import NAMES, Service
 from stack.settings import Release, Split
 
 Deploy = Callable[[Release | None], None]

@@ -11,19 +11,19 @@ from typing import Final
 import httpx
 import kubernetes
 
-from stack import endpoints, meta
-from stack.apply import DeployError
-from stack.forward import forward
-from stack.metrics import Ask, asking
+from contracts import endpoints, metadata
+from stack.clients.prometheus import Ask, asking
+from stack.clients.traces import TraceStoreClient
+from stack.kubernetes.apply import DeployError
+from stack.kubernetes.port_forward import forward
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
 from stack.rollout.observe import KINDS, MEMORY, SPANS, Observation, added, observe
 from stack.rollout.plan import Step, Version
 from stack.rollout.probes import Probes
 from stack.settings import Settings
-from tests.smoke.check import check
-from tests.smoke.failure import SmokeFailure
-from tests.smoke.traces import TraceStoreClient
+from stack.smoke.check import check
+from stack.smoke.failure import SmokeFailure
 
 _LOOK_SECONDS: Final = 5.0
 _WARM_SECONDS: Final = 15.0
@@ -130,7 +130,7 @@ class Soak:
 
     def _pods(self) -> Finding:
         """Whether a container of the new version ended: out of memory, or by an error."""
-        selector = f"app.kubernetes.io/part-of={meta.PART_OF},{meta.TRACK}=canary"
+        selector = f"app.kubernetes.io/part-of={metadata.PART_OF},{metadata.TRACK}=canary"
         namespace = self.settings.cluster.namespace
         try:
             pods = kubernetes.client.CoreV1Api(self.client).list_namespaced_pod(

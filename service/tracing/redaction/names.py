@@ -2,7 +2,7 @@
 
 `masking.py` searches names with these expressions, and `collector/redaction.j2` is rendered from them. Both Python's
 `re` and Go's RE2 run them, so they hold no lookaround, no possessive repetition and no backslash. Names come in every
-spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/service/tracing/names.json` has examples of
+spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/support/names.json` has examples of
 each entry; the tests of the library and of the real Collector both read it.
 """
 

@@ -1,0 +1,95 @@
+"""`make bench`: what tracing costs. About three minutes; `--quick` less than one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from checks.bench.child import ChildFailed
+from checks.bench.figures import Results
+from checks.bench.measure import COMPARED, IDLE, Tick, memory, peers, rounds
+from checks.bench.report import show
+from checks.bench.scenarios import ScenarioName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured: (rounds, operations a round) of a scenario; repeats and operations for memory."""
+
+    scenarios: dict[ScenarioName, tuple[int, int]]
+    # Scenarios in which spans that are not recorded are measured as well.
+    idle: tuple[ScenarioName, ...] = ("request", "span")
+    memory_repeats: int
+    memory_operations: int
+
+
+FULL = Size(
+    scenarios={
+        "request": (60, 250),
+        "create": (40, 150),
+        "process": (40, 150),
+        "span": (40, 1000),
+        "serve": (30, 200),
+    },
+    memory_repeats=3,
+    memory_operations=10_000,
+)
+QUICK = Size(
+    scenarios={"request": (21, 150), "create": (15, 100), "process": (15, 100), "span": (15, 500), "serve": (9, 100)},
+    memory_repeats=1,
+    memory_operations=2000,
+)
+
+
+def measure(size: Size, tick: Tick) -> Results:
+    """Runs everything. Raises ChildFailed."""
+    machine = {
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+    with peers() as running:
+        scenarios = {
+            str(name): rounds(
+                running,
+                name,
+                (*COMPARED, *(IDLE if name in size.idle else ())),
+                count=count,
+                operations=operations,
+                tick=tick,
+            )
+            for name, (count, operations) in size.scenarios.items()
+        }
+        used = memory(running, COMPARED, repeats=size.memory_repeats, operations=size.memory_operations, tick=tick)
+    return Results(machine=machine, scenarios=scenarios, memory=used)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m checks.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round to FILE")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    progress = Console(stderr=True)
+    try:
+        with progress.status("starting") as status:
+            results = measure(QUICK if arguments.quick else FULL, status.update)
+    except ChildFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(results, console)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results.document(), indent=1))
+    return 1 if arguments.check and not all(goal.met for goal in results.goals()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""No tracing at all: what the other variants are compared with."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, Producer
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from checks.bench.instrumentation import Consuming, Sending
+
+if TYPE_CHECKING:
+    from service.tracing.asgi import App
+
+
+class Bare:
+    """See `Instrumentation`."""
+
+    def application(self, app: FastAPI) -> App:
+        """See `Instrumentation`."""
+        return app
+
+    def engine(self, engine: Engine) -> None:
+        """See `Instrumentation`."""
+
+    def producer(self, config: dict[str, Any]) -> Sending:
+        """See `Instrumentation`."""
+        client = Producer(config)
+        return Sending(client=client, produce=client.produce)
+
+    def consumer(self, config: dict[str, Any]) -> Consuming:
+        """See `Instrumentation`."""
+        return Consuming(client=Consumer(config), process=nullcontext)
+
+    def span(self) -> AbstractContextManager[object]:
+        """See `Instrumentation`."""
+        return nullcontext()
+
+    def flush(self) -> None:
+        """See `Instrumentation`."""

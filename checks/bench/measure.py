@@ -1,0 +1,163 @@
+"""Runs the variants in turns and keeps what each round cost.
+
+A machine that is shared or changes its clock spoils measurements made one after the other. Here every variant lives in
+a process of its own, all at once, and works in many short rounds: A B C, B C A, C A B …, so that whatever happens
+happens to all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from checks.bench.child import Child
+from checks.bench.instrumentation import Mode, Variant
+from checks.bench.scenarios import ScenarioName
+
+WARM_UP_OPERATIONS = 30
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Who is measured."""
+
+    variant: Variant
+    mode: Mode = "on"
+
+    def __str__(self) -> str:
+        return self.variant if self.mode == "on" else f"{self.variant}, {self.mode}"
+
+
+BARE = Subject(variant="bare")
+STOCK = Subject(variant="stock")
+OURS = Subject(variant="ours")
+COMPARED = (BARE, STOCK, OURS)
+# What tracing costs that makes no spans.
+IDLE = tuple(Subject(variant=variant, mode=mode) for mode in ("unsampled", "off") for variant in ("stock", "ours"))
+
+
+@dataclass(kw_only=True)
+class Series:
+    """µs an operation, one value a round; latencies in µs, one a request; and what became of the spans."""
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    operations: int = 0
+    spans_per_operation: float = 0.0
+    received: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Spans that the operations made, by what the first of them made."""
+        return round(self.spans_per_operation * self.operations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers:
+    """The receiver and the mock brokers."""
+
+    child: Child
+
+    def worker(self, scenario: ScenarioName, subject: Subject, service: str) -> Child:
+        """A fresh process; `service` tells its spans from those of the others."""
+        hello = self.child.hello
+        addresses = ["--service", service, "--otlp", hello["otlp"], "--kafka", hello["kafka"]]
+        return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
+
+    def received(self, service: str) -> int:
+        """Spans of that service that have arrived."""
+        return int(self.child.ask("counts").get(service, 0))
+
+
+@contextlib.contextmanager
+def peers() -> Iterator[Peers]:
+    """Runs them."""
+    with Child("checks.bench.peers") as child:
+        yield Peers(child=child)
+
+
+def rounds(
+    peers: Peers, scenario: ScenarioName, subjects: Sequence[Subject], *, count: int, operations: int, tick: Tick
+) -> dict[Subject, Series]:
+    """`count` rounds of `operations` operations for each subject."""
+    series = {subject: Series() for subject in subjects}
+    with contextlib.ExitStack() as running:
+        workers: dict[Subject, Child] = {}
+        tick(f"{scenario}: starting {len(subjects)} processes")
+        for subject in subjects:
+            workers[subject] = running.enter_context(peers.worker(scenario, subject, _service(scenario, subject)))
+        run = _Client(workers, running).run if scenario == "serve" else _run
+        for subject in subjects:
+            run(workers[subject], Series(), WARM_UP_OPERATIONS)
+            received = peers.received(_service(scenario, subject))
+            series[subject].operations = WARM_UP_OPERATIONS
+            series[subject].spans_per_operation = received / WARM_UP_OPERATIONS
+        for number in range(count):
+            tick(f"{scenario}: round {number + 1} of {count}")
+            for place in range(len(subjects)):
+                subject = subjects[(place + number) % len(subjects)]
+                run(workers[subject], series[subject], operations)
+        for subject in subjects:
+            series[subject].received = peers.received(_service(scenario, subject))
+    return series
+
+
+def memory(
+    peers: Peers, subjects: Sequence[Subject], *, repeats: int, operations: int, tick: Tick
+) -> dict[Subject, list[float]]:
+    """MiB in RAM of a fresh process each time, after that many whole operations (HTTP, SQL, Kafka)."""
+    chunk = 250  # flushed after each: the default queue would not overflow either
+    found: dict[Subject, list[float]] = {subject: [] for subject in subjects}
+    for number in range(repeats):
+        for subject in subjects:
+            tick(f"memory: {subject}, {number + 1} of {repeats}")
+            with peers.worker("create", subject, f"memory-{number}-{subject}") as worker:
+                for _ in range(max(1, operations // chunk)):
+                    worker.ask(min(chunk, operations))
+                found[subject].append(float(worker.ask("memory")["mib"]))
+    return found
+
+
+def _service(scenario: ScenarioName, subject: Subject) -> str:
+    return f"{scenario}-{subject}"
+
+
+def _run(worker: Child, series: Series, operations: int) -> None:
+    _note(series, worker.ask(operations), operations)
+
+
+def _note(series: Series, cost: dict[str, Any], operations: int) -> None:
+    series.cpu.append(cost["cpu"] / operations * 1e6)
+    series.wall.append(cost["wall"] / operations * 1e6)
+    series.operations += operations
+
+
+class _Client:
+    """Sends requests over a real connection, one after the other, and measures each."""
+
+    def __init__(self, workers: dict[Subject, Child], running: contextlib.ExitStack) -> None:
+        self._connections: dict[int, http.client.HTTPConnection] = {}
+        for worker in workers.values():
+            connection = http.client.HTTPConnection("127.0.0.1", worker.hello["port"], timeout=10)
+            running.callback(connection.close)
+            self._connections[id(worker)] = connection
+
+    def run(self, worker: Child, series: Series, operations: int) -> None:
+        connection = self._connections[id(worker)]
+        before = worker.ask(0)
+        for _ in range(operations):
+            started = time.perf_counter()
+            connection.request("GET", "/items/7", headers={"Accept": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            series.latencies.append((time.perf_counter() - started) * 1e6)
+            if answer.status != 200:
+                raise RuntimeError(f"answered {answer.status}")
+        after = worker.ask(0)
+        _note(series, {name: after[name] - before[name] for name in ("cpu", "wall")}, operations)

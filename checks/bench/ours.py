@@ -1,0 +1,63 @@
+"""The project's own library, as the services use it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
+from service.tracing import TracingSettings, start_tracing
+from service.tracing.asgi import App, TracingMiddleware
+from service.tracing.kafka import TracingConsumer, TracingProducer
+from service.tracing.sqlalchemy import instrument_engine
+
+_NAME = "bench"
+
+
+class Ours:
+    """See `Instrumentation`."""
+
+    def __init__(self, mode: Mode, service: str, endpoint: str) -> None:
+        self._tracing = start_tracing(
+            TracingSettings(
+                enabled=mode != "off",
+                sampling_rate=0.0 if mode == "unsampled" else 1.0,
+                service_name=service,
+                endpoint=endpoint,
+                max_queue_size=QUEUE_SPANS,
+                hash_key="a key for measuring",
+            )
+        )
+        self._traces = self._tracing.traces
+
+    def application(self, app: FastAPI) -> App:
+        """See `Instrumentation`."""
+        return TracingMiddleware(app, self._traces)
+
+    def engine(self, engine: Engine) -> None:
+        """See `Instrumentation`."""
+        instrument_engine(engine, self._traces)
+
+    def producer(self, config: dict[str, Any]) -> Sending:
+        """See `Instrumentation`."""
+        client = Producer(config)
+        return Sending(client=client, produce=TracingProducer(client, self._traces, client_id=_NAME).produce)
+
+    def consumer(self, config: dict[str, Any]) -> Consuming:
+        """See `Instrumentation`."""
+        client = Consumer(config)
+        tracing = TracingConsumer(client, self._traces, group=_NAME, client_id=_NAME)
+        return Consuming(client=client, process=tracing.process)
+
+    def span(self) -> AbstractContextManager[object]:
+        """See `Instrumentation`."""
+        return self._traces.span("measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1})
+
+    def flush(self) -> None:
+        """See `Instrumentation`."""
+        if not self._tracing.flush(FLUSH_SECONDS):
+            raise TimeoutError("our library does not get its spans out")

@@ -1,0 +1,78 @@
+"""The results as tables."""
+
+from __future__ import annotations
+
+import statistics
+
+from rich.console import Console
+from rich.table import Table
+
+from checks.bench.figures import Goal, Results, added, quantile, ratio, spread
+from checks.bench.measure import BARE, OURS, STOCK, Series, Subject
+
+_TITLES = {
+    "request": "HTTP request, in process",
+    "create": "HTTP + SQL + Kafka publish, in process",
+    "process": "Kafka consume + SQL + publish",
+    "span": "one span with three attributes, in a loop",
+    "serve": "HTTP request over a socket",
+}
+
+
+def show(results: Results, console: Console) -> None:
+    """Prints every table, the goals last."""
+    console.print("  ".join(f"{name} {value}" for name, value in results.machine.items()))
+    for scenario, series in results.scenarios.items():
+        console.print(_table(_TITLES[scenario], series))
+        found = ratio(series)
+        console.print(f"ours adds {found.value:.2f} x what stock adds (95 %: {found.low:.2f} to {found.high:.2f})")
+        if scenario == "span":
+            rates = (f"{subject} {1e6 / statistics.median(series[subject].cpu):,.0f}" for subject in (STOCK, OURS))
+            console.print(f"spans a second and core, export included: {', '.join(rates)}")
+        console.print()
+    console.print(_memory(results))
+    console.print(_goals(results.goals()))
+
+
+def _table(title: str, series: dict[Subject, Series]) -> Table:
+    latency = any(values.latencies for values in series.values())
+    headings = ["CPU µs", "quartiles", "added µs", "wall µs", "spans", "received / ended"]
+    table = Table("", title=title, title_justify="left")
+    for heading in [*headings, *(["p50 µs", "p99 µs"] if latency else [])]:
+        table.add_column(heading, justify="right")
+    for subject, values in series.items():
+        cpu = spread(values.cpu)
+        cells = [
+            f"{cpu.median:.1f}",
+            f"{cpu.low:.1f} - {cpu.high:.1f}",
+            "" if subject == BARE else f"{statistics.median(added(series, subject)):+.1f}",
+            f"{statistics.median(values.wall):.1f}",
+            f"{values.spans_per_operation:g}",
+            f"{values.received} / {values.ended}",
+        ]
+        if latency:
+            cells += [f"{quantile(values.latencies, share):.0f}" for share in (0.5, 0.99)]
+        table.add_row(str(subject), *cells)
+    return table
+
+
+def _memory(results: Results) -> Table:
+    table = Table("", title="Memory after whole operations, fresh processes", title_justify="left")
+    for heading in ("MiB", "lowest - highest", "added MiB"):
+        table.add_column(heading, justify="right")
+    bare = statistics.median(results.memory[BARE])
+    for subject, values in results.memory.items():
+        median = statistics.median(values)
+        extra = "" if subject == BARE else f"{median - bare:+.1f}"
+        table.add_row(str(subject), f"{median:.1f}", f"{min(values):.1f} - {max(values):.1f}", extra)
+    return table
+
+
+def _goals(goals: list[Goal]) -> Table:
+    table = Table("", title="Goals of ours", title_justify="left")
+    for heading in ("measured", "at most", ""):
+        table.add_column(heading, justify="right")
+    for goal in goals:
+        verdict = "[green]met[/]" if goal.met else "[red]missed[/]"
+        table.add_row(goal.name, f"{goal.measured:.2f} {goal.unit}", f"{goal.limit:g} {goal.unit}", verdict)
+    return table

@@ -1,0 +1,79 @@
+"""OpenTelemetry as its documentation sets it up: SDK, batch processor, OTLP over gRPC, the contrib instrumentations."""
+
+from __future__ import annotations
+
+import sys
+import types
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import confluent_kafka
+from fastapi import FastAPI
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+from sqlalchemy import Engine, create_engine
+
+from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
+
+if TYPE_CHECKING:
+    from service.tracing.asgi import App
+
+
+class Stock:
+    """See `Instrumentation`."""
+
+    def __init__(self, mode: Mode, service: str, endpoint: str) -> None:
+        self._sdk: TracerProvider | None = None
+        self._provider: AnyTracerProvider = NoOpTracerProvider()
+        if mode != "off":
+            self._provider = self._sdk = TracerProvider(
+                sampler=ParentBased(TraceIdRatioBased(0.0 if mode == "unsampled" else 1.0)),
+                resource=Resource.create({"service.name": service}),
+            )
+            self._sdk.add_span_processor(
+                BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint), max_queue_size=QUEUE_SPANS)
+            )
+        ConfluentKafkaInstrumentor().instrument(tracer_provider=self._provider)
+        self._tracer = self._provider.get_tracer("checks.bench")
+
+    def application(self, app: FastAPI) -> App:
+        """See `Instrumentation`."""
+        FastAPIInstrumentor.instrument_app(app, tracer_provider=self._provider)
+        return app
+
+    def engine(self, engine: Engine) -> None:
+        """See `Instrumentation`."""
+        # It wraps SQLAlchemy's asyncio side unasked, whose import wants a package that is not needed here.
+        absent = types.ModuleType("sqlalchemy.ext.asyncio")
+        absent.create_async_engine = create_engine  # type: ignore[attr-defined]
+        sys.modules.setdefault(absent.__name__, absent)
+        # It refuses SQLAlchemy 2.1, which it does not know yet, with no more than a line in the log; it works with it.
+        SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=self._provider, skip_dep_check=True)
+
+    def producer(self, config: dict[str, Any]) -> Sending:
+        """See `Instrumentation`."""
+        client = confluent_kafka.Producer(config)  # by its module: the instrumentor has replaced the class there
+        return Sending(client=client, produce=client.produce)
+
+    def consumer(self, config: dict[str, Any]) -> Consuming:
+        """See `Instrumentation`. Its spans begin and end in poll()."""
+        return Consuming(client=confluent_kafka.Consumer(config), process=nullcontext)
+
+    def span(self) -> AbstractContextManager[object]:
+        """See `Instrumentation`."""
+        return self._tracer.start_as_current_span(
+            "measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1}
+        )
+
+    def flush(self) -> None:
+        """See `Instrumentation`."""
+        if self._sdk is not None and not self._sdk.force_flush(int(FLUSH_SECONDS * 1000)):
+            raise TimeoutError("the stock SDK does not get its spans out")

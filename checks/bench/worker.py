@@ -1,0 +1,64 @@
+"""The measured process: one scenario in one variant. Takes orders as lines of JSON on stdin, answers on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import cast, get_args
+
+from checks.bench.instrumentation import Instrumentation, Mode, Variant, load
+from checks.bench.scenarios import (
+    Create,
+    Process,
+    Request,
+    Scenario,
+    ScenarioName,
+    Serve,
+    SpanLoop,
+    trace_contexts,
+)
+from checks.bench.usage import resident_mib
+
+
+def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafka: str) -> Scenario:
+    """The scenario, ready to run."""
+    traceparent = trace_contexts(sampled=mode == "on")
+    match name:
+        case "span":
+            return SpanLoop(instrumentation)
+        case "request":
+            return Request(instrumentation, traceparent)
+        case "create":
+            return Create(instrumentation, kafka, traceparent)
+        case "process":
+            return Process(instrumentation, kafka, traceparent)
+        case "serve":
+            return Serve(instrumentation)
+
+
+def main() -> None:
+    """Serves until stdin ends."""
+    parser = argparse.ArgumentParser(prog="python -m checks.bench.worker")
+    parser.add_argument("scenario", choices=get_args(ScenarioName))
+    parser.add_argument("variant", choices=get_args(Variant))
+    parser.add_argument("mode", choices=get_args(Mode))
+    parser.add_argument("--service", required=True)
+    parser.add_argument("--otlp", required=True)
+    parser.add_argument("--kafka", required=True)
+    arguments = parser.parse_args()
+    mode = cast(Mode, arguments.mode)
+    instrumentation = load(cast(Variant, arguments.variant), mode, arguments.service, arguments.otlp)
+    scenario = build(cast(ScenarioName, arguments.scenario), instrumentation, mode, arguments.kafka)
+    print(json.dumps({"port": getattr(scenario, "port", None)}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = {"mib": resident_mib()} if order == "memory" else asdict(scenario.run(order))
+        print(json.dumps(answer), flush=True)
+    os._exit(0)  # nothing of the end is measured, and nothing is left to be sent
+
+
+if __name__ == "__main__":
+    main()

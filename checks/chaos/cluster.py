@@ -1,0 +1,259 @@
+"""The local cluster as the faults see it: pods, their processes on this machine, their volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import kubernetes
+
+from contracts import endpoints, metadata
+from stack.kubernetes.apply import connect
+from stack.settings import LOCAL_CONTEXT, Settings
+from stack.smoke.check import poll_until
+
+READY_SECONDS: Final = 180.0
+_RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
+
+
+class LocalCluster:
+    """Faults reach into processes, network namespaces and mounts, so they work on the local cluster only."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.cluster.context != LOCAL_CONTEXT:
+            raise ValueError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
+        self.settings = settings
+        self.namespace = settings.cluster.namespace
+        self.store = endpoints.TRACE_QUERY[settings.traces.backend][0]
+        client = connect(settings.cluster)
+        self._core = kubernetes.client.CoreV1Api(client)
+        self._apps = kubernetes.client.AppsV1Api(client)
+
+    def address(self, service: str) -> str:
+        """Cluster address of a Service, which this machine reaches, being the node."""
+        return str(self._core.read_namespaced_service(service, self.namespace).spec.cluster_ip)
+
+    def pods(self, name: str) -> list[Any]:
+        """Pods of one workload, by name."""
+        selector = ",".join(f"{key}={value}" for key, value in metadata.selector(name).items())
+        pods = self._core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return sorted(pods, key=lambda pod: str(pod.metadata.name))
+
+    def ready(self, name: str) -> list[Any]:
+        """Those that are ready and not ending."""
+        return [
+            pod
+            for pod in self.pods(name)
+            if pod.metadata.deletion_timestamp is None
+            and any(status.type == "Ready" and status.status == "True" for status in pod.status.conditions or [])
+        ]
+
+    def wait_ready(self, name: str, count: int) -> None:
+        """Waits until exactly that many pods are there, all of them ready."""
+
+        def all_ready() -> bool | None:
+            return len(self.pods(name)) == len(self.ready(name)) == count or None
+
+        poll_until(f"{count} ready pods of {name}", f"kubectl -n {self.namespace} get pods", READY_SECONDS, all_ready)
+
+    def kill(self, pod: Any) -> None:
+        """SIGKILL of the pod's main process, then a new pod at once: no back-off, which would test the kubelet."""
+        os.kill(self.process(pod), signal.SIGKILL)
+        self.replace(pod, grace_seconds=0)
+
+    def replace(self, pod: Any, *, grace_seconds: int | None = None) -> None:
+        """Ends a pod, in order unless told otherwise, and waits until there is another of its name."""
+        name = str(pod.metadata.name)
+        with contextlib.suppress(kubernetes.client.ApiException):
+            self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=grace_seconds)
+
+        def replaced() -> bool | None:
+            pods = {str(new.metadata.name): new.metadata.uid for new in self.pods(self.workload(pod))}
+            return pods.get(name, pod.metadata.uid) != pod.metadata.uid or None
+
+        poll_until(f"a new {name}", f"kubectl -n {self.namespace} get pods", READY_SECONDS, replaced)
+
+    def workload(self, pod: Any) -> str:
+        """Name of the workload that a pod is of."""
+        return str(pod.metadata.labels["app.kubernetes.io/name"])
+
+    def process(self, pod: Any) -> int:
+        """Id on this machine of the process that a pod's main container began with."""
+        uid = str(pod.metadata.uid)
+        wanted = {uid, uid.replace("-", "_")}
+        container = pod.status.container_statuses[0].container_id.rpartition("/")[2]
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    group = (entry / "cgroup").read_text()
+                    if container in group and any(text in group for text in wanted):
+                        found.append(int(entry.name))
+        if not found:
+            raise LookupError(f"no process of {pod.metadata.name} on this machine")
+        return min(found)
+
+    def scale(self, name: str, replicas: int) -> None:
+        """Scales a StatefulSet, and waits until it is so."""
+        self._apps.patch_namespaced_stateful_set_scale(name, self.namespace, {"spec": {"replicas": replicas}})
+        self.wait_ready(name, replicas)
+
+    @contextlib.contextmanager
+    def away(self, name: str) -> Iterator[None]:
+        """No pod of a StatefulSet or Deployment while the context is open; those that run are killed at once."""
+        running = self.pods(name)
+        kind = "deployment" if any(pod.metadata.labels.get("pod-template-hash") for pod in running) else "stateful_set"
+        scale = getattr(self._apps, f"patch_namespaced_{kind}_scale")
+        scale(name, self.namespace, {"spec": {"replicas": 0}})
+        for pod in running:
+            with contextlib.suppress(LookupError, ProcessLookupError):
+                os.kill(self.process(pod), signal.SIGKILL)
+            with contextlib.suppress(kubernetes.client.ApiException):
+                self._core.delete_namespaced_pod(str(pod.metadata.name), self.namespace, grace_period_seconds=0)
+        try:
+            yield
+        finally:
+            scale(name, self.namespace, {"spec": {"replicas": len(running)}})
+            self.wait_ready(name, len(running))
+
+    def restart(self, name: str) -> None:
+        """Rolls a StatefulSet, as `kubectl rollout restart` does, and waits until it has rolled."""
+        annotations = {_RESTARTED: datetime.now(UTC).isoformat()}
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        generation = self._apps.patch_namespaced_stateful_set(name, self.namespace, body).metadata.generation
+
+        def rolled() -> bool | None:
+            found = self._apps.read_namespaced_stateful_set(name, self.namespace)
+            status = found.status
+            return (
+                (status.observed_generation or 0) >= generation
+                and status.updated_replicas == status.available_replicas == found.spec.replicas
+            ) or None
+
+        poll_until(f"{name} to roll", f"kubectl -n {self.namespace} rollout status sts/{name}", READY_SECONDS, rolled)
+
+    def queued(self) -> float:
+        """Spans in the queues of all Collectors; raises httpx.HTTPError where one does not answer."""
+        return sum(_sum(self._metrics(pod), "otelcol_exporter_queue_size") for pod in self.ready(endpoints.COLLECTOR))
+
+    def wait_drained(self, pod: Any) -> None:
+        """Waits until a Collector that began with an empty queue has sent on all that it accepted.
+
+        Its queue's size does not tell: what was refused for want of disk stays in it until the next span comes.
+        """
+
+        def drained() -> bool | None:
+            text = self._metrics(pod)
+            accepted, sent = (_sum(text, f"otelcol_{name}_spans") for name in ("receiver_accepted", "exporter_sent"))
+            return accepted == sent or None
+
+        look_at = f"kubectl -n {self.namespace} logs {pod.metadata.name}"
+        poll_until(f"{pod.metadata.name} to send all that it accepted", look_at, READY_SECONDS, drained)
+
+    @staticmethod
+    def _metrics(pod: Any) -> str:
+        url = f"http://{pod.status.pod_ip}:{endpoints.COLLECTOR_TELEMETRY_PORT}/metrics"
+        return httpx.get(url, timeout=5).raise_for_status().text
+
+    @contextlib.contextmanager
+    def dropped(self, pod: Any, chain: str, port: int) -> Iterator[None]:
+        """The pod's packets of one direction (INPUT, OUTPUT) to a TCP port vanish while the context is open."""
+        with self._filtered(pod, chain, port, ["--jump", "DROP"]):
+            yield
+
+    @contextlib.contextmanager
+    def reset(self, pod: Any, port: int, share: float = 1.0) -> Iterator[None]:
+        """Connections of the pod to a TCP port are reset when it sends something, a share of the times."""
+        chance = ["--match", "statistic", "--mode", "random", "--probability", f"{share:.4f}"] if share < 1 else []
+        # PSH: once for what an application sends, not for what its kernel acknowledges.
+        sent = ["--tcp-flags", "PSH", "PSH", *chance] if share < 1 else []
+        with self._filtered(pod, "OUTPUT", port, [*sent, "--jump", "REJECT", "--reject-with", "tcp-reset"]):
+            yield
+
+    @contextlib.contextmanager
+    def _filtered(self, pod: Any, chain: str, port: int, what: list[str]) -> Iterator[None]:
+        enter = ["nsenter", "--net", f"--target={self.process(pod)}", "iptables", "--wait"]
+        rule = [chain, "--protocol", "tcp", "--dport", str(port), *what]
+        subprocess.run([*enter, "--insert", *rule], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            # A pod that has ended meanwhile took its rules along.
+            subprocess.run([*enter, "--delete", *rule], check=False, capture_output=True)
+
+    @contextlib.contextmanager
+    def small_volume(self, pod: Any, mebibytes: int) -> Iterator[SmallVolume]:
+        """A file system of its own under a pod's volume, for the pods that begin while the context is open."""
+        claim = self._core.read_namespaced_persistent_volume_claim(f"data-{pod.metadata.name}", self.namespace)
+        path = Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
+        if path.is_mount():  # left by a run that was killed
+            _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
+        owner = path.stat()
+        image = path.with_name(f"{path.name}.image")
+        with image.open("wb") as file:
+            file.truncate(mebibytes * 2**20)
+        try:
+            subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, capture_output=True)
+            subprocess.run(["mount", "-o", "loop", str(image), str(path)], check=True, capture_output=True)
+            try:
+                os.chown(path, owner.st_uid, owner.st_gid)
+                path.chmod(owner.st_mode & 0o7777)
+                yield SmallVolume(path)
+            finally:
+                _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
+        finally:
+            image.unlink()
+
+
+@dataclass(frozen=True)
+class SmallVolume:
+    """Where it is mounted."""
+
+    path: Path
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        """Not a byte is left while the context is open."""
+        ballast = self.path / "ballast"
+        with ballast.open("wb") as file:
+            end, size = 0, shutil.disk_usage(self.path).free
+            # The file system needs some blocks for itself, and does not say how many.
+            while size >= 1024:
+                try:
+                    os.posix_fallocate(file.fileno(), end, size)
+                    end += size
+                except OSError:
+                    size //= 2
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+
+def _sum(metrics: str, name: str) -> float:
+    """Sum of a metric's samples about spans."""
+    samples = re.findall(rf"^{name}(?:_total)?\{{([^}}]*)\}} (\S+)", metrics, re.MULTILINE)
+    return sum(float(value) for labels, value in samples if 'data_type="' not in labels or "traces" in labels)
+
+
+def _retry(action: Callable[[], object]) -> None:
+    """An unmount right after the last process has ended may still find the file system in use."""
+
+    def tried() -> bool | None:
+        try:
+            action()
+        except subprocess.CalledProcessError:
+            return None
+        return True
+
+    poll_until("the small volume to be unmounted", "mount | grep volumes", 60, tried)

@@ -1,0 +1,37 @@
+"""The local stack with other settings for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from stack.components import secrets
+from stack.deploy.render import record, render
+from stack.kubernetes.apply import apply, connect, existing_secret
+from stack.settings import PROJECT, Settings, effective_config, load, parse
+
+
+@contextmanager
+def with_settings(
+    stack: str, changes: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
+) -> Iterator[Settings]:
+    """Deploys a stack with sections of its settings changed; on leaving, as it is declared.
+
+    Raises:
+        SettingsError: the changed settings cannot be used.
+        DeployError: the cluster cannot be used, or the deployment failed.
+    """
+    config = effective_config(stack)
+    for section, values in changes.items():
+        key = f"{PROJECT}:{section}"
+        config[key] = {**config.get(key, {}), **values}
+    settings = parse(config, f"Pulumi.{stack}.yaml with {dict(changes)}")
+    client = connect(settings.cluster)
+    values = existing_secret(client, settings.cluster.namespace, secrets.NAME)
+    known = {f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values}
+    apply(client, settings.cluster.namespace, record(stack, config | known).manifests, say)
+    try:
+        yield settings
+    finally:
+        apply(client, load(stack).cluster.namespace, render(stack, values), say)

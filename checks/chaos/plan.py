@@ -1,0 +1,31 @@
+"""Which faults, in which order."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from checks.chaos.run import Step
+
+_OTHERS: Final = (
+    Step(fault="rolling-restart"),
+    Step(fault="kill-store"),
+    Step(fault="cut-from-store", seconds=30),
+    Step(fault="kill-store"),
+    Step(fault="disk-full", seconds=30),
+    Step(fault="cut-from-senders", seconds=30),
+    Step(fault="kill-store"),
+)
+
+
+def full(seed: int, *, kills: int, away_seconds: float) -> list[Step]:
+    """Everything, in an order that follows from the seed; the store's long absence last but for some kills."""
+    others = list(_OTHERS)
+    random.Random(seed).shuffle(others)
+    steps: list[Step] = []
+    for index in range(kills):
+        steps.append(Step(fault="kill-collector"))
+        if index % 2 and others:
+            steps.append(others.pop())
+    at = max(0, len(steps) - 4)
+    return [*steps[:at], *others, Step(fault="store-away", seconds=away_seconds), *steps[at:]]

@@ -1,0 +1,179 @@
+"""One run: load, faults, drained queues, and the ledger held against the store."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from checks.chaos.cluster import LocalCluster
+from checks.chaos.faults import FAULTS
+from checks.chaos.ledger import Ledger, read
+from checks.chaos.load import Load
+from checks.chaos.requests import Requests
+from checks.chaos.verify import Verdict, verify
+from contracts import endpoints
+from stack.clients.traces import TraceStoreClient
+from stack.components import secrets
+from stack.kubernetes.apply import connect, existing_secret
+from stack.smoke.check import poll_until
+
+_RECOVERY_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A fault and how long it lasts, where it has a duration."""
+
+    fault: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survived:
+    """A fault that was carried out."""
+
+    fault: str
+    seconds: float
+    """From its begin to the end of its cause."""
+    recovery_seconds: float
+    """From there until the load was no longer behind and the queues were as before."""
+    queued: float
+    """Spans in the queues at the end of its cause."""
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What a run saw."""
+
+    verdict: Verdict
+    survived: list[Survived]
+    sent: int
+    resent: int
+    errors: dict[str, int]
+    load_seconds: float
+    verify_seconds: float
+    seed: int
+
+
+def due_at(steps: Sequence[Step], spans: int, rate: float) -> list[int]:
+    """How many spans are to be acknowledged before each step begins, so that the steps fill the whole of the load."""
+    lasting = sum(step.seconds for step in steps) * rate
+    gap = max(0.0, spans - lasting) / (len(steps) + 1)
+    due, at = [], 0.0
+    for step in steps:
+        at += gap
+        due.append(min(spans, int(at)))
+        at += step.seconds * rate
+    return due
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run; `say` takes a line of progress, `tick` how many spans are acknowledged, `looked_up` how many traces."""
+
+    cluster: LocalCluster
+    ledger: Path
+    steps: Sequence[Step]
+    spans: int
+    rate: float
+    seed: int
+    say: Callable[[str], None] = print
+    tick: Callable[[int], None] = lambda spans: None
+    looked_up: Callable[[int], None] = lambda traces: None
+    _survived: list[Survived] = field(default_factory=list)
+
+    def run(self) -> Result:
+        """Raises SmokeFailure where the stack does not come back from a fault."""
+        chance = random.Random(self.seed)
+        requests = Requests(self.ledger.stem)
+        settings = self.cluster.settings
+        token = existing_secret(connect(settings.cluster), self.cluster.namespace, secrets.NAME).get(secrets.OTLP_TOKEN)
+        target = f"{self.cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"
+        began = time.monotonic()
+        with Ledger(self.ledger) as ledger:
+            load = Load(requests, ledger, target, token, spans=self.spans, rate=self.rate)
+            with load.running():
+                self._steady(load, 30)
+                for step, due in zip(self.steps, due_at(self.steps, self.spans, self.rate), strict=True):
+                    self._until(load, due)
+                    self._suffer(step, chance, load)
+                self._until(load, load.total)
+        self._drain()
+        load_seconds, began = time.monotonic() - began, time.monotonic()
+        verdict = self._verify(requests)
+        return Result(
+            verdict=verdict,
+            survived=self._survived,
+            sent=load.spans,
+            resent=load.resent,
+            errors=load.errors,
+            load_seconds=load_seconds,
+            verify_seconds=time.monotonic() - began,
+            seed=self.seed,
+        )
+
+    def _until(self, load: Load, spans: int) -> None:
+        poll_until(
+            f"{spans} spans to be acknowledged",
+            f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
+            self.spans / self.rate + _RECOVERY_SECONDS,
+            lambda: (self._watch(load) and load.spans >= spans) or None,
+            every=0.1,
+        )
+
+    def _watch(self, load: Load) -> bool:
+        self.tick(load.spans)
+        return True
+
+    def _suffer(self, step: Step, chance: random.Random, load: Load) -> None:
+        began = time.monotonic()
+        FAULTS[step.fault](self.cluster, chance, step.seconds)
+        seconds, queued = time.monotonic() - began, self._queued()
+        recovery = self._steady(load, _RECOVERY_SECONDS)
+        self._survived.append(
+            Survived(fault=step.fault, seconds=seconds, recovery_seconds=recovery, queued=queued or 0.0)
+        )
+        self.say(
+            f"{step.fault}: {seconds:.0f} s, then {recovery:.1f} s to recover"
+            f" ({load.spans} spans acknowledged, {load.resent} requests sent again)"
+        )
+
+    def _steady(self, load: Load, limit: float) -> float:
+        """Waits until the load is not behind and little is queued; seconds that it took."""
+        began = time.monotonic()
+        little = 2 * self.rate
+
+        def steady() -> bool | None:
+            self._watch(load)
+            queued = self._queued()
+            return (load.behind <= little and queued is not None and queued <= little) or None
+
+        what = f"the load to be on time and less than {little:.0f} spans in the queues"
+        poll_until(what, f"kubectl -n {self.cluster.namespace} get pods", limit, steady, every=0.5)
+        return time.monotonic() - began
+
+    def _drain(self) -> None:
+        def empty() -> bool | None:
+            return self._queued() == 0 or None
+
+        look_at = f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector"
+        poll_until("the Collectors' queues to be empty", look_at, _RECOVERY_SECONDS, empty, every=0.5)
+
+    def _queued(self) -> float | None:
+        try:
+            return self.cluster.queued()
+        except httpx.HTTPError:
+            return None
+
+    def _verify(self, requests: Requests) -> Verdict:
+        backend = self.cluster.settings.traces.backend
+        name, port = endpoints.TRACE_QUERY[backend]
+        with httpx.Client() as client:
+            store = TraceStoreClient(backend, f"http://{self.cluster.address(name)}:{port}", client.get)
+            return verify(requests, read(self.ledger), store.trace, self.looked_up)

@@ -1,0 +1,87 @@
+"""Holds the trace store against the ledger: every span of every acknowledged request, looked up by trace id."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from checks.chaos.requests import Requests
+from stack.clients.traces import Span
+
+_READERS: Final = 4
+_LATE_SECONDS: Final = 60.0
+"""How long a span may take from the store's acknowledgement to where it is found."""
+
+Lookup = Callable[[str], list[Span]]
+
+
+@dataclass
+class Verdict:
+    """What became of the acknowledged spans."""
+
+    acknowledged: int = 0
+    found: int = 0
+    lost: list[str] = field(default_factory=list)
+    """`trace id/span id` of what the store does not have."""
+    duplicates: int = 0
+    """Spans that the store has more than once."""
+    foreign: int = 0
+    """Spans in these traces that nobody sent."""
+
+    def add(self, trace_id: str, expected: set[str], spans: Iterable[Span]) -> None:
+        """Counts one trace."""
+        stored = Counter(span.span_id for span in spans)
+        self.acknowledged += len(expected)
+        missing = expected - stored.keys()
+        self.found += len(expected) - len(missing)
+        self.lost += [f"{trace_id}/{span_id}" for span_id in sorted(missing)]
+        self.duplicates += sum(count - 1 for span_id, count in stored.items() if span_id in expected)
+        self.foreign += sum(count for span_id, count in stored.items() if span_id not in expected)
+
+
+def verify(
+    requests: Requests, acknowledged: Iterable[int], lookup: Lookup, tick: Callable[[int], None] = lambda traces: None
+) -> Verdict:
+    """Looks up every trace.
+
+    Args:
+        requests: what was sent.
+        acknowledged: numbers of the requests that were acknowledged.
+        lookup: asks the store for a trace; fails with httpx.HTTPError.
+        tick: called after each trace with how many were looked up.
+    """
+    traces = [item for number in sorted(set(acknowledged)) for item in requests.traces(number).items()]
+    verdict = Verdict()
+    deadline = time.monotonic() + _LATE_SECONDS
+    with ThreadPoolExecutor(_READERS) as pool:
+        for done, (trace_id, expected, spans) in enumerate(
+            pool.map(lambda item: (*item, _whole(lookup, item[0], item[1], deadline)), traces), 1
+        ):
+            verdict.add(trace_id, expected, spans)
+            tick(done)
+    return verdict
+
+
+def _whole(lookup: Lookup, trace_id: str, expected: set[str], deadline: float) -> list[Span]:
+    """The trace, asked for until it is whole or the time is over in which it must be."""
+    error: httpx.HTTPError | None = None
+    for attempt in range(100):
+        try:
+            spans = lookup(trace_id)
+        except httpx.HTTPError as failed:
+            error, spans = failed, []
+        if expected <= {span.span_id for span in spans}:
+            return spans
+        # Three looks even when it is late: one of them may have failed for reasons of its own.
+        if time.monotonic() > deadline and attempt >= 2:
+            break
+        time.sleep(0.5)
+    if error is not None:
+        raise error
+    return spans

@@ -1,0 +1,274 @@
+"""Panels as HTML, drawn with the data that they returned; everything that came from outside is escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from checks.dashboards.panels import Panel
+from checks.dashboards.run import Checked
+from checks.dashboards.sources import Answer, Series
+from checks.dashboards.substitute import Window
+from checks.dashboards.units import formatted
+
+_COLORS: Final = ("#5794f2", "#73bf69", "#f2cc0c", "#ff780a", "#e0226e", "#b877d9", "#37872d", "#fade2a", "#8ab8ff")
+_ROW_PIXELS: Final = 34
+_ROWS_SHOWN: Final = 25
+_NAMED: Final = 9
+"""Lines that have names below a graph; of more, the pointer tells them."""
+_TICKS: Final = {"percentunit": ".0%", "bytes": ".3s", "short": ".3s", "reqps": ".3s", "s": "", "ms": ""}
+_THRESHOLDS: Final = {"green": "#3f9c4b", "yellow": "#c79a00", "red": "#d6303a"}
+
+
+def drawn(checked: Checked, window: Window) -> str:
+    """What a panel shows of a window; a reason where it shows nothing."""
+    panel = checked.panel
+    if panel.type == "text":
+        return f"<pre>{escape(panel.model.get('options', {}).get('content', ''))}</pre>"
+    answers = [answer for answer in checked.answers if isinstance(answer, Answer)]
+    if checked.empty:
+        return f'<p class="empty">No data: {escape(panel.normally_empty or "and there should be some.")}</p>'
+    if panel.type == "timeseries":
+        return _lines_over_time(panel, answers, window)
+    painters: Mapping[str, Callable[[Panel, Sequence[Answer]], str]] = {
+        "stat": _numbers,
+        "table": _table,
+        "logs": _log,
+        "nodeGraph": _graph,
+    }
+    return painters[panel.type](panel, answers)
+
+
+def _legend(series: Series, template: str) -> str:
+    if template in ("", "__auto"):
+        return ", ".join(value for key, value in series.labels.items() if key != "__name__") or "value"
+    for key, value in series.labels.items():
+        template = template.replace(f"{{{{{key}}}}}", value)
+    return template
+
+
+def _named(panel: Panel, answers: Sequence[Answer]) -> list[tuple[str, Series]]:
+    """All series, with the names of their legends."""
+    return [
+        (_legend(series, target.get("legendFormat", "")), series)
+        for target, answer in zip(panel.targets, answers, strict=False)
+        for series in answer.series
+    ]
+
+
+def _lines_over_time(panel: Panel, answers: Sequence[Answer], window: Window) -> str:
+    unit = panel.defaults.get("unit", "short")
+    named = [(name, series) for name, series in _named(panel, answers) if series.points]
+    stacked = panel.model.get("fieldConfig", {}).get("defaults", {}).get("custom", {}).get("stacking", {}).get("mode")
+    figure = go.Figure()
+    for index, (name, series) in enumerate(named):
+        figure.add_scatter(
+            x=[datetime.fromtimestamp(at, UTC) for at, _ in series.points],
+            y=[None if math.isnan(value) else value for _, value in series.points],
+            name=name,
+            mode="lines",
+            line={"width": 1.5, "color": _COLORS[index % len(_COLORS)]},
+            text=[formatted(value, unit) for _, value in series.points],
+            hovertemplate="%{text}",
+            **({"stackgroup": "all"} if stacked == "normal" else {}),
+        )
+    top = max((v for _, series in named for _, v in series.points if not math.isnan(v)), default=0.0)
+    for step in panel.defaults.get("thresholds", {}).get("steps", []):
+        # A line far above all values would press them to the ground.
+        if step["value"] is not None and 0 < step["value"] <= 3 * top:
+            figure.add_hline(y=step["value"], line={"dash": "dash", "width": 1, "color": _THRESHOLDS[step["color"]]})
+    _layout(figure, panel)
+    figure.update_layout(showlegend=len(named) <= _NAMED)
+    figure.update_xaxes(range=[datetime.fromtimestamp(at, UTC) for at in (window.start, window.end)])
+    figure.update_yaxes(
+        rangemode="tozero", tickformat=_TICKS.get(unit, ""), ticksuffix={"s": " s", "ms": " ms"}.get(unit)
+    )
+    return _html(figure)
+
+
+def _layout(figure: go.Figure, panel: Panel) -> None:
+    figure.update_layout(
+        height=panel.place[3] * _ROW_PIXELS - 44,
+        margin={"l": 8, "r": 8, "t": 4, "b": 4},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#8e8e93", "size": 11},
+        hovermode="x unified",
+        showlegend=True,
+        legend={"orientation": "h", "yanchor": "top", "y": -0.12, "font": {"size": 10}},
+    )
+    figure.update_xaxes(gridcolor="rgba(128,128,128,.18)", automargin=True)
+    figure.update_yaxes(gridcolor="rgba(128,128,128,.18)", automargin=True)
+
+
+def _html(figure: go.Figure) -> str:
+    # The figure's id would be random, and the report another one each time.
+    text: str = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False})
+    return text
+
+
+def _color(value: float, thresholds: Mapping[str, Any]) -> str:
+    """Of the last step that the value has reached."""
+    color = "green"
+    for step in thresholds.get("steps", []):
+        if step["value"] is None or value >= step["value"]:
+            color = step["color"]
+    return color
+
+
+def _last(series: Series) -> float:
+    return next((value for _, value in reversed(series.points) if not math.isnan(value)), math.nan)
+
+
+def _numbers(panel: Panel, answers: Sequence[Answer]) -> str:
+    named = _named(panel, answers)
+    unit, decimals = panel.defaults.get("unit", "short"), panel.defaults.get("decimals")
+    parts = []
+    for name, series in named:
+        value = _last(series)
+        color = _color(value, panel.defaults.get("thresholds", {}))
+        label = f"<small>{escape(name)}</small>" if len(named) > 1 else ""
+        size = "" if len(named) == 1 else " several"
+        parts.append(f'<div class="number {color}{size}">{label}{escape(formatted(value, unit, decimals))}</div>')
+    return f'<div class="numbers">{"".join(parts)}</div>'
+
+
+def _table(panel: Panel, answers: Sequence[Answer]) -> str:
+    if any(answer.traces for answer in answers):
+        found = sorted((trace for answer in answers for trace in answer.traces), key=lambda trace: -trace.at)
+        rows = [
+            [
+                f"<code>{escape(trace.trace_id)}</code>",
+                escape(_clock(trace.at)),
+                escape(trace.service),
+                escape(trace.name),
+                escape(formatted(trace.milliseconds, "ms")),
+            ]
+            for trace in found
+        ]
+        return _rows(["Trace", "Start", "Service", "Name", "Duration"], rows)
+    renamed: Mapping[str, str] = _option(panel, "organize", "renameByName") or {}
+    overrides = {
+        override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+        for override in panel.model.get("fieldConfig", {}).get("overrides", [])
+    }
+    labels = [name for name in renamed if not name.startswith("Value")]
+    values: dict[tuple[str, ...], dict[str, float]] = {}
+    titles = []
+    for target, answer in zip(panel.targets, answers, strict=True):
+        title = renamed.get(f"Value #{target['refId']}", target["refId"])
+        titles.append(title)
+        for series in answer.series:
+            key = tuple(series.labels.get(label, "") for label in labels)
+            values.setdefault(key, {})[title] = _last(series)
+
+    def cell(title: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        override = overrides.get(title, {})
+        color = _color(value, override["thresholds"]) if "thresholds" in override else ""
+        return f'<span class="{color}">{escape(formatted(value, override.get("unit", "short")))}</span>'
+
+    ordered = sorted(values.items(), key=lambda item: -_sortable(item[1].get(titles[0])))
+    rows = [
+        [*(escape(part) for part in key), *(cell(title, row.get(title)) for title in titles)] for key, row in ordered
+    ]
+    return _rows([*(renamed[label] for label in labels), *titles], rows)
+
+
+def _sortable(value: float | None) -> float:
+    return -math.inf if value is None or math.isnan(value) else value
+
+
+def _option(panel: Panel, transformation: str, name: str) -> Any:
+    for item in panel.model.get("transformations", []):
+        if item["id"] == transformation:
+            return item["options"].get(name)
+    return None
+
+
+def _rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[:_ROWS_SHOWN])
+    more = f"<p>and {len(rows) - _ROWS_SHOWN} more</p>" if len(rows) > _ROWS_SHOWN else ""
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table>{more}</div>'
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def _log(_panel: Panel, answers: Sequence[Answer]) -> str:
+    found = [line for answer in answers for line in answer.lines]
+    rows = [
+        [
+            escape(_clock(line.at)),
+            escape(line.labels.get("severity_text", "")),
+            escape(line.labels.get("service_name", "")),
+            escape(line.text),
+            f"<code>{escape(line.labels.get('trace_id', '')[:8])}</code>",
+        ]
+        for line in found
+    ]
+    return _rows(["Time", "Severity", "Service", "Line", "Trace"], rows)
+
+
+def _graph(panel: Panel, answers: Sequence[Answer]) -> str:
+    """Nodes in columns by their distance from where the calls begin; edges as arrows with their numbers."""
+    nodes = {series.labels["id"]: _last(series) for series in answers[0].series}
+    edges = [(series.labels["source"], series.labels["target"], _last(series)) for series in answers[1].series]
+    depth = _depths(list(nodes), [(source, target) for source, target, _ in edges])
+    columns: dict[int, list[str]] = {}
+    for node in sorted(nodes):
+        columns.setdefault(depth[node], []).append(node)
+    place = {
+        node: (float(column), (len(members) - 1) / 2 - index)
+        for column, members in columns.items()
+        for index, node in enumerate(members)
+    }
+    figure = go.Figure()
+    for source, target, value in edges:
+        (x0, y0), (x1, y1) = place[source], place[target]
+        bend = 0.18 if depth[target] <= depth[source] else 0.0
+        figure.add_annotation(
+            x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", showarrow=True, arrowhead=3,
+            arrowwidth=1.2, arrowcolor="#8e8e93", standoff=24, startstandoff=24, text="",
+        )  # fmt: skip
+        figure.add_annotation(
+            x=x0 + (x1 - x0) * 0.4, y=y0 + (y1 - y0) * 0.4 + bend, text=escape(formatted(value, "reqps")),
+            showarrow=False, yshift=9,
+        )  # fmt: skip
+    figure.add_scatter(
+        x=[place[node][0] for node in nodes],
+        y=[place[node][1] for node in nodes],
+        mode="markers+text",
+        marker={"size": 34, "color": "#5794f2"},
+        text=[escape(node) for node in nodes],
+        textposition="bottom center",
+        hovertext=[formatted(value, "reqps") for value in nodes.values()],
+    )
+    _layout(figure, panel)
+    figure.update_layout(showlegend=False, hovermode="closest")
+    figure.update_xaxes(visible=False, range=[-0.5, max(columns, default=0) + 0.5])
+    height = max((len(members) for members in columns.values()), default=1) / 2 + 0.6
+    figure.update_yaxes(visible=False, range=[-height, height])
+    return _html(figure)
+
+
+def _depths(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Steps from the nodes that nobody calls; of nodes in a circle, from the first one met."""
+    called = {target for _, target in edges}
+    depth = {node: 0 for node in nodes if node not in called} or ({nodes[0]: 0} if nodes else {})
+    queue = list(depth)
+    while queue:
+        node = queue.pop(0)
+        for source, target in edges:
+            if source == node and target not in depth:
+                depth[target] = depth[node] + 1
+                queue.append(target)
+    return {node: depth.get(node, 0) for node in nodes}

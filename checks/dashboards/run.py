@@ -1,0 +1,172 @@
+"""Runs all that the dashboards and alerts of a stack ask."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from checks.dashboards.panels import Panel, panels
+from checks.dashboards.sources import Answer, Prometheus, QueryFailed, Source
+from checks.dashboards.substitute import UnknownVariable, Window, built_in, substitute
+from dashboards.rules import AlertRule, RuleGroup
+
+_AT_ONCE: Final = 6
+_DRAWN_WITHOUT_DATA: Final = frozenset({"row", "text"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A panel, and what its targets were answered; an answer or the text of an error for each."""
+
+    panel: Panel
+    asked: Sequence[str]
+    answers: Sequence[Answer | str]
+
+    @property
+    def failure(self) -> str | None:
+        """What is wrong with it."""
+        for query, answer in zip(self.asked, self.answers, strict=True):
+            if isinstance(answer, str):
+                return f"{answer}\n{query}"
+        if self.panel.type in _DRAWN_WITHOUT_DATA:
+            return None
+        if not self.answers:
+            return "it asks for nothing"
+        if self.empty and self.panel.normally_empty is None:
+            return "no data\n" + "\n".join(self.asked)
+        return None
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of its targets has data."""
+        return all(isinstance(answer, Answer) and answer.empty for answer in self.answers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What is wrong, where."""
+
+    dashboard: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of everything that was asked."""
+
+    dashboards: Mapping[str, Sequence[Checked]]
+    """Title of a dashboard → its panels."""
+    queries: int
+    variables: int
+    alerts: int
+    failures: Sequence[Failure]
+
+
+class Check:
+    """Asks the stores what the dashboards would."""
+
+    def __init__(
+        self, sources: Mapping[str, Source], prometheus: Prometheus, window: Window, scrape_seconds: int
+    ) -> None:
+        """sources: uid of a datasource → the store behind it; prometheus: the one of the variables and alerts."""
+        self._sources = sources
+        self._prometheus = prometheus
+        self._window = window
+        self._built_in = built_in(window, scrape_seconds)
+
+    def run(
+        self,
+        models: Iterable[Mapping[str, Any]],
+        rules: Iterable[RuleGroup],
+        tick: Callable[[], None] = lambda: None,
+    ) -> Result:
+        """Everything; `tick` is called after each panel."""
+        failures: list[Failure] = []
+        variables = 0
+        work: list[tuple[Panel, dict[str, str]]] = []
+        for model in models:
+            values, wrong = self._variables(model)
+            variables += len(model.get("templating", {}).get("list", []))
+            failures += wrong
+            work += [(panel, values) for panel in panels(model)]
+
+        def check(item: tuple[Panel, dict[str, str]]) -> Checked:
+            checked = self._panel(*item)
+            tick()
+            return checked
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            done = list(pool.map(check, work))
+        by_dashboard: dict[str, list[Checked]] = {}
+        for checked in done:
+            by_dashboard.setdefault(checked.panel.dashboard, []).append(checked)
+            if checked.failure:
+                failures.append(
+                    Failure(dashboard=checked.panel.dashboard, where=checked.panel.title, what=checked.failure)
+                )
+        alerts = [rule for group in rules for rule in group.rules if isinstance(rule, AlertRule)]
+        failures += self._alerts(alerts)
+        return Result(
+            dashboards=by_dashboard,
+            queries=sum(len(checked.answers) for checked in done),
+            variables=variables,
+            alerts=len(alerts),
+            failures=failures,
+        )
+
+    def _variables(self, model: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
+        """The values of a dashboard's variables at first, each with what Grafana would put into a query."""
+        values, failures = dict(self._built_in), []
+        for variable in model.get("templating", {}).get("list", []):
+            name = variable["name"]
+            try:
+                values[name] = self._value(variable, values)
+            except (QueryFailed, UnknownVariable) as error:
+                values[name] = variable.get("allValue") or ".*"
+                failures.append(Failure(dashboard=model["title"], where=f"variable {name}", what=str(error)))
+        return {name: value for name, value in values.items() if name not in self._built_in} | self._built_in, failures
+
+    def _value(self, variable: Mapping[str, Any], values: Mapping[str, str]) -> str:
+        if variable["type"] != "query":
+            return str(variable.get("current", {}).get("value") or variable.get("query", ""))
+        query = variable["query"]
+        text = query if isinstance(query, str) else query["query"]
+        found = self._prometheus.variable(substitute(text, values), self._window)
+        if not found:
+            raise QueryFailed(f"no values: {text}")
+        if variable.get("includeAll"):
+            return str(variable.get("allValue") or f"({'|'.join(found)})")
+        return found[0]
+
+    def _panel(self, panel: Panel, values: Mapping[str, str]) -> Checked:
+        asked, answers = [], []
+        for target in panel.targets:
+            asked.append(str(target.get("expr") or target.get("query") or target.get("service", "")))
+            answers.append(self._answer(target, values))
+        return Checked(panel=panel, asked=asked, answers=answers)
+
+    def _answer(self, target: Mapping[str, Any], values: Mapping[str, str]) -> Answer | str:
+        uid = str((target.get("datasource") or {}).get("uid"))
+        source = self._sources.get(uid)
+        if source is None:
+            return f"there is no datasource {uid!r}"
+        try:
+            filled = {
+                key: substitute(value, values) if isinstance(value, str) and key != "legendFormat" else value
+                for key, value in target.items()
+            }
+            return source.ask(filled, self._window)
+        except (QueryFailed, UnknownVariable) as error:
+            return str(error)
+
+    def _alerts(self, alerts: Sequence[AlertRule]) -> list[Failure]:
+        def failure(alert: AlertRule) -> Failure | None:
+            try:
+                self._prometheus.now(alert.query, self._window.end)
+            except QueryFailed as error:
+                return Failure(dashboard="alerts", where=alert.name, what=f"{error}\n{alert.query}")
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [found for found in pool.map(failure, alerts) if found]

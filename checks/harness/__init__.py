@@ -1,0 +1,1 @@
+"""Real programs and receivers that checks and tests start."""

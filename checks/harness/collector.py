@@ -1,0 +1,138 @@
+"""The real Collector as a process of this machine, with the configuration that the stack gives it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from checks.harness.polling import poll_until
+from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
+from contracts import endpoints
+from local.paths import Home
+from service.tracing.otlp_exporter import TRACES
+from tests.support.service import free_port
+
+TOKEN = "a-token-for-tests"
+_PORTS = (
+    endpoints.OTLP_GRPC_PORT,
+    endpoints.OTLP_HTTP_PORT,
+    endpoints.COLLECTOR_TELEMETRY_PORT,
+    endpoints.COLLECTOR_SPAN_METRICS_PORT,
+    endpoints.COLLECTOR_HEALTH_PORT,
+)
+
+
+def binary() -> Path:
+    """The Collector as `make up` built it, or the one on PATH; skips the test where there is none."""
+    built = Home.default().bin / "otelcol-contrib"
+    if built.is_file():
+        return built
+    if found := shutil.which("otelcol-contrib"):
+        return Path(found)
+    pytest.skip("no Collector to run: `python -m local.images build collector` builds it, as does `make up`")
+
+
+class CollectorProcess:
+    """Starts, kills and asks one Collector; its queue outlives it."""
+
+    def __init__(self, directory: Path, text: str, environment: Mapping[str, str] = {}) -> None:
+        """`text` is a configuration as `collector.pipeline` renders it; only ports and paths become this machine's."""
+        self._environment = {**os.environ, **environment}
+        self._binary = binary()
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports = {port: free_port() for port in _PORTS}
+        directory.mkdir(exist_ok=True)
+        self.token_file = directory / TOKEN_FILE
+        self.token_file.write_text(f"{TOKEN}\n")
+        text = text.replace(QUEUE_DIRECTORY, str(directory / "queue")).replace(TOKEN_DIRECTORY, str(directory))
+        for port, free in self._ports.items():
+            text = re.sub(rf"0\.0\.0\.0:{port}\b", f"127.0.0.1:{free}", text)
+        text = text.replace("host: 0.0.0.0", "host: 127.0.0.1")
+        text = re.sub(rf"port: {endpoints.COLLECTOR_TELEMETRY_PORT}\b", f"port: {self.telemetry}", text)
+        self._file = directory / "config.yaml"
+        self._file.write_text(text)
+
+    @property
+    def telemetry(self) -> int:
+        """Port of its own metrics."""
+        return self._ports[endpoints.COLLECTOR_TELEMETRY_PORT]
+
+    @property
+    def grpc(self) -> str:
+        """host:port of OTLP over gRPC."""
+        return f"127.0.0.1:{self._ports[endpoints.OTLP_GRPC_PORT]}"
+
+    @property
+    def http(self) -> str:
+        """URL of OTLP over HTTP."""
+        return f"http://127.0.0.1:{self._ports[endpoints.OTLP_HTTP_PORT]}"
+
+    def start(self) -> None:
+        """Returns when it is healthy."""
+        log = self._directory / "collector.log"
+        with log.open("ab") as output:
+            process = self._process = subprocess.Popen(
+                [self._binary, f"--config={self._file}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+            )
+
+        def healthy() -> bool:
+            assert process.poll() is None, log.read_text()[-2000:]
+            try:
+                url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_HEALTH_PORT]}/"
+                return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+            except httpx.HTTPError:
+                return False
+
+        poll_until("Collector that is healthy", healthy, seconds=30, every=0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used so far."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had in RAM."""
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        assert found
+        return int(found[1]) / 1024
+
+    def _proc(self, name: str) -> str:
+        assert self._process, "it does not run"
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+
+    def send(self, request: bytes, *, token: str = TOKEN, timeout: float = 10) -> None:
+        """Hands spans over; grpc.RpcError if they are not acknowledged."""
+        with grpc.insecure_channel(self.grpc) as channel:
+            metadata = (("authorization", f"Bearer {token}"),)
+            channel.unary_unary(TRACES)(request, timeout=timeout, metadata=metadata)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of one of its own metrics over all series with these labels."""
+        text = httpx.get(f"http://127.0.0.1:{self.telemetry}/metrics", timeout=5).text
+        samples = re.findall(rf"^{name}(?:{{([^}}]*)}})? (\S+)$", text, re.MULTILINE)
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(float(value) for found, value in samples if all(pair in found for pair in wanted))
+
+    def span_metrics(self) -> str:
+        """What Prometheus scrapes of the span metrics, exemplars included."""
+        url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]}/metrics"
+        return httpx.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=5).text

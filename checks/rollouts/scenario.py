@@ -1,0 +1,142 @@
+"""One rollout under load: what it said, how long the new version answered requests, and how many of them failed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import kubernetes
+import yaml
+
+from checks.chaos.cluster import LocalCluster
+from checks.detect.traffic import Failure, Traffic
+from contracts import endpoints
+from stack.kubernetes.apply import connect
+from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
+
+RATE: Final = 20.0
+STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds": 20}, {"share": 1, "soakSeconds": 20}]
+# Small numbers, so that a stage of seconds has enough operations to be judged by.
+GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
+_LIMIT_SECONDS: Final = 900.0
+_CANARIES: Final = {endpoints.canary(name) for name in endpoints.SERVICES}
+
+
+@contextlib.contextmanager
+def changed(**sections: Mapping[str, Any]) -> Iterator[Settings]:
+    """The local stack's settings with sections changed, for every command; afterwards as they were. Deploys nothing."""
+    overlay = ROOT / OVERLAY
+    before = overlay.read_text()
+    document = yaml.safe_load(before)
+    for section, values in sections.items():
+        key = f"{PROJECT}:{section}"
+        document["config"][key] = {**document["config"].get(key, {}), **values}
+    overlay.write_text(yaml.safe_dump(document))
+    try:
+        yield load("local")
+    finally:
+        overlay.write_text(before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Of one rollout."""
+
+    code: int
+    """Its exit code."""
+    output: str
+    report: str
+    exposed_seconds: float
+    """While there was a ready pod of the new version."""
+    requests: int
+    """Of the load."""
+    failures: Sequence[Failure]
+    """Of these."""
+
+
+class Exposure:
+    """Watches for how long ready pods of a new version are there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._apps = kubernetes.client.AppsV1Api(connect(settings.cluster))
+        self._namespace = settings.cluster.namespace
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.seconds = 0.0
+
+    def __enter__(self) -> Exposure:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(0.25):
+            now = time.monotonic()
+            with contextlib.suppress(Exception):
+                found = self._apps.list_namespaced_deployment(self._namespace, _request_timeout=5).items
+                if any(item.metadata.name in _CANARIES and item.status.ready_replicas for item in found):
+                    self.seconds += now - before
+            before = now
+
+
+def rollout(*arguments: str) -> subprocess.Popen[str]:
+    """Starts `python -m stack.rollout local`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "stack.rollout", "local", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = _LIMIT_SECONDS) -> tuple[int, str]:
+    """Exit code and output of a rollout; it is ended where it does not end within the time."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"the rollout did not end within {seconds:.0f} s:\n{output}") from None
+    return process.returncode, output
+
+
+def run(*, kill_after: float | None = None) -> Outcome:
+    """A rollout of what the settings say, under load.
+
+    kill_after: seconds after which it is killed with SIGKILL, and run again.
+    """
+    settings = load("local")
+    gateway = f"http://{LocalCluster(settings).address(endpoints.GATEWAY)}:{endpoints.SERVICE_PORT}"
+    report = Path(".local/rollout-test.md")
+    report.unlink(missing_ok=True)
+    with Traffic(gateway, RATE, keep=False) as traffic, Exposure(settings) as exposure:
+        process = rollout("--report", str(report))
+        if kill_after is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(kill_after)
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            process = rollout("--report", str(report))
+        code, output = ended(process)
+    return Outcome(
+        code=code,
+        output=output,
+        report=report.read_text() if report.is_file() else "",
+        exposed_seconds=exposure.seconds,
+        requests=sum(traffic.answers.values()),
+        failures=traffic.failures,
+    )

@@ -1,0 +1,129 @@
+"""`make rotations`: the local stack's database password and its OTLP token get new values, with data and traffic."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets as random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import httpx
+import psycopg
+from rich.console import Console
+
+from checks.chaos.cluster import LocalCluster
+from checks.upgrade.change import change, show
+from checks.upgrade.data import Stack, write
+from contracts import endpoints
+from stack.components import secrets
+from stack.components.postgres import DATABASE, ROLE
+from stack.deploy.deployment import deploy
+from stack.kubernetes.apply import DeployError, connect, existing_secret
+from stack.settings import Settings, load
+from stack.smoke.check import poll_until
+from stack.smoke.failure import SmokeFailure
+
+# The kubelet looks after the files of a Secret once a minute; a Collector reads them again within another.
+_KNOWN_SECONDS = 150.0
+
+
+def main() -> None:
+    """Exit code 1 if a value was not exchanged, or anything was lost."""
+    description = f"{__doc__} The local stack only."
+    argparse.ArgumentParser(prog="python -m checks.rotation", description=description).parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    settings = load("local")
+    try:
+        data = write(Stack(settings))
+        console.print(f"there are {data}")
+        changes = []
+        for what, make in (
+            ("database password", partial(_exchange_password, settings)),
+            ("OTLP token: a second one", partial(_add_token, settings)),
+            ("OTLP token: services send it", _send_new_token),
+            ("OTLP token: the old one goes", partial(_end_old_token, settings)),
+        ):
+            console.print(what)
+            changes.append(change(what, make, data))
+    except (DeployError, SmokeFailure) as error:
+        sys.exit(f"error: {error}")
+    sys.exit(0 if show("New values for secrets", changes, console) else 1)
+
+
+def _values(settings: Settings) -> dict[str, str]:
+    return existing_secret(connect(settings.cluster), settings.cluster.namespace, secrets.NAME)
+
+
+@contextmanager
+def _given(**values: str) -> Iterator[None]:
+    """Secrets in the environment, as whoever deploys hands them over."""
+    variables = {secrets.variable(key): value for key, value in values.items()}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for variable in variables:
+            del os.environ[variable]
+
+
+def _exchange_password(settings: Settings) -> None:
+    old, new = _values(settings)[secrets.POSTGRES_PASSWORD], random.token_urlsafe(24)
+    with _given(postgresPassword=new):
+        deploy("local")
+    address = LocalCluster(settings).address(endpoints.POSTGRES)
+    if not _opens(address, new):
+        raise SmokeFailure("the database does not take its new password", "the logs of postgres-0")
+    if _opens(address, old):
+        raise SmokeFailure("the database still takes its old password", "the logs of postgres-0")
+
+
+def _opens(address: str, password: str) -> bool:
+    try:
+        psycopg.connect(host=address, dbname=DATABASE, user=ROLE, password=password, connect_timeout=10).close()
+    except psycopg.OperationalError as error:
+        if "password authentication failed" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _add_token(settings: Settings) -> None:
+    new = random.token_urlsafe(24)
+    with _given(otlpTokenOther=new):
+        deploy("local")
+    _wait(settings, new, accepted=True)
+
+
+def _send_new_token() -> None:
+    values = _values(load("local"))
+    with _given(otlpToken=values[secrets.OTLP_TOKEN_OTHER], otlpTokenOther=values[secrets.OTLP_TOKEN]):
+        deploy("local")
+
+
+def _end_old_token(settings: Settings) -> None:
+    old = _values(settings)[secrets.OTLP_TOKEN_OTHER]
+    deploy("local", forget=[secrets.OTLP_TOKEN_OTHER])
+    _wait(settings, old, accepted=False)
+    _wait(settings, _values(settings)[secrets.OTLP_TOKEN], accepted=True)
+
+
+def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
+    """Until every Collector takes, or refuses, a token."""
+    cluster = LocalCluster(settings)
+    expected = httpx.codes.OK if accepted else httpx.codes.UNAUTHORIZED
+
+    def so() -> bool | None:
+        headers = {"authorization": f"Bearer {token}"}
+        urls = [f"http://{pod.status.pod_ip}:{endpoints.OTLP_HTTP_PORT}" for pod in cluster.ready(endpoints.COLLECTOR)]
+        answers = {httpx.post(f"{url}/v1/traces", json={}, headers=headers, timeout=10).status_code for url in urls}
+        return answers == {expected} or None
+
+    what = f"every Collector to {'take' if accepted else 'refuse'} a token"
+    poll_until(what, "the Collectors' logs", _KNOWN_SECONDS, so, every=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""A release of this project out of its history, ready to be deployed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from checks.rollouts.versions import image_of
+from local.jobs import Progress
+from stack.settings import OVERLAY, PROJECT, ROOT
+
+PREVIOUS: Final = "0953f58"
+"""The release before this one; set anew with each. Upgrades are tried from it, and roll-backs to it."""
+_LIMIT_SECONDS: Final = 900.0
+
+
+class UpgradeError(Exception):
+    """It could not be tried; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Code of a release in a folder, with this machine's settings of the local stack beside it."""
+
+    name: str
+    folder: Path
+
+    def deploy(self) -> str:
+        """Deploys it with its own program; returns what that printed.
+
+        Raises:
+            UpgradeError: that failed.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "stack.deploy.deployment", "local"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LIMIT_SECONDS,
+        )
+        if done.returncode != 0:
+            raise UpgradeError(f"release {self.name} could not be deployed:\n{done.stdout}")
+        return done.stdout
+
+
+def current() -> Release:
+    """The code as it is here; `make up` has made its image."""
+    return Release(name="this one", folder=ROOT)
+
+
+def known(reference: str) -> bool:
+    """Whether the history here has a release; a shallow clone has none."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], cwd=ROOT, capture_output=True
+    )
+    return found.returncode == 0
+
+
+@contextlib.contextmanager
+def checked_out(reference: str) -> Iterator[Release]:
+    """A release of the history, with its image on the local node, while the context is open.
+
+    Raises:
+        UpgradeError: the history has no such release.
+    """
+    if not known(reference):
+        raise UpgradeError(f"no release {reference} in this repository; `git fetch --unshallow` brings the history")
+    archive = subprocess.run(["git", "archive", reference], cwd=ROOT, capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="release-") as scratch:
+        folder = Path(scratch)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(folder, filter="data")
+        image = image_of(folder / "service", Progress("image"))
+        overlay = yaml.safe_load((ROOT / OVERLAY).read_text())
+        overlay["config"][f"{PROJECT}:images"] = {"service": image}
+        (folder / OVERLAY).parent.mkdir(exist_ok=True)
+        (folder / OVERLAY).write_text(yaml.safe_dump(overlay))
+        yield Release(name=reference, folder=folder)

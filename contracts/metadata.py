@@ -1,0 +1,30 @@
+"""Keys of the labels and annotations that every object of the stack has, and the labels themselves."""
+
+from typing import Any, Final
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON has it."""
+
+PART_OF: Final = "web-crawl-tracing"
+FIELD_MANAGER: Final = PART_OF
+"""Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
+CHECKSUM: Final = f"{PART_OF}/config-checksum"
+TRACK: Final = f"{PART_OF}/track"
+"""Label of a service's pods: which of the versions that run side by side they are, `baseline` or `canary`."""
+SECRETS_CHECKSUM: Final = f"{PART_OF}/secrets-checksum"
+PROTECTED: Final = f"{PART_OF}/protect-data"
+"""Annotation of a namespace whose data is not to be deleted by accident."""
+STACK: Final = f"{PART_OF}/stack"
+"""Annotation of a namespace: the stack that is in it. Another one would take its objects over, and remove them."""
+PUBLIC: Final = f"{PART_OF}/public"
+"""Annotation of a Service that is reached from outside of the cluster on purpose; its value says why."""
+
+
+def selector(name: str) -> dict[str, str]:
+    """Labels that select the pods of one workload; immutable once deployed."""
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": PART_OF}
+
+
+def labels(name: str, component: str) -> dict[str, str]:
+    """Labels of an object: Kubernetes' recommended ones."""
+    return {**selector(name), "app.kubernetes.io/component": component, "app.kubernetes.io/managed-by": "pulumi"}

@@ -1,0 +1,1 @@
+"""Clients of the stack's Prometheus and trace store."""

@@ -1,0 +1,1 @@
+"""From the program to the cluster: engines, rendering, drift, removal, policy."""

@@ -1,0 +1,253 @@
+"""What no stack may declare, whatever its settings: looked for before manifests are written or anything is deployed.
+
+A rule is a function of one object that says what is wrong with it. `make deploy` and `make render` run them all, the
+tests run them over every stack and over an offence against each.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import pulumi
+
+from contracts import metadata
+from contracts.metadata import Manifest
+
+
+class PolicyError(pulumi.RunError):
+    """The program declares what no stack may have; the message names each object, what is wrong and the rule.
+
+    Pulumi prints a RunError without a traceback.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    rule: str
+    object: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.object}: {self.problem} (rule {self.rule!r})"
+
+
+Rule = Callable[[Manifest], Iterator[str]]
+"""An object → what is wrong with it, if anything."""
+
+
+def _pod(manifest: Manifest) -> dict[str, Any]:
+    """Specification of the pods that an object makes; empty if it makes none."""
+    spec = manifest.get("spec", {})
+    if manifest["kind"] == "Pod":
+        return dict(spec)
+    if manifest["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    return dict(spec.get("template", {}).get("spec", {}))
+
+
+def _containers(manifest: Manifest) -> list[dict[str, Any]]:
+    pod = _pod(manifest)
+    return [*pod.get("initContainers", []), *pod.get("containers", [])]
+
+
+def pinned_images(manifest: Manifest) -> Iterator[str]:
+    """A deployment of `latest`, or of no tag at all, cannot be repeated or rolled back."""
+    for container in _containers(manifest):
+        name = str(container.get("image", "")).rpartition("/")[2]
+        if "@sha256:" not in name and (":" not in name or name.endswith(":latest")):
+            yield f"container {container['name']}: image {container.get('image')!r} names no version"
+
+
+def limits(manifest: Manifest) -> Iterator[str]:
+    """Without a limit of memory one pod takes its whole node down; without requests the scheduler knows nothing."""
+    for container in _containers(manifest):
+        resources = container.get("resources", {})
+        for kind, resource in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+            if resource not in resources.get(kind, {}):
+                yield f"container {container['name']}: no resources.{kind}.{resource}"
+
+
+def unprivileged(manifest: Manifest) -> Iterator[str]:
+    """Nobody gets more rights than a plain process of a plain user, nor a token for the API server."""
+    pod = _pod(manifest)
+    if not pod:
+        return
+    if pod.get("automountServiceAccountToken") is not False:
+        yield "pods get a token for the API server"
+    shared = pod.get("securityContext", {})
+    for container in _containers(manifest):
+        own = {**shared, **container.get("securityContext", {})}
+        said = {
+            "is privileged": own.get("privileged"),
+            "may gain privileges": own.get("allowPrivilegeEscalation") is not False,
+            "may run as root": own.get("runAsNonRoot") is not True or own.get("runAsUser") == 0,
+            "keeps capabilities": "ALL" not in own.get("capabilities", {}).get("drop", []),
+            "adds capabilities": own.get("capabilities", {}).get("add"),
+            "has no seccomp profile": own.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"),
+        }
+        for what, true in said.items():
+            if true:
+                yield f"container {container['name']} {what}"
+
+
+def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
+    """No namespace, folder or port of the node."""
+    pod = _pod(manifest)
+    for namespace in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(namespace):
+            yield f"{namespace} is set"
+    for volume in pod.get("volumes", []):
+        if "hostPath" in volume:
+            yield f"volume {volume['name']} is the node's {volume['hostPath'].get('path')}"
+    for container in _containers(manifest):
+        for port in container.get("ports", []):
+            if port.get("hostPort"):
+                yield f"container {container['name']} takes the node's port {port['hostPort']}"
+
+
+SECRET_NAME: Final = re.compile(r"(?i)(password|passwd|passphrase|secret|token|credential|(^|_)key)s?$")
+"""Names of what holds a secret."""
+# An assignment of something that is no reference (`$(NAME)`, `${NAME}`, `$NAME`) and no mask.
+_ASSIGNED: Final = re.compile(
+    r"(?i)(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key)"
+    r"[\"']?[ \t]*[:=][ \t]*[\"']?(?![*…])[^\s\"'$<{(\[|…]{6,}"
+)
+# Not `docker://image:1@sha256:…`, nor a reference in the password's place.
+_URL_PASSWORD: Final = re.compile(r"://[^/\s:@\"']*:(?![$*]|[^/\s@]*\$[({])[^/\s@\"']+@(?!sha\d+:)")
+_AUTHORIZATION: Final = re.compile(r"(?i)\b(?:bearer|basic)(?:%20|[ ])+[A-Za-z0-9._~+/-]{16,}")
+_PRIVATE_KEY: Final = "PRIVATE KEY-----"
+
+
+def clear_text(text: str) -> bool:
+    """Whether a text holds what looks like a secret, and not like a reference to one."""
+    return bool(
+        _PRIVATE_KEY in text or _ASSIGNED.search(text) or _URL_PASSWORD.search(text) or _AUTHORIZATION.search(text)
+    )
+
+
+def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
+    """What is secret stands in Secrets alone. The value is never repeated: this text ends up in logs."""
+    for container in _containers(manifest):
+        for variable in container.get("env", []):
+            value = str(variable.get("value", ""))
+            if value and ((SECRET_NAME.search(variable["name"]) and "$(" not in value) or clear_text(value)):
+                yield f"container {container['name']}: variable {variable['name']} holds a secret in clear"
+        for argument in (*container.get("command", []), *container.get("args", [])):
+            if clear_text(str(argument)):
+                yield f"container {container['name']}: its command line holds a secret in clear"
+    if manifest["kind"] == "ConfigMap":
+        for key, text in manifest.get("data", {}).items():
+            if clear_text(text):
+                yield f"{key} holds a secret in clear"
+
+
+def private_services(manifest: Manifest) -> Iterator[str]:
+    """What is reached from outside of the cluster says so in an annotation, with the reason as its value."""
+    if manifest["metadata"].get("annotations", {}).get(metadata.PUBLIC):
+        return
+    spec = manifest.get("spec", {})
+    if manifest["kind"] == "Service" and (spec.get("type") in ("LoadBalancer", "NodePort") or spec.get("externalIPs")):
+        yield f"is reached from outside of the cluster, without the annotation {metadata.PUBLIC}"
+    if manifest["kind"] in ("Ingress", "HTTPRoute", "GRPCRoute", "TCPRoute", "Gateway"):
+        yield f"opens a way in from outside of the cluster, without the annotation {metadata.PUBLIC}"
+
+
+_CLUSTER_WIDE: Final = re.compile(
+    r"^(Cluster.*|PriorityClass|StorageClass|IngressClass|RuntimeClass|CustomResourceDefinition|PersistentVolume|Node"
+    r"|APIService|(Validating|Mutating)(Webhook|AdmissionPolicy).*)$"
+)
+
+
+def within_the_namespace(manifest: Manifest) -> Iterator[str]:
+    """A stack changes its own namespace: others share the cluster, and who deploys need not be its administrator."""
+    if manifest["kind"] == "Namespace":
+        return
+    if _CLUSTER_WIDE.match(manifest["kind"]):
+        yield "belongs to the whole cluster"
+    elif not manifest["metadata"].get("namespace"):
+        yield "names no namespace"
+
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "pinned images": pinned_images,
+        "limits": limits,
+        "unprivileged": unprivileged,
+        "apart from the host": apart_from_the_host,
+        "secrets by reference": secrets_by_reference,
+        "private services": private_services,
+        "within the namespace": within_the_namespace,
+    }
+)
+
+
+def violations(manifests: Sequence[Manifest]) -> list[Violation]:
+    """Everything in the manifests that a rule forbids, in their order."""
+    found = [
+        Violation(rule=rule, object=_name(manifest), problem=problem)
+        for manifest in manifests
+        for rule, check in RULES.items()
+        for problem in check(manifest)
+    ]
+    return [*found, *_one_namespace(manifests), *_leaked(manifests)]
+
+
+def refuse(manifests: Sequence[Manifest]) -> None:
+    """Nothing if the manifests keep all rules.
+
+    Raises:
+        PolicyError: names every offence.
+    """
+    found = violations(manifests)
+    if found:
+        raise PolicyError(
+            "the stack breaks rules of stack/deploy/policy.py:\n" + "\n".join(f"  {item}" for item in found)
+        )
+
+
+def _one_namespace(manifests: Iterable[Manifest]) -> Iterator[Violation]:
+    """All objects are in one namespace, which is the one that is declared."""
+    declared = {item["metadata"]["name"] for item in manifests if item["kind"] == "Namespace"}
+    for manifest in manifests:
+        namespace = manifest["metadata"].get("namespace")
+        if namespace and declared and namespace not in declared:
+            problem = f"is in namespace {namespace}, which is not the stack's"
+            yield Violation(rule="within the namespace", object=_name(manifest), problem=problem)
+
+
+def _leaked(manifests: Iterable[Manifest]) -> Iterator[Violation]:
+    """The values of the stack's Secrets stand nowhere else; shorter ones are found anywhere."""
+    secrets = [item for item in manifests if item["kind"] == "Secret"]
+    values = {
+        key: value
+        for secret in secrets
+        for key, text in secret.get("stringData", {}).items()
+        if len(value := text.strip()) >= 12 and not value.startswith("${")
+    }
+    for manifest in manifests:
+        if manifest["kind"] == "Secret":
+            continue
+        texts = list(_texts(manifest))
+        for key, value in values.items():
+            if any(value in text for text in texts):
+                problem = f"holds the value of the secret {key}"
+                yield Violation(rule="secrets by reference", object=_name(manifest), problem=problem)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, item in value.items():
+                yield key
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"

@@ -1,0 +1,15 @@
+"""A bounded share of the ledger on the real local cluster; `make coverage` runs all of it."""
+
+import pytest
+
+from checks.coverage.run import describe
+from checks.coverage.stack import cover
+from stack.settings import load
+
+pytestmark = pytest.mark.cluster
+
+
+def test_every_operation_has_its_complete_trace() -> None:
+    outcome = cover(load("local"), operations=400, malformed=80, seed=400)
+    assert len(outcome.entries) == 400
+    assert not outcome.failed, "\n".join(describe(outcome.failed))

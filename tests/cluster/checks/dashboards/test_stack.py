@@ -1,0 +1,56 @@
+"""On the local stack, with traffic and with mistakes in it: every panel has data, every link leads somewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from checks.dashboards.__main__ import check
+from checks.dashboards.report import report
+from checks.detect.traffic import Traffic
+from checks.harness.polling import poll_until
+from contracts import endpoints
+from stack.kubernetes.apply import connect
+from stack.kubernetes.port_forward import forward
+from stack.settings import load
+
+pytestmark = pytest.mark.cluster
+
+
+def _mistakes(gateway: str) -> None:
+    """What people do wrong: a page that is not there, a task that is none, a request that cannot be read."""
+    with contextlib.suppress(httpx.HTTPError):
+        missing = f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/nothing"
+        body = {"user_email": "a@example.com", "user_query": "?", "base_url": missing}
+        httpx.post(f"{gateway}/api/tasks", json=body, timeout=10)
+        httpx.get(f"{gateway}/api/tasks/00000000-0000-4000-8000-000000000000", timeout=10)
+        httpx.post(f"{gateway}/api/tasks", content=b"{", timeout=10)
+
+
+def test_every_query_and_every_link_works(tmp_path: Path) -> None:
+    settings = load("local")
+    last: list[str] = []
+    with forward(
+        connect(settings.cluster), settings.cluster.namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT
+    ) as gateway:
+
+        def fine() -> bool:
+            _mistakes(gateway)
+            result, links, window = check(settings, 5, lambda _: None)
+            last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in result.failures]
+            last.extend(f"{link.link}: {link.detail}" for link in links if not link.ok)
+            (tmp_path / "report.html").write_text(report("local", "now", result, links, window))
+            if last:
+                return False  # and what follows a broken link was left out
+            assert (len(result.dashboards), len(links)) == (8, 6 if settings.logs.enabled else 4)
+            return True
+
+        with Traffic(gateway, rate=5):
+            try:
+                poll_until("data in every panel", fine, seconds=180, every=5)
+            except AssertionError as error:
+                raise AssertionError("\n".join([str(error), *last])) from None
+    assert (tmp_path / "report.html").stat().st_size > 5_000_000, "with what draws it inside"

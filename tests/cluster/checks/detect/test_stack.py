@@ -1,0 +1,22 @@
+"""A few of the faults of `make detect` on the local stack: each is told of in time."""
+
+from __future__ import annotations
+
+import pytest
+
+from checks.chaos.cluster import LocalCluster
+from checks.detect.faults import faults
+from checks.detect.run import Run
+from stack.settings import load
+
+pytestmark = pytest.mark.cluster
+
+
+def test_hard_failures_are_told_of_in_time() -> None:
+    cluster = LocalCluster(load("local"))
+    known = faults(cluster.store)
+    names = ("crawler-failing", "store-down", "postgres-down")
+    results = Run(cluster, print).faults([(name, known[name]) for name in names], rate=10)
+    assert [result.fault for result in results] == list(names)
+    for result in results:
+        assert result.in_time, result

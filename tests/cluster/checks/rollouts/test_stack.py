@@ -1,0 +1,65 @@
+"""On the local stack under load: a changed sampling goes all the way, a version that fails goes back by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from checks.rollouts.__main__ import back_to_the_settings
+from checks.rollouts.scenario import GATE, changed, ended, rollout, run
+from checks.rollouts.versions import make
+from local.jobs import Progress
+from stack.kubernetes.apply import connect
+from stack.rollout.plan import running, wanted
+from stack.settings import ROOT, load
+
+pytestmark = pytest.mark.cluster
+
+STAGES = [{"share": 0.5, "soakSeconds": 15}, {"share": 1, "soakSeconds": 15}]
+ROLLOUT = {"stages": STAGES, "maxPods": 2, "gate": {**GATE, "errorMargin": 0.03}}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    back_to_the_settings()
+
+
+def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
+    with changed(tracing={"maxQueueSize": 4096}, rollout=ROLLOUT) as settings:
+        plan = ended(rollout("--plan"))
+        assert plan[0] == 0
+        assert "tracing.maxQueueSize: 2048 → 4096" in plan[1]
+        outcome = run()
+        assert outcome.code == 0, outcome.output
+        assert running(connect(settings.cluster), settings.cluster.namespace) == wanted(settings)
+        again = ended(rollout())
+        assert (again[0], "nothing to roll out" in again[1]) == (0, True), again[1]
+    assert not outcome.failures, outcome.output
+    assert "| trace coverage | good |" in outcome.report
+
+
+def test_a_version_that_fails_goes_back_and_is_not_deployed_by_accident() -> None:
+    before = running(connect(load("local").cluster), load("local").cluster.namespace)
+    image = make("errors", Progress("errors"))
+    with changed(images={"service": image}, rollout=ROLLOUT) as settings:
+        outcome = run()
+        assert outcome.code == 1, outcome.output
+        assert running(connect(settings.cluster), settings.cluster.namespace) == before
+        assert "errors, gateway, requests" in outcome.output
+        deployed = ended(_deploy())
+        assert deployed[0] == 1
+        assert "failed its rollout" in deployed[1]
+
+
+def _deploy() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "stack.deploy.deployment", "local"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

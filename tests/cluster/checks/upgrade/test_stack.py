@@ -1,0 +1,23 @@
+"""On the local stack: what was in the release before is in this one."""
+
+from __future__ import annotations
+
+import pytest
+
+from checks.upgrade.change import change
+from checks.upgrade.data import Stack, write
+from checks.upgrade.release import PREVIOUS, checked_out, current, known
+from stack.settings import load
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.skipif(not known(PREVIOUS), reason=f"the history here has no release {PREVIOUS}")
+def test_nothing_is_lost_in_an_upgrade_from_the_release_before() -> None:
+    with checked_out(PREVIOUS) as previous:
+        try:
+            previous.deploy()
+            made = change("to this one", current().deploy, write(Stack(load("local"))))
+        finally:
+            current().deploy()
+    assert made.good, made

@@ -1,0 +1,56 @@
+"""The deployed Collector: who may send, and where OTLP metrics end up."""
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts import endpoints
+from stack.components import secrets
+from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.port_forward import forward
+from stack.settings import load
+from stack.smoke.check import poll_until
+
+pytestmark = pytest.mark.cluster
+
+SETTINGS = load("local")
+
+
+@pytest.mark.parametrize("token", [None, "Bearer wrong"])
+@pytest.mark.parametrize("signal", ["traces", "metrics"])
+def test_nobody_sends_without_the_token(signal: str, token: str | None) -> None:
+    client = connect(SETTINGS.cluster)
+    headers = {"authorization": token} if token else {}
+    with forward(client, SETTINGS.cluster.namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as address:
+        assert httpx.post(f"{address}/v1/{signal}", json={}, headers=headers, timeout=10).status_code == 401
+
+
+def test_otlp_metrics_are_found_in_prometheus_redacted() -> None:
+    client, namespace = connect(SETTINGS.cluster), SETTINGS.cluster.namespace
+    token = existing_secret(client, namespace, secrets.NAME)[secrets.OTLP_TOKEN]
+    probe = uuid.uuid4().hex
+    attributes = [
+        {"key": "probe", "value": {"stringValue": probe}},
+        {"key": "password", "value": {"stringValue": "hunter2"}},
+    ]
+    point = {"asDouble": 42, "timeUnixNano": str(time.time_ns()), "attributes": attributes}
+    metrics = [{"name": "probe.temperature", "gauge": {"dataPoints": [point]}}]
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
+    with (
+        forward(client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as collector,
+        forward(client, namespace, endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as prometheus,
+    ):
+        headers = {"authorization": f"Bearer {token}"}
+        httpx.post(f"{collector}/v1/metrics", json=body, headers=headers, timeout=10).raise_for_status()
+
+        def stored() -> dict[str, Any] | None:
+            query = {"query": f'probe_temperature{{probe="{probe}"}}'}
+            result = httpx.get(f"{prometheus}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
+            return result[0] if result else None
+
+        found = poll_until("the metric in Prometheus", f"kubectl -n {namespace} logs collector-0", 30, stored)
+    assert found["value"][1] == "42"
+    assert found["metric"]["password"] == "****"

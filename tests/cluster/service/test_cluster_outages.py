@@ -1,0 +1,70 @@
+"""The real database and the real broker are killed under load: no accepted task is lost, each is done once."""
+
+from __future__ import annotations
+
+import uuid
+
+import httpx
+import kubernetes
+import pytest
+
+from contracts import endpoints
+from stack.kubernetes.apply import connect
+from stack.kubernetes.port_forward import forward
+from stack.settings import load
+from stack.smoke.check import poll_until
+
+pytestmark = pytest.mark.cluster
+
+TASKS = 60
+
+
+def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_completes() -> None:
+    settings = load("local")
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    core = kubernetes.client.CoreV1Api(client)
+    page = endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT) + "/demo"
+
+    def kill(pod: str) -> None:
+        # A second, then SIGKILL. Not 0: that would let the next pod start on the data of one that still runs.
+        core.delete_namespaced_pod(pod, namespace, grace_period_seconds=1)
+
+    with (
+        forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT) as address,
+        httpx.Client(base_url=address, timeout=15.0) as gateway,
+    ):
+
+        def submit(number: int) -> str:
+            body = {"user_email": f"{number}@example.com", "user_query": f"outage {number}", "base_url": page}
+            # The same key each time: an answer that was lost on the way must not make a second task.
+            key = str(uuid.uuid4())
+
+            def accepted() -> str | None:
+                answer = gateway.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
+                if answer.status_code == 503:
+                    return None
+                assert answer.status_code == 202, answer.text
+                return str(answer.json()["id"])
+
+            return poll_until(f"task {number} to be accepted", "kubectl get pods", 120, accepted)
+
+        ids = []
+        for number in range(TASKS):
+            if number == TASKS // 3:
+                kill("postgres-0")
+            if number == 2 * TASKS // 3:
+                kill("kafka-0")
+            ids.append(submit(number))
+        assert len(set(ids)) == TASKS
+
+        def finished() -> bool | None:
+            answers = [gateway.get(f"/api/tasks/{task}") for task in ids]
+            left = [answer for answer in answers if answer.status_code != 200 or answer.json()["status"] == "new"]
+            return True if not left else None
+
+        poll_until(
+            "all accepted tasks to be finished", f"kubectl -n {namespace} logs deploy/task-manager", 180, finished
+        )
+        ended = [gateway.get(f"/api/tasks/{task}").json() for task in ids]
+    assert [task for task in ended if task["status"] != "completed"] == []

@@ -1,0 +1,37 @@
+"""The deployed Alertmanager: the alert that always fires has come all the way from Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts import endpoints
+from stack.kubernetes.apply import connect
+from stack.kubernetes.port_forward import forward
+from stack.settings import load
+from stack.smoke.check import poll_until
+
+pytestmark = pytest.mark.cluster
+
+SETTINGS = load("local")
+
+
+def test_the_watchdog_arrives() -> None:
+    if not SETTINGS.alerting.enabled:
+        pytest.skip("the local stack is up without Alertmanager: `make up` builds it, last")
+    namespace = SETTINGS.cluster.namespace
+    with forward(connect(SETTINGS.cluster), namespace, endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT) as url:
+
+        def arrived() -> dict[str, Any] | None:
+            asked = {"filter": 'alertname="Watchdog"'}
+            found = httpx.get(f"{url}/api/v2/alerts", params=asked, timeout=10).json()
+            return found[0] if found else None
+
+        # Prometheus sends what fires once a minute.
+        look = f"kubectl -n {namespace} logs prometheus-0"
+        alert = poll_until("the Watchdog alert in the Alertmanager", look, 90, arrived)
+    assert alert["labels"]["environment"] == SETTINGS.environment
+    assert alert["annotations"]["runbook_url"] == f"{SETTINGS.grafana.url}/d/runbook-watchdog"
+    assert {receiver["name"] for receiver in alert["receivers"]} <= {"nobody", "heartbeat"}

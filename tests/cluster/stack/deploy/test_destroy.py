@@ -1,0 +1,92 @@
+"""Removing on a real cluster: a small stack in a namespace of its own."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes
+import pytest
+
+from contracts.metadata import Manifest, labels
+from stack.deploy.removal import plan, remove
+from stack.kubernetes.apply import INVENTORY_KEY, apply, connect, inventory
+from stack.kubernetes.objects import Objects
+from stack.settings import load
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "tracing-removal-test"
+
+
+def made(api: str, kind: str, name: str, **more: Any) -> Manifest:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels(name, "test")}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+
+
+SELECTOR = {"app": "nothing"}
+MANIFESTS: list[Manifest] = [
+    {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": labels(NAMESPACE, "namespace")},
+    },
+    made("v1", "ServiceAccount", "nothing"),
+    made("v1", "ConfigMap", "files", data={"a": "b"}),
+    made("v1", "Service", "nothing", spec={"selector": SELECTOR, "ports": [{"port": 80}]}),
+    made(
+        "apps/v1",
+        "Deployment",
+        "nothing",
+        spec={
+            "replicas": 0,
+            "selector": {"matchLabels": SELECTOR},
+            "template": {
+                "metadata": {"labels": SELECTOR},
+                "spec": {"containers": [{"name": "nothing", "image": "localhost/nothing:1"}]},
+            },
+        },
+    ),
+]
+CLAIM = made(
+    "v1",
+    "PersistentVolumeClaim",
+    "data-nothing-0",
+    spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+)
+
+
+@pytest.fixture
+def core() -> Iterator[kubernetes.client.CoreV1Api]:
+    """A cluster with the small stack on it."""
+    client = connect(load("local").cluster)
+    core = kubernetes.client.CoreV1Api(client)
+    apply(client, NAMESPACE, MANIFESTS, lambda _: None)
+    core.create_namespaced_persistent_volume_claim(NAMESPACE, CLAIM)
+    yield core
+    if _there(core):
+        core.delete_namespace(NAMESPACE)
+
+
+def _there(core: kubernetes.client.CoreV1Api) -> bool:
+    return NAMESPACE in {item.metadata.name for item in core.list_namespace().items}
+
+
+def removed(core: kubernetes.client.CoreV1Api) -> list[str]:
+    place = Objects(core.api_client, NAMESPACE)
+    owned = inventory(core.api_client, NAMESPACE) | {INVENTORY_KEY}
+    said: list[str] = []
+    what = plan("test", NAMESPACE, place, owned, protect=False)
+    remove(what, place, said.append, deadline=time.monotonic() + 60)
+    return said
+
+
+def test_a_stack_goes_with_its_namespace_unless_somebody_else_is_in_it(core: kubernetes.client.CoreV1Api) -> None:
+    core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": "somebodys"}})
+    said = removed(core)
+    assert said[-1] == f"kept namespace {NAMESPACE}, for configmap/somebodys"
+    assert {"removed deployment/nothing", "removed persistentvolumeclaim/data-nothing-0"} < set(said)
+    left = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
+    assert left == {"somebodys", "kube-root-ca.crt"}
+    core.delete_namespaced_config_map("somebodys", NAMESPACE)
+    assert removed(core) == [f"removed namespace/{NAMESPACE}"]
+    assert not _there(core)

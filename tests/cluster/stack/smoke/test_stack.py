@@ -1,0 +1,72 @@
+"""The smoke check on the real local cluster, and what it says when a hop is broken."""
+
+import kubernetes
+import pytest
+
+from stack.components.secrets import NAME
+from stack.deploy.render import render
+from stack.kubernetes.apply import apply, connect, existing_secret
+from stack.settings import load
+from stack.smoke.check import check, poll_until
+from stack.smoke.edges import HOPS
+from stack.smoke.failure import SmokeFailure
+
+pytestmark = pytest.mark.cluster
+
+
+def test_one_request_is_one_trace() -> None:
+    report = check(load("local"))
+    assert set(report.hops) == set(HOPS)
+    assert report.task["status"] == "completed"
+    assert all(report.calls[service] > 0 for service in ("gateway", "task-manager", "web-crawler"))
+
+
+def test_no_email_address_reaches_the_store() -> None:
+    report = check(load("local"))
+    assert "smoke@example.com" not in repr(report.spans)
+
+
+def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
+    settings = load("local")
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    values = existing_secret(client, namespace, NAME)
+    manifests = render("local", values)
+    extra = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "no-longer-declared", "namespace": namespace},
+        "data": {},
+    }
+    said: list[str] = []
+    apply(client, namespace, [*manifests, extra], said.append)
+    apply(client, namespace, manifests, said.append)
+    assert said[-2:] == [
+        f"all {len(manifests)} objects are as declared, 0 had to change",
+        "pruned configmap/no-longer-declared",
+    ]
+
+
+def test_a_stopped_crawler_is_named() -> None:
+    settings = load("local")
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    apps, core = kubernetes.client.AppsV1Api(client), kubernetes.client.CoreV1Api(client)
+
+    def scale(replicas: int) -> None:
+        apps.patch_namespaced_deployment_scale("web-crawler", namespace, {"spec": {"replicas": replicas}})
+
+        def scaled() -> bool | None:
+            # The pods themselves: a Deployment does not count one that is ending, which still consumes.
+            pods = core.list_namespaced_pod(namespace, label_selector="app.kubernetes.io/name=web-crawler").items
+            ready = [pod for pod in pods if pod.status.container_statuses and pod.status.container_statuses[0].ready]
+            return len(pods) == len(ready) == replicas or None
+
+        poll_until(f"web-crawler to have {replicas} pods", "kubectl get pods", 90, scaled)
+
+    scale(0)
+    try:
+        with pytest.raises(SmokeFailure, match=r"waited 30 s for task .* to be completed"):
+            check(settings)
+    finally:
+        scale(1)

@@ -1,0 +1,20 @@
+"""The tiers: `unit` starts no process, `process` starts real programs, `cluster` needs the local cluster.
+
+The folder below `tests/` decides; the marker follows from it.
+"""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ("tests.support.service",)
+
+TIERS = ("unit", "process", "cluster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(root).parts[0]
+        if tier in TIERS and item.get_closest_marker("cluster") is None:
+            item.add_marker(tier)

@@ -1,0 +1,93 @@
+"""The harness itself: every variant runs, its spans arrive, and the sums are right. Nothing here asserts a time."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import get_args
+
+import pytest
+from rich.console import Console
+
+from checks.bench.__main__ import Size, measure
+from checks.bench.child import Child, ChildFailed
+from checks.bench.figures import Results, added, quantile, ratio, spread
+from checks.bench.measure import BARE, COMPARED, IDLE, OURS, STOCK, Series
+from checks.bench.report import show
+from checks.bench.scenarios import ScenarioName
+
+TINY = Size(
+    scenarios=dict.fromkeys(get_args(ScenarioName), (2, 5)),
+    idle=("span",),
+    memory_repeats=1,
+    memory_operations=5,
+)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return measure(TINY, lambda _: None)
+
+
+@pytest.mark.parametrize("scenario", get_args(ScenarioName))
+def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str) -> None:
+    # Spans of one operation. Stock: HTTP server, receive and send; connect and statement; Kafka receive, process, send.
+    # Ours: HTTP server, statement, Kafka process and send, and what a transaction may add.
+    stock, ours = {
+        "span": (1, {1}),
+        "request": (3, {1}),
+        "serve": (3, {1}),
+        "create": (7, {3, 4}),
+        "process": (5, {3, 4}),
+    }[scenario]
+    series = results.scenarios[scenario]
+    assert set(COMPARED) <= set(series)
+    assert series[BARE].received == 0
+    assert series[STOCK].spans_per_operation == stock
+    assert series[OURS].spans_per_operation in ours
+    for subject in (STOCK, OURS):
+        assert series[subject].ended > 0
+        assert series[subject].received == series[subject].ended
+    for values in series.values():
+        assert len(values.cpu) == len(values.wall) == 2
+        assert all(value > 0 for value in values.cpu)
+
+
+def test_what_is_not_recorded_is_not_sent(results: Results) -> None:
+    for subject in IDLE:
+        assert results.scenarios["span"][subject].received == 0
+
+
+def test_the_report_states_ratios_goals_and_verdicts(results: Results) -> None:
+    output = io.StringIO()
+    show(results, Console(file=output, width=150))
+    said = output.getvalue()
+    assert said.count("x what stock adds") == len(TINY.scenarios)
+    assert said.count("met") + said.count("missed") >= len(results.goals())
+    document = json.loads(json.dumps(results.document()))
+    assert {goal["name"] for goal in document["goals"]} == {goal.name for goal in results.goals()}
+    assert document["scenarios"]["request"]["ours"]["received"] == results.scenarios["request"][OURS].received
+
+
+def test_a_ratio_is_taken_of_what_each_adds_in_the_same_round() -> None:
+    # The machine gets twice as slow halfway; what is added in a round stays told.
+    series = {
+        BARE: Series(cpu=[100.0, 100.0, 200.0, 200.0]),
+        STOCK: Series(cpu=[300.0, 300.0, 400.0, 400.0]),
+        OURS: Series(cpu=[150.0, 150.0, 250.0, 250.0]),
+    }
+    assert added(series, OURS) == [50.0] * 4
+    found = ratio(series)
+    assert (found.low, found.value, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_spread_and_quantile() -> None:
+    assert spread([3.0]).median == 3.0
+    assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == spread([5.0, 4.0, 3.0, 2.0, 1.0])
+    assert (spread([1.0, 2.0, 3.0, 4.0, 5.0]).low, spread([1.0, 2.0, 3.0, 4.0, 5.0]).high) == (2.0, 4.0)
+    assert quantile([float(number) for number in range(100)], 0.99) == 99.0
+
+
+def test_a_child_that_ends_is_reported_with_what_it_said() -> None:
+    with pytest.raises(ChildFailed, match="invalid choice: 'nothing'"):
+        Child("checks.bench.worker", ["nothing", "bare", "on"]).hello  # noqa: B018

@@ -1,0 +1,34 @@
+"""A trace store whose answers a test decides, and a Collector before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checks.harness.collector import CollectorProcess
+from checks.harness.receiver import Receiver, receiving
+from collector.pipeline import Pipeline, render
+from contracts import endpoints
+
+
+@pytest.fixture
+def store() -> Iterator[Receiver]:
+    with receiving(largest=endpoints.OTLP_MAX_MIB << 20) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
+    """Healthy, with a queue of 10,000 spans."""
+    pipeline = Pipeline(
+        trace_store=f"127.0.0.1:{store.port}",
+        metric_store="http://127.0.0.1:9",
+        queue_size=10_000,
+        metrics_flush_interval="200ms",
+    )
+    process = CollectorProcess(tmp_path / "collector", render(pipeline))
+    process.start()
+    yield process
+    process.kill()

@@ -1,0 +1,286 @@
+"""Redaction on the real Collector: what a service forgot to mask does not leave it, and nothing else is touched.
+
+`GOLDEN=write` writes what came out into the golden file, for a reader to judge.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from google.protobuf.json_format import MessageToDict, ParseDict
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+
+from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.polling import poll_until
+from checks.harness.receiver import Receiver
+from collector.pipeline import Pipeline, render
+from service.tracing.encoding import SpanEncoder
+from service.tracing.otlp_exporter import TRACES
+from service.tracing.redaction import Redactor
+from service.tracing.tracer import Limits, RecordedSpan
+from tests.unit.service.tracing.test_masking import SIGNED_URLS
+
+GOLDEN = Path(__file__).parent / "golden"
+# The library's tests read the same examples.
+EXAMPLES: dict[str, list[str]] = json.loads((Path(__file__).parents[2] / "support" / "names.json").read_text())
+REDACTOR = Redactor("a key for tests")
+CONTEXT = SpanContext(1 << 64 | 1, 1, False, TraceFlags(1))
+SCOPE = InstrumentationScope("tests")
+CONFIG = yaml.safe_load(render(Pipeline(trace_store="s:1", metric_store="http://m", queue_size=10_000)))["processors"]
+
+
+def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
+    """OTLP's JSON has ids in hex, protobuf's in base64."""
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: base64.b64encode(bytes.fromhex(item)).decode() if key in ("traceId", "spanId") else converted(item)
+                for key, item in value.items()
+            }
+        return [converted(item) for item in value] if isinstance(value, list) else value
+
+    parsed: ExportTraceServiceRequest = ParseDict(converted(document), ExportTraceServiceRequest())
+    return parsed
+
+
+def test_what_comes_out_is_what_is_in_the_golden_file(collector: CollectorProcess, store: Receiver) -> None:
+    sent = request(json.loads((GOLDEN / "redaction.sent.json").read_text()))
+    collector.send(sent.SerializeToString())
+    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES], seconds=15)
+    document = MessageToDict(ExportTraceServiceRequest.FromString(stored))
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / "redaction.stored.json").write_text(json.dumps(document, indent=2) + "\n")
+    expected = json.loads((GOLDEN / "redaction.stored.json").read_text())
+    assert document == expected, json.dumps(document, indent=2)
+    assert b"PLANTED" not in stored
+    assert b"4111 1111" not in stored
+
+
+def test_known_keys_are_none_that_mean_a_secret() -> None:
+    keys = CONFIG["redaction/keys"]
+    assert len(keys["ignored_keys"]) > 40
+    assert not [key for key in keys["ignored_keys"] if REDACTOR.named(key, "text") != "text"]
+    assert CONFIG["redaction/digits"]["ignored_keys"] == keys["ignored_keys"]
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "text": {"stringValue": "hunter2"},
+    "digits as text": {"stringValue": "4711"},
+    "word": {"stringValue": "true"},
+    "nothing": {"stringValue": ""},
+    "number": {"intValue": "4711"},
+    "share": {"doubleValue": 0.5},
+    "yes": {"boolValue": True},
+}
+
+
+def test_library_and_collector_decide_alike_from_one_table(collector: CollectorProcess, store: Receiver) -> None:
+    sent = [
+        {"name": name, "attributes": [{"key": key, "value": value} for keys in EXAMPLES.values() for key in keys]}
+        for name, value in VALUES.items()
+    ]
+    spans = {span["name"]: span for span in through(collector, store, sent)}
+    for name, value in VALUES.items():
+        shown = {item["key"]: item["value"] for item in spans[name]["attributes"]}
+        count = int(shown.pop("redaction.masked.count", {"intValue": 0})["intValue"])
+        hidden = {key for key in shown if shown[key] != value}
+        (plain,) = (int(item) if kind == "intValue" else item for kind, item in value.items())
+        expected = {key for keys in EXAMPLES.values() for key in keys if REDACTOR.named(key, plain) != plain}
+        assert hidden == expected, name
+        assert all(shown[key] == {"stringValue": "****"} for key in hidden)
+        assert count == len(hidden), name
+        table = {
+            "text": {"secret", "typed", "email"}, "digits as text": {"secret", "typed", "email"},
+            "word": {"secret", "typed", "email"}, "number": {"typed"}, "share": {"typed"},
+        }.get(name, set())  # fmt: skip
+        assert hidden == {key for kind in table for key in EXAMPLES[kind]}, name
+
+
+def test_every_text_of_a_span_is_looked_at(collector: CollectorProcess, store: Receiver) -> None:
+    texts = [*SIGNED_URLS, "mail to PLANTED@example.com"]
+    attributes = [{"key": f"note.{number}", "value": {"stringValue": text}} for number, text in enumerate(texts)]
+    ids = {"traceId": "01" * 16, "startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    spans = [
+        {
+            **ids, "spanId": f"{number + 1:016x}", "name": f"GET {text}", "attributes": attributes,
+            "events": [{"timeUnixNano": "1", "name": text, "attributes": attributes}],
+            "status": {"code": 2, "message": text},
+        }
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    part = {
+        "resource": {"attributes": attributes},
+        "scopeSpans": [{"scope": {"attributes": attributes}, "spans": spans}],
+    }
+    payload = request({"resourceSpans": [part]}).SerializeToString()
+    shown = sent_through(collector, store, payload)
+    assert len(shown) == len(texts)
+    assert b"PLANTED" not in store.requests[TRACES][0]
+
+
+def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: CollectorProcess, store: Receiver) -> None:
+    texts = [
+        "charge failed for card 4111 1111 1111 1111 of ada.lovelace@example.com",
+        "https://app:hunter2@db.example/tasks?token=abcdef&code=1234567#end",
+        "GET /cb?code=abc&state=1&access_token=secret",
+        "Authorization: Bearer abcdefghijklmnop",
+        "Basic YWRhOmh1bnRlcjI=",
+        "Basic authentication failed, basic functionality works",
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
+        "postgresql://u:pa/ss@db:5432/x",
+        "password=hunter2 token: abc",
+    ]
+    keys = [key for keys in EXAMPLES.values() for key in keys]
+    made = [
+        {**dict.fromkeys(keys, "hunter2"), **{f"note{number}": text for number, text in enumerate(texts)}},
+        dict.fromkeys(keys, "ada.lovelace@example.com"),
+    ]
+    spans = []
+    # Limits cut the library's marks as well.
+    for limit in (1, 5, 17, 30, 46, 16_384):
+        limits = Limits(value_length=limit, attributes=1_000)
+        for attributes in made:
+            span = RecordedSpan(
+                "work", CONTEXT, None, SpanKind.SERVER, attributes, (), SCOPE, limits, 1, lambda _: None
+            )
+            span.add_event("seen", attributes)
+            span.end(2)
+            spans.append(SpanEncoder(Resource({}), REDACTOR, (), limit)([span]))
+    for payload in spans:
+        (document,) = sent_through(collector, store, payload)
+        assert document == spans_of(MessageToDict(ExportTraceServiceRequest.FromString(payload)))[0]
+
+
+@given(st.from_regex(CONFIG["redaction/values"]["allowed_values"][0], fullmatch=True))
+@settings(max_examples=1000)
+@example("411111111111111")
+@example("41111111-1111-4111-8111-411111111111")
+@example("/users/a-4111-1111-1111-1111/x")
+def test_what_is_let_through_at_a_glance_has_no_secret_shape(value: str) -> None:
+    values = CONFIG["redaction/values"]
+    harmless = re.fullmatch(values["allowed_values"][0].strip("^$"), value)
+    assert not harmless or not [shape for shape in values["blocked_values"] if re.search(shape, value)]
+
+
+def through(collector: CollectorProcess, store: Receiver, spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the Collector hands on of these spans, which may be without ids and times."""
+    ids = {"traceId": "01" * 16, "startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    complete = [{**ids, "spanId": f"{number + 1:016x}", **span} for number, span in enumerate(spans)]
+    payload = request({"resourceSpans": [{"scopeSpans": [{"spans": complete}]}]})
+    return sent_through(collector, store, payload.SerializeToString())
+
+
+def sent_through(collector: CollectorProcess, store: Receiver, payload: bytes) -> list[dict[str, Any]]:
+    store.requests[TRACES].clear()
+    collector.send(payload)
+    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES], seconds=15, every=0.02)
+    return spans_of(MessageToDict(ExportTraceServiceRequest.FromString(stored)))
+
+
+def spans_of(document: Any) -> list[dict[str, Any]]:
+    return [span for part in document["resourceSpans"] for scope in part["scopeSpans"] for span in scope["spans"]]
+
+
+def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
+    secret = "PLANTED@example.com"
+    record = {
+        "timeUnixNano": "1700000000000000000",
+        "body": {"stringValue": f"mail to {secret} failed"},
+        "attributes": [
+            {"key": "password", "value": {"stringValue": "PLANTED"}},
+            {"key": "form", "value": {"kvlistValue": {"values": [{"key": "to", "value": {"stringValue": secret}}]}}},
+            {"key": "task.id", "value": {"stringValue": "kept"}},
+        ],
+    }
+    nested = {
+        "body": {
+            "kvlistValue": {
+                "values": [
+                    {"key": "secret", "value": {"stringValue": "PLANTED"}},
+                    {"key": "max_tokens", "value": {"intValue": "4711"}},
+                    {"key": "token", "value": {"boolValue": True}},
+                    {"key": "otp", "value": {"intValue": "471147114711"}},
+                    {"key": "form", "value": {"kvlistValue": {"values": [{"key": "n", "value": {"intValue": "1"}}]}}},
+                ]
+            }
+        },
+        "attributes": [{"key": "task.id", "value": {"stringValue": "kept"}}],
+    }
+    listed = {"body": {"arrayValue": {"values": [{"stringValue": secret}, {"intValue": "7"}]}}}
+    plain = {"body": {"intValue": "4711"}}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "forgetful"}}]}
+    with log_store() as (url, requests):
+        pipeline = Pipeline(
+            trace_store="127.0.0.1:9", metric_store="http://127.0.0.1:9", log_store=url, queue_size=10_000
+        )
+        collector = CollectorProcess(tmp_path / "collector", render(pipeline))
+        collector.start()
+        try:
+            sent = {
+                "resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record, nested, listed, plain]}]}]
+            }
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            httpx.post(f"{collector.http}/v1/logs", json=sent, headers=headers, timeout=10).raise_for_status()
+            (stored,) = poll_until("the request in the store", lambda: requests, seconds=15)
+        finally:
+            collector.kill()
+    assert b"PLANTED" not in stored
+    assert b"mail to **** failed" in stored
+    assert b"kept" in stored
+    (scope,) = ExportLogsServiceRequest.FromString(stored).resource_logs[0].scope_logs
+    bodies = [MessageToDict(entry)["body"] for entry in scope.log_records]
+    pairs = {pair["key"]: pair["value"] for pair in bodies[1]["kvlistValue"]["values"]}
+    assert pairs == {
+        "secret": {"stringValue": "****"}, "max_tokens": {"intValue": "4711"}, "token": {"boolValue": True},
+        "otp": {"stringValue": "****"}, "form.n": {"intValue": "1"},
+    }  # fmt: skip
+    assert [pair.key for pair in scope.log_records[1].attributes] == ["task.id", "redaction.masked.count"]
+    assert [pair["value"] for pair in bodies[2]["kvlistValue"]["values"]] == [
+        {"stringValue": "****"},
+        {"intValue": "7"},
+    ]
+    assert bodies[3] == {"intValue": "4711"}
+    assert not scope.log_records[3].attributes
+
+
+@contextmanager
+def log_store() -> Iterator[tuple[str, list[bytes]]]:
+    """URL that takes logs as OTLP over HTTP, and the requests that came."""
+    requests: list[bytes] = []
+
+    class Store(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,70 @@
+"""Long spans from the tracing library, through the real Collector, to a store: none is lost for its length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.polling import poll_until
+from checks.harness.receiver import Receiver, exhausted, receiving
+from contracts import endpoints
+from service.tracing import TracingSettings
+from stack.settings import Tracing
+from tests.support.exporting import account, make, numbers, start_towards
+
+_TEXT = "lorem ipsum " * 1166  # 14 kB
+_LONG = {"one": _TEXT, "two": _TEXT, "three": _TEXT}
+
+
+@pytest.fixture
+def store() -> Iterator[Receiver]:
+    """Takes no more than the Collectors' largest batch."""
+    with receiving(largest=endpoints.OTLP_BATCH_BYTES) as receiver:
+        yield receiver
+
+
+@pytest.mark.parametrize("most", [Tracing().max_request_bytes, endpoints.OTLP_MAX_MIB << 20])
+def test_long_spans_arrive_whatever_the_settings_say(collector: CollectorProcess, store: Receiver, most: int) -> None:
+    tracing = start_towards(
+        store,
+        endpoint=f"http://{collector.grpc}",
+        headers={"authorization": f"Bearer {TOKEN}"},
+        max_queue_size=50_000,
+        max_batch_size=50_000,
+        max_request_bytes=most,
+        timeout_ms=10_000,
+        delay_ms=60_000,
+    )
+    make(tracing, range(512), **_LONG)
+    make(tracing, range(512, 518))
+    make(tracing, range(518, 519), **{f"text {number}": _TEXT for number in range(100)})  # 1.4 MB
+    try:
+        assert tracing.flush(30)
+        assert (account(tracing).exported, account(tracing).lost) == (519, 0)
+        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(519)), seconds=30)
+    finally:
+        tracing.shutdown(1)
+
+
+def test_the_librarys_limit_is_the_collectors() -> None:
+    assert TracingSettings().max_request_bytes == Tracing().max_request_bytes <= 4 << 20
+    _, most = (item for item in Tracing.model_fields["max_request_bytes"].metadata)
+    assert most.le < endpoints.OTLP_BATCH_BYTES < endpoints.OTLP_MAX_MIB << 20
+
+
+def test_a_store_without_room_is_given_the_rest(collector: CollectorProcess, store: Receiver) -> None:
+    """RESOURCE_EXHAUSTED with a wait: the Collector keeps what it has on disk, and sends it then."""
+    store.behave = exhausted(0.5)
+    tracing = start_towards(
+        store, endpoint=f"http://{collector.grpc}", headers={"authorization": f"Bearer {TOKEN}"}, delay_ms=60_000
+    )
+    try:
+        make(tracing, range(10))
+        assert tracing.flush(10)
+        poll_until("a request at the store", lambda: store.asked >= 1)
+        store.behave = lambda _context: b""
+        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(10)), seconds=20)
+    finally:
+        tracing.shutdown(1)

@@ -1,0 +1,185 @@
+"""The real Collector: who may send, what it counts, and that it keeps what it has acknowledged."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from checks.chaos.requests import A_REQUEST, Requests
+from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.polling import poll_until
+from checks.harness.receiver import Receiver, refuse
+from collector.pipeline import TOKEN_FILE
+from contracts import endpoints
+from service.tracing.otlp_exporter import TRACES
+
+REQUESTS = Requests("collector")
+RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
+
+
+def ids(store: Receiver) -> list[str]:
+    """Span ids in the store, in lower-case hex."""
+    return [span.span_id.hex() for span in store.spans()]
+
+
+def expected(*numbers: int) -> list[str]:
+    """Span ids of these requests."""
+    return [span for number in numbers for spans in REQUESTS.traces(number).values() for span in spans]
+
+
+def test_only_who_has_the_token_may_send(collector: CollectorProcess, store: Receiver) -> None:
+    payload = REQUESTS.encode(1)
+    for token in ("wrong", TOKEN[:-1]):
+        with pytest.raises(grpc.RpcError) as refused:
+            collector.send(payload, token=token)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        answer = httpx.post(
+            f"{collector.http}/v1/traces",
+            content=payload,
+            headers={"content-type": "application/x-protobuf", "authorization": f"Bearer {token}"},
+        )
+        assert answer.status_code == httpx.codes.UNAUTHORIZED
+    collector.send(payload)
+    poll_until("the spans in the store", lambda: len(store.spans()) == A_REQUEST, seconds=15)
+
+
+def test_a_token_is_exchanged_without_a_restart_and_without_a_refusal(collector: CollectorProcess) -> None:
+    def good(token: str) -> bool:
+        try:
+            collector.send(REQUESTS.encode(1), token=token)
+        except grpc.RpcError:
+            return False
+        return True
+
+    old = collector.token_file.read_text().strip()
+    assert collector.token_file.name == TOKEN_FILE
+    collector.token_file.write_text(f"{old}\nnew\n")
+    poll_until("the new token to be good", lambda: good("new"), seconds=30, every=0.1)
+    assert good(old)
+    collector.token_file.write_text("new\n")
+    poll_until("the old token to be refused", lambda: not good(old), seconds=30, every=0.1)
+    assert good("new")
+
+
+def test_every_span_is_counted_before_it_goes_on_with_an_example(collector: CollectorProcess, store: Receiver) -> None:
+    store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
+    examples: set[str] = set()
+
+    def counted() -> str | None:
+        text = collector.span_metrics()
+        # An example is there from one flush to the next.
+        examples.update(re.findall(r'# {[^}]*trace_id="([0-9a-f]{32})"', text))
+        found = re.search(r"^traces_span_metrics_calls_total{([^}]*)} (\S+)", text, re.MULTILINE)
+        return found[1] if found and float(found[2]) == 3 * A_REQUEST and examples else None
+
+    for number in range(3):
+        collector.send(REQUESTS.encode(number))
+    labels = poll_until("span metrics of all spans, with examples", counted, seconds=15, every=0.02)
+    assert 'service_name="chaos"' in labels
+    assert 'span_name="process chaos"' in labels
+    assert examples <= {trace for number in range(3) for trace in REQUESTS.traces(number)}
+
+
+def test_ids_in_span_names_do_not_make_span_metrics_grow_without_bound(collector: CollectorProcess) -> None:
+    request = ExportTraceServiceRequest.FromString(REQUESTS.encode(1))
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for number in range(8000 // len(spans)):
+        for index, span in enumerate(spans):
+            span.name = f"GET /tasks/{number}-{index}"
+        collector.send(request.SerializeToString())
+    poll_until(
+        "all spans to be accepted",
+        lambda: collector.metric("otelcol_receiver_accepted_spans_total") == 8000,
+        seconds=15,
+    )
+
+    def series() -> list[str]:
+        return re.findall(r"^traces_span_metrics_calls_total{.*}", collector.span_metrics(), re.MULTILINE)
+
+    poll_until("the series of the rest", lambda: any("overflow" in name for name in series()), seconds=15, every=0.2)
+    assert len(series()) <= 5001
+
+
+def test_what_does_not_fit_is_refused_so_that_it_can_be_sent_again(
+    collector: CollectorProcess, store: Receiver
+) -> None:
+    store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
+    acknowledged: list[int] = []
+    codes: list[grpc.StatusCode] = []
+
+    def send(number: int) -> None:
+        try:
+            collector.send(REQUESTS.encode(number), timeout=2)
+            acknowledged.append(number)
+        except grpc.RpcError as error:
+            codes.append(error.code())
+
+    # 16,000 spans for a queue of 10,000, forty requests at a time.
+    for first in range(0, 160, 40):
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(first, first + 40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    # A sender waits for room, and gives up when its own time is over. All of these say that it may come again.
+    assert codes
+    assert {code.name for code in codes} <= RETRYABLE
+    assert 50 <= len(acknowledged) <= 150
+    store.behave = lambda _: b""
+    wanted = set(expected(*acknowledged))
+    poll_until("all that was acknowledged", lambda: wanted <= set(ids(store)), seconds=30, every=0.2)
+
+
+def test_what_was_acknowledged_outlives_a_kill_and_arrives_once(collector: CollectorProcess, store: Receiver) -> None:
+    store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
+    for number in range(30):
+        collector.send(REQUESTS.encode(number))
+    for _ in range(2):
+        collector.kill()
+        collector.start()
+    collector.send(REQUESTS.encode(30))
+    store.behave = lambda _: b""
+    wanted = sorted(expected(*range(31)))
+    poll_until("as many spans as were sent", lambda: len(ids(store)) >= len(wanted), seconds=30, every=0.1)
+    poll_until(
+        "an empty queue", lambda: collector.metric("otelcol_exporter_queue_size", data_type="traces") == 0, seconds=15
+    )
+    assert sorted(ids(store)) == wanted
+
+
+def test_a_request_that_the_store_refuses_for_good_does_not_hold_up_the_others(
+    collector: CollectorProcess, store: Receiver
+) -> None:
+    store.behave = refuse(grpc.StatusCode.INVALID_ARGUMENT)
+    collector.send(REQUESTS.encode(1))
+    poll_until(
+        "the failure to be counted",
+        lambda: collector.metric("otelcol_exporter_send_failed_spans_total") == A_REQUEST,
+        seconds=15,
+    )
+    store.behave = lambda _: b""
+    collector.send(REQUESTS.encode(2))
+    poll_until("the next request", lambda: sorted(ids(store)) == sorted(expected(2)), seconds=15)
+    assert store.requests[TRACES]
+
+
+def test_large_spans_that_waited_together_are_sent_apart(collector: CollectorProcess, store: Receiver) -> None:
+    store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
+    wanted = set()
+    for number in range(4):
+        request = ExportTraceServiceRequest()
+        spans = request.resource_spans.add().scope_spans.add().spans
+        for index in range(500):
+            span = spans.add(trace_id=bytes([1 + number] * 16), span_id=(number * 500 + index + 1).to_bytes(8, "big"))
+            span.attributes.add(key="text").value.string_value = "v" * 20_000
+            wanted.add(span.span_id.hex())
+        collector.send(request.SerializeToString())
+    store.behave = lambda _: b""
+    poll_until("all spans", lambda: wanted <= set(ids(store)), seconds=20, every=0.2)
+    assert collector.metric("otelcol_exporter_send_failed_spans_total") == 0
+    assert max(map(len, store.requests[TRACES])) <= endpoints.OTLP_BATCH_BYTES

@@ -1,0 +1,188 @@
+"""The dashboards of every stack: complete, linked, and in languages that the stores understand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from checks.dashboards.panels import Panel, panels
+from checks.dashboards.substitute import Window, built_in, substitute
+from checks.dashboards.units import UNITS
+from contracts import endpoints
+from dashboards.catalog import dashboards, runbooks
+from dashboards.dashboard import TAG
+from dashboards.datasources import datasources
+from dashboards.rules import AlertRule, groups, rule_file
+from stack.deploy.render import render
+from stack.settings import load
+from tests.support.grammars import mistakes
+from tests.support.prometheus_process import PrometheusProcess
+
+STACKS: Final = ("local", "dev", "staging", "prod")
+WINDOW: Final = Window(start=0, end=900, step=15)
+ALL: Final = {"environment": ".+", "service": ".+", "operation": ".+"} | built_in(WINDOW, 15)
+
+
+@cache
+def models(stack: str) -> dict[str, dict[str, Any]]:
+    return dashboards(load(stack))
+
+
+def shown(stack: str) -> list[Panel]:
+    return [panel for model in models(stack).values() for panel in panels(model) if panel.type != "row"]
+
+
+def targets(stack: str, uid: str) -> list[dict[str, Any]]:
+    """Targets of one datasource, with their variables replaced."""
+    return [
+        {
+            key: substitute(value, ALL) if isinstance(value, str) and key != "legendFormat" else value
+            for key, value in target.items()
+        }
+        for panel in shown(stack)
+        for target in panel.targets
+        if target["datasource"]["uid"] == uid
+    ]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_panel_says_what_it_shows_in_which_unit(stack: str) -> None:
+    for panel in shown(stack):
+        assert panel.title, panel.dashboard
+        assert panel.question.endswith((".", "?")), panel.title
+        if panel.type in ("timeseries", "stat"):
+            assert panel.defaults["unit"] in UNITS, panel.title
+        assert panel.targets, panel.title
+        x, _, width, _ = panel.place
+        assert x + width <= 24, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_panels_do_not_overlap(stack: str) -> None:
+    for model in models(stack).values():
+        taken: set[tuple[int, int]] = set()
+        for panel in panels(model):
+            x, y, width, height = panel.place
+            cells = {(column, row) for column in range(x, x + width) for row in range(y, y + height)}
+            assert not taken & cells, (model["title"], panel.title)
+            taken |= cells
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_dashboards_have_their_places_links_and_variables(stack: str) -> None:
+    found = models(stack)
+    assert len({model["title"] for model in found.values()}) == len(found)
+    for uid, model in found.items():
+        assert model["uid"] == uid
+        assert model["tags"] == [TAG]
+        assert model["description"]
+        (link,) = model["links"]
+        assert (link["type"], link["tags"], link["keepTime"], link["includeVars"]) == ("dashboards", [TAG], True, True)
+        ids = [panel["id"] for panel in model["panels"]]
+        assert len(set(ids)) == len(ids)
+        known = {variable["name"] for variable in model["templating"]["list"]}
+        assert "environment" in known
+    assert json.dumps(dashboards(load(stack))) == json.dumps(found), "two times the same"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_queries_name_only_variables_that_their_dashboard_has(stack: str) -> None:
+    for model in models(stack).values():
+        names = {variable["name"]: ".+" for variable in model["templating"]["list"]}
+        for panel in panels(model):
+            for target in panel.targets:
+                for key, value in target.items():
+                    if isinstance(value, str) and key != "legendFormat":
+                        substitute(value, names | built_in(WINDOW, 15))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_panels_ask_datasources_that_are_provisioned(stack: str) -> None:
+    settings = load(stack)
+    provisioned = datasources(
+        backend=settings.traces.backend,
+        traces_url="",
+        prometheus_url="",
+        loki_url="x" if settings.logs.enabled else None,
+    )
+    known = {source["uid"]: source["type"] for source in provisioned["datasources"]}
+    for panel in shown(stack):
+        for target in panel.targets:
+            assert known[target["datasource"]["uid"]] == target["datasource"]["type"], panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_alerts_lead_to_dashboards_and_runbooks_that_there_are(stack: str) -> None:
+    settings = load(stack)
+    pages = {f"http://grafana/d/{uid}" for uid in (*models(stack), *runbooks(settings))}
+    for group in yaml.safe_load(rule_file(groups(settings), "http://grafana"))["groups"]:
+        for rule in group["rules"]:
+            for link in ("runbook_url", "dashboard_url"):
+                assert rule.get("annotations", {link: next(iter(pages))})[link] in pages, rule
+
+
+@pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
+def test_grafana_finds_all_of_it_in_its_pod(stack: str) -> None:
+    manifests = render(stack)
+    files = {item["metadata"]["name"]: item["data"] for item in manifests if item["kind"] == "ConfigMap"}
+    (grafana,) = [m for m in manifests if m["kind"] == "StatefulSet" and m["metadata"]["name"] == endpoints.GRAFANA]
+    spec = grafana["spec"]["template"]["spec"]
+    volumes = {v["name"]: v["configMap"]["name"] for v in spec["volumes"] if "configMap" in v}
+    mounted = {
+        m["mountPath"]: files[volumes[m["name"]]] for m in spec["containers"][0]["volumeMounts"] if m["name"] in volumes
+    }
+    providers = yaml.safe_load(mounted["/etc/grafana/provisioning/dashboards"]["providers.yaml"])["providers"]
+    found = {provider["folder"]: mounted[provider["options"]["path"]] for provider in providers}
+    assert {name: len(json.loads(text)["panels"]) > 0 for name, text in found["Tracing"].items()} == {
+        f"{uid}.json": True for uid in models(stack)
+    }
+    assert set(found["Runbooks"]) == {f"{uid}.json" for uid in runbooks(load(stack))}
+    for content in found.values():
+        assert sum(map(len, content.values())) < 900_000, "a ConfigMap holds 1 MiB"
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
+    process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_prometheus_understands_every_query(stack: str, prometheus: PrometheusProcess) -> None:
+    queries = {target["expr"] for target in targets(stack, endpoints.PROMETHEUS_UID)}
+    assert len(queries) > 50
+    for query in sorted(queries):
+        prometheus.query(query)
+
+
+def test_grafanas_grammars_understand_every_query(tmp_path: Path) -> None:
+    queries = {
+        *(("logql", target["expr"]) for stack in STACKS for target in targets(stack, endpoints.LOGS_UID)),
+        *(
+            ("traceql", target["query"])
+            for stack in STACKS
+            for target in targets(stack, endpoints.TRACES_UID)
+            if "query" in target
+        ),
+    }
+    assert {language for language, _ in queries} == {"logql", "traceql"}
+    broken = [("logql", '{service_name="x"'), ("traceql", "{ duration >> }")]
+    assert len(mistakes(tmp_path, [*sorted(queries), *broken])) == len(broken)
+
+
+def test_alert_names_are_used_once_for_one_thing() -> None:
+    for stack in STACKS:
+        by_name: dict[str, set[str]] = {}
+        for group in groups(load(stack)):
+            for rule in group.rules:
+                if isinstance(rule, AlertRule):
+                    by_name.setdefault(rule.name, set()).add(rule.dashboard)
+        assert all(len(uids) == 1 for uids in by_name.values())

@@ -1,0 +1,235 @@
+"""The runbooks: one for every alert, and what they tell people to paste is understood by what it is pasted into."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import create_engine
+
+from dashboards.catalog import RUNBOOKS, dashboards, runbooks
+from dashboards.rules import AlertRule, RecordingRule, groups
+from service.common.metrics import Metrics
+from service.crawler.handler import CrawlHandler
+from service.task_manager.telemetry import TelemetryObserver
+from service.tracing import TracingSettings, start_tracing
+from service.tracing.sqlalchemy import instrument_engine
+from stack.settings import ROOT, Settings, load
+from tests.support.loki_process import LokiProcess
+from tests.support.prometheus_process import PrometheusProcess
+
+STACKS: Final = ("local", "dev", "staging", "prod")
+SECTIONS: Final = ["What it means", "Look at", "Do", "Over"]
+PAGES: Final = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.md"))}
+
+# Metrics of programs that are not ours, and that no rule asks for.
+_OTHERS: Final = frozenset(
+    {
+        "ALERTS",
+        "alertmanager_alerts",
+        "alertmanager_notifications_total",
+        "otelcol_process_cpu_seconds_total",
+        "otelcol_process_memory_rss_bytes",
+        "process_cpu_seconds_total",
+        "prometheus_notifications_alertmanagers_discovered",
+        "prometheus_notifications_errors_total",
+        "prometheus_notifications_sent_total",
+        "prometheus_rule_group_interval_seconds",
+        "prometheus_rule_group_last_duration_seconds",
+    }
+)
+# What is written like an alert's name and is somebody else's word.
+_NO_ALERTS: Final = frozenset(
+    {
+        "ConnectError",
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "ImagePullBackOff",
+        "EndedProcess",
+        "MalformedMessage",
+        "OperationalError",
+        "TimeoutError",
+        "TimeoutException",
+    }
+)
+_FENCED: Final = re.compile(r"^ *```(\w*)\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
+_IN_CODE: Final = re.compile(r"`([^`\n]+)`")
+
+
+@cache
+def rules() -> tuple[AlertRule | RecordingRule, ...]:
+    return tuple(rule for stack in STACKS for group in groups(load(stack)) for rule in group.rules)
+
+
+@cache
+def alerts() -> dict[str, AlertRule]:
+    return {rule.name: rule for rule in rules() if isinstance(rule, AlertRule)}
+
+
+@cache
+def titles() -> dict[str, str]:
+    return {uid: board["title"] for uid, board in dashboards(load("staging")).items()}
+
+
+def fenced(language: str) -> list[tuple[str, str]]:
+    """Page and text of everything that is fenced as `language`."""
+    return [
+        (name, text.strip()) for name, page in PAGES.items() for kind, text in _FENCED.findall(page) if kind == language
+    ]
+
+
+def in_code(name: str) -> list[str]:
+    """What stands in backticks in a page's prose."""
+    return _IN_CODE.findall(_FENCED.sub("", PAGES[name]))
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+    assert set(PAGES) == set(alerts())
+    assert len(runbooks(load("staging"))) == len(PAGES), "a stack with everything in it shows all of them"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_when_it_is_over(name: str) -> None:
+    page = PAGES[name]
+    assert page.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS
+    assert all(part.strip() for part in re.split(r"^## .*$", page, flags=re.MULTILINE)[1:])
+    assert 12 <= len(page.splitlines()) <= 35, "it is read at night"
+    fences = _FENCED.findall(page)
+    assert {language for language, _ in fences} <= {"promql", "logql", "traceql", "sh"}
+    assert page.count("```") == 2 * len(fences)
+    # Grafana, which shows it, takes these for its variables.
+    assert not re.search(r"\$[\w{]|\[\[", page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_first_look_is_at_the_dashboard_that_the_alert_links_to(name: str) -> None:
+    first = re.search(r"^1\. (.*)$", PAGES[name].partition("## Look at")[2], re.MULTILINE)
+    assert first
+    assert f"**{titles()[alerts()[name].dashboard]}**" in first[1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_speaks_of_alerts_settings_and_files_that_there_are(name: str) -> None:
+    sections = {field.alias or key for key, field in Settings.model_fields.items()}
+    for code in in_code(name):
+        if re.fullmatch(r"([A-Z][a-z]+){2,}", code):
+            assert code in alerts() or code in _NO_ALERTS, code
+        elif re.fullmatch(r"\w+(\.\w+)+", code) and code.partition(".")[0] in sections:
+            assert is_a_setting(code), code
+        elif "/" in code and " " not in code and "<" not in code:
+            # A file or folder of the repository, or a route.
+            assert (ROOT / code).exists() or code.startswith("/api/"), code
+    for chapter, file in re.findall(r'"([^"]+)" in `([\w/.]+\.md)`', PAGES[name]):
+        assert f"## {chapter}\n" in (ROOT / file).read_text(), chapter
+
+
+def test_a_setting_that_there_is_not_is_found_out() -> None:
+    assert is_a_setting("collector.sampling.replicas")
+    assert is_a_setting("services.taskManager.memory")
+    assert not is_a_setting("services.task_manager.memory")
+    assert not is_a_setting("collector.queueLength")
+
+
+def is_a_setting(path: str) -> bool:
+    """Whether a stack file may have this key."""
+    annotation: Any = Settings
+    for part in path.split("."):
+        # An optional section is a union of it and None.
+        models = [
+            each
+            for each in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(each, type) and issubclass(each, BaseModel)
+        ]
+        fields = {field.alias or key: field.annotation for model in models for key, field in model.model_fields.items()}
+        if part not in fields:
+            return False
+        annotation = fields[part]
+    return True
+
+
+@pytest.mark.parametrize(("name", "text"), fenced("sh"))
+def test_commands_can_be_pasted(name: str, text: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    # One a line, or several in a line; a program inside of quotes goes over several.
+    for command in re.split(r"(?:\n *|; )(?=kubectl|make)", text.replace("<stack>", "local")):
+        words = shlex.split(command)
+        if words[0] == "make":
+            assert words[1] in targets, name
+        else:
+            assert words[:3] == ["kubectl", "-n", "tracing"], name
+        if "python3" in words:
+            ast.parse(words[words.index("-c") + 1])
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
+    process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def known(prometheus: PrometheusProcess) -> frozenset[str]:
+    """Metrics that the services register, and those that rules record or ask for."""
+
+    def never(_: Any) -> Any:
+        raise AssertionError("nothing is fetched or sent here")
+
+    registry = Metrics().registry
+    tracing = start_tracing(TracingSettings.model_validate({"OTEL_SERVICE_NAME": "runbooks"}))
+    registry.register(tracing.statistics)
+    registry.register(instrument_engine(create_engine("sqlite://"), tracing.traces))
+    TelemetryObserver(tracing.traces, registry)
+    CrawlHandler(never, never, tracing.traces, registry)
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    registered = {
+        f"{family.name}{ending}" for family in registry.collect() for ending in endings.get(family.type, ("",))
+    }
+    tracing.shutdown()
+    recorded = {rule.name for rule in rules() if isinstance(rule, RecordingRule)}
+    asked = {metric for query in {rule.query for rule in rules()} for metric in prometheus.metrics(query)}
+    return frozenset(registered | recorded | asked | _OTHERS)
+
+
+def unknown(metrics: set[str], known: frozenset[str]) -> set[str]:
+    return {metric for metric in metrics if not any(re.fullmatch(metric, name) for name in known)}
+
+
+@pytest.mark.parametrize(("name", "query"), fenced("promql"))
+def test_prometheus_runs_a_query_and_its_metrics_are_known(
+    name: str, query: str, prometheus: PrometheusProcess, known: frozenset[str]
+) -> None:
+    prometheus.query(query)
+    metrics = prometheus.metrics(query)
+    assert metrics, name
+    assert not unknown(metrics, known), name
+
+
+def test_a_metric_that_nobody_has_is_found_out(prometheus: PrometheusProcess, known: frozenset[str]) -> None:
+    query = 'sum(rate(kafka_messages_sent_total[1m])) / up > 0 or {__name__=~"tracing_items_(dropped|refused)_total"}'
+    metrics = prometheus.metrics(query)
+    assert len(metrics) == 3
+    assert unknown(metrics, known) == {"kafka_messages_sent_total"}
+
+
+@pytest.fixture(scope="module")
+def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LokiProcess]:
+    process = LokiProcess(tmp_path_factory.mktemp("loki"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.mark.parametrize(("name", "query"), fenced("logql"))
+def test_loki_runs_a_query(name: str, query: str, loki: LokiProcess) -> None:
+    now = time.time_ns()
+    assert loki.query(query, now - 10**9, now) == [], name

@@ -1,0 +1,153 @@
+"""Development mode: what it draws, and that one command runs all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from opentelemetry.trace import SpanKind
+from rich.console import Console
+
+from checks.harness.polling import poll_until
+from service.dev.traces import Hop, Trace, Traces, is_complete
+from service.dev.tree import draw
+from service.tracing import TracingSettings, start_tracing
+from tests.support.service import Recorder
+
+ROOT = Path(__file__).parents[3]
+
+
+def _hops(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[Hop]:
+    gateway, manager = make_recorder("gateway"), make_recorder("task-manager")
+    topic = {"messaging.destination.name": "task-status"}
+    with (
+        gateway.traces.span("POST /api/tasks", kind=SpanKind.SERVER),
+        gateway.traces.span("send task-status", kind=SpanKind.PRODUCER, attributes=topic),
+    ):
+        if handled:
+            with pytest.raises(KeyError), manager.traces.span("process task-status", kind=SpanKind.CONSUMER):
+                raise KeyError("no such thing")
+    return [Hop(service="gateway", span=span) for span in gateway.spans()] + [
+        Hop(service="task-manager", span=span) for span in manager.spans()
+    ]
+
+
+def test_complete_is_what_waits_for_nothing(make_recorder: Callable[[str], Recorder]) -> None:
+    assert not is_complete(_hops(make_recorder, handled=False))
+    hops = _hops(make_recorder, handled=True)
+    assert is_complete(hops)
+    assert not is_complete([hop for hop in hops if hop.span.kind is not SpanKind.PRODUCER])
+
+
+def test_the_tree_shows_every_hop_below_its_parent_and_what_failed(make_recorder: Callable[[str], Recorder]) -> None:
+    hops = sorted(_hops(make_recorder, handled=True), key=lambda hop: hop.start)
+    paper = io.StringIO()
+    Console(file=paper, width=160).print(draw(Trace(id="ab" * 16, hops=hops, complete=True)))
+    title, *lines = [line.rstrip() for line in paper.getvalue().splitlines() if line.strip()]
+    assert title.startswith(f"trace {'ab' * 16}  3 spans in ")
+    assert title.endswith(", 1 failed")
+    assert [line.partition("  ")[0].rstrip() for line in lines[:2]] == ["POST /api/tasks", "└─ send task-status"]
+    assert lines[2].startswith("   └─ process task-status")
+    assert "task-manager" in lines[2]
+    assert "no such thing" in lines[3]
+
+
+def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder: Callable[[str], Recorder]) -> None:
+    shown: list[Trace] = []
+    traces = Traces(shown.append)
+    tracing = start_tracing(TracingSettings(service_name="gateway", delay_ms=10), exporter=traces.exporter("gateway"))
+    with tracing.traces.span("GET /demo", kind=SpanKind.SERVER):
+        pass
+    with tracing.traces.span("send", kind=SpanKind.PRODUCER, attributes={"messaging.destination.name": "t"}):
+        pass
+
+    def look() -> bool:
+        traces.show_finished()
+        return bool(shown)
+
+    poll_until("complete trace", look)
+    tracing.shutdown()
+    traces.show_finished(everything=True)
+    traces.show_finished(everything=True)
+    assert [trace.complete for trace in shown] == [True, False]
+
+
+def _three_ports() -> int:
+    """The first of three free ports in a row; below those that connections are given, which come and go."""
+    for first in random.sample(range(20_000, 32_000, 3), 20):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + 3):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    pytest.fail("no three free ports in a row")
+
+
+def _dev(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "service.dev", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "180"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_one_task_and_its_trace(tmp_path: Path) -> None:
+    port = _three_ports()
+    arguments = ("--port", str(port), "--task", f"http://127.0.0.1:{port}/demo", "--log", str(tmp_path / "log"))
+    process = _dev(*arguments)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    for hop in (
+        "POST /api/tasks",
+        "INSERT web_crawl_tasks",
+        "process requests-web-crawl",
+        "GET /demo",
+        "complete task",
+    ):
+        assert hop in output
+    assert "completed A page to crawl" in output
+    assert "incomplete" not in output
+    assert '"severity"' not in output
+    assert '"severity"' in (tmp_path / "log").read_text()
+
+
+def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
+    port = _three_ports()
+    process = _dev("--port", str(port), "--log", str(tmp_path / "log"))
+
+    def ready() -> bool:
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/api/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+    poll_until("readiness", ready, seconds=60)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+def test_a_port_in_use_is_said_clearly() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = _dev("--port", str(port))
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"port {port} cannot be listened on" in output
+    assert "--port" in output

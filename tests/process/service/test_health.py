@@ -1,0 +1,101 @@
+"""Readiness follows what a service depends on: all the time, or until it has answered once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from checks.harness.polling import poll_until
+from service.common.config import ServiceSettings
+from service.common.health import Dependency, Health
+from service.common.metrics import Metrics
+from service.tracing import TracingSettings, start_tracing
+from tests.support.service import free_port
+from tests.support.serving import served
+
+
+class Switch:
+    """A dependency that is there or not."""
+
+    def __init__(self, reason: str = "away") -> None:
+        self.up = False
+        self._reason = reason
+
+    def check(self) -> None:
+        if not self.up:
+            raise ConnectionError(self._reason)
+
+
+@contextmanager
+def health_of(*dependencies: Dependency) -> Iterator[httpx.Client]:
+    tracing = start_tracing(TracingSettings(enabled=False))
+    health = Health(dependencies, tracing.traces, Metrics())
+    app = FastAPI()
+    app.include_router(health.router())
+    health.start()
+    try:
+        with served(app, ServiceSettings(port=free_port())) as url, httpx.Client(base_url=url) as client:
+            yield client
+    finally:
+        health.stop()
+        tracing.shutdown()
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+def test_readiness_follows_a_required_dependency_all_the_time_or_until_it_answered(at_first: bool) -> None:
+    kafka = Switch()
+    with health_of(Dependency(name="kafka", check=kafka.check, at_first=at_first)) as client:
+        poll_until("a first check", lambda: "down" in client.get("/api/health").text)
+        assert client.get("/api/health/ready").status_code == 503, "it has never answered"
+        kafka.up = True
+        poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
+        kafka.up = False
+        poll_until("the outage", lambda: "down" in client.get("/api/health").text)
+        assert client.get("/api/health/ready").is_success == at_first
+        said = client.get("/api/health")
+        assert (said.status_code, said.json()["status"]) == ((200, "degraded") if at_first else (503, "unavailable"))
+
+
+def test_no_part_of_a_password_shows_where_a_long_reason_is_cut() -> None:
+    url = "postgresql://app:hunter2hunter2hunter2hunter2@db.example/tasks"
+    database = Switch("x" * 130 + f" cannot connect to {url}")
+    with health_of(Dependency(name="postgres", check=database.check)) as client:
+        poll_until("a first check", lambda: "down" in client.get("/api/health").text)
+        said = client.get("/api/health").text
+    assert "xxx cannot" in said
+    assert "hunter" not in said
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_a_check_that_raises_more_than_an_exception_ends_no_checking(error: type[BaseException]) -> None:
+    raised: list[BaseException] = [error("unexpected")]
+
+    def check() -> None:
+        if raised:
+            raise raised[0]
+
+    with health_of(Dependency(name="database", check=check)) as client:
+        poll_until("the outage", lambda: error.__name__ in client.get("/api/health").text)
+        assert client.get("/api/health/ready").status_code == 503
+        raised.clear()
+        poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
+
+
+def test_checking_goes_on_whatever_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka, tracing, metrics = Switch(), start_tracing(TracingSettings(enabled=False)), Metrics()
+    monkeypatch.setattr("service.common.health._SECONDS_WHEN_DOWN", 0.01)
+    health = Health([Dependency(name="kafka", check=kafka.check)], tracing.traces, metrics)
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "dependency_up", None)  # anything but a dependency
+        health.start()
+        failures = metrics.loop_failures.labels("health")
+        poll_until("a failure", lambda: failures._value.get() >= 2)
+    kafka.up = True
+    poll_until("readiness", lambda: health.ready)
+    health.stop()
+    assert not health.ready

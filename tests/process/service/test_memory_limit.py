@@ -1,0 +1,91 @@
+"""The crawler as a process in a pod's memory limit: hostile pages in its topic, and a good one behind them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from checks.harness.polling import poll_until
+from service.common import messages
+from service.common.messages import STATUS_TOPIC, CompletedMessage, FailedMessage, NewTask
+from service.tracing.kafka import message_headers
+from stack.settings import Services, quantity_bytes
+from tests.process.service.test_outages import read_topic
+from tests.process.service.test_processes import ROOT, answers, service_environment
+from tests.support.brokers import mock_brokers
+from tests.support.cgroups import memory_limit
+from tests.support.service import free_port
+from tests.support.sites import HOSTILE, Site, page, serving
+from tests.unit.service.test_extract import SHAPES
+
+_GOOD_SECONDS = 30
+_LIMIT = quantity_bytes(Services().crawler.memory) >> 20
+_TOO_DEEP = (
+    "nested, then end tags that fit none",
+    "many attributes",
+    "a comment of hyphens",
+    "formatting to be made again",
+)
+
+
+@pytest.fixture
+def sites() -> Iterator[dict[str, int]]:
+    """The ports of all of them by name; the good one is the last."""
+    all_of_them: dict[str, Site] = {name: make() for name, make in HOSTILE.items()}
+    for name in _TOO_DEEP:
+        all_of_them[name] = page(SHAPES[name]().encode(), b"content-type: text/html")
+    all_of_them["a charset that is none"] = page(b"<title>x</title>", b"content-type: text/html; charset=hex")
+    all_of_them["good"] = page(b"<title>Good</title>", b"content-type: text/html")
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(serving(site)) for name, site in all_of_them.items()}
+
+
+def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dict[str, int], tmp_path: Path) -> None:
+    port = free_port()
+    with mock_brokers() as brokers, memory_limit(_LIMIT) as (enter, peak), (tmp_path / "log").open("wb") as log:
+        names: dict[uuid.UUID, str] = {}
+        producer = Producer({"bootstrap.servers": brokers.addresses})
+        for name, site in sites.items():
+            task_id = uuid.uuid4()
+            names[task_id] = name
+            task = NewTask(user_email="ada@example.com", user_query="?", base_url=f"http://127.0.0.1:{site}/")
+            request = messages.crawl_request(task_id, task)
+            producer.produce(request.topic, request.value, partition=0, headers=list(request.headers))
+        assert producer.flush(10) == 0
+        crawler = subprocess.Popen(
+            [sys.executable, "-m", "service.crawler"],
+            env=service_environment(
+                PORT=str(port),
+                KAFKA_BOOTSTRAP_SERVERS=brokers.addresses,
+                KAFKA_PUBLISH_TIMEOUT_MS="5000",
+                CRAWLER_TIMEOUT_MS="500",
+                CRAWLER_ALLOWED_NETWORKS="127.0.0.0/8",
+            ),
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=enter,  # the group must hold from the first instruction on
+        )
+        try:
+            poll_until("the crawler", partial(answers, f"http://127.0.0.1:{port}/api/health/live"), seconds=60)
+            found = read_topic(brokers.addresses, STATUS_TOPIC, lambda found: len(found) == len(sites), _GOOD_SECONDS)
+            assert crawler.poll() is None, "the crawler has ended"
+            assert peak() < _LIMIT
+        finally:
+            crawler.kill()
+            crawler.wait(10)
+    outcomes = {}
+    for message in found:
+        answer = messages.read_status(message_headers(message), message.value())
+        assert isinstance(answer, CompletedMessage | FailedMessage)
+        outcomes[names[answer.id]] = isinstance(answer, CompletedMessage)
+    assert {name for name, completed in outcomes.items() if not completed} == set(HOSTILE)
+    assert outcomes["good"]

@@ -1,0 +1,161 @@
+"""The real Jaeger with the stack's configuration: what it acknowledged outlives a kill, and its age does not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import yaml
+
+from checks.chaos.requests import A_REQUEST, Requests
+from checks.chaos.verify import verify
+from checks.harness.polling import poll_until
+from contracts import endpoints
+from local.paths import Home
+from service.tracing.otlp_exporter import TRACES
+from stack.clients.traces import TraceStoreClient
+from stack.components.jaeger import DATA, jaeger_config
+from tests.support.service import free_port
+
+_SENDERS = 4
+
+
+class JaegerProcess:
+    """Starts and kills one Jaeger; its data outlives it."""
+
+    def __init__(self, directory: Path, retention: str = "336h") -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        ports = {
+            port: free_port()
+            for port in (
+                endpoints.OTLP_GRPC_PORT,
+                endpoints.JAEGER_QUERY_PORT,
+                endpoints.JAEGER_QUERY_GRPC_PORT,
+                endpoints.JAEGER_HEALTH_PORT,
+            )
+        }
+        config: dict[str, Any] = jaeger_config(retention)
+        reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
+        reader |= {"host": "127.0.0.1", "port": free_port()}
+        text = yaml.safe_dump(config).replace(DATA, str(directory / "data")).replace("0.0.0.0", "127.0.0.1")
+        for port, free in ports.items():
+            text = text.replace(f":{port}\n", f":{free}\n")
+        self._file = directory / "jaeger.yaml"
+        self._file.write_text(text)
+        self.otlp = f"127.0.0.1:{ports[endpoints.OTLP_GRPC_PORT]}"
+        self.metrics = f"http://127.0.0.1:{reader['port']}/metrics"
+        self._health = f"http://127.0.0.1:{ports[endpoints.JAEGER_HEALTH_PORT]}/status"
+        self.store = TraceStoreClient("jaeger", f"http://127.0.0.1:{ports[endpoints.JAEGER_QUERY_PORT]}")
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        built = Home.default().bin / "jaeger"
+        binary = str(built) if built.is_file() else shutil.which("jaeger")
+        if binary is None:
+            pytest.skip("no Jaeger to run: `python -m local.images build jaeger` builds it, as does `make up`")
+        with (self._directory / "jaeger.log").open("ab") as log:
+            command = [binary, f"--config={self._file}"]
+            process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+        def ready() -> bool:
+            assert process.poll() is None, (self._directory / "jaeger.log").read_text()[-2000:]
+            try:
+                return httpx.get(self._health, timeout=2).status_code == httpx.codes.OK
+            except httpx.HTTPError:
+                return False
+
+        poll_until("Jaeger that is ready", ready, seconds=30, every=0.1)
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def test_what_was_acknowledged_is_there_after_kills(tmp_path: Path) -> None:
+    jaeger = JaegerProcess(tmp_path)
+    requests = Requests("killed")
+    acknowledged: list[int] = []
+    refused: list[int] = []
+
+    def send(sender: int, ending: threading.Event) -> None:
+        with grpc.insecure_channel(jaeger.otlp) as channel:
+            call = channel.unary_unary(TRACES)
+            while not ending.is_set():
+                number = sender + _SENDERS * len(sent[sender])
+                sent[sender].append(number)
+                try:
+                    call(requests.encode(number), timeout=10)
+                    acknowledged.append(number)
+                except grpc.RpcError:
+                    refused.append(number)
+                    return
+
+    def reached(count: int) -> bool:
+        return len(acknowledged) >= count
+
+    sent: list[list[int]] = [[] for _ in range(_SENDERS)]
+    try:
+        for _ in range(3):
+            jaeger.start()
+            enough, ending = len(acknowledged) + 20, threading.Event()
+            threads = [threading.Thread(target=send, args=(index, ending)) for index in range(_SENDERS)]
+            for thread in threads:
+                thread.start()
+            poll_until("acknowledged requests", partial(reached, enough), seconds=30, every=0.01)
+            jaeger.kill()
+            ending.set()
+            for thread in threads:
+                thread.join()
+        jaeger.start()
+        verdict = verify(requests, acknowledged, jaeger.store.trace)
+    finally:
+        jaeger.kill()
+    assert refused, "no request was under way when Jaeger was killed"
+    assert verdict.acknowledged == len(acknowledged) * A_REQUEST
+    assert (verdict.lost, verdict.duplicates, verdict.foreign) == ([], 0, 0)
+
+
+def test_a_span_sent_twice_is_stored_once_and_counted(tmp_path: Path) -> None:
+    jaeger = JaegerProcess(tmp_path)
+    requests = Requests("twice")
+    jaeger.start()
+    try:
+        payload = requests.encode(0)
+        with grpc.insecure_channel(jaeger.otlp) as channel:
+            for _ in range(2):
+                channel.unary_unary(TRACES)(payload, timeout=10)
+        verdict = verify(requests, [0], jaeger.store.trace)
+        metrics = httpx.get(jaeger.metrics, timeout=5).text
+    finally:
+        jaeger.kill()
+    assert (verdict.lost, verdict.duplicates) == ([], 0)
+    stored = [line for line in metrics.splitlines() if line.startswith("otelcol_exporter_sent_spans_total{")]
+    assert [float(line.rpartition(" ")[2]) for line in stored] == [2.0 * A_REQUEST]
+
+
+def test_what_is_older_than_the_retention_is_gone(tmp_path: Path) -> None:
+    jaeger = JaegerProcess(tmp_path, retention="3s")
+    requests = Requests("old")
+    trace_id = next(iter(requests.traces(0)))
+    jaeger.start()
+    try:
+        with grpc.insecure_channel(jaeger.otlp) as channel:
+            channel.unary_unary(TRACES)(requests.encode(0), timeout=10)
+        began = time.monotonic()
+        assert jaeger.store.trace(trace_id)
+        poll_until("the trace that is gone", lambda: not jaeger.store.trace(trace_id), seconds=20, every=0.2)
+        assert time.monotonic() - began > 1.5
+    finally:
+        jaeger.kill()

@@ -1,0 +1,77 @@
+"""The limit of samples as the real Prometheus keeps it, and the alert on it."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from checks.harness.polling import poll_until
+from dashboards.rules import AlertRule, groups
+from stack.components.prometheus import prometheus_config
+from stack.deploy.render import render
+from stack.settings import load
+from tests.support.prometheus_process import PrometheusProcess
+
+STACKS = ("local", "dev", "staging", "prod")
+
+
+class _Target(BaseHTTPRequestHandler):
+    """`/900` has 900 samples."""
+
+    def do_GET(self) -> None:
+        count = int(self.path.removeprefix("/"))
+        body = "".join(f'made{{n="{n}"}} 1\n' for n in range(count)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_target_has_a_limit_that_prometheus_tells_of(stack: str) -> None:
+    for job in prometheus_config(load(stack))["scrape_configs"]:
+        assert 1_000 <= job["sample_limit"] <= 100_000, job["job_name"]
+    (prometheus,) = [
+        manifest
+        for manifest in render(stack)
+        if (manifest["kind"], manifest["metadata"]["name"]) == ("StatefulSet", "prometheus")
+    ]
+    (container,) = prometheus["spec"]["template"]["spec"]["containers"]
+    assert "--enable-feature=exemplar-storage,extra-scrape-metrics" in container["args"]
+
+
+def test_the_alert_comes_before_the_limit_and_stays_beyond_it(tmp_path: Path) -> None:
+    (alert,) = [
+        rule
+        for group in groups(load("prod"))
+        for rule in group.rules
+        if isinstance(rule, AlertRule) and rule.name == "SamplesNearLimit"
+    ]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    targets = [{"targets": [f"127.0.0.1:{server.server_port}"]}]
+    jobs = [
+        {"job_name": name, "metrics_path": f"/{count}", "sample_limit": 1_000, "static_configs": targets}
+        for name, count in (("few", 700), ("near", 900), ("over", 1_100))
+    ]
+    config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": jobs}
+    prometheus = PrometheusProcess(tmp_path, config=config, features="extra-scrape-metrics")
+    prometheus.start()
+    try:
+
+        def scraped() -> dict[str, str]:
+            return {series["metric"]["job"]: series["value"][1] for series in prometheus.query("up")}
+
+        poll_until("three targets scraped", lambda: len(scraped()) == 3, seconds=20)
+        assert scraped() == {"few": "1", "near": "1", "over": "0"}
+        assert {series["metric"]["job"] for series in prometheus.query(alert.query)} == {"near", "over"}
+    finally:
+        prometheus.stop()
+        server.shutdown()
+        server.server_close()

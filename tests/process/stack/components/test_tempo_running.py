@@ -1,0 +1,132 @@
+"""The real Tempo, where it is on PATH: it takes the configuration of every stack, and deletes what is past its time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import yaml
+
+from checks.chaos.requests import Requests
+from checks.harness.polling import poll_until
+from service.tracing.otlp_exporter import TRACES
+from stack.clients.traces import TraceStoreClient
+from stack.components.tempo import DATA, tempo_config
+from stack.components.tempo_distributed import distributed_config
+from stack.settings import Settings, Traces, load
+from tests.support.service import free_port
+
+Config = dict[str, Any]
+
+
+@pytest.fixture
+def binary() -> str:
+    """Tempo is in no package registry, so only a machine that has it can run it."""
+    found = shutil.which("tempo")
+    if found is None:
+        pytest.skip("no tempo on PATH")
+    return found
+
+
+def configs(settings: Settings) -> Config:
+    """What `stack/` renders for a stack, by the part of Tempo that reads it."""
+    traces = settings.traces
+    if traces.distributed is None:
+        return {"all": tempo_config(traces, settings.retention)}
+    parts = "distributor live-store block-builder query-frontend querier backend-scheduler backend-worker"
+    return dict.fromkeys(parts.split(), distributed_config(traces, settings.retention, "kafka:9092"))
+
+
+@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
+def test_it_takes_the_configuration_of_every_stack(stack: str, binary: str, tmp_path: Path) -> None:
+    settings = load(stack)
+    if settings.traces.backend != "tempo":
+        settings = settings.model_copy(update={"traces": Traces()})
+    file = tmp_path / "tempo.yaml"
+    for target, config in configs(settings).items():
+        file.write_text(yaml.safe_dump(config))
+        command = [binary, f"-config.file={file}", f"-target={target}", "-config.verify=true"]
+        checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 0, f"{target}: {checked.stdout}{checked.stderr}"
+        assert "level=warn" not in checked.stderr, f"{target}: {checked.stderr}"
+
+
+def test_the_check_refuses_what_tempo_does_not_know(binary: str, tmp_path: Path) -> None:
+    file = tmp_path / "tempo.yaml"
+    file.write_text(yaml.safe_dump(tempo_config(Traces(), "48h") | {"compactor": {}}))
+    command = [binary, f"-config.file={file}", "-config.verify=true"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode != 0
+
+
+@contextmanager
+def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str, TraceStoreClient]]:
+    """Tempo as a process: host:port of its OTLP, and its API."""
+    otlp, http = f"127.0.0.1:{free_port()}", free_port()
+    config["server"] = {
+        "http_listen_address": "127.0.0.1",
+        "http_listen_port": http,
+        "grpc_listen_address": "127.0.0.1",
+        "grpc_listen_port": free_port(),
+    }
+    config["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = otlp
+    config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
+    file = directory / "tempo.yaml"
+    file.write_text(yaml.safe_dump(config).replace(DATA, str(directory / "data")))
+    with (directory / "tempo.log").open("wb") as log:
+        process = subprocess.Popen([binary, f"-config.file={file}"], stdout=log, stderr=subprocess.STDOUT)
+
+    def ready() -> bool:
+        assert process.poll() is None, (directory / "tempo.log").read_text()[-2000:]
+        try:
+            return httpx.get(f"http://127.0.0.1:{http}/ready", timeout=2).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    try:
+        poll_until("Tempo that is ready", ready, seconds=60, every=0.1)
+        yield otlp, TraceStoreClient("tempo", f"http://127.0.0.1:{http}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -> None:
+    # Longer than a block takes to be written on a busy machine: it would be deleted before anybody saw it.
+    config = tempo_config(Traces(), "20s")
+    # Only faster than by default, so that a test can wait for it.
+    config["live_store"] = {
+        "max_trace_idle": "500ms",
+        "max_block_duration": "1s",
+        "flush_check_period": "500ms",
+        "flush_op_timeout": "1s",
+        # Also after which a block that is still to be written is given up.
+        "complete_block_timeout": "15s",
+        "wal": {"path": f"{DATA}/live-store/traces"},
+        "shutdown_marker_dir": f"{DATA}/live-store/marker",
+    }
+    config["storage"]["trace"]["blocklist_poll"] = "1s"
+    config["backend_scheduler"] = {
+        "provider": {"retention": {"interval": "1s"}},
+        "local_work_path": f"{DATA}/scheduler",
+    }
+    config["backend_worker"]["compaction"]["compacted_block_retention"] = "1s"
+    requests = Requests("old")
+    trace_id = next(iter(requests.traces(0)))
+
+    def blocks() -> list[Path]:
+        return list((tmp_path / "data" / "blocks").rglob("data.parquet"))
+
+    with running(binary, config, tmp_path) as (otlp, store):
+        with grpc.insecure_channel(otlp) as channel:
+            channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
+        poll_until("the block that is written", blocks, seconds=60, every=0.2)
+        assert store.trace(trace_id)
+        poll_until("the block that is deleted", lambda: not blocks(), seconds=90, every=0.5)
+        poll_until("the trace that is gone", lambda: not store.trace(trace_id), seconds=60, every=0.5)

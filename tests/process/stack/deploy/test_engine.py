@@ -1,0 +1,78 @@
+"""What a killed `pulumi up` leaves, and what the next one makes of it; the CLI itself runs in `make up`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stack.deploy.engine import was_interrupted
+from stack.settings import PROJECT
+
+
+def _lock(state: Path, pid: int) -> None:
+    lock = state / ".pulumi" / "locks" / "organization" / PROJECT / "local" / "some-id.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"pid": pid, "hostname": "here"}))
+
+
+def _checkpoint(state: Path, text: str, attributes: str, before: str) -> Path:
+    checkpoint = state / ".pulumi" / "stacks" / PROJECT / "local.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text(text)
+    checkpoint.with_name("local.json.attrs").write_text(attributes)
+    checkpoint.with_name("local.json.bak").write_text(before)
+    return checkpoint
+
+
+def _ended_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_without_a_lock_nothing_was_interrupted(tmp_path: Path) -> None:
+    assert not was_interrupted(tmp_path, "local")
+
+
+def test_the_lock_of_a_process_that_runs_is_respected(tmp_path: Path) -> None:
+    _lock(tmp_path, os.getpid())
+    assert not was_interrupted(tmp_path, "local")
+
+
+def test_a_lock_whose_process_is_gone_is_stale_and_a_whole_checkpoint_stays(tmp_path: Path) -> None:
+    _lock(tmp_path, _ended_process())
+    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', '{"md5": ""}', '{"before": 1}')
+    assert was_interrupted(tmp_path, "local")
+    assert checkpoint.read_text() == '{"newest": 1}'
+    assert checkpoint.with_name("local.json.attrs").exists()
+
+
+def test_a_lock_that_was_cut_off_is_stale(tmp_path: Path) -> None:
+    _lock(tmp_path, os.getpid())
+    for lock in tmp_path.rglob("some-id.json"):
+        lock.write_text("")
+    assert was_interrupted(tmp_path, "local")
+
+
+def test_a_digest_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    _lock(tmp_path, _ended_process())
+    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', "", '{"before": 1}')
+    assert was_interrupted(tmp_path, "local")
+    assert checkpoint.read_text() == '{"newest": 1}'
+    assert not checkpoint.with_name("local.json.attrs").exists()
+
+
+def test_a_checkpoint_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    _lock(tmp_path, _ended_process())
+    checkpoint = _checkpoint(tmp_path, '{"newest', '{"md5": ""}', '{"before": 1}')
+    assert was_interrupted(tmp_path, "local")
+    assert checkpoint.read_text() == '{"before": 1}'
+    assert not checkpoint.with_name("local.json.attrs").exists()
+
+
+def test_without_any_readable_checkpoint_the_cluster_is_what_counts(tmp_path: Path) -> None:
+    _lock(tmp_path, _ended_process())
+    checkpoint = _checkpoint(tmp_path, "", "", "")
+    assert was_interrupted(tmp_path, "local")
+    assert not checkpoint.exists()

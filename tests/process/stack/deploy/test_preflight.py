@@ -1,0 +1,72 @@
+"""A class that the settings name and the cluster does not have is said before anything is changed."""
+
+import json
+from collections.abc import Iterator
+
+import kubernetes
+import pytest
+
+from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
+from stack.kubernetes.apply import DeployError
+from stack.settings import Cluster
+from tests.support.answering import answering
+
+ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404}
+
+
+def answer(path: str) -> tuple[int, str]:
+    """Of an API server that answers for a class, or a version of an API, by its name."""
+    body = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
+    return ANSWERS[path.rpartition("/")[2]], json.dumps(body)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[kubernetes.client.ApiClient]:
+    with answering("application/json", answer) as client:
+        yield client
+
+
+def cluster(*, storage: str | None = None, tasks: str | None = None) -> Cluster:
+    return Cluster.model_validate({"context": "c", "storageClass": storage, "priorityClasses": {"tasks": tasks}})
+
+
+def test_what_is_there_or_may_not_be_seen_is_accepted(client: kubernetes.client.ApiClient) -> None:
+    refuse_unknown_classes(client, cluster())
+    refuse_unknown_classes(client, cluster(storage="known", tasks="known"))
+    refuse_unknown_classes(client, cluster(storage="hidden", tasks="hidden"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (cluster(storage="unknown"), r"cluster\.storageClass: .*'c' has no 'unknown'; nothing was changed"),
+        (cluster(tasks="unknown"), r"cluster\.priorityClasses\.tasks: .*has no 'unknown'"),
+        (cluster(tasks="broken"), r"cluster\.priorityClasses\.tasks: 'broken' cannot be looked for"),
+    ],
+)
+def test_what_is_missing_is_named(client: kubernetes.client.ApiClient, wrong: Cluster, said: str) -> None:
+    with pytest.raises(DeployError, match=said):
+        refuse_unknown_classes(client, wrong)
+
+
+AUTOSCALER = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "collector"}}
+OTHER = {"kind": "StatefulSet", "metadata": {"name": "collector"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "warned"), [(200, False), (404, True), (503, True), (403, False), (500, False)], ids=str
+)
+def test_an_autoscaler_without_a_metrics_server_is_warned_of(
+    client: kubernetes.client.ApiClient, status: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ANSWERS, "v1beta1", status)
+    lines = missing_metrics(client, [OTHER, AUTOSCALER])
+    assert len(lines) == warned
+    for line in lines:
+        assert "metrics.k8s.io" in line
+        assert "the autoscaler of collector" in line
+        assert "stays as it is until one answers" in line
+
+
+def test_a_stack_without_autoscaler_needs_no_metrics_server(client: kubernetes.client.ApiClient) -> None:
+    assert missing_metrics(client, [OTHER]) == []

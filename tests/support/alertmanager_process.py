@@ -1,0 +1,229 @@
+"""The real Alertmanager as a process of this machine, with the stack's configuration, and whom it tells."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socketserver
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from checks.harness.polling import poll_until
+from local.paths import Home
+from tests.support.service import free_port
+
+SECRETS = "/etc/alertmanager-secrets"
+
+
+def binary() -> Path:
+    """Alertmanager as `make up` built it, or the one on PATH; skips the test where there is none."""
+    built = Home.default().bin / "alertmanager"
+    if built.is_file():
+        return built
+    if found := shutil.which("alertmanager"):
+        return Path(found)
+    pytest.skip(
+        "no Alertmanager to run: `python -m local.images build alertmanager` builds it, as does `make up`, last"
+    )
+
+
+def alert(name: str, severity: str, *, over: bool = False, **labels: str) -> dict[str, Any]:
+    """An alert as Prometheus sends those of the stack's rules."""
+    now = datetime.now(UTC)
+    return {
+        "labels": {"alertname": name, "severity": severity, "environment": "test", **labels},
+        "annotations": {
+            "summary": f"{name} it is",
+            "description": "More of it.",
+            "runbook_url": f"http://grafana/d/runbook-{name.lower()}",
+            "dashboard_url": "http://grafana/d/services",
+        },
+        # From when on it fires: a group waits no longer than that and its `group_wait`.
+        "startsAt": (now - timedelta(seconds=2 if over else 0)).isoformat(),
+        "endsAt": (now + timedelta(seconds=-1 if over else 240)).isoformat(),
+    }
+
+
+class AlertmanagerProcess:
+    """Starts, asks and ends one Alertmanager; its data and its secrets outlive it."""
+
+    def __init__(
+        self, directory: Path, config: Mapping[str, Any], secrets: Mapping[str, str], **environment: str
+    ) -> None:
+        """`config` is the stack's; only the secrets' directory becomes this machine's."""
+        self._binary = binary()
+        self._directory = directory
+        self._environment = {**os.environ, **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._secrets = directory / "secrets"
+        self._secrets.mkdir(parents=True)
+        for key, value in secrets.items():
+            self.give(key, value)
+        (directory / "alertmanager.yml").write_text(yaml.safe_dump(config).replace(SECRETS, str(self._secrets)))
+        self.url = f"http://127.0.0.1:{free_port()}"
+
+    def give(self, key: str, value: str) -> None:
+        """Writes a secret's file, as Kubernetes does when the Secret changes."""
+        (self._secrets / key).write_text(value)
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return (self._directory / "log").read_text()
+
+    def start(self) -> None:
+        """Returns when it is ready; AssertionError with its log if it ends."""
+        with (self._directory / "log").open("ab") as log:
+            process = self._process = subprocess.Popen(
+                [
+                    self._binary,
+                    f"--config.file={self._directory}/alertmanager.yml",
+                    f"--storage.path={self._directory}/data",
+                    f"--web.listen-address={self.url.removeprefix('http://')}",
+                    "--web.external-url=https://alerts.example.com/team",
+                    "--web.route-prefix=/",
+                    "--enable-feature=receiver-name-in-metrics",
+                    "--cluster.listen-address=",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+            )
+
+        def ready() -> bool:
+            assert process.poll() is None, self.log[-2000:]
+            try:
+                return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        poll_until("Alertmanager that is ready", ready, seconds=30, every=0.05)
+
+    def stop(self) -> None:
+        """As Kubernetes stops it."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def post(self, *alerts: dict[str, Any]) -> None:
+        """Hands alerts over, all at once."""
+        answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=10)
+        assert answer.status_code == 200, answer.text
+
+    def metric(self, series: str) -> float:
+        """Value of one of its own series, as it writes it."""
+        text = httpx.get(f"{self.url}/metrics", timeout=10).text
+        found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{series} ")]
+        assert len(found) == 1, (series, found)
+        return float(found[0])
+
+
+class Told:
+    """Takes what is posted to any path, and remembers it."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.status = 200
+        told = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if told.status == 200:
+                    told.posts.append((self.path, json.loads(body)))
+                self.send_response(told.status)
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def at(self, path: str) -> list[dict[str, Any]]:
+        """What came to a path, in its order."""
+        return [body for where, body in self.posts if where == path]
+
+    def names(self, path: str, status: str = "firing") -> list[set[str]]:
+        """The alerts of each notification that came to a path in Alertmanager's own form."""
+        return [
+            {each["labels"]["alertname"] for each in body["alerts"] if each["status"] == status}
+            for body in self.at(path)
+        ]
+
+
+@contextmanager
+def mail_server(key: Path, certificate: Path, mails: list[tuple[str, list[str], Message]]) -> Iterator[int]:
+    """Port of a mail server that is encrypted from the first byte; takes down (login, recipients, mail)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            login, to = "", list[str]()
+            self.say("220 here")
+            while line := self.rfile.readline().decode().strip():
+                verb = line.split()[0].upper()
+                if verb == "EHLO":
+                    self.say("250-here\r\n250 AUTH PLAIN")
+                elif verb == "AUTH":
+                    login = base64.b64decode(line.split()[2]).decode().replace("\0", ":").lstrip(":")
+                    self.say("235 welcome")
+                elif verb == "DATA":
+                    self.say("354 go on")
+                    text = b""
+                    while (part := self.rfile.readline()) != b".\r\n":
+                        text += part
+                    mails.append((login, to, message_from_bytes(text)))
+                    self.say("250 taken")
+                elif verb == "QUIT":
+                    self.say("221 bye")
+                    return
+                else:
+                    if verb == "RCPT":
+                        to.append(line.partition("<")[2].partition(">")[0])
+                    self.say("250 yes")
+
+        def say(self, text: str) -> None:
+            self.wfile.write(f"{text}\r\n".encode())
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def get_request(self) -> tuple[Any, Any]:
+            connection, address = super().get_request()
+            return context.wrap_socket(connection, server_side=True), address
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def subject(mail: Message) -> str:
+    """Its subject, decoded."""
+    return str(make_header(decode_header(mail["Subject"])))

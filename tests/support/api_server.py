@@ -1,0 +1,181 @@
+"""A Kubernetes of its own for a test: etcd, API server and controllers, without nodes.
+
+What a kubelet and a storage driver would report (pods that are ready, claims that are bound and have grown) is written
+by `Reports`, so that what waits for that comes to an end.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+import yaml
+
+from local import pki
+from local.layout import CONTEXT
+from local.paths import Home
+from tests.support.service import free_port
+
+_START_SECONDS = 60
+_CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "horizontal-pod-autoscaler-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "disruption-controller",
+    "resourcequota-controller",
+)
+
+
+@dataclass
+class Reports:
+    """Stands in for kubelets and a storage driver: writes into the status what they would have done."""
+
+    client: kubernetes.client.ApiClient
+    resizes: bool = True
+    """Whether claims get the size that they ask for."""
+    readies: bool = True
+    """Whether pods become ready."""
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            thread.join(10)
+
+    def _run(self) -> None:
+        core = kubernetes.client.CoreV1Api(self.client)
+        while not self._end.wait(0.1):
+            with contextlib.suppress(kubernetes.client.ApiException):
+                self._look(core)
+
+    def _look(self, core: Any) -> None:
+        for claim in _items(core.list_persistent_volume_claim_for_all_namespaces):
+            asked = claim["spec"]["resources"]["requests"]["storage"]
+            bound = claim["status"]["phase"] == "Bound"
+            if bound and claim["status"].get("capacity", {}).get("storage") == asked:
+                continue
+            status: dict[str, Any] = {"phase": "Bound"}
+            if not bound or self.resizes:
+                status["capacity"] = {"storage": asked}
+            core.patch_namespaced_persistent_volume_claim_status(*_name(claim), {"status": status})
+        for pod in _items(core.list_pod_for_all_namespaces):
+            # No kubelet would ever confirm the end of a pod.
+            if "deletionTimestamp" in pod["metadata"]:
+                core.delete_namespaced_pod(*_name(pod), grace_period_seconds=0)
+            elif self.readies and pod["status"]["phase"] != "Running":
+                ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")]
+                core.patch_namespaced_pod_status(*_name(pod), {"status": {"phase": "Running", "conditions": ready}})
+
+
+def _items(list_all: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Plain objects: the client's own take a hundred times as long to make."""
+    found: list[dict[str, Any]] = json.loads(list_all(_preload_content=False).data)["items"]
+    return found
+
+
+def _name(item: dict[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["name"], item["metadata"]["namespace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServer:
+    """A running one."""
+
+    client: kubernetes.client.ApiClient
+    kubeconfig: Path
+    reports: Reports
+
+    def storage_class(self, name: str, *, grows: bool) -> str:
+        """Makes a StorageClass whose volumes can be enlarged, or cannot."""
+        kubernetes.client.StorageV1Api(self.client).create_storage_class(
+            {"metadata": {"name": name}, "provisioner": "example.com/disk", "allowVolumeExpansion": grows}
+        )
+        return name
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[ApiServer]:
+    """Starts one with all that it keeps in `directory`; ready within about 5 s."""
+    binary = Home.default().bin / "kubernetes"
+    if not binary.exists():
+        pytest.skip("Kubernetes is not built: `make up` builds it")
+    keys, port = directory / "pki", free_port()
+    pki.create(keys)
+    etcd = f"unix://{directory}/etcd.sock"
+    kubeconfig = directory / "kubeconfig"
+    document = yaml.safe_load(pki.kubeconfig(keys, "admin"))
+    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
+    kubeconfig.write_text(yaml.safe_dump(document))
+    unused = "http://localhost"
+    commands = [
+        [
+            *("etcd", f"--data-dir={directory}/etcd", f"--listen-client-urls={etcd}", "--unsafe-no-fsync"),
+            *(f"--advertise-client-urls={unused}:2379", f"--listen-peer-urls=unix://{directory}/peer.sock"),
+            *(f"--initial-advertise-peer-urls={unused}:2380", f"--initial-cluster=default={unused}:2380"),
+            "--log-level=warn",
+        ],
+        [
+            *("kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}"),
+            *("--advertise-address=192.0.2.1", f"--tls-cert-file={keys}/apiserver.crt"),
+            *(f"--tls-private-key-file={keys}/apiserver.key", f"--client-ca-file={keys}/ca.crt"),
+            *("--authorization-mode=RBAC", f"--service-account-key-file={keys}/sa.pub"),
+            *(f"--service-account-signing-key-file={keys}/sa.key", "--service-cluster-ip-range=10.96.0.0/16"),
+            # The advertised address may not be a loopback one; nobody uses it. Pods need no ServiceAccount here.
+            *("--service-account-issuer=https://kubernetes.default.svc", "--disable-admission-plugins=ServiceAccount"),
+            "--profiling=false",
+        ],
+        [
+            *("kube-controller-manager", f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--profiling=false"),
+            *(f"--secure-port={free_port()}", "--bind-address=127.0.0.1", f"--controllers={','.join(_CONTROLLERS)}"),
+            "--horizontal-pod-autoscaler-sync-period=1s",
+        ],
+    ]
+    with contextlib.ExitStack() as stack:
+        for command in commands[:2]:
+            stack.enter_context(_process([str(binary), *command], directory))
+        client = kubernetes.config.new_client_from_config(str(kubeconfig), context=CONTEXT)
+        _wait_ready(client, directory)
+        stack.enter_context(_process([str(binary), *commands[2]], directory))
+        reports = Reports(client)
+        stack.enter_context(reports.running())
+        yield ApiServer(client=client, kubeconfig=kubeconfig, reports=reports)
+
+
+@contextlib.contextmanager
+def _process(command: list[str], directory: Path) -> Iterator[None]:
+    with (directory / f"{command[1]}.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGKILL)  # its data goes with it
+        process.wait()
+
+
+def _wait_ready(client: kubernetes.client.ApiClient, directory: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        with contextlib.suppress(Exception):
+            kubernetes.client.CoreV1Api(client).read_namespace("kube-system", _request_timeout=2)
+            return
+        if time.monotonic() > deadline:
+            tail = (directory / "kube-apiserver.log").read_text()[-2000:]
+            pytest.fail(f"the API server was not ready after {_START_SECONDS} s: {tail}")
+        time.sleep(0.1)

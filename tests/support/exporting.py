@@ -1,0 +1,43 @@
+"""A tracing library that exports to a receiver of the test, with impatient settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from checks.harness.receiver import Receiver
+from service.tracing import Tracing, TracingSettings, start_tracing
+from service.tracing.statistics import SignalStatistics
+
+Start = Callable[..., Tracing]
+
+
+def start_towards(receiver: Receiver, **changes: Any) -> Tracing:
+    """Settings other than these are given by their field's name."""
+    values: dict[str, Any] = {
+        "endpoint": receiver.endpoint,
+        "service_name": "under-test",
+        "delay_ms": 20,
+        "timeout_ms": 2000,
+        "breaker_failures": 2,
+        "breaker_reset_ms": 100,
+        "hash_key": "a key for tests",
+    }
+    return start_tracing(TracingSettings(**{**values, **changes}))
+
+
+def account(tracing: Tracing) -> SignalStatistics:
+    """Of the spans."""
+    return tracing.statistics.signals[0]
+
+
+def make(tracing: Tracing, names: range, **attributes: str) -> None:
+    """Ends a span for each number."""
+    for number in names:
+        with tracing.traces.span(f"span {number}", attributes=attributes):
+            pass
+
+
+def numbers(receiver: Receiver) -> list[int]:
+    """Of the spans that arrived, in their order."""
+    return [int(span.name.split()[1]) for span in receiver.spans()]

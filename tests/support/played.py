@@ -1,0 +1,263 @@
+"""A stack's metrics as they are while all is well, and ways to change them from a moment on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from stack.settings import Settings
+from tests.support.promtool import Metrics, Value
+
+FAULT = 35 * 60
+"""Seconds after which something goes wrong; long enough for half an hour to be compared."""
+REQUESTS = 10.0
+"""A second at the gateway; each makes a task, two messages and ten spans."""
+SPANS = 100.0
+
+Change = Callable[[dict[str, Value]], None]
+
+_BUCKETS = {
+    "seconds": (
+        "0.005",
+        "0.01",
+        "0.025",
+        "0.05",
+        "0.1",
+        "0.25",
+        "0.5",
+        "1.0",
+        "2.5",
+        "5.0",
+        "10.0",
+        "30.0",
+        "60.0",
+        "+Inf",
+    ),
+    "milliseconds": ("2", "5", "10", "25", "50", "100", "250", "500", "1000", "2500", "5000", "10000", "+Inf"),
+}
+
+
+def constant(value: float) -> Value:
+    """A gauge that stands still."""
+    return lambda _: value
+
+
+def counter(rate: float) -> Value:
+    """Grows by `rate` a second, in whole steps."""
+    return lambda seconds: float(int(seconds * rate + 1e-9))
+
+
+def then(before: Value, after: Value) -> Value:
+    """Another course from the fault on."""
+    return lambda seconds: before(seconds) if seconds < FAULT else after(seconds)
+
+
+def counted(before: float, after: float) -> Value:
+    """A counter whose rate changes with the fault."""
+    return lambda seconds: float(int(before * min(seconds, FAULT) + after * max(0.0, seconds - FAULT) + 1e-9))
+
+
+def gone(before: Value) -> Value:
+    """Not there any more from the fault on."""
+    return then(before, lambda _: None)
+
+
+def histogram(name: str, labels: str, rate: float, takes: float, unit: str = "seconds") -> dict[str, Value]:
+    """A histogram whose events all take the same time."""
+    return {
+        **{
+            f'{name}_bucket{{{labels}{"," if labels else ""}le="{edge}"}}': counter(rate if takes <= float(edge) else 0)
+            for edge in _BUCKETS[unit]
+        },
+        f"{name}_count{{{labels}}}": counter(rate),
+        f"{name}_sum{{{labels}}}": counter(rate * takes),
+    }
+
+
+def _spans(service: str, kind: str, name: str, rate: float, database: str = "") -> dict[str, Value]:
+    labels = f'service_name="{service}",span_kind="SPAN_KIND_{kind}",span_name="{name}"'
+    if database:
+        labels += f',db_system_name="{database}"'
+    ok = f'{labels},status_code="STATUS_CODE_UNSET"'
+    return {
+        f"traces_span_metrics_calls_total{{{ok}}}": counter(rate),
+        **histogram("traces_span_metrics_duration_milliseconds", ok, rate, 4, "milliseconds"),
+    }
+
+
+def healthy(settings: Settings) -> dict[str, Value]:
+    """All that the rules look at, with ten requests a second and nothing wrong."""
+    series: dict[str, Value] = {}
+    jobs = ("gateway", "task-manager", "web-crawler")
+    stores = (
+        *("collector", "span-metrics", "trace-store"),
+        *(("log-store",) if settings.logs.enabled else ()),
+        *(("alertmanager",) if settings.alerting.enabled else ()),
+    )
+    sampled = settings.collector.sampling is not None
+    replicas = {
+        "gateway": settings.services.gateway.replicas,
+        "task-manager": settings.services.task_manager.replicas,
+        "web-crawler": settings.services.crawler.replicas,
+    }
+    for job in (*jobs, *stores, *(("sampler",) if sampled else ())):
+        for pod in range(replicas.get(job, 1)):
+            at = f'job="{job}",instance="{job}-{pod}"'
+            series |= {
+                f"up{{{at}}}": constant(1),
+                f"scrape_samples_post_metric_relabeling{{{at}}}": constant(400),
+                f"scrape_sample_limit{{{at}}}": constant(2000),
+            }
+    for job in jobs:
+        at = f'job="{job}",instance="{job}-0"'
+        series |= {
+            f"process_start_time_seconds{{{at}}}": constant(1),
+            f'dependency_up{{{at},dependency="kafka"}}': constant(1),
+            f'tracing_items_ended_total{{{at},signal="traces"}}': counter(SPANS / 3),
+            f'tracing_items_exported_total{{{at},signal="traces"}}': counter(SPANS / 3),
+            f'tracing_queue_items{{{at},signal="traces"}}': constant(0),
+            f'tracing_export_requests_total{{{at},signal="traces",code="ok"}}': counter(1),
+            f'tracing_breaker_state{{{at},signal="traces"}}': constant(0),
+            f'tracing_buffer_bytes{{{at},signal="traces"}}': constant(0),
+            f'tracing_buffer_capacity_bytes{{{at},signal="traces"}}': constant(16e6),
+        }
+    asked = 'job="gateway",instance="gateway-0",method="POST",route="/api/tasks"'
+    series |= {f'http_server_requests_total{{{asked},status="202"}}': counter(REQUESTS)}
+    series |= histogram("http_server_request_duration_seconds", asked, REQUESTS, 0.004)
+    manager = 'job="task-manager",instance="task-manager-0"'
+    crawler = 'job="web-crawler",instance="web-crawler-0"'
+    series |= {
+        f'dependency_up{{{manager},dependency="postgres"}}': constant(1),
+        f'crawler_pages_total{{{crawler},outcome="completed"}}': counter(REQUESTS),
+        f"web_crawl_tasks_oldest_seconds{{{manager}}}": constant(0.2),
+        f'db_client_connection_pool_size{{{manager},pool="tasks"}}': constant(5),
+        f'db_client_connection_count{{{manager},pool="tasks",state="used"}}': constant(1),
+        f'db_client_connection_timeouts_total{{{manager},pool="tasks"}}': constant(0),
+    }
+    series |= histogram("task_duration_seconds", f'{manager},status="completed"', REQUESTS, 0.3)
+    for at, topic, sender in (
+        (manager, "task-status", 'job="gateway",instance="gateway-0"'),
+        (crawler, "requests-web-crawl", manager),
+    ):
+        of = f'{at},topic="{topic}"'
+        series |= {
+            f'kafka_messages_produced_total{{{sender},topic="{topic}",outcome="success"}}': counter(REQUESTS),
+            f'kafka_messages_consumed_total{{{of},outcome="completed"}}': counter(REQUESTS),
+            f"kafka_consumer_partitions{{{of}}}": constant(3),
+            f'kafka_consumer_lag_messages{{{of},partition="0"}}': constant(0),
+        }
+        series |= histogram("kafka_message_processing_seconds", of, REQUESTS, 0.01)
+        series |= histogram("kafka_message_wait_seconds", of, REQUESTS, 0.02)
+    for service, kind, name, database in (
+        ("gateway", "SERVER", "POST /api/tasks", ""),
+        ("gateway", "PRODUCER", "send task-status", ""),
+        ("task-manager", "CONSUMER", "process task-status", ""),
+        ("task-manager", "CLIENT", "INSERT web_crawl_tasks", "postgresql"),
+        ("task-manager", "PRODUCER", "send requests-web-crawl", ""),
+        ("web-crawler", "CONSUMER", "process requests-web-crawl", ""),
+        ("web-crawler", "CLIENT", "GET", ""),
+    ):
+        series |= _spans(service, kind, name, REQUESTS, database)
+    for job in ("collector", *(("sampler",) if sampled else ())):
+        at = f'job="{job}",instance="{job}-0"'
+        series |= {
+            f"otelcol_receiver_accepted_spans_total{{{at}}}": counter(SPANS),
+            f"otelcol_receiver_refused_spans_total{{{at}}}": constant(0),
+            f"otelcol_receiver_failed_spans_total{{{at}}}": constant(0),
+            f"otelcol_exporter_sent_spans_total{{{at}}}": counter(SPANS if job == "collector" else SPANS / 10),
+            f'otelcol_exporter_queue_size{{{at},data_type="traces"}}': constant(0),
+            f'otelcol_exporter_queue_capacity{{{at},data_type="traces"}}': constant(1e6),
+            f"otelcol_process_uptime_seconds_total{{{at}}}": lambda seconds: 1000 + seconds,
+        }
+    if sampled:
+        at = 'job="sampler",instance="sampler-0"'
+        series |= {
+            f'otelcol_kafka_receiver_offset_lag{{{at},partition="0"}}': constant(0),
+            f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{{{at}}}": constant(0),
+        }
+    stored = SPANS / 10 if sampled else SPANS
+    at = 'job="trace-store",instance="trace-store-0"'
+    series |= {
+        f"otelcol_exporter_sent_spans_total{{{at}}}": counter(stored),
+        f"otelcol_process_uptime_seconds_total{{{at}}}": lambda seconds: 1000 + seconds,
+        'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="x"}': constant(0),
+        'prometheus_notifications_alertmanagers_discovered{job="prometheus"}': constant(1),
+        'prometheus_notifications_dropped_total{job="prometheus"}': constant(0),
+        'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
+        'reason="serverError"}': constant(0),
+    }
+    return series
+
+
+def find(series: Metrics, *parts: str) -> list[str]:
+    """The series whose text has all these parts, one at least."""
+    found = [name for name in series if all(part in name for part in parts)]
+    assert found, f"no series with {parts} is played"
+    return found
+
+
+def change(parts: str | Iterable[str], how: Callable[[Value], Value]) -> Change:
+    """Each series whose text has the parts takes another course."""
+
+    def apply(series: dict[str, Value]) -> None:
+        for name in find(series, *([parts] if isinstance(parts, str) else parts)):
+            series[name] = how(series[name])
+
+    return apply
+
+
+def replace(parts: str | Iterable[str], after: Value) -> Change:
+    """Each such series takes this course from the fault on."""
+    return change(parts, lambda before: then(before, after))
+
+
+def add(more: Mapping[str, Value]) -> Change:
+    """Series that nobody has seen before the fault."""
+
+    def apply(series: dict[str, Value]) -> None:
+        for name, value in more.items():
+            series[name] = then(lambda _: None, value)
+
+    return apply
+
+
+def since(rate: float) -> Value:
+    """A counter that begins with the fault, at its first step."""
+    return lambda seconds: float(int((seconds - FAULT) * rate) + 1)
+
+
+Course = Callable[[str, float], Mapping[str, Value]]
+"""A series and its rate after the fault → what is played for it, all along."""
+
+
+def _steps(seconds: float, rate: float) -> float:
+    return float(int(seconds * rate) + 1) if rate else 0.0
+
+
+def begins(name: str, rate: float) -> Mapping[str, Value]:
+    """Its first event is the fault's."""
+    return {name: then(lambda _: None, lambda now: _steps(now - FAULT, rate))}
+
+
+def began_high(name: str, rate: float) -> Mapping[str, Value]:
+    """The first scrape that has it finds many events."""
+    return {name: then(lambda _: None, lambda now: _steps(now - FAULT + 60, rate))}
+
+
+def starts_again(name: str, rate: float) -> Mapping[str, Value]:
+    """It counted more in the process before, which ends with the fault."""
+    return {name: then(constant(1e5 if rate else 0), lambda now: _steps(now - FAULT, rate))}
+
+
+def starts_again_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
+    """Its process restarts, and keeps its name."""
+    return {name: then(constant(1e5 if rate else 0), lambda now: _steps((now - FAULT) % 120, rate))}
+
+
+def new_pod_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
+    """Each process has a name of its own; nothing is scraped of the one before."""
+
+    def life(number: int) -> Value:
+        begin = FAULT + 120 * number
+        return lambda now: _steps(now - begin, rate) if begin <= now < begin + 120 else None
+
+    return {name.replace("{", f'{{pod="{number}",', 1): life(number) for number in range(8)}

@@ -1,0 +1,127 @@
+"""Tracing that keeps its spans, a Kafka that runs inside the process, and a Postgres of our own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from checks.harness.polling import poll_until
+from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Tracing of one service, and what it recorded."""
+
+    tracing: Tracing
+    exporter: InMemorySpanExporter
+
+    @property
+    def traces(self) -> TraceManager:
+        return self.tracing.traces
+
+    def spans(self) -> list[ReadableSpan]:
+        """All ended spans, in the order of their ends."""
+        self.tracing.flush()
+        return list(self.exporter.get_finished_spans())
+
+    def one(self, name: str) -> ReadableSpan:
+        """The only span of this name."""
+        found = [span for span in self.spans() if span.name == name]
+        assert len(found) == 1, f"{len(found)} spans named {name!r} among {[span.name for span in self.spans()]}"
+        return found[0]
+
+
+@pytest.fixture(scope="module")
+def make_recorder() -> Iterator[Callable[[str], Recorder]]:
+    made: list[Recorder] = []
+
+    def make(service_name: str) -> Recorder:
+        exporter = InMemorySpanExporter()
+        settings = TracingSettings(service_name=service_name, delay_ms=50, hash_key="a key for tests")
+        recorder = Recorder(start_tracing(settings, exporter=exporter), exporter)
+        made.append(recorder)
+        return recorder
+
+    yield make
+    for recorder in made:
+        recorder.tracing.shutdown()
+
+
+@pytest.fixture
+def recorder(make_recorder: Callable[[str], Recorder]) -> Recorder:
+    return make_recorder("under-test")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Addresses of a mock cluster: the real protocol, inside this process; it makes topics when they are asked for."""
+    owner = Producer({"bootstrap.servers": "replaced:9092", "test.mock.num.brokers": 1, "log_level": 3})
+
+    def brokers() -> str:
+        return ",".join(f"{broker.host}:{broker.port}" for broker in owner.list_topics(timeout=1).brokers.values())
+
+    yield poll_until("mock broker", brokers)
+    owner.flush(0)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Postgres of our own; the tests that want it are skipped where its programs are not installed."""
+    found = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((Path(path) for path in found if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server is installed (initdb not found)")
+    bin_directory = initdb.resolve().parent
+    base = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        shutil.chown(base, "postgres", "postgres")
+        for parent in base.parents:
+            if parent.owner() == "root" and parent != Path("/") and parent.name.startswith(("pytest-", "popen-")):
+                parent.chmod(0o711)
+    port = free_port()
+    data = base / "data"
+    subprocess.run(
+        [*as_user, bin_directory / "initdb", "-D", data, "-U", "tasks", "--auth=trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    server = subprocess.Popen(
+        [*as_user, bin_directory / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    try:
+        url = f"postgresql+psycopg://tasks@127.0.0.1:{port}/postgres"
+
+        def answers() -> bool:
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
+        poll_until("Postgres", answers)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)

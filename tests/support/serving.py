@@ -1,0 +1,28 @@
+"""A service on a port, in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from checks.harness.polling import poll_until
+from service.common.config import ServiceSettings
+from service.common.server import build_server
+from service.tracing.asgi import App
+
+
+@contextmanager
+def served(app: App, settings: ServiceSettings) -> Iterator[str]:
+    """The URL of `app`, stopped when the block ends."""
+    server = build_server(app, settings)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{settings.port}"
+    try:
+        poll_until(f"server on {url}", lambda: server.started)
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive(), "a service does not stop"

@@ -1,0 +1,84 @@
+"""Who may import whom: the domain and the use cases know nothing of HTTP, Kafka, SQL or OpenTelemetry."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SERVICE = Path(__file__).parents[3] / "service"
+SERVICES = ("gateway", "task_manager", "crawler")
+
+
+def _imports(module: Path) -> set[str]:
+    """Full names of the modules that `module` imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "inside"),
+    [
+        ("domain", ()),
+        ("ports", ("service.task_manager.domain",)),
+        ("use_cases", ("service.task_manager.domain", "service.task_manager.ports")),
+    ],
+)
+def test_the_inside_imports_the_standard_library_and_itself(module: str, inside: tuple[str, ...]) -> None:
+    standard = {"__future__", "collections", "contextlib", "dataclasses", "datetime", "enum", "typing", "uuid"}
+    outside = {
+        name
+        for name in _imports(SERVICE / "task_manager" / f"{module}.py")
+        if name.partition(".")[0] not in standard and not name.startswith(inside or ("-",))
+    }
+    assert not outside
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_share_nothing_but_what_is_common(service: str) -> None:
+    others = tuple(f"service.{other}" for other in (*SERVICES, "dev") if other != service)
+    for module in (SERVICE / service).rglob("*.py"):
+        assert not [name for name in _imports(module) if name.startswith(others)], module
+
+
+def test_what_is_common_knows_no_service() -> None:
+    for module in (SERVICE / "common").rglob("*.py"):
+        assert not [name for name in _imports(module) if name.startswith(tuple(f"service.{one}" for one in SERVICES))]
+
+
+@pytest.mark.parametrize("client", ["confluent_kafka", "sqlalchemy", "httpx"])
+def test_only_adapters_and_wiring_use_client_libraries(client: str) -> None:
+    allowed = {
+        "confluent_kafka": {"common/brokers.py", "common/kafka.py", "common/offsets.py", "dev/system.py"},
+        "sqlalchemy": {
+            "task_manager/config.py",
+            "task_manager/migrate.py",
+            "task_manager/migrations/__init__.py",
+            "task_manager/migrations/versions/0001_tasks.py",
+            "task_manager/postgres.py",
+            "task_manager/schema.py",
+        },
+        "httpx": {
+            "crawler/addresses.py",
+            "crawler/fetch.py",
+            "crawler/network.py",
+            "dev/__main__.py",
+            "dev/system.py",
+            "gateway/api.py",
+            "gateway/bootstrap.py",
+        },
+    }
+    users = {
+        str(module.relative_to(SERVICE))
+        for module in SERVICE.rglob("*.py")
+        if "tracing" not in module.relative_to(SERVICE).parts
+        and any(name.partition(".")[0] == client for name in _imports(module))
+    }
+    assert users == allowed[client]

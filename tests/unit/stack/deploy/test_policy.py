@@ -1,0 +1,207 @@
+"""Every stack keeps the rules, and each rule catches what it is there for."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.metadata import Manifest
+from stack.components import secrets
+from stack.deploy import policy
+from stack.deploy.policy import PolicyError, refuse, violations
+from stack.deploy.render import main, render
+from stack.settings import ROOT
+
+STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+
+GOOD: list[Manifest] = [
+    {"kind": "Namespace", "metadata": {"name": "tracing"}},
+    {
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "tracing"},
+        "spec": {
+            "template": {
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "volumes": [{"name": "tmp", "emptyDir": {}}],
+                    "containers": [
+                        {
+                            "name": "web",
+                            "image": "registry.example.com:5000/web:1.2",
+                            "resources": {
+                                "requests": {"cpu": "100m", "memory": "64Mi"},
+                                "limits": {"memory": "64Mi"},
+                            },
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                            "env": [
+                                {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                                {"name": "OTLP_TOKEN", "value": "$(OTHER)"},
+                                {"name": "HEADERS", "value": "authorization=Bearer%20$(OTLP_TOKEN)"},
+                                {"name": "DATABASE_URL", "value": "postgresql://tasks@postgres:5432/tasks"},
+                            ],
+                            "args": ["--password=$(PGPASSWORD)"],
+                            "ports": [{"containerPort": 80}],
+                        }
+                    ],
+                }
+            }
+        },
+    },
+    {"kind": "Service", "metadata": {"name": "web", "namespace": "tracing"}, "spec": {"type": "ClusterIP"}},
+    {"kind": "ConfigMap", "metadata": {"name": "files", "namespace": "tracing"}, "data": {"a": "token_file: /etc/t"}},
+    {
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": "tracing"},
+        "stringData": {"k": "correct horse battery"},
+    },
+]
+
+Change = Callable[[dict[str, Manifest]], Any]
+
+
+def pod(objects: dict[str, Manifest]) -> dict[str, Any]:
+    spec: dict[str, Any] = objects["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def container(objects: dict[str, Manifest]) -> dict[str, Any]:
+    first: dict[str, Any] = pod(objects)["containers"][0]
+    return first
+
+
+def variable(name: str, value: str) -> Change:
+    return lambda objects: container(objects)["env"].append({"name": name, "value": value})
+
+
+def file(text: str) -> Change:
+    return lambda objects: objects["ConfigMap"]["data"].update(a=text)
+
+
+OFFENCES: list[tuple[str, str, Change]] = [
+    ("pinned images", "names no version", lambda o: container(o).update(image="web:latest")),
+    ("pinned images", "names no version", lambda o: container(o).update(image="registry.example.com:5000/web")),
+    (
+        "pinned images",
+        "container init",
+        lambda o: pod(o).update(initContainers=[{**container(o), "name": "init", "image": "web"}]),
+    ),
+    ("limits", "no resources.limits.memory", lambda o: container(o)["resources"].pop("limits")),
+    ("limits", "no resources.requests.cpu", lambda o: container(o)["resources"]["requests"].pop("cpu")),
+    ("unprivileged", "is privileged", lambda o: container(o)["securityContext"].update(privileged=True)),
+    (
+        "unprivileged",
+        "may gain privileges",
+        lambda o: container(o)["securityContext"].pop("allowPrivilegeEscalation"),
+    ),
+    ("unprivileged", "may run as root", lambda o: container(o)["securityContext"].update(runAsUser=0)),
+    ("unprivileged", "may run as root", lambda o: pod(o)["securityContext"].pop("runAsNonRoot")),
+    ("unprivileged", "keeps capabilities", lambda o: container(o)["securityContext"].pop("capabilities")),
+    (
+        "unprivileged",
+        "adds capabilities",
+        lambda o: container(o)["securityContext"]["capabilities"].update(add=["NET_ADMIN"]),
+    ),
+    ("unprivileged", "no seccomp profile", lambda o: pod(o)["securityContext"].pop("seccompProfile")),
+    ("unprivileged", "token for the API server", lambda o: pod(o).pop("automountServiceAccountToken")),
+    ("apart from the host", "hostNetwork", lambda o: pod(o).update(hostNetwork=True)),
+    ("apart from the host", "hostPID", lambda o: pod(o).update(hostPID=True)),
+    (
+        "apart from the host",
+        "the node's /var/run",
+        lambda o: pod(o)["volumes"].append({"name": "run", "hostPath": {"path": "/var/run"}}),
+    ),
+    ("apart from the host", "the node's port 80", lambda o: container(o)["ports"].append({"hostPort": 80})),
+    ("secrets by reference", "variable PGPASSWORD", variable("PGPASSWORD", "hunter22")),
+    ("secrets by reference", "variable TRACING_HASH_KEY", variable("TRACING_HASH_KEY", "0123456789abcdef")),
+    ("secrets by reference", "variable DATABASE_URL", variable("DATABASE_URL", "postgresql://u:hunter2@db/tasks")),
+    (
+        "secrets by reference",
+        "variable HEADERS",
+        variable("HEADERS", "authorization=Bearer%20abcdefghijklmnopqrstuvwxyz"),
+    ),
+    ("secrets by reference", "command line", lambda o: container(o).update(args=["--api-key=abcdef123456"])),
+    ("secrets by reference", "a holds a secret", file("datasource:\n  password: hunter22\n")),
+    ("secrets by reference", "a holds a secret", file('{"secretKey": "abcdef123456"}')),
+    ("secrets by reference", "a holds a secret", file("-----BEGIN EC PRIVATE KEY-----\n")),
+    ("secrets by reference", "value of the secret k", file("quote: correct horse battery staple")),
+    ("private services", "outside", lambda o: o["Service"]["spec"].update(type="LoadBalancer")),
+    ("private services", "outside", lambda o: o["Service"]["spec"].update(type="NodePort")),
+    ("private services", "outside", lambda o: o["Service"]["spec"].update(externalIPs=["192.0.2.1"])),
+    ("private services", "outside", lambda o: o["Service"].update(kind="Ingress")),
+    ("within the namespace", "whole cluster", lambda o: o["Service"].update(kind="ClusterRoleBinding")),
+    ("within the namespace", "names no namespace", lambda o: o["Service"]["metadata"].pop("namespace")),
+    ("within the namespace", "not the stack's", lambda o: o["Service"]["metadata"].update(namespace="kube-system")),
+]
+
+
+def with_change(change: Change) -> list[Manifest]:
+    manifests = copy.deepcopy(GOOD)
+    change({manifest["kind"]: manifest for manifest in manifests})
+    return manifests
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_keeps_the_rules(stack: str) -> None:
+    values = {key: f"value-of-{key}" for key in secrets.KEYS}
+    assert violations(render(stack)) == violations(render(stack, values)) == []
+
+
+def test_what_is_right_is_let_through() -> None:
+    refuse(GOOD)
+
+
+@pytest.mark.parametrize(("rule", "part", "change"), OFFENCES)
+def test_an_offence_is_refused_by_its_rule(rule: str, part: str, change: Change) -> None:
+    with pytest.raises(PolicyError) as caught:
+        refuse(with_change(change))
+    assert any(rule in line and part in line for line in str(caught.value).splitlines()), caught.value
+
+
+def test_there_is_an_offence_against_every_rule() -> None:
+    assert {rule for rule, _, _ in OFFENCES} == policy.RULES.keys()
+
+
+@pytest.mark.parametrize("change", [variable("PGPASSWORD", "hunter22"), file("x: correct horse battery staple")])
+def test_a_secret_is_not_repeated_by_the_refusal(change: Change) -> None:
+    said = "".join(str(item) for item in violations(with_change(change)))
+    assert "hunter22" not in said
+    assert "battery" not in said
+
+
+@pytest.mark.parametrize("kind", ["Pod", "CronJob"])
+def test_pods_are_found_wherever_they_come_from(kind: str) -> None:
+    spec = pod({"Deployment": copy.deepcopy(GOOD[1])}) | {"hostIPC": True}
+    jobs = {"jobTemplate": {"spec": {"template": {"spec": spec}}}}
+    made = {
+        "kind": kind,
+        "metadata": {"name": "x", "namespace": "tracing"},
+        "spec": spec if kind == "Pod" else jobs,
+    }
+    assert [item.rule for item in violations([made])] == ["apart from the host"]
+
+
+def test_a_service_that_says_why_may_be_public() -> None:
+    def public(objects: dict[str, Manifest]) -> None:
+        objects["Service"]["spec"]["type"] = "LoadBalancer"
+        objects["Service"]["metadata"]["annotations"] = {"web-crawl-tracing/public": "the front door"}
+
+    assert violations(with_change(public)) == []
+
+
+def test_nothing_is_written_of_a_stack_that_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(policy, "RULES", {"nothing at all": lambda manifest: iter(["is there"])})
+    written = tmp_path / "dev.yaml"
+    monkeypatch.setattr("sys.argv", ["render", "dev", "--output", str(written)])
+    with pytest.raises(SystemExit, match=r"namespace/tracing: is there \(rule 'nothing at all'\)"):
+        main()
+    assert not written.exists()

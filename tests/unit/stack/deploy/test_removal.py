@@ -1,0 +1,231 @@
+"""Removing a stack takes what the stack made, all of it, and nothing else."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from contracts.metadata import PROTECTED, Manifest, labels
+from stack.deploy.removal import DestroyError, Plan, plan, remove
+from stack.kubernetes.apply import INVENTORY_KEY
+from stack.kubernetes.objects import Key, key
+from stack.kubernetes.ownership import contents
+from tests.unit.stack.components.test_components import program
+
+NAMESPACE = "tracing"
+
+
+def made(kind: str, name: str, api: str = "v1", owner: str | None = None, **more: Any) -> Manifest:
+    """An object as a cluster lists it; its uid is its kind and name, `owner` the uid of what it belongs to."""
+    owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
+    metadata = {"name": name, "namespace": NAMESPACE, "uid": f"{kind}/{name}", **owners}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+
+
+def claim(name: str, labels: dict[str, str]) -> Manifest:
+    found = made("PersistentVolumeClaim", name, spec={"resources": {"requests": {"storage": "5Gi"}}})
+    return {**found, "metadata": {**found["metadata"], "labels": labels}}
+
+
+OURS = labels("postgres", "database")
+WORKLOAD: list[Manifest] = [
+    made("StatefulSet", "postgres", "apps/v1"),
+    made("ControllerRevision", "postgres-1", "apps/v1", owner="StatefulSet/postgres"),
+    made("Pod", "postgres-0", owner="StatefulSet/postgres"),
+    made("Deployment", "gateway", "apps/v1"),
+    made("ReplicaSet", "gateway-1", "apps/v1", owner="Deployment/gateway"),
+    made("Pod", "gateway-1-1", owner="ReplicaSet/gateway-1"),
+    made("Service", "gateway"),
+    made("Endpoints", "gateway"),
+    made("EndpointSlice", "gateway-1", "discovery.k8s.io/v1", owner="Service/gateway"),
+    made("ConfigMap", "deployed-objects"),
+    claim("data-postgres-0", OURS),
+    claim("data-loki-0", OURS),  # of a component that was switched off
+]
+OF_KUBERNETES = [made("ServiceAccount", "default"), made("ConfigMap", "kube-root-ca.crt")]
+FOREIGN = [
+    made("ConfigMap", "somebodys"),
+    made("Pod", "debug"),
+    claim("data-somebodys-0", {}),
+    made("Secret", "pull"),
+]
+OWNED: set[Key] = {
+    ("v1", "Namespace", NAMESPACE),
+    ("apps/v1", "StatefulSet", "postgres"),
+    ("apps/v1", "Deployment", "gateway"),
+    ("v1", "Service", "gateway"),
+    ("v1", "ConfigMap", "gone-by-hand"),
+    INVENTORY_KEY,
+}
+
+
+class Fake:
+    """A namespace in which what is deleted goes with everything that it owns, at once or never."""
+
+    def __init__(
+        self, objects: Iterable[Manifest], *, annotations: dict[str, str] | None = None, held: Iterable[str] = ()
+    ) -> None:
+        self.objects = list(objects)
+        self.namespace: Manifest | None = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "annotations": annotations},
+        }
+        self.held = set(held)
+        self.unseen: list[str] = []
+        self.deleted: list[str] = []
+
+    def everything(self) -> tuple[list[Manifest], list[str]]:
+        seen = list(self.objects)
+        # Endpoints are seen for a moment longer than their Service.
+        services = {item["metadata"]["name"] for item in seen if item["kind"] == "Service"}
+        self.objects = [item for item in seen if item["kind"] != "Endpoints" or item["metadata"]["name"] in services]
+        return seen, list(self.unseen)
+
+    def delete(self, which: Key, *, foreground: bool) -> bool:
+        assert foreground
+        self.deleted.append(f"{which[1]}/{which[2]}")
+        if which[1] == "Namespace":
+            self.namespace = None
+        elif which[2] not in self.held:
+            gone = {f"{which[1]}/{which[2]}"}
+            while True:
+                owned = {
+                    str(item["metadata"]["uid"])
+                    for item in self.objects
+                    if any(owner["uid"] in gone for owner in item["metadata"].get("ownerReferences", ()))
+                }
+                if owned <= gone:
+                    break
+                gone |= owned
+            self.objects = [item for item in self.objects if item["metadata"]["uid"] not in gone]
+        return True
+
+    def present(self, which: Key) -> Manifest | None:
+        if which[1] == "Namespace":
+            return self.namespace
+        return next((item for item in self.objects if key(item) == which), None)
+
+
+def planned(place: Fake, *, protect: bool = False) -> Plan:
+    return plan("dev", NAMESPACE, place, OWNED, protect=protect)
+
+
+def removed(place: Fake) -> list[str]:
+    said: list[str] = []
+    now = iter(range(1000))
+    remove(planned(place), place, said.append, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
+    return said
+
+
+def names(objects: Iterable[Manifest]) -> set[str]:
+    return {f"{item['kind']}/{item['metadata']['name']}" for item in objects}
+
+
+def test_everything_in_a_namespace_is_somebodys() -> None:
+    found = contents([*WORKLOAD, *OF_KUBERNETES, *FOREIGN], OWNED)
+    assert names(found.foreign) == names(FOREIGN)
+    assert names(found.claims) == {"PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-loki-0"}
+    assert names(found.own) == names(WORKLOAD) - names(found.claims) - {"Endpoints/gateway"}
+
+
+def test_an_object_that_is_listed_in_another_version_of_its_api_is_the_same() -> None:
+    scaler = made("HorizontalPodAutoscaler", "collector", "autoscaling/v2")
+    assert not contents([scaler], {("autoscaling/v1", "HorizontalPodAutoscaler", "collector")}).foreign
+    assert contents([scaler], {("example.com/v1", "HorizontalPodAutoscaler", "collector")}).foreign
+
+
+def test_all_of_the_stack_goes_and_then_its_namespace() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES])
+    said = removed(place)
+    assert place.namespace is None
+    assert names(place.objects) == names(OF_KUBERNETES) | {"ConfigMap/deployed-objects"}
+    assert place.deleted.index("Deployment/gateway") < place.deleted.index("Service/gateway")
+    assert place.deleted.index("StatefulSet/postgres") < place.deleted.index("PersistentVolumeClaim/data-postgres-0")
+    assert said[-1] == f"removed namespace/{NAMESPACE}"
+    assert "removed statefulset/postgres" in said
+
+
+def test_what_is_not_the_stacks_stays_and_its_namespace_with_it() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES, *FOREIGN])
+    text = "\n".join(planned(place).describe())
+    for item in names(FOREIGN):
+        assert item.lower() in text
+    said = removed(place)
+    assert place.namespace
+    assert names(place.objects) == names(OF_KUBERNETES) | names(FOREIGN)
+    assert said[-1].startswith(f"kept namespace {NAMESPACE}, for configmap/somebodys, ")
+
+
+def test_the_namespace_never_goes_as_one_object_among_others() -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "uid": "n"}}
+    assert ("v1", "Namespace", NAMESPACE) not in planned(Fake([*WORKLOAD, namespace])).made
+
+
+def test_a_kind_that_cannot_be_listed_keeps_the_namespace() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES])
+    place.unseen = ["Certificate (Forbidden)"]
+    assert "  cannot be looked through: Certificate (Forbidden)" in planned(place).describe()
+    removed(place)
+    assert place.namespace
+
+
+def test_something_that_came_meanwhile_keeps_the_namespace() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES])
+    what = planned(place)
+    assert not what.keeps_namespace
+    place.objects.append(made("ConfigMap", "late"))
+    now = iter(range(1000))
+    remove(what, place, lambda _: None, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
+    assert place.namespace
+    assert "ConfigMap/late" in names(place.objects)
+
+
+def test_the_plan_names_every_object_and_the_size_of_the_data() -> None:
+    lines = planned(Fake([*WORKLOAD, *OF_KUBERNETES])).describe()
+    assert lines == [
+        "of stack dev, in namespace tracing, will be removed:",
+        "  Deployment: gateway",
+        "  StatefulSet: postgres",
+        "  Service: gateway",
+        "  ConfigMap: deployed-objects",
+        "  data: data-loki-0, 5Gi",
+        "  data: data-postgres-0, 5Gi",
+        "  the namespace tracing itself: nothing of anybody else is in it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protect", "annotations", "protected"),
+    [(False, None, False), (True, None, True), (False, {PROTECTED: "true"}, True)],
+)
+def test_data_is_protected_by_the_settings_and_by_those_of_the_last_deployment(
+    protect: bool, annotations: dict[str, str] | None, protected: bool
+) -> None:
+    assert planned(Fake(WORKLOAD, annotations=annotations), protect=protect).protected == protected
+
+
+def test_what_does_not_go_in_time_is_named_with_what_holds_it() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
+    next(item for item in place.objects if item["metadata"]["name"] == "data-postgres-0")["metadata"]["finalizers"] = [
+        "kubernetes.io/pvc-protection"
+    ]
+    with pytest.raises(DestroyError, match=r"data-postgres-0 \(held by kubernetes\.io/pvc-protection\)"):
+        removed(place)
+    assert place.namespace
+    assert "ConfigMap/deployed-objects" in names(place.objects), "the next attempt knows what is the stack's"
+
+
+def test_an_interrupted_removal_goes_on() -> None:
+    place = Fake([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
+    with pytest.raises(DestroyError):
+        removed(place)
+    place.held = set()
+    removed(place)
+    assert place.namespace is None
+
+
+def test_the_objects_of_the_program_are_known_as_its_own() -> None:
+    manifests = [item for item in program("distributed tempo").manifests if item["kind"] != "Namespace"]
+    listed = [{**item, "metadata": {**item["metadata"], "uid": str(number)}} for number, item in enumerate(manifests)]
+    assert not contents(listed, {key(item) for item in manifests}).foreign

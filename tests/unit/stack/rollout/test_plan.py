@@ -1,0 +1,148 @@
+"""The stages of a rollout, their pods, and what they declare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stack.components import secrets
+from stack.deploy.render import record
+from stack.rollout.journal import Journal
+from stack.rollout.plan import Version, between, split, steps
+from stack.settings import PROJECT, Settings, SettingsError, Split, Tracing, parse
+
+CONFIG: dict[str, Any] = {
+    f"{PROJECT}:environment": "test",
+    f"{PROJECT}:cluster": {"context": "c"},
+    f"{PROJECT}:images": {"service": "registry.example.com/service:2"},
+    f"{PROJECT}:services": {"gateway": {"replicas": 3}, "taskManager": {"replicas": 2}, "crawler": {"replicas": 1}},
+}
+BEFORE = Version(image="registry.example.com/service:1", tracing=Tracing(enabled=False))
+
+
+def settings(**more: Any) -> Settings:
+    return parse(CONFIG | {f"{PROJECT}:{key}": value for key, value in more.items()}, "test")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "share", "most", "expected"),
+    [
+        (3, 0.25, 20, (3, 1)),
+        (3, 0.5, 20, (2, 2)),
+        (2, 0.05, 20, (18, 1)),
+        (2, 0.05, 4, (3, 1)),
+        (1, 0.5, 2, (1, 1)),
+        (3, 1, 4, (0, 3)),
+        (40, 0.05, 20, (38, 2)),
+    ],
+)
+def test_a_share_is_made_of_the_fewest_pods(replicas: int, share: float, most: int, expected: tuple[int, int]) -> None:
+    found = split(replicas, share, most)
+    assert (found.baseline, found.canary) == expected
+
+
+@pytest.mark.parametrize("replicas", range(1, 12))
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.25, 0.33, 0.5, 0.9, 1])
+def test_there_are_never_fewer_pods_than_asked_for(replicas: int, share: float) -> None:
+    found = split(replicas, share, 20)
+    assert found.baseline + found.canary >= replicas
+    assert found.canary >= 1
+
+
+def test_on_the_way_no_version_has_fewer_pods_than_before_or_after() -> None:
+    one, other = steps(settings())[2:4]
+    for name, found in between(one, other).items():
+        assert found.baseline == max(one.splits[name].baseline, other.splits[name].baseline)
+        assert found.canary == max(one.splits[name].canary, other.splits[name].canary)
+
+
+def _deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    values = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secrets.KEYS}
+    objects = record("test", config | values).manifests
+    return {item["metadata"]["name"]: item for item in objects if item["kind"] == "Deployment"}
+
+
+def _variables(deployment: dict[str, Any]) -> dict[str, str]:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item["value"] for item in container["env"] if "value" in item}
+
+
+def test_a_stage_declares_both_versions_side_by_side() -> None:
+    release = steps(settings())[2].release(BEFORE)
+    found = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
+    assert {name for name in found if name.startswith("gateway")} == {"gateway", "gateway-canary"}
+    baseline, canary = found["gateway"], found["gateway-canary"]
+    assert (baseline["spec"]["replicas"], canary["spec"]["replicas"]) == (3, 1)
+    images = [item["spec"]["template"]["spec"]["containers"][0]["image"] for item in (baseline, canary)]
+    assert images == ["registry.example.com/service:1", "registry.example.com/service:2"]
+    assert [_variables(item)["TRACING_ENABLED"] for item in (baseline, canary)] == ["false", "true"]
+    labels = canary["spec"]["template"]["metadata"]["labels"]
+    assert canary["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert (
+        not canary["spec"]["selector"]["matchLabels"].items()
+        <= baseline["spec"]["template"]["metadata"]["labels"].items()
+    )
+
+
+def test_off_and_after_the_last_stage_there_is_one_version() -> None:
+    off = steps(settings())[0].release(BEFORE)
+    found = _deployments(CONFIG | {f"{PROJECT}:release": off.model_dump(by_alias=True, exclude_none=True)})
+    assert "gateway-canary" not in found
+    assert found["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1")
+    assert _deployments(CONFIG)["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":2")
+
+
+def test_the_old_version_does_not_change_when_a_rollout_begins() -> None:
+    """Else every pod of it would be replaced at the first stage."""
+    before = settings()
+    version = Version(image=before.images.service, tracing=before.tracing)
+    release = steps(settings(images={"service": "registry.example.com/service:3"}))[1].release(version)
+    later = CONFIG | {
+        f"{PROJECT}:images": {"service": "registry.example.com/service:3"},
+        f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True),
+    }
+    for name in ("gateway", "task-manager", "web-crawler"):
+        assert _deployments(later)[name]["spec"]["template"] == _deployments(CONFIG)[name]["spec"]["template"]
+
+
+def test_a_stage_may_sample_less_than_the_settings() -> None:
+    stages = [{"share": 0.5, "samplingRate": 0.1}, {"share": 1}]
+    release = steps(settings(rollout={"stages": stages}))[1].release(BEFORE)
+    found = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
+    assert _variables(found["gateway-canary"])["TRACING_SAMPLING_RATE"] == "0.1"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "says"),
+    [
+        ({"stages": []}, "at least 1"),
+        ({"stages": [{"share": 0.5}, {"share": 0.25}, {"share": 1}]}, "do not grow"),
+        ({"stages": [{"share": 0.5}]}, "would never end"),
+        ({"stages": [{"share": 1, "samplingRate": 0.1}]}, "leave samplingRate out there"),
+        ({"stages": [{"share": 1.5}]}, "less than or equal to 1"),
+        ({"gate": {"confidence": 1}}, "less than 1"),
+        ({"maxPods": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_stages_that_lead_nowhere_are_refused(rollout: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        settings(rollout=rollout)
+
+
+def test_a_journal_is_read_as_it_was_written() -> None:
+    after = Version(image="registry.example.com/service:2", tracing=Tracing(sampling_rate=0.5))
+    journal = Journal(
+        before=BEFORE, after=after, stage=2, good=1, phase="soaking", since=1.5, beside=(0.5, 1.0), reason="why"
+    )
+    assert Journal.load(journal.dump()) == journal
+    assert BEFORE.differences(after) == [
+        "image: registry.example.com/service:1 → registry.example.com/service:2",
+        "tracing.enabled: False → True",
+        "tracing.samplingRate: 1.0 → 0.5",
+    ]
+
+
+def test_a_split_without_pods_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing would answer"):
+        Split(baseline=0, canary=0)

@@ -1,0 +1,115 @@
+"""Every setting is shown with the value that is in effect and the line that it comes from."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stack import settings
+from stack.settings import ROOT, load, origins, parse
+from stack.settings.origins import Value, lines, show, values
+
+FILE = """\
+# Comment.
+config:
+  web-crawl-tracing:environment: dev
+  web-crawl-tracing:cluster:
+    context: local
+    namespace: tracing
+  web-crawl-tracing:images: {service: "service:1"}
+  web-crawl-tracing:services:
+    gateway: {replicas: 2, memory: 192Mi}
+  web-crawl-tracing:logs: '{"enabled": true}'
+  web-crawl-tracing:collector:
+    sampling:
+      ratio: 0.1
+      policies:
+        - errors
+  web-crawl-tracing:postgresPassword:
+    secure: v1:FQ2c5M7V0mL1x9dA:Ab3dEf6hIj9lMn==
+"""
+OVERLAY = """\
+config:
+  web-crawl-tracing:cluster:
+    kubeconfig: /k
+  web-crawl-tracing:images: {service: service:2}
+"""
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a stack `here` and an overlay."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(origins, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.here.yaml").write_text(FILE)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / settings.OVERLAY).write_text(OVERLAY)
+    return tmp_path
+
+
+def shown(folder: Path) -> dict[str, Value]:
+    found = values(load("here"), folder / "Pulumi.here.yaml", folder / settings.OVERLAY)
+    return {item.key: item for item in found}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "origin"),
+    [
+        ("environment", "dev", "Pulumi.here.yaml:3"),
+        ("cluster.namespace", "tracing", "Pulumi.here.yaml:6"),
+        ("cluster.kubeconfig", "/k", ".local/overlay.yaml:3"),
+        ("images.service", "service:2", ".local/overlay.yaml:4"),
+        ("services.gateway.replicas", 2, "Pulumi.here.yaml:9"),
+        ("services.gateway.cpu", "100m", "default"),
+        ("services.crawler.replicas", 1, "default"),
+        ("collector.sampling.ratio", 0.1, "Pulumi.here.yaml:13"),
+        ("collector.sampling.policies", ["errors"], "Pulumi.here.yaml:14"),
+        ("collector.autoscaling", None, "default"),
+        ("logs.enabled", True, "Pulumi.here.yaml:10"),
+        ("retention", "336h", "default"),
+    ],
+)
+def test_a_value_is_shown_with_its_origin(stack: Path, key: str, value: object, origin: str) -> None:
+    item = shown(stack)[key]
+    assert (item.value, item.origin) == (value, origin)
+
+
+def test_a_secret_is_said_to_be_there_and_not_shown(stack: Path) -> None:
+    secret = shown(stack)["postgresPassword"]
+    assert (secret.value, secret.origin) == ("(secret)", "Pulumi.here.yaml:17")
+    assert "hashKey" not in shown(stack)
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+def test_every_setting_of_every_stack_is_shown_and_every_line_is_used(name: str) -> None:
+    file = ROOT / f"Pulumi.{name}.yaml"
+    found = values(parse(settings.effective_config(name), name), file, None)
+    assert {item.key.partition(".")[0] for item in found} == set(load(name).model_dump(by_alias=True))
+    used = {item.origin for item in found} - {"default"}
+    assert used == {f"{file.name}:{line}" for line in lines(file).values()}
+
+
+def test_piped_output_is_plain_and_aligned(stack: Path) -> None:
+    written = io.StringIO()
+    show(list(shown(stack).values()), Console(file=written, highlight=False))
+    text = written.getvalue()
+    assert "\x1b" not in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["environment", "dev", "Pulumi.here.yaml:3"] in rows
+    assert ["tracing.samplingRules", '""', "default"] in rows
+    assert len({line.index(row[1], len(row[0])) for line, row in zip(text.splitlines(), rows, strict=True)}) == 1
+
+
+def test_json_has_the_same(stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["config", "here", "--json"])
+    origins.main()
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["services.gateway.replicas"] == {"value": 2, "from": "Pulumi.here.yaml:9"}
+
+
+def test_settings_that_cannot_be_used_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["config", "nope"])
+    with pytest.raises(SystemExit, match="error: there is no stack 'nope'"):
+        origins.main()
