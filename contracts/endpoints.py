@@ -2,11 +2,12 @@
 
 from typing import Final
 
-GATEWAY: Final = "gateway"
-TASK_MANAGER: Final = "task-manager"
-CRAWLER: Final = "web-crawler"
-SERVICES: Final = (GATEWAY, TASK_MANAGER, CRAWLER)
-"""In the order of a request."""
+from contracts import services
+
+GATEWAY: Final = services.GATEWAY
+TASK_MANAGER: Final = services.TASK_MANAGER
+CRAWLER: Final = services.CRAWLER
+SERVICES: Final = services.SERVICES
 COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"

@@ -9,7 +9,7 @@ from typing import Final
 
 from local.images.cache import LayerCache
 from local.images.node import LocalNode
-from local.images.service import CODE, service_image, service_reference
+from local.images.service import ROOT, service_image, service_reference
 from local.jobs import Progress
 from local.paths import Home
 
@@ -56,15 +56,16 @@ def make(name: str, progress: Progress) -> str:
     """Reference of the image of a version, which the local node has then."""
     module, text = FAULTS[name]
     with tempfile.TemporaryDirectory() as scratch:
-        code = Path(scratch, "service")
-        shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
-        with (code / module).open("a") as file:
+        source = Path(scratch)
+        for package in ("service", "contracts"):
+            shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+        with (source / "service" / module).open("a") as file:
             file.write(text)
-        return image_of(code, progress)
+        return image_of(source, progress)
 
 
-def image_of(code: Path, progress: Progress) -> str:
-    """Reference of the image of a folder with the services' code, which the local node has then."""
+def image_of(source: Path, progress: Progress) -> str:
+    """Reference of the image of a checkout's services, which the local node has afterwards."""
     home = Home.default()
-    LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), code))
-    return service_reference(code)
+    LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), source))
+    return service_reference(source)

@@ -81,7 +81,7 @@ def checked_out(reference: str) -> Iterator[Release]:
         folder = Path(scratch)
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             files.extractall(folder, filter="data")
-        image = image_of(folder / "service", Progress("image"))
+        image = image_of(folder, Progress("image"))
         overlay = yaml.safe_load((ROOT / OVERLAY).read_text())
         overlay["config"][f"{PROJECT}:images"] = {"service": image}
         (folder / OVERLAY).parent.mkdir(exist_ok=True)

@@ -1,9 +1,9 @@
 """Messages: are they sent, are they read, and how long do they wait."""
 
 from contracts import endpoints
+from contracts.topics import CRAWL_TOPIC
 from dashboards.queries import MESSAGES, grown, quantile, rate
 from dashboards.rules.model import AlertRule, RuleGroup
-from service.common.messages import CRAWL_TOPIC
 from stack.settings import Settings
 
 _ASIDE = 'kafka_messages_consumed_total{outcome="dead_letter"}'

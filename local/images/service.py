@@ -1,10 +1,13 @@
-"""The service's own image: Debian's Python, the locked wheels, and the code on top, so that code changes are small."""
+"""The services' image: Debian's Python, the locked wheels, and the code on top, so that code changes are small."""
 
+import ast
 import hashlib
+import itertools
 import py_compile
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.versions import SERVICE_REPOSITORY
@@ -14,7 +17,7 @@ from local.images.cache import LayerCache
 from local.images.debian import PYTHON, Debian, compile_python
 from local.jobs import Progress
 
-CODE = Path(__file__).resolve().parents[2] / "service"
+ROOT = Path(__file__).resolve().parents[2]
 
 _RECIPE = 1  # raise it when this module makes another image from the same inputs
 _PYTHON = "3.11"  # Debian 12's
@@ -24,20 +27,23 @@ _NOT_CODE = ("Dockerfile", "requirements.in", "requirements.lock")
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
 
-def service_reference(code: Path = CODE) -> str:
-    """The image's reference: its tag changes with the code, the locked wheels and what is below them."""
-    digest = hashlib.sha256(f"{wheels_key(code)} {_files_key(code)}".encode()).hexdigest()
+def service_reference(source: Path = ROOT) -> str:
+    """The image's reference: its tag changes with the code, the locked wheels and the layers below them.
+
+    source: a checkout, with the folders `service` and `contracts`.
+    """
+    digest = hashlib.sha256(f"{wheels_key(source)} {_files_key(source)}".encode()).hexdigest()
     return f"{SERVICE_REPOSITORY}:{digest[:12]}"
 
 
-def service_image(progress: Progress, cache: LayerCache, code: Path = CODE) -> Image:
+def service_image(progress: Progress, cache: LayerCache, source: Path = ROOT) -> Image:
     """Makes what is not cached: after a change of code only the top layer."""
     return Image(
-        reference=service_reference(code),
+        reference=service_reference(source),
         layers=(
             *Debian(cache).layers(progress, PYTHON),
-            _wheels(progress, cache, code),
-            _code(progress, cache, code),
+            _wheels(progress, cache, source),
+            _code(progress, cache, source),
         ),
         environment={"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         user="10001:10001",
@@ -45,25 +51,29 @@ def service_image(progress: Progress, cache: LayerCache, code: Path = CODE) -> I
     )
 
 
-def wheels_key(code: Path = CODE) -> str:
+def wheels_key(source: Path = ROOT) -> str:
     """What the wheels' layer is made from."""
-    lock = code / "requirements.lock"
+    lock = _lock(source)
     if not lock.exists():
         raise Failure(f"{lock} is missing: the service's image is made from the wheels that it pins.")
     described = f"{_RECIPE} {Debian(LayerCache()).key(PYTHON)} {hashlib.sha256(lock.read_bytes()).hexdigest()}"
     return hashlib.sha256(described.encode()).hexdigest()
 
 
-def _wheels(progress: Progress, cache: LayerCache, code: Path) -> Layer:
+def _lock(source: Path) -> Path:
+    return source / "service" / "requirements.lock"
+
+
+def _wheels(progress: Progress, cache: LayerCache, source: Path) -> Layer:
     with cache.lock("wheels", progress):
-        key = wheels_key(code)
+        key = wheels_key(source)
         layer = cache.get("service-wheels", key)
         if not layer:
             with tempfile.TemporaryDirectory(dir=cache.scratch(), prefix="wheels-") as scratch:
                 root = Path(scratch)
                 Debian(cache).unpack(progress, PYTHON, root)
                 target = root / _SITE
-                _install(progress, code / "requirements.lock", target)
+                _install(progress, _lock(source), target)
                 shutil.rmtree(target / "bin", ignore_errors=True)  # scripts with this machine's Python in them
                 progress.step("compiling the wheels")
                 compile_python(progress, root, _SITE)
@@ -91,22 +101,22 @@ def _install(progress: Progress, lock: Path, target: Path) -> None:
     progress.run(command, env={"PIP_ROOT_USER_ACTION": "ignore"}, on_line=follow, timeout=900)
 
 
-def _code(progress: Progress, cache: LayerCache, code: Path) -> Layer:
+def _code(progress: Progress, cache: LayerCache, source: Path) -> Layer:
     with cache.lock("service-code", progress):
-        key = _files_key(code)
+        key = _files_key(source)
         layer = cache.get("service-code", key)
         if not layer:
             progress.step("packing the code")
             with tempfile.TemporaryDirectory(dir=cache.scratch(), prefix="code-") as scratch:
-                layer = cache.put("service-code", key, _code_tree(code, Path(scratch)))
+                layer = cache.put("service-code", key, _code_tree(source, Path(scratch)))
     return layer
 
 
-def _code_tree(code: Path, scratch: Path) -> Tree:
+def _code_tree(source: Path, scratch: Path) -> Tree:
     """The code, compiled as well if this Python is of the image's release, so that a pod starts sooner."""
     tree = Tree()
-    for file in _files(code):
-        inside = Path("app", "service", file.relative_to(code))
+    for file in code_files(source):
+        inside = Path("app", file.relative_to(source))
         tree.file(str(inside), file)
         if file.suffix == ".py" and f"{sys.version_info.major}.{sys.version_info.minor}" == _PYTHON:
             compiled = scratch / inside.with_suffix(".pyc")
@@ -117,19 +127,45 @@ def _code_tree(code: Path, scratch: Path) -> Tree:
     return tree
 
 
-def _files(code: Path) -> list[Path]:
-    """Everything but caches, hidden files, the development mode, and what describes the image itself."""
-    return sorted(
+def code_files(source: Path) -> list[Path]:
+    """The files of the image's code, without those that describe the image itself.
+
+    Of `service` all but caches, hidden files and the development mode; of `contracts` the modules that these import.
+    """
+    code = source / "service"
+    own = [
         path
         for path in code.rglob("*")
         if path.is_file()
         and path.name not in _NOT_CODE
         and not any(part in ("__pycache__", "dev") or part.startswith(".") for part in path.relative_to(code).parts)
-    )
+    ]
+    return sorted([*own, *_contracts_of(own, source)])
 
 
-def _files_key(code: Path) -> str:
+def _contracts_of(files: Sequence[Path], source: Path) -> set[Path]:
+    """The modules of `contracts` in the checkout `source` that these files import, directly or through another one."""
+    modules: set[Path] = set()
+    unread = [file for file in files if file.suffix == ".py"]
+    while unread:
+        for node in ast.walk(ast.parse(unread.pop().read_bytes())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "contracts":
+                names = itertools.accumulate(str(node.module).split("."), "{}.{}".format)
+                attributes = (f"{node.module}.{alias.name}" for alias in node.names)
+                for path in _modules([*names, *attributes], source) - modules:
+                    modules.add(path)
+                    unread.append(path)
+    return modules
+
+
+def _modules(names: Sequence[str], source: Path) -> set[Path]:
+    paths = (source.joinpath(*name.split(".")) for name in names)
+    files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
+    return {file for file in files if file.is_file()}
+
+
+def _files_key(source: Path) -> str:
     digest = hashlib.sha256()
-    for file in _files(code):
-        digest.update(f"{file.relative_to(code)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in code_files(source):
+        digest.update(f"{file.relative_to(source)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from contracts import http
 from service.common.metrics import Metrics
 from service.tracing import TraceManager
 from service.tracing.background import Loop
@@ -104,7 +105,7 @@ class Health:
                 logging.INFO if state.up else logging.WARNING,
                 "dependency %s is %s",
                 dependency.name,
-                "up" if state.up else f"away ({detail})",
+                "up" if state.up else f"unavailable ({detail})",
             )
         self._states[dependency.name] = state
         if state.up:
@@ -115,16 +116,16 @@ class Health:
         """GET /api/health, /api/health/live and /api/health/ready: 200, or 503 where the answer is no."""
         router = APIRouter(tags=["operations"])
 
-        @router.get("/api/health/live", summary="Is the process alive? Says nothing of its dependencies")
+        @router.get(http.LIVE, summary="Is the process alive? Says nothing of its dependencies")
         async def live() -> JSONResponse:
             alive = self._alive()
             return JSONResponse({"status": "ok" if alive else "dead"}, status_code=200 if alive else 503)
 
-        @router.get("/api/health/ready", summary="Can it work now?")
+        @router.get(http.READY, summary="Can it work now?")
         async def ready() -> JSONResponse:
             return JSONResponse({"status": "ok" if self.ready else "unavailable"}, 200 if self.ready else 503)
 
-        @router.get("/api/health", summary="All of it, each dependency with its last check")
+        @router.get(http.HEALTH, summary="All of it, each dependency with its last check")
         async def health() -> JSONResponse:
             states = dict(self._states)
             up = self._alive() and self.ready

@@ -12,12 +12,10 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common.errors import MalformedMessage
 from service.tracing.config import http_url
 from service.tracing.propagation import KafkaHeader
-
-STATUS_TOPIC: Final = "task-status"
-CRAWL_TOPIC: Final = "requests-web-crawl"
 
 MAX_BYTES: Final = 256 * 1024
 """Of a body: several times the longest page of the crawler. A list of tasks has up to 100 of them in one answer."""
@@ -27,11 +25,6 @@ COMPLETED: Final = "completed"
 ERROR: Final = "error"
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+\Z")
-
-
-def dead_letter_topic(topic: str) -> str:
-    """Where messages of `topic` go that cannot be processed."""
-    return f"{topic}.dead-letter"
 
 
 def _email(value: str) -> str:

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from contracts import http
+from contracts import metrics as names
 from service.common.stored import StoredTraces
 from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send
@@ -57,7 +59,7 @@ class Registry(CollectorRegistry):
         super().__init__()
         self._guards: dict[Collector, _Guarded] = {}
         failures = Counter(
-            "metrics_collection_failures", "Scrapes without the metrics of a collector.", ("collector",), registry=None
+            names.COLLECTION_FAILURES, "Scrapes without the metrics of a collector.", ("collector",), registry=None
         )
         self._failures = failures
         super().register(failures)
@@ -83,55 +85,55 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.http_requests = Counter(
-            "http_server_requests", "HTTP requests.", ("method", "route", "status"), registry=self.registry
+            names.HTTP_REQUESTS, "HTTP requests.", ("method", "route", "status"), registry=self.registry
         )
         self.http_duration = Histogram(
-            "http_server_request_duration_seconds",
+            names.HTTP_DURATION,
             "Time to answer an HTTP request.",
             ("method", "route"),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.consumed = Counter(
-            "kafka_messages_consumed", "Messages handled, by outcome.", ("topic", "outcome"), registry=self.registry
+            names.MESSAGES_CONSUMED, "Messages handled, by outcome.", ("topic", "outcome"), registry=self.registry
         )
         self.processing = Histogram(
-            "kafka_message_processing_seconds",
+            names.MESSAGE_PROCESSING,
             "Time to handle a message.",
             ("topic",),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.waited = Histogram(
-            "kafka_message_wait_seconds",
+            names.MESSAGE_WAIT,
             "Time from when a message was sent until its handling began, by the clocks of both machines.",
             ("topic",),
             buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1800.0),
             registry=self.registry,
         )
         self.lag = Gauge(
-            "kafka_consumer_lag_messages",
+            names.CONSUMER_LAG,
             "Messages behind the last one handled in its partition.",
             ("topic", "partition"),
             registry=self.registry,
         )
         self.partitions = Gauge(
-            "kafka_consumer_partitions",
+            names.CONSUMER_PARTITIONS,
             "Partitions that this process consumes; 0 until the group has given it some.",
             ("topic",),
             registry=self.registry,
         )
         self.produced = Counter(
-            "kafka_messages_produced", "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
+            names.MESSAGES_PRODUCED, "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
         )
         self.loop_failures = Counter(
-            "background_loop_failures",
+            names.BACKGROUND_FAILURES,
             "Failures that a loop beside the requests has survived.",
             ("loop",),
             registry=self.registry,
         )
         self.dependency_up = Gauge(
-            "dependency_up",
+            names.DEPENDENCY_UP,
             "1 where the last check of a dependency succeeded.",
             ("dependency",),
             registry=self.registry,
@@ -143,7 +145,7 @@ class Metrics:
 
         # Not async: a collector may ask the database, and must not hold up the event loop.
         @router.get(
-            "/api/metrics",
+            http.METRICS,
             response_class=Response,
             summary="Metrics in Prometheus' text format, or in OpenMetrics, which has exemplars, to whom accepts that",
             responses={200: {"content": {name: {} for name in ("text/plain", "application/openmetrics-text")}}},

@@ -27,7 +27,7 @@ _DETAILS: Final = {
     422: "The request does not have the expected form.",
     500: "An unexpected error happened.",
     502: "The task-manager gave no usable answer.",
-    503: "Kafka is away. Try again.",
+    503: "Kafka is unavailable. Try again.",
 }
 # A body of 64 KiB can hold 6,500 unknown fields, whose list would be seven times as long.
 _MOST_ERRORS: Final = 20
@@ -48,7 +48,7 @@ class Problem(BaseModel):
     type: str = Field(examples=["about:blank"])
     title: str = Field(examples=["Service Unavailable"])
     status: int = Field(examples=[503])
-    detail: str = Field(examples=["Kafka is away. Try again."])
+    detail: str = Field(examples=["Kafka is unavailable. Try again."])
     trace_id: str | None = Field(None, examples=["0af7651916cd43dd8448eb211c80319c"])
     errors: list[InvalidField] | None = Field(None, description="only with status 422")
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts import http
 from service.common import messages, problems
 from service.common.messages import NewTask, Outgoing
 from service.tracing import attributes as keys
@@ -68,7 +69,7 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
     router = APIRouter(tags=["tasks"])
 
     @router.post(
-        "/api/tasks",
+        http.TASKS,
         status_code=202,
         response_model=Accepted,
         summary="Submit a page to crawl",
@@ -92,7 +93,7 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
         )
         await publish(messages.new(task_id, task))
         _logger.info("task accepted", extra={keys.TASK_ID: str(task_id), "user_email": task.user_email})
-        response.headers["Location"] = f"/api/tasks/{task_id}"
+        response.headers["Location"] = f"{http.TASKS}/{task_id}"
         return Accepted(id=task_id, status="new", trace_id=propagation.trace_id())
 
     return router

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from contracts import http
+
 _TASK_ID = "3f0c1f6e-6f0b-4a58-9f6e-0d6f3f1c2b7a"
 
 
@@ -93,4 +95,4 @@ class TaskQuery(BaseModel):
         query: dict[str, str | int] = {"limit": self.limit}
         if self.status:
             query["status"] = self.status
-        return f"/api/tasks?{urlencode({**query, 'cursor': cursor_of(last)})}"
+        return f"{http.TASKS}?{urlencode({**query, 'cursor': cursor_of(last)})}"

@@ -2,9 +2,10 @@
 
 import sys
 
+from contracts.services import CRAWLER
 from service.common.server import run
-from service.crawler.bootstrap import NAME, build
+from service.crawler.bootstrap import build
 from service.crawler.config import CrawlerSettings
 
 if __name__ == "__main__":
-    sys.exit(run(NAME, CrawlerSettings, build))
+    sys.exit(run(CRAWLER, CrawlerSettings, build))

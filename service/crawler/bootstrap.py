@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contracts.services import CRAWLER
+from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common.application import build_application
 from service.common.health import Dependency, Health
-from service.common.kafka import ConsumerLoop, KafkaPublisher
-from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from service.common.kafka.consumer import ConsumerLoop
+from service.common.kafka.publisher import KafkaPublisher
 from service.common.metrics import Metrics
 from service.crawler.addresses import AddressRule
 from service.crawler.config import CrawlerSettings
@@ -14,15 +16,13 @@ from service.crawler.handler import CrawlHandler
 from service.tracing import Tracing
 from service.tracing.asgi import App
 
-NAME = "web-crawler"
-
 
 def build(settings: CrawlerSettings, tracing: Tracing) -> App:
     """The web-crawler as an ASGI application (health and metrics only); connects to nothing before it starts."""
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(
-        settings, traces, metrics, client_id=NAME, topics=(CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic(CRAWL_TOPIC))
+        settings, traces, metrics, client_id=CRAWLER, topics=(CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic(CRAWL_TOPIC))
     )
     fetcher = Fetcher(
         traces,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from contracts.topics import CONSUMER_GROUPS, CRAWL_TOPIC
 from service.common.config import ServiceSettings
 from service.crawler.addresses import Network
 
@@ -34,7 +35,11 @@ class CrawlerSettings(ServiceSettings):
     """Adds the limits of a fetch."""
 
     consumer_group: str = Field(
-        "web-crawler", alias="KAFKA_CONSUMER_GROUP", min_length=1, max_length=255, description="1 to 255 characters"
+        CONSUMER_GROUPS[CRAWL_TOPIC],
+        alias="KAFKA_CONSUMER_GROUP",
+        min_length=1,
+        max_length=255,
+        description="1 to 255 characters",
     )
     timeout_ms: int = Field(
         10_000, alias="CRAWLER_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"

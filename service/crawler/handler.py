@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from contracts.metrics import CRAWLED_PAGES, FETCH_DURATION
 from service.common import messages
-from service.common.kafka import Received
+from service.common.kafka.received import Received
 from service.common.messages import Outgoing
 from service.crawler.fetch import FetchFailed, Page
 from service.tracing import TraceManager
@@ -32,10 +33,8 @@ class CrawlHandler:
         self._fetch = fetch
         self._publish = publish
         self._traces = traces
-        self._crawls = Counter("crawler_pages", "Pages asked for, by outcome.", ("outcome",), registry=registry)
-        self._duration = Histogram(
-            "crawler_fetch_duration_seconds", "Time to fetch a page.", buckets=_SECONDS, registry=registry
-        )
+        self._crawls = Counter(CRAWLED_PAGES, "Pages asked for, by outcome.", ("outcome",), registry=registry)
+        self._duration = Histogram(FETCH_DURATION, "Time to fetch a page.", buckets=_SECONDS, registry=registry)
 
     def __call__(self, received: Received) -> str:
         """Fetches, answers, and returns the outcome. Raises MalformedMessage or Unavailable."""

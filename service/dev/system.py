@@ -16,6 +16,8 @@ from confluent_kafka import KafkaException, Producer
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import SecretStr
 
+from contracts import http, metrics
+from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -26,7 +28,6 @@ from service.task_manager.config import TaskManagerSettings
 from service.tracing import Tracing, TracingSettings, start_tracing
 
 HOST: Final = "127.0.0.1"
-_NAMES: Final = (gateway.NAME, task_manager.NAME, crawler.NAME)
 # A developer's own pages are on this machine.
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _START_SECONDS: Final = 30.0
@@ -55,8 +56,8 @@ def running(
     first_port: the gateway's; the others follow it; 0 for any free ones. waiting: set to give up. Raises NotStarted.
     """
     with ExitStack() as stack:
-        sockets = [stack.enter_context(_listen(first_port and first_port + number)) for number in range(len(_NAMES))]
-        ports = dict(zip(_NAMES, (one.getsockname()[1] for one in sockets), strict=True))
+        sockets = [stack.enter_context(_listen(first_port and first_port + number)) for number in range(len(SERVICES))]
+        ports = dict(zip(SERVICES, (one.getsockname()[1] for one in sockets), strict=True))
         urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         common: dict[str, Any] = {"host": HOST, "kafka_bootstrap_servers": stack.enter_context(_brokers())}
         tracings = {
@@ -65,18 +66,18 @@ def running(
                 TracingSettings(service_name=name, delay_ms=50, hash_key=SecretStr("development")),
                 exporter=exporter(name),
             )
-            for name in _NAMES
+            for name in SERVICES
         }
         servers = _servers(ports, urls, common, database, tracings)
         threads = [
             threading.Thread(target=server.run, args=([one],), name=name, daemon=True)
-            for name, server, one in zip(_NAMES, servers, sockets, strict=True)
+            for name, server, one in zip(SERVICES, servers, sockets, strict=True)
         ]
         for thread in threads:
             thread.start()
         try:
             _await_ready(urls, threads, waiting)
-            yield System(gateway=urls[_NAMES[0]], task_manager=urls[_NAMES[1]], crawler=urls[_NAMES[2]])
+            yield System(gateway=urls[GATEWAY], task_manager=urls[TASK_MANAGER], crawler=urls[CRAWLER])
         finally:
             # The front door first, the way a request goes.
             for server, thread in zip(servers, threads, strict=True):
@@ -87,15 +88,13 @@ def running(
 def _servers(
     ports: dict[str, int], urls: dict[str, str], common: dict[str, Any], database: Path, tracings: dict[str, Tracing]
 ) -> Sequence[Server]:
-    front = GatewaySettings(port=ports[gateway.NAME], task_manager_url=urls[task_manager.NAME], **common)
-    manager = TaskManagerSettings(
-        port=ports[task_manager.NAME], database_url=SecretStr(f"sqlite:///{database}"), **common
-    )
-    fetcher = CrawlerSettings(port=ports[crawler.NAME], allowed_networks=_LOOPBACK, **common)
+    front = GatewaySettings(port=ports[GATEWAY], task_manager_url=urls[TASK_MANAGER], **common)
+    manager = TaskManagerSettings(port=ports[TASK_MANAGER], database_url=SecretStr(f"sqlite:///{database}"), **common)
+    fetcher = CrawlerSettings(port=ports[CRAWLER], allowed_networks=_LOOPBACK, **common)
     return (
-        build_server(gateway.build(front, tracings[gateway.NAME]), front),
-        build_server(task_manager.build(manager, tracings[task_manager.NAME]), manager),
-        build_server(crawler.build(fetcher, tracings[crawler.NAME]), fetcher),
+        build_server(gateway.build(front, tracings[GATEWAY]), front),
+        build_server(task_manager.build(manager, tracings[TASK_MANAGER]), manager),
+        build_server(crawler.build(fetcher, tracings[CRAWLER]), fetcher),
     )
 
 
@@ -127,7 +126,7 @@ def _await_ready(urls: dict[str, str], threads: Sequence[threading.Thread], wait
     tries = int(_START_SECONDS / 0.05)
     with httpx.Client(timeout=2.0) as client:
         for _ in range(tries):
-            left -= {name for name in left if _is_ready(client, urls[name], consumes=name != gateway.NAME)}
+            left -= {name for name in left if _is_ready(client, urls[name], consumes=name != GATEWAY)}
             if not left:
                 return
             if waiting.wait(0.05):
@@ -139,10 +138,10 @@ def _await_ready(urls: dict[str, str], threads: Sequence[threading.Thread], wait
 
 def _is_ready(client: httpx.Client, url: str, *, consumes: bool) -> bool:
     try:
-        if not client.get(f"{url}/api/health/ready").is_success:
+        if not client.get(f"{url}{http.READY}").is_success:
             return False
-        metrics = client.get(f"{url}/api/metrics").text if consumes else ""
+        exposition = client.get(f"{url}{http.METRICS}").text if consumes else ""
     except httpx.TransportError:
         return False
-    partitions = [line for line in metrics.splitlines() if line.startswith("kafka_consumer_partitions{")]
+    partitions = [line for line in exposition.splitlines() if line.startswith(f"{metrics.CONSUMER_PARTITIONS}{{")]
     return not consumes or any(not line.endswith(" 0.0") for line in partitions)

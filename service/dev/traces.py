@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 
+from contracts.topics import DEAD_LETTER_SUFFIX
 from service.tracing import attributes as keys
 
 # A server's span may end a moment after its caller's, so a trace that looks complete is looked at once more.
@@ -80,7 +81,7 @@ def is_complete(hops: Sequence[Hop]) -> bool:
     for sent in hops:
         if sent.span.kind is not SpanKind.PRODUCER or sent.failed:
             continue
-        if str(sent.attribute(keys.MESSAGING_DESTINATION_NAME)).endswith(".dead-letter"):
+        if str(sent.attribute(keys.MESSAGING_DESTINATION_NAME)).endswith(DEAD_LETTER_SUFFIX):
             continue
         handled = [hop for hop in hops if hop.parent_id == sent.id and hop.span.kind is SpanKind.CONSUMER]
         # A message whose handling failed comes again.

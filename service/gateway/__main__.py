@@ -2,9 +2,10 @@
 
 import sys
 
+from contracts.services import GATEWAY
 from service.common.server import run
-from service.gateway.bootstrap import NAME, build
+from service.gateway.bootstrap import build
 from service.gateway.config import GatewaySettings
 
 if __name__ == "__main__":
-    sys.exit(run(NAME, GatewaySettings, build))
+    sys.exit(run(GATEWAY, GatewaySettings, build))

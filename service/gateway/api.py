@@ -10,6 +10,7 @@ import httpx
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
+from contracts import http
 from service.common import problems
 from service.common.errors import Unavailable
 from service.common.views import TaskPage, TaskQuery, TaskView
@@ -51,7 +52,7 @@ class TaskReader:
                 # A kept connection whose pod has just ended; reading once more changes nothing.
                 answer = await self._client.get(path, params=query)
         except httpx.TransportError as error:
-            raise Unavailable(f"The task-manager is away ({type(error).__name__})") from error
+            raise Unavailable(f"The task-manager is unavailable ({type(error).__name__})") from error
         headers = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}
         if headers.get("content-type") not in ("application/json", problems.MEDIA_TYPE):
             # Something in between has answered, such as a proxy; its pages are not for our users.
@@ -69,26 +70,26 @@ def gateway_router(reader: TaskReader) -> APIRouter:
     router = APIRouter()
 
     @router.get(
-        "/api/tasks",
+        http.TASKS,
         tags=["tasks"],
         summary="List tasks, newest first",
         response_model=TaskPage,
         responses=problems.documented(422, 502, 503),
     )
     async def list_tasks(query: Annotated[TaskQuery, Query()]) -> Response:
-        return await reader.read("/api/tasks", query.model_dump(mode="json", exclude_none=True))
+        return await reader.read(http.TASKS, query.model_dump(mode="json", exclude_none=True))
 
     @router.get(
-        "/api/tasks/{id}",
+        f"{http.TASKS}/{{id}}",
         tags=["tasks"],
         summary="Read a task",
         response_model=TaskView,
         responses=problems.documented(404, 422, 502, 503),
     )
     async def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> Response:
-        return await reader.read(f"/api/tasks/{task_id}")
+        return await reader.read(f"{http.TASKS}/{task_id}")
 
-    @router.get("/demo", response_class=HTMLResponse, summary="A page to crawl")
+    @router.get(http.DEMO, response_class=HTMLResponse, summary="A page to crawl")
     async def demo() -> HTMLResponse:
         return HTMLResponse(_DEMO_PAGE)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import httpx
 
+from contracts import http
+from contracts.services import GATEWAY, TASK_MANAGER
+from contracts.topics import STATUS_TOPIC
 from service.common.application import build_application
 from service.common.health import Dependency, Health
-from service.common.kafka import KafkaPublisher
-from service.common.messages import STATUS_TOPIC
+from service.common.kafka.publisher import KafkaPublisher
 from service.common.metrics import Metrics
 from service.common.submission import submission_router
 from service.gateway.api import TaskReader, gateway_router
@@ -15,24 +17,22 @@ from service.gateway.config import GatewaySettings
 from service.tracing import Tracing
 from service.tracing.asgi import App
 
-NAME = "gateway"
-
 
 def build(settings: GatewaySettings, tracing: Tracing) -> App:
     """The gateway as an ASGI application; connects to nothing before it starts."""
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
-    publisher = KafkaPublisher(settings, traces, metrics, client_id=NAME, topics=(STATUS_TOPIC,))
+    publisher = KafkaPublisher(settings, traces, metrics, client_id=GATEWAY, topics=(STATUS_TOPIC,))
 
     def task_manager_lives() -> None:
-        httpx.get(f"{settings.task_manager_url}/api/health/live", timeout=2.0).raise_for_status()
+        httpx.get(f"{settings.task_manager_url}{http.LIVE}", timeout=2.0).raise_for_status()
 
     health = Health(
         [
             # Tasks can be read while it is away, and who submits one is told to come again.
             Dependency(name="kafka", check=publisher.check, at_first=True),
             # Submitting works without it, so it takes no gateway out of service.
-            Dependency(name="task-manager", check=task_manager_lives, required=False),
+            Dependency(name=TASK_MANAGER, check=task_manager_lives, required=False),
         ],
         traces,
         metrics,

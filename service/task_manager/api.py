@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query
 
+from contracts import http
 from service.common import problems
 from service.common.views import TaskPage, TaskQuery, TaskView
 from service.task_manager.domain import TaskStatus
@@ -18,7 +19,7 @@ def task_router(tasks: Tasks) -> APIRouter:
     router = APIRouter(tags=["tasks"])
 
     # Not async, like all that asks the database: it must not hold up the event loop.
-    @router.get("/api/tasks", summary="List tasks, newest first", responses=problems.documented(422, 503))
+    @router.get(http.TASKS, summary="List tasks, newest first", responses=problems.documented(422, 503))
     def list_tasks(query: Annotated[TaskQuery, Query()]) -> TaskPage:
         # One more than asked for tells whether there is another page. Pages begin at a place, not at a number: tasks
         # that come meanwhile shift nothing, and the last page costs as little as the first.
@@ -34,7 +35,7 @@ def task_router(tasks: Tasks) -> APIRouter:
             next=query.next((shown[-1].created_at, shown[-1].id)) if more else None,
         )
 
-    @router.get("/api/tasks/{id}", summary="Read a task", responses=problems.documented(404, 422, 503))
+    @router.get(f"{http.TASKS}/{{id}}", summary="Read a task", responses=problems.documented(404, 422, 503))
     def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> TaskView:
         task = tasks.get(task_id)
         if task is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contracts.services import TASK_MANAGER
+from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common.application import build_application
 from service.common.health import Dependency, Health
-from service.common.kafka import ConsumerLoop, KafkaPublisher
-from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from service.common.kafka.consumer import ConsumerLoop
+from service.common.kafka.publisher import KafkaPublisher
 from service.common.metrics import Metrics
 from service.common.submission import submission_router
 from service.task_manager.api import task_router
@@ -17,8 +19,6 @@ from service.task_manager.use_cases import Tasks
 from service.tracing import Tracing
 from service.tracing.asgi import App
 
-NAME = "task-manager"
-
 
 def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
     """The task-manager as an ASGI application; connects to nothing before it starts."""
@@ -28,7 +28,7 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         settings,
         traces,
         metrics,
-        client_id=NAME,
+        client_id=TASK_MANAGER,
         topics=(STATUS_TOPIC, CRAWL_TOPIC, dead_letter_topic(STATUS_TOPIC)),
     )
     database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces, metrics.registry))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from contracts.topics import CONSUMER_GROUPS, STATUS_TOPIC
 from service.common.config import ServiceSettings
 from service.tracing.config import EnvironmentSettings
 
@@ -37,5 +38,9 @@ class TaskManagerSettings(DatabaseSettings, ServiceSettings):
     """Adds the database."""
 
     consumer_group: str = Field(
-        "task-manager", alias="KAFKA_CONSUMER_GROUP", min_length=1, max_length=255, description="1 to 255 characters"
+        CONSUMER_GROUPS[STATUS_TOPIC],
+        alias="KAFKA_CONSUMER_GROUP",
+        min_length=1,
+        max_length=255,
+        description="1 to 255 characters",
     )

@@ -6,7 +6,8 @@ import uuid
 
 from service.common import messages
 from service.common.errors import MalformedMessage, Misdirected
-from service.common.kafka import KafkaPublisher, Received
+from service.common.kafka.publisher import KafkaPublisher
+from service.common.kafka.received import Received
 from service.common.messages import CompletedMessage, FailedMessage, NewMessage
 from service.task_manager.domain import Task
 from service.task_manager.use_cases import NewTask, Outcome, Tasks

@@ -71,7 +71,7 @@ def _unavailable_when_away() -> Iterator[None]:
     except (DataError, IntegrityError):
         raise
     except (DBAPIError, PoolTimeout) as error:
-        raise Unavailable(f"The database is away ({_kind(error)})") from error
+        raise Unavailable(f"The database is unavailable ({_kind(error)})") from error
 
 
 def _kind(error: Exception) -> str:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from contracts.metrics import OLDEST_TASK, TASK_DURATION, TASK_OPERATIONS, TASKS
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
 from service.task_manager.domain import Task, TaskStatus
@@ -64,10 +65,10 @@ class TelemetryObserver:
         self._traces = traces
         self._stored = stored or StoredTraces()
         self._operations = Counter(
-            "task_operations", "Runs of a use case, by outcome.", ("operation", "outcome"), registry=registry
+            TASK_OPERATIONS, "Runs of a use case, by outcome.", ("operation", "outcome"), registry=registry
         )
         self._life = Histogram(
-            "task_duration_seconds",
+            TASK_DURATION,
             "Time from a task's creation to its end.",
             ("status",),
             buckets=_LIFE_SECONDS,
@@ -137,10 +138,6 @@ class TaskCounts(Collector):
     @staticmethod
     def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         return (
-            GaugeMetricFamily(
-                "web_crawl_tasks", "Tasks created within the window, by status.", labels=["status", "window"]
-            ),
-            GaugeMetricFamily(
-                "web_crawl_tasks_oldest_seconds", "Age of the oldest task that has not come to its end; 0 without one."
-            ),
+            GaugeMetricFamily(TASKS, "Tasks created within the window, by status.", labels=["status", "window"]),
+            GaugeMetricFamily(OLDEST_TASK, "Age of the oldest task that has not come to its end; 0 without one."),
         )

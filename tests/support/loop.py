@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from service.common.config import ServiceSettings
-from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming
+from service.common.kafka.publisher import KafkaPublisher
+from service.common.kafka.received import Received
 from service.common.metrics import Metrics
 from tests.support.service import Recorder
 
@@ -20,6 +22,7 @@ class Loop:
         topic: str,
         handler: Callable[[Received], str],
         abandon: Callable[[Received, str], None] | None = None,
+        timing: ConsumerTiming | None = None,
     ) -> None:
         settings = ServiceSettings(kafka_bootstrap_servers=kafka)
         self.topic = topic
@@ -37,6 +40,7 @@ class Loop:
             handler=handler,
             prepare=self.publisher.ensure_topics,
             abandon=abandon,
+            timing=timing or ConsumerTiming(),
         )
         self.publisher.start()
         self.loop.start()

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from confluent_kafka import Message
 
-from service.common import kafka
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected
-from service.common.kafka import ConsumerLoop, KafkaPublisher, Received
+from service.common.kafka import processing
+from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming
+from service.common.kafka.publisher import KafkaPublisher
+from service.common.kafka.received import Received
 from service.common.metrics import Metrics
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.kafka import message_headers
@@ -28,15 +30,13 @@ from service.tracing.propagation import KafkaHeader
 
 def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) -> None:
     """Consumes until SIGTERM, or until the loop is no longer alive, as Kubernetes would end it."""
-    kafka.SESSION_MS = 1000
-    kafka._HANDLER_SECONDS = 0.5
 
     def headers(message: Message) -> Sequence[KafkaHeader]:
         if message.value() == b"headers" and message.headers():
             ctypes.string_at(0)
         return message_headers(message)
 
-    vars(kafka)["message_headers"] = headers
+    vars(processing)["message_headers"] = headers
     traces = start_tracing(TracingSettings(enabled=False)).traces
     settings = ServiceSettings(kafka_bootstrap_servers=brokers, message_attempts=attempts)
     publisher = KafkaPublisher(settings, traces, Metrics(), client_id="mortal", topics=(topic, f"{topic}.dead-letter"))
@@ -75,7 +75,7 @@ def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) 
         handler=handle,
         prepare=publisher.ensure_topics,
         abandon=abandon,
-        max_poll_ms=max_poll_ms,
+        timing=ConsumerTiming(session_ms=1000, max_poll_ms=max_poll_ms, stop_seconds=0.5),
     )
     publisher.start()
     loop.start()

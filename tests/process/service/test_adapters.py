@@ -18,7 +18,8 @@ from checks.harness.polling import poll_until
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
-from service.common.kafka import KafkaPublisher, Received
+from service.common.kafka.publisher import KafkaPublisher
+from service.common.kafka.received import Received
 from service.common.metrics import Metrics
 from service.task_manager.domain import Task, TaskStatus
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
@@ -150,7 +151,7 @@ def test_unavailable_brings_the_message_back_in_order(kafka: str, recorder: Reco
     def handler(received: Received) -> str:
         seen.append(received.value)
         if seen.count(b"first") < 3:
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is unavailable")
         return "created"
 
     _send(kafka, "loop-retry", b"first", b"second")
@@ -223,7 +224,7 @@ def test_publishing_without_a_broker_is_unavailable_in_time(recorder: Recorder) 
     publisher.start()
     try:
         body = messages.NewTask(user_email="a@b.cc", user_query="?", base_url="http://x/")
-        with pytest.raises(Unavailable, match="Kafka is away"):
+        with pytest.raises(Unavailable, match="Kafka is unavailable"):
             publisher.publish(messages.new(uuid.uuid4(), body))
         with pytest.raises(Unavailable):
             publisher.ensure_topics()

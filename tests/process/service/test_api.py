@@ -22,10 +22,11 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from checks.harness.polling import poll_until
+from contracts.topics import STATUS_TOPIC
 from service.common import problems
 from service.common.bodies import BodyLimits
 from service.common.errors import Unavailable
-from service.common.messages import STATUS_TOPIC, NewTask, Outgoing
+from service.common.messages import NewTask, Outgoing
 from service.common.metrics import Metrics
 from service.common.submission import submission_router, task_id_of
 from service.common.usage import usage
@@ -171,7 +172,7 @@ def test_the_gateway_hands_no_foreign_page_on_and_says_when_nobody_is_there(reco
     with served(page, settings) as url, pytest.raises(HTTPException) as refused:
         asyncio.run(read(url))
     assert refused.value.status_code == 502
-    with pytest.raises(Unavailable, match="task-manager is away"):
+    with pytest.raises(Unavailable, match="task-manager is unavailable"):
         asyncio.run(read("http://127.0.0.1:1"))
 
 
@@ -251,7 +252,7 @@ def test_a_task_without_a_key_is_a_new_one() -> None:
 
 def test_a_publisher_that_is_away_is_a_503(recorder: Recorder) -> None:
     async def away(_: Outgoing) -> None:
-        raise Unavailable("Kafka is away (_MSG_TIMED_OUT)")
+        raise Unavailable("Kafka is unavailable (_MSG_TIMED_OUT)")
 
     app = FastAPI()
     problems.install(app)

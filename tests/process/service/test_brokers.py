@@ -10,9 +10,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from checks.harness.polling import poll_until
-from service.common import brokers
 from service.common.config import ServiceSettings
-from service.common.kafka import KafkaPublisher, Received
+from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration
+from service.common.kafka.consumer import ConsumerTiming
+from service.common.kafka.publisher import KafkaPublisher
+from service.common.kafka.received import Received
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
 from tests.support.leaving import LeavingBroker, leaving_broker
@@ -30,7 +32,7 @@ def broker() -> Iterator[LeavingBroker]:
 
 
 def _configured(address: str) -> dict[str, Any]:
-    return brokers.configuration(ServiceSettings(kafka_bootstrap_servers=address), "test") | {"log_level": 0}
+    return client_configuration(ServiceSettings(kafka_bootstrap_servers=address), "test") | {"log_level": 0}
 
 
 def _lose(client: Producer, broker: LeavingBroker) -> bool:
@@ -65,64 +67,63 @@ def _lose(client: Producer, broker: LeavingBroker) -> bool:
     return False
 
 
-def test_a_client_that_lost_its_brokers_is_told_from_one_that_needs_time(
-    broker: LeavingBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(brokers, "CHECK_SECONDS", 0.5)
+def test_a_client_that_lost_its_brokers_is_distinguished_from_a_slow_one(broker: LeavingBroker) -> None:
     configured = _configured(broker.address)
     client = Producer(configured)
-    watch = brokers.Watch(client, configured)
-    watch.ask()
+    monitor = ConnectionMonitor(client, configured, check_seconds=0.5, patience_seconds=0.1)
+    monitor.check()
     if not _lose(client, broker):
-        pytest.skip("this version of the client keeps its way to the brokers: `Lost` can go once it is the oldest used")
+        pytest.skip("this version of the client keeps its brokers: `BrokersLost` can go once it is the oldest used")
+    with pytest.raises(KafkaException):
+        monitor.check()
+    with pytest.raises(BrokersLost, match="Kafka answers other clients only"):
+        monitor.check()
+    patient = ConnectionMonitor(client, configured, check_seconds=0.5)
     for _ in range(2):
         with pytest.raises(KafkaException):
-            watch.ask()
-    monkeypatch.setattr(brokers, "PATIENCE_SECONDS", 0.1)
-    with pytest.raises(brokers.Lost, match="Kafka answers others"):
-        watch.ask()
-    brokers.Watch(Producer(configured), configured).ask()
+            patient.check()
+    ConnectionMonitor(Producer(configured), configured).check()
 
 
-def test_brokers_that_are_away_are_no_reason_for_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brokers, "CHECK_SECONDS", 0.5)
-    monkeypatch.setattr(brokers, "PATIENCE_SECONDS", 0.0)
+def test_unavailable_brokers_are_no_reason_for_a_new_client() -> None:
     configured = _configured("127.0.0.1:1")
-    watch = brokers.Watch(Producer(configured), configured)
+    monitor = ConnectionMonitor(Producer(configured), configured, check_seconds=0.5, patience_seconds=0.0)
     for _ in range(3):
         with pytest.raises(KafkaException):
-            watch.ask()
+            monitor.check()
 
 
-class _LosesOnce:
-    """In the place of `brokers.Watch`: the first client of its kind is lost."""
+class _FailingMonitors:
+    """Makes monitors in place of `ConnectionMonitor`: the first one for a client of this type reports lost brokers."""
 
-    def __init__(self, kind: type) -> None:
-        self._kind = kind
-        self.watched: list[Any] = []
-        self.found: list[Any] = []
+    def __init__(self, client_type: type, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._client_type = client_type
+        self.monitored: list[Any] = []
+        self.connected: list[Any] = []
+        for module in ("publisher", "consumer"):
+            monkeypatch.setattr(f"service.common.kafka.{module}.ConnectionMonitor", self._make)
 
-    def __call__(self, client: Any, configured: dict[str, Any]) -> _LosesOnce._Watch:
-        if isinstance(client, self._kind):
-            self.watched.append(client)
-        return self._Watch(self, client)
+    def _make(self, client: Any, _configuration: dict[str, Any]) -> _FakeMonitor:
+        if isinstance(client, self._client_type):
+            self.monitored.append(client)
+        return _FakeMonitor(self, client)
 
-    class _Watch:
-        def __init__(self, all_of_them: _LosesOnce, client: Any) -> None:
-            self._all = all_of_them
-            self._client = client
 
-        def ask(self) -> None:
-            if self._client is self._all.watched[0]:
-                raise brokers.Lost("Kafka answers others")
-            self._all.found.append(self._client)
+class _FakeMonitor:
+    def __init__(self, monitors: _FailingMonitors, client: Any) -> None:
+        self._monitors = monitors
+        self._client = client
+
+    def check(self) -> None:
+        if self._client is self._monitors.monitored[0]:
+            raise BrokersLost("Kafka answers other clients only")
+        self._monitors.connected.append(self._client)
 
 
 def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watches = _LosesOnce(Producer)
-    monkeypatch.setattr(brokers, "Watch", watches)
+    monitors = _FailingMonitors(Producer, monkeypatch)
     publisher = KafkaPublisher(
         ServiceSettings(kafka_bootstrap_servers=kafka), recorder.traces, Metrics(), client_id="p", topics=("lost-1",)
     )
@@ -131,11 +132,11 @@ def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
         publisher.check()  # the topics
         message = Outgoing(topic="lost-1", key="k", value=b"v", headers=())
         publisher.publish(message)
-        with pytest.raises(brokers.Lost):
+        with pytest.raises(BrokersLost):
             publisher.check()
         publisher.publish(message)
         publisher.check()
-        assert watches.found == watches.watched[1:]
+        assert monitors.connected == monitors.monitored[1:]
     finally:
         publisher.stop()
 
@@ -143,20 +144,18 @@ def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
 def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watches = _LosesOnce(Consumer)
-    monkeypatch.setattr(brokers, "Watch", watches)
-    monkeypatch.setattr("service.common.kafka._SILENCE_SECONDS", 0.5)
+    monitors = _FailingMonitors(Consumer, monkeypatch)
     seen: list[bytes | None] = []
 
     def handler(received: Received) -> str:
         seen.append(received.value)
         return "done"
 
-    consuming = Loop(kafka, recorder, "lost-2", handler)
+    consuming = Loop(kafka, recorder, "lost-2", handler, timing=ConsumerTiming(silence_seconds=0.5))
     try:
-        poll_until("the first consumer to be lost, and another one to ask", lambda: watches.found, seconds=30)
+        poll_until("the second consumer", lambda: monitors.connected, seconds=30)
         assert consuming.loop.alive
-        assert len(watches.watched) == 2
+        assert len(monitors.monitored) == 2
         consuming.publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
         poll_until("the message", lambda: seen == [b"v"], seconds=30)
     finally:

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 from schemathesis.checks import CHECKS, load_all_checks
 
 from checks.harness.polling import poll_until
+from contracts.topics import STATUS_TOPIC
 from service.common import messages
-from service.common.messages import STATUS_TOPIC, CrawlRequest, NewTask
+from service.common.messages import CrawlRequest, NewTask
 from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager

@@ -14,8 +14,9 @@ import pytest
 from confluent_kafka import Producer
 
 from checks.harness.polling import poll_until
+from contracts.topics import STATUS_TOPIC
 from service.common import messages
-from service.common.messages import STATUS_TOPIC, CompletedMessage, FailedMessage, NewTask
+from service.common.messages import CompletedMessage, FailedMessage, NewTask
 from service.tracing.kafka import message_headers
 from stack.settings import Services, quantity_bytes
 from tests.process.service.test_outages import read_topic

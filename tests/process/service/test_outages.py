@@ -18,8 +18,9 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from checks.harness.polling import poll_until
+from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common import messages
-from service.common.messages import CRAWL_TOPIC, STATUS_TOPIC, CrawlRequest, NewTask, Outgoing, dead_letter_topic
+from service.common.messages import CrawlRequest, NewTask, Outgoing
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from service.tracing import propagation

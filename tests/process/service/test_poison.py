@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from checks.harness.polling import poll_until
 from service.common.errors import Rejected, Unavailable
-from service.common.kafka import Received
+from service.common.kafka.received import Received
 from service.tracing.kafka import message_headers
 from tests.process.service.test_outages import read_topic
 from tests.support.brokers import Brokers, mock_brokers, send_raw
@@ -176,7 +176,7 @@ def test_an_outage_is_no_fault_of_a_message(kafka: str, recorder: Recorder) -> N
 
     def handler(received: Received) -> str:
         if away:
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is unavailable")
         return "done"
 
     _send(kafka, "poison-outage", b"good")
@@ -229,14 +229,14 @@ def test_a_loop_that_fails_begins_again(kafka: str, recorder: Recorder, monkeypa
     failures = [_Panic(), ZeroDivisionError(), None]
     _send(kafka, "poison-loop", b"good")
     loop = Loop(kafka, recorder, "poison-loop", lambda _: "done")
-    assigned = loop.loop._assigned
+    assigned = loop.loop._on_assign
 
     def fails(*arguments: object) -> None:
         if failures and (failure := failures.pop(0)):
             raise failure
         assigned(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.loop, "_assigned", fails)
+    monkeypatch.setattr(loop.loop, "_on_assign", fails)
     try:
         poll_until("the message", lambda: loop.consumed("done") == 1)
         assert loop.loop.alive

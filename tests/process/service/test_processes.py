@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from checks.harness.polling import poll_until
+from local.images.service import code_files
 from tests.support.service import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -88,6 +90,15 @@ def test_stays_up_with_nothing_there_and_ends_cleanly(module: str, tmp_path: Pat
     written = log.read_text()
     assert "ada@example.com" not in written
     assert "hunter2" not in written
+
+
+def test_the_code_of_the_image_is_complete(tmp_path: Path) -> None:
+    for file in code_files(ROOT):
+        target = tmp_path / file.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    modules = ", ".join(f"service.{name}.__main__" for name in ("gateway", "task_manager", "crawler"))
+    subprocess.run([sys.executable, "-c", f"import {modules}"], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_wrong_environment_is_one_clear_line() -> None:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from service.common import messages
 from service.common.errors import MalformedMessage, Rejected, Unavailable
-from service.common.kafka import Received
+from service.common.kafka.received import Received
 from service.common.messages import CompletedMessage, CrawlRequest, FailedMessage, NewMessage, Outgoing
 from service.crawler.addresses import AddressRule
 from service.crawler.extract import extract
@@ -64,7 +64,7 @@ class FakeTasks:
     @contextmanager
     def begin(self) -> Iterator[FakeTasks]:
         if self.away:
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is unavailable")
         before = dict(self.stored)
         try:
             yield self
@@ -111,7 +111,7 @@ class FakePublisher:
 
     def request_crawl(self, task: Task) -> None:
         if self.away:
-            raise Unavailable("Kafka is away")
+            raise Unavailable("Kafka is unavailable")
         if self.refuses:
             raise Rejected("Kafka does not take the message")
         self.requested.append(task)

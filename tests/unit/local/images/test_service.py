@@ -1,45 +1,81 @@
-"""The reference of the service's image follows what the image is made from, and nothing else."""
+"""The reference of the services' image follows what the image is made from, and nothing else."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from local.failure import Failure
-from local.images.service import service_reference
+from local.images.service import ROOT, code_files, service_reference
 
 
 @pytest.fixture
-def code(tmp_path: Path) -> Path:
-    (tmp_path / "gateway").mkdir()
-    (tmp_path / "gateway" / "api.py").write_text("answer = 42\n")
-    (tmp_path / "requirements.lock").write_text("fastapi==1\n")
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+def source(tmp_path: Path) -> Path:
+    """A small checkout."""
+    for name, text in {
+        "service/gateway/api.py": "from contracts.topics import STATUS_TOPIC\n",
+        "service/requirements.lock": "fastapi==1\n",
+        "service/Dockerfile": "FROM scratch\n",
+        "contracts/__init__.py": "",
+        "contracts/names.py": "NAME = 'status'\n",
+        "contracts/topics.py": "from contracts.names import NAME as STATUS_TOPIC\n",
+        "contracts/endpoints.py": "PORT = 80\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     return tmp_path
 
 
-def test_reference_is_stable_and_a_short_hash(code: Path) -> None:
-    repository, _, tag = service_reference(code).rpartition(":")
+def test_reference_is_stable_and_a_short_hash(source: Path) -> None:
+    repository, _, tag = service_reference(source).rpartition(":")
     assert repository == "localhost/web-crawl-service"
     assert len(tag) == 12
-    assert service_reference(code).endswith(tag)
+    assert service_reference(source).endswith(tag)
 
 
-@pytest.mark.parametrize("file", ["gateway/api.py", "requirements.lock", "gateway/new.sql"])
-def test_reference_follows_code_and_lock(code: Path, file: str) -> None:
-    before = service_reference(code)
-    (code / file).write_text("changed\n")
-    assert service_reference(code) != before
+@pytest.mark.parametrize(
+    "file",
+    [
+        "service/gateway/api.py",
+        "service/requirements.lock",
+        "service/gateway/new.sql",
+        "contracts/topics.py",
+        "contracts/names.py",
+        "contracts/__init__.py",
+    ],
+)
+def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> None:
+    before = service_reference(source)
+    path = source / file
+    path.write_text(f"{path.read_text() if path.exists() else ''}# changed\n")
+    assert service_reference(source) != before
 
 
-@pytest.mark.parametrize("file", ["Dockerfile", "requirements.in", "gateway/__pycache__/api.pyc", ".cache/file"])
-def test_reference_ignores_what_is_not_in_the_image(code: Path, file: str) -> None:
-    before = service_reference(code)
-    (code / file).parent.mkdir(exist_ok=True)
-    (code / file).write_text("changed\n")
-    assert service_reference(code) == before
+@pytest.mark.parametrize(
+    "file",
+    [
+        "service/Dockerfile",
+        "service/requirements.in",
+        "service/gateway/__pycache__/api.pyc",
+        "service/.cache/file",
+        "contracts/endpoints.py",
+    ],
+)
+def test_reference_ignores_what_is_not_in_the_image(source: Path, file: str) -> None:
+    before = service_reference(source)
+    (source / file).parent.mkdir(exist_ok=True)
+    (source / file).write_text("changed\n")
+    assert service_reference(source) == before
 
 
-def test_missing_lock_is_a_failure(code: Path) -> None:
-    (code / "requirements.lock").unlink()
+def test_missing_lock_is_a_failure(source: Path) -> None:
+    (source / "service" / "requirements.lock").unlink()
     with pytest.raises(Failure, match=r"requirements\.lock is missing"):
-        service_reference(code)
+        service_reference(source)
+
+
+def test_the_dockerfile_copies_the_same_modules_of_contracts() -> None:
+    copied = re.findall(r"contracts/\S+\.py", (ROOT / "service" / "Dockerfile").read_text())
+    packed = [str(path.relative_to(ROOT)) for path in code_files(ROOT)]
+    assert sorted(copied) == [name for name in packed if name.startswith("contracts/")]

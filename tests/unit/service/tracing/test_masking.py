@@ -456,7 +456,7 @@ SQL = "UPDATE users SET password = :password, token = %(token_1)s, secret = ? WH
         "package@1.2.3",
         SQL,
         "INSERT INTO web_crawl_tasks (id, user_email) VALUES (%(id)s::UUID, :user_email)",
-        "message task-status/3/9223372036854775807 again in 0.1 s: Kafka is away (_TRANSPORT)",
+        "message task-status/3/9223372036854775807 again in 0.1 s: Kafka is unavailable (_TRANSPORT)",
         "http://site.example:81/page/7?limit=10&offset=20&status=new",
         "0.4111111111111111",
         "4111 1111 1111 1112",
