@@ -7,9 +7,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, versions
+from contracts.section import quantity_bytes
 from stack.components import workload
 from stack.settings import Kafka as KafkaSettings
-from stack.settings import quantity_bytes
 
 _UID: Final = 1000
 _CONFIG: Final = "/etc/kafka-config"

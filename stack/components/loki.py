@@ -7,8 +7,9 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from contracts.section import quantity_bytes
 from stack.components import workload
-from stack.settings import Logs, quantity_bytes
+from stack.settings import Logs
 
 _UID: Final = 10001
 _CONFIG: Final = "/etc/loki"

@@ -6,10 +6,11 @@ import pulumi
 
 from collector import pipeline
 from contracts import endpoints
+from contracts.section import quantity_bytes
 from stack.components import workload
 from stack.components.collector import collector_files, queueing_pod
 from stack.components.kafka import topic_container
-from stack.settings import Kafka, Sampling, quantity_bytes
+from stack.settings import Kafka, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

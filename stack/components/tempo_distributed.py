@@ -12,10 +12,11 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from contracts.section import quantity_bytes
 from stack.components import tempo, workload
 from stack.components.kafka import topic_container
 from stack.components.trace_store import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
-from stack.settings import Distributed, Size, Traces, quantity_bytes
+from stack.settings import Distributed, Size, Traces
 
 _TOPIC: Final = "tempo-ingest"
 _MAX_MESSAGE_BYTES: Final = 16 * 2**20

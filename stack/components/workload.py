@@ -9,9 +9,10 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints
 from contracts.metadata import CHECKSUM, TRACK, labels, selector
+from contracts.section import quantity_bytes
 from stack.components import availability, service_account
 from stack.components.object_meta import checksum, object_meta
-from stack.settings import Size, quantity_bytes
+from stack.settings import Size
 
 core = k8s.core.v1
 

@@ -6,7 +6,8 @@ Estimates are on the low side: what is refused here would not work, what is let 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from stack.settings import Settings, duration_hours, quantity_bytes
+from contracts.section import duration_hours, quantity_bytes
+from stack.settings import Settings
 
 _MEBIBYTE: Final = 2**20
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from stack.settings import load, parse, quantity_bytes, sizing
+from contracts.section import quantity_bytes
+from stack.settings import load, parse, sizing
 from tests.unit.stack.settings.test_settings import config, refusal
 
 BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
