@@ -21,8 +21,8 @@ from stack.kubernetes.autoscaling import autoscalers
 from stack.kubernetes.objects import Objects, key
 from stack.kubernetes.ownership import labelled
 from stack.kubernetes.volume_growth import Growth
-from stack.rollout.journal import Store
-from stack.rollout.plan import wanted
+from stack.release.journal import Store
+from stack.release.plan import wanted
 from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load_here
 
 

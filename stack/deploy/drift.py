@@ -24,8 +24,8 @@ from stack.kubernetes.difference import Difference, differences
 from stack.kubernetes.objects import Key, Objects, key, name
 from stack.kubernetes.ownership import ROLLOUT, identity, labelled
 from stack.kubernetes.volume_growth import Growth
-from stack.rollout.journal import Store
-from stack.rollout.plan import steps
+from stack.release.journal import Store
+from stack.release.plan import steps
 from stack.settings import SettingsError, load_here
 
 

@@ -21,9 +21,10 @@ from stack.deploy.deployment import deploy, prepare
 from stack.deploy.policy import PolicyError
 from stack.kubernetes.apply import DeployError, connect, refuse_foreign
 from stack.kubernetes.autoscaling import autoscalers
+from stack.release.journal import Journal, Store
+from stack.release.plan import Step, running, steps, wanted
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.journal import Journal, Lock, RolloutError, Store
-from stack.rollout.plan import Step, running, steps, wanted
+from stack.rollout.lock import Lock, RolloutError
 from stack.rollout.report import page, show
 from stack.rollout.run import LiveCluster, Walk
 from stack.rollout.soak import Soak

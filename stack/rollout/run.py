@@ -12,9 +12,9 @@ import kubernetes
 from contracts import endpoints
 from stack.components.services import NAMES, Service
 from stack.kubernetes.apply import DeployError
+from stack.release.journal import Journal
+from stack.release.plan import Step, Version, between
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.journal import Journal
-from stack.rollout.plan import Step, Version, between
 from stack.rollout.report import Passage
 from stack.rollout.soak import Window, fault
 from stack.settings import Release, Split

@@ -16,10 +16,10 @@ from stack.clients.prometheus import Ask, asking
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.apply import DeployError
 from stack.kubernetes.port_forward import forward
+from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
 from stack.rollout.observe import KINDS, MEMORY, SPANS, Observation, added, observe
-from stack.rollout.plan import Step, Version
 from stack.rollout.probes import Probes
 from stack.settings import Settings
 from stack.smoke.check import check

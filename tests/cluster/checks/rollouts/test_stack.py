@@ -13,7 +13,7 @@ from checks.rollouts.scenario import GATE, changed, ended, rollout, run
 from checks.rollouts.versions import make
 from local.jobs import Progress
 from stack.kubernetes.apply import connect
-from stack.rollout.plan import running, wanted
+from stack.release.plan import running, wanted
 from stack.settings import ROOT, load
 
 pytestmark = pytest.mark.cluster

@@ -10,9 +10,9 @@ import pytest
 
 from stack.components.services import NAMES, Service
 from stack.kubernetes.apply import DeployError
+from stack.release.journal import Journal
+from stack.release.plan import Step, Version, steps
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.journal import Journal
-from stack.rollout.plan import Step, Version, steps
 from stack.rollout.run import Walk
 from stack.rollout.soak import Window
 from stack.settings import PROJECT, Release, Settings, Split, Tracing, parse

@@ -1,117 +1,29 @@
-"""Where a rollout is, kept in the cluster so that whoever runs it next goes on; and the lock that lets one at a time.
-
-The journal is written before each move, so that a rollout that was killed is found in the middle of it.
-"""
-
-from __future__ import annotations
+"""The lock that lets one rollout of a stack run at a time: a Lease of the cluster."""
 
 import contextlib
-import json
 import os
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import kubernetes
 
 from contracts import metadata
-from stack.kubernetes.apply import DeployError, read
-from stack.rollout.plan import Version
+from stack.errors import DeployError
+from stack.release.journal import NAME
 
-NAME: Final = "rollout"
 LEASE_SECONDS: Final = 30
 _RENEW_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 10
 
-Phase = Literal["moving", "soaking", "returning", "finishing", "held", "failed"]
-"""On the way to a stage; at it; on the way back; past the last one; back at a good stage; back at none."""
-
 
 class RolloutError(Exception):
     """The rollout cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Journal:
-    """A rollout that is under way, or that failed."""
-
-    before: Version
-    after: Version
-    stage: int
-    """Number of the step that it is at or on the way to."""
-    good: int
-    """Number of the last step whose gate was passed."""
-    phase: Phase
-    since: float
-    """When this phase began, in s since the epoch."""
-    beside: tuple[float, float]
-    """From when until when the version before was looked at last; a stage without pods of it is compared with that."""
-    reason: str = ""
-    """Why it returned."""
-
-    @property
-    def under_way(self) -> bool:
-        """Whether pods of both versions may be there."""
-        return self.phase != "failed"
-
-    def at(self, phase: Phase, since: float, **changes: Any) -> Journal:
-        """This one in another phase."""
-        return replace(self, phase=phase, since=since, **changes)
-
-    def dump(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self) | {"before": self.before.as_json(), "after": self.after.as_json()}, indent=1)
-
-    @classmethod
-    def load(cls, text: str) -> Journal:
-        """From JSON."""
-        document = json.loads(text)
-        versions = {key: Version.from_json(document[key]) for key in ("before", "after")}
-        return cls(**(document | versions | {"beside": tuple(document["beside"])}))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Store:
-    """The journal of a namespace."""
-
-    client: kubernetes.client.ApiClient
-    namespace: str
-
-    def read(self) -> Journal | None:
-        """None where no rollout is under way and none has failed.
-
-        Raises:
-            DeployError: it cannot be read.
-        """
-        found = read(self.client, self.namespace, ("v1", "ConfigMap", NAME))
-        return Journal.load(found["data"]["journal"]) if found else None
-
-    def write(self, journal: Journal) -> None:
-        """Raises ApiException where it cannot be written: nothing may be moved then."""
-        core = kubernetes.client.CoreV1Api(self.client)
-        body = {
-            "metadata": {"name": NAME, "labels": metadata.labels(NAME, "rollout")},
-            "data": {"journal": journal.dump()},
-        }
-        try:
-            core.replace_namespaced_config_map(NAME, self.namespace, body, _request_timeout=_ANSWER_SECONDS)
-        except kubernetes.client.ApiException as error:
-            if error.status != 404:
-                raise
-            core.create_namespaced_config_map(self.namespace, body, _request_timeout=_ANSWER_SECONDS)
-
-    def forget(self) -> None:
-        """The rollout is over."""
-        with contextlib.suppress(kubernetes.client.ApiException):
-            kubernetes.client.CoreV1Api(self.client).delete_namespaced_config_map(
-                NAME, self.namespace, _request_timeout=_ANSWER_SECONDS
-            )
 
 
 class Lock:
@@ -128,7 +40,7 @@ class Lock:
         self._lost = threading.Event()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[Lock]:
+    def held(self) -> Iterator["Lock"]:
         """Holds it while the context is open.
 
         Raises:

@@ -1,15 +1,13 @@
 """The stages of a rollout, their pods, and what they declare."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
 
 from stack.components import secrets
 from stack.deploy.render import record
-from stack.rollout.journal import Journal
-from stack.rollout.plan import Version, between, split, steps
+from stack.release.journal import Journal
+from stack.release.plan import Version, between, split, steps
 from stack.settings import PROJECT, Settings, SettingsError, Split, Tracing, parse
 
 CONFIG: dict[str, Any] = {

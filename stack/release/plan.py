@@ -1,7 +1,5 @@
 """What a rollout will do: its steps, and the pods of each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +10,7 @@ from pydantic import ValidationError
 
 from contracts import endpoints
 from stack.components.services import NAMES, Service
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.settings import Release, Settings, Split, Stage, Tracing
 
 _NEAR: Final = 0.1
@@ -31,11 +29,11 @@ class Version:
         return {"image": self.image, "tracing": self.tracing.model_dump(by_alias=True)}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Version:
+    def from_json(cls, document: Mapping[str, Any]) -> "Version":
         """From the journal."""
         return cls(image=document["image"], tracing=Tracing.model_validate(document["tracing"]))
 
-    def differences(self, other: Version) -> list[str]:
+    def differences(self, other: "Version") -> list[str]:
         """What differs in `other`, a line each."""
         lines = [f"image: {self.image} → {other.image}"] if self.image != other.image else []
         before, after = self.tracing.model_dump(by_alias=True), other.tracing.model_dump(by_alias=True)
