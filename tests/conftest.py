@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.profiles import load_profile
+
+load_profile()
+
 pytest_plugins = ("tests.support.service",)
 
 TIERS = ("unit", "process", "cluster")

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -171,7 +171,6 @@ def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: Coll
 
 
 @given(st.from_regex(CONFIG["redaction/values"]["allowed_values"][0], fullmatch=True))
-@settings(max_examples=1000)
 @example("411111111111111")
 @example("41111111-1111-4111-8111-411111111111")
 @example("/users/a-4111-1111-1111-1111/x")

@@ -26,10 +26,10 @@ from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from tests.support.brokers import mock_brokers
+from tests.support.profiles import examples
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
 
-_MESSAGES = 400
 _UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 TASK = NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
@@ -72,7 +72,7 @@ def test_no_request_breaks_what_the_document_promises(service: str, urls: dict[s
         if operation.path.startswith("/api/health"):
             continue
 
-        @settings(_UNTIMED, max_examples=40)
+        @settings(_UNTIMED, max_examples=examples(0.2))
         @given(case=operation.as_strategy())
         def ask(case: schemathesis.Case[Any]) -> None:
             nonlocal asked
@@ -121,7 +121,7 @@ def test_no_message_stops_consumption_or_is_lost(urls: dict[str, str]) -> None:
     producer = Producer({"bootstrap.servers": urls["brokers"]})
     sent = 0
 
-    @settings(_UNTIMED, max_examples=_MESSAGES)
+    @settings(_UNTIMED, max_examples=examples(2))
     @given(
         key=st.one_of(st.none(), st.binary(max_size=20)),
         headers=st.lists(st.tuples(_HEADER_NAMES, _HEADER_VALUES), max_size=6),

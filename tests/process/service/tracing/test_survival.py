@@ -23,6 +23,7 @@ from service.tracing import Tracing, otlp_exporter
 from service.tracing.encoding import Request
 from tests.process.service.tracing.test_export import ROOT
 from tests.support.exporting import Start, account, make, numbers, start_towards
+from tests.support.profiles import examples
 
 
 def _partial(count: int) -> bytes:
@@ -185,7 +186,7 @@ _ANSWERS: tuple[Callable[..., bytes], ...] = (
 
 
 @settings(
-    max_examples=40,
+    max_examples=examples(0.2),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller example takes minutes

@@ -389,7 +389,7 @@ def test_disabled_tracing_still_correlates() -> None:
     tracing.shutdown()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.text(min_size=1),
     path=st.text().map("/{}".format),

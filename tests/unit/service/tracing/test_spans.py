@@ -520,7 +520,7 @@ async def _driven_async(generator: AsyncGenerator[object, object], operations: l
     return results
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     script=st.lists(st.sampled_from(["yield", "catch", "finally", "raise"]), max_size=5),
     operations=st.lists(st.sampled_from(["next", "send", "throw", "close"]), max_size=8),

@@ -142,7 +142,7 @@ SECRET = "Zq7hunter2"
         "SELECT nowhere({})", "SELECT * FROM people WHERE mail LIKE {} ESCAPE 5",
     ]),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_value_reaches_a_span(recorder: Recorder, engine: Engine, value: str, statement: str) -> None:
     literal = "'" + value.replace("'", "''").replace("*/", "").replace("\n", " ") + "'"
 

@@ -172,7 +172,7 @@ def test_a_change_by_hand_is_drift_until_it_is_taken_back() -> None:
         assert found.keys() == {"deployment/gateway", "service/gateway"}
         assert found["deployment/gateway"] == [f"spec.replicas: 0, declared {settings.services.gateway.replicas}"]
         (line,) = found["service/gateway"]
-        assert line.startswith("labels.by-hand: set by ")
+        assert line.startswith("metadata.labels.by-hand: set by ")
     finally:
         apps.patch_namespaced_deployment_scale(
             "gateway", namespace, {"spec": {"replicas": settings.services.gateway.replicas}}
