@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 import pulumi
 import yaml
 from pulumi.runtime import config as engine_config
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from contracts import endpoints
@@ -26,11 +26,13 @@ from contracts.section import (
     Cpu,
     DnsLabel,
     DnsName,
+    FromList,
     ImageReference,
     MailAddress,
     Quantity,
     Retention,
     Section,
+    WebAddress,
     quantity_bytes,
 )
 from service.tracing.sampling import parse_rules
@@ -50,11 +52,6 @@ class SettingsError(pulumi.RunError):
 
     Pulumi prints a RunError without a traceback.
     """
-
-
-def _tuple(value: Any) -> Any:
-    """YAML and JSON have lists where the settings have tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _sampling_rules(text: str) -> str:
@@ -86,7 +83,7 @@ class Cluster(Section):
     protect_data: bool = False
     """Whether the namespace, with the volumes and secrets in it, is kept from being deleted by accident."""
     priority_classes: PriorityClasses = PriorityClasses()
-    pull_secrets: Annotated[tuple[DnsName, ...], BeforeValidator(_tuple)] = ()
+    pull_secrets: Annotated[tuple[DnsName, ...], FromList] = ()
     """Secrets of the namespace with which images are pulled; you make them, as the stack does not know their values."""
 
 
@@ -184,7 +181,7 @@ class Sampling(Queueing):
 
     ratio: Annotated[float, Field(ge=0, le=1)]
     """Share of the traces stored that no policy keeps, 0 to 1."""
-    policies: Annotated[tuple[Literal["errors", "slow"], ...], BeforeValidator(_tuple)] = ("errors", "slow")
+    policies: Annotated[tuple[Literal["errors", "slow"], ...], FromList] = ("errors", "slow")
     """Which traces are stored in any case: those with an error in them, those that took longer than `slowMs`."""
     slow_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000
     """Duration of a trace, from its first start to its last end, above which it is slow."""
@@ -241,7 +238,10 @@ class ObjectStorage(Section):
     """Folder in the bucket, so that stacks can share one."""
     insecure: bool = False
     """HTTP instead of HTTPS."""
-    identity: Annotated[dict[str, str], Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])] = {}  # noqa: RUF012
+    identity: Annotated[
+        dict[str, str],
+        Field(default_factory=dict, examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}]),
+    ]
     """Annotations of the ServiceAccounts of Tempo's pods by which they get rights to the bucket."""
 
 
@@ -307,7 +307,7 @@ class Receivers(Section):
     """A message through the incoming webhook in the secret `alert<Severity>SlackUrl`, into the channel that it has."""
     pagerduty: bool = False
     """An incident, through the integration key (Events API v2) in the secret `alert<Severity>PagerdutyKey`."""
-    email: Annotated[tuple[MailAddress, ...], BeforeValidator(_tuple)] = ()
+    email: Annotated[tuple[MailAddress, ...], FromList] = ()
     """Addresses that mail goes to; `smtp` says through which server."""
 
     @property
@@ -343,7 +343,7 @@ class Alerting(Stateful):
     cpu: Cpu = "50m"
     memory: Quantity = "128Mi"
     volume: Quantity = "1Gi"
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$")] = "http://localhost:9093"
+    url: WebAddress = "http://localhost:9093"
     """Where people open Alertmanager, without a slash at the end; links in notifications lead there."""
     page: Receivers = Receivers()
     """Who is told of what cannot wait."""
@@ -405,7 +405,7 @@ class Kafka(Stateful):
 class Grafana(Stateful):
     enabled: bool = True
     """Off: no Grafana; datasources and dashboards are still rendered and checked."""
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$")] = "http://localhost:3000"
+    url: WebAddress = "http://localhost:3000"
     """Where people open Grafana, without a slash at the end; the links of alerts lead there."""
     volume: Quantity = "1Gi"
 
@@ -520,7 +520,7 @@ class Gate(Section):
 class Rollout(Section):
     """How a changed image or a changed tracing reaches the traffic with `make rollout`."""
 
-    stages: Annotated[tuple[Stage, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)] = (
+    stages: Annotated[tuple[Stage, ...], FromList, Field(min_length=1, max_length=20)] = (
         Stage(share=0.05),
         Stage(share=0.25),
         Stage(share=0.5),
