@@ -1,6 +1,4 @@
-"""The messages the services exchange: what stands in headers and bodies of the two topics, and how it is read back."""
-
-from __future__ import annotations
+"""The messages that the services exchange: headers and bodies of the two topics, written and read."""
 
 import math
 import re
@@ -12,17 +10,14 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from contracts.tasks import TaskStatus
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common.errors import MalformedMessage
 from service.tracing.config import http_url
 from service.tracing.propagation import KafkaHeader
 
 MAX_BYTES: Final = 256 * 1024
-"""Of a body: several times the longest page of the crawler. A list of tasks has up to 100 of them in one answer."""
-
-NEW: Final = "new"
-COMPLETED: Final = "completed"
-ERROR: Final = "error"
+"""Longest body: several times the crawler's longest page. A list of tasks has up to 100 pages in one response."""
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+\Z")
 
@@ -41,7 +36,7 @@ def _storable(value: str) -> str:
 
 
 def _storable_json(value: JsonValue) -> JsonValue:
-    # Refused here, alike for every database, rather than by the one that holds the task.
+    # Refused here, the same for every database, and not by the database that stores the task.
     if isinstance(value, str):
         _storable(value)
     elif isinstance(value, float) and not math.isfinite(value):
@@ -59,14 +54,17 @@ def _storable_json(value: JsonValue) -> JsonValue:
 Text = Annotated[str, AfterValidator(_storable)]
 
 
-class NewTask(BaseModel):
-    """What a user asks for. Also the body of a crawl request."""
+class TaskRequest(BaseModel):
+    """A page that a user wants crawled: the body of a new task and of a crawl request."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # `url` is `base_url` on the wire, in both directions.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, serialize_by_alias=True)
 
     user_email: Annotated[Text, AfterValidator(_email)] = Field(max_length=254, examples=["ada@example.com"])
     user_query: Text = Field(min_length=1, max_length=2000, examples=["What is on this page?"])
-    base_url: Annotated[Text, AfterValidator(http_url)] = Field(max_length=2048, examples=["https://example.com/"])
+    url: Annotated[Text, AfterValidator(http_url)] = Field(
+        alias="base_url", max_length=2048, examples=["https://example.com/"]
+    )
 
 
 class _Completed(BaseModel):
@@ -81,7 +79,7 @@ class _Failed(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
-    """A message ready to publish. Its key is the task's id, so that one task's messages stay in order."""
+    """A message to publish. Its key is the task's id, so that the messages of one task stay in order."""
 
     topic: str
     key: str
@@ -91,10 +89,10 @@ class Outgoing:
 
 @dataclass(frozen=True, kw_only=True)
 class NewMessage:
-    """`id` is None where the sender set none."""
+    """A task to create. `id` is None when the sender set none."""
 
     id: uuid.UUID | None
-    task: NewTask
+    task: TaskRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,42 +113,44 @@ class FailedMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlRequest:
-    """What the crawler shall fetch."""
+    """A page that the crawler fetches for a task."""
 
     id: uuid.UUID
-    task: NewTask
+    task: TaskRequest
 
 
 StatusMessage = NewMessage | CompletedMessage | FailedMessage
 _JSON_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
-def new(task_id: uuid.UUID, task: NewTask) -> Outgoing:
+def new(task_id: uuid.UUID, task: TaskRequest) -> Outgoing:
     """A task to create."""
-    return _message(STATUS_TOPIC, task_id, NEW, task.model_dump())
+    return _message(STATUS_TOPIC, task_id, TaskStatus.NEW, task.model_dump())
 
 
-def crawl_request(task_id: uuid.UUID, task: NewTask) -> Outgoing:
+def crawl_request(task_id: uuid.UUID, task: TaskRequest) -> Outgoing:
     """A page to fetch."""
-    return _message(CRAWL_TOPIC, task_id, NEW, task.model_dump())
+    return _message(CRAWL_TOPIC, task_id, TaskStatus.NEW, task.model_dump())
 
 
 def completed(request: CrawlRequest, result: JsonValue) -> Outgoing:
     """A fetched page."""
-    return _message(STATUS_TOPIC, request.id, COMPLETED, {**request.task.model_dump(), "crawl_result": result})
+    body = {**request.task.model_dump(), "crawl_result": result}
+    return _message(STATUS_TOPIC, request.id, TaskStatus.COMPLETED, body)
 
 
 def failed(request: CrawlRequest, error: str) -> Outgoing:
-    """A page that could not be fetched, and why."""
-    return _message(STATUS_TOPIC, request.id, ERROR, {**request.task.model_dump(), "error": error})
+    """A page that could not be fetched, with the reason."""
+    body = {**request.task.model_dump(), "error": error}
+    return _message(STATUS_TOPIC, request.id, TaskStatus.ERROR, body)
 
 
 def abandoned(task_id: uuid.UUID, error: str) -> Outgoing:
-    """A page that was not fetched because its request could not be handled, perhaps not even read; and why."""
-    return _message(STATUS_TOPIC, task_id, ERROR, {"error": error})
+    """The end of a task whose crawl request could not be handled, or not even read, with the reason."""
+    return _message(STATUS_TOPIC, task_id, TaskStatus.ERROR, {"error": error})
 
 
-def _message(topic: str, task_id: uuid.UUID, status: str, body: dict[str, Any]) -> Outgoing:
+def _message(topic: str, task_id: uuid.UUID, status: TaskStatus, body: dict[str, Any]) -> Outgoing:
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
     headers = (("status", status.encode()), ("id", str(task_id).encode()), ("timestamp", timestamp.encode()))
     return Outgoing(topic=topic, key=str(task_id), value=_JSON_OBJECT.dump_json(body), headers=headers)
@@ -158,37 +158,38 @@ def _message(topic: str, task_id: uuid.UUID, status: str, body: dict[str, Any]) 
 
 def read_status(headers: Iterable[KafkaHeader], value: bytes | None) -> StatusMessage:
     """A message of `task-status`. Raises MalformedMessage."""
-    known = _known(headers)
-    status = known.get("status")
-    if status == NEW:
-        return NewMessage(id=_task_id(known) if "id" in known else None, task=_body(NewTask, value))
-    if status == COMPLETED:
-        return CompletedMessage(id=_task_id(known), result=_body(_Completed, value).crawl_result)
-    if status == ERROR:
-        return FailedMessage(id=_task_id(known), error=_body(_Failed, value).error)
-    raise MalformedMessage(f"header status is {'none of new, completed, error' if status else 'missing'}")
+    known = _known_headers(headers)
+    match known.get("status"):
+        case TaskStatus.NEW:
+            return NewMessage(id=_task_id(known) if "id" in known else None, task=_body(TaskRequest, value))
+        case TaskStatus.COMPLETED:
+            return CompletedMessage(id=_task_id(known), result=_body(_Completed, value).crawl_result)
+        case TaskStatus.ERROR:
+            return FailedMessage(id=_task_id(known), error=_body(_Failed, value).error)
+        case status:
+            raise MalformedMessage(f"header status is {'none of ' + ', '.join(TaskStatus) if status else 'missing'}")
 
 
 def read_crawl_request(headers: Iterable[KafkaHeader], value: bytes | None) -> CrawlRequest:
     """A message of `requests-web-crawl`. Raises MalformedMessage."""
-    return CrawlRequest(id=_task_id(_known(headers)), task=_body(NewTask, value))
+    return CrawlRequest(id=_task_id(_known_headers(headers)), task=_body(TaskRequest, value))
 
 
 def task_of(headers: Iterable[KafkaHeader]) -> tuple[uuid.UUID | None, str | None]:
-    """The task that a message is about, and its status; None for each that the headers do not tell."""
-    known = _known(headers)
+    """(id, status) of the task that a message belongs to; None for each that the headers lack."""
+    known = _known_headers(headers)
     try:
         return _task_id(known), known.get("status")
     except MalformedMessage:
         return None, known.get("status")
 
 
-def _known(headers: Iterable[KafkaHeader]) -> Mapping[str, str]:
-    found = {}
-    for name, value in headers:
-        if value is not None and name.lower() in ("status", "id"):
-            found[name.lower()] = value if isinstance(value, str) else value.decode("latin-1")
-    return found
+def _known_headers(headers: Iterable[KafkaHeader]) -> Mapping[str, str]:
+    return {
+        name.lower(): value if isinstance(value, str) else value.decode("latin-1")
+        for name, value in headers
+        if value is not None and name.lower() in ("status", "id")
+    }
 
 
 def _task_id(headers: Mapping[str, str]) -> uuid.UUID:
@@ -209,11 +210,11 @@ def _body(model: type[Body], value: bytes | None) -> Body:
     try:
         return model.model_validate_json(value or b"")
     except ValidationError as error:
-        # No cause kept: pydantic's own text may quote what it read.
-        raise MalformedMessage(describe(error)) from None
+        # Without the cause: pydantic's own text may quote the body.
+        raise MalformedMessage(_describe(error)) from None
 
 
-def describe(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     """Field and reason of each problem, without the values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems)

@@ -12,8 +12,9 @@ from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import http
+from contracts.tasks import TaskStatus
 from service.common import messages, problems
-from service.common.messages import NewTask, Outgoing
+from service.common.messages import Outgoing, TaskRequest
 from service.tracing import attributes as keys
 from service.tracing import propagation
 from service.tracing.redaction import Redactor
@@ -22,17 +23,17 @@ _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "idempotency-key")
 _logger = logging.getLogger(__name__)
 
 
-class TaskSubmission(NewTask):
+class TaskSubmission(TaskRequest):
     """A task as a user submits it; what is not known is refused rather than ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class Accepted(BaseModel):
     """What a user gets at once; `trace_id` finds the whole path of the task."""
 
     id: uuid.UUID
-    status: Literal["new"]
+    status: Literal[TaskStatus.NEW]
     trace_id: str | None = Field(examples=["0af7651916cd43dd8448eb211c80319c"])
 
 
@@ -48,7 +49,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def task_id_of(task: NewTask, idempotency_key: str | None) -> uuid.UUID:
+def task_id_of(task: TaskRequest, idempotency_key: str | None) -> uuid.UUID:
     """A new id; with a key the one that the same request always gets, so that no one need remember the key.
 
     The request is part of it: a key used again for something else, or by somebody else, is another task and loses none.
@@ -87,13 +88,13 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
         trace.get_current_span().set_attributes(
             {
                 keys.TASK_ID: str(task_id),
-                keys.TASK_STATUS: messages.NEW,
+                keys.TASK_STATUS: TaskStatus.NEW,
                 keys.TASK_USER_HASH: redactor.hash(task.user_email),
             }
         )
         await publish(messages.new(task_id, task))
         _logger.info("task accepted", extra={keys.TASK_ID: str(task_id), "user_email": task.user_email})
         response.headers["Location"] = f"{http.TASKS}/{task_id}"
-        return Accepted(id=task_id, status="new", trace_id=propagation.trace_id())
+        return Accepted(id=task_id, status=TaskStatus.NEW, trace_id=propagation.trace_id())
 
     return router

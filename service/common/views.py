@@ -6,23 +6,15 @@ import base64
 import binascii
 import uuid
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts import http
+from contracts.tasks import Position, TaskStatus
 
 _TASK_ID = "3f0c1f6e-6f0b-4a58-9f6e-0d6f3f1c2b7a"
-
-
-class Status(StrEnum):
-    """Where a task is in its life."""
-
-    NEW = "new"
-    COMPLETED = "completed"
-    ERROR = "error"
 
 
 class TaskView(BaseModel):
@@ -33,8 +25,8 @@ class TaskView(BaseModel):
     id: uuid.UUID = Field(examples=[_TASK_ID])
     user_email: str = Field(examples=["ada@example.com"])
     user_query: str = Field(examples=["What is on this page?"])
-    original_url: str = Field(examples=["https://example.com/"])
-    status: Status
+    url: str = Field(serialization_alias="original_url", examples=["https://example.com/"])
+    status: TaskStatus
     result: Any = Field(
         examples=[{"url": "https://example.com/", "status_code": 200, "title": "Example Domain", "text": "…"}]
     )
@@ -47,9 +39,6 @@ class TaskPage(BaseModel):
 
     items: list[TaskView]
     next: str | None = Field(examples=["/api/tasks?limit=20&cursor=MjAyNi0wMS0wMlQwMzowNDowNS4wMDAwMDBaIDNmMGM"])
-
-
-Position = tuple[datetime, uuid.UUID]
 
 
 def cursor_of(position: Position) -> str:
@@ -81,7 +70,7 @@ class TaskQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     limit: int = Field(20, ge=1, le=100, description="how many at most")
-    status: Status | None = Field(None, description="only those of this status")
+    status: TaskStatus | None = Field(None, description="only those of this status")
     cursor: Annotated[str, AfterValidator(_checked_cursor)] | None = Field(
         None, max_length=200, description="from the `next` link of the page before"
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from contracts.metrics import CRAWLED_PAGES, FETCH_DURATION
+from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing
@@ -42,12 +43,12 @@ class CrawlHandler:
         with self._traces.span("crawl page", attributes={keys.TASK_ID: str(request.id)}) as span:
             started = time.perf_counter()
             try:
-                page = self._fetch(request.task.base_url)
-                answer, outcome = messages.completed(request, dataclasses.asdict(page)), messages.COMPLETED
+                page = self._fetch(request.task.url)
+                answer, outcome = messages.completed(request, dataclasses.asdict(page)), TaskStatus.COMPLETED
             except FetchFailed as error:
                 # The task fails, the crawler does not: recorded, but no reason to try the message again.
                 self._traces.fail(span, error)
-                answer, outcome = messages.failed(request, str(error)), messages.ERROR
+                answer, outcome = messages.failed(request, str(error)), TaskStatus.ERROR
             self._duration.observe(time.perf_counter() - started)
             span.set_attribute(keys.OUTCOME, outcome)
             self._publish(answer)
@@ -59,4 +60,4 @@ class CrawlHandler:
         task_id, _ = messages.task_of(received.headers)
         if task_id is not None:
             self._publish(messages.abandoned(task_id, f"the page could not be crawled: {reason}"[:_LONGEST_REASON]))
-            self._crawls.labels(messages.ERROR).inc()
+            self._crawls.labels(TaskStatus.ERROR).inc()

@@ -10,7 +10,6 @@ from fastapi import APIRouter, HTTPException, Path, Query
 from contracts import http
 from service.common import problems
 from service.common.views import TaskPage, TaskQuery, TaskView
-from service.task_manager.domain import TaskStatus
 from service.task_manager.use_cases import Tasks
 
 
@@ -26,7 +25,7 @@ def task_router(tasks: Tasks) -> APIRouter:
         found = tasks.list(
             limit=query.limit + 1,
             after=query.after(),
-            status=TaskStatus(query.status) if query.status else None,
+            status=query.status,
         )
         shown = found[: query.limit]
         more = len(found) > len(shown)

@@ -1,23 +1,13 @@
-"""A crawl task and what may happen to it. Knows nothing of HTTP, Kafka, SQL or OpenTelemetry."""
-
-from __future__ import annotations
+"""A crawl task and its transitions. Knows nothing of HTTP, Kafka, SQL or OpenTelemetry."""
 
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from contracts.tasks import TaskStatus
 
-class TaskStatus(StrEnum):
-    """Where a task is in its life."""
-
-    NEW = "new"
-    COMPLETED = "completed"
-    ERROR = "error"
-
-
-# The two ends are final: what arrives after them is a duplicate or out of order.
+# COMPLETED and ERROR are final: a later message is a duplicate, or out of order.
 _NEXT = {
     TaskStatus.NEW: frozenset({TaskStatus.COMPLETED, TaskStatus.ERROR}),
     TaskStatus.COMPLETED: frozenset[TaskStatus](),
@@ -26,57 +16,64 @@ _NEXT = {
 
 
 class IllegalTransition(Exception):
-    """A task cannot go from where it is to where it was sent."""
+    """A task cannot go from its current status to the requested one."""
 
-    def __init__(self, current: TaskStatus, wanted: TaskStatus) -> None:
-        super().__init__(f"a task that is {current} cannot become {wanted}")
+    def __init__(self, current: TaskStatus, requested: TaskStatus) -> None:
+        super().__init__(f"a task that is {current} cannot become {requested}")
         self.current = current
-        self.wanted = wanted
+        self.requested = requested
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """A request to crawl a page. `result` is JSON: what the crawler found, or why it failed. Times are in UTC."""
+class NewTask:
+    """A task to create."""
 
     id: uuid.UUID
     user_email: str
     user_query: str
-    original_url: str
+    url: str
+    """The page to crawl."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A request to crawl a page. `result` is JSON: the page, or the reason of the failure. Times are in UTC."""
+
+    id: uuid.UUID
+    user_email: str
+    user_query: str
+    url: str
     created_at: datetime
     updated_at: datetime
     status: TaskStatus = TaskStatus.NEW
     result: Any = None
 
     @classmethod
-    def create(cls, task_id: uuid.UUID, *, user_email: str, user_query: str, original_url: str, at: datetime) -> Task:
-        """A new task."""
+    def create(cls, new: NewTask, now: datetime) -> "Task":
+        """A task of status `new`."""
         return cls(
-            id=task_id,
-            user_email=user_email,
-            user_query=user_query,
-            original_url=original_url,
-            created_at=at,
-            updated_at=at,
+            id=new.id,
+            user_email=new.user_email,
+            user_query=new.user_query,
+            url=new.url,
+            created_at=now,
+            updated_at=now,
         )
 
-    def asks_the_same(self, other: Task) -> bool:
-        """Whether both were made from one request, whatever became of them since."""
-        return (self.user_email, self.user_query, self.original_url) == (
-            other.user_email,
-            other.user_query,
-            other.original_url,
-        )
+    def is_same_request(self, other: "Task") -> bool:
+        """Whether both come from one request, whatever their status."""
+        return (self.user_email, self.user_query, self.url) == (other.user_email, other.user_query, other.url)
 
-    def complete(self, result: Any, at: datetime) -> Task:
+    def complete(self, result: Any, now: datetime) -> "Task":
         """The task with its page. Raises IllegalTransition."""
-        return self._become(TaskStatus.COMPLETED, result, at)
+        return self._become(TaskStatus.COMPLETED, result, now)
 
-    def fail(self, error: str, at: datetime) -> Task:
+    def fail(self, error: str, now: datetime) -> "Task":
         """The task with the reason of its failure. Raises IllegalTransition."""
-        return self._become(TaskStatus.ERROR, {"error": error}, at)
+        return self._become(TaskStatus.ERROR, {"error": error}, now)
 
-    def _become(self, status: TaskStatus, result: Any, at: datetime) -> Task:
+    def _become(self, status: TaskStatus, result: Any, now: datetime) -> "Task":
         if status not in _NEXT[self.status]:
             raise IllegalTransition(self.status, status)
-        # Two processes' clocks, or one that was set back: no task ends before it was made.
-        return replace(self, status=status, result=result, updated_at=max(at, self.updated_at))
+        # Clocks differ between processes, and a clock can be set back: no task ends before its creation.
+        return replace(self, status=status, result=result, updated_at=max(now, self.updated_at))

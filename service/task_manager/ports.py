@@ -1,6 +1,4 @@
-"""What the use cases need from outside. Every method may raise `Unavailable`: the work is then tried again later."""
-
-from __future__ import annotations
+"""The ports of the use cases. Each method may raise `Unavailable`: the work is then tried again later."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -8,31 +6,30 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from service.task_manager.domain import Task, TaskStatus
+from contracts.tasks import Position, TaskStatus
+from service.task_manager.domain import Task
 
 
 class TaskRepository(Protocol):
     """Tasks, inside one transaction."""
 
     def add(self, task: Task) -> bool:
-        """Stores a new task; False where its id is stored already, and nothing changes."""
+        """Stores a new task. False if its id is already stored: nothing changes."""
 
     def get(self, task_id: uuid.UUID, *, for_update: bool = False) -> Task | None:
-        """The task; for_update: nobody else changes it until the transaction ends."""
+        """The task. for_update: locked against other changes until the transaction ends."""
 
     def update(self, task: Task) -> None:
         """Stores the task's status, result and time of change."""
 
-    def list(
-        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
-    ) -> Sequence[Task]:
-        """Tasks, newest first; after: time of creation and id of the task before the first one wanted."""
+    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+        """Tasks, newest first; after: the position before the first task to return."""
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
-        """For each time: how many of the tasks created from then on have every status, zero included."""
+        """For each time: the number of tasks of each status that were created since then, zero included."""
 
     def oldest(self, status: TaskStatus) -> datetime | None:
-        """When the oldest task of that status was created; None where there is none."""
+        """Time of creation of the oldest task of this status; None without one."""
 
 
 class UnitOfWork(Protocol):
@@ -43,27 +40,27 @@ class UnitOfWork(Protocol):
 
 
 class Publisher(Protocol):
-    """The way to the crawler."""
+    """Requests to the crawler."""
 
     def request_crawl(self, task: Task) -> None:
-        """Returns once the request is safe."""
+        """Returns when the request cannot get lost."""
 
 
 class Operation(Protocol):
     """One run of a use case, as an observer follows it."""
 
     def event(self, name: str) -> None:
-        """Something happened on the way."""
+        """A step of the run is done."""
 
     def task(self, task: Task) -> None:
-        """The task as it is now."""
+        """The task in its current state."""
 
     def ended(self, outcome: str) -> None:
-        """How it ended."""
+        """The run has ended with this outcome."""
 
 
 class Observer(Protocol):
-    """Makes use cases visible from outside."""
+    """Makes the runs of use cases visible."""
 
     def operation(self, name: str, task_id: uuid.UUID) -> AbstractContextManager[Operation]:
-        """Follows one run; an exception that leaves the block is seen."""
+        """Follows one run, and records an exception that leaves the block."""

@@ -27,9 +27,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from contracts.tasks import Position, TaskStatus
 from service.common.errors import Unavailable
 from service.task_manager import migrations
-from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.domain import Task
 from service.task_manager.schema import tasks as _tasks
 from service.tracing import TraceManager
 from service.tracing.sqlalchemy import instrument_engine
@@ -89,7 +90,7 @@ _adds: dict[str, Insert] = {
     "postgresql": postgresql.insert(_tasks).on_conflict_do_nothing().returning(_tasks.c.id),
     "sqlite": sqlite.insert(_tasks).on_conflict_do_nothing().returning(_tasks.c.id),
 }
-_columns = tuple(column.name for column in _tasks.columns)
+_columns = tuple(column.key for column in _tasks.columns)
 _newest_first = select(_tasks).order_by(_tasks.c.created_at.desc(), _tasks.c.id.desc())
 _place = tuple_(_tasks.c.created_at, _tasks.c.id)
 
@@ -115,9 +116,7 @@ class SqlTaskRepository:
         changes = {"status": task.status, "result": task.result, "updated_at": task.updated_at}
         self._connection.execute(_change, {"task_id": task.id, **changes})
 
-    def list(
-        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
-    ) -> Sequence[Task]:
+    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
         """See `TaskRepository`."""
         query = _newest_first.limit(limit)
         if status:
@@ -148,7 +147,7 @@ class SqlTaskRepository:
 
 
 def _task(row: Row[Any]) -> Task:
-    values = dict(row._mapping)
+    values = {column.key: row._mapping[column] for column in _tasks.columns}
     values["status"] = TaskStatus(values["status"])
     for name in ("created_at", "updated_at"):
         if values[name].tzinfo is None:  # SQLite forgets the zone; all times are stored in UTC

@@ -12,7 +12,7 @@ tasks = Table(
     Column("id", Uuid, primary_key=True),
     Column("user_email", String(254), nullable=False),
     Column("user_query", Text, nullable=False),
-    Column("original_url", Text, nullable=False),
+    Column("original_url", Text, key="url", nullable=False),
     Column("status", String(16), nullable=False),
     Column("result", JSON().with_variant(postgresql.JSONB(), "postgresql")),
     Column("created_at", DateTime(timezone=True), nullable=False),

@@ -17,9 +17,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from contracts.metrics import OLDEST_TASK, TASK_DURATION, TASK_OPERATIONS, TASKS
+from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
-from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.domain import Task
 from service.task_manager.use_cases import Outcome, Tasks
 from service.tracing import TraceManager
 from service.tracing import attributes as keys

@@ -1,20 +1,18 @@
-"""What the task-manager does. Every use case may run twice on the same message and has its effect once."""
-
-from __future__ import annotations
+"""The use cases of the task-manager. Each may run twice for one message and has its effect once."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from service.task_manager.domain import IllegalTransition, Task, TaskStatus
+from contracts.tasks import Position, TaskStatus
+from service.task_manager.domain import IllegalTransition, NewTask, Task
 from service.task_manager.ports import Observer, Publisher, UnitOfWork
 
 
 class Outcome(StrEnum):
-    """How a use case ended; all but the first three say that nothing changed."""
+    """How a use case ended; after all but the first three, nothing has changed."""
 
     CREATED = "created"
     COMPLETED = "completed"
@@ -23,16 +21,6 @@ class Outcome(StrEnum):
     UNKNOWN_TASK = "unknown_task"
     OUT_OF_ORDER = "out_of_order"
     CONFLICT = "conflict"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewTask:
-    """What is to be created."""
-
-    id: uuid.UUID
-    user_email: str
-    user_query: str
-    original_url: str
 
 
 def utc_now() -> datetime:
@@ -56,36 +44,36 @@ class Tasks:
         self._clock = clock
 
     def create(self, new: NewTask) -> Outcome:
-        """Stores the task, then has its page fetched.
+        """Stores the task, then publishes the request to crawl its page.
 
-        A task stored already but still new is requested again: the run that stored it may have ended before its request
-        was safe. Of a second answer nothing changes. A task stored under this id that asks for something else is a
-        conflict: the one that came first stays.
+        When the task is already stored and still new, the request is published again: the run that stored the task may
+        have ended before its request was acknowledged. A second answer to the same request changes nothing. When the
+        task stored under this id is for another request, the result is a conflict, and the stored task stays.
         """
         with self._observer.operation("create task", new.id) as operation:
-            task = self._task(new)
+            task = Task.create(new, self._clock())
             with self._unit_of_work.begin() as tasks:
-                added = tasks.add(task)
-                stored = task if added else tasks.get(new.id) or task
+                is_added = tasks.add(task)
+                stored = task if is_added else tasks.get(new.id) or task
             operation.task(stored)
-            if not stored.asks_the_same(task):
+            if not stored.is_same_request(task):
                 operation.ended(Outcome.CONFLICT)
                 return Outcome.CONFLICT
-            if added:
+            if is_added:
                 operation.event("task.stored")
             if stored.status is TaskStatus.NEW:
                 self._publisher.request_crawl(stored)
                 operation.event("task.crawl_requested")
-            outcome = Outcome.CREATED if added else Outcome.DUPLICATE
+            outcome = Outcome.CREATED if is_added else Outcome.DUPLICATE
             operation.ended(outcome)
             return outcome
 
     def abandon(self, new: NewTask, error: str) -> Outcome:
-        """Stores why a task will not be done, and the task where it is not stored; another one of its id stays."""
-        task = self._task(new)
+        """Stores why a task will not be done, with the task if it is not stored; another task of this id stays."""
+        task = Task.create(new, self._clock())
         with self._unit_of_work.begin() as tasks:
             stored = task if tasks.add(task) else tasks.get(new.id)
-        return self.fail(new.id, error) if stored and stored.asks_the_same(task) else Outcome.CONFLICT
+        return self.fail(new.id, error) if stored and stored.is_same_request(task) else Outcome.CONFLICT
 
     def complete(self, task_id: uuid.UUID, result: Any) -> Outcome:
         """Stores the page of a task."""
@@ -97,18 +85,9 @@ class Tasks:
         """Stores why a task failed."""
         return self._finish("fail task", task_id, Outcome.FAILED, lambda task: task.fail(error, self._clock()))
 
-    def _task(self, new: NewTask) -> Task:
-        return Task.create(
-            new.id,
-            user_email=new.user_email,
-            user_query=new.user_query,
-            original_url=new.original_url,
-            at=self._clock(),
-        )
-
-    def _finish(self, name: str, task_id: uuid.UUID, done: Outcome, change: Callable[[Task], Task]) -> Outcome:
+    def _finish(self, name: str, task_id: uuid.UUID, success: Outcome, change: Callable[[Task], Task]) -> Outcome:
         with self._observer.operation(name, task_id) as operation, self._unit_of_work.begin() as tasks:
-            outcome = done
+            outcome = success
             task = tasks.get(task_id, for_update=True)
             if task is None:
                 outcome = Outcome.UNKNOWN_TASK
@@ -117,9 +96,9 @@ class Tasks:
                     task = change(task)
                     tasks.update(task)
                     operation.event(f"task.{task.status}")
-                except IllegalTransition as refused:
-                    same = refused.current is refused.wanted
-                    outcome = Outcome.DUPLICATE if same else Outcome.OUT_OF_ORDER
+                except IllegalTransition as refusal:
+                    is_repeated = refusal.current is refusal.requested
+                    outcome = Outcome.DUPLICATE if is_repeated else Outcome.OUT_OF_ORDER
                 operation.task(task)
             operation.ended(outcome)
             return outcome
@@ -129,21 +108,19 @@ class Tasks:
         with self._unit_of_work.begin() as tasks:
             return tasks.get(task_id)
 
-    def list(
-        self, *, limit: int, after: tuple[datetime, uuid.UUID] | None = None, status: TaskStatus | None = None
-    ) -> Sequence[Task]:
-        """Tasks, newest first; after: time of creation and id of the task before the first one wanted."""
+    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+        """Tasks, newest first; see `TaskRepository.list`."""
         with self._unit_of_work.begin() as tasks:
             return tasks.list(limit=limit, after=after, status=status)
 
     def count_by_status(self, windows: Sequence[timedelta]) -> Sequence[Mapping[TaskStatus, int]]:
-        """For each length of time until now: how many of the tasks created in it have every status."""
+        """For each window that ends now: the number of tasks of each status that were created in it."""
         now = self._clock()
         with self._unit_of_work.begin() as tasks:
             return tasks.count_by_status([now - window for window in windows])
 
     def oldest_open(self) -> timedelta:
-        """Age of the oldest task that has not come to its end; zero where there is none."""
+        """Age of the oldest task of status `new`; zero without one."""
         with self._unit_of_work.begin() as tasks:
-            created = tasks.oldest(TaskStatus.NEW)
-        return max(self._clock() - created, timedelta()) if created else timedelta()
+            created_at = tasks.oldest(TaskStatus.NEW)
+        return max(self._clock() - created_at, timedelta()) if created_at else timedelta()

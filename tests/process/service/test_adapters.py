@@ -15,13 +15,15 @@ from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy import inspect
 
 from checks.harness.polling import poll_until
+from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
+from service.common.messages import TaskRequest
 from service.common.metrics import Metrics
-from service.task_manager.domain import Task, TaskStatus
+from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
 from service.tracing.kafka import message_headers
 from tests.support.loop import Loop
@@ -52,7 +54,8 @@ def _made(unit_of_work: SqlUnitOfWork) -> bool:
 
 
 def _task(at: datetime = NOW) -> Task:
-    return Task.create(uuid.uuid4(), user_email="ada@example.com", user_query="?", original_url="http://x/", at=at)
+    new = NewTask(id=uuid.uuid4(), user_email="ada@example.com", user_query="?", url="http://x/")
+    return Task.create(new, at)
 
 
 def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) -> None:
@@ -223,7 +226,7 @@ def test_publishing_without_a_broker_is_unavailable_in_time(recorder: Recorder) 
     publisher = KafkaPublisher(settings, recorder.traces, Metrics(), client_id="p", topics=("t",))
     publisher.start()
     try:
-        body = messages.NewTask(user_email="a@b.cc", user_query="?", base_url="http://x/")
+        body = TaskRequest(user_email="a@b.cc", user_query="?", base_url="http://x/")
         with pytest.raises(Unavailable, match="Kafka is unavailable"):
             publisher.publish(messages.new(uuid.uuid4(), body))
         with pytest.raises(Unavailable):

@@ -20,7 +20,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from checks.harness.polling import poll_until
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
-from service.common.messages import CrawlRequest, NewTask
+from service.common.messages import CrawlRequest, TaskRequest
 from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
@@ -31,7 +31,7 @@ from tests.support.service import Recorder, free_port
 from tests.support.serving import served
 
 _UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
-TASK = NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
+TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
 @pytest.fixture(scope="module")

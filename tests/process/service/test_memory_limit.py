@@ -17,7 +17,7 @@ from checks.harness.polling import poll_until
 from contracts.section import quantity_bytes
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
-from service.common.messages import CompletedMessage, FailedMessage, NewTask
+from service.common.messages import CompletedMessage, FailedMessage, TaskRequest
 from service.tracing.kafka import message_headers
 from stack.settings import Services
 from tests.process.service.test_outages import read_topic
@@ -58,7 +58,7 @@ def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dic
         for name, site in sites.items():
             task_id = uuid.uuid4()
             names[task_id] = name
-            task = NewTask(user_email="ada@example.com", user_query="?", base_url=f"http://127.0.0.1:{site}/")
+            task = TaskRequest(user_email="ada@example.com", user_query="?", base_url=f"http://127.0.0.1:{site}/")
             request = messages.crawl_request(task_id, task)
             producer.produce(request.topic, request.value, partition=0, headers=list(request.headers))
         assert producer.flush(10) == 0

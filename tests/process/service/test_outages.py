@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from checks.harness.polling import poll_until
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common import messages
-from service.common.messages import CrawlRequest, NewTask, Outgoing
+from service.common.messages import CrawlRequest, Outgoing, TaskRequest
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from service.tracing import propagation
@@ -29,7 +29,7 @@ from tests.support.brokers import Brokers, mock_brokers
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
 
-TASK = NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
+TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
 def read_topic(

@@ -18,12 +18,12 @@ from confluent_kafka import Producer
 from checks.harness.polling import poll_until
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common import messages
-from service.common.messages import NewTask
+from service.common.messages import TaskRequest
 from tests.process.service.test_outages import ids, read_topic
 from tests.process.service.test_processes import answers, service
 from tests.support.brokers import mock_brokers
 
-TASK = NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
+TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 _CLIENTS = 6
 _GRACE_SECONDS = 30
 

@@ -1,11 +1,12 @@
 """Who may import whom: the domain and the use cases know nothing of HTTP, Kafka, SQL or OpenTelemetry."""
 
-from __future__ import annotations
-
 import ast
+import sys
 from pathlib import Path
 
 import pytest
+
+from contracts.tasks import TaskStatus
 
 SERVICE = Path(__file__).parents[3] / "service"
 SERVICES = ("gateway", "task_manager", "crawler")
@@ -26,9 +27,9 @@ def _imports(module: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "inside"),
     [
-        ("domain", ()),
-        ("ports", ("service.task_manager.domain",)),
-        ("use_cases", ("service.task_manager.domain", "service.task_manager.ports")),
+        ("domain", ("contracts.tasks",)),
+        ("ports", ("contracts.tasks", "service.task_manager.domain")),
+        ("use_cases", ("contracts.tasks", "service.task_manager.domain", "service.task_manager.ports")),
     ],
 )
 def test_the_inside_imports_the_standard_library_and_itself(module: str, inside: tuple[str, ...]) -> None:
@@ -36,9 +37,15 @@ def test_the_inside_imports_the_standard_library_and_itself(module: str, inside:
     outside = {
         name
         for name in _imports(SERVICE / "task_manager" / f"{module}.py")
-        if name.partition(".")[0] not in standard and not name.startswith(inside or ("-",))
+        if name.partition(".")[0] not in standard and not name.startswith(inside)
     }
     assert not outside
+
+
+def test_the_contract_of_tasks_imports_the_standard_library_only() -> None:
+    names = {name.partition(".")[0] for name in _imports(SERVICE.parent / "contracts" / "tasks.py")}
+    assert names <= set(sys.stdlib_module_names)
+    assert [status.value for status in TaskStatus] == ["new", "completed", "error"], "stored in databases and topics"
 
 
 @pytest.mark.parametrize("service", SERVICES)

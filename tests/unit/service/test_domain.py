@@ -15,23 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.errors import MalformedMessage, Rejected, Unavailable
 from service.common.kafka.received import Received
-from service.common.messages import CompletedMessage, CrawlRequest, FailedMessage, NewMessage, Outgoing
+from service.common.messages import CompletedMessage, CrawlRequest, FailedMessage, NewMessage, Outgoing, TaskRequest
 from service.crawler.addresses import AddressRule
 from service.crawler.extract import extract
 from service.crawler.fetch import Fetcher, FetchFailed
 from service.crawler.handler import CrawlHandler
-from service.task_manager.domain import IllegalTransition, Task, TaskStatus
+from service.task_manager.domain import IllegalTransition, NewTask, Task
 from service.task_manager.kafka import StatusHandler
-from service.task_manager.use_cases import NewTask, Outcome, Tasks
+from service.task_manager.use_cases import Outcome, Tasks
 from tests.support.service import Recorder
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TASK_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
-NEW = NewTask(id=TASK_ID, user_email="ada@example.com", user_query="?", original_url="http://site.example/")
-BODY = messages.NewTask(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
+NEW = NewTask(id=TASK_ID, user_email="ada@example.com", user_query="?", url="http://site.example/")
+BODY = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
 def _task(status: TaskStatus = TaskStatus.NEW) -> Task:
@@ -39,7 +40,7 @@ def _task(status: TaskStatus = TaskStatus.NEW) -> Task:
         id=TASK_ID,
         user_email="ada@example.com",
         user_query="?",
-        original_url="http://site.example/",
+        url="http://site.example/",
         status=status,
         created_at=NOW,
         updated_at=NOW,
@@ -465,7 +466,7 @@ def test_what_cannot_be_fetched_says_why(fetcher: Fetcher, url: str, reason: str
 def test_crawler_answers_with_the_page_or_the_reason(fetcher: Fetcher, recorder: Recorder) -> None:
     sent: list[Outgoing] = []
     handle = CrawlHandler(fetcher.fetch, sent.append, recorder.traces, CollectorRegistry())
-    missing = BODY.model_copy(update={"base_url": "http://site.example/missing"})
+    missing = BODY.model_copy(update={"url": "http://site.example/missing"})
     assert handle(_received(messages.crawl_request(TASK_ID, BODY))) == "completed"
     assert handle(_received(messages.crawl_request(TASK_ID, missing))) == "error"
     good, bad = (messages.read_status(message.headers, message.value) for message in sent)

@@ -1,0 +1,17 @@
+"""A task's status and its place in lists: the same in the domain, in messages, in the REST API and in the database."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+
+class TaskStatus(StrEnum):
+    """Where a task is in its life."""
+
+    NEW = "new"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+Position = tuple[datetime, uuid.UUID]
+"""A task's place in a list: its time of creation and its id."""
