@@ -2,6 +2,7 @@
 
 import pulumi
 
+from contracts.errors import UserError
 from stack import settings
 from stack.components.alertmanager import Alertmanager, AlertmanagerArgs
 from stack.components.collector import Collector, CollectorArgs
@@ -20,8 +21,11 @@ from stack.components.services import Services, ServicesArgs
 from stack.components.trace_store import TraceStoreArgs, trace_store
 from stack.deploy import plain_pulumi
 
-config = settings.from_engine()
-plain_pulumi.look()
+try:
+    config = settings.from_engine()
+    plain_pulumi.look()
+except UserError as error:
+    raise pulumi.RunError(str(error)) from None
 opts = pulumi.ResourceOptions(
     provider=provider(config.cluster), transformations=[placement(config.cluster), roll_with_secrets]
 )

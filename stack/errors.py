@@ -2,15 +2,13 @@
 
 import json
 
-import pulumi
 from kubernetes.client import ApiException
 
+from contracts.errors import UserError
 
-class DeployError(pulumi.RunError):
-    """The stack could not be deployed; the message says what is wrong and what to look at.
 
-    Pulumi prints a RunError without a traceback.
-    """
+class DeployError(UserError):
+    """The stack could not be deployed; the message says what is wrong and what to look at."""
 
 
 def reason(error: ApiException) -> str:

@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from contracts.errors import UserError
+
 ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 120.0
 
 
-class ChildFailed(Exception):
+class ChildFailed(UserError):
     """A measured process ended or was silent; the text holds the end of what it wrote."""
 
 

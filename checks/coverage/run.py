@@ -15,6 +15,7 @@ import httpx
 from checks.coverage import expected
 from checks.coverage.expected import Comparison, compare
 from checks.coverage.operations import CRAWL_TOPIC, DEAD_LETTERS, TOPIC, HttpRequest, Message, Operation, Plan, World
+from contracts.errors import UserError
 from stack.clients.traces import Span
 
 # At most so many operations are between their beginning and the comparison of their trace, however many there are in
@@ -43,7 +44,7 @@ class Hands(Protocol):
         """Has an order carried out. Raises LedgerError."""
 
 
-class LedgerError(Exception):
+class LedgerError(UserError):
     """The ledger itself cannot be kept; says nothing about traces."""
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import yaml
 
 from checks.rollouts.versions import image_of
+from contracts.errors import UserError
 from local.jobs import Progress
 from stack.settings import OVERLAY, PROJECT, ROOT
 
@@ -24,7 +25,7 @@ PREVIOUS: Final = "0953f58"
 _LIMIT_SECONDS: Final = 900.0
 
 
-class UpgradeError(Exception):
+class UpgradeError(UserError):
     """It could not be tried; the message says why."""
 
 

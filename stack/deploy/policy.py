@@ -10,17 +10,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-import pulumi
-
 from contracts import metadata
+from contracts.errors import UserError
 from contracts.metadata import Manifest
 
 
-class PolicyError(pulumi.RunError):
-    """The program declares what no stack may have; the message names each object, what is wrong and the rule.
-
-    Pulumi prints a RunError without a traceback.
-    """
+class PolicyError(UserError):
+    """The program declares what no stack may have; the message names each object, what is wrong and the rule."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Protocol
 
+from contracts.errors import UserError
 from contracts.metadata import PROTECTED, Manifest
 from stack.deploy.render import ORDER
 from stack.kubernetes.apply import INVENTORY_KEY
@@ -17,7 +18,7 @@ _STRAGGLERS_SECONDS: Final = 15
 Say = Callable[[str], None]
 
 
-class DestroyError(Exception):
+class DestroyError(UserError):
     """The stack, or a part of it, is still there; the message says why."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import kubernetes
 
 from contracts import metadata
+from contracts.errors import UserError
 from stack.errors import DeployError
 from stack.release.journal import NAME
 
@@ -22,7 +23,7 @@ _RENEW_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 10
 
 
-class RolloutError(Exception):
+class RolloutError(UserError):
     """The rollout cannot go on; the message says why and what to do."""
 
 

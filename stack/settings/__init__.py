@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from contracts import endpoints
+from contracts.errors import UserError
 from contracts.section import (
     Cpu,
     DnsLabel,
@@ -47,11 +48,8 @@ OVERLAY: Final = Path(".local/overlay.yaml")
 LOCAL_CONTEXT: Final = "local"
 
 
-class SettingsError(pulumi.RunError):
-    """The settings cannot be used; the message names the file, each key, its value and what is allowed.
-
-    Pulumi prints a RunError without a traceback.
-    """
+class SettingsError(UserError):
+    """The settings cannot be used; the message names the file, each key, its value and what is allowed."""
 
 
 def _sampling_rules(text: str) -> str:

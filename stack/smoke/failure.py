@@ -1,7 +1,9 @@
 """How a check says what is broken."""
 
+from contracts.errors import UserError
 
-class SmokeFailure(Exception):
+
+class SmokeFailure(UserError):
     """A hop that is missing, with the command or query to look at next."""
 
     def __init__(self, what: str, look_at: str) -> None:
