@@ -13,7 +13,7 @@ import opentelemetry.semconv.attributes as stable
 
 from contracts import endpoints
 from service.tracing import Redactor, attributes
-from service.tracing.redaction import names
+from service.tracing.redaction import names, shapes
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
@@ -81,6 +81,7 @@ def render(pipeline: Pipeline) -> str:
     """YAML of the Collectors that take spans, metrics and logs."""
     return _TEMPLATES.get_template("config.yaml.j2").render(
         names=names,
+        shapes=shapes.COLLECTOR,
         known_keys=_known_keys(),
         trace_store=pipeline.trace_store,
         metric_store=pipeline.metric_store,

@@ -14,7 +14,7 @@ from opentelemetry import trace
 
 from service.tracing import propagation
 from service.tracing.encoding import LogEntry
-from service.tracing.redaction import MAX_TEXT, REDACTED, Redactor, kept
+from service.tracing.redaction import MAX_TEXT, REDACTED, Redactor, snapshot
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "asctime",
@@ -91,17 +91,17 @@ class OtlpHandler(logging.Handler):
                 attributes["correlation_id"] = correlation
             if record.exc_info and record.exc_info[0] is not None:
                 attributes["exception.type"] = record.exc_info[0].__qualname__
-                attributes["exception.stacktrace"] = kept(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
+                attributes["exception.stacktrace"] = snapshot(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
             # No more is kept until the export than is masked there.
             for name, value in _extra(record):
-                attributes.setdefault(name, kept(value, MAX_TEXT))
+                attributes.setdefault(name, snapshot(value, MAX_TEXT))
             dropped = max(0, len(attributes) - self._limit)
             self._put(
                 LogEntry(
                     time_ns=int(record.created * 1e9),
                     severity=_severity(record.levelno),
                     severity_text=record.levelname,
-                    body=str(kept(record.getMessage(), MAX_TEXT)),
+                    body=str(snapshot(record.getMessage(), MAX_TEXT)),
                     attributes=dict(islice(attributes.items(), self._limit)) if dropped else attributes,
                     dropped_attributes=dropped,
                     trace_id=span.trace_id,

@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from service.tracing import attributes as keys
-from service.tracing.redaction import OVERLAP, Redactor, kept
+from service.tracing.redaction import OVERLAP, Redactor, snapshot
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
 
@@ -189,7 +189,7 @@ class RecordedSpan(Span):
             if len(value) > self.limits.value_length:  # type: ignore[arg-type]
                 value = value[: self.limits.value_length + OVERLAP + 1]  # type: ignore[index]
         elif kind is not int and kind is not bool and kind is not float:
-            value = kept(value, self.limits.value_length)  # type: ignore[assignment]
+            value = snapshot(value, self.limits.value_length)  # type: ignore[assignment]
         attributes = self.attributes
         try:
             if len(attributes) < self.limits.attributes or key in attributes:
@@ -291,7 +291,7 @@ def _bounded(attributes: Attributes, limits: Limits, limit: int | None) -> tuple
     items, dropped = _items(attributes, limits.attributes if limit is None else limit)
     length = limits.value_length
     try:
-        bounded: dict[str, Any] = {key: kept(value, length) for key, value in items}
+        bounded: dict[str, Any] = {key: snapshot(value, length) for key, value in items}
     except TypeError:  # some key is nothing that a dictionary takes for one
         return {}, dropped + len(items)
     return bounded, dropped

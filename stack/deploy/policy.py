@@ -13,6 +13,7 @@ from typing import Any, Final
 from contracts import metadata
 from contracts.errors import UserError
 from contracts.metadata import Manifest
+from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
 
 
 class PolicyError(UserError):
@@ -103,39 +104,19 @@ def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
                 yield f"container {container['name']} takes the node's port {port['hostPort']}"
 
 
-SECRET_NAME: Final = re.compile(r"(?i)(password|passwd|passphrase|secret|token|credential|(^|_)key)s?$")
-"""Names of what holds a secret."""
-# An assignment of something that is no reference (`$(NAME)`, `${NAME}`, `$NAME`) and no mask.
-_ASSIGNED: Final = re.compile(
-    r"(?i)(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key)"
-    r"[\"']?[ \t]*[:=][ \t]*[\"']?(?![*…])[^\s\"'$<{(\[|…]{6,}"
-)
-# Not `docker://image:1@sha256:…`, nor a reference in the password's place.
-_URL_PASSWORD: Final = re.compile(r"://[^/\s:@\"']*:(?![$*]|[^/\s@]*\$[({])[^/\s@\"']+@(?!sha\d+:)")
-_AUTHORIZATION: Final = re.compile(r"(?i)\b(?:bearer|basic)(?:%20|[ ])+[A-Za-z0-9._~+/-]{16,}")
-_PRIVATE_KEY: Final = "PRIVATE KEY-----"
-
-
-def clear_text(text: str) -> bool:
-    """Whether a text holds what looks like a secret, and not like a reference to one."""
-    return bool(
-        _PRIVATE_KEY in text or _ASSIGNED.search(text) or _URL_PASSWORD.search(text) or _AUTHORIZATION.search(text)
-    )
-
-
 def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
     """What is secret stands in Secrets alone. The value is never repeated: this text ends up in logs."""
     for container in _containers(manifest):
         for variable in container.get("env", []):
             value = str(variable.get("value", ""))
-            if value and ((SECRET_NAME.search(variable["name"]) and "$(" not in value) or clear_text(value)):
+            if value and ((is_secret_name(variable["name"]) and "$(" not in value) or has_secret_in_clear(value)):
                 yield f"container {container['name']}: variable {variable['name']} holds a secret in clear"
         for argument in (*container.get("command", []), *container.get("args", [])):
-            if clear_text(str(argument)):
+            if has_secret_in_clear(str(argument)):
                 yield f"container {container['name']}: its command line holds a secret in clear"
     if manifest["kind"] == "ConfigMap":
         for key, text in manifest.get("data", {}).items():
-            if clear_text(text):
+            if has_secret_in_clear(text):
                 yield f"{key} holds a secret in clear"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.metadata import FIELD_MANAGER, Manifest
-from stack.deploy.policy import SECRET_NAME, clear_text
+from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
 
 Path = tuple[str, ...]
 
@@ -110,7 +110,7 @@ def _text(path: Path) -> str:
 def _hidden(path: Path, value: Any, secret: bool) -> bool:
     if secret and path[0] in ("data", "stringData"):
         return True
-    return any(SECRET_NAME.search(part.strip("[]")) for part in path) or clear_text(json.dumps(value))
+    return any(is_secret_name(part.strip("[]")) for part in path) or has_secret_in_clear(json.dumps(value))
 
 
 def shown(path: Path, value: Any, secret: bool) -> str | None:

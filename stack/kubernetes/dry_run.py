@@ -15,7 +15,7 @@ from kubernetes.dynamic.exceptions import ApiException
 from kubernetes.utils import parse_quantity
 
 from contracts.metadata import Manifest
-from stack.deploy.policy import clear_text
+from service.tracing.redaction.configuration import has_secret_in_clear
 from stack.errors import DeployError, reason
 from stack.kubernetes import volume_growth
 from stack.kubernetes.difference import shown
@@ -159,7 +159,7 @@ def _cannot_change(manifest: Manifest, change: Change, error: ApiException) -> s
 def _said(error: ApiException) -> str:
     """What the API server says, unless it repeats what may be a secret."""
     said, *_ = reason(error).splitlines() or [""]
-    return "it gives no reason that can be shown" if clear_text(said) else said
+    return "it gives no reason that can be shown" if has_secret_in_clear(said) else said
 
 
 def _is_right(objects: Place, manifest: Manifest) -> bool:

@@ -11,8 +11,8 @@ from typing import Any, Final
 import yaml
 
 from service.tracing.redaction import names
+from service.tracing.redaction.configuration import has_secret_in_clear
 from stack.components import secrets
-from stack.deploy.policy import clear_text
 
 _SECRETS: Final = {re.sub("[^a-z0-9]", "", key.lower()): key for key in (*secrets.KEYS, *secrets.OPTIONAL)}
 _SECRET, _HARMLESS, _TYPED, _FLAG = (
@@ -32,25 +32,6 @@ _OTHERWISE: Final = re.compile(
 """Names of the library's table that mean something else in a configuration: IAM's `Sid`, `imagePullSecrets`."""
 _PLAIN: Final = re.compile(r"true|false|\d{1,5}")
 """A switch or a count: the engine hands every value over as a text."""
-# Without a scheme: a host with a port or a path, or one with a dot after a password with a digit. Addresses
-# (`mailto:ops@…`), members of a cloud's policies (`user:ops@…`), digests of images and contexts have none of these.
-_CREDENTIALS: Final = re.compile(
-    r"""(?<![^\s="'])(?!<?(?i:acct|domain|group|mailto|npm|principal|serviceaccount|sips?|user|xmpp):)
-    [^\s:/@]+:(?![$*])(?:[^\s/@]+@(?!sha\d+:)(?:[\w-]+(?:\.[\w-]+)*:\d{2,5}(?!\d)|[\w-]+(?:\.[\w-]+)+/)
-    |[^\s/@]*\d[^\s/@]*@(?:[A-Za-z][\w-]*\.)+[A-Za-z]{2,}(?![\w.-]))""",
-    re.VERBOSE,
-)
-_SHAPES: Final = re.compile(
-    r"""\b(?:gh[pousr]_[A-Za-z0-9]{20} | github_pat_\w{20} | glpat-[\w-]{20} | xox[abeprs]-[\w-]{10} | xapp-\d-[\w-]{8}
-    | A[KS]IA[0-9A-Z]{16} | AIza[\w-]{35} | eyJ[\w-]{8,}\.[\w-]{8,}\. | [rs]k_(?:live|test)_\w{16} | sk-[\w-]{20}
-    | hv[bs]\.[\w-]{20} | npm_[A-Za-z0-9]{30} | pypi-[\w-]{20} | pul-[0-9a-f]{40} | dckr_pat_[\w-]{20} | gls?a_\w{20}
-    | glc_\w{20} | SG\.[\w-]{16,}\.[\w-]{16} | hooks\.slack\.com/(?:services|triggers|workflows)/\w
-    | discord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d | webhook\.office\.com/webhookb2/\w)
-    | (?:^|[;\s"'])(?i:AccountKey|SharedAccessKey|SharedAccessSignature|Pwd)\s*=\s*[^\s;$*<{] | PRIVATE[ ]KEY[ ]BLOCK
-    | client-key-data["']?\s*:\s*["']?[A-Za-z0-9+/=]{16}""",
-    re.VERBOSE,
-)
-"""What well-known services give out, connection strings, private keys."""
 _URL_PARAMETER: Final = re.compile(r"[?&#]([\w.-]+)=(?![$*<{])[^&#\s]")
 _GENERATED: Final = re.compile(r"(?=[^\d\s]*\d)(?=[^A-Za-z\s]*[A-Za-z])[\w+=-]{20,}")
 """Long, of letters and digits: nobody has thought of it."""
@@ -89,7 +70,7 @@ def may_be_shown(path: Iterable[Any], value: Any) -> bool:
 
 
 def _looks_secret(text: str) -> bool:
-    return clear_text(text) or bool(_CREDENTIALS.search(text) or _SHAPES.search(text)) or _secret_parameter(text)
+    return has_secret_in_clear(text, in_settings=True) or _secret_parameter(text)
 
 
 def _secret_parameter(text: str) -> bool:

@@ -1,14 +1,7 @@
-"""Redaction: hides secrets and personal data, by the name of a value and by its shape."""
+"""Redaction: hides secrets and personal data in text, URLs and named values."""
 
-from service.tracing.redaction.redactor import (
-    CUT,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    MAX_TEXT,
-    OVERLAP,
-    REDACTED,
-    Redactor,
-    kept,
-)
+from service.tracing.redaction.cutting import snapshot
+from service.tracing.redaction.limits import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED
+from service.tracing.redaction.redactor import Redactor
 
-__all__ = ["CUT", "MAX_DEPTH", "MAX_ITEMS", "MAX_TEXT", "OVERLAP", "REDACTED", "Redactor", "kept"]
+__all__ = ["CUT", "MAX_DEPTH", "MAX_ITEMS", "MAX_TEXT", "OVERLAP", "REDACTED", "Redactor", "snapshot"]

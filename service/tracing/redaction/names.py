@@ -1,9 +1,9 @@
-"""Names whose values are secrets or personal data: the one table that the library and the Collector decide from.
+"""The table of names whose values are secrets or personal data. The library and the Collector both decide by it.
 
-`masking.py` searches names with these expressions, and `collector/redaction.j2` is rendered from them. Both Python's
-`re` and Go's RE2 run them, so they hold no lookaround, no possessive repetition and no backslash. Names come in every
-spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/support/names.json` has examples of
-each entry; the tests of the library and of the real Collector both read it.
+`keys.py` searches names with these expressions, and `collector/redaction.j2` is rendered from them. Both Python's `re`
+and Go's RE2 run them, so they hold no lookaround, no possessive repetition and no backslash. Names come in every
+spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/support/names.json` has examples of each
+entry; the tests of the library and of the real Collector both read it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _COUNTED = "|".join(_COUNTED_WORDS)
 _COUNTED_CAPITAL = "|".join(word.capitalize() for word in _COUNTED_WORDS)
 
 HARMLESS: Final = (
-    # What a name says about a secret: how many, how long, of which kind.
+    # Facts about a secret: its count, its length, its kind.
     _last(
         "age", "algorithm", "arn", "at", "attempts", "budget", "bytes", "count", "counts", "created", "date", "days",
         "disabled", "domain", "duration", "enabled", "endpoint", "errors", "exists", "expiration", "expired", "expires",
@@ -62,12 +62,12 @@ HARMLESS: Final = (
         "required", "retries", "rotated", "scope", "scopes", "seconds", "size", "status", "strength", "time", "timeout",
         "total", "ttl", "type", "updated", "usage", "used", "valid", "verified", "version",
     ),
-    # Tokens of a language model are counted, whatever holds the number: a string, a line of a log.
+    # Counts of a language model's tokens, also where a string or a line of a log holds the number.
     f"(?:(?:^|[^A-Za-z])(?i:{_COUNTED})|[a-z](?:{_COUNTED_CAPITAL}))[._-]?(?i:(?:(?:new|number|of)[._-]?)*tokens"
     "(?:[._-]?details)?)(?:[.][0-9]+)*$",
     "(?i:(?:^|[._-])(?:first|per)[._-](?:input[._-]|output[._-])?tokens?|tokens[._-]per[._-][a-z]+)$",
 )  # fmt: skip
-"""These names hide nothing, whatever else they hold; the text under them is searched like all text."""
+"""These names hide nothing, even if another expression matches them. Their text is searched like all text."""
 
 TYPED: Final = (
     f"(?i:card[._-]?(?:no|number)|{_CODE}|{_PASSWORD})(?:[.][0-9]+)*$",
@@ -76,7 +76,7 @@ TYPED: Final = (
 """Secrets that people type in digits: a number under such a name is hidden like text, unless the name is a FLAG."""
 
 FLAG: Final = ("(?:^|[.])(?:(?i:has|is)[_-]|(?:has|is)[A-Z])[A-Za-z0-9_-]*(?:[.][0-9]+)*$",)
-"""Whether there is a secret: a number under such a name says no more."""
+"""Flags such as `has_password`: a number under such a name only tells whether there is a secret."""
 
 SECRET: Final = (
     f"(?i:{_ANYWHERE})",
@@ -86,29 +86,32 @@ SECRET: Final = (
 """Text under these names is hidden. Numbers and booleans stay, except under TYPED."""
 
 EMAIL: Final = ("(?i:email)|(?:^|[^A-Za-z])(?i:e[._-]mail)",)
-"""Text under these names is personal: the library hashes it, the Collector hides it."""
+"""Text under these names is personal data. The library hashes it, and the Collector hides it."""
 
 LINE: Final = ("(?i:authorization|cookies?)$",)
-"""Secrets whose values hold blanks: inside text they reach to the end of the line."""
+"""Secrets whose values hold spaces. Inside text such a value ends with the line."""
 
-_BRACKET = "[][]"  # without the second one Python's `re` warns of a set inside a set
+_BRACKET = "[][]"  # without the second bracket, Python's `re` warns of a set inside a set
 
 PARAMETER: Final = "(?i:^(?:code|key|ticket)$|(?:^|[._-])(?:sig|signature)$)"
-"""Too common as names, yet secrets as parameters of a URL: OAuth codes, API keys, signatures (`X-Amz-Signature`)."""
+"""Common names that are secrets only as parameters of a URL: OAuth codes, API keys, signatures (`X-Amz-Signature`)."""
 
 SECRET_PARAMETER: Final = (
     "(?i:[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
     f"|{_PASSWORD}|pwd|secret|session|sid|token|(?:access|api|private)[._-]?key)|code|key|ticket)=)"
     f"(?:[^& []|{_BRACKET}[^r])[^& ]*"
 )
-"""A secret parameter of a URL with its value, unless that is the library's marker already."""
+"""A secret parameter of a URL with its value, unless the library has redacted the value already."""
 
-MASKED: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
-"""What the library writes for a hidden value and for an e-mail address, whole or cut."""
+REDACTED_VALUE: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
+"""What the library writes instead of a hidden value and of an e-mail address, whole or cut."""
+
+MANIFEST: Final = "(?i:(?:password|passwd|passphrase|secret|token|credential|(?:^|_)key)s?$)"
+"""Names of variables and fields of Kubernetes manifests that hold secrets."""
 
 HINTS: Final = (
     "pass", "pw", "secret", "token", "cred", "auth", "cookie", "sess", "sid", "jwt", "otp", "cvv", "cvc", "ssn", "iban",
     "bearer", "card", "key", "pin", "code", "sig", "ticket",
     "dsn", "srf", "string", "wort",
 )  # fmt: skip
-"""One of these is in every secret name, in lower case; a text without any needs no search for names."""
+"""Every secret name holds one of these, in lower case. A text without any needs no search for names."""

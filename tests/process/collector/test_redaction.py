@@ -36,11 +36,9 @@ from service.tracing.encoding import SpanEncoder
 from service.tracing.otlp_exporter import TRACES
 from service.tracing.redaction import Redactor
 from service.tracing.tracer import Limits, RecordedSpan
-from tests.unit.service.tracing.test_masking import SIGNED_URLS
+from tests.support.redaction import NAMES, SIGNED_URLS
 
 GOLDEN = Path(__file__).parent / "golden"
-# The library's tests read the same examples.
-EXAMPLES: dict[str, list[str]] = json.loads((Path(__file__).parents[2] / "support" / "names.json").read_text())
 REDACTOR = Redactor("a key for tests")
 CONTEXT = SpanContext(1 << 64 | 1, 1, False, TraceFlags(1))
 SCOPE = InstrumentationScope("tests")
@@ -95,7 +93,7 @@ VALUES: dict[str, dict[str, Any]] = {
 
 def test_library_and_collector_decide_alike_from_one_table(collector: CollectorProcess, store: Receiver) -> None:
     sent = [
-        {"name": name, "attributes": [{"key": key, "value": value} for keys in EXAMPLES.values() for key in keys]}
+        {"name": name, "attributes": [{"key": key, "value": value} for keys in NAMES.values() for key in keys]}
         for name, value in VALUES.items()
     ]
     spans = {span["name"]: span for span in through(collector, store, sent)}
@@ -104,7 +102,7 @@ def test_library_and_collector_decide_alike_from_one_table(collector: CollectorP
         count = int(shown.pop("redaction.masked.count", {"intValue": 0})["intValue"])
         hidden = {key for key in shown if shown[key] != value}
         (plain,) = (int(item) if kind == "intValue" else item for kind, item in value.items())
-        expected = {key for keys in EXAMPLES.values() for key in keys if REDACTOR.named(key, plain) != plain}
+        expected = {key for keys in NAMES.values() for key in keys if REDACTOR.named(key, plain) != plain}
         assert hidden == expected, name
         assert all(shown[key] == {"stringValue": "****"} for key in hidden)
         assert count == len(hidden), name
@@ -112,7 +110,7 @@ def test_library_and_collector_decide_alike_from_one_table(collector: CollectorP
             "text": {"secret", "typed", "email"}, "digits as text": {"secret", "typed", "email"},
             "word": {"secret", "typed", "email"}, "number": {"typed"}, "share": {"typed"},
         }.get(name, set())  # fmt: skip
-        assert hidden == {key for kind in table for key in EXAMPLES[kind]}, name
+        assert hidden == {key for kind in table for key in NAMES[kind]}, name
 
 
 def test_every_text_of_a_span_is_looked_at(collector: CollectorProcess, store: Receiver) -> None:
@@ -149,7 +147,7 @@ def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: Coll
         "postgresql://u:pa/ss@db:5432/x",
         "password=hunter2 token: abc",
     ]
-    keys = [key for keys in EXAMPLES.values() for key in keys]
+    keys = [key for keys in NAMES.values() for key in keys]
     made = [
         {**dict.fromkeys(keys, "hunter2"), **{f"note{number}": text for number, text in enumerate(texts)}},
         dict.fromkeys(keys, "ada.lovelace@example.com"),

@@ -21,7 +21,7 @@ from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, accept, receiving, refuse, reject, reply
 from service.tracing import Tracing, otlp_exporter
 from service.tracing.encoding import Request
-from tests.process.service.tracing.test_export import ROOT
+from tests.process.service.tracing.test_batch_processor import ROOT
 from tests.support.exporting import Start, account, make, numbers, start_towards
 from tests.support.profiles import examples
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 from checks.harness.receiver import Receiver, receiving, spans_of
 from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
 from service.tracing.otlp_exporter import LOGS, TRACES
-from service.tracing.redaction import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Redactor, kept
+from service.tracing.redaction import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Redactor, snapshot
 from service.tracing.tracer import Limits, RecordedSpan
 
 REDACTOR = Redactor("a key for tests")
@@ -142,7 +142,7 @@ def test_no_part_of_a_secret_shows_at_the_end_of_what_is_kept(secret: tuple[str,
         shown = REDACTOR.text(text, limit)
         assert len(shown) <= limit
         assert not [part for part in parts if part in shown], shift
-        assert REDACTOR.named("note", kept(text, limit), limit) == shown
+        assert REDACTOR.named("note", snapshot(text, limit), limit) == shown
 
 
 _FAILED = "job 17 failed for customer 5: "
@@ -154,7 +154,7 @@ _LONG_KEY = f"-----BEGIN PRIVATE KEY-----\n{('PLANTED+' * 8 + chr(10)) * 320}---
 def test_a_secret_longer_than_what_is_kept_leaves_what_is_before_it(secret: str, limit: int | None) -> None:
     for before in (_FAILED, _FAILED + "token=PLANTED " * 1_000 + _FAILED):
         for text in (before + secret, before + secret + " and more" * MAX_TEXT):
-            shown = str(REDACTOR.named("note", text if limit is None else kept(text, limit), limit))
+            shown = str(REDACTOR.named("note", text if limit is None else snapshot(text, limit), limit))
             masked = REDACTOR.text(before)
             assert shown.startswith((masked, masked[: Limits().value_length]))
             assert "PLANTED" not in shown
@@ -177,7 +177,7 @@ def test_a_secret_longer_than_what_is_kept_shows_no_part(text: str, shown: str) 
     expected = (shown + CUT)[:41]
     assert REDACTOR.named("note", text, 41)[:41] == expected  # type: ignore[index]
     assert REDACTOR.named("note", text.encode(), 41) == expected
-    assert REDACTOR.named("note", kept(text, 41), 41) == expected
+    assert REDACTOR.named("note", snapshot(text, 41), 41) == expected
 
 
 def test_nothing_but_the_overlap_is_lost_where_a_text_is_cut() -> None:
@@ -197,7 +197,7 @@ def test_what_is_kept_shows_the_same_as_the_whole(text: str, limit: int, name: s
     long = text * (2 * OVERLAP // max(1, len(text)) + 1)
     for value in (text, long, long.encode(), [long, text], {"a": [long], "b": {"c": text}}):
         shown = REDACTOR.named(name, value, limit)
-        assert REDACTOR.named(name, kept(value, limit), limit) == shown
+        assert REDACTOR.named(name, snapshot(value, limit), limit) == shown
         assert all(len(part) <= limit for part in leaves(shown))
     assert REDACTOR.text(long, limit).encode().decode() == REDACTOR.text(long, limit), "whole characters"
 
