@@ -19,8 +19,8 @@ from rich.table import Table
 
 from checks.bench.capacity_load import CountingStore, Request, requests, send
 from checks.harness.collector import TOKEN, CollectorProcess
-from checks.harness.polling import poll_until
 from collector.pipeline import Pipeline, render
+from stack.polling import poll_until
 
 OUTPUT: Final = Path(".local/bench/capacity.json")
 _SENDERS: Final = 6

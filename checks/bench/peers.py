@@ -17,7 +17,7 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from checks.harness.polling import poll_until
+from stack.polling import poll_until
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):

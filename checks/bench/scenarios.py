@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import Producer as PlainProducer
 from checks.bench.application import BODY, TOPIC_IN, TOPIC_OUT, Store, Task, build
 from checks.bench.instrumentation import Instrumentation
 from checks.bench.usage import cpu_seconds
-from checks.harness.polling import poll_until
+from stack.polling import poll_until
 
 if TYPE_CHECKING:
     from service.tracing.asgi import App

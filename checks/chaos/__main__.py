@@ -24,8 +24,8 @@ from checks.chaos.plan import full
 from checks.chaos.requests import SPANS
 from checks.chaos.run import Result, Run, Step
 from stack.kubernetes.apply import DeployError
+from stack.polling import CheckFailure
 from stack.settings import SettingsError
-from stack.smoke.failure import SmokeFailure
 
 DIRECTORY = Path(".local/chaos")
 
@@ -100,7 +100,7 @@ def main() -> None:
                 tick=lambda spans: progress.update(sent, completed=spans),
                 looked_up=lambda traces: progress.update(found, completed=traces),
             ).run()
-    except (SettingsError, DeployError, SmokeFailure) as error:
+    except (SettingsError, DeployError, CheckFailure) as error:
         sys.exit(f"error: {error}")
     report(result, console)
     ledger.with_suffix(".json").write_text(json.dumps(asdict(result), indent=1))

@@ -19,8 +19,8 @@ import kubernetes
 
 from contracts import endpoints, metadata
 from stack.kubernetes.apply import connect
+from stack.polling import poll_until
 from stack.settings import LOCAL_CONTEXT, Settings
-from stack.smoke.check import poll_until
 
 READY_SECONDS: Final = 180.0
 _RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
@@ -61,10 +61,9 @@ class LocalCluster:
     def wait_ready(self, name: str, count: int) -> None:
         """Waits until exactly that many pods are there, all of them ready."""
 
-        def all_ready() -> bool | None:
-            return len(self.pods(name)) == len(self.ready(name)) == count or None
-
-        poll_until(f"{count} ready pods of {name}", f"kubectl -n {self.namespace} get pods", READY_SECONDS, all_ready)
+        self._poll_until(
+            f"{name} to have {count} ready pods", lambda: len(self.pods(name)) == len(self.ready(name)) == count
+        )
 
     def kill(self, pod: Any) -> None:
         """SIGKILL of the pod's main process, then a new pod at once: no back-off, which would test the kubelet."""
@@ -77,11 +76,11 @@ class LocalCluster:
         with contextlib.suppress(kubernetes.client.ApiException):
             self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=grace_seconds)
 
-        def replaced() -> bool | None:
+        def is_replaced() -> bool:
             pods = {str(new.metadata.name): new.metadata.uid for new in self.pods(self.workload(pod))}
-            return pods.get(name, pod.metadata.uid) != pod.metadata.uid or None
+            return bool(pods.get(name, pod.metadata.uid) != pod.metadata.uid)
 
-        poll_until(f"a new {name}", f"kubectl -n {self.namespace} get pods", READY_SECONDS, replaced)
+        self._poll_until(f"a new pod {name}", is_replaced)
 
     def workload(self, pod: Any) -> str:
         """Name of the workload that a pod is of."""
@@ -132,15 +131,15 @@ class LocalCluster:
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         generation = self._apps.patch_namespaced_stateful_set(name, self.namespace, body).metadata.generation
 
-        def rolled() -> bool | None:
-            found = self._apps.read_namespaced_stateful_set(name, self.namespace)
-            status = found.status
-            return (
+        def is_rolled() -> bool:
+            stateful_set = self._apps.read_namespaced_stateful_set(name, self.namespace)
+            status = stateful_set.status
+            return bool(
                 (status.observed_generation or 0) >= generation
-                and status.updated_replicas == status.available_replicas == found.spec.replicas
-            ) or None
+                and status.updated_replicas == status.available_replicas == stateful_set.spec.replicas
+            )
 
-        poll_until(f"{name} to roll", f"kubectl -n {self.namespace} rollout status sts/{name}", READY_SECONDS, rolled)
+        self._poll_until(f"all pods of {name} to restart", is_rolled)
 
     def queued(self) -> float:
         """Spans in the queues of all Collectors; raises httpx.HTTPError where one does not answer."""
@@ -152,13 +151,20 @@ class LocalCluster:
         Its queue's size does not tell: what was refused for want of disk stays in it until the next span comes.
         """
 
-        def drained() -> bool | None:
+        def is_drained() -> bool:
             text = self._metrics(pod)
             accepted, sent = (_sum(text, f"otelcol_{name}_spans") for name in ("receiver_accepted", "exporter_sent"))
-            return accepted == sent or None
+            return accepted == sent
 
-        look_at = f"kubectl -n {self.namespace} logs {pod.metadata.name}"
-        poll_until(f"{pod.metadata.name} to send all that it accepted", look_at, READY_SECONDS, drained)
+        self._poll_until(
+            f"{pod.metadata.name} to send all that it accepted",
+            is_drained,
+            look_at=f"kubectl -n {self.namespace} logs {pod.metadata.name}",
+        )
+
+    def _poll_until(self, what: str, probe: Callable[[], bool], look_at: str = "") -> None:
+        look_at = look_at or f"kubectl -n {self.namespace} get pods"
+        poll_until(what, probe, seconds=READY_SECONDS, every=0.25, look_at=look_at)
 
     @staticmethod
     def _metrics(pod: Any) -> str:
@@ -249,11 +255,11 @@ def _sum(metrics: str, name: str) -> float:
 def _retry(action: Callable[[], object]) -> None:
     """An unmount right after the last process has ended may still find the file system in use."""
 
-    def tried() -> bool | None:
+    def succeeds() -> bool:
         try:
             action()
         except subprocess.CalledProcessError:
-            return None
+            return False
         return True
 
-    poll_until("the small volume to be unmounted", "mount | grep volumes", 60, tried)
+    poll_until("the small volume to be unmounted", succeeds, seconds=60, every=0.25, look_at="mount | grep volumes")

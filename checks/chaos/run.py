@@ -21,7 +21,7 @@ from contracts import endpoints
 from stack.clients.traces import TraceStoreClient
 from stack.components import secrets
 from stack.kubernetes.apply import connect, existing_secret
-from stack.smoke.check import poll_until
+from stack.polling import poll_until
 
 _RECOVERY_SECONDS: Final = 300.0
 
@@ -89,7 +89,7 @@ class Run:
     _survived: list[Survived] = field(default_factory=list)
 
     def run(self) -> Result:
-        """Raises SmokeFailure where the stack does not come back from a fault."""
+        """Raises CheckFailure where the stack does not come back from a fault."""
         chance = random.Random(self.seed)
         requests = Requests(self.ledger.stem)
         settings = self.cluster.settings
@@ -121,10 +121,10 @@ class Run:
     def _until(self, load: Load, spans: int) -> None:
         poll_until(
             f"{spans} spans to be acknowledged",
-            f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
-            self.spans / self.rate + _RECOVERY_SECONDS,
-            lambda: (self._watch(load) and load.spans >= spans) or None,
+            lambda: self._watch(load) and load.spans >= spans,
+            seconds=self.spans / self.rate + _RECOVERY_SECONDS,
             every=0.1,
+            look_at=f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
         )
 
     def _watch(self, load: Load) -> bool:
@@ -149,21 +149,24 @@ class Run:
         began = time.monotonic()
         little = 2 * self.rate
 
-        def steady() -> bool | None:
+        def is_steady() -> bool:
             self._watch(load)
             queued = self._queued()
-            return (load.behind <= little and queued is not None and queued <= little) or None
+            return load.behind <= little and queued is not None and queued <= little
 
         what = f"the load to be on time and less than {little:.0f} spans in the queues"
-        poll_until(what, f"kubectl -n {self.cluster.namespace} get pods", limit, steady, every=0.5)
+        look_at = f"kubectl -n {self.cluster.namespace} get pods"
+        poll_until(what, is_steady, seconds=limit, every=0.5, look_at=look_at)
         return time.monotonic() - began
 
     def _drain(self) -> None:
-        def empty() -> bool | None:
-            return self._queued() == 0 or None
-
-        look_at = f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector"
-        poll_until("the Collectors' queues to be empty", look_at, _RECOVERY_SECONDS, empty, every=0.5)
+        poll_until(
+            "the Collectors' queues to be empty",
+            lambda: self._queued() == 0,
+            seconds=_RECOVERY_SECONDS,
+            every=0.5,
+            look_at=f"kubectl -n {self.cluster.namespace} logs -l app.kubernetes.io/name=collector",
+        )
 
     def _queued(self) -> float | None:
         try:

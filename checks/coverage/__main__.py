@@ -15,8 +15,8 @@ from rich.table import Table
 from checks.coverage.run import LedgerError, Outcome, describe
 from checks.coverage.stack import cover
 from stack.kubernetes.apply import DeployError
+from stack.polling import CheckFailure
 from stack.settings import SettingsError, load
-from stack.smoke.failure import SmokeFailure
 
 _LINE_SECONDS = 15.0
 
@@ -86,7 +86,7 @@ def main() -> int:
                 seed=arguments.seed,
                 tick=tick,
             )
-    except (SettingsError, DeployError, LedgerError, SmokeFailure) as error:
+    except (SettingsError, DeployError, LedgerError, CheckFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     show(outcome, Console(width=None if sys.stdout.isatty() else 120, highlight=False))

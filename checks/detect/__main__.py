@@ -15,8 +15,8 @@ from checks.detect.faults import faults
 from checks.detect.run import Detected, Run
 from contracts import endpoints
 from stack.kubernetes.apply import DeployError
+from stack.polling import CheckFailure
 from stack.settings import SettingsError, load
-from stack.smoke.failure import SmokeFailure
 
 
 def show(results: Sequence[Detected], console: Console) -> None:
@@ -60,7 +60,7 @@ def main() -> None:
             return
         chosen = faults(cluster.store)
         results = run.faults([(name, chosen[name]) for name in asked.fault or chosen], asked.rate)
-    except (SettingsError, DeployError, SmokeFailure, ValueError) as error:
+    except (SettingsError, DeployError, CheckFailure, ValueError) as error:
         sys.exit(f"error: {error}")
     show(results, console)
     if late := [result.fault for result in results if not result.in_time]:

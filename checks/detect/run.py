@@ -14,10 +14,11 @@ from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import Fault
 from checks.detect.traffic import Traffic
 from contracts import endpoints
-from stack.smoke.check import poll_until
+from stack.polling import poll_until
 
 CALM_SECONDS: Final = 420.0
 """Within which a stack must be without the alerts that matter next: the slowest of them looks five minutes back."""
+_WARM_UP_SECONDS: Final = 60.0
 _GIVE_UP: Final = 3.0
 """Times the goal, after which a fault counts as not detected."""
 
@@ -74,7 +75,7 @@ class Run:
         """Injects each and measures.
 
         Raises:
-            SmokeFailure: an alert does not end, or the stack does not come back.
+            CheckFailure: an alert does not end, or the stack does not come back.
         """
         with Traffic(self._gateway, rate):
             self._warm()
@@ -99,18 +100,17 @@ class Run:
 
     def _warm(self) -> None:
         """A minute of traffic: alerts compare with what was before."""
-        until = time.monotonic() + 60
-        poll_until("a minute of traffic", "", 90, lambda: time.monotonic() > until or None, every=1)
+        time.sleep(_WARM_UP_SECONDS)
 
     def _calm(self, alerts: frozenset[str]) -> None:
         """Waits until none of these alerts is firing or about to."""
 
-        def calm() -> bool | None:
-            return not self._alerts.now("firing", "pending") & alerts or None
-
-        what = f"{', '.join(sorted(alerts))} to end"
         poll_until(
-            what, f"the alerts of Prometheus: {self._alerts.now('firing', 'pending')}", CALM_SECONDS, calm, every=1
+            f"{', '.join(sorted(alerts))} to end",
+            lambda: not self._alerts.now("firing", "pending") & alerts,
+            seconds=CALM_SECONDS,
+            every=1,
+            look_at=f"the alerts of Prometheus: {self._alerts.now('firing', 'pending')}",
         )
 
     def _detect(self, name: str, fault: Fault) -> Detected:

@@ -13,11 +13,11 @@ import grpc
 import httpx
 import pytest
 
-from checks.harness.polling import poll_until
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
 from contracts import endpoints
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
+from stack.polling import poll_until
 from tests.support.service import free_port
 
 TOKEN = "a-token-for-tests"

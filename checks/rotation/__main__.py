@@ -22,9 +22,8 @@ from stack.components import secrets
 from stack.components.postgres import DATABASE, ROLE
 from stack.deploy.deployment import deploy
 from stack.kubernetes.apply import DeployError, connect, existing_secret
+from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings, load
-from stack.smoke.check import poll_until
-from stack.smoke.failure import SmokeFailure
 
 # The kubelet looks after the files of a Secret once a minute; a Collector reads them again within another.
 _KNOWN_SECONDS = 150.0
@@ -48,7 +47,7 @@ def main() -> None:
         ):
             console.print(what)
             changes.append(change(what, make, data))
-    except (DeployError, SmokeFailure) as error:
+    except (DeployError, CheckFailure) as error:
         sys.exit(f"error: {error}")
     sys.exit(0 if show("New values for secrets", changes, console) else 1)
 
@@ -75,9 +74,9 @@ def _exchange_password(settings: Settings) -> None:
         deploy("local")
     address = LocalCluster(settings).address(endpoints.POSTGRES)
     if not _opens(address, new):
-        raise SmokeFailure("the database does not take its new password", "the logs of postgres-0")
+        raise CheckFailure("the database does not take its new password", "the logs of postgres-0")
     if _opens(address, old):
-        raise SmokeFailure("the database still takes its old password", "the logs of postgres-0")
+        raise CheckFailure("the database still takes its old password", "the logs of postgres-0")
 
 
 def _opens(address: str, password: str) -> bool:
@@ -115,14 +114,14 @@ def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
     cluster = LocalCluster(settings)
     expected = httpx.codes.OK if accepted else httpx.codes.UNAUTHORIZED
 
-    def so() -> bool | None:
+    def all_answer_as_expected() -> bool:
         headers = {"authorization": f"Bearer {token}"}
         urls = [f"http://{pod.status.pod_ip}:{endpoints.OTLP_HTTP_PORT}" for pod in cluster.ready(endpoints.COLLECTOR)]
         answers = {httpx.post(f"{url}/v1/traces", json={}, headers=headers, timeout=10).status_code for url in urls}
-        return answers == {expected} or None
+        return answers == {expected}
 
     what = f"every Collector to {'take' if accepted else 'refuse'} a token"
-    poll_until(what, "the Collectors' logs", _KNOWN_SECONDS, so, every=1)
+    poll_until(what, all_answer_as_expected, seconds=_KNOWN_SECONDS, every=1, look_at="the Collectors' logs")
 
 
 if __name__ == "__main__":

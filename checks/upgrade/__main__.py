@@ -11,8 +11,8 @@ from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from checks.upgrade.release import PREVIOUS, UpgradeError, checked_out, current
 from stack.kubernetes.apply import DeployError
+from stack.polling import CheckFailure
 from stack.settings import SettingsError, load
-from stack.smoke.failure import SmokeFailure
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
                     changes.append(change(f"to {release.name}", release.deploy, data))
             finally:
                 current().deploy()
-    except (UpgradeError, SettingsError, DeployError, SmokeFailure) as error:
+    except (UpgradeError, SettingsError, DeployError, CheckFailure) as error:
         sys.exit(f"error: {error}")
     sys.exit(0 if show(f"Release {asked.previous} and this one", changes, console) else 1)
 

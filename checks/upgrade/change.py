@@ -57,7 +57,7 @@ def change(what: str, make: Callable[[], object], data: Data) -> Change:
         data: what was there before.
 
     Raises:
-        SmokeFailure: the stack does not work afterwards.
+        CheckFailure: the stack does not work afterwards.
     """
     stack = Stack(load("local"))
     probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, found_within=_FOUND_WITHIN, hops=_HOPS)

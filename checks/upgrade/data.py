@@ -15,13 +15,15 @@ from contracts import endpoints
 from stack.clients.traces import Span, TraceStoreClient
 from stack.components.secrets import GRAFANA_ADMIN_PASSWORD, NAME
 from stack.kubernetes.apply import connect, existing_secret
+from stack.polling import poll_until
 from stack.settings import Settings
-from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, poll_until, submit
+from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
 from stack.smoke.edges import match
 
 _TASKS: Final = 20
 _CALLS: Final = "sum(traces_span_metrics_calls_total)"
 _STEADY_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.25
 _SCRAPED_SECONDS: Final = 10.0
 
 
@@ -139,7 +141,7 @@ def write(stack: Stack) -> Data:
     """Tasks, each with a trace of its own, and whatever follows from them.
 
     Raises:
-        SmokeFailure: a task is not completed, or its trace is not whole in time.
+        CheckFailure: a task is not completed, or its trace is not whole in time.
     """
     began = time.time()
     tasks: dict[str, Mapping[str, Any]] = {}
@@ -150,7 +152,9 @@ def write(stack: Stack) -> Data:
         def sent(trace_id: str = trace_id, span_id: str = span_id) -> httpx.Response:
             return submit(stack.gateway, trace_id, span_id).raise_for_status()
 
-        identifier = poll_until("the gateway to take a task", "the gateway's logs", 15, sent).json()["id"]
+        identifier = poll_until(
+            "the gateway to accept a task", sent, seconds=15, every=_PAUSE_SECONDS, look_at="the gateway's logs"
+        ).json()["id"]
 
         def completed(identifier: str = identifier) -> dict[str, Any] | None:
             found = stack.task(identifier)
@@ -161,14 +165,31 @@ def write(stack: Stack) -> Data:
             match(spans, span_id)
             return _ids(spans)
 
-        tasks[identifier] = poll_until(f"task {identifier}", "the task-manager's logs", TASK_SECONDS, completed)
-        traces[trace_id] = poll_until(f"trace {trace_id}", stack.store.url(trace_id), TRACE_SECONDS, whole)
+        tasks[identifier] = poll_until(
+            f"task {identifier} to be completed",
+            completed,
+            seconds=TASK_SECONDS,
+            every=_PAUSE_SECONDS,
+            look_at="the task-manager's logs",
+        )
+        traces[trace_id] = poll_until(
+            f"the whole trace {trace_id} in the store",
+            whole,
+            seconds=TRACE_SECONDS,
+            every=_PAUSE_SECONDS,
+            look_at=stack.store.url(trace_id),
+        )
     folder = f"kept-{secrets.token_hex(4)}"
     if stack.grafana:
         stack.grafana.make_folder(folder)
 
     def logged(trace_id: str) -> int:
-        return poll_until("log lines", "Loki", _STEADY_SECONDS, lambda: stack.lines(trace_id, began) or None)
+        return poll_until(
+            f"log lines of trace {trace_id} in Loki",
+            lambda: stack.lines(trace_id, began),
+            seconds=_STEADY_SECONDS,
+            every=_PAUSE_SECONDS,
+        )
 
     lines = {key: logged(key) for key in traces} if stack.loki else {}
 
@@ -178,7 +199,7 @@ def write(stack: Stack) -> Data:
         found = stack.calls(at)
         return (at, found) if found else None
 
-    at, calls = poll_until("span metrics", _CALLS, _STEADY_SECONDS, counted)
+    at, calls = poll_until("span metrics", counted, seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS, look_at=_CALLS)
     return Data(at=at, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
 
 
@@ -188,4 +209,6 @@ def _ids(spans: Iterable[Span]) -> frozenset[str]:
 
 def _get(url: str, **options: Any) -> httpx.Response:
     """Asked again for a while: what has just been replaced may not answer yet."""
-    return poll_until(url, url, _STEADY_SECONDS, lambda: httpx.get(url, **options))
+    return poll_until(
+        f"an answer of {url}", lambda: httpx.get(url, **options), seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS
+    )

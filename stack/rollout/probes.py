@@ -14,11 +14,11 @@ import httpx
 
 from service.tracing.background import Loop
 from stack.clients.traces import TraceStoreClient
+from stack.polling import CheckFailure
 
 # What a request is and which hops its trace has is said once: deployments are proved by it, too.
 from stack.smoke.check import submit
 from stack.smoke.edges import HOPS, Hop, match
-from stack.smoke.failure import SmokeFailure
 
 _ANSWER_SECONDS: Final = 10.0
 _logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Probes:
             except Exception as reason:  # whatever it is, the others are looked up as well
                 if time.monotonic() - sent.at < self._found_within:
                     continue
-                what = reason.what if isinstance(reason, SmokeFailure) else f"{type(reason).__name__}: {reason}"
+                what = reason.what if isinstance(reason, CheckFailure) else f"{type(reason).__name__}: {reason}"
                 self.missed.append(f"{sent.trace_id}: {what}")
             else:
                 self.whole += 1

@@ -16,6 +16,7 @@ from stack.clients.prometheus import Ask, asking
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.apply import DeployError
 from stack.kubernetes.port_forward import forward
+from stack.polling import CheckFailure
 from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
@@ -23,7 +24,6 @@ from stack.rollout.observe import KINDS, MEMORY, SPANS, Observation, added, obse
 from stack.rollout.probes import Probes
 from stack.settings import Settings
 from stack.smoke.check import check
-from stack.smoke.failure import SmokeFailure
 
 _LOOK_SECONDS: Final = 5.0
 _WARM_SECONDS: Final = 15.0
@@ -117,7 +117,7 @@ class Soak:
     def _smoke(self) -> Finding:
         try:
             report = check(self.settings)
-        except (SmokeFailure, DeployError, httpx.HTTPError) as error:
+        except (CheckFailure, DeployError, httpx.HTTPError) as error:
             return fault("smoke check", str(error).partition("\n")[0])
         return Finding(
             gate="smoke check",

@@ -10,9 +10,9 @@ from rich.tree import Tree
 
 from stack.clients.traces import Span
 from stack.kubernetes.apply import DeployError
+from stack.polling import CheckFailure
 from stack.settings import SettingsError, load_here
 from stack.smoke.check import Report, check
-from stack.smoke.failure import SmokeFailure
 
 
 def show(report: Report) -> None:
@@ -50,7 +50,7 @@ def main() -> None:
         report = check(load_here(arguments.stack))
     except (SettingsError, DeployError) as error:
         sys.exit(f"error: {error}")
-    except SmokeFailure as failure:
+    except CheckFailure as failure:
         sys.exit(f"smoke check failed: {failure}")
     if arguments.json:
         fields = {key: value for key, value in vars(report).items() if key not in ("hops", "spans")}

@@ -3,9 +3,8 @@
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final
 
 import httpx
 
@@ -14,15 +13,14 @@ from contracts import endpoints
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.apply import connect
 from stack.kubernetes.port_forward import forward
+from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
 from stack.smoke.edges import HOPS, Hop, match
-from stack.smoke.failure import SmokeFailure
 
-TASK_SECONDS = 30.0
-TRACE_SECONDS = 45.0
-METRICS_SECONDS = 60.0
-
-T = TypeVar("T")
+TASK_SECONDS: Final = 30.0
+TRACE_SECONDS: Final = 45.0
+METRICS_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +42,11 @@ class Report:
     metrics_query: str
 
 
-def poll_until(what: str, look_at: str, seconds: float, probe: Callable[[], T | None], every: float = 0.25) -> T:
-    """The first answer of `probe` that is not None.
-
-    Raises:
-        SmokeFailure: there was none within `seconds`; names what was waited for, and the last failure of the probe.
-    """
-    deadline = time.monotonic() + seconds
-    last = ""
-    while True:
-        try:
-            answer = probe()
-            if answer is not None:
-                return answer
-        except (httpx.HTTPError, SmokeFailure) as error:
-            last = f": {error.what if isinstance(error, SmokeFailure) else error!r}"
-        if time.monotonic() > deadline:
-            raise SmokeFailure(f"waited {seconds:.0f} s for {what}{last}", look_at)
-        time.sleep(every)
-
-
 def check(settings: Settings) -> Report:
     """Sends one request through the stack and proves that it was traced.
 
     Raises:
-        SmokeFailure: names the hop that is missing and what to look at.
+        CheckFailure: names the hop that is missing and what to look at.
         DeployError: the cluster cannot be used.
     """
     namespace = settings.cluster.namespace
@@ -92,7 +70,13 @@ def check(settings: Settings) -> Report:
             return spans, match(spans, span_id)
 
         look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
-        spans, hops = poll_until(f"the whole trace {trace_id} in the store", look_at, TRACE_SECONDS, whole)
+        spans, hops = poll_until(
+            f"the whole trace {trace_id} in the store",
+            whole,
+            seconds=TRACE_SECONDS,
+            every=_PAUSE_SECONDS,
+            look_at=look_at,
+        )
         stored = time.monotonic()
         metrics_query = "sum by (service_name) (traces_span_metrics_calls_total)"
         calls = _calls(prometheus, metrics_query, {hop.service for hop in HOPS})
@@ -132,10 +116,12 @@ def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[s
     def send() -> httpx.Response:
         return submit(gateway, trace_id, span_id).raise_for_status()
 
-    answer = poll_until("the gateway to take a request", f"{logs}gateway", 15, send)
+    answer = poll_until(
+        "the gateway to accept a request", send, seconds=15, every=_PAUSE_SECONDS, look_at=f"{logs}gateway"
+    )
     returned = answer.headers.get("traceparent", "")
     if returned.split("-")[1:2] != [trace_id]:
-        raise SmokeFailure(f"the gateway answered with traceparent {returned!r}, not with ours", f"{logs}gateway")
+        raise CheckFailure(f"the gateway answered with traceparent {returned!r}, not with ours", f"{logs}gateway")
     identifier = answer.json()["id"]
 
     def finished() -> dict[str, Any] | None:
@@ -145,10 +131,16 @@ def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[s
         got.raise_for_status()
         task: dict[str, Any] = got.json()
         if task["status"] == "error":
-            raise SmokeFailure(f"task {identifier} ended in error: {task.get('result')}", f"{logs}web-crawler")
+            raise CheckFailure(f"task {identifier} ended in error: {task.get('result')}", f"{logs}web-crawler")
         return task if task["status"] == "completed" else None
 
-    return poll_until(f"task {identifier} to be completed", f"{logs}task-manager", TASK_SECONDS, finished)
+    return poll_until(
+        f"task {identifier} to be completed",
+        finished,
+        seconds=TASK_SECONDS,
+        every=_PAUSE_SECONDS,
+        look_at=f"{logs}task-manager",
+    )
 
 
 def _calls(prometheus: str, query: str, services: set[str]) -> dict[str, float]:
@@ -160,7 +152,13 @@ def _calls(prometheus: str, query: str, services: set[str]) -> dict[str, float]:
         # The first sample of a counter is 0: it counts once it shows a call.
         missing = {service for service in services if not calls.get(service)}
         if missing:
-            raise SmokeFailure(f"no span metrics of {', '.join(sorted(missing))}", query)
+            raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", query)
         return calls
 
-    return poll_until("span metrics of every service in Prometheus", query, METRICS_SECONDS, counted)
+    return poll_until(
+        "span metrics of every service in Prometheus",
+        counted,
+        seconds=METRICS_SECONDS,
+        every=_PAUSE_SECONDS,
+        look_at=query,
+    )

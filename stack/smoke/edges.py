@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stack.clients.traces import Span
-from stack.smoke.failure import SmokeFailure
+from stack.polling import CheckFailure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ def match(spans: Sequence[Span], client_span_id: str, hops: Sequence[Hop] = HOPS
         hops: those that must be there, each after its parent.
 
     Raises:
-        SmokeFailure: names the first hop that is missing or has the wrong parent, on the way that leads furthest.
+        CheckFailure: names the first hop that is missing or has the wrong parent, on the way that leads furthest.
     """
     by_id = {span.span_id: span for span in spans}
-    furthest = -1, SmokeFailure("no hops", "the edge table")
+    furthest = -1, CheckFailure("no hops", "the edge table")
 
     def onwards(found: dict[Hop, Span]) -> dict[Hop, Span] | None:
         nonlocal furthest
@@ -70,14 +70,14 @@ def match(spans: Sequence[Span], client_span_id: str, hops: Sequence[Hop] = HOPS
     return way
 
 
-def _missing(hop: Hop, elsewhere: int) -> SmokeFailure:
+def _missing(hop: Hop, elsewhere: int) -> CheckFailure:
     after = f"after {hop.parent}" if hop.parent else "with the caller's span as its parent"
     why = (
         f"{elsewhere} such span(s) in the trace, but none {after}: the context was lost on the way"
         if elsewhere
         else f"no such span {after}"
     )
-    return SmokeFailure(f"hop missing: {hop}: {why}", f"the logs of {hop.service}")
+    return CheckFailure(f"hop missing: {hop}: {why}", f"the logs of {hop.service}")
 
 
 def _parent(span: Span, by_id: dict[str, Span]) -> str:

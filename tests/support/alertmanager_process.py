@@ -24,8 +24,8 @@ import httpx
 import pytest
 import yaml
 
-from checks.harness.polling import poll_until
 from local.paths import Home
+from stack.polling import poll_until
 from tests.support.service import free_port
 
 SECRETS = "/etc/alertmanager-secrets"

@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from checks.harness.polling import poll_until
 from local.paths import Home
 from stack.components.loki import loki_config
+from stack.polling import poll_until
 from stack.settings import Logs
 from tests.support.service import free_port
 

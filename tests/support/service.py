@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from checks.harness.polling import poll_until
 from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
+from stack.polling import poll_until
 
 
 def free_port() -> int:

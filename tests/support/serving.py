@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from checks.harness.polling import poll_until
 from service.common.config import ServiceSettings
 from service.common.server import build_server
 from service.tracing.asgi import App
+from stack.polling import poll_until
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from checks.chaos.cluster import LocalCluster
 from checks.chaos.deployment import with_settings
-from checks.harness.polling import poll_until
 from collector.pipeline import KEEP_KEY
 from contracts import endpoints
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components import secrets
 from stack.kubernetes.apply import connect, existing_secret
+from stack.polling import poll_until
 from stack.settings import load
 
 SPANS = 4

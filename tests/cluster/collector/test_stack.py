@@ -11,8 +11,8 @@ from contracts import endpoints
 from stack.components import secrets
 from stack.kubernetes.apply import connect, existing_secret
 from stack.kubernetes.port_forward import forward
+from stack.polling import poll_until
 from stack.settings import load
-from stack.smoke.check import poll_until
 
 pytestmark = pytest.mark.cluster
 
@@ -51,6 +51,12 @@ def test_otlp_metrics_are_found_in_prometheus_redacted() -> None:
             result = httpx.get(f"{prometheus}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
             return result[0] if result else None
 
-        found = poll_until("the metric in Prometheus", f"kubectl -n {namespace} logs collector-0", 30, stored)
+        found = poll_until(
+            "the metric in Prometheus",
+            stored,
+            seconds=30,
+            every=0.25,
+            look_at=f"kubectl -n {namespace} logs collector-0",
+        )
     assert found["value"][1] == "42"
     assert found["metric"]["password"] == "****"

@@ -11,8 +11,8 @@ import pytest
 from contracts import endpoints
 from stack.kubernetes.apply import connect
 from stack.kubernetes.port_forward import forward
+from stack.polling import poll_until
 from stack.settings import load
-from stack.smoke.check import poll_until
 
 pytestmark = pytest.mark.cluster
 
@@ -47,7 +47,9 @@ def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_comple
                 assert answer.status_code == 202, answer.text
                 return str(answer.json()["id"])
 
-            return poll_until(f"task {number} to be accepted", "kubectl get pods", 120, accepted)
+            return poll_until(
+                f"task {number} to be accepted", accepted, seconds=120, every=0.25, look_at="kubectl get pods"
+            )
 
         ids = []
         for number in range(TASKS):
@@ -58,13 +60,17 @@ def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_comple
             ids.append(submit(number))
         assert len(set(ids)) == TASKS
 
-        def finished() -> bool | None:
+        def finished() -> bool:
             answers = [gateway.get(f"/api/tasks/{task}") for task in ids]
             left = [answer for answer in answers if answer.status_code != 200 or answer.json()["status"] == "new"]
-            return True if not left else None
+            return not left
 
         poll_until(
-            "all accepted tasks to be finished", f"kubectl -n {namespace} logs deploy/task-manager", 180, finished
+            "all accepted tasks to be finished",
+            finished,
+            seconds=180,
+            every=0.25,
+            look_at=f"kubectl -n {namespace} logs deploy/task-manager",
         )
         ended = [gateway.get(f"/api/tasks/{task}").json() for task in ids]
     assert [task for task in ended if task["status"] != "completed"] == []

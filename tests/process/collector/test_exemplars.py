@@ -15,11 +15,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from checks.harness.collector import CollectorProcess
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver
 from collector.pipeline import KEEP_KEY, Pipeline, Sampler, render, render_sampler
 from contracts import endpoints
 from service.common.stored import KEPT, StoredTraces
+from stack.polling import poll_until
 
 RATIO, SLOW_MS = 0.1, 500
 RANDOM = random.Random(14)

@@ -29,13 +29,13 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from checks.harness.collector import TOKEN, CollectorProcess
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver
 from collector.pipeline import Pipeline, render
 from service.tracing.encoding import SpanEncoder
 from service.tracing.otlp_exporter import TRACES
 from service.tracing.redaction import Redactor
 from service.tracing.tracer import Limits, RecordedSpan
+from stack.polling import poll_until
 from tests.support.redaction import NAMES, SIGNED_URLS
 
 GOLDEN = Path(__file__).parent / "golden"

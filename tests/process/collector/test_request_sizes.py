@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from checks.harness.collector import TOKEN, CollectorProcess
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, exhausted, receiving
 from contracts import endpoints
 from service.tracing import TracingSettings
+from stack.polling import poll_until
 from stack.settings import Tracing
 from tests.support.exporting import account, make, numbers, start_towards
 

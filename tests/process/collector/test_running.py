@@ -12,11 +12,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import TOKEN, CollectorProcess
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, refuse
 from collector.pipeline import TOKEN_FILE
 from contracts import endpoints
 from service.tracing.otlp_exporter import TRACES
+from stack.polling import poll_until
 
 REQUESTS = Requests("collector")
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}

@@ -14,7 +14,6 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from sqlalchemy import inspect
 
-from checks.harness.polling import poll_until
 from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.config import ServiceSettings
@@ -26,6 +25,7 @@ from service.common.metrics import Metrics
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
 from service.tracing.kafka import message_headers
+from stack.polling import poll_until
 from tests.support.loop import Loop
 from tests.support.service import Recorder
 

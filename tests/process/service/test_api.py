@@ -21,7 +21,6 @@ from fastapi.responses import HTMLResponse
 from opentelemetry import trace
 from pydantic import SecretStr
 
-from checks.harness.polling import poll_until
 from contracts.tasks import TaskStatus
 from contracts.topics import STATUS_TOPIC
 from service.common import problems
@@ -42,6 +41,7 @@ from service.task_manager.domain import NewTask, Task
 from service.task_manager.telemetry import TaskCounts
 from service.task_manager.use_cases import Tasks
 from service.tracing import TracingSettings
+from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served

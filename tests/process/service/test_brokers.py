@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from checks.harness.polling import poll_until
 from service.common.config import ServiceSettings
 from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration
 from service.common.kafka.consumer import ConsumerTiming
@@ -17,6 +16,7 @@ from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
+from stack.polling import poll_until
 from tests.support.leaving import LeavingBroker, leaving_broker
 from tests.support.loop import Loop
 from tests.support.service import Recorder

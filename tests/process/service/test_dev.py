@@ -18,10 +18,10 @@ import pytest
 from opentelemetry.trace import SpanKind
 from rich.console import Console
 
-from checks.harness.polling import poll_until
 from service.dev.traces import Hop, Trace, Traces, is_complete
 from service.dev.tree import draw
 from service.tracing import TracingSettings, start_tracing
+from stack.polling import poll_until
 from tests.support.service import Recorder
 
 ROOT = Path(__file__).parents[3]

@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
-from checks.harness.polling import poll_until
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
+from stack.polling import poll_until
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from schemathesis.checks import CHECKS, load_all_checks
 
-from checks.harness.polling import poll_until
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
 from service.common.messages import CrawlRequest, TaskRequest
@@ -25,6 +24,7 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
+from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.profiles import examples
 from tests.support.service import Recorder, free_port

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from checks.harness.polling import poll_until
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher, FetchFailed
+from stack.polling import poll_until
 from tests.support.service import Recorder, free_port
 from tests.support.sites import FOR_EVER, HOSTILE, Site, dripping, page, serving
 

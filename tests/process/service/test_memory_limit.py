@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from checks.harness.polling import poll_until
 from contracts.section import quantity_bytes
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
 from service.common.messages import CompletedMessage, FailedMessage, TaskRequest
 from service.tracing.kafka import message_headers
+from stack.polling import poll_until
 from stack.settings import Services
 from tests.process.service.test_outages import read_topic
 from tests.process.service.test_processes import ROOT, answers, service_environment

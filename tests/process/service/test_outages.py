@@ -17,7 +17,6 @@ from confluent_kafka import Consumer, Message, Producer
 from opentelemetry import trace
 from pydantic import SecretStr
 
-from checks.harness.polling import poll_until
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common import messages
 from service.common.messages import CrawlRequest, Outgoing, TaskRequest
@@ -25,6 +24,7 @@ from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from service.tracing import propagation
 from service.tracing.kafka import message_headers
+from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from checks.harness.polling import poll_until
 from service.common.errors import Rejected, Unavailable
 from service.common.kafka.received import Received
 from service.tracing.kafka import message_headers
+from stack.polling import poll_until
 from tests.process.service.test_outages import read_topic
 from tests.support.brokers import Brokers, mock_brokers, send_raw
 from tests.support.loop import Loop

@@ -19,8 +19,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from checks.harness.polling import poll_until
 from local.images.service import code_files
+from stack.polling import poll_until
 from tests.support.service import free_port
 
 ROOT = Path(__file__).parents[3]

@@ -15,10 +15,10 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from checks.harness.polling import poll_until
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common import messages
 from service.common.messages import TaskRequest
+from stack.polling import poll_until
 from tests.process.service.test_outages import ids, read_topic
 from tests.process.service.test_processes import answers, service
 from tests.support.brokers import mock_brokers

@@ -11,10 +11,10 @@ import pytest
 from checks.dashboards.__main__ import check
 from checks.dashboards.report import report
 from checks.detect.traffic import Traffic
-from checks.harness.polling import poll_until
 from contracts import endpoints
 from stack.kubernetes.apply import connect
 from stack.kubernetes.port_forward import forward
+from stack.polling import CheckFailure, poll_until
 from stack.settings import load
 
 pytestmark = pytest.mark.cluster
@@ -51,6 +51,6 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
         with Traffic(gateway, rate=5):
             try:
                 poll_until("data in every panel", fine, seconds=180, every=5)
-            except AssertionError as error:
+            except CheckFailure as error:
                 raise AssertionError("\n".join([str(error), *last])) from None
     assert (tmp_path / "report.html").stat().st_size > 5_000_000, "with what draws it inside"

@@ -10,8 +10,8 @@ import pytest
 from contracts import endpoints
 from stack.kubernetes.apply import connect
 from stack.kubernetes.port_forward import forward
+from stack.polling import poll_until
 from stack.settings import load
-from stack.smoke.check import poll_until
 
 pytestmark = pytest.mark.cluster
 
@@ -29,9 +29,9 @@ def test_the_watchdog_arrives() -> None:
             found = httpx.get(f"{url}/api/v2/alerts", params=asked, timeout=10).json()
             return found[0] if found else None
 
-        # Prometheus sends what fires once a minute.
-        look = f"kubectl -n {namespace} logs prometheus-0"
-        alert = poll_until("the Watchdog alert in the Alertmanager", look, 90, arrived)
+        # Prometheus sends firing alerts once a minute.
+        look_at = f"kubectl -n {namespace} logs prometheus-0"
+        alert = poll_until("the Watchdog alert in the Alertmanager", arrived, seconds=90, every=0.25, look_at=look_at)
     assert alert["labels"]["environment"] == SETTINGS.environment
     assert alert["annotations"]["runbook_url"] == f"{SETTINGS.grafana.url}/d/runbook-watchdog"
     assert {receiver["name"] for receiver in alert["receivers"]} <= {"nobody", "heartbeat"}

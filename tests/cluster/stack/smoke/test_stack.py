@@ -6,10 +6,10 @@ import pytest
 from stack.components.secrets import NAME
 from stack.deploy.render import render
 from stack.kubernetes.apply import apply, connect, existing_secret
+from stack.polling import CheckFailure, poll_until
 from stack.settings import load
-from stack.smoke.check import check, poll_until
+from stack.smoke.check import check
 from stack.smoke.edges import HOPS
-from stack.smoke.failure import SmokeFailure
 
 pytestmark = pytest.mark.cluster
 
@@ -56,17 +56,17 @@ def test_a_stopped_crawler_is_named() -> None:
     def scale(replicas: int) -> None:
         apps.patch_namespaced_deployment_scale("web-crawler", namespace, {"spec": {"replicas": replicas}})
 
-        def scaled() -> bool | None:
+        def scaled() -> bool:
             # The pods themselves: a Deployment does not count one that is ending, which still consumes.
             pods = core.list_namespaced_pod(namespace, label_selector="app.kubernetes.io/name=web-crawler").items
             ready = [pod for pod in pods if pod.status.container_statuses and pod.status.container_statuses[0].ready]
-            return len(pods) == len(ready) == replicas or None
+            return len(pods) == len(ready) == replicas
 
-        poll_until(f"web-crawler to have {replicas} pods", "kubectl get pods", 90, scaled)
+        poll_until(f"web-crawler to have {replicas} pods", scaled, seconds=90, every=0.25, look_at="kubectl get pods")
 
     scale(0)
     try:
-        with pytest.raises(SmokeFailure, match=r"waited 30 s for task .* to be completed"):
+        with pytest.raises(CheckFailure, match=r"waited 30 s for task .* to be completed"):
             check(settings)
     finally:
         scale(1)

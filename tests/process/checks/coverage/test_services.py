@@ -18,7 +18,6 @@ from opentelemetry.trace import StatusCode
 from checks.coverage.hands import in_process
 from checks.coverage.operations import Plan, World
 from checks.coverage.run import Outcome, Run, describe
-from checks.harness.polling import poll_until
 from service.common.config import ServiceSettings
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -29,6 +28,7 @@ from service.task_manager.config import TaskManagerSettings
 from service.tracing import from_environment
 from service.tracing.asgi import App
 from stack.clients.traces import Span
+from stack.polling import poll_until
 from tests.support.service import Recorder, free_port, kafka, make_recorder
 from tests.support.serving import served
 

@@ -15,11 +15,11 @@ from checks.dashboards.report import report
 from checks.dashboards.run import Check, Failure, Result
 from checks.dashboards.sources import Prometheus
 from checks.dashboards.substitute import Window
-from checks.harness.polling import poll_until
 from contracts import endpoints
 from dashboards.dashboard import Dashboard, Row, variable
 from dashboards.panels import Column, Query, Thresholds, node_graph, stat, table, text, timeseries
 from dashboards.rules import AlertRule, RuleGroup
+from stack.polling import poll_until
 from tests.support.prometheus_process import PrometheusProcess
 
 

@@ -17,11 +17,11 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, receiving, refuse, reject
 from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
 from service.tracing.breaker import State
 from service.tracing.statistics import SignalStatistics
+from stack.polling import poll_until
 from tests.support.certificates import self_signed
 
 ROOT = Path(__file__).parents[4]

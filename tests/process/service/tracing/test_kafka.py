@@ -16,9 +16,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from checks.harness.polling import poll_until
 from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
+from stack.polling import poll_until
 from tests.support.brokers import send_raw
 from tests.support.service import Recorder
 

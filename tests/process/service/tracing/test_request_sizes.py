@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, exhausted, receiving, refuse, spans_of
+from stack.polling import poll_until
 from tests.support.exporting import Start, account, make, numbers
 
 _TEXT = "lorem ipsum " * 1166  # 14 kB

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
-from checks.harness.polling import poll_until
 from checks.harness.receiver import Receiver, accept, receiving, refuse, reject, reply
 from service.tracing import Tracing, otlp_exporter
 from service.tracing.encoding import Request
+from stack.polling import poll_until
 from tests.process.service.tracing.test_batch_processor import ROOT
 from tests.support.exporting import Start, account, make, numbers, start_towards
 from tests.support.profiles import examples

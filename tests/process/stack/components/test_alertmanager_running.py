@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from checks.harness.polling import poll_until
 from dashboards.rules import groups, rule_file
 from stack.components.alertmanager import alertmanager_config
 from stack.components.prometheus import prometheus_config
+from stack.polling import poll_until
 from stack.settings import Alerting, load
 from tests.support.alertmanager_process import AlertmanagerProcess, Told, alert, mail_server, subject
 from tests.support.certificates import self_signed

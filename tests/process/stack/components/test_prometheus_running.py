@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from checks.harness.polling import poll_until
 from dashboards.rules import AlertRule, groups
 from stack.components.prometheus import prometheus_config
 from stack.deploy.render import render
+from stack.polling import poll_until
 from stack.settings import load
 from tests.support.prometheus_process import PrometheusProcess
 

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from checks.chaos.requests import Requests
-from checks.harness.polling import poll_until
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.tempo import DATA, tempo_config
 from stack.components.tempo_distributed import distributed_config
+from stack.polling import poll_until
 from stack.settings import Settings, Traces, load
 from tests.support.service import free_port
 

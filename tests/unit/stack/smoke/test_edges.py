@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from stack.clients.traces import Span
+from stack.polling import CheckFailure
 from stack.smoke.edges import CRAWL, HOPS, PROCESS_NEW, SEND_NEW, Hop, match
-from stack.smoke.failure import SmokeFailure
 
 CALLER = "c" * 16
 
@@ -59,7 +59,7 @@ def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
     spans = trace()
     failed = replace(spans[PROCESS_NEW], span_id="b" * 16)
     del spans[CRAWL]
-    with pytest.raises(SmokeFailure, match=re.escape(f"hop missing: {CRAWL}")):
+    with pytest.raises(CheckFailure, match=re.escape(f"hop missing: {CRAWL}")):
         match([failed, *spans.values(), replace(failed, span_id="d" * 16)], CALLER)
 
 
@@ -67,17 +67,17 @@ def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
 def test_a_missing_hop_is_named(hop: Hop) -> None:
     spans = trace()
     del spans[hop]
-    with pytest.raises(SmokeFailure, match=re.escape(f"hop missing: {hop}")):
+    with pytest.raises(CheckFailure, match=re.escape(f"hop missing: {hop}")):
         match(list(spans.values()), CALLER)
 
 
 def test_a_context_lost_at_kafka_is_named_as_such() -> None:
     spans = trace()
     spans[PROCESS_NEW] = replace(spans[PROCESS_NEW], parent_id="")
-    with pytest.raises(SmokeFailure, match=re.escape(f"none after {SEND_NEW}: the context was lost")):
+    with pytest.raises(CheckFailure, match=re.escape(f"none after {SEND_NEW}: the context was lost")):
         match(list(spans.values()), CALLER)
 
 
 def test_a_trace_of_another_caller_does_not_count() -> None:
-    with pytest.raises(SmokeFailure, match="with the caller's span as its parent"):
+    with pytest.raises(CheckFailure, match="with the caller's span as its parent"):
         match(list(trace().values()), "d" * 16)
