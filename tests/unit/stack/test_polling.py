@@ -44,5 +44,5 @@ def test_the_failure_names_the_condition_the_limit_the_last_result_and_what_to_l
     def probe() -> bool:
         raise CheckFailure("hop missing", "the edge table")
 
-    with pytest.raises(CheckFailure, match="for the trace: hop missing$"):
+    with pytest.raises(CheckFailure, match=r"for the trace: hop missing$"):
         poll_until("the trace", probe, seconds=0)
