@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets as random
+import secrets
 import signal
 import sys
 import time
@@ -74,7 +74,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=None, help="order of the faults and who is hit (random, printed)")
     asked = parser.parse_args()
-    seed = asked.seed if asked.seed is not None else random.randbelow(10_000)
+    seed = asked.seed if asked.seed is not None else secrets.randbelow(10_000)
     steps = _steps(asked.fault) if asked.fault else full(seed, kills=asked.kills, away_seconds=asked.away)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is left as it is declared
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from stack.components import secrets
+from contracts import secret_keys
 from stack.deploy.render import record, render
 from stack.kubernetes.apply import apply, connect, existing_secret
 from stack.settings import PROJECT, Settings, effective_config, load, parse
@@ -28,8 +28,8 @@ def with_settings(
         config[key] = {**config.get(key, {}), **values}
     settings = parse(config, f"Pulumi.{stack}.yaml with {dict(changes)}")
     client = connect(settings.cluster)
-    values = existing_secret(client, settings.cluster.namespace, secrets.NAME)
-    known = {f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values}
+    values = existing_secret(client, settings.cluster.namespace, secret_keys.SECRET)
+    known = {f"{PROJECT}:{key}": values[key] for key in secret_keys.ALL if key in values}
     apply(client, settings.cluster.namespace, record(stack, config | known).manifests, say)
     try:
         yield settings

@@ -17,9 +17,8 @@ from checks.chaos.ledger import Ledger, read
 from checks.chaos.load import Load
 from checks.chaos.requests import Requests
 from checks.chaos.verify import Verdict, verify
-from contracts import endpoints
+from contracts import endpoints, secret_keys
 from stack.clients.traces import TraceStoreClient
-from stack.components import secrets
 from stack.kubernetes.apply import connect, existing_secret
 from stack.polling import poll_until
 
@@ -93,7 +92,9 @@ class Run:
         chance = random.Random(self.seed)
         requests = Requests(self.ledger.stem)
         settings = self.cluster.settings
-        token = existing_secret(connect(settings.cluster), self.cluster.namespace, secrets.NAME).get(secrets.OTLP_TOKEN)
+        token = existing_secret(connect(settings.cluster), self.cluster.namespace, secret_keys.SECRET).get(
+            secret_keys.OTLP_TOKEN
+        )
         target = f"{self.cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"
         began = time.monotonic()
         with Ledger(self.ledger) as ledger:

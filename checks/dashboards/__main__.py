@@ -22,11 +22,10 @@ from checks.dashboards.report import report
 from checks.dashboards.run import Check, Result
 from checks.dashboards.sources import Jaeger, Loki, Prometheus, Source, Tempo
 from checks.dashboards.substitute import Window
-from contracts import endpoints
+from contracts import endpoints, secret_keys
 from dashboards.catalog import dashboards
 from dashboards.datasources import datasources
 from dashboards.rules import groups
-from stack.components import secrets
 from stack.kubernetes.apply import DeployError, connect, existing_secret
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings, SettingsError, load_here
@@ -64,8 +63,8 @@ def check(settings: Settings, minutes: float, tick: Callable[[int], None]) -> tu
             **({endpoints.LOGS_UID: (endpoints.LOKI, endpoints.LOKI_PORT)} if settings.logs.enabled else {}),
         }
         if settings.grafana.enabled:
-            values = existing_secret(client, settings.cluster.namespace, secrets.NAME)
-            http.auth = httpx.BasicAuth("admin", values[secrets.GRAFANA_ADMIN_PASSWORD])
+            values = existing_secret(client, settings.cluster.namespace, secret_keys.SECRET)
+            http.auth = httpx.BasicAuth("admin", values[secret_keys.GRAFANA_ADMIN_PASSWORD])
             grafana = reach(endpoints.GRAFANA, endpoints.GRAFANA_PORT)
             panels_ask: Source | None = Grafana(http, grafana)
             urls = {uid: f"{grafana}/api/datasources/proxy/uid/{uid}" for uid in places}

@@ -15,8 +15,7 @@ import kubernetes
 import psycopg
 
 from checks.chaos.cluster import LocalCluster
-from contracts import endpoints
-from stack.components import secrets
+from contracts import endpoints, secret_keys
 from stack.components.postgres import DATABASE, ROLE
 from stack.kubernetes.apply import connect, existing_secret
 
@@ -72,10 +71,10 @@ def store_cut_off(cluster: LocalCluster) -> Iterator[None]:
 @contextlib.contextmanager
 def table_locked(cluster: LocalCluster) -> Iterator[None]:
     """Somebody locks the table of the tasks for most of the time; statements wait, and succeed."""
-    values = existing_secret(connect(cluster.settings.cluster), cluster.namespace, secrets.NAME)
+    values = existing_secret(connect(cluster.settings.cluster), cluster.namespace, secret_keys.SECRET)
     over = threading.Event()
     address = cluster.address(endpoints.POSTGRES)
-    password = values[secrets.POSTGRES_PASSWORD]
+    password = values[secret_keys.POSTGRES_PASSWORD]
     with psycopg.connect(
         host=address, port=endpoints.POSTGRES_PORT, dbname=DATABASE, user=ROLE, password=password, autocommit=True
     ) as connection:

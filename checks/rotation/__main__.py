@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets as random
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +17,7 @@ from rich.console import Console
 from checks.chaos.cluster import LocalCluster
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
-from contracts import endpoints
-from stack.components import secrets
+from contracts import endpoints, secret_keys
 from stack.components.postgres import DATABASE, ROLE
 from stack.deploy.deployment import deploy
 from stack.kubernetes.apply import DeployError, connect, existing_secret
@@ -53,13 +52,13 @@ def main() -> None:
 
 
 def _values(settings: Settings) -> dict[str, str]:
-    return existing_secret(connect(settings.cluster), settings.cluster.namespace, secrets.NAME)
+    return existing_secret(connect(settings.cluster), settings.cluster.namespace, secret_keys.SECRET)
 
 
 @contextmanager
 def _given(**values: str) -> Iterator[None]:
     """Secrets in the environment, as whoever deploys hands them over."""
-    variables = {secrets.variable(key): value for key, value in values.items()}
+    variables = {secret_keys.variable(key): value for key, value in values.items()}
     os.environ.update(variables)
     try:
         yield
@@ -69,7 +68,7 @@ def _given(**values: str) -> Iterator[None]:
 
 
 def _exchange_password(settings: Settings) -> None:
-    old, new = _values(settings)[secrets.POSTGRES_PASSWORD], random.token_urlsafe(24)
+    old, new = _values(settings)[secret_keys.POSTGRES_PASSWORD], secrets.token_urlsafe(24)
     with _given(postgresPassword=new):
         deploy("local")
     address = LocalCluster(settings).address(endpoints.POSTGRES)
@@ -90,7 +89,7 @@ def _opens(address: str, password: str) -> bool:
 
 
 def _add_token(settings: Settings) -> None:
-    new = random.token_urlsafe(24)
+    new = secrets.token_urlsafe(24)
     with _given(otlpTokenOther=new):
         deploy("local")
     _wait(settings, new, accepted=True)
@@ -98,15 +97,15 @@ def _add_token(settings: Settings) -> None:
 
 def _send_new_token() -> None:
     values = _values(load("local"))
-    with _given(otlpToken=values[secrets.OTLP_TOKEN_OTHER], otlpTokenOther=values[secrets.OTLP_TOKEN]):
+    with _given(otlpToken=values[secret_keys.OTLP_TOKEN_OTHER], otlpTokenOther=values[secret_keys.OTLP_TOKEN]):
         deploy("local")
 
 
 def _end_old_token(settings: Settings) -> None:
-    old = _values(settings)[secrets.OTLP_TOKEN_OTHER]
-    deploy("local", forget=[secrets.OTLP_TOKEN_OTHER])
+    old = _values(settings)[secret_keys.OTLP_TOKEN_OTHER]
+    deploy("local", forget=[secret_keys.OTLP_TOKEN_OTHER])
     _wait(settings, old, accepted=False)
-    _wait(settings, _values(settings)[secrets.OTLP_TOKEN], accepted=True)
+    _wait(settings, _values(settings)[secret_keys.OTLP_TOKEN], accepted=True)
 
 
 def _wait(settings: Settings, token: str, *, accepted: bool) -> None:

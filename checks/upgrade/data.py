@@ -12,8 +12,8 @@ import httpx
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints
+from contracts.secret_keys import GRAFANA_ADMIN_PASSWORD, SECRET
 from stack.clients.traces import Span, TraceStoreClient
-from stack.components.secrets import GRAFANA_ADMIN_PASSWORD, NAME
 from stack.kubernetes.apply import connect, existing_secret
 from stack.polling import poll_until
 from stack.settings import Settings
@@ -45,7 +45,7 @@ class Stack:
         self.loki = url(endpoints.LOKI, endpoints.LOKI_PORT) if settings.logs.enabled else None
         self.grafana: Grafana | None = None
         if settings.grafana.enabled:
-            password = existing_secret(connect(settings.cluster), settings.cluster.namespace, NAME)
+            password = existing_secret(connect(settings.cluster), settings.cluster.namespace, SECRET)
             self.grafana = Grafana(url(endpoints.GRAFANA, endpoints.GRAFANA_PORT), password[GRAFANA_ADMIN_PASSWORD])
 
     def task(self, identifier: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pulumi
 import yaml
 
-from contracts import endpoints, versions
-from stack.components import secrets, workload
+from contracts import endpoints, secret_keys, versions
+from stack.components import workload
 from stack.settings import Alerting, Receivers, Smtp
 
 _UID: Final = 65534
@@ -125,7 +125,7 @@ def _file(key: str) -> str:
 
 
 def _mail(smtp: Smtp) -> dict[str, Any]:
-    login = {"smtp_auth_username": smtp.username, "smtp_auth_password_file": _file(secrets.ALERT_SMTP_PASSWORD)}
+    login = {"smtp_auth_username": smtp.username, "smtp_auth_password_file": _file(secret_keys.ALERT_SMTP_PASSWORD)}
     return {
         "smtp_smarthost": smtp.host,
         "smtp_from": smtp.sender,
@@ -138,9 +138,9 @@ def _mail(smtp: Smtp) -> dict[str, Any]:
 
 def _receiver(severity: str, to: Receivers, region: str) -> dict[str, Any]:
     """One receiver with everybody who is told; none of them, and it takes what comes and says nothing."""
-    webhook = {"url_file": _file(secrets.ALERT_WEBHOOK_URL[severity]), "send_resolved": True}
+    webhook = {"url_file": _file(secret_keys.ALERT_WEBHOOK_URL[severity]), "send_resolved": True}
     slack = {
-        "api_url_file": _file(secrets.ALERT_SLACK_URL[severity]),
+        "api_url_file": _file(secret_keys.ALERT_SLACK_URL[severity]),
         "send_resolved": True,
         "title": _TITLE,
         "title_link": "{{ " + _FIRST + ".Annotations.dashboard_url }}",
@@ -148,7 +148,7 @@ def _receiver(severity: str, to: Receivers, region: str) -> dict[str, Any]:
         "fallback": _TITLE,
     }
     pagerduty = {
-        "routing_key_file": _file(secrets.ALERT_PAGERDUTY_KEY[severity]),
+        "routing_key_file": _file(secret_keys.ALERT_PAGERDUTY_KEY[severity]),
         "send_resolved": True,
         "url": _PAGERDUTY[region],
         "severity": _PAGERDUTY_SEVERITY[severity],
@@ -171,7 +171,7 @@ def _receiver(severity: str, to: Receivers, region: str) -> dict[str, Any]:
 
 def _heartbeat() -> dict[str, Any]:
     # One that ended would be a beat as well.
-    beat = {"url_file": _file(secrets.ALERT_HEARTBEAT_URL), "send_resolved": False}
+    beat = {"url_file": _file(secret_keys.ALERT_HEARTBEAT_URL), "send_resolved": False}
     return {"name": "heartbeat", "webhook_configs": [beat]}
 
 

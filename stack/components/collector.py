@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from collector import pipeline
-from contracts import endpoints, versions
-from stack.components import secrets, workload
+from contracts import endpoints, secret_keys, versions
+from stack.components import workload
 from stack.components.object_meta import object_meta
 from stack.settings import Autoscaling, Queueing
 from stack.settings import Collector as CollectorSettings
@@ -67,7 +67,7 @@ class Collector(pulumi.ComponentResource):
                 "otlp-http": endpoints.OTLP_HTTP_PORT,
                 "span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
             },
-            secret_files={pipeline.TOKEN_DIRECTORY: (args.secret, {secrets.OTLP_TOKENS: pipeline.TOKEN_FILE})},
+            secret_files={pipeline.TOKEN_DIRECTORY: (args.secret, {secret_keys.OTLP_TOKENS: pipeline.TOKEN_FILE})},
         )
         workload.services(pod, args.namespace, child)
         workload.stateful_set(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pulumi
 import yaml
 
-from contracts import endpoints, versions
+from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import dashboards, provider, runbooks
 from dashboards.datasources import datasources
 from stack.components import secrets, workload
@@ -87,7 +87,7 @@ class Grafana(pulumi.ComponentResource):
                     GF_ANALYTICS_CHECK_FOR_UPDATES=False,
                     GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=False,
                 ),
-                secrets.reference("GF_SECURITY_ADMIN_PASSWORD", secrets.GRAFANA_ADMIN_PASSWORD, args.secret),
+                secrets.reference("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, args.secret),
             ],
             files={
                 _DATASOURCES: config.metadata.name,

@@ -6,7 +6,7 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from contracts import endpoints, versions
+from contracts import endpoints, secret_keys, versions
 from stack.components import secrets, workload
 from stack.settings import Stateful
 
@@ -71,7 +71,7 @@ class Postgres(pulumi.ComponentResource):
             name="prepare",
             image=versions.POSTGRES,
             command=["/bin/sh", "-c", _PREPARE],
-            env=[secrets.reference("PASSWORD", secrets.POSTGRES_PASSWORD, args.secret)],
+            env=[secrets.reference("PASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret)],
             resources=workload.resources(args.settings),
             security_context=workload.container_security(),
             volume_mounts=[

@@ -10,8 +10,8 @@ from typing import Any
 
 import pulumi
 
+from contracts import secret_keys
 from contracts.metadata import SECRETS_CHECKSUM
-from stack.components import secrets
 from stack.components.pod_defaults import WORKLOADS
 
 
@@ -36,7 +36,7 @@ def _secrets_of(pod: Any) -> Iterator[str]:
 def _checksum(keys: list[str]) -> pulumi.Output[str]:
     config = pulumi.Config()
     values = pulumi.Output.all(
-        key=config.require_secret(secrets.HASH_KEY), **{f"of-{key}": config.get_secret(key) for key in keys}
+        key=config.require_secret(secret_keys.HASH_KEY), **{f"of-{key}": config.get_secret(key) for key in keys}
     )
     # Who sees it and guesses a secret cannot try the guess on it: that would take the hash key as well.
     return pulumi.Output.unsecret(values.apply(_digest))

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import pulumi
 import pulumi_kubernetes as k8s
 
-from contracts import endpoints, metadata
+from contracts import endpoints, metadata, secret_keys
 from stack.components import secrets, workload
 from stack.settings import Sampling, Settings, Tracing, Workload
 
@@ -79,7 +79,7 @@ class Services(pulumi.ComponentResource):
             "task_manager": [
                 variable(name="DATABASE_URL", value=args.database_url),
                 # The driver reads it by itself, so the password is part of no URL that might be logged.
-                secrets.reference("PGPASSWORD", secrets.POSTGRES_PASSWORD, args.secret),
+                secrets.reference("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
             ],
             # The page of the smoke check; otherwise the crawler goes to public addresses only.
             "crawler": [variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")],
@@ -169,8 +169,8 @@ def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.co
         k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
         k8s.core.v1.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
         *workload.env(**_stored(settings.collector.sampling)),
-        secrets.reference("TRACING_HASH_KEY", secrets.HASH_KEY, args.secret),
-        secrets.reference("OTLP_TOKEN", secrets.OTLP_TOKEN, args.secret),
+        secrets.reference("TRACING_HASH_KEY", secret_keys.HASH_KEY, args.secret),
+        secrets.reference("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
         # Percent-encoded, as the variable's format asks for.
         *workload.env(OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$(OTLP_TOKEN)"),
     ]

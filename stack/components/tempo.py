@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from contracts import endpoints, versions
+from contracts import endpoints, secret_keys, versions
 from stack.components import secrets, workload
 from stack.components.trace_store import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 from stack.settings import ObjectStorage, Traces
@@ -70,8 +70,8 @@ def _blocks(bucket: ObjectStorage | None) -> dict[str, Any]:
 def object_storage_keys(secret: pulumi.Input[str]) -> Sequence[k8s.core.v1.EnvVarArgs]:
     """Where S3's client looks first; with none of them it asks for the pod's own identity."""
     return (
-        secrets.reference("AWS_ACCESS_KEY_ID", secrets.OBJECT_STORAGE_ACCESS_KEY, secret),
-        secrets.reference("AWS_SECRET_ACCESS_KEY", secrets.OBJECT_STORAGE_SECRET_KEY, secret),
+        secrets.reference("AWS_ACCESS_KEY_ID", secret_keys.OBJECT_STORAGE_ACCESS_KEY, secret),
+        secrets.reference("AWS_SECRET_ACCESS_KEY", secret_keys.OBJECT_STORAGE_SECRET_KEY, secret),
     )
 
 

@@ -1,7 +1,7 @@
 """Deploys a stack: through Pulumi where its CLI can be had, else by server-side apply of the rendered program."""
 
 import argparse
-import secrets as random
+import secrets
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import kubernetes
 from pulumi import automation as auto
 
+from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.components import secrets
 from stack.deploy import engine, policy, queues
 from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
 from stack.deploy.render import configuration, render
@@ -56,10 +56,15 @@ def prepare(
     there = refuse_foreign(client, namespace, stack)
     refuse_unknown_classes(client, settings.cluster)
     # The cluster is where the secrets live: they stay unless another value is given, and missing ones are made up.
-    present = existing_secret(client, namespace, secrets.NAME)
-    values = {key: secrets.given(key) or present.get(key) or random.token_urlsafe(24) for key in secrets.KEYS}
-    optional = [key for key in secrets.OPTIONAL if key not in forget]
-    values |= {key: value for key in optional if (value := secrets.given(key) or present.get(key)) is not None}
+    present = existing_secret(client, namespace, secret_keys.SECRET)
+    values = {
+        key: secret_keys.from_environment(key) or present.get(key) or secrets.token_urlsafe(24)
+        for key in secret_keys.GENERATED
+    }
+    optional = [key for key in secret_keys.OPTIONAL if key not in forget]
+    values |= {
+        key: value for key in optional if (value := secret_keys.from_environment(key) or present.get(key)) is not None
+    }
     command = engine.find(_say)
     configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if command else {})}
     require_secrets(stack, settings, {*values, *configured} - {*forget})
@@ -155,7 +160,11 @@ def deploy(
         if take_over:
             _say("what was applied server-side before is taken over by Pulumi")
         # Pulumi knows by its configuration which optional secrets there are; one that was taken out stays out.
-        given = {key: value for key, value in found.secrets.items() if key in secrets.KEYS or secrets.given(key)}
+        given = {
+            key: value
+            for key, value in found.secrets.items()
+            if key in secret_keys.GENERATED or secret_keys.from_environment(key)
+        }
         told = found.secrets if take_over else given
         changed = _make_way(client, namespace, found)
         engine.up(
@@ -204,7 +213,7 @@ def require_secrets(stack: str, settings: Settings, there: Collection[str]) -> N
         DeployError: names those that are missing, and how they are set.
     """
     if missing := [key for key in settings.alerting.needed_secrets if key not in there]:
-        variables = " ".join(f"{secrets.variable(key)}=…" for key in missing)
+        variables = " ".join(f"{secret_keys.variable(key)}=…" for key in missing)
         raise DeployError(
             f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set each "
             f"with `pulumi config set -s {stack} --secret KEY`, or once, where there is no Pulumi, with "
@@ -226,9 +235,9 @@ def main() -> None:
         "--forget",
         action="append",
         default=[],
-        choices=secrets.OPTIONAL,
+        choices=secret_keys.OPTIONAL,
         metavar="SECRET",
-        help="take this secret out: one of " + ", ".join(secrets.OPTIONAL),
+        help="take this secret out: one of " + ", ".join(secret_keys.OPTIONAL),
     )
     parser.add_argument(
         "--leave-queues",

@@ -15,8 +15,8 @@ from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 from rich.text import Text
 
+from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.components import secrets
 from stack.deploy.render import configuration, render
 from stack.kubernetes import dry_run
 from stack.kubernetes.apply import INVENTORY_KEY, DeployError, connect, existing_secret, refuse_foreign
@@ -99,10 +99,10 @@ def look(stack: str) -> list[Drift] | None:
     client, namespace = connect(settings.cluster), settings.cluster.namespace
     if not refuse_foreign(client, namespace, stack):
         return None
-    present = existing_secret(client, namespace, secrets.NAME)
+    present = existing_secret(client, namespace, secret_keys.SECRET)
     # The values are the cluster's own business; what is compared is that there are such keys.
-    values = {key: present.get(key, f"${{{key}}}") for key in secrets.KEYS}
-    values |= {key: present[key] for key in secrets.OPTIONAL if key in present}
+    values = {key: present.get(key, f"${{{key}}}") for key in secret_keys.GENERATED}
+    values |= {key: present[key] for key in secret_keys.OPTIONAL if key in present}
     journal = Store(client=client, namespace=namespace).read()
     # Half-way through a rollout, or back from one, the cluster is to be as that left it.
     planned = steps(settings)

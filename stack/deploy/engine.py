@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 from pulumi import automation as auto
 
-from stack.components import secrets
+from contracts import secret_keys
 from stack.deploy.plain_pulumi import LOOKED
 from stack.kubernetes.apply import DeployError
 from stack.settings import LOCAL_CONTEXT, PROJECT, ROOT, Settings, effective_config, stack_file
@@ -211,7 +211,7 @@ def up(
         command: the CLI.
         stack: its name.
         settings: the stack's.
-        secret_values: a value for each of `secrets.KEYS`; used where the stack has none yet, or a new one was given.
+        secret_values: a value for each of `secret_keys.GENERATED`; used if the stack has none yet, or a new one is set.
         more: configuration over that of the stack's file, for this update alone.
         forget: secrets that are taken out.
         take_over: server-side apply deployed last. The local stack's configuration is this program's own, so there all
@@ -226,9 +226,9 @@ def up(
     renew = take_over and settings.cluster.context == LOCAL_CONTEXT
     present = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if renew or f"{PROJECT}:{key}" not in present or secrets.given(key):
+        if renew or f"{PROJECT}:{key}" not in present or secret_keys.from_environment(key):
             engine.set_secret(key, value)
-    for key in [key for key in secrets.OPTIONAL if key not in secret_values] if renew else forget:
+    for key in [key for key in secret_keys.OPTIONAL if key not in secret_values] if renew else forget:
         if f"{PROJECT}:{key}" in present:
             engine.remove_secret(key)
     if more:
@@ -286,7 +286,7 @@ def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
     encrypted = {
         key: value
         for key, value in kept.get("config", {}).items()
-        if key in {f"{PROJECT}:{secret}" for secret in (*secrets.KEYS, *secrets.OPTIONAL)}
+        if key in {f"{PROJECT}:{secret}" for secret in secret_keys.ALL}
     }
     document = {**kept, "config": effective_config(stack) | encrypted}
     file.write_text(yaml.safe_dump(document))

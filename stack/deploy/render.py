@@ -14,8 +14,8 @@ import yaml
 from pulumi.runtime import MockResourceArgs, rpc, set_all_config, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
+from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.components import secrets
 from stack.deploy import policy
 from stack.deploy.mocks import Monitor, Recorder, Registration
 from stack.settings import PROJECT, ROOT, Release, SettingsError, effective_config, load
@@ -61,7 +61,7 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     recorder = Recorder()
     monitor = Monitor(recorder)
     set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
-    keys = [f"{PROJECT}:{key}" for key in (*secrets.KEYS, *secrets.OPTIONAL)]
+    keys = [f"{PROJECT}:{key}" for key in secret_keys.ALL]
     set_all_config({key: _text(value) for key, value in config.items()}, keys)
 
     def program() -> None:
@@ -103,11 +103,13 @@ def render(
         SettingsError: no such stack, or settings that cannot be used.
     """
     settings = load(stack)  # the engine would wrap a settings error in a traceback of its own
-    values = secret_values or {key: f"${{{key}}}" for key in (*secrets.KEYS, *settings.alerting.needed_secrets)}
+    values = secret_values or {
+        key: f"${{{key}}}" for key in (*secret_keys.GENERATED, *settings.alerting.needed_secrets)
+    }
     config = (
         effective_config(stack)
         | dict(more or {})
-        | {f"{PROJECT}:{key}": values[key] for key in (*secrets.KEYS, *secrets.OPTIONAL) if key in values}
+        | {f"{PROJECT}:{key}": values[key] for key in secret_keys.ALL if key in values}
     )
     return record(stack, config).manifests
 

@@ -21,7 +21,7 @@ from pulumi.runtime import config as engine_config
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from contracts import endpoints
+from contracts import endpoints, secret_keys
 from contracts.errors import UserError
 from contracts.section import (
     Cpu,
@@ -37,7 +37,6 @@ from contracts.section import (
     quantity_bytes,
 )
 from service.tracing.sampling import parse_rules
-from stack.components import secrets
 from stack.settings import exposed_secrets
 
 PROJECT: Final = "web-crawl-tracing"
@@ -365,14 +364,14 @@ class Alerting(Stateful):
                 key[severity]
                 for severity, to in (("page", self.page), ("ticket", self.ticket))
                 for key, wanted in (
-                    (secrets.ALERT_WEBHOOK_URL, to.webhook),
-                    (secrets.ALERT_SLACK_URL, to.slack),
-                    (secrets.ALERT_PAGERDUTY_KEY, to.pagerduty),
+                    (secret_keys.ALERT_WEBHOOK_URL, to.webhook),
+                    (secret_keys.ALERT_SLACK_URL, to.slack),
+                    (secret_keys.ALERT_PAGERDUTY_KEY, to.pagerduty),
                 )
                 if wanted
             ),
-            *((secrets.ALERT_HEARTBEAT_URL,) if self.heartbeat_minutes else ()),
-            *((secrets.ALERT_SMTP_PASSWORD,) if self.smtp and self.smtp.username else ()),
+            *((secret_keys.ALERT_HEARTBEAT_URL,) if self.heartbeat_minutes else ()),
+            *((secret_keys.ALERT_SMTP_PASSWORD,) if self.smtp and self.smtp.username else ()),
         )
 
     @model_validator(mode="after")
@@ -601,7 +600,7 @@ def parse(config: Mapping[str, Any], source: str, encrypted: Collection[str] = (
         raise SettingsError("\n  ".join([f"{source}: the settings cannot be used:", *exposed]))
     misplaced = [_without_prefix(key, value) for key, value in config.items() if _lacks_prefix(key)]
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    tree = {key: _decoded(value) for key, value in own.items() if key not in (*secrets.KEYS, *secrets.OPTIONAL)}
+    tree = {key: _decoded(value) for key, value in own.items() if key not in secret_keys.ALL}
     try:
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)
         problems = [*misplaced, *sizing.problems(settings)]
@@ -856,7 +855,7 @@ def schema() -> dict[str, Any]:
     definitions = tree.pop("$defs")
     required = [f"{PROJECT}:{key}" for key in tree["required"]]
     properties = {f"{PROJECT}:{key}": value for key, value in tree["properties"].items()}
-    for key in (*secrets.KEYS, *secrets.OPTIONAL):
+    for key in secret_keys.ALL:
         properties[f"{PROJECT}:{key}"] = {
             "description": "Secret; set with `pulumi config set --secret`, never written in clear.",
             "type": "object",

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import yaml
 
+from contracts import secret_keys
 from service.tracing.redaction import names
 from service.tracing.redaction.configuration import has_secret_in_clear
-from stack.components import secrets
 
-_SECRETS: Final = {re.sub("[^a-z0-9]", "", key.lower()): key for key in (*secrets.KEYS, *secrets.OPTIONAL)}
+_SECRETS: Final = {re.sub("[^a-z0-9]", "", key.lower()): key for key in secret_keys.ALL}
 _SECRET, _HARMLESS, _TYPED, _FLAG = (
     re.compile("|".join(patterns)) for patterns in (names.SECRET, names.HARMLESS, names.TYPED, names.FLAG)
 )
@@ -185,7 +185,7 @@ def _problem(path: tuple[str, ...], own: bool) -> str:
     if key:
         return (
             f"{said}; set that with `pulumi config set --secret {key} -s STACK`, or, where there is no Pulumi, with "
-            f"`{secrets.variable(key)}=… make deploy STACK=…`"
+            f"`{secret_keys.variable(key)}=… make deploy STACK=…`"
         )
     if own:
         return f"{said}. Settings hold no secrets: stack/README.md lists those that there are, and how they are set"

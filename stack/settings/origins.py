@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from stack.components import secrets
+from contracts import secret_keys
 from stack.settings import OVERLAY, PROJECT, ROOT, Settings, SettingsError, load_here, overlaid, stack_file
 
 DEFAULT: Final = "default"
@@ -76,7 +76,7 @@ def values(settings: Settings, file: Path, overlay: Path | None) -> list[Value]:
         return Value(key=".".join(path), value=content, kind=DEFAULT, origin=DEFAULT)
 
     found = [value(path, content) for path, content in _leaves(settings.model_dump(by_alias=True, mode="json"), ())]
-    kept = [key for key in (*secrets.KEYS, *secrets.OPTIONAL) if (key, "secure") in written]
+    kept = [key for key in secret_keys.ALL if (key, "secure") in written]
     return found + [
         Value(key=key, value=_SECRET, kind="file", origin=f"{file.name}:{written[key, 'secure']}") for key in kept
     ]

@@ -3,7 +3,7 @@
 import kubernetes
 import pytest
 
-from stack.components.secrets import NAME
+from contracts.secret_keys import SECRET
 from stack.deploy.render import render
 from stack.kubernetes.apply import apply, connect, existing_secret
 from stack.polling import CheckFailure, poll_until
@@ -30,7 +30,7 @@ def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
     settings = load("local")
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    values = existing_secret(client, namespace, NAME)
+    values = existing_secret(client, namespace, SECRET)
     manifests = render("local", values)
     extra = {
         "apiVersion": "v1",

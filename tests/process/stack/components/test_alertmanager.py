@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts import secret_keys
 from dashboards.rules import AlertRule, groups
-from stack.components import secrets
 from stack.components.alertmanager import INHIBITIONS, alertmanager_config
 from stack.deploy.deployment import require_secrets
 from stack.deploy.render import render
@@ -46,8 +46,8 @@ def secret_files(node: Any) -> set[str]:
 
 def test_every_secret_is_a_file_and_every_file_a_needed_secret() -> None:
     assert secret_files(alertmanager_config(EVERYTHING)) == {f"{SECRETS}/{key}" for key in EVERYTHING.needed_secrets}
-    assert set(EVERYTHING.needed_secrets) == {key for key in secrets.OPTIONAL if key.startswith("alert")}
-    assert set(EVERYTHING.needed_secrets) <= set(secrets.OPTIONAL)
+    assert set(EVERYTHING.needed_secrets) == {key for key in secret_keys.OPTIONAL if key.startswith("alert")}
+    assert set(EVERYTHING.needed_secrets) <= set(secret_keys.OPTIONAL)
     clear = {"url", "api_url", "routing_key", "smtp_auth_password"}
     (page, ticket) = (receivers(EVERYTHING)[name] for name in ("page", "ticket"))
     for kind, configs in [*page.items(), *ticket.items()]:
@@ -116,7 +116,7 @@ def test_inhibitions_speak_of_alerts_and_labels_that_there_are() -> None:
 def test_a_receiver_without_its_secret_is_refused_before_anything_changes() -> None:
     stack = load("dev").model_copy(update={"alerting": EVERYTHING})
     with pytest.raises(DeployError) as caught:
-        require_secrets("dev", stack, {"alertSmtpPassword", *secrets.KEYS})
+        require_secrets("dev", stack, {"alertSmtpPassword", *secret_keys.GENERATED})
     message = str(caught.value)
     assert "alertPageSlackUrl" in message
     assert "alertSmtpPassword" not in message
@@ -127,11 +127,11 @@ def test_a_receiver_without_its_secret_is_refused_before_anything_changes() -> N
 
 
 def test_a_secret_comes_through_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert secrets.given("alertSmtpPassword") is None
+    assert secret_keys.from_environment("alertSmtpPassword") is None
     monkeypatch.setenv("SECRET_ALERT_SMTP_PASSWORD", "")
-    assert secrets.given("alertSmtpPassword") is None
+    assert secret_keys.from_environment("alertSmtpPassword") is None
     monkeypatch.setenv("SECRET_ALERT_SMTP_PASSWORD", "hunter2")
-    assert secrets.given("alertSmtpPassword") == "hunter2"
+    assert secret_keys.from_environment("alertSmtpPassword") == "hunter2"
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])

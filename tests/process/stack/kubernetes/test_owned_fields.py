@@ -17,10 +17,10 @@ import kubernetes
 import pytest
 from rich.console import Console
 
+from contracts import secret_keys
 from contracts.metadata import FIELD_MANAGER, STACK, Manifest
 from local.layout import CONTEXT
 from stack import settings
-from stack.components import secrets
 from stack.deploy import deployment, destroy, drift, queues
 from stack.deploy.render import record
 from stack.kubernetes import dry_run
@@ -54,7 +54,7 @@ def rendered(sections: str, storage_class: str) -> str:
         "logs": {"enabled": False},
         "alerting": {"enabled": False},
         **json.loads(sections),
-        **{key: f"value-of-{key}" for key in secrets.KEYS},
+        **{key: f"value-of-{key}" for key in secret_keys.GENERATED},
     }
     return json.dumps(record("test", {f"{PROJECT}:{key}": value for key, value in config.items()}).manifests)
 
@@ -560,7 +560,7 @@ def test_plain_pulumi_is_told_before_its_first_resource(server: ApiServer) -> No
         "stack": "test",
         "config": {
             f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in (config | {key: f"value-of-{key}" for key in secrets.KEYS}).items()
+            for key, value in (config | {key: f"value-of-{key}" for key in secret_keys.GENERATED}).items()
         },
         "preview": True,
     }

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from contracts import metadata
-from stack.components import secrets, tempo
+from contracts import metadata, secret_keys
+from stack.components import tempo
 from stack.deploy.render import Rendered, as_yaml, record, render
 from stack.kubernetes import volume_growth
 from stack.settings import PROJECT, Settings, Traces
@@ -21,7 +21,7 @@ TRACES: dict[str, dict[str, Any]] = {
     },
 }
 STACKS = list(TRACES)
-RECEIVERS = (secrets.ALERT_SLACK_URL["page"], secrets.ALERT_HEARTBEAT_URL)
+RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
 
 
 @cache
@@ -41,7 +41,7 @@ def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: b
         "services": {name: {"replicas": 2} for name in ("gateway", "taskManager", "crawler")},
         "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
         "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
-        **{key: f"value-of-{key}" for key in (*secrets.KEYS, *(RECEIVERS if alerting else ()))},
+        **{key: f"value-of-{key}" for key in (*secret_keys.GENERATED, *(RECEIVERS if alerting else ()))},
     }
     return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
 
@@ -141,7 +141,7 @@ def test_services_select_pods_that_have_their_ports(backend: str) -> None:
 @pytest.mark.parametrize("backend", STACKS)
 def test_secrets_are_in_the_secret_and_nowhere_else(backend: str) -> None:
     for item in program(backend).manifests:
-        keys = (*secrets.KEYS, *RECEIVERS)
+        keys = (*secret_keys.GENERATED, *RECEIVERS)
         clear = [key for key in keys if f"value-of-{key}" in as_yaml([item])]
         assert clear == (list(keys) if item["kind"] == "Secret" else [])
 
@@ -175,15 +175,15 @@ def test_services_and_collectors_agree_on_the_token() -> None:
     pods = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in workloads("tempo")}
     (volume,) = [volume for volume in pods["collector"]["volumes"] if "secret" in volume]
     assert volume["secret"] == {
-        "secretName": secrets.NAME,
+        "secretName": secret_keys.SECRET,
         "defaultMode": 0o440,
-        "items": [{"key": secrets.OTLP_TOKENS, "path": "token"}],
+        "items": [{"key": secret_keys.OTLP_TOKENS, "path": "token"}],
     }
     secret = next(item for item in program("tempo").manifests if item["kind"] == "Secret")
-    assert secret["stringData"][secrets.OTLP_TOKENS] == f"value-of-{secrets.OTLP_TOKEN}\n"
+    assert secret["stringData"][secret_keys.OTLP_TOKENS] == f"value-of-{secret_keys.OTLP_TOKEN}\n"
     for name in ("gateway", "task-manager", "web-crawler"):
         variables = {variable["name"]: variable for variable in pods[name]["containers"][0]["env"]}
-        assert variables["OTLP_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == secrets.OTLP_TOKEN
+        assert variables["OTLP_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == secret_keys.OTLP_TOKEN
         assert variables["OTEL_EXPORTER_OTLP_HEADERS"]["value"] == "authorization=Bearer%20$(OTLP_TOKEN)"
 
 
@@ -235,7 +235,7 @@ def test_a_receiver_without_its_secret_ends_the_program() -> None:
         "cluster": {"context": "c"},
         "images": {"service": "registry.example.com/service:1"},
         "alerting": {"page": {"slack": True}},
-        **{key: f"value-of-{key}" for key in secrets.KEYS},
+        **{key: f"value-of-{key}" for key in secret_keys.GENERATED},
     }
     with pytest.raises(Exception, match="alertPageSlackUrl"):
         record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
@@ -271,8 +271,8 @@ def test_the_parts_of_tempo_find_each_other_and_the_keys() -> None:
         variables = workload["spec"]["template"]["spec"]["containers"][0]["env"]
         kept = [item for item in variables if "valueFrom" in item]
         assert {item["valueFrom"]["secretKeyRef"]["key"] for item in kept} == {
-            secrets.OBJECT_STORAGE_ACCESS_KEY,
-            secrets.OBJECT_STORAGE_SECRET_KEY,
+            secret_keys.OBJECT_STORAGE_ACCESS_KEY,
+            secret_keys.OBJECT_STORAGE_SECRET_KEY,
         }
         assert all(item["valueFrom"]["secretKeyRef"]["optional"] for item in kept)
 

@@ -4,17 +4,16 @@ from functools import cache
 
 import pytest
 
-from contracts import metadata
-from stack.components import secrets
+from contracts import metadata, secret_keys
 from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config
 
 USERS = {
-    secrets.POSTGRES_PASSWORD: {"postgres", "task-manager"},
-    secrets.GRAFANA_ADMIN_PASSWORD: {"grafana"},
-    secrets.OTLP_TOKEN: {"gateway", "task-manager", "web-crawler"},
-    secrets.OTLP_TOKEN_OTHER: set(),  # the Collectors read it from a file, which follows
-    secrets.OBJECT_STORAGE_ACCESS_KEY: {
+    secret_keys.POSTGRES_PASSWORD: {"postgres", "task-manager"},
+    secret_keys.GRAFANA_ADMIN_PASSWORD: {"grafana"},
+    secret_keys.OTLP_TOKEN: {"gateway", "task-manager", "web-crawler"},
+    secret_keys.OTLP_TOKEN_OTHER: set(),  # the Collectors read it from a file, which follows
+    secret_keys.OBJECT_STORAGE_ACCESS_KEY: {
         f"tempo{part}"
         for part in ("", "-distributor", "-live-store", "-block-builder", "-querier", "-backend-scheduler")
     }
@@ -25,7 +24,7 @@ USERS = {
 @cache
 def marks(changed: str | None) -> dict[str, str]:
     """The mark of each workload's pods, with one secret changed."""
-    values = {key: f"value-of-{key}" for key in (*secrets.KEYS, *secrets.OPTIONAL)}
+    values = {key: f"value-of-{key}" for key in secret_keys.ALL}
     if changed:
         values[changed] = "another"
     made = record("prod", effective_config("prod") | {f"{PROJECT}:{key}": value for key, value in values.items()})
@@ -43,5 +42,5 @@ def test_only_pods_that_hold_the_secret_are_replaced(secret: str) -> None:
 
 
 def test_the_hash_key_marks_all_since_it_keeps_the_marks_from_telling_anything() -> None:
-    before, after = marks(None), marks(secrets.HASH_KEY)
+    before, after = marks(None), marks(secret_keys.HASH_KEY)
     assert {name for name in before if before[name] != after[name]} == {name for name, mark in before.items() if mark}

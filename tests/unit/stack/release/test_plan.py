@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stack.components import secrets
+from contracts import secret_keys
 from stack.deploy.render import record
 from stack.release.journal import Journal
 from stack.release.plan import Version, between, split, steps
@@ -56,7 +56,7 @@ def test_on_the_way_no_version_has_fewer_pods_than_before_or_after() -> None:
 
 
 def _deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    values = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secrets.KEYS}
+    values = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.GENERATED}
     objects = record("test", config | values).manifests
     return {item["metadata"]["name"]: item for item in objects if item["kind"] == "Deployment"}
 

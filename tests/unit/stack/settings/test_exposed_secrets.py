@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pulumi.runtime import config as engine_config
 
+from contracts import secret_keys
 from stack import settings
-from stack.components import secrets
 from stack.settings import PROJECT, Settings, SettingsError, exposed_secrets, from_engine, load, parse
 from stack.settings.origins import main as show_config
 
@@ -27,12 +27,12 @@ def refusal(more: dict[str, Any]) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("key", [*secrets.KEYS, *secrets.OPTIONAL])
+@pytest.mark.parametrize("key", [*secret_keys.GENERATED, *secret_keys.OPTIONAL])
 def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: str) -> None:
     said = refusal({f"{PROJECT}:{key}": VALUE})
     assert f"{key}: a secret in clear" in said
     assert f"pulumi config set --secret {key} -s STACK" in said
-    assert f"{secrets.variable(key)}=… make deploy" in said
+    assert f"{secret_keys.variable(key)}=… make deploy" in said
     assert VALUE not in said
     assert isinstance(parse(MINIMAL | {f"{PROJECT}:{key}": CIPHERTEXT}, "file"), Settings)
 

@@ -1,0 +1,55 @@
+"""The keys of the stack's secrets: in Pulumi's configuration, and in the Kubernetes Secret that the pods read."""
+
+import os
+import re
+from typing import Final
+
+POSTGRES_PASSWORD: Final = "postgresPassword"
+GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
+HASH_KEY: Final = "hashKey"
+"""Key of the hash that takes the place of personal data in traces."""
+OTLP_TOKEN: Final = "otlpToken"
+"""Bearer token that the Collectors' receivers require."""
+OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
+"""A second token that the Collectors accept during a rotation: first the new one, then the old one."""
+OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
+OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
+ALERT_WEBHOOK_URL: Final = {"page": "alertPageWebhookUrl", "ticket": "alertTicketWebhookUrl"}
+"""URL to which Alertmanager posts its own JSON, by severity."""
+ALERT_SLACK_URL: Final = {"page": "alertPageSlackUrl", "ticket": "alertTicketSlackUrl"}
+"""URL of an incoming webhook of Slack, by severity: each belongs to one channel."""
+ALERT_PAGERDUTY_KEY: Final = {"page": "alertPagePagerdutyKey", "ticket": "alertTicketPagerdutyKey"}
+"""Integration key of a PagerDuty service (Events API v2), by severity."""
+ALERT_HEARTBEAT_URL: Final = "alertHeartbeatUrl"
+"""URL of the dead man's switch."""
+ALERT_SMTP_PASSWORD: Final = "alertSmtpPassword"
+
+GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
+"""Every stack has these; `make deploy` generates the missing ones."""
+OPTIONAL: Final = (
+    OTLP_TOKEN_OTHER,
+    OBJECT_STORAGE_ACCESS_KEY,
+    OBJECT_STORAGE_SECRET_KEY,
+    *ALERT_WEBHOOK_URL.values(),
+    *ALERT_SLACK_URL.values(),
+    *ALERT_PAGERDUTY_KEY.values(),
+    ALERT_HEARTBEAT_URL,
+    ALERT_SMTP_PASSWORD,
+)
+"""Another system issues these, so they cannot be generated; some settings need some of them."""
+ALL: Final = (*GENERATED, *OPTIONAL)
+
+SECRET: Final = "stack-secrets"
+"""Name of the Kubernetes Secret."""
+OTLP_TOKENS: Final = "otlpTokens"
+"""Key of that Secret that holds all accepted bearer tokens, one a line: the file that the Collectors read."""
+
+
+def variable(key: str) -> str:
+    """Return the environment variable that passes a secret to `make deploy`, such as SECRET_ALERT_PAGE_SLACK_URL."""
+    return "SECRET_" + re.sub(r"(?=[A-Z])", "_", key).upper()
+
+
+def from_environment(key: str) -> str | None:
+    """Return the value of a secret's environment variable, or None if it is unset or empty."""
+    return os.environ.get(variable(key)) or None
