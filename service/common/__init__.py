@@ -1,1 +1,1 @@
-"""What the three services share: wiring of Kafka and HTTP, health, metrics, and the messages they exchange."""
+"""Code that the three services share: Kafka, HTTP, health, metrics, and the messages that they exchange."""

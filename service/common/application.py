@@ -1,6 +1,4 @@
-"""Puts a service together: routes, middlewares, and the parts that start and stop with it."""
-
-from __future__ import annotations
+"""Builds a service's ASGI application: routes, middlewares, and the parts that start and stop with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,13 +15,13 @@ from service.tracing.asgi import App, TracingMiddleware
 
 
 class Part(Protocol):
-    """Something that runs beside the requests. `start` does not wait for what it depends on; `stop` is bounded."""
+    """A part that runs in the background of the requests, such as a consumer."""
 
     def start(self) -> None:
-        """Begins."""
+        """Starts. Does not wait for dependencies."""
 
     def stop(self) -> None:
-        """Ends."""
+        """Stops, within a limited time."""
 
 
 def build_application(
@@ -35,9 +33,9 @@ def build_application(
     tracing: Tracing,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> App:
-    """The ASGI application. Parts start in order and stop in reverse; the last spans are sent after all of them.
+    """The ASGI application. Parts start in order and stop in reverse; the last spans are sent after all have stopped.
 
-    close: awaited at the end, for what lives on the event loop.
+    close: Awaited at the end; closes what belongs to the event loop.
     """
 
     @asynccontextmanager

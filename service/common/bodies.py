@@ -1,6 +1,4 @@
-"""Limits on what a client may send: how long a request's body is, and how long it takes to arrive."""
-
-from __future__ import annotations
+"""Limits of a request's body: its length, and the time that it takes to arrive."""
 
 import asyncio
 from typing import Final
@@ -9,13 +7,13 @@ from starlette.exceptions import HTTPException
 
 from service.tracing.asgi import App, Message, Receive, Scope, Send
 
-MAX_BYTES: Final = 64 * 1024  # several times the longest task
+MAX_BYTES: Final = 64 * 1024  # several times the longest task request
 MAX_SECONDS: Final = 10.0
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BodyLimits:
-    """Answers 413 to a body that is too long, before all of it is read, and 408 to one that does not arrive in time."""
+    """Answers 413 to a body that is too long, without reading it whole, and 408 to one that is not complete in time."""
 
     def __init__(self, app: App, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> None:
         self._app = app
@@ -26,26 +24,26 @@ class BodyLimits:
         if scope["type"] != "http" or scope["method"] in _WITHOUT_BODY:
             await self._app(scope, receive, send)
             return
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        received = 0
-        complete = False
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        length = 0
+        is_complete = False
         deadline = asyncio.get_running_loop().time() + self._max_seconds
 
         async def limited() -> Message:
-            # Raised from here, the error passes through the application's own handlers.
-            nonlocal received, complete
-            if complete:  # what comes now is the client's going away, for which there is no deadline
+            # An error that is raised here passes through the application's own error handlers.
+            nonlocal length, is_complete
+            if is_complete:  # only the client's disconnect can follow, and it has no deadline
                 return await receive()
-            if announced.isdigit() and int(announced) > self._max_bytes:
+            if declared.isdigit() and int(declared) > self._max_bytes:
                 raise self._too_long()
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "The request's body did not arrive in time.") from None
-            received += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if received > self._max_bytes:
+            length += len(message.get("body", b""))
+            is_complete = not message.get("more_body", False)
+            if length > self._max_bytes:
                 raise self._too_long()
             return message
 

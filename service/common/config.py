@@ -1,6 +1,4 @@
-"""Settings every service has."""
-
-from __future__ import annotations
+"""Settings that all services have."""
 
 from typing import Literal
 
@@ -13,7 +11,7 @@ from service.tracing.config import EnvironmentSettings
 class ServiceSettings(EnvironmentSettings):
     """Address, log level and Kafka."""
 
-    host: str = Field("0.0.0.0", alias="HOST", description="an address to listen on")  # a pod is reached from outside
+    host: str = Field("0.0.0.0", alias="HOST", description="an address to listen on")  # clients outside the pod connect
     port: int = Field(8080, alias="PORT", ge=1, le=65535, description="a port, 1 to 65535")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR"
@@ -33,13 +31,13 @@ class ServiceSettings(EnvironmentSettings):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="the share of traces that the stack's samplers keep, 0 to 1; metrics name only such as examples",
+        description="the share of traces that the stack's samplers keep, 0 to 1; exemplars name only kept traces",
     )
     stored_slow_ms: int | None = Field(
         None,
         alias="TRACES_STORED_SLOW_MS",
         ge=1,
-        description="the milliseconds from which on the samplers keep a trace in any case",
+        description="the duration in milliseconds from which the samplers keep every trace",
     )
     publish_timeout_ms: int = Field(
         5000, alias="KAFKA_PUBLISH_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
@@ -49,10 +47,10 @@ class ServiceSettings(EnvironmentSettings):
         alias="KAFKA_MESSAGE_ATTEMPTS",
         ge=1,
         le=100,
-        description="how often the process may end while it handles one message before that is dead-lettered, 1 to 100",
+        description="how often the process may end during a message before that is dead-lettered, 1 to 100",
     )
 
     @property
     def stored_traces(self) -> StoredTraces:
-        """Which traces are surely stored."""
+        """The traces that are certain to be stored."""
         return StoredTraces(self.stored_ratio, self.stored_slow_ms)

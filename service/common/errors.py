@@ -1,16 +1,19 @@
-"""Failures that cross the border between an adapter and what uses it."""
+"""Failures that an adapter reports to its callers."""
 
 
 class Unavailable(Exception):
-    """A dependency is away (broker, database, another service). The work is good and worth another try later."""
+    """A dependency (broker, database, another service) does not answer. The same work may succeed later."""
 
 
 class Rejected(Exception):
-    """No retry will help. The text names fields and reasons, never their values; a message goes to the dead letters."""
+    """No retry will help: a message with this failure is dead-lettered.
+
+    The text names fields and reasons, never values.
+    """
 
 
 class Misdirected(Rejected):
-    """A message about no task of ours, or about another one than its id says. No task ends with it."""
+    """A message for an unknown task, or for another task than its id says. No task ends because of it."""
 
 
 class MalformedMessage(Rejected):

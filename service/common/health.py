@@ -1,6 +1,4 @@
-"""Health: is the process alive, is it ready for work, and how are the things it depends on."""
-
-from __future__ import annotations
+"""Health of a service: is the process alive, is it ready for work, and are its dependencies available."""
 
 import logging
 import time
@@ -23,28 +21,31 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
-    """`check` raises when the dependency is away, and takes a few seconds at most.
-
-    required: no readiness without it. at_first: only until it has answered once. Where all replicas share it, and there
-    is something to answer without it, taking all of them away would make an outage of a part one of the whole.
-    """
+    """A system that the service needs."""
 
     name: str
     check: Callable[[], None]
+    """Raises when the dependency is unavailable; takes a few seconds at most."""
     required: bool = True
+    """The service is not ready without it."""
     at_first: bool = False
+    """Required only until its first successful check.
+
+    For a dependency that all replicas share, where the service can still answer some requests without it: otherwise its
+    outage would make all replicas unready, and a partial outage a full one.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    up: bool
+    is_up: bool
     detail: str
     latency_ms: float
     checked_at: float
 
 
 class Health:
-    """Checks dependencies in a thread of its own: a probe is answered at once, however slow a broken dependency is."""
+    """Checks the dependencies in its own thread: a probe is answered at once, even while a check hangs."""
 
     def __init__(
         self,
@@ -53,85 +54,87 @@ class Health:
         metrics: Metrics,
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
-        """alive: False when the process can only be helped by a restart."""
+        """alive: False when only a restart can help the process."""
         self._dependencies = dependencies
         self._traces = traces
         self._metrics = metrics
         self._alive = alive
         self._states: dict[str, _State] = {}
-        self._answered: set[str] = set()
-        self._loop = Loop("health", self._watch, _logger, metrics.loop_failures.labels("health").inc)
+        self._have_answered: set[str] = set()
+        self._loop = Loop("health", self._check_all, _logger, metrics.loop_failures.labels("health").inc)
 
     def start(self) -> None:
-        """Begins to check."""
+        """Starts the checks."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Ends checking; a check under way may outlive this, it holds nothing."""
+        """Stops the checks. A check in progress may run longer; it holds no resources."""
         self._loop.stop(0.5)
 
     @property
     def ready(self) -> bool:
-        """The required dependencies answered at their last check (or once), and the service is not stopping."""
+        """Whether the service is not stopping and no required dependency keeps it from work."""
         if self._loop.stopping:
             return False
-        return all(self._can_do_with(dependency) for dependency in self._dependencies if dependency.required)
+        return all(self._is_satisfied(dependency) for dependency in self._dependencies if dependency.required)
 
-    def _can_do_with(self, dependency: Dependency) -> bool:
+    def _is_satisfied(self, dependency: Dependency) -> bool:
         state = self._states.get(dependency.name)
-        return (state is not None and state.up) or (dependency.at_first and dependency.name in self._answered)
+        return (state is not None and state.is_up) or (dependency.at_first and dependency.name in self._have_answered)
 
-    def _watch(self) -> float:
+    def _check_all(self) -> float:
+        """Returns the seconds until the next checks."""
         with self._traces.suppressed():
             for dependency in self._dependencies:
                 self._check(dependency)
-        everything_up = all(state.up for state in self._states.values())
-        return _SECONDS_WHEN_UP if everything_up else _SECONDS_WHEN_DOWN
+        all_up = all(state.is_up for state in self._states.values())
+        return _SECONDS_WHEN_UP if all_up else _SECONDS_WHEN_DOWN
 
     def _check(self, dependency: Dependency) -> None:
         started = time.monotonic()
         detail = ""
         try:
             dependency.check()
-        except BaseException as error:  # whatever it is, CancelledError too: the dependency did not answer
-            # The first line says it; drivers add pages of advice.
+        except BaseException as error:  # also CancelledError and the like: the dependency did not answer
+            # The first line names the problem; drivers add pages of advice.
             line = f"{type(error).__name__}: {error}".partition("\n")[0]
             detail = self._traces.redactor.text(line, _LONGEST_DETAIL)
         ended = time.monotonic()
-        state = _State(up=not detail, detail=detail, latency_ms=round((ended - started) * 1000, 1), checked_at=ended)
-        before = self._states.get(dependency.name)
-        if before is None or before.up != state.up:
+        latency_ms = round((ended - started) * 1000, 1)
+        state = _State(is_up=not detail, detail=detail, latency_ms=latency_ms, checked_at=ended)
+        previous = self._states.get(dependency.name)
+        if previous is None or previous.is_up != state.is_up:
             _logger.log(
-                logging.INFO if state.up else logging.WARNING,
+                logging.INFO if state.is_up else logging.WARNING,
                 "dependency %s is %s",
                 dependency.name,
-                "up" if state.up else f"unavailable ({detail})",
+                "up" if state.is_up else f"unavailable ({detail})",
             )
         self._states[dependency.name] = state
-        if state.up:
-            self._answered.add(dependency.name)
-        self._metrics.dependency_up.labels(dependency.name).set(state.up)
+        if state.is_up:
+            self._have_answered.add(dependency.name)
+        self._metrics.dependency_up.labels(dependency.name).set(state.is_up)
 
     def router(self) -> APIRouter:
-        """GET /api/health, /api/health/live and /api/health/ready: 200, or 503 where the answer is no."""
+        """GET /api/health, /api/health/live and /api/health/ready: 200, or 503 if the answer is no."""
         router = APIRouter(tags=["operations"])
 
-        @router.get(http.LIVE, summary="Is the process alive? Says nothing of its dependencies")
+        @router.get(http.LIVE, summary="Is the process alive? Independent of its dependencies")
         async def live() -> JSONResponse:
             alive = self._alive()
             return JSONResponse({"status": "ok" if alive else "dead"}, status_code=200 if alive else 503)
 
-        @router.get(http.READY, summary="Can it work now?")
+        @router.get(http.READY, summary="Is the service ready for work?")
         async def ready() -> JSONResponse:
             return JSONResponse({"status": "ok" if self.ready else "unavailable"}, 200 if self.ready else 503)
 
-        @router.get(http.HEALTH, summary="All of it, each dependency with its last check")
+        @router.get(http.HEALTH, summary="The whole health, with the last check of each dependency")
         async def health() -> JSONResponse:
             states = dict(self._states)
-            up = self._alive() and self.ready
-            degraded = any(not state.up for state in states.values())
+            is_up = self._alive() and self.ready
+            is_degraded = any(not state.is_up for state in states.values())
             body = {
-                "status": ("degraded" if degraded else "ok") if up else "unavailable",
+                "status": ("degraded" if is_degraded else "ok") if is_up else "unavailable",
                 "live": self._alive(),
                 "ready": self.ready,
                 "dependencies": {
@@ -139,7 +142,7 @@ class Health:
                     for dependency in self._dependencies
                 },
             }
-            return JSONResponse(body, status_code=200 if up else 503)
+            return JSONResponse(body, status_code=200 if is_up else 503)
 
         return router
 
@@ -148,7 +151,7 @@ class Health:
         if state is None:
             return {"status": "unknown", "required": dependency.required}
         return {
-            "status": "up" if state.up else "down",
+            "status": "up" if state.is_up else "down",
             "required": dependency.required,
             "latency_ms": state.latency_ms,
             "checked_seconds_ago": round(time.monotonic() - state.checked_at, 1),

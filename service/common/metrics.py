@@ -1,10 +1,8 @@
-"""Prometheus metrics every service has, and their endpoint."""
-
-from __future__ import annotations
+"""The Prometheus metrics that all services have, and their endpoint."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -18,56 +16,59 @@ from service.common.stored import StoredTraces
 from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send
 
-_EVERY: Final = StoredTraces()
+_ALL_TRACES: Final = StoredTraces()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_UNMATCHED: Final = "unmatched"
 
 _logger = logging.getLogger(__name__)
 
 
-class _Guarded(Collector):
-    """Metrics of a collector; none where it raises, so that it takes no others along."""
+class _GuardedCollector(Collector):
+    """The metrics of a collector; none if it raises, so that the metrics of other collectors are still scraped."""
 
-    def __init__(self, collector: Collector, failed: Callable[[], None]) -> None:
+    def __init__(self, collector: Collector, on_failure: Callable[[], None]) -> None:
         self._collector = collector
-        self._failed = failed
+        self._on_failure = on_failure
         self._name = type(collector).__name__
-        self._fails = False
+        self._has_failed = False
 
     def describe(self) -> Iterable[Metric]:
-        """The names, where the collector tells them."""
+        """The names, if the collector describes itself."""
         describe = getattr(self._collector, "describe", None)
         return describe() if describe else ()
 
     def collect(self) -> Iterable[Metric]:
-        """All that the collector has; half of it would look like all."""
+        """All metrics of the collector or none: a part of them would look like all."""
         try:
             metrics = list(self._collector.collect())
         except Exception:
-            if not self._fails:
+            if not self._has_failed:
                 _logger.exception("%s has no metrics", self._name)
-            self._fails = True
-            self._failed()
+            self._has_failed = True
+            self._on_failure()
             return ()
-        self._fails = False
+        self._has_failed = False
         return metrics
 
 
 class Registry(CollectorRegistry):
-    """Where one collector raises, the metrics of all others are there nonetheless, and a counter says so."""
+    """A registry in which a collector that raises does not affect the others; a counter shows the failure."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._guards: dict[Collector, _Guarded] = {}
-        failures = Counter(
-            names.COLLECTION_FAILURES, "Scrapes without the metrics of a collector.", ("collector",), registry=None
+        self._guards: dict[Collector, _GuardedCollector] = {}
+        self._failures = Counter(
+            names.COLLECTION_FAILURES,
+            "Scrapes that lack the metrics of a collector because it failed.",
+            ("collector",),
+            registry=None,
         )
-        self._failures = failures
-        super().register(failures)
+        super().register(self._failures)
 
     def register(self, collector: Collector) -> None:
         """See `CollectorRegistry`."""
         name = type(collector).__name__
-        guard = self._guards[collector] = _Guarded(collector, lambda: self._failures.labels(name).inc())
+        guard = self._guards[collector] = _GuardedCollector(collector, lambda: self._failures.labels(name).inc())
         super().register(guard)
 
     def unregister(self, collector: Collector) -> None:
@@ -76,78 +77,58 @@ class Registry(CollectorRegistry):
 
 
 class Metrics:
-    """A service's own registry, so that several services (in a test) do not share one."""
+    """The metrics of one service, in a registry of its own: several services can run in one process."""
 
-    def __init__(self, stored: StoredTraces = _EVERY) -> None:
-        """`stored` decides which traces are named as examples."""
+    def __init__(self, stored: StoredTraces = _ALL_TRACES) -> None:
+        """stored: decides which traces exemplars may name."""
         self.stored = stored
         self.registry = Registry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.http_requests = Counter(
-            names.HTTP_REQUESTS, "HTTP requests.", ("method", "route", "status"), registry=self.registry
+        self.http_requests = self._counter(names.HTTP_REQUESTS, "HTTP requests.", "method", "route", "status")
+        self.http_duration = self._histogram(
+            names.HTTP_DURATION, "Time to answer an HTTP request.", _SECONDS, "method", "route"
         )
-        self.http_duration = Histogram(
-            names.HTTP_DURATION,
-            "Time to answer an HTTP request.",
-            ("method", "route"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.consumed = Counter(
-            names.MESSAGES_CONSUMED, "Messages handled, by outcome.", ("topic", "outcome"), registry=self.registry
-        )
-        self.processing = Histogram(
-            names.MESSAGE_PROCESSING,
-            "Time to handle a message.",
-            ("topic",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.waited = Histogram(
+        self.produced = self._counter(names.MESSAGES_PRODUCED, "Messages sent, by outcome.", "topic", "outcome")
+        self.consumed = self._counter(names.MESSAGES_CONSUMED, "Messages handled, by outcome.", "topic", "outcome")
+        self.processing = self._histogram(names.MESSAGE_PROCESSING, "Time to handle a message.", _SECONDS, "topic")
+        self.waited = self._histogram(
             names.MESSAGE_WAIT,
-            "Time from when a message was sent until its handling began, by the clocks of both machines.",
-            ("topic",),
-            buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1800.0),
-            registry=self.registry,
+            "Time between the sending of a message and the start of its handling, by the clocks of both machines.",
+            (*_SECONDS, 30.0, 60.0, 300.0, 1800.0),
+            "topic",
         )
-        self.lag = Gauge(
-            names.CONSUMER_LAG,
-            "Messages behind the last one handled in its partition.",
-            ("topic", "partition"),
-            registry=self.registry,
+        self.lag = self._gauge(
+            names.CONSUMER_LAG, "Messages after the last handled one in its partition.", "topic", "partition"
         )
-        self.partitions = Gauge(
-            names.CONSUMER_PARTITIONS,
-            "Partitions that this process consumes; 0 until the group has given it some.",
-            ("topic",),
-            registry=self.registry,
+        self.partitions = self._gauge(
+            names.CONSUMER_PARTITIONS, "Partitions that are assigned to this process; 0 until the first one.", "topic"
         )
-        self.produced = Counter(
-            names.MESSAGES_PRODUCED, "Messages sent, by outcome.", ("topic", "outcome"), registry=self.registry
+        self.loop_failures = self._counter(
+            names.BACKGROUND_FAILURES, "Failures of a background loop, which goes on.", "loop"
         )
-        self.loop_failures = Counter(
-            names.BACKGROUND_FAILURES,
-            "Failures that a loop beside the requests has survived.",
-            ("loop",),
-            registry=self.registry,
+        self.dependency_up = self._gauge(
+            names.DEPENDENCY_UP, "1 if the last check of a dependency succeeded.", "dependency"
         )
-        self.dependency_up = Gauge(
-            names.DEPENDENCY_UP,
-            "1 where the last check of a dependency succeeded.",
-            ("dependency",),
-            registry=self.registry,
-        )
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, documentation, labels, buckets=buckets, registry=self.registry)
 
     def router(self) -> APIRouter:
         """GET /api/metrics."""
         router = APIRouter(tags=["operations"])
 
-        # Not async: a collector may ask the database, and must not hold up the event loop.
+        # Not async: a collector may query the database, which must not block the event loop.
         @router.get(
             http.METRICS,
             response_class=Response,
-            summary="Metrics in Prometheus' text format, or in OpenMetrics, which has exemplars, to whom accepts that",
+            summary="Metrics in Prometheus' text format, or with exemplars in OpenMetrics, if the client accepts it",
             responses={200: {"content": {name: {} for name in ("text/plain", "application/openmetrics-text")}}},
         )
         def metrics(request: Request) -> Response:
@@ -158,22 +139,22 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """Counts and times requests by route template; what matched no route is counted as `unmatched`."""
+    """Counts and times requests by route template; a request without a route counts as `unmatched`."""
 
     def __init__(self, app: App, metrics: Metrics, traces: TraceManager) -> None:
         self._app = app
         self._method = traces.method
         self._metrics = metrics
-        # Finding a metric by its labels costs more than counting; there are as many as routes and statuses.
-        self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        # Finding a series by its labels costs more than counting. The number of routes and statuses limits this.
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def _bind(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        bound = (
+        series = (
             self._metrics.http_requests.labels(method, route, str(status)),
             self._metrics.http_duration.labels(method, route),
         )
-        self._bound[method, route, status] = bound
-        return bound
+        self._series[method, route, status] = series
+        return series
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -182,20 +163,20 @@ class MetricsMiddleware:
         started = time.perf_counter()
         status = 500
 
-        async def watched(message: Message) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, watched_send)
         finally:
-            matched = getattr(scope.get("route"), "path", None)
-            route = matched or "unmatched"
-            # A client can make up any number of methods; each would make time series of its own.
-            method = self._method(scope["method"]) if matched else "any"
-            bound = self._bound.get((method, route, status)) or self._bind(method, route, status)
-            bound[0].inc()
+            template = getattr(scope.get("route"), "path", None)
+            route = template or _UNMATCHED
+            # A client can invent any number of methods; each would make new series.
+            method = self._method(scope["method"]) if template else "any"
+            requests, duration = self._series.get((method, route, status)) or self._bind(method, route, status)
+            requests.inc()
             seconds = time.perf_counter() - started
-            bound[1].observe(seconds, self._metrics.stored.exemplar(seconds))
+            duration.observe(seconds, self._metrics.stored.exemplar(seconds))

@@ -1,7 +1,5 @@
 """Errors as problem documents (RFC 9457)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -29,21 +27,21 @@ _DETAILS: Final = {
     502: "The task-manager gave no usable answer.",
     503: "Kafka is unavailable. Try again.",
 }
-# A body of 64 KiB can hold 6,500 unknown fields, whose list would be seven times as long.
+# A body of 64 KiB can hold 6,500 unknown fields; a list of all would be seven times as long.
 _MOST_ERRORS: Final = 20
 _LONGEST_FIELD: Final = 100
 _logger = logging.getLogger(__name__)
 
 
 class InvalidField(BaseModel):
-    """A part of a request that was refused; the value sent is not repeated."""
+    """A part of a request that was refused. The refused value is not repeated."""
 
     field: str = Field(examples=["body.user_email"])
     reason: str = Field(examples=["Value error, not an e-mail address"])
 
 
 class Problem(BaseModel):
-    """RFC 9457. `trace_id` finds the trace of the request, so that a user's complaint finds it too."""
+    """RFC 9457. `trace_id` is the trace of the request; a user can name it in a complaint."""
 
     type: str = Field(examples=["about:blank"])
     title: str = Field(examples=["Service Unavailable"])
@@ -84,7 +82,7 @@ def problem(
     errors: Sequence[dict[str, str]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """A problem response; carries the trace's id, so that a user's complaint finds its trace."""
+    """A problem response, with the id of the current trace."""
     body: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -99,14 +97,14 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app` answer every error with a problem document, and its OpenAPI document say so."""
+    """Makes `app` answer every error with a problem document, and documents this in OpenAPI."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        # What was sent is not sent back: it may be personal, or not even encodable.
+        # Without the sent values: they may be personal, or impossible to encode.
         errors = [
-            {"field": ".".join(str(part) for part in found["loc"])[:_LONGEST_FIELD], "reason": found["msg"]}
-            for found in error.errors()[:_MOST_ERRORS]
+            {"field": ".".join(str(part) for part in detail["loc"])[:_LONGEST_FIELD], "reason": detail["msg"]}
+            for detail in error.errors()[:_MOST_ERRORS]
         ]
         return problem(422, "The request does not have the expected form.", errors=errors)
 
@@ -136,7 +134,7 @@ def install(app: FastAPI) -> None:
             schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(schema.pop("$defs", {}))
             components["Problem"] = schema
-            # FastAPI's own form of errors is never sent.
+            # FastAPI's own error format is never sent.
             for unused in ("HTTPValidationError", "ValidationError"):
                 components.pop(unused, None)
         return document

@@ -1,7 +1,5 @@
 """Runs a service in this process until a signal ends it."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import sys
@@ -17,16 +15,16 @@ from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, f
 from service.tracing.asgi import App
 from service.tracing.logs import configure_logging
 
-_REQUESTS_MAY_TAKE = 8  # seconds, of a pod's 30 s of grace
+_REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handling, which ends with the signal raised anew and so never with exit code 0."""
+    """uvicorn without its signal handling, which raises the signal again at the end: the exit code is then never 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves the signals to `run`."""
+        """Does nothing: `run` handles the signals."""
         yield
 
 
@@ -42,7 +40,7 @@ def build_server(app: App, settings: ServiceSettings) -> Server:
             server_header=False,
             lifespan="on",
             ws="none",
-            timeout_graceful_shutdown=_REQUESTS_MAY_TAKE,
+            timeout_graceful_shutdown=_REQUEST_SECONDS,
         )
     )
 
@@ -53,17 +51,24 @@ def run(
     build: Callable[[Settings, Tracing], App],
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Reads the settings, builds the service and serves until SIGTERM or SIGINT. Returns the exit code.
+    """Reads the settings, builds the service and serves until SIGTERM or SIGINT.
 
-    2: the environment (or the command line) is wrong, said in one line on stderr. 1: it could not start, such as a port
-    in use. 0: stopped. arguments: the command line's, where `--help` lists the variables.
+    Args:
+        name: The service's name.
+        model: The settings to read from the environment.
+        build: Builds the application.
+        arguments: Those of the command line by default; `--help` lists the variables.
+
+    Returns:
+        The exit code. 0: stopped. 1: the service could not start, for example because the port is in use. 2: the
+        environment or the command line is wrong; one line on stderr says what.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    if given:
-        if set(given) <= {"-h", "--help"}:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments:
+        if set(arguments) <= {"-h", "--help"}:
             print(usage(f"python -m service.{model.__module__.split('.')[1]}", model, TracingSettings))
             return 0
-        print(f"{name}: takes no arguments but --help; it is configured by environment variables", file=sys.stderr)
+        print(f"{name}: the only argument is --help; environment variables configure the service", file=sys.stderr)
         return 2
     try:
         settings = from_environment(model)
@@ -71,7 +76,7 @@ def run(
     except SettingsError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
-    # Before tracing starts, so that what it says of its settings is a line like all others.
+    # Before tracing starts, so that its warnings about settings are logged in the same format.
     configure_logging(settings.log_level, tracing_settings.service_name, Redactor())
     tracing = start_tracing(tracing_settings)
     configure_logging(settings.log_level, tracing_settings.service_name, tracing.redactor, tracing.log_handler)

@@ -1,6 +1,4 @@
-"""The front door for tasks, the same at the gateway and at the task-manager."""
-
-from __future__ import annotations
+"""POST /api/tasks, the same at the gateway and at the task-manager."""
 
 import logging
 import uuid
@@ -24,13 +22,13 @@ _logger = logging.getLogger(__name__)
 
 
 class TaskSubmission(TaskRequest):
-    """A task as a user submits it; what is not known is refused rather than ignored."""
+    """A task as a user submits it. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Accepted(BaseModel):
-    """What a user gets at once; `trace_id` finds the whole path of the task."""
+    """The immediate answer to a submission. `trace_id` finds the trace of the whole task."""
 
     id: uuid.UUID
     status: Literal[TaskStatus.NEW]
@@ -44,15 +42,15 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same request sent again with the same key means the same task.",
+        description="A request that is sent again with the same key means the same task.",
     ),
 ]
 
 
 def task_id_of(task: TaskRequest, idempotency_key: str | None) -> uuid.UUID:
-    """A new id; with a key the one that the same request always gets, so that no one need remember the key.
+    """A random id; with a key, the id that the same request always gets, so that no service has to store keys.
 
-    The request is part of it: a key used again for something else, or by somebody else, is another task and loses none.
+    The id depends on the request: the same key with another request, or from another user, is another task.
     """
     if idempotency_key is None:
         return uuid.uuid4()
@@ -66,7 +64,7 @@ def _json_only(request: Request) -> None:
 
 
 def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: Redactor) -> APIRouter:
-    """POST /api/tasks. Answers 202 once the broker has the task: from there on it cannot get lost."""
+    """POST /api/tasks. Answers 202 when the broker has acknowledged the task: from then on it cannot get lost."""
     router = APIRouter(tags=["tasks"])
 
     @router.post(
@@ -77,8 +75,8 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
         dependencies=[Depends(_json_only)],
         responses={
             202: {
-                "description": "The task is safe and will be done.",
-                "headers": {"Location": {"description": "where to read the task", "schema": {"type": "string"}}},
+                "description": "The task is stored in Kafka and will be done.",
+                "headers": {"Location": {"description": "path of the task", "schema": {"type": "string"}}},
             },
             **problems.documented(400, 408, 413, 415, 422, 503),
         },

@@ -1,6 +1,4 @@
-"""What `--help` prints: the environment variables of a service, from the models that read them."""
-
-from __future__ import annotations
+"""The text of `--help`: the environment variables of a service, from the models that read them."""
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -9,14 +7,14 @@ from service.tracing.config import EnvironmentSettings
 
 
 def usage(command: str, *models: type[EnvironmentSettings]) -> str:
-    """The usage of `command`: every variable with what it takes and its default."""
+    """The usage of `command`: each variable with its accepted values and its default."""
     rows = [
         (field.alias or name, field.description or "", _default(field))
         for model in models
         for name, field in model.model_fields.items()
     ]
-    names = max(len(name) for name, _, _ in rows)
-    lines = [f"  {name:<{names}}  {description} ({default})" for name, description, default in rows]
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"  {name:<{width}}  {description} ({default})" for name, description, default in rows]
     return "\n".join([f"usage: {command}", "", "Serves until SIGTERM. Environment variables:", *lines])
 
 

@@ -1,6 +1,4 @@
-"""Tasks as users see and ask for them, the same at the gateway and at the task-manager."""
-
-from __future__ import annotations
+"""The REST models of tasks and their lists, the same at the gateway and at the task-manager."""
 
 import base64
 import binascii
@@ -18,7 +16,7 @@ _TASK_ID = "3f0c1f6e-6f0b-4a58-9f6e-0d6f3f1c2b7a"
 
 
 class TaskView(BaseModel):
-    """A task, as its owner sees it. `result` holds the page, or `{"error": why}`."""
+    """A task, as a user sees it. `result` is the page, or `{"error": reason}`."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -35,25 +33,25 @@ class TaskView(BaseModel):
 
 
 class TaskPage(BaseModel):
-    """Some of the tasks, newest first. `next` leads to the older ones; null on the last page."""
+    """One page of the tasks, newest first. `next` is the link to the next page; null on the last page."""
 
     items: list[TaskView]
     next: str | None = Field(examples=["/api/tasks?limit=20&cursor=MjAyNi0wMS0wMlQwMzowNDowNS4wMDAwMDBaIDNmMGM"])
 
 
 def cursor_of(position: Position) -> str:
-    """Text for a URL that stands for the place behind the task created at this time with this id."""
-    at, task_id = position
-    text = f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()} {task_id}"
+    """The cursor, for a URL, of the page that begins after this position."""
+    created_at, task_id = position
+    text = f"{created_at.astimezone(UTC).replace(tzinfo=None).isoformat()} {task_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def position_of(cursor: str) -> Position:
-    """The place a cursor stands for. Raises ValueError."""
+    """The position in a cursor. Raises ValueError."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        at, _, task_id = text.partition(" ")
-        position = datetime.fromisoformat(at).replace(tzinfo=UTC), uuid.UUID(task_id)
+        created_at, _, task_id = text.partition(" ")
+        position = datetime.fromisoformat(created_at).replace(tzinfo=UTC), uuid.UUID(task_id)
     except (binascii.Error, UnicodeError, ValueError, OverflowError):
         raise ValueError("not a cursor of an earlier page") from None
     return position
@@ -65,22 +63,22 @@ def _checked_cursor(cursor: str) -> str:
 
 
 class TaskQuery(BaseModel):
-    """Which tasks to list. What is not known is refused rather than ignored."""
+    """The query of a list of tasks. Unknown parameters are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    limit: int = Field(20, ge=1, le=100, description="how many at most")
-    status: TaskStatus | None = Field(None, description="only those of this status")
+    limit: int = Field(20, ge=1, le=100, description="the largest number of tasks in the page")
+    status: TaskStatus | None = Field(None, description="only tasks of this status")
     cursor: Annotated[str, AfterValidator(_checked_cursor)] | None = Field(
-        None, max_length=200, description="from the `next` link of the page before"
+        None, max_length=200, description="from the `next` link of the previous page"
     )
 
     def after(self) -> Position | None:
-        """The place to go on from; None for the first page."""
+        """The position after which the page begins; None for the first page."""
         return position_of(self.cursor) if self.cursor else None
 
     def next(self, last: Position) -> str:
-        """The link to the page behind `last`."""
+        """The link to the page that begins after `last`."""
         query: dict[str, str | int] = {"limit": self.limit}
         if self.status:
             query["status"] = self.status
