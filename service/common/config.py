@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.common.stored import StoredTraces
-from service.tracing.config import EnvironmentSettings
+from service.tracing.environment import EnvironmentSettings
 
 
 class ServiceSettings(EnvironmentSettings):

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Ty
 from contracts.tasks import TaskStatus
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common.errors import MalformedMessage
-from service.tracing.config import http_url
 from service.tracing.propagation import KafkaHeader
+from service.tracing.values import check_http_url
 
 MAX_BYTES: Final = 256 * 1024
 """Longest body: several times the crawler's longest page. A list of tasks has up to 100 pages in one response."""
@@ -62,7 +62,7 @@ class TaskRequest(BaseModel):
 
     user_email: Annotated[Text, AfterValidator(_email)] = Field(max_length=254, examples=["ada@example.com"])
     user_query: Text = Field(min_length=1, max_length=2000, examples=["What is on this page?"])
-    url: Annotated[Text, AfterValidator(http_url)] = Field(
+    url: Annotated[Text, AfterValidator(check_http_url)] = Field(
         alias="base_url", max_length=2048, examples=["https://example.com/"]
     )
 

@@ -11,7 +11,7 @@ import uvicorn
 
 from service.common.config import ServiceSettings
 from service.common.usage import usage
-from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, from_environment, start_tracing
+from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
 from service.tracing.asgi import App
 from service.tracing.logs import configure_logging
 
@@ -71,8 +71,8 @@ def run(
         print(f"{name}: the only argument is --help; environment variables configure the service", file=sys.stderr)
         return 2
     try:
-        settings = from_environment(model)
-        tracing_settings = from_environment(TracingSettings, defaults={"OTEL_SERVICE_NAME": name})
+        settings = model.from_env()
+        tracing_settings = TracingSettings.from_env(defaults={"OTEL_SERVICE_NAME": name})
     except SettingsError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

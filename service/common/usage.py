@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from service.tracing.config import EnvironmentSettings
+from service.tracing.environment import EnvironmentSettings
 
 
 def usage(command: str, *models: type[EnvironmentSettings]) -> str:

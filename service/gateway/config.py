@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from service.common.config import ServiceSettings
-from service.tracing.config import http_url
+from service.tracing.values import check_http_url
 
 
 class GatewaySettings(ServiceSettings):
     """Adds the task-manager's address."""
 
-    task_manager_url: Annotated[str, AfterValidator(http_url)] = Field(
+    task_manager_url: Annotated[str, AfterValidator(check_http_url)] = Field(
         "http://localhost:8081", alias="TASK_MANAGER_URL", description="an http or https URL"
     )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from contracts.topics import CONSUMER_GROUPS, STATUS_TOPIC
 from service.common.config import ServiceSettings
-from service.tracing.config import EnvironmentSettings
+from service.tracing.environment import EnvironmentSettings
 
 _DRIVERS = frozenset({"postgresql+psycopg", "sqlite"})
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.task_manager import migrations
 from service.task_manager.config import DatabaseSettings
 from service.task_manager.postgres import build_engine
-from service.tracing import SettingsError, from_environment
+from service.tracing import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wanted == migrations.BASE and not asked.delete_tasks:
         parser.error(f"`downgrade {migrations.BASE}` deletes all tasks: say so with --delete-tasks")
     try:
-        settings = from_environment(DatabaseSettings)
+        settings = DatabaseSettings.from_env()
     except SettingsError as error:
         parser.error(str(error))
     engine = build_engine(settings.database_url.get_secret_value())

@@ -2,7 +2,7 @@
 
 Typical use::
 
-    tracing = start_tracing(from_environment(TracingSettings))
+    tracing = start_tracing(TracingSettings.from_env())
     app = TracingMiddleware(app, tracing.traces)
     with tracing.traces.span("price order", attributes={"order.id": order_id}):
         ...
@@ -10,9 +10,10 @@ Typical use::
     tracing.shutdown()
 """
 
-from service.tracing.config import SettingsError, TracingSettings, from_environment
+from service.tracing.environment import SettingsError
 from service.tracing.propagation import ContextExecutor, Propagator, carry
 from service.tracing.redaction import Redactor
+from service.tracing.settings import TracingSettings
 from service.tracing.setup import Tracing, start_tracing
 from service.tracing.spans import TraceManager
 
@@ -25,6 +26,5 @@ __all__ = [
     "Tracing",
     "TracingSettings",
     "carry",
-    "from_environment",
     "start_tracing",
 ]

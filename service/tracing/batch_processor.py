@@ -20,10 +20,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from service.tracing.background import Survivor
 from service.tracing.breaker import Breaker, State
 from service.tracing.buffer import Batch, Buffer
-from service.tracing.config import TracingSettings
 from service.tracing.encoding import Request
 from service.tracing.otlp_exporter import ExportResult, OtlpExporter
 from service.tracing.outage import OutageLog, duration
+from service.tracing.settings import TracingSettings
 from service.tracing.statistics import SignalStatistics
 
 Item = TypeVar("Item")

@@ -204,7 +204,7 @@ class _Encoder(Generic[Item]):
         dropped: Sequence[str] = (),
         value_length: int = Limits().value_length,
     ) -> None:
-        """dropped: keys of attributes that are never exported, see `TracingSettings.attributes_filter`.
+        """dropped: keys of attributes that are never exported, see `TracingSettings.filtered_attributes`.
 
         value_length: that of the spans' `Limits`. As the specification has it, the resource has no such limit.
         """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from service.tracing.config import TracingSettings
+from service.tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
     import grpc

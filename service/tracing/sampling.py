@@ -10,15 +10,11 @@ import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import Attributes
 
 from service.tracing import attributes as keys
-
-if TYPE_CHECKING:
-    from service.tracing.config import TracingSettings
 
 _LOW_64_BITS = (1 << 64) - 1
 _CACHED, _LONGEST_CACHED = 1024, 256
@@ -111,10 +107,3 @@ class TraceSampler:
                     self._bounds.clear()  # paths with ids in them: none is worth more than another
                 self._bounds[known] = bound
         return bound
-
-
-def build_sampler(settings: TracingSettings) -> TraceSampler:
-    """The sampler that `settings` ask for."""
-    return TraceSampler(
-        settings.root_ratio, settings.sampling_rules, parent_based=settings.sampler.startswith("parentbased_")
-    )

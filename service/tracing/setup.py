@@ -18,13 +18,13 @@ from service.tracing import attributes as keys
 from service.tracing import otlp_exporter
 from service.tracing.batch_processor import BatchProcessor
 from service.tracing.children import call_at_childs_end
-from service.tracing.config import TracingSettings
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
 from service.tracing.logs import OtlpHandler
 from service.tracing.otlp_exporter import OtlpExporter
 from service.tracing.propagation import Propagator
 from service.tracing.redaction import Redactor
-from service.tracing.sampling import build_sampler
+from service.tracing.sampling import TraceSampler
+from service.tracing.settings import TracingSettings
 from service.tracing.spans import KNOWN_METHODS, TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
 from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
@@ -143,7 +143,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         _logger.warning("%s is set to neither true nor false, and counts as false", name)
     if settings.logs_exporter == "otlp" and not settings.sdk_disabled and exporter is None:
         of_logs = settings.of_logs
-        encode = LogEncoder(resource, redactor, settings.attributes_filter, of_logs.attribute_value_length_limit)
+        encode = LogEncoder(resource, redactor, settings.filtered_attributes, of_logs.attribute_value_length_limit)
         encoders.append(encode)
         logs = BatchProcessor("logs", of_logs, encode, OtlpExporter(of_logs, otlp_exporter.LOGS))
         handler = OtlpHandler(logs.put, of_logs.log_record_attribute_count_limit)
@@ -181,7 +181,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
             statistics=Statistics(counts, []),
             handed_in=processor,
         )
-    encode_spans = SpanEncoder(resource, redactor, settings.attributes_filter, limits.value_length)
+    encode_spans = SpanEncoder(resource, redactor, settings.filtered_attributes, limits.value_length)
     encoders.append(encode_spans)
     spans: BatchProcessor[RecordedSpan] = BatchProcessor(
         "traces", settings, encode_spans, OtlpExporter(settings, otlp_exporter.TRACES)
@@ -193,6 +193,11 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
         log_handler=handler,
         forked=forked,
     )
+
+
+def build_sampler(settings: TracingSettings) -> TraceSampler:
+    """The sampler that `settings` ask for."""
+    return TraceSampler(settings.root_ratio, settings.rules, parent_based=settings.sampler.startswith("parentbased_"))
 
 
 def _resource(settings: TracingSettings) -> Resource:

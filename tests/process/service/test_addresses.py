@@ -18,7 +18,7 @@ from service.crawler.addresses import Address, AddressRule, GuardedTransport
 from service.crawler.config import CrawlerSettings
 from service.crawler.fetch import Fetcher, FetchFailed
 from service.crawler.network import DEADLINE, Deadline, DeadlineTransport
-from service.tracing import SettingsError, from_environment
+from service.tracing import SettingsError
 from tests.support.certificates import self_signed
 from tests.support.service import Recorder, free_port
 from tests.support.sites import page, serving
@@ -138,7 +138,7 @@ def test_what_is_named_is_allowed_and_nothing_beside_it() -> None:
 )
 def test_wrong_settings_are_refused(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
-        from_environment(CrawlerSettings, {variable: value})
+        CrawlerSettings.from_env({variable: value})
 
 
 class _Names:

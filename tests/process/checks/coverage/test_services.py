@@ -25,7 +25,6 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing import from_environment
 from service.tracing.asgi import App
 from stack.clients.traces import Span
 from stack.polling import poll_until
@@ -124,9 +123,9 @@ def system(
         # The page that is crawled is the gateway's own.
         "CRAWLER_ALLOWED_HOSTS": f"127.0.0.1:{ports['gateway']}",
     }
-    at_gateway = from_environment(GatewaySettings, {**environment, "PORT": str(ports["gateway"])})
-    at_manager = from_environment(TaskManagerSettings, {**environment, "PORT": str(ports["task-manager"])})
-    at_crawler = from_environment(CrawlerSettings, {**environment, "PORT": str(ports["web-crawler"])})
+    at_gateway = GatewaySettings.from_env({**environment, "PORT": str(ports["gateway"])})
+    at_manager = TaskManagerSettings.from_env({**environment, "PORT": str(ports["task-manager"])})
+    at_crawler = CrawlerSettings.from_env({**environment, "PORT": str(ports["web-crawler"])})
     with ExitStack() as running:
         url = running.enter_context(_served(gateway.build(at_gateway, recorders["gateway"].tracing), at_gateway))
         running.enter_context(_served(task_manager.build(at_manager, recorders["task-manager"].tracing), at_manager))

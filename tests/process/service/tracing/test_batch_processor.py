@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from checks.harness.receiver import Receiver, receiving, refuse, reject
-from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
+from service.tracing import Tracing, TracingSettings, start_tracing
 from service.tracing.breaker import State
 from service.tracing.statistics import SignalStatistics
 from stack.polling import poll_until
@@ -326,8 +326,8 @@ def _script(receiver: Receiver, body: str) -> subprocess.Popen[str]:
     program = "\n".join(
         [
             "import os, signal, sys, threading, time",
-            "from service.tracing import TracingSettings, from_environment, start_tracing",
-            "tracing = start_tracing(from_environment(TracingSettings))",
+            "from service.tracing import TracingSettings, start_tracing",
+            "tracing = start_tracing(TracingSettings.from_env())",
             body,
         ]
     )
@@ -400,7 +400,7 @@ def test_down_for_good_costs_bounded_memory_and_no_error(start: Callable[..., Tr
 
 
 def test_nothing_is_sent_while_tracing_is_off(receiver: Receiver) -> None:
-    tracing = start_tracing(from_environment(TracingSettings, {"TRACING_ENABLED": "false"}))
+    tracing = start_tracing(TracingSettings.from_env({"TRACING_ENABLED": "false"}))
     _make(tracing, range(3))
     assert tracing.flush(1)
     assert tracing.shutdown()

@@ -344,9 +344,9 @@ def test_errors_are_a_metric(receiver: Receiver, start: Start) -> None:
 def test_spans_that_end_while_the_interpreter_does_are_sent(receiver: Receiver) -> None:
     program = (
         "import atexit\n"
-        "from service.tracing import TracingSettings, from_environment, start_tracing\n"
+        "from service.tracing import TracingSettings, start_tracing\n"
         "late = []\n"
-        "tracing = start_tracing(from_environment(TracingSettings))\n"
+        "tracing = start_tracing(TracingSettings.from_env())\n"
         "def span(name):\n"
         "    with tracing.traces.span(name): pass\n"
         "atexit.register(span, 'span 1')\n"

@@ -17,9 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from service.tracing import TracingSettings, from_environment, propagation, start_tracing
+from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.asgi import App, Message, Receive, Scope, Send, TracingMiddleware
-from service.tracing.sampling import parse_rules
 from tests.support.service import Recorder
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -211,7 +210,7 @@ def test_no_text_of_a_client_becomes_part_of_a_name(recorder: Recorder, client: 
 
 
 def test_known_methods_can_be_set() -> None:
-    settings = from_environment(TracingSettings, {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET, PURGE"})
+    settings = TracingSettings.from_env({"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET, PURGE"})
     exporter = InMemorySpanExporter()
     tracing = start_tracing(settings, exporter=exporter)
 
@@ -326,7 +325,7 @@ def test_sampling_rules_see_the_request(recorder: Recorder, path: str, kept: boo
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    chosen = TracingSettings(sampling_rate=0.0, sampling_rules=parse_rules("GET /kept/*=1;/kept/*=0"))
+    chosen = TracingSettings(sampling_rate=0.0, sampling_rules="GET /kept/*=1;/kept/*=0")
     tracing = start_tracing(chosen, exporter=recorder.exporter)
     (start, _) = asyncio.run(_exchange(TracingMiddleware(app, tracing.traces), _scope(path=path)))
     assert tracing.flush()

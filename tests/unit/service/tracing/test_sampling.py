@@ -9,15 +9,16 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from service.tracing import SettingsError, TracingSettings, from_environment, propagation, start_tracing
-from service.tracing.sampling import TraceSampler, build_sampler, parse_rules
+from service.tracing import SettingsError, TracingSettings, propagation, start_tracing
+from service.tracing.sampling import TraceSampler, parse_rules
+from service.tracing.setup import build_sampler
 from tests.support.service import Recorder
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def _settings(**environ: str) -> TracingSettings:
-    return from_environment(TracingSettings, environ)
+    return TracingSettings.from_env(environ)
 
 
 def _keeps(
@@ -36,7 +37,7 @@ def _ratio(rules: str, **attributes: str) -> float:
 
 
 def test_sampling_rate_zero_keeps_only_what_the_caller_sampled(recorder: Recorder) -> None:
-    rules = parse_rules("topic:*=0;/*=0")
+    rules = "topic:*=0;/*=0"
     tracing = start_tracing(TracingSettings(sampling_rate=0.0, sampling_rules=rules), exporter=recorder.exporter)
     with tracing.traces.span("own") as own:
         assert not own.is_recording()
@@ -48,7 +49,7 @@ def test_sampling_rate_zero_keeps_only_what_the_caller_sampled(recorder: Recorde
 
 
 def test_a_dropped_root_drops_its_children_whatever_their_rule(recorder: Recorder) -> None:
-    settings = TracingSettings(sampling_rate=0.0, sampling_rules=parse_rules("topic:t=1"))
+    settings = TracingSettings(sampling_rate=0.0, sampling_rules="topic:t=1")
     tracing = start_tracing(settings, exporter=recorder.exporter)
     topic = {"messaging.destination.name": "t"}
     with tracing.traces.span("root"), tracing.traces.span("send", attributes=topic) as child:

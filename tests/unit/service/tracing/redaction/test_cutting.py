@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from checks.harness.receiver import Receiver, receiving, spans_of
-from service.tracing import Tracing, TracingSettings, from_environment, start_tracing
+from service.tracing import Tracing, TracingSettings, start_tracing
 from service.tracing.otlp_exporter import LOGS, TRACES
 from service.tracing.redaction import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Redactor, snapshot
 from service.tracing.tracer import Limits, RecordedSpan
@@ -45,7 +45,7 @@ def tracing_to(receiver: Receiver, **variables: str) -> Iterator[Tracing]:
         "OTEL_LOGS_EXPORTER": "otlp",
         **variables,
     }
-    tracing = start_tracing(from_environment(TracingSettings, environment))
+    tracing = start_tracing(TracingSettings.from_env(environment))
     try:
         yield tracing
     finally:

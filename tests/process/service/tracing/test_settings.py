@@ -18,12 +18,12 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from pydantic import Field
 
 from checks.harness.receiver import receiving
-from service.tracing import SettingsError, TracingSettings, from_environment, start_tracing
-from service.tracing.config import EnvironmentSettings, Synonym
+from service.tracing import SettingsError, TracingSettings, start_tracing
+from service.tracing.environment import EnvironmentSettings, Synonym
 
 
 def test_defaults_are_those_of_the_requirements() -> None:
-    settings = from_environment(TracingSettings, {})
+    settings = TracingSettings.from_env({})
     assert (settings.max_queue_size, settings.max_batch_size) == (2048, 512)
     assert (settings.delay_ms, settings.timeout_ms) == (5000, 30000)
     assert settings.enabled
@@ -31,8 +31,7 @@ def test_defaults_are_those_of_the_requirements() -> None:
 
 
 def test_environment_is_read() -> None:
-    settings = from_environment(
-        TracingSettings,
+    settings = TracingSettings.from_env(
         {
             "TRACING_ENABLED": "false",
             "TRACING_SAMPLING_RATE": "0.25",
@@ -83,7 +82,7 @@ def test_environment_is_read() -> None:
 )
 def test_wrong_value_names_variable_value_and_range(variable: str, value: str, expected: str) -> None:
     with pytest.raises(SettingsError) as error:
-        from_environment(TracingSettings, {variable: value})
+        TracingSettings.from_env({variable: value})
     message = str(error.value)
     assert f"{variable}=" in message
     assert value in message
@@ -93,7 +92,7 @@ def test_wrong_value_names_variable_value_and_range(variable: str, value: str, e
 
 def test_all_wrong_values_come_in_one_message_and_secrets_are_hidden() -> None:
     with pytest.raises(SettingsError) as error:
-        from_environment(TracingSettings, {"TRACING_HASH_KEY": "short", "TRACING_DELAY_MS": "x"})
+        TracingSettings.from_env({"TRACING_HASH_KEY": "short", "TRACING_DELAY_MS": "x"})
     assert "TRACING_HASH_KEY=(hidden)" in str(error.value)
     assert "TRACING_DELAY_MS='x'" in str(error.value)
     assert "short" not in str(error.value)
@@ -101,25 +100,24 @@ def test_all_wrong_values_come_in_one_message_and_secrets_are_hidden() -> None:
 
 def test_ours_wins_over_the_standard_one_and_each_is_named_when_wrong() -> None:
     both = {"TRACING_DELAY_MS": "10", "OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_BSP_MAX_QUEUE_SIZE": "4096"}
-    settings = from_environment(TracingSettings, both, defaults={"TRACING_MAX_QUEUE_SIZE": "9"})
+    settings = TracingSettings.from_env(both, defaults={"TRACING_MAX_QUEUE_SIZE": "9"})
     assert (settings.delay_ms, settings.max_queue_size) == (10, 4096)
     with pytest.raises(SettingsError, match=r"^OTEL_BSP_SCHEDULE_DELAY='x' is not valid"):
-        from_environment(TracingSettings, {"OTEL_BSP_SCHEDULE_DELAY": "x"})
+        TracingSettings.from_env({"OTEL_BSP_SCHEDULE_DELAY": "x"})
 
 
 def test_a_short_queue_shortens_the_batch_that_was_not_set() -> None:
-    assert from_environment(TracingSettings, {"TRACING_MAX_QUEUE_SIZE": "100"}).max_batch_size == 100
+    assert TracingSettings.from_env({"TRACING_MAX_QUEUE_SIZE": "100"}).max_batch_size == 100
 
 
 def test_one_wrong_value_is_one_problem() -> None:
     with pytest.raises(SettingsError, match=r"^TRACING_SAMPLING_RATE='2' is not valid: expected a number from 0 to 1$"):
-        from_environment(TracingSettings, {"TRACING_SAMPLING_RATE": "2"})
+        TracingSettings.from_env({"TRACING_SAMPLING_RATE": "2"})
 
 
 def test_problems_between_variables_come_with_the_others() -> None:
     with pytest.raises(SettingsError) as error:
-        from_environment(
-            TracingSettings,
+        TracingSettings.from_env(
             {
                 "TRACING_MAX_QUEUE_SIZE": "10",
                 "TRACING_MAX_BATCH_SIZE": "11",
@@ -133,7 +131,7 @@ def test_problems_between_variables_come_with_the_others() -> None:
 
 def test_headers_are_read_and_never_shown() -> None:
     environ = {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20hunter2, x-tenant=a"}
-    settings = from_environment(TracingSettings, environ)
+    settings = TracingSettings.from_env(environ)
     assert {name: value.get_secret_value() for name, value in settings.headers.items()} == {
         "authorization": "Bearer hunter2",
         "x-tenant": "a",
@@ -142,37 +140,36 @@ def test_headers_are_read_and_never_shown() -> None:
     assert "hunter2" not in settings.model_dump_json()
     for wrong in ("hunter2", "a=b%0Ahunter2", "hunter 2=x"):
         with pytest.raises(SettingsError) as error:
-            from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_HEADERS": wrong})
+            TracingSettings.from_env({"OTEL_EXPORTER_OTLP_HEADERS": wrong})
         assert "OTEL_EXPORTER_OTLP_HEADERS=(hidden)" in str(error.value)
         assert "hunter" not in str(error.value)
 
 
 def test_credentials_in_a_wrong_url_are_hidden() -> None:
     with pytest.raises(SettingsError) as error:
-        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://ada:hunter2@collector"})
+        TracingSettings.from_env({"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://ada:hunter2@collector"})
     assert "hunter2" not in str(error.value)
 
 
 def test_certificate_is_of_use_only_with_tls(tmp_path: Path) -> None:
     roots = Path(certifi.where())
     environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(roots), "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4317"}
-    assert from_environment(TracingSettings, environ).certificate == roots
+    assert TracingSettings.from_env(environ).certificate == roots
     with pytest.raises(SettingsError, match="only with an https"):
-        from_environment(TracingSettings, {**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"})
+        TracingSettings.from_env({**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"})
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
     with pytest.raises(SettingsError, match="SSLError"):
-        from_environment(TracingSettings, {**environ, "OTEL_EXPORTER_OTLP_CERTIFICATE": str(broken)})
+        TracingSettings.from_env({**environ, "OTEL_EXPORTER_OTLP_CERTIFICATE": str(broken)})
 
 
 def test_lists_are_read() -> None:
-    settings = from_environment(
-        TracingSettings,
+    settings = TracingSettings.from_env(
         {"OTEL_PROPAGATORS": "baggage, baggage", "TRACING_ATTRIBUTES_FILTER": "user_agent.*, url.path,"},
     )
     assert settings.propagators == ("baggage",)
-    assert settings.attributes_filter == ("user_agent.*", "url.path")
-    assert from_environment(TracingSettings, {"OTEL_PROPAGATORS": "none"}).propagators == ()
+    assert settings.filtered_attributes == ("user_agent.*", "url.path")
+    assert TracingSettings.from_env({"OTEL_PROPAGATORS": "none"}).propagators == ()
 
 
 @pytest.mark.parametrize(
@@ -188,15 +185,13 @@ def test_lists_are_read() -> None:
     ],
 )
 def test_the_services_name_may_stand_among_the_resources_attributes(environ: dict[str, str], name: str) -> None:
-    assert from_environment(TracingSettings, environ).service_name == name
+    assert TracingSettings.from_env(environ).service_name == name
     expected = "gateway" if name == "unknown_service" else name
-    assert (
-        from_environment(TracingSettings, environ, defaults={"OTEL_SERVICE_NAME": "gateway"}).service_name == expected
-    )
+    assert TracingSettings.from_env(environ, defaults={"OTEL_SERVICE_NAME": "gateway"}).service_name == expected
 
 
 def test_a_service_named_among_its_resources_attributes_sends_that_name() -> None:
-    settings = from_environment(TracingSettings, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"})
+    settings = TracingSettings.from_env({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"})
     exporter = InMemorySpanExporter()
     tracing = start_tracing(settings, exporter=exporter)
     with tracing.traces.span("work"):
@@ -207,8 +202,7 @@ def test_a_service_named_among_its_resources_attributes_sends_that_name() -> Non
 
 
 def test_a_signals_own_variables_win_for_that_signal() -> None:
-    settings = from_environment(
-        TracingSettings,
+    settings = TracingSettings.from_env(
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://both:4317",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces:4317",
@@ -229,21 +223,21 @@ def test_a_signals_own_variables_win_for_that_signal() -> None:
     assert (settings.timeout_ms, logs.timeout_ms) == (9, 10)
     assert settings.ignored == ()
     with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_LOGS_COMPRESSION='zip' is not valid"):
-        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "zip"})
+        TracingSettings.from_env({"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "zip"})
 
 
 def test_limits_have_their_general_and_their_special_names() -> None:
     environ = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "6"}
-    settings = from_environment(TracingSettings, environ)
+    settings = TracingSettings.from_env(environ)
     assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (5, 6)
     environ |= {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "7", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"}
-    settings = from_environment(TracingSettings, environ)
+    settings = TracingSettings.from_env(environ)
     assert (settings.span_attribute_count_limit, settings.attribute_value_length_limit) == (7, 8)
 
 
 @pytest.mark.parametrize("value", ["1", "yes", "on", "enabled", "True", " TRUE ", "false", "FALSE", ""])
 def test_only_true_disables_and_what_is_neither_is_said(value: str, caplog: pytest.LogCaptureFixture) -> None:
-    settings = from_environment(TracingSettings, {"OTEL_SDK_DISABLED": value, "OTEL_TRACES_EXPORTER": "none"})
+    settings = TracingSettings.from_env({"OTEL_SDK_DISABLED": value, "OTEL_TRACES_EXPORTER": "none"})
     assert settings.sdk_disabled == (value.strip().lower() == "true")
     start_tracing(settings).shutdown()
     unclear = value in ("1", "yes", "on", "enabled")
@@ -259,9 +253,7 @@ def test_count_limits_are_obeyed_by_all_that_have_attributes(special: str) -> No
     environ = {"OTEL_ATTRIBUTE_COUNT_LIMIT": "5", "OTEL_LOGS_EXPORTER": "otlp"}
     environ |= {f"OTEL_{special}_COUNT_LIMIT": "7"} if special else {}
     with receiving() as receiver:
-        tracing = start_tracing(
-            from_environment(TracingSettings, environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint})
-        )
+        tracing = start_tracing(TracingSettings.from_env(environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}))
         other = SpanContext(7, 8, True, TraceFlags(1))
         with tracing.traces.span("work", attributes=many) as span:
             span.add_event("seen", many)
@@ -283,23 +275,23 @@ def test_count_limits_are_obeyed_by_all_that_have_attributes(special: str) -> No
 
 def test_log_records_have_a_value_length_of_their_own() -> None:
     environ = {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "6", "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"}
-    settings = from_environment(TracingSettings, environ)
+    settings = TracingSettings.from_env(environ)
     assert (settings.attribute_value_length_limit, settings.of_logs.attribute_value_length_limit) == (6, 9)
-    settings = from_environment(TracingSettings, {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"})
+    settings = TracingSettings.from_env({"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"})
     assert (settings.attribute_value_length_limit, settings.of_logs.attribute_value_length_limit) == (9, 16_384)
 
 
 def test_one_wrong_variable_for_several_limits_is_named_once() -> None:
     with pytest.raises(SettingsError) as error:
-        from_environment(TracingSettings, {"OTEL_ATTRIBUTE_COUNT_LIMIT": "0"})
+        TracingSettings.from_env({"OTEL_ATTRIBUTE_COUNT_LIMIT": "0"})
     assert str(error.value).count("OTEL_ATTRIBUTE_COUNT_LIMIT") == 1
 
 
 def test_no_exporter_means_no_spans() -> None:
-    assert not from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "none"}).active
-    assert from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "otlp"}).active
+    assert not TracingSettings.from_env({"OTEL_TRACES_EXPORTER": "none"}).active
+    assert TracingSettings.from_env({"OTEL_TRACES_EXPORTER": "otlp"}).active
     with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER='zipkin' is not valid: expected none or otlp"):
-        from_environment(TracingSettings, {"OTEL_TRACES_EXPORTER": "zipkin"})
+        TracingSettings.from_env({"OTEL_TRACES_EXPORTER": "zipkin"})
 
 
 _SIGNALS = ("TRACES_", "METRICS_", "LOGS_", "")
@@ -336,17 +328,17 @@ def test_every_standard_variable_is_obeyed_or_named(variable: str, caplog: pytes
     assert (f"`{variable}`" in _README.read_text()) == obeyed, "the README lists those that are obeyed, and no others"
     if obeyed:
         return
-    settings = from_environment(TracingSettings, {variable: "some value", "OTEL_TRACES_EXPORTER": "none"})
+    settings = TracingSettings.from_env({variable: "some value", "OTEL_TRACES_EXPORTER": "none"})
     assert settings.ignored == (variable,)
     start_tracing(settings).shutdown()
     assert f"set, but not supported and without effect: {variable}" in caplog.text
     assert "some value" not in caplog.text
-    assert from_environment(TracingSettings, {variable: " "}).ignored == ()
+    assert TracingSettings.from_env({variable: " "}).ignored == ()
 
 
 def test_what_is_asked_for_by_chance_is_not_named() -> None:
     environ = {"OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_CONTEXT": "contextvars_context", "PATH": "/bin"}
-    assert from_environment(TracingSettings, environ).ignored == ()
+    assert TracingSettings.from_env(environ).ignored == ()
 
 
 def test_a_service_names_what_it_does_not_support_in_a_line_of_its_log() -> None:
@@ -363,7 +355,7 @@ def test_missing_value_is_named() -> None:
         database: str = Field(alias="DATABASE_URL", description="a SQLAlchemy URL")
 
     with pytest.raises(SettingsError, match="DATABASE_URL is not set: expected a SQLAlchemy URL"):
-        from_environment(Demanding, {})
+        Demanding.from_env({})
 
 
 _VARIABLES = [
@@ -384,7 +376,7 @@ _VARIABLES = [
 )
 def test_any_environment_is_accepted_or_refused_clearly(environ: dict[str, str]) -> None:
     try:
-        from_environment(TracingSettings, environ)
+        TracingSettings.from_env(environ)
         refusal = None
     except SettingsError as error:
         refusal = str(error)
@@ -405,4 +397,4 @@ def test_the_sdk_does_not_come_before_our_message() -> None:
 @pytest.mark.parametrize("name", ["blob-bin", "Blob-BIN", "bad!name", "x$y"])
 def test_a_header_that_grpc_would_refuse_with_every_request_is_refused_at_start(name: str) -> None:
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS"):
-        from_environment(TracingSettings, {"OTEL_EXPORTER_OTLP_HEADERS": f"{name}=1"})
+        TracingSettings.from_env({"OTEL_EXPORTER_OTLP_HEADERS": f"{name}=1"})
