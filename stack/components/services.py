@@ -49,11 +49,6 @@ def versions_of(service: Service, settings: Settings) -> tuple[Version, ...]:
     return (before, after) if split.canary else (before,)
 
 
-def tracing_variables(tracing: Tracing) -> dict[str, str | int | float | bool]:
-    """The environment variables that a service reads its tracing from."""
-    return {f"TRACING_{key.upper()}": value for key, value in tracing.model_dump().items()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class ServicesArgs:
     namespace: pulumi.Input[str]
@@ -161,7 +156,7 @@ def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.co
         *workload.env(
             PORT=endpoints.SERVICE_PORT,
             KAFKA_TOPIC_PARTITIONS=settings.kafka.partitions,
-            **tracing_variables(version.tracing),
+            **version.tracing.to_env(),
             OTEL_SERVICE_NAME=name,
             OTEL_LOGS_EXPORTER="otlp" if settings.logs.enabled else "none",
             OTEL_RESOURCE_ATTRIBUTES=",".join(f"{key}={value}" for key, value in resource.items()),

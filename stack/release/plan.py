@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any, Final
 
 import kubernetes
-from pydantic import ValidationError
 
 from contracts import endpoints
 from stack.components.services import NAMES, Service
@@ -146,14 +145,8 @@ def running(client: kubernetes.client.ApiClient, namespace: str) -> Version | No
     container = found.spec.template.spec.containers[0]
     variables = {variable.name: variable.value or "" for variable in container.env or []}  # "" comes as none
     try:
-        tracing = Tracing.model_validate_strings(
-            {
-                key: variables[f"TRACING_{key.upper()}"]
-                for key in Tracing.model_fields
-                if f"TRACING_{key.upper()}" in variables
-            }
-        )
-    except ValidationError as error:
+        tracing = Tracing.from_env(variables)
+    except ValueError as error:  # SettingsError, ValidationError
         raise DeployError(
             f"how deployment {namespace}/{endpoints.GATEWAY} traces cannot be read from its environment: {error}"
         ) from None

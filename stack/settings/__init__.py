@@ -18,10 +18,10 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 import pulumi
 import yaml
 from pulumi.runtime import config as engine_config
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from contracts import endpoints, secret_keys
+from contracts import secret_keys
 from contracts.errors import UserError
 from contracts.section import (
     Cpu,
@@ -36,24 +36,17 @@ from contracts.section import (
     WebAddress,
     quantity_bytes,
 )
-from service.tracing.sampling import parse_rules
 from stack.settings import exposed_secrets
+from stack.settings.tracing import Tracing as Tracing
 
 PROJECT: Final = "web-crawl-tracing"
 ROOT: Final = Path(__file__).resolve().parents[2]
-# Longer ones would not get past the Collectors, which add a little where they redact.
-_MAX_REQUEST_BYTES: Final = endpoints.OTLP_BATCH_BYTES - 2**20
 OVERLAY: Final = Path(".local/overlay.yaml")
 LOCAL_CONTEXT: Final = "local"
 
 
 class SettingsError(UserError):
     """The settings cannot be used; the message names the file, each key, its value and what is allowed."""
-
-
-def _sampling_rules(text: str) -> str:
-    parse_rules(text)
-    return text
 
 
 class PriorityClasses(Section):
@@ -108,40 +101,6 @@ class Services(Section):
     """Owner of the tasks: consumes `task-status`, writes Postgres."""
     crawler: Workload = Workload(memory="192Mi")
     """Fetches the pages."""
-
-
-class Tracing(Section):
-    """How the services trace; each key becomes the environment variable TRACING_<KEY>."""
-
-    enabled: bool = True
-    """Off: no span is made and nothing is exported."""
-    sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of new traces recorded, 0 to 1; a trace that arrives sampled stays sampled."""
-    max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
-    """Spans that wait for export in a process."""
-    max_batch_size: Annotated[int, Field(ge=1, le=100_000)] = 512
-    """Spans in one export, at most; fewer where they are long, see `maxRequestBytes`."""
-    max_request_bytes: Annotated[int, Field(ge=65_536, le=_MAX_REQUEST_BYTES)] = 3_145_728
-    """Bytes of one export, at most, before compression; a span that alone is longer is refused and counted. A receiver
-    of gRPC takes 4 MiB unless it is told otherwise, as the stack's Collectors are."""
-    delay_ms: Annotated[int, Field(ge=1, le=600_000)] = 5000
-    """Longest time a span waits for its batch to fill, in ms."""
-    timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 30000
-    """Longest time one export may take, in ms; the Collectors write to their disks before they answer."""
-    sampling_rules: Annotated[
-        str, AfterValidator(_sampling_rules), Field(examples=["GET /api/tasks=0.1;topic:*=1"])
-    ] = ""
-    """Ratios of single routes and topics, the first that matches a new trace; `samplingRate` for all others."""
-    attributes_filter: Annotated[str, Field(pattern=r"^([A-Za-z0-9_./-]+\*?(,\s*[A-Za-z0-9_./-]+\*?)*)?$")] = ""
-    """Keys of attributes that never leave a service, separated by commas; a `*` at the end stands for any rest."""
-    buffer_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)] = 16_777_216
-    """Memory of each process for spans that the Collector could not take yet, in bytes, compressed."""
-
-    @model_validator(mode="after")
-    def _batch_fits_queue(self) -> Self:
-        if self.max_batch_size > self.max_queue_size:
-            raise ValueError(f"maxBatchSize {self.max_batch_size} is more than maxQueueSize {self.max_queue_size}")
-        return self
 
 
 class Queueing(Workload):

@@ -48,6 +48,30 @@ def test_environment_is_read() -> None:
     assert settings.resource_attributes == {"deployment.environment.name": "dev", "service.version": "1,2"}
 
 
+def test_settings_come_back_from_the_variables_that_they_become() -> None:
+    environ = {
+        "TRACING_ENABLED": "false",
+        "TRACING_HASH_KEY": "a key for tests",
+        "TRACING_SAMPLING_RATE": "0.25",
+        "TRACING_SAMPLING_RULES": "GET /a=0.10 , topic:*=1",
+        "TRACING_ATTRIBUTES_FILTER": "user_agent.*, url.path",
+        "TRACING_BUFFER_BYTES": "65536",
+        "OTEL_SERVICE_NAME": "gateway",
+        "OTEL_RESOURCE_ATTRIBUTES": "a=1%2C2,b=%3D",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": certifi.where(),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4317",
+        "OTEL_PROPAGATORS": "none",
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET,PURGE",
+    }
+    settings = TracingSettings.from_env(environ)
+    written = settings.to_env()
+    assert written.keys() == environ.keys()
+    assert written["TRACING_SAMPLING_RULES"] == environ["TRACING_SAMPLING_RULES"], "not formatted in another way"
+    assert TracingSettings.from_env(written) == settings
+    assert TracingSettings().to_env() == {}
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
