@@ -1,10 +1,8 @@
-"""Which addresses a user may send the crawler to: not those that only it can reach.
+"""The addresses that the crawler may connect to: none that only a program inside the network can reach.
 
-A user names the page. Without this rule the page could be the cloud's metadata service, a database's console or any
-other thing that trusts whoever is inside.
+A user chooses the page. Without this rule it could be the cloud's metadata service, a database's console, or any other
+server that trusts every client inside the network.
 """
-
-from __future__ import annotations
 
 import ipaddress
 import socket
@@ -20,8 +18,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Sequence[Address]]
 
-# IANA's registries of special-purpose addresses, IPv4 and IPv6, both as of 2025-10-09, and the multicast blocks. In the
-# code, because Python's own table is another one in every patch level. The exceptions are globally reachable.
+# IANA's registries of special-purpose addresses, IPv4 and IPv6, both as of 2025-10-09, and the multicast blocks. Not
+# Python's own table, which differs between patch releases. The exceptions are globally reachable.
 _NOT_PUBLIC: Final = tuple(
     map(
         ipaddress.IPv4Network,
@@ -41,16 +39,16 @@ _NOT_PUBLIC: Final = tuple(
             "203.0.113.0/24",
             "224.0.0.0/4",
             "240.0.0.0/4",
-            # Public by its number, private by its use: the host agent of Azure's machines.
+            # A public number with a private use: the host agent of Azure's machines.
             "168.63.129.16/32",
         ),
     )
 )
-_YET_PUBLIC: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.9/32", "192.0.0.10/32")))
-# What is allocated for the public internet; all that lies outside is special, or nobody's.
+_PUBLIC_EXCEPTIONS: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.9/32", "192.0.0.10/32")))
+# The block for the public internet; all other addresses are special or unassigned.
 _PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
-_YET_PUBLIC_6: Final = tuple(
+_PUBLIC_EXCEPTIONS_6: Final = tuple(
     map(
         ipaddress.IPv6Network,
         (
@@ -65,57 +63,57 @@ _YET_PUBLIC_6: Final = tuple(
     )
 )
 _TEREDO: Final = ipaddress.IPv6Network("2001::/32")
-# IPv6 addresses that only stand for an IPv4 one: how far its 32 bits are from the end, and what they are masked with.
-_STANDS_FOR: Final = (
+# IPv6 networks that embed an IPv4 address: how far its 32 bits are from the end, and the mask that is XORed.
+_EMBEDS_IPV4: Final = (
     (ipaddress.IPv6Network("::ffff:0:0/96"), 0, 0),
     (ipaddress.IPv6Network("64:ff9b::/96"), 0, 0),
     (ipaddress.IPv6Network("2002::/16"), 80, 0),  # 6to4
     (_TEREDO, 0, 0xFFFFFFFF),
 )
-# How an interface's identifier begins in ISATAP, without the two bits for "of all the world" and "of a group".
+# The start of an ISATAP interface identifier, without its two bits "universal" and "group".
 _ISATAP: Final = 0x00005EFE
 _ISATAP_BITS: Final = 0xFCFFFFFF
-_TRIES: Final = 3
-# Look-ups under way: the crawler makes one at a time, so all others of them hang.
+_MOST_ATTEMPTS: Final = 3
+# Lookups in progress: the crawler makes one at a time, so all others hang.
 _MOST_LOOKUPS: Final = 16
 
 
 class AddressRefused(Exception):
-    """The host has no address that may be asked; the text says so to the user, without the address."""
+    """The host has no permitted address. The text is for the user and does not name the address."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddressRule:
-    """Public addresses, and what is named here. hosts: `name` or `name:port`, in lower case."""
+    """Permits public addresses, and the hosts and networks named here. hosts: `name` or `name:port`, in lower case."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
 
     def allows(self, host: str, port: int, address: Address) -> bool:
-        """Whether a connection to `address` on behalf of a URL with this host and port may be made."""
+        """Whether a URL with this host and port may be fetched from `address`."""
         name = host.lower()
         if name in self.hosts or f"{name}:{port}" in self.hosts:
             return True
-        return self._named(address) or all(_is_public(one) or self._named(one) for one in _meant(address))
+        return self._is_listed(address) or all(_is_public(one) or self._is_listed(one) for one in _targets(address))
 
-    def _named(self, address: Address) -> bool:
+    def _is_listed(self, address: Address) -> bool:
         return any(address in network for network in self.networks)
 
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
-        return _in(address, _YET_PUBLIC) or not _in(address, _NOT_PUBLIC)
+        return _in(address, _PUBLIC_EXCEPTIONS) or not _in(address, _NOT_PUBLIC)
     if address.scope_id is not None or address not in _PUBLIC_6:
         return False
-    return _in(address, _YET_PUBLIC_6) or not _in(address, _NOT_PUBLIC_6)
+    return _in(address, _PUBLIC_EXCEPTIONS_6) or not _in(address, _NOT_PUBLIC_6)
 
 
 def _in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _meant(address: Address) -> Iterator[Address]:
-    """All addresses that a packet for this one may come to: the IPv4 ones that it embeds, else itself."""
+def _targets(address: Address) -> Iterator[Address]:
+    """All addresses that a packet for this one may reach: the IPv4 addresses that it embeds, or itself."""
     number = int(address)
     if isinstance(address, ipaddress.IPv4Address) or address.scope_id is not None:
         yield address
@@ -123,12 +121,12 @@ def _meant(address: Address) -> Iterator[Address]:
     yield next(
         (
             ipaddress.IPv4Address((number >> shift & 0xFFFFFFFF) ^ mask)
-            for network, shift, mask in _STANDS_FOR
+            for network, shift, mask in _EMBEDS_IPV4
             if address in network
         ),
         address,
     )
-    # Routers on the way may unwrap these.
+    # Routers on the way may unwrap these addresses.
     if number >> 32 & _ISATAP_BITS == _ISATAP:
         yield ipaddress.IPv4Address(number & 0xFFFFFFFF)
     if address in _TEREDO:
@@ -137,18 +135,18 @@ def _meant(address: Address) -> Iterator[Address]:
 
 def resolve(host: str, port: int) -> Sequence[Address]:
     """The addresses of `host`, in the system's order of preference. Raises OSError or UnicodeError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in entries))
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Connects to the very address it has checked, whatever the name would resolve to a moment later (DNS rebinding).
+    """Connects to the address that it has checked, and does not resolve the name again (DNS rebinding).
 
-    Each redirect is a request of its own and passes through here again.
+    Each redirect is a new request and is checked as well.
     """
 
     def __init__(self, rule: AddressRule, transport: httpx.BaseTransport, resolver: Resolve = resolve) -> None:
-        """transport: must keep no connections: to it two names with one address look the same."""
+        """transport: must not reuse connections: it cannot distinguish two names with one address."""
         self._rule = rule
         self._transport = transport
         self._resolve = resolver
@@ -159,32 +157,32 @@ class GuardedTransport(httpx.BaseTransport):
         host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
         deadline: Deadline | None = request.extensions.get(DEADLINE)
 
-        def look_up() -> Sequence[Address]:
+        def lookup() -> Sequence[Address]:
             return self._resolve(host, port)
 
         try:
-            # The system's own look-up cannot be given a limit.
-            found = self._threads.run_until(deadline, look_up) if deadline else look_up()
+            # The system's own lookup takes no time limit.
+            addresses = self._threads.run_until(deadline, lookup) if deadline else lookup()
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("the host has no address", request=request) from error
-        allowed = [address for address in found if self._rule.allows(host, port, address)][:_TRIES]
-        if not allowed:
+        permitted = [address for address in addresses if self._rule.allows(host, port, address)][:_MOST_ATTEMPTS]
+        if not permitted:
             raise AddressRefused("the host is not a public one")
-        for address in allowed[:-1]:
+        for address in permitted[:-1]:
             try:
                 return self._send(request, address)
             except httpx.ConnectError:
                 continue
-        return self._send(request, allowed[-1])
+        return self._send(request, permitted[-1])
 
     def _send(self, request: httpx.Request, address: Address) -> httpx.Response:
         return self._transport.handle_request(
             httpx.Request(
                 request.method,
                 request.url.copy_with(host=str(address)),
-                headers=request.headers,  # with the Host that was asked for
+                headers=request.headers,  # with the original Host
                 stream=request.stream,
-                # TLS still asks for, and verifies, the name.
+                # TLS still names, and verifies, the host.
                 extensions={**request.extensions, "sni_hostname": request.url.host},
             )
         )

@@ -1,24 +1,22 @@
-"""The body of an answer, decoded in pieces: a limit holds before memory is taken, not after."""
-
-from __future__ import annotations
+"""Decodes a response's body in pieces, so that a limit applies before memory is allocated, not after."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 ACCEPTED: Final = "gzip"
-"""For the request's Accept-Encoding."""
+"""Value of the request's Accept-Encoding."""
 _PIECE: Final = 64 * 1024
 
 
 class BodyRefused(Exception):
-    """The body is not read; the text says why, for the user."""
+    """The body is not read. The text is the reason, for the user."""
 
 
 def pieces(raw: Iterable[bytes], content_encoding: str, max_bytes: int) -> Iterator[bytes]:
     """The decoded body, at most 64 KiB at a time and `max_bytes` in all. Raises BodyRefused.
 
-    At most one content encoding is undone: each one more could make a thousand times as much of it.
+    At most one content encoding is decoded: each further one could multiply the length by a thousand.
     """
     names = [name for name in map(str.strip, content_encoding.lower().split(",")) if name not in ("", "identity")]
     if len(names) > 1:
@@ -32,7 +30,7 @@ def pieces(raw: Iterable[bytes], content_encoding: str, max_bytes: int) -> Itera
             if decoded > max_bytes:
                 raise BodyRefused(f"longer than {max_bytes} bytes")
             yield piece
-        # What holds nothing costs time as well; and gzip makes incompressible data a little longer.
+        # Input without output costs time as well. Gzip makes incompressible data slightly longer.
         if wire > max_bytes + _PIECE:
             raise BodyRefused(f"longer than {max_bytes} bytes")
 
@@ -46,7 +44,7 @@ def _decoder(name: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def _deflate_window(first: bytes) -> int:
-    # Servers send it with zlib's header, as the standard says, and without.
+    # Servers send it with zlib's header, as the standard prescribes, or without.
     has_header = first[0] & 0x0F == 8 and (len(first) < 2 or (first[0] << 8 | first[1]) % 31 == 0)
     return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
@@ -63,7 +61,7 @@ class _Inflate:
         if self._stream is None:
             self._stream = zlib.decompressobj(self._window(chunk))
         try:
-            while not self._stream.eof:  # what follows the end is no part of the page
+            while not self._stream.eof:  # bytes after the end are no part of the page
                 piece = self._stream.decompress(chunk, _PIECE)
                 if piece:
                     yield piece

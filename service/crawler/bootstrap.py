@@ -1,6 +1,4 @@
-"""The one place where the web-crawler is wired."""
-
-from __future__ import annotations
+"""Builds the web-crawler from its parts."""
 
 from contracts.services import CRAWLER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
@@ -18,7 +16,7 @@ from service.tracing.asgi import App
 
 
 def build(settings: CrawlerSettings, tracing: Tracing) -> App:
-    """The web-crawler as an ASGI application (health and metrics only); connects to nothing before it starts."""
+    """The web-crawler as an ASGI application (health and metrics only); it connects to nothing before it starts."""
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(

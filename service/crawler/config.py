@@ -1,7 +1,5 @@
 """Settings of the web-crawler."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from typing import Annotated
@@ -32,7 +30,7 @@ def _networks(value: object) -> object:
 
 
 class CrawlerSettings(ServiceSettings):
-    """Adds the limits of a fetch."""
+    """Settings of the service, with the limits of a fetch."""
 
     consumer_group: str = Field(
         CONSUMER_GROUPS[CRAWL_TOPIC],
@@ -44,7 +42,7 @@ class CrawlerSettings(ServiceSettings):
     timeout_ms: int = Field(
         10_000, alias="CRAWLER_TIMEOUT_MS", ge=100, le=60_000, description="milliseconds, 100 to 60000"
     )
-    # A page of one tag with very many attributes takes 16 bytes of memory a byte, and a pod has 192 MiB.
+    # A page of one tag with very many attributes takes 16 times its length in memory, and a pod has 192 MiB.
     max_bytes: int = Field(
         2_000_000, alias="CRAWLER_MAX_BYTES", ge=1000, le=5_000_000, description="bytes, 1000 to 5000000"
     )
@@ -52,10 +50,10 @@ class CrawlerSettings(ServiceSettings):
     allowed_hosts: Annotated[frozenset[str], BeforeValidator(_hosts)] = Field(
         frozenset(),
         alias="CRAWLER_ALLOWED_HOSTS",
-        description="a comma-separated list of host or host:port that may be crawled though they are not public",
+        description="a comma-separated list of host or host:port that may be crawled although they are not public",
     )
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         (),
         alias="CRAWLER_ALLOWED_NETWORKS",
-        description="a comma-separated list of networks such as 10.1.0.0/16 that may be crawled though not public",
+        description="a comma-separated list of networks such as 10.1.0.0/16 that may be crawled although not public",
     )

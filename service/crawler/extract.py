@@ -1,28 +1,26 @@
-"""Title and text out of HTML, as its pieces arrive: no page is ever held, as text or as a tree."""
-
-from __future__ import annotations
+"""Reads title and text of HTML piece by piece, without a whole page in memory, as text or as a tree."""
 
 import contextlib
 
 from lxml import etree
 
-_UNSEEN = frozenset({"script", "style", "noscript", "template", "svg"})
-# A title in one of these is that of a drawing, a formula or the like.
-_NOT_THE_PAGE = _UNSEEN | {"math"}
+_INVISIBLE = frozenset({"script", "style", "noscript", "template", "svg"})
+# A title inside one of these belongs to a drawing or a formula, not to the page.
+_FOREIGN = _INVISIBLE | {"math"}
 _LONGEST_TITLE = 300
 _LONGEST_TEXT = 2000
-# The parser looks through all open elements for an end tag that fits none: without a limit, 2 MB of `<b>` and `</i>`
-# take minutes. With this one they take 0.3 s.
+# For an end tag that matches no element, the parser searches all open elements: without a limit, 2 MB of `<b>` and
+# `</i>` take minutes. With this limit they take 0.3 s.
 _DEEPEST = 256
 _PIECE = 64 * 1024
 
 
 class _Enough(Exception):
-    """All that is wanted was read, or the rest costs too much."""
+    """Title and text are complete, or the rest of the page costs too much."""
 
 
 class _Text:
-    """The beginning of a text, blanks collapsed; takes time in proportion to what is added, and constant memory."""
+    """The beginning of a text, blanks collapsed. Takes time in proportion to its input, and constant memory."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
@@ -47,55 +45,55 @@ class _Text:
 
 
 class _Target:
-    """What the parser calls."""
+    """The parser's callbacks."""
 
     def __init__(self) -> None:
         self.title = _Text(_LONGEST_TITLE)
         self.text = _Text(_LONGEST_TEXT)
         self._depth = 0
-        self._in_title = 0
+        self._title_depth = 0
         self._has_title = False
-        self._unseen = 0
-        self._elsewhere = 0
-        self._between = ""
+        self._invisible_depth = 0
+        self._foreign_depth = 0
+        self._separator = ""
 
     def start(self, tag: str, _attributes: object) -> None:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _Enough
-        self._between = " "
+        self._separator = " "
         if tag == "title":
-            self._in_title += 1
+            self._title_depth += 1
             return
-        self._unseen += tag in _UNSEEN
-        self._elsewhere += tag in _NOT_THE_PAGE
+        self._invisible_depth += tag in _INVISIBLE
+        self._foreign_depth += tag in _FOREIGN
 
     def end(self, tag: str) -> None:
         self._depth -= 1
-        self._between = " "
+        self._separator = " "
         if tag == "title":
-            self._in_title -= 1
-            self._has_title = self._has_title or not self._elsewhere
+            self._title_depth -= 1
+            self._has_title = self._has_title or not self._foreign_depth
             return
-        self._unseen -= tag in _UNSEEN
-        self._elsewhere -= tag in _NOT_THE_PAGE
+        self._invisible_depth -= tag in _INVISIBLE
+        self._foreign_depth -= tag in _FOREIGN
 
     def data(self, data: str) -> None:
-        if self._in_title:
-            if self._has_title or self._elsewhere:
+        if self._title_depth:
+            if self._has_title or self._foreign_depth:
                 return
-            wanted = self.title
-        elif self._unseen:
+            target = self.title
+        elif self._invisible_depth:
             return
         else:
-            wanted = self.text
-        wanted.add(self._between + data)
-        self._between = ""
+            target = self.text
+        target.add(self._separator + data)
+        self._separator = ""
         if (self._has_title or self.title.is_full) and self.text.is_full:
             raise _Enough
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing; the parser requires it."""
 
 
 class PageReader:
@@ -107,17 +105,17 @@ class PageReader:
         self._ended = False
 
     def feed(self, html: str) -> None:
-        """The next piece of the page; as many characters as a network packet has, not all of it at once."""
+        """Reads the next piece of the page; a piece is about as long as a network packet."""
         if self._ended or not html:
             return
         try:
-            # The database takes no NUL, and JSON no lone surrogate.
+            # The database stores no NUL, and JSON has no lone surrogate.
             self._parser.feed(html.replace("\x00", " ").encode("utf-8", "replace"))
         except (_Enough, etree.LxmlError):
             self._ended = True
 
     def close(self) -> tuple[str, str]:
-        """(title, beginning of the visible text) of all that was fed, blanks collapsed; both may be empty."""
+        """(title, beginning of the visible text) of the page, blanks collapsed; both may be empty."""
         if not self._ended:
             self._ended = True
             with contextlib.suppress(_Enough, etree.LxmlError):

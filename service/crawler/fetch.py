@@ -1,6 +1,4 @@
-"""Fetches a page within limits of time, size and redirects."""
-
-from __future__ import annotations
+"""Fetches a page, with limits of time, size and redirects."""
 
 import contextlib
 import itertools
@@ -24,12 +22,12 @@ _READABLE = ("text/html", "text/plain", "application/xhtml+xml")
 
 
 class FetchFailed(Exception):
-    """The page could not be had; the text says why, for the user."""
+    """The page could not be fetched. The text is the reason, for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a task's result holds."""
+    """A fetched page, as the result of a task."""
 
     url: str
     status_code: int
@@ -39,7 +37,7 @@ class Page:
 
 
 class Fetcher:
-    """An HTTP client with limits. What a page makes it hold or do has a bound: see `network`, `body` and `extract`."""
+    """An HTTP client with limits on the memory and the time that a page can cost: see `network`, `body`, `extract`."""
 
     def __init__(
         self,
@@ -51,18 +49,18 @@ class Fetcher:
         rule: AddressRule,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """seconds: for the whole fetch, from the first name's look-up to the last word read. transport: in tests."""
+        """seconds: for the whole fetch, from the first DNS lookup to the end of the body. transport: for tests."""
         network = transport or GuardedTransport(rule, DeadlineTransport())
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
         self._client = httpx.Client(
-            # Foreign sites get the trace's ids, which lead nowhere for them, but no baggage.
+            # Foreign sites get the trace's ids, which mean nothing to them, but no baggage.
             transport=TracingTransport(traces, network, trusted=False),
-            trust_env=False,  # a proxy or a .netrc of this machine is not the users'
-            # One address that does not answer leaves time for the next.
+            trust_env=False,  # users must not use this machine's proxy or .netrc
+            # An address that does not answer leaves time for the next one.
             timeout=httpx.Timeout(seconds, connect=min(seconds, 5.0)),
-            # Called for every hop of a redirect as well.
+            # Called for each redirect as well.
             event_hooks={"request": [_only_http]},
             headers={
                 "User-Agent": "web-crawl-tracing",
@@ -72,7 +70,7 @@ class Fetcher:
         )
 
     def fetch(self, url: str) -> Page:
-        """The page at an http(s) URL. Raises FetchFailed for whatever goes wrong on the way."""
+        """The page at an http(s) URL. Raises FetchFailed for any failure."""
         try:
             return self._follow(url, Deadline(time.monotonic() + self._seconds))
         except FetchFailed:
@@ -81,16 +79,16 @@ class Fetcher:
             raise FetchFailed(str(error)) from None
         except httpx.TimeoutException:
             raise FetchFailed(f"no answer within {self._seconds:g} s") from None
-        except Exception as error:  # also what this machine lacks, such as memory: the task ends with a reason
+        except Exception as error:  # also a lack of memory and the like: the task ends with a reason
             raise FetchFailed(f"cannot be fetched: {_reason(error)}") from error
         finally:
-            # A site's cookies must not pass from one user's task to the next.
+            # A site's cookies must not reach the next user's task.
             self._client.cookies.clear()
 
     def _follow(self, url: str, deadline: Deadline) -> Page:
         request = self._client.build_request("GET", url, extensions={DEADLINE: deadline})
         for _ in range(self._max_redirects + 1):
-            # Not `follow_redirects`: httpx reads the body of every redirect, however long.
+            # Not `follow_redirects`: httpx reads the whole body of each redirect.
             with contextlib.closing(self._client.send(request, stream=True)) as response:
                 if response.next_request is None:
                     return self._page(response, deadline)
@@ -117,8 +115,8 @@ class Fetcher:
         )
 
     def _read(self, response: httpx.Response, content_type: str, deadline: Deadline) -> tuple[str, str]:
-        # Not `iter_bytes`: httpx undoes any number of encodings, each without a limit.
-        raw = cast(Iterable[bytes], response.stream)  # the client is not an asynchronous one
+        # Not `iter_bytes`: httpx decodes any number of encodings, without a limit.
+        raw = cast(Iterable[bytes], response.stream)  # the client is synchronous
         pieces = body.pieces(raw, response.headers.get("content-encoding", ""), self._max_bytes)
         head = b""
         while len(head) < charset.HEAD_BYTES and (piece := next(pieces, b"")):
@@ -133,7 +131,7 @@ class Fetcher:
         return reader.close()
 
     def start(self) -> None:
-        """Nothing to do: connects when first used."""
+        """Does nothing: connections open at their first use."""
 
     def stop(self) -> None:
         """Closes the connections."""
@@ -141,7 +139,7 @@ class Fetcher:
 
 
 def _reason(error: Exception) -> str:
-    """For the user; without addresses and without what the server sent."""
+    """For the user: without addresses, and without anything that the server sent."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, (socket.gaierror, UnicodeError)):

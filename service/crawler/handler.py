@@ -1,6 +1,4 @@
-"""Answers a request to crawl: with the page, or with why there is none."""
-
-from __future__ import annotations
+"""Answers a request to crawl, with the page or with the reason of the failure."""
 
 import dataclasses
 import time
@@ -34,11 +32,11 @@ class CrawlHandler:
         self._fetch = fetch
         self._publish = publish
         self._traces = traces
-        self._crawls = Counter(CRAWLED_PAGES, "Pages asked for, by outcome.", ("outcome",), registry=registry)
+        self._crawls = Counter(CRAWLED_PAGES, "Pages requested, by outcome.", ("outcome",), registry=registry)
         self._duration = Histogram(FETCH_DURATION, "Time to fetch a page.", buckets=_SECONDS, registry=registry)
 
     def __call__(self, received: Received) -> str:
-        """Fetches, answers, and returns the outcome. Raises MalformedMessage or Unavailable."""
+        """Fetches the page, publishes the answer, and returns the outcome. Raises MalformedMessage or Unavailable."""
         request = messages.read_crawl_request(received.headers, received.value)
         with self._traces.span("crawl page", attributes={keys.TASK_ID: str(request.id)}) as span:
             started = time.perf_counter()
@@ -46,7 +44,7 @@ class CrawlHandler:
                 page = self._fetch(request.task.url)
                 answer, outcome = messages.completed(request, dataclasses.asdict(page)), TaskStatus.COMPLETED
             except FetchFailed as error:
-                # The task fails, the crawler does not: recorded, but no reason to try the message again.
+                # Only the task fails: the span records it, and the message is not retried.
                 self._traces.fail(span, error)
                 answer, outcome = messages.failed(request, str(error)), TaskStatus.ERROR
             self._duration.observe(time.perf_counter() - started)
@@ -56,7 +54,7 @@ class CrawlHandler:
         return outcome
 
     def abandon(self, received: Received, reason: str) -> None:
-        """Answers a request that is dead-lettered, so that its task does not stay new for ever. Raises Unavailable."""
+        """Ends the task of a dead-lettered request, so that it does not stay new for ever. Raises Unavailable."""
         task_id, _ = messages.task_of(received.headers)
         if task_id is not None:
             self._publish(messages.abandoned(task_id, f"the page could not be crawled: {reason}"[:_LONGEST_REASON]))

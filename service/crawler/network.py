@@ -1,9 +1,7 @@
-"""Connections of one request each, every wait of which ends at the request's deadline.
+"""Connections for one request each, whose every wait ends at the request's deadline.
 
-httpx and its transport limit each wait on its own: for a server that sends a byte now and then they wait without end.
+httpx and its transport limit each wait separately: a server that sends a byte now and then can hold them for ever.
 """
-
-from __future__ import annotations
 
 import ssl
 import threading
@@ -19,7 +17,7 @@ import httpcore
 import httpx
 
 DEADLINE: Final = "deadline"
-"""The request's extension that holds its `Deadline`; httpx hands it on to the request that follows a redirect."""
+"""The request extension with its `Deadline`; httpx copies it to the request that follows a redirect."""
 T = TypeVar("T")
 
 
@@ -27,50 +25,52 @@ T = TypeVar("T")
 class Deadline:
     """A point in time on the monotonic clock."""
 
-    at: float
+    time: float
 
     def left(self, most: float | None = None) -> float:
-        """Seconds until then, more than 0 and at most `most`. Raises httpx.TimeoutException once it is over."""
-        seconds = self.at - time.monotonic()
+        """Seconds until the deadline, at most `most`. Raises httpx.TimeoutException after it."""
+        seconds = self.time - time.monotonic()
         if seconds <= 0:
             raise httpx.TimeoutException("the time for the whole fetch is over")
         return seconds if most is None else min(seconds, most)
 
 
 class NoThread(Exception):
-    """A call gets no thread; the text says why, to the user."""
+    """There is no thread for a call. The text is the reason, for the user."""
 
 
 class Threads:
-    """Threads for calls that no limit ends, such as a name's look-up: one a call, at most so many at a time."""
+    """Threads for calls without a time limit, such as a DNS lookup: one thread a call, up to a maximum."""
 
     def __init__(self, most: int) -> None:
         self._free = threading.BoundedSemaphore(most)
 
     def run_until(self, deadline: Deadline, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. A thread whose call hangs outlives this.
+        """Returns or raises what `work` does. A thread whose call hangs runs on.
 
-        Raises NoThread, and httpx.TimeoutException once the time is over.
+        Raises:
+            NoThread: Too many calls hang, or the process can start no thread.
+            httpx.TimeoutException: The deadline has passed.
         """
         if not self._free.acquire(blocking=False):
-            raise NoThread("too many look-ups of names have no answer yet")
+            raise NoThread("too many DNS lookups have no answer yet")
         future: Future[T] = Future()
 
         def run() -> None:
             try:
-                found = work()
+                result = work()
             except BaseException as error:
                 self._free.release()
                 future.set_exception(error)
             else:
                 self._free.release()
-                future.set_result(found)
+                future.set_result(result)
 
         try:
             threading.Thread(target=run, name="crawler-lookup", daemon=True).start()
         except (RuntimeError, MemoryError) as error:
             self._free.release()
-            raise NoThread("the crawler has no thread left to look the name up") from error
+            raise NoThread("the crawler has no thread left for a DNS lookup") from error
         try:
             return future.result(deadline.left())
         except FutureTimeout:
@@ -78,14 +78,14 @@ class Threads:
 
 
 class DeadlineTransport(httpx.BaseTransport):
-    """HTTP/1.1 on a connection of its own for every request, which needs the extension `DEADLINE`."""
+    """HTTP/1.1 on a new connection for each request, which needs the extension `DEADLINE`."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         """ssl_context: httpx's own by default."""
         self._ssl_context = ssl_context or httpx.create_ssl_context()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """As httpx's own transport does. The connection ends with the response."""
+        """See httpx's own transport. The connection is closed with the response."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
         )
@@ -126,13 +126,13 @@ class _Stream(httpx.SyncByteStream):
             yield from self._response.iter_stream()
 
     def close(self) -> None:
-        # What the server still sends is not read.
+        # The rest of the body is not read.
         self._connection.close()
 
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """httpcore's failures as those of httpx, which have the same names."""
+    """Raises httpcore's exceptions as httpx's exceptions of the same names."""
     try:
         yield
     except (
@@ -162,7 +162,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Connection(httpcore.NetworkStream):
-    """A stream whose waits end at the deadline at the latest."""
+    """A stream whose waits end at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream

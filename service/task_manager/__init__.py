@@ -1,1 +1,1 @@
-"""The task-manager: stores crawl tasks, has their pages fetched, and follows them to their end."""
+"""The task-manager: stores crawl tasks, requests the crawl of their pages, and stores the results."""

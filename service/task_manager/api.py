@@ -1,7 +1,5 @@
 """The task-manager's REST interface for reading tasks."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Annotated
 
@@ -17,21 +15,21 @@ def task_router(tasks: Tasks) -> APIRouter:
     """GET /api/tasks and /api/tasks/{id}."""
     router = APIRouter(tags=["tasks"])
 
-    # Not async, like all that asks the database: it must not hold up the event loop.
+    # Not async, like all routes that query the database: they must not block the event loop.
     @router.get(http.TASKS, summary="List tasks, newest first", responses=problems.documented(422, 503))
     def list_tasks(query: Annotated[TaskQuery, Query()]) -> TaskPage:
-        # One more than asked for tells whether there is another page. Pages begin at a place, not at a number: tasks
-        # that come meanwhile shift nothing, and the last page costs as little as the first.
-        found = tasks.list(
+        # One task more than the limit shows whether there is another page. A page begins at a position, not at an
+        # offset: new tasks shift nothing, and the last page costs no more than the first.
+        listed = tasks.list(
             limit=query.limit + 1,
             after=query.after(),
             status=query.status,
         )
-        shown = found[: query.limit]
-        more = len(found) > len(shown)
+        shown = listed[: query.limit]
+        has_more = len(listed) > len(shown)
         return TaskPage(
             items=[TaskView.model_validate(task) for task in shown],
-            next=query.next((shown[-1].created_at, shown[-1].id)) if more else None,
+            next=query.next((shown[-1].created_at, shown[-1].id)) if has_more else None,
         )
 
     @router.get(f"{http.TASKS}/{{id}}", summary="Read a task", responses=problems.documented(404, 422, 503))

@@ -1,6 +1,4 @@
-"""The one place where the task-manager is wired."""
-
-from __future__ import annotations
+"""Builds the task-manager from its parts."""
 
 from contracts.services import TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
@@ -21,7 +19,7 @@ from service.tracing.asgi import App
 
 
 def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
-    """The task-manager as an ASGI application; connects to nothing before it starts."""
+    """The task-manager as an ASGI application; it connects to nothing before it starts."""
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(

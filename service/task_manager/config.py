@@ -1,7 +1,5 @@
 """Settings of the task-manager."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -21,12 +19,12 @@ def _database_url(value: SecretStr) -> SecretStr:
     except ArgumentError:
         raise ValueError("not a SQLAlchemy URL") from None
     if driver not in _DRIVERS:
-        raise ValueError("not one of the drivers there are")
+        raise ValueError(f"its driver is none of {', '.join(sorted(_DRIVERS))}")
     return value
 
 
 class DatabaseSettings(EnvironmentSettings):
-    """Where the tasks are."""
+    """The address of the database."""
 
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         alias="DATABASE_URL",
@@ -35,7 +33,7 @@ class DatabaseSettings(EnvironmentSettings):
 
 
 class TaskManagerSettings(DatabaseSettings, ServiceSettings):
-    """Adds the database."""
+    """Settings of the service, with the database."""
 
     consumer_group: str = Field(
         CONSUMER_GROUPS[STATUS_TOPIC],

@@ -1,6 +1,4 @@
-"""The database's schema by hand. A task-manager that starts brings it up to date by itself."""
-
-from __future__ import annotations
+"""Migrates the database's schema by hand. The task-manager does it at each start."""
 
 import argparse
 import sys
@@ -16,37 +14,41 @@ from service.tracing import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns 0, 1 where the database refused, 2 where it was asked wrongly."""
+    """Runs the command.
+
+    Returns:
+        The exit code. 0: success. 1: the database refused, or `current` found an old schema. 2: wrong arguments.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m service.task_manager.migrate", description=f"{__doc__} The variable DATABASE_URL says where."
+        prog="python -m service.task_manager.migrate", description=f"{__doc__} DATABASE_URL is the database's address."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     upgrade = commands.add_parser("upgrade", help="bring the schema up to date")
-    upgrade.add_argument("revision", nargs="?", default=migrations.HEAD, help="stop at this one")
+    upgrade.add_argument("revision", nargs="?", default=migrations.HEAD, help="the last revision to apply")
     commands.add_parser("current", help="print the database's revision; exit code 1 if it is not the newest")
     commands.add_parser("history", help="list the revisions, oldest first")
-    downgrade = commands.add_parser("downgrade", help="take the schema back")
-    downgrade.add_argument("revision", help=f"an earlier one, or `{migrations.BASE}` for nothing")
-    downgrade.add_argument("--delete-tasks", action="store_true", help=f"needed for `{migrations.BASE}`")
-    asked = parser.parse_args(arguments)
+    downgrade = commands.add_parser("downgrade", help="go back to an earlier revision")
+    downgrade.add_argument("revision", help=f"an earlier revision, or `{migrations.BASE}` for an empty database")
+    downgrade.add_argument("--delete-tasks", action="store_true", help=f"required for `{migrations.BASE}`")
+    options = parser.parse_args(arguments)
 
     known = [revision for revision, _ in migrations.history()]
-    if asked.command == "history":
-        for revision, what in migrations.history():
-            print(f"{revision}  {what}")
+    if options.command == "history":
+        for revision, description in migrations.history():
+            print(f"{revision}  {description}")
         return 0
-    wanted = getattr(asked, "revision", migrations.HEAD)
-    if wanted not in (*known, *([migrations.BASE] if asked.command == "downgrade" else [])):
-        parser.error(f"there is no revision {wanted}; known: {', '.join(known)}")
-    if wanted == migrations.BASE and not asked.delete_tasks:
-        parser.error(f"`downgrade {migrations.BASE}` deletes all tasks: say so with --delete-tasks")
+    target = getattr(options, "revision", migrations.HEAD)
+    if target not in (*known, *([migrations.BASE] if options.command == "downgrade" else [])):
+        parser.error(f"there is no revision {target}; known: {', '.join(known)}")
+    if target == migrations.BASE and not options.delete_tasks:
+        parser.error(f"`downgrade {migrations.BASE}` deletes all tasks: confirm with --delete-tasks")
     try:
         settings = DatabaseSettings.from_env()
     except SettingsError as error:
         parser.error(str(error))
     engine = build_engine(settings.database_url.get_secret_value())
     try:
-        return _run(asked.command, wanted, engine)
+        return _run(options.command, target, engine)
     except SQLAlchemyError as error:
         print(f"{parser.prog}: {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1
@@ -59,9 +61,9 @@ def _run(command: str, revision: str, engine: Engine) -> int:
         migrations.upgrade(engine, revision)
     elif command == "downgrade":
         migrations.downgrade(engine, revision)
-    found = migrations.current(engine)
-    print(found or "no schema")
-    return 0 if command != "current" or found == migrations.HEAD else 1
+    current = migrations.current(engine)
+    print(current or "no schema")
+    return 0 if command != "current" or current == migrations.HEAD else 1
 
 
 if __name__ == "__main__":

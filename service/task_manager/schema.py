@@ -1,6 +1,4 @@
-"""The table of tasks. A change of it needs a migration beside it; a test holds the two together."""
-
-from __future__ import annotations
+"""The table of tasks. A change needs a migration; a test compares the two."""
 
 from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text, Uuid
 from sqlalchemy.dialects import postgresql
@@ -17,7 +15,7 @@ tasks = Table(
     Column("result", JSON().with_variant(postgresql.JSONB(), "postgresql")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
-    # The two ways tasks are listed: all, and by status; the counts use the second as well.
+    # For the two lists of tasks, all and by status; counts use the second index as well.
     Index("web_crawl_tasks_created", "created_at", "id"),
     Index("web_crawl_tasks_status_created", "status", "created_at", "id"),
 )

@@ -1,6 +1,4 @@
-"""Makes the use cases visible: a span, a metric and a log line each."""
-
-from __future__ import annotations
+"""A span, a metric and a log line for each run of a use case, and the metrics of the stored tasks."""
 
 import logging
 import math
@@ -25,9 +23,9 @@ from service.task_manager.use_cases import Outcome, Tasks
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
-_NOTHING_CHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER, Outcome.CONFLICT})
+_UNCHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER, Outcome.CONFLICT})
 _WINDOWS = {f"{hours}h": timedelta(hours=hours) for hours in (1, 6, 24, 168)}
-_COUNTS_STAY_FRESH = 5.0  # seconds
+_CACHE_SECONDS = 5.0
 _LIFE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class ObservedOperation:
         self._span.add_event(name)
 
     def task(self, task: Task) -> None:
-        """The task's state on the span; of a task at its end also how long its life was."""
+        """The task's status on the span; for a task at its end also its duration."""
         self._span.set_attribute(keys.TASK_STATUS, task.status)
         self._span.set_attribute(keys.TASK_USER_HASH, self._traces.redactor.hash(task.user_email))
         if task.status is not TaskStatus.NEW:
@@ -54,7 +52,7 @@ class ObservedOperation:
             self._span.set_attribute(keys.TASK_DURATION_MS, round(self.seconds * 1000, 3))
 
     def ended(self, outcome: str) -> None:
-        """The outcome, for span and metric."""
+        """Sets the outcome of span and metric."""
         self.outcome = outcome
         self._span.set_attribute(keys.OUTCOME, outcome)
 
@@ -88,7 +86,7 @@ class TelemetryObserver:
             if operation.outcome in (Outcome.COMPLETED, Outcome.FAILED) and operation.seconds is not None:
                 self._life.labels(operation.outcome).observe(operation.seconds, self._stored.exemplar(span=span))
             _logger.log(
-                logging.WARNING if operation.outcome in _NOTHING_CHANGED else logging.INFO,
+                logging.WARNING if operation.outcome in _UNCHANGED else logging.INFO,
                 "%s: %s",
                 name,
                 operation.outcome,
@@ -97,27 +95,27 @@ class TelemetryObserver:
 
 
 class TaskCounts(Collector):
-    """Counts of tasks by status and time since their creation, and the oldest's age; none while the database is away.
+    """Tasks by status and window, and the oldest age; no metrics while the database is unavailable.
 
-    What was asked serves all scrapes of the next seconds, so that many scrapers cost the database no more.
+    One query serves all scrapes of the next seconds, so that more scrapers put no more load on the database.
     """
 
     def __init__(self, tasks: Tasks, clock: Callable[[], float] = time.monotonic) -> None:
         self._tasks = tasks
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked_at = -math.inf
+        self._queried_at = -math.inf
         self._counts: Sequence[Mapping[TaskStatus, int]] = ()
         self._oldest: float | None = None
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """The metrics without values, so that registering asks no database."""
+        """The metrics without values: registration queries no database."""
         return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The metrics with their values."""
         tasks, age = self._families()
-        by_window, oldest = self._fresh()
+        by_window, oldest = self._values()
         for window, counts in zip(_WINDOWS, by_window, strict=False):
             for status, count in counts.items():
                 tasks.add_metric([status, window], count)
@@ -125,20 +123,20 @@ class TaskCounts(Collector):
             age.add_metric([], oldest)
         return (tasks, age)
 
-    def _fresh(self) -> tuple[Sequence[Mapping[TaskStatus, int]], float | None]:
+    def _values(self) -> tuple[Sequence[Mapping[TaskStatus, int]], float | None]:
         with self._lock:
-            if self._clock() - self._asked_at >= _COUNTS_STAY_FRESH:
+            if self._clock() - self._queried_at >= _CACHE_SECONDS:
                 try:
                     self._counts = self._tasks.count_by_status(list(_WINDOWS.values()))
                     self._oldest = self._tasks.oldest_open().total_seconds()
                 except Unavailable:
                     self._counts, self._oldest = (), None
-                self._asked_at = self._clock()
+                self._queried_at = self._clock()
             return self._counts, self._oldest
 
     @staticmethod
     def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         return (
             GaugeMetricFamily(TASKS, "Tasks created within the window, by status.", labels=["status", "window"]),
-            GaugeMetricFamily(OLDEST_TASK, "Age of the oldest task that has not come to its end; 0 without one."),
+            GaugeMetricFamily(OLDEST_TASK, "Age of the oldest task of status new; 0 without one."),
         )

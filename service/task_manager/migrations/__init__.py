@@ -1,11 +1,10 @@
-"""The database's schema, step by step: alembic's revisions, run without its command and its files of settings.
+"""Migrates the database's schema with alembic's revisions, without alembic's command and configuration files.
 
-Of several processes that start at once one migrates and the others wait. A table made before there were migrations is
-taken over as it is. A schema newer than this code is left alone: in a rollout, or after a rollback, older code works
-beside it. So a migration adds what older code can ignore, and what it removes, it removes one release later.
+When several processes start at once, one migrates and the others wait. A table from before the first migration is
+adopted unchanged. A schema that is newer than this code stays: during a rollout, and after a rollback, old code runs
+with a new schema. So a migration only adds what old code can ignore, and removes something one release after its last
+use.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from service.task_manager.schema import metadata, tasks
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-# The newest revision; known here so that a start with nothing to do need not import alembic (0.2 s and 10 MB).
+# The newest revision. Written here, so that a start without a migration need not import alembic (0.2 s and 10 MB).
 HEAD: Final = "0001"
 BASE: Final = "base"
-# The revision that makes what was made without migrations before.
+# The revision whose schema equals the one from before the first migration.
 _ADOPTED: Final = "0001"
 _VERSIONS: Final = "alembic_version"
-# Any number that nobody else locks: "webcrawl" in ASCII.
+# A number that no other program locks: "webcrawl" in ASCII.
 _LOCK: Final = int.from_bytes(b"webcrawl")
 _logger = logging.getLogger(__name__)
 
@@ -37,29 +36,29 @@ def current(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine, target: str = HEAD) -> None:
-    """Brings the schema up to `target`; does nothing where it is there already. Raises SQLAlchemy's errors."""
-    # Without the lock: it is the one query that every start makes.
+    """Migrates the schema up to `target`, if it is not there yet. Raises SQLAlchemy's errors."""
+    # Without the lock: each start makes this query.
     if current(engine) == target:
         return
     with engine.connect() as connection:
         _lock(connection)
-        before = _revision(connection)
+        previous = _revision(connection)
         script = _script()
-        if before is not None and before not in {revision.revision for revision in script.walk_revisions()}:
-            _logger.warning("the database's schema %s is newer than this code, which knows %s", before, HEAD)
+        if previous is not None and previous not in {revision.revision for revision in script.walk_revisions()}:
+            _logger.warning("the database's schema %s is newer than this code, which knows %s", previous, HEAD)
             return
-        if before is None and inspect(connection).has_table(tasks.name):
+        if previous is None and inspect(connection).has_table(tasks.name):
             _move(connection, script, lambda _revision, _context: script._stamp_revs(_ADOPTED, _revision))
             _logger.info("the database's schema was adopted as %s", _ADOPTED)
         _move(connection, script, lambda revision, _context: script._upgrade_revs(target, revision))
-        after = _revision(connection)
+        current_revision = _revision(connection)
         connection.commit()
-        if after != before:
-            _logger.info("the database's schema went from %s to %s", before, after)
+        if current_revision != previous:
+            _logger.info("the database's schema went from %s to %s", previous, current_revision)
 
 
 def downgrade(engine: Engine, target: str) -> None:
-    """Takes the schema back to `target`, `base` for nothing at all, which deletes every task."""
+    """Migrates the schema back to `target`; `base` removes the whole schema and deletes all tasks."""
     script = _script()
     with engine.connect() as connection:
         _lock(connection)
@@ -68,12 +67,12 @@ def downgrade(engine: Engine, target: str) -> None:
 
 
 def history() -> list[tuple[str, str]]:
-    """(revision, what it does), oldest first."""
+    """(revision, description), oldest first."""
     return [(revision.revision, revision.doc) for revision in _script().walk_revisions()][::-1]
 
 
 def differences(engine: Engine) -> list[Any]:
-    """What the models have and the database has not, or the other way round, in alembic's terms."""
+    """The differences between the models and the database, as alembic describes them."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -84,14 +83,14 @@ def differences(engine: Engine) -> list[Any]:
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(_VERSIONS):
         return None
-    found: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()
-    return found
+    revision: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()
+    return revision
 
 
 def _lock(connection: Connection) -> None:
-    """Only one process gets past here at a time, until the transaction ends."""
+    """Lets one process at a time pass, until its transaction ends."""
     if connection.dialect.name == "postgresql":
-        # A migration may take longer than a query, but must not keep the queries waiting behind it for a lock.
+        # A migration may take longer than a query, but queries must not wait long for its lock.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = '10s'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -99,13 +98,13 @@ def _lock(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _script() -> ScriptDirectory:
+def _script() -> "ScriptDirectory":
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(Path(__file__).parent))
 
 
-def _move(connection: Connection, script: ScriptDirectory, steps: Callable[[Any, Any], Any]) -> None:
+def _move(connection: Connection, script: "ScriptDirectory", steps: Callable[[Any, Any], Any]) -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 

@@ -1,4 +1,4 @@
-"""The table of tasks, as it was made before there were migrations."""
+"""The table of tasks, as it was before the first migration."""
 
 import sqlalchemy as sa
 from alembic import op
