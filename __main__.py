@@ -20,6 +20,7 @@ from stack.components.secrets import Secrets, SecretsArgs
 from stack.components.services import Services, ServicesArgs
 from stack.components.trace_store import TraceStoreArgs, trace_store
 from stack.deploy import plain_pulumi
+from stack.settings.monitoring import monitoring_config
 
 try:
     config = settings.from_engine()
@@ -79,7 +80,8 @@ if config.alerting.enabled:
         AlertmanagerArgs(namespace=namespace, secret=secret, settings=config.alerting, storage_class=storage),
         opts,
     )
-prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config), opts)
+monitoring = monitoring_config(config)
+prometheus = Prometheus("prometheus", PrometheusArgs(namespace=namespace, settings=config, monitoring=monitoring), opts)
 collector = Collector(
     "collector",
     CollectorArgs(
@@ -126,6 +128,7 @@ if config.grafana.enabled:
             namespace=namespace,
             secret=secret,
             settings=config,
+            monitoring=monitoring,
             traces_url=store.query_url,
             prometheus_url=prometheus.url,
             loki_url=logs.query_url if logs else None,

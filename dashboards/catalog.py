@@ -4,59 +4,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dashboards.dashboard import Dashboard, Row
-from dashboards.database import database
-from dashboards.dependencies import dependencies
-from dashboards.kafka import kafka
+from dashboards import database, dependencies, kafka, rollout, services, slo, tasks, tracing
+from dashboards.config import MonitoringConfig
+from dashboards.dashboard import Dashboard, Model, Row
 from dashboards.panels import text
-from dashboards.rollout import rollout
 from dashboards.rules import AlertRule, groups
 from dashboards.rules.model import runbook_uid
-from dashboards.services import services
-from dashboards.slo import slo
-from dashboards.tasks import tasks
-from dashboards.tracing import tracing
-from stack.settings import Settings
 
 RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 
-Model = dict[str, Any]
+# In the order in which an on-call engineer reads them.
+_DASHBOARDS: Final = (
+    services.DASHBOARD,
+    tasks.DASHBOARD,
+    kafka.DASHBOARD,
+    database.DASHBOARD,
+    dependencies.DASHBOARD,
+    tracing.DASHBOARD,
+    slo.DASHBOARD,
+    rollout.DASHBOARD,
+)
 
 
-def dashboards(settings: Settings) -> dict[str, Model]:
-    """uid → Grafana's JSON model, in the order in which an on-call engineer reads them."""
-    found = (
-        services(settings),
-        tasks(settings),
-        kafka(settings),
-        database(settings),
-        dependencies(),
-        tracing(settings),
-        slo(settings),
-        rollout(settings),
-    )
-    return {dashboard.uid: dashboard.model() for dashboard in found}
+def dashboards(config: MonitoringConfig) -> dict[str, Model]:
+    """Return uid → Grafana's JSON model of every dashboard."""
+    return {dashboard.uid: dashboard.model(config) for dashboard in _DASHBOARDS}
 
 
-def runbooks(settings: Settings) -> dict[str, Model]:
-    """uid → page with the runbook of an alert: its link works wherever Grafana does."""
-    names = sorted({rule.name for group in groups(settings) for rule in group.rules if isinstance(rule, AlertRule)})
-    return {runbook_uid(name): _runbook(name) for name in names}
+def runbooks(config: MonitoringConfig) -> dict[str, Model]:
+    """Return uid → a page of Grafana with the runbook of an alert, so that its link works wherever Grafana does."""
+    names = sorted({rule.name for group in groups(config) for rule in group.rules if isinstance(rule, AlertRule)})
+    return {runbook_uid(name): _runbook(name).model(config) for name in names}
 
 
-def _runbook(alert: str) -> Model:
-    content = (RUNBOOKS / f"{alert}.md").read_text()
-    title, _, body = content.partition("\n")
+def _runbook(alert: str) -> Dashboard:
+    title, _, body = (RUNBOOKS / f"{alert}.md").read_text().partition("\n")
     return Dashboard(
         uid=runbook_uid(alert),
         title=f"Runbook: {title.removeprefix('# ')}",
         question=f"What to do about {alert}.",
-        rows=(Row(title=alert, panels=(text(body.strip()),)),),
-    ).model()
+        rows=(Row(alert, (lambda _: text(body.strip()),)),),
+    )
 
 
-def provider(folders: Mapping[str, str]) -> Model:
-    """Grafana's provisioning document.
+def provider(folders: Mapping[str, str]) -> dict[str, Any]:
+    """Return Grafana's provisioning document.
 
     Args:
         folders: title of a folder → directory whose files are its dashboards.
@@ -69,7 +61,7 @@ def provider(folders: Mapping[str, str]) -> Model:
                 "folder": title,
                 "folderUid": title.lower(),
                 "type": "file",
-                # What is changed by hand would be gone with the next deployment.
+                # The next deployment would overwrite changes that are made in Grafana.
                 "allowUiUpdates": False,
                 "disableDeletion": False,
                 "updateIntervalSeconds": 30,

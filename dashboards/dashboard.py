@@ -1,7 +1,7 @@
-"""What all dashboards have: how they look, where they link to, and the variables that go along."""
+"""Dashboards: what all of them have, and the variables that they share."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,25 +11,35 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
-    Panel,
     VariableModel,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
-from dashboards.panels import PROMETHEUS
-from dashboards.queries import CALLS
+from contracts import metrics
+from contracts.metrics import ENVIRONMENT as ENVIRONMENT_LABEL
+from contracts.metrics import SERVICE as SERVICE_LABEL
+from contracts.metrics import SPAN_NAME
+from dashboards.config import MonitoringConfig
+from dashboards.panels import PROMETHEUS, Panel
+from dashboards.queries import equals, series
 
 TAG: Final = "web-crawl-tracing"
 
+Model = dict[str, Any]
+"""Grafana's JSON model of a dashboard."""
 
-@dataclass(frozen=True, kw_only=True)
+PanelFunction = Callable[[MonitoringConfig], Panel | None]
+"""Returns a panel, or None if the stack has no use for it."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """Panels under a heading."""
+    """Panels under a heading; left out where the stack has none of them."""
 
     title: str
-    panels: Sequence[Builder[Panel]]
+    panels: Sequence[PanelFunction]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +52,42 @@ class Dashboard:
     rows: Sequence[Row]
     variables: Sequence[Builder[VariableModel]] = field(default_factory=tuple)
 
-    def model(self) -> dict[str, Any]:
-        """Grafana's JSON model."""
-        made = (
+    def model(self, config: MonitoringConfig) -> Model:
+        """Return Grafana's JSON model for a stack."""
+        builder = self._frame()
+        for variable in (ENVIRONMENT, *self.variables):
+            builder.with_variable(variable)
+        for row in self.rows:
+            panels = [panel for function in row.panels if (panel := function(config)) is not None]
+            if panels:
+                builder.with_row(builders.Row(row.title))
+            for panel in panels:
+                builder.with_panel(panel)
+        model: Model = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
+        # A link to a single panel needs the panel's id, which the builder leaves to Grafana.
+        for number, panel in enumerate(model["panels"], 1):
+            panel["id"] = number
+        return model
+
+    def _frame(self) -> builders.Dashboard:
+        """Return what all dashboards have: time range, menu of dashboards, marks of firing alerts."""
+        menu = (
+            builders.DashboardLink("Dashboards")
+            .type(DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .as_dropdown(True)
+            .keep_time(True)
+            .include_vars(True)
+        )
+        alerts = (
+            builders.AnnotationQuery()
+            .name("Alerts")
+            .datasource(PROMETHEUS)
+            .enable(True)
+            .icon_color("red")
+            .expr(series(metrics.ALERTS, equals("alertstate", "firing"), equals("severity", "page")))
+        )
+        return (
             builders.Dashboard(self.title)
             .uid(self.uid)
             .description(self.question)
@@ -54,38 +97,13 @@ class Dashboard:
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .link(
-                builders.DashboardLink("Dashboards")
-                .type(DashboardLinkType.DASHBOARDS)
-                .tags([TAG])
-                .as_dropdown(True)
-                .keep_time(True)
-                .include_vars(True)
-            )
-            .annotation(
-                builders.AnnotationQuery()
-                .name("Alerts")
-                .datasource(PROMETHEUS)
-                .enable(True)
-                .icon_color("red")
-                .expr('ALERTS{alertstate="firing",severity="page"}')
-            )
+            .link(menu)
+            .annotation(alerts)
         )
-        for variable in (ENVIRONMENT, *self.variables):
-            made.with_variable(variable)
-        for row in self.rows:
-            made.with_row(builders.Row(row.title))
-            for panel in row.panels:
-                made.with_panel(panel)
-        model: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(made.build()))
-        # Links to single panels need their numbers, which the builder leaves to Grafana.
-        for number, panel in enumerate(model["panels"], 1):
-            panel["id"] = number
-        return model
 
 
 def variable(name: str, label: str, query: str) -> Builder[VariableModel]:
-    """One or more values of a label, all of them at first."""
+    """Return a variable: values of a label, one or several, at first all."""
     return (
         builders.QueryVariable(name)
         .label(label)
@@ -100,12 +118,13 @@ def variable(name: str, label: str, query: str) -> Builder[VariableModel]:
     )
 
 
-ENVIRONMENT: Final = variable("environment", "Environment", f"label_values({CALLS}, deployment_environment_name)")
-SERVICE: Final = variable(
-    "service", "Service", f'label_values({CALLS}{{deployment_environment_name=~"$environment"}}, service_name)'
-)
-OPERATION: Final = variable(
-    "operation",
-    "Operation",
-    f'label_values({CALLS}{{deployment_environment_name=~"$environment",service_name=~"$service"}}, span_name)',
-)
+def _values(label: str, *matchers: str) -> str:
+    return f"label_values({series(metrics.SPAN_CALLS, *matchers)}, {label})"
+
+
+IN_ENVIRONMENT: Final = f'{ENVIRONMENT_LABEL}=~"$environment"'
+OF_SERVICE: Final = f'{SERVICE_LABEL}=~"$service"'
+
+ENVIRONMENT: Final = variable("environment", "Environment", _values(ENVIRONMENT_LABEL))
+SERVICE: Final = variable("service", "Service", _values(SERVICE_LABEL, IN_ENVIRONMENT))
+OPERATION: Final = variable("operation", "Operation", _values(SPAN_NAME, IN_ENVIRONMENT, OF_SERVICE))

@@ -1,147 +1,180 @@
-"""Is it the database?"""
+"""The dashboard *Database*: is the database the cause?"""
 
-from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Column, Query, Thresholds, TraceSearch, stat, table, timeseries, traces, with_exemplars
-from dashboards.queries import CALLS, DURATION_MS, FAILED, STATEMENT, quantile, rate, share
-from stack.settings import Settings
+from typing import Final
 
-_WINDOW = "$__rate_interval"
-_STATEMENTS = f'deployment_environment_name=~"$environment",{STATEMENT}'
+from contracts import metrics
+from contracts.metrics import INSTANCE, SERVICE, SPAN_NAME
+from dashboards.config import MonitoringConfig
+from dashboards.dashboard import IN_ENVIRONMENT, Dashboard, Row
+from dashboards.panels import (
+    Column,
+    Panel,
+    Query,
+    Thresholds,
+    TraceSearch,
+    stat,
+    table,
+    timeseries,
+    traces,
+    with_exemplars,
+)
+from dashboards.queries import (
+    FAILED_SPAN,
+    RATE_INTERVAL,
+    STATEMENT_SPAN,
+    buckets,
+    equals,
+    quantile,
+    rate,
+    ratio,
+    series,
+)
+
+_STATEMENT: Final = (IN_ENVIRONMENT, STATEMENT_SPAN)
+_STATEMENTS: Final = series(metrics.SPAN_CALLS, *_STATEMENT)
+_FAILED: Final = series(metrics.SPAN_CALLS, *_STATEMENT, FAILED_SPAN)
+_DURATION: Final = buckets(metrics.SPAN_DURATION, *_STATEMENT)
+_TOTAL_TIME: Final = series(f"{metrics.SPAN_DURATION}_sum", *_STATEMENT)
+_ERROR_THRESHOLDS: Final = Thresholds(0.005, 0.02)
 
 
-def database(settings: Settings) -> Dashboard:
-    """Statements as their client sees them, the pool of connections, and the slow ones."""
-    limit = settings.objectives.statement_ms
-    calls, failed = f"{CALLS}{{{_STATEMENTS}}}", f"{CALLS}{{{_STATEMENTS},{FAILED}}}"
-    buckets = f"{DURATION_MS}{{{_STATEMENTS}}}"
-    used = 'sum by (instance) (db_client_connection_count{state="used"})'
-    return Dashboard(
-        uid="database",
-        title="Database",
-        question="Is it the database? Statements, connections, and what is slow.",
-        rows=(
-            Row(
-                title="Now",
-                panels=(
-                    stat("Statements", "A second.", rate(calls, _WINDOW), unit="reqps", width=6),
-                    stat(
-                        "p95",
-                        "95 % of the statements take at most this long.",
-                        quantile(0.95, buckets, _WINDOW),
-                        unit="ms",
-                        thresholds=Thresholds(limit / 2, limit),
-                        width=6,
-                    ),
-                    stat(
-                        "Failed",
-                        "Share of the statements.",
-                        share(failed, calls, _WINDOW),
-                        unit="percentunit",
-                        thresholds=Thresholds(0.005, 0.02),
-                        width=6,
-                    ),
-                    stat(
-                        "Connections in use",
-                        "Share of the pool of the pod that has the fewest left.",
-                        f"max({used} / sum by (instance) (db_client_connection_pool_size))",
-                        unit="percentunit",
-                        thresholds=Thresholds(0.7, 1),
-                        width=6,
-                    ),
-                ),
-            ),
-            Row(
-                title="Statements",
-                panels=(
-                    timeseries(
-                        "Duration",
-                        "Of all statements. A dot is a trace: click it.",
-                        [
-                            *(Query(expr=quantile(q, buckets, _WINDOW), legend=f"p{q * 100:g}") for q in (0.5, 0.95)),
-                            *with_exemplars(
-                                settings, Query(expr=quantile(0.99, buckets, _WINDOW), legend="p99"), _STATEMENTS
-                            ),
-                        ],
-                        unit="ms",
-                        thresholds=Thresholds(None, limit),
-                    ),
-                    timeseries(
-                        "p95, by statement",
-                        "95 % take at most this long.",
-                        [Query(expr=quantile(0.95, buckets, _WINDOW, "span_name"), legend="{{span_name}}")],
-                        unit="ms",
-                        thresholds=Thresholds(None, limit),
-                    ),
-                    table(
-                        "Statements of the last five minutes",
-                        "What takes the most time in all comes first.",
-                        [
-                            Column(
-                                title="Time a second",
-                                query=rate(
-                                    f"traces_span_metrics_duration_milliseconds_sum{{{_STATEMENTS}}}",
-                                    "5m",
-                                    "service_name, span_name",
-                                ),
-                                unit="ms",
-                            ),
-                            Column(title="Rate", query=rate(calls, "5m", "service_name, span_name"), unit="reqps"),
-                            Column(
-                                title="p95",
-                                query=quantile(0.95, buckets, "5m", "service_name, span_name"),
-                                unit="ms",
-                                thresholds=Thresholds(limit / 2, limit),
-                            ),
-                            Column(
-                                title="Failed",
-                                query=share(failed, calls, "5m", "service_name, span_name"),
-                                unit="percentunit",
-                                thresholds=Thresholds(0.005, 0.02),
-                            ),
-                        ],
-                        by={"service_name": "Service", "span_name": "Statement"},
-                    ),
-                ),
-            ),
-            Row(
-                title="Connections",
-                panels=(
-                    timeseries(
-                        "Pool",
-                        "Connections of all pods, by state; the pools' size above them.",
-                        [
-                            Query(expr="sum by (state) (db_client_connection_count)", legend="{{state}}"),
-                            Query(expr="sum(db_client_connection_pool_size)", legend="size"),
-                        ],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "Waiting for a connection",
-                        "p95 of the time until there was one, and how many got none in time, a second.",
-                        [
-                            Query(
-                                expr=quantile(0.95, "db_client_connection_wait_seconds_bucket", _WINDOW), legend="p95"
-                            ),
-                            Query(
-                                expr=f"sum(rate(db_client_connection_timeouts_total[{_WINDOW}]))",
-                                legend="got none, a second",
-                            ),
-                        ],
-                        unit="s",
-                    ),
-                ),
-            ),
-            Row(
-                title="Traces",
-                panels=(
-                    traces(
-                        settings,
-                        "Slow statements",
-                        f"Traces with a statement that took more than {limit} ms.",
-                        TraceSearch(service="task-manager", statements=True, slower_than_ms=limit),
-                        normally_empty="no statement was slow.",
-                    ),
-                ),
-            ),
-        ),
+def _duration_thresholds(config: MonitoringConfig) -> Thresholds:
+    return Thresholds(config.objectives.statement_ms / 2, config.objectives.statement_ms)
+
+
+def statements(_: MonitoringConfig) -> Panel:
+    """Statements per second."""
+    return stat("Statements", "Statements per second.", rate(_STATEMENTS, RATE_INTERVAL), unit="reqps", width=6)
+
+
+def p95(config: MonitoringConfig) -> Panel:
+    """95th percentile of the statements' duration."""
+    return stat(
+        "p95 duration",
+        "95 % of the statements take at most this long.",
+        quantile(0.95, _DURATION, RATE_INTERVAL),
+        unit="ms",
+        thresholds=_duration_thresholds(config),
+        width=6,
     )
+
+
+def error_ratio(_: MonitoringConfig) -> Panel:
+    """Share of the statements that failed."""
+    return stat(
+        "Error ratio",
+        "Share of the statements that failed.",
+        ratio(_FAILED, _STATEMENTS, RATE_INTERVAL),
+        unit="percentunit",
+        thresholds=_ERROR_THRESHOLDS,
+        width=6,
+    )
+
+
+def connections_in_use(_: MonitoringConfig) -> Panel:
+    """Use of the fullest connection pool."""
+    used = f"sum by ({INSTANCE}) ({series(metrics.DB_CONNECTIONS, equals('state', 'used'))})"
+    return stat(
+        "Connections in use",
+        "Share of a pod's connection pool that is in use; the pod with the fullest pool counts.",
+        f"max({used} / sum by ({INSTANCE}) ({metrics.DB_POOL_SIZE}))",
+        unit="percentunit",
+        thresholds=Thresholds(0.7, 1),
+        width=6,
+    )
+
+
+def duration(config: MonitoringConfig) -> Panel:
+    """Percentiles of the statements' duration."""
+
+    def percentile(q: float) -> Query:
+        return Query(expr=quantile(q, _DURATION, RATE_INTERVAL), legend=f"p{q * 100:g}")
+
+    return timeseries(
+        "Duration",
+        "Duration of all statements. Click a dot to open its trace.",
+        [percentile(0.5), percentile(0.95), *with_exemplars(config, percentile(0.99), *_STATEMENT)],
+        unit="ms",
+        thresholds=Thresholds(None, config.objectives.statement_ms),
+    )
+
+
+def p95_by_statement(config: MonitoringConfig) -> Panel:
+    """95th percentile of each statement's duration."""
+    return timeseries(
+        "p95 duration, by statement",
+        "95 % of the statement's runs take at most this long.",
+        [Query(expr=quantile(0.95, _DURATION, RATE_INTERVAL, SPAN_NAME), legend="{{span_name}}")],
+        unit="ms",
+        thresholds=Thresholds(None, config.objectives.statement_ms),
+    )
+
+
+def statements_of_last_5_minutes(config: MonitoringConfig) -> Panel:
+    """Every statement with its share of the time, rate, duration and error ratio."""
+    by = {SERVICE: "Service", SPAN_NAME: "Statement"}
+    p95 = quantile(0.95, _DURATION, "5m", *by)
+    failed = ratio(_FAILED, _STATEMENTS, "5m", *by)
+    return table(
+        "Statements of the last 5 minutes",
+        "The statement that takes the most time in total comes first.",
+        [
+            Column(title="Time per second", query=rate(_TOTAL_TIME, "5m", *by), unit="ms"),
+            Column(title="Rate", query=rate(_STATEMENTS, "5m", *by), unit="reqps"),
+            Column(title="p95", query=p95, unit="ms", thresholds=_duration_thresholds(config)),
+            Column(title="Error ratio", query=failed, unit="percentunit", thresholds=_ERROR_THRESHOLDS),
+        ],
+        by=by,
+    )
+
+
+def connection_pool(_: MonitoringConfig) -> Panel:
+    """Connections by state, and the pools' size."""
+    return timeseries(
+        "Connection pool",
+        "Connections of all pods, by state, and the total size of their pools.",
+        [
+            Query(expr=f"sum by (state) ({metrics.DB_CONNECTIONS})", legend="{{state}}"),
+            Query(expr=f"sum({metrics.DB_POOL_SIZE})", legend="size"),
+        ],
+        unit="short",
+    )
+
+
+def connection_wait(_: MonitoringConfig) -> Panel:
+    """Time until a connection is free."""
+    wait = quantile(0.95, buckets(metrics.DB_CONNECTION_WAIT), RATE_INTERVAL)
+    return timeseries(
+        "Wait for a connection",
+        "p95 of the time until a connection is free, and how often per second none was free in time.",
+        [
+            Query(expr=wait, legend="p95"),
+            Query(expr=rate(metrics.DB_CONNECTION_TIMEOUTS, RATE_INTERVAL), legend="timeouts per second"),
+        ],
+        unit="s",
+    )
+
+
+def slow_statements(config: MonitoringConfig) -> Panel:
+    """Traces with a slow statement."""
+    limit = config.objectives.statement_ms
+    return traces(
+        config,
+        "Slow statements",
+        f"Traces with a statement that took more than {limit} ms.",
+        TraceSearch(service="task-manager", statements=True, slower_than_ms=limit),
+        normally_empty="no statement was slow.",
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="database",
+    title="Database",
+    question="Is the database the cause? Statements, connections, and what is slow.",
+    rows=(
+        Row("Now", (statements, p95, error_ratio, connections_in_use)),
+        Row("Statements", (duration, p95_by_statement, statements_of_last_5_minutes)),
+        Row("Connections", (connection_pool, connection_wait)),
+        Row("Traces", (slow_statements,)),
+    ),
+)

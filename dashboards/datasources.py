@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import endpoints
+from contracts import endpoints, metrics
 
 
 def datasources(
@@ -120,12 +120,12 @@ def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
             "queries": [
                 {
                     "name": "Request rate",
-                    "query": f"sum by (span_name) (rate(traces_span_metrics_calls_total{selected}[5m]))",
+                    "query": f"sum by ({metrics.SPAN_NAME}) (rate({metrics.SPAN_CALLS}{selected}[5m]))",
                 },
                 {
                     "name": "p99 in ms",
-                    "query": "histogram_quantile(0.99, sum by (le, span_name) "
-                    f"(rate(traces_span_metrics_duration_milliseconds_bucket{selected}[5m])))",
+                    "query": f"histogram_quantile(0.99, sum by (le, {metrics.SPAN_NAME}) "
+                    f"(rate({metrics.SPAN_DURATION}_bucket{selected}[5m])))",
                 },
             ],
         },

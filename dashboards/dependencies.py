@@ -1,64 +1,70 @@
-"""Who calls whom, and which of it fails?"""
+"""The dashboard *Dependencies*: who calls whom, and which calls fail?"""
 
+from typing import Final
+
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Column, Query, Thresholds, node_graph, table, timeseries
-from dashboards.rules.dependencies import ERRORS, P95, RATE
+from dashboards.panels import Column, Panel, Query, Thresholds, node_graph, table, timeseries
+from dashboards.rules.dependencies import FAILED_CALLS, P95, RATE
 
-_FAILED = f"{ERRORS} / ({RATE} > 0)"
+_ERROR_RATIO: Final = f"{FAILED_CALLS} / ({RATE} > 0)"
+_EDGE: Final = "{{source}} → {{target}}"
 
 
-def dependencies() -> Dashboard:
-    """The service map, and the same as a table."""
-    sides = " or ".join(
-        f'label_replace(sum by ({side}) ({RATE}), "id", "$1", "{side}", "(.*)")' for side in ("target", "source")
+def service_map(_: MonitoringConfig) -> Panel:
+    """The service map."""
+    ends = " or ".join(
+        f'label_replace(sum by ({end}) ({RATE}), "id", "$1", "{end}", "(.*)")' for end in ("target", "source")
     )
-    nodes = f'label_replace(max by (id) ({sides}), "title", "$1", "id", "(.*)")'
-    edges = f'label_join({RATE}, "id", " → ", "source", "target")'
-    return Dashboard(
-        uid="dependencies",
-        title="Dependencies",
-        question="Who calls whom, and which of it fails?",
-        rows=(
-            Row(
-                title="Map",
-                panels=(
-                    node_graph(
-                        "Service map",
-                        "Services, topics, database and pages; the numbers are calls a second.",
-                        nodes,
-                        edges,
-                    ),
-                ),
-            ),
-            Row(
-                title="Edges",
-                panels=(
-                    table(
-                        "Edges of the last minute",
-                        "What fails most comes first.",
-                        [
-                            Column(
-                                title="Failed", query=_FAILED, unit="percentunit", thresholds=Thresholds(0.01, 0.05)
-                            ),
-                            Column(title="Rate", query=f"{RATE} > 0", unit="reqps"),
-                            Column(title="p95", query=f"{P95} >= 0", unit="ms"),
-                        ],
-                        by={"source": "From", "target": "To"},
-                    ),
-                    timeseries(
-                        "Failed",
-                        "Share of the calls, by edge.",
-                        [Query(expr=_FAILED, legend="{{source}} → {{target}}")],
-                        unit="percentunit",
-                        thresholds=Thresholds(None, 0.05),
-                    ),
-                    timeseries(
-                        "p95",
-                        "95 % of the calls take at most this long, as the span on the edge tells it.",
-                        [Query(expr=f"{P95} >= 0", legend="{{source}} → {{target}}")],
-                        unit="ms",
-                    ),
-                ),
-            ),
-        ),
+    return node_graph(
+        "Service map",
+        "Services, topics, the database and web pages. The numbers are calls per second.",
+        nodes=f'label_replace(max by (id) ({ends}), "title", "$1", "id", "(.*)")',
+        edges=f'label_join({RATE}, "id", " → ", "source", "target")',
     )
+
+
+def calls(_: MonitoringConfig) -> Panel:
+    """Every edge of the map with its error ratio, rate and duration."""
+    return table(
+        "Calls of the last minute",
+        "The highest error ratio comes first.",
+        [
+            Column(title="Error ratio", query=_ERROR_RATIO, unit="percentunit", thresholds=Thresholds(0.01, 0.05)),
+            Column(title="Rate", query=f"{RATE} > 0", unit="reqps"),
+            Column(title="p95", query=f"{P95} >= 0", unit="ms"),
+        ],
+        by={"source": "From", "target": "To"},
+    )
+
+
+def error_ratio(_: MonitoringConfig) -> Panel:
+    """Share of the calls that failed."""
+    return timeseries(
+        "Error ratio",
+        "Share of the calls that failed.",
+        [Query(expr=_ERROR_RATIO, legend=_EDGE)],
+        unit="percentunit",
+        thresholds=Thresholds(None, 0.05),
+    )
+
+
+def p95(_: MonitoringConfig) -> Panel:
+    """95th percentile of the calls' duration."""
+    return timeseries(
+        "p95 duration",
+        "95 % of the calls take at most this long.",
+        [Query(expr=f"{P95} >= 0", legend=_EDGE)],
+        unit="ms",
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="dependencies",
+    title="Dependencies",
+    question="Who calls whom, and which calls fail?",
+    rows=(
+        Row("Map", (service_map,)),
+        Row("Calls", (calls, error_ratio, p95)),
+    ),
+)

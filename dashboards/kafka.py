@@ -1,155 +1,149 @@
-"""Are messages sent, read and handled?"""
+"""The dashboard *Kafka*: are messages sent, read and handled, and how long do they wait?"""
 
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import JOB, OUTCOME, PARTITION, TOPIC
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Query, Thresholds, TraceSearch, stat, timeseries, traces
-from dashboards.queries import MESSAGES, quantile, rate
-from stack.settings import Settings
+from dashboards.panels import Panel, Query, Thresholds, TraceSearch, stat, timeseries, traces
+from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, quantile, rate, series
 
-_WINDOW = "$__rate_interval"
+_P95_WAIT: Final = quantile(0.95, buckets(metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
 
 
-def kafka(settings: Settings) -> Dashboard:
-    """Throughput, lag, waiting and handling of each topic; what fails, comes again or is put aside."""
-    wait = settings.objectives.message_seconds
-    nothing = "0 * sum by (job) (kafka_consumer_partitions)"
-    return Dashboard(
-        uid="kafka",
-        title="Kafka",
-        question="Are messages sent, read and handled, and how long do they wait?",
-        rows=(
-            Row(
-                title="Now",
-                panels=(
-                    stat(
-                        "Messages behind",
-                        "Messages that were sent and not handled yet.",
-                        Query(expr="sum by (topic) (kafka_consumer_lag_messages)", legend="{{topic}}"),
-                        unit="short",
-                        thresholds=Thresholds(20, 100),
-                        width=8,
-                    ),
-                    stat(
-                        "Partitions that are read",
-                        "By all consumers of a topic; 0 is nobody.",
-                        Query(expr="sum by (topic) (kafka_consumer_partitions)", legend="{{topic}}"),
-                        unit="short",
-                        thresholds=Thresholds(None, 1, rising=False),
-                        width=8,
-                    ),
-                    stat(
-                        "p95 from sent to handled",
-                        "95 % of the messages wait at most this long until their handling begins.",
-                        Query(
-                            expr=quantile(0.95, "kafka_message_wait_seconds_bucket", _WINDOW, "topic"),
-                            legend="{{topic}}",
-                        ),
-                        unit="s",
-                        thresholds=Thresholds(wait / 2, wait),
-                        width=8,
-                    ),
-                ),
-            ),
-            Row(
-                title="Flow",
-                panels=(
-                    timeseries(
-                        "Sent",
-                        "Messages a second that Kafka has taken, by topic and sender.",
-                        [
-                            Query(
-                                expr=rate(
-                                    f'kafka_messages_produced_total{{outcome="success",{MESSAGES}}}',
-                                    _WINDOW,
-                                    "topic, job",
-                                ),
-                                legend="{{job}} → {{topic}}",
-                            )
-                        ],
-                        unit="reqps",
-                    ),
-                    timeseries(
-                        "Handled",
-                        "Messages a second, by topic and outcome. `retried` comes again until it succeeds.",
-                        [
-                            Query(
-                                expr=rate("kafka_messages_consumed_total", _WINDOW, "topic, outcome"),
-                                legend="{{topic}}: {{outcome}}",
-                            )
-                        ],
-                        unit="reqps",
-                    ),
-                    timeseries(
-                        "Lag",
-                        "Messages behind the last one, by topic and partition.",
-                        [
-                            Query(
-                                expr="sum by (topic, partition) (kafka_consumer_lag_messages)",
-                                legend="{{topic}} {{partition}}",
-                            )
-                        ],
-                        unit="short",
-                        thresholds=Thresholds(None, 100),
-                    ),
-                    timeseries(
-                        "From sent to handled",
-                        "How long messages wait, p95. A dot is a trace: click it.",
-                        [
-                            Query(
-                                expr=quantile(0.95, "kafka_message_wait_seconds_bucket", _WINDOW, "topic"),
-                                legend="{{topic}}",
-                                exemplars=True,
-                            )
-                        ],
-                        unit="s",
-                        thresholds=Thresholds(None, wait),
-                    ),
-                    timeseries(
-                        "Handling",
-                        "How long it takes, p95. A dot is a trace: click it.",
-                        [
-                            Query(
-                                expr=quantile(0.95, "kafka_message_processing_seconds_bucket", _WINDOW, "topic"),
-                                legend="{{topic}}",
-                                exemplars=True,
-                            )
-                        ],
-                        unit="s",
-                    ),
-                    timeseries(
-                        "Trouble",
-                        "A second: messages that Kafka did not take, that come again, and that were put aside.",
-                        [
-                            Query(
-                                expr=rate('kafka_messages_produced_total{outcome!="success"}', _WINDOW, "job")
-                                + f" or {nothing}",
-                                legend="{{job}} could not send",
-                            ),
-                            Query(
-                                expr=rate('kafka_messages_consumed_total{outcome="retried"}', _WINDOW, "job")
-                                + f" or {nothing}",
-                                legend="{{job}} tries again",
-                            ),
-                            Query(
-                                expr=rate('kafka_messages_consumed_total{outcome="dead_letter"}', _WINDOW, "job")
-                                + f" or {nothing}",
-                                legend="{{job}} put aside",
-                            ),
-                        ],
-                        unit="reqps",
-                    ),
-                ),
-            ),
-            Row(
-                title="Traces",
-                panels=(
-                    traces(
-                        settings,
-                        "Messages that could not be handled",
-                        "Traces with a failed span of a consumer.",
-                        TraceSearch(service="task-manager", failed=True),
-                        normally_empty="every message was handled.",
-                    ),
-                ),
-            ),
-        ),
+def lag(_: MonitoringConfig) -> Panel:
+    """Messages that wait to be handled."""
+    return stat(
+        "Consumer lag",
+        "Messages that were sent and are not handled yet.",
+        Query(expr=f"sum by ({TOPIC}) ({metrics.CONSUMER_LAG})", legend="{{topic}}"),
+        unit="short",
+        thresholds=Thresholds(20, 100),
+        width=8,
     )
+
+
+def assigned_partitions(_: MonitoringConfig) -> Panel:
+    """Partitions that consumers read."""
+    return stat(
+        "Assigned partitions",
+        "Partitions of each topic that its consumers read. 0: no consumer reads the topic.",
+        Query(expr=f"sum by ({TOPIC}) ({metrics.CONSUMER_PARTITIONS})", legend="{{topic}}"),
+        unit="short",
+        thresholds=Thresholds(None, 1, rising=False),
+        width=8,
+    )
+
+
+def p95_wait(config: MonitoringConfig) -> Panel:
+    """95th percentile of the time that messages wait."""
+    limit = config.objectives.message_seconds
+    return stat(
+        "p95 wait",
+        "95 % of the messages wait at most this long from being sent until their handling begins.",
+        Query(expr=_P95_WAIT, legend="{{topic}}"),
+        unit="s",
+        thresholds=Thresholds(limit / 2, limit),
+        width=8,
+    )
+
+
+def sent(_: MonitoringConfig) -> Panel:
+    """Messages that Kafka accepted."""
+    produced = series(metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER)
+    return timeseries(
+        "Messages sent",
+        "Messages per second that Kafka accepted, by topic and sender.",
+        [Query(expr=rate(produced, RATE_INTERVAL, TOPIC, JOB), legend="{{job}} → {{topic}}")],
+        unit="reqps",
+    )
+
+
+def handled(_: MonitoringConfig) -> Panel:
+    """Messages that consumers handled, by outcome."""
+    expr = rate(metrics.MESSAGES_CONSUMED, RATE_INTERVAL, TOPIC, OUTCOME)
+    return timeseries(
+        "Messages handled",
+        "Messages per second, by topic and outcome. A `retried` message is handled again until it succeeds.",
+        [Query(expr=expr, legend="{{topic}}: {{outcome}}")],
+        unit="reqps",
+    )
+
+
+def lag_by_partition(_: MonitoringConfig) -> Panel:
+    """Messages that wait in each partition."""
+    return timeseries(
+        "Consumer lag, by partition",
+        "Messages that were sent and are not handled yet.",
+        [Query(expr=f"sum by ({TOPIC}, {PARTITION}) ({metrics.CONSUMER_LAG})", legend="{{topic}} {{partition}}")],
+        unit="short",
+        thresholds=Thresholds(None, 100),
+    )
+
+
+def wait(config: MonitoringConfig) -> Panel:
+    """Time that messages wait, with exemplars."""
+    return timeseries(
+        "Wait",
+        "p95 of the time from sending a message until its handling begins. Click a dot to open its trace.",
+        [Query(expr=_P95_WAIT, legend="{{topic}}", exemplars=True)],
+        unit="s",
+        thresholds=Thresholds(None, config.objectives.message_seconds),
+    )
+
+
+def handling_time(_: MonitoringConfig) -> Panel:
+    """Time to handle a message."""
+    expr = quantile(0.95, buckets(metrics.MESSAGE_PROCESSING), RATE_INTERVAL, TOPIC)
+    return timeseries(
+        "Handling time",
+        "p95 of the time to handle a message. Click a dot to open its trace.",
+        [Query(expr=expr, legend="{{topic}}", exemplars=True)],
+        unit="s",
+    )
+
+
+def failures(_: MonitoringConfig) -> Panel:
+    """Messages that were not sent, were retried or were dead-lettered."""
+    zero = f"0 * sum by ({JOB}) ({metrics.CONSUMER_PARTITIONS})"
+
+    def per_second(selector: str) -> str:
+        return f"{rate(selector, RATE_INTERVAL, JOB)} or {zero}"
+
+    unsent = series(metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
+    retried = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "retried"))
+    dead = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    return timeseries(
+        "Failed sends, retries and dead letters",
+        "Messages per second that Kafka did not accept, that are handled again, and that were dead-lettered.",
+        [
+            Query(expr=per_second(unsent), legend="{{job}}: not sent"),
+            Query(expr=per_second(retried), legend="{{job}}: retried"),
+            Query(expr=per_second(dead), legend="{{job}}: dead-lettered"),
+        ],
+        unit="reqps",
+    )
+
+
+def failed_traces(config: MonitoringConfig) -> Panel:
+    """Traces with a failed span of the task-manager."""
+    return traces(
+        config,
+        "Messages that could not be handled",
+        "Traces in which a span of the task-manager failed.",
+        TraceSearch(service="task-manager", failed=True),
+        normally_empty="every message was handled.",
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="kafka",
+    title="Kafka",
+    question="Are messages sent, read and handled, and how long do they wait?",
+    rows=(
+        Row("Now", (lag, assigned_partitions, p95_wait)),
+        Row("Flow", (sent, handled, lag_by_partition, wait, handling_time, failures)),
+        Row("Traces", (failed_traces,)),
+    ),
+)

@@ -1,68 +1,152 @@
-"""PromQL that rules and dashboards share: the same number is never asked for in two ways."""
+"""PromQL that dashboards, rules and the rollout's analysis share: one query for one question."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from contracts import endpoints
-from stack.settings import Settings
+from contracts import endpoints, http, metrics
+from contracts.metrics import (
+    DB_SYSTEM,
+    JOB,
+    OUTCOME,
+    ROUTE,
+    SIGNAL,
+    SPAN_KIND,
+    STATUS,
+    STATUS_CODE,
+    TOPIC,
+    TRACK,
+)
+from contracts.topics import DEAD_LETTER_SUFFIX
+from dashboards.config import MonitoringConfig
+
+RATE_INTERVAL: Final = "$__rate_interval"
+"""Grafana's window for `rate`: at least four scrapes long, so that there is always a result."""
 
 CONSUMERS: Final = (endpoints.TASK_MANAGER, endpoints.CRAWLER)
 
-OF_SERVICES: Final = f'job=~"{"|".join(endpoints.SERVICES)}"'
-# What people ask for; probes and scrapes are neither traffic nor success.
-ASKED: Final = 'route!~"/api/(health.*|metrics)"'
-ENTRY: Final = 'span_kind=~"SPAN_KIND_(SERVER|CONSUMER)"'
-FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
-STATEMENT: Final = 'span_kind="SPAN_KIND_CLIENT",db_system_name!=""'
-MESSAGES: Final = 'topic!~".*[.]dead-letter"'
 
-CALLS: Final = "traces_span_metrics_calls_total"
-DURATION_MS: Final = "traces_span_metrics_duration_milliseconds_bucket"
-
-STORED_MS: Final = "traces_stored_duration_milliseconds_bucket"
+def equals(label: str, value: object) -> str:
+    """Return a label matcher."""
+    return f'{label}="{value}"'
 
 
-def stored_spans(settings: Settings) -> str:
-    """The histogram whose exemplars lead to stored traces: that of all spans, or of those that the samplers keep."""
-    return STORED_MS if settings.collector.sampling else DURATION_MS
+# Label matchers.
+SERVICE_JOBS: Final = f'{JOB}=~"{"|".join(endpoints.SERVICES)}"'
+COLLECTOR_JOBS: Final = f'{JOB}=~"{endpoints.COLLECTOR}|{endpoints.SAMPLER}"'
+USER_ROUTES: Final = f'{ROUTE}!~"{http.HEALTH}.*|{http.METRICS}"'
+"""Requests of users, without probes and scrapes: these are neither traffic nor success."""
+SERVER_ERROR: Final = f'{STATUS}=~"5.."'
+SERVER_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_SERVER")
+CLIENT_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_CLIENT")
+PRODUCER_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_PRODUCER")
+CONSUMER_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_CONSUMER")
+ENTRY_SPAN: Final = f'{SPAN_KIND}=~"SPAN_KIND_(SERVER|CONSUMER)"'
+"""Spans with which a request or a message enters a service."""
+FAILED_SPAN: Final = equals(STATUS_CODE, "STATUS_CODE_ERROR")
+STATEMENT_SPAN: Final = f'{CLIENT_SPAN},{DB_SYSTEM}!=""'
+"""Spans of database statements."""
+NOT_DEAD_LETTER: Final = f'{TOPIC}!~".*{DEAD_LETTER_SUFFIX.replace(".", "[.]")}"'
+TRACES: Final = equals(SIGNAL, "traces")
+OTLP_TRACES: Final = equals("data_type", "traces")
+"""The Collector's own label for the same."""
 
 
-def rate(selector: str, window: str, by: str = "") -> str:
-    """Sum of the rates a second, by labels if any are named."""
-    grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (rate({selector}[{window}]))"
+def series(metric: str, *matchers: str) -> str:
+    """Return the selector of a metric's series that meet all matchers."""
+    return f"{metric}{{{','.join(matchers)}}}" if matchers else metric
 
 
-def share(part: str, whole: str, window: str, by: str = "") -> str:
-    """How much of one counter another is, 0 to 1; 0 where the part has never been counted, nothing without traffic."""
-    of = rate(whole, window, by)
-    return f"(({rate(part, window, by)}) or 0 * {of}) / ({of} > 0)"
+def series_of(names: Iterable[str], *matchers: str) -> str:
+    """Return the selector of the series of several metrics."""
+    return series("", f'__name__=~"{"|".join(names)}"', *matchers)
 
 
-def quantile(q: float, buckets: str, window: str, by: str = "") -> str:
-    """A quantile of a histogram, in its unit."""
-    return f"histogram_quantile({q}, {rate(buckets, window, f'le, {by}' if by else 'le')})"
+def buckets(histogram: str, *matchers: str) -> str:
+    """Return the selector of a histogram's buckets."""
+    return series(f"{histogram}_bucket", *matchers)
 
 
-def grown(series: str, window: str, by: str) -> str:
-    """How much counters counted within a window, those of pods that ended within it included; see `each_grown`."""
-    return f"sum by ({by}) ({each_grown(series, window)})"
+# Requests of users to the services.
+REQUESTS: Final = series(metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES)
+FAILED_REQUESTS: Final = series(metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, SERVER_ERROR)
+REQUEST_DURATION: Final = buckets(metrics.HTTP_DURATION, SERVICE_JOBS, USER_ROUTES)
+
+# Messages that consumers handle. To the task-manager, a page that cannot be fetched is a normal message; it is the
+# crawler's failure.
+MESSAGES: Final = series(metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER)
+FAILED_MESSAGES: Final = " or ".join(
+    (
+        series(metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER, f'{OUTCOME}=~"dead_letter|retried"'),
+        series(metrics.MESSAGES_CONSUMED, equals(JOB, endpoints.CRAWLER), NOT_DEAD_LETTER, equals(OUTCOME, "error")),
+    )
+)
+MESSAGE_DURATION: Final = buckets(metrics.MESSAGE_PROCESSING, SERVICE_JOBS, NOT_DEAD_LETTER)
+
+MEMORY: Final = f"max by ({JOB}, {TRACK}) ({series(metrics.PROCESS_MEMORY, SERVICE_JOBS)})"
+"""Resident memory, in bytes, of the pod of each service and track that uses the most."""
+
+# What happens to the spans that end in a service: they are exported, given up, or wait.
+GIVEN_UP: Final = (metrics.SPANS_DROPPED, metrics.SPANS_REFUSED)
+WAITING: Final = (metrics.SPANS_QUEUED, metrics.SPANS_BUFFERED, metrics.SPANS_IN_FLIGHT)
+SPAN_ACCOUNT: Final = (metrics.SPANS_ENDED, metrics.SPANS_EXPORTED, *GIVEN_UP, *WAITING)
+GIVEN_UP_SPANS: Final = series_of(GIVEN_UP, TRACES)
+WAITING_SPANS: Final = series_of(WAITING, TRACES)
 
 
-def each_grown(series: str, window: str) -> str:
-    """How much each series of a counter counted within a window: the exact number, unless its process restarted.
+def stored_spans(config: MonitoringConfig, *matchers: str) -> str:
+    """Return the buckets whose exemplars lead to stored traces: of all spans, or of those that the samplers keep."""
+    return buckets(metrics.STORED_SPAN_DURATION if config.tail_sampling else metrics.SPAN_DURATION, *matchers)
+
+
+def rate(selector: str, window: str, *by: str) -> str:
+    """Return the sum of the counters' rates per second, for each set of the labels `by`."""
+    return f"sum{f' by ({_list(by)})' if by else ''} (rate({selector}[{window}]))"
+
+
+def ratio(part: str, whole: str, window: str, *by: str) -> str:
+    """Return the ratio of two counters' rates, 0 to 1.
+
+    The ratio is 0 if the part has never been counted, and has no value without traffic.
+    """
+    denominator = rate(whole, window, *by)
+    return f"(({rate(part, window, *by)}) or 0 * {denominator}) / ({denominator} > 0)"
+
+
+def quantile(q: float, selector: str, window: str, *by: str) -> str:
+    """Return a quantile of a histogram's buckets, in the histogram's unit."""
+    return f"histogram_quantile({q}, {rate(selector, window, 'le', *by)})"
+
+
+def mean(histogram: str, window: str, *matchers: str) -> str:
+    """Return the mean of a histogram's observations."""
+    total, count = series(f"{histogram}_sum", *matchers), series(f"{histogram}_count", *matchers)
+    return f"{rate(total, window)} / {rate(count, window)}"
+
+
+def exact_increase(selector: str, window: str, *by: str) -> str:
+    """Return how much counters grew within a window, summed, with the pods that ended within it."""
+    return f"sum by ({_list(by)}) ({exact_increases(selector, window)})"
+
+
+def exact_increases(selector: str, window: str) -> str:
+    """Return how much each counter grew within a window: the exact number, unless its process restarted.
 
     `increase` misses the first value of a new series, and counters here begin with their first event. `x - x offset w`
-    has that value, and is negative after a restart. So this is the last value minus the one before the window, or the
-    last value alone where there was none before or a larger one; `increase` only where the counter fell within the
-    window. Before the sum, since a sum does not show which of its counters fell.
+    has that value, and is negative after a restart. So this is the last value minus the one before the window; or the
+    last value alone, if the counter has no value before the window or a larger one. `increase` is used only if the
+    counter was reset within the window. All of it comes before the sum, since a sum hides which of its counters fell.
 
-    A series that its target no longer had at the window's start is new. Where the target itself could not be scraped
-    then, the value of the hour before counts: a gap in the scrapes is no event.
+    A series that its target did not have at the window's start is new. If Prometheus could not scrape the target then,
+    the value of the hour before counts: a gap in the scrapes is no event.
     """
-    first, last = f"min_over_time({series}[{window}])", f"last_over_time({series}[{window}])"
-    seen = f"last_over_time({series}[1h] offset {window})"
-    before = f"({series} offset {window} or {seen} unless on (job, instance) up offset {window} == 1)"
+    first, last = f"min_over_time({selector}[{window}])", f"last_over_time({selector}[{window}])"
+    hour_before = f"last_over_time({selector}[1h] offset {window})"
+    previous = f"({selector} offset {window} or {hour_before} unless on (job, instance) up offset {window} == 1)"
     return (
-        f"(({last} - ({before} <= {first})) or {last}) and resets({series}[{window}]) == 0"
-        f" or increase({series}[{window}])"
+        f"(({last} - ({previous} <= {first})) or {last}) and resets({selector}[{window}]) == 0"
+        f" or increase({selector}[{window}])"
     )
+
+
+def _list(labels: Iterable[str]) -> str:
+    return ", ".join(labels)

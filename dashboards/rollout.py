@@ -1,138 +1,156 @@
-"""Is the new version as good as the old one?"""
+"""The dashboard *Rollout*: is the new version as good as the old one?"""
 
-from contracts import endpoints
+from typing import Final
+
+from contracts import endpoints, metrics
+from contracts.metrics import JOB, SERVICE, TRACK
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Query, Thresholds, stat, timeseries
-from dashboards.queries import ASKED, CALLS, OF_SERVICES, quantile, rate, share
-from stack.settings import Settings
+from dashboards.panels import Panel, Query, Thresholds, stat, timeseries
+from dashboards.queries import (
+    FAILED_REQUESTS,
+    MEMORY,
+    RATE_INTERVAL,
+    REQUEST_DURATION,
+    REQUESTS,
+    SERVER_SPAN,
+    SERVICE_JOBS,
+    TRACES,
+    USER_ROUTES,
+    equals,
+    quantile,
+    rate,
+    ratio,
+    series,
+)
 
-_WINDOW = "$__rate_interval"
-_TRACK = "{{job}} {{track}}"
+_VERSION: Final = (JOB, TRACK)
+_LEGEND: Final = "{{job}} {{track}}"
 
 
-def rollout(settings: Settings) -> Dashboard:
-    """Baseline and canary side by side, and how much of what happens is traced."""
-    goals = settings.objectives
-    requests = f"http_server_requests_total{{{OF_SERVICES},{ASKED}}}"
-    failed = f'http_server_requests_total{{{OF_SERVICES},{ASKED},status=~"5.."}}'
-    gateway = f'http_server_requests_total{{job="{endpoints.GATEWAY}",{ASKED}}}'
-    spans = f'{CALLS}{{service_name="{endpoints.GATEWAY}",span_kind="SPAN_KIND_SERVER"}}'
-    by = "job, track"
-    return Dashboard(
-        uid="rollout",
-        title="Rollout",
-        question="Is the new version as good as the old one? Baseline against canary, and what of it is traced.",
-        rows=(
-            Row(
-                title="Now",
-                panels=(
-                    stat(
-                        "Pods, by track",
-                        "That answer.",
-                        Query(expr=f"sum by (track) (up{{{OF_SERVICES}}})", legend="{{track}}"),
-                        unit="short",
-                        width=6,
-                    ),
-                    stat(
-                        "Requests that are traced",
-                        "Spans of the gateway's requests for each request that it counted.",
-                        f"clamp_max({rate(spans, '5m')} / ({rate(gateway, '5m')} > 0), 1)",
-                        unit="percentunit",
-                        thresholds=Thresholds(0.99, 0.95, rising=False),
-                        decimals=1,
-                        width=6,
-                    ),
-                    stat(
-                        "Spans sampled out by the services",
-                        "Share of those that were started.",
-                        share("tracing_spans_sampled_out_total", "tracing_spans_started_total", "5m"),
-                        unit="percentunit",
-                        width=6,
-                    ),
-                    stat(
-                        "Failed",
-                        "Share of the requests, by track.",
-                        Query(expr=share(failed, requests, _WINDOW, "track"), legend="{{track}}"),
-                        unit="percentunit",
-                        thresholds=Thresholds(goals.error_ratio / 4, goals.error_ratio),
-                        width=6,
-                    ),
-                ),
-            ),
-            Row(
-                title="Baseline against canary",
-                panels=(
-                    timeseries(
-                        "Requests",
-                        "A second.",
-                        [Query(expr=rate(requests, _WINDOW, by), legend=_TRACK)],
-                        unit="reqps",
-                    ),
-                    timeseries(
-                        "Failed",
-                        "Share of the requests.",
-                        [Query(expr=share(failed, requests, _WINDOW, by), legend=_TRACK)],
-                        unit="percentunit",
-                        thresholds=Thresholds(None, goals.error_ratio),
-                    ),
-                    timeseries(
-                        "p99",
-                        "99 % of the requests are answered within this time. A dot is a trace: click it.",
-                        [
-                            Query(
-                                expr=quantile(
-                                    0.99,
-                                    f"http_server_request_duration_seconds_bucket{{{OF_SERVICES},{ASKED}}}",
-                                    _WINDOW,
-                                    by,
-                                ),
-                                legend=_TRACK,
-                                exemplars=True,
-                            )
-                        ],
-                        unit="s",
-                        thresholds=Thresholds(None, goals.request_ms / 1000),
-                    ),
-                    timeseries(
-                        "Memory",
-                        "Resident, of the pod that has the most.",
-                        [
-                            Query(
-                                expr=f"max by ({by}) (process_resident_memory_bytes{{{OF_SERVICES}}})",
-                                legend=_TRACK,
-                            )
-                        ],
-                        unit="bytes",
-                    ),
-                    timeseries(
-                        "CPU",
-                        "Cores in use by each pod, on average.",
-                        [
-                            Query(
-                                expr=f"avg by ({by}) (rate(process_cpu_seconds_total{{{OF_SERVICES}}}[{_WINDOW}]))",
-                                legend=_TRACK,
-                            )
-                        ],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "Exports that fail",
-                        "Share of the export requests.",
-                        [
-                            Query(
-                                expr=share(
-                                    'tracing_export_requests_total{signal="traces",code!="ok"}',
-                                    'tracing_export_requests_total{signal="traces"}',
-                                    _WINDOW,
-                                    by,
-                                ),
-                                legend=_TRACK,
-                            )
-                        ],
-                        unit="percentunit",
-                        thresholds=Thresholds(None, 0.01),
-                    ),
-                ),
-            ),
-        ),
+def pods_up(_: MonitoringConfig) -> Panel:
+    """Pods that are up, by track."""
+    return stat(
+        "Pods up, by track",
+        "Pods that answer Prometheus: `baseline` is the old version, `canary` the new one.",
+        Query(expr=f"sum by ({TRACK}) ({series(metrics.UP, SERVICE_JOBS)})", legend="{{track}}"),
+        unit="short",
+        width=6,
     )
+
+
+def traced_requests(_: MonitoringConfig) -> Panel:
+    """Share of the gateway's requests that have a span."""
+    spans = series(metrics.SPAN_CALLS, equals(SERVICE, endpoints.GATEWAY), SERVER_SPAN)
+    requests = series(metrics.HTTP_REQUESTS, equals(JOB, endpoints.GATEWAY), USER_ROUTES)
+    return stat(
+        "Traced requests",
+        "Server spans of the gateway per request that it counted.",
+        f"clamp_max({rate(spans, '5m')} / ({rate(requests, '5m')} > 0), 1)",
+        unit="percentunit",
+        thresholds=Thresholds(0.99, 0.95, rising=False),
+        decimals=1,
+        width=6,
+    )
+
+
+def sampled_out(_: MonitoringConfig) -> Panel:
+    """Share of the spans that the services sample out."""
+    return stat(
+        "Spans sampled out by the services",
+        "Share of the started spans.",
+        ratio(metrics.SPANS_SAMPLED_OUT, metrics.SPANS_STARTED, "5m"),
+        unit="percentunit",
+        width=6,
+    )
+
+
+def error_ratio(config: MonitoringConfig) -> Panel:
+    """Share of the requests that failed, by track."""
+    limit = config.objectives.error_ratio
+    return stat(
+        "Error ratio, by track",
+        "Share of the requests that failed.",
+        Query(expr=ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL, TRACK), legend="{{track}}"),
+        unit="percentunit",
+        thresholds=Thresholds(limit / 4, limit),
+        width=6,
+    )
+
+
+def request_rate(_: MonitoringConfig) -> Panel:
+    """Requests per second of both versions."""
+    return timeseries(
+        "Request rate",
+        "Requests per second.",
+        [Query(expr=rate(REQUESTS, RATE_INTERVAL, *_VERSION), legend=_LEGEND)],
+        unit="reqps",
+    )
+
+
+def error_ratio_by_service(config: MonitoringConfig) -> Panel:
+    """Error ratio of both versions of each service."""
+    return timeseries(
+        "Error ratio",
+        "Share of the requests that failed.",
+        [Query(expr=ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL, *_VERSION), legend=_LEGEND)],
+        unit="percentunit",
+        thresholds=Thresholds(None, config.objectives.error_ratio),
+    )
+
+
+def p99(config: MonitoringConfig) -> Panel:
+    """99th percentile of the requests' duration, of both versions."""
+    return timeseries(
+        "p99 duration",
+        "99 % of the requests are answered within this time. Click a dot to open its trace.",
+        [Query(expr=quantile(0.99, REQUEST_DURATION, RATE_INTERVAL, *_VERSION), legend=_LEGEND, exemplars=True)],
+        unit="s",
+        thresholds=Thresholds(None, config.objectives.request_ms / 1000),
+    )
+
+
+def memory(_: MonitoringConfig) -> Panel:
+    """Memory of both versions."""
+    return timeseries(
+        "Memory",
+        "Resident memory of the pod that uses the most.",
+        [Query(expr=MEMORY, legend=_LEGEND)],
+        unit="bytes",
+    )
+
+
+def cpu(_: MonitoringConfig) -> Panel:
+    """CPU of both versions."""
+    used = f"rate({series(metrics.PROCESS_CPU, SERVICE_JOBS)}[{RATE_INTERVAL}])"
+    return timeseries(
+        "CPU",
+        "Cores that a pod uses on average.",
+        [Query(expr=f"avg by ({', '.join(_VERSION)}) ({used})", legend=_LEGEND)],
+        unit="short",
+    )
+
+
+def failed_exports(_: MonitoringConfig) -> Panel:
+    """Share of the export requests that failed, of both versions."""
+    failed = series(metrics.EXPORT_REQUESTS, TRACES, 'code!="ok"')
+    requests = series(metrics.EXPORT_REQUESTS, TRACES)
+    return timeseries(
+        "Failed exports",
+        "Share of the requests that export spans.",
+        [Query(expr=ratio(failed, requests, RATE_INTERVAL, *_VERSION), legend=_LEGEND)],
+        unit="percentunit",
+        thresholds=Thresholds(None, 0.01),
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="rollout",
+    title="Rollout",
+    question="Is the new version as good as the old one? Compares the canary with the baseline, and shows how many"
+    " requests are traced.",
+    rows=(
+        Row("Now", (pods_up, traced_requests, sampled_out, error_ratio)),
+        Row("Canary and baseline", (request_rate, error_ratio_by_service, p99, memory, cpu, failed_exports)),
+    ),
+)

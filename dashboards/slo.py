@@ -1,75 +1,86 @@
-"""Do we keep what we promise?"""
+"""The dashboard *Objectives*: are the service level objectives met?"""
 
-from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Column, Query, Thresholds, stat, table, timeseries
-from dashboards.rules.slo import BURN_RATE_WINDOWS, ERRORS, Objective, objectives
-from stack.settings import Settings
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from contracts import metrics
+from dashboards.config import MonitoringConfig
+from dashboards.dashboard import Dashboard, PanelFunction, Row
+from dashboards.panels import Column, Panel, Query, Thresholds, stat, table, timeseries
+from dashboards.rules.slo import BURN_RATE_WINDOWS, Objective, error_ratio, requests, tasks
+
+ObjectiveFunction = Callable[[MonitoringConfig], Objective]
 
 
-def slo(settings: Settings) -> Dashboard:
-    """Each objective: how much was good, how fast its error budget goes; and the alerts of now."""
-    return Dashboard(
-        uid="slo",
-        title="Objectives",
-        question="Do we keep what we promise, and how long will the error budget last?",
-        rows=(
-            *(_objective(objective) for objective in objectives(settings)),
-            Row(
-                title="Alerts",
-                panels=(
-                    table(
-                        "Firing and pending",
-                        "1 fires, by name and severity; `Watchdog` always does, and shows that alerting works.",
-                        [
-                            Column(
-                                title="Alerts",
-                                query="count by (alertname, severity, alertstate) (ALERTS)",
-                                unit="short",
-                            )
-                        ],
-                        by={"alertname": "Alert", "severity": "Severity", "alertstate": "State"},
-                    ),
-                ),
-            ),
-        ),
+def good_events(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+    """Share of the events that met the objective."""
+    objective = objective_of(config)
+    return stat(
+        "Good events, last 3 days",
+        f"Share of the events of the last 3 days that met the objective: {objective.goal:.2%} {objective.title}.",
+        f"1 - {error_ratio(objective, '3d')}",
+        unit="percentunit",
+        thresholds=Thresholds(objective.goal + objective.budget / 2, objective.goal, rising=False),
+        decimals=3,
+        width=6,
+        height=8,
     )
 
 
-def _objective(objective: Objective) -> Row:
-    budget = 1 - objective.goal
-    fastest = BURN_RATE_WINDOWS[0].factor
-
-    def burn(window: str) -> str:
-        return f'{ERRORS}{{slo="{objective.name}",window="{window}"}} / {budget:.6g}'
-
-    return Row(
-        title=f"{objective.goal:.2%} {objective.title}",
-        panels=(
-            stat(
-                "Good, three days",
-                "Share of the events of the last three days that kept the promise.",
-                f'1 - {ERRORS}{{slo="{objective.name}",window="3d"}}',
-                unit="percentunit",
-                thresholds=Thresholds(objective.goal + budget / 2, objective.goal, rising=False),
-                decimals=3,
-                width=6,
-                height=8,
-            ),
-            stat(
-                "Budget used up, three days",
-                "1 is as much as may be missed in that time; above it the promise is broken.",
-                burn("3d"),
-                unit="percentunit",
-                thresholds=Thresholds(0.5, 1),
-                width=6,
-                height=8,
-            ),
-            timeseries(
-                "How fast the budget burns",
-                f"1 lasts exactly as long as it must; above {fastest:g} for an hour somebody is woken.",
-                [Query(expr=burn(window), legend=window) for window in ("5m", "1h", "6h")],
-                unit="short",
-                thresholds=Thresholds(None, fastest),
-            ),
-        ),
+def used_budget(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+    """Share of the error budget that is used up."""
+    return stat(
+        "Error budget used, last 3 days",
+        "100 % is all that may fail in that time. Above it the objective is missed.",
+        _burn_rate(objective_of(config), "3d"),
+        unit="percentunit",
+        thresholds=Thresholds(0.5, 1),
+        width=6,
+        height=8,
     )
+
+
+def burn_rate(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+    """How fast the error budget is used up."""
+    objective = objective_of(config)
+    fastest = BURN_RATE_WINDOWS[0]
+    return timeseries(
+        "Burn rate",
+        "At 1 the error budget of 30 days lasts 30 days. "
+        f"Above {fastest.factor:g} for {fastest.long} an alert pages someone.",
+        [Query(expr=_burn_rate(objective, window), legend=window) for window in ("5m", "1h", "6h")],
+        unit="short",
+        thresholds=Thresholds(None, fastest.factor),
+    )
+
+
+def _burn_rate(objective: Objective, window: str) -> str:
+    return f"{error_ratio(objective, window)} / {objective.budget:.6g}"
+
+
+def alerts(_: MonitoringConfig) -> Panel:
+    """Firing and pending alerts."""
+    by = {"alertname": "Alert", "severity": "Severity", "alertstate": "State"}
+    return table(
+        "Firing and pending alerts",
+        "Alerts by name, severity and state. `Watchdog` always fires, which shows that alerting works.",
+        [Column(title="Alerts", query=f"count by ({', '.join(by)}) ({metrics.ALERTS})", unit="short")],
+        by=by,
+    )
+
+
+def _panels(objective_of: ObjectiveFunction) -> tuple[PanelFunction, ...]:
+    return tuple(partial(function, objective_of) for function in (good_events, used_budget, burn_rate))
+
+
+DASHBOARD: Final = Dashboard(
+    uid="slo",
+    title="Objectives",
+    question="Are the service level objectives met, and how long will the error budget last?",
+    rows=(
+        Row("Requests that succeed", _panels(requests)),
+        Row("Tasks that finish in time", _panels(tasks)),
+        Row("Alerts", (alerts,)),
+    ),
+)

@@ -1,174 +1,197 @@
-"""Do tasks come to their end, and where do they wait?"""
+"""The dashboard *Tasks*: do tasks finish in time, and where do they wait?"""
 
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import JOB, OPERATION, OUTCOME, STATUS, TOPIC
+from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Query, Thresholds, TraceSearch, logs, stat, timeseries, traces
-from dashboards.queries import MESSAGES, quantile, rate, share
-from stack.settings import Settings
+from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, stat, timeseries, traces
+from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, mean, quantile, rate, ratio, series
+from dashboards.rules.slo import tasks_in_time
 
-_WINDOW = "$__rate_interval"
-
-
-def _mean(histogram: str, selector: str = "") -> str:
-    return f"sum(rate({histogram}_sum{selector}[{_WINDOW}])) / sum(rate({histogram}_count{selector}[{_WINDOW}]))"
+_ENDED: Final = f"{metrics.TASK_DURATION}_count"
+_LAST_HOUR: Final = equals("window", "1h")
 
 
-def tasks(settings: Settings) -> Dashboard:
-    """Created, ended and open tasks; the time from creation to end and its parts."""
-    goals = settings.objectives
-    in_time = f'task_duration_seconds_bucket{{le="{float(goals.task_seconds)}"}}'
-    topics = {"task-status": "waits for the task-manager", "requests-web-crawl": "waits for the crawler"}
-    return Dashboard(
-        uid="tasks",
-        title="Tasks",
-        question="Do tasks come to their end, and where do they wait?",
-        rows=(
-            Row(
-                title="Now",
-                panels=(
-                    stat(
-                        "Created",
-                        "Tasks a second.",
-                        rate('task_operations_total{operation="create task"}', _WINDOW),
-                        unit="reqps",
-                    ),
-                    stat(
-                        "In time",
-                        f"Share of the tasks that ended within {goals.task_seconds} s of their creation.",
-                        share(in_time, "task_duration_seconds_count", _WINDOW),
-                        unit="percentunit",
-                        thresholds=Thresholds(1 - (1 - goals.tasks_in_time) / 2, goals.tasks_in_time, rising=False),
-                        decimals=2,
-                    ),
-                    stat(
-                        "Failed",
-                        "Share of the tasks that ended with an error, whoever's it is.",
-                        share('task_duration_seconds_count{status="failed"}', "task_duration_seconds_count", _WINDOW),
-                        unit="percentunit",
-                        thresholds=Thresholds(0.05, 0.2),
-                    ),
-                    stat(
-                        "Open",
-                        "Tasks of the last hour that have not come to their end.",
-                        'max(web_crawl_tasks{status="new",window="1h"})',
-                        unit="short",
-                        thresholds=Thresholds(100, 1000),
-                    ),
-                    stat(
-                        "Oldest open one",
-                        "Its age.",
-                        "max(web_crawl_tasks_oldest_seconds)",
-                        unit="s",
-                        thresholds=Thresholds(goals.task_seconds, 10 * goals.task_seconds),
-                    ),
-                    stat(
-                        "p95 from creation to end",
-                        "95 % of the tasks take at most this long.",
-                        quantile(0.95, "task_duration_seconds_bucket", _WINDOW),
-                        unit="s",
-                        thresholds=Thresholds(goals.task_seconds / 2, goals.task_seconds),
-                    ),
-                ),
-            ),
-            Row(
-                title="Flow",
-                panels=(
-                    timeseries(
-                        "Operations, by outcome",
-                        "What the task-manager did. `duplicate` is a message that came again; it changed nothing.",
-                        [
-                            Query(
-                                expr=rate("task_operations_total", _WINDOW, "operation, outcome"),
-                                legend="{{operation}}: {{outcome}}",
-                            )
-                        ],
-                        unit="reqps",
-                    ),
-                    timeseries(
-                        "Tasks, by status",
-                        "Of the last hour.",
-                        [Query(expr='max by (status) (web_crawl_tasks{window="1h"})', legend="{{status}}")],
-                        unit="short",
-                        stacked=True,
-                    ),
-                    timeseries(
-                        "From creation to end",
-                        "A dot is a trace: click it.",
-                        [
-                            Query(
-                                expr=quantile(q, "task_duration_seconds_bucket", _WINDOW),
-                                legend=f"p{q * 100:g}",
-                                exemplars=q == 0.99,
-                            )
-                            for q in (0.5, 0.95, 0.99)
-                        ],
-                        unit="s",
-                        thresholds=Thresholds(None, goals.task_seconds),
-                    ),
-                    timeseries(
-                        "Where the time goes",
-                        "Mean time of each stage of a task: waiting in Kafka, being handled, fetching the page.",
-                        [
-                            *(
-                                Query(
-                                    expr=_mean("kafka_message_wait_seconds", f'{{topic="{topic}"}}'),
-                                    legend=f"message {title}",
-                                )
-                                for topic, title in topics.items()
-                            ),
-                            *(
-                                Query(
-                                    expr=_mean("kafka_message_processing_seconds", f'{{topic="{topic}"}}'),
-                                    legend=f"message of {topic} is handled",
-                                )
-                                for topic in topics
-                            ),
-                            Query(expr=_mean("crawler_fetch_duration_seconds"), legend="of it: the page is fetched"),
-                        ],
-                        unit="s",
-                    ),
-                    timeseries(
-                        "Pages, by outcome",
-                        "What the crawler was asked for.",
-                        [Query(expr=rate("crawler_pages_total", _WINDOW, "outcome"), legend="{{outcome}}")],
-                        unit="reqps",
-                        stacked=True,
-                    ),
-                    timeseries(
-                        "Messages put aside",
-                        "To the dead letters, a second: they cannot be handled, however often they come.",
-                        [
-                            Query(
-                                expr=f"sum by (job) (rate(kafka_messages_consumed_total{{{MESSAGES},"
-                                f'outcome="dead_letter"}}[{_WINDOW}])) or 0 * sum by (job) (kafka_consumer_partitions)',
-                                legend="{{job}}",
-                            )
-                        ],
-                        unit="reqps",
-                    ),
-                ),
-            ),
-            Row(
-                title="Traces and lines",
-                panels=(
-                    traces(
-                        settings,
-                        "Tasks whose page could not be fetched",
-                        "Traces with a failed span of the crawler.",
-                        TraceSearch(service="web-crawler", failed=True),
-                        normally_empty="every page could be fetched.",
-                    ),
-                    *(
-                        (
-                            logs(
-                                "What the task-manager did",
-                                "A line for each operation; its trace is one click away.",
-                                '{service_name="task-manager"} |~ "task: "',
-                            ),
-                        )
-                        if settings.logs.enabled
-                        else ()
-                    ),
-                ),
-            ),
-        ),
+def created(_: MonitoringConfig) -> Panel:
+    """New tasks per second."""
+    new = series(metrics.TASK_OPERATIONS, equals(OPERATION, "create task"))
+    return stat("Created", "New tasks per second.", rate(new, RATE_INTERVAL), unit="reqps")
+
+
+def finished_in_time(config: MonitoringConfig) -> Panel:
+    """Share of the tasks that ended within the objective."""
+    goals = config.objectives
+    return stat(
+        "Finished in time",
+        f"Share of the tasks that ended within {goals.task_seconds} s of their creation.",
+        ratio(tasks_in_time(config), _ENDED, RATE_INTERVAL),
+        unit="percentunit",
+        thresholds=Thresholds(1 - (1 - goals.tasks_in_time) / 2, goals.tasks_in_time, rising=False),
+        decimals=2,
     )
+
+
+def failed(_: MonitoringConfig) -> Panel:
+    """Share of the tasks that ended with an error."""
+    return stat(
+        "Failed tasks",
+        "Share of the tasks that ended with an error, for any reason.",
+        ratio(series(_ENDED, equals(STATUS, "failed")), _ENDED, RATE_INTERVAL),
+        unit="percentunit",
+        thresholds=Thresholds(0.05, 0.2),
+    )
+
+
+def open_tasks(_: MonitoringConfig) -> Panel:
+    """Tasks that have not ended."""
+    return stat(
+        "Open tasks",
+        "Tasks of the last hour that have not ended.",
+        f"max({series(metrics.TASKS, equals(STATUS, 'new'), _LAST_HOUR)})",
+        unit="short",
+        thresholds=Thresholds(100, 1000),
+    )
+
+
+def oldest_open_task(config: MonitoringConfig) -> Panel:
+    """Age of the oldest task that has not ended."""
+    limit = config.objectives.task_seconds
+    return stat(
+        "Oldest open task",
+        "Age of the oldest task that has not ended.",
+        f"max({metrics.OLDEST_TASK})",
+        unit="s",
+        thresholds=Thresholds(limit, 10 * limit),
+    )
+
+
+def p95(config: MonitoringConfig) -> Panel:
+    """95th percentile of the time from a task's creation to its end."""
+    limit = config.objectives.task_seconds
+    return stat(
+        "p95 task duration",
+        "95 % of the tasks end within this time of their creation.",
+        quantile(0.95, buckets(metrics.TASK_DURATION), RATE_INTERVAL),
+        unit="s",
+        thresholds=Thresholds(limit / 2, limit),
+    )
+
+
+def operations(_: MonitoringConfig) -> Panel:
+    """What the task-manager does, by outcome."""
+    expr = rate(metrics.TASK_OPERATIONS, RATE_INTERVAL, OPERATION, OUTCOME)
+    return timeseries(
+        "Operations, by outcome",
+        "Operations of the task-manager per second. `duplicate`: the message came a second time and changed nothing.",
+        [Query(expr=expr, legend="{{operation}}: {{outcome}}")],
+        unit="reqps",
+    )
+
+
+def tasks_by_status(_: MonitoringConfig) -> Panel:
+    """Tasks of the last hour."""
+    return timeseries(
+        "Tasks, by status",
+        "Tasks that were created within the last hour.",
+        [Query(expr=f"max by ({STATUS}) ({series(metrics.TASKS, _LAST_HOUR)})", legend="{{status}}")],
+        unit="short",
+        stacked=True,
+    )
+
+
+def duration(config: MonitoringConfig) -> Panel:
+    """Percentiles of the time from a task's creation to its end."""
+
+    def percentile(q: float) -> Query:
+        expr = quantile(q, buckets(metrics.TASK_DURATION), RATE_INTERVAL)
+        return Query(expr=expr, legend=f"p{q * 100:g}", exemplars=q == 0.99)
+
+    return timeseries(
+        "Task duration",
+        "Time from creation to end. Click a dot to open its trace.",
+        [percentile(0.5), percentile(0.95), percentile(0.99)],
+        unit="s",
+        thresholds=Thresholds(None, config.objectives.task_seconds),
+    )
+
+
+def time_by_stage(_: MonitoringConfig) -> Panel:
+    """Mean time that a task spends in each stage."""
+    topics = {STATUS_TOPIC: "waits for the task-manager", CRAWL_TOPIC: "waits for the crawler"}
+
+    def mean_of(histogram: str, *matchers: str) -> str:
+        return mean(histogram, RATE_INTERVAL, *matchers)
+
+    waits = [
+        Query(expr=mean_of(metrics.MESSAGE_WAIT, equals(TOPIC, topic)), legend=f"message {title}")
+        for topic, title in topics.items()
+    ]
+    handling = [
+        Query(expr=mean_of(metrics.MESSAGE_PROCESSING, equals(TOPIC, topic)), legend=f"message of {topic} is handled")
+        for topic in topics
+    ]
+    fetch = Query(expr=mean_of(metrics.FETCH_DURATION), legend="page is fetched (part of the handling)")
+    return timeseries(
+        "Time, by stage",
+        "Mean time of each stage of a task: its messages wait in Kafka and are handled, its page is fetched.",
+        [*waits, *handling, fetch],
+        unit="s",
+    )
+
+
+def pages(_: MonitoringConfig) -> Panel:
+    """Pages that the crawler fetches, by outcome."""
+    return timeseries(
+        "Pages, by outcome",
+        "Pages per second that the crawler was asked to fetch.",
+        [Query(expr=rate(metrics.CRAWLED_PAGES, RATE_INTERVAL, OUTCOME), legend="{{outcome}}")],
+        unit="reqps",
+        stacked=True,
+    )
+
+
+def dead_letters(_: MonitoringConfig) -> Panel:
+    """Messages that cannot be handled."""
+    dead = rate(series(metrics.MESSAGES_CONSUMED, NOT_DEAD_LETTER, equals(OUTCOME, "dead_letter")), RATE_INTERVAL, JOB)
+    return timeseries(
+        "Dead-lettered messages",
+        "Messages per second that cannot be handled and were sent to a dead-letter topic.",
+        [Query(expr=f"{dead} or 0 * sum by ({JOB}) ({metrics.CONSUMER_PARTITIONS})", legend="{{job}}")],
+        unit="reqps",
+    )
+
+
+def failed_traces(config: MonitoringConfig) -> Panel:
+    """Traces with a failed span of the crawler."""
+    return traces(
+        config,
+        "Tasks whose page could not be fetched",
+        "Traces in which a span of the crawler failed.",
+        TraceSearch(service="web-crawler", failed=True),
+        normally_empty="every page could be fetched.",
+    )
+
+
+def operation_logs(config: MonitoringConfig) -> Panel | None:
+    """A log line for each operation of the task-manager."""
+    return logs(
+        config,
+        "Operations of the task-manager",
+        "A log line for each operation, with a link to its trace.",
+        '{service_name="task-manager"} |~ "task: "',
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="tasks",
+    title="Tasks",
+    question="Do tasks finish in time, and where do they wait?",
+    rows=(
+        Row("Now", (created, finished_in_time, failed, open_tasks, oldest_open_task, p95)),
+        Row("Flow", (operations, tasks_by_status, duration, time_by_stage, pages, dead_letters)),
+        Row("Traces and logs", (failed_traces, operation_logs)),
+    ),
+)

@@ -1,203 +1,218 @@
-"""Can the traces be trusted?"""
+"""The dashboard *Tracing pipeline*: can the traces be trusted?"""
 
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Query, Thresholds, logs, stat, timeseries
-from dashboards.queries import share
-from dashboards.rules.accounting import MISSING, RATE, WAITING
-from stack.settings import Settings
+from dashboards.panels import Panel, Query, Thresholds, logs, stat, timeseries
+from dashboards.queries import (
+    COLLECTOR_JOBS,
+    GIVEN_UP_SPANS,
+    OTLP_TRACES,
+    RATE_INTERVAL,
+    TRACES,
+    equals,
+    rate,
+    ratio,
+    series,
+)
+from dashboards.rules.accounting import MISSING, WAITING
+from dashboards.rules.accounting import RATE as SPAN_RATE
 
-_WINDOW = "$__rate_interval"
-_OWN = 'job=~"collector|sampler"'
-_TRACES = 'signal="traces"'
+_QUEUE_LABELS: Final = f"{JOB}, {INSTANCE}"
+_QUEUE: Final = f"sum by ({_QUEUE_LABELS}) ({series(metrics.SENDING_QUEUE_SIZE, COLLECTOR_JOBS, OTLP_TRACES)})"
+_CAPACITY: Final = f"sum by ({_QUEUE_LABELS}) ({series(metrics.SENDING_QUEUE_CAPACITY, COLLECTOR_JOBS, OTLP_TRACES)})"
+_COLLECTOR: Final = "{{job}} {{instance}}"
 
 
-def tracing(settings: Settings) -> Dashboard:
-    """The way of the spans: counted at every stage, waiting, refused, lost; and what tracing costs."""
-    requests = f"tracing_export_requests_total{{{_TRACES}}}"
-    exported = f'tracing_export_requests_total{{{_TRACES},code="ok"}}'
-    queue = f'sum by (job, instance) (otelcol_exporter_queue_size{{{_OWN},data_type="traces"}})'
-    capacity = f'sum by (job, instance) (otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}})'
-    return Dashboard(
-        uid="tracing",
-        title="Tracing pipeline",
-        question="Can the traces be trusted? Every span from where it ends to where it is stored, and what it costs.",
-        rows=(
-            Row(
-                title="Now",
-                panels=(
-                    stat(
-                        "Exports that succeed",
-                        "Share of the services' export requests.",
-                        share(exported, requests, _WINDOW),
-                        unit="percentunit",
-                        thresholds=Thresholds(0.999, 0.99, rising=False),
-                        decimals=2,
-                    ),
-                    stat(
-                        "Spans that vanished",
-                        "Of the last half hour: neither stored nor waiting, nor given up for a reason that is counted.",
-                        Query(expr=MISSING, legend="{{leg}}"),
-                        unit="short",
-                        normally_empty="there is no half hour of metrics to compare yet.",
-                        width=8,
-                    ),
-                    stat(
-                        "Given up by the services",
-                        "Spans a second that were dropped or refused.",
-                        f'sum(rate({{__name__=~"tracing_items_(dropped|refused)_total",{_TRACES}}}[{_WINDOW}]))'
-                        " or vector(0)",
-                        unit="short",
-                        thresholds=Thresholds(None, 0.001),
-                    ),
-                    stat(
-                        "Fullest queue",
-                        "Share of its capacity.",
-                        f"max({queue} / {capacity})",
-                        unit="percentunit",
-                        thresholds=Thresholds(0.2, 0.5),
-                    ),
-                    stat(
-                        "Store",
-                        "Pods of the trace store that answer.",
-                        'sum(up{job="trace-store"})',
-                        unit="short",
-                        thresholds=Thresholds(None, 1, rising=False),
-                    ),
-                ),
-            ),
-            Row(
-                title="Every span accounted for",
-                panels=(
-                    timeseries(
-                        "Spans a second, by stage",
-                        "From ended in a service to taken by the store. All lines are one line while nothing is lost; "
-                        "with sampling the last ones are lower.",
-                        [Query(expr=RATE, legend="{{stage}}")],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "Waiting",
-                        "Spans in the services' buffers and the Collectors' queues.",
-                        [Query(expr=f"sum by (leg) ({WAITING})", legend="{{leg}}")],
-                        unit="short",
-                    ),
-                ),
-            ),
-            Row(
-                title="In the services",
-                panels=(
-                    timeseries(
-                        "Circuit breaker",
-                        "0 closed: all is well; 1 half-open: one request is tried; 2 open: nothing is sent.",
-                        [
-                            Query(
-                                expr=f"max by (job) (tracing_breaker_state{{{_TRACES}}})",
-                                legend="{{job}}",
-                            )
-                        ],
-                        unit="short",
-                        thresholds=Thresholds(None, 1),
-                        maximum=2,
-                        width=8,
-                    ),
-                    timeseries(
-                        "Buffer",
-                        "Share of the memory for spans that no Collector could take yet.",
-                        [
-                            Query(
-                                expr=f"max by (job) (tracing_buffer_bytes{{{_TRACES}}}"
-                                f" / tracing_buffer_capacity_bytes{{{_TRACES}}})",
-                                legend="{{job}}",
-                            )
-                        ],
-                        unit="percentunit",
-                        thresholds=Thresholds(None, 0.5),
-                        width=8,
-                    ),
-                    timeseries(
-                        "What tracing costs",
-                        "CPU time for each span that ends: starting it, encoding and exporting it.",
-                        [
-                            Query(
-                                expr=f"sum by (job) (rate(tracing_overhead_seconds_total[{_WINDOW}]))"
-                                f" / (sum by (job) (rate(tracing_items_ended_total{{{_TRACES}}}[{_WINDOW}])) > 0)",
-                                legend="{{job}}",
-                            )
-                        ],
-                        unit="s",
-                        thresholds=Thresholds(None, 0.001),
-                        width=8,
-                    ),
-                ),
-            ),
-            Row(
-                title="In the Collectors",
-                panels=(
-                    timeseries(
-                        "Accepted, refused and sent",
-                        "Spans a second. What is refused is sent again by whoever has it.",
-                        [
-                            Query(
-                                expr=f"sum by (job) (rate(otelcol_receiver_accepted_spans_total{{{_OWN}}}[{_WINDOW}]))",
-                                legend="{{job}} accepted",
-                            ),
-                            Query(
-                                expr=f"sum by (job) (rate(otelcol_receiver_refused_spans_total{{{_OWN}}}[{_WINDOW}]))",
-                                legend="{{job}} refused",
-                            ),
-                            Query(
-                                expr=f"sum by (job) (rate(otelcol_exporter_sent_spans_total{{{_OWN}}}[{_WINDOW}]))",
-                                legend="{{job}} sent",
-                            ),
-                        ],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "Queue, by Collector",
-                        "Spans on disk that the store has not taken yet.",
-                        [Query(expr=queue, legend="{{job}} {{instance}}")],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "CPU",
-                        "Cores in use, by Collector.",
-                        [
-                            Query(
-                                expr=f"rate(otelcol_process_cpu_seconds_total{{{_OWN}}}[{_WINDOW}])",
-                                legend="{{job}} {{instance}}",
-                            )
-                        ],
-                        unit="short",
-                    ),
-                    timeseries(
-                        "Memory",
-                        "Resident, by Collector.",
-                        [
-                            Query(
-                                expr=f"otelcol_process_memory_rss_bytes{{{_OWN}}}",
-                                legend="{{job}} {{instance}}",
-                            )
-                        ],
-                        unit="bytes",
-                    ),
-                ),
-            ),
-            *(
-                (
-                    Row(
-                        title="Lines",
-                        panels=(
-                            logs(
-                                "What the services say of their exports",
-                                "Lines of the tracing library.",
-                                '{service_name=~".+"} | logger_name=~"service.tracing.*"',
-                                normally_empty="the library only speaks when something is wrong.",
-                            ),
-                        ),
-                    ),
-                )
-                if settings.logs.enabled
-                else ()
-            ),
-        ),
+def export_success(_: MonitoringConfig) -> Panel:
+    """Share of the export requests that succeeded."""
+    requests = series(metrics.EXPORT_REQUESTS, TRACES)
+    succeeded = series(metrics.EXPORT_REQUESTS, TRACES, equals("code", "ok"))
+    return stat(
+        "Successful exports",
+        "Share of the services' export requests that succeeded.",
+        ratio(succeeded, requests, RATE_INTERVAL),
+        unit="percentunit",
+        thresholds=Thresholds(0.999, 0.99, rising=False),
+        decimals=2,
     )
+
+
+def missing_spans(_: MonitoringConfig) -> Panel:
+    """Spans that were lost without being counted."""
+    return stat(
+        "Missing spans",
+        "Spans of the last 30 minutes that are not stored, do not wait, and are not counted as dropped or refused.",
+        Query(expr=MISSING, legend="{{leg}}"),
+        unit="short",
+        normally_empty="there are no metrics of 30 minutes yet.",
+        width=8,
+    )
+
+
+def given_up_spans(_: MonitoringConfig) -> Panel:
+    """Spans that were dropped or refused."""
+    return stat(
+        "Dropped or refused spans",
+        "Spans per second that the services dropped or the Collectors refused.",
+        f"{rate(GIVEN_UP_SPANS, RATE_INTERVAL)} or vector(0)",
+        unit="short",
+        thresholds=Thresholds(None, 0.001),
+    )
+
+
+def fullest_queue(_: MonitoringConfig) -> Panel:
+    """Use of the fullest sending queue."""
+    return stat(
+        "Fullest queue",
+        "Share of its capacity that the fullest sending queue of the Collectors uses.",
+        f"max({_QUEUE} / {_CAPACITY})",
+        unit="percentunit",
+        thresholds=Thresholds(0.2, 0.5),
+    )
+
+
+def trace_store(_: MonitoringConfig) -> Panel:
+    """Pods of the trace store that are up."""
+    return stat(
+        "Trace store",
+        "Pods of the trace store that answer Prometheus.",
+        f"sum({series(metrics.UP, equals(JOB, TRACE_STORE_JOB))})",
+        unit="short",
+        thresholds=Thresholds(None, 1, rising=False),
+    )
+
+
+def spans_by_stage(_: MonitoringConfig) -> Panel:
+    """Spans per second at each stage."""
+    return timeseries(
+        "Spans per second, by stage",
+        "From ended in a service to received by the trace store. The lines are equal while no span is lost; with"
+        " sampling, those of the last stages are lower.",
+        [Query(expr=SPAN_RATE, legend="{{stage}}")],
+        unit="short",
+    )
+
+
+def waiting_spans(_: MonitoringConfig) -> Panel:
+    """Spans in buffers and queues."""
+    return timeseries(
+        "Waiting spans",
+        "Spans in the services' buffers and in the Collectors' queues.",
+        [Query(expr=f"sum by (leg) ({WAITING})", legend="{{leg}}")],
+        unit="short",
+    )
+
+
+def circuit_breaker(_: MonitoringConfig) -> Panel:
+    """State of the exporters' circuit breakers."""
+    return timeseries(
+        "Circuit breaker",
+        "0: closed, the service exports. 1: half-open, it tries one request. 2: open, it exports nothing.",
+        [Query(expr=f"max by ({JOB}) ({series(metrics.BREAKER_STATE, TRACES)})", legend="{{job}}")],
+        unit="short",
+        thresholds=Thresholds(None, 1),
+        maximum=2,
+        width=8,
+    )
+
+
+def buffer(_: MonitoringConfig) -> Panel:
+    """Use of the exporters' buffers."""
+    used, capacity = series(metrics.BUFFER_BYTES, TRACES), series(metrics.BUFFER_CAPACITY, TRACES)
+    return timeseries(
+        "Buffer",
+        "Share of the memory that a service has for spans which no Collector has accepted yet.",
+        [Query(expr=f"max by ({JOB}) ({used} / {capacity})", legend="{{job}}")],
+        unit="percentunit",
+        thresholds=Thresholds(None, 0.5),
+        width=8,
+    )
+
+
+def cost(_: MonitoringConfig) -> Panel:
+    """CPU time per span."""
+    seconds = rate(metrics.TRACING_OVERHEAD, RATE_INTERVAL, JOB)
+    spans = rate(series(metrics.SPANS_ENDED, TRACES), RATE_INTERVAL, JOB)
+    return timeseries(
+        "Cost of tracing",
+        "CPU time for each span: to start, encode and export it.",
+        [Query(expr=f"{seconds} / ({spans} > 0)", legend="{{job}}")],
+        unit="s",
+        thresholds=Thresholds(None, 0.001),
+        width=8,
+    )
+
+
+def collector_traffic(_: MonitoringConfig) -> Panel:
+    """Spans that the Collectors accept, refuse and send."""
+
+    def per_second(counter: str) -> str:
+        return rate(series(counter, COLLECTOR_JOBS), RATE_INTERVAL, JOB)
+
+    return timeseries(
+        "Accepted, refused and sent",
+        "Spans per second. The sender keeps refused spans and sends them again.",
+        [
+            Query(expr=per_second(metrics.ACCEPTED_SPANS), legend="{{job}} accepted"),
+            Query(expr=per_second(metrics.REFUSED_SPANS), legend="{{job}} refused"),
+            Query(expr=per_second(metrics.SENT_SPANS), legend="{{job}} sent"),
+        ],
+        unit="short",
+    )
+
+
+def collector_queue(_: MonitoringConfig) -> Panel:
+    """Spans in each Collector's sending queue."""
+    return timeseries(
+        "Sending queue, by Collector",
+        "Spans on disk that the next receiver (the trace store, or Kafka with sampling) has not accepted yet.",
+        [Query(expr=_QUEUE, legend=_COLLECTOR)],
+        unit="short",
+    )
+
+
+def collector_cpu(_: MonitoringConfig) -> Panel:
+    """CPU of each Collector."""
+    cpu = series(metrics.COLLECTOR_CPU, COLLECTOR_JOBS)
+    return timeseries(
+        "CPU, by Collector",
+        "Cores in use.",
+        [Query(expr=f"rate({cpu}[{RATE_INTERVAL}])", legend=_COLLECTOR)],
+        unit="short",
+    )
+
+
+def collector_memory(_: MonitoringConfig) -> Panel:
+    """Memory of each Collector."""
+    memory = series(metrics.COLLECTOR_MEMORY, COLLECTOR_JOBS)
+    return timeseries("Memory, by Collector", "Resident memory.", [Query(expr=memory, legend=_COLLECTOR)], unit="bytes")
+
+
+def exporter_logs(config: MonitoringConfig) -> Panel | None:
+    """Log lines of the tracing library."""
+    return logs(
+        config,
+        "Logs of the exporters",
+        "Log lines of the tracing library inside the services.",
+        '{service_name=~".+"} | logger_name=~"service.tracing.*"',
+        normally_empty="the library logs problems only.",
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="tracing",
+    title="Tracing pipeline",
+    question="Can the traces be trusted? Counts the spans at every stage from the services to the trace store, and "
+    "shows what tracing costs.",
+    rows=(
+        Row("Now", (export_success, missing_spans, given_up_spans, fullest_queue, trace_store)),
+        Row("Span accounting", (spans_by_stage, waiting_spans)),
+        Row("Services", (circuit_breaker, buffer, cost)),
+        Row("Collectors", (collector_traffic, collector_queue, collector_cpu, collector_memory)),
+        Row("Logs", (exporter_logs,)),
+    ),
+)

@@ -23,6 +23,7 @@ from dashboards.rules.stages import Leg, legs, processes_ended, stages, unseen_s
 from stack.clients.prometheus import Ask, asking
 from stack.kubernetes.apply import DeployError, connect
 from stack.settings import Settings, SettingsError, load_here
+from stack.settings.monitoring import monitoring_config
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 # How far back Prometheus itself looks for a series' latest sample.
@@ -107,10 +108,11 @@ def account(settings: Settings, ask: Ask, *, seconds: float, at: float) -> Accou
         httpx.HTTPError: Prometheus cannot be asked.
     """
     since = at - seconds
-    scrape = settings.metrics.scrape_interval_seconds
+    config = monitoring_config(settings)
+    scrape = config.scrape_interval_seconds
     counts: dict[str, Count] = {}
     rates: dict[str, float] = {}
-    for stage in stages(settings):
+    for stage in stages(config):
         found = ask(f"{stage.counter}[{int(seconds + _LOOKBACK_SECONDS)}s]", at)
         all_series = [[(float(when), float(value)) for when, value in item["values"]] for item in found]
         increases = [increase(series, since) for series in all_series]
@@ -121,15 +123,15 @@ def account(settings: Settings, ask: Ask, *, seconds: float, at: float) -> Accou
     def waiting(leg: Leg, when: float) -> float:
         return sum(float(item["value"][1]) for item in ask(f"sum({leg.waiting})", when)) if leg.waiting else 0.0
 
-    ended = sum(float(item["value"][1]) for item in ask(processes_ended(settings, f"{int(seconds)}s"), at))
+    ended = sum(float(item["value"][1]) for item in ask(processes_ended(config, f"{int(seconds)}s"), at))
     differences = []
-    for leg in legs(settings):
+    for leg in legs(config):
         gone = [counts[stage.name] for stage in (leg.target, *leg.given_up)]
         more = waiting(leg, at) - waiting(leg, since)
         missing = counts[leg.source.name].spans - sum(count.spans for count in gone) - more
         rate = max(rates[stage.name] for stage in (leg.source, leg.target, *leg.given_up))
         # Both ends of the window may hide what came within one scrape, each process what it counted at its end.
-        tolerated = rate * (2 * scrape + ended * unseen_seconds(settings))
+        tolerated = rate * (2 * scrape + ended * unseen_seconds(config))
         waits_elsewhere = leg.idle is not None and not ask(leg.idle, at)
         differences.append(
             Difference(
@@ -188,8 +190,9 @@ def show(accounting: Accounting, settings: Settings, console: Console) -> None:
         table.add_column(heading, justify="left" if heading.startswith("spans") else "right", no_wrap=True)
     counts = {count.stage: count for count in accounting.counts}
     can_tell = accounting.other_way_until is None
+    way = legs(monitoring_config(settings))
     shown: set[str] = set()
-    for leg, item in zip(legs(settings), accounting.differences, strict=True):
+    for leg, item in zip(way, accounting.differences, strict=True):
         for stage in (leg.source, *leg.given_up):
             if stage.name not in shown:
                 table.add_row(stage.title, f"{counts[stage.name].spans:,}", "", "", "")
@@ -202,7 +205,7 @@ def show(accounting: Accounting, settings: Settings, console: Console) -> None:
             f"[{colour}]{max(0, item.missing):,}[/]" if can_tell else "[dim]?[/]",
             f"[dim]±{item.tolerated:,}[/]" if can_tell else "",
         )
-    last = legs(settings)[-1].target
+    last = way[-1].target
     table.add_row(last.title, f"{counts[last.name].spans:,}", "", "", "")
     console.print(table)
     for line in _verdict(accounting, settings):
@@ -221,8 +224,8 @@ def _verdict(accounting: Accounting, settings: Settings) -> list[str]:
     )
     lines = [
         f"{-item.missing:,} more spans left {item.title} than came in: what is sent again is counted again"
-        for leg, item in zip(legs(settings), accounting.differences, strict=True)
-        if -item.missing > item.tolerated and not leg.others_send
+        for leg, item in zip(legs(monitoring_config(settings)), accounting.differences, strict=True)
+        if -item.missing > item.tolerated and not leg.has_other_sources
     ]
     lines += [
         f"[red]{item.missing:,} spans are missing {item.title}[/]; {item.tolerated:,} of them could be unknown, "

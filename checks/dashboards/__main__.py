@@ -29,6 +29,7 @@ from dashboards.rules import groups
 from stack.kubernetes.apply import DeployError, connect, existing_secret
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings, SettingsError, load_here
+from stack.settings.monitoring import monitoring_config
 
 _STORES: Final[Mapping[str, type[Tempo] | type[Jaeger]]] = {"tempo": Tempo, "jaeger": Jaeger}
 
@@ -79,10 +80,11 @@ def check(settings: Settings, minutes: float, tick: Callable[[int], None]) -> tu
             endpoints.TRACES_UID: traces,
             **({endpoints.LOGS_UID: panels_ask or logs} if logs else {}),
         }
-        models = list(dashboards(settings).values())
+        config = monitoring_config(settings)
+        models = list(dashboards(config).values())
         tick(sum(len(panels(model)) for model in models))
         result = Check(sources, prometheus, window, settings.metrics.scrape_interval_seconds).run(
-            models, groups(settings), lambda: tick(0)
+            models, groups(config), lambda: tick(0)
         )
         provisioned = datasources(
             backend=settings.traces.backend,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from checks.dashboards.sources import FoundTrace, Jaeger, Loki, Prometheus, QueryFailed, Tempo
 from checks.dashboards.substitute import Window
-from contracts import endpoints
-from dashboards.queries import DURATION_MS, STORED_MS
+from contracts import endpoints, metrics
+from dashboards.queries import equals, series_of
 
 _OPERATION: Final = "POST /api/tasks"
 _ON_THE_WAY_SECONDS: Final = 15.0
@@ -120,7 +120,8 @@ class Links:
 
     def _exemplar(self) -> tuple[str, str]:
         (destination,) = self._datasource(endpoints.PROMETHEUS_UID)["exemplarTraceIdDestinations"]
-        query = f'{{__name__=~"{DURATION_MS}|{STORED_MS}",service_name="{endpoints.GATEWAY}"}}'
+        histograms = [f"{name}_bucket" for name in (metrics.SPAN_DURATION, metrics.STORED_SPAN_DURATION)]
+        query = series_of(histograms, equals(metrics.SERVICE, endpoints.GATEWAY))
         ids = [
             labels[destination["name"]]
             for labels in self.prometheus.exemplars(query, self.window)

@@ -3,20 +3,23 @@
 from grafana_foundation_sdk.builders import logs as sdk
 from grafana_foundation_sdk.builders import loki
 
+from dashboards.config import MonitoringConfig
 from dashboards.panels.shared import LOGS, Panel, description
 
 
 def logs(
-    title: str, text: str, query: str, *, normally_empty: str | None = None, width: int = 24, height: int = 8
-) -> Panel:
-    """Return the lines that a LogQL query selects."""
+    config: MonitoringConfig, title: str, text: str, query: str, *, normally_empty: str | None = None
+) -> Panel | None:
+    """Return the lines that a LogQL query selects; None if the stack has no log store."""
+    if not config.logs:
+        return None
     return (
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
         .datasource(LOGS)
-        .span(width)
-        .height(height)
+        .span(24)
+        .height(8)
         .show_time(True)
         .enable_log_details(True)
         .wrap_log_message(True)

@@ -13,9 +13,9 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 
+from dashboards.config import MonitoringConfig
 from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, range_query
 from dashboards.queries import stored_spans
-from stack.settings import Settings
 
 
 def timeseries(
@@ -68,18 +68,18 @@ def _legend() -> common.VizLegendOptions:
     )
 
 
-def with_exemplars(settings: Settings, query: Query, selector: str) -> list[Query]:
+def with_exemplars(config: MonitoringConfig, query: Query, *matchers: str) -> list[Query]:
     """Return a query of span metrics with exemplars: dots that open a stored trace.
 
     With sampling the exemplars come from a second query, of the spans that the samplers keep. That query selects no
     values (`< 0`), so it adds dots and no lines.
 
     Args:
-        settings: of the stack.
+        config: of the stack.
         query: of all spans.
-        selector: of the spans that the dots stand for.
+        matchers: of the spans that the dots stand for.
     """
-    if settings.collector.sampling is None:
+    if not config.tail_sampling:
         return [replace(query, exemplars=True)]
-    dots = f"{stored_spans(settings)}{{{selector}}} < 0"
-    return [query, Query(expr=dots, legend="stored traces", exemplars=True)]
+    dots = Query(expr=f"{stored_spans(config, *matchers)} < 0", legend="stored traces", exemplars=True)
+    return [query, dots]

@@ -10,8 +10,8 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
 from contracts import endpoints
+from dashboards.config import MonitoringConfig
 from dashboards.panels.shared import Panel, description
-from stack.settings import Settings
 
 _MAX_TRACES: Final = 20
 
@@ -29,7 +29,7 @@ class TraceSearch:
 
 
 def traces(
-    settings: Settings,
+    config: MonitoringConfig,
     title: str,
     text: str,
     search: TraceSearch,
@@ -39,7 +39,7 @@ def traces(
     height: int = 8,
 ) -> Panel:
     """Return a table of traces; each row is a link to the whole trace."""
-    backend = settings.traces.backend
+    backend = config.trace_backend
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
     target = _traceql(search, source) if backend == "tempo" else _JaegerQuery(search)
     return (

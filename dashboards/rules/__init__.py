@@ -1,5 +1,6 @@
-"""What Prometheus computes and warns of, as code."""
+"""Recording rules and alert rules of Prometheus."""
 
+from dashboards.config import MonitoringConfig
 from dashboards.rules.accounting import accounting
 from dashboards.rules.availability import availability
 from dashboards.rules.database import database
@@ -10,21 +11,21 @@ from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, rule_fil
 from dashboards.rules.notifications import notifications
 from dashboards.rules.services import services
 from dashboards.rules.slo import slo
-from stack.settings import Settings
 
 __all__ = ["AlertRule", "RecordingRule", "RuleGroup", "groups", "rule_file"]
 
 
-def groups(settings: Settings) -> tuple[RuleGroup, ...]:
-    """All rules of a stack."""
-    return (
-        *availability(settings),
-        *services(settings),
-        *kafka(settings),
-        *database(settings),
-        *dependencies(),
-        *export(),
-        *accounting(settings),
-        *slo(settings),
-        *notifications(settings),
+def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
+    """Return all rules of a stack."""
+    found = (
+        availability(config),
+        services(config),
+        kafka(config),
+        database(config),
+        dependencies(),
+        export(),
+        accounting(config),
+        slo(config),
+        notifications(config),
     )
+    return tuple(group for group in found if group.rules)

@@ -1,201 +1,244 @@
-"""Span accounting: what comes into each leg of the way is what goes out of it, and the difference is an alert."""
+"""Span accounting: all spans that come into a leg of the way go out of it; alerts report the difference."""
 
 from typing import Final
 
-from contracts import endpoints
-from dashboards.queries import each_grown, grown
+from contracts import endpoints, metrics
+from contracts.metrics import INSTANCE, JOB
+from dashboards.config import MonitoringConfig
+from dashboards.queries import (
+    COLLECTOR_JOBS,
+    GIVEN_UP_SPANS,
+    OTLP_TRACES,
+    equals,
+    exact_increase,
+    exact_increases,
+    rate,
+    series,
+)
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
-from dashboards.rules.stages import Leg, jobs_on_the_way, legs, processes_ended, stages, unseen_seconds
-from stack.settings import Settings
+from dashboards.rules.stages import Leg, legs, of_span_jobs, processes_ended, stages, unseen_seconds
 
 RATE: Final = "tracing_spans:rate"
-"""Spans a second, by stage."""
+"""Spans per second, by stage."""
 GROWN: Final = "tracing_spans:grown30m"
+"""Spans of the window, by stage."""
 WAITING: Final = "tracing_spans_waiting:sum"
+"""Spans that wait, by leg."""
 MISSING: Final = "tracing_spans_missing:30m"
+"""Spans of the window that came into a leg and did not leave it, by leg."""
 ENDED: Final = "tracing_processes_ended:30m"
 """Processes on the way that ended within the window, most of which have a successor."""
 
 _WINDOW: Final = "30m"
-# Stages are scraped at different moments: with a load that grows tenfold in half an hour that alone makes 0.9 %.
+# Prometheus scrapes the stages at different moments. If the load grows tenfold in half an hour, that makes 0.9 %.
 _TOLERANCE: Final = 0.01
-_OWN: Final = 'job=~"collector|sampler"'
-_TOO_EARLY: Final = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
-_QUEUE: Final = f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
+_QUEUE: Final = series(metrics.SENDING_QUEUE_SIZE, COLLECTOR_JOBS, OTLP_TRACES)
+_SAMPLER_LAG: Final = series(metrics.SAMPLER_LAG, equals(JOB, endpoints.SAMPLER))
 
 
-def accounting(settings: Settings) -> tuple[RuleGroup, ...]:
-    """The counts of all stages, the differences, and the alerts on both."""
-    return (RuleGroup(name="span-accounting", rules=(*_records(settings), *_alerts(settings))),)
+def accounting(config: MonitoringConfig) -> RuleGroup:
+    """Return the counts of all stages, the differences, and the alerts on both."""
+    return RuleGroup(
+        name="span-accounting",
+        rules=(
+            *_records(config),
+            *(_spans_missing(config, leg) for leg in legs(config)),
+            _spans_dropped(),
+            _collector_refuses(),
+            _collector_queue_fills(),
+            _collector_queue_stuck(),
+            _export_refused(),
+            _queue_set_aside(),
+            _collector_down(),
+            *((_sampler_behind(), _sampler_drops_traces()) if config.tail_sampling else ()),
+        ),
+    )
 
 
-def _records(settings: Settings) -> tuple[RecordingRule, ...]:
-    way = legs(settings)
+def _records(config: MonitoringConfig) -> tuple[RecordingRule, ...]:
+    way = legs(config)
     return (
         *(
             RecordingRule(name=RATE, query=f"sum(rate({stage.counter}[1m])) or vector(0)", labels={"stage": stage.name})
-            for stage in stages(settings)
+            for stage in stages(config)
         ),
         *(
             RecordingRule(
                 name=GROWN,
-                query=f"sum({each_grown(stage.counter, _WINDOW)}) or vector(0)",
+                query=f"sum({exact_increases(stage.counter, _WINDOW)}) or vector(0)",
                 labels={"stage": stage.name},
             )
-            for stage in stages(settings)
+            for stage in stages(config)
         ),
         *(
             RecordingRule(name=WAITING, query=f"sum({leg.waiting}) or vector(0)", labels={"leg": leg.name})
             for leg in way
             if leg.waiting
         ),
-        RecordingRule(name=ENDED, query=_ended(settings)),
+        RecordingRule(name=ENDED, query=_ended(config)),
         *(RecordingRule(name=MISSING, query=_missing(leg), labels={"leg": leg.name}) for leg in way),
     )
 
 
-def _ended(settings: Settings) -> str:
-    """How many processes on the way ended within the window; no result while there is no whole window yet.
+def _ended(config: MonitoringConfig) -> str:
+    """Return how many processes on the way ended within the window; no result before the first whole window.
 
     What a process counted after its last scrape is not known.
     """
-    on_the_way = f'job=~"{"|".join(jobs_on_the_way(settings))}"'
-    return f"{processes_ended(settings, _WINDOW)} and on() count(up{{{on_the_way}}} offset {_WINDOW})"
+    up = series(metrics.UP, of_span_jobs(config))
+    return f"{processes_ended(config, _WINDOW)} and on() count({up} offset {_WINDOW})"
 
 
 def _missing(leg: Leg) -> str:
-    """Spans of the last half hour that came into a leg and neither left it nor wait in it."""
-
-    def passed(name: str) -> str:
-        return f'sum({GROWN}{{stage="{name}"}})'
-
-    parts = [passed(leg.source.name), *(passed(stage.name) for stage in (*leg.given_up, leg.target))]
+    """Return the spans of the window that came into a leg and neither left it nor wait in it."""
+    stages_out = (*leg.given_up, leg.target)
+    parts = [f"sum({series(GROWN, equals('stage', stage.name))})" for stage in (leg.source, *stages_out)]
     if leg.waiting:
-        waiting = f'{WAITING}{{leg="{leg.name}"}}'
+        waiting = series(WAITING, equals("leg", leg.name))
         parts.append(f"(sum({waiting}) - sum({waiting} offset {_WINDOW}))")
     query = f"{' - '.join(parts)} and on() {ENDED}"
     return f"({query}) and on() ({leg.idle})" if leg.idle else query
 
 
-def _alerts(settings: Settings) -> tuple[AlertRule, ...]:
-    of, by = "instance, queue", "job, exporter, error_type"
-    unseen = unseen_seconds(settings)
-    lost = tuple(
-        AlertRule(
-            name="SpansMissing",
-            # Each process that ended may have counted so much more than is known, at the highest rate.
-            query=f'{MISSING}{{leg="{leg.name}"}} > {_TOLERANCE} * scalar({GROWN}{{stage="{leg.source.name}"}})'
-            f' + {unseen} * scalar({ENDED}) * scalar(max_over_time({RATE}{{stage="{leg.source.name}"}}[{_WINDOW}]))',
-            for_="10m",
-            severity="page",
-            summary=f"Spans vanish {leg.title}",
-            description=f"{{{{ $value | humanize }}}} spans of the last half hour were {leg.source.title} and are not "
-            f"{leg.target.title}, wait nowhere and were given up for no reason that is counted.",
-            dashboard="tracing",
-            labels={"leg": leg.name},
-        )
-        for leg in legs(settings)
+def _spans_missing(config: MonitoringConfig, leg: Leg) -> AlertRule:
+    source = equals("stage", leg.source.name)
+    highest_rate = f"max_over_time({series(RATE, source)}[{_WINDOW}])"
+    return AlertRule(
+        name="SpansMissing",
+        # Each process that ended may have counted spans that no scrape saw, at most at the highest rate.
+        query=f"{series(MISSING, equals('leg', leg.name))} > {_TOLERANCE} * scalar({series(GROWN, source)})"
+        f" + {unseen_seconds(config)} * scalar({ENDED}) * scalar({highest_rate})",
+        for_="10m",
+        severity="page",
+        summary=f"Spans are missing {leg.title}",
+        description=f"{{{{ $value | humanize }}}} spans of the last 30 minutes were {leg.source.title} but not"
+        f" {leg.target.title}. They wait nowhere, and no counter gives a reason.",
+        dashboard="tracing",
+        labels={"leg": leg.name},
     )
-    return (
-        *lost,
-        AlertRule(
-            name="SpansDropped",
-            query='sum by (job, reason) (rate({__name__=~"tracing_items_(dropped|refused)_total",signal="traces"}[5m]))'
-            " > 0",
-            for_="5m",
-            severity="ticket",
-            summary="{{ $labels.job }} gives up spans: {{ $labels.reason }}",
-            description="{{ $value | humanize }} spans a second.",
-            dashboard="tracing",
+
+
+def _spans_dropped() -> AlertRule:
+    return AlertRule(
+        name="SpansDropped",
+        query=f"{rate(GIVEN_UP_SPANS, '5m', JOB, 'reason')} > 0",
+        for_="5m",
+        severity="ticket",
+        summary="{{ $labels.job }} drops spans: {{ $labels.reason }}",
+        description="{{ $value | humanize }} spans per second.",
+        dashboard="tracing",
+    )
+
+
+def _collector_refuses() -> AlertRule:
+    refused, failed = (
+        f"rate({series(name, COLLECTOR_JOBS)}[5m])" for name in (metrics.REFUSED_SPANS, metrics.FAILED_SPANS)
+    )
+    return AlertRule(
+        name="CollectorRefuses",
+        query=f"sum by ({JOB}, {INSTANCE}) ({refused} + {failed}) > 0",
+        for_="5m",
+        severity="ticket",
+        summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
+        description="{{ $value | humanize }} spans per second. The senders keep them and send them again.",
+        dashboard="tracing",
+    )
+
+
+def _collector_queue_fills() -> AlertRule:
+    return AlertRule(
+        name="CollectorQueueFills",
+        query=f"{_QUEUE} > 0.5 * {series(metrics.SENDING_QUEUE_CAPACITY, COLLECTOR_JOBS, OTLP_TRACES)}",
+        for_="5m",
+        severity="page",
+        summary="The sending queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
+        description="{{ $value | humanize }} spans wait, because the receiver does not accept them fast enough.",
+        dashboard="tracing",
+    )
+
+
+def _collector_queue_stuck() -> AlertRule:
+    sent = exact_increase(series(metrics.SENT_SPANS, COLLECTOR_JOBS), "30s", INSTANCE)
+    return AlertRule(
+        name="CollectorQueueStuck",
+        # Spans that were refused because the disk is full stay in the size until the next span is sent.
+        query=f"min_over_time({_QUEUE}[30s]) > 0 and {_QUEUE} offset 30s > 0 unless on ({INSTANCE}) {sent} > 0",
+        for_="0s",
+        severity="page",
+        summary="{{ $labels.instance }} ({{ $labels.job }}) sends no span from its queue",
+        description="{{ $value | humanize }} spans have waited for 30 seconds, and none was sent.",
+        dashboard="tracing",
+    )
+
+
+def _export_refused() -> AlertRule:
+    counters = (metrics.SEND_FAILED_SPANS, metrics.SEND_FAILED_LOGS, metrics.SEND_FAILED_METRICS)
+    permanent = (series(counter, COLLECTOR_JOBS, equals("error_permanent", "true")) for counter in counters)
+    return AlertRule(
+        name="ExportRefused",
+        query=" or ".join(
+            f"{exact_increase(counter, '5m', JOB, 'exporter', 'error_type')} > 0" for counter in permanent
         ),
-        AlertRule(
-            name="CollectorRefuses",
-            query=f"sum by (job, instance) (rate(otelcol_receiver_refused_spans_total{{{_OWN}}}[5m])"
-            f" + rate(otelcol_receiver_failed_spans_total{{{_OWN}}}[5m])) > 0",
-            for_="5m",
-            severity="ticket",
-            summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
-            description="{{ $value | humanize }} spans a second; the senders keep them and come again.",
-            dashboard="tracing",
-        ),
-        AlertRule(
-            name="CollectorQueueFills",
-            query=f'otelcol_exporter_queue_size{{{_OWN},data_type="traces"}}'
-            f' > 0.5 * otelcol_exporter_queue_capacity{{{_OWN},data_type="traces"}}',
-            for_="5m",
-            severity="page",
-            summary="The queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
-            description="{{ $value | humanize }} spans wait for a receiver that does not take them fast enough.",
-            dashboard="tracing",
-        ),
-        AlertRule(
-            name="CollectorQueueStuck",
-            # What was refused for want of disk stays in the size until the next span is drained.
-            query=f"min_over_time({_QUEUE}[30s]) > 0 and {_QUEUE} offset 30s > 0"
-            f" unless on (instance) {grown(f'otelcol_exporter_sent_spans_total{{{_OWN}}}', '30s', 'instance')} > 0",
-            for_="0s",
-            severity="page",
-            summary="{{ $labels.instance }} ({{ $labels.job }}) sends nothing of what is in its queue",
-            description="{{ $value | humanize }} spans have waited for half a minute, and none was sent.",
-            dashboard="tracing",
-        ),
-        AlertRule(
-            name="ExportRefused",
-            query=" or ".join(
-                grown(f'otelcol_exporter_send_failed_{items}_total{{{_OWN},error_permanent="true"}}', "5m", by) + " > 0"
-                for items in ("spans", "log_records", "metric_points")
-            ),
-            for_="0s",
-            severity="ticket",
-            summary="What {{ $labels.exporter }} of {{ $labels.job }} sends is refused for good",
-            description="{{ $value | humanize }} items within five minutes were refused, for {{ $labels.error_type }}, "
-            "and are lost: sent again they would be refused again.",
-            dashboard="tracing",
-        ),
-        AlertRule(
-            name="QueueSetAside",
-            query=f"{grown('collector_queue_items_lost_total', '15m', of)}"
-            f" and on ({of}) {grown('collector_queue_files_set_aside_total', '15m', of)} > 0",
-            for_="0s",
-            severity="ticket",
-            summary="The file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
-            description="{{ $value | humanize }} items were in it, as far as that was known. They are lost.",
-            dashboard="tracing",
-            service=endpoints.COLLECTOR,
-        ),
-        AlertRule(
-            name="CollectorDown",
-            query=f'up{{{_OWN}}} == 0 or absent(up{{job="collector"}})',
-            # A rolling update of a single one takes about ten seconds.
-            for_="20s",
-            severity="page",
-            summary="A Collector ({{ $labels.job }}) does not answer",
-            description="{{ $labels.instance }} cannot be scraped; what is in its queue waits on its volume.",
-            dashboard="tracing",
-        ),
-        *(
-            (
-                AlertRule(
-                    name="SamplerBehind",
-                    query='sum(otelcol_kafka_receiver_offset_lag{job="sampler"}) > 0 and on()'
-                    ' deriv(sum(otelcol_kafka_receiver_offset_lag{job="sampler"})[10m:1m]) > 0',
-                    for_="10m",
-                    severity="page",
-                    summary="The samplers fall behind",
-                    description="{{ $value | humanize }} messages wait in Kafka, and more every minute.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="SamplerDropsTraces",
-                    query=f"{grown(_TOO_EARLY, '5m', '')} > 0",
-                    for_="1m",
-                    severity="page",
-                    summary="The samplers give up traces before they have decided on them",
-                    description="{{ $value | humanize }} traces a second did not fit into their memory.",
-                    dashboard="tracing",
-                ),
-            )
-            if settings.collector.sampling
-            else ()
-        ),
+        for_="0s",
+        severity="ticket",
+        summary="The receiver of {{ $labels.exporter }} of {{ $labels.job }} refuses data for good",
+        description="{{ $value | humanize }} items of the last 5 minutes were refused ({{ $labels.error_type }}) and"
+        " are lost. The receiver would refuse them again, so they are not sent again.",
+        dashboard="tracing",
+    )
+
+
+def _queue_set_aside() -> AlertRule:
+    queue = (INSTANCE, "queue")
+    lost = exact_increase(metrics.QUEUE_ITEMS_LOST, "15m", *queue)
+    files = exact_increase(metrics.QUEUE_FILES_SET_ASIDE, "15m", *queue)
+    return AlertRule(
+        name="QueueSetAside",
+        query=f"{lost} and on ({', '.join(queue)}) {files} > 0",
+        for_="0s",
+        severity="ticket",
+        summary="The queue file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
+        description="The file held {{ $value | humanize }} items, as far as is known. They are lost.",
+        dashboard="tracing",
+        service=endpoints.COLLECTOR,
+    )
+
+
+def _collector_down() -> AlertRule:
+    one_down = f"{series(metrics.UP, COLLECTOR_JOBS)} == 0"
+    all_gone = f"absent({series(metrics.UP, equals(JOB, endpoints.COLLECTOR))})"
+    return AlertRule(
+        name="CollectorDown",
+        query=f"{one_down} or {all_gone}",
+        # A rolling update of a single Collector takes about ten seconds.
+        for_="20s",
+        severity="page",
+        summary="A Collector ({{ $labels.job }}) does not answer",
+        description="Prometheus cannot scrape {{ $labels.instance }}. The spans in its queue wait on its volume.",
+        dashboard="tracing",
+    )
+
+
+def _sampler_behind() -> AlertRule:
+    lag = f"sum({_SAMPLER_LAG})"
+    return AlertRule(
+        name="SamplerBehind",
+        query=f"{lag} > 0 and on() deriv({lag}[10m:1m]) > 0",
+        for_="10m",
+        severity="page",
+        summary="The samplers are too slow",
+        description="{{ $value | humanize }} messages wait in Kafka, and their number grows.",
+        dashboard="tracing",
+    )
+
+
+def _sampler_drops_traces() -> AlertRule:
+    return AlertRule(
+        name="SamplerDropsTraces",
+        query=f"{exact_increase(metrics.DROPPED_TOO_EARLY, '5m')} > 0",
+        for_="1m",
+        severity="page",
+        summary="The samplers drop traces before they decide on them",
+        description="{{ $value | humanize }} traces of the last 5 minutes did not fit into the samplers' memory.",
+        dashboard="tracing",
     )

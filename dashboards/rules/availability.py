@@ -1,169 +1,197 @@
-"""Who is there: services, what they depend on, and the metrics that all other alerts are made of."""
+"""Alerts on services, stores and metrics that are unavailable: without metrics no other alert can fire."""
 
 from typing import Final
 
-from contracts import endpoints
-from dashboards.queries import CONSUMERS, OF_SERVICES, grown
+from contracts import endpoints, metrics
+from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB
+from dashboards.config import MonitoringConfig
+from dashboards.queries import CONSUMERS, OTLP_TRACES, SERVICE_JOBS, TRACES, equals, exact_increase, series
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack.settings import Settings
 
-# Counters of failures that a service survives, and the label that says what failed.
+# Counters of failures that a service survives, and the labels that name the part which failed.
 _BACKGROUND: Final = (
-    ("background_loop_failures_total", "loop"),
-    ("metrics_collection_failures_total", "collector"),
-    ("tracing_export_errors_total", "signal, kind"),
+    (metrics.BACKGROUND_FAILURES, ("loop",)),
+    (metrics.COLLECTION_FAILURES, ("collector",)),
+    (metrics.EXPORT_ERRORS, ("signal", "kind")),
 )
 
 
-def availability(settings: Settings) -> tuple[RuleGroup, ...]:
-    """Services and stores that do not answer, and metrics that are missing: silence is no good news."""
-    replicas = {
-        endpoints.GATEWAY: settings.services.gateway.replicas,
-        endpoints.TASK_MANAGER: settings.services.task_manager.replicas,
-        endpoints.CRAWLER: settings.services.crawler.replicas,
-    }
-    return (
-        RuleGroup(
-            name="availability",
-            rules=(
-                *(_down(name) for name in endpoints.SERVICES),
-                *(_fewer(name, wanted) for name, wanted in replicas.items() if wanted > 1),
-                AlertRule(
-                    name="CrashLoop",
-                    query=f"changes(process_start_time_seconds{{{OF_SERVICES}}}[10m]) >= 2",
-                    for_="0s",
-                    severity="page",
-                    summary="{{ $labels.job }} ({{ $labels.instance }}) begins anew again and again",
-                    description="It ended {{ $value }} times within ten minutes.",
-                    dashboard="services",
-                ),
-                AlertRule(
-                    name="DependencyDown",
-                    query=f"max by (job, dependency) (dependency_up{{{OF_SERVICES}}}) == 0",
-                    for_="15s",
-                    severity="page",
-                    summary="{{ $labels.job }} cannot use {{ $labels.dependency }}",
-                    description="None of its pods reaches {{ $labels.dependency }}; what was accepted waits.",
-                    dashboard="services",
-                ),
-                _store("TraceStoreDown", "trace-store", "traces", "Spans wait in the Collectors' queues."),
-                *(
-                    (_store("LogStoreDown", "log-store", "logs", "Lines wait in the Collectors' queues."),)
-                    if settings.logs.enabled
-                    else ()
-                ),
-                *_missing(settings),
-                AlertRule(
-                    name="SamplesNearLimit",
-                    query="max by (job, instance) (scrape_samples_post_metric_relabeling / (scrape_sample_limit > 0))"
-                    " > 0.8",
-                    for_="1m",
-                    severity="ticket",
-                    summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the"
-                    " samples that it may have",
-                    description="Over its limit Prometheus refuses all of its metrics, and it counts as down.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="BackgroundFailures",
-                    # Three at least: these loops go on by themselves after a failure.
-                    query=" or ".join(
-                        f"{grown(f'{metric}{{{OF_SERVICES}}}', '5m', f'job, {part}')} >= 3"
-                        for metric, part in _BACKGROUND
-                    ),
-                    for_="0s",
-                    severity="ticket",
-                    summary="Work in the background of {{ $labels.job }} fails",
-                    description="{{ $value | humanize }} unexpected failures within five minutes. The service goes on.",
-                    dashboard="services",
-                ),
-                AlertRule(
-                    name="RulesFail",
-                    query="increase(prometheus_rule_evaluation_failures_total[5m]) > 0",
-                    for_="1m",
-                    severity="page",
-                    summary="Prometheus cannot evaluate its rules",
-                    description="{{ $value | humanize }} failures of {{ $labels.rule_group }} within five minutes.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="Watchdog",
-                    query="vector(1)",
-                    for_="0s",
-                    severity="none",
-                    summary="Alerts arrive",
-                    description="Always there: whoever expects it and does not get it knows that alerting is broken.",
-                    dashboard="tracing",
-                ),
-            ),
+def availability(config: MonitoringConfig) -> RuleGroup:
+    """Return the alerts on services, stores, metrics and rules."""
+    return RuleGroup(
+        name="availability",
+        rules=(
+            *(_service_down(service) for service in endpoints.SERVICES),
+            *(_service_degraded(service, pods) for service, pods in config.replicas.items() if pods > 1),
+            _crash_loop(),
+            _dependency_down(),
+            _trace_store_down(),
+            *((_log_store_down(),) if config.logs else ()),
+            *_metrics_missing(config),
+            _samples_near_limit(),
+            _background_failures(),
+            _rules_fail(),
+            _watchdog(),
         ),
     )
 
 
-def _down(service: str) -> AlertRule:
+def _pods_up(job: str) -> str:
+    return series(metrics.UP, equals(JOB, job))
+
+
+def _service_down(service: str) -> AlertRule:
     return AlertRule(
         name="ServiceDown",
-        query=f'(sum(up{{job="{service}"}}) or vector(0)) == 0',
+        query=f"(sum({_pods_up(service)}) or vector(0)) == 0",
         for_="15s",
         severity="page",
         summary=f"No pod of {service} answers",
-        description=f"Prometheus reaches none of the pods of {service}.",
+        description=f"Prometheus cannot scrape any pod of {service}.",
         dashboard="services",
-        labels={"job": service},
+        labels={JOB: service},
     )
 
 
-def _fewer(service: str, wanted: int) -> AlertRule:
+def _service_degraded(service: str, pods: int) -> AlertRule:
     return AlertRule(
         name="ServiceDegraded",
-        query=f'0 < sum(up{{job="{service}"}}) < {wanted}',
+        query=f"0 < sum({_pods_up(service)}) < {pods}",
         for_="5m",
         severity="ticket",
-        summary=f"{{{{ $value }}}} of {wanted} pods of {service} answer",
-        description=f"Less of {service} than was asked for, for longer than a rollout takes.",
+        summary=f"{{{{ $value }}}} of {pods} pods of {service} answer",
+        description=f"Pods of {service} have been missing for longer than a rollout takes.",
         dashboard="services",
-        labels={"job": service},
+        labels={JOB: service},
     )
 
 
-def _store(name: str, job: str, what: str, consequence: str) -> AlertRule:
+def _crash_loop() -> AlertRule:
     return AlertRule(
-        name=name,
-        query=f'(min(up{{job="{job}"}}) or vector(0)) == 0',
-        for_="15s",
-        severity="page" if what == "traces" else "ticket",
-        summary=f"The store of the {what} does not answer",
-        description=consequence,
-        dashboard="tracing",
-        labels={"job": job},
+        name="CrashLoop",
+        query=f"changes({series(metrics.PROCESS_START, SERVICE_JOBS)}[10m]) >= 2",
+        for_="0s",
+        severity="page",
+        summary="{{ $labels.job }} ({{ $labels.instance }}) restarts again and again",
+        description="It restarted {{ $value }} times within 10 minutes.",
+        dashboard="services",
     )
 
 
-def _missing(settings: Settings) -> tuple[AlertRule, ...]:
-    """For each metric that other alerts look at and that is there from a process' first second."""
-    wanted = [
-        *(("dependency_up", name, "") for name in endpoints.SERVICES),
-        *(("tracing_items_ended_total", name, 'signal="traces"') for name in endpoints.SERVICES),
-        *(("kafka_consumer_partitions", name, "") for name in CONSUMERS),
-        ("db_client_connection_pool_size", endpoints.TASK_MANAGER, ""),
-        ("otelcol_exporter_queue_capacity", "collector", 'data_type="traces"'),
-        ("up", "span-metrics", ""),
-        *(
-            [("otelcol_exporter_queue_capacity", "sampler", 'data_type="traces"')]
-            if settings.collector.sampling
-            else []
-        ),
-    ]
+def _dependency_down() -> AlertRule:
+    return AlertRule(
+        name="DependencyDown",
+        query=f"max by ({JOB}, {DEPENDENCY}) ({series(metrics.DEPENDENCY_UP, SERVICE_JOBS)}) == 0",
+        for_="15s",
+        severity="page",
+        summary="{{ $labels.job }} cannot reach {{ $labels.dependency }}",
+        description="No pod of {{ $labels.job }} reaches {{ $labels.dependency }}. Accepted tasks and messages wait.",
+        dashboard="services",
+    )
+
+
+def _trace_store_down() -> AlertRule:
+    return AlertRule(
+        name="TraceStoreDown",
+        query=f"(min({_pods_up(TRACE_STORE_JOB)}) or vector(0)) == 0",
+        for_="15s",
+        severity="page",
+        summary="The trace store does not answer",
+        description="Spans wait in the Collectors' queues.",
+        dashboard="tracing",
+        labels={JOB: TRACE_STORE_JOB},
+    )
+
+
+def _log_store_down() -> AlertRule:
+    return AlertRule(
+        name="LogStoreDown",
+        query=f"(min({_pods_up(LOG_STORE_JOB)}) or vector(0)) == 0",
+        for_="15s",
+        severity="ticket",
+        summary="The log store does not answer",
+        description="Log lines wait in the Collectors' queues.",
+        dashboard="tracing",
+        labels={JOB: LOG_STORE_JOB},
+    )
+
+
+def _metrics_missing(config: MonitoringConfig) -> tuple[AlertRule, ...]:
+    """Return an alert for each metric that other alerts need and that a process has from its first second."""
+    services = endpoints.SERVICES
+    samplers = (endpoints.SAMPLER,) if config.tail_sampling else ()
+    needed: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+        *((metrics.DEPENDENCY_UP, service, ()) for service in services),
+        *((metrics.SPANS_ENDED, service, (TRACES,)) for service in services),
+        *((metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMERS),
+        (metrics.DB_POOL_SIZE, endpoints.TASK_MANAGER, ()),
+        (metrics.SENDING_QUEUE_CAPACITY, endpoints.COLLECTOR, (OTLP_TRACES,)),
+        (metrics.UP, SPAN_METRICS_JOB, ()),
+        *((metrics.SENDING_QUEUE_CAPACITY, sampler, (OTLP_TRACES,)) for sampler in samplers),
+    )
     return tuple(
         AlertRule(
             name="MetricsMissing",
-            query=f'absent({metric}{{job="{job}"{f",{more}" if more else ""}}})',
+            query=f"absent({series(metric, equals(JOB, job), *matchers)})",
             for_="2m",
             severity="page",
-            summary=f"{metric} of {job} is missing",
-            description="Alerts that look at it cannot fire. The pod is away, cannot be scraped, or has another name.",
+            summary=f"The metric {metric} of {job} is missing",
+            description="Alerts that use it cannot fire. The pod does not run, cannot be scraped, or has another name.",
             dashboard="tracing",
-            labels={"job": job, "metric": metric},
+            labels={JOB: job, "metric": metric},
         )
-        for metric, job, more in wanted
+        for metric, job, matchers in needed
+    )
+
+
+def _samples_near_limit() -> AlertRule:
+    used = f"{metrics.SCRAPED_SAMPLES} / ({metrics.SAMPLE_LIMIT} > 0)"
+    return AlertRule(
+        name="SamplesNearLimit",
+        query=f"max by ({JOB}, {INSTANCE}) ({used}) > 0.8",
+        for_="1m",
+        severity="ticket",
+        summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the samples that"
+        " a scrape may have",
+        description="Above the limit Prometheus rejects all metrics of the pod, and the pod counts as down.",
+        dashboard="tracing",
+    )
+
+
+def _background_failures() -> AlertRule:
+    return AlertRule(
+        name="BackgroundFailures",
+        # At least three failures: these loops continue by themselves.
+        query=" or ".join(
+            f"{exact_increase(series(metric, SERVICE_JOBS), '5m', JOB, *parts)} >= 3" for metric, parts in _BACKGROUND
+        ),
+        for_="0s",
+        severity="ticket",
+        summary="Background work of {{ $labels.job }} fails",
+        description="{{ $value | humanize }} unexpected failures within 5 minutes. The service continues to work.",
+        dashboard="services",
+    )
+
+
+def _rules_fail() -> AlertRule:
+    return AlertRule(
+        name="RulesFail",
+        query=f"increase({metrics.RULE_FAILURES}[5m]) > 0",
+        for_="1m",
+        severity="page",
+        summary="Prometheus cannot evaluate its rules",
+        description="{{ $value | humanize }} failures of {{ $labels.rule_group }} within 5 minutes.",
+        dashboard="tracing",
+    )
+
+
+def _watchdog() -> AlertRule:
+    return AlertRule(
+        name="Watchdog",
+        query="vector(1)",
+        for_="0s",
+        severity="none",
+        summary="Alerting works",
+        description="Dead man's switch: this alert always fires. The receiver raises the alarm when it stops arriving.",
+        dashboard="tracing",
     )

@@ -1,52 +1,59 @@
-"""The database as its client sees it."""
+"""Alerts on the database, as its client sees it."""
 
-from dashboards.queries import CALLS, DURATION_MS, FAILED, STATEMENT, grown, quantile, share
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import SERVICE, SPAN_NAME
+from dashboards.config import MonitoringConfig
+from dashboards.queries import FAILED_SPAN, STATEMENT_SPAN, buckets, equals, exact_increase, quantile, ratio, series
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack.settings import Settings
 
-_STATEMENT = "service_name, span_name"
+_STATEMENTS: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN)
+_FAILED: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN, FAILED_SPAN)
 
 
-def database(settings: Settings) -> tuple[RuleGroup, ...]:
-    """Alerts on statements and the pool of connections."""
-    statements, failed = f"{CALLS}{{{STATEMENT}}}", f"{CALLS}{{{STATEMENT},{FAILED}}}"
-    duration = f"{DURATION_MS}{{{STATEMENT}}}"
-    return (
-        RuleGroup(
-            name="database",
-            rules=(
-                AlertRule(
-                    name="StatementsSlow",
-                    query=f"{quantile(0.95, duration, '1m', _STATEMENT)}"
-                    f" > {settings.objectives.statement_ms}"
-                    f" and on ({_STATEMENT}) {grown(statements, '1m', _STATEMENT)} >= 5",
-                    for_="15s",
-                    severity="page",
-                    summary="{{ $labels.span_name }} is slow",
-                    description="One in twenty takes more than {{ $value | humanize }} ms.",
-                    dashboard="database",
-                ),
-                AlertRule(
-                    name="StatementsFail",
-                    query=f"{share(failed, statements, '1m', 'service_name')} > 0.02"
-                    f" and on (service_name) {grown(failed, '1m', 'service_name')} >= 3",
-                    for_="10s",
-                    severity="page",
-                    summary="{{ $value | humanizePercentage }} of the statements of {{ $labels.service_name }} fail",
-                    description="Statements of the last minute that the database or the way to it refused.",
-                    dashboard="database",
-                ),
-                AlertRule(
-                    name="PoolExhausted",
-                    query="increase(db_client_connection_timeouts_total[2m]) > 0"
-                    ' or db_client_connection_count{state="used"} >= on (instance, pool) group_left ()'
-                    " db_client_connection_pool_size",
-                    for_="1m",
-                    severity="page",
-                    summary="{{ $labels.job }} has no database connection left",
-                    description="All connections of the pool {{ $labels.pool }} of {{ $labels.instance }} are in use.",
-                    dashboard="database",
-                ),
-            ),
-        ),
+def database(config: MonitoringConfig) -> RuleGroup:
+    """Return the alerts on statements and the connection pool."""
+    return RuleGroup(name="database", rules=(_statements_slow(config), _statements_fail(), _pool_exhausted()))
+
+
+def _statements_slow(config: MonitoringConfig) -> AlertRule:
+    statement = (SERVICE, SPAN_NAME)
+    p95 = quantile(0.95, buckets(metrics.SPAN_DURATION, STATEMENT_SPAN), "1m", *statement)
+    return AlertRule(
+        name="StatementsSlow",
+        query=f"{p95} > {config.objectives.statement_ms}"
+        f" and on ({', '.join(statement)}) {exact_increase(_STATEMENTS, '1m', *statement)} >= 5",
+        for_="15s",
+        severity="page",
+        summary="The statement {{ $labels.span_name }} is slow",
+        description="One run in twenty takes more than {{ $value | humanize }} ms.",
+        dashboard="database",
+    )
+
+
+def _statements_fail() -> AlertRule:
+    return AlertRule(
+        name="StatementsFail",
+        query=f"{ratio(_FAILED, _STATEMENTS, '1m', SERVICE)} > 0.02"
+        f" and on ({SERVICE}) {exact_increase(_FAILED, '1m', SERVICE)} >= 3",
+        for_="10s",
+        severity="page",
+        summary="{{ $value | humanizePercentage }} of the statements of {{ $labels.service_name }} fail",
+        description="Statements of the last minute that the database refused or that did not reach it.",
+        dashboard="database",
+    )
+
+
+def _pool_exhausted() -> AlertRule:
+    return AlertRule(
+        name="PoolExhausted",
+        query=f"increase({metrics.DB_CONNECTION_TIMEOUTS}[2m]) > 0"
+        f" or {series(metrics.DB_CONNECTIONS, equals('state', 'used'))} >= on (instance, pool) group_left ()"
+        f" {metrics.DB_POOL_SIZE}",
+        for_="1m",
+        severity="page",
+        summary="{{ $labels.job }} has no free database connection",
+        description="All connections of the pool {{ $labels.pool }} of {{ $labels.instance }} are in use.",
+        dashboard="database",
     )

@@ -1,88 +1,122 @@
-"""Who calls whom, how often, and what of it fails: the edges of the service map, made of span metrics.
+"""The edges of the service map, made of span metrics: who calls whom, how often, and how many calls fail.
 
-Not of the trace store's own generator, so that the map is the same with every store and with sampling.
+The metrics are not those of the trace store's own generator, so that the map is the same with every store and with
+sampling.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from contracts import endpoints
-from dashboards.queries import CALLS, DURATION_MS, FAILED
+from contracts import endpoints, http, metrics
+from contracts.metrics import DB_SYSTEM, HTTP_STATUS, SERVICE, SPAN_NAME
+from dashboards.queries import (
+    CLIENT_SPAN,
+    CONSUMER_SPAN,
+    FAILED_SPAN,
+    PRODUCER_SPAN,
+    SERVER_SPAN,
+    STATEMENT_SPAN,
+    buckets,
+    equals,
+    quantile,
+    rate,
+    series,
+)
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup
 
 RATE: Final = "dependency_calls:rate1m"
-"""Calls a second; labels `source` and `target`, each a service, a topic, a database, `users` or `web pages`."""
-ERRORS: Final = "dependency_failed:rate1m"
+"""Calls per second; labels `source` and `target`, each a service, a topic, a database, `users` or `web pages`."""
+FAILED_CALLS: Final = "dependency_failed:rate1m"
 P95: Final = "dependency_duration_ms:p95"
 
-_NAMED = "service_name, span_name"
-# What the services ask over HTTP is known here; a span's address would be any page of the web.
-_ASKED_BY = {endpoints.GATEWAY: endpoints.TASK_MANAGER, endpoints.CRAWLER: "web pages"}
-# The page that the stack serves to its own crawler is no user's request.
-_PAGE = 'span_name!="GET /demo"'
-
-# Who asks for what is not there is told so; whoever tells it works.
-_ITS_FAULT = f',{FAILED},http_response_status_code!~"4.."'
+# A response 4xx is the caller's mistake; the dependency works.
+_FAILED: Final = (FAILED_SPAN, f'{HTTP_STATUS}!~"4.."')
+_SPAN_LABELS: Final = (SERVICE, SPAN_NAME, DB_SYSTEM)
+_EDGE: Final = "source, target"
 
 
-def dependencies() -> tuple[RuleGroup, ...]:
-    """The edges as recording rules, and the alert on those that fail."""
+@dataclass(frozen=True)
+class _End:
+    """A label of an edge: the group of a pattern in a label of the spans, or a fixed name."""
 
-    def edges(query: str, metric: str, more: str = "") -> str:
-        """The query of each kind of edge; `{}` in it is the selector, `{by}` its labels."""
+    replacement: str
+    label: str = ""
+    pattern: str = ""
 
-        def asked(selector: str) -> str:
-            return query.format(f"{metric}{{{selector}{more}}}")
 
-        def labelled(text: str, source: tuple[str, str, str], target: tuple[str, str, str]) -> str:
-            for name, (replacement, label, pattern) in (("source", source), ("target", target)):
-                text = f'label_replace({text}, "{name}", "{replacement}", "{label}", "{pattern}")'
-            return text
+@dataclass(frozen=True)
+class _Edges:
+    """The spans of one kind of calls, and the two ends of each."""
 
-        service = ("$1", "service_name", "(.*)")
-        parts = (
-            labelled(
-                asked(f'service_name="{endpoints.GATEWAY}",span_kind="SPAN_KIND_SERVER",{_PAGE}'),
-                ("users", "", ""),
-                service,
-            ),
-            labelled(asked('span_kind="SPAN_KIND_PRODUCER"'), service, ("$1", "span_name", "send (.*)")),
-            labelled(asked('span_kind="SPAN_KIND_CONSUMER"'), ("$1", "span_name", "process (.*)"), service),
-            labelled(
-                asked('span_kind="SPAN_KIND_CLIENT",db_system_name!=""'), service, ("$1", "db_system_name", "(.*)")
-            ),
-            *(
-                labelled(
-                    asked(f'span_kind="SPAN_KIND_CLIENT",db_system_name="",service_name="{source}"'),
-                    service,
-                    (target, "", ""),
-                )
-                for source, target in _ASKED_BY.items()
-            ),
-        )
-        return " or ".join(parts)
+    matchers: tuple[str, ...]
+    source: _End
+    target: _End
 
-    by = f"{_NAMED}, db_system_name"
-    total = f"sum by ({by}) (rate({{}}[1m]))"
-    p95 = f"histogram_quantile(0.95, sum by (le, {by}) (rate({{}}[1m])))"
-    of = "source, target"
-    return (
-        RuleGroup(
-            name="dependencies",
-            rules=(
-                RecordingRule(name=RATE, query=f"sum by ({of}) ({edges(total, CALLS)})"),
-                RecordingRule(name=ERRORS, query=f"sum by ({of}) ({edges(total, CALLS, _ITS_FAULT)}) or 0 * {RATE}"),
-                RecordingRule(name=P95, query=f"max by ({of}) ({edges(p95, DURATION_MS)})"),
-                AlertRule(
-                    name="DependencyFails",
-                    # Three within the minute at least: a single one is no state of a dependency.
-                    query=f"{ERRORS} / ({RATE} > 0) > 0.05 and {ERRORS} > 0.05",
-                    for_="15s",
-                    severity="page",
-                    summary="{{ $labels.source }} → {{ $labels.target }} fails",
-                    description="{{ $value | humanizePercentage }} of the calls of the last minute.",
-                    dashboard="dependencies",
-                    service="{{ $labels.target }}",
-                ),
-            ),
+    def label(self, query: str) -> str:
+        """Return the query with the labels `source` and `target`."""
+        for name, end in (("source", self.source), ("target", self.target)):
+            query = f'label_replace({query}, "{name}", "{end.replacement}", "{end.label}", "{end.pattern}")'
+        return query
+
+
+_SERVICE: Final = _End("$1", SERVICE, "(.*)")
+
+
+def _http_client(service: str, target: str) -> _Edges:
+    # The target is known here; a span's own address would be any page of the web.
+    matchers = (CLIENT_SPAN, equals(DB_SYSTEM, ""), equals(SERVICE, service))
+    return _Edges(matchers, _SERVICE, _End(target))
+
+
+_ALL_EDGES: Final = (
+    # Without the page that the stack serves to its own crawler: that is no request of a user.
+    _Edges(
+        (equals(SERVICE, endpoints.GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE
+    ),
+    _Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)")),
+    _Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE),
+    _Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)")),
+    _http_client(endpoints.GATEWAY, endpoints.TASK_MANAGER),
+    _http_client(endpoints.CRAWLER, "web pages"),
+)
+
+
+def dependencies() -> RuleGroup:
+    """Return the edges as recording rules, and the alert on edges that fail."""
+    return RuleGroup(
+        name="dependencies",
+        rules=(
+            RecordingRule(name=RATE, query=f"sum by ({_EDGE}) ({_calls()})"),
+            RecordingRule(name=FAILED_CALLS, query=f"sum by ({_EDGE}) ({_calls(*_FAILED)}) or 0 * {RATE}"),
+            RecordingRule(name=P95, query=f"max by ({_EDGE}) ({_p95()})"),
+            _dependency_fails(),
         ),
+    )
+
+
+def _calls(*matchers: str) -> str:
+    return " or ".join(
+        edges.label(rate(series(metrics.SPAN_CALLS, *edges.matchers, *matchers), "1m", *_SPAN_LABELS))
+        for edges in _ALL_EDGES
+    )
+
+
+def _p95() -> str:
+    return " or ".join(
+        edges.label(quantile(0.95, buckets(metrics.SPAN_DURATION, *edges.matchers), "1m", *_SPAN_LABELS))
+        for edges in _ALL_EDGES
+    )
+
+
+def _dependency_fails() -> AlertRule:
+    return AlertRule(
+        name="DependencyFails",
+        # At least three failures within the minute: a single one says nothing about a dependency.
+        query=f"{FAILED_CALLS} / ({RATE} > 0) > 0.05 and {FAILED_CALLS} > 0.05",
+        for_="15s",
+        severity="page",
+        summary="Calls {{ $labels.source }} → {{ $labels.target }} fail",
+        description="{{ $value | humanizePercentage }} of the calls of the last minute.",
+        dashboard="dependencies",
+        service="{{ $labels.target }}",
     )

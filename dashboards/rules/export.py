@@ -1,62 +1,71 @@
-"""The services' side of the tracing pipeline: does what they export get out of them."""
+"""Alerts on the exporters inside the services."""
 
-from contracts import endpoints
-from dashboards.queries import grown, share
+from typing import Final
+
+from contracts import endpoints, metrics
+from contracts.metrics import JOB
+from dashboards.queries import TRACES, exact_increase, ratio, series
 from dashboards.rules.model import AlertRule, RuleGroup
 
-_REQUESTS = 'tracing_export_requests_total{signal="traces"}'
-_FAILED = 'tracing_export_requests_total{signal="traces",code!="ok"}'
-_REFUSED = 'tracing_items_refused_total{signal="traces"}'
-# A Collector that restarts within seconds fails a few requests, and all is over before somebody could look.
-_STILL = f"sum by (job) (tracing_buffer_bytes{{signal='traces'}}) > 0 or {grown(_REFUSED, '1m', 'job')} > 0"
+_REQUESTS: Final = series(metrics.EXPORT_REQUESTS, TRACES)
+_FAILED: Final = series(metrics.EXPORT_REQUESTS, TRACES, 'code!="ok"')
+_REFUSED: Final = series(metrics.SPANS_REFUSED, TRACES)
+_BUFFERED: Final = series(metrics.BUFFER_BYTES, TRACES)
 
 
-def export() -> tuple[RuleGroup, ...]:
-    """Alerts on the exporters inside the services."""
-    return (
-        RuleGroup(
-            name="export",
-            rules=(
-                AlertRule(
-                    name="ExportFails",
-                    query=f"{share(_FAILED, _REQUESTS, '1m', 'job')} > 0.01"
-                    f" and on (job) {grown(_FAILED, '1m', 'job')} >= 2 and on (job) ({_STILL})",
-                    for_="15s",
-                    severity="page",
-                    summary="{{ $labels.job }} cannot export {{ $value | humanizePercentage }} of its spans",
-                    description="What could not be exported waits in the process, up to tracing.bufferBytes.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="BreakerOpen",
-                    query='max by (job) (tracing_breaker_state{signal="traces"}) > 0',
-                    for_="30s",
-                    severity="ticket",
-                    summary="{{ $labels.job }} has stopped to export",
-                    description="Its circuit breaker is open: the Collectors fail, and are asked now and then only.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="BufferFills",
-                    query='tracing_buffer_bytes{signal="traces"}'
-                    ' > 0.5 * tracing_buffer_capacity_bytes{signal="traces"}',
-                    for_="15s",
-                    severity="page",
-                    summary="{{ $labels.instance }} ({{ $labels.job }}) will soon lose spans",
-                    description="{{ $value | humanize1024 }}B wait for a Collector; when it is full the oldest go.",
-                    dashboard="tracing",
-                ),
-                AlertRule(
-                    name="SpanMetricsMissing",
-                    query='sum(rate(tracing_items_exported_total{signal="traces"}[2m])) > 1'
-                    " unless on () sum(rate(traces_span_metrics_calls_total[2m])) > 0",
-                    for_="1m",
-                    severity="page",
-                    service=endpoints.COLLECTOR,
-                    summary="Spans are exported, and no metric is made of them",
-                    description="Rates, errors and durations on the dashboards stand still.",
-                    dashboard="tracing",
-                ),
-            ),
-        ),
+def export() -> RuleGroup:
+    """Return the alerts on the services' exporters."""
+    return RuleGroup(name="export", rules=(_export_fails(), _breaker_open(), _buffer_fills(), _span_metrics_missing()))
+
+
+def _export_fails() -> AlertRule:
+    # When a Collector restarts, a few requests fail. The exporter recovers before an on-call engineer could act.
+    not_recovered = f"sum by ({JOB}) ({_BUFFERED}) > 0 or {exact_increase(_REFUSED, '1m', JOB)} > 0"
+    return AlertRule(
+        name="ExportFails",
+        query=f"{ratio(_FAILED, _REQUESTS, '1m', JOB)} > 0.01"
+        f" and on ({JOB}) {exact_increase(_FAILED, '1m', JOB)} >= 2 and on ({JOB}) ({not_recovered})",
+        for_="15s",
+        severity="page",
+        summary="{{ $value | humanizePercentage }} of the export requests of {{ $labels.job }} fail",
+        description="The spans wait in the process, until they fill tracing.bufferBytes.",
+        dashboard="tracing",
+    )
+
+
+def _breaker_open() -> AlertRule:
+    return AlertRule(
+        name="BreakerOpen",
+        query=f"max by ({JOB}) ({series(metrics.BREAKER_STATE, TRACES)}) > 0",
+        for_="30s",
+        severity="ticket",
+        summary="{{ $labels.job }} has stopped exporting spans",
+        description="Its circuit breaker is open: the Collectors fail, so it only tries a request from time to time.",
+        dashboard="tracing",
+    )
+
+
+def _buffer_fills() -> AlertRule:
+    return AlertRule(
+        name="BufferFills",
+        query=f"{_BUFFERED} > 0.5 * {series(metrics.BUFFER_CAPACITY, TRACES)}",
+        for_="15s",
+        severity="page",
+        summary="{{ $labels.instance }} ({{ $labels.job }}) will soon lose spans",
+        description="Spans of {{ $value | humanize1024 }}B wait for a Collector. A full buffer drops the oldest spans.",
+        dashboard="tracing",
+    )
+
+
+def _span_metrics_missing() -> AlertRule:
+    return AlertRule(
+        name="SpanMetricsMissing",
+        query=f"sum(rate({series(metrics.SPANS_EXPORTED, TRACES)}[2m])) > 1"
+        f" unless on () sum(rate({metrics.SPAN_CALLS}[2m])) > 0",
+        for_="1m",
+        severity="page",
+        summary="The services export spans, but the Collectors make no metrics of them",
+        description="Rates, errors and durations on the dashboards are missing.",
+        dashboard="tracing",
+        service=endpoints.COLLECTOR,
     )

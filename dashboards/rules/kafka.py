@@ -1,86 +1,113 @@
-"""Messages: are they sent, are they read, and how long do they wait."""
+"""Alerts on messages: are they sent, are they handled, and how long do they wait?"""
 
-from contracts import endpoints
+from typing import Final
+
+from contracts import endpoints, metrics
+from contracts.metrics import JOB, OUTCOME, TOPIC
 from contracts.topics import CRAWL_TOPIC
-from dashboards.queries import MESSAGES, grown, quantile, rate
+from dashboards.config import MonitoringConfig
+from dashboards.queries import NOT_DEAD_LETTER, buckets, equals, exact_increase, quantile, rate, series
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack.settings import Settings
 
-_ASIDE = 'kafka_messages_consumed_total{outcome="dead_letter"}'
-# Of two topics; each has one kind of consumer.
-_CRAWL = f'{{{{ if eq $labels.topic "{CRAWL_TOPIC}" }}}}{endpoints.CRAWLER}'
-_CONSUMER = f"{_CRAWL}{{{{ else }}}}{endpoints.TASK_MANAGER}{{{{ end }}}}"
-_LAG = "sum by (topic) (kafka_consumer_lag_messages)"
+# Each of the two topics has one kind of consumer.
+_CONSUMER: Final = (
+    f'{{{{ if eq $labels.topic "{CRAWL_TOPIC}" }}}}{endpoints.CRAWLER}'
+    f"{{{{ else }}}}{endpoints.TASK_MANAGER}{{{{ end }}}}"
+)
+_LAG: Final = f"sum by ({TOPIC}) ({metrics.CONSUMER_LAG})"
 
 
-def kafka(settings: Settings) -> tuple[RuleGroup, ...]:
-    """Alerts on producers, consumers and the way between them."""
-    sent = rate(f'kafka_messages_produced_total{{outcome="success",{MESSAGES}}}', "1m", "topic")
-    handled = rate("kafka_message_processing_seconds_count", "1m", "topic")
-    unsent = 'kafka_messages_produced_total{outcome!="success"}'
-    return (
-        RuleGroup(
-            name="kafka",
-            rules=(
-                AlertRule(
-                    name="ConsumerStopped",
-                    query=f"{sent} > 0 unless on (topic) {handled} > 0",
-                    for_="15s",
-                    severity="page",
-                    summary="Nobody handles the messages of {{ $labels.topic }}",
-                    description="{{ $value | humanize }} messages a second are sent, and none is handled.",
-                    dashboard="kafka",
-                    service=_CONSUMER,
-                ),
-                AlertRule(
-                    name="ConsumerUnassigned",
-                    query="sum by (topic) (kafka_consumer_partitions) == 0",
-                    for_="30s",
-                    severity="page",
-                    summary="No consumer has a partition of {{ $labels.topic }}",
-                    description="The consumers run, and the group has given them nothing to read.",
-                    dashboard="kafka",
-                    service=_CONSUMER,
-                ),
-                AlertRule(
-                    name="LagGrows",
-                    query=f"{_LAG} > 100 and deriv({_LAG}[2m:15s]) > 0",
-                    for_="1m",
-                    severity="page",
-                    summary="The consumers of {{ $labels.topic }} fall behind",
-                    description="{{ $value | humanize }} messages wait, and more every minute.",
-                    dashboard="kafka",
-                    service=_CONSUMER,
-                ),
-                AlertRule(
-                    name="MessagesWait",
-                    query=f"{quantile(0.95, 'kafka_message_wait_seconds_bucket', '2m', 'topic')}"
-                    f" > {settings.objectives.message_seconds}",
-                    for_="30s",
-                    severity="page",
-                    summary="Messages of {{ $labels.topic }} wait too long",
-                    description="One in twenty is handled {{ $value | humanizeDuration }} after it was sent, or later.",
-                    dashboard="kafka",
-                    service=_CONSUMER,
-                ),
-                AlertRule(
-                    name="SendingFails",
-                    query=f"{grown(unsent, '1m', 'job, topic')} > 0",
-                    for_="10s",
-                    severity="page",
-                    summary="{{ $labels.job }} cannot send to {{ $labels.topic }}",
-                    description="{{ $value }} messages of the last minute were not taken by Kafka.",
-                    dashboard="kafka",
-                ),
-                AlertRule(
-                    name="DeadLetters",
-                    query=f"{grown(_ASIDE, '5m', 'job, topic')} > 0",
-                    for_="0s",
-                    severity="ticket",
-                    summary="{{ $labels.job }} put messages of {{ $labels.topic }} aside",
-                    description="{{ $value }} within five minutes: they cannot be handled, however often they come.",
-                    dashboard="kafka",
-                ),
-            ),
+def kafka(config: MonitoringConfig) -> RuleGroup:
+    """Return the alerts on producers, consumers and the messages between them."""
+    return RuleGroup(
+        name="kafka",
+        rules=(
+            _consumer_stopped(),
+            _consumer_unassigned(),
+            _lag_grows(),
+            _messages_wait(config),
+            _sending_fails(),
+            _dead_letters(),
         ),
+    )
+
+
+def _consumer_stopped() -> AlertRule:
+    sent = rate(series(metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER), "1m", TOPIC)
+    handled = rate(f"{metrics.MESSAGE_PROCESSING}_count", "1m", TOPIC)
+    return AlertRule(
+        name="ConsumerStopped",
+        query=f"{sent} > 0 unless on ({TOPIC}) {handled} > 0",
+        for_="15s",
+        severity="page",
+        summary="No consumer handles the messages of {{ $labels.topic }}",
+        description="{{ $value | humanize }} messages per second are sent, and none is handled.",
+        dashboard="kafka",
+        service=_CONSUMER,
+    )
+
+
+def _consumer_unassigned() -> AlertRule:
+    return AlertRule(
+        name="ConsumerUnassigned",
+        query=f"sum by ({TOPIC}) ({metrics.CONSUMER_PARTITIONS}) == 0",
+        for_="30s",
+        severity="page",
+        summary="No consumer has a partition of {{ $labels.topic }}",
+        description="The consumers run, but their group has assigned no partition to them.",
+        dashboard="kafka",
+        service=_CONSUMER,
+    )
+
+
+def _lag_grows() -> AlertRule:
+    return AlertRule(
+        name="LagGrows",
+        query=f"{_LAG} > 100 and deriv({_LAG}[2m:15s]) > 0",
+        for_="1m",
+        severity="page",
+        summary="The consumers of {{ $labels.topic }} are too slow",
+        description="{{ $value | humanize }} messages wait, and their number grows.",
+        dashboard="kafka",
+        service=_CONSUMER,
+    )
+
+
+def _messages_wait(config: MonitoringConfig) -> AlertRule:
+    p95 = quantile(0.95, buckets(metrics.MESSAGE_WAIT), "2m", TOPIC)
+    return AlertRule(
+        name="MessagesWait",
+        query=f"{p95} > {config.objectives.message_seconds}",
+        for_="30s",
+        severity="page",
+        summary="Messages of {{ $labels.topic }} wait too long",
+        description="One message in twenty waits {{ $value | humanizeDuration }} or longer before it is handled.",
+        dashboard="kafka",
+        service=_CONSUMER,
+    )
+
+
+def _sending_fails() -> AlertRule:
+    unsent = series(metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
+    return AlertRule(
+        name="SendingFails",
+        query=f"{exact_increase(unsent, '1m', JOB, TOPIC)} > 0",
+        for_="10s",
+        severity="page",
+        summary="{{ $labels.job }} cannot send messages to {{ $labels.topic }}",
+        description="Kafka did not accept {{ $value }} messages of the last minute.",
+        dashboard="kafka",
+    )
+
+
+def _dead_letters() -> AlertRule:
+    dead = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    return AlertRule(
+        name="DeadLetters",
+        query=f"{exact_increase(dead, '5m', JOB, TOPIC)} > 0",
+        for_="0s",
+        severity="ticket",
+        summary="{{ $labels.job }} dead-lettered messages of {{ $labels.topic }}",
+        description="{{ $value }} messages of the last 5 minutes cannot be handled, however often they are tried.",
+        dashboard="kafka",
     )

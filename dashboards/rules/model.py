@@ -1,4 +1,4 @@
-"""Rules, and the file that Prometheus reads them from."""
+"""Rules, and the file from which Prometheus reads them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any, Final, Literal
 import yaml
 
 Severity = Literal["page", "ticket", "none"]
-"""`page` wakes somebody up, `ticket` waits for the morning, `none` tells nobody."""
+"""`page` wakes the on-call engineer up, `ticket` waits for the morning, `none` notifies no person."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingRule:
-    """A query whose result is kept under a name."""
+    """A query whose result is stored as a series."""
 
     name: str
     query: str
@@ -21,10 +21,18 @@ class RecordingRule:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertRule:
-    """A query that has a result while something is wrong.
+    """A query that has a result while something is wrong; `dashboards/runbooks/<name>.md` explains it.
 
-    `for_` is how long it must have had one before anybody is told, as Prometheus writes it (`15m`); `dashboard` the
-    uid of the dashboard that shows it. What it means and what to do says `dashboards/runbooks/<name>.md`.
+    Attributes:
+        name: of the alert.
+        query: PromQL.
+        for_: how long the query must have a result before the alert fires, as Prometheus writes it (`15m`).
+        severity: how urgent it is.
+        summary: one line; a template of Prometheus.
+        description: what it means for the users or the traces; a template of Prometheus.
+        dashboard: uid of the dashboard that shows it.
+        labels: of the alert, in addition to those of the query's result.
+        service: the service that the alert is about, if the labels of the query's result do not name it.
     """
 
     name: str
@@ -36,24 +44,23 @@ class AlertRule:
     dashboard: str
     labels: Mapping[str, str] = field(default_factory=dict)
     service: str = ""
-    """The service, where the query's labels do not say it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleGroup:
-    """Rules that are evaluated together, in their order."""
+    """Rules that Prometheus evaluates together, in their order."""
 
     name: str
     rules: tuple[RecordingRule | AlertRule, ...]
 
 
 def runbook_uid(alert: str) -> str:
-    """Uid of the page in Grafana that has the runbook of an alert."""
+    """Return the uid of the page in Grafana that has the runbook of an alert."""
     return f"runbook-{alert.lower()}"
 
 
-# Alerts of one service are told of together, whatever their query calls it. Never empty: Prometheus would show the
-# template itself.
+# Alertmanager groups alerts by the label `service`, so every alert has it, whatever label its query has. The template
+# is never empty: Prometheus would show the template itself.
 _SERVICE: Final = (
     "{{ if $labels.service_name }}{{ $labels.service_name }}{{ else if $labels.job }}{{ $labels.job }}"
     "{{ else }}stack{{ end }}"
@@ -61,7 +68,7 @@ _SERVICE: Final = (
 
 
 def rule_file(groups: Iterable[RuleGroup], grafana: str) -> str:
-    """Prometheus' rule file, as YAML.
+    """Return Prometheus' rule file, as YAML.
 
     Args:
         groups: the rules.
@@ -77,15 +84,12 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
     if isinstance(rule, RecordingRule):
         labels = {"labels": dict(rule.labels)} if rule.labels else {}
         return {"record": rule.name, "expr": rule.query, **labels}
+    service = rule.service or rule.labels.get("job", _SERVICE)
     return {
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.for_,
-        "labels": {
-            "severity": rule.severity,
-            "service": rule.service or rule.labels.get("job", _SERVICE),
-            **rule.labels,
-        },
+        "labels": {"severity": rule.severity, "service": service, **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,

@@ -1,50 +1,55 @@
-"""The way from an alert to a person: Prometheus, the Alertmanager, its receivers."""
+"""Alerts on alerting itself: Prometheus, Alertmanager and its receivers."""
 
+from contracts import endpoints, metrics
+from contracts.metrics import JOB
+from dashboards.config import MonitoringConfig
+from dashboards.queries import equals, series
 from dashboards.rules.model import AlertRule, RuleGroup
-from stack.settings import Settings
 
 
-def notifications(settings: Settings) -> tuple[RuleGroup, ...]:
-    """Alerts on the alerts. What they tell of may be what keeps them from being told: see the heartbeat."""
-    if not settings.alerting.enabled:
-        return ()
-    return (
-        RuleGroup(
-            name="notifications",
-            rules=(
-                AlertRule(
-                    name="AlertmanagerDown",
-                    query='(min(up{job="alertmanager"}) or vector(0)) == 0',
-                    # It tells nobody of this by itself, and begins anew within seconds.
-                    for_="30s",
-                    severity="page",
-                    summary="The Alertmanager does not answer",
-                    description="Nobody is told of any alert; they are seen in Prometheus and on the dashboards only.",
-                    dashboard="services",
-                    labels={"job": "alertmanager"},
-                ),
-                AlertRule(
-                    name="AlertsNotSent",
-                    query='increase(prometheus_notifications_dropped_total{job="prometheus"}[2m]) > 0'
-                    ' or prometheus_notifications_alertmanagers_discovered{job="prometheus"} < 1',
-                    # What was dropped while the Alertmanager began anew has been sent again by then.
-                    for_="3m",
-                    severity="page",
-                    summary="Prometheus cannot hand its alerts over",
-                    description="It does not find the Alertmanager, or gave up what that did not take.",
-                    dashboard="services",
-                ),
-                AlertRule(
-                    name="NotificationsFail",
-                    # Counted when one is given up for this time; until then it is tried again.
-                    query="sum by (job, receiver_name, integration, reason)"
-                    " (increase(alertmanager_notifications_failed_total[5m])) > 0",
-                    for_="0s",
-                    severity="page",
-                    summary="Notifications by {{ $labels.integration }} ({{ $labels.receiver_name }}) do not arrive",
-                    description="Within five minutes {{ $value | humanize }} were given up: {{ $labels.reason }}.",
-                    dashboard="services",
-                ),
-            ),
-        ),
+def notifications(config: MonitoringConfig) -> RuleGroup:
+    """Return the alerts on alerting; what they report may also stop them, so a dead man's switch is needed as well."""
+    rules = (_alertmanager_down(), _alerts_not_sent(), _notifications_fail()) if config.alerting else ()
+    return RuleGroup(name="notifications", rules=rules)
+
+
+def _alertmanager_down() -> AlertRule:
+    return AlertRule(
+        name="AlertmanagerDown",
+        query=f"(min({series(metrics.UP, equals(JOB, endpoints.ALERTMANAGER))}) or vector(0)) == 0",
+        # Alertmanager restarts within seconds, and cannot send this alert while it is down.
+        for_="30s",
+        severity="page",
+        summary="Alertmanager does not answer",
+        description="No notification is sent. Only Prometheus and the dashboards show the alerts.",
+        dashboard="services",
+        labels={JOB: endpoints.ALERTMANAGER},
+    )
+
+
+def _alerts_not_sent() -> AlertRule:
+    prometheus = equals(JOB, endpoints.PROMETHEUS)
+    return AlertRule(
+        name="AlertsNotSent",
+        query=f"increase({series(metrics.DROPPED_NOTIFICATIONS, prometheus)}[2m]) > 0"
+        f" or {series(metrics.ALERTMANAGERS, prometheus)} < 1",
+        # If Alertmanager restarted, Prometheus has sent the dropped alerts again by then.
+        for_="3m",
+        severity="page",
+        summary="Prometheus cannot send its alerts to Alertmanager",
+        description="Prometheus does not find Alertmanager, or dropped alerts that it did not accept.",
+        dashboard="services",
+    )
+
+
+def _notifications_fail() -> AlertRule:
+    return AlertRule(
+        name="NotificationsFail",
+        # Alertmanager counts a failure when it gives up its retries.
+        query=f"sum by (job, receiver_name, integration, reason) (increase({metrics.FAILED_NOTIFICATIONS}[5m])) > 0",
+        for_="0s",
+        severity="page",
+        summary="Notifications by {{ $labels.integration }} ({{ $labels.receiver_name }}) fail",
+        description="{{ $value | humanize }} notifications of the last 5 minutes failed: {{ $labels.reason }}.",
+        dashboard="services",
     )

@@ -1,38 +1,44 @@
-"""Service level objectives: how fast the error budget goes, over two windows each so that an alert also ends soon.
+"""Service level objectives, and alerts on how fast their error budgets are used up.
 
-The factors and windows are those of Google's SRE workbook, chapter 5: 2 % of a month's budget in an hour, 5 % in six
-hours, 10 % in three days.
+Each alert looks at two windows, so that it also ends soon. The factors and windows are those of Google's SRE workbook,
+chapter 5: 2 % of a month's budget in an hour, 5 % in six hours, 10 % in three days.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import endpoints
-from dashboards.queries import ASKED
+from contracts import endpoints, metrics
+from contracts.metrics import JOB, STATUS
+from dashboards.config import MonitoringConfig
+from dashboards.queries import USER_ROUTES, buckets, equals, series
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
-from stack.settings import Settings
 
 ERRORS: Final = "slo_errors:ratio"
-"""Share of the events of a window that missed the objective; labels `slo`, `window`."""
+"""Share of a window's events that missed the objective; labels `slo`, `window`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is promised: `goal` of all events are good ones."""
+    """A promise: the share `goal` of all events is good."""
 
     name: str
     title: str
     goal: float
     service: str
     good: str
-    """Selector of a counter."""
+    """Selector of the counter of good events."""
     events: str
-    dashboard: str
+    """Selector of the counter of all events."""
+
+    @property
+    def budget(self) -> float:
+        """Share of the events that may miss the objective."""
+        return 1 - self.goal
 
 
 @dataclass(frozen=True, kw_only=True)
 class BurnRateWindow:
-    """How fast a budget of 30 days may go: `factor` times as fast as it would last exactly as long."""
+    """An alert fires if the budget of 30 days is used up `factor` times too fast, in the long and the short window."""
 
     factor: float
     long: str
@@ -49,63 +55,71 @@ BURN_RATE_WINDOWS: Final = (
 WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
 
-def objectives(settings: Settings) -> tuple[Objective, ...]:
-    """What the stack promises its users."""
-    goals = settings.objectives
-    requests = f'job="{endpoints.GATEWAY}",{ASKED}'
-    in_time = f'task_duration_seconds_bucket{{le="{float(goals.task_seconds)}"}}'
-    return (
-        Objective(
-            name="requests",
-            service=endpoints.GATEWAY,
-            title="requests that do not fail",
-            goal=goals.availability,
-            good=f'http_server_requests_total{{{requests},status!~"5.."}}',
-            events=f"http_server_requests_total{{{requests}}}",
-            dashboard="slo",
-        ),
-        Objective(
-            name="tasks",
-            service=endpoints.TASK_MANAGER,
-            title=f"tasks that end within {goals.task_seconds} s",
-            goal=goals.tasks_in_time,
-            good=in_time,
-            events="task_duration_seconds_count",
-            dashboard="slo",
-        ),
+def requests(config: MonitoringConfig) -> Objective:
+    """Return the objective of the gateway's requests."""
+    gateway = equals(JOB, endpoints.GATEWAY)
+    return Objective(
+        name="requests",
+        service=endpoints.GATEWAY,
+        title="requests that succeed",
+        goal=config.objectives.availability,
+        good=series(metrics.HTTP_REQUESTS, gateway, USER_ROUTES, f'{STATUS}!~"5.."'),
+        events=series(metrics.HTTP_REQUESTS, gateway, USER_ROUTES),
     )
 
 
-def slo(settings: Settings) -> tuple[RuleGroup, ...]:
-    """The ratios of all windows, and the alerts on them."""
-    promised = objectives(settings)
-    records = tuple(
-        RecordingRule(
-            name=ERRORS,
-            query=f"1 - (sum(rate({objective.good}[{window}])) or vector(0))"
-            f" / (sum(rate({objective.events}[{window}])) > 0)",
-            labels={"slo": objective.name, "window": window},
-        )
-        for objective in promised
-        for window in WINDOWS
+def tasks(config: MonitoringConfig) -> Objective:
+    """Return the objective of the tasks."""
+    return Objective(
+        name="tasks",
+        service=endpoints.TASK_MANAGER,
+        title=f"tasks that end within {config.objectives.task_seconds} s",
+        goal=config.objectives.tasks_in_time,
+        good=tasks_in_time(config),
+        events=f"{metrics.TASK_DURATION}_count",
     )
-    alerts = tuple(
-        AlertRule(
-            name="ErrorBudgetBurns",
-            query=" and on () ".join(
-                f'{ERRORS}{{slo="{objective.name}",window="{window}"}} > {burn.factor * (1 - objective.goal):.6g}'
-                for window in (burn.long, burn.short)
-            ),
-            for_=burn.for_,
-            severity=burn.severity,
-            summary=f"The error budget of {objective.title} burns {burn.factor:g} times too fast",
-            description=f"{{{{ $value | humanizePercentage }}}} missed within {burn.long}; "
-            f"{1 - objective.goal:.3%} would be in order.",
-            dashboard=objective.dashboard,
-            labels={"slo": objective.name, "window": burn.long},
-            service=objective.service,
-        )
-        for objective in promised
-        for burn in BURN_RATE_WINDOWS
+
+
+def tasks_in_time(config: MonitoringConfig) -> str:
+    """Return the selector of the counter of tasks that end within the objective."""
+    return buckets(metrics.TASK_DURATION, equals("le", float(config.objectives.task_seconds)))
+
+
+def error_ratio(objective: Objective, window: str) -> str:
+    """Return the query of the share of a window's events that missed the objective."""
+    return series(ERRORS, equals("slo", objective.name), equals("window", window))
+
+
+def slo(config: MonitoringConfig) -> RuleGroup:
+    """Return the error ratios of all windows, and the alerts on them."""
+    objectives = (requests(config), tasks(config))
+    records = (_error_ratio(objective, window) for objective in objectives for window in WINDOWS)
+    alerts = (_budget_burns(objective, window) for objective in objectives for window in BURN_RATE_WINDOWS)
+    return RuleGroup(name="slo", rules=(*records, *alerts))
+
+
+def _error_ratio(objective: Objective, window: str) -> RecordingRule:
+    good, events = (f"sum(rate({counter}[{window}]))" for counter in (objective.good, objective.events))
+    return RecordingRule(
+        name=ERRORS,
+        query=f"1 - ({good} or vector(0)) / ({events} > 0)",
+        labels={"slo": objective.name, "window": window},
     )
-    return (RuleGroup(name="slo", rules=(*records, *alerts)),)
+
+
+def _budget_burns(objective: Objective, burn: BurnRateWindow) -> AlertRule:
+    limit = burn.factor * objective.budget
+    return AlertRule(
+        name="ErrorBudgetBurns",
+        query=" and on () ".join(
+            f"{error_ratio(objective, window)} > {limit:.6g}" for window in (burn.long, burn.short)
+        ),
+        for_=burn.for_,
+        severity=burn.severity,
+        summary=f"The error budget of {objective.title} is used up {burn.factor:g} times too fast",
+        description=f"{{{{ $value | humanizePercentage }}}} of the events of the last {burn.long} missed the objective,"
+        f" which allows {objective.budget:.3%}.",
+        dashboard="slo",
+        labels={"slo": objective.name, "window": burn.long},
+        service=objective.service,
+    )

@@ -1,13 +1,20 @@
-"""The way of a span: what counts it at each stage, and where it may wait. The rules and `make spans` read this list."""
+"""The stages of a span's way through the stack. The rules of the span accounting and `make spans` read this list."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import endpoints
-from stack.settings import Settings
+from contracts import endpoints, metrics
+from contracts.metrics import JOB, TRACE_STORE_JOB
+from dashboards.config import MonitoringConfig
+from dashboards.queries import OTLP_TRACES, TRACES, WAITING_SPANS, equals, series
 
-# A process counts on while it ends, and is not scraped any more.
+# A process still counts spans while it stops, but Prometheus no longer scrapes it.
 _STOP_SECONDS: Final = 10
+
+_COLLECTOR: Final = equals(JOB, endpoints.COLLECTOR)
+_SAMPLER: Final = equals(JOB, endpoints.SAMPLER)
+_STORE: Final = equals(JOB, TRACE_STORE_JOB)
+_PERMANENT: Final = equals("error_permanent", "true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +29,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Leg:
-    """From one stage to the next. What came in is what went out, was given up for a reason, or waits."""
+    """The way from one stage to the next. Each span that comes in goes out, is given up for a reason, or waits."""
 
     name: str
     title: str
@@ -30,62 +37,53 @@ class Leg:
     target: Stage
     given_up: tuple[Stage, ...] = ()
     waiting: str | None = None
-    """Selector of the gauges of what waits in between, in spans; None where nothing can wait."""
+    """Selector of the gauges of the spans that wait in the leg; None if none can wait."""
     idle: str | None = None
-    """Query that has a result only while nothing waits, where that is not counted in spans."""
-    others_send: bool = False
-    """Others than the source may hand over as well, so more may come in than the source sent."""
+    """Query that has a result only while nothing waits, if the waiting is not counted in spans."""
+    has_other_sources: bool = False
+    """Whether senders other than the source exist, so that more spans may come in than the source sent."""
 
 
-ENDED = Stage(name="ended", title="ended in the services", counter='tracing_items_ended_total{signal="traces"}')
-DROPPED = Stage(name="dropped", title="dropped by the services", counter='tracing_items_dropped_total{signal="traces"}')
-REFUSED = Stage(
-    name="refused", title="refused by the Collectors", counter='tracing_items_refused_total{signal="traces"}'
-)
-EXPORTED = Stage(
-    name="exported", title="exported by the services", counter='tracing_items_exported_total{signal="traces"}'
-)
+ENDED = Stage(name="ended", title="ended in the services", counter=series(metrics.SPANS_ENDED, TRACES))
+DROPPED = Stage(name="dropped", title="dropped by the services", counter=series(metrics.SPANS_DROPPED, TRACES))
+REFUSED = Stage(name="refused", title="refused by the Collectors", counter=series(metrics.SPANS_REFUSED, TRACES))
+EXPORTED = Stage(name="exported", title="exported by the services", counter=series(metrics.SPANS_EXPORTED, TRACES))
 ACCEPTED = Stage(
-    name="accepted",
-    title="accepted by the Collectors",
-    counter='otelcol_receiver_accepted_spans_total{job="collector"}',
+    name="accepted", title="accepted by the Collectors", counter=series(metrics.ACCEPTED_SPANS, _COLLECTOR)
 )
-SENT = Stage(name="sent", title="sent by the Collectors", counter='otelcol_exporter_sent_spans_total{job="collector"}')
-READ = Stage(name="read", title="read by the samplers", counter='otelcol_receiver_accepted_spans_total{job="sampler"}')
-KEPT = Stage(
-    name="kept", title="kept and sent by the samplers", counter='otelcol_exporter_sent_spans_total{job="sampler"}'
-)
+SENT = Stage(name="sent", title="sent by the Collectors", counter=series(metrics.SENT_SPANS, _COLLECTOR))
+READ = Stage(name="read", title="read by the samplers", counter=series(metrics.ACCEPTED_SPANS, _SAMPLER))
+KEPT = Stage(name="kept", title="kept and sent by the samplers", counter=series(metrics.SENT_SPANS, _SAMPLER))
 STORED_IN_TEMPO = Stage(
-    name="stored",
-    title="taken by the trace store",
-    counter='tempo_distributor_spans_received_total{job="trace-store"}',
+    name="stored", title="received by the trace store", counter=series(metrics.STORE_RECEIVED_SPANS, _STORE)
 )
-STORED_IN_JAEGER = Stage(
-    name="stored",
-    title="stored by the trace store",
-    counter='otelcol_exporter_sent_spans_total{job="trace-store"}',
-)
-
-
-REFUSED_BY_STORE = Stage(
+STORED_IN_JAEGER = Stage(name="stored", title="stored by the trace store", counter=series(metrics.SENT_SPANS, _STORE))
+REFUSED_BY_RECEIVER = Stage(
     name="refused_by_store",
-    title="refused for good by what the Collectors send to",
-    counter='otelcol_exporter_send_failed_spans_total{job="collector",error_permanent="true"}',
+    title="refused for good by the receiver of the Collectors",
+    counter=series(metrics.SEND_FAILED_SPANS, _COLLECTOR, _PERMANENT),
 )
 
 
 def _in_damaged_queues(exporter: str) -> Stage:
     return Stage(
         name="set_aside",
-        title="set aside with damaged queues",
-        counter=f'collector_queue_items_lost_total{{queue="exporter_{exporter}_traces_traces"}}',
+        title="in damaged queue files, which were set aside",
+        counter=series(metrics.QUEUE_ITEMS_LOST, equals("queue", f"exporter_{exporter}_traces_traces")),
     )
 
 
-def legs(settings: Settings) -> tuple[Leg, ...]:
-    """The way of a span through a stack. What the samplers leave out on purpose is no leg: it ends at them."""
-    stored = STORED_IN_JAEGER if settings.traces.backend == "jaeger" else STORED_IN_TEMPO
-    sampled = settings.collector.sampling is not None
+def legs(config: MonitoringConfig) -> tuple[Leg, ...]:
+    """Return the way of a span through a stack. For spans that the samplers do not keep, it ends at the samplers."""
+    in_collectors = series(metrics.SENDING_QUEUE_SIZE, _COLLECTOR, OTLP_TRACES)
+    lost_queues = _in_damaged_queues("kafka" if config.tail_sampling else "otlp_grpc")
+    through_kafka = Leg(
+        name="kafka",
+        title="in Kafka",
+        source=SENT,
+        target=READ,
+        idle=f"sum({series(metrics.SAMPLER_LAG, _SAMPLER)}) == 0",
+    )
     return (
         Leg(
             name="service",
@@ -93,71 +91,66 @@ def legs(settings: Settings) -> tuple[Leg, ...]:
             source=ENDED,
             target=EXPORTED,
             given_up=(DROPPED, REFUSED),
-            waiting='{__name__=~"tracing_(queue|buffer|in_flight)_items",signal="traces"}',
+            waiting=WAITING_SPANS,
         ),
         Leg(
             name="handover",
             title="between services and Collectors",
             source=EXPORTED,
             target=ACCEPTED,
-            others_send=True,
+            has_other_sources=True,
         ),
         Leg(
             name="collector",
             title="in the Collectors",
             source=ACCEPTED,
             target=SENT,
-            given_up=(REFUSED_BY_STORE, _in_damaged_queues("kafka" if sampled else "otlp_grpc")),
-            waiting='otelcol_exporter_queue_size{job="collector",data_type="traces"}',
+            given_up=(REFUSED_BY_RECEIVER, lost_queues),
+            waiting=in_collectors,
         ),
-        *(
-            [
-                Leg(
-                    name="kafka",
-                    title="in Kafka",
-                    source=SENT,
-                    target=READ,
-                    idle='sum(otelcol_kafka_receiver_offset_lag{job="sampler"}) == 0',
-                )
-            ]
-            if sampled
-            else []
-        ),
+        *((through_kafka,) if config.tail_sampling else ()),
         Leg(
             name="store",
             title="between the last Collector and the store",
-            source=KEPT if sampled else SENT,
-            target=stored,
+            source=KEPT if config.tail_sampling else SENT,
+            target=STORED_IN_JAEGER if config.trace_backend == "jaeger" else STORED_IN_TEMPO,
         ),
     )
 
 
-def stages(settings: Settings) -> tuple[Stage, ...]:
-    """All stages of a stack, on the way of a span."""
-    found: dict[str, Stage] = {}
-    for leg in legs(settings):
+def stages(config: MonitoringConfig) -> tuple[Stage, ...]:
+    """Return all stages of a stack, in the order of a span's way."""
+    by_name: dict[str, Stage] = {}
+    for leg in legs(config):
         for stage in (leg.source, *leg.given_up, leg.target):
-            found.setdefault(stage.name, stage)
-    return tuple(found.values())
+            by_name.setdefault(stage.name, stage)
+    return tuple(by_name.values())
 
 
-def jobs_on_the_way(settings: Settings) -> tuple[str, ...]:
-    """The scrape jobs of the processes that a span passes through."""
-    sampler = (endpoints.SAMPLER,) if settings.collector.sampling else ()
-    return (*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, "trace-store")
+def span_jobs(config: MonitoringConfig) -> tuple[str, ...]:
+    """Return the scrape jobs of the processes that a span passes through."""
+    sampler = (endpoints.SAMPLER,) if config.tail_sampling else ()
+    return (*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, TRACE_STORE_JOB)
 
 
-def processes_ended(settings: Settings, window: str) -> str:
-    """Query: how many processes on the way ended within the window, most of which have a successor."""
-    on_the_way = f'job=~"{"|".join(jobs_on_the_way(settings))}"'
-    gone = f"count(count_over_time(up{{{on_the_way}}}[{window}])) - (count(up{{{on_the_way}}} == 1) or vector(0))"
-    restarted = (
-        f"(sum(changes(process_start_time_seconds{{{on_the_way}}}[{window}])) or vector(0))",
-        f"(sum(resets(otelcol_process_uptime_seconds_total{{{on_the_way}}}[{window}])) or vector(0))",
-    )
-    return " + ".join((gone, *restarted))
+def of_span_jobs(config: MonitoringConfig) -> str:
+    """Return the matcher of those jobs."""
+    return f'{JOB}=~"{"|".join(span_jobs(config))}"'
 
 
-def unseen_seconds(settings: Settings) -> int:
-    """Time before its end, in s, whose spans a process may have counted without being scraped again."""
-    return settings.metrics.scrape_interval_seconds + _STOP_SECONDS
+def processes_ended(config: MonitoringConfig, window: str) -> str:
+    """Return the query: how many processes that a span passes through ended within the window.
+
+    Most of them have a successor.
+    """
+    jobs = of_span_jobs(config)
+    up = series(metrics.UP, jobs)
+    gone = f"count(count_over_time({up}[{window}])) - (count({up} == 1) or vector(0))"
+    restarted = f"sum(changes({series(metrics.PROCESS_START, jobs)}[{window}])) or vector(0)"
+    reset = f"sum(resets({series(metrics.COLLECTOR_UPTIME, jobs)}[{window}])) or vector(0)"
+    return f"{gone} + ({restarted}) + ({reset})"
+
+
+def unseen_seconds(config: MonitoringConfig) -> int:
+    """Return the time before a process' end, in s, whose spans it may have counted without being scraped again."""
+    return config.scrape_interval_seconds + _STOP_SECONDS

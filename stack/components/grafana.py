@@ -10,6 +10,7 @@ import yaml
 
 from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import dashboards, provider, runbooks
+from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
 from stack.components import secrets, workload
 from stack.settings import Settings
@@ -30,6 +31,7 @@ class GrafanaArgs:
     namespace: pulumi.Input[str]
     secret: pulumi.Input[str]
     settings: Settings
+    monitoring: MonitoringConfig
     traces_url: pulumi.Input[str]
     prometheus_url: pulumi.Input[str]
     loki_url: pulumi.Input[str] | None
@@ -53,7 +55,7 @@ class Grafana(pulumi.ComponentResource):
         ).apply(
             lambda urls: yaml.safe_dump(
                 datasources(
-                    backend=args.settings.traces.backend,
+                    backend=args.monitoring.trace_backend,
                     traces_url=urls["traces"],
                     prometheus_url=urls["prometheus"],
                     loki_url=urls["loki"],
@@ -65,7 +67,7 @@ class Grafana(pulumi.ComponentResource):
         config = workload.config_map(
             "grafana-datasources", "dashboards", args.namespace, {"datasources.yaml": text}, child
         )
-        shown = {"Tracing": _files(dashboards(args.settings)), "Runbooks": _files(runbooks(args.settings))}
+        shown = {"Tracing": _files(dashboards(args.monitoring)), "Runbooks": _files(runbooks(args.monitoring))}
         providers = {"providers.yaml": yaml.safe_dump(provider(_FOLDERS), sort_keys=False)}
 
         def mounted(kind: str, files: Mapping[str, str]) -> pulumi.Output[str]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 import pulumi
 import yaml
 
-from contracts import endpoints, versions
+from contracts import endpoints, metrics, versions
+from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
 from stack.components import tempo, workload
 from stack.settings import Settings
@@ -46,7 +47,7 @@ TARGETS: Final = (
     ),
     Target(job="collector", pods=(endpoints.COLLECTOR,), port=endpoints.COLLECTOR_TELEMETRY_PORT),
     Target(
-        job="span-metrics",
+        job=metrics.SPAN_METRICS_JOB,
         pods=(endpoints.COLLECTOR,),
         port=endpoints.COLLECTOR_SPAN_METRICS_PORT,
         # 17 a combination of its dimensions, of which the Collector keeps at most 5,000 a service.
@@ -76,13 +77,15 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
         "tempo": (tempo.pods(settings.traces), endpoints.TEMPO_HTTP_PORT),
         "jaeger": ((endpoints.JAEGER,), endpoints.JAEGER_TELEMETRY_PORT),
     }[settings.traces.backend]
-    store = Target(job="trace-store", pods=pods, port=port, samples=20_000)
+    store = Target(job=metrics.TRACE_STORE_JOB, pods=pods, port=port, samples=20_000)
     sampler = Target(job="sampler", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_TELEMETRY_PORT)
-    stored_spans = Target(job="stored-spans", pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT)
+    stored_spans = Target(
+        job=metrics.STORED_SPANS_JOB, pods=(endpoints.SAMPLER,), port=endpoints.COLLECTOR_SPAN_METRICS_PORT
+    )
     samplers = (sampler, stored_spans) if settings.collector.sampling else ()
     queueing = (endpoints.COLLECTOR, *((endpoints.SAMPLER,) if samplers else ()))
     guard = Target(job="queue-guard", pods=queueing, port=endpoints.QUEUE_GUARD_PORT)
-    log_store = Target(job="log-store", pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT, samples=20_000)
+    log_store = Target(job=metrics.LOG_STORE_JOB, pods=(endpoints.LOKI,), port=endpoints.LOKI_PORT, samples=20_000)
     log_stores = (log_store,) if settings.logs.enabled else ()
     alertmanager = Target(job="alertmanager", pods=(endpoints.ALERTMANAGER,), port=endpoints.ALERTMANAGER_PORT)
     alertmanagers = (alertmanager,) if settings.alerting.enabled else ()
@@ -116,7 +119,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
                 "metrics_path": target.path,
                 "sample_limit": target.samples,
                 # The span metrics carry the service that they are about in labels of their own.
-                "honor_labels": target.job in ("span-metrics", "stored-spans"),
+                "honor_labels": target.job in (metrics.SPAN_METRICS_JOB, metrics.STORED_SPANS_JOB),
                 "dns_sd_configs": [found(target)],
                 **({"relabel_configs": _TRACKS} if target.tracks else {}),
             }
@@ -136,6 +139,7 @@ def prometheus_config(settings: Settings) -> dict[str, Any]:
 class PrometheusArgs:
     namespace: pulumi.Input[str]
     settings: Settings
+    monitoring: MonitoringConfig
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -151,7 +155,7 @@ class Prometheus(pulumi.ComponentResource):
         settings = args.settings.metrics
         files = {
             "prometheus.yml": yaml.safe_dump(prometheus_config(args.settings), sort_keys=False),
-            "rules.yml": rule_file(groups(args.settings), args.settings.grafana.url),
+            "rules.yml": rule_file(groups(args.monitoring), args.settings.grafana.url),
         }
         config = workload.config_map("prometheus-config", "metrics", args.namespace, files, child)
         pod = workload.Pod(

@@ -7,25 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contracts import endpoints
-from dashboards.queries import ASKED, MESSAGES, OF_SERVICES, each_grown
+from contracts import metrics
+from contracts.metrics import TRACK
+from dashboards.queries import (
+    FAILED_MESSAGES,
+    FAILED_REQUESTS,
+    GIVEN_UP,
+    MEMORY,
+    MESSAGE_DURATION,
+    MESSAGES,
+    REQUEST_DURATION,
+    REQUESTS,
+    SPAN_ACCOUNT,
+    TRACES,
+    WAITING,
+    equals,
+    exact_increases,
+    series_of,
+)
 from stack.clients.prometheus import Ask
 from stack.rollout.gate import Sample, Spans
 
 Track = str
-_REQUESTS: Final = f"http_server_requests_total{{{OF_SERVICES},{ASKED}}}"
-_REQUESTS_FAILED: Final = f'http_server_requests_total{{{OF_SERVICES},{ASKED},status=~"5.."}}'
-_REQUESTS_TOOK: Final = f"http_server_request_duration_seconds_bucket{{{OF_SERVICES},{ASKED}}}"
-_MESSAGES: Final = f"kafka_messages_consumed_total{{{OF_SERVICES},{MESSAGES}}}"
-# A page that cannot be fetched is the crawler's failure; to the task-manager it is one of its normal messages.
-_MESSAGES_FAILED: Final = (
-    f'kafka_messages_consumed_total{{{OF_SERVICES},{MESSAGES},outcome=~"dead_letter|retried"}}'
-    f' or kafka_messages_consumed_total{{job="{endpoints.CRAWLER}",{MESSAGES},outcome="error"}}'
-)
-_MESSAGES_TOOK: Final = f"kafka_message_processing_seconds_bucket{{{OF_SERVICES},{MESSAGES}}}"
-MEMORY: Final = f"max by (job, track) (process_resident_memory_bytes{{{OF_SERVICES}}})"
-_ACCOUNT: Final = "tracing_(items_(ended|exported|dropped|refused)_total|(queue|buffer|in_flight)_items)"
-SPANS: Final = f'sum by (__name__) ({{__name__=~"{_ACCOUNT}",track="canary",signal="traces"}})'
+SPANS: Final = f"sum by (__name__) ({series_of(SPAN_ACCOUNT, equals(TRACK, 'canary'), TRACES)})"
+"""The spans of the canary's own account: each is exported, given up or waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +44,8 @@ class Kind:
 
 
 KINDS: Final = (
-    Kind(name="requests", all=_REQUESTS, failed=_REQUESTS_FAILED, took=_REQUESTS_TOOK),
-    Kind(name="messages", all=_MESSAGES, failed=_MESSAGES_FAILED, took=_MESSAGES_TOOK),
+    Kind(name="requests", all=REQUESTS, failed=FAILED_REQUESTS, took=REQUEST_DURATION),
+    Kind(name="messages", all=MESSAGES, failed=FAILED_MESSAGES, took=MESSAGE_DURATION),
 )
 
 
@@ -58,7 +63,7 @@ class Observation:
 def added(selector: str, seconds: float, by: str) -> str:
     """PromQL: what counters have counted within so many seconds, restarts and new counters included."""
     window = f"{max(1, round(seconds))}s"
-    parts = [f"({each_grown(part, window)})" for part in selector.split(" or ")]
+    parts = [f"({exact_increases(part, window)})" for part in selector.split(" or ")]
     return f"sum by ({by}) ({' or '.join(parts)})"
 
 
@@ -107,11 +112,11 @@ def _spans(items: Sequence[Any]) -> Spans:
     values = {item["metric"]["__name__"]: _whole(item) for item in items}
 
     def total(*names: str) -> int:
-        return sum(values.get(f"tracing_{name}", 0) for name in names)
+        return sum(values.get(name, 0) for name in names)
 
     return Spans(
-        ended=total("items_ended_total"),
-        exported=total("items_exported_total"),
-        given_up=total("items_dropped_total", "items_refused_total"),
-        waiting=total("queue_items", "buffer_items", "in_flight_items"),
+        ended=total(metrics.SPANS_ENDED),
+        exported=total(metrics.SPANS_EXPORTED),
+        given_up=total(*GIVEN_UP),
+        waiting=total(*WAITING),
     )

@@ -12,6 +12,7 @@ import httpx
 import kubernetes
 
 from contracts import endpoints, metadata
+from dashboards.queries import MEMORY
 from stack.clients.prometheus import Ask, asking
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.apply import DeployError
@@ -20,7 +21,7 @@ from stack.polling import CheckFailure
 from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
-from stack.rollout.observe import KINDS, MEMORY, SPANS, Observation, added, observe
+from stack.rollout.observe import KINDS, SPANS, Observation, added, observe
 from stack.rollout.probes import Probes
 from stack.settings import Settings
 from stack.smoke.check import check

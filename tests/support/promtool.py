@@ -17,6 +17,7 @@ from local.golang import go_build
 from local.jobs import Progress
 from local.paths import Home
 from stack.settings import Settings
+from stack.settings.monitoring import monitoring_config
 
 MODULE = Path(__file__).parents[2] / "local" / "images" / "prometheus"
 STEP = 15
@@ -67,7 +68,7 @@ def judge(
         seconds: how long they are played.
         looks: what must fire, and when.
     """
-    (directory / "rules.yml").write_text(rule_file(groups(settings), "http://grafana"))
+    (directory / "rules.yml").write_text(rule_file(groups(monitoring_config(settings)), "http://grafana"))
     moments = range(0, seconds + 1, STEP)
     test = {
         "rule_files": ["rules.yml"],

@@ -16,11 +16,13 @@ from checks.dashboards.substitute import Window, built_in, substitute
 from checks.dashboards.units import UNITS
 from contracts import endpoints
 from dashboards.catalog import dashboards, runbooks
+from dashboards.config import MonitoringConfig
 from dashboards.dashboard import TAG
 from dashboards.datasources import datasources
 from dashboards.rules import AlertRule, groups, rule_file
 from stack.deploy.render import render
 from stack.settings import load
+from stack.settings.monitoring import monitoring_config
 from tests.support.grammars import mistakes
 from tests.support.prometheus_process import PrometheusProcess
 
@@ -29,9 +31,13 @@ WINDOW: Final = Window(start=0, end=900, step=15)
 ALL: Final = {"environment": ".+", "service": ".+", "operation": ".+"} | built_in(WINDOW, 15)
 
 
+def config(stack: str) -> MonitoringConfig:
+    return monitoring_config(load(stack))
+
+
 @cache
 def models(stack: str) -> dict[str, dict[str, Any]]:
-    return dashboards(load(stack))
+    return dashboards(config(stack))
 
 
 def shown(stack: str) -> list[Panel]:
@@ -88,7 +94,7 @@ def test_dashboards_have_their_places_links_and_variables(stack: str) -> None:
         assert len(set(ids)) == len(ids)
         known = {variable["name"] for variable in model["templating"]["list"]}
         assert "environment" in known
-    assert json.dumps(dashboards(load(stack))) == json.dumps(found), "two times the same"
+    assert json.dumps(dashboards(config(stack))) == json.dumps(found), "two times the same"
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -119,9 +125,8 @@ def test_panels_ask_datasources_that_are_provisioned(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_alerts_lead_to_dashboards_and_runbooks_that_there_are(stack: str) -> None:
-    settings = load(stack)
-    pages = {f"http://grafana/d/{uid}" for uid in (*models(stack), *runbooks(settings))}
-    for group in yaml.safe_load(rule_file(groups(settings), "http://grafana"))["groups"]:
+    pages = {f"http://grafana/d/{uid}" for uid in (*models(stack), *runbooks(config(stack)))}
+    for group in yaml.safe_load(rule_file(groups(config(stack)), "http://grafana"))["groups"]:
         for rule in group["rules"]:
             for link in ("runbook_url", "dashboard_url"):
                 assert rule.get("annotations", {link: next(iter(pages))})[link] in pages, rule
@@ -142,7 +147,7 @@ def test_grafana_finds_all_of_it_in_its_pod(stack: str) -> None:
     assert {name: len(json.loads(text)["panels"]) > 0 for name, text in found["Tracing"].items()} == {
         f"{uid}.json": True for uid in models(stack)
     }
-    assert set(found["Runbooks"]) == {f"{uid}.json" for uid in runbooks(load(stack))}
+    assert set(found["Runbooks"]) == {f"{uid}.json" for uid in runbooks(config(stack))}
     for content in found.values():
         assert sum(map(len, content.values())) < 900_000, "a ConfigMap holds 1 MiB"
 
@@ -181,7 +186,7 @@ def test_grafanas_grammars_understand_every_query(tmp_path: Path) -> None:
 def test_alert_names_are_used_once_for_one_thing() -> None:
     for stack in STACKS:
         by_name: dict[str, set[str]] = {}
-        for group in groups(load(stack)):
+        for group in groups(config(stack)):
             for rule in group.rules:
                 if isinstance(rule, AlertRule):
                     by_name.setdefault(rule.name, set()).add(rule.dashboard)

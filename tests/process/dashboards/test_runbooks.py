@@ -22,6 +22,7 @@ from service.task_manager.telemetry import TelemetryObserver
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.sqlalchemy import instrument_engine
 from stack.settings import ROOT, Settings, load
+from stack.settings.monitoring import monitoring_config
 from tests.support.loki_process import LokiProcess
 from tests.support.prometheus_process import PrometheusProcess
 
@@ -65,7 +66,7 @@ _IN_CODE: Final = re.compile(r"`([^`\n]+)`")
 
 @cache
 def rules() -> tuple[AlertRule | RecordingRule, ...]:
-    return tuple(rule for stack in STACKS for group in groups(load(stack)) for rule in group.rules)
+    return tuple(rule for stack in STACKS for group in groups(monitoring_config(load(stack))) for rule in group.rules)
 
 
 @cache
@@ -75,7 +76,7 @@ def alerts() -> dict[str, AlertRule]:
 
 @cache
 def titles() -> dict[str, str]:
-    return {uid: board["title"] for uid, board in dashboards(load("staging")).items()}
+    return {uid: model["title"] for uid, model in dashboards(monitoring_config(load("staging"))).items()}
 
 
 def fenced(language: str) -> list[tuple[str, str]]:
@@ -92,7 +93,9 @@ def in_code(name: str) -> list[str]:
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     assert set(PAGES) == set(alerts())
-    assert len(runbooks(load("staging"))) == len(PAGES), "a stack with everything in it shows all of them"
+    assert len(runbooks(monitoring_config(load("staging")))) == len(PAGES), (
+        "a stack with everything in it shows all of them"
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -12,6 +12,7 @@ from dashboards.rules.stages import stages
 from stack import accounting
 from stack.accounting import Accounting, account, increase, show
 from stack.settings import Settings, load
+from stack.settings.monitoring import monitoring_config
 
 AT = 10_000.0
 SECONDS = 600.0
@@ -238,5 +239,7 @@ def test_the_spans_of_the_local_stack_are_counted(
         accounting.main()
     seen = json.loads(capsys.readouterr().out)
     assert ended.value.code == (2 if seen["other_way_until"] else 1 if seen["lost"] else 0)
-    assert {count["stage"] for count in seen["counts"]} == {stage.name for stage in stages(load("local"))}
+    assert {count["stage"] for count in seen["counts"]} == {
+        stage.name for stage in stages(monitoring_config(load("local")))
+    }
     assert all(count["spans"] > 0 for count in seen["counts"] if count["stage"] in ("ended", "exported", "stored"))

@@ -17,9 +17,9 @@ from checks.dashboards.run import Check
 from checks.dashboards.sources import Answer, Prometheus, QueryFailed, Series
 from checks.dashboards.substitute import Window
 from contracts import endpoints
-from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Query as PanelQuery
 from dashboards.panels import logs, stat, timeseries
+from tests.support.panels import CONFIG, dashboard_of
 
 WINDOW = Window(start=1000, end=1900, step=15)
 TIME = {"name": "Time", "type": "time", "typeInfo": {"frame": "time.Time"}}
@@ -210,9 +210,9 @@ def test_the_check_asks_it_for_metrics_and_lines(stub: Stub) -> None:
     panels = (
         stat("one", "It.", "up", unit="short"),
         timeseries("over time", "It.", [PanelQuery(expr="up")], unit="short"),
-        logs("said", "It.", '{service_name="gateway"}'),
+        logs(CONFIG, "said", "It.", '{service_name="gateway"}'),
     )
-    model = Dashboard(uid="x", title="Up", question="?", rows=(Row(title="Row", panels=panels),)).model()
+    model = dashboard_of(*panels)
     model["templating"]["list"] = []
     with httpx.Client() as client:
         grafana = Grafana(client, stub.url)

@@ -16,10 +16,11 @@ from checks.dashboards.run import Check, Failure, Result
 from checks.dashboards.sources import Prometheus
 from checks.dashboards.substitute import Window
 from contracts import endpoints
-from dashboards.dashboard import Dashboard, Row, variable
+from dashboards.dashboard import variable
 from dashboards.panels import Column, Query, Thresholds, node_graph, stat, table, text, timeseries
 from dashboards.rules import AlertRule, RuleGroup
 from stack.polling import poll_until
+from tests.support.panels import dashboard_of
 from tests.support.prometheus_process import PrometheusProcess
 
 
@@ -36,10 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] = (), variables: Any = ()) -> Result:
     now = time.time()
     window = Window(start=now - 60, end=now, step=5)
-    dashboard = Dashboard(
-        uid="x", title="Up", question="?", rows=(Row(title="Row", panels=panels),), variables=variables
-    )
-    model = dashboard.model()
+    model = dashboard_of(*panels, variables=variables)
     # This Prometheus knows no environments.
     model["templating"]["list"] = [item for item in model["templating"]["list"] if item["name"] != "environment"]
     with httpx.Client() as client:
@@ -106,10 +104,8 @@ def test_a_datasource_that_is_not_there_is_a_failure(url: str) -> None:
     now = time.time()
     with httpx.Client() as client:
         prometheus = Prometheus(client, url)
-        dashboard = Dashboard(
-            uid="x", title="Up", question="?", rows=(Row(title="Row", panels=(stat_panel("lost", "up"),)),)
-        )
-        result = Check({}, prometheus, Window(start=now - 60, end=now, step=5), 1).run([dashboard.model()], ())
+        model = dashboard_of(stat_panel("lost", "up"))
+        result = Check({}, prometheus, Window(start=now - 60, end=now, step=5), 1).run([model], ())
     assert "no datasource" in failures(result)["lost"]
 
 

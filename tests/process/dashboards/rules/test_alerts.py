@@ -16,6 +16,7 @@ import yaml
 
 from dashboards.rules import AlertRule, groups, rule_file
 from stack.settings import Settings, load
+from stack.settings.monitoring import monitoring_config
 from tests.support.played import (
     FAULT,
     REQUESTS,
@@ -596,7 +597,7 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
     declared = {
         rule.name
         for sampled in (False, True)
-        for group in groups(settings(sampled=sampled))
+        for group in groups(monitoring_config(settings(sampled=sampled)))
         for rule in group.rules
         if isinstance(rule, AlertRule)
     }
@@ -608,7 +609,7 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
 def test_every_alert_says_what_it_is_and_where_to_look(stack: str) -> None:
     loaded = load(stack)
-    for group in yaml.safe_load(rule_file(groups(loaded), "http://grafana"))["groups"]:
+    for group in yaml.safe_load(rule_file(groups(monitoring_config(loaded)), "http://grafana"))["groups"]:
         for rule in group["rules"]:
             if "alert" in rule:
                 assert rule["labels"]["severity"] in ("page", "ticket", "none")
@@ -621,7 +622,7 @@ def test_rules_pass_promtools_own_check(tmp_path: Path) -> None:
     promtool = binary()
     for stack in ("local", "dev", "staging", "prod"):
         file = tmp_path / f"{stack}.yml"
-        file.write_text(rule_file(groups(load(stack)), "http://grafana"))
+        file.write_text(rule_file(groups(monitoring_config(load(stack))), "http://grafana"))
         done = subprocess.run(
             [promtool, "check", "rules", "--lint=all", "--lint-fatal", file], capture_output=True, text=True
         )

@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from dashboards.queries import grown
+from dashboards.queries import exact_increase
 from stack.rollout.observe import added
 from tests.support.promtool import binary
 
@@ -41,7 +41,7 @@ def test_growth_is_exact_across_restarts_new_pods_and_gaps(tmp_path: Path) -> No
         query
         for at, (_, expected) in enumerate(CASES.values())
         for query in (
-            (grown(f'x{{instance="{at}"}}', "60s", "job"), expected),
+            (exact_increase(f'x{{instance="{at}"}}', "60s", "job"), expected),
             (added(f'x{{instance="{at}"}} or y{{instance="{at}"}}', 60, "job"), expected),
         )
     ]

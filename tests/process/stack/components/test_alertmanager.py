@@ -16,6 +16,7 @@ from stack.deploy.deployment import require_secrets
 from stack.deploy.render import render
 from stack.kubernetes.apply import DeployError
 from stack.settings import Alerting, load
+from stack.settings.monitoring import monitoring_config
 from tests.support.alertmanager_process import SECRETS, AlertmanagerProcess
 
 EVERYTHING = Alerting.model_validate(
@@ -95,7 +96,7 @@ def test_mail_goes_to_all_addresses_encrypted_as_it_was_said() -> None:
 
 
 def test_inhibitions_speak_of_alerts_and_labels_that_there_are() -> None:
-    rules = [rule for stack in STACKS for group in groups(load(stack)) for rule in group.rules]
+    rules = [rule for stack in STACKS for group in groups(monitoring_config(load(stack))) for rule in group.rules]
     known = {
         "alertname": {rule.name for rule in rules if isinstance(rule, AlertRule)},
         "severity": {"page", "ticket"},

@@ -15,6 +15,7 @@ from stack.components.alertmanager import alertmanager_config
 from stack.components.prometheus import prometheus_config
 from stack.polling import poll_until
 from stack.settings import Alerting, load
+from stack.settings.monitoring import monitoring_config
 from tests.support.alertmanager_process import AlertmanagerProcess, Told, alert, mail_server, subject
 from tests.support.certificates import self_signed
 from tests.support.prometheus_process import PrometheusProcess
@@ -182,7 +183,7 @@ def test_the_stacks_own_alerts_come_from_prometheus(
     """Nothing is scraped, so everything is down."""
     settings = load("dev")
     rules = tmp_path / "rules.yml"
-    rules.write_text(rule_file(groups(settings), settings.grafana.url))
+    rules.write_text(rule_file(groups(monitoring_config(settings)), settings.grafana.url))
     config = prometheus_config(settings)
     (target,) = config["alerting"]["alertmanagers"]
     target["static_configs"] = [

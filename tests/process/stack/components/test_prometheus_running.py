@@ -13,6 +13,7 @@ from stack.components.prometheus import prometheus_config
 from stack.deploy.render import render
 from stack.polling import poll_until
 from stack.settings import load
+from stack.settings.monitoring import monitoring_config
 from tests.support.prometheus_process import PrometheusProcess
 
 STACKS = ("local", "dev", "staging", "prod")
@@ -49,7 +50,7 @@ def test_every_target_has_a_limit_that_prometheus_tells_of(stack: str) -> None:
 def test_the_alert_comes_before_the_limit_and_stays_beyond_it(tmp_path: Path) -> None:
     (alert,) = [
         rule
-        for group in groups(load("prod"))
+        for group in groups(monitoring_config(load("prod")))
         for rule in group.rules
         if isinstance(rule, AlertRule) and rule.name == "SamplesNearLimit"
     ]

@@ -1,0 +1,24 @@
+"""What the dashboards and rules must know of a stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dashboards.objectives import Objectives
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringConfig:
+    """Facts of a stack that decide which panels and rules it has, and where their thresholds are."""
+
+    trace_backend: Literal["tempo", "jaeger"]
+    tail_sampling: bool
+    """Whether samplers decide which traces are stored."""
+    logs: bool
+    """Whether the stack has a log store."""
+    alerting: bool
+    """Whether the stack has an Alertmanager."""
+    scrape_interval_seconds: int
+    replicas: Mapping[str, int]
+    """Service → number of its pods."""
+    objectives: Objectives

@@ -1,0 +1,29 @@
+"""A dashboard of given panels, as Grafana's JSON model."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from dashboards.config import MonitoringConfig
+from dashboards.dashboard import Dashboard, Model, PanelFunction, Row
+from dashboards.objectives import Objectives
+from dashboards.panels import Panel
+
+CONFIG: Final = MonitoringConfig(
+    trace_backend="tempo",
+    tail_sampling=False,
+    logs=True,
+    alerting=True,
+    scrape_interval_seconds=15,
+    replicas={},
+    objectives=Objectives(),
+)
+
+
+def dashboard_of(*panels: Panel | None, variables: Sequence[Any] = (), title: str = "Up") -> Model:
+    """Return the model of a dashboard with these panels in one row."""
+
+    def function(panel: Panel | None) -> PanelFunction:
+        return lambda _: panel
+
+    rows = (Row("Row", [function(panel) for panel in panels]),)
+    return Dashboard(uid="x", title=title, question="?", rows=rows, variables=variables).model(CONFIG)
