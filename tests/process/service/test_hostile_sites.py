@@ -186,7 +186,7 @@ def test_look_ups_that_hang_have_a_bound(recorder: Recorder, monkeypatch: pytest
             used.fetch("http://site.example/")
         failures.append(str(failed.value))
     assert threading.active_count() - before == 16
-    assert failures[15:17] == ["no answer within 0.01 s", "too many look-ups of names have no answer yet"]
+    assert failures[15:17] == ["no answer within 0.01 s", "too many DNS lookups have no answer yet"]
     over.set()
     poll_until("the threads' end", lambda: threading.active_count() == before)
     with pytest.raises(FetchFailed, match="not a public one"):
