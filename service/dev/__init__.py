@@ -1,1 +1,1 @@
-"""Development mode: all three services in one process, with nothing installed beside Python, their traces as trees."""
+"""Development mode: the three services in one process, with no server to install; draws their traces as trees."""

@@ -1,6 +1,4 @@
-"""The three services with SQLite and librdkafka's mock brokers in place of the servers."""
-
-from __future__ import annotations
+"""Runs the three services, with SQLite instead of Postgres and librdkafka's mock brokers instead of Kafka."""
 
 import ipaddress
 import socket
@@ -28,19 +26,19 @@ from service.task_manager.config import TaskManagerSettings
 from service.tracing import Tracing, TracingSettings, start_tracing
 
 HOST: Final = "127.0.0.1"
-# A developer's own pages are on this machine.
+# A developer's own pages are served on this machine.
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 25.0
 
 
 class NotStarted(Exception):
-    """The services could not be started; the text says why and what to do."""
+    """The services could not be started. The text names the reason and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """Where the services listen."""
+    """URLs of the services."""
 
     gateway: str
     task_manager: str
@@ -49,20 +47,27 @@ class System:
 
 @contextmanager
 def running(
-    first_port: int, database: Path, exporter: Callable[[str], SpanExporter], waiting: threading.Event
+    first_port: int, database: Path, exporter: Callable[[str], SpanExporter], stop: threading.Event
 ) -> Iterator[System]:
-    """All three, ready to work; stopped, their last spans handed over, when the block ends.
+    """Runs all three services, ready for work, until the block ends; by then their last spans are exported.
 
-    first_port: the gateway's; the others follow it; 0 for any free ones. waiting: set to give up. Raises NotStarted.
+    Args:
+        first_port: The gateway's port; the other services use the next two. 0: any free ports.
+        database: The SQLite file of the tasks.
+        exporter: Makes the span exporter of a service.
+        stop: Set it to end the wait for readiness.
+
+    Raises:
+        NotStarted: A port is in use, a service ended, or the wait was ended.
     """
     with ExitStack() as stack:
         sockets = [stack.enter_context(_listen(first_port and first_port + number)) for number in range(len(SERVICES))]
-        ports = dict(zip(SERVICES, (one.getsockname()[1] for one in sockets), strict=True))
+        ports = dict(zip(SERVICES, (listening.getsockname()[1] for listening in sockets), strict=True))
         urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         common: dict[str, Any] = {"host": HOST, "kafka_bootstrap_servers": stack.enter_context(_brokers())}
         tracings = {
             name: start_tracing(
-                # The hashes of two runs agree, which is no secret worth keeping here.
+                # A fixed key, so that two runs make the same hashes; development has no secret to protect.
                 TracingSettings(service_name=name, delay_ms=50, hash_key=SecretStr("development")),
                 exporter=exporter(name),
             )
@@ -70,16 +75,16 @@ def running(
         }
         servers = _servers(ports, urls, common, database, tracings)
         threads = [
-            threading.Thread(target=server.run, args=([one],), name=name, daemon=True)
-            for name, server, one in zip(SERVICES, servers, sockets, strict=True)
+            threading.Thread(target=server.run, args=([listening],), name=name, daemon=True)
+            for name, server, listening in zip(SERVICES, servers, sockets, strict=True)
         ]
         for thread in threads:
             thread.start()
         try:
-            _await_ready(urls, threads, waiting)
+            _wait_until_ready(urls, threads, stop)
             yield System(gateway=urls[GATEWAY], task_manager=urls[TASK_MANAGER], crawler=urls[CRAWLER])
         finally:
-            # The front door first, the way a request goes.
+            # In the order in which a request reaches them.
             for server, thread in zip(servers, threads, strict=True):
                 server.should_exit = True
                 thread.join(_STOP_SECONDS)
@@ -105,7 +110,7 @@ def _listen(port: int) -> socket.socket:
         listening.bind((HOST, port))
     except OSError as error:
         listening.close()
-        raise NotStarted(f"port {port} cannot be listened on ({error.strerror}); choose another with --port") from None
+        raise NotStarted(f"port {port} is not available ({error.strerror}); choose another one with --port") from None
     return listening
 
 
@@ -120,20 +125,20 @@ def _brokers() -> Iterator[str]:
     owner.flush(0)
 
 
-def _await_ready(urls: dict[str, str], threads: Sequence[threading.Thread], waiting: threading.Event) -> None:
-    """Until every service is ready and both consumers have their partitions."""
-    left = set(urls)
-    tries = int(_START_SECONDS / 0.05)
+def _wait_until_ready(urls: dict[str, str], threads: Sequence[threading.Thread], stop: threading.Event) -> None:
+    """Waits until each service is ready and both consumers have their partitions."""
+    not_ready = set(urls)
+    attempts = int(_START_SECONDS / 0.05)
     with httpx.Client(timeout=2.0) as client:
-        for _ in range(tries):
-            left -= {name for name in left if _is_ready(client, urls[name], consumes=name != GATEWAY)}
-            if not left:
+        for _ in range(attempts):
+            not_ready -= {name for name in not_ready if _is_ready(client, urls[name], consumes=name != GATEWAY)}
+            if not not_ready:
                 return
-            if waiting.wait(0.05):
+            if stop.wait(0.05):
                 raise NotStarted("interrupted")
-            if dead := [thread.name for thread in threads if not thread.is_alive()]:
-                raise NotStarted(f"{', '.join(dead)} ended at once; the log says why")
-    raise NotStarted(f"not ready after {_START_SECONDS:g} s: {', '.join(sorted(left))}; the log says why")
+            if ended := [thread.name for thread in threads if not thread.is_alive()]:
+                raise NotStarted(f"{', '.join(ended)} ended at once; the log has the reason")
+    raise NotStarted(f"not ready after {_START_SECONDS:g} s: {', '.join(sorted(not_ready))}; the log has the reason")
 
 
 def _is_ready(client: httpx.Client, url: str, *, consumes: bool) -> bool:

@@ -1,6 +1,4 @@
-"""Gathers the spans of all services into traces, and knows when one is complete."""
-
-from __future__ import annotations
+"""Collects the spans of all services into traces, and detects when a trace is complete."""
 
 import threading
 import time
@@ -15,15 +13,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 from contracts.topics import DEAD_LETTER_SUFFIX
 from service.tracing import attributes as keys
 
-# A server's span may end a moment after its caller's, so a trace that looks complete is looked at once more.
+# A server's span may end a moment after its caller's, so a complete trace is shown after this delay.
 _SETTLE_SECONDS = 0.3
-_LONGEST_WAIT = 20.0
-_MOST_REMEMBERED = 1000
+_INCOMPLETE_SECONDS = 20.0
+_MOST_SHOWN = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hop:
-    """A span and whose it is."""
+class ServiceSpan:
+    """A span with the name of its service."""
 
     service: str
     span: ReadableSpan
@@ -48,92 +46,92 @@ class Hop:
         return self.span.end_time or self.start
 
     def attribute(self, key: str) -> object:
-        """The attribute's value, None where there is none."""
+        """The attribute's value, or None."""
         return (self.span.attributes or {}).get(key)
 
     @property
-    def failed(self) -> bool:
+    def is_failed(self) -> bool:
         return self.span.status.status_code is StatusCode.ERROR
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """The hops of one trace, in the order of their starts."""
+    """The spans of one trace, in the order of their starts."""
 
     id: str
-    hops: Sequence[Hop]
-    complete: bool
+    spans: Sequence[ServiceSpan]
+    is_complete: bool
 
-    def children(self, hop: Hop | None) -> list[Hop]:
-        """Those below `hop`; of None, those whose parent is not among the hops."""
-        if hop is not None:
-            return [child for child in self.hops if child.parent_id == hop.id]
-        known = {found.id for found in self.hops}
-        return [root for root in self.hops if root.parent_id not in known]
+    def children(self, parent: ServiceSpan | None) -> list[ServiceSpan]:
+        """The children of `parent`; for None, the spans whose parent is not in the trace."""
+        if parent is not None:
+            return [span for span in self.spans if span.parent_id == parent.id]
+        ids = {span.id for span in self.spans}
+        return [span for span in self.spans if span.parent_id not in ids]
 
 
-def is_complete(hops: Sequence[Hop]) -> bool:
-    """Whether nothing is under way any more: every parent has ended, every message sent was handled."""
-    known = {hop.id for hop in hops}
-    root = min(hops, key=lambda hop: hop.start)
-    if any(hop.parent_id not in known for hop in hops if hop is not root):
+def is_complete(spans: Sequence[ServiceSpan]) -> bool:
+    """Whether all work of the trace is done: each parent has ended, and each sent message has been handled."""
+    ids = {span.id for span in spans}
+    root = min(spans, key=lambda span: span.start)
+    if any(span.parent_id not in ids for span in spans if span is not root):
         return False
-    for sent in hops:
-        if sent.span.kind is not SpanKind.PRODUCER or sent.failed:
+    for sent in spans:
+        if sent.span.kind is not SpanKind.PRODUCER or sent.is_failed:
             continue
         if str(sent.attribute(keys.MESSAGING_DESTINATION_NAME)).endswith(DEAD_LETTER_SUFFIX):
             continue
-        handled = [hop for hop in hops if hop.parent_id == sent.id and hop.span.kind is SpanKind.CONSUMER]
-        # A message whose handling failed comes again.
-        if not handled or max(handled, key=lambda hop: hop.start).attribute(keys.OUTCOME) == "failure":
+        attempts = [span for span in spans if span.parent_id == sent.id and span.span.kind is SpanKind.CONSUMER]
+        # After a failure the message is delivered again.
+        if not attempts or max(attempts, key=lambda span: span.start).attribute(keys.OUTCOME) == "failure":
             return False
     return True
 
 
 @dataclass
-class _Gathering:
-    hops: list[Hop] = field(default_factory=list)
+class _Collected:
+    spans: list[ServiceSpan] = field(default_factory=list)
     changed_at: float = 0.0
 
 
 class Traces:
-    """Hands each trace on once, when it is complete, or when nothing more came of it for a while."""
+    """Shows each trace once: when it is complete, or when no span of it has arrived for a while."""
 
     def __init__(self, show: Callable[[Trace], None]) -> None:
         self._show = show
         self._lock = threading.Lock()
-        self._gathering: dict[int, _Gathering] = {}
+        self._collected: dict[int, _Collected] = {}
         self._shown: OrderedDict[int, None] = OrderedDict()
 
     def exporter(self, service: str) -> SpanExporter:
-        """Where the spans of one service go."""
+        """The exporter for the spans of one service."""
         return _Exporter(service, self)
 
     def add(self, service: str, spans: Sequence[ReadableSpan]) -> None:
-        """Spans that ended."""
+        """Adds spans that have ended."""
         with self._lock:
             for span in spans:
                 if span.context.trace_id in self._shown:
                     continue
-                gathering = self._gathering.setdefault(span.context.trace_id, _Gathering())
-                gathering.hops.append(Hop(service=service, span=span))
-                gathering.changed_at = time.monotonic()
+                collected = self._collected.setdefault(span.context.trace_id, _Collected())
+                collected.spans.append(ServiceSpan(service=service, span=span))
+                collected.changed_at = time.monotonic()
 
     def show_finished(self, *, everything: bool = False) -> None:
-        """Shows what is complete, or waits in vain; everything: whatever there is."""
+        """Shows the traces that are complete, or wait too long. everything: shows all others as well."""
         now = time.monotonic()
         finished = []
         with self._lock:
-            for trace_id, gathering in list(self._gathering.items()):
-                quiet = now - gathering.changed_at
-                complete = is_complete(gathering.hops)
-                if everything or quiet > (_SETTLE_SECONDS if complete else _LONGEST_WAIT):
-                    del self._gathering[trace_id]
+            for trace_id, collected in list(self._collected.items()):
+                quiet = now - collected.changed_at
+                complete = is_complete(collected.spans)
+                if everything or quiet > (_SETTLE_SECONDS if complete else _INCOMPLETE_SECONDS):
+                    del self._collected[trace_id]
                     self._shown[trace_id] = None
-                    while len(self._shown) > _MOST_REMEMBERED:
+                    while len(self._shown) > _MOST_SHOWN:
                         self._shown.popitem(last=False)
-                    hops = sorted(gathering.hops, key=lambda hop: hop.start)
-                    finished.append(Trace(id=f"{trace_id:032x}", hops=hops, complete=complete))
+                    spans = sorted(collected.spans, key=lambda span: span.start)
+                    finished.append(Trace(id=f"{trace_id:032x}", spans=spans, is_complete=complete))
         for trace in finished:
             self._show(trace)
 

@@ -1,6 +1,4 @@
-"""Draws a trace: hop by hop as a tree, with a bar for when each hop ran."""
-
-from __future__ import annotations
+"""Draws a trace as a tree of its spans, with a bar that shows when each span ran."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,28 +8,29 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.dev.traces import Hop, Trace
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from service.dev.traces import ServiceSpan, Trace
 from service.tracing import attributes as keys
 
-COLOURS: Final = {"gateway": "cyan", "task-manager": "green", "web-crawler": "magenta"}
+COLOURS: Final = {GATEWAY: "cyan", TASK_MANAGER: "green", CRAWLER: "magenta"}
 _BAR_WIDTH: Final = 24
 _MS: Final = 1_000_000
 
 
 def draw(trace: Trace) -> RenderableType:
-    """The trace with a line for each hop, and below it whatever failed."""
-    begin = min(hop.start for hop in trace.hops)
-    whole = max(hop.end for hop in trace.hops) - begin
-    failed = [hop for hop in trace.hops if hop.failed]
+    """The trace with a line for each span, followed by the failures."""
+    begin = min(span.start for span in trace.spans)
+    whole = max(span.end for span in trace.spans) - begin
+    failed = [span for span in trace.spans if span.is_failed]
 
     title = Text.assemble(
         ("trace ", "bold"),
         (trace.id, "bold"),
-        f"  {len(trace.hops)} span{'s' if len(trace.hops) > 1 else ''} in {_time(whole)}",
+        f"  {len(trace.spans)} span{'s' if len(trace.spans) > 1 else ''} in {_time(whole)}",
     )
     title.append(f", {len(failed)} failed" if failed else "", "bold red")
-    if not trace.complete:
-        title.append("  incomplete: something it waited for did not happen", "yellow")
+    if not trace.is_complete:
+        title.append("  incomplete: a span or a message that it waits for did not arrive", "yellow")
 
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis")
@@ -40,32 +39,32 @@ def draw(trace: Trace) -> RenderableType:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for guide, hop in _lines(trace, None, ""):
-        colour = COLOURS.get(hop.service, "white")
+    for guide, span in _lines(trace, None, ""):
+        colour = COLOURS.get(span.service, "white")
         table.add_row(
-            Text.assemble((guide, "dim"), (hop.span.name, "bold red" if hop.failed else "")),
-            Text(hop.service, colour),
-            Text(f"+{_time(hop.start - begin)}", "dim"),
-            _time(hop.end - hop.start),
-            Text(_bar(hop, begin, whole), "red" if hop.failed else colour),
-            Text(_notes(hop), "dim"),
+            Text.assemble((guide, "dim"), (span.span.name, "bold red" if span.is_failed else "")),
+            Text(span.service, colour),
+            Text(f"+{_time(span.start - begin)}", "dim"),
+            _time(span.end - span.start),
+            Text(_bar(span, begin, whole), "red" if span.is_failed else colour),
+            Text(_notes(span), "dim"),
         )
-    return Group(title, table, *(_failure(hop) for hop in failed if _says_why(hop)), Text())
+    return Group(title, table, *(_failure(span) for span in failed if _has_reason(span)), Text())
 
 
-def _lines(trace: Trace, hop: Hop | None, indent: str) -> Iterator[tuple[str, Hop]]:
-    children = trace.children(hop)
+def _lines(trace: Trace, span: ServiceSpan | None, indent: str) -> Iterator[tuple[str, ServiceSpan]]:
+    children = trace.children(span)
     for child in children:
         last = child is children[-1]
-        yield f"{indent}{'└─ ' if last else '├─ '}" if hop else "", child
-        yield from _lines(trace, child, f"{indent}{'   ' if last else '│  '}" if hop else "")
+        yield f"{indent}{'└─ ' if last else '├─ '}" if span else "", child
+        yield from _lines(trace, child, f"{indent}{'   ' if last else '│  '}" if span else "")
 
 
-def _bar(hop: Hop, begin: int, whole: int) -> str:
+def _bar(span: ServiceSpan, begin: int, whole: int) -> str:
     if whole <= 0:
         return ""
-    left = round((hop.start - begin) / whole * _BAR_WIDTH)
-    width = max(1, round((hop.end - hop.start) / whole * _BAR_WIDTH))
+    left = round((span.start - begin) / whole * _BAR_WIDTH)
+    width = max(1, round((span.end - span.start) / whole * _BAR_WIDTH))
     left = min(left, _BAR_WIDTH - 1)
     return "·" * left + "━" * min(width, _BAR_WIDTH - left) + "·" * max(0, _BAR_WIDTH - left - width)
 
@@ -75,27 +74,27 @@ def _time(nanoseconds: int) -> str:
     return f"{milliseconds:.1f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
 
 
-def _notes(hop: Hop) -> str:
-    """What of the attributes one wants to see at a glance."""
+def _notes(span: ServiceSpan) -> str:
+    """The attributes that are worth a glance."""
     notes = []
-    if status := hop.attribute(keys.HTTP_RESPONSE_STATUS_CODE):
+    if status := span.attribute(keys.HTTP_RESPONSE_STATUS_CODE):
         notes.append(str(status))
-    if hop.span.kind is SpanKind.CLIENT and (url := hop.attribute(keys.URL_FULL)):
+    if span.span.kind is SpanKind.CLIENT and (url := span.attribute(keys.URL_FULL)):
         notes.append(str(url))
-    if (offset := hop.attribute(keys.MESSAGING_KAFKA_OFFSET)) is not None:
-        notes.append(f"{hop.attribute(keys.MESSAGING_DESTINATION_PARTITION_ID)}/{offset}")
-    if (rows := hop.attribute(keys.DB_ROWS_AFFECTED)) is not None:
+    if (offset := span.attribute(keys.MESSAGING_KAFKA_OFFSET)) is not None:
+        notes.append(f"{span.attribute(keys.MESSAGING_DESTINATION_PARTITION_ID)}/{offset}")
+    if (rows := span.attribute(keys.DB_ROWS_AFFECTED)) is not None:
         notes.append(f"{rows} row" if rows == 1 else f"{rows} rows")
-    outcome = hop.attribute(keys.OUTCOME)
+    outcome = span.attribute(keys.OUTCOME)
     if outcome and outcome != "success":
         notes.append(str(outcome))
     return " ".join(notes)
 
 
-def _says_why(hop: Hop) -> bool:
-    return bool(hop.span.status.description) or bool(hop.attribute(keys.ERROR_TYPE))
+def _has_reason(span: ServiceSpan) -> bool:
+    return bool(span.span.status.description) or bool(span.attribute(keys.ERROR_TYPE))
 
 
-def _failure(hop: Hop) -> Text:
-    why = hop.span.status.description or str(hop.attribute(keys.ERROR_TYPE))
-    return Text.assemble(("✘ ", "red"), (hop.service, COLOURS.get(hop.service, "white")), f" {hop.span.name}: {why}")
+def _failure(span: ServiceSpan) -> Text:
+    why = span.span.status.description or str(span.attribute(keys.ERROR_TYPE))
+    return Text.assemble(("✘ ", "red"), (span.service, COLOURS.get(span.service, "white")), f" {span.span.name}: {why}")

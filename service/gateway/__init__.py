@@ -1,1 +1,1 @@
-"""The gateway: where users submit tasks and read them, and where their traces begin."""
+"""The gateway: users submit and read their tasks here, and the traces begin here."""

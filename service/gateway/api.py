@@ -1,6 +1,4 @@
-"""The gateway's own routes: tasks read through the task-manager, and a page to crawl."""
-
-from __future__ import annotations
+"""The gateway's own routes: reading tasks through the task-manager, and a page for trial crawls."""
 
 import uuid
 from collections.abc import Mapping
@@ -26,11 +24,11 @@ _DEMO_PAGE = """<!doctype html>
 </body>
 </html>
 """
-_HANDED_ON: Final = ("content-type", "retry-after")
+_FORWARDED_HEADERS: Final = ("content-type", "retry-after")
 
 
 class TaskReader:
-    """Reads tasks from the task-manager and hands its answers on."""
+    """Reads tasks from the task-manager and forwards its answers."""
 
     def __init__(self, base_url: str, traces: TraceManager) -> None:
         self._base_url = base_url
@@ -38,8 +36,13 @@ class TaskReader:
         self._client: httpx.AsyncClient | None = None
 
     async def read(self, path: str, query: Mapping[str, Any] | None = None) -> Response:
-        """The task-manager's answer to GET `path`, its problems included. Raises Unavailable, or 502 for nonsense."""
-        if self._client is None:  # made on the event loop that uses it
+        """The task-manager's answer to GET `path`, problem documents included.
+
+        Raises:
+            Unavailable: The task-manager does not answer.
+            HTTPException: With status 502: the answer does not come from the task-manager.
+        """
+        if self._client is None:  # created on the event loop that uses it
             self._client = httpx.AsyncClient(
                 base_url=self._base_url,
                 transport=AsyncTracingTransport(self._traces, httpx.AsyncHTTPTransport(retries=1)),
@@ -49,13 +52,13 @@ class TaskReader:
             try:
                 answer = await self._client.get(path, params=query)
             except (httpx.RemoteProtocolError, httpx.ReadError):
-                # A kept connection whose pod has just ended; reading once more changes nothing.
+                # A reused connection whose pod has just ended. A second read is safe.
                 answer = await self._client.get(path, params=query)
         except httpx.TransportError as error:
             raise Unavailable(f"The task-manager is unavailable ({type(error).__name__})") from error
-        headers = {name: answer.headers[name] for name in _HANDED_ON if name in answer.headers}
+        headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
         if headers.get("content-type") not in ("application/json", problems.MEDIA_TYPE):
-            # Something in between has answered, such as a proxy; its pages are not for our users.
+            # A proxy in between has answered; its page is not for our users.
             raise HTTPException(502, "The task-manager gave no usable answer.")
         return Response(answer.content, answer.status_code, headers=headers)
 

@@ -1,6 +1,4 @@
-"""The one place where the gateway is wired."""
-
-from __future__ import annotations
+"""Builds the gateway from its parts."""
 
 import httpx
 
@@ -19,20 +17,20 @@ from service.tracing.asgi import App
 
 
 def build(settings: GatewaySettings, tracing: Tracing) -> App:
-    """The gateway as an ASGI application; connects to nothing before it starts."""
+    """The gateway as an ASGI application; it connects to nothing before it starts."""
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(settings, traces, metrics, client_id=GATEWAY, topics=(STATUS_TOPIC,))
 
-    def task_manager_lives() -> None:
+    def check_task_manager() -> None:
         httpx.get(f"{settings.task_manager_url}{http.LIVE}", timeout=2.0).raise_for_status()
 
     health = Health(
         [
-            # Tasks can be read while it is away, and who submits one is told to come again.
+            # Without Kafka tasks can still be read; a submission gets status 503 and Retry-After.
             Dependency(name="kafka", check=publisher.check, at_first=True),
-            # Submitting works without it, so it takes no gateway out of service.
-            Dependency(name=TASK_MANAGER, check=task_manager_lives, required=False),
+            # Tasks can be submitted without it, so the gateway stays ready.
+            Dependency(name=TASK_MANAGER, check=check_task_manager, required=False),
         ],
         traces,
         metrics,

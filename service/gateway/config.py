@@ -1,7 +1,5 @@
 """Settings of the gateway."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -11,7 +9,7 @@ from service.tracing.values import check_http_url
 
 
 class GatewaySettings(ServiceSettings):
-    """Adds the task-manager's address."""
+    """Settings of the service, with the task-manager's address."""
 
     task_manager_url: Annotated[str, AfterValidator(check_http_url)] = Field(
         "http://localhost:8081", alias="TASK_MANAGER_URL", description="an http or https URL"

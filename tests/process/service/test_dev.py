@@ -1,7 +1,5 @@
 """Development mode: what it draws, and that one command runs all of it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -18,7 +16,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 from rich.console import Console
 
-from service.dev.traces import Hop, Trace, Traces, is_complete
+from service.dev.traces import ServiceSpan, Trace, Traces, is_complete
 from service.dev.tree import draw
 from service.tracing import TracingSettings, start_tracing
 from stack.polling import poll_until
@@ -27,7 +25,7 @@ from tests.support.service import Recorder
 ROOT = Path(__file__).parents[3]
 
 
-def _hops(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[Hop]:
+def _spans(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[ServiceSpan]:
     gateway, manager = make_recorder("gateway"), make_recorder("task-manager")
     topic = {"messaging.destination.name": "task-status"}
     with (
@@ -37,22 +35,22 @@ def _hops(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[Ho
         if handled:
             with pytest.raises(KeyError), manager.traces.span("process task-status", kind=SpanKind.CONSUMER):
                 raise KeyError("no such thing")
-    return [Hop(service="gateway", span=span) for span in gateway.spans()] + [
-        Hop(service="task-manager", span=span) for span in manager.spans()
+    return [ServiceSpan(service="gateway", span=span) for span in gateway.spans()] + [
+        ServiceSpan(service="task-manager", span=span) for span in manager.spans()
     ]
 
 
 def test_complete_is_what_waits_for_nothing(make_recorder: Callable[[str], Recorder]) -> None:
-    assert not is_complete(_hops(make_recorder, handled=False))
-    hops = _hops(make_recorder, handled=True)
-    assert is_complete(hops)
-    assert not is_complete([hop for hop in hops if hop.span.kind is not SpanKind.PRODUCER])
+    assert not is_complete(_spans(make_recorder, handled=False))
+    spans = _spans(make_recorder, handled=True)
+    assert is_complete(spans)
+    assert not is_complete([span for span in spans if span.span.kind is not SpanKind.PRODUCER])
 
 
 def test_the_tree_shows_every_hop_below_its_parent_and_what_failed(make_recorder: Callable[[str], Recorder]) -> None:
-    hops = sorted(_hops(make_recorder, handled=True), key=lambda hop: hop.start)
+    spans = sorted(_spans(make_recorder, handled=True), key=lambda span: span.start)
     paper = io.StringIO()
-    Console(file=paper, width=160).print(draw(Trace(id="ab" * 16, hops=hops, complete=True)))
+    Console(file=paper, width=160).print(draw(Trace(id="ab" * 16, spans=spans, is_complete=True)))
     title, *lines = [line.rstrip() for line in paper.getvalue().splitlines() if line.strip()]
     assert title.startswith(f"trace {'ab' * 16}  3 spans in ")
     assert title.endswith(", 1 failed")
@@ -79,7 +77,7 @@ def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder
     tracing.shutdown()
     traces.show_finished(everything=True)
     traces.show_finished(everything=True)
-    assert [trace.complete for trace in shown] == [True, False]
+    assert [trace.is_complete for trace in shown] == [True, False]
 
 
 def _three_ports() -> int:
@@ -109,14 +107,14 @@ def test_one_task_and_its_trace(tmp_path: Path) -> None:
     process = _dev(*arguments)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
-    for hop in (
+    for span in (
         "POST /api/tasks",
         "INSERT web_crawl_tasks",
         "process requests-web-crawl",
         "GET /demo",
         "complete task",
     ):
-        assert hop in output
+        assert span in output
     assert "completed A page to crawl" in output
     assert "incomplete" not in output
     assert '"severity"' not in output
@@ -149,5 +147,5 @@ def test_a_port_in_use_is_said_clearly() -> None:
         process = _dev("--port", str(port))
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"port {port} cannot be listened on" in output
+    assert f"port {port} is not available" in output
     assert "--port" in output
