@@ -1,4 +1,4 @@
-"""Grafana's datasources, with the links between them."""
+"""Grafana's datasources, and the links between them."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from contracts import endpoints, metrics
 def datasources(
     *, backend: str, traces_url: str, prometheus_url: str, loki_url: str | None, alertmanager_url: str | None = None
 ) -> dict[str, Any]:
-    """Provisioning document of the datasources; the uids are fixed, since links and dashboards refer to them.
+    """Return the provisioning document of the datasources; links and dashboards refer to their fixed uids.
 
     Args:
         backend: `tempo` or `jaeger`, which is also the datasource's type.
         traces_url: base URL of the trace store's query API.
         prometheus_url: base URL of Prometheus.
-        loki_url: base URL of Loki; None where the stack has none.
-        alertmanager_url: base URL of Alertmanager; None where the stack has none.
+        loki_url: base URL of Loki; None if the stack has none.
+        alertmanager_url: base URL of Alertmanager; None if the stack has none.
     """
     return {
         "apiVersion": 1,
-        # What is no longer declared here goes away; Grafana would keep it otherwise.
+        # Grafana deletes datasources that are no longer declared here.
         "prune": True,
         "datasources": [
             {
@@ -33,7 +33,7 @@ def datasources(
                 "jsonData": {
                     "httpMethod": "POST",
                     "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
-                    # Where Grafana finds the notifications and silences of this Prometheus' alerts.
+                    # Grafana shows this Alertmanager's notifications and silences next to the alerts.
                     **({"alertmanagerUid": endpoints.ALERTS_UID} if alertmanager_url else {}),
                 },
             },
@@ -52,13 +52,13 @@ def datasources(
     }
 
 
-# The clocks of services differ, and a line may be written a little before or after its span.
+# The clocks of services differ, and a service may write a line shortly before or after its span.
 _LOGS_OF_A_SPAN = {
     "datasourceUid": endpoints.LOGS_UID,
     "spanStartTimeShift": "-5m",
     "spanEndTimeShift": "5m",
     "tags": [{"key": "service.name", "value": "service_name"}],
-    # Grafana's own filter looks for the id in the line's text.
+    # Grafana's own filter searches the text of the line for the id, which is not there.
     "filterByTraceID": False,
     "filterBySpanID": False,
     "customQuery": True,
@@ -67,7 +67,7 @@ _LOGS_OF_A_SPAN = {
 
 
 def _loki(url: str) -> dict[str, Any]:
-    """From a line to its trace: the id came as metadata of the line, not as text in it."""
+    """Return Loki's datasource, with the link from a line to its trace: the id is in the metadata of the line."""
     return {
         "name": "Logs",
         "uid": endpoints.LOGS_UID,
@@ -99,15 +99,15 @@ def _alertmanager(url: str) -> dict[str, Any]:
         "access": "proxy",
         "url": url,
         "editable": False,
-        # Grafana's own rules, of which there are none, stay with Grafana's own Alertmanager.
+        # Alerts of Grafana's own rules (the stack has none) stay in Grafana's own Alertmanager.
         "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
     }
 
 
 def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
-    """From a span to the metrics of its service, and to the lines that were written in its trace.
+    """Return the links from a span to the metrics of its service, and to the log lines of its trace.
 
-    `$$` reaches Grafana as `$`: provisioning files expand variables of the environment.
+    `$$` reaches Grafana as `$`, because provisioning files expand environment variables.
     """
     selected = "{$$__tags}"
     return {
@@ -130,7 +130,7 @@ def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
             ],
         },
         **({"tracesToLogsV2": _LOGS_OF_A_SPAN} if logs else {}),
-        # Lookup by id without a time range only works where the store ignores the range anyway.
+        # Tempo finds an old trace by its id only within a time range; Jaeger ignores the range.
         **(
             {"traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"}}
             if backend == "tempo"

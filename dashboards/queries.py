@@ -17,12 +17,9 @@ from contracts.metrics import (
     TRACK,
 )
 from contracts.topics import DEAD_LETTER_SUFFIX
-from dashboards.config import MonitoringConfig
 
 RATE_INTERVAL: Final = "$__rate_interval"
 """Grafana's window for `rate`: at least four scrapes long, so that there is always a result."""
-
-CONSUMERS: Final = (endpoints.TASK_MANAGER, endpoints.CRAWLER)
 
 
 def equals(label: str, value: object) -> str:
@@ -91,11 +88,6 @@ WAITING: Final = (metrics.SPANS_QUEUED, metrics.SPANS_BUFFERED, metrics.SPANS_IN
 SPAN_ACCOUNT: Final = (metrics.SPANS_ENDED, metrics.SPANS_EXPORTED, *GIVEN_UP, *WAITING)
 GIVEN_UP_SPANS: Final = series_of(GIVEN_UP, TRACES)
 WAITING_SPANS: Final = series_of(WAITING, TRACES)
-
-
-def stored_spans(config: MonitoringConfig, *matchers: str) -> str:
-    """Return the buckets whose exemplars lead to stored traces: of all spans, or of those that the samplers keep."""
-    return buckets(metrics.STORED_SPAN_DURATION if config.tail_sampling else metrics.SPAN_DURATION, *matchers)
 
 
 def rate(selector: str, window: str, *by: str) -> str:

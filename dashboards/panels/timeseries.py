@@ -13,9 +13,10 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 
+from contracts import metrics
 from dashboards.config import MonitoringConfig
 from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, range_query
-from dashboards.queries import stored_spans
+from dashboards.queries import buckets
 
 
 def timeseries(
@@ -81,5 +82,6 @@ def with_exemplars(config: MonitoringConfig, query: Query, *matchers: str) -> li
     """
     if not config.tail_sampling:
         return [replace(query, exemplars=True)]
-    dots = Query(expr=f"{stored_spans(config, *matchers)} < 0", legend="stored traces", exemplars=True)
+    stored = buckets(metrics.STORED_SPAN_DURATION, *matchers)
+    dots = Query(expr=f"{stored} < 0", legend="stored traces", exemplars=True)
     return [query, dots]

@@ -17,7 +17,7 @@ __all__ = ["AlertRule", "RecordingRule", "RuleGroup", "groups", "rule_file"]
 
 def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
     """Return all rules of a stack."""
-    found = (
+    all_groups = (
         availability(config),
         services(config),
         kafka(config),
@@ -28,4 +28,4 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         slo(config),
         notifications(config),
     )
-    return tuple(group for group in found if group.rules)
+    return tuple(group for group in all_groups if group.rules)

@@ -197,7 +197,7 @@ def _queue_set_aside() -> AlertRule:
         query=f"{lost} and on ({', '.join(queue)}) {files} > 0",
         for_="0s",
         severity="ticket",
-        summary="The queue file {{ $labels.queue }} of {{ $labels.instance }} was damaged and set aside",
+        summary="The queue file {{ $labels.queue }} of {{ $labels.instance }} was damaged and quarantined",
         description="The file held {{ $value | humanize }} items, as far as is known. They are lost.",
         dashboard="tracing",
         service=endpoints.COLLECTOR,

@@ -4,8 +4,9 @@ from typing import Final
 
 from contracts import endpoints, metrics
 from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB
+from contracts.topics import CONSUMER_GROUPS
 from dashboards.config import MonitoringConfig
-from dashboards.queries import CONSUMERS, OTLP_TRACES, SERVICE_JOBS, TRACES, equals, exact_increase, series
+from dashboards.queries import OTLP_TRACES, SERVICE_JOBS, TRACES, equals, exact_increase, series
 from dashboards.rules.model import AlertRule, RuleGroup
 
 # Counters of failures that a service survives, and the labels that name the part which failed.
@@ -123,7 +124,7 @@ def _metrics_missing(config: MonitoringConfig) -> tuple[AlertRule, ...]:
     needed: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         *((metrics.DEPENDENCY_UP, service, ()) for service in services),
         *((metrics.SPANS_ENDED, service, (TRACES,)) for service in services),
-        *((metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMERS),
+        *((metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMER_GROUPS.values()),
         (metrics.DB_POOL_SIZE, endpoints.TASK_MANAGER, ()),
         (metrics.SENDING_QUEUE_CAPACITY, endpoints.COLLECTOR, (OTLP_TRACES,)),
         (metrics.UP, SPAN_METRICS_JOB, ()),

@@ -59,8 +59,8 @@ def runbook_uid(alert: str) -> str:
     return f"runbook-{alert.lower()}"
 
 
-# Alertmanager groups alerts by the label `service`, so every alert has it, whatever label its query has. The template
-# is never empty: Prometheus would show the template itself.
+# Alertmanager groups alerts by the label `service`, so every alert has it, also if its query has another label. The
+# template is never empty: Prometheus would show the template itself.
 _SERVICE: Final = (
     "{{ if $labels.service_name }}{{ $labels.service_name }}{{ else if $labels.job }}{{ $labels.job }}"
     "{{ else }}stack{{ end }}"

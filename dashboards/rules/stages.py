@@ -68,7 +68,7 @@ REFUSED_BY_RECEIVER = Stage(
 def _in_damaged_queues(exporter: str) -> Stage:
     return Stage(
         name="set_aside",
-        title="in damaged queue files, which were set aside",
+        title="in damaged queue files, which were quarantined",
         counter=series(metrics.QUEUE_ITEMS_LOST, equals("queue", f"exporter_{exporter}_traces_traces")),
     )
 
