@@ -104,6 +104,10 @@ types: $(VENV)/installed
 schema: $(VENV)/installed ## generate the JSON Schema of the stack files
 	@$(RUN) -m stack.settings --schema > stack/settings.schema.json
 
+.PHONY: telemetry
+telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contract
+	@$(RUN) -m checks.contract
+
 lock: ## update the pinned requirements (needs uv)
 	@uv pip compile $(LOCK) requirements.in -o requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock

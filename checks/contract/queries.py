@@ -1,0 +1,115 @@
+"""Every query that the project ships, and what in it nothing emits."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from checks.contract.promql import Labels, Query
+from checks.dashboards.panels import panels
+from checks.dashboards.substitute import Window, built_in, substitute
+from contracts.telemetry import Registry
+from dashboards.rules import RecordingRule, RuleGroup
+
+_VARIABLES: Final = {"environment": ".+", "service": ".+", "operation": ".+"} | built_in(
+    Window(start=0, end=900, step=15), 15
+)
+_LANGUAGES: Final = {"prometheus": "promql", "loki": "logql", "tempo": "traceql"}
+"""Type of a datasource → language of its queries; Jaeger's searches are forms without a language."""
+_FENCED: Final = re.compile(r"^ *```(promql|logql|traceql)\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
+_LOG_LABEL: Final = re.compile(r"(?:[{,]|\|)\s*([A-Za-z_]\w*)\s*(?:=~|!~|!=|=|>|<)")
+_TRACE_ATTRIBUTE: Final = re.compile(r"(?:resource|span|event|link|instrumentation)?\.([A-Za-z_][\w.]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedQuery:
+    """A query and where it is written."""
+
+    place: str
+    """For example `dashboard Services, panel Request rate`."""
+    language: str
+    """`promql`, `logql` or `traceql`."""
+    text: str
+
+
+def of_dashboards(models: Iterable[Mapping[str, Any]]) -> Iterator[ShippedQuery]:
+    """The queries of all panels and variables, from Grafana's JSON models."""
+    for model in models:
+        for panel in panels(model):
+            place = f"dashboard {model['title']}, panel {panel.title}"
+            for target in panel.targets:
+                if language := _LANGUAGES.get(target["datasource"]["type"]):
+                    text = substitute(target["query" if language == "traceql" else "expr"], _VARIABLES)
+                    yield ShippedQuery(place=place, language=language, text=text)
+        for variable in model["templating"]["list"]:
+            if match := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable.get("query", ""))):
+                text = f"group by ({match[2]}) ({substitute(match[1], _VARIABLES)})"
+                yield ShippedQuery(
+                    place=f"dashboard {model['title']}, variable {variable['name']}", language="promql", text=text
+                )
+
+
+def of_rules(groups: Iterable[RuleGroup]) -> Iterator[ShippedQuery]:
+    """The queries of recording and alert rules."""
+    for group in groups:
+        for rule in group.rules:
+            kind = "recording rule" if isinstance(rule, RecordingRule) else "alert"
+            yield ShippedQuery(place=f"{kind} {rule.name}", language="promql", text=rule.query)
+
+
+def of_runbooks(pages: Mapping[str, str]) -> Iterator[ShippedQuery]:
+    """The queries that runbooks ask the reader to run: name of the page → its Markdown."""
+    for name, page in pages.items():
+        for language, text in _FENCED.findall(page):
+            yield ShippedQuery(place=f"runbook {name}", language=language, text=text.strip())
+
+
+class Contract:
+    """The registry and the recording rules: all that a query can name."""
+
+    def __init__(self, registry: Registry, groups: Iterable[RuleGroup]) -> None:
+        self._registry = registry
+        self._rules: dict[str, list[RecordingRule]] = {}
+        for group in groups:
+            for rule in group.rules:
+                if isinstance(rule, RecordingRule):
+                    self._rules.setdefault(rule.name, []).append(rule)
+        self._labels_of_rules: dict[str, Labels] = {}
+
+    def labels_of(self, series: str) -> Labels | None:
+        """The labels that a series can have; None if neither a program nor a recording rule makes it."""
+        if series not in self._rules:
+            return self._registry.labels_of(series)
+        if series not in self._labels_of_rules:
+            self._labels_of_rules[series] = frozenset[str]().union(
+                *(self.read(rule.query).labels | rule.labels.keys() for rule in self._rules[series])
+            )
+        return self._labels_of_rules[series]
+
+    def series(self) -> Iterator[str]:
+        """Names of all series."""
+        for metric in self._registry.metrics.values():
+            yield from metric.series
+        yield from self._rules
+
+    def read(self, promql: str) -> Query:
+        """A PromQL query, read with this contract."""
+        return Query(promql, self.labels_of, self.series)
+
+    def problems(self, query: ShippedQuery) -> list[str]:
+        """What the query names and nothing emits; empty if all is well."""
+        match query.language:
+            case "promql":
+                return self.read(query.text).problems
+            case "logql":
+                named = set(_LOG_LABEL.findall(_QUOTED.sub('""', query.text)))
+                return [f"no log record has the field {label}" for label in sorted(named - self._log_fields)]
+            case _:
+                named = set(_TRACE_ATTRIBUTE.findall(_QUOTED.sub('""', query.text)))
+                return [f"no span has the attribute {key}" for key in sorted(named - self._registry.attributes.keys())]
+
+    @cached_property
+    def _log_fields(self) -> frozenset[str]:
+        return frozenset(attribute.label for attribute in self._registry.attributes.values())

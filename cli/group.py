@@ -1,0 +1,79 @@
+"""Groups whose commands are imported when they are used, and the one place where errors become messages."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from contracts.errors import UserError
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands as `module:attribute`.
+
+    `--help` imports the modules of the commands, which import nothing but click; what a command needs is imported when
+    the command runs. The SDKs of Pulumi and Kubernetes take seconds to import.
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._commands_at:
+            return None
+        module, _, attribute = self._commands_at[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+class Command(click.Command):
+    """A command that prints an error the user can act on without a traceback.
+
+    Args:
+        failure_code: exit code of such an error; 1, unless 1 is one of the command's answers.
+    """
+
+    def __init__(self, *args: Any, failure_code: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._failure_code = failure_code
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            _fail(str(error), self._failure_code)
+        except KeyboardInterrupt:
+            _fail("interrupted; run the same command again to go on from here", INTERRUPTED)
+        except Exception as error:
+            if (problem := _cluster_problem(error)) is None:
+                raise
+            _fail(f"{problem}. Run the same command again to go on from here", self._failure_code)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+def _cluster_problem(error: Exception) -> str | None:
+    """What went wrong between this program and the cluster; None if the error is of another kind."""
+    # Only a command that has imported these libraries can raise their errors.
+    kubernetes, urllib3, httpx = map(sys.modules.get, ("kubernetes", "urllib3", "httpx"))
+    if kubernetes and isinstance(error, kubernetes.client.ApiException):
+        return f"the API server refused a request: {error.reason}"
+    if httpx and isinstance(error, httpx.HTTPError):
+        return f"a program of the stack did not answer ({type(error).__name__})"
+    if urllib3 and isinstance(error, urllib3.exceptions.HTTPError):
+        return f"the cluster stopped answering ({type(error).__name__})"
+    # An OSError with a file name is about a file of this machine.
+    if isinstance(error, OSError) and error.filename is None:
+        return f"the cluster stopped answering ({type(error).__name__})"
+    return None
