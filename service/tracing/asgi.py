@@ -13,7 +13,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.spans import OTHER_METHOD, Few, TraceManager
+from service.tracing.cardinality import OTHER_METHOD, CardinalityLimit
+from service.tracing.spans import TraceManager
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,7 +45,7 @@ class TracingMiddleware:
         self._excluded_below = tuple(f"{path}/" for path in excluded)
         # A service has few callers' programs, and masking one is dearer than all else here.
         self._agent = functools.lru_cache(maxsize=256)(self._masked_agent)
-        self._mounts = Few(_MOST_MOUNTS, "/{mount}")
+        self._mounts = CardinalityLimit(_MOST_MOUNTS, "/{mount}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -148,7 +149,7 @@ class _Exchange:
         span: Span,
         name: str,
         returned: list[tuple[bytes, bytes]],
-        mounts: Few,
+        mounts: CardinalityLimit,
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -213,7 +214,7 @@ def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None
     return None
 
 
-def _route(scope: Scope, mount: str, mounts: Few) -> str | None:
+def _route(scope: Scope, mount: str, mounts: CardinalityLimit) -> str | None:
     """The template of the route that was taken, with that of the mounted application before it."""
     route: str | None = getattr(scope.get("route"), "path", None)
     root: str = scope.get("root_path", "")

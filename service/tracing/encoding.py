@@ -18,7 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from service.tracing.redaction import Redactor
-from service.tracing.tracer import Event, Limits, RecordedSpan
+from service.tracing.span import Event, Limits, RecordedSpan
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -8,7 +8,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from service.tracing import attributes as keys
 from service.tracing import propagation
-from service.tracing.spans import OTHER_METHOD, TraceManager
+from service.tracing.cardinality import OTHER_METHOD
+from service.tracing.spans import TraceManager
 
 _LONGEST_METHOD, _LONGEST_URL = 32, 2048
 # httpx hands a request's extensions on to the request that follows a redirect or repeats it with credentials.

@@ -17,17 +17,20 @@ from opentelemetry.trace import NoOpTracer
 from service.tracing import attributes as keys
 from service.tracing import otlp_exporter
 from service.tracing.batch_processor import BatchProcessor
+from service.tracing.cardinality import KNOWN_METHODS
 from service.tracing.children import call_at_childs_end
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
 from service.tracing.logs import OtlpHandler
 from service.tracing.otlp_exporter import OtlpExporter
 from service.tracing.propagation import Propagator
+from service.tracing.readable_span import to_readable_span
 from service.tracing.redaction import Redactor
 from service.tracing.sampling import TraceSampler
 from service.tracing.settings import TracingSettings
-from service.tracing.spans import KNOWN_METHODS, TraceManager
+from service.tracing.span import Limits, RecordedSpan
+from service.tracing.spans import TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
-from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
+from service.tracing.tracer import LeanTracer
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -177,7 +180,7 @@ def start_tracing(settings: TracingSettings, *, exporter: SpanExporter | None = 
     if exporter is not None:
         processor = _batching(exporter, settings)
         return Tracing(
-            manager(lambda span: processor.on_end(readable(span, resource, redactor))),
+            manager(lambda span: processor.on_end(to_readable_span(span, resource, redactor))),
             statistics=Statistics(counts, []),
             handed_in=processor,
         )
@@ -213,7 +216,7 @@ def _resource(settings: TracingSettings) -> Resource:
 
 
 def _batching(exporter: SpanExporter, settings: TracingSettings) -> SpanProcessor:
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # late: see `readable`
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # late: see `to_readable_span`
 
     return BatchSpanProcessor(
         exporter,

@@ -1,59 +1,29 @@
 """The trace manager: the one place where spans of business operations begin and end."""
 
-from __future__ import annotations
-
-import functools
-import inspect
-import logging
-import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
-from opentelemetry.util.types import Attributes, AttributeValue
+from opentelemetry.util.types import Attributes
 
 from service.tracing import attributes as keys
+from service.tracing.cardinality import KNOWN_METHODS, OTHER_METHOD
+from service.tracing.decorator import AttributesOf, SpanDecorator
+from service.tracing.failures import ABORTED, is_failure, stack_of, text_of
 from service.tracing.propagation import Propagator
 from service.tracing.redaction import Redactor
-from service.tracing.tracer import ABORTED, is_failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KNOWN_METHODS: Final = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
-)
-"""Of HTTP, as OpenTelemetry's conventions list them. They are case-sensitive."""
-OTHER_METHOD: Final = "_OTHER"
-"""Any other: span names and label values must stay few, and a client can make up methods."""
-
 _SUPPRESSED = otel_context.create_key("tracing-suppressed")
-_LONGEST_DESCRIPTION = 256
-_logger = logging.getLogger(__name__)
-
-
-class Few:
-    """Lets the first `most` different texts pass; any further one becomes `other`. For what becomes part of a name."""
-
-    __slots__ = ("_most", "_other", "_seen")
-
-    def __init__(self, most: int, other: str) -> None:
-        self._most = most
-        self._other = other
-        self._seen: set[str] = set()
-
-    def __call__(self, text: str) -> str:
-        if text not in self._seen:
-            if len(self._seen) >= self._most:
-                return self._other
-            self._seen.add(text)
-        return text
+_MAX_DESCRIPTION: Final = 256
 
 
 class SpanScope:
@@ -61,14 +31,14 @@ class SpanScope:
 
     __slots__ = ("_context", "_manager", "_span", "_token")
 
-    def __init__(self, manager: TraceManager, span: Span, context: Context | None) -> None:
+    def __init__(self, manager: "TraceManager", span: Span, context: Context | None) -> None:
         self._manager = manager
         self._span = span
         self._context = context
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Span:
-        # Without an SDK the span says no more than the context that is current already.
+        # A manager that makes no spans only has to attach a context that is not current yet.
         if self._manager.active or self._context is not None:
             self._token = otel_context.attach(trace.set_span_in_context(self._span, self._context))
         return self._span
@@ -91,25 +61,8 @@ class SpanScope:
         self.__exit__(kind, error, where)
 
 
-class _Body:
-    """Enters a generator's own context for one step: what is current in its body never shows between two yields."""
-
-    __slots__ = ("_context", "_token")
-
-    def __init__(self, span: Span) -> None:
-        self._context = trace.set_span_in_context(span)
-
-    def __enter__(self) -> None:
-        self._token = otel_context.attach(self._context)
-
-    def __exit__(self, *_: object) -> None:
-        # The body may be inside a span of its own; it goes on there at the next step.
-        self._context = otel_context.get_current()
-        otel_context.detach(self._token)
-
-
 class TraceManager:
-    """Makes spans. With a no-op tracer it makes none, and still carries contexts on."""
+    """Makes spans. With a no-op tracer it makes none, and still passes contexts on."""
 
     def __init__(
         self,
@@ -120,9 +73,14 @@ class TraceManager:
         sampled_by_attributes: bool = True,
         methods: Collection[str] = KNOWN_METHODS,
     ) -> None:
-        """sampled_by_attributes: False where the sampler looks at none, so that they may be set after the start.
+        """Creates a manager.
 
-        methods: those of HTTP that spans and metrics name.
+        Args:
+            tracer: makes the spans.
+            redactor: of the texts of errors.
+            propagator: None reads and writes all formats.
+            sampled_by_attributes: False if the sampler reads no attributes, so that they may be set after the start.
+            methods: those of HTTP that spans and metrics name.
         """
         self._tracer = tracer
         self.redactor = redactor
@@ -132,7 +90,7 @@ class TraceManager:
         self._methods = frozenset(methods)
 
     def method(self, method: str) -> str:
-        """`method` of an HTTP request as spans and metrics name it: `_OTHER` if it is not a known one."""
+        """The method of an HTTP request as spans and metrics name it: `_OTHER` if it is not a known one."""
         return method if method in self._methods else OTHER_METHOD
 
     def start(
@@ -156,129 +114,42 @@ class TraceManager:
         attributes: Attributes = None,
         context: Context | None = None,
     ) -> SpanScope:
-        """A span around a block. An exception sets its status, is recorded with its text masked, and goes on."""
+        """A span around a block. An exception sets its status, is recorded with its text redacted, and continues."""
         return SpanScope(self, self.start(name, kind=kind, attributes=attributes, context=context), context)
 
+    def scope(self, span: Span) -> SpanScope:
+        """The block in which `span` is current, and with which it ends."""
+        return SpanScope(self, span, None)
+
     def traced(
-        self,
-        name: str | None = None,
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Mapping[str, AttributeValue] | Callable[..., Attributes] | None = None,
+        self, name: str | None = None, *, kind: SpanKind = SpanKind.INTERNAL, attributes: AttributesOf = None
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Decorator: a span around each call of a function, coroutine function, method or partial.
 
-        Of a generator or asynchronous generator the span lasts from the first step to its end, and is current only
+        The span of a generator or asynchronous generator lasts from the first step to its end, and is current only
         while the generator's own code runs.
 
-        name: None takes the function's. attributes: or a function that makes them of the call's arguments; it is called
-        only for spans that are recorded, and an error in it costs the attributes, never the call.
+        Args:
+            name: None takes the function's.
+            kind: as in OpenTelemetry.
+            attributes: or a function that makes them of the call's arguments. It is called only for spans that are
+                recorded. If it fails, the span has no attributes, and the call goes on.
         """
-        fixed, computed = (None, attributes) if callable(attributes) else (attributes, None)
-
-        def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            if isinstance(function, (classmethod, staticmethod)):
-                return cast(Callable[P, R], type(function)(decorate(function.__func__)))
-            span_name = name or _name(function)
-
-            def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span:
-                span = self.start(span_name, kind=kind, attributes=fixed)
-                if computed is not None and span.is_recording():
-                    try:
-                        span.set_attributes(computed(*args, **kwargs) or {})
-                    except Exception as error:
-                        _logger.warning("no attributes for span %r: %s", span_name, type(error).__name__)
-                return span
-
-            if _is(inspect.isasyncgenfunction, function):
-
-                @functools.wraps(function)
-                async def iterate_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                    generator: Any = function(*args, **kwargs)
-                    span = begin(args, kwargs)
-                    body, step, argument = _Body(span), generator.asend, None
-                    try:
-                        while True:
-                            try:
-                                with body:
-                                    item = await step(argument)
-                            except StopAsyncIteration:
-                                return
-                            try:
-                                step, argument = generator.asend, (yield item)
-                            except BaseException as error:  # the consumer's, GeneratorExit of aclose() among them
-                                step, argument = generator.athrow, error
-                    except BaseException as error:
-                        self.fail(span, error)
-                        raise
-                    finally:
-                        span.end()
-
-                return cast(Callable[P, R], iterate_async)
-
-            if _is(inspect.isgeneratorfunction, function):
-
-                @functools.wraps(function)
-                def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
-                    generator: Any = function(*args, **kwargs)
-                    if not self.active:
-                        return (yield from generator)
-                    span = begin(args, kwargs)
-                    body, step, argument = _Body(span), generator.send, None
-                    try:
-                        while True:
-                            try:
-                                with body:
-                                    item = step(argument)
-                            except StopIteration as stop:
-                                return stop.value
-                            try:
-                                step, argument = generator.send, (yield item)
-                            except BaseException as error:  # the consumer's, GeneratorExit of close() among them
-                                step, argument = generator.throw, error
-                    except BaseException as error:
-                        self.fail(span, error)
-                        raise
-                    finally:
-                        span.end()
-
-                return cast(Callable[P, R], iterate)
-
-            if _is(inspect.iscoroutinefunction, function):
-
-                @functools.wraps(function)
-                async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                    with SpanScope(self, begin(args, kwargs), None):
-                        return await cast(Any, function(*args, **kwargs))
-
-                return cast(Callable[P, R], call_async)
-
-            @functools.wraps(function)
-            def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                with SpanScope(self, begin(args, kwargs), None):
-                    return function(*args, **kwargs)
-
-            return call
-
-        return decorate
+        return SpanDecorator(manager=self, name=name, kind=kind, attributes=attributes)
 
     def fail(self, span: Span, error: BaseException) -> None:
-        """Marks `span` as failed by `error`, if it is a failure; personal data in the error's text is masked."""
+        """Marks `span` as failed by `error`, if it is a failure; personal data in the error's text is redacted."""
         failure = is_failure(error)
         if not span.is_recording() or not (failure or isinstance(error, ABORTED)):
             return
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         span.set_attribute(keys.ERROR_TYPE, name)
-        if not failure:  # aborted: the type tells that the work was not done
+        if not failure:  # aborted: the type shows that the work was not done
             return
-        try:
-            text = str(error)
-        except Exception:  # an error's text is its author's code
-            text = ""
-        message = self.redactor.text(text)
-        stack = self.redactor.text("".join(traceback.format_exception(error)))
-        span.set_status(Status(StatusCode.ERROR, message[:_LONGEST_DESCRIPTION]))
+        message = self.redactor.text(text_of(error))
+        stack = self.redactor.text(stack_of(error))
+        span.set_status(Status(StatusCode.ERROR, message[:_MAX_DESCRIPTION]))
         span.add_event(
             "exception",
             {keys.EXCEPTION_TYPE: name, keys.EXCEPTION_MESSAGE: message, keys.EXCEPTION_STACKTRACE: stack},
@@ -286,20 +157,9 @@ class TraceManager:
 
     @contextmanager
     def suppressed(self) -> Iterator[None]:
-        """No spans inside this block: for probes, scrapes and start-up work that would only make noise."""
+        """No spans inside this block: for probes, scrapes and start-up work, whose spans are of no use."""
         token = otel_context.attach(otel_context.set_value(_SUPPRESSED, True))
         try:
             yield
         finally:
             otel_context.detach(token)
-
-
-def _is(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
-    """`test` of a function, or of the `__call__` of an object that is called like one."""
-    return test(function) or test(getattr(function, "__call__", None))  # noqa: B004
-
-
-def _name(function: Callable[..., Any]) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -22,9 +22,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.tracing import attributes as keys
-from service.tracing.spans import Few, TraceManager
+from service.tracing.cardinality import CardinalityLimit
+from service.tracing.failures import is_failure
+from service.tracing.spans import TraceManager
 from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
-from service.tracing.tracer import is_failure
 
 if TYPE_CHECKING:  # needs greenlet
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -141,7 +142,7 @@ class _EngineTracing:
         # An application has few statements and runs them often.
         self._statements: dict[str, _Statement] = {}
         # The names of spans become label values; some applications make tables as they go.
-        self._tables = Few(_NAMED_TABLES, "")
+        self._tables = CardinalityLimit(_NAMED_TABLES, "")
 
     def install(self) -> None:
         # Around the dialect's calls of the driver, not through events: an engine with listeners of its connections'

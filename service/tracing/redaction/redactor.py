@@ -43,8 +43,10 @@ class Redactor:
     """
 
     def __init__(self, key: str | None = None) -> None:
-        """Args:
-        key: secret that all services share whose hashes shall agree. None makes a random one for this process.
+        """Creates a redactor.
+
+        Args:
+            key: secret that all services share whose hashes shall agree. None makes a random one for this process.
         """
         self._key = key.encode() if key else secrets.token_bytes(32)
         self._keys = KeyRules()

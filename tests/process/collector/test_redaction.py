@@ -34,7 +34,7 @@ from collector.pipeline import Pipeline, render
 from service.tracing.encoding import SpanEncoder
 from service.tracing.otlp_exporter import TRACES
 from service.tracing.redaction import Redactor
-from service.tracing.tracer import Limits, RecordedSpan
+from service.tracing.span import Limits, RecordedSpan
 from stack.polling import poll_until
 from tests.support.redaction import NAMES, SIGNED_URLS
 

@@ -23,10 +23,12 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from service.tracing import tracer
+from service.tracing import span as span_module
+from service.tracing.readable_span import to_readable_span
 from service.tracing.sampling import TraceSampler
+from service.tracing.span import Limits, RecordedSpan
 from service.tracing.statistics import SpanCounts
-from service.tracing.tracer import LeanTracer, Limits, RecordedSpan, readable
+from service.tracing.tracer import LeanTracer
 
 
 class _Traced:
@@ -97,7 +99,7 @@ def test_a_clock_that_is_set_changes_no_duration(traced: _Traced, monkeypatch: p
     before = time.time_ns()
     span = traced.start()
     context = trace.set_span_in_context(span)
-    monkeypatch.setattr(tracer, "time_ns", lambda: time.time_ns() + int(jump * 1e9))
+    monkeypatch.setattr(span_module, "time_ns", lambda: time.time_ns() + int(jump * 1e9))
     child = traced.tracer.start_span("child", context)
     assert isinstance(child, RecordedSpan)
     child.add_event("seen")
@@ -140,7 +142,8 @@ _IDS = """
 import os, random, sys
 from service.tracing.sampling import TraceSampler
 from service.tracing.statistics import SpanCounts
-from service.tracing.tracer import LeanTracer, Limits
+from service.tracing.span import Limits
+from service.tracing.tracer import LeanTracer
 
 tracer = LeanTracer("tests", TraceSampler(1.0), Limits(), SpanCounts(), lambda span: None)
 
@@ -204,7 +207,7 @@ def test_limits_are_kept_and_what_is_beyond_is_counted() -> None:
     assert span.dropped_attributes == 1
     assert (len(span.events), span.dropped_events) == (2, 2)
     assert span.events[0].dropped_attributes == 1
-    shown = readable(span, Resource({}))
+    shown = to_readable_span(span, Resource({}))
     assert shown.events[0].attributes == {"long": "12345", "x": 1, "y": 2}
 
 
@@ -282,7 +285,7 @@ def test_no_value_raises_into_the_application(traced: _Traced, kind: str) -> Non
     with pytest.raises(_BrokenError), traced.tracer.start_as_current_span("fails"):
         raise _BrokenError
     span.end()
-    shown = readable(span, Resource({}))
+    shown = to_readable_span(span, Resource({}))
     assert shown.attributes
     assert set(shown.attributes) == {"a", "b", "c", "d"}
     assert [event.name for event in shown.events] == ["seen", "exception"]
@@ -301,7 +304,7 @@ def test_what_is_no_map_of_attributes_is_dropped_and_counted(traced: _Traced) ->
     assert span.dropped_attributes == 3
     assert span.events[0].dropped_attributes == 1
     assert [link.dropped_attributes for link in span.links] == [1, 1]
-    assert readable(span, Resource({})).events[1].attributes
+    assert to_readable_span(span, Resource({})).events[1].attributes
 
 
 def test_a_map_that_another_thread_changes_is_taken(traced: _Traced) -> None:
@@ -363,7 +366,7 @@ def test_the_sdks_form_says_the_same(traced: _Traced) -> None:
     span.add_link(SpanContext(3 << 64, 4, True))
     span.update_name("renamed")
     span.end()
-    same = readable(span, Resource({"service.name": "x"}))
+    same = to_readable_span(span, Resource({"service.name": "x"}))
     assert (same.name, same.kind, same.context, same.parent) == ("renamed", SpanKind.INTERNAL, span.context, None)
     assert same.attributes == {"a": 1, "b": "text"}
     assert [(event.name, event.timestamp) for event in same.events] == [("seen", 7)]

@@ -17,8 +17,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
+from service.tracing.readable_span import to_readable_span
 from service.tracing.redaction import Redactor
-from service.tracing.tracer import Limits, RecordedSpan, readable
+from service.tracing.span import Limits, RecordedSpan
 
 RESOURCE = Resource({"service.name": "under-test", "process.pid": 7})
 REDACTOR = Redactor("a key for tests")
@@ -59,7 +60,7 @@ def _same(*spans: RecordedSpan, encoder: SpanEncoder | None = None) -> None:
             for span in scope.spans:
                 for flagged in (span, *span.links):  # the stock encoder leaves out W3C's flags
                     flagged.flags &= ~0xFF
-    assert ours == encode_spans([readable(span, RESOURCE) for span in spans])
+    assert ours == encode_spans([to_readable_span(span, RESOURCE) for span in spans])
 
 
 def test_a_plain_span() -> None:

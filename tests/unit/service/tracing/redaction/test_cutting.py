@@ -19,7 +19,7 @@ from checks.harness.receiver import Receiver, receiving, spans_of
 from service.tracing import Tracing, TracingSettings, start_tracing
 from service.tracing.otlp_exporter import LOGS, TRACES
 from service.tracing.redaction import CUT, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Redactor, snapshot
-from service.tracing.tracer import Limits, RecordedSpan
+from service.tracing.span import Limits, RecordedSpan
 
 REDACTOR = Redactor("a key for tests")
 CARD = "4111 1111 1111 1111"
