@@ -27,7 +27,7 @@ from tests.support.loki_process import LokiProcess
 from tests.support.prometheus_process import PrometheusProcess
 
 STACKS: Final = ("local", "dev", "staging", "prod")
-SECTIONS: Final = ["What it means", "Look at", "Do", "Over"]
+SECTIONS: Final = ["Meaning", "Diagnosis", "Mitigation", "Resolved when"]
 PAGES: Final = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.md"))}
 
 # Metrics of programs that are not ours, and that no rule asks for.
@@ -114,9 +114,33 @@ def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_when_it_is_ove
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_look_is_at_the_dashboard_that_the_alert_links_to(name: str) -> None:
-    first = re.search(r"^1\. (.*)$", PAGES[name].partition("## Look at")[2], re.MULTILINE)
+    first = re.search(r"^1\. (.*)$", PAGES[name].partition("## Diagnosis")[2], re.MULTILINE)
     assert first
     assert f"**{titles()[alerts()[name].dashboard]}**" in first[1]
+
+
+@cache
+def panels() -> dict[str, set[str]]:
+    """The titles of all panels of a dashboard, in any stack."""
+    titles: dict[str, set[str]] = {}
+    for stack in STACKS:
+        for dashboard in dashboards(monitoring_config(load(stack))).values():
+            titles.setdefault(dashboard["title"], set()).update(each["title"] for each in _panels(dashboard))
+    return titles
+
+
+def _panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for panel in dashboard["panels"]:
+        yield from panel.get("panels") or [panel]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_panel_that_a_page_names_exists(name: str) -> None:
+    for line in PAGES[name].splitlines():
+        if "panel" in line and "**" in line:
+            quoted = set(re.findall(r'"([^"]+)"', line))
+            assert quoted
+            assert quoted <= set().union(*(panels()[title] for title in re.findall(r"\*\*([^*]+)\*\*", line)))
 
 
 @pytest.mark.parametrize("name", PAGES)
