@@ -3,6 +3,10 @@
 import uuid
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+TABLE: Final = "web_crawl_tasks"
+"""The table of tasks in the database."""
 
 
 class TaskStatus(StrEnum):

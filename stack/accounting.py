@@ -9,7 +9,7 @@ import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Final
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from contracts import endpoints
 from dashboards.rules.stages import Leg, legs, processes_ended, stages, unseen_seconds
-from stack.clients.prometheus import Ask, asking
+from stack.clients.prometheus import Query, Series, connect_prometheus
 from stack.kubernetes.apply import DeployError, connect
 from stack.settings import Settings, SettingsError, load_here
 from stack.settings.monitoring import monitoring_config
@@ -30,9 +30,6 @@ _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 _LOOKBACK_SECONDS: Final = 300
 # A sampler that restarts is away for less.
 _AWAY_SECONDS: Final = 60
-
-Series = list[tuple[float, float]]
-"""Samples of one series: time in s since the epoch, value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +83,7 @@ class Accounting:
         return max((item.tolerated for item in self.differences), default=0)
 
 
-def increase(samples: Series, since: float) -> tuple[float, int]:
+def increase(samples: Sequence[tuple[float, float]], since: float) -> tuple[float, int]:
     """What a counter counted after `since`, and how often it began anew. Nothing is extrapolated.
 
     A series whose first sample is later than `since` began at 0 after it.
@@ -101,7 +98,7 @@ def increase(samples: Series, since: float) -> tuple[float, int]:
     return total, restarts + (not before and bool(after))
 
 
-def account(settings: Settings, ask: Ask, *, seconds: float, at: float) -> Accounting:
+def account(settings: Settings, ask: Query, *, seconds: float, at: float) -> Accounting:
     """Counts the spans of the `seconds` before `at`.
 
     Raises:
@@ -113,17 +110,16 @@ def account(settings: Settings, ask: Ask, *, seconds: float, at: float) -> Accou
     counts: dict[str, Count] = {}
     rates: dict[str, float] = {}
     for stage in stages(config):
-        found = ask(f"{stage.counter}[{int(seconds + _LOOKBACK_SECONDS)}s]", at)
-        all_series = [[(float(when), float(value)) for when, value in item["values"]] for item in found]
-        increases = [increase(series, since) for series in all_series]
+        all_series = ask(f"{stage.counter}[{int(seconds + _LOOKBACK_SECONDS)}s]", at)
+        increases = [increase(series.points, since) for series in all_series]
         total, restarts = sum(added for added, _ in increases), sum(begun for _, begun in increases)
         rates[stage.name] = _highest_rate(all_series, since, scrape)
         counts[stage.name] = Count(stage=stage.name, title=stage.title, spans=round(total), restarts=restarts)
 
     def waiting(leg: Leg, when: float) -> float:
-        return sum(float(item["value"][1]) for item in ask(f"sum({leg.waiting})", when)) if leg.waiting else 0.0
+        return sum(series.value for series in ask(f"sum({leg.waiting})", when)) if leg.waiting else 0.0
 
-    ended = sum(float(item["value"][1]) for item in ask(processes_ended(config, f"{int(seconds)}s"), at))
+    ended = sum(series.value for series in ask(processes_ended(config, f"{int(seconds)}s"), at))
     differences = []
     for leg in legs(config):
         gone = [counts[stage.name] for stage in (leg.target, *leg.given_up)]
@@ -153,12 +149,12 @@ def account(settings: Settings, ask: Ask, *, seconds: float, at: float) -> Accou
     )
 
 
-def _other_way_until(settings: Settings, ask: Ask, since: float, at: float) -> float | None:
+def _other_way_until(settings: Settings, ask: Query, since: float, at: float) -> float | None:
     """When the window last had samplers where the settings have none, or none where they have some."""
 
     def seen(job: str) -> list[float]:
         found = ask(f'up{{job="{job}"}}[{int(at - since)}s]', at)
-        return sorted(float(when) for item in found for when, _ in item["values"])
+        return sorted(when for series in found for when, _ in series.points)
 
     sampled, samplers = settings.collector.sampling is not None, seen(endpoints.SAMPLER)
 
@@ -174,8 +170,8 @@ def _other_way_until(settings: Settings, ask: Ask, since: float, at: float) -> f
 def _highest_rate(all_series: Iterable[Series], since: float, scrape: float) -> float:
     """The most that counters counted together within the time between two scrapes, in spans a second."""
     counted: Counter[int] = Counter()
-    for samples in all_series:
-        for (begin, value), (end, later) in pairwise(samples):
+    for series in all_series:
+        for (begin, value), (end, later) in pairwise(series.points):
             if end > since:
                 # Counted evenly over a gap: one long wait for a scrape is no burst.
                 gap = max(1.0, (end - begin) / scrape)
@@ -272,8 +268,8 @@ def main() -> None:
     try:
         settings = load_here(asked.stack)
         client = connect(settings.cluster)
-        with asking(client, settings.cluster.namespace) as ask:
-            accounting = account(settings, ask, seconds=asked.since, at=time.time())
+        with connect_prometheus(client, settings.cluster.namespace) as prometheus:
+            accounting = account(settings, prometheus.query, seconds=asked.since, at=time.time())
     except (SettingsError, DeployError, httpx.HTTPError) as error:
         print(f"error: the spans of stack {asked.stack} cannot be counted: {error}", file=sys.stderr)
         sys.exit(2)

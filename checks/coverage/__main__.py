@@ -1,41 +1,59 @@
-"""`make coverage`: 10,000 operations, each trace held against the ledger. Exit code 1 if one is not as it must be."""
-
-from __future__ import annotations
+"""`make coverage`: 10,000 operations, the trace of each compared with the expected one."""
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from checks.coverage.run import LedgerError, Outcome, describe
+from checks.coverage.ledger import Outcome, describe
 from checks.coverage.stack import cover
-from stack.kubernetes.apply import DeployError
-from stack.polling import CheckFailure
-from stack.settings import SettingsError, load
+from contracts.errors import UserError
+from stack.settings import load
 
-_LINE_SECONDS = 15.0
+_LINE_SECONDS: Final = 15.0
+
+
+def coverage(stack: str = "local", *, operations: int = 10_000, malformed: int | None = None, seed: int = 4) -> Outcome:
+    """Runs the check on a stack and prints the result.
+
+    Args:
+        stack: its name.
+        operations: how many.
+        malformed: how many of them are malformed, by default a tenth.
+        seed: decides the order and the kinds of the operations.
+
+    Raises:
+        UserError: the ledger cannot be kept, or the stack cannot be reached.
+    """
+    malformed = operations // 10 if malformed is None else malformed
+    if not 0 <= malformed <= operations:
+        raise UserError(f"malformed: {malformed} is not between 0 and the {operations} operations")
+    with _progress(operations) as on_progress:
+        outcome = cover(load(stack), operations=operations, malformed=malformed, seed=seed, on_progress=on_progress)
+    show(outcome, Console(width=None if sys.stdout.isatty() else 120, highlight=False))
+    return outcome
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar on a terminal, a line now and then elsewhere."""
+    """A bar on a terminal; elsewhere a line every 15 s."""
     if not sys.stderr.isatty():
-        said_at = time.monotonic()
+        printed = time.monotonic()
 
-        def line(done: int, failed: int, in_flight: int) -> None:
-            nonlocal said_at
-            if time.monotonic() - said_at > _LINE_SECONDS:
-                said_at = time.monotonic()
-                print(
-                    f"{done} of {total} operations, {failed} failed, {in_flight} in flight", file=sys.stderr, flush=True
-                )
+        def print_line(done: int, failed: int, in_flight: int) -> None:
+            nonlocal printed
+            if time.monotonic() - printed > _LINE_SECONDS:
+                printed = time.monotonic()
+                line = f"{done} of {total} operations, {failed} failed, {in_flight} in flight"
+                print(line, file=sys.stderr, flush=True)
 
-        yield line
+        yield print_line
         return
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -46,8 +64,8 @@ def _progress(total: int) -> Iterator[Callable[[int, int, int], None]]:
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    """Coverage by kind, what failed, and the sum."""
-    table = Table("operation", title="Traces, held against the ledger", title_justify="left")
+    """Prints the coverage by kind, the operations that are not covered, and the total."""
+    table = Table("operation", title="Traces compared with the ledger", title_justify="left")
     for heading in ("done", "complete", "%"):
         table.add_column(heading, justify="right")
     for kind, count, covered in outcome.kinds():
@@ -56,42 +74,32 @@ def show(outcome: Outcome, console: Console) -> None:
     for line in describe(outcome.failed):
         console.print(f"[red]not covered[/]: {line}", markup=True, soft_wrap=True)
     count = len(outcome.entries)
-    looks = sum(entry.looks for entry in outcome.entries)
+    lookups = sum(entry.lookups for entry in outcome.entries)
     spans = sum(entry.spans for entry in outcome.entries)
     repeated = sum(entry.comparison.repeated for entry in outcome.entries if entry.comparison)
     malformed = sum(entry.operation.malformed for entry in outcome.entries)
     console.print(
         f"{count - len(outcome.failed)} of {count} operations ({malformed} malformed) have their complete trace: "
-        f"{outcome.percent:.2f} %\n{outcome.seconds:.0f} s, {looks} look-ups by id, {spans} spans compared, "
-        f"{repeated} steps seen twice (redelivery)"
+        f"{outcome.percent:.2f} %\n{outcome.seconds:.0f} s, {lookups} look-ups by id, {spans} spans compared, "
+        f"{repeated} spans repeated by redelivery"
     )
 
 
-def main() -> int:
+def main() -> None:
+    """Exit code 0: all covered; 1: a trace differs from the expected one; 2: the check could not run."""
     parser = argparse.ArgumentParser(prog="python -m checks.coverage", description=__doc__)
     parser.add_argument("--stack", default="local")
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--malformed", type=int, help="how many of them are malformed; a tenth by default")
-    parser.add_argument("--seed", type=int, default=4, help="another one makes another mix")
-    arguments = parser.parse_args()
-    malformed = arguments.operations // 10 if arguments.malformed is None else arguments.malformed
-    if not 0 <= malformed <= arguments.operations:
-        parser.error("--malformed: not more than there are operations")
+    parser.add_argument("--seed", type=int, default=4, help="another seed makes another mix")
+    options = parser.parse_args()
     try:
-        with _progress(arguments.operations) as tick:
-            outcome = cover(
-                load(arguments.stack),
-                operations=arguments.operations,
-                malformed=malformed,
-                seed=arguments.seed,
-                tick=tick,
-            )
-    except (SettingsError, DeployError, LedgerError, CheckFailure) as error:
+        outcome = coverage(options.stack, operations=options.operations, malformed=options.malformed, seed=options.seed)
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    show(outcome, Console(width=None if sys.stdout.isatty() else 120, highlight=False))
-    return 1 if outcome.failed else 0
+        sys.exit(2)
+    sys.exit(1 if outcome.failed else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

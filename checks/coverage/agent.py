@@ -1,10 +1,8 @@
-"""The ledger's hands inside the stack: writes to Kafka, reads its topics and the database. Imports no tracing.
+"""The agent of the coverage check inside the stack: writes to Kafka, reads topics and the database. It does no tracing.
 
-Runs wherever the services' image runs, with a service's own KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, and needs nothing
-but that image. Takes orders and answers as lines of JSON on stdin and stdout; bytes travel as base64.
+It runs in the services' image with a service's KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, and needs nothing else. It
+reads commands as lines of JSON on stdin and answers with lines of JSON on stdout; bytes are in base64.
 """
-
-from __future__ import annotations
 
 import base64
 import json
@@ -18,7 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from sqlalchemy import bindparam, create_engine, text
 
 SECONDS = 20.0
-# The others are the senders' own, and may be long.
+# Other headers are the senders' own, and may be long.
 READ_HEADERS = frozenset({"traceparent", "dead-letter-source"})
 _READY = {"ready": True}
 
@@ -35,7 +33,7 @@ class Agent:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
-                "group.id": "coverage-ledger",  # wanted by the client; nothing is committed
+                "group.id": "coverage-ledger",  # the client requires one; nothing is committed
                 "enable.auto.commit": False,
                 "fetch.message.max.bytes": 2_000_000,
             }
@@ -46,58 +44,59 @@ class Agent:
 
     def watch(self, topics: list[str]) -> dict[str, Any]:
         """Reads these topics from now on."""
-        places = [TopicPartition(topic, partition) for topic in topics for partition in self._partitions(topic)]
-        self._watched = [TopicPartition(*place, end) for place, end in self._ends(places).items()]
+        partitions = [TopicPartition(topic, partition) for topic in topics for partition in self._partitions(topic)]
+        self._watched = [TopicPartition(*partition, end) for partition, end in self._ends(partitions).items()]
         self._consumer.assign(self._watched)
         return {"partitions": len(self._watched)}
 
     def _partitions(self, topic: str) -> list[int]:
-        known = self._producer.list_topics(topic, timeout=SECONDS).topics[topic]
-        if known.error is not None:
-            raise RuntimeError(f"{topic}: {known.error}")
-        return list(known.partitions)
+        description = self._producer.list_topics(topic, timeout=SECONDS).topics[topic]
+        if description.error is not None:
+            raise RuntimeError(f"{topic}: {description.error}")
+        return list(description.partitions)
 
-    def _ends(self, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
-        # Not asked through the consumer: a broker answers one connection in order, after the fetch that waits there.
+    def _ends(self, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        # Not through the consumer: a broker answers a connection's requests in order, so this one would wait behind
+        # the fetch.
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = self._admin.list_offsets(
-            {TopicPartition(place.topic, place.partition): latest for place in places},
+        futures = self._admin.list_offsets(
+            {TopicPartition(partition.topic, partition.partition): latest for partition in partitions},
             request_timeout=SECONDS,
         )
-        return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
+        return {(partition.topic, partition.partition): future.result().offset for partition, future in futures.items()}
 
     def records(self) -> dict[str, Any]:
-        """Key and READ_HEADERS of all that came since the last time."""
-        found = []
+        """Key and READ_HEADERS of all records that arrived since the last call."""
+        records = []
         ends = self._ends(self._watched)
-        reached = {(place.topic, place.partition): place.offset for place in self._watched}
+        offsets = {(partition.topic, partition.partition): partition.offset for partition in self._watched}
         deadline = time.monotonic() + SECONDS
-        while any(reached[place] < end for place, end in ends.items()):
+        while any(offsets[partition] < end for partition, end in ends.items()):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"records not read within {SECONDS:g} s")
             for message in self._consumer.consume(500, 0.1):
                 if message.error() is not None:
                     continue
-                reached[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
+                offsets[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
                 key, headers = message.key(), message.headers() or ()
                 pairs = headers.items() if isinstance(headers, dict) else headers
-                found.append(
+                records.append(
                     {
                         "topic": message.topic(),
                         "key": key.decode("latin-1") if isinstance(key, bytes) else key,
                         "headers": [[name, _encode(value)] for name, value in pairs if name in READ_HEADERS],
                     }
                 )
-        self._watched = [TopicPartition(*place, offset) for place, offset in reached.items()]
-        return {"records": found}
+        self._watched = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        return {"records": records}
 
     def produce(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        """Writes them; (partition, offset) of each, in their order, once the broker has them all."""
-        placed: list[list[int] | None] = [None] * len(messages)
+        """Writes messages; returns (partition, offset) of each, in their order, once the broker has all of them."""
+        positions: list[list[int] | None] = [None] * len(messages)
 
-        def note(number: int) -> Any:
+        def on_delivery(number: int) -> Any:
             def delivered(error: Any, message: Any) -> None:
-                placed[number] = None if error is not None else [message.partition(), message.offset()]
+                positions[number] = None if error is not None else [message.partition(), message.offset()]
 
             return delivered
 
@@ -107,29 +106,29 @@ class Agent:
                 value=_decode(message["value"]),
                 key=message["key"],
                 headers=[(name, _decode(value)) for name, value in message["headers"]],
-                on_delivery=note(number),
+                on_delivery=on_delivery(number),
             )
         self._producer.flush(SECONDS)
-        return {"placed": placed}
+        return {"positions": positions}
 
     def committed(self, group: str, topic: str) -> dict[str, Any]:
-        """Offset up to which the group has done its work, by partition."""
+        """The offset up to which the group has handled the topic, by partition."""
         if (group, topic) not in self._groups:
             self._groups[group, topic] = (
                 Consumer({"bootstrap.servers": self._servers, "group.id": group}),
                 [TopicPartition(topic, partition) for partition in self._partitions(topic)],
             )
-        reader, wanted = self._groups[group, topic]
-        places = reader.committed(wanted, timeout=SECONDS)
-        return {"committed": {str(place.partition): place.offset for place in places}}
+        reader, partitions = self._groups[group, topic]
+        offsets = reader.committed(partitions, timeout=SECONDS)
+        return {"committed": {str(partition.partition): partition.offset for partition in offsets}}
 
     def tasks(self, ids: list[str]) -> dict[str, Any]:
         """Status of each of these tasks that is stored."""
         if not ids:
             return {"tasks": {}}
-        # Neither hides the primary key from its index; SQLite keeps ids as 32 hex digits.
+        # Both queries use the index of the primary key; SQLite keeps ids as 32 hex digits.
         if self._engine.dialect.name == "sqlite":
-            ids = [name.replace("-", "") for name in ids]
+            ids = [identifier.replace("-", "") for identifier in ids]
             query = text("SELECT id, status FROM web_crawl_tasks WHERE id IN :ids")
             query = query.bindparams(bindparam("ids", expanding=True))
         else:
@@ -138,21 +137,21 @@ class Agent:
             rows = connection.execute(query, {"ids": ids})
             return {"tasks": {str(row[0]).replace("-", ""): row[1] for row in rows}}
 
-    def do(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Carries out one order."""
-        match order.pop("do"):
+    def execute(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Executes one command."""
+        match command:
             case "watch":
-                return self.watch(**order)
+                return self.watch(**arguments)
             case "records":
                 return self.records()
             case "produce":
-                return self.produce(**order)
+                return self.produce(**arguments)
             case "committed":
-                return self.committed(**order)
+                return self.committed(**arguments)
             case "tasks":
-                return self.tasks(**order)
+                return self.tasks(**arguments)
             case unknown:
-                raise ValueError(f"no such order: {unknown}")
+                raise ValueError(f"no such command: {unknown}")
 
 
 def _encode(value: str | bytes | None) -> str | None:
@@ -169,8 +168,8 @@ def main() -> None:
     print(json.dumps(_READY), flush=True)
     for line in sys.stdin:
         try:
-            answer = agent.do(json.loads(line))
-        except Exception as error:  # told to who asked, who decides
+            answer = agent.execute(**json.loads(line))
+        except Exception as error:  # the client of the agent decides what follows
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
     os._exit(0)

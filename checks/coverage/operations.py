@@ -1,35 +1,31 @@
-"""The operations: what is done, how the ledger sees its effect, and which trace follows from that."""
-
-from __future__ import annotations
+"""The operations of the coverage check: each with the effect that the ledger waits for, and the expected trace."""
 
 import base64
 import itertools
 import json
-import random
 import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Final, Literal
 
 from checks.coverage import expected
-from checks.coverage.expected import Step
-
-TOPIC: Final = "task-status"
-CRAWL_TOPIC: Final = "requests-web-crawl"
-DEAD_LETTERS: Final = "task-status.dead-letter"
+from checks.coverage.expected import ExpectedSpan
+from contracts.http import DEMO, TASKS
+from contracts.topics import STATUS_TOPIC
 
 Effect = Literal["answered", "completed", "error", "dead letter", "consumed"]
-"""What the ledger waits for: the answer alone; the task's row; a record among the dead letters; the group's offset.
+"""What the ledger waits for: the answer; the status in the task's row; a dead letter; the offset of the group.
 
-Whether a message that is `consumed` was put aside is for the services to decide, and for the ledger to find out.
+The services decide whether a `consumed` message is dead-lettered as well; the ledger finds out.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """To be written onto `task-status`; headers without the trace's context."""
+    """A message for the topic `task-status`; its headers are those without the trace context."""
 
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
@@ -38,7 +34,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpRequest:
-    """To be sent to the gateway; `status` is the answer that the ledger must see."""
+    """A request for the gateway; `status` is the required answer."""
 
     method: str
     path: str
@@ -52,30 +48,31 @@ class HttpRequest:
 class Operation:
     """One line of the ledger.
 
-    `trace_id` is None until known: where no usable context is sent, a service begins the trace, and the ledger learns
-    its id from the answer or from the records that the services write.
+    `trace_id` is None until it is known: without a usable context, a service starts the trace, and the ledger reads its
+    id in the answer or in the records that the services write.
     """
 
     number: int
     kind: str
-    act: HttpRequest | Message
+    action: HttpRequest | Message
     effect: Effect
-    trace: Step
+    trace: ExpectedSpan
     context: tuple[tuple[str, bytes | None], ...]
     trace_id: str | None
     parent_id: str
     task_id: str | None = None
     malformed: bool = False
-    placed: str | None = None
+    position: str | None = None
+    """`topic/partition/offset` of its message."""
 
-    def wire(self) -> dict[str, Any]:
-        """The message, as the agent takes it."""
-        assert isinstance(self.act, Message)
-        headers = (*self.act.headers, *self.context)
+    def to_wire(self) -> dict[str, Any]:
+        """The message, as the agent's command `produce` takes it."""
+        assert isinstance(self.action, Message)
+        headers = (*self.action.headers, *self.context)
         return {
-            "topic": TOPIC,
-            "value": _base64(self.act.value),
-            "key": self.act.key,
+            "topic": STATUS_TOPIC,
+            "value": _base64(self.action.value),
+            "key": self.action.key,
             "headers": [[name, _base64(value)] for name, value in headers],
         }
 
@@ -85,29 +82,32 @@ def _base64(value: bytes | None) -> str | None:
 
 
 @dataclass(kw_only=True)
-class World:
-    """What operations are made from: addresses as the crawler sees them, and the tasks that have reached their end."""
+class RunState:
+    """What operations are made of: the page's address, random values, and the results of earlier operations."""
 
     page_base: str
-    chance: random.Random
+    """Base URL of the crawled pages, as the crawler reaches it."""
+    rng: Random
     finished: list[str] = field(default_factory=list)
+    """Ids of the tasks that are completed."""
     requests: list[HttpRequest] = field(default_factory=list)
+    """Requests whose tasks are completed; they may be sent again."""
     messages: list[Message] = field(default_factory=list)
-    """What brought tasks to their end, and may be sent again."""
+    """Messages whose tasks are completed; they may be sent again."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def finish(self, operation: Operation) -> None:
-        """The operation's task has reached its end."""
+        """Notes that the operation's task is completed."""
         assert operation.task_id is not None
         self.finished.append(operation.task_id)
-        if isinstance(operation.act, Message):
-            self.messages.append(operation.act)
+        if isinstance(operation.action, Message):
+            self.messages.append(operation.action)
         else:
-            self.requests.append(operation.act)
+            self.requests.append(operation.action)
 
-    def body(self, page: str = "/demo", **changes: Any) -> dict[str, Any]:
+    def body(self, page: str = DEMO, **changes: Any) -> dict[str, Any]:
         """A task as a user submits it."""
-        number = self.chance.randrange(1000)
+        number = self.rng.randrange(1000)
         return {
             "user_email": f"user{number}@example.com",
             "user_query": f"question {number}",
@@ -117,23 +117,23 @@ class World:
 
 
 def _operation(
-    world: World,
+    state: RunState,
     kind: str,
-    act: HttpRequest | Message,
+    action: HttpRequest | Message,
     effect: Effect,
-    trace: Step,
+    trace: ExpectedSpan,
     *,
     task_id: str | None = None,
     context: Sequence[tuple[str, bytes | None]] | None = None,
     malformed: bool = False,
 ) -> Operation:
-    """context: what is sent in place of a good one; the service then begins a trace of its own."""
+    """Makes an operation. With a `context` that is not usable, the service starts a trace of its own."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     good = (("traceparent", f"00-{trace_id}-{span_id}-01".encode()),)
     return Operation(
-        number=next(world.numbers),
+        number=next(state.numbers),
         kind=kind,
-        act=act,
+        action=action,
         effect=effect,
         trace=trace,
         context=good if context is None else tuple(context),
@@ -144,13 +144,15 @@ def _operation(
     )
 
 
-def _post(world: World, kind: str, body: dict[str, Any], status: int, effect: Effect, trace: Step) -> Operation:
-    act = HttpRequest(method="POST", path="/api/tasks", status=status, body=body, key=secrets.token_hex(8))
-    return _operation(world, kind, act, effect, trace)
+def _post(
+    state: RunState, kind: str, body: dict[str, Any], status: int, effect: Effect, trace: ExpectedSpan
+) -> Operation:
+    action = HttpRequest(method="POST", path=TASKS, status=status, body=body, key=secrets.token_hex(8))
+    return _operation(state, kind, action, effect, trace)
 
 
-def _get(world: World, kind: str, path: str, status: int, trace: Step) -> Operation:
-    return _operation(world, kind, HttpRequest(method="GET", path=path, status=status), "answered", trace)
+def _get(state: RunState, kind: str, path: str, status: int, trace: ExpectedSpan) -> Operation:
+    return _operation(state, kind, HttpRequest(method="GET", path=path, status=status), "answered", trace)
 
 
 def _message(status: str | None, task_id: str | None, body: Any, key: str | None = None) -> Message:
@@ -163,71 +165,78 @@ def _message(status: str | None, task_id: str | None, body: Any, key: str | None
     return Message(value=value, headers=tuple(headers), key=key or task_id or secrets.token_hex(4))
 
 
-def _create(world: World) -> Operation:
+def _create(state: RunState) -> Operation:
     return _post(
-        world, "create", world.body(), 202, "completed", expected.submitted(expected.new_message(expected.DEMO_PAGE))
+        state, "create", state.body(), 202, "completed", expected.submitted(expected.new_message(expected.DEMO_PAGE))
     )
 
 
-def _create_failing(world: World) -> Operation:
-    body = world.body("/api/nowhere")
+def _create_failing(state: RunState) -> Operation:
+    body = state.body("/api/nowhere")
     return _post(
-        world, "create, page fails", body, 202, "error", expected.submitted(expected.new_message(expected.NO_PAGE))
+        state, "create, page fails", body, 202, "error", expected.submitted(expected.new_message(expected.NO_PAGE))
     )
 
 
-def _create_invalid(world: World) -> Operation:
-    wrong: list[dict[str, Any]] = [{"user_email": "nobody"}, {"base_url": "ftp://x"}, {"user_query": ""}, {"more": 1}]
-    body = world.body(**world.chance.choice(wrong))
-    return _post(world, "create, invalid", body, 422, "answered", expected.REFUSED)
+def _create_invalid(state: RunState) -> Operation:
+    invalid: list[dict[str, Any]] = [
+        {"user_email": "no-address"},
+        {"base_url": "ftp://x"},
+        {"user_query": ""},
+        {"unknown": 1},
+    ]
+    body = state.body(**state.rng.choice(invalid))
+    return _post(state, "create, invalid", body, 422, "answered", expected.INVALID_TASK)
 
 
-def _read(world: World) -> Operation:
-    return _get(world, "read", f"/api/tasks/{world.chance.choice(world.finished)}", 200, expected.READ)
+def _read(state: RunState) -> Operation:
+    return _get(state, "read", f"{TASKS}/{state.rng.choice(state.finished)}", 200, expected.READ)
 
 
-def _read_unknown(world: World) -> Operation:
-    return _get(world, "read, unknown", f"/api/tasks/{uuid.uuid4()}", 404, expected.READ)
+def _read_unknown(state: RunState) -> Operation:
+    return _get(state, "read, unknown", f"{TASKS}/{uuid.uuid4()}", 404, expected.READ)
 
 
-def _read_invalid(world: World) -> Operation:
-    return _get(world, "read, no id", "/api/tasks/no-id", 422, expected.BAD_ID)
+def _read_invalid(state: RunState) -> Operation:
+    return _get(state, "read, no id", f"{TASKS}/no-id", 422, expected.INVALID_ID)
 
 
-def _list(world: World) -> Operation:
-    status = world.chance.choice(["", "&status=completed", "&status=error"])
-    return _get(world, "list", f"/api/tasks?limit=5{status}", 200, expected.LIST)
+def _list(state: RunState) -> Operation:
+    status = state.rng.choice(["", "&status=completed", "&status=error"])
+    return _get(state, "list", f"{TASKS}?limit=5{status}", 200, expected.LIST)
 
 
-def _nowhere(world: World) -> Operation:
-    return _get(world, "no such path", "/api/nowhere", 404, expected.NO_PAGE)
+def _nowhere(state: RunState) -> Operation:
+    return _get(state, "no such path", "/api/nowhere", 404, expected.NO_PAGE)
 
 
-def _create_again(world: World) -> Operation:
-    # Answered with the id of the first time, where the gateway knows the key; else it is one more task.
+def _create_again(state: RunState) -> Operation:
+    # If the gateway remembers the key, it answers with the id of the first request; else this is a new task.
     trace = expected.submitted(expected.new_message(expected.DEMO_PAGE))
-    return _operation(world, "create, again", world.chance.choice(world.requests), "completed", trace)
+    return _operation(state, "create, again", state.rng.choice(state.requests), "completed", trace)
 
 
-def _new(world: World) -> Operation:
+def _new(state: RunState) -> Operation:
     task_id = str(uuid.uuid4())
-    act = _message("new", task_id, world.body())
-    return _operation(world, "message new", act, "completed", expected.new_message(expected.DEMO_PAGE), task_id=task_id)
+    action = _message("new", task_id, state.body())
+    return _operation(
+        state, "message new", action, "completed", expected.new_message(expected.DEMO_PAGE), task_id=task_id
+    )
 
 
-def _duplicate(world: World) -> Operation:
-    act = world.chance.choice(world.messages)
-    return _operation(world, "message new, again", act, "consumed", expected.STORED_BEFORE)
+def _duplicate(state: RunState) -> Operation:
+    action = state.rng.choice(state.messages)
+    return _operation(state, "message new, again", action, "consumed", expected.STORED_BEFORE)
 
 
-def _out_of_order(world: World) -> Operation:
-    act = _message("error", world.chance.choice(world.finished), {"error": "too late"})
-    return _operation(world, "message error, out of order", act, "consumed", expected.NOTHING_TO_CHANGE)
+def _out_of_order(state: RunState) -> Operation:
+    action = _message("error", state.rng.choice(state.finished), {"error": "too late"})
+    return _operation(state, "message error, out of order", action, "consumed", expected.NOTHING_TO_CHANGE)
 
 
-def _unknown_task(world: World) -> Operation:
-    act = _message("completed", str(uuid.uuid4()), {"crawl_result": {"title": "?"}})
-    return _operation(world, "message completed, unknown task", act, "consumed", expected.NOTHING_TO_CHANGE)
+def _unknown_task(state: RunState) -> Operation:
+    action = _message("completed", str(uuid.uuid4()), {"crawl_result": {"title": "?"}})
+    return _operation(state, "message completed, unknown task", action, "consumed", expected.NOTHING_TO_CHANGE)
 
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -244,13 +253,13 @@ _CONTEXTS: Final[dict[str, tuple[tuple[str, bytes | None], ...]]] = {
 }
 
 
-def _without_context(world: World) -> Operation:
-    name = world.chance.choice(list(_CONTEXTS))
+def _without_context(state: RunState) -> Operation:
+    name = state.rng.choice(list(_CONTEXTS))
     task_id = str(uuid.uuid4())
     return _operation(
-        world,
+        state,
         f"message new, {name}",
-        _message("new", task_id, world.body()),
+        _message("new", task_id, state.body()),
         "completed",
         expected.new_message(expected.DEMO_PAGE),
         task_id=task_id,
@@ -259,36 +268,36 @@ def _without_context(world: World) -> Operation:
     )
 
 
-def _request_without_context(world: World) -> Operation:
-    operation = _create(world)
-    name = world.chance.choice(["context of zeros", "context in upper case", "context of version ff", "no context"])
+def _request_without_context(state: RunState) -> Operation:
+    operation = _create(state)
+    name = state.rng.choice(["context of zeros", "context in upper case", "context of version ff", "no context"])
     operation.kind = f"create, {name}"
     operation.context, operation.trace_id, operation.parent_id = _CONTEXTS[name], None, ""
     operation.malformed = True
     return operation
 
 
-def _beside_context(world: World) -> Operation:
-    """The context is good and what stands beside it is not: the trace goes on."""
-    operation = _new(world)
-    beside: list[tuple[str, bytes | None]] = [
+def _malformed_headers(state: RunState) -> Operation:
+    """The context is good and other headers are malformed: the trace continues."""
+    operation = _new(state)
+    malformed: list[tuple[str, bytes | None]] = [
         ("tracestate", b"=,=,\x80"),
         ("baggage", b"a" * 20_000),
         ("x-correlation-id", b"\x00\xff"),
         ("x-unknown", None),
     ]
-    operation.kind = "message new, malformed beside the context"
+    operation.kind = "message new, malformed other headers"
     ((name, value),) = operation.context
-    # The names of Kafka headers know no case of their own; some clients write them as HTTP's once were.
-    operation.context = ((world.chance.choice([name, name.title()]), value), *world.chance.sample(beside, 2))
+    # Some clients capitalize the names of headers, as HTTP/1.1 did.
+    operation.context = ((state.rng.choice([name, name.title()]), value), *state.rng.sample(malformed, 2))
     operation.malformed = True
     return operation
 
 
-def _malformed(world: World) -> Operation:
+def _malformed(state: RunState) -> Operation:
     task_id = str(uuid.uuid4())
-    body = world.body()
-    wrong: dict[str, Message] = {
+    body = state.body()
+    messages: dict[str, Message] = {
         "no JSON": _message("new", task_id, b"\xff{"),
         "no body": _message("new", task_id, None),
         "empty body": _message("new", task_id, b""),
@@ -301,20 +310,20 @@ def _malformed(world: World) -> Operation:
         "an id that is none": _message("error", "4711", {"error": "x"}),
         "an oversized body": _message("new", task_id, b"{" + b" " * 300_000),
     }
-    name = world.chance.choice(list(wrong))
-    context = world.chance.choice([None, world.chance.choice(list(_CONTEXTS.values()))])
+    name = state.rng.choice(list(messages))
+    context = state.rng.choice([None, state.rng.choice(list(_CONTEXTS.values()))])
     return _operation(
-        world,
+        state,
         f"message with {name}" + ("" if context is None else ", without context"),
-        wrong[name],
+        messages[name],
         "dead letter",
-        expected.PUT_ASIDE,
+        expected.DEAD_LETTERED,
         context=context,
         malformed=True,
     )
 
 
-Make = Callable[[World], Operation]
+Make = Callable[[RunState], Operation]
 
 # Shares of the mix, in percent.
 _GOOD: Final[tuple[tuple[int, Make], ...]] = (
@@ -323,41 +332,41 @@ _GOOD: Final[tuple[tuple[int, Make], ...]] = (
     (4, _create_again), (6, _new), (4, _duplicate), (3, _out_of_order), (3, _unknown_task),
 )  # fmt: skip
 _BAD: Final[tuple[tuple[int, Make], ...]] = (
-    (40, _malformed), (35, _without_context), (15, _request_without_context), (10, _beside_context),
+    (40, _malformed), (35, _without_context), (15, _request_without_context), (10, _malformed_headers),
 )  # fmt: skip
-# These need something that has reached its end.
-_NEEDS: Final[Mapping[Make, Callable[[World], Sequence[object]]]] = {
-    _read: lambda world: world.finished,
-    _out_of_order: lambda world: world.finished,
-    _create_again: lambda world: world.requests,
-    _duplicate: lambda world: world.messages,
+# These need the result of an earlier operation.
+_NEEDS: Final[Mapping[Make, Callable[[RunState], Sequence[object]]]] = {
+    _read: lambda state: state.finished,
+    _out_of_order: lambda state: state.finished,
+    _create_again: lambda state: state.requests,
+    _duplicate: lambda state: state.messages,
 }
 
 
 class Plan:
-    """The operations of a run, in an order that `chance` shuffles; made one by one, as they may be begun."""
+    """The operations of a run in random order, each made when it can be started."""
 
-    def __init__(self, operations: int, malformed: int, world: World) -> None:
-        self._world = world
+    def __init__(self, operations: int, malformed: int, state: RunState) -> None:
+        self._state = state
         makes = [*_shares(_GOOD, operations - malformed), *_shares(_BAD, malformed)]
-        world.chance.shuffle(makes)
+        state.rng.shuffle(makes)
         self._makes = deque(makes)
 
     def __len__(self) -> int:
         return len(self._makes)
 
     def next(self) -> Operation | None:
-        """The next that can be begun now; None where all that is left has to wait for a finished task."""
+        """The next operation that can be started now; None if all that are left need a completed task."""
         for _ in range(len(self._makes)):
             make = self._makes.popleft()
-            if make not in _NEEDS or _NEEDS[make](self._world):
-                return make(self._world)
+            if make not in _NEEDS or _NEEDS[make](self._state):
+                return make(self._state)
             self._makes.append(make)
         return None
 
 
 def _shares(kinds: Sequence[tuple[int, Make]], count: int) -> list[Make]:
-    """`count` of them, shared out as exactly as whole numbers allow."""
+    """`count` operations in the proportions of the shares, as exactly as whole numbers allow."""
     total = sum(share for share, _ in kinds)
     made: list[Make] = []
     reached = 0

@@ -1,16 +1,15 @@
-"""The ledger over a deployed stack."""
-
-from __future__ import annotations
+"""Runs the coverage check on a deployed stack."""
 
 import contextlib
-import random
 from collections.abc import Callable
+from random import Random
 
 import httpx
 
-from checks.coverage.hands import in_pod
-from checks.coverage.operations import Plan, World
-from checks.coverage.run import LedgerError, Outcome, Run
+from checks.coverage.agent_client import run_in_pod
+from checks.coverage.ledger import LedgerError, Outcome
+from checks.coverage.operations import Plan, RunState
+from checks.coverage.run import Run
 from contracts import endpoints
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.apply import connect
@@ -24,30 +23,36 @@ def cover(
     operations: int,
     malformed: int,
     seed: int,
-    tick: Callable[[int, int, int], None] = lambda done, failed, in_flight: None,
+    on_progress: Callable[[int, int, int], None] = lambda done, failed, in_flight: None,
 ) -> Outcome:
-    """Runs that many operations, `malformed` of them, through the stack and compares the trace of each.
+    """Runs operations on a stack and compares the trace of each with the expected one.
+
+    Args:
+        settings: the settings of the stack.
+        operations: how many.
+        malformed: how many of them are malformed.
+        seed: decides the order and the kinds of the operations.
+        on_progress: called now and then with the numbers of operations done, failed and in flight.
 
     Raises:
-        LedgerError: the ledger cannot be kept, or the stack samples traces away.
-        DeployError: the stack is not reached.
-        DeployError: the cluster cannot be used.
+        LedgerError: the ledger cannot be kept, or the stack does not keep all traces.
+        DeployError: the cluster or the stack cannot be reached.
     """
     if settings.tracing.sampling_rate < 1:
-        raise LedgerError(f"the stack keeps {settings.tracing.sampling_rate:.0%} of new traces; all are needed here")
-    namespace = settings.cluster.namespace
+        rate = settings.tracing.sampling_rate
+        raise LedgerError(f"the stack samples {rate:.0%} of the new traces; this check needs all of them")
+    namespace, backend = settings.cluster.namespace, settings.traces.backend
     client = connect(settings.cluster)
-    world = World(page_base=endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT), chance=random.Random(seed))
-    with contextlib.ExitStack() as reached:
-        gateway = reached.enter_context(forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT))
-        query = reached.enter_context(forward(client, namespace, *endpoints.TRACE_QUERY[settings.traces.backend]))
-        reader = reached.enter_context(httpx.Client())
-        hands = reached.enter_context(in_pod(client, namespace))
+    state = RunState(page_base=endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT), rng=Random(seed))
+    with contextlib.ExitStack() as connections:
+        gateway = connections.enter_context(forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT))
+        store = connections.enter_context(forward(client, namespace, *endpoints.TRACE_QUERY[backend]))
+        reader = connections.enter_context(httpx.Client())
         return Run(
             gateway=gateway,
-            hands=hands,
-            store=TraceStoreClient(settings.traces.backend, query, reader.get),
-            plan=Plan(operations, malformed, world),
-            world=world,
-            tick=tick,
+            agent=connections.enter_context(run_in_pod(client, namespace)),
+            store=TraceStoreClient(backend, store, reader.get),
+            plan=Plan(operations, malformed, state),
+            state=state,
+            on_progress=on_progress,
         ).run()

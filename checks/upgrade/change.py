@@ -12,10 +12,10 @@ from rich.table import Table
 
 from checks.detect.traffic import Traffic
 from checks.upgrade.data import Data, Stack
+from contracts.hops import HOPS, PAGE
 from stack.rollout.probes import Probes
 from stack.settings import load
 from stack.smoke.check import TRACE_SECONDS, check
-from stack.smoke.edges import HOPS, PAGE
 
 RATE: Final = 10.0
 _EVERY_SECONDS: Final = 1.0

@@ -18,7 +18,7 @@ from stack.kubernetes.apply import connect, existing_secret
 from stack.polling import poll_until
 from stack.settings import Settings
 from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
-from stack.smoke.edges import match
+from stack.smoke.match import match_hops
 
 _TASKS: Final = 20
 _CALLS: Final = "sum(traces_span_metrics_calls_total)"
@@ -162,7 +162,7 @@ def write(stack: Stack) -> Data:
 
         def whole(trace_id: str = trace_id, span_id: str = span_id) -> frozenset[str]:
             spans = stack.store.trace(trace_id)
-            match(spans, span_id)
+            match_hops(spans, span_id)
             return _ids(spans)
 
         tasks[identifier] = poll_until(

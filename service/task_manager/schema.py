@@ -3,9 +3,11 @@
 from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text, Uuid
 from sqlalchemy.dialects import postgresql
 
+from contracts.tasks import TABLE
+
 metadata = MetaData()
 tasks = Table(
-    "web_crawl_tasks",
+    TABLE,
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("user_email", String(254), nullable=False),

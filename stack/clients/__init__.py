@@ -1,1 +1,1 @@
-"""Clients of the stack's Prometheus and trace store."""
+"""Clients of the stack's Prometheus, Loki and trace store."""

@@ -25,7 +25,7 @@ from dashboards.queries import (
     exact_increases,
     series_of,
 )
-from stack.clients.prometheus import Ask
+from stack.clients.prometheus import Query, Series
 from stack.rollout.gate import Sample, Spans
 
 Track = str
@@ -67,7 +67,7 @@ def added(selector: str, seconds: float, by: str) -> str:
     return f"sum by ({by}) ({' or '.join(parts)})"
 
 
-def observe(ask: Ask, *, since: float, warm: float, now: float) -> Observation:
+def observe(ask: Query, *, since: float, warm: float, now: float) -> Observation:
     """What was counted from a stage's begin until now.
 
     Args:
@@ -87,15 +87,15 @@ def observe(ask: Ask, *, since: float, warm: float, now: float) -> Observation:
 
     for kind in KINDS:
         for item in ask(added(kind.all, now - since, "job, track"), now):
-            entry(item["metric"], kind)["operations"] = _whole(item)
+            entry(item.labels, kind)["operations"] = _whole(item)
         for item in ask(added(kind.failed, now - since, "job, track"), now):
-            entry(item["metric"], kind)["failures"] = _whole(item)
+            entry(item.labels, kind)["failures"] = _whole(item)
         if now > warm:
             for item in ask(added(kind.took, now - warm, "job, track, le"), now):
-                entry(item["metric"], kind)["buckets"][float(item["metric"]["le"])] = _whole(item)
+                entry(item.labels, kind)["buckets"][float(item.labels["le"])] = _whole(item)
     used: dict[Track, dict[str, float]] = {}
     for item in ask(MEMORY, now):
-        used.setdefault(item["metric"].get("track", ""), {})[item["metric"]["job"]] = float(item["value"][1])
+        used.setdefault(item.labels.get("track", ""), {})[item.labels["job"]] = item.value
     return Observation(
         samples={track: {key: Sample(**value) for key, value in found.items()} for track, found in counts.items()},
         memory=used,
@@ -103,13 +103,12 @@ def observe(ask: Ask, *, since: float, warm: float, now: float) -> Observation:
     )
 
 
-def _whole(item: Any) -> int:
-    value = float(item["value"][1])
-    return 0 if math.isnan(value) else round(value)
+def _whole(item: Series) -> int:
+    return 0 if math.isnan(item.value) else round(item.value)
 
 
-def _spans(items: Sequence[Any]) -> Spans:
-    values = {item["metric"]["__name__"]: _whole(item) for item in items}
+def _spans(items: Sequence[Series]) -> Spans:
+    values = {item.labels["__name__"]: _whole(item) for item in items}
 
     def total(*names: str) -> int:
         return sum(values.get(name, 0) for name in names)

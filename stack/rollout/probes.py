@@ -12,13 +12,14 @@ from typing import Final
 
 import httpx
 
+from contracts.hops import HOPS, Hop
 from service.tracing.background import Loop
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
 
 # What a request is and which hops its trace has is said once: deployments are proved by it, too.
 from stack.smoke.check import submit
-from stack.smoke.edges import HOPS, Hop, match
+from stack.smoke.match import match_hops
 
 _ANSWER_SECONDS: Final = 10.0
 _logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Probes:
     def _look_up(self) -> None:
         for sent in list(self._open):
             try:
-                match(self._store.trace(sent.trace_id), sent.span_id, self._hops)
+                match_hops(self._store.trace(sent.trace_id), sent.span_id, self._hops)
             except Exception as reason:  # whatever it is, the others are looked up as well
                 if time.monotonic() - sent.at < self._found_within:
                     continue

@@ -13,7 +13,7 @@ import kubernetes
 
 from contracts import endpoints, metadata
 from dashboards.queries import MEMORY
-from stack.clients.prometheus import Ask, asking
+from stack.clients.prometheus import Query, connect_prometheus
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.apply import DeployError
 from stack.kubernetes.port_forward import forward
@@ -75,14 +75,14 @@ class Soak:
         shortest = float(step.stage.soak_seconds)
         longest = shortest + self.settings.rollout.gate.patience_seconds
         namespace = self.settings.cluster.namespace
-        with asking(self.client, namespace) as ask, self._probes(step, after) as probes:
+        with connect_prometheus(self.client, namespace) as prometheus, self._probes(step, after) as probes:
             while True:
                 self.may_go_on()
                 time.sleep(_LOOK_SECONDS)
                 seconds = time.monotonic() - started
                 try:
-                    canary = _observe(ask, (began, began + seconds))
-                    old = canary if step.splits["gateway"].baseline else _observe(ask, beside)
+                    canary = _observe(prometheus.query, (began, began + seconds))
+                    old = canary if step.splits["gateway"].baseline else _observe(prometheus.query, beside)
                 except httpx.HTTPError as error:
                     findings = [fault("Prometheus", f"cannot be asked: {error}", Verdict.OPEN)]
                 else:
@@ -182,6 +182,6 @@ class Soak:
             yield opened.enter_context(probes.running())
 
 
-def _observe(ask: Ask, window: Window) -> Observation:
+def _observe(ask: Query, window: Window) -> Observation:
     begin, end = window
     return observe(ask, since=begin, warm=begin + _WARM_SECONDS, now=end)

@@ -1,44 +1,53 @@
-"""The smoke check: send a request, follow the task, fetch the trace by id, hold it against the edge table."""
+"""The smoke check: sends a request, follows its task, and compares the stored trace with the edge table."""
 
 import contextlib
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from collector.pipeline import KEEP_KEY
 from contracts import endpoints
+from contracts.hops import HOPS, Hop
+from contracts.http import DEMO, TASKS
+from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.apply import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
-from stack.smoke.edges import HOPS, Hop, match
+from stack.smoke.match import match_hops
 
 TASK_SECONDS: Final = 30.0
 TRACE_SECONDS: Final = 45.0
-METRICS_SECONDS: Final = 60.0
+_ACCEPT_SECONDS: Final = 15.0
+_METRICS_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
+_CALLS: Final = "sum by (service_name) (traces_span_metrics_calls_total)"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the check saw."""
+    """What the check measured."""
 
     trace_id: str
     task: dict[str, Any]
     spans: list[Span]
     hops: dict[Hop, Span]
-    calls: dict[str, float]
-    """Span-metric calls by service, from Prometheus."""
+    calls: Mapping[str, float]
+    """Calls by service that the span metrics in Prometheus count."""
     task_seconds: float
-    """From the request to the task's `completed`."""
+    """From the request until the task is `completed`."""
     trace_seconds: float
-    """From `completed` to the whole trace in the store."""
+    """From `completed` until the whole trace is in the store."""
     query: str
-    """Path of the store's API that answers with the trace."""
+    """Path of the store's API that returns the trace."""
     metrics_query: str
 
 
@@ -51,50 +60,38 @@ def check(settings: Settings) -> Report:
     """
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    with contextlib.ExitStack() as stack:
+    backend = settings.traces.backend
+    with contextlib.ExitStack() as forwards:
 
         def reach(name: str, port: int) -> str:
-            return stack.enter_context(forward(client, namespace, name, port))
+            return forwards.enter_context(forward(client, namespace, name, port))
 
         gateway = reach(endpoints.GATEWAY, endpoints.SERVICE_PORT)
-        store = TraceStoreClient(settings.traces.backend, reach(*endpoints.TRACE_QUERY[settings.traces.backend]))
-        prometheus = reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT)
-
+        store = TraceStoreClient(backend, reach(*endpoints.TRACE_QUERY[backend]))
+        prometheus = PrometheusClient(reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-        started = time.monotonic()
-        task = _follow(gateway, namespace, trace_id, span_id)
-        completed = time.monotonic()
 
-        def whole() -> tuple[list[Span], dict[Hop, Span]]:
-            spans = store.trace(trace_id)
-            return spans, match(spans, span_id)
-
-        look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
-        spans, hops = poll_until(
-            f"the whole trace {trace_id} in the store",
-            whole,
-            seconds=TRACE_SECONDS,
-            every=_PAUSE_SECONDS,
-            look_at=look_at,
-        )
-        stored = time.monotonic()
-        metrics_query = "sum by (service_name) (traces_span_metrics_calls_total)"
-        calls = _calls(prometheus, metrics_query, {hop.service for hop in HOPS})
+        sent_at = time.monotonic()
+        identifier = _send(gateway, namespace, trace_id, span_id)
+        task = _wait_for_task(gateway, namespace, identifier)
+        completed_at = time.monotonic()
+        spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
+        stored_at = time.monotonic()
         return Report(
             trace_id=trace_id,
             task=task,
             spans=spans,
             hops=hops,
-            calls=calls,
-            task_seconds=completed - started,
-            trace_seconds=stored - completed,
+            calls=_wait_for_calls(prometheus, {hop.service for hop in HOPS}),
+            task_seconds=completed_at - sent_at,
+            trace_seconds=stored_at - completed_at,
             query=store.url(trace_id).removeprefix(store.base_url),
-            metrics_query=metrics_query,
+            metrics_query=_CALLS,
         )
 
 
 def submit(gateway: str, trace_id: str, span_id: str) -> httpx.Response:
-    """Submits a task whose page the stack serves itself, as part of a trace of the caller's.
+    """Submits a task whose page is the gateway's own, within the trace of the caller.
 
     Raises:
         httpx.HTTPError: the gateway does not answer.
@@ -102,63 +99,75 @@ def submit(gateway: str, trace_id: str, span_id: str) -> httpx.Response:
     body = {
         "user_email": "smoke@example.com",
         "user_query": "smoke check",
-        "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
+        "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
     }
-    # Sampled and kept, whatever share of the traces the services and the Collectors sample.
+    # The flag and the key keep the trace whatever share of the traces the services and the Collectors sample.
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
-    return httpx.post(f"{gateway}/api/tasks", json=body, headers=headers, timeout=10)
+    return httpx.post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=_ANSWER_SECONDS)
 
 
-def _follow(gateway: str, namespace: str, trace_id: str, span_id: str) -> dict[str, Any]:
-    """The task as the front door shows it once it is completed."""
-    logs = f"kubectl -n {namespace} logs deployment/"
+def _wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str) -> T:
+    return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
-    def send() -> httpx.Response:
-        return submit(gateway, trace_id, span_id).raise_for_status()
 
-    answer = poll_until(
-        "the gateway to accept a request", send, seconds=15, every=_PAUSE_SECONDS, look_at=f"{logs}gateway"
+def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
+    """Sends the request; returns the id of its task."""
+    logs = _logs(namespace, endpoints.GATEWAY)
+    answer = _wait(
+        "the gateway to accept a request",
+        lambda: submit(gateway, trace_id, span_id).raise_for_status(),
+        _ACCEPT_SECONDS,
+        logs,
     )
     returned = answer.headers.get("traceparent", "")
     if returned.split("-")[1:2] != [trace_id]:
-        raise CheckFailure(f"the gateway answered with traceparent {returned!r}, not with ours", f"{logs}gateway")
-    identifier = answer.json()["id"]
+        raise CheckFailure(f"the gateway answered with traceparent {returned!r}, not with ours", logs)
+    return str(answer.json()["id"])
 
-    def finished() -> dict[str, Any] | None:
-        got = httpx.get(f"{gateway}/api/tasks/{identifier}", timeout=10)
-        if got.status_code == httpx.codes.NOT_FOUND:
+
+def _wait_for_task(gateway: str, namespace: str, identifier: str) -> dict[str, Any]:
+    """Returns the task, as the gateway shows it, once it is completed."""
+
+    def completed() -> dict[str, Any] | None:
+        answer = httpx.get(f"{gateway}{TASKS}/{identifier}", timeout=_ANSWER_SECONDS)
+        if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        got.raise_for_status()
-        task: dict[str, Any] = got.json()
+        task: dict[str, Any] = answer.raise_for_status().json()
         if task["status"] == "error":
-            raise CheckFailure(f"task {identifier} ended in error: {task.get('result')}", f"{logs}web-crawler")
+            logs = _logs(namespace, endpoints.CRAWLER)
+            raise CheckFailure(f"task {identifier} ended in error: {task.get('result')}", logs)
         return task if task["status"] == "completed" else None
 
-    return poll_until(
-        f"task {identifier} to be completed",
-        finished,
-        seconds=TASK_SECONDS,
-        every=_PAUSE_SECONDS,
-        look_at=f"{logs}task-manager",
-    )
+    what = f"task {identifier} to be completed"
+    return _wait(what, completed, TASK_SECONDS, _logs(namespace, endpoints.TASK_MANAGER))
 
 
-def _calls(prometheus: str, query: str, services: set[str]) -> dict[str, float]:
-    def counted() -> dict[str, float] | None:
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10)
-        answer.raise_for_status()
-        series = answer.json()["data"]["result"]
-        calls = {item["metric"].get("service_name", "?"): float(item["value"][1]) for item in series}
-        # The first sample of a counter is 0: it counts once it shows a call.
+def _wait_for_trace(
+    store: TraceStoreClient, namespace: str, trace_id: str, span_id: str
+) -> tuple[list[Span], dict[Hop, Span]]:
+    """Returns the spans of the trace, and the span of each hop, once the store has every hop."""
+
+    def whole() -> tuple[list[Span], dict[Hop, Span]]:
+        spans = store.trace(trace_id)
+        return spans, match_hops(spans, span_id)
+
+    look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
+    return _wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, look_at)
+
+
+def _wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str, float]:
+    """Returns the calls by service, once the span metrics count calls of every service."""
+
+    def counted() -> dict[str, float]:
+        calls = {series.labels.get("service_name", "?"): series.value for series in prometheus.query(_CALLS)}
+        # A counter may be scraped at 0 before it has counted the call.
         missing = {service for service in services if not calls.get(service)}
         if missing:
-            raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", query)
+            raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", _CALLS)
         return calls
 
-    return poll_until(
-        "span metrics of every service in Prometheus",
-        counted,
-        seconds=METRICS_SECONDS,
-        every=_PAUSE_SECONDS,
-        look_at=query,
-    )
+    return _wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, _CALLS)
+
+
+def _logs(namespace: str, deployment: str) -> str:
+    return f"kubectl -n {namespace} logs deployment/{deployment}"

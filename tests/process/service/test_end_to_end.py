@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
+from contracts.hops import HOPS
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
@@ -29,19 +30,10 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER_SPAN = "b7ad6b7169203331"
 USER = "ada.lovelace@example.com"
 
-# (child's service, kind, name) -> (parent's service, name); INTERNAL spans in between are looked through.
+# (child's service, kind, name) -> (parent's service, name); INTERNAL spans between them are skipped.
 EDGES = [
-    (("gateway", SpanKind.SERVER, "POST /api/tasks"), None),
-    (("gateway", SpanKind.PRODUCER, "send task-status"), ("gateway", "POST /api/tasks")),
-    (("task-manager", SpanKind.CONSUMER, "process task-status"), ("gateway", "send task-status")),
-    (("task-manager", SpanKind.CLIENT, "INSERT web_crawl_tasks"), ("task-manager", "process task-status")),
-    (("task-manager", SpanKind.PRODUCER, "send requests-web-crawl"), ("task-manager", "process task-status")),
-    (("web-crawler", SpanKind.CONSUMER, "process requests-web-crawl"), ("task-manager", "send requests-web-crawl")),
-    (("web-crawler", SpanKind.CLIENT, "GET"), ("web-crawler", "process requests-web-crawl")),
-    (("gateway", SpanKind.SERVER, "GET /demo"), ("web-crawler", "GET")),
-    (("web-crawler", SpanKind.PRODUCER, "send task-status"), ("web-crawler", "process requests-web-crawl")),
-    (("task-manager", SpanKind.CONSUMER, "process task-status"), ("web-crawler", "send task-status")),
-    (("task-manager", SpanKind.CLIENT, "UPDATE web_crawl_tasks"), ("task-manager", "process task-status")),
+    ((hop.service, SpanKind[hop.kind], hop.name), (hop.parent.service, hop.parent.name) if hop.parent else None)
+    for hop in HOPS
 ]
 
 

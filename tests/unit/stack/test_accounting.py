@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.console import Console
 from dashboards.rules.stages import stages
 from stack import accounting
 from stack.accounting import Accounting, account, increase, show
+from stack.clients.prometheus import Series
 from stack.settings import Settings, load
 from stack.settings.monitoring import monitoring_config
 
@@ -33,6 +33,10 @@ def test_what_a_counter_counted(samples: list[tuple[float, float]], expected: tu
     assert increase(samples, since=1) == expected
 
 
+def instant(at: float, value: float) -> Series:
+    return Series(labels={}, points=((at, value),))
+
+
 class Prometheus:
     """Answers with counters that go from `before` to `after` in steps of `scrape` spans."""
 
@@ -51,24 +55,24 @@ class Prometheus:
         self._ended = ended
         self._up = up or {}
 
-    def __call__(self, query: str, at: float) -> Sequence[Any]:
+    def __call__(self, query: str, at: float) -> Sequence[Series]:
         if "offset_lag" in query:
-            return [] if self._lag else [{"metric": {}, "value": [at, "0"]}]
+            return [] if self._lag else [instant(at, 0)]
         if query.startswith("count("):
-            return [{"metric": {}, "value": [at, str(self._ended)]}]
+            return [instant(at, self._ended)]
         if query.startswith("up{"):
             times = next((when for job, when in self._up.items() if f'"{job}"' in query), ())
-            return [{"metric": {}, "values": [[when, "1"] for when in times]}]
+            return [Series(labels={}, points=tuple((when, 1.0) for when in times))]
         if query.startswith("sum("):
             value = self._waiting[0 if at < AT else 1] if "queue_size" in query else 0
-            return [{"metric": {}, "value": [at, str(value)]}]
+            return [instant(at, value)]
         name, job = query.partition("{")[0], re.search(r'job="([^"]+)"', query)
         after = self._after.get(f"{name} {job[1]}" if job else name)
         if after is None:
             return []
         start = AT - SECONDS
         steps = [(start - 5, 1000.0)] + [(start + 15 * n, 1000.0 + after * n / 40) for n in range(1, 41)]
-        return [{"metric": {}, "values": [[when, str(value)] for when, value in steps]}]
+        return [Series(labels={}, points=tuple(steps))]
 
 
 def counters(**changes: float) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""A bounded share of the ledger on the real local cluster; `make coverage` runs all of it."""
+"""A part of the coverage check on the real local cluster; `make coverage` runs all of it."""
 
 import pytest
 
-from checks.coverage.run import describe
+from checks.coverage.ledger import describe
 from checks.coverage.stack import cover
 from stack.settings import load
 

@@ -3,13 +3,13 @@
 import kubernetes
 import pytest
 
+from contracts.hops import HOPS
 from contracts.secret_keys import SECRET
 from stack.deploy.render import render
 from stack.kubernetes.apply import apply, connect, existing_secret
 from stack.polling import CheckFailure, poll_until
 from stack.settings import load
 from stack.smoke.check import check
-from stack.smoke.edges import HOPS
 
 pytestmark = pytest.mark.cluster
 

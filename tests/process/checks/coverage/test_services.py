@@ -1,23 +1,22 @@
-"""The ledger over all three services in this process: real HTTP, Kafka's real protocol, SQLite."""
-
-from __future__ import annotations
+"""The coverage check on all three services in this process: real HTTP, Kafka's real protocol, SQLite."""
 
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from checks.coverage.hands import in_process
-from checks.coverage.operations import Plan, World
-from checks.coverage.run import Outcome, Run, describe
+from checks.coverage.agent_client import run_in_process
+from checks.coverage.ledger import Outcome, describe
+from checks.coverage.operations import Plan, RunState
+from checks.coverage.run import Run
 from service.common.config import ServiceSettings
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -38,19 +37,19 @@ OPERATIONS = 150
 
 @dataclass(frozen=True)
 class MemoryStore:
-    """The services' recorders as a trace store; leaves out the spans that `lost` picks."""
+    """The services' recorders as a trace store; leaves out the spans for which `lost` is true."""
 
     recorders: dict[str, Recorder]
     lost: Callable[[Span], bool] = lambda span: False
 
     def trace(self, trace_id: str) -> list[Span]:
         """See `Store`."""
-        wanted = int(trace_id or "0", 16)
+        number = int(trace_id or "0", 16)
         spans = [
             _span(service, span)
             for service, recorder in self.recorders.items()
             for span in recorder.spans()
-            if span.context.trace_id == wanted
+            if span.context.trace_id == number
         ]
         return [span for span in spans if not self.lost(span)]
 
@@ -92,15 +91,15 @@ class System:
         self, operations: int, malformed: int, *, store: MemoryStore | None = None, trace_seconds: float = 20.0
     ) -> Outcome:
         """A run of the ledger."""
-        world = World(page_base=self.gateway, chance=random.Random(operations))
+        state = RunState(page_base=self.gateway, rng=Random(operations))
         environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database}
-        with in_process(environment) as hands:
+        with run_in_process(environment) as agent:
             return Run(
                 gateway=self.gateway,
-                hands=hands,
+                agent=agent,
                 store=store or MemoryStore(self.recorders),
-                plan=Plan(operations, malformed, world),
-                world=world,
+                plan=Plan(operations, malformed, state),
+                state=state,
                 trace_seconds=trace_seconds,
             ).run()
 
@@ -147,8 +146,13 @@ def test_a_span_that_the_store_lost_is_named(system: System) -> None:
     lacking = [entry for entry in outcome.entries if entry.operation.kind in ("create", "message new")]
     assert lacking
     for entry in lacking:
-        assert not entry.covered
-        assert "missing: task-manager PRODUCER 'send requests-web-crawl' below task-manager CONSUMER" in entry.why()
-        assert "web-crawler CONSUMER 'process requests-web-crawl' has a parent that is not in the trace" in entry.why()
+        assert not entry.is_covered
+        assert (
+            "missing: task-manager PRODUCER 'send requests-web-crawl' below task-manager CONSUMER" in entry.problems()
+        )
+        assert (
+            "web-crawler CONSUMER 'process requests-web-crawl' has a parent that is not in the trace"
+            in entry.problems()
+        )
     assert any(str(lacking[0].operation.trace_id) in line for line in describe(outcome.failed))
     assert outcome.percent < 100

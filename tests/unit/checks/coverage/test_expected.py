@@ -1,36 +1,35 @@
 """Comparing a trace with what it must be: whole, broken, incomplete, and with more in it than there should be."""
 
-from __future__ import annotations
-
-import random
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from checks.coverage import expected
-from checks.coverage.expected import Comparison, Step, compare
-from checks.coverage.operations import Plan, World
+from checks.coverage.compare import Comparison, compare
+from checks.coverage.expected import ExpectedSpan
+from checks.coverage.operations import Plan, RunState
 from stack.clients.traces import Span
 
 CALLER = "c" * 16
 WHOLE = expected.submitted(expected.new_message(expected.DEMO_PAGE))
 
 
-def spans_of(step: Step, parent_id: str = CALLER, first: int = 1) -> list[Span]:
-    """A trace that is exactly as `step` says, in the order of `Step.steps`."""
+def spans_of(expected_span: ExpectedSpan, parent_id: str = CALLER, first: int = 1) -> list[Span]:
+    """A trace that is exactly as expected, in the order of `ExpectedSpan.spans`."""
     own = Span(
         span_id=f"{first:016x}",
         parent_id=parent_id,
-        service=step.service,
-        name=step.name,
-        kind=step.kind,
+        service=expected_span.service,
+        name=expected_span.name,
+        kind=expected_span.kind,
         start=first,
         end=first + 1,
         error=False,
     )
     made = [own]
-    for below in step.below:
-        made += spans_of(below, own.span_id, first + len(made))
+    for child in expected_span.children:
+        made += spans_of(child, own.span_id, first + len(made))
     return made
 
 
@@ -41,8 +40,8 @@ def test_a_whole_trace_is_complete() -> None:
 
 def test_the_order_of_spans_does_not_matter() -> None:
     spans = spans_of(WHOLE)
-    random.Random(1).shuffle(spans)
-    assert compare(spans, WHOLE, CALLER).complete
+    Random(1).shuffle(spans)
+    assert compare(spans, WHOLE, CALLER).is_complete
 
 
 @pytest.mark.parametrize("number", range(11))
@@ -50,7 +49,7 @@ def test_any_missing_span_is_named(number: int) -> None:
     spans = spans_of(WHOLE)
     lost = spans.pop(number)
     found = compare(spans, WHOLE, CALLER)
-    assert not found.complete
+    assert not found.is_complete
     assert found.missing[0].startswith(f"{lost.service} {lost.kind} {lost.name!r} below ")
 
 
@@ -58,7 +57,7 @@ def test_any_missing_span_is_named(number: int) -> None:
 def test_any_lost_context_is_named(number: int) -> None:
     spans = spans_of(WHOLE)
     spans[number] = replace(spans[number], parent_id="")
-    assert not compare(spans, WHOLE, CALLER).complete
+    assert not compare(spans, WHOLE, CALLER).is_complete
 
 
 def test_internal_spans_and_more_statements_may_be_there() -> None:
@@ -70,11 +69,11 @@ def test_internal_spans_and_more_statements_may_be_there() -> None:
     assert compare([*below, inner, commit], WHOLE, CALLER) == Comparison()
 
 
-def test_a_message_processed_twice_is_counted_and_not_held_against_the_trace() -> None:
-    spans = spans_of(expected.PUT_ASIDE)
+def test_a_message_processed_twice_is_counted_and_is_no_error() -> None:
+    spans = spans_of(expected.DEAD_LETTERED)
     again = [replace(span, span_id=span.span_id.replace("0", "f", 1)) for span in spans]
     again[1] = replace(again[1], parent_id=again[0].span_id)
-    assert compare([*spans, *again], expected.PUT_ASIDE, CALLER) == Comparison(repeated=1)
+    assert compare([*spans, *again], expected.DEAD_LETTERED, CALLER) == Comparison(repeated=1)
 
 
 def test_a_first_try_that_broke_off_does_not_hide_the_second() -> None:
@@ -85,26 +84,26 @@ def test_a_first_try_that_broke_off_does_not_hide_the_second() -> None:
 
 
 def test_what_no_operation_asked_for_is_wrong() -> None:
-    spans = spans_of(expected.REFUSED)
+    spans = spans_of(expected.INVALID_TASK)
     sent = replace(spans[0], span_id="a" * 16, parent_id=spans[0].span_id, kind="PRODUCER", name="send task-status")
-    found = compare([*spans, sent], expected.REFUSED, CALLER)
+    found = compare([*spans, sent], expected.INVALID_TASK, CALLER)
     assert found.wrong == ("gateway PRODUCER 'send task-status' is not expected there",)
 
 
 def test_a_span_stored_twice_is_wrong() -> None:
-    spans = spans_of(expected.REFUSED)
-    assert compare([*spans, *spans], expected.REFUSED, CALLER).wrong
+    spans = spans_of(expected.INVALID_TASK)
+    assert compare([*spans, *spans], expected.INVALID_TASK, CALLER).wrong
 
 
 def test_a_trace_begun_by_a_service_has_no_parent() -> None:
-    spans = spans_of(expected.PUT_ASIDE, "")
-    assert compare(spans, expected.PUT_ASIDE, "").complete
-    assert not compare(spans_of(expected.PUT_ASIDE, "d" * 16), expected.PUT_ASIDE, "").complete
+    spans = spans_of(expected.DEAD_LETTERED, "")
+    assert compare(spans, expected.DEAD_LETTERED, "").is_complete
+    assert not compare(spans_of(expected.DEAD_LETTERED, "d" * 16), expected.DEAD_LETTERED, "").is_complete
 
 
 def test_the_plan_has_exactly_what_was_asked_for() -> None:
-    world = World(page_base="http://gateway:8080", chance=random.Random(1))
-    plan = Plan(1000, 100, world)
+    state = RunState(page_base="http://gateway:8080", rng=Random(1))
+    plan = Plan(1000, 100, state)
     assert len(plan) == 1000
     made = []
     while (operation := plan.next()) is not None:
@@ -114,7 +113,7 @@ def test_the_plan_has_exactly_what_was_asked_for() -> None:
     for kind in ("create", "message new"):
         operation = next(operation for operation in made if operation.kind == kind)
         operation.task_id = "0af76519-16cd-43dd-8448-eb211c80319c"
-        world.finish(operation)
+        state.finish(operation)
     while (operation := plan.next()) is not None:
         made.append(operation)
     assert len(made) == 1000

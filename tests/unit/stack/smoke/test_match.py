@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from contracts.hops import CRAWL, HOPS, PROCESS_NEW, SEND_NEW, Hop
 from stack.clients.traces import Span
 from stack.polling import CheckFailure
-from stack.smoke.edges import CRAWL, HOPS, PROCESS_NEW, SEND_NEW, Hop, match
+from stack.smoke.match import match_hops
 
 CALLER = "c" * 16
 
@@ -34,7 +35,7 @@ def trace() -> dict[Hop, Span]:
 
 def test_a_whole_trace_matches() -> None:
     spans = trace()
-    assert match(list(spans.values()), CALLER) == spans
+    assert match_hops(list(spans.values()), CALLER) == spans
 
 
 def test_internal_spans_of_the_same_service_may_stand_between() -> None:
@@ -44,7 +45,7 @@ def test_internal_spans_of_the_same_service_may_stand_between() -> None:
         replace(found, parent_id=business.span_id) if hop.parent is PROCESS_NEW else found
         for hop, found in spans.items()
     ]
-    assert match([*below, business], CALLER).keys() == spans.keys()
+    assert match_hops([*below, business], CALLER).keys() == spans.keys()
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -52,7 +53,7 @@ def test_what_was_tried_again_matches_by_the_attempt_that_led_on(first: bool) ->
     spans = trace()
     failed = replace(spans[PROCESS_NEW], span_id="b" * 16, error=True)
     attempts = [failed, *spans.values()] if first else [*spans.values(), failed]
-    assert match(attempts, CALLER) == spans
+    assert match_hops(attempts, CALLER) == spans
 
 
 def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
@@ -60,7 +61,7 @@ def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
     failed = replace(spans[PROCESS_NEW], span_id="b" * 16)
     del spans[CRAWL]
     with pytest.raises(CheckFailure, match=re.escape(f"hop missing: {CRAWL}")):
-        match([failed, *spans.values(), replace(failed, span_id="d" * 16)], CALLER)
+        match_hops([failed, *spans.values(), replace(failed, span_id="d" * 16)], CALLER)
 
 
 @pytest.mark.parametrize("hop", HOPS, ids=str)
@@ -68,16 +69,16 @@ def test_a_missing_hop_is_named(hop: Hop) -> None:
     spans = trace()
     del spans[hop]
     with pytest.raises(CheckFailure, match=re.escape(f"hop missing: {hop}")):
-        match(list(spans.values()), CALLER)
+        match_hops(list(spans.values()), CALLER)
 
 
 def test_a_context_lost_at_kafka_is_named_as_such() -> None:
     spans = trace()
     spans[PROCESS_NEW] = replace(spans[PROCESS_NEW], parent_id="")
-    with pytest.raises(CheckFailure, match=re.escape(f"none after {SEND_NEW}: the context was lost")):
-        match(list(spans.values()), CALLER)
+    with pytest.raises(CheckFailure, match=re.escape(f"none after {SEND_NEW}: the trace context was lost")):
+        match_hops(list(spans.values()), CALLER)
 
 
 def test_a_trace_of_another_caller_does_not_count() -> None:
     with pytest.raises(CheckFailure, match="with the caller's span as its parent"):
-        match(list(trace().values()), "d" * 16)
+        match_hops(list(trace().values()), "d" * 16)

@@ -1,13 +1,10 @@
-"""Where the agent runs: in a pod beside the services, or in a process beside this one."""
-
-from __future__ import annotations
+"""Starts the agent, in a pod next to the services or in a process of this machine, and sends it commands."""
 
 import contextlib
 import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,16 +12,17 @@ from typing import Any, Final, Protocol
 import kubernetes
 from kubernetes.stream import stream
 
-from checks.coverage.run import LedgerError
+from checks.coverage.ledger import LedgerError
 from contracts import endpoints
+from stack.polling import CheckFailure, poll_until
 
 POD: Final = "coverage-ledger"
-# The cluster ends the pod by itself, should nobody be left to do it.
+# If this program is killed, the cluster ends the pod after this time.
 _POD_SECONDS: Final = 3 * 3600
 _START_SECONDS: Final = 90.0
 _ANSWER_SECONDS: Final = 60.0
 _SOURCE: Final = Path(__file__).with_name("agent.py")
-# The program comes on stdin: it is longer than a command of a pod may be.
+# The program is sent on stdin: it is longer than the command of a pod may be.
 _COMMAND: Final = [
     "python3",
     "-c",
@@ -32,43 +30,47 @@ _COMMAND: Final = [
 ]
 
 
-class _Line(Protocol):
-    """A way to the agent; lines without their end."""
+class _Channel(Protocol):
+    """Carries lines to the agent and back; lines without their end."""
 
     def write(self, line: str) -> None:
-        """Sends one."""
+        """Sends a line."""
 
     def read(self, seconds: float) -> str:
-        """The next one; "" when there is none in time."""
+        """Returns the next line; "" if none arrives in time."""
 
 
-class Agent:
-    """The agent at the other end of a line."""
+class AgentClient:
+    """Sends commands to the agent; see `checks.coverage.run.Agent`."""
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
         self._lock = threading.Lock()
-        self._line.write(json.dumps(_SOURCE.read_text()))
+        self._channel.write(json.dumps(_SOURCE.read_text()))
         self._read()
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """See `Hands`."""
+    def execute(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Sends a command and returns the answer.
+
+        Raises:
+            LedgerError: the agent does not answer, or the command failed.
+        """
         with self._lock:
-            self._line.write(json.dumps({"do": do, **arguments}))
+            self._channel.write(json.dumps({"command": command, "arguments": arguments}))
             answer = self._read()
         if "error" in answer:
-            raise LedgerError(f"{do}: {answer['error']}")
+            raise LedgerError(f"{command}: {answer['error']}")
         return answer
 
     def _read(self) -> dict[str, Any]:
-        said = self._line.read(_ANSWER_SECONDS)
-        if not said:
+        line = self._channel.read(_ANSWER_SECONDS)
+        if not line:
             raise LedgerError(f"the agent does not answer within {_ANSWER_SECONDS:g} s")
-        answer: dict[str, Any] = json.loads(said)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 
-class _ProcessLine:
+class _ProcessChannel:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
@@ -88,7 +90,7 @@ class _ProcessLine:
 
 
 @contextlib.contextmanager
-def in_process(environment: Mapping[str, str]) -> Iterator[Agent]:
+def run_in_process(environment: Mapping[str, str]) -> Iterator[AgentClient]:
     """Runs the agent on this machine; the environment names Kafka and the database."""
     process = subprocess.Popen(
         [sys.executable, *_COMMAND[1:]],
@@ -99,12 +101,12 @@ def in_process(environment: Mapping[str, str]) -> Iterator[Agent]:
     )
     with process:
         try:
-            yield Agent(_ProcessLine(process))
+            yield AgentClient(_ProcessChannel(process))
         finally:
             process.kill()
 
 
-class _PodLine:
+class _PodChannel:
     def __init__(self, socket: Any) -> None:
         self._socket = socket
 
@@ -112,24 +114,26 @@ class _PodLine:
         self._socket.write_stdin(line + "\n")
 
     def read(self, seconds: float) -> str:
-        said: str = self._socket.readline_stdout(timeout=seconds)
-        if not said:
-            raise LedgerError(f"the agent in pod {POD} is silent; on stderr: {self._socket.read_stderr(timeout=1)}")
-        return said
+        line: str = self._socket.readline_stdout(timeout=seconds)
+        if not line:
+            errors = self._socket.read_stderr(timeout=1)
+            raise LedgerError(f"the agent in pod {POD} does not answer; its stderr: {errors}")
+        return line
 
 
 @contextlib.contextmanager
-def in_pod(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Agent]:
-    """Runs the agent in a pod made as the task-manager's are: its image, its environment, its rights, no more.
+def run_in_pod(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[AgentClient]:
+    """Runs the agent in a pod with the image, the environment and the rights of the task-manager's pods.
 
-    Raises LedgerError: the pod does not start.
+    Raises:
+        LedgerError: the pod does not start.
     """
     core = kubernetes.client.CoreV1Api(client)
     _remove(core, namespace)
     core.create_namespaced_pod(namespace, _pod(client, namespace))
     try:
-        _await(lambda: core.read_namespaced_pod(POD, namespace).status.phase == "Running", f"pod {POD} to run")
-        # A client of its own: the stream changes the one it is given.
+        _wait(f"pod {POD} to run", lambda: core.read_namespaced_pod(POD, namespace).status.phase == "Running")
+        # `stream` changes the client that it is given.
         own = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(client.configuration))
         socket = stream(
             own.connect_get_namespaced_pod_exec,
@@ -143,7 +147,7 @@ def in_pod(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Agen
             _preload_content=False,
         )
         try:
-            yield Agent(_PodLine(socket))
+            yield AgentClient(_PodChannel(socket))
         finally:
             socket.close()
     finally:
@@ -155,17 +159,17 @@ def _pod(client: kubernetes.client.ApiClient, namespace: str) -> dict[str, Any]:
     spec: dict[str, Any] = client.sanitize_for_serialization(deployment.spec.template.spec)
     (container,) = spec["containers"]
     spec.pop("initContainers", None)
-    for name in ("readinessProbe", "livenessProbe", "startupProbe", "ports", "args", "lifecycle"):
-        container.pop(name, None)
+    for field in ("readinessProbe", "livenessProbe", "startupProbe", "ports", "args", "lifecycle"):
+        container.pop(field, None)
     container["command"] = ["python3", "-c", f"import time; time.sleep({_POD_SECONDS})"]
-    # Ends at once: sleep answers no signal as process 1.
+    # A short grace period, since `sleep` as process 1 ignores SIGTERM.
     spec |= {"restartPolicy": "Never", "activeDeadlineSeconds": _POD_SECONDS, "terminationGracePeriodSeconds": 1}
-    # No labels: no Service may send it requests, and no Deployment count it.
+    # No labels, so that no Service sends it requests and no Deployment counts it.
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec}
 
 
 def _remove(core: kubernetes.client.CoreV1Api, namespace: str) -> None:
-    def gone() -> bool:
+    def is_removed() -> bool:
         try:
             core.delete_namespaced_pod(POD, namespace, grace_period_seconds=1)
         except kubernetes.client.ApiException as error:
@@ -174,12 +178,11 @@ def _remove(core: kubernetes.client.CoreV1Api, namespace: str) -> None:
             raise
         return False
 
-    _await(gone, f"pod {POD} to be gone")
+    _wait(f"pod {POD} to be deleted", is_removed)
 
 
-def _await(reached: Any, what: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not reached():
-        if time.monotonic() > deadline:
-            raise LedgerError(f"waited {_START_SECONDS:g} s for {what}")
-        time.sleep(0.5)
+def _wait(what: str, probe: Any) -> None:
+    try:
+        poll_until(what, probe, seconds=_START_SECONDS, every=0.5)
+    except CheckFailure as failure:
+        raise LedgerError(str(failure)) from None
