@@ -23,7 +23,7 @@ from local.jobs import Progress, run_jobs
 from local.paths import HOME_VARIABLE, Home
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 PORT = 18080
 
 pytestmark = pytest.mark.cluster
@@ -179,5 +179,5 @@ def until(condition: object, limit: float) -> None:
     assert callable(condition)
     deadline = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)

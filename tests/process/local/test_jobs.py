@@ -35,7 +35,7 @@ def alive(pid: int) -> bool:
 def until(condition: Callable[[], bool], limit: float = 10) -> None:
     deadline = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.01)
 
 
@@ -61,11 +61,11 @@ def test_a_terminal_gets_a_table_of_all_jobs(tmp_path: Path) -> None:
 
     def job(progress: Progress) -> None:
         progress.step("compiling")
-        progress.note("a word to keep")
+        progress.note("a note to keep")
 
     run_jobs([Job("first", job), Job("second", nothing, needs=("first",))], logs=tmp_path, output=output)
     shown = output.getvalue()
-    assert all(word in shown for word in ("first", "second", "a word to keep", "\u2713"))
+    assert all(word in shown for word in ("first", "second", "a note to keep", "\u2713"))
 
 
 def test_independent_jobs_run_side_by_side(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_jobs_that_need_the_cores_run_one_at_a_time(tmp_path: Path) -> None:
     assert sorted(done) == ["a", "b", "c"]
 
 
-def test_whoever_waits_for_the_cores_gets_them_in_list_order() -> None:
+def test_jobs_get_the_cores_in_list_order() -> None:
     cores = Cores()
     order: list[int] = []
     cores.acquire(0, lambda: None)
@@ -187,7 +187,7 @@ def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_program_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
+def test_a_missing_program_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="cannot run no-such-program"):
         Progress("x", logs=tmp_path).run(["no-such-program"])
 
@@ -195,7 +195,7 @@ def test_a_program_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
 def test_a_wait_names_what_it_waited_for_and_quotes_the_log(tmp_path: Path) -> None:
     log = tmp_path / "kubelet.log"
     log.write_text("no space left\n")
-    with pytest.raises(Failure, match=r"vain for the moon\.\n  \| no space left"):
+    with pytest.raises(Failure, match=r"timed out after 0 s waiting for the moon\.\n  \| no space left"):
         Progress("x", logs=tmp_path).wait("the moon", lambda: False, timeout=0.1, log=log)
 
 
@@ -222,9 +222,7 @@ def test_a_wrong_graph_is_refused_before_anything_runs(jobs: list[Job], complain
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_a_job_that_ends_its_thread_is_a_failure_and_nobody_waits_for_it(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_a_job_that_ends_its_thread_is_a_failure_and_the_run_ends(tmp_path: Path, error: type[BaseException]) -> None:
     def leave(_: Progress) -> None:
         raise error("enough")
 
@@ -232,7 +230,7 @@ def test_a_job_that_ends_its_thread_is_a_failure_and_nobody_waits_for_it(
         run([Job("leaves", leave), Job("after", nothing, needs=("leaves",))], tmp_path)
 
 
-def test_a_log_that_cannot_be_written_hides_no_failure(tmp_path: Path) -> None:
+def test_a_failure_is_reported_if_its_log_cannot_be_written(tmp_path: Path) -> None:
     def fail(progress: Progress) -> None:
         progress.log.parent.mkdir(parents=True, exist_ok=True)
         progress.log.mkdir()
@@ -243,7 +241,7 @@ def test_a_log_that_cannot_be_written_hides_no_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_output_that_is_gone_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
+def test_a_closed_output_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             if "done" in text:

@@ -1,16 +1,18 @@
-"""What a person sees while jobs run: a live table on a terminal, plain lines anywhere else."""
+"""Shows the progress of jobs: a live table on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+State = Literal["waiting", "queued", "running", "done", "failed", "cancelled"]
 
 STILL_RUNNING_EVERY = 15.0  # seconds between two plain lines of one job
 
@@ -20,19 +22,19 @@ class Row:
     """One job as the display shows it."""
 
     name: str
-    state: str  # waiting | queued | running | done | failed | cancelled
-    doing: str
+    state: State
+    activity: str
     seconds: float
 
 
 class Display(Protocol):
-    """Told about every change; also asked to refresh itself now and then."""
+    """Is notified of every change, and also refreshes itself at intervals."""
 
     def changed(self, row: Row, /) -> None:
-        """A job started or ended."""
+        """Shows that a job started or ended."""
 
-    def say(self, name: str, text: str, /) -> None:
-        """A job has something to say that a person should see even if it is over in a moment."""
+    def note(self, name: str, text: str, /) -> None:
+        """Shows a message of a job that stays visible after the job has ended."""
 
     def __enter__(self) -> "Display": ...
 
@@ -40,12 +42,12 @@ class Display(Protocol):
 
 
 class PlainDisplay(AbstractContextManager["PlainDisplay"]):
-    """Start, a line every 15 s while a job still runs, and its end: for logs and pipes."""
+    """For logs and pipes: a line when a job starts and ends, and one every 15 s while it runs."""
 
     def __init__(self, rows: Callable[[], Sequence[Row]], output: TextIO) -> None:
         self._rows = rows
         self._output = output
-        self._next: dict[str, float] = {}
+        self._next_line: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
@@ -59,27 +61,28 @@ class PlainDisplay(AbstractContextManager["PlainDisplay"]):
 
     def changed(self, row: Row) -> None:
         if row.state == "running":
-            self._line(f"[{row.name}] started")
+            self._print(f"[{row.name}] started")
         elif row.state == "done":
-            self._line(f"[{row.name}] done in {row.seconds:.1f} s" + (f": {row.doing}" if row.doing else ""))
+            self._print(f"[{row.name}] done in {row.seconds:.1f} s" + (f": {row.activity}" if row.activity else ""))
         elif row.state in ("failed", "cancelled"):
-            self._line(f"[{row.name}] {row.state} after {row.seconds:.1f} s")
+            self._print(f"[{row.name}] {row.state} after {row.seconds:.1f} s")
 
-    def say(self, name: str, text: str) -> None:
-        self._line(f"[{name}] {text}")
+    def note(self, name: str, text: str) -> None:
+        self._print(f"[{name}] {text}")
 
     def _tick(self) -> None:
         while not self._stop.wait(1.0):
             for row in self._rows():
-                if row.state in ("running", "queued") and row.seconds >= self._next.get(row.name, STILL_RUNNING_EVERY):
-                    self._next[row.name] = row.seconds + STILL_RUNNING_EVERY
-                    self._line(f"[{row.name}] {row.seconds:.0f} s: {row.doing or 'running'}")
+                is_due = row.seconds >= self._next_line.get(row.name, STILL_RUNNING_EVERY)
+                if is_due and row.state in ("running", "queued"):
+                    self._next_line[row.name] = row.seconds + STILL_RUNNING_EVERY
+                    self._print(f"[{row.name}] {row.seconds:.0f} s: {row.activity or 'running'}")
 
-    def _line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(text, file=self._output, flush=True)
 
 
-MARKS = {
+MARKS: Final[Mapping[State, tuple[str, str]]] = {
     "waiting": ("·", "dim"),
     "queued": ("·", "yellow"),
     "running": ("▸", "cyan"),
@@ -87,10 +90,11 @@ MARKS = {
     "failed": ("✗", "red"),
     "cancelled": ("-", "yellow"),
 }
+"""State → the mark of its row and the mark's style."""
 
 
 class LiveDisplay(AbstractContextManager["LiveDisplay"]):
-    """A table redrawn in place, one line a job."""
+    """A table with one row a job, redrawn in place."""
 
     def __init__(self, rows: Callable[[], Sequence[Row]], console: Console) -> None:
         self._rows = rows
@@ -106,7 +110,7 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
     def changed(self, _row: Row) -> None:
         self._live.refresh()
 
-    def say(self, name: str, text: str) -> None:
+    def note(self, name: str, text: str) -> None:
         self._live.console.print(Text(f"{name}: {text}"))
 
     def _table(self) -> Table:
@@ -116,12 +120,12 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         for row in self._rows():
             mark, style = MARKS[row.state]
             seconds = f"{row.seconds:.0f} s" if row.seconds else ""
-            table.add_row(Text(mark, style), Text(row.name, style), Text(seconds, "dim"), Text(row.doing, "dim"))
+            table.add_row(Text(mark, style), Text(row.name, style), Text(seconds, "dim"), Text(row.activity, "dim"))
         return table
 
 
 def display(rows: Callable[[], Sequence[Row]], output: TextIO | None = None) -> Display:
-    """The display that fits the output: live on a terminal, plain lines otherwise."""
+    """The display that fits the output."""
     output = output or sys.stdout
     console = Console(file=output)
     return LiveDisplay(rows, console) if console.is_terminal else PlainDisplay(rows, output)
