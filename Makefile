@@ -102,7 +102,7 @@ types: $(VENV)/installed
 	@$(RUN) -m mypy
 
 schema: $(VENV)/installed ## generate the JSON Schema of the stack files
-	@$(RUN) -m stack.settings --schema > stack/settings.schema.json
+	@$(RUN) -m stack.settings.schema > stack/settings.schema.json
 
 .PHONY: telemetry
 telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contract

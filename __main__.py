@@ -3,27 +3,28 @@
 import pulumi
 
 from contracts.errors import UserError
-from stack import settings
-from stack.components.alertmanager import Alertmanager, AlertmanagerArgs
-from stack.components.collector import Collector, CollectorArgs
-from stack.components.grafana import Grafana, GrafanaArgs
-from stack.components.kafka import Kafka, KafkaArgs
-from stack.components.loki import Loki, LokiArgs
-from stack.components.namespace import Namespace, NamespaceArgs
-from stack.components.pod_defaults import placement
-from stack.components.postgres import Postgres, PostgresArgs
-from stack.components.prometheus import Prometheus, PrometheusArgs
-from stack.components.provider import provider
-from stack.components.rotation import roll_with_secrets
-from stack.components.sampler import Sampler, SamplerArgs
-from stack.components.secrets import Secrets, SecretsArgs
-from stack.components.services import Services, ServicesArgs
-from stack.components.trace_store import TraceStoreArgs, trace_store
+from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
+from stack.components.cluster.namespace import Namespace, NamespaceArgs
+from stack.components.cluster.pod_defaults import placement
+from stack.components.cluster.provider import provider
+from stack.components.collector.component import Collector, CollectorArgs
+from stack.components.collector.sampler import Sampler, SamplerArgs
+from stack.components.grafana.component import Grafana, GrafanaArgs
+from stack.components.kafka.component import Kafka, KafkaArgs
+from stack.components.loki.component import Loki, LokiArgs
+from stack.components.postgres.component import Postgres, PostgresArgs
+from stack.components.prometheus.component import Prometheus, PrometheusArgs
+from stack.components.secrets.component import Secrets, SecretsArgs
+from stack.components.secrets.rotation import roll_with_secrets
+from stack.components.services.component import Services, ServicesArgs
+from stack.components.trace_store.component import trace_store
+from stack.components.trace_store.interface import TraceStoreArgs
 from stack.deploy import plain_pulumi
+from stack.settings.engine import from_engine
 from stack.settings.monitoring import monitoring_config
 
 try:
-    config = settings.from_engine()
+    config = from_engine()
     plain_pulumi.look()
 except UserError as error:
     raise pulumi.RunError(str(error)) from None

@@ -6,6 +6,8 @@ Manifest = dict[str, Any]
 """A Kubernetes object as JSON has it."""
 
 PART_OF: Final = "web-crawl-tracing"
+PROJECT: Final = PART_OF
+"""Name of the Pulumi project: the prefix of its settings' keys."""
 FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"

@@ -16,7 +16,7 @@ import psycopg
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
-from stack.components.postgres import DATABASE, ROLE
+from stack.components.postgres.component import DATABASE, ROLE
 from stack.kubernetes.apply import connect, existing_secret
 
 HARD_SECONDS: Final = 45.0

@@ -12,6 +12,7 @@ from pulumi import automation as auto
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
+from stack.components.services.settings import Release
 from stack.deploy import engine, policy, queues
 from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
 from stack.deploy.render import configuration, render
@@ -23,7 +24,7 @@ from stack.kubernetes.ownership import labelled
 from stack.kubernetes.volume_growth import Growth
 from stack.release.journal import Store
 from stack.release.plan import wanted
-from stack.settings import PROJECT, Release, Settings, SettingsError, effective_config, load_here
+from stack.settings import PROJECT, Settings, SettingsError, effective_config, load_here
 
 
 @dataclass(frozen=True, kw_only=True)

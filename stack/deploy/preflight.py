@@ -7,7 +7,7 @@ import kubernetes
 
 from contracts.metadata import Manifest
 from stack.kubernetes.apply import DeployError
-from stack.settings import Cluster
+from stack.kubernetes.settings import Cluster
 
 _ANSWER_SECONDS = 30
 _METRICS: Final = ("metrics.k8s.io", "v1beta1")

@@ -16,9 +16,10 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
+from stack.components.services.settings import Release
 from stack.deploy import policy
 from stack.deploy.mocks import Monitor, Recorder, Registration
-from stack.settings import PROJECT, ROOT, Release, SettingsError, effective_config, load
+from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
 
 # Order in which objects are applied and printed: what others need comes first.
 ORDER: Final = (

@@ -23,7 +23,7 @@ from stack.errors import reason
 from stack.kubernetes import dry_run, volume_growth
 from stack.kubernetes.autoscaling import Scaling, autoscalers
 from stack.kubernetes.objects import ANSWER_SECONDS, Key, Objects, key, name
-from stack.settings import Cluster
+from stack.kubernetes.settings import Cluster
 
 INVENTORY: Final = "deployed-objects"
 INVENTORY_KEY: Final[Key] = ("v1", "ConfigMap", INVENTORY)

@@ -8,9 +8,12 @@ from typing import Any, Final
 import kubernetes
 
 from contracts import endpoints
-from stack.components.services import NAMES, Service
+from stack.components.services.component import NAMES, Service
+from stack.components.services.settings import Release, Split
+from stack.components.services.tracing import Tracing
 from stack.errors import DeployError
-from stack.settings import Release, Settings, Split, Stage, Tracing
+from stack.settings import Settings
+from stack.settings.rollout import Stage
 
 _NEAR: Final = 0.1
 """A share this near to what was asked for, as a part of it, is worth no further pod."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from stack.components.services import NAMES
+from stack.components.services.component import NAMES
 from stack.deploy.deployment import deploy, prepare
 from stack.deploy.policy import PolicyError
 from stack.kubernetes.apply import DeployError, connect, refuse_foreign

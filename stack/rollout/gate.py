@@ -12,7 +12,7 @@ from enum import Enum
 from statistics import NormalDist
 from typing import Final
 
-from stack.settings import Gate
+from stack.settings.rollout import Gate
 
 _MEMORY_SLACK: Final = 16 * 2**20
 """Bytes that a process may always have more than another; a small one's caches come and go."""

@@ -10,14 +10,14 @@ from typing import Protocol
 import kubernetes
 
 from contracts import endpoints
-from stack.components.services import NAMES, Service
+from stack.components.services.component import NAMES, Service
+from stack.components.services.settings import Release, Split
 from stack.kubernetes.apply import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, between
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.report import Passage
 from stack.rollout.soak import Window, fault
-from stack.settings import Release, Split
 
 Deploy = Callable[[Release | None], None]
 """Brings the stack to a release; None is the settings' own version alone."""

@@ -1,8 +1,8 @@
-"""What the dashboards and rules must know of a stack's settings."""
+"""Derives the configuration of the dashboards and rules from the settings of a stack."""
 
 from contracts import endpoints
 from dashboards.config import MonitoringConfig
-from stack.settings import Settings
+from stack.settings.tree import Settings
 
 
 def monitoring_config(settings: Settings) -> MonitoringConfig:

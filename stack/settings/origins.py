@@ -1,4 +1,4 @@
-"""`make config STACK=…`: every setting of a stack as it is in effect, and where its value comes from."""
+"""`make config STACK=…`: every setting of a stack that is in effect, and the file and line that it comes from."""
 
 import argparse
 import json
@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import secret_keys
-from stack.settings import OVERLAY, PROJECT, ROOT, Settings, SettingsError, load_here, overlaid, stack_file
+from stack.settings import OVERLAY, PROJECT, Settings, SettingsError, load_here, overlay_file, stack_file
 
 DEFAULT: Final = "default"
 _SECRET: Final = "(secret)"
 _STYLES: Final = {"file": "green", "overlay": "yellow", DEFAULT: "dim"}
+_WIDEST_VALUE: Final = 48
 
-Key = tuple[str, ...]
+KeyPath = tuple[str, ...]
+"""Names of a section, of the sections in it, and of the setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +36,22 @@ class Value:
     """File and line, or `default`."""
 
 
-def lines(path: Path) -> dict[Key, int]:
-    """Line of each value in a stack file's configuration, from 1, by its path without the project's name."""
-    found: dict[Key, int] = {}
-    for key, node in _items(yaml.compose(path.read_text())):
+def lines(file: Path) -> dict[KeyPath, int]:
+    """Return the line, from 1, of each value in a stack file, by its path without the project's name."""
+    numbers: dict[KeyPath, int] = {}
+    for key, node in _items(yaml.compose(file.read_text())):
         if key.value == "config":
             for project_key, value in _items(node):
-                _walk((str(project_key.value).removeprefix(f"{PROJECT}:"),), project_key, value, found)
-    return found
+                _add_lines((str(project_key.value).removeprefix(f"{PROJECT}:"),), project_key, value, numbers)
+    return numbers
 
 
-def _walk(path: Key, key: yaml.Node, value: yaml.Node, found: dict[Key, int]) -> None:
-    inside = list(_items(value))
-    if not inside:
-        found[path] = key.start_mark.line + 1
-    for inner, below in inside:
-        _walk((*path, str(inner.value)), inner, below, found)
+def _add_lines(path: KeyPath, key: yaml.Node, value: yaml.Node, numbers: dict[KeyPath, int]) -> None:
+    items = list(_items(value))
+    if not items:
+        numbers[path] = key.start_mark.line + 1
+    for inner_key, inner_value in items:
+        _add_lines((*path, str(inner_key.value)), inner_key, inner_value, numbers)
 
 
 def _items(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
@@ -58,31 +60,31 @@ def _items(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]
 
 
 def values(settings: Settings, file: Path, overlay: Path | None) -> list[Value]:
-    """Every setting with its origin, in the order of the settings tree; then the secrets that the file holds.
+    """Return every setting with its origin, in the order of the settings tree, then the secrets in the stack file.
 
     Args:
-        settings: the stack's.
-        file: its file.
-        overlay: what was laid over it, if anything was.
+        settings: of the stack.
+        file: the stack file.
+        overlay: the file that was laid over it, if there is one.
     """
-    written, laid = lines(file), lines(overlay) if overlay else {}
+    in_file, in_overlay = lines(file), lines(overlay) if overlay else {}
 
-    def value(path: Key, content: Any) -> Value:
-        for kind, known, name in (("overlay", laid, str(OVERLAY)), ("file", written, file.name)):
-            # A section may be written as one text, the way the engine hands it over.
+    def with_origin(path: KeyPath, content: Any) -> Value:
+        for kind, numbers, name in (("overlay", in_overlay, str(OVERLAY)), ("file", in_file, file.name)):
+            # A section may be written as one JSON text, as the engine passes it: then its line is the origin.
             for end in range(len(path), 0, -1):
-                if path[:end] in known:
-                    return Value(key=".".join(path), value=content, kind=kind, origin=f"{name}:{known[path[:end]]}")
+                if path[:end] in numbers:
+                    return Value(key=".".join(path), value=content, kind=kind, origin=f"{name}:{numbers[path[:end]]}")
         return Value(key=".".join(path), value=content, kind=DEFAULT, origin=DEFAULT)
 
-    found = [value(path, content) for path, content in _leaves(settings.model_dump(by_alias=True, mode="json"), ())]
-    kept = [key for key in secret_keys.ALL if (key, "secure") in written]
-    return found + [
-        Value(key=key, value=_SECRET, kind="file", origin=f"{file.name}:{written[key, 'secure']}") for key in kept
+    leaves = _leaves(settings.model_dump(by_alias=True, mode="json"), ())
+    secrets = [key for key in secret_keys.ALL if (key, "secure") in in_file]
+    return [with_origin(path, content) for path, content in leaves] + [
+        Value(key=key, value=_SECRET, kind="file", origin=f"{file.name}:{in_file[key, 'secure']}") for key in secrets
     ]
 
 
-def _leaves(tree: Mapping[str, Any], path: Key) -> Iterator[tuple[Key, Any]]:
+def _leaves(tree: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     for key, content in tree.items():
         if isinstance(content, dict) and content:
             yield from _leaves(content, (*path, key))
@@ -90,12 +92,12 @@ def _leaves(tree: Mapping[str, Any], path: Key) -> Iterator[tuple[Key, Any]]:
             yield (*path, key), content
 
 
-def show(found: list[Value], console: Console) -> None:
-    """Prints a line for each setting; wider than the terminal rather than cut."""
-    texts = {item.key: _text(item.value) for item in found}
+def show(settings: list[Value], console: Console) -> None:
+    """Print a line for each setting; a line that is wider than the terminal is not cut."""
+    texts = {item.key: _text(item.value) for item in settings}
     key_width = max(len(key) for key in texts)
-    value_width = min(max(len(text) for text in texts.values()), 48)
-    for item in found:
+    value_width = min(max(len(text) for text in texts.values()), _WIDEST_VALUE)
+    for item in settings:
         console.print(
             Text.assemble(
                 f"{item.key:<{key_width}}  ",
@@ -111,19 +113,20 @@ def _text(value: Any) -> str:
 
 
 def main() -> None:
+    """Print the settings of the stack that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m stack.settings.origins", description=__doc__)
     parser.add_argument("stack", help="for example local or dev")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        overlay = ROOT / OVERLAY if overlaid(asked.stack) else None
-        found = values(load_here(asked.stack), stack_file(asked.stack), overlay)
+        file, overlay = stack_file(arguments.stack), overlay_file(arguments.stack)
+        settings = values(load_here(arguments.stack), file, overlay)
     except SettingsError as error:
         sys.exit(f"error: {error}")
-    if asked.json:
-        print(json.dumps({item.key: {"value": item.value, "from": item.origin} for item in found}, indent=1))
+    if arguments.json:
+        print(json.dumps({item.key: {"value": item.value, "from": item.origin} for item in settings}, indent=1))
     else:
-        show(found, Console(highlight=False))
+        show(settings, Console(highlight=False))
 
 
 if __name__ == "__main__":

@@ -1,46 +1,49 @@
-"""Settings that are right each, and cannot work together: sizes held against what has to fit into them.
+"""Finds settings that are valid one by one and cannot work together, such as a buffer that does not fit into a pod.
 
-Estimates are on the low side: what is refused here would not work, what is let through may still be tight.
+The estimates are low: a stack that is refused here would not work; one that is accepted may still be short of room.
 """
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 from contracts.section import duration_hours, quantity_bytes
-from stack.settings import Settings
+from stack.settings.tree import Settings
 
 _MEBIBYTE: Final = 2**20
 
 MEMORY: Final = {
-    "kafka": "512Mi",  # half of it is the heap; Java alone takes about 200Mi beside it
+    "kafka": "512Mi",  # half of it is the heap; the JVM needs about 200Mi more
     "postgres": "128Mi",
-    "collector": "192Mi",  # idle it takes 70Mi, and refuses everything above 60 % of the limit
+    "collector": "192Mi",  # idle it uses 70Mi, and it refuses data above 60 % of the limit
     "collector.sampling": "192Mi",
-    "traces": "256Mi",  # Jaeger takes 115Mi with nothing to do
+    "traces": "256Mi",  # idle, Jaeger uses 115Mi
     "traces.distributed": "256Mi",
-    "logs": "256Mi",  # the largest request that it has to take is 64Mi
-    "metrics": "256Mi",  # Prometheus takes 105Mi with nothing to do
+    "logs": "256Mi",  # the largest request that it must accept is 64Mi
+    "metrics": "256Mi",  # idle, Prometheus uses 105Mi
     "grafana": "128Mi",
     "alerting": "32Mi",
-    "services.gateway": "128Mi",  # the services take 80 to 105Mi with nothing to do
+    "services.gateway": "128Mi",  # idle, the services use 80 to 105Mi
     "services.taskManager": "128Mi",
     "services.crawler": "128Mi",
 }
-"""Memory below which a program does not get as far as to work, by section; measured idle where a figure is given."""
+"""By section: memory below which the program does not even start to work. Where a comment gives a figure, measured."""
 
 SPAN_BYTES: Final = {"tempo": 150, "jaeger": 700}
-"""Room of a stored span: Jaeger's measured (740 bytes with a dozen attributes), Tempo's an estimate of its columns."""
+"""By backend: disk space of a stored span. Measured for Jaeger (740 bytes with a dozen attributes); an estimate for
+Tempo, which stores columns."""
 
-_QUEUED_SPAN_BYTES: Final = 2048  # of a span that waits in a Python process
-_PARTITION_BYTES: Final = 128 * _MEBIBYTE  # several of the largest messages (16 MiB), in segments that can be dropped
+_QUEUED_SPAN_BYTES: Final = 2048
+"""A span that waits in a Python process."""
+_PARTITION_BYTES: Final = 128 * _MEBIBYTE
+"""Disk space that a partition needs: several of the largest messages (16 MiB), in segments that Kafka can delete."""
 _SMALLER_QUEUES: Final = 4
-"""The queues of log records and of metrics have such a part of `collector.queueSize` each."""
-_SERIES_A_POD: Final = 500
+"""The Collectors' queues of log records and of metrics each have this part of `collector.queueSize`."""
+_SERIES_PER_POD: Final = 500
 _SAMPLE_BYTES: Final = 2
 
 
 def problems(settings: Settings) -> Iterator[str]:
-    """Everything that does not fit, as key, value and what would be right."""
+    """Yield a sentence for each combination that cannot work: key, value, and what would work."""
     yield from _memory(settings)
     yield from _buffers(settings)
     yield from _requests(settings)
@@ -52,19 +55,18 @@ def problems(settings: Settings) -> Iterator[str]:
 
 def _memory(settings: Settings) -> Iterator[str]:
     tree = settings.model_dump(by_alias=True)
-    for section, least in MEMORY.items():
-        found: Any = tree
+    for section, minimum in MEMORY.items():
+        size: Any = tree
         for part in section.split("."):
-            found = (found or {}).get(part)
-        if found and found.get("enabled", True) and quantity_bytes(found["memory"]) < quantity_bytes(least):
-            yield f"{section}.memory: {found['memory']!r} is less than {least}, which it needs to run at all"
+            size = (size or {}).get(part)
+        if size and size.get("enabled", True) and quantity_bytes(size["memory"]) < quantity_bytes(minimum):
+            yield f"{section}.memory: {size['memory']!r} is less than {minimum}, which it needs to run at all"
 
 
 def _buffers(settings: Settings) -> Iterator[str]:
-    """Spans that wait while the Collector is away have half of a service's memory; the rest is the program's."""
-    tracing = settings.tracing
+    """Spans that wait for an unavailable Collector may use half of a service's memory."""
+    tracing, services = settings.tracing, settings.services
     needed = tracing.buffer_bytes + tracing.max_queue_size * _QUEUED_SPAN_BYTES
-    services = settings.services
     for name, size in (
         ("gateway", services.gateway),
         ("taskManager", services.task_manager),
@@ -73,34 +75,34 @@ def _buffers(settings: Settings) -> Iterator[str]:
         room = quantity_bytes(size.memory) // 2
         if tracing.enabled and needed > room:
             yield (
-                f"tracing.bufferBytes: {tracing.buffer_bytes} and maxQueueSize {tracing.max_queue_size} come to "
+                f"tracing.bufferBytes: {tracing.buffer_bytes} and maxQueueSize {tracing.max_queue_size} need "
                 f"{_mebibytes(needed)}; half of services.{name}.memory {size.memory!r} is {_mebibytes(room)}"
             )
 
 
 def _requests(settings: Settings) -> Iterator[str]:
-    """A Collector's queue counts items, and lets a request of more items than it has room for wait without end."""
+    """A Collector's queue counts items. A request of more items than the queue holds would wait forever."""
     tracing, queue = settings.tracing, settings.collector.queue_size
     room = queue // _SMALLER_QUEUES
     if tracing.enabled and tracing.max_batch_size > room:
         yield (
-            f"tracing.maxBatchSize: {tracing.max_batch_size} is more than {room}, which the Collectors' queue of log "
-            f"records has room for (a quarter of collector.queueSize {queue}): a full request would never be taken"
+            f"tracing.maxBatchSize: {tracing.max_batch_size} is more than {room}, the size of the Collectors' queue of "
+            f"log records (a quarter of collector.queueSize {queue}): that queue would never accept a full request"
         )
 
 
 def _coverage(settings: Settings) -> Iterator[str]:
-    rate, share = settings.tracing.sampling_rate, settings.objectives.traced
-    if settings.tracing.enabled and rate < share:
+    rate, objective = settings.tracing.sampling_rate, settings.objectives.traced
+    if settings.tracing.enabled and rate < objective:
         yield (
-            f"tracing.samplingRate: {rate} traces fewer operations than objectives.traced {share}, failed ones among "
-            "those left out. To store less, set collector.sampling, which keeps errors and slow traces; or lower "
+            f"tracing.samplingRate: {rate} traces fewer operations than objectives.traced {objective}, and leaves out "
+            "failed ones, too. To store less, set collector.sampling, which keeps errors and slow traces; or lower "
             "objectives.traced"
         )
 
 
 def _partitions(settings: Settings) -> Iterator[str]:
-    """Topics of spans may fill a part of Kafka's disk, in equal shares for their partitions."""
+    """Topics of spans may use a part of Kafka's disk, which their partitions share equally."""
     kafka = settings.kafka
     for name, reader, part in (
         ("collector.sampling", settings.collector.sampling, 2),
@@ -110,58 +112,70 @@ def _partitions(settings: Settings) -> Iterator[str]:
         if reader and share < _PARTITION_BYTES:
             yield (
                 f"kafka.volume: {kafka.volume!r} leaves {_mebibytes(share)} for each of {kafka.partitions} partitions "
-                f"of the topic of {name}; {_mebibytes(_PARTITION_BYTES)} are needed, so "
-                f"{_mebibytes(_PARTITION_BYTES * part * kafka.partitions)} in all"
+                f"of the topic of {name}; each needs {_mebibytes(_PARTITION_BYTES)}, so the volume "
+                f"{_mebibytes(_PARTITION_BYTES * part * kafka.partitions)}"
             )
 
 
 def _metrics(settings: Settings) -> Iterator[str]:
+    sampling = settings.collector.sampling
     pods = (
         sum(size.replicas for size in (settings.services.gateway, settings.services.task_manager))
         + settings.services.crawler.replicas
         + settings.collector.replicas
-        + (settings.collector.sampling.replicas if settings.collector.sampling else 0)
+        + (sampling.replicas if sampling else 0)
         + 2  # trace store and Prometheus
     )
     samples = duration_hours(settings.retention) * 3600 // settings.metrics.scrape_interval_seconds
-    needed = pods * _SERIES_A_POD * samples * _SAMPLE_BYTES
+    needed = pods * _SERIES_PER_POD * samples * _SAMPLE_BYTES
     if needed > quantity_bytes(settings.metrics.volume):
         yield (
-            f"metrics.volume: {settings.metrics.volume!r} is less than the {_gibibytes(needed)} or so that {pods} pods "
-            f"write in retention {settings.retention}, scraped every {settings.metrics.scrape_interval_seconds} s"
+            f"metrics.volume: {settings.metrics.volume!r} is less than the {_gibibytes(needed)} or so that the metrics "
+            f"of {pods} pods need in retention {settings.retention}, scraped every "
+            f"{settings.metrics.scrape_interval_seconds} s"
         )
 
 
 def _load(settings: Settings) -> Iterator[str]:
-    """What is expected of the stack, where that is said."""
-    load, traces, sampling = settings.load, settings.traces, settings.collector.sampling
-    if load is None or not settings.tracing.enabled:
+    """Check the sizes against the expected load, if the settings have one."""
+    if settings.load and settings.tracing.enabled:
+        yield from _sampler_load(settings)
+        yield from _store_load(settings)
+
+
+def _sampler_load(settings: Settings) -> Iterator[str]:
+    load, sampling = settings.load, settings.collector.sampling
+    if load is None or sampling is None:
         return
-    if sampling:
-        room = sampling.replicas * sampling.waiting_traces
-        needed = round(load.traces_per_second * load.peak * sampling.decision_wait_seconds)
-        if needed > room:
-            yield (
-                f"collector.sampling.memory: {sampling.memory!r} holds {room:,} traces in all samplers; "
-                f"load.tracesPerSecond {load.traces_per_second:g} at its peak of {load.peak:g} times that brings "
-                f"{needed:,} within decisionWaitSeconds {sampling.decision_wait_seconds}"
-            )
-        if load.spans_per_trace > sampling.queue_size:
-            yield (
-                f"load.spansPerTrace: {load.spans_per_trace} is more than collector.sampling.queueSize "
-                f"{sampling.queue_size}: a sampler queues a trace whole, and would never get it into its queue"
-            )
-    if not traces.object_storage:
-        stored = load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
-        spans = stored * load.spans_per_trace * duration_hours(settings.retention) * 3600
-        bytes_needed = round(spans * SPAN_BYTES[traces.backend])
-        if bytes_needed > quantity_bytes(traces.volume):
-            yield (
-                f"traces.volume: {traces.volume!r} is less than the {_gibibytes(bytes_needed)} or so that {stored:g} "
-                f"traces/s of {load.spans_per_trace} spans take in retention {settings.retention}, at "
-                f"{SPAN_BYTES[traces.backend]} bytes a span; enlarge it, store fewer (collector.sampling), keep them "
-                "for a shorter time, or set traces.objectStorage"
-            )
+    room = sampling.replicas * sampling.waiting_traces
+    needed = round(load.traces_per_second * load.peak * sampling.decision_wait_seconds)
+    if needed > room:
+        yield (
+            f"collector.sampling.memory: {sampling.memory!r} holds {room:,} traces in all samplers; "
+            f"load.tracesPerSecond {load.traces_per_second:g} at a peak of {load.peak:g} times that brings "
+            f"{needed:,} within decisionWaitSeconds {sampling.decision_wait_seconds}"
+        )
+    if load.spans_per_trace > sampling.queue_size:
+        yield (
+            f"load.spansPerTrace: {load.spans_per_trace} is more than collector.sampling.queueSize "
+            f"{sampling.queue_size}: a sampler queues whole traces, and its queue would never accept one"
+        )
+
+
+def _store_load(settings: Settings) -> Iterator[str]:
+    load, traces, sampling = settings.load, settings.traces, settings.collector.sampling
+    if load is None or traces.object_storage:
+        return
+    stored = load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
+    spans = stored * load.spans_per_trace * duration_hours(settings.retention) * 3600
+    needed = round(spans * SPAN_BYTES[traces.backend])
+    if needed > quantity_bytes(traces.volume):
+        yield (
+            f"traces.volume: {traces.volume!r} is less than the {_gibibytes(needed)} or so that {stored:g} "
+            f"traces/s of {load.spans_per_trace} spans need in retention {settings.retention}, at "
+            f"{SPAN_BYTES[traces.backend]} bytes a span. Enlarge it, store fewer traces (collector.sampling), shorten "
+            "the retention, or set traces.objectStorage"
+        )
 
 
 def _mebibytes(count: int) -> str:

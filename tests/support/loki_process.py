@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from local.paths import Home
-from stack.components.loki import loki_config
+from stack.components.loki.component import loki_config
+from stack.components.loki.settings import Logs
 from stack.polling import poll_until
-from stack.settings import Logs
 from tests.support.service import free_port
 
 

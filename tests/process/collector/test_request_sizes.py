@@ -10,8 +10,8 @@ from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.receiver import Receiver, exhausted, receiving
 from contracts import endpoints
 from service.tracing import TracingSettings
+from stack.components.services.tracing import Tracing
 from stack.polling import poll_until
-from stack.settings import Tracing
 from tests.support.exporting import account, make, numbers, start_towards
 
 _TEXT = "lorem ipsum " * 1166  # 14 kB

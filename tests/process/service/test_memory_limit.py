@@ -18,8 +18,8 @@ from contracts.topics import STATUS_TOPIC
 from service.common import messages
 from service.common.messages import CompletedMessage, FailedMessage, TaskRequest
 from service.tracing.kafka import message_headers
+from stack.components.services.settings import Services
 from stack.polling import poll_until
-from stack.settings import Services
 from tests.process.service.test_outages import read_topic
 from tests.process.service.test_processes import ROOT, answers, service_environment
 from tests.support.brokers import mock_brokers

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from dashboards.rules import groups, rule_file
-from stack.components.alertmanager import alertmanager_config
-from stack.components.prometheus import prometheus_config
+from stack.components.alertmanager.component import alertmanager_config
+from stack.components.alertmanager.settings import Alerting
+from stack.components.prometheus.component import prometheus_config
 from stack.polling import poll_until
-from stack.settings import Alerting, load
+from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 from tests.support.alertmanager_process import AlertmanagerProcess, Told, alert, mail_server, subject
 from tests.support.certificates import self_signed

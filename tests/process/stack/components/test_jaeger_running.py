@@ -21,7 +21,7 @@ from contracts import endpoints
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.jaeger import DATA, jaeger_config
+from stack.components.trace_store.jaeger import DATA, jaeger_config
 from stack.polling import poll_until
 from tests.support.service import free_port
 

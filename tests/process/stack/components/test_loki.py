@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from dashboards.datasources import datasources
-from stack.components.loki import INDEXED, loki_config
-from stack.components.prometheus import prometheus_config
-from stack.settings import Logs, load
+from stack.components.loki.component import INDEXED, loki_config
+from stack.components.loki.settings import Logs
+from stack.components.prometheus.component import prometheus_config
+from stack.settings import load
 from tests.support.loki_process import binary, local_config
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboards.rules import AlertRule, groups
-from stack.components.prometheus import prometheus_config
+from stack.components.prometheus.component import prometheus_config
 from stack.deploy.render import render
 from stack.polling import poll_until
 from stack.settings import load

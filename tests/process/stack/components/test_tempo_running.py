@@ -17,10 +17,11 @@ import yaml
 from checks.chaos.requests import Requests
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.tempo import DATA, tempo_config
-from stack.components.tempo_distributed import distributed_config
+from stack.components.trace_store.distributed_tempo import distributed_config
+from stack.components.trace_store.settings import Traces
+from stack.components.trace_store.tempo import DATA, tempo_config
 from stack.polling import poll_until
-from stack.settings import Settings, Traces, load
+from stack.settings import Settings, load
 from tests.support.service import free_port
 
 Config = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 
 from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
 from stack.kubernetes.apply import DeployError
-from stack.settings import Cluster
+from stack.kubernetes.settings import Cluster
 from tests.support.answering import answering
 
 ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404}

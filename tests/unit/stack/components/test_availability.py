@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.metadata import Manifest
-from stack.components.availability import DRAIN_SECONDS
+from stack.components.shared.availability import DRAIN_SECONDS
 from tests.unit.stack.components.test_components import STACKS, program, run, workloads
 
 TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from contracts import metadata, secret_keys
-from stack.components import tempo
+from stack.components.trace_store import tempo
+from stack.components.trace_store.settings import Traces
 from stack.deploy.render import Rendered, as_yaml, record, render
 from stack.kubernetes import volume_growth
-from stack.settings import PROJECT, Settings, Traces
+from stack.settings import PROJECT, Settings
 
 TRACES: dict[str, dict[str, Any]] = {
     "tempo": {"backend": "tempo"},

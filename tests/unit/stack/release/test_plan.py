@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from contracts import secret_keys
+from stack.components.services.settings import Split
+from stack.components.services.tracing import Tracing
 from stack.deploy.render import record
 from stack.release.journal import Journal
 from stack.release.plan import Version, between, split, steps
-from stack.settings import PROJECT, Settings, SettingsError, Split, Tracing, parse
+from stack.settings import PROJECT, Settings, SettingsError, parse
 
 CONFIG: dict[str, Any] = {
     f"{PROJECT}:environment": "test",
@@ -117,7 +119,7 @@ def test_a_stage_may_sample_less_than_the_settings() -> None:
         ({"stages": []}, "at least 1"),
         ({"stages": [{"share": 0.5}, {"share": 0.25}, {"share": 1}]}, "do not grow"),
         ({"stages": [{"share": 0.5}]}, "would never end"),
-        ({"stages": [{"share": 1, "samplingRate": 0.1}]}, "leave samplingRate out there"),
+        ({"stages": [{"share": 1, "samplingRate": 0.1}]}, "remove its samplingRate"),
         ({"stages": [{"share": 1.5}]}, "less than or equal to 1"),
         ({"gate": {"confidence": 1}}, "less than 1"),
         ({"maxPods": 1}, "greater than or equal to 2"),

@@ -9,7 +9,7 @@ import pytest
 
 from stack.rollout import gate
 from stack.rollout.gate import Sample, Spans, Verdict
-from stack.settings import Gate
+from stack.settings.rollout import Gate
 
 LIMITS = Gate()
 EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)

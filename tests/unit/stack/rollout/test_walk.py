@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from stack.components.services import NAMES, Service
+from stack.components.services.component import NAMES, Service
+from stack.components.services.settings import Release, Split
+from stack.components.services.tracing import Tracing
 from stack.kubernetes.apply import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, steps
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.run import Walk
 from stack.rollout.soak import Window
-from stack.settings import PROJECT, Release, Settings, Split, Tracing, parse
+from stack.settings import PROJECT, Settings, parse
 
 SETTINGS: Settings = parse(
     {

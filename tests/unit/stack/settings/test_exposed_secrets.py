@@ -8,8 +8,8 @@ import pytest
 from pulumi.runtime import config as engine_config
 
 from contracts import secret_keys
-from stack import settings
-from stack.settings import PROJECT, Settings, SettingsError, exposed_secrets, from_engine, load, parse
+from stack.settings import PROJECT, Settings, SettingsError, exposed_secrets, files, load, parse
+from stack.settings.engine import from_engine
 from stack.settings.origins import main as show_config
 
 VALUE = "hunter2"
@@ -292,7 +292,7 @@ HEAD = """config:
 
 
 def test_a_stack_file_with_one_is_refused_by_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     write(tmp_path, HEAD + f"  web-crawl-tracing:postgresPassword: {VALUE}\n")
     with pytest.raises(SettingsError, match=r"Pulumi\.test\.yaml.*\n.*postgresPassword: a secret in clear"):
         load("test")
@@ -305,7 +305,7 @@ def test_a_stack_file_with_one_is_refused_by_every_command(tmp_path: Path, monke
 def test_the_projects_file_and_a_key_that_stands_twice_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     write(tmp_path, HEAD)
     (tmp_path / "Pulumi.yaml").write_text(f"name: x\nconfig:\n  postgresPassword: {{value: {VALUE}}}\n")
     with pytest.raises(SettingsError, match=r"Pulumi\.yaml.*\n.*postgresPassword: a secret in clear"):

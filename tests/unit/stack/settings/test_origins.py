@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stack import settings
-from stack.settings import ROOT, load, origins, parse
+from stack.settings import ROOT, effective_config, files, load, origins, parse
 from stack.settings.origins import Value, lines, show, values
 
 FILE = """\
@@ -41,16 +40,15 @@ config:
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a stack `here` and an overlay."""
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
-    monkeypatch.setattr(origins, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     (tmp_path / "Pulumi.here.yaml").write_text(FILE)
     (tmp_path / ".local").mkdir()
-    (tmp_path / settings.OVERLAY).write_text(OVERLAY)
+    (tmp_path / files.OVERLAY).write_text(OVERLAY)
     return tmp_path
 
 
 def shown(folder: Path) -> dict[str, Value]:
-    found = values(load("here"), folder / "Pulumi.here.yaml", folder / settings.OVERLAY)
+    found = values(load("here"), folder / "Pulumi.here.yaml", folder / files.OVERLAY)
     return {item.key: item for item in found}
 
 
@@ -85,7 +83,7 @@ def test_a_secret_is_said_to_be_there_and_not_shown(stack: Path) -> None:
 @pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
 def test_every_setting_of_every_stack_is_shown_and_every_line_is_used(name: str) -> None:
     file = ROOT / f"Pulumi.{name}.yaml"
-    found = values(parse(settings.effective_config(name), name), file, None)
+    found = values(parse(effective_config(name), name), file, None)
     assert {item.key.partition(".")[0] for item in found} == set(load(name).model_dump(by_alias=True))
     used = {item.origin for item in found} - {"default"}
     assert used == {f"{file.name}:{line}" for line in lines(file).values()}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stack import settings
-from stack.settings import PROJECT, ROOT, SettingsError, load, parse
+from stack.settings import PROJECT, ROOT, SettingsError, files, load, load_here, parse
+from stack.settings.schema import json_schema
 
 MINIMAL: dict[str, Any] = {"environment": "test", "cluster": {"context": "c"}, "images": {"service": "service:1"}}
 
@@ -144,13 +144,13 @@ def test_an_unknown_stack_names_the_known_ones() -> None:
 def test_the_overlay_is_merged_into_stacks_of_the_local_cluster_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     for stack, context in (("here", "local"), ("there", "dev")):
         document = {"config": config(cluster={"context": context, "namespace": "kept"})}
         (tmp_path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(document))
     (tmp_path / ".local").mkdir()
     overlay = {"config": {f"{PROJECT}:cluster": {"kubeconfig": "/k"}, f"{PROJECT}:traces": {"backend": "jaeger"}}}
-    (tmp_path / settings.OVERLAY).write_text(yaml.safe_dump(overlay))
+    (tmp_path / files.OVERLAY).write_text(yaml.safe_dump(overlay))
     here, there = load("here"), load("there")
     assert (here.cluster.kubeconfig, here.cluster.namespace, here.traces.backend) == ("/k", "kept", "jaeger")
     assert (there.cluster.kubeconfig, there.traces.backend) == (None, "tempo")
@@ -158,7 +158,7 @@ def test_the_overlay_is_merged_into_stacks_of_the_local_cluster_only(
 
 def test_the_committed_schema_is_the_current_one() -> None:
     committed = json.loads((ROOT / "stack" / "settings.schema.json").read_text())
-    assert committed == settings.schema(), "run `make schema`"
+    assert committed == json_schema(), "run `make schema`"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def unprefixed(key: str, value: Any) -> str:
 
 
 def test_a_key_without_the_projects_prefix_is_refused_with_the_form_that_it_should_have() -> None:
-    assert "grafana.enabled: is read by nobody" in unprefixed("grafana.enabled", False)
+    assert "grafana.enabled: has no effect" in unprefixed("grafana.enabled", False)
     assert "write `web-crawl-tracing:grafana: {enabled: false}`" in unprefixed("grafana.enabled", False)
     assert '`web-crawl-tracing:retention: "48h"`' in unprefixed("retention", "48h")
     assert "`web-crawl-tracing:grafana: {…}`" in unprefixed("grafana", {"enabled": False})
@@ -228,13 +228,13 @@ def test_keys_of_other_providers_are_left_to_them() -> None:
 
 
 def stack_at(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(settings, "ROOT", folder)
+    monkeypatch.setattr(files, "ROOT", folder)
     (folder / "Pulumi.here.yaml").write_text(text)
 
 
 def test_a_section_outside_of_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config(), f"{PROJECT}:grafana": {"enabled": False}}))
-    with pytest.raises(SettingsError, match="web-crawl-tracing:grafana: is read by nobody outside of `config:`"):
+    with pytest.raises(SettingsError, match="web-crawl-tracing:grafana: has no effect outside of `config:`"):
         load("here")
 
 
@@ -253,13 +253,13 @@ def test_a_command_on_the_local_stack_needs_what_make_up_found_out(
     stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config(cluster={"context": "local"})}))
     assert load("here").cluster.context == "local"
     with pytest.raises(SettingsError, match="run `make up` in this clone first"):
-        settings.load_here("here")
+        load_here("here")
     (tmp_path / ".local").mkdir()
-    (tmp_path / settings.OVERLAY).write_text(yaml.safe_dump({"config": {f"{PROJECT}:cluster": {"kubeconfig": "/k"}}}))
-    assert settings.load_here("here").cluster.kubeconfig == "/k"
+    (tmp_path / files.OVERLAY).write_text(yaml.safe_dump({"config": {f"{PROJECT}:cluster": {"kubeconfig": "/k"}}}))
+    assert load_here("here").cluster.kubeconfig == "/k"
     stack_at(tmp_path, monkeypatch, yaml.safe_dump({"config": config()}))
-    (tmp_path / settings.OVERLAY).unlink()
-    assert settings.load_here("here").cluster.context == "c"
+    (tmp_path / files.OVERLAY).unlink()
+    assert load_here("here").cluster.context == "c"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
         ({"logs": {"memory": "64Mi"}}, "logs.memory: '64Mi' is less than 256Mi"),
         (
             {"tracing": {"bufferBytes": 268435456}},
-            "tracing.bufferBytes: 268435456 and maxQueueSize 2048 come to 260Mi; half of services.gateway.memory "
+            "tracing.bufferBytes: 268435456 and maxQueueSize 2048 need 260Mi; half of services.gateway.memory "
             "'192Mi' is 96Mi",
         ),
         (
@@ -38,7 +38,7 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
             },
             "load.spansPerTrace: 20000 is more than collector.sampling.queueSize 10000",
         ),
-        ({"tracing": {"maxQueueSize": 100_000}}, "maxQueueSize 100000 come to 211Mi"),
+        ({"tracing": {"maxQueueSize": 100_000}}, "maxQueueSize 100000 need 211Mi"),
         (
             {"tracing": {"samplingRate": 0.1}},
             "tracing.samplingRate: 0.1 traces fewer operations than objectives.traced",
@@ -49,8 +49,8 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
         ),
         (
             {"kafka": {"partitions": 64}, "collector": {"sampling": {"ratio": 0.1}}},
-            "kafka.volume: '5Gi' leaves 40Mi for each of 64 partitions of the topic of collector.sampling; 128Mi are "
-            "needed, so 16384Mi in all",
+            "kafka.volume: '5Gi' leaves 40Mi for each of 64 partitions of the topic of collector.sampling; each "
+            "needs 128Mi, so the volume 16384Mi",
         ),
         (
             {"kafka": {"partitions": 12}, "traces": {"objectStorage": BUCKET, "distributed": {}}},
@@ -58,17 +58,17 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
         ),
         (
             {"retention": "8760h", "services": {"gateway": {"replicas": 10}}},
-            "metrics.volume: '10Gi' is less than the 30Gi or so that 15 pods write in retention 8760h",
+            "metrics.volume: '10Gi' is less than the 30Gi or so that the metrics of 15 pods need in retention 8760h",
         ),
         (
             {"load": {"tracesPerSecond": 100}},
-            "traces.volume: '10Gi' is less than the 254Gi or so that 100 traces/s of 15 spans take in retention 336h, "
+            "traces.volume: '10Gi' is less than the 254Gi or so that 100 traces/s of 15 spans need in retention 336h, "
             "at 150 bytes a span",
         ),
         ({"load": {"tracesPerSecond": 1}, "traces": {"backend": "jaeger"}}, "at 700 bytes a span"),
         (
             {"load": {"tracesPerSecond": 200}, "collector": {"sampling": {"ratio": 0.01}}},
-            "collector.sampling.memory: '512Mi' holds 13,107 traces in all samplers; load.tracesPerSecond 200 at its "
+            "collector.sampling.memory: '512Mi' holds 13,107 traces in all samplers; load.tracesPerSecond 200 at a "
             "peak of 5 times that brings 30,000 within decisionWaitSeconds 30",
         ),
         (

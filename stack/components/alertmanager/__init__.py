@@ -1,0 +1,1 @@
+"""Alertmanager: notifies people of Prometheus' alerts."""

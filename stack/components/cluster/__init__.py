@@ -1,0 +1,1 @@
+"""What the stack needs from the cluster, and the namespace that it is deployed to."""

@@ -1,0 +1,1 @@
+"""The Collectors that receive the services' telemetry, and the samplers that decide which traces are stored."""

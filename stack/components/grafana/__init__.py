@@ -1,0 +1,1 @@
+"""Grafana, with all datasources and dashboards provisioned."""

@@ -1,0 +1,1 @@
+"""Apache Kafka, which carries the tasks between the services and the spans between the Collectors."""

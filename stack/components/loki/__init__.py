@@ -1,0 +1,1 @@
+"""Loki, the log store."""

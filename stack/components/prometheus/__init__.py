@@ -1,0 +1,1 @@
+"""Prometheus: scrapes, stores and evaluates the metrics."""

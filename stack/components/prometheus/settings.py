@@ -1,0 +1,15 @@
+"""The section `metrics` of the settings."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.section import Quantity
+from stack.components.shared.settings import Stateful
+
+
+class Metrics(Stateful):
+    memory: Quantity = "512Mi"
+    volume: Quantity = "10Gi"
+    scrape_interval_seconds: Annotated[int, Field(ge=1, le=15)] = 15
+    """Time between two scrapes, in s. The fastest alerts use a window of one minute, which must hold four scrapes."""

@@ -1,0 +1,1 @@
+"""The gateway, the task-manager and the web-crawler."""

@@ -1,0 +1,62 @@
+"""The sections `services`, `images` and `release` of the settings."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from contracts.section import ImageReference, Section
+from stack.components.services.tracing import Tracing
+from stack.components.shared.settings import Workload
+
+
+class Services(Section):
+    gateway: Workload = Workload(memory="192Mi")
+    """Receives the requests of users and starts their traces."""
+    task_manager: Workload = Workload(memory="256Mi")
+    """Owns the tasks: consumes `task-status`, writes to Postgres."""
+    crawler: Workload = Workload(memory="192Mi")
+    """Fetches the pages."""
+
+
+class Images(Section):
+    service: ImageReference
+    """Image of the three services, with a tag or digest, built from `service/Dockerfile`. The local stack builds its
+    own."""
+
+    @model_validator(mode="after")
+    def _check_not_latest(self) -> Self:
+        if self.service.endswith(":latest"):
+            raise ValueError(f"service {self.service!r}: a deployment of `latest` cannot be repeated; name a version")
+        return self
+
+
+class Split(Section):
+    """Pods of a service, by version."""
+
+    baseline: Annotated[int, Field(ge=0, le=200)]
+    """Pods of the stable version."""
+    canary: Annotated[int, Field(ge=0, le=200)]
+    """Pods of the new version, which the settings describe."""
+
+    @model_validator(mode="after")
+    def _check_has_pods(self) -> Self:
+        if not self.baseline + self.canary:
+            raise ValueError("no pod of either version: nothing would answer")
+        return self
+
+
+class Release(Section):
+    """State of a rollout: the stable version, which runs next to the one in the settings. `make rollout` writes it."""
+
+    image: ImageReference
+    """Image of the stable version."""
+    tracing: Tracing
+    """Tracing settings of the stable version."""
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of new traces that the new version records in this step; `tracing.samplingRate` if unset."""
+    gateway: Split
+    """Pods of the gateway."""
+    task_manager: Split
+    """Pods of the task-manager."""
+    crawler: Split
+    """Pods of the web-crawler."""

@@ -1,0 +1,1 @@
+"""What several components use: sizes, pods, workloads, metadata."""

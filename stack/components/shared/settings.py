@@ -1,0 +1,25 @@
+"""Sizes of pods, as most sections of the settings have them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.section import Cpu, Quantity, Section
+
+
+class Size(Section):
+    cpu: Cpu = "100m"
+    """CPU that the scheduler reserves for each pod. It is no limit: throttling would appear as latency that no span
+    explains."""
+    memory: Quantity = "256Mi"
+    """Memory of each pod: reserved, and the limit."""
+
+
+class Workload(Size):
+    replicas: Annotated[int, Field(ge=1, le=50)] = 1
+    """Number of pods."""
+
+
+class Stateful(Size):
+    volume: Quantity = "5Gi"
+    """Size of each pod's persistent volume."""

@@ -1,0 +1,1 @@
+"""The trace store: Tempo in one process, Tempo in parts, or Jaeger."""

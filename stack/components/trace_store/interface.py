@@ -1,0 +1,33 @@
+"""What all trace stores have in common: their inputs, and how spans are sent to them and queried."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import pulumi
+
+from stack.components.kafka.settings import Kafka
+from stack.components.trace_store.settings import Traces
+
+TEMPO: Final = "web-crawl-tracing:index:Tempo"
+DISTRIBUTED_TEMPO: Final = "web-crawl-tracing:index:DistributedTempo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStoreArgs:
+    namespace: pulumi.Input[str]
+    settings: Traces
+    retention: str
+    storage_class: str | None
+    secret: pulumi.Input[str]
+    """Name of the Secret with the object storage's keys."""
+    kafka: Kafka
+    bootstrap_servers: pulumi.Input[str]
+
+
+class TraceStore(Protocol):
+    """A store that accepts OTLP over gRPC and is a datasource of Grafana."""
+
+    otlp_endpoint: pulumi.Output[str]
+    """host:port that accepts OTLP over gRPC."""
+    query_url: pulumi.Output[str]
+    """Base URL of its query API, for Grafana's datasource."""

@@ -1,0 +1,70 @@
+"""The section `traces` of the settings."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contracts.section import Quantity, Section
+from stack.components.shared.settings import Stateful, Workload
+
+
+class ObjectStorage(Section):
+    """A bucket with an S3 API.
+
+    Its access keys are the secrets `objectStorageAccessKey` and `objectStorageSecretKey`. Without them, the pods use
+    the identity that the cloud gives them.
+    """
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """Name of the bucket, which must exist."""
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", examples=["s3.eu-central-1.amazonaws.com"])]
+    """Host name, with a port if it is not the default one; no scheme."""
+    region: str | None = None
+    """Region, if the endpoint does not contain it."""
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    """Folder in the bucket, so that several stacks can share the bucket."""
+    insecure: bool = False
+    """Whether to use HTTP instead of HTTPS."""
+    identity: Annotated[
+        dict[str, str],
+        Field(default_factory=dict, examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}]),
+    ]
+    """Annotations of the ServiceAccounts of Tempo's pods, with which the cloud grants them access to the bucket."""
+
+
+class Distributed(Workload):
+    """Tempo in parts, with Kafka as their log: it acknowledges only spans that are in Kafka, and so survives a kill.
+
+    The single binary acknowledges spans before it writes them to disk; if it is killed, the last seconds are lost.
+    """
+
+    replicas: Annotated[int, Field(ge=1, le=50)] = 2
+    """Number of each: distributors, live stores, block builders, queriers. Do not lower it: the partition of a removed
+    live store would have no reader."""
+    memory: Quantity = "1Gi"
+    volume: Quantity = "10Gi"
+    """Size of the volume of each live store and block builder."""
+
+
+class Traces(Stateful):
+    backend: Literal["tempo", "jaeger"] = "tempo"
+    """The trace store."""
+    memory: Quantity = "1Gi"
+    volume: Quantity = "10Gi"
+    object_storage: ObjectStorage | None = None
+    """Bucket for Tempo's blocks; on Tempo's volume if unset."""
+    distributed: Distributed | None = None
+    """Tempo in parts, for production; a single binary if unset. `memory` and `volume` are the single binary's."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether every span that the store has acknowledged survives a kill of the store."""
+        return self.backend == "jaeger" or self.distributed is not None
+
+    @model_validator(mode="after")
+    def _check_backend_supports(self) -> Self:
+        if self.backend != "tempo" and (self.object_storage or self.distributed):
+            raise ValueError(f"objectStorage and distributed are Tempo's; backend is {self.backend!r}")
+        if self.distributed and not self.object_storage:
+            raise ValueError("distributed needs objectStorage: the parts share their blocks through it")
+        return self

@@ -1,0 +1,19 @@
+"""Reads the settings of the running Pulumi program. The only module of this package that imports Pulumi."""
+
+import pulumi
+from pulumi.runtime import config as engine_config
+
+from stack.settings.configuration import parse
+from stack.settings.tree import Settings
+
+
+def from_engine() -> Settings:
+    """Return the settings that the Pulumi engine, or its mock, passes to the program.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    # The engine passes the keys through the environment, the mocks through the variable; `Config` cannot list either.
+    config = {**engine_config.get_config_env(), **engine_config.CONFIG.get()}
+    encrypted = {*engine_config.get_config_secret_keys_env(), *filter(engine_config.is_config_secret, config)}
+    return parse(config, f"stack {pulumi.get_stack()}", encrypted)

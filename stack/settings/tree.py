@@ -1,0 +1,74 @@
+"""The settings of a stack: one field for each section."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from contracts.section import DnsLabel, Retention, Section
+from dashboards.objectives import Objectives
+from stack.components.alertmanager.settings import Alerting
+from stack.components.collector.settings import Collector
+from stack.components.grafana.settings import Grafana
+from stack.components.kafka.settings import Kafka
+from stack.components.loki.settings import Logs
+from stack.components.postgres.settings import Postgres
+from stack.components.prometheus.settings import Metrics
+from stack.components.services.settings import Images, Release, Services
+from stack.components.services.tracing import Tracing
+from stack.components.trace_store.settings import Traces
+from stack.kubernetes.settings import Cluster
+from stack.settings.rollout import Rollout
+
+
+class Load(Section):
+    """The expected load; the sizes of the stack are checked against it."""
+
+    traces_per_second: Annotated[float, Field(gt=0, le=1_000_000)]
+    """New traces per second, averaged over a day: tasks, and requests that create none."""
+    peak: Annotated[float, Field(ge=1, le=1000)] = 5.0
+    """Load of the busiest minute, as a multiple of that average."""
+    spans_per_trace: Annotated[int, Field(ge=1, le=100_000)] = 15
+    """Spans of a trace; a task that succeeds has 15."""
+
+
+class Settings(Section):
+    """All settings of one stack.
+
+    Each section is a structured key of the Pulumi project's configuration (`web-crawl-tracing:traces: {backend: …}`),
+    so `pulumi config set --path traces.backend jaeger` works. Secrets are not part of it: `contracts/secret_keys.py`.
+    """
+
+    environment: DnsLabel
+    """Name of the environment: `deployment.environment.name` of every span."""
+    cluster: Cluster
+    images: Images
+    retention: Retention = "336h"
+    """How long traces, logs and metrics are kept, in hours. One value for all three: otherwise a link could lead to
+    deleted data."""
+    services: Services = Services()
+    tracing: Tracing = Tracing()
+    collector: Collector = Collector()
+    traces: Traces = Traces()
+    logs: Logs = Logs()
+    metrics: Metrics = Metrics()
+    alerting: Alerting = Alerting()
+    kafka: Kafka = Kafka()
+    postgres: Postgres = Postgres()
+    grafana: Grafana = Grafana()
+    objectives: Objectives = Objectives()
+    rollout: Rollout = Rollout()
+    release: Release | None = None
+    """State of a rollout that is in progress."""
+    load: Load | None = None
+    """If unset, the sizes are checked only for what is needed under any load."""
+
+    @model_validator(mode="after")
+    def _check_partitions_for_readers(self) -> Self:
+        readers = {"collector.sampling": self.collector.sampling, "traces.distributed": self.traces.distributed}
+        for name, reader in readers.items():
+            if reader and reader.replicas > self.kafka.partitions:
+                raise ValueError(
+                    f"{name}.replicas {reader.replicas} is more than kafka.partitions {self.kafka.partitions}: "
+                    "the rest would have nothing to read"
+                )
+        return self
