@@ -74,7 +74,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether the service is not stopping and no required dependency keeps it from work."""
-        if self._loop.stopping:
+        if self._loop.is_stopping:
             return False
         return all(self._is_satisfied(dependency) for dependency in self._dependencies if dependency.required)
 

@@ -1,6 +1,4 @@
-"""Loops in background threads that no exception ends."""
-
-from __future__ import annotations
+"""Loops in background threads that continue after any exception."""
 
 import contextlib
 import logging
@@ -8,14 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-_SHORTEST_PAUSE: Final = 0.1  # seconds
-_LONGEST_PAUSE: Final = 10.0
+_MIN_PAUSE: Final = 0.1  # seconds
+_MAX_PAUSE: Final = 10.0
 
 
-class Survivor:
-    """Runs the steps of a loop. What one raises is counted, logged and followed by a pause that doubles.
+class StepRunner:
+    """Runs the steps of a loop. After an exception it counts, logs, and pauses; the pause doubles with each failure.
 
-    Of failures in a row the 1st, 2nd, 4th, 8th and so on are logged: a step that always fails fills no log.
+    It logs the 1st, 2nd, 4th, 8th failure in a row and so on, so that a step that always fails does not fill the log.
     """
 
     def __init__(
@@ -23,79 +21,82 @@ class Survivor:
         name: str,
         wait: Callable[[float], object],
         logger: logging.Logger,
-        failed: Callable[[], object] = lambda: None,
+        on_error: Callable[[], object] = lambda: None,
     ) -> None:
-        """name: of the loop, for the log. wait: takes seconds, ends early when the loop has to end. failed: counts."""
+        """Creates a runner.
+
+        Args:
+            name: of the loop, for the log.
+            wait: waits for a number of seconds, and ends early when the loop has to end.
+            logger: where failures are logged.
+            on_error: called after each failure.
+        """
         self._name = name
         self._wait = wait
         self._logger = logger
-        self._failed = failed
-        self._in_a_row = 0
-        self.errors = 0
+        self._on_error = on_error
+        self._failures_in_a_row = 0
 
     def run(self, step: Callable[[], object]) -> None:
-        """One step. Nothing that it raises gets out, SystemExit included: in a thread that would end it in silence."""
+        """Runs one step. Catches everything, SystemExit included, which would end a thread without a message."""
         try:
             step()
         except BaseException as error:
-            self.errors += 1
-            self._in_a_row += 1
+            self._failures_in_a_row += 1
+            count = self._failures_in_a_row
             with contextlib.suppress(Exception):
-                self._failed()
-            if self._in_a_row & (self._in_a_row - 1) == 0:
-                self._say(logging.ERROR, "%s: failure %d, it goes on", self._name, self._in_a_row, error=error)
-            self._wait(min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(self._in_a_row - 1, 10)))
+                self._on_error()
+            if count & (count - 1) == 0:
+                self._log(logging.ERROR, "%s: failure %d, the loop continues", self._name, count, error=error)
+            self._wait(min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(count - 1, 10)))
         else:
-            if self._in_a_row:
-                self._say(logging.INFO, "%s: works again after %d failures", self._name, self._in_a_row)
-                self._in_a_row = 0
+            if self._failures_in_a_row:
+                self._log(logging.INFO, "%s: works again after %d failures", self._name, self._failures_in_a_row)
+                self._failures_in_a_row = 0
 
-    def _say(self, level: int, text: str, *values: object, error: BaseException | None = None) -> None:
+    def _log(self, level: int, text: str, *values: object, error: BaseException | None = None) -> None:
         # A handler or a filter of the application may raise as well.
         with contextlib.suppress(Exception):
             self._logger.log(level, text, *values, exc_info=error)
 
 
 class Loop:
-    """A daemon thread that takes one step after the other until it is stopped."""
+    """A daemon thread that runs one step after the other until it is stopped."""
 
     def __init__(
         self,
         name: str,
         step: Callable[[], float],
         logger: logging.Logger,
-        failed: Callable[[], object] = lambda: None,
+        on_error: Callable[[], object] = lambda: None,
     ) -> None:
-        """step: returns the seconds until the next one."""
+        """Creates a loop that has not started yet.
+
+        Args:
+            name: of the thread, for the log.
+            step: returns the seconds until the next step.
+            logger: where failures are logged.
+            on_error: called after each failure.
+        """
         self._step = step
         self._stopping = threading.Event()
-        self._survivor = Survivor(name, self._stopping.wait, logger, failed)
+        self._runner = StepRunner(name, self._stopping.wait, logger, on_error)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Takes no further step; waits at most this long for the one under way."""
+        """Runs no further step, and waits at most this long for the current one."""
         self._stopping.set()
         self._thread.join(seconds)
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still takes steps."""
-        return self._thread.is_alive()
-
-    @property
-    def errors(self) -> int:
-        """Steps that raised."""
-        return self._survivor.errors
-
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._survivor.run(lambda: self._stopping.wait(self._step()))
+            self._runner.run(lambda: self._stopping.wait(self._step()))

@@ -1,6 +1,4 @@
-"""What could not be sent yet: encoded batches, compressed, no more than a fixed number of bytes."""
-
-from __future__ import annotations
+"""Requests that could not be sent yet: encoded batches, compressed, up to a fixed number of bytes."""
 
 import zlib
 from collections import deque
@@ -9,43 +7,43 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An encoded export request and how many spans (or log records) are in it."""
+    """An encoded export request, and the number of spans or log records in it."""
 
     payload: bytes
     items: int
 
 
 class Buffer:
-    """First in, first out; for one thread. Full, it lets the oldest go: what happens now is of more use."""
+    """First in, first out; for use in one thread. A full buffer drops its oldest batch: new data is worth more."""
 
     def __init__(self, capacity: int) -> None:
-        """capacity: bytes, compressed."""
+        """Creates an empty buffer of so many bytes, compressed."""
         self.capacity = capacity
         self.bytes = 0
         self.items = 0
         self.attempts = 0
-        """Times that sending the oldest batch failed, as the caller counts them."""
+        """How often sending the oldest batch has failed; the caller counts."""
         self._batches: deque[Batch] = deque()
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def add(self, batch: Batch) -> int:
-        """Keeps a batch; returns the number of items that had to go for it (its own where it does not fit at all)."""
-        # The fastest level: it makes a third of it, and the better ones hardly less at several times the cost.
+        """Keeps a batch. Returns how many items were dropped for it; its own, if it does not fit at all."""
+        # The fastest level leaves a third of the size. The better ones leave hardly less, at several times the cost.
         packed = Batch(zlib.compress(batch.payload, 1), batch.items)
-        lost = 0
+        dropped = 0
         while self._batches and self.bytes + len(packed.payload) > self.capacity:
-            lost += self.drop_first()
+            dropped += self.drop_first()
         if len(packed.payload) > self.capacity:
-            return lost + batch.items
+            return dropped + batch.items
         self._batches.append(packed)
         self.bytes += len(packed.payload)
         self.items += batch.items
-        return lost
+        return dropped
 
     def first(self) -> Batch:
-        """The oldest batch, as it was added; it stays."""
+        """The oldest batch, as it was added. It stays in the buffer."""
         packed = self._batches[0]
         return Batch(zlib.decompress(packed.payload), packed.items)
 

@@ -1,6 +1,4 @@
-"""What the log says of an outage of the receiver: a line when it begins, a line when it is over."""
-
-from __future__ import annotations
+"""Logs an outage of the receiver: one line when it begins, one line when it is over."""
 
 import logging
 import time
@@ -9,92 +7,108 @@ from typing import Final
 
 from service.tracing.otlp_exporter import ExportResult
 
-# A receiver that fails with every other request must not fill the log.
+# A receiver that fails with every other request must not fill the log: so many lines at once, then one a minute.
 _LINES_AT_ONCE: Final = 6
-_SECONDS_A_LINE: Final = 60.0
+_SECONDS_PER_LINE: Final = 60.0
 
 
 class OutageLog:
-    """For one thread. An outage lasts from a request that is not accepted until one is, and nothing waits any more."""
+    """For use in one thread. An outage lasts until a request is accepted and nothing waits any more."""
 
     def __init__(
         self,
         noun: str,
         receiver: str,
-        say: Callable[[int, str], None],
+        log: Callable[[int, str], None],
         lost: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """noun: what is exported. say: takes a level and a line. lost: how many items were lost since the start."""
+        """Creates a log without an outage.
+
+        Args:
+            noun: what is exported.
+            receiver: its address.
+            log: writes a line with a level.
+            lost: the number of items lost since the start.
+            clock: in seconds.
+        """
         self._noun = noun
         self._receiver = receiver
-        self._say = say
+        self._log = log
         self._lost = lost
         self._clock = clock
         self._lines = float(_LINES_AT_ONCE)
         self._refilled = clock()
-        self._silent = 0  # outages that no line was written of
+        self._unreported = 0  # outages without a line
         self._reset()
 
     def _reset(self) -> None:
-        self.lasts = False
-        self.late = 0
+        self.is_active = False
+        self.sent_late = 0
         """Items of this outage that were sent after all."""
         self._began = 0.0
         self._ended: float | None = None
         self._lost_before = 0
         self._result = ExportResult(code="ok")
-        self._said: set[bool] = set()  # of answers that allow another try, and of those that do not
+        # Whether it was reported that requests wait (True), and that they are refused for good (False).
+        self._reported: set[bool] = set()
 
     def failed(self, result: ExportResult) -> None:
-        """A request was not accepted. To be called before its items are counted as lost."""
-        if not self.lasts:
-            self.lasts = True
+        """Records a request that was not accepted. To be called before its items are counted as lost."""
+        if not self.is_active:
+            self.is_active = True
             self._began = self._clock()
             self._lost_before = self._lost()
         self._ended = None
         self._result = result
 
     def accepted(self) -> None:
-        """A request was accepted."""
-        if self.lasts and self._ended is None:
+        """Records a request that was accepted."""
+        if self.is_active and self._ended is None:
             self._ended = self._clock()
 
-    def tell(self, waiting: int, room: str) -> None:
-        """Writes what there is to say. waiting: items that are not sent yet; room: how long there is room for more."""
+    def report(self, waiting: int, room: str) -> None:
+        """Logs what is new.
+
+        Args:
+            waiting: items that are not sent yet.
+            room: for how long there is room for more, as the end of a sentence.
+        """
         lost = self._lost() - self._lost_before
-        kind = self._result.retryable
-        if kind not in self._said and not (kind and self._said) and self._may_speak():
-            self._said.add(kind)
-            self._say(logging.WARNING, self._begin(waiting, room, lost))
+        retryable = self._result.retryable
+        is_news = retryable not in self._reported and not (retryable and self._reported)
+        if is_news and self._take_line():
+            self._reported.add(retryable)
+            self._log(logging.WARNING, self._describe(waiting, room, lost))
         if self._ended is not None and not waiting:
-            if self._said:
-                self._say(
+            if self._reported:
+                self._log(
                     logging.INFO,
-                    f"{self._noun} are exported to {self._receiver} again after {duration(self._ended - self._began)}: "
-                    f"{self.late} sent late, {lost} lost",
+                    f"{self._noun} are exported to {self._receiver} again after "
+                    f"{format_duration(self._ended - self._began)}: {self.sent_late} sent late, {lost} lost",
                 )
             else:
-                self._silent += 1
+                self._unreported += 1
             self._reset()
 
-    def _begin(self, waiting: int, room: str, lost: int) -> str:
+    def _describe(self, waiting: int, room: str, lost: int) -> str:
         result = self._result
-        why = f"{result.code} ({result.detail})" if result.detail else result.code
-        silent = f"; {self._silent} short outages before this one were not logged" if self._silent else ""
-        self._silent = 0
+        reason = f"{result.code} ({result.detail})" if result.detail else result.code
+        earlier = f"; {self._unreported} short outages before this one were not logged" if self._unreported else ""
+        self._unreported = 0
         if result.retryable:
             return (
-                f"{self._noun} cannot be exported to {self._receiver}: {why}; {waiting} {self._noun} wait{room}{silent}"
+                f"{self._noun} cannot be exported to {self._receiver}: {reason}; "
+                f"{waiting} {self._noun} wait{room}{earlier}"
             )
         return (
-            f"{self._noun} are refused by {self._receiver}: {why}; {lost} {self._noun} lost so far, {waiting} "
-            f"wait; what is refused is not sent again{silent}"
+            f"{self._noun} are refused by {self._receiver}: {reason}; {lost} {self._noun} lost so far, {waiting} "
+            f"wait; refused {self._noun} are not sent again{earlier}"
         )
 
-    def _may_speak(self) -> bool:
+    def _take_line(self) -> bool:
         now = self._clock()
-        self._lines = min(_LINES_AT_ONCE, self._lines + (now - self._refilled) / _SECONDS_A_LINE)
+        self._lines = min(_LINES_AT_ONCE, self._lines + (now - self._refilled) / _SECONDS_PER_LINE)
         self._refilled = now
         if self._lines < 1:
             return False
@@ -102,8 +116,8 @@ class OutageLog:
         return True
 
 
-def duration(seconds: float) -> str:
-    """As people say it."""
+def format_duration(seconds: float) -> str:
+    """In seconds, minutes or hours."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     if seconds < 6000:

@@ -50,8 +50,8 @@ def test_long_spans_arrive_whatever_the_settings_say(collector: CollectorProcess
 
 def test_the_librarys_limit_is_the_collectors() -> None:
     assert TracingSettings().max_request_bytes == Tracing().max_request_bytes <= 4 << 20
-    _, most = (item for item in Tracing.model_fields["max_request_bytes"].metadata)
-    assert most.le < endpoints.OTLP_BATCH_BYTES < endpoints.OTLP_MAX_MIB << 20
+    most = min(item.le for item in Tracing.model_fields["max_request_bytes"].metadata if hasattr(item, "le"))
+    assert most < endpoints.OTLP_BATCH_BYTES < endpoints.OTLP_MAX_MIB << 20
 
 
 def test_a_store_without_room_is_given_the_rest(collector: CollectorProcess, store: Receiver) -> None:

@@ -149,14 +149,14 @@ def test_a_thousand_short_outages_are_few_lines() -> None:
     log = OutageLog("spans", "http://r:4317", lambda level, text: said.append((level, text)), lambda: 0, clock)
     for _ in range(1000):
         log.failed(ExportResult(code="unavailable"))
-        log.tell(3, "")
+        log.report(3, "")
         clock.now += 0.1
         log.accepted()
-        log.tell(0, "")
+        log.report(0, "")
     assert len(said) < 20
     clock.now += 600
     log.failed(ExportResult(code="unavailable"))
-    log.tell(3, "")
+    log.report(3, "")
     assert "short outages before this one were not logged" in said[-1][1]
 
 
@@ -165,6 +165,6 @@ def test_an_outage_that_begins_to_lose_says_so() -> None:
     log = OutageLog("spans", "http://r:4317", lambda _, text: said.append(text), lambda: 0, _Clock())
     for code in ("unavailable", "unauthenticated", "unavailable", "unauthenticated"):
         log.failed(ExportResult(code=code))
-        log.tell(3, "")
+        log.report(3, "")
     assert len(said) == 2
     assert "refused" in said[1]

@@ -119,25 +119,25 @@ _SITES = (
     "_encoder.item",
     "_encoder.split",
     "_exporter.send",
-    "_buffer.add",
-    "_buffer.first",
-    "_buffer.drop_first",
-    "_breaker.allows",
-    "_breaker.failed",
-    "_breaker.succeeded",
-    "_breaker.seconds_until_trial",
-    "_outage.failed",
-    "_outage.accepted",
-    "_outage.tell",
+    "_delivery.buffer.add",
+    "_delivery.buffer.first",
+    "_delivery.buffer.drop_first",
+    "_delivery.breaker.allows",
+    "_delivery.breaker.failed",
+    "_delivery.breaker.succeeded",
+    "_delivery.breaker.seconds_until_trial",
+    "_delivery.outage.failed",
+    "_delivery.outage.accepted",
+    "_delivery.outage.report",
     "statistics.requested",
-    "_send",
+    "_delivery._send",
     "_encode",
-    "_deliver",
-    "_replay",
-    "_settle",
+    "_delivery.deliver",
+    "_delivery.replay",
+    "_delivery._settle",
     "_work",
     "_turn",
-    "_room",
+    "_delivery.room",
     "_wake.wait",
 )
 
@@ -170,7 +170,7 @@ class _Faults:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Receiver]:
     with receiving() as receiver, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("service.tracing.background._SHORTEST_PAUSE", 0.001)
+        patched.setattr("service.tracing.background._MIN_PAUSE", 0.001)
         yield receiver
 
 
@@ -226,7 +226,7 @@ def test_what_is_raised_in_the_loop_is_counted_and_logged(
     receiver: Receiver, start: Start, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     tracing = start()
-    _Faults(tracing._processors[0]).plant("_breaker.allows", error, 1)
+    _Faults(tracing._processors[0]).plant("_delivery.breaker.allows", error, 1)
     make(tracing, range(3))
     assert tracing.flush(5)
     assert numbers(receiver) == [0, 1, 2]
@@ -239,7 +239,7 @@ def test_what_is_raised_in_the_loop_is_counted_and_logged(
 def test_a_loop_that_always_fails_fills_no_log(
     receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("service.tracing.background._SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr("service.tracing.background._MIN_PAUSE", 0.0)
     tracing = start(delay_ms=1)
     processor: Any = tracing._processors[0]
     turn = processor._work
@@ -260,7 +260,7 @@ def test_a_loop_that_always_fails_fills_no_log(
 def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receiver: Receiver, start: Start) -> None:
     tracing = start(delay_ms=10)
     processor: Any = tracing._processors[0]
-    run, dead = processor._survivor.run, threading.Event()
+    run, dead = processor._runner.run, threading.Event()
 
     def die(step: Callable[[], object]) -> None:
         dead.set()
@@ -268,10 +268,10 @@ def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receive
 
     make(tracing, range(1))
     assert tracing.flush(5)
-    processor._survivor.run = die
+    processor._runner.run = die
     assert dead.wait(5)
     poll_until("end of the thread", lambda: processor._thread is None)
-    processor._survivor.run = run
+    processor._runner.run = run
     make(tracing, range(1, 4))
     assert tracing.flush(5)
     assert numbers(receiver) == [0, 1, 2, 3]
