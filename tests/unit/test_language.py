@@ -8,7 +8,6 @@ import pytest
 from tests.support.language import ROOT, Problem, files, long_lines, names, scan, words
 
 PENDING: Final[tuple[str, ...]] = (
-    "README.md",
     "checks/bench/",
     "checks/chaos/",
     "checks/dashboards/",
