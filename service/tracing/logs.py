@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry import trace
 
 from service.tracing import propagation
-from service.tracing.encoding import LogEntry
+from service.tracing.log_encoder import LogEntry
 from service.tracing.redaction import MAX_TEXT, REDACTED, Redactor, snapshot
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {

@@ -19,7 +19,7 @@ from service.tracing import otlp_exporter
 from service.tracing.batch_processor import BatchProcessor
 from service.tracing.cardinality import KNOWN_METHODS
 from service.tracing.children import call_at_childs_end
-from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
+from service.tracing.log_encoder import LogEncoder, LogEntry
 from service.tracing.logs import OtlpHandler
 from service.tracing.otlp_exporter import OtlpExporter
 from service.tracing.propagation import Propagator
@@ -28,6 +28,7 @@ from service.tracing.redaction import Redactor
 from service.tracing.sampling import TraceSampler
 from service.tracing.settings import TracingSettings
 from service.tracing.span import Limits, RecordedSpan
+from service.tracing.span_encoder import SpanEncoder
 from service.tracing.spans import TraceManager
 from service.tracing.statistics import SpanCounts, Statistics
 from service.tracing.tracer import LeanTracer

@@ -31,10 +31,10 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.receiver import Receiver
 from collector.pipeline import Pipeline, render
-from service.tracing.encoding import SpanEncoder
 from service.tracing.otlp_exporter import TRACES
 from service.tracing.redaction import Redactor
 from service.tracing.span import Limits, RecordedSpan
+from service.tracing.span_encoder import SpanEncoder
 from stack.polling import poll_until
 from tests.support.redaction import NAMES, SIGNED_URLS
 

@@ -16,10 +16,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from service.tracing.encoding import LogEncoder, LogEntry, SpanEncoder
+from service.tracing.log_encoder import LogEncoder, LogEntry
 from service.tracing.readable_span import to_readable_span
 from service.tracing.redaction import Redactor
 from service.tracing.span import Limits, RecordedSpan
+from service.tracing.span_encoder import SpanEncoder
 
 RESOURCE = Resource({"service.name": "under-test", "process.pid": 7})
 REDACTOR = Redactor("a key for tests")
