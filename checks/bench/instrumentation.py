@@ -58,21 +58,3 @@ class Instrumentation(Protocol):
 
     def flush(self) -> None:
         """Returns when the receiver has every span that ended. Raises TimeoutError."""
-
-
-def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
-    """The variant's instrumentation; only its own libraries are imported.
-
-    service: the name its spans carry. endpoint: URL of an OTLP gRPC receiver.
-    """
-    if variant == "bare":
-        from checks.bench.bare import Bare
-
-        return Bare()
-    if variant == "stock":
-        from checks.bench.stock import Stock
-
-        return Stock(mode, service, endpoint)
-    from checks.bench.ours import Ours
-
-    return Ours(mode, service, endpoint)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import cast, get_args
 
-from checks.bench.instrumentation import Instrumentation, Mode, Variant, load
+from checks.bench.instrumentation import Instrumentation, Mode, Variant
 from checks.bench.scenarios import (
     Create,
     Process,
@@ -21,6 +21,7 @@ from checks.bench.scenarios import (
     trace_contexts,
 )
 from checks.bench.usage import resident_mib
+from checks.bench.variants import load
 
 
 def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafka: str) -> Scenario:

@@ -1,0 +1,21 @@
+"""Chooses the variant that is measured, and imports only its libraries."""
+
+from checks.bench.instrumentation import Instrumentation, Mode, Variant
+
+
+def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
+    """The variant's instrumentation; only its own libraries are imported.
+
+    service: the name its spans carry. endpoint: URL of an OTLP gRPC receiver.
+    """
+    if variant == "bare":
+        from checks.bench.bare import Bare
+
+        return Bare()
+    if variant == "stock":
+        from checks.bench.stock import Stock
+
+        return Stock(mode, service, endpoint)
+    from checks.bench.ours import Ours
+
+    return Ours(mode, service, endpoint)
