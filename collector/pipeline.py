@@ -1,4 +1,4 @@
-"""The Collectors' configurations as text: pure functions of what the stack decides."""
+"""Renders the configurations of the Collectors and samplers as YAML, from the settings that the stack passes in."""
 
 import functools
 import importlib
@@ -19,13 +19,13 @@ QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
 TOKEN_FILE: Final = "token"
 GUARD: Final = Path(__file__).with_name("queue_guard.py")
-"""Program that runs beside each Collector and sets damaged queue files aside."""
+"""Program that runs in each Collector's pod and quarantines damaged queue files."""
 KEEP_KEY: Final = "keep"
-"""Key of a `tracestate` entry; a trace whose spans carry `keep=1` is never sampled out. Smoke checks set it."""
+"""Key of a `tracestate` entry. A trace whose spans have `keep=1` is never sampled out; smoke checks set it."""
 TOPIC: Final = "otlp-spans"
-"""Where the spans wait for the samplers."""
+"""Kafka topic from which the samplers read spans."""
 MAX_MESSAGE_BYTES: Final = 10_000_000
-"""The largest message of that topic: what one batch holds of one trace."""
+"""Largest message of that topic: the spans of one trace in one batch."""
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -37,48 +37,48 @@ _TEMPLATES = jinja2.Environment(
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What the Collectors that take the spans do with them."""
+    """Settings of the Collectors, which receive all spans, metrics and logs."""
 
     trace_store: str
     """host:port of the trace store's OTLP gRPC receiver."""
     metric_store: str
     """URL that takes OTLP metrics over HTTP, without `/v1/metrics`."""
     log_store: str | None = None
-    """URL that takes OTLP logs over HTTP, without `/v1/logs`; without one no logs are taken."""
+    """URL that takes OTLP logs over HTTP, without `/v1/logs`. None: the Collectors take no logs."""
     queue_size: int
-    """Spans in the queue on disk before senders are made to wait; a quarter of it for log records and metrics each."""
+    """Spans that fit into the queue on disk; log records and metrics have queues of a quarter of this size."""
     sampled_through: str | None = None
-    """host:port of Kafka, where the spans go instead of the trace store when they are sampled."""
+    """host:port of Kafka: with sampling, spans go there instead of to the trace store."""
     metrics_flush_interval: str = "5s"
-    """How often span metrics are handed to their exporter; no use in more often than Prometheus scrapes."""
+    """How often the exporter gets the span metrics. More often than Prometheus scrapes has no effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """What the samplers do with what is in the topic."""
+    """Settings of the samplers, which read the topic and decide which traces are stored."""
 
     trace_store: str
     """host:port of the trace store's OTLP gRPC receiver."""
     brokers: str
     """host:port of Kafka."""
     queue_size: int
-    """Spans in the queue on disk before the topic is read no further."""
+    """Spans that fit into the queue on disk. When it is full, the samplers stop reading the topic."""
     ratio: float
-    """Share of the traces kept that no other policy keeps, 0 to 1."""
+    """Share of the traces to keep that no other policy keeps, 0 to 1."""
     errors: bool
     """Keep every trace with a span of status ERROR."""
     slow_ms: int | None
-    """Keep every trace that took longer, from its first start to its last end."""
+    """Keep every trace that lasts longer, from its first start to its last end."""
     decision_wait_seconds: int
     """Time from a trace's first span to the decision."""
     traces: int
-    """Traces that wait for their decision, at most."""
+    """Maximum number of traces that wait for their decision."""
     metrics_flush_interval: str = "5s"
-    """How often the metrics of stored spans are handed to their exporter."""
+    """How often the exporter gets the metrics of stored spans."""
 
 
 def render(pipeline: Pipeline) -> str:
-    """YAML of the Collectors that take spans, metrics and logs."""
+    """Return the Collectors' configuration as YAML."""
     return _TEMPLATES.get_template("config.yaml.j2").render(
         names=names,
         shapes=shapes.COLLECTOR,
@@ -101,11 +101,11 @@ def render(pipeline: Pipeline) -> str:
 
 @functools.cache
 def _known_keys() -> list[str]:
-    """Keys of OpenTelemetry's conventions and of our own that mean no secret: to look one up costs next to nothing."""
+    """Attribute keys of OpenTelemetry's conventions and of this project that hold no secrets; a lookup is cheap."""
     modules = [attributes] + [
-        importlib.import_module(f"{package.__name__}.{found.name}")
+        importlib.import_module(f"{package.__name__}.{module.name}")
         for package in (stable, incubating)
-        for found in pkgutil.iter_modules(package.__path__)
+        for module in pkgutil.iter_modules(package.__path__)
     ]
     keys = {
         value
@@ -119,7 +119,7 @@ def _known_keys() -> list[str]:
 
 
 def render_sampler(sampler: Sampler) -> str:
-    """YAML of the Collectors that decide which traces are stored."""
+    """Return the samplers' configuration as YAML."""
     return _TEMPLATES.get_template("sampler.yaml.j2").render(
         trace_store=sampler.trace_store,
         brokers=sampler.brokers,

@@ -1,12 +1,10 @@
-"""Sets a Collector's damaged queue file aside before the Collector opens it: `queue_guard.py DIRECTORY --port PORT`.
+"""Quarantines a Collector's damaged queue file before the Collector opens it: `queue_guard.py DIRECTORY --port PORT`.
 
-A queue is a bbolt database. The Collector ends, or waits for ever, at every start with a damaged one; its own option
-`recreate` notices few kinds of damage. This program runs in the Collector's pod and checks each file while no Collector
-has it locked: before the first start, and between two starts. It reads the pages that the Collector reads when it opens
-the file, not the spans in them. It needs Python's standard library alone, since its image is plain Python.
+A queue is a bbolt database. With a damaged one the Collector ends, or hangs, at every start; its own option `recreate`
+detects few kinds of damage. This program runs in the Collector's pod and checks each file while no Collector has locked
+it: before the first start, and between two starts. It reads the pages that the Collector reads when it opens the file,
+but not the spans in them. It uses only Python's standard library, because its image is plain Python.
 """
-
-from __future__ import annotations
 
 import argparse
 import contextlib
@@ -26,11 +24,12 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, NamedTuple
 
-SET_ASIDE = ".damaged"
+SUFFIX = ".damaged"
+"""Ending of the name of a quarantined file."""
 KEPT = 2
-"""Files set aside that are kept, the latest ones."""
+"""Number of quarantined files that are kept, the latest ones."""
 FREE = 0.2
-"""Share of the volume that must be free for any to be kept."""
+"""Quarantined files are deleted if a smaller share of the volume is free."""
 
 _READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
 _QUEUE = re.compile(r"exporter_\w+")
@@ -45,23 +44,23 @@ _BUCKET = 1
 
 
 class _Keys(NamedTuple):
-    """What may be in a page."""
+    """The keys that a page may contain."""
 
     lowest: bytes = b""
     too_high: bytes | None = None
     buckets: bool = False
-    """Each of them is that of a bucket, as it is at the top."""
+    """Every key names a bucket: true at the top level."""
 
 
 class Damaged(Exception):
-    """The Collector cannot use this file; says why."""
+    """The Collector cannot use this file, for the reason in the message."""
 
 
 def check(path: Path) -> None:
-    """Walks through the live pages of a database.
+    """Check all pages of a database that are in use.
 
     Raises:
-        Damaged: it is none, or a page of it is not as it was written.
+        Damaged: the file is not a database, or one of its pages is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -72,22 +71,23 @@ def check(path: Path) -> None:
 
 class _Database:
     def __init__(self, file: int) -> None:
-        self._file = file  # read, not mapped: a bad sector is an error then, and not the end of this process
+        self._file = file  # not mapped into memory, where a bad sector would kill this process
         self._size = os.fstat(file).st_size
         if not self._size:
             raise Damaged("it is empty")
-        # The second meta page begins at the page size, which only a meta page says.
-        metas = [found for at in (0, *(1024 << power for power in range(15))) if (found := self._meta(at))]
+        # The second meta page begins at the page size, which is written only in a meta page: try each possible size.
+        offsets = (0, *(1024 << power for power in range(15)))
+        metas = [meta for offset in offsets if (meta := self._meta(offset))]
         if not metas:
             raise Damaged("neither of its first pages is valid")
         _, _, self._page_size, _, self._root, _, _, self._pages, _, _ = max(metas, key=lambda meta: meta[8])
         self._used = bytearray(min(self._pages, self._size // self._page_size))
 
-    def _read(self, at: int, size: int) -> bytes:
-        return os.pread(self._file, size, at)
+    def _read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._file, size, offset)
 
-    def _meta(self, at: int) -> tuple[int, ...] | None:
-        content = self._read(at + _PAGE.size, _META.size)
+    def _meta(self, offset: int) -> tuple[int, ...] | None:
+        content = self._read(offset + _PAGE.size, _META.size)
         if len(content) < _META.size:
             return None
         meta = _META.unpack(content)
@@ -101,13 +101,13 @@ class _Database:
             todo.extend(self._page(number, keys))
 
     def _page(self, number: int, keys: _Keys) -> Iterator[tuple[int, _Keys]]:
-        """The pages below a page."""
+        """Check a page, and yield the pages below it."""
         begin = number * self._page_size
         if not 2 <= number < len(self._used):
             raise Damaged(f"page {number} is not in the file")
         name, kind, count, overflow = _PAGE.unpack(self._read(begin, _PAGE.size))
         if name != number or kind not in (_BRANCH, _LEAF):
-            raise Damaged(f"page {number} is another one")
+            raise Damaged(f"page {number} has the header of another page")
         end = number + 1 + overflow
         if end > len(self._used):
             raise Damaged(f"page {number} is longer than the file")
@@ -117,44 +117,45 @@ class _Database:
         return self._elements(kind, count, begin + _PAGE.size, end * self._page_size, keys)
 
     def _elements(self, kind: int, count: int, first: int, end: int, keys: _Keys) -> Iterator[tuple[int, _Keys]]:
-        """The pages below the elements between two places in the file."""
+        """Check the elements between two offsets of the file, and yield the pages below them."""
         behind = first + count * _ELEMENT.size
         if behind > end or (kind == _BRANCH and not count):
             raise Damaged(f"a page has {count} elements at {first}")
         children: list[tuple[bytes, int]] = []
         below, above = keys.lowest, keys.too_high
-        for at, element in enumerate(_ELEMENT.iter_unpack(self._read(first, behind - first))):
+        for index, element in enumerate(_ELEMENT.iter_unpack(self._read(first, behind - first))):
             if kind == _BRANCH:
                 offset, key_size, *halves = element
                 child = halves[0] + (halves[1] << 32)
                 flags = size = 0
             else:
                 flags, offset, key_size, size = element
-            begin = first + at * _ELEMENT.size + offset
+            begin = first + index * _ELEMENT.size + offset
             if begin < behind or begin + key_size + size > end:
-                raise Damaged(f"element {at} at {first} is not in its page")
+                raise Damaged(f"element {index} at {first} is not in its page")
             key = self._read(begin, key_size)
-            if key < below or (at and key == below) or (above is not None and key >= above):
-                raise Damaged(f"the key of element {at} at {first} is not in order")
+            if key < below or (index and key == below) or (above is not None and key >= above):
+                raise Damaged(f"the key of element {index} at {first} is not in order")
             below = key
             if kind == _BRANCH:
                 children.append((key, child))
             elif flags & _BUCKET:
                 yield from self._bucket(begin + key_size, size)
             elif keys.buckets:
-                raise Damaged(f"element {at} at {first} is no bucket")
-        for index, (key, child) in enumerate(children):
-            yield child, _Keys(key, children[index + 1][0] if index + 1 < len(children) else above, keys.buckets)
+                raise Damaged(f"element {index} at {first} is not a bucket")
+        upper_limits = [*(key for key, _ in children[1:]), above]
+        for (key, child), too_high in zip(children, upper_limits, strict=False):
+            yield child, _Keys(key, too_high, keys.buckets)
 
-    def _bucket(self, at: int, size: int) -> Iterator[tuple[int, _Keys]]:
-        """A small bucket has its page in its value."""
-        root, _, _, kind, count, _ = struct.unpack("<QQQHHI", self._read(at, min(size, 32)).ljust(32, b"\0"))
+    def _bucket(self, offset: int, size: int) -> Iterator[tuple[int, _Keys]]:
+        """Check a bucket. A small one has its page inside its value."""
+        root, _, _, kind, count, _ = struct.unpack("<QQQHHI", self._read(offset, min(size, 32)).ljust(32, b"\0"))
         if root:
             yield root, _Keys()
         elif kind != _LEAF:
-            raise Damaged(f"the bucket at {at} is none")
+            raise Damaged(f"the bucket at {offset} has no page")
         else:
-            yield from self._elements(kind, count, at + 32, at + size, _Keys())
+            yield from self._elements(kind, count, offset + 32, offset + size, _Keys())
 
 
 def _fnv(data: bytes) -> int:
@@ -166,31 +167,31 @@ def _fnv(data: bytes) -> int:
 
 
 class Guard:
-    """Looks after the queues of one directory."""
+    """Checks the queue files of one directory, and counts what it quarantines."""
 
     def __init__(self, directory: Path, telemetry: str = "") -> None:
-        """`telemetry` is the URL of the Collector's own metrics: the last known length of a queue is what it lost."""
+        """`telemetry` is the URL of the Collector's metrics: the last known length of a queue counts as lost."""
         self._directory = directory
         self._telemetry = telemetry
         self._good: dict[str, tuple[int, int, int]] = {}
         self._known = self._read_known()
         self.files: dict[str, int] = {}
-        """Queue → files of it that were set aside since this began."""
+        """Queue → number of its files that this process quarantined."""
         self.items: dict[str, int] = {}
-        """Queue → items that were in them, as far as that was known."""
+        """Queue → number of items in these files, by the last known length of the queue."""
 
-    def look(self) -> None:
-        """Checks every file that nobody has locked and that has changed since."""
+    def check_all(self) -> None:
+        """Check every file that no Collector has locked and that has changed since the last check."""
         for path in sorted(self._directory.iterdir()):
             if recreated := _RECREATED.fullmatch(path.name):
-                self._set_aside(path, recreated[1], "the Collector could not open it")
+                self._quarantine(path, recreated[1], "the Collector could not open it")
             elif _QUEUE.fullmatch(path.name):
                 self._count(path.name)
-                self._look_at(path)
+                self._check(path)
         self._tidy()
 
     def learn(self) -> None:
-        """Asks the Collector how much is in its queues."""
+        """Read the lengths of the queues from the Collector's metrics."""
         with contextlib.suppress(OSError, ValueError):
             with urllib.request.urlopen(self._telemetry, timeout=2) as answer:
                 text = answer.read().decode()
@@ -205,17 +206,17 @@ class Guard:
                 unfinished.rename(self._directory / _KNOWN)
 
     def metrics(self) -> str:
-        """In Prometheus' text format."""
+        """Return the counters in Prometheus' text format."""
         lines = []
         for name, help_, counts in (
-            ("collector_queue_files_set_aside_total", "Damaged queue files that were set aside.", self.files),
-            ("collector_queue_items_lost_total", "Items in them, as far as known.", self.items),
+            ("collector_queue_files_set_aside_total", "Damaged queue files that were quarantined.", self.files),
+            ("collector_queue_items_lost_total", "Items in them, by the last known length of the queue.", self.items),
         ):
             lines += [f"# HELP {name} {help_}", f"# TYPE {name} counter"]
             lines += [f'{name}{{queue="{queue}"}} {count}' for queue, count in sorted(counts.items())]
         return "\n".join((*lines, ""))
 
-    def _look_at(self, path: Path) -> None:
+    def _check(self, path: Path) -> None:
         try:
             with contextlib.ExitStack() as opened:
                 try:
@@ -226,34 +227,34 @@ class Guard:
                 except OSError as error:
                     raise Damaged(f"it cannot be opened: {error.strerror}") from error
                 state = os.fstat(file.fileno())
-                seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-                if self._good.get(path.name) == seen:
+                version = (state.st_ino, state.st_size, state.st_mtime_ns)
+                if self._good.get(path.name) == version:
                     return
                 try:
                     check(path)
                 except Damaged as reason:
-                    self._set_aside(path, path.name, str(reason))
+                    self._quarantine(path, path.name, str(reason))
                 else:
-                    self._good[path.name] = seen
+                    self._good[path.name] = version
         except FileNotFoundError:
             return
         except Damaged as reason:
-            self._set_aside(path, path.name, str(reason))
+            self._quarantine(path, path.name, str(reason))
 
-    def _set_aside(self, path: Path, queue: str, reason: str) -> None:
-        target = self._directory / f"{queue}.{time.strftime('%Y%m%dT%H%M%S')}.{time.time_ns() % 10**6:06}{SET_ASIDE}"
+    def _quarantine(self, path: Path, queue: str, reason: str) -> None:
+        target = self._directory / f"{queue}.{time.strftime('%Y%m%dT%H%M%S')}.{time.time_ns() % 10**6:06}{SUFFIX}"
         path.rename(target)
         items = self._known.get(queue, 0)
         self._count(queue, 1, items)
-        print(f"{queue} is damaged: {reason}; set aside as {target.name}, {items} items were in it", flush=True)
+        print(f"{queue} is damaged: {reason}; renamed to {target.name}, {items} items were in it", flush=True)
 
     def _count(self, queue: str, files: int = 0, items: int = 0) -> None:
         self.files[queue] = self.files.get(queue, 0) + files
         self.items[queue] = self.items.get(queue, 0) + items
 
     def _tidy(self) -> None:
-        """Removes what was set aside long ago, and all of it rather than let the volume fill."""
-        kept = sorted(self._directory.glob(f"*{SET_ASIDE}"), key=lambda path: path.lstat().st_mtime)
+        """Delete the older quarantined files, or all of them if the volume is nearly full."""
+        kept = sorted(self._directory.glob(f"*{SUFFIX}"), key=lambda path: path.lstat().st_mtime)
         while kept and (len(kept) > KEPT or self._full()):
             oldest = kept.pop(0)
             with contextlib.suppress(OSError):
@@ -264,26 +265,26 @@ class Guard:
         return volume.f_bavail < FREE * volume.f_blocks
 
     def _read_known(self) -> dict[str, int]:
-        # Its file is on the same volume, and may be damaged as well.
+        # This file is on the same volume, and may be damaged too.
         with contextlib.suppress(OSError, ValueError):
-            found = json.loads((self._directory / _KNOWN).read_text())
-            if isinstance(found, dict):
-                return {queue: items for queue, items in found.items() if isinstance(items, int) and items >= 0}
+            lengths = json.loads((self._directory / _KNOWN).read_text())
+            if isinstance(lengths, dict):
+                return {queue: items for queue, items in lengths.items() if isinstance(items, int) and items >= 0}
         return {}
 
 
 def _open(path: Path) -> BinaryIO:
-    """As the Collector opens it: to read and to write. A file of its own that it may not write to gets that right."""
+    """Open a file to read and write, as the Collector does. Grant the owner this right if it is missing."""
     mode = path.lstat().st_mode
     if not stat.S_ISREG(mode):
-        raise Damaged("it is no file")
+        raise Damaged("it is not a regular file")
     if mode & _READ_WRITE != _READ_WRITE:
         path.chmod(_READ_WRITE)
     return path.open("r+b")
 
 
 def serve(guard: Guard, port: int) -> None:
-    """Answers with the metrics, in a thread of its own."""
+    """Serve the metrics over HTTP, in a thread."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -295,33 +296,35 @@ def serve(guard: Guard, port: int) -> None:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing of a scrape."""
+            """Log no scrapes."""
 
     server = ThreadingHTTPServer(("", port), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
 
 
 def main() -> None:
-    """Until it is ended."""
+    """Check the directory every second until the process is stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--port", type=int, required=True, help="of its own metrics; open after the first look")
+    parser.add_argument(
+        "--port", type=int, required=True, help="port of this program's metrics; it opens after the first check"
+    )
     parser.add_argument("--telemetry", required=True, help="URL of the Collector's metrics")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # a container's first process has no default
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no default handler
     guard = Guard(asked.directory, asked.telemetry)
-    guard.look()
+    guard.check_all()
     serve(guard, asked.port)
-    looks = 0
+    checks = 0
     while True:
         time.sleep(1)
-        looks += 1
+        checks += 1
         try:
-            guard.look()
-            if looks % 5 == 0:
+            guard.check_all()
+            if checks % 5 == 0:
                 guard.learn()
-        except Exception as error:  # it must outlive whatever it finds
-            print(f"cannot look at {asked.directory}: {error!r}", flush=True)
+        except Exception as error:  # the guard must continue after any error
+            print(f"cannot check {asked.directory}: {error!r}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""A damaged queue never keeps a Collector from starting, and what was lost with it is counted."""
-
-from __future__ import annotations
+"""The guard quarantines damaged queue files, so that the Collector starts, and counts the lost items."""
 
 import os
 import re
@@ -19,7 +17,7 @@ from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver, receiving, refuse
 from collector import queue_guard
 from collector.pipeline import GUARD, Pipeline, render
-from collector.queue_guard import KEPT, SET_ASIDE, Guard
+from collector.queue_guard import KEPT, SUFFIX, Guard
 from stack.polling import poll_until
 from tests.support.service import free_port
 
@@ -32,13 +30,13 @@ JUNK = bytes(index * 73 % 251 for index in range(PAGE))
 
 @pytest.fixture(autouse=True)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However full this machine's disk is."""
+    """Make the tests independent of the free space on this machine's disk."""
     monkeypatch.setattr(queue_guard, "FREE", 0.0)
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The queue file of a Collector that was killed while its store took nothing."""
+    """The queue file of a Collector that was killed while its store refused all spans."""
     directory = tmp_path_factory.mktemp("full")
     with receiving() as store:
         store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
@@ -59,22 +57,22 @@ def _configuration(store: Receiver) -> str:
 
 
 def _meta(data: bytes) -> tuple[int, ...]:
-    """The later one of the two meta pages."""
+    """Return the newer of the two meta pages."""
     return max((struct.unpack_from("<IIIIQQQQQQ", data, page * PAGE + 16) for page in (0, 1)), key=lambda meta: meta[8])
 
 
 def _leaf(data: bytes) -> int:
-    """A page with spans, in the middle of the tree."""
+    """Return the number of a page with spans, from the middle of the tree."""
 
     def below(page: int) -> Iterator[int]:
         _, kind, count, _ = struct.unpack_from("<QHHI", data, page * PAGE)
-        for at in range(page * PAGE + 16, page * PAGE + 16 + 16 * count, 16):
+        for element in range(page * PAGE + 16, page * PAGE + 16 + 16 * count, 16):
             if kind == 1:
-                yield from below(struct.unpack_from("<IIQ", data, at)[2])
+                yield from below(struct.unpack_from("<IIQ", data, element)[2])
             else:
-                flags, offset, key, _ = struct.unpack_from("<IIII", data, at)
+                flags, offset, key, _ = struct.unpack_from("<IIII", data, element)
                 if flags:
-                    yield from below(struct.unpack_from("<Q", data, at + offset + key)[0])
+                    yield from below(struct.unpack_from("<Q", data, element + offset + key)[0])
         if kind == 2:
             yield page
 
@@ -82,7 +80,7 @@ def _leaf(data: bytes) -> int:
     return pages[len(pages) // 2]
 
 
-def _at(page: Callable[[bytes], int], content: bytes, byte: int = 0) -> Callable[[bytes], bytes]:
+def _overwrite(page: Callable[[bytes], int], content: bytes, byte: int = 0) -> Callable[[bytes], bytes]:
     def damage(data: bytes) -> bytes:
         begin = page(data) * PAGE + byte
         return data[:begin] + content + data[begin + len(content) :]
@@ -91,19 +89,19 @@ def _at(page: Callable[[bytes], int], content: bytes, byte: int = 0) -> Callable
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "zeros over the head": _at(lambda _: 0, bytes(8 * PAGE)),
-    "zeros over both meta pages": _at(lambda _: 0, bytes(2 * PAGE)),
-    "rubbish over the root": _at(lambda data: _meta(data)[4], JUNK),
-    "zeros over the root": _at(lambda data: _meta(data)[4], bytes(PAGE)),
-    "rubbish over a leaf": _at(_leaf, JUNK),
-    "zeros over a leaf": _at(_leaf, bytes(PAGE)),
-    "a leaf of no kind": _at(_leaf, struct.pack("<H", 0), 8),
-    "a leaf with 65,535 elements": _at(_leaf, struct.pack("<H", 65_535), 10),
-    # The Collector waits for ever.
-    "a leaf that never ends": _at(_leaf, struct.pack("<I", 0xFFFFFF), 12),
-    "a key longer than its page": _at(_leaf, struct.pack("<I", 0x7FFFFFFF), 24),
-    # The Collector's compaction at its start ends in a panic.
-    "a bucket that is marked as a value": _at(lambda data: _meta(data)[4], bytes(4), 16),
+    "zeros over the head": _overwrite(lambda _: 0, bytes(8 * PAGE)),
+    "zeros over both meta pages": _overwrite(lambda _: 0, bytes(2 * PAGE)),
+    "rubbish over the root": _overwrite(lambda data: _meta(data)[4], JUNK),
+    "zeros over the root": _overwrite(lambda data: _meta(data)[4], bytes(PAGE)),
+    "rubbish over a leaf": _overwrite(_leaf, JUNK),
+    "zeros over a leaf": _overwrite(_leaf, bytes(PAGE)),
+    "a leaf of no kind": _overwrite(_leaf, struct.pack("<H", 0), 8),
+    "a leaf with 65,535 elements": _overwrite(_leaf, struct.pack("<H", 65_535), 10),
+    # With this file the Collector hangs.
+    "a leaf that never ends": _overwrite(_leaf, struct.pack("<I", 0xFFFFFF), 12),
+    "a key longer than its page": _overwrite(_leaf, struct.pack("<I", 0x7FFFFFFF), 24),
+    # With this file the Collector's compaction at the start panics.
+    "a bucket that is marked as a value": _overwrite(lambda data: _meta(data)[4], bytes(4), 16),
     "half of the file": lambda data: data[: len(data) // 2],
     "one page of the file": lambda data: data[:PAGE],
     "100 bytes of the file": lambda data: data[:100],
@@ -113,14 +111,14 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_and_kept(damage: str, full: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_quarantined_and_kept(damage: str, full: bytes, tmp_path: Path) -> None:
     damaged = DAMAGES[damage](full)
     (tmp_path / QUEUE).write_bytes(damaged)
     (tmp_path / "known-items.json").write_text(f'{{"{QUEUE}": 6000}}')
     guard = Guard(tmp_path)
-    guard.look()
+    guard.check_all()
     assert not (tmp_path / QUEUE).exists()
-    (kept,) = tmp_path.glob(f"*{SET_ASIDE}")
+    (kept,) = tmp_path.glob(f"*{SUFFIX}")
     assert kept.read_bytes() == damaged
     assert f'collector_queue_files_set_aside_total{{queue="{QUEUE}"}} 1' in guard.metrics()
     assert f'collector_queue_items_lost_total{{queue="{QUEUE}"}} 6000' in guard.metrics()
@@ -131,16 +129,16 @@ def test_a_file_that_the_collector_can_use_stays(meta: int, full: bytes, tmp_pat
     for content in (full, full[: meta * PAGE] + JUNK + full[(meta + 1) * PAGE :]):
         (tmp_path / QUEUE).write_bytes(content)
         guard = Guard(tmp_path)
-        guard.look()
+        guard.check_all()
         assert (tmp_path / QUEUE).read_bytes() == content
         assert f'collector_queue_files_set_aside_total{{queue="{QUEUE}"}} 0' in guard.metrics()
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
-def test_what_is_no_file_is_set_aside(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_an_entry_that_is_not_a_regular_file_is_quarantined(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / QUEUE)
     guard = Guard(tmp_path)
-    guard.look()
+    guard.check_all()
     assert guard.files == {QUEUE: 1}
     assert not (tmp_path / QUEUE).exists()
 
@@ -150,40 +148,40 @@ def test_a_file_without_the_right_to_write_to_it_gets_that_right(mode: int, full
     (tmp_path / QUEUE).write_bytes(full)
     (tmp_path / QUEUE).chmod(mode)
     guard = Guard(tmp_path)
-    guard.look()
+    guard.check_all()
     assert guard.files == {QUEUE: 0}
     assert (tmp_path / QUEUE).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("known", ["[1]", '{"a": null}', f'{{"{QUEUE}": -5}}', "no JSON", "7"])
-def test_a_damaged_note_of_the_queues_lengths_ends_no_guard(known: str, tmp_path: Path) -> None:
+def test_the_guard_works_if_the_file_of_known_lengths_is_damaged(known: str, tmp_path: Path) -> None:
     (tmp_path / "known-items.json").write_text(known)
     (tmp_path / QUEUE).write_bytes(b"")
     guard = Guard(tmp_path)
-    guard.look()
+    guard.check_all()
     assert (guard.files, guard.items) == ({QUEUE: 1}, {QUEUE: 0})
 
 
-def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
+def test_the_number_of_kept_files_is_bounded(tmp_path: Path) -> None:
     guard = Guard(tmp_path)
     for number in range(5):
         (tmp_path / QUEUE).write_bytes(b"%d" % number)
-        guard.look()
+        guard.check_all()
     assert guard.files == {QUEUE: 5}
-    assert sorted(path.read_bytes() for path in tmp_path.glob(f"*{SET_ASIDE}")) == [b"3", b"4"][-KEPT:]
+    assert sorted(path.read_bytes() for path in tmp_path.glob(f"*{SUFFIX}")) == [b"3", b"4"][-KEPT:]
 
 
-def test_nothing_is_kept_on_a_volume_that_has_no_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_kept_on_a_volume_without_free_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_guard, "FREE", 1.1)
     (tmp_path / QUEUE).write_bytes(b"")
     guard = Guard(tmp_path)
-    guard.look()
+    guard.check_all()
     assert guard.files == {QUEUE: 1}
-    assert not list(tmp_path.glob(f"*{SET_ASIDE}"))
+    assert not list(tmp_path.glob(f"*{SUFFIX}"))
 
 
 class GuardProcess:
-    """The program as it runs beside a Collector."""
+    """The guard as a process, as it runs in a Collector's pod."""
 
     def __init__(self, directory: Path, telemetry: int) -> None:
         port = free_port()
@@ -194,7 +192,7 @@ class GuardProcess:
                 f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
             ]
         )
-        poll_until("the guard's first look", self._answers, seconds=10, every=0.05)
+        poll_until("the guard's first check", self._answers, seconds=10, every=0.05)
 
     def _answers(self) -> bool:
         try:
@@ -203,12 +201,12 @@ class GuardProcess:
             return False
 
     def count(self, metric: str) -> int:
-        """Of the spans' queue."""
-        found = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', httpx.get(self._url).text, re.MULTILINE)
-        return int(found[1]) if found else 0
+        """Return a metric of the spans' queue."""
+        match = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', httpx.get(self._url).text, re.MULTILINE)
+        return int(match[1]) if match else 0
 
     def end(self) -> int:
-        """As Kubernetes ends it; its exit code."""
+        """Stop it as Kubernetes does, and return its exit code."""
         self._process.terminate()
         return self._process.wait(10)
 
@@ -225,17 +223,17 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
             collector.send(REQUESTS.encode(number))
         known = directory / "known-items.json"
         poll_until("the queue to be known", lambda: known.exists() and "1000" in known.read_text(), seconds=15)
-        # While the Collector has the file, the guard leaves it alone.
+        # While the Collector has the file locked, the guard does not touch it.
         with (directory / QUEUE).open("r+b") as file:
             file.write(bytes(8 * PAGE))
         collector.kill()
-        poll_until("the file to be set aside", lambda: guard.count("collector_queue_files_set_aside_total"), seconds=10)
+        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"), seconds=10)
         assert guard.count("collector_queue_items_lost_total") == 10 * A_REQUEST
         store.behave = lambda _: b""
         collector.start()
         collector.send(REQUESTS.encode(77))
-        wanted = {span for spans in REQUESTS.traces(77).values() for span in spans}
-        poll_until("the spans", lambda: wanted <= {span.span_id.hex() for span in store.spans()}, seconds=15)
+        expected = {span for spans in REQUESTS.traces(77).values() for span in spans}
+        poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()}, seconds=15)
     finally:
         collector.kill()
         assert guard.end() == 0
