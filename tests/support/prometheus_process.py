@@ -1,7 +1,5 @@
 """The real Prometheus as a process of this machine, without data or with its own metrics."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
@@ -19,17 +17,17 @@ from tests.support.service import free_port
 
 
 def binary() -> Path:
-    """Prometheus as `make up` built it, or the one on PATH; skips the test where there is none."""
+    """Return the Prometheus that `make up` built, or the one on PATH; skip the test if there is none."""
     built = Home.default().bin / "prometheus"
     if built.is_file():
         return built
-    if found := shutil.which("prometheus"):
-        return Path(found)
+    if on_path := shutil.which("prometheus"):
+        return Path(on_path)
     pytest.skip("no Prometheus to run: `python -m local.images build prometheus` builds it, as does `make up`")
 
 
 class PrometheusProcess:
-    """Starts, asks and ends one Prometheus."""
+    """Starts, queries and ends one Prometheus."""
 
     def __init__(
         self,
@@ -39,7 +37,14 @@ class PrometheusProcess:
         config: Mapping[str, Any] | None = None,
         features: str = "",
     ) -> None:
-        """`config` is a whole configuration, instead of one that scrapes nothing or itself."""
+        """Prepare the process.
+
+        Args:
+            directory: for its files.
+            scrapes_itself: whether it scrapes its own metrics.
+            config: a whole configuration, instead of one that scrapes nothing or itself.
+            features: that are enabled.
+        """
         self._features = [f"--enable-feature={features}"] if features else []
         self._binary = binary()
         self._directory = directory
@@ -51,7 +56,7 @@ class PrometheusProcess:
         self._config = dict(config) if config is not None else itself
 
     def start(self) -> None:
-        """Returns when it is ready."""
+        """Start the process, and return when it is ready."""
         (self._directory / "prometheus.yml").write_text(yaml.safe_dump(self._config))
         with (self._directory / "log").open("wb") as log:
             process = self._process = subprocess.Popen(
@@ -60,7 +65,7 @@ class PrometheusProcess:
                     f"--config.file={self._directory}/prometheus.yml",
                     f"--storage.tsdb.path={self._directory}/data",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
-                    # What is evaluated before it has found its Alertmanager is told to nobody; it would wait a minute.
+                    # An alert that fires before Prometheus has found its Alertmanager would wait for a minute.
                     "--rules.alert.resend-delay=1s",
                     *self._features,
                 ],
@@ -78,14 +83,14 @@ class PrometheusProcess:
         poll_until("Prometheus that is ready", ready, seconds=30, every=0.1)
 
     def stop(self) -> None:
-        """It has nothing to keep."""
+        """Kill the process; it has no data to keep."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def query(self, promql: str) -> list[Any]:
-        """The result; fails where Prometheus refuses the query or warns of it."""
+        """Return the result; fail if Prometheus refuses the query or warns about it."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": promql}, timeout=10).json()
         assert answer["status"] == "success", (promql, answer)
         assert not answer.get("warnings"), (promql, answer)
@@ -93,22 +98,22 @@ class PrometheusProcess:
         return result
 
     def metrics(self, promql: str) -> set[str]:
-        """Expressions for the names of all metrics that a query asks for, as Prometheus itself reads it."""
+        """Return patterns of the names of all metrics in a query, as Prometheus itself parses it."""
         answer = httpx.get(f"{self.url}/api/v1/parse_query", params={"query": promql}, timeout=10)
         assert answer.status_code == 200, (promql, answer.text)
-        found: set[str] = set()
+        names: set[str] = set()
 
         def walk(node: Any) -> None:
             if isinstance(node, list):
                 for item in node:
                     walk(item)
             elif isinstance(node, dict):
-                # The name of a selector stands among its matchers as well.
+                # The name of a selector is also one of its matchers.
                 for matcher in node.get("matchers") or ():
                     if matcher["name"] == "__name__":
-                        found.add(re.escape(matcher["value"]) if matcher["type"] == "=" else matcher["value"])
+                        names.add(re.escape(matcher["value"]) if matcher["type"] == "=" else matcher["value"])
                 for item in node.values():
                     walk(item)
 
         walk(answer.json()["data"])
-        return found
+        return names

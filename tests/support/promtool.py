@@ -1,6 +1,4 @@
-"""Rules on played metrics, judged by Prometheus' own `promtool`: hours pass in seconds, and every run is the same."""
-
-from __future__ import annotations
+"""Tests rules on simulated metrics with Prometheus' own `promtool`: hours pass in seconds, and each run is the same."""
 
 import re
 import subprocess
@@ -24,22 +22,22 @@ STEP = 15
 """Seconds between two scrapes, and between two evaluations of the rules."""
 
 Value = Callable[[float], float | None]
-"""Seconds since the start → the sample; None while the series is not there."""
+"""Seconds since the start → the sample; None while the series does not exist."""
 Metrics = Mapping[str, Value]
 """Series, as Prometheus writes them → their samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What must fire at a moment: these alerts, and no others."""
+class Expectation:
+    """The alerts that fire at a time, and no others."""
 
-    at: int
-    """Seconds since the start."""
-    fires: frozenset[str]
+    seconds: int
+    """Since the start."""
+    alerts: frozenset[str]
 
 
 def binary() -> Path:
-    """promtool of the Prometheus that the stack runs; skips the test where it cannot be compiled."""
+    """Return promtool of the Prometheus that the stack runs; skip the test if it cannot be compiled."""
     home = Home.default()
     output = home.bin / "promtool"
     try:
@@ -55,21 +53,20 @@ def binary() -> Path:
     return output
 
 
-def judge(
-    promtool: Path, directory: Path, settings: Settings, played: Metrics, seconds: int, looks: Sequence[Look]
+def run_rules(
+    promtool: Path, directory: Path, settings: Settings, metrics: Metrics, expectations: Sequence[Expectation]
 ) -> str:
-    """What promtool has to object; empty if at every moment exactly the wanted alerts fire.
+    """Return the failures that promtool reports; empty if exactly the expected alerts fire at each time.
 
     Args:
         promtool: the program.
         directory: for its files.
         settings: of the stack whose rules are tested.
-        played: the metrics.
-        seconds: how long they are played.
-        looks: what must fire, and when.
+        metrics: simulated until the last expectation.
+        expectations: which alerts must fire, and when.
     """
     (directory / "rules.yml").write_text(rule_file(groups(monitoring_config(settings)), "http://grafana"))
-    moments = range(0, seconds + 1, STEP)
+    times = range(0, max(expectation.seconds for expectation in expectations) + 1, STEP)
     test = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": f"{STEP}s",
@@ -77,28 +74,28 @@ def judge(
             {
                 "interval": f"{STEP}s",
                 "input_series": [
-                    {"series": series, "values": _samples([value(moment) for moment in moments])}
-                    for series, value in played.items()
+                    {"series": series, "values": _samples([value(time) for time in times])}
+                    for series, value in metrics.items()
                 ],
                 "promql_expr_test": [
                     {
                         # Watchdog always fires.
                         "expr": 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"}) > bool 0',
-                        "eval_time": f"{look.at}s",
+                        "eval_time": f"{expectation.seconds}s",
                         "exp_samples": [
-                            {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(look.fires)
+                            {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(expectation.alerts)
                         ],
                     }
-                    for look in looks
+                    for expectation in expectations
                 ]
                 + [
                     {
-                        # Where a template leaves nothing, the series shows the template.
+                        # If a template has no result, the series shows the template itself.
                         "expr": 'count by (alertname) (ALERTS{service=~"|.*[{].*"})',
-                        "eval_time": f"{look.at}s",
+                        "eval_time": f"{expectation.seconds}s",
                         "exp_samples": [],
                     }
-                    for look in looks
+                    for expectation in expectations
                 ],
             }
         ],
@@ -111,10 +108,10 @@ def judge(
 
 
 def _samples(values: Sequence[float | None]) -> str:
-    """A series that ends is marked so, as Prometheus does it when a scrape no longer has it."""
+    """Return the samples in promtool's notation; `stale` marks the end of a series, as after a scrape without it."""
     texts = []
-    for before, value in zip((None, *values), values, strict=False):
-        nothing = "_" if before is None else "stale"
+    for previous, value in zip((None, *values), values, strict=False):
+        nothing = "_" if previous is None else "stale"
         texts.append(
             nothing if value is None else f"{value:g}" if value == int(value) and value < 1e6 else repr(float(value))
         )

@@ -1,6 +1,4 @@
-"""The dashboards of every stack: complete, linked, and in languages that the stores understand."""
-
-from __future__ import annotations
+"""The dashboards of every stack are complete and linked, and their queries can be parsed."""
 
 import json
 from collections.abc import Iterator
@@ -40,26 +38,26 @@ def models(stack: str) -> dict[str, dict[str, Any]]:
     return dashboards(config(stack))
 
 
-def shown(stack: str) -> list[Panel]:
+def all_panels(stack: str) -> list[Panel]:
     return [panel for model in models(stack).values() for panel in panels(model) if panel.type != "row"]
 
 
 def targets(stack: str, uid: str) -> list[dict[str, Any]]:
-    """Targets of one datasource, with their variables replaced."""
+    """Return the targets of one datasource, with their variables replaced."""
     return [
         {
             key: substitute(value, ALL) if isinstance(value, str) and key != "legendFormat" else value
             for key, value in target.items()
         }
-        for panel in shown(stack)
+        for panel in all_panels(stack)
         for target in panel.targets
         if target["datasource"]["uid"] == uid
     ]
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_panel_says_what_it_shows_in_which_unit(stack: str) -> None:
-    for panel in shown(stack):
+def test_every_panel_has_a_description_and_a_unit(stack: str) -> None:
+    for panel in all_panels(stack):
         assert panel.title, panel.dashboard
         assert panel.question.endswith((".", "?")), panel.title
         if panel.type in ("timeseries", "stat"):
@@ -81,10 +79,10 @@ def test_panels_do_not_overlap(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_dashboards_have_their_places_links_and_variables(stack: str) -> None:
-    found = models(stack)
-    assert len({model["title"] for model in found.values()}) == len(found)
-    for uid, model in found.items():
+def test_dashboards_have_uids_links_and_variables(stack: str) -> None:
+    by_uid = models(stack)
+    assert len({model["title"] for model in by_uid.values()}) == len(by_uid)
+    for uid, model in by_uid.items():
         assert model["uid"] == uid
         assert model["tags"] == [TAG]
         assert model["description"]
@@ -94,7 +92,7 @@ def test_dashboards_have_their_places_links_and_variables(stack: str) -> None:
         assert len(set(ids)) == len(ids)
         known = {variable["name"] for variable in model["templating"]["list"]}
         assert "environment" in known
-    assert json.dumps(dashboards(config(stack))) == json.dumps(found), "two times the same"
+    assert json.dumps(dashboards(config(stack))) == json.dumps(by_uid), "rendering is deterministic"
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -109,7 +107,7 @@ def test_queries_name_only_variables_that_their_dashboard_has(stack: str) -> Non
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_panels_ask_datasources_that_are_provisioned(stack: str) -> None:
+def test_panels_query_provisioned_datasources(stack: str) -> None:
     settings = load(stack)
     provisioned = datasources(
         backend=settings.traces.backend,
@@ -118,13 +116,13 @@ def test_panels_ask_datasources_that_are_provisioned(stack: str) -> None:
         loki_url="x" if settings.logs.enabled else None,
     )
     known = {source["uid"]: source["type"] for source in provisioned["datasources"]}
-    for panel in shown(stack):
+    for panel in all_panels(stack):
         for target in panel.targets:
             assert known[target["datasource"]["uid"]] == target["datasource"]["type"], panel.title
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_alerts_lead_to_dashboards_and_runbooks_that_there_are(stack: str) -> None:
+def test_links_of_alerts_lead_to_existing_dashboards_and_runbooks(stack: str) -> None:
     pages = {f"http://grafana/d/{uid}" for uid in (*models(stack), *runbooks(config(stack)))}
     for group in yaml.safe_load(rule_file(groups(config(stack)), "http://grafana"))["groups"]:
         for rule in group["rules"]:
@@ -133,7 +131,7 @@ def test_alerts_lead_to_dashboards_and_runbooks_that_there_are(stack: str) -> No
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
-def test_grafana_finds_all_of_it_in_its_pod(stack: str) -> None:
+def test_grafana_has_all_dashboards_in_its_pod(stack: str) -> None:
     manifests = render(stack)
     files = {item["metadata"]["name"]: item["data"] for item in manifests if item["kind"] == "ConfigMap"}
     (grafana,) = [m for m in manifests if m["kind"] == "StatefulSet" and m["metadata"]["name"] == endpoints.GRAFANA]
@@ -143,12 +141,12 @@ def test_grafana_finds_all_of_it_in_its_pod(stack: str) -> None:
         m["mountPath"]: files[volumes[m["name"]]] for m in spec["containers"][0]["volumeMounts"] if m["name"] in volumes
     }
     providers = yaml.safe_load(mounted["/etc/grafana/provisioning/dashboards"]["providers.yaml"])["providers"]
-    found = {provider["folder"]: mounted[provider["options"]["path"]] for provider in providers}
-    assert {name: len(json.loads(text)["panels"]) > 0 for name, text in found["Tracing"].items()} == {
+    folders = {provider["folder"]: mounted[provider["options"]["path"]] for provider in providers}
+    assert {name: len(json.loads(text)["panels"]) > 0 for name, text in folders["Tracing"].items()} == {
         f"{uid}.json": True for uid in models(stack)
     }
-    assert set(found["Runbooks"]) == {f"{uid}.json" for uid in runbooks(config(stack))}
-    for content in found.values():
+    assert set(folders["Runbooks"]) == {f"{uid}.json" for uid in runbooks(config(stack))}
+    for content in folders.values():
         assert sum(map(len, content.values())) < 900_000, "a ConfigMap holds 1 MiB"
 
 
@@ -161,14 +159,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_prometheus_understands_every_query(stack: str, prometheus: PrometheusProcess) -> None:
+def test_prometheus_parses_every_query(stack: str, prometheus: PrometheusProcess) -> None:
     queries = {target["expr"] for target in targets(stack, endpoints.PROMETHEUS_UID)}
     assert len(queries) > 50
     for query in sorted(queries):
         prometheus.query(query)
 
 
-def test_grafanas_grammars_understand_every_query(tmp_path: Path) -> None:
+def test_grafanas_grammars_parse_every_query(tmp_path: Path) -> None:
     queries = {
         *(("logql", target["expr"]) for stack in STACKS for target in targets(stack, endpoints.LOGS_UID)),
         *(
@@ -183,7 +181,7 @@ def test_grafanas_grammars_understand_every_query(tmp_path: Path) -> None:
     assert len(mistakes(tmp_path, [*sorted(queries), *broken])) == len(broken)
 
 
-def test_alert_names_are_used_once_for_one_thing() -> None:
+def test_alert_rules_of_one_name_have_one_dashboard() -> None:
     for stack in STACKS:
         by_name: dict[str, set[str]] = {}
         for group in groups(config(stack)):

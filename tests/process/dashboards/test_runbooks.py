@@ -1,7 +1,5 @@
 """The runbooks: one for every alert, and what they tell people to paste is understood by what it is pasted into."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex
@@ -30,7 +28,7 @@ STACKS: Final = ("local", "dev", "staging", "prod")
 SECTIONS: Final = ["Meaning", "Diagnosis", "Mitigation", "Resolved when"]
 PAGES: Final = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.md"))}
 
-# Metrics of programs that are not ours, and that no rule asks for.
+# Metrics of other programs that no rule uses.
 _OTHERS: Final = frozenset(
     {
         "ALERTS",
@@ -46,7 +44,7 @@ _OTHERS: Final = frozenset(
         "prometheus_rule_group_last_duration_seconds",
     }
 )
-# What is written like an alert's name and is somebody else's word.
+# Words of other programs that look like the name of an alert.
 _NO_ALERTS: Final = frozenset(
     {
         "ConnectError",
@@ -80,14 +78,14 @@ def titles() -> dict[str, str]:
 
 
 def fenced(language: str) -> list[tuple[str, str]]:
-    """Page and text of everything that is fenced as `language`."""
+    """Return the page and the text of each code block in `language`."""
     return [
         (name, text.strip()) for name, page in PAGES.items() for kind, text in _FENCED.findall(page) if kind == language
     ]
 
 
 def in_code(name: str) -> list[str]:
-    """What stands in backticks in a page's prose."""
+    """Return the inline code of a page."""
     return _IN_CODE.findall(_FENCED.sub("", PAGES[name]))
 
 
@@ -99,12 +97,12 @@ def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_when_it_is_over(name: str) -> None:
+def test_a_page_has_all_sections_and_fits_on_a_screen(name: str) -> None:
     page = PAGES[name]
     assert page.startswith(f"# {name}\n")
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS
     assert all(part.strip() for part in re.split(r"^## .*$", page, flags=re.MULTILINE)[1:])
-    assert 12 <= len(page.splitlines()) <= 35, "it is read at night"
+    assert 12 <= len(page.splitlines()) <= 35, "an on-call engineer reads it at night"
     fences = _FENCED.findall(page)
     assert {language for language, _ in fences} <= {"promql", "logql", "traceql", "sh"}
     assert page.count("```") == 2 * len(fences)
@@ -113,7 +111,7 @@ def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_when_it_is_ove
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_first_look_is_at_the_dashboard_that_the_alert_links_to(name: str) -> None:
+def test_the_first_step_names_the_dashboard_that_the_alert_links_to(name: str) -> None:
     first = re.search(r"^1\. (.*)$", PAGES[name].partition("## Diagnosis")[2], re.MULTILINE)
     assert first
     assert f"**{titles()[alerts()[name].dashboard]}**" in first[1]
@@ -144,7 +142,7 @@ def test_each_panel_that_a_page_names_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_speaks_of_alerts_settings_and_files_that_there_are(name: str) -> None:
+def test_a_page_names_existing_alerts_settings_and_files(name: str) -> None:
     sections = {field.alias or key for key, field in Settings.model_fields.items()}
     for code in in_code(name):
         if re.fullmatch(r"([A-Z][a-z]+){2,}", code):
@@ -158,7 +156,7 @@ def test_a_page_speaks_of_alerts_settings_and_files_that_there_are(name: str) ->
         assert f"## {chapter}\n" in (ROOT / file).read_text(), chapter
 
 
-def test_a_setting_that_there_is_not_is_found_out() -> None:
+def test_an_unknown_setting_is_reported() -> None:
     assert is_a_setting("collector.sampling.replicas")
     assert is_a_setting("services.taskManager.memory")
     assert not is_a_setting("services.task_manager.memory")
@@ -169,7 +167,7 @@ def is_a_setting(path: str) -> bool:
     """Whether a stack file may have this key."""
     annotation: Any = Settings
     for part in path.split("."):
-        # An optional section is a union of it and None.
+        # The type of an optional section is a union with None.
         models = [
             each
             for each in (annotation, *getattr(annotation, "__args__", ()))
@@ -185,7 +183,7 @@ def is_a_setting(path: str) -> bool:
 @pytest.mark.parametrize(("name", "text"), fenced("sh"))
 def test_commands_can_be_pasted(name: str, text: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    # One a line, or several in a line; a program inside of quotes goes over several.
+    # A line has one command or several; a quoted program goes over several lines.
     for command in re.split(r"(?:\n *|; )(?=kubectl|make)", text.replace("<stack>", "local")):
         words = shlex.split(command)
         if words[0] == "make":
@@ -206,10 +204,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
 
 @pytest.fixture(scope="module")
 def known(prometheus: PrometheusProcess) -> frozenset[str]:
-    """Metrics that the services register, and those that rules record or ask for."""
+    """Return the metrics that the services register, and those that rules record or use."""
 
     def never(_: Any) -> Any:
-        raise AssertionError("nothing is fetched or sent here")
+        raise AssertionError("the test fetches and sends nothing")
 
     registry = Metrics().registry
     tracing = start_tracing(TracingSettings.model_validate({"OTEL_SERVICE_NAME": "runbooks"}))
@@ -223,8 +221,8 @@ def known(prometheus: PrometheusProcess) -> frozenset[str]:
     }
     tracing.shutdown()
     recorded = {rule.name for rule in rules() if isinstance(rule, RecordingRule)}
-    asked = {metric for query in {rule.query for rule in rules()} for metric in prometheus.metrics(query)}
-    return frozenset(registered | recorded | asked | _OTHERS)
+    used = {metric for query in {rule.query for rule in rules()} for metric in prometheus.metrics(query)}
+    return frozenset(registered | recorded | used | _OTHERS)
 
 
 def unknown(metrics: set[str], known: frozenset[str]) -> set[str]:
@@ -241,7 +239,7 @@ def test_prometheus_runs_a_query_and_its_metrics_are_known(
     assert not unknown(metrics, known), name
 
 
-def test_a_metric_that_nobody_has_is_found_out(prometheus: PrometheusProcess, known: frozenset[str]) -> None:
+def test_an_unknown_metric_is_reported(prometheus: PrometheusProcess, known: frozenset[str]) -> None:
     query = 'sum(rate(kafka_messages_sent_total[1m])) / up > 0 or {__name__=~"tracing_items_(dropped|refused)_total"}'
     metrics = prometheus.metrics(query)
     assert len(metrics) == 3

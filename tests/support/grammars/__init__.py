@@ -1,6 +1,4 @@
-"""LogQL and TraceQL as Grafana's own editors read them: the stores may not be there to ask."""
-
-from __future__ import annotations
+"""Parses LogQL and TraceQL with the grammars of Grafana's own editors, without a store."""
 
 import json
 import shutil
@@ -15,7 +13,7 @@ _FILES = ("package.json", "package-lock.json", "parse.js")
 
 
 def mistakes(directory: Path, queries: Sequence[tuple[str, str]]) -> list[str]:
-    """What cannot be read of `(language, query)` pairs; skips the test where there is no Node.
+    """Return the errors in `(language, query)` pairs; skip the test if there is no Node.
 
     Args:
         directory: for the grammars, which npm fetches as they are pinned.

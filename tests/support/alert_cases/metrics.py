@@ -1,6 +1,4 @@
-"""A stack's metrics as they are while all is well, and ways to change them from a moment on."""
-
-from __future__ import annotations
+"""Simulated metrics of a healthy stack, and functions that change them when a fault begins."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -8,10 +6,11 @@ from stack.settings import Settings
 from tests.support.promtool import Metrics, Value
 
 FAULT = 35 * 60
-"""Seconds after which something goes wrong; long enough for half an hour to be compared."""
+"""Seconds from the start to the fault; rules that compare half an hour have their data by then."""
 REQUESTS = 10.0
-"""A second at the gateway; each makes a task, two messages and ten spans."""
+"""Requests per second at the gateway; each makes a task, two messages and ten spans."""
 SPANS = 100.0
+"""Spans per second."""
 
 Change = Callable[[dict[str, Value]], None]
 
@@ -37,32 +36,36 @@ _BUCKETS = {
 
 
 def constant(value: float) -> Value:
-    """A gauge that stands still."""
+    """Return a value that does not change."""
     return lambda _: value
 
 
 def counter(rate: float) -> Value:
-    """Grows by `rate` a second, in whole steps."""
+    """Return a counter that grows by `rate` per second, in whole steps."""
     return lambda seconds: float(int(seconds * rate + 1e-9))
 
 
-def then(before: Value, after: Value) -> Value:
-    """Another course from the fault on."""
-    return lambda seconds: before(seconds) if seconds < FAULT else after(seconds)
+def then(healthy_value: Value, faulty_value: Value) -> Value:
+    """Return a value that changes with the fault."""
+    return lambda seconds: healthy_value(seconds) if seconds < FAULT else faulty_value(seconds)
 
 
-def counted(before: float, after: float) -> Value:
-    """A counter whose rate changes with the fault."""
-    return lambda seconds: float(int(before * min(seconds, FAULT) + after * max(0.0, seconds - FAULT) + 1e-9))
+def counted(healthy_rate: float, faulty_rate: float) -> Value:
+    """Return a counter whose rate changes with the fault."""
+
+    def value(seconds: float) -> float:
+        return float(int(healthy_rate * min(seconds, FAULT) + faulty_rate * max(0.0, seconds - FAULT) + 1e-9))
+
+    return value
 
 
-def gone(before: Value) -> Value:
-    """Not there any more from the fault on."""
-    return then(before, lambda _: None)
+def gone(value: Value) -> Value:
+    """Return a value that ends with the fault."""
+    return then(value, lambda _: None)
 
 
 def histogram(name: str, labels: str, rate: float, takes: float, unit: str = "seconds") -> dict[str, Value]:
-    """A histogram whose events all take the same time."""
+    """Return a histogram whose events all take the same time."""
     return {
         **{
             f'{name}_bucket{{{labels}{"," if labels else ""}le="{edge}"}}': counter(rate if takes <= float(edge) else 0)
@@ -85,7 +88,7 @@ def _spans(service: str, kind: str, name: str, rate: float, database: str = "") 
 
 
 def healthy(settings: Settings) -> dict[str, Value]:
-    """All that the rules look at, with ten requests a second and nothing wrong."""
+    """Return all metrics that the rules use, with ten requests per second and no fault."""
     series: dict[str, Value] = {}
     jobs = ("gateway", "task-manager", "web-crawler")
     stores = (
@@ -101,28 +104,28 @@ def healthy(settings: Settings) -> dict[str, Value]:
     }
     for job in (*jobs, *stores, *(("sampler",) if sampled else ())):
         for pod in range(replicas.get(job, 1)):
-            at = f'job="{job}",instance="{job}-{pod}"'
+            labels = f'job="{job}",instance="{job}-{pod}"'
             series |= {
-                f"up{{{at}}}": constant(1),
-                f"scrape_samples_post_metric_relabeling{{{at}}}": constant(400),
-                f"scrape_sample_limit{{{at}}}": constant(2000),
+                f"up{{{labels}}}": constant(1),
+                f"scrape_samples_post_metric_relabeling{{{labels}}}": constant(400),
+                f"scrape_sample_limit{{{labels}}}": constant(2000),
             }
     for job in jobs:
-        at = f'job="{job}",instance="{job}-0"'
+        labels = f'job="{job}",instance="{job}-0"'
         series |= {
-            f"process_start_time_seconds{{{at}}}": constant(1),
-            f'dependency_up{{{at},dependency="kafka"}}': constant(1),
-            f'tracing_items_ended_total{{{at},signal="traces"}}': counter(SPANS / 3),
-            f'tracing_items_exported_total{{{at},signal="traces"}}': counter(SPANS / 3),
-            f'tracing_queue_items{{{at},signal="traces"}}': constant(0),
-            f'tracing_export_requests_total{{{at},signal="traces",code="ok"}}': counter(1),
-            f'tracing_breaker_state{{{at},signal="traces"}}': constant(0),
-            f'tracing_buffer_bytes{{{at},signal="traces"}}': constant(0),
-            f'tracing_buffer_capacity_bytes{{{at},signal="traces"}}': constant(16e6),
+            f"process_start_time_seconds{{{labels}}}": constant(1),
+            f'dependency_up{{{labels},dependency="kafka"}}': constant(1),
+            f'tracing_items_ended_total{{{labels},signal="traces"}}': counter(SPANS / 3),
+            f'tracing_items_exported_total{{{labels},signal="traces"}}': counter(SPANS / 3),
+            f'tracing_queue_items{{{labels},signal="traces"}}': constant(0),
+            f'tracing_export_requests_total{{{labels},signal="traces",code="ok"}}': counter(1),
+            f'tracing_breaker_state{{{labels},signal="traces"}}': constant(0),
+            f'tracing_buffer_bytes{{{labels},signal="traces"}}': constant(0),
+            f'tracing_buffer_capacity_bytes{{{labels},signal="traces"}}': constant(16e6),
         }
-    asked = 'job="gateway",instance="gateway-0",method="POST",route="/api/tasks"'
-    series |= {f'http_server_requests_total{{{asked},status="202"}}': counter(REQUESTS)}
-    series |= histogram("http_server_request_duration_seconds", asked, REQUESTS, 0.004)
+    gateway = 'job="gateway",instance="gateway-0",method="POST",route="/api/tasks"'
+    series |= {f'http_server_requests_total{{{gateway},status="202"}}': counter(REQUESTS)}
+    series |= histogram("http_server_request_duration_seconds", gateway, REQUESTS, 0.004)
     manager = 'job="task-manager",instance="task-manager-0"'
     crawler = 'job="web-crawler",instance="web-crawler-0"'
     series |= {
@@ -134,11 +137,11 @@ def healthy(settings: Settings) -> dict[str, Value]:
         f'db_client_connection_timeouts_total{{{manager},pool="tasks"}}': constant(0),
     }
     series |= histogram("task_duration_seconds", f'{manager},status="completed"', REQUESTS, 0.3)
-    for at, topic, sender in (
+    for consumer, topic, sender in (
         (manager, "task-status", 'job="gateway",instance="gateway-0"'),
         (crawler, "requests-web-crawl", manager),
     ):
-        of = f'{at},topic="{topic}"'
+        of = f'{consumer},topic="{topic}"'
         series |= {
             f'kafka_messages_produced_total{{{sender},topic="{topic}",outcome="success"}}': counter(REQUESTS),
             f'kafka_messages_consumed_total{{{of},outcome="completed"}}': counter(REQUESTS),
@@ -158,27 +161,27 @@ def healthy(settings: Settings) -> dict[str, Value]:
     ):
         series |= _spans(service, kind, name, REQUESTS, database)
     for job in ("collector", *(("sampler",) if sampled else ())):
-        at = f'job="{job}",instance="{job}-0"'
+        labels = f'job="{job}",instance="{job}-0"'
         series |= {
-            f"otelcol_receiver_accepted_spans_total{{{at}}}": counter(SPANS),
-            f"otelcol_receiver_refused_spans_total{{{at}}}": constant(0),
-            f"otelcol_receiver_failed_spans_total{{{at}}}": constant(0),
-            f"otelcol_exporter_sent_spans_total{{{at}}}": counter(SPANS if job == "collector" else SPANS / 10),
-            f'otelcol_exporter_queue_size{{{at},data_type="traces"}}': constant(0),
-            f'otelcol_exporter_queue_capacity{{{at},data_type="traces"}}': constant(1e6),
-            f"otelcol_process_uptime_seconds_total{{{at}}}": lambda seconds: 1000 + seconds,
+            f"otelcol_receiver_accepted_spans_total{{{labels}}}": counter(SPANS),
+            f"otelcol_receiver_refused_spans_total{{{labels}}}": constant(0),
+            f"otelcol_receiver_failed_spans_total{{{labels}}}": constant(0),
+            f"otelcol_exporter_sent_spans_total{{{labels}}}": counter(SPANS if job == "collector" else SPANS / 10),
+            f'otelcol_exporter_queue_size{{{labels},data_type="traces"}}': constant(0),
+            f'otelcol_exporter_queue_capacity{{{labels},data_type="traces"}}': constant(1e6),
+            f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
         }
     if sampled:
-        at = 'job="sampler",instance="sampler-0"'
+        labels = 'job="sampler",instance="sampler-0"'
         series |= {
-            f'otelcol_kafka_receiver_offset_lag{{{at},partition="0"}}': constant(0),
-            f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{{{at}}}": constant(0),
+            f'otelcol_kafka_receiver_offset_lag{{{labels},partition="0"}}': constant(0),
+            f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{{{labels}}}": constant(0),
         }
     stored = SPANS / 10 if sampled else SPANS
-    at = 'job="trace-store",instance="trace-store-0"'
+    labels = 'job="trace-store",instance="trace-store-0"'
     series |= {
-        f"otelcol_exporter_sent_spans_total{{{at}}}": counter(stored),
-        f"otelcol_process_uptime_seconds_total{{{at}}}": lambda seconds: 1000 + seconds,
+        f"otelcol_exporter_sent_spans_total{{{labels}}}": counter(stored),
+        f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
         'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="x"}': constant(0),
         'prometheus_notifications_alertmanagers_discovered{job="prometheus"}': constant(1),
         'prometheus_notifications_dropped_total{job="prometheus"}': constant(0),
@@ -189,14 +192,14 @@ def healthy(settings: Settings) -> dict[str, Value]:
 
 
 def find(series: Metrics, *parts: str) -> list[str]:
-    """The series whose text has all these parts, one at least."""
-    found = [name for name in series if all(part in name for part in parts)]
-    assert found, f"no series with {parts} is played"
-    return found
+    """Return the series whose text has all these parts; at least one."""
+    names = [name for name in series if all(part in name for part in parts)]
+    assert names, f"no series has {parts}"
+    return names
 
 
 def change(parts: str | Iterable[str], how: Callable[[Value], Value]) -> Change:
-    """Each series whose text has the parts takes another course."""
+    """Return a change of each series whose text has the parts."""
 
     def apply(series: dict[str, Value]) -> None:
         for name in find(series, *([parts] if isinstance(parts, str) else parts)):
@@ -205,28 +208,28 @@ def change(parts: str | Iterable[str], how: Callable[[Value], Value]) -> Change:
     return apply
 
 
-def replace(parts: str | Iterable[str], after: Value) -> Change:
-    """Each such series takes this course from the fault on."""
-    return change(parts, lambda before: then(before, after))
+def replace(parts: str | Iterable[str], faulty_value: Value) -> Change:
+    """Return a change to another value when the fault begins."""
+    return change(parts, lambda healthy_value: then(healthy_value, faulty_value))
 
 
-def add(more: Mapping[str, Value]) -> Change:
-    """Series that nobody has seen before the fault."""
+def add(new_series: Mapping[str, Value]) -> Change:
+    """Return a change that adds series when the fault begins."""
 
     def apply(series: dict[str, Value]) -> None:
-        for name, value in more.items():
+        for name, value in new_series.items():
             series[name] = then(lambda _: None, value)
 
     return apply
 
 
 def since(rate: float) -> Value:
-    """A counter that begins with the fault, at its first step."""
+    """Return a counter that begins with the fault, at 1."""
     return lambda seconds: float(int((seconds - FAULT) * rate) + 1)
 
 
 Course = Callable[[str, float], Mapping[str, Value]]
-"""A series and its rate after the fault → what is played for it, all along."""
+"""A series and its rate after the fault → the series that are simulated for it."""
 
 
 def _steps(seconds: float, rate: float) -> float:
@@ -234,27 +237,27 @@ def _steps(seconds: float, rate: float) -> float:
 
 
 def begins(name: str, rate: float) -> Mapping[str, Value]:
-    """Its first event is the fault's."""
+    """The counter begins with the fault."""
     return {name: then(lambda _: None, lambda now: _steps(now - FAULT, rate))}
 
 
 def began_high(name: str, rate: float) -> Mapping[str, Value]:
-    """The first scrape that has it finds many events."""
+    """The counter begins with the fault, and its first scrape already has many events."""
     return {name: then(lambda _: None, lambda now: _steps(now - FAULT + 60, rate))}
 
 
 def starts_again(name: str, rate: float) -> Mapping[str, Value]:
-    """It counted more in the process before, which ends with the fault."""
+    """The process restarts with the fault; its counter was higher before."""
     return {name: then(constant(1e5 if rate else 0), lambda now: _steps(now - FAULT, rate))}
 
 
 def starts_again_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
-    """Its process restarts, and keeps its name."""
+    """The process restarts every two minutes, with the same labels."""
     return {name: then(constant(1e5 if rate else 0), lambda now: _steps((now - FAULT) % 120, rate))}
 
 
 def new_pod_every_two_minutes(name: str, rate: float) -> Mapping[str, Value]:
-    """Each process has a name of its own; nothing is scraped of the one before."""
+    """Every two minutes another pod replaces the one before, with labels of its own."""
 
     def life(number: int) -> Value:
         begin = FAULT + 120 * number

@@ -1,0 +1,152 @@
+"""Faults of exporters, Collectors, samplers and stores, and the alerts that they raise."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.support.alert_cases.faults import (
+    ACCEPTED,
+    EXPORTED,
+    READ,
+    SENT,
+    STORED,
+    Case,
+    case,
+    for_seconds,
+    lost_before,
+    unsent,
+)
+from tests.support.alert_cases.metrics import (
+    FAULT,
+    SPANS,
+    add,
+    change,
+    constant,
+    counted,
+    counter,
+    gone,
+    replace,
+    since,
+    then,
+)
+
+CASES: Final[Mapping[str, Case]] = {
+    # --- the services' exports
+    "a Collector restarts within seconds": case(
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unavailable"}': for_seconds(5, 1)}),
+        change(("tracing_buffer_bytes", "gateway"), lambda _: lambda now: 1000.0 if FAULT < now <= FAULT + 10 else 0.0),
+        after_15="",
+        after_30="",
+        after_60="",
+    ),
+    "the token is wrong": case(
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unauthenticated"}': since(1)}),
+        add({'tracing_items_refused_total{job="gateway",signal="traces",reason="unauthenticated"}': since(100)}),
+        after_45="ExportFails",
+    ),
+    "exports fail": case(
+        change(("tracing_export_requests_total", "gateway"), lambda _: counted(1, 0)),
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unavailable"}': since(1)}),
+        replace(("tracing_buffer_bytes", "gateway"), since(1000)),
+        after_45="ExportFails",
+    ),
+    "one export in two hundred fails": case(
+        change(("tracing_export_requests_total", "gateway"), lambda _: counter(10)),
+        add({'tracing_export_requests_total{job="gateway",signal="traces",code="unavailable"}': since(0.05)}),
+        after_300="",
+    ),
+    "the breaker is open": case(replace(("breaker_state", "gateway"), constant(2)), after_45="BreakerOpen"),
+    "a buffer fills": case(replace(("tracing_buffer_bytes", "gateway"), constant(9e6)), after_45="BufferFills"),
+    "no metrics are made of the spans": case(change("traces_span_metrics", gone), after_240="SpanMetricsMissing"),
+    # --- span accounting
+    "spans are lost in a service": case(*lost_before(EXPORTED), after_300="", after_1500="SpansMissing"),
+    "spans are lost before the Collectors": case(*lost_before(ACCEPTED), after_1500="SpansMissing"),
+    "spans are lost in a Collector": case(*lost_before(SENT), after_1500="SpansMissing"),
+    "spans are lost in the store": case(*lost_before(STORED), after_1500="SpansMissing"),
+    "spans are dropped and counted as dropped": case(
+        *lost_before(EXPORTED),
+        add(
+            {
+                f'tracing_items_dropped_total{{job="{job}",signal="traces",reason="queue_full"}}': since(SPANS / 30)
+                for job in ("gateway", "task-manager", "web-crawler")
+            }
+        ),
+        after_240="",
+        after_360="SpansDropped",
+        after_1500="SpansDropped",
+    ),
+    "the store accepts nothing": case(*unsent(1.0), after_90="CollectorQueueStuck"),
+    "the store accepts half": case(
+        *unsent(0.5),
+        replace('queue_capacity{job="collector"', constant(1000)),
+        after_240="",
+        after_360="CollectorQueueFills",
+    ),
+    "a Collector refuses": case(
+        replace('receiver_refused_spans_total{job="collector"', since(5)), after_240="", after_360="CollectorRefuses"
+    ),
+    "the store refuses a request for good": case(
+        add(
+            {
+                'otelcol_exporter_send_failed_spans_total{job="collector",instance="collector-0",'
+                'exporter="otlp_grpc/traces",error_permanent="true",error_type="InvalidArgument"}': constant(100)
+            }
+        ),
+        after_15="ExportRefused",
+        after_400="",
+    ),
+    "the log store refuses lines that are too old": case(
+        add(
+            {
+                'otelcol_exporter_send_failed_log_records_total{job="collector",instance="collector-0",'
+                'exporter="otlp_http/logs",error_permanent="true",error_type="400"}': since(1)
+            }
+        ),
+        after_60="ExportRefused",
+    ),
+    "a damaged queue file is quarantined": case(
+        add(
+            {
+                'collector_queue_files_set_aside_total{instance="a",queue="exporter_otlp_grpc_traces_traces"}': (
+                    constant(1)
+                ),
+                'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_grpc_traces_traces"}': (
+                    constant(5000)
+                ),
+            }
+        ),
+        after_15="QueueSetAside",
+        after_840="QueueSetAside",
+        # It is notified once.
+        after_1200="",
+    ),
+    "a damaged, empty queue file is quarantined": case(
+        add({'collector_queue_files_set_aside_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(1)}),
+        add({'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(0)}),
+        after_15="QueueSetAside",
+    ),
+    "a Collector is down": case(
+        replace(("up{", 'job="collector"'), constant(0)), after_15="", after_45="CollectorDown"
+    ),
+    "a Collector restarted": case(
+        change(ACCEPTED, lambda value: then(value, lambda now: (now - FAULT) * SPANS)),
+        change(SENT, lambda value: then(value, lambda now: (now - FAULT) * SPANS)),
+        replace('uptime_seconds_total{job="collector"', lambda seconds: seconds - FAULT),
+        after_300="",
+        after_1500="",
+    ),
+    "spans are lost in Kafka": case(
+        change(READ, lambda _: counted(SPANS, SPANS / 2)),
+        change('exporter_sent_spans_total{job="sampler"', lambda _: counter(SPANS / 10)),
+        sampled=True,
+        after_1500="SpansMissing",
+    ),
+    "samplers are too slow": case(
+        change(READ, lambda _: counted(SPANS, SPANS / 2)),
+        replace("offset_lag", lambda seconds: (seconds - FAULT) * 5),
+        sampled=True,
+        after_840="SamplerBehind",
+    ),
+    "samplers have no free memory": case(
+        replace("sampling_trace_dropped_too_early", since(5)), sampled=True, after_150="SamplerDropsTraces"
+    ),
+}
