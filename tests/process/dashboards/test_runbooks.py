@@ -141,6 +141,23 @@ def test_each_panel_that_a_page_names_exists(name: str) -> None:
             assert quoted <= set().union(*(panels()[title] for title in re.findall(r"\*\*([^*]+)\*\*", line)))
 
 
+def named_panels(page: str) -> list[str]:
+    """Return the titles in `panel "A"` and `panels "A", "B" and "C"`."""
+    lists = re.findall(r'panels? ((?:"[^"]+"(?:, and |, | and )?)+)', page)
+    return [title for text in lists for title in re.findall(r'"([^"]+)"', text)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_names_existing_panels(name: str) -> None:
+    models = dashboards(monitoring_config(load("staging"))).values()
+    existing = {panel["title"] for model in models for panel in model["panels"]}
+    assert set(named_panels(PAGES[name])) <= existing
+
+
+def test_all_panels_of_a_list_are_checked() -> None:
+    assert named_panels('panel "A": x, panels "B", "C" and "D"') == ["A", "B", "C", "D"]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_names_existing_alerts_settings_and_files(name: str) -> None:
     sections = {field.alias or key for key, field in Settings.model_fields.items()}
