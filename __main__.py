@@ -25,7 +25,7 @@ from stack.settings.monitoring import monitoring_config
 
 try:
     config = from_engine()
-    plain_pulumi.look()
+    plain_pulumi.check_before_update()
 except UserError as error:
     raise pulumi.RunError(str(error)) from None
 opts = pulumi.ResourceOptions(

@@ -8,6 +8,8 @@ Manifest = dict[str, Any]
 PART_OF: Final = "web-crawl-tracing"
 PROJECT: Final = PART_OF
 """Name of the Pulumi project: the prefix of its settings' keys."""
+LOCAL_CONTEXT: Final = "local"
+"""Kube context of the cluster that `make up` creates."""
 FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"

@@ -1,7 +1,6 @@
 """Names, addresses and ports of the local cluster, in one place."""
 
 NODE = "node1"
-CONTEXT = "local"
 VERSION = "v1.35.4"  # newest Kubernetes whose modules all resolve and that still speaks to containerd 1.6
 PAUSE_IMAGE = "localhost/pause:1"
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from local.layout import API_PORT, CONTEXT, GATEWAY, NODE, SERVICE_API
+from contracts.metadata import LOCAL_CONTEXT
+from local.layout import API_PORT, GATEWAY, NODE, SERVICE_API
 
 VALID = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
@@ -87,10 +88,10 @@ def kubeconfig(directory: Path, file: str) -> str:
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": CONTEXT, "cluster": cluster}],
+        "clusters": [{"name": LOCAL_CONTEXT, "cluster": cluster}],
         "users": [{"name": file, "user": user}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": file}}],
-        "current-context": CONTEXT,
+        "contexts": [{"name": LOCAL_CONTEXT, "context": {"cluster": LOCAL_CONTEXT, "user": file}}],
+        "current-context": LOCAL_CONTEXT,
     }
     return json.dumps(document, indent=1) + "\n"
 

@@ -21,7 +21,8 @@ from rich.table import Table
 from contracts import endpoints
 from dashboards.rules.stages import Leg, legs, processes_ended, stages, unseen_seconds
 from stack.clients.prometheus import Query, Series, connect_prometheus
-from stack.kubernetes.apply import DeployError, connect
+from stack.errors import DeployError
+from stack.kubernetes.client import connect
 from stack.settings import Settings, SettingsError, load_here
 from stack.settings.monitoring import monitoring_config
 

@@ -23,7 +23,7 @@ from checks.chaos.faults import FAULTS
 from checks.chaos.plan import full
 from checks.chaos.requests import SPANS
 from checks.chaos.run import Result, Run, Step
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.polling import CheckFailure
 from stack.settings import SettingsError
 

@@ -18,9 +18,10 @@ import httpx
 import kubernetes
 
 from contracts import endpoints, metadata
-from stack.kubernetes.apply import connect
+from contracts.metadata import LOCAL_CONTEXT
+from stack.kubernetes.client import connect
 from stack.polling import poll_until
-from stack.settings import LOCAL_CONTEXT, Settings
+from stack.settings import Settings
 
 READY_SECONDS: Final = 180.0
 _RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"

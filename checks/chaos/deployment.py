@@ -8,7 +8,9 @@ from typing import Any
 
 from contracts import secret_keys
 from stack.deploy.render import record, render
-from stack.kubernetes.apply import apply, connect, existing_secret
+from stack.kubernetes.apply import apply
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.settings import PROJECT, Settings, effective_config, load, parse
 
 
@@ -28,7 +30,7 @@ def with_settings(
         config[key] = {**config.get(key, {}), **values}
     settings = parse(config, f"Pulumi.{stack}.yaml with {dict(changes)}")
     client = connect(settings.cluster)
-    values = existing_secret(client, settings.cluster.namespace, secret_keys.SECRET)
+    values = read_secret(client, settings.cluster.namespace, secret_keys.SECRET)
     known = {f"{PROJECT}:{key}": values[key] for key in secret_keys.ALL if key in values}
     apply(client, settings.cluster.namespace, record(stack, config | known).manifests, say)
     try:

@@ -19,7 +19,8 @@ from checks.chaos.requests import Requests
 from checks.chaos.verify import Verdict, verify
 from contracts import endpoints, secret_keys
 from stack.clients.traces import TraceStoreClient
-from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 
 _RECOVERY_SECONDS: Final = 300.0
@@ -92,7 +93,7 @@ class Run:
         chance = random.Random(self.seed)
         requests = Requests(self.ledger.stem)
         settings = self.cluster.settings
-        token = existing_secret(connect(settings.cluster), self.cluster.namespace, secret_keys.SECRET).get(
+        token = read_secret(connect(settings.cluster), self.cluster.namespace, secret_keys.SECRET).get(
             secret_keys.OTLP_TOKEN
         )
         target = f"{self.cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"

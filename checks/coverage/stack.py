@@ -12,7 +12,7 @@ from checks.coverage.operations import Plan, RunState
 from checks.coverage.run import Run
 from contracts import endpoints
 from stack.clients.traces import TraceStoreClient
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings
 

@@ -26,7 +26,9 @@ from contracts import endpoints, secret_keys
 from dashboards.catalog import dashboards
 from dashboards.datasources import datasources
 from dashboards.rules import groups
-from stack.kubernetes.apply import DeployError, connect, existing_secret
+from stack.errors import DeployError
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings, SettingsError, load_here
 from stack.settings.monitoring import monitoring_config
@@ -64,7 +66,7 @@ def check(settings: Settings, minutes: float, tick: Callable[[int], None]) -> tu
             **({endpoints.LOGS_UID: (endpoints.LOKI, endpoints.LOKI_PORT)} if settings.logs.enabled else {}),
         }
         if settings.grafana.enabled:
-            values = existing_secret(client, settings.cluster.namespace, secret_keys.SECRET)
+            values = read_secret(client, settings.cluster.namespace, secret_keys.SECRET)
             http.auth = httpx.BasicAuth("admin", values[secret_keys.GRAFANA_ADMIN_PASSWORD])
             grafana = reach(endpoints.GRAFANA, endpoints.GRAFANA_PORT)
             panels_ask: Source | None = Grafana(http, grafana)

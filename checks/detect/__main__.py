@@ -14,7 +14,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import faults
 from checks.detect.run import Detected, Run
 from contracts import endpoints
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.polling import CheckFailure
 from stack.settings import SettingsError, load
 

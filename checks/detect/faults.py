@@ -17,7 +17,8 @@ import psycopg
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
 from stack.components.postgres.component import DATABASE, ROLE
-from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 
 HARD_SECONDS: Final = 45.0
 """Until somebody is told that something does not work at all."""
@@ -71,7 +72,7 @@ def store_cut_off(cluster: LocalCluster) -> Iterator[None]:
 @contextlib.contextmanager
 def table_locked(cluster: LocalCluster) -> Iterator[None]:
     """Somebody locks the table of the tasks for most of the time; statements wait, and succeed."""
-    values = existing_secret(connect(cluster.settings.cluster), cluster.namespace, secret_keys.SECRET)
+    values = read_secret(connect(cluster.settings.cluster), cluster.namespace, secret_keys.SECRET)
     over = threading.Event()
     address = cluster.address(endpoints.POSTGRES)
     password = values[secret_keys.POSTGRES_PASSWORD]

@@ -20,7 +20,7 @@ import yaml
 from checks.chaos.cluster import LocalCluster
 from checks.detect.traffic import Failure, Traffic
 from contracts import endpoints
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
 
 RATE: Final = 20.0

@@ -20,7 +20,9 @@ from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
 from stack.components.postgres.component import DATABASE, ROLE
 from stack.deploy.deployment import deploy
-from stack.kubernetes.apply import DeployError, connect, existing_secret
+from stack.errors import DeployError
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings, load
 
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def _values(settings: Settings) -> dict[str, str]:
-    return existing_secret(connect(settings.cluster), settings.cluster.namespace, secret_keys.SECRET)
+    return read_secret(connect(settings.cluster), settings.cluster.namespace, secret_keys.SECRET)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from checks.upgrade.release import PREVIOUS, UpgradeError, checked_out, current
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.polling import CheckFailure
 from stack.settings import SettingsError, load
 

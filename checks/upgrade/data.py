@@ -14,7 +14,8 @@ from checks.chaos.cluster import LocalCluster
 from contracts import endpoints
 from contracts.secret_keys import GRAFANA_ADMIN_PASSWORD, SECRET
 from stack.clients.traces import Span, TraceStoreClient
-from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.settings import Settings
 from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
@@ -45,7 +46,7 @@ class Stack:
         self.loki = url(endpoints.LOKI, endpoints.LOKI_PORT) if settings.logs.enabled else None
         self.grafana: Grafana | None = None
         if settings.grafana.enabled:
-            password = existing_secret(connect(settings.cluster), settings.cluster.namespace, SECRET)
+            password = read_secret(connect(settings.cluster), settings.cluster.namespace, SECRET)
             self.grafana = Grafana(url(endpoints.GRAFANA, endpoints.GRAFANA_PORT), password[GRAFANA_ADMIN_PASSWORD])
 
     def task(self, identifier: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""`make destroy STACK=…`: removes everything that a stack made, through the engine that made it, and nothing else.
+"""`make destroy STACK=…`: removes what a stack made, and nothing else, through the engine that made it.
 
-The namespace goes last, and only if nobody else has anything in it. Data that the settings protect is removed only for
-whoever says so.
+The namespace goes last, and stays if it holds anything of someone else. Data that the settings protect is removed only
+with `--delete-data`.
 """
 
 import argparse
@@ -11,147 +11,176 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import kubernetes
-import urllib3
-from kubernetes.dynamic.exceptions import ApiException
 
+from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.deploy import engine
-from stack.deploy.removal import DestroyError, Plan, Say, plan, remove
-from stack.kubernetes.apply import INVENTORY_KEY, DeployError, connect, inventory, refuse_foreign
-from stack.kubernetes.objects import Key, Objects, key
-from stack.kubernetes.ownership import ROLLOUT, labelled
-from stack.settings import SettingsError, load_here
+from stack.deploy.pulumi_cli import find_pulumi
+from stack.deploy.removal import DestroyError, RemovalPlan, plan_removal, remove
+from stack.kubernetes.client import REQUEST_SECONDS, connect, request_errors
+from stack.kubernetes.inventory import INVENTORY_KEY, read_inventory
+from stack.kubernetes.keys import ObjectKey, object_key
+from stack.kubernetes.namespace import namespace_exists, require_own_namespace
+from stack.kubernetes.objects import Objects
+from stack.kubernetes.ownership import ROLLOUT, is_labelled
+from stack.settings import Settings, load_here
 
-LIMIT_SECONDS: Final = 300
-_ANSWER_SECONDS: Final = 30
+LIMIT_SECONDS: Final = 300.0
 
 
-def destroy(stack: str, agree: Callable[[Plan], bool], say: Say, *, delete_data: bool, limit: float) -> None:
+def destroy(
+    stack: str,
+    confirm: Callable[[RemovalPlan], bool],
+    on_progress: Callable[[str], None],
+    *,
+    delete_data: bool = False,
+    limit: float = LIMIT_SECONDS,
+) -> None:
     """Removes a stack.
 
     Args:
-        stack: its name.
-        agree: is shown what will be removed, and says whether it may be.
-        say: takes a line of progress.
-        delete_data: data that is protected may go as well.
-        limit: seconds that it may take.
+        stack: Its name.
+        confirm: Decides whether the plan may be carried out.
+        on_progress: Takes a line of progress.
+        delete_data: Remove protected data too.
+        limit: Seconds that the removal may take.
 
     Raises:
-        SettingsError: there is no such stack, or its settings cannot be used.
-        DeployError: the cluster cannot be used, or the Pulumi CLI failed.
-        DestroyError: nothing was removed, or not all; the message says why.
+        SettingsError: The stack does not exist, or its settings cannot be used.
+        DeployError: The cluster cannot be used, or the Pulumi CLI failed.
+        DestroyError: Nothing, or not everything, was removed; the message gives the reason.
     """
     settings = load_here(stack)
-    namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    if not refuse_foreign(client, namespace, stack):
-        say(f"there is no namespace {namespace}: nothing to remove")
-        return
-    place = Objects(client, namespace)
-    applied = inventory(client, namespace)
-    left = applied or any(labelled(item) for item in place.everything()[0])
-    pulumi = _pulumi(stack, say) if left and not applied else None
+    with request_errors("Run it again to continue from here"):
+        require_own_namespace(client, settings.cluster.namespace, stack)
+        if namespace_exists(client, settings.cluster.namespace):
+            _destroy(stack, settings, client, confirm, on_progress, delete_data=delete_data, limit=limit)
+        else:
+            on_progress(f"namespace {settings.cluster.namespace} does not exist: nothing to remove")
+
+
+def _destroy(
+    stack: str,
+    settings: Settings,
+    client: kubernetes.client.ApiClient,
+    confirm: Callable[[RemovalPlan], bool],
+    on_progress: Callable[[str], None],
+    *,
+    delete_data: bool,
+    limit: float,
+) -> None:
+    namespace = settings.cluster.namespace
+    objects = Objects(client, namespace)
+    inventory = read_inventory(client, namespace)
+    is_deployed = bool(inventory) or any(map(is_labelled, objects.list_all()[0]))
+    pulumi = _require_pulumi(stack, settings, on_progress) if is_deployed and not inventory else None
     resources = pulumi.resources() if pulumi else []
-    owned = applied | {INVENTORY_KEY} if applied else {key_of(item) for item in resources if _is_object(item)}
-    what = plan(stack, namespace, place, owned | ROLLOUT, protect=settings.cluster.protect_data)
-    for line in what.describe():
-        say(line)
-    if what.protected and not delete_data:
+    owned = inventory | {INVENTORY_KEY} if inventory else {resource_key(item) for item in resources if _is_object(item)}
+    plan = plan_removal(stack, namespace, objects, owned | ROLLOUT, protect=settings.cluster.protect_data)
+    for line in plan.describe():
+        on_progress(line)
+    if plan.protected and not delete_data:
         raise DestroyError(
             f"the data of stack {stack} is protected (cluster.protectData), so nothing was removed. "
-            "Whoever means it says `--delete-data`"
+            "To remove it all the same, add `--delete-data`"
         )
-    kept = _kept_volumes(client, what.contents.claims)
-    if left and not agree(what):
+    volumes = _retained_volumes(client, plan.ownership.claims)
+    if is_deployed and not confirm(plan):
         raise DestroyError("nothing was removed")
     deadline = time.monotonic() + limit
     if pulumi:
-        through_pulumi(pulumi, resources, what)
-    remove(what, place, say, deadline=deadline)
-    for volume in kept:
-        say(f"the cluster keeps persistentvolume/{volume} with its data: its reclaim policy is Retain")
+        destroy_resources(pulumi, resources, plan)
+    remove(plan, objects, on_progress, deadline=deadline)
+    for volume in volumes:
+        on_progress(f"the cluster keeps persistentvolume/{volume} with its data: its reclaim policy is Retain")
 
 
-def _pulumi(stack: str, say: Say) -> engine.Engine:
-    """The engine of what was not applied server-side.
+def _require_pulumi(stack: str, settings: Settings, on_progress: Callable[[str], None]) -> engine.Engine:
+    """The engine of a stack that was not applied server-side.
 
     Raises:
-        DestroyError: there is no CLI here to ask, or its backend does not know the stack.
+        DestroyError: There is no Pulumi CLI, or its backend does not know the stack.
     """
-    command = engine.find(say)
-    found = engine.prepare(command, stack, load_here(stack), create=False) if command else None
-    if found is None:
-        why = "its backend knows no such stack" if command else "there is no Pulumi CLI here"
+    command = find_pulumi(on_progress)
+    pulumi = engine.select(command, stack, settings, create=False) if command else None
+    if pulumi is None:
+        reason = "its backend knows no such stack" if command else "there is no Pulumi CLI here"
         raise DestroyError(
-            f"stack {stack} has no inventory in the cluster, so Pulumi deployed it, and {why}: nothing was removed. "
-            "Run this where its CLI and its state are"
+            f"stack {stack} has no inventory in the cluster, so Pulumi deployed it, and {reason}: nothing was removed. "
+            "Run this on a machine that has the Pulumi CLI and the stack's state"
         )
-    return found
+    return pulumi
 
 
-def through_pulumi(pulumi: engine.Engine, resources: list[dict[str, Any]], what: Plan) -> None:
-    """Removes what Pulumi made; the namespace only if nothing of others is in it."""
-    targets = [item["urn"] for item in resources if _is_object(item) and key_of(item)[1] != "Namespace"]
-    if targets or not what.keeps_namespace:
-        pulumi.destroy(targets if what.keeps_namespace else None, unprotect=what.protected)
+def destroy_resources(pulumi: engine.Engine, resources: list[dict[str, Any]], plan: RemovalPlan) -> None:
+    """Removes what Pulumi made; the namespace only if it holds nothing of someone else."""
+    targets = [item["urn"] for item in resources if _is_object(item) and resource_key(item).kind != "Namespace"]
+    if targets or not plan.keeps_namespace:
+        pulumi.destroy(targets if plan.keeps_namespace else None, unprotect=plan.protected)
 
 
 def _is_object(resource: Mapping[str, Any]) -> bool:
     return "apiVersion" in (resource.get("inputs") or {})
 
 
-def key_of(resource: Mapping[str, Any]) -> Key:
-    """Which object a resource of Pulumi's state is."""
-    return key(resource["inputs"])
+def resource_key(resource: Mapping[str, Any]) -> ObjectKey:
+    """The object of a resource in Pulumi's state."""
+    return object_key(resource["inputs"])
 
 
-def _kept_volumes(client: kubernetes.client.ApiClient, claims: Iterable[Manifest]) -> list[str]:
-    """Volumes that outlive their claim. Whoever may not look at volumes is told of none."""
+def _retained_volumes(client: kubernetes.client.ApiClient, claims: Iterable[Manifest]) -> list[str]:
+    """Volumes that outlive their claim; none if the user has no right to read volumes."""
     core = kubernetes.client.CoreV1Api(client)
-    kept = []
-    for volume in (claim["spec"].get("volumeName") for claim in claims):
+    retained = []
+    for name in (claim["spec"].get("volumeName") for claim in claims):
         try:
-            found = core.read_persistent_volume(volume, _request_timeout=_ANSWER_SECONDS) if volume else None
+            volume = core.read_persistent_volume(name, _request_timeout=REQUEST_SECONDS) if name else None
         except kubernetes.client.ApiException:
             continue
-        if found and found.spec.persistent_volume_reclaim_policy == "Retain":
-            kept.append(str(volume))
-    return sorted(kept)
+        if volume and volume.spec.persistent_volume_reclaim_policy == "Retain":
+            retained.append(str(name))
+    return sorted(retained)
 
 
-def _ask(what: Plan) -> bool:
+def ask(plan: RemovalPlan) -> bool:
+    """Asks the user to type the stack's name."""
     try:
-        return input(f"type the stack's name, {what.stack}, to remove all this: ").strip() == what.stack
+        return input(f"type the stack's name, {plan.stack}, to remove all this: ").strip() == plan.stack
     except EOFError:
         print()
         return False
+
+
+def run(stack: str, *, yes: bool = False, delete_data: bool = False, limit: float = LIMIT_SECONDS) -> None:
+    """The command: removes a stack, after the user typed its name or with `yes`.
+
+    Raises:
+        UserError: As `destroy`.
+    """
+    started = time.monotonic()
+    confirm = (lambda _: True) if yes else ask
+    destroy(stack, confirm, lambda line: print(line, flush=True), delete_data=delete_data, limit=limit)
+    print(f"done in {time.monotonic() - started:.0f} s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stack.deploy.destroy", description=__doc__)
     parser.add_argument("stack", help="for example local or dev")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--delete-data", action="store_true", help="also if the stack's settings protect its data")
+    parser.add_argument("--delete-data", action="store_true", help="remove the data even if the settings protect it")
     parser.add_argument(
-        "--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS", help=f"({LIMIT_SECONDS})", dest="limit"
+        "--limit",
+        type=float,
+        default=LIMIT_SECONDS,
+        metavar="SECONDS",
+        help=f"how long the removal may take (default: {LIMIT_SECONDS:.0f})",
     )
-    asked = parser.parse_args()
-    started = time.monotonic()
+    arguments = parser.parse_args()
     try:
-        destroy(
-            asked.stack,
-            (lambda _: True) if asked.yes else _ask,
-            lambda line: print(line, flush=True),
-            delete_data=asked.delete_data,
-            limit=asked.limit,
-        )
-    except (SettingsError, DeployError, DestroyError) as error:
+        run(arguments.stack, yes=arguments.yes, delete_data=arguments.delete_data, limit=arguments.limit)
+    except UserError as error:
         sys.exit(f"error: {error}")
-    except ApiException as error:
-        sys.exit(f"error: the API server refused a request: {error.reason}. Run it again to go on from here")
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        sys.exit(f"error: the cluster stopped answering ({error.__class__.__name__}). Run it again to go on from here")
-    print(f"done in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,38 @@
-"""`make drift STACK=…`: what in the cluster is not as the program declares it, whichever engine deployed it.
+"""`make drift STACK=…`: shows where the cluster differs from what the program declares.
 
-Every object is applied as a dry run, under the name that both engines apply with; the API server answers what would
-become of it. Nothing is changed, and no value of a secret is shown.
+Every object is applied as a dry run, with the field manager of both engines, and the API server's answer is compared
+with the object in the cluster. Nothing is changed, and no value of a secret is shown.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import Protocol
 
-import urllib3
+import kubernetes
 from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 from rich.text import Text
 
 from contracts import secret_keys
+from contracts.errors import UserError
 from contracts.metadata import Manifest
-from stack.deploy.render import configuration, render
-from stack.kubernetes import dry_run
-from stack.kubernetes.apply import INVENTORY_KEY, DeployError, connect, existing_secret, refuse_foreign
+from stack.components.services.settings import Release
+from stack.deploy.render import release_config, render
+from stack.errors import DeployError
+from stack.kubernetes.client import connect, request_errors
 from stack.kubernetes.difference import Difference, differences
-from stack.kubernetes.objects import Key, Objects, key, name
-from stack.kubernetes.ownership import ROLLOUT, identity, labelled
+from stack.kubernetes.inventory import INVENTORY_KEY
+from stack.kubernetes.keys import ObjectKey, object_key, object_name
+from stack.kubernetes.namespace import namespace_exists, require_own_namespace
+from stack.kubernetes.objects import Objects, read_secret
+from stack.kubernetes.ownership import ROLLOUT, identity, is_labelled
+from stack.kubernetes.refusal import explain_refusal
 from stack.kubernetes.volume_growth import Growth
 from stack.release.journal import Store
 from stack.release.plan import steps
-from stack.settings import SettingsError, load_here
+from stack.settings import Settings, load_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,125 +41,136 @@ class Drift:
 
     object: str
     problem: str | None = None
-    """What is wrong with it as a whole."""
+    """What is wrong with the whole object."""
     refused: list[str] = field(default_factory=list)
-    """Why a deployment would not bring it to what is declared, and what to do."""
+    """Why a deployment could not bring it to what is declared, and what to do."""
     fields: list[Difference] = field(default_factory=list)
 
 
-class Live(Protocol):
-    """The stack's namespace in the cluster: `Objects`."""
+class LiveObjects(Protocol):
+    """The objects of the stack's namespace: `Objects`."""
 
-    def everything(self) -> tuple[list[Manifest], list[str]]: ...
+    def list_all(self) -> tuple[list[Manifest], list[str]]: ...
 
-    def present(self, which: Key) -> Manifest | None: ...
+    def get(self, key: ObjectKey) -> Manifest | None: ...
 
-    def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest:
-        """What the object would be once the manifest is applied."""
-        ...
+    def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest: ...
 
 
-def drift(manifests: Iterable[Manifest], live: Live) -> list[Drift]:
-    """Everything in which a namespace differs from what is declared, in the order of the declaration."""
+def compare(manifests: Iterable[Manifest], objects: LiveObjects) -> list[Drift]:
+    """Compares a namespace with what is declared.
+
+    Returns:
+        What differs: declared objects in the order of their declaration, then objects that are not declared.
+    """
     declared = list(manifests)
-    found = [difference for manifest in declared if (difference := _of(manifest, live))]
-    known = {identity(item) for item in (*(key(manifest) for manifest in declared), INVENTORY_KEY, *ROLLOUT)}
-    return found + [
-        Drift(object=name(item), problem="is there, and is not declared (any more)")
-        for item in live.everything()[0]
-        # Pods, claims and the like are made from what is declared, and labelled as that is.
-        if labelled(item)
-        and identity(key(item)) not in known
+    known = {identity(key) for key in (*map(object_key, declared), INVENTORY_KEY, *ROLLOUT)}
+    return [drift for manifest in declared if (drift := _compare_object(manifest, objects))] + [
+        Drift(object=object_name(item), problem="exists, and is not declared (any more)")
+        for item in objects.list_all()[0]
+        # Claims and Endpoints are made for declared objects, and have their labels.
+        if is_labelled(item)
+        and identity(object_key(item)) not in known
         and not item["metadata"].get("ownerReferences")
         and item["kind"] not in ("PersistentVolumeClaim", "Endpoints")
     ]
 
 
-def _of(manifest: Manifest, live: Live) -> Drift | None:
-    present = live.present(key(manifest))
-    if present is None:
-        return Drift(object=name(manifest), problem="is missing")
+def _compare_object(manifest: Manifest, objects: LiveObjects) -> Drift | None:
+    name = object_name(manifest)
+    live = objects.get(object_key(manifest))
+    if live is None:
+        return Drift(object=name, problem="is missing")
     try:
-        applied = live.apply(manifest, dry_run=True)
+        applied = objects.apply(manifest, dry_run=True)
     except ApiException as error:
         if error.status != 422:
             raise
-        found = dry_run.refused(live, manifest, error)
-        if isinstance(found, Growth):
-            sizes = ", ".join(found.sizes.values())
-            return Drift(object=name(manifest), problem=f"its volumes are smaller than declared ({sizes})")
-        refused = [line.removeprefix(f"{name(manifest)}: ") for line in found]
-        return Drift(object=name(manifest), problem="cannot become what is declared", refused=refused)
-    fields = differences(present, applied)
-    return Drift(object=name(manifest), fields=fields) if fields else None
+        refusal = explain_refusal(objects, manifest, error)
+        if isinstance(refusal, Growth):
+            sizes = ", ".join(refusal.sizes.values())
+            return Drift(object=name, problem=f"its volumes are smaller than declared ({sizes})")
+        refused = [line.removeprefix(f"{name}: ") for line in refusal]
+        return Drift(object=name, problem="cannot become what is declared", refused=refused)
+    fields = differences(live, applied)
+    return Drift(object=name, fields=fields) if fields else None
 
 
-def look(stack: str) -> list[Drift] | None:
-    """What differs between a stack and its declaration; None if it is not deployed.
+def find_drift(stack: str) -> list[Drift]:
+    """Compares a stack with its declaration.
 
     Raises:
-        SettingsError: no such stack, or settings that cannot be used.
-        DeployError: the cluster cannot be used, or the namespace is somebody else's.
+        SettingsError: The stack does not exist, or its settings cannot be used.
+        DeployError: The cluster cannot be used, the stack is not deployed, or the namespace is not the stack's.
     """
     settings = load_here(stack)
     client, namespace = connect(settings.cluster), settings.cluster.namespace
-    if not refuse_foreign(client, namespace, stack):
-        return None
-    present = existing_secret(client, namespace, secret_keys.SECRET)
-    # The values are the cluster's own business; what is compared is that there are such keys.
-    values = {key: present.get(key, f"${{{key}}}") for key in secret_keys.GENERATED}
-    values |= {key: present[key] for key in secret_keys.OPTIONAL if key in present}
-    journal = Store(client=client, namespace=namespace).read()
-    # Half-way through a rollout, or back from one, the cluster is to be as that left it.
+    with request_errors(f"The drift of stack {stack} is unknown"):
+        require_own_namespace(client, namespace, stack)
+        if not namespace_exists(client, namespace):
+            raise DeployError(f"stack {stack} is not deployed: namespace {namespace} does not exist")
+        secrets = read_secret(client, namespace, secret_keys.SECRET)
+        # The values come from the cluster: only the keys are compared.
+        values = {key: secrets.get(key, f"${{{key}}}") for key in secret_keys.GENERATED}
+        values |= {key: secrets[key] for key in secret_keys.OPTIONAL if key in secrets}
+        release = _declared_release(client, settings)
+        return compare(render(stack, values, release_config(release)), Objects(client, namespace))
+
+
+def _declared_release(client: kubernetes.client.ApiClient, settings: Settings) -> Release | None:
+    """What a rollout that is under way, or that went back, declares; None without one."""
+    journal = Store(client=client, namespace=settings.cluster.namespace).read()
     planned = steps(settings)
-    release = planned[min(journal.stage, len(planned) - 1)].release(journal.before) if journal else None
-    return drift(render(stack, values, configuration(release)), Objects(client, namespace))
+    return planned[min(journal.stage, len(planned) - 1)].release(journal.before) if journal else None
 
 
-def show(stack: str, found: list[Drift], console: Console) -> None:
+def show(stack: str, drifts: list[Drift], console: Console) -> None:
     """Prints what differs, object by object."""
-    for item in found:
-        console.print(Text(item.object, style="bold red"), Text(item.problem or ""), soft_wrap=True)
-        for line in (*item.refused, *item.fields):
+    for drift in drifts:
+        console.print(Text(drift.object, style="bold red"), Text(drift.problem or ""), soft_wrap=True)
+        for line in (*drift.refused, *drift.fields):
             console.print(Text(f"  {line}"), soft_wrap=True)
-    if found:
-        refused = [item.object for item in found if item.refused]
-        deploys = (
-            f"`make deploy STACK={stack}` is refused until {', '.join(refused)} can be as declared: what to do is said "
-            "above"
-            if refused
-            else f"`make deploy STACK={stack}` brings back what is declared; what others added stays, until they take "
-            "it away"
-        )
-        console.print(f"{len(found)} objects of stack {stack} are not as declared. {deploys}", soft_wrap=True)
-    else:
+    if not drifts:
         console.print(Text(f"stack {stack} is as it is declared", style="green"))
+        return
+    refused = [drift.object for drift in drifts if drift.refused]
+    remedy = (
+        f"`make deploy STACK={stack}` is refused until {', '.join(refused)} can be as declared: see above what to do"
+        if refused
+        else f"`make deploy STACK={stack}` brings back what is declared; fields that others added stay until they "
+        "remove them"
+    )
+    console.print(f"{len(drifts)} objects of stack {stack} are not as declared. {remedy}", soft_wrap=True)
+
+
+def run(stack: str, console: Console) -> bool:
+    """The command: prints the drift of a stack.
+
+    Returns:
+        Whether there is any.
+
+    Raises:
+        UserError: As `find_drift`.
+    """
+    drifts = find_drift(stack)
+    show(stack, drifts, console)
+    return bool(drifts)
 
 
 def main() -> None:
-    """Exit code 0: no drift; 1: drift; 2: could not be looked for."""
+    """Exit code 0: no drift; 1: drift; 2: unknown."""
     parser = argparse.ArgumentParser(
-        prog="python -m stack.deploy.drift", description=f"{__doc__} Exit code 1: drift; 2: could not be looked for."
+        prog="python -m stack.deploy.drift",
+        description=f"{__doc__} Exit code 0: no drift; 1: drift; 2: the drift is unknown.",
     )
     parser.add_argument("stack", help="for example local or dev")
     stack = parser.parse_args().stack
     try:
-        found = look(stack)
-    except (SettingsError, DeployError) as error:
-        _fail(stack, str(error))
-    except ApiException as error:
-        _fail(stack, f"the API server refused a request: {error.reason}")
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        _fail(stack, f"the cluster stopped answering ({error.__class__.__name__})")
-    if found is None:
-        _fail(stack, "its namespace is not there: it is not deployed")
-    show(stack, found, Console(highlight=False))
-    sys.exit(1 if found else 0)
-
-
-def _fail(stack: str, why: str) -> NoReturn:
-    print(f"error: drift of stack {stack} cannot be looked for: {why}", file=sys.stderr)
-    sys.exit(2)
+        has_drift = run(stack, Console(highlight=False))
+    except UserError as error:
+        print(f"error: stack {stack} cannot be compared with its declaration: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(1 if has_drift else 0)
 
 
 if __name__ == "__main__":

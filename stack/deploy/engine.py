@@ -1,13 +1,12 @@
-"""The real engine: Pulumi's Automation API over its CLI, where that can be had."""
+"""The Pulumi engine: one stack through Pulumi's Automation API."""
 
 import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,106 +15,65 @@ import yaml
 from pulumi import automation as auto
 
 from contracts import secret_keys
-from stack.deploy.plain_pulumi import LOOKED
-from stack.kubernetes.apply import DeployError
-from stack.settings import LOCAL_CONTEXT, PROJECT, ROOT, Settings, effective_config, stack_file
+from contracts.metadata import LOCAL_CONTEXT
+from stack.deploy.checkpoint import has_stale_lock, repair_checkpoint
+from stack.deploy.plain_pulumi import CHECKED
+from stack.errors import DeployError
+from stack.settings import PROJECT, ROOT, Settings, effective_config, stack_file
 
-_INSTALL_HOST: Final = "get.pulumi.com"
-_PROVIDER: Final = "kubernetes"
-_SAID: Final = 2000  # characters of a failed command's output
-
-
-def find(say: Callable[[str], None]) -> auto.PulumiCommand | None:
-    """A Pulumi CLI that can run the program, installed if there is none and its site is reached.
-
-    Raises:
-        DeployError: there is one, and it cannot be used.
-    """
-    if shutil.which("pulumi"):
-        try:
-            command = auto.PulumiCommand()
-        except (auto.InvalidVersionError, OSError, subprocess.CalledProcessError) as error:
-            raise DeployError(f"the Pulumi CLI on PATH cannot be used: {error}") from None
-    else:
-        try:
-            socket.create_connection((_INSTALL_HOST, 443), timeout=3).close()
-        except OSError:
-            say("no Pulumi CLI on PATH, and its download site is not reached")
-            return None
-        try:
-            command = auto.PulumiCommand.install()
-        except Exception as error:
-            say(f"the Pulumi CLI could not be installed: {error}")
-            return None
-    if not _has_provider(command.command):
-        say(f"the Pulumi CLI {command.version} has no kubernetes provider, and the download site is not reached")
-        return None
-    return command
-
-
-def _has_provider(command: str) -> bool:
-    """Whether the provider is installed, or can be downloaded by the CLI."""
-    if shutil.which(f"pulumi-resource-{_PROVIDER}"):
-        return True
-    listed = subprocess.run([command, "plugin", "ls", "--json"], capture_output=True, text=True, timeout=30)
-    if listed.returncode == 0 and any(plugin["name"] == _PROVIDER for plugin in json.loads(listed.stdout or "[]")):
-        return True
-    try:
-        socket.create_connection((_INSTALL_HOST, 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
+_OUTPUT_CHARACTERS: Final = 2000
+"""How much of a failed command's output an error repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Pulumi's Automation API, set up for one stack."""
+    """A stack that is selected."""
 
     stack: auto.Stack
     file: Path
     """The stack's configuration."""
 
     def up(self, *, refresh: bool) -> None:
-        """Brings the stack to what the program says, with the CLI's output where everybody sees it.
+        """Updates the stack, and prints the CLI's output.
 
         Args:
-            refresh: looks first at what has become of the objects.
+            refresh: Read the objects' state from the cluster first.
 
         Raises:
-            DeployError: it failed; what the CLI says of it was printed.
+            DeployError: The update failed; the CLI's message was printed.
         """
         arguments = ["up", "--yes", "--skip-preview", "--stack", self.stack.name, "--config-file", str(self.file)]
-        with _named("up", shown=True):
-            # `Stack.up` would ask for outputs and history afterwards, which takes three more processes and 1.2 s.
-            self._run(*arguments, *(["--refresh"] if refresh else []), shown=True)
+        with _command_errors("up", printed=True):
+            # `Stack.up` would ask for outputs and history afterwards: three more processes, 1.2 s.
+            self._run(*arguments, *(["--refresh"] if refresh else []), printed=True)
 
-    def take_up_again(self) -> None:
-        """After an update that ended without a word: its lock is taken away, and its last steps are looked up."""
-        with _named("refresh", shown=True):
+    def recover(self) -> None:
+        """Recovers from an update that was killed: removes its lock, and reads from the cluster how far it came."""
+        with _command_errors("refresh", printed=True):
             self.stack.cancel()
-            self.stack.refresh(clear_pending_creates=True, config_file=str(self.file), show_secrets=False, **_SHOWN)
+            self.stack.refresh(clear_pending_creates=True, config_file=str(self.file), show_secrets=False, **_PRINTED)
 
     def destroy(self, targets: list[str] | None, *, unprotect: bool) -> None:
         """Removes the resources with these URNs, or all; with `unprotect`, also those that are protected."""
-        with _named("destroy", shown=True):
+        with _command_errors("destroy", printed=True):
             if unprotect:
                 self._run("state", "unprotect", "--all", "--yes", "--stack", self.stack.name)
-            self.stack.destroy(target=targets, config_file=str(self.file), show_secrets=False, **_SHOWN)
+            self.stack.destroy(target=targets, config_file=str(self.file), show_secrets=False, **_PRINTED)
 
     def remove_secret(self, key: str) -> None:
-        """Takes a value out of the configuration."""
-        with _named("config rm"):
+        """Removes a value from the configuration."""
+        with _command_errors("config rm"):
             self._run(
                 *("config", "rm", f"{PROJECT}:{key}", "--stack", self.stack.name, "--config-file", str(self.file))
             )
 
     def set_secret(self, key: str, value: str) -> None:
-        """Encrypts a value of the configuration.
+        """Writes an encrypted value to the configuration.
 
-        `Stack.set_config` would put it on a command line, where everybody on the machine can read it.
+        `Stack.set_config` would put it on a command line, which every user of the machine can read.
         """
         workspace = self.stack.workspace
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 workspace.pulumi_command.command,
                 *("config", "set", "--secret", f"{PROJECT}:{key}", "--stack", self.stack.name),
@@ -126,20 +84,20 @@ class Engine:
             input=value,
             text=True,
         )
-        if done.returncode != 0:
-            raise DeployError(f"`pulumi config set {key}` failed with exit code {done.returncode}; see above")
+        if process.returncode != 0:
+            raise DeployError(f"`pulumi config set {key}` failed with exit code {process.returncode}; see above")
 
     def resources(self) -> list[dict[str, Any]]:
-        """The stack's state: its resources as Pulumi exports them, secrets encrypted (`export_stack` shows them)."""
-        with _named("stack export"):
+        """The stack's resources as Pulumi exports them, with encrypted secrets (`export_stack` decrypts them)."""
+        with _command_errors("stack export"):
             exported = self._run("stack", "export", "--stack", self.stack.name).stdout
-        found: list[dict[str, Any]] = json.loads(exported)["deployment"].get("resources") or []
-        return found
+        resources: list[dict[str, Any]] = json.loads(exported)["deployment"].get("resources") or []
+        return resources
 
-    def _run(self, *arguments: str, shown: bool = False) -> auto.CommandResult:
+    def _run(self, *arguments: str, printed: bool = False) -> auto.CommandResult:
         workspace = self.stack.workspace
-        show = (_print, _print_error) if shown else (None, None)
-        return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars, *show)
+        outputs = (_print, _print_error) if printed else (None, None)
+        return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars, *outputs)
 
 
 def _print(line: str) -> None:
@@ -150,47 +108,53 @@ def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-_SHOWN: Final[Mapping[str, Any]] = {"on_output": _print, "on_error": _print_error}
+_PRINTED: Final[Mapping[str, Any]] = {"on_output": _print, "on_error": _print_error}
 
 
 @contextlib.contextmanager
-def _named(what: str, *, shown: bool = False) -> Iterator[None]:
-    """Errors of the CLI as ours; what it said is a part of them unless it was shown already."""
+def _command_errors(command: str, *, printed: bool = False) -> Iterator[None]:
+    """Turns errors of the CLI into `DeployError`, with the CLI's output unless it was printed."""
     try:
         yield
     except auto.ConcurrentUpdateError:
         raise DeployError(
-            "another update of this stack runs. If it was killed, `pulumi cancel` takes its lock away"
+            "another update of this stack runs. If it was killed, `pulumi cancel` removes its lock"
         ) from None
     except auto.CommandError as error:
-        said = "; see above" if shown else f": {str(error).strip()[-_SAID:]}"
-        raise DeployError(f"`pulumi {what}` failed{said}") from None
+        output = "; see above" if printed else f": {str(error).strip()[-_OUTPUT_CHARACTERS:]}"
+        raise DeployError(f"`pulumi {command}` failed{output}") from None
 
 
-def prepare(command: auto.PulumiCommand, stack: str, settings: Settings, *, create: bool) -> Engine | None:
-    """The engine with a stack selected; None if there is no such stack and none is to be made.
+def select(command: auto.PulumiCommand, stack: str, settings: Settings, *, create: bool) -> Engine | None:
+    """Selects a stack.
+
+    Returns:
+        None if the stack does not exist and `create` is false.
 
     Raises:
-        DeployError: the CLI failed.
+        DeployError: The CLI failed.
     """
-    # What exists in the namespace is ours (see `apply.refuse_foreign`): it is updated, whoever has written it last.
-    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true", LOOKED: "1"}
+    # The namespace is the stack's (`require_own_namespace`), so the provider may update every object in it, whoever
+    # wrote it last.
+    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true", CHECKED: "1"}
     file = stack_file(stack)
-    interrupted = False
+    was_killed = False
     if settings.cluster.context == LOCAL_CONTEXT:
-        file = _local(environment, stack, settings)
-        interrupted = was_interrupted(file.parent, stack)
-    # A new stack's salt is written to the configuration in the folder; no option names another file.
+        file = _write_local_state(environment, stack, settings)
+        was_killed = has_stale_lock(file.parent)
+        if was_killed:
+            repair_checkpoint(file.parent, stack)
+    # The CLI writes a new stack's salt to the configuration in the working directory; no option names another file.
     workspace = auto.LocalWorkspace(work_dir=str(file.parent), env_vars=environment, pulumi_command=command)
-    with _named("stack select"):
+    with _command_errors("stack select"):
         try:
-            made = auto.Stack.create_or_select(stack, workspace) if create else auto.Stack.select(stack, workspace)
+            selected = auto.Stack.create_or_select(stack, workspace) if create else auto.Stack.select(stack, workspace)
         except auto.StackNotFoundError:
             return None
     workspace.work_dir = str(ROOT)
-    engine = Engine(stack=made, file=file)
-    if interrupted:
-        engine.take_up_again()
+    engine = Engine(stack=selected, file=file)
+    if was_killed:
+        engine.recover()
     return engine
 
 
@@ -199,82 +163,58 @@ def up(
     stack: str,
     settings: Settings,
     secret_values: Mapping[str, str],
-    more: Mapping[str, Any] | None = None,
+    extra_config: Mapping[str, Any] | None = None,
     *,
     forget: Collection[str] = (),
     take_over: bool,
     refresh: bool,
 ) -> None:
-    """`pulumi up`, with the output of the CLI.
+    """Runs `pulumi up`, and prints the CLI's output.
 
     Args:
-        command: the CLI.
-        stack: its name.
-        settings: the stack's.
-        secret_values: a value for each of `secret_keys.GENERATED`; used if the stack has none yet, or a new one is set.
-        more: configuration over that of the stack's file, for this update alone.
-        forget: secrets that are taken out.
-        take_over: server-side apply deployed last. The local stack's configuration is this program's own, so there all
-            of `secret_values` count then, and no others; elsewhere it is its users', and what they have set counts.
-        refresh: somebody else has changed the objects since Pulumi did: look first at what has become of them.
+        command: The CLI.
+        stack: Its name.
+        settings: The stack's settings.
+        secret_values: Values by key; a value is used if the stack has none yet, or a new one is set in the environment.
+        extra_config: Configuration over that of the stack file, for this update alone.
+        forget: Secrets to remove.
+        take_over: Server-side apply deployed last. The local stack's configuration belongs to this program, so it gets
+            exactly `secret_values` then; the configuration of other stacks belongs to their users, and keeps theirs.
+        refresh: Read the objects' state from the cluster first: something else than Pulumi changed them.
 
     Raises:
-        DeployError: the CLI failed; it has said why.
+        DeployError: The CLI failed; its message was printed.
     """
-    engine = prepare(command, stack, settings, create=True)
+    engine = select(command, stack, settings, create=True)
     assert engine
-    renew = take_over and settings.cluster.context == LOCAL_CONTEXT
-    present = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
+    replace_all = take_over and settings.cluster.context == LOCAL_CONTEXT
+    configured = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():
-        if renew or f"{PROJECT}:{key}" not in present or secret_keys.from_environment(key):
+        if replace_all or f"{PROJECT}:{key}" not in configured or secret_keys.from_environment(key):
             engine.set_secret(key, value)
-    for key in [key for key in secret_keys.OPTIONAL if key not in secret_values] if renew else forget:
-        if f"{PROJECT}:{key}" in present:
+    for key in [key for key in secret_keys.OPTIONAL if key not in secret_values] if replace_all else forget:
+        if f"{PROJECT}:{key}" in configured:
             engine.remove_secret(key)
-    if more:
-        document = yaml.safe_load(engine.file.read_text())
-        over = ROOT / ".local" / engine.file.name
-        over.parent.mkdir(exist_ok=True)
-        over.write_text(yaml.safe_dump({**document, "config": document["config"] | dict(more)}))
-        engine = replace(engine, file=over)
+    if extra_config:
+        engine = replace(engine, file=_write_extended_config(engine.file, extra_config))
     engine.up(refresh=refresh)
 
 
-def was_interrupted(state: Path, stack: str) -> bool:
-    """Whether an update of the local stack ended without a word: its lock is there, its process is not.
+def _write_extended_config(file: Path, extra_config: Mapping[str, Any]) -> Path:
+    """Writes a copy of a stack file with more configuration; returns its path."""
+    document = yaml.safe_load(file.read_text())
+    extended = ROOT / ".local" / file.name
+    extended.parent.mkdir(exist_ok=True)
+    extended.write_text(yaml.safe_dump({**document, "config": document["config"] | dict(extra_config)}))
+    return extended
 
-    A checkpoint that was cut off while it was written gives way to the one before it. Other stacks are locked by their
-    backend for a whole team, and only people can tell whether a lock is stale.
+
+def _write_local_state(environment: dict[str, str], stack: str, settings: Settings) -> Path:
+    """Prepares state and configuration of the local stack, next to its cluster, so that both end together.
+
+    Returns:
+        The path of the configuration.
     """
-    locks = list((state / ".pulumi" / "locks").rglob("*.json"))
-    # A lock that was cut off while it was written has no owner any more.
-    owners = [json.loads(lock.read_text())["pid"] for lock in locks if _is_json(lock)]
-    if not locks or any(Path(f"/proc/{pid}").exists() for pid in owners):
-        return False
-    checkpoint = state / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
-    attributes = checkpoint.with_name(f"{checkpoint.name}.attrs")  # its digest; a checkpoint may be without
-    if not _is_json(attributes):
-        attributes.unlink(missing_ok=True)
-    if checkpoint.is_file() and not _is_json(checkpoint):
-        attributes.unlink(missing_ok=True)
-        before = checkpoint.with_name(f"{checkpoint.name}.bak")
-        if _is_json(before):
-            shutil.copy(before, checkpoint)
-        else:
-            checkpoint.unlink()  # what exists is taken over
-    return True
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
-    """State and configuration of the local stack: beside its cluster, so that both end together."""
     assert settings.cluster.kubeconfig is not None
     state = Path(settings.cluster.kubeconfig).parent / "pulumi"
     state.mkdir(mode=0o700, exist_ok=True)
@@ -282,12 +222,12 @@ def _local(environment: dict[str, str], stack: str, settings: Settings) -> Path:
     environment["PULUMI_SKIP_UPDATE_CHECK"] = "true"
     shutil.copy(ROOT / "Pulumi.yaml", state)
     file = state / f"Pulumi.{stack}.yaml"
-    kept: dict[str, Any] = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    previous: dict[str, Any] = yaml.safe_load(file.read_text()) if file.is_file() else {}
     encrypted = {
         key: value
-        for key, value in kept.get("config", {}).items()
+        for key, value in previous.get("config", {}).items()
         if key in {f"{PROJECT}:{secret}" for secret in secret_keys.ALL}
     }
-    document = {**kept, "config": effective_config(stack) | encrypted}
+    document = {**previous, "config": effective_config(stack) | encrypted}
     file.write_text(yaml.safe_dump(document))
     return file

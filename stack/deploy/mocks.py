@@ -1,4 +1,4 @@
-"""Stands in for the Pulumi engine: takes down everything that the program registers, and how it hangs together."""
+"""A mock of the Pulumi engine that records the resources which the program registers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What the engine is told of a resource beside its inputs."""
+    """A resource as the program registers it, without its inputs."""
 
     urn: str
     type: str
@@ -18,17 +18,17 @@ class Registration:
     parent: str
     """URN."""
     dependencies: frozenset[str]
-    """URNs of the resources that have to be there first."""
+    """URNs of the resources that it needs."""
     aliases: frozenset[str]
-    """Types that the resource had in earlier versions of the program."""
+    """Types of the resource in earlier versions of the program."""
     protected: bool
     ignored: tuple[str, ...]
-    """Paths of inputs, such as `spec.replicas`, that somebody else decides once the resource is there."""
+    """Paths of inputs, such as `spec.replicas`, that others set once the resource exists."""
 
 
 @dataclass
 class Recorder(Mocks):
-    """Every resource gets an id and, as its outputs, its inputs."""
+    """Records the resources. Each gets an id, and its inputs as its outputs."""
 
     resources: list[MockResourceArgs] = field(default_factory=list)
 
@@ -37,11 +37,11 @@ class Recorder(Mocks):
         return f"{args.name}-id", args.inputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise NotImplementedError(f"the program calls {args.token}: a render has no provider to answer it")
+        raise NotImplementedError(f"the program calls {args.token}: a render has no provider that could answer")
 
 
 class Monitor(MockMonitor):
-    """The mock of the engine's end of the wire, which keeps what `Mocks` are not told."""
+    """Records what Pulumi does not pass to `Mocks`: dependencies, aliases, options and outputs of components."""
 
     def __init__(self, mocks: Mocks) -> None:
         super().__init__(mocks)

@@ -1,8 +1,8 @@
-"""What `make deploy` looks at before it changes anything, for `pulumi up` and `pulumi preview` without it.
+"""The checks of `make deploy` for a plain `pulumi up` or `pulumi preview`.
 
-The engine takes the program's resources one by one, and the first of them may be changed when the last is refused. So
-the program is rendered in a process of its own, before the first resource is registered, and held against the rules of
-`policy.py` and the cluster.
+The engine takes the program's resources one by one, so the first may be changed when the last is refused. So before the
+first resource is registered, a process of its own renders the program and checks it against the rules of `policy.py`
+and the cluster.
 """
 
 import json
@@ -16,64 +16,66 @@ from pulumi.runtime import config as engine_config
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import SETTINGS
 
-from stack.deploy import policy, queues
-from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
+from contracts.errors import UserError
+from stack.deploy import policy
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from stack.deploy.queues import check_queues
 from stack.deploy.render import record
 from stack.errors import DeployError
-from stack.kubernetes import dry_run
-from stack.kubernetes.apply import connect, refuse_foreign
-from stack.settings import ROOT, SettingsError, parse
+from stack.kubernetes.client import connect
+from stack.kubernetes.dry_run import require_accepted
+from stack.kubernetes.namespace import require_own_namespace
+from stack.settings import ROOT, parse
 
-LOOKED: Final = "WEB_CRAWL_TRACING_LOOKED"
-"""Variable that says that somebody has looked already."""
-_SECONDS: Final = 120
+CHECKED: Final = "WEB_CRAWL_TRACING_LOOKED"
+"""Environment variable of a Pulumi process whose parent has run the checks."""
+_TIMEOUT_SECONDS: Final = 120
 
 
-def look() -> None:
-    """Nothing where there is no engine, or where somebody has looked.
+def check_before_update() -> None:
+    """Runs the checks under a real engine, unless `make deploy` has run them.
 
     Raises:
-        DeployError: the cluster would not take what the program declares, or a rule forbids it; nothing was changed.
+        DeployError: The cluster would refuse what the program declares, or a rule forbids it; nothing was changed.
     """
-    if isinstance(SETTINGS.monitor, MockMonitor) or os.environ.get(LOOKED):
+    if isinstance(SETTINGS.monitor, MockMonitor) or os.environ.get(CHECKED):
         return
-    asked = {
+    request = {
         "stack": pulumi.get_stack(),
         "config": {**engine_config.get_config_env(), **engine_config.CONFIG.get()},
         "preview": pulumi.runtime.is_dry_run(),
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "stack.deploy.plain_pulumi"],
         cwd=ROOT,
-        input=json.dumps(asked),
+        input=json.dumps(request),
         text=True,
         capture_output=True,
-        timeout=_SECONDS,
+        timeout=_TIMEOUT_SECONDS,
     )
-    if done.stdout.strip():
-        pulumi.log.warn(done.stdout.strip())
-    if done.returncode != 0:
-        raise DeployError(done.stderr.strip())
+    if process.stdout.strip():
+        pulumi.log.warn(process.stdout.strip())
+    if process.returncode != 0:
+        raise DeployError(process.stderr.strip())
 
 
-def _look(stack: str, config: dict[str, Any], *, preview: bool) -> None:
+def _check(stack: str, config: dict[str, Any], *, preview: bool) -> None:
     manifests = record(stack, config).manifests
-    policy.refuse(manifests)
-    encrypted = set(config)  # the engine's own program has looked at that
+    policy.require_compliance(manifests)
+    # The engine passes decrypted values; its own program has refused secrets in clear in the stack file.
+    encrypted = set(config)
     cluster = parse(config, f"stack {stack}", encrypted).cluster
     try:
         client = connect(cluster)
     except DeployError as error:
-        print(f"not looked at before: {error}")  # the provider fails for the same reason, if it needs the cluster
+        print(f"not checked before the update: {error}")  # the provider reports it, if it needs the cluster
         return
-    refuse_foreign(client, cluster.namespace, stack, lenient=preview)
-    refuse_unknown_classes(client, cluster)
-    for line in (
-        *missing_metrics(client, manifests),
-        *queues.look(client, cluster.namespace, manifests, leave=True),
-    ):
+    require_own_namespace(client, cluster.namespace, stack, lenient=preview)
+    require_classes(client, cluster)
+    warnings = metrics_warnings(client, manifests)
+    for line in (*warnings, *check_queues(client, cluster.namespace, manifests, leave_queues=True)):
         print(line)
-    for growth in dry_run.require(client, cluster.namespace, manifests, lenient=preview):
+    for growth in require_accepted(client, cluster.namespace, manifests, lenient=preview):
         raise DeployError(
             f"{growth.workload}: its volumes are to become larger ({', '.join(growth.sizes.values())}). Pulumi would "
             "delete it with its pods for that, and the volumes would stay as they are. Nothing was changed. "
@@ -82,10 +84,10 @@ def _look(stack: str, config: dict[str, Any], *, preview: bool) -> None:
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     try:
-        _look(asked["stack"], asked["config"], preview=asked["preview"])
-    except (SettingsError, policy.PolicyError, DeployError) as error:
+        _check(request["stack"], request["config"], preview=request["preview"])
+    except UserError as error:
         sys.exit(str(error))
 
 

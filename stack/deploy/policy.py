@@ -1,7 +1,7 @@
-"""What no stack may declare, whatever its settings: looked for before manifests are written or anything is deployed.
+"""Rules for what a stack declares, checked before manifests are written or anything is deployed.
 
-A rule is a function of one object that says what is wrong with it. `make deploy` and `make render` run them all, the
-tests run them over every stack and over an offence against each.
+A rule is a function of one object that yields its problems. `make deploy` and `make render` check all rules. The tests
+check every stack, and that each rule finds a violation.
 """
 
 import re
@@ -14,10 +14,11 @@ from contracts import metadata
 from contracts.errors import UserError
 from contracts.metadata import Manifest
 from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
+from stack.kubernetes.keys import object_name
 
 
 class PolicyError(UserError):
-    """The program declares what no stack may have; the message names each object, what is wrong and the rule."""
+    """The program declares what no stack may have; the message names each object, its problem and the rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +32,11 @@ class Violation:
 
 
 Rule = Callable[[Manifest], Iterator[str]]
-"""An object → what is wrong with it, if anything."""
+"""An object → its problems."""
 
 
 def _pod(manifest: Manifest) -> dict[str, Any]:
-    """Specification of the pods that an object makes; empty if it makes none."""
+    """The specification of an object's pods; empty if it has none."""
     spec = manifest.get("spec", {})
     if manifest["kind"] == "Pod":
         return dict(spec)
@@ -50,7 +51,7 @@ def _containers(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def pinned_images(manifest: Manifest) -> Iterator[str]:
-    """A deployment of `latest`, or of no tag at all, cannot be repeated or rolled back."""
+    """A deployment of `latest`, or of an image without a tag, cannot be repeated or rolled back."""
     for container in _containers(manifest):
         name = str(container.get("image", "")).rpartition("/")[2]
         if "@sha256:" not in name and (":" not in name or name.endswith(":latest")):
@@ -58,7 +59,7 @@ def pinned_images(manifest: Manifest) -> Iterator[str]:
 
 
 def limits(manifest: Manifest) -> Iterator[str]:
-    """Without a limit of memory one pod takes its whole node down; without requests the scheduler knows nothing."""
+    """Without a memory limit one pod can exhaust its node; without requests the scheduler cannot place pods well."""
     for container in _containers(manifest):
         resources = container.get("resources", {})
         for kind, resource in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
@@ -67,7 +68,7 @@ def limits(manifest: Manifest) -> Iterator[str]:
 
 
 def unprivileged(manifest: Manifest) -> Iterator[str]:
-    """Nobody gets more rights than a plain process of a plain user, nor a token for the API server."""
+    """A pod gets the rights of a plain process of a plain user, and no token for the API server."""
     pod = _pod(manifest)
     if not pod:
         return
@@ -76,7 +77,7 @@ def unprivileged(manifest: Manifest) -> Iterator[str]:
     shared = pod.get("securityContext", {})
     for container in _containers(manifest):
         own = {**shared, **container.get("securityContext", {})}
-        said = {
+        problems = {
             "is privileged": own.get("privileged"),
             "may gain privileges": own.get("allowPrivilegeEscalation") is not False,
             "may run as root": own.get("runAsNonRoot") is not True or own.get("runAsUser") == 0,
@@ -84,13 +85,13 @@ def unprivileged(manifest: Manifest) -> Iterator[str]:
             "adds capabilities": own.get("capabilities", {}).get("add"),
             "has no seccomp profile": own.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"),
         }
-        for what, true in said.items():
-            if true:
-                yield f"container {container['name']} {what}"
+        for problem, has_problem in problems.items():
+            if has_problem:
+                yield f"container {container['name']} {problem}"
 
 
 def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
-    """No namespace, folder or port of the node."""
+    """A pod uses no namespace, folder or port of its node."""
     pod = _pod(manifest)
     for namespace in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(namespace):
@@ -105,7 +106,7 @@ def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
 
 
 def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
-    """What is secret stands in Secrets alone. The value is never repeated: this text ends up in logs."""
+    """Secrets are only in Secret objects. The problem does not repeat the value, because it ends up in logs."""
     for container in _containers(manifest):
         for variable in container.get("env", []):
             value = str(variable.get("value", ""))
@@ -121,7 +122,7 @@ def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
 
 
 def private_services(manifest: Manifest) -> Iterator[str]:
-    """What is reached from outside of the cluster says so in an annotation, with the reason as its value."""
+    """A Service that is reached from outside of the cluster has an annotation with the reason."""
     if manifest["metadata"].get("annotations", {}).get(metadata.PUBLIC):
         return
     spec = manifest.get("spec", {})
@@ -138,7 +139,7 @@ _CLUSTER_WIDE: Final = re.compile(
 
 
 def within_the_namespace(manifest: Manifest) -> Iterator[str]:
-    """A stack changes its own namespace: others share the cluster, and who deploys need not be its administrator."""
+    """A stack changes only its own namespace: others share the cluster, and its users need not administer it."""
     if manifest["kind"] == "Namespace":
         return
     if _CLUSTER_WIDE.match(manifest["kind"]):
@@ -162,40 +163,39 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 
 def violations(manifests: Sequence[Manifest]) -> list[Violation]:
     """Everything in the manifests that a rule forbids, in their order."""
-    found = [
-        Violation(rule=rule, object=_name(manifest), problem=problem)
+    of_single_objects = [
+        Violation(rule=rule, object=object_name(manifest), problem=problem)
         for manifest in manifests
         for rule, check in RULES.items()
         for problem in check(manifest)
     ]
-    return [*found, *_one_namespace(manifests), *_leaked(manifests)]
+    return [*of_single_objects, *_one_namespace(manifests), *_leaked(manifests)]
 
 
-def refuse(manifests: Sequence[Manifest]) -> None:
-    """Nothing if the manifests keep all rules.
+def require_compliance(manifests: Sequence[Manifest]) -> None:
+    """Raises an error if the manifests break a rule.
 
     Raises:
-        PolicyError: names every offence.
+        PolicyError: Names every violation.
     """
-    found = violations(manifests)
-    if found:
+    if problems := violations(manifests):
         raise PolicyError(
-            "the stack breaks rules of stack/deploy/policy.py:\n" + "\n".join(f"  {item}" for item in found)
+            "the stack breaks rules of stack/deploy/policy.py:\n" + "\n".join(f"  {item}" for item in problems)
         )
 
 
 def _one_namespace(manifests: Iterable[Manifest]) -> Iterator[Violation]:
-    """All objects are in one namespace, which is the one that is declared."""
+    """All objects are in the namespace that is declared."""
     declared = {item["metadata"]["name"] for item in manifests if item["kind"] == "Namespace"}
     for manifest in manifests:
         namespace = manifest["metadata"].get("namespace")
         if namespace and declared and namespace not in declared:
             problem = f"is in namespace {namespace}, which is not the stack's"
-            yield Violation(rule="within the namespace", object=_name(manifest), problem=problem)
+            yield Violation(rule="within the namespace", object=object_name(manifest), problem=problem)
 
 
 def _leaked(manifests: Iterable[Manifest]) -> Iterator[Violation]:
-    """The values of the stack's Secrets stand nowhere else; shorter ones are found anywhere."""
+    """The values of the stack's Secrets are in no other object. Short values are skipped: they occur by chance."""
     secrets = [item for item in manifests if item["kind"] == "Secret"]
     values = {
         key: value
@@ -210,7 +210,7 @@ def _leaked(manifests: Iterable[Manifest]) -> Iterator[Violation]:
         for key, value in values.items():
             if any(value in text for text in texts):
                 problem = f"holds the value of the secret {key}"
-                yield Violation(rule="secrets by reference", object=_name(manifest), problem=problem)
+                yield Violation(rule="secrets by reference", object=object_name(manifest), problem=problem)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -224,7 +224,3 @@ def _texts(value: Any) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _texts(item)
-
-
-def _name(manifest: Manifest) -> str:
-    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"

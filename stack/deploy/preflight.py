@@ -1,60 +1,135 @@
-"""What a stack names and the cluster has to have: looked for before anything is changed."""
+"""The checks before a deployment. They change nothing."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import kubernetes
+from pulumi import automation as auto
 
+from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.kubernetes.apply import DeployError
-from stack.kubernetes.settings import Cluster
+from stack.components.services.settings import Release
+from stack.deploy import engine, policy
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from stack.deploy.pulumi_cli import find_pulumi
+from stack.deploy.queues import check_queues
+from stack.deploy.render import release_config, render
+from stack.errors import DeployError
+from stack.kubernetes.client import connect
+from stack.kubernetes.dry_run import require_accepted
+from stack.kubernetes.namespace import namespace_exists, require_own_namespace
+from stack.kubernetes.objects import read_secret
+from stack.kubernetes.volume_growth import Growth
+from stack.settings import PROJECT, Settings, effective_config, load_here
 
-_ANSWER_SECONDS = 30
-_METRICS: Final = ("metrics.k8s.io", "v1beta1")
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """A deployment that passed all checks, and what they found out."""
+
+    settings: Settings
+    client: kubernetes.client.ApiClient
+    pulumi: auto.PulumiCommand | None
+    """The Pulumi CLI; without it the program is rendered and applied server-side."""
+    secrets: Mapping[str, str]
+    manifests: list[Manifest]
+    has_namespace: bool
+    growths: Sequence[Growth]
+    """Volumes to enlarge first."""
 
 
-def refuse_unknown_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> None:
-    """Nothing if the cluster has the classes that the settings name, or if whoever deploys may not look.
+def run_preflight(
+    stack: str,
+    on_progress: Callable[[str], None],
+    release: Release | None = None,
+    forget: Collection[str] = (),
+    *,
+    leave_queues: bool = False,
+) -> Preflight:
+    """Checks everything that a deployment needs.
+
+    Args:
+        stack: Its name.
+        on_progress: Takes a line of progress.
+        release: The version that a rollout runs next to the settings' version.
+        forget: Optional secrets to remove.
+        leave_queues: Accept Collectors that are removed with items in their queues.
 
     Raises:
-        DeployError: names the setting and the class; without it no pod would be made, and no message say why.
+        SettingsError: The stack does not exist, or its settings cannot be used.
+        PolicyError: It declares what no stack may have.
+        DeployError: The cluster cannot be used, or would refuse what is declared.
     """
-    priorities = kubernetes.client.SchedulingV1Api(client).read_priority_class
-    storage = kubernetes.client.StorageV1Api(client).read_storage_class
-    named: list[tuple[str, str | None, Callable[..., Any]]] = [
-        ("cluster.priorityClasses.tasks", cluster.priority_classes.tasks, priorities),
-        ("cluster.priorityClasses.telemetry", cluster.priority_classes.telemetry, priorities),
-        ("cluster.storageClass", cluster.storage_class, storage),
-    ]
-    for key, name, read in named:
-        if name is None:
-            continue
-        try:
-            read(name, _request_timeout=_ANSWER_SECONDS)
-        except kubernetes.client.ApiException as error:
-            if error.status == 404:
-                raise DeployError(
-                    f"{key}: the cluster of context {cluster.context!r} has no {name!r}; nothing was changed"
-                ) from None
-            if error.status != 403:
-                raise DeployError(f"{key}: {name!r} cannot be looked for: {error.reason}") from None
+    settings = load_here(stack)
+    namespace = settings.cluster.namespace
+    client = connect(settings.cluster)
+    require_own_namespace(client, namespace, stack)
+    has_namespace = namespace_exists(client, namespace)
+    require_classes(client, settings.cluster)
+    values = _secret_values(read_secret(client, namespace, secret_keys.SECRET), forget)
+    pulumi = find_pulumi(on_progress)
+    configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if pulumi else {})}
+    require_secrets(stack, settings, {*values, *configured} - {*forget})
+    manifests = render(stack, values, release_config(release))
+    policy.require_compliance(manifests)
+    queues = check_queues(client, namespace, manifests, leave_queues=leave_queues) if has_namespace else []
+    for line in (*metrics_warnings(client, manifests), *queues):
+        on_progress(line)
+    if pulumi is not None and not has_namespace:
+        _require_same_namespace(stack, settings, pulumi)
+    return Preflight(
+        settings=settings,
+        client=client,
+        pulumi=pulumi,
+        secrets=values,
+        manifests=manifests,
+        has_namespace=has_namespace,
+        growths=require_accepted(client, namespace, manifests),
+    )
 
 
-def missing_metrics(client: kubernetes.client.ApiClient, manifests: Iterable[Manifest]) -> list[str]:
-    """A warning if an autoscaler is declared and the cluster does not say how busy its pods are.
+def _secret_values(existing: Mapping[str, str], forget: Collection[str]) -> dict[str, str]:
+    """The stack's secrets: from the environment, else as the cluster has them; generated ones are made if missing."""
+    values = {
+        key: secret_keys.from_environment(key) or existing.get(key) or secrets.token_urlsafe(24)
+        for key in secret_keys.GENERATED
+    }
+    for key in secret_keys.OPTIONAL:
+        value = secret_keys.from_environment(key) or existing.get(key)
+        if key not in forget and value is not None:
+            values[key] = value
+    return values
 
-    It is no refusal: a metrics server may come later, and the stack works without.
+
+def require_secrets(stack: str, settings: Settings, available: Collection[str]) -> None:
+    """Raises an error if a secret is missing that the receivers of alerts need.
+
+    Raises:
+        DeployError: Names the missing secrets, and how to set them.
     """
-    scaled = [item["metadata"]["name"] for item in manifests if item["kind"] == "HorizontalPodAutoscaler"]
-    if not scaled:
-        return []
-    try:
-        kubernetes.client.CustomObjectsApi(client).get_api_resources(*_METRICS, _request_timeout=_ANSWER_SECONDS)
-    except kubernetes.client.ApiException as error:
-        if error.status not in (404, 503):  # 503: it is registered, and nothing answers
-            return []
-        return [
-            f"warning: the cluster serves no {'/'.join(_METRICS)} (a metrics server does), so the autoscaler of "
-            f"{', '.join(scaled)} does not know how busy its pods are: their number stays as it is until one answers"
-        ]
-    return []
+    if missing := [key for key in settings.alerting.needed_secrets if key not in available]:
+        variables = " ".join(f"{secret_keys.variable(key)}=…" for key in missing)
+        raise DeployError(
+            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set each "
+            f"with `pulumi config set -s {stack} --secret KEY`, or once, without Pulumi, with "
+            f"`{variables} make deploy STACK={stack}`"
+        )
+
+
+def _require_same_namespace(stack: str, settings: Settings, command: auto.PulumiCommand) -> None:
+    """Raises an error if Pulumi deployed the stack into another namespace: it would delete that one, with its data.
+
+    Raises:
+        DeployError: Names the other namespace.
+    """
+    pulumi = engine.select(command, stack, settings, create=False)
+    declared = settings.cluster.namespace
+    inputs = [item.get("inputs") or {} for item in (pulumi.resources() if pulumi else [])]
+    for name in (item["metadata"]["name"] for item in inputs if item.get("kind") == "Namespace"):
+        if name != declared:
+            raise DeployError(
+                f"cluster.namespace: stack {stack} is in namespace {name}. To make {declared}, Pulumi would delete "
+                f"{name} with its data. Nothing was changed. Set it back to {name}; or make a second stack for "
+                f"{declared}, move the data, and `make destroy` this one"
+            )

@@ -1,4 +1,4 @@
-"""Pods with a queue on their volume that a deployment would take away: they are named before it does."""
+"""Collectors with a queue on their volume that a deployment would remove: their queues should be empty first."""
 
 import re
 from collections.abc import Iterable
@@ -10,73 +10,80 @@ from kubernetes.dynamic.exceptions import ApiException
 from contracts import endpoints
 from contracts.metadata import Manifest
 from stack.errors import DeployError
-from stack.kubernetes.objects import ANSWER_SECONDS, Objects
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.keys import ObjectKey
+from stack.kubernetes.objects import Objects
 
-_QUEUEING: Final = (endpoints.COLLECTOR, endpoints.SAMPLER)
-_SIZE: Final = re.compile(r"^otelcol_exporter_queue_size(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_WITH_QUEUES: Final = (endpoints.COLLECTOR, endpoints.SAMPLER)
+_QUEUE_SIZE: Final = re.compile(r"^otelcol_exporter_queue_size(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
-def leaving(client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest]) -> dict[str, list[str]]:
-    """Pods of Collectors that are there and declared no more, by StatefulSet; an autoscaler takes none away."""
+def removed_pods(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest]
+) -> dict[str, list[str]]:
+    """The pods of Collectors that a deployment would remove, by StatefulSet. With an autoscaler it removes none."""
     declared = list(manifests)
-    scaled = {item["metadata"]["name"] for item in declared if item["kind"] == "HorizontalPodAutoscaler"}
-    wanted = {
+    autoscaled = {item["metadata"]["name"] for item in declared if item["kind"] == "HorizontalPodAutoscaler"}
+    replicas = {
         item["metadata"]["name"]: item["spec"].get("replicas", 1) for item in declared if item["kind"] == "StatefulSet"
     }
-    objects, found = Objects(client, namespace), {}
-    for name in _QUEUEING:
+    objects = Objects(client, namespace)
+    removed = {}
+    for name in _WITH_QUEUES:
         try:
-            live = objects.present(("apps/v1", "StatefulSet", name))
+            live = objects.get(ObjectKey("apps/v1", "StatefulSet", name))
         except ApiException as error:
-            if error.status != 403:  # who may not look, as for a preview, is not refused for it
+            if error.status != 403:  # a user without the right to read, as in a preview, is not refused for it
                 raise
             continue
-        if live is None or name in scaled:
+        if live is None or name in autoscaled:
             continue
-        if pods := [f"{name}-{number}" for number in range(wanted.get(name, 0), live["spec"].get("replicas", 1))]:
-            found[name] = pods
-    return found
+        if pods := [f"{name}-{number}" for number in range(replicas.get(name, 0), live["spec"].get("replicas", 1))]:
+            removed[name] = pods
+    return removed
 
 
-def waiting(client: kubernetes.client.ApiClient, namespace: str, pod: str) -> int | None:
-    """Spans, log records and metric points in a pod's queues; None if it does not say."""
+def queue_size(client: kubernetes.client.ApiClient, namespace: str, pod: str) -> int | None:
+    """The number of spans, log records and metric points in a pod's queues; None if it cannot be read."""
     try:
         text = kubernetes.client.CoreV1Api(client).connect_get_namespaced_pod_proxy_with_path(
-            f"{pod}:{endpoints.COLLECTOR_TELEMETRY_PORT}", namespace, "metrics", _request_timeout=ANSWER_SECONDS
+            f"{pod}:{endpoints.COLLECTOR_TELEMETRY_PORT}", namespace, "metrics", _request_timeout=REQUEST_SECONDS
         )
-    except Exception:  # not running, not reached, or whoever deploys may not ask
+    except Exception:  # the pod does not run, cannot be reached, or the user has no right to ask it
         return None
-    found = _SIZE.findall(str(text))
-    return round(sum(map(float, found))) if found else None
+    sizes = _QUEUE_SIZE.findall(str(text))
+    return round(sum(map(float, sizes))) if sizes else None
 
 
-def look(
-    client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest], *, leave: bool
+def check_queues(
+    client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest], *, leave_queues: bool
 ) -> list[str]:
-    """What is to be said of the pods that a deployment takes away.
+    """Checks the queues of the Collectors that a deployment would remove.
 
     Args:
-        client: from `connect`.
-        namespace: the stack's.
-        manifests: what is declared.
-        leave: queues that are not empty may wait on their volumes.
+        client: From `connect`.
+        namespace: The stack's namespace.
+        manifests: The declared objects.
+        leave_queues: Accept queues that are not empty: their items stay on the volumes.
+
+    Returns:
+        A line for each StatefulSet with fewer pods than now.
 
     Raises:
-        DeployError: something waits in a queue; nothing was changed.
+        DeployError: A queue is not empty; nothing was changed.
     """
     lines, full = [], []
-    for name, pods in leaving(client, namespace, manifests).items():
+    for name, pods in removed_pods(client, namespace, manifests).items():
         claims = ", ".join(f"data-{pod}" for pod in pods)
         lines.append(
-            f"{', '.join(pods)}: taken away. What is queued waits on the volumes ({claims}), which stay, until "
-            f"{'they come' if len(pods) > 1 else 'it comes'} back; the metric otelcol_exporter_queue_size of {name} "
-            "says how much that is"
+            f"{', '.join(pods)}: will be removed. Items in their queues stay on the volumes ({claims}), which are "
+            f"kept, until the pods run again; the metric otelcol_exporter_queue_size of {name} counts the items"
         )
-        full += [f"{pod} has {count:,}" for pod in pods if (count := waiting(client, namespace, pod))]
-    if full and not leave:
+        full += [f"{pod} has {size:,}" for pod in pods if (size := queue_size(client, namespace, pod))]
+    if full and not leave_queues:
         raise DeployError(
-            f"a deployment would take Collectors away whose queues are not empty: {'; '.join(full)} items in "
-            "otelcol_exporter_queue_size. Nothing was changed. Deploy again when it is 0; or let what is queued wait "
-            "on the volumes until they come back, with ARGS=--leave-queues"
+            f"a deployment would remove Collectors whose queues are not empty: {'; '.join(full)} items in "
+            "otelcol_exporter_queue_size. Nothing was changed. Deploy again when it is 0; or leave the items on the "
+            "volumes until the pods run again, with ARGS=--leave-queues"
         )
     return lines

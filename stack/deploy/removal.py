@@ -1,4 +1,4 @@
-"""What removing a stack would take away, and taking it away, whichever engine made it."""
+"""Plans the removal of a stack, and carries it out."""
 
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -8,166 +8,152 @@ from typing import Final, Protocol
 
 from contracts.errors import UserError
 from contracts.metadata import PROTECTED, Manifest
-from stack.deploy.render import ORDER
-from stack.kubernetes.apply import INVENTORY_KEY
-from stack.kubernetes.objects import Key, key, name
-from stack.kubernetes.ownership import Contents, contents, identity
+from stack.kubernetes import order
+from stack.kubernetes.inventory import INVENTORY_KEY
+from stack.kubernetes.keys import ObjectKey, object_key, object_name
+from stack.kubernetes.namespace import namespace_key
+from stack.kubernetes.ownership import Ownership, identity, sort_by_owner
+from stack.kubernetes.wait import wait_while
 
 _STRAGGLERS_SECONDS: Final = 15
 
-Say = Callable[[str], None]
-
 
 class DestroyError(UserError):
-    """The stack, or a part of it, is still there; the message says why."""
+    """The stack, or a part of it, still exists; the message gives the reason."""
 
 
-class Place(Protocol):
-    """A namespace that a stack is in: `Objects`."""
+class RemovableObjects(Protocol):
+    """The objects of a namespace: `Objects`."""
 
-    def everything(self) -> tuple[list[Manifest], list[str]]:
-        """Its objects, and the kinds that could not be listed."""
-        ...
+    def list_all(self) -> tuple[list[Manifest], list[str]]: ...
 
-    def delete(self, which: Key, *, foreground: bool) -> bool:
-        """Asks for an object's end; whether it was there."""
-        ...
+    def get(self, key: ObjectKey) -> Manifest | None: ...
 
-    def present(self, which: Key) -> Manifest | None:
-        """An object; None if it is gone."""
-        ...
+    def delete(self, key: ObjectKey, *, foreground: bool) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a removal will do."""
+class RemovalPlan:
+    """What a removal deletes."""
 
     stack: str
     namespace: str
-    made: list[Key]
-    """What the engine made and is there, in the order in which it goes; without the namespace."""
-    contents: Contents
+    made: list[ObjectKey]
+    """The existing objects that the engine made, in the order of their deletion; without the namespace."""
+    ownership: Ownership
     protected: bool
-    """Whether the data is kept from being deleted by accident."""
+    """Whether the data is protected from accidental deletion."""
 
     @property
     def keeps_namespace(self) -> bool:
-        return bool(self.contents.foreign or self.contents.unseen)
+        return bool(self.ownership.foreign or self.ownership.unlisted)
 
     def describe(self) -> list[str]:
-        """The plan, for whoever has to agree to it."""
-        some = self.made or self.contents.claims or not self.keeps_namespace
-        what = "will be removed:" if some else "nothing is left to remove"
+        """The plan as lines of text."""
+        is_empty = self.keeps_namespace and not self.made and not self.ownership.claims
+        what = "nothing is left to remove" if is_empty else "will be removed:"
         lines = [f"of stack {self.stack}, in namespace {self.namespace}, {what}"]
-        for kind, keys in groupby(self.made, key=lambda item: item[1]):
-            lines.append(f"  {kind}: {', '.join(sorted(item[2] for item in keys))}")
-        for claim in sorted(self.contents.claims, key=name):
+        for kind, keys in groupby(self.made, key=lambda key: key.kind):
+            lines.append(f"  {kind}: {', '.join(sorted(key.name for key in keys))}")
+        for claim in sorted(self.ownership.claims, key=object_name):
             size = claim["spec"]["resources"]["requests"]["storage"]
             lines.append(f"  data: {claim['metadata']['name']}, {size}")
         if not self.keeps_namespace:
-            return [*lines, f"  the namespace {self.namespace} itself: nothing of anybody else is in it"]
-        lines.append(f"the namespace {self.namespace} stays, for what the stack did not make:")
-        lines += [f"  {item}" for item in sorted(name(item) for item in self.contents.foreign)]
-        return lines + [f"  cannot be looked through: {kind}" for kind in self.contents.unseen]
+            return [*lines, f"  the namespace {self.namespace} itself: it holds nothing of anyone else"]
+        lines.append(f"the namespace {self.namespace} stays, because the stack did not make:")
+        lines += [f"  {name}" for name in sorted(map(object_name, self.ownership.foreign))]
+        return lines + [f"  cannot be listed: {kind}" for kind in self.ownership.unlisted]
 
 
-def plan(stack: str, namespace: str, place: Place, owned: Collection[Key], *, protect: bool) -> Plan:
-    """What there is to remove.
+def plan_removal(
+    stack: str, namespace: str, objects: RemovableObjects, owned: Collection[ObjectKey], *, protect: bool
+) -> RemovalPlan:
+    """Plans the removal of a stack.
 
     Args:
-        stack: its name.
-        namespace: the stack's.
-        place: where it is.
-        owned: what the stack's engine says it made.
-        protect: what the settings say; the namespace says what they said when it was deployed.
+        stack: Its name.
+        namespace: The stack's namespace.
+        objects: The objects in it.
+        owned: The objects that the stack's engine made.
+        protect: Whether the settings protect the data now; the namespace has what they were when it was deployed.
     """
-    objects, unseen = place.everything()
-    found = contents(objects, owned, unseen)
-    there = {identity(key(item)) for item in found.own}
-    annotations = (place.present(("v1", "Namespace", namespace)) or {}).get("metadata", {}).get("annotations") or {}
-    return Plan(
+    listed, unlisted = objects.list_all()
+    ownership = sort_by_owner(listed, owned, unlisted)
+    existing = {identity(object_key(item)) for item in ownership.own}
+    metadata = (objects.get(namespace_key(namespace)) or {}).get("metadata", {})
+    return RemovalPlan(
         stack=stack,
         namespace=namespace,
-        # What needs others goes before them.
         made=sorted(
-            (item for item in owned if identity(item) in there and item[1] != "Namespace"),
-            key=lambda item: (-_place_in_order(item), item),
+            (key for key in owned if identity(key) in existing and key.kind != "Namespace"),
+            key=lambda key: (-_rank(key), key),
         ),
-        contents=found,
-        protected=protect or annotations.get(PROTECTED) == "true",
+        ownership=ownership,
+        protected=protect or (metadata.get("annotations") or {}).get(PROTECTED) == "true",
     )
 
 
-def _place_in_order(item: Key) -> int:
-    return ORDER.index(item[1]) if item[1] in ORDER else len(ORDER)
+def _rank(key: ObjectKey) -> int:
+    return order.KINDS.index(key.kind) if key.kind in order.KINDS else len(order.KINDS)
 
 
 def remove(
-    what: Plan,
-    place: Place,
-    say: Say,
+    plan: RemovalPlan,
+    objects: RemovableObjects,
+    on_progress: Callable[[str], None],
     *,
     deadline: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Removes what the engine made; then the data; then the namespace, unless something else is in it by then.
+    """Deletes what the engine made, then the data, then the namespace, unless it holds something else by then.
 
-    What tells the stack's objects from others, the inventory, goes last: an interrupted removal goes on from there.
+    The inventory goes last: it tells the stack's objects from others, so an interrupted removal can be continued.
 
     Raises:
-        DestroyError: something is still there at the deadline.
+        DestroyError: Something still exists at the deadline.
     """
 
-    def away(keys: Iterable[Key]) -> None:
-        waiting = list(keys)
-        for item in waiting:
-            place.delete(item, foreground=True)
-        said = clock()
-        while True:
-            left = []
-            for item in waiting:
-                if place.present(item):
-                    left.append(item)
-                else:
-                    say(f"removed {_shown(item)}")
-            waiting = left
-            if not waiting:
-                return
-            if clock() > deadline:
-                raise DestroyError(f"still there: {'; '.join(_held(place, item) for item in waiting)}")
-            if clock() - said > 10:
-                said = clock()
-                say("waiting for the end of " + ", ".join(_shown(item) for item in waiting))
-            sleep(1)
+    def delete(keys: Iterable[ObjectKey]) -> None:
+        remaining = list(keys)
+        for key in remaining:
+            objects.delete(key, foreground=True)
 
-    away(item for item in what.made if item != INVENTORY_KEY)
-    away(key(claim) for claim in what.contents.claims)
-    started = clock()
-    while others := _others(what, place):
-        # What is made for the stack's objects, Endpoints for example, may follow them a moment later.
-        if what.keeps_namespace or clock() > min(deadline, started + _STRAGGLERS_SECONDS):
-            away(item for item in what.made if item == INVENTORY_KEY)
-            say(f"kept namespace {what.namespace}, for {', '.join(others)}")
-            return
-        sleep(1)
-    away([("v1", "Namespace", what.namespace)])
+        def existing() -> list[ObjectKey]:
+            for key in tuple(remaining):
+                if not objects.get(key):
+                    remaining.remove(key)
+                    on_progress(f"removed {key}")
+            return remaining
+
+        def report(keys: Iterable[ObjectKey]) -> None:
+            on_progress(f"waiting for the end of {', '.join(map(str, keys))}")
+
+        if wait_while(existing, deadline=deadline, every=1, report=report, clock=clock, sleep=sleep):
+            raise DestroyError(f"not deleted in time: {'; '.join(_with_finalizers(objects, key) for key in remaining)}")
+
+    delete(key for key in plan.made if key != INVENTORY_KEY)
+    delete(object_key(claim) for claim in plan.ownership.claims)
+    # Objects that Kubernetes made for the stack's, Endpoints for example, may be deleted a moment later.
+    limit = clock() if plan.keeps_namespace else min(deadline, clock() + _STRAGGLERS_SECONDS)
+    if others := wait_while(lambda: _other_objects(plan, objects), deadline=limit, every=1, clock=clock, sleep=sleep):
+        delete(key for key in plan.made if key == INVENTORY_KEY)
+        on_progress(f"kept namespace {plan.namespace}, for {', '.join(others)}")
+    else:
+        delete([namespace_key(plan.namespace)])
 
 
-def _others(what: Plan, place: Place) -> list[str]:
-    """What is in the namespace by now that the stack did not make, or could not be looked for."""
-    objects, unseen = place.everything()
-    before = {identity(key(item)) for item in (*what.contents.own, *what.contents.claims, *what.contents.ambient)}
-    left = contents((item for item in objects if identity(key(item)) not in before), ())
-    return sorted(name(item) for item in left.foreign) + list(unseen)
+def _other_objects(plan: RemovalPlan, objects: RemovableObjects) -> list[str]:
+    """What the namespace holds now that the stack did not make, and the kinds that cannot be listed."""
+    listed, unlisted = objects.list_all()
+    ownership = plan.ownership
+    known = {identity(object_key(item)) for item in (*ownership.own, *ownership.claims, *ownership.ambient)}
+    others = sort_by_owner((item for item in listed if identity(object_key(item)) not in known), ())
+    return sorted(map(object_name, others.foreign)) + list(unlisted)
 
 
-def _shown(item: Key) -> str:
-    return f"{item[1].lower()}/{item[2]}"
-
-
-def _held(place: Place, item: Key) -> str:
-    """An object that does not go, and what holds it."""
-    metadata = (place.present(item) or {}).get("metadata", {})
+def _with_finalizers(objects: RemovableObjects, key: ObjectKey) -> str:
+    """The name of an object that is not deleted, with the finalizers that it waits for."""
+    metadata = (objects.get(key) or {}).get("metadata", {})
     finalizers = metadata.get("finalizers") or []
-    return _shown(item) + (f" (held by {', '.join(finalizers)})" if finalizers else "")
+    return f"{key} (held by {', '.join(finalizers)})" if finalizers else str(key)

@@ -1,4 +1,4 @@
-"""Program → manifests: what the Pulumi program declares for a stack, without an engine and without a cluster."""
+"""Renders the Pulumi program to manifests, without an engine and without a cluster."""
 
 import argparse
 import asyncio
@@ -8,55 +8,44 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 from pulumi.runtime import MockResourceArgs, rpc, set_all_config, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
 from contracts import secret_keys
+from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import policy
 from stack.deploy.mocks import Monitor, Recorder, Registration
-from stack.settings import PROJECT, ROOT, SettingsError, effective_config, load
-
-# Order in which objects are applied and printed: what others need comes first.
-ORDER: Final = (
-    "Namespace",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "Service",
-    "PodDisruptionBudget",
-    "StatefulSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-)
+from stack.kubernetes import order
+from stack.settings import PROJECT, ROOT, effective_config, load
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a program declares."""
+    """What the program declares."""
 
     manifests: list[Manifest]
     """Kubernetes objects in the order in which they can be applied."""
     resources: list[MockResourceArgs]
-    """All registered resources, components included."""
+    """All registered resources, with components."""
     registrations: list[Registration]
-    """What hangs on what, in the order of the resources' URNs."""
+    """How the resources depend on one another, in the order of their URNs."""
     outputs: Mapping[str, Mapping[str, Any]]
     """Registered outputs of each component, by its URN."""
 
 
 def record(stack: str, config: Mapping[str, Any]) -> Rendered:
-    """Runs the program with the engine mocked.
+    """Runs the program with a mock of the engine.
 
     Args:
-        stack: the stack's name.
+        stack: The stack's name.
         config: Pulumi configuration, `project:key` → text or object.
     """
-    # Pulumi's runtime keeps its state in the current loop; each run gets a fresh one.
+    # Pulumi's runtime keeps its state in the current event loop, so each run gets a loop of its own.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     recorder = Recorder()
@@ -75,66 +64,66 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
         asyncio.set_event_loop(None)
     ignored = {(item.type, item.name): item.ignored for item in monitor.registrations}
     manifests: list[Manifest] = [
-        _without(_plain(args.inputs), ignored[args.typ, args.name])
+        _without_fields(_plain(args.inputs), ignored[args.typ, args.name])
         for args in recorder.resources
         if "apiVersion" in args.inputs
     ]
-    manifests.sort(key=lambda manifest: (ORDER.index(manifest["kind"]), manifest["metadata"]["name"]))
+    manifests.sort(key=lambda manifest: (order.KINDS.index(manifest["kind"]), manifest["metadata"]["name"]))
     registrations = sorted(monitor.registrations, key=lambda registration: registration.urn)
     return Rendered(manifests, recorder.resources, registrations, monitor.outputs)
 
 
-def configuration(release: Release | None) -> dict[str, Any]:
-    """The configuration of a stack half-way through a rollout, over that of its file."""
+def release_config(release: Release | None) -> dict[str, Any]:
+    """The configuration that a rollout adds to a stack file; empty without a rollout."""
     return {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)} if release else {}
 
 
 def render(
-    stack: str, secret_values: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None
+    stack: str, secret_values: Mapping[str, str] | None = None, extra_config: Mapping[str, Any] | None = None
 ) -> list[Manifest]:
-    """The manifests of a stack.
+    """Renders the manifests of a stack.
 
     Args:
-        stack: the stack's name.
-        more: configuration over that of the stack's file, `project:key` → value.
-        secret_values: the secrets by key; without them a Secret holds references such as `${postgresPassword}`,
-            so that manifests can be reviewed and committed.
+        stack: The stack's name.
+        secret_values: The secrets by key. Without them the Secret holds references such as `${postgresPassword}`, so
+            that the manifests can be reviewed and committed.
+        extra_config: Configuration over that of the stack file, `project:key` → value.
 
     Raises:
-        SettingsError: no such stack, or settings that cannot be used.
+        SettingsError: The stack does not exist, or its settings cannot be used.
     """
-    settings = load(stack)  # the engine would wrap a settings error in a traceback of its own
+    settings = load(stack)  # inside the program Pulumi would wrap a settings error in a traceback
     values = secret_values or {
         key: f"${{{key}}}" for key in (*secret_keys.GENERATED, *settings.alerting.needed_secrets)
     }
     config = (
         effective_config(stack)
-        | dict(more or {})
+        | dict(extra_config or {})
         | {f"{PROJECT}:{key}": values[key] for key in secret_keys.ALL if key in values}
     )
     return record(stack, config).manifests
 
 
 def _text(value: Any) -> str:
-    """Configuration values as the engine passes them: structured ones as JSON (which YAML's flow style is not)."""
+    """A configuration value as the engine passes it: structured values are JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _without(manifest: Manifest, paths: Iterable[str]) -> Manifest:
-    """A manifest without what somebody else decides: applied again and again, it would undo that each time."""
+def _without_fields(manifest: Manifest, paths: Iterable[str]) -> Manifest:
+    """A manifest without fields that others set once the object exists: applying them would undo that each time."""
     for path in paths:
-        *above, last = path.split(".")
-        inside = manifest
-        for part in above:
-            inside = inside[part]
-        del inside[last]
+        *parents, field = path.split(".")
+        parent = manifest
+        for part in parents:
+            parent = parent[part]
+        del parent[field]
     return manifest
 
 
 def _plain(value: Any) -> Any:
-    """Without the engine's wrappers and with the whole numbers that its wire format turned into floats."""
+    """A value without the engine's wrappers; whole numbers, which its wire format turns into floats, are integers."""
     match value:
-        # A secret on the wire: {signature: …, value: …}.
+        # The wire format of a secret: {signature: …, value: …}.
         case {rpc._special_sig_key: _, "value": secret}:
             return _plain(secret)
         case dict():
@@ -148,7 +137,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Multi-line text as blocks, so that a ConfigMap's files can be read and compared."""
+    """Writes multi-line texts as blocks, so that the files in a ConfigMap can be read and compared."""
 
 
 _Dumper.add_representer(
@@ -158,18 +147,36 @@ _Dumper.add_representer(
 
 
 def as_yaml(manifests: list[Manifest]) -> str:
-    """The manifests as one deterministic YAML stream, without instructions to Pulumi, which nobody else follows."""
-    plain = [without_instructions(manifest) for manifest in manifests]
+    """The manifests as one deterministic YAML stream, without the annotations that only Pulumi reads."""
+    plain = [without_pulumi_annotations(manifest) for manifest in manifests]
     return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000)
 
 
-def without_instructions(manifest: Manifest) -> Manifest:
-    """A manifest without its annotations for Pulumi's provider."""
+def without_pulumi_annotations(manifest: Manifest) -> Manifest:
+    """A manifest without the annotations that Pulumi's provider reads."""
     metadata = dict(manifest["metadata"])
     annotations = metadata.pop("annotations", {})
     if kept := {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}:
         metadata["annotations"] = kept
     return {**manifest, "metadata": metadata}
+
+
+def run(stack: str, output: Path | None = None) -> None:
+    """The command: writes the manifests of a stack to a file, or to standard output.
+
+    Raises:
+        SettingsError: The stack does not exist, or its settings cannot be used.
+        PolicyError: It declares what no stack may have; nothing was written.
+    """
+    manifests = render(stack)
+    policy.require_compliance(manifests)
+    text = as_yaml(manifests)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+        print(f"{output}: {len(manifests)} objects")
 
 
 def main() -> None:
@@ -180,17 +187,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
     arguments = parser.parse_args()
     try:
-        manifests = render(arguments.stack)
-        policy.refuse(manifests)
-        text = as_yaml(manifests)
-    except (SettingsError, policy.PolicyError) as error:
-        raise SystemExit(f"error: {error}") from None
-    if arguments.output is None:
-        sys.stdout.write(text)
-    else:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(text)
-        print(f"{arguments.output}: {text.count(chr(10) + '---') + 1} objects")
+        run(arguments.stack, arguments.output)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The Kubernetes API: client, server-side apply, waiting, ownership of objects."""
+"""The cluster: client, server-side apply, inventory, waiting for readiness, diagnosis, ownership of objects."""

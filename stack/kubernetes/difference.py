@@ -1,4 +1,4 @@
-"""How an object in the cluster differs from what the program declares, in words that show no secret."""
+"""How an object in the cluster differs from what the program declares, without showing a secret."""
 
 import difflib
 import json
@@ -7,31 +7,30 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.metadata import FIELD_MANAGER, Manifest
-from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
+from stack.kubernetes.fields import HIDDEN, Path, is_hidden, path_text, printable
 
-Path = tuple[str, ...]
-
-HIDDEN: Final = "(not shown)"
 _LINES: Final = 12
-# What the API server keeps of its own accord.
-_KEPT: Final = frozenset({"resourceVersion", "managedFields", "generation", "uid", "creationTimestamp", "selfLink"})
-# A restart by hand is an order, not a change of what is declared; the rest are Pulumi's and kubectl's notes for later.
+# Metadata that the API server itself maintains.
+_MAINTAINED: Final = frozenset(
+    {"resourceVersion", "managedFields", "generation", "uid", "creationTimestamp", "selfLink"}
+)
+# `kubectl rollout restart` is no change of what is declared; the others are bookkeeping of kubectl and Pulumi.
 _NOTES: Final = ("kubectl.kubernetes.io/restartedAt", "kubectl.kubernetes.io/last-applied-configuration", "pulumi.com/")
-# Controllers that fill in what nobody declares.
+# Controllers that fill in fields which no manifest declares.
 _CONTROLLERS: Final = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "cloud-controller-manager"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One field."""
+    """A field that differs."""
 
     path: str
     live: str | None
-    """What it is, in words; None where it is not there, or was added by `added_by`."""
+    """Its value as it may be printed; None if the field does not exist, or was added by `added_by`."""
     declared: str | None
-    """What it would be; None where it would not be there."""
+    """Its declared value; None if it is not declared."""
     added_by: str | None = None
-    """Who has set a field that the program does not declare."""
+    """The field manager of a field that the program does not declare."""
 
     def __str__(self) -> str:
         if self.added_by:
@@ -44,30 +43,34 @@ class Difference:
 
 
 def differences(live: Manifest, applied: Manifest) -> list[Difference]:
-    """What applying the program would change, and what others have added that applying leaves alone.
+    """The fields that applying the program would change, and the fields of others that it would leave alone.
 
     Args:
-        live: an object as it is.
-        applied: what it would be, as the API server answers to a dry run.
+        live: An object as it is.
+        applied: The object as it would be: the API server's answer to a dry run.
     """
-    secret = live["kind"] == "Secret"
-    changed = {path: (before, after) for path, before, after in _changed(_plain(live), _plain(applied), ())}
-    found = [
-        _lines(path, before, after, secret)
-        if isinstance(before, str) and isinstance(after, str) and "\n" in before + after
-        else Difference(path=_text(path), live=shown(path, before, secret), declared=shown(path, after, secret))
-        for path, (before, after) in changed.items()
-    ]
-    return found + [
-        Difference(path=_text(path), live=None, declared=None, added_by=manager)
+    of_secret = live["kind"] == "Secret"
+    changed = {path: values for path, *values in _changed(_plain(live), _plain(applied), ())}
+    return [_difference(path, old, new, of_secret=of_secret) for path, (old, new) in changed.items()] + [
+        Difference(path=path_text(path), live=None, declared=None, added_by=manager)
         for path, manager in _added(live, applied)
         if path not in changed
     ]
 
 
+def _difference(path: Path, live: Any, declared: Any, *, of_secret: bool) -> Difference:
+    if isinstance(live, str) and isinstance(declared, str) and "\n" in live + declared:
+        return _changed_lines(path, live, declared, of_secret=of_secret)
+    return Difference(
+        path=path_text(path),
+        live=printable(path, live, of_secret=of_secret),
+        declared=printable(path, declared, of_secret=of_secret),
+    )
+
+
 def _plain(manifest: Manifest) -> Manifest:
-    """Without what is not declared but kept by the API server, and without notes."""
-    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _KEPT}
+    """A manifest without status, bookkeeping and what the API server maintains."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _MAINTAINED}
     plain: Manifest = _without_notes({**manifest, "metadata": metadata})
     plain.pop("status", None)
     return plain
@@ -84,87 +87,72 @@ def _without_notes(value: Any) -> Any:
     return kept
 
 
-def _changed(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
-    """Paths with what they hold on either side, None where they are not there."""
-    if isinstance(before, list) and isinstance(after, list):
-        first, second = _named(before), _named(after)
-        if first is not None and second is not None:
-            before, after = first, second
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys()):
-            yield from _changed(before.get(key), after.get(key), (*path, key))
-    elif before != after:
-        yield path, before, after
+def _changed(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
+    """The paths that differ, each with the values of both sides; None for a field that one side does not have."""
+    if isinstance(old, list) and isinstance(new, list):
+        old_items, new_items = _by_name(old), _by_name(new)
+        if old_items is not None and new_items is not None:
+            old, new = old_items, new_items
+    if isinstance(old, dict) and isinstance(new, dict):
+        for field in sorted(old.keys() | new.keys()):
+            yield from _changed(old.get(field), new.get(field), (*path, field))
+    elif old != new:
+        yield path, old, new
 
 
-def _named(items: list[Any]) -> dict[str, Any] | None:
-    """A list's items by their names, where all have one and no two the same."""
+def _by_name(items: list[Any]) -> dict[str, Any] | None:
+    """The items of a list by their names; None unless each has a name of its own."""
     names = [f"[{item['name']}]" for item in items if isinstance(item, dict) and "name" in item]
     return dict(zip(names, items, strict=True)) if len(set(names)) == len(items) else None
 
 
-def _text(path: Path) -> str:
-    return "".join(part if part.startswith("[") else f".{part}" for part in path).removeprefix(".")
-
-
-def _hidden(path: Path, value: Any, secret: bool) -> bool:
-    if secret and path[0] in ("data", "stringData"):
-        return True
-    return any(is_secret_name(part.strip("[]")) for part in path) or has_secret_in_clear(json.dumps(value))
-
-
-def shown(path: Path, value: Any, secret: bool) -> str | None:
-    """A value as it may be printed; None if there is none."""
-    if value is None:
-        return None
-    if _hidden(path, value, secret):
-        return HIDDEN
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 120 else f"{text[:117]}…"
-
-
-def _lines(path: Path, before: str, after: str, secret: bool) -> Difference:
-    """A file's changed lines instead of the whole of it."""
-    if _hidden(path, before, secret) or _hidden(path, after, secret):
-        return Difference(path=_text(path), live=HIDDEN, declared=HIDDEN)
+def _changed_lines(path: Path, old: str, new: str, *, of_secret: bool) -> Difference:
+    """The changed lines of a file instead of the whole file."""
+    if is_hidden(path, old, of_secret=of_secret) or is_hidden(path, new, of_secret=of_secret):
+        return Difference(path=path_text(path), live=HIDDEN, declared=HIDDEN)
     changed = [
         line
-        for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+        for line in difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
         if not line.startswith(("---", "+++", "@@"))
     ]
-    live = [line[1:].strip()[:120] for line in changed if line.startswith("-")]
-    declared = [line[1:].strip()[:120] for line in changed if line.startswith("+")]
-    return Difference(path=_text(path), live=_few(live), declared=_few(declared))
+    removed = [line[1:].strip()[:120] for line in changed if line.startswith("-")]
+    added = [line[1:].strip()[:120] for line in changed if line.startswith("+")]
+    return Difference(path=path_text(path), live=_first_lines(removed), declared=_first_lines(added))
 
 
-def _few(lines: list[str]) -> str:
-    more = f" and {len(lines) - _LINES} lines more" if len(lines) > _LINES else ""
-    return " | ".join(repr(line) for line in lines[:_LINES]) + more if lines else "without these lines"
+def _first_lines(lines: list[str]) -> str:
+    rest = f" and {len(lines) - _LINES} lines more" if len(lines) > _LINES else ""
+    return " | ".join(repr(line) for line in lines[:_LINES]) + rest if lines else "without these lines"
 
 
 def _added(live: Manifest, applied: Manifest) -> Iterator[tuple[Path, str]]:
-    """Fields that others have set and the program does not declare, a list's item as one, and who set them."""
+    """Fields that the program does not declare, each with its field manager. An item of a list counts as one field."""
     declared = {
         path
-        for entry in _entries(applied)
+        for entry in _owner_entries(applied)
         if entry["manager"] == FIELD_MANAGER
-        for path in _fields(entry.get("fieldsV1") or {}, ())
+        for path in _owned_paths(entry.get("fieldsV1") or {}, ())
     }
-    said: set[Path] = set()
-    for entry in _entries(live):
+    reported: set[Path] = set()
+    for entry in _owner_entries(live):
         if entry["manager"] in {FIELD_MANAGER, *_CONTROLLERS}:
             continue
-        every = set(_fields(entry.get("fieldsV1") or {}, ()))
-        above = {path[:-1] for path in every}
-        for path in sorted(every - above - declared):
-            whole = next((path[:end] for end in range(1, len(path)) if _is_new_item(path[:end], declared)), path)
-            if whole not in said and not any(part.startswith(_NOTES) for part in whole):
-                said.add(whole)
-                yield whole, str(entry["manager"])
+        owned = set(_owned_paths(entry.get("fieldsV1") or {}, ()))
+        parents = {path[:-1] for path in owned}
+        for path in sorted(owned - parents - declared):
+            prefixes = (path[:end] for end in range(1, len(path)))
+            field = next((prefix for prefix in prefixes if _is_new_item(prefix, declared)), path)
+            if field not in reported and not any(part.startswith(_NOTES) for part in field):
+                reported.add(field)
+                yield field, str(entry["manager"])
 
 
-def _entries(manifest: Manifest) -> list[dict[str, Any]]:
-    """Who owns what. Scaling has an entry of its own: where the number is declared it is compared, elsewhere free."""
+def _owner_entries(manifest: Manifest) -> list[dict[str, Any]]:
+    """The entries of managedFields, without those of a subresource.
+
+    Scaling has an entry of its own: a declared number of pods is compared by value, and one that is not declared may be
+    changed by anyone.
+    """
     return [entry for entry in manifest["metadata"].get("managedFields") or [] if not entry.get("subresource")]
 
 
@@ -172,9 +160,9 @@ def _is_new_item(path: Path, declared: set[Path]) -> bool:
     return path[-1].startswith("[") and path not in declared
 
 
-def _fields(tree: Mapping[str, Any], path: Path) -> Iterator[Path]:
-    """Paths of managedFields: `f:name` is a field, `k:{…}` a list's item by its keys, `v:…` a set's member."""
-    for key, below in tree.items():
+def _owned_paths(fields: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    """The paths in `fieldsV1`: `f:name` is a field, `k:{…}` an item of a list by its keys, `v:…` a member of a set."""
+    for key, children in fields.items():
         kind, _, name = key.partition(":")
         if kind == "f":
             part = name
@@ -185,4 +173,4 @@ def _fields(tree: Mapping[str, Any], path: Path) -> Iterator[Path]:
         else:
             continue
         yield (*path, part)
-        yield from _fields(below, (*path, part))
+        yield from _owned_paths(children, (*path, part))

@@ -1,4 +1,4 @@
-"""The objects of a namespace, whatever their kind, as plain manifests."""
+"""The objects of a namespace, of any kind, as plain manifests."""
 
 import base64
 import contextlib
@@ -13,65 +13,58 @@ from kubernetes.dynamic.resource import ResourceList
 
 from contracts import metadata
 from contracts.metadata import Manifest
+from stack.errors import DeployError
+from stack.kubernetes.client import REQUEST_SECONDS, api_message
+from stack.kubernetes.keys import ObjectKey, object_key, object_name
 
-Key = tuple[str, str, str]
-"""apiVersion, kind and name of an object in the stack's namespace."""
-
-ANSWER_SECONDS: Final = 30
-"""For one request to the API server."""
-# Not made by anybody: reports on other objects.
+# They report on other objects, and nobody makes them.
 _REPORTS: Final = frozenset({"Event", "PodMetrics"})
-
-
-def key(manifest: Manifest) -> Key:
-    """What an object is known by within its namespace."""
-    return manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"]
-
-
-def name(manifest: Manifest) -> str:
-    """What people call it."""
-    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
 
 
 @dataclass(frozen=True)
 class Objects:
-    """A namespace of a real cluster. Everything raises ApiException where the API server refuses."""
+    """A namespace of a real cluster. Every method raises ApiException if the API server refuses the request."""
 
     client: kubernetes.client.ApiClient
     namespace: str
 
-    def everything(self) -> tuple[list[Manifest], list[str]]:
+    def list_all(self) -> tuple[list[Manifest], list[str]]:
         """All objects, of every kind that the cluster knows; and the kinds that could not be listed."""
-        found: list[Manifest] = []
-        unseen: list[str] = []
+        objects: list[Manifest] = []
+        unlisted: list[str] = []
         for resource in self._dynamic.resources.search(preferred=True):
-            # Asked for the objects of a namespace, a kind that has none answers with those of the whole cluster.
+            # For a kind without namespaces, a request for one namespace returns the objects of the whole cluster.
             if not resource.namespaced or isinstance(resource, ResourceList):
                 continue
             if "list" not in resource.verbs or resource.kind in _REPORTS:
                 continue
             try:
-                listed = resource.get(namespace=self.namespace, _request_timeout=ANSWER_SECONDS).to_dict()
+                listed = resource.get(namespace=self.namespace, _request_timeout=REQUEST_SECONDS).to_dict()
             except ApiException as error:
                 if error.status not in (404, 405):
-                    unseen.append(f"{resource.kind} ({error.reason})")
+                    unlisted.append(f"{resource.kind} ({error.reason})")
                 continue
-            # A list's items do not say what they are.
-            found += [{"apiVersion": resource.group_version, "kind": resource.kind, **item} for item in listed["items"]]
-        return found, unseen
+            # The items of a list have no apiVersion and kind.
+            type_ = {"apiVersion": resource.group_version, "kind": resource.kind}
+            objects += [{**type_, **item} for item in listed["items"]]
+        return objects, unlisted
 
-    def present(self, which: Key) -> Manifest | None:
-        """An object; None if there is none."""
-        resource, options = self._resource(which)
+    def get(self, key: ObjectKey) -> Manifest | None:
+        """An object; None if it does not exist."""
+        resource, options = self._resource(key)
         try:
-            found: Manifest = resource.get(**options).to_dict()
+            manifest: Manifest = resource.get(**options).to_dict()
         except NotFoundError:
             return None
-        return found
+        return manifest
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = metadata.FIELD_MANAGER) -> Manifest:
-        """Applies an object server-side, as ours unless `manager` says otherwise; what it is then, or would be."""
-        resource, options = self._resource(key(manifest))
+        """Applies an object server-side, as field manager `manager`.
+
+        Returns:
+            The object afterwards, or, with `dry_run`, as it would be.
+        """
+        resource, options = self._resource(object_key(manifest))
         applied: Manifest = self._dynamic.server_side_apply(
             resource,
             body=encoded(manifest),
@@ -82,14 +75,18 @@ class Objects:
         ).to_dict()
         return applied
 
-    def delete(self, which: Key, *, foreground: bool) -> bool:
-        """Asks for an object's end; whether it was there.
+    def delete(self, key: ObjectKey, *, foreground: bool) -> bool:
+        """Asks the API server to delete an object.
 
         Args:
-            which: the object.
-            foreground: whatever it made goes first, so that gone means gone; else its name is free at once.
+            key: The object.
+            foreground: Delete its dependents first, so that once it is gone they are gone too. Otherwise its name is
+                free at once.
+
+        Returns:
+            Whether the object existed.
         """
-        resource, options = self._resource(which)
+        resource, options = self._resource(key)
         with contextlib.suppress(NotFoundError):
             resource.delete(body={"propagationPolicy": "Foreground" if foreground else "Background"}, **options)
             return True
@@ -99,18 +96,59 @@ class Objects:
     def _dynamic(self) -> DynamicClient:
         return DynamicClient(self.client)
 
-    def _resource(self, which: Key) -> tuple[Any, dict[str, Any]]:
-        api_version, kind, name_ = which
-        resource = self._dynamic.resources.get(api_version=api_version, kind=kind)
+    def _resource(self, key: ObjectKey) -> tuple[Any, dict[str, Any]]:
+        resource = self._dynamic.resources.get(api_version=key.api_version, kind=key.kind)
         namespace = self.namespace if resource.namespaced else None
-        return resource, {"name": name_, "namespace": namespace, "_request_timeout": ANSWER_SECONDS}
+        return resource, {"name": key.name, "namespace": namespace, "_request_timeout": REQUEST_SECONDS}
 
 
 def encoded(manifest: Manifest) -> Manifest:
-    """A Secret's texts as they are kept. Applied as text a key would never go: nobody owns what it is encoded to."""
+    """A Secret with its `stringData` encoded into `data`; every other object as it is.
+
+    With `stringData` applied, a removed key would stay: no field manager owns the `data` that it was encoded to.
+    """
     if manifest["kind"] != "Secret":
         return manifest
     data = manifest.get("data", {}) | {
         key: base64.b64encode(text.encode()).decode() for key, text in manifest.get("stringData", {}).items()
     }
     return {**{key: value for key, value in manifest.items() if key != "stringData"}, "data": data}
+
+
+def read_object(client: kubernetes.client.ApiClient, namespace: str, key: ObjectKey) -> Manifest | None:
+    """Reads an object; None if it does not exist.
+
+    Raises:
+        DeployError: It cannot be read.
+    """
+    try:
+        return Objects(client, namespace).get(key)
+    except ApiException as error:
+        raise DeployError(f"{key.kind} {namespace}/{key.name} cannot be read: {api_message(error)}") from None
+
+
+def read_secret(client: kubernetes.client.ApiClient, namespace: str, name: str) -> dict[str, str]:
+    """Reads the values of a Secret, decoded; empty if it does not exist.
+
+    Raises:
+        DeployError: It cannot be read.
+    """
+    secret = read_object(client, namespace, ObjectKey("v1", "Secret", name)) or {}
+    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def apply_object(objects: Objects, manifest: Manifest) -> bool:
+    """Applies one object.
+
+    Returns:
+        Whether that changed it.
+
+    Raises:
+        DeployError: The API server refused it.
+    """
+    try:
+        previous = objects.get(object_key(manifest))
+        current = objects.apply(manifest)
+    except ApiException as error:
+        raise DeployError(f"{object_name(manifest)} was refused: {api_message(error)}") from None
+    return not previous or bool(current["metadata"]["resourceVersion"] != previous["metadata"]["resourceVersion"])

@@ -1,4 +1,4 @@
-"""What is in a stack's namespace, and whose it is: the stack's, Kubernetes' own, or somebody else's."""
+"""Whose the objects of a stack's namespace are: the stack's, Kubernetes' own, or someone else's."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Final
 
 from contracts import metadata
 from contracts.metadata import Manifest
-from stack.kubernetes.objects import Key, key
+from stack.kubernetes.keys import ObjectKey, object_key
 
-ROLLOUT: Final[frozenset[Key]] = frozenset(
-    {("v1", "ConfigMap", "rollout"), ("coordination.k8s.io/v1", "Lease", "rollout")}
+ROLLOUT: Final = frozenset(
+    {ObjectKey("v1", "ConfigMap", "rollout"), ObjectKey("coordination.k8s.io/v1", "Lease", "rollout")}
 )
-"""Journal and lock of a rollout: the stack's, and declared by no program."""
+"""Journal and lock of a rollout. They are the stack's, and the program does not declare them."""
 
-# Kubernetes and what is often added to it put these into every namespace, and put them back.
-_EVERYWHERE: Final = frozenset(
+# Kubernetes, Istio and OpenShift create these in every namespace, and create them again if they are deleted.
+_IN_EVERY_NAMESPACE: Final = frozenset(
     {
         ("ServiceAccount", "default"),
         ("ConfigMap", "kube-root-ca.crt"),
@@ -25,73 +25,76 @@ _EVERYWHERE: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
-    """The objects of a namespace, whole, in no order."""
+class Ownership:
+    """The objects of a namespace, by owner, in no order."""
 
     own: list[Manifest]
-    """What the stack made, and what became of it (Pods, ReplicaSets, …)."""
+    """Objects that the stack made, and their dependents (Pods, ReplicaSets, …)."""
     claims: list[Manifest]
-    """PersistentVolumeClaims of the stack's StatefulSets, also of those that are no more."""
+    """PersistentVolumeClaims of the stack's StatefulSets, of deleted StatefulSets too."""
     ambient: list[Manifest]
-    """What Kubernetes puts into every namespace, or beside every Service."""
+    """Objects that Kubernetes creates in every namespace, or for every Service."""
     foreign: list[Manifest]
-    """What somebody else made."""
-    unseen: list[str]
-    """Kinds that whoever asks may not list, or whose API does not answer: there may be more of them."""
+    """Objects that someone else made."""
+    unlisted: list[str]
+    """Kinds that the user may not list, or whose API does not answer: there may be objects of them."""
 
 
-def contents(objects: Iterable[Manifest], owned: Collection[Key], unseen: Iterable[str] = ()) -> Contents:
-    """Sorts the objects of a namespace by whose they are.
+def sort_by_owner(objects: Iterable[Manifest], owned: Collection[ObjectKey], unlisted: Iterable[str] = ()) -> Ownership:
+    """Sorts the objects of a namespace by owner.
 
     Args:
-        objects: all of them.
-        owned: what the stack's engine says it made. An object may be listed in another version of its API than it was
-            made in, so the group counts.
-        unseen: kinds that could not be listed.
+        objects: All of them.
+        owned: The objects that the stack's engine made. The API server may list an object in another version of its
+            API than it was made in, so only the group of the API counts.
+        unlisted: Kinds that could not be listed.
     """
-    listed = {identity(key(item)): item for item in objects}
-    claims = {which for which, item in listed.items() if _is_claim(item)}
-    own = listed.keys() & {identity(item) for item in owned}
-    # Whatever has an owner among the stack's objects is the stack's, too, and so on.
-    grown = True
-    while grown:
-        owners = {listed[which]["metadata"].get("uid") for which in own} - {None}
-        more = {
-            which
-            for which, item in listed.items()
-            if any(owner["uid"] in owners for owner in item["metadata"].get("ownerReferences") or ())
-        }
-        grown = not more <= own
-        own |= more
+    listed = {identity(object_key(item)): item for item in objects}
+    claims = {key for key, item in listed.items() if _is_claim(item)}
+    own = _with_dependents(listed.keys() & {identity(key) for key in owned}, listed)
     services = {item["metadata"]["name"] for item in listed.values() if item["kind"] == "Service"}
     ambient = {
-        which
-        for which, item in listed.items()
-        # Endpoints are made for a Service of their name, without naming it as their owner.
-        if which[1:] in _EVERYWHERE or (item["kind"] == "Endpoints" and item["metadata"]["name"] in services)
+        key
+        for key, item in listed.items()
+        # Endpoints have the name of their Service, and no owner reference to it.
+        if key[1:] in _IN_EVERY_NAMESPACE or (item["kind"] == "Endpoints" and item["metadata"]["name"] in services)
     }
-    return Contents(
-        own=[listed[which] for which in listed if which in own - claims],
-        claims=[listed[which] for which in listed if which in claims],
-        ambient=[listed[which] for which in listed if which in ambient - own - claims],
-        foreign=[listed[which] for which in listed if which not in own | claims | ambient],
-        unseen=sorted(unseen),
+    return Ownership(
+        own=[listed[key] for key in listed if key in own - claims],
+        claims=[listed[key] for key in listed if key in claims],
+        ambient=[listed[key] for key in listed if key in ambient - own - claims],
+        foreign=[listed[key] for key in listed if key not in own | claims | ambient],
+        unlisted=sorted(unlisted),
     )
 
 
-def identity(item: Key) -> Key:
-    """The same for one object in all versions of its API."""
-    api_version, kind, name_ = item
-    group, slash, _ = api_version.rpartition("/")
-    return (group if slash else "", kind, name_)
+def _with_dependents(keys: set[ObjectKey], listed: dict[ObjectKey, Manifest]) -> set[ObjectKey]:
+    """Adds the objects with an owner reference to one of these, and their dependents in turn."""
+    own = set(keys)
+    while True:
+        uids = {listed[key]["metadata"].get("uid") for key in own} - {None}
+        dependents = {
+            key
+            for key, item in listed.items()
+            if any(owner["uid"] in uids for owner in item["metadata"].get("ownerReferences") or ())
+        }
+        if dependents <= own:
+            return own
+        own |= dependents
 
 
-def labelled(item: Manifest) -> bool:
-    """Whether an object says that the program made it."""
-    labels = item["metadata"].get("labels") or {}
-    said = labels.get("app.kubernetes.io/part-of"), labels.get("app.kubernetes.io/managed-by")
-    return said == (metadata.PART_OF, "pulumi")
+def identity(key: ObjectKey) -> ObjectKey:
+    """A key that is the same in all versions of the object's API: the group instead of the version."""
+    group, slash, _ = key.api_version.rpartition("/")
+    return key._replace(api_version=group if slash else "")
 
 
-def _is_claim(item: Manifest) -> bool:
-    return labelled(item) and bool(item["metadata"]["name"].startswith("data-"))
+def is_labelled(manifest: Manifest) -> bool:
+    """Whether an object has the labels of objects that the program made."""
+    labels = manifest["metadata"].get("labels") or {}
+    values = labels.get("app.kubernetes.io/part-of"), labels.get("app.kubernetes.io/managed-by")
+    return values == (metadata.PART_OF, "pulumi")
+
+
+def _is_claim(manifest: Manifest) -> bool:
+    return is_labelled(manifest) and bool(manifest["metadata"]["name"].startswith("data-"))

@@ -1,4 +1,4 @@
-"""Port-forwards through the API server, so that a check works wherever the cluster is."""
+"""Port-forwards through the API server, so that a check works from any machine."""
 
 import contextlib
 import select
@@ -10,24 +10,27 @@ import kubernetes
 from kubernetes.stream import portforward
 
 from contracts import metadata
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 
 
 @contextlib.contextmanager
 def forward(
     client: kubernetes.client.ApiClient, namespace: str, name: str, port: int, *, track: str | None = None
 ) -> Iterator[str]:
-    """Base URL under which a port of one ready pod of the workload `name` is reached while the context is open.
+    """Forwards a local port to one ready pod of a workload while the context is open.
 
     Args:
-        client: from `connect`.
-        namespace: the stack's.
-        name: of the workload.
-        port: of its pods.
-        track: the version, where two of them run side by side; either one if None.
+        client: From `connect`.
+        namespace: The stack's namespace.
+        name: Name of the workload.
+        port: Port of its pods.
+        track: Version, `baseline` or `canary`, while two of them run; any if None.
+
+    Yields:
+        The base URL of the local port.
 
     Raises:
-        DeployError: no pod of that name is ready.
+        DeployError: No pod of the workload is ready.
     """
     pod = _ready_pod(client, namespace, name, track)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -63,7 +66,7 @@ def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str, t
         if conditions.get("Ready") == "True" and pod.metadata.deletion_timestamp is None:
             return str(pod.metadata.name)
     raise DeployError(
-        f"no pod of {name} is ready ({len(pods)} there)\n  look at: kubectl -n {namespace} describe pod -l {selector}"
+        f"none of the {len(pods)} pods of {name} is ready\n  look at: kubectl -n {namespace} describe pod -l {selector}"
     )
 
 
@@ -75,14 +78,14 @@ def _serve(
     connection: socket.socket,
     closing: threading.Event,
 ) -> None:
-    """Carries one connection. The client library gives the far end as a socket."""
+    """Copies bytes between one local connection and the pod. The client library gives the pod's end as a socket."""
     core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(client.configuration))
     with connection, contextlib.suppress(OSError):
         tunnel = portforward(core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
-        far = tunnel.socket(port)
+        remote = tunnel.socket(port)
         try:
-            far.setblocking(True)
-            ends = {connection: far, far: connection}
+            remote.setblocking(True)
+            ends = {connection: remote, remote: connection}
             while not closing.is_set():
                 for source in select.select(list(ends), [], [], 0.5)[0]:
                     data = source.recv(65536)
@@ -90,4 +93,4 @@ def _serve(
                         return
                     ends[source].sendall(data)
         finally:
-            far.close()
+            remote.close()

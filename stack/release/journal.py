@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 import kubernetes
 
 from contracts import metadata
-from stack.kubernetes.apply import read
+from stack.kubernetes.keys import ObjectKey
+from stack.kubernetes.objects import read_object
 from stack.release.plan import Version
 
 NAME: Final = "rollout"
@@ -73,7 +74,7 @@ class Store:
         Raises:
             DeployError: it cannot be read.
         """
-        found = read(self.client, self.namespace, ("v1", "ConfigMap", NAME))
+        found = read_object(self.client, self.namespace, ObjectKey("v1", "ConfigMap", NAME))
         return Journal.load(found["data"]["journal"]) if found else None
 
     def write(self, journal: Journal) -> None:

@@ -17,10 +17,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from stack.components.services.component import NAMES
-from stack.deploy.deployment import deploy, prepare
+from stack.deploy.deployment import deploy
 from stack.deploy.policy import PolicyError
-from stack.kubernetes.apply import DeployError, connect, refuse_foreign
+from stack.deploy.preflight import run_preflight
+from stack.errors import DeployError
 from stack.kubernetes.autoscaling import autoscalers
+from stack.kubernetes.client import connect
+from stack.kubernetes.namespace import require_own_namespace
 from stack.release.journal import Journal, Store
 from stack.release.plan import Step, running, steps, wanted
 from stack.rollout.gate import Finding, Verdict
@@ -134,7 +137,7 @@ def main() -> None:
 def _run(asked: argparse.Namespace, console: Console) -> int:
     settings = load_here(asked.stack)
     client = connect(settings.cluster)
-    refuse_foreign(client, settings.cluster.namespace, asked.stack)
+    require_own_namespace(client, settings.cluster.namespace, asked.stack)
     store = Store(client=client, namespace=settings.cluster.namespace)
     planned = steps(settings)
     if asked.plan:
@@ -147,7 +150,8 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
         console.print(f"it is at stage {journal.stage} ({journal.phase})" if store.read() else "it has not begun")
         return 0
     if not asked.abort:
-        prepare(asked.stack)  # what the cluster would not take is no fault of the new version
+        # An error here is not a failure of the new version.
+        run_preflight(asked.stack, lambda line: console.print(f"  {line}", markup=False))
         _refuse_autoscaled(client, settings.cluster.namespace)
     with Lock(client, settings.cluster.namespace).held() as lock, _progress(console) as progress:
         walk = Walk(

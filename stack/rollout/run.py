@@ -12,7 +12,7 @@ import kubernetes
 from contracts import endpoints
 from stack.components.services.component import NAMES, Service
 from stack.components.services.settings import Release, Split
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, between
 from stack.rollout.gate import Finding, Verdict

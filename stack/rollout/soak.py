@@ -15,7 +15,7 @@ from contracts import endpoints, metadata
 from dashboards.queries import MEMORY
 from stack.clients.prometheus import Query, connect_prometheus
 from stack.clients.traces import TraceStoreClient
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure
 from stack.release.plan import Step, Version

@@ -8,7 +8,6 @@ from contracts.metadata import PROJECT
 from stack.settings.configuration import parse
 from stack.settings.errors import SettingsError
 from stack.settings.files import (
-    LOCAL_CONTEXT,
     OVERLAY,
     ROOT,
     effective_config,
@@ -20,7 +19,6 @@ from stack.settings.files import (
 from stack.settings.tree import Settings
 
 __all__ = [
-    "LOCAL_CONTEXT",
     "OVERLAY",
     "PROJECT",
     "ROOT",

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import yaml
 
-from contracts.metadata import PROJECT
+from contracts.metadata import LOCAL_CONTEXT, PROJECT
 from stack.settings.configuration import parse, refuse_secrets_in_clear
 from stack.settings.errors import SettingsError
 from stack.settings.lookup import fields_of
@@ -15,8 +15,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 """Folder of the repository."""
 OVERLAY: Final = Path(".local/overlay.yaml")
 """What `make up` has found out about this machine: a stack file, below `ROOT`, laid over those of local stacks."""
-LOCAL_CONTEXT: Final = "local"
-"""Context of the cluster that `make up` creates."""
 _PULUMI_KEYS: Final = {"environment"}
 """Settings whose names are also top-level keys of Pulumi's own stack files."""
 

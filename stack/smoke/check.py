@@ -15,7 +15,7 @@ from contracts.hops import HOPS, Hop
 from contracts.http import DEMO, TASKS
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings

@@ -20,8 +20,8 @@ import kubernetes
 import pytest
 import yaml
 
+from contracts.metadata import LOCAL_CONTEXT
 from local import pki
-from local.layout import CONTEXT
 from local.paths import Home
 from tests.support.service import free_port
 
@@ -150,7 +150,7 @@ def running(directory: Path) -> Iterator[ApiServer]:
     with contextlib.ExitStack() as stack:
         for command in commands[:2]:
             stack.enter_context(_process([str(binary), *command], directory))
-        client = kubernetes.config.new_client_from_config(str(kubeconfig), context=CONTEXT)
+        client = kubernetes.config.new_client_from_config(str(kubeconfig), context=LOCAL_CONTEXT)
         _wait_ready(client, directory)
         stack.enter_context(_process([str(binary), *commands[2]], directory))
         reports = Reports(client)

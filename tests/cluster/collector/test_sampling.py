@@ -18,7 +18,8 @@ from collector.pipeline import KEEP_KEY
 from contracts import endpoints, secret_keys
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.settings import load
 
@@ -75,7 +76,7 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
     with with_settings("local", {"collector": {"sampling": sampling}}, lambda line: None) as settings:
         cluster = LocalCluster(settings)
         namespace = settings.cluster.namespace
-        token = existing_secret(connect(settings.cluster), namespace, secret_keys.SECRET)[secret_keys.OTLP_TOKEN]
+        token = read_secret(connect(settings.cluster), namespace, secret_keys.SECRET)[secret_keys.OTLP_TOKEN]
         already = spans_read(cluster)
         with grpc.insecure_channel(f"{cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}") as channel:
             for index in range(SPANS):  # the spans of a trace come at different times, from different services

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from contracts import endpoints, secret_keys
-from stack.kubernetes.apply import connect, existing_secret
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
 from stack.settings import load
@@ -29,7 +30,7 @@ def test_nobody_sends_without_the_token(signal: str, token: str | None) -> None:
 
 def test_otlp_metrics_are_found_in_prometheus_redacted() -> None:
     client, namespace = connect(SETTINGS.cluster), SETTINGS.cluster.namespace
-    token = existing_secret(client, namespace, secret_keys.SECRET)[secret_keys.OTLP_TOKEN]
+    token = read_secret(client, namespace, secret_keys.SECRET)[secret_keys.OTLP_TOKEN]
     probe = uuid.uuid4().hex
     attributes = [
         {"key": "probe", "value": {"stringValue": probe}},

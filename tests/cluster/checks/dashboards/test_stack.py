@@ -12,7 +12,7 @@ from checks.dashboards.__main__ import check
 from checks.dashboards.report import report
 from checks.detect.traffic import Traffic
 from contracts import endpoints
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.settings import load

@@ -12,7 +12,7 @@ from checks.rollouts.__main__ import back_to_the_settings
 from checks.rollouts.scenario import GATE, changed, ended, rollout, run
 from checks.rollouts.versions import make
 from local.jobs import Progress
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.release.plan import running, wanted
 from stack.settings import ROOT, load
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from contracts import endpoints
-from stack.kubernetes.apply import connect
+from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
 from stack.settings import load

@@ -8,8 +8,10 @@ import kubernetes
 import pytest
 
 from contracts.metadata import Manifest, labels
-from stack.deploy.removal import plan, remove
-from stack.kubernetes.apply import INVENTORY_KEY, apply, connect, inventory
+from stack.deploy.removal import plan_removal, remove
+from stack.kubernetes.apply import apply
+from stack.kubernetes.client import connect
+from stack.kubernetes.inventory import INVENTORY_KEY, read_inventory
 from stack.kubernetes.objects import Objects
 from stack.settings import load
 
@@ -73,9 +75,9 @@ def _there(core: kubernetes.client.CoreV1Api) -> bool:
 
 def removed(core: kubernetes.client.CoreV1Api) -> list[str]:
     place = Objects(core.api_client, NAMESPACE)
-    owned = inventory(core.api_client, NAMESPACE) | {INVENTORY_KEY}
+    owned = read_inventory(core.api_client, NAMESPACE) | {INVENTORY_KEY}
     said: list[str] = []
-    what = plan("test", NAMESPACE, place, owned, protect=False)
+    what = plan_removal("test", NAMESPACE, place, owned, protect=False)
     remove(what, place, said.append, deadline=time.monotonic() + 60)
     return said
 

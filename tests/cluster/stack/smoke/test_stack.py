@@ -6,7 +6,9 @@ import pytest
 from contracts.hops import HOPS
 from contracts.secret_keys import SECRET
 from stack.deploy.render import render
-from stack.kubernetes.apply import apply, connect, existing_secret
+from stack.kubernetes.apply import apply
+from stack.kubernetes.client import connect
+from stack.kubernetes.objects import read_secret
 from stack.polling import CheckFailure, poll_until
 from stack.settings import load
 from stack.smoke.check import check
@@ -30,7 +32,7 @@ def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
     settings = load("local")
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
-    values = existing_secret(client, namespace, SECRET)
+    values = read_secret(client, namespace, SECRET)
     manifests = render("local", values)
     extra = {
         "apiVersion": "v1",

@@ -13,9 +13,9 @@ from contracts import secret_keys
 from dashboards.rules import AlertRule, groups
 from stack.components.alertmanager.component import INHIBITIONS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
-from stack.deploy.deployment import require_secrets
+from stack.deploy.preflight import require_secrets
 from stack.deploy.render import render
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 from tests.support.alertmanager_process import SECRETS, AlertmanagerProcess

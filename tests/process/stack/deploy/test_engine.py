@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stack.deploy.engine import was_interrupted
+from stack.deploy.checkpoint import has_stale_lock, repair_checkpoint
 from stack.settings import PROJECT
 
 
@@ -32,18 +32,19 @@ def _ended_process() -> int:
 
 
 def test_without_a_lock_nothing_was_interrupted(tmp_path: Path) -> None:
-    assert not was_interrupted(tmp_path, "local")
+    assert not has_stale_lock(tmp_path)
 
 
 def test_the_lock_of_a_process_that_runs_is_respected(tmp_path: Path) -> None:
     _lock(tmp_path, os.getpid())
-    assert not was_interrupted(tmp_path, "local")
+    assert not has_stale_lock(tmp_path)
 
 
 def test_a_lock_whose_process_is_gone_is_stale_and_a_whole_checkpoint_stays(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, '{"newest": 1}', '{"md5": ""}', '{"before": 1}')
-    assert was_interrupted(tmp_path, "local")
+    assert has_stale_lock(tmp_path)
+    repair_checkpoint(tmp_path, "local")
     assert checkpoint.read_text() == '{"newest": 1}'
     assert checkpoint.with_name("local.json.attrs").exists()
 
@@ -52,13 +53,14 @@ def test_a_lock_that_was_cut_off_is_stale(tmp_path: Path) -> None:
     _lock(tmp_path, os.getpid())
     for lock in tmp_path.rglob("some-id.json"):
         lock.write_text("")
-    assert was_interrupted(tmp_path, "local")
+    assert has_stale_lock(tmp_path)
 
 
 def test_a_digest_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, '{"newest": 1}', "", '{"before": 1}')
-    assert was_interrupted(tmp_path, "local")
+    assert has_stale_lock(tmp_path)
+    repair_checkpoint(tmp_path, "local")
     assert checkpoint.read_text() == '{"newest": 1}'
     assert not checkpoint.with_name("local.json.attrs").exists()
 
@@ -66,7 +68,8 @@ def test_a_digest_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_a_checkpoint_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, '{"newest', '{"md5": ""}', '{"before": 1}')
-    assert was_interrupted(tmp_path, "local")
+    assert has_stale_lock(tmp_path)
+    repair_checkpoint(tmp_path, "local")
     assert checkpoint.read_text() == '{"before": 1}'
     assert not checkpoint.with_name("local.json.attrs").exists()
 
@@ -74,5 +77,6 @@ def test_a_checkpoint_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Pat
 def test_without_any_readable_checkpoint_the_cluster_is_what_counts(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, "", "", "")
-    assert was_interrupted(tmp_path, "local")
+    assert has_stale_lock(tmp_path)
+    repair_checkpoint(tmp_path, "local")
     assert not checkpoint.exists()

@@ -15,7 +15,7 @@ import yaml
 
 from contracts import versions
 from contracts.metadata import Manifest
-from stack.deploy.render import as_yaml, render, without_instructions
+from stack.deploy.render import as_yaml, render, without_pulumi_annotations
 from stack.settings import ROOT
 from tests.unit.stack.components.test_components import STACKS as BACKENDS
 from tests.unit.stack.components.test_components import program
@@ -98,7 +98,7 @@ def test_no_value_of_a_secret_and_no_time_is_written(stack: str) -> None:
     assert not re.search(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", text)
     assert "creationTimestamp" not in text
     assert "pulumi.com/" not in text
-    assert list(yaml.safe_load_all(text)) == [without_instructions(manifest) for manifest in manifests]
+    assert list(yaml.safe_load_all(text)) == [without_pulumi_annotations(manifest) for manifest in manifests]
 
 
 def test_another_process_writes_the_same_bytes() -> None:

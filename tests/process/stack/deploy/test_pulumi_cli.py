@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pulumi import automation as auto
 
-from stack.deploy.destroy import key_of, through_pulumi
-from stack.deploy.engine import Engine, prepare, up
-from stack.deploy.removal import Plan
-from stack.kubernetes.apply import DeployError
-from stack.kubernetes.objects import key
-from stack.kubernetes.ownership import Contents
+from stack.deploy.destroy import destroy_resources, resource_key
+from stack.deploy.engine import Engine, select, up
+from stack.deploy.removal import RemovalPlan
+from stack.errors import DeployError
+from stack.kubernetes.keys import object_key
+from stack.kubernetes.ownership import Ownership
 from stack.settings import load
 
 URN = "urn:pulumi:dev::web-crawl-tracing::"
@@ -63,7 +63,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def engine(stack: str = "dev") -> Engine | None:
-    return prepare(auto.PulumiCommand(), stack, load("dev"), create=False)
+    return select(auto.PulumiCommand(), stack, load("dev"), create=False)
 
 
 @pytest.fixture
@@ -79,15 +79,15 @@ def commands(asked: Path) -> list[str]:
     return [line for line in asked.read_text().splitlines() if not line.startswith("stack history")]
 
 
-def what(*, protected: bool = False, foreign: bool = False) -> Plan:
+def what(*, protected: bool = False, foreign: bool = False) -> RemovalPlan:
     somebodys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
-    found = Contents(own=[], claims=[], ambient=[], foreign=[somebodys] if foreign else [], unseen=[])
-    made = [key(item["inputs"]) for item in RESOURCES[2:]]
-    return Plan(stack="dev", namespace="tracing", made=made, contents=found, protected=protected)
+    found = Ownership(own=[], claims=[], ambient=[], foreign=[somebodys] if foreign else [], unlisted=[])
+    made = [object_key(item["inputs"]) for item in RESOURCES[2:]]
+    return RemovalPlan(stack="dev", namespace="tracing", made=made, ownership=found, protected=protected)
 
 
 def test_the_state_says_what_the_stack_made(pulumi: Engine) -> None:
-    assert [key_of(item) for item in pulumi.resources()[2:]] == [
+    assert [resource_key(item) for item in pulumi.resources()[2:]] == [
         ("v1", "Namespace", "tracing"),
         ("v1", "Secret", "stack-secrets"),
         ("v1", "ConfigMap", "files"),
@@ -95,7 +95,7 @@ def test_the_state_says_what_the_stack_made(pulumi: Engine) -> None:
 
 
 def test_pulumi_removes_all_that_it_has(pulumi: Engine, asked: Path) -> None:
-    through_pulumi(pulumi, RESOURCES, what())
+    destroy_resources(pulumi, RESOURCES, what())
     (command,) = commands(asked)
     assert command.startswith("destroy --skip-preview --yes")
     assert f"--config-file {pulumi.file}" in command
@@ -103,7 +103,7 @@ def test_pulumi_removes_all_that_it_has(pulumi: Engine, asked: Path) -> None:
 
 
 def test_a_namespace_with_something_else_in_it_is_no_target(pulumi: Engine, asked: Path) -> None:
-    through_pulumi(pulumi, RESOURCES, what(foreign=True))
+    destroy_resources(pulumi, RESOURCES, what(foreign=True))
     (command,) = commands(asked)
     assert f"--target {URN}kubernetes:Secret::stack-secrets" in command
     assert f"--target {URN}kubernetes:ConfigMap::files" in command
@@ -112,7 +112,7 @@ def test_a_namespace_with_something_else_in_it_is_no_target(pulumi: Engine, aske
 
 
 def test_protection_is_taken_off_first_once_somebody_said_so(pulumi: Engine, asked: Path) -> None:
-    through_pulumi(pulumi, RESOURCES, what(protected=True))
+    destroy_resources(pulumi, RESOURCES, what(protected=True))
     assert [line.partition(" --")[0] for line in commands(asked)] == ["state unprotect", "destroy"]
 
 
@@ -126,7 +126,7 @@ def test_a_stack_without_state_is_no_error_and_a_cli_that_fails_is(asked: Path) 
 def test_an_update_that_runs_already_is_named(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKED", "1")
     with pytest.raises(DeployError, match=r"another update of this stack runs.*pulumi cancel"):
-        through_pulumi(pulumi, RESOURCES, what())
+        destroy_resources(pulumi, RESOURCES, what())
 
 
 def test_a_secret_is_on_no_command_line(pulumi: Engine, asked: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_local_stack_takes_over_what_was_applied_since_and_others_keep_what_
     kept = {"web-crawl-tracing:otlpToken": {"secure": "x"}, "web-crawl-tracing:otlpTokenOther": {"secure": "y"}}
     file.write_text(json.dumps({"config": kept}))
     monkeypatch.setattr("stack.deploy.engine.stack_file", lambda _: file)
-    monkeypatch.setattr("stack.deploy.engine._local", lambda *_: file)
+    monkeypatch.setattr("stack.deploy.engine._write_local_state", lambda *_: file)
     settings = load("dev")
     settings = settings.model_copy(update={"cluster": settings.cluster.model_copy(update={"context": context})})
     values = {"otlpToken": "new", "hashKey": "h"}

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import kubernetes
 import pytest
 
-from stack.deploy.queues import waiting
+from stack.deploy.queues import queue_size
 from tests.support.answering import answering
 
 METRICS = """\
@@ -34,4 +34,4 @@ def client() -> Iterator[kubernetes.client.ApiClient]:
 def test_what_waits_in_all_queues_of_a_pod_is_counted(
     client: kubernetes.client.ApiClient, pod: str, count: int | None
 ) -> None:
-    assert waiting(client, "tracing", pod) == count
+    assert queue_size(client, "tracing", pod) == count

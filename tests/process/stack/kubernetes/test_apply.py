@@ -5,8 +5,10 @@ import pytest
 
 from contracts import endpoints
 from contracts.metadata import Manifest
-from stack.kubernetes.apply import DeployError, apply, in_turn
+from stack.errors import DeployError
+from stack.kubernetes.apply import apply
 from stack.kubernetes.objects import encoded
+from stack.kubernetes.order import service_groups
 from tests.support.service import free_port
 
 
@@ -31,7 +33,7 @@ def test_services_come_last_and_one_by_one_both_versions_of_each_together() -> N
     canary = _deployment(endpoints.canary(endpoints.GATEWAY), endpoints.GATEWAY)
     collector = _deployment(endpoints.COLLECTOR, endpoints.COLLECTOR)
     files: Manifest = {"kind": "ConfigMap", "metadata": {"name": endpoints.GATEWAY}}
-    assert in_turn([files, collector, gateway, canary, task_manager, crawler]) == [
+    assert service_groups([files, collector, gateway, canary, task_manager, crawler]) == [
         [files, collector],
         [crawler],
         [task_manager],

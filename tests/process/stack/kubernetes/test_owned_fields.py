@@ -18,15 +18,16 @@ import pytest
 from rich.console import Console
 
 from contracts import secret_keys
-from contracts.metadata import FIELD_MANAGER, STACK, Manifest
-from local.layout import CONTEXT
+from contracts.metadata import FIELD_MANAGER, LOCAL_CONTEXT, STACK, Manifest
 from stack import settings
-from stack.deploy import deployment, destroy, drift, queues
+from stack.deploy import deployment, destroy, drift, preflight, queues
 from stack.deploy.render import record
-from stack.kubernetes import dry_run
-from stack.kubernetes.apply import DeployError, apply, refuse_foreign
+from stack.errors import DeployError
+from stack.kubernetes import dry_run, volume_resize
+from stack.kubernetes.apply import apply
+from stack.kubernetes.namespace import require_own_namespace
 from stack.kubernetes.objects import Objects
-from stack.kubernetes.volume_growth import OWNERS
+from stack.kubernetes.volume_resize import OWNERS
 from stack.rollout import __main__ as rollout
 from stack.settings import PROJECT, ROOT
 from tests.support.api_server import ApiServer, running
@@ -254,7 +255,9 @@ def test_a_deployment_that_ended_before_the_owners_had_their_fields_again_is_rep
     larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
     with monkeypatch.context() as killed:
         killed.setattr(
-            "stack.kubernetes.volume_growth.finish", lambda *_: end() if stack.template() == "20Gi" else None
+            volume_resize,
+            "restore_field_owners",
+            lambda *_: end() if stack.template() == "20Gi" else None,
         )
         with pytest.raises(Ended):
             stack.deploy(larger)
@@ -306,12 +309,12 @@ def test_a_user_who_may_not_read_namespaces_previews_and_is_refused_a_deployment
     user = kubernetes.client.ApiClient(server.client.configuration)
     user.set_default_header("Impersonate-User", "viewer")
     user.set_default_header("Impersonate-Group", "system:authenticated")
-    assert refuse_foreign(user, stack.namespace, "test", lenient=True)
+    require_own_namespace(user, stack.namespace, "test", lenient=True)
     with pytest.raises(DeployError, match=r"namespace hidden cannot be read: namespaces .* is forbidden"):
-        refuse_foreign(user, stack.namespace, "test")
-    assert dry_run.require(user, stack.namespace, declared, lenient=True) == []
+        require_own_namespace(user, stack.namespace, "test")
+    assert dry_run.require_accepted(user, stack.namespace, declared, lenient=True) == []
     with pytest.raises(DeployError, match=r"the right to read namespace hidden is missing: .*Nothing was changed"):
-        dry_run.require(user, stack.namespace, declared)
+        dry_run.require_accepted(user, stack.namespace, declared)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +351,7 @@ def test_a_volume_that_does_not_grow_in_time_is_named_and_the_next_deployment_go
 ) -> None:
     stack = Stack(server, "slow")
     stack.deploy(stack.manifests("collector", collector={"queueVolume": "10Gi"}))
-    monkeypatch.setattr("stack.kubernetes.volume_growth.carry_out.__kwdefaults__", {"limit": 1.0})
+    monkeypatch.setattr("stack.kubernetes.volume_resize.enlarge_volumes.__kwdefaults__", {"limit": 1.0})
     server.reports.resizes = False
     larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
     try:
@@ -507,7 +510,7 @@ def test_ports_are_told_apart_by_number_and_protocol(server: ApiServer) -> None:
 
 def test_pods_that_the_api_server_refuses_are_named_at_once(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = Stack(server, "refused")
-    monkeypatch.setattr("stack.kubernetes.apply._REFUSED_SECONDS", 1)
+    monkeypatch.setattr("stack.kubernetes.wait._REFUSAL_SECONDS", 1)
     declared = stack.manifests("gateway")
     del find(declared, "Deployment")["spec"]["template"]["spec"]["securityContext"]
     with pytest.raises(DeployError, match=r"gateway: cannot start, .*violates PodSecurity.*\n.*changed before that"):
@@ -582,7 +585,7 @@ def two_stacks(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         config = {
             "environment": "test",
             "cluster": {
-                "context": CONTEXT,
+                "context": LOCAL_CONTEXT,
                 "kubeconfig": str(server.kubeconfig),
                 "namespace": stack.namespace,
             },
@@ -601,10 +604,10 @@ def test_a_namespace_of_another_stack_is_refused_before_anything_is_changed(
 ) -> None:
     before = two_stacks.versions()
     commands: dict[str, Callable[[], Any]] = {
-        "deploy": lambda: deployment.prepare("other"),
-        "half-way": lambda: deployment.refuse_half_way("other"),
+        "deploy": lambda: preflight.run_preflight("other", print),
+        "half-way": lambda: deployment.require_no_rollout("other"),
         "rollout": lambda: rollout._run(argparse.Namespace(stack="other", plan=False, abort=False), Console()),
-        "drift": lambda: drift.look("other"),
+        "drift": lambda: drift.find_drift("other"),
         "destroy": lambda: destroy.destroy("other", lambda _: True, print, delete_data=True, limit=5),
     }
     said = "namespace taken belongs to stack test, not to other: nothing was changed.*cluster.namespace` of its own"
@@ -614,10 +617,10 @@ def test_a_namespace_of_another_stack_is_refused_before_anything_is_changed(
 
 
 def test_a_namespace_of_the_stack_itself_or_of_an_earlier_release_is_taken(two_stacks: Stack) -> None:
-    assert refuse_foreign(two_stacks.client, two_stacks.namespace, "test")
+    require_own_namespace(two_stacks.client, two_stacks.namespace, "test")
     unmarked = {"metadata": {"annotations": {STACK: None}}}
     two_stacks.core.patch_namespace(two_stacks.namespace, unmarked)
-    assert refuse_foreign(two_stacks.client, two_stacks.namespace, "other")
+    require_own_namespace(two_stacks.client, two_stacks.namespace, "other")
     two_stacks.deploy(two_stacks.manifests("collector-config"))
     assert two_stacks.core.read_namespace(two_stacks.namespace).metadata.annotations[STACK] == "test"
 
@@ -630,7 +633,7 @@ def test_drift_in_a_field_that_cannot_be_changed_names_it_and_what_to_do(server:
     for item in changed:
         if item["kind"] == "StatefulSet":
             item["spec"]["podManagementPolicy"] = "OrderedReady"
-    (found,) = drift.drift(changed, objects)
+    (found,) = drift.compare(changed, objects)
     (line,) = found.refused
     assert found.object == "statefulset/collector"
     assert line.startswith('spec.podManagementPolicy is "Parallel" and would be "OrderedReady": ')
@@ -644,7 +647,7 @@ def test_volumes_that_a_deployment_enlarges_are_drift_that_it_mends(server: ApiS
     stack = Stack(server, "drifted-volumes")
     stack.deploy(stack.manifests("collector", collector={"queueVolume": "10Gi"}))
     larger = stack.manifests("collector", collector={"queueVolume": "20Gi"})
-    (found,) = drift.drift(larger, Objects(server.client, stack.namespace))
+    (found,) = drift.compare(larger, Objects(server.client, stack.namespace))
     assert (found.problem, found.refused) == ("its volumes are smaller than declared (20Gi)", [])
 
 
@@ -656,15 +659,15 @@ def test_collectors_that_a_deployment_takes_away_are_named_and_full_queues_refus
     fewer = stack.manifests("collector", collector={"replicas": 1})
 
     def look(manifests: list[Manifest], *, leave: bool = False) -> list[str]:
-        return queues.look(stack.client, stack.namespace, manifests, leave=leave)
+        return queues.check_queues(stack.client, stack.namespace, manifests, leave_queues=leave)
 
     (line,) = look(fewer)  # no kubelet answers here, so how much waits is not known
-    assert line.startswith("collector-1, collector-2: taken away.")
-    assert "(data-collector-1, data-collector-2), which stay" in line
+    assert line.startswith("collector-1, collector-2: will be removed.")
+    assert "(data-collector-1, data-collector-2), which are kept" in line
     assert look(stack.manifests("collector", collector={"replicas": 3})) == []
     scaled = {"replicas": 1, "autoscaling": {"maxReplicas": 5}}
     assert look(stack.manifests("collector", collector=scaled)) == [], "an autoscaler takes over what there is"
-    monkeypatch.setattr(queues, "waiting", lambda *where: {"collector-2": 1234}.get(where[-1], 0))
+    monkeypatch.setattr(queues, "queue_size", lambda *where: {"collector-2": 1234}.get(where[-1], 0))
     with pytest.raises(DeployError, match=r"not empty: collector-2 has 1,234 items.*--leave-queues"):
         look(fewer)
     assert look(fewer, leave=True) == [line]

@@ -17,10 +17,11 @@ from kubernetes.dynamic.exceptions import ApiException
 from rich.console import Console
 
 from contracts.metadata import FIELD_MANAGER, Manifest, labels
-from stack.deploy.drift import Drift, drift, look, show
-from stack.kubernetes.apply import connect
-from stack.kubernetes.difference import HIDDEN, differences
-from stack.kubernetes.objects import Key, key
+from stack.deploy.drift import Drift, compare, find_drift, show
+from stack.kubernetes.client import connect
+from stack.kubernetes.difference import differences
+from stack.kubernetes.fields import HIDDEN
+from stack.kubernetes.keys import ObjectKey, object_key
 from stack.settings import load
 
 RECORDED = Path(__file__).with_name("recorded") / "drift.json"
@@ -95,17 +96,19 @@ class Fake:
         self.objects = list(objects)
         self.refused = refused
 
-    def everything(self) -> tuple[list[Manifest], list[str]]:
+    def list_all(self) -> tuple[list[Manifest], list[str]]:
         return self.objects, []
 
-    def present(self, which: Key) -> Manifest | None:
-        return next((item for item in self.objects if key(item)[1:] == which[1:]), None)
+    def get(self, key: ObjectKey) -> Manifest | None:
+        return next((item for item in self.objects if object_key(item)[1:] == key[1:]), None)
 
     def apply(self, manifest: Manifest, *, dry_run: bool) -> Manifest:
         assert dry_run
         if self.refused:
             raise ApiException(status=self.refused)
-        return next(pair["applied"] for pair in recorded().values() if key(pair["applied"]) == key(manifest))
+        return next(
+            pair["applied"] for pair in recorded().values() if object_key(pair["applied"]) == object_key(manifest)
+        )
 
 
 LIVE = [pair["live"] for pair in recorded().values()]
@@ -118,7 +121,7 @@ def labelled(kind: str, name: str, **more: Any) -> Manifest:
 
 
 def test_objects_as_declared_are_left_out() -> None:
-    assert {item.object for item in drift(DECLARED, Fake(LIVE))} == recorded().keys() - {"statefulset/kafka"}
+    assert {item.object for item in compare(DECLARED, Fake(LIVE))} == recorded().keys() - {"statefulset/kafka"}
 
 
 def test_missing_objects_and_those_that_are_declared_no_more_are_named() -> None:
@@ -132,15 +135,15 @@ def test_missing_objects_and_those_that_are_declared_no_more_are_named() -> None
     ]
     kafka = recorded()["statefulset/kafka"]
     here = Fake([kafka["live"], *extra])
-    assert drift([kafka["applied"], DECLARED[0]], here) == [
+    assert compare([kafka["applied"], DECLARED[0]], here) == [
         Drift(object=next(iter(recorded())), problem="is missing"),
-        Drift(object="configmap/old", problem="is there, and is not declared (any more)"),
+        Drift(object="configmap/old", problem="exists, and is not declared (any more)"),
     ]
 
 
 def test_an_object_that_cannot_become_what_is_declared_is_named() -> None:
     kafka = recorded()["statefulset/kafka"]
-    (found,) = drift([kafka["applied"]], Fake([kafka["live"]], refused=422))
+    (found,) = compare([kafka["applied"]], Fake([kafka["live"]], refused=422))
     assert (found.object, found.problem) == ("statefulset/kafka", "cannot become what is declared")
     console = Console(record=True, width=80)
     show("dev", [found], console)
@@ -151,7 +154,7 @@ def test_an_object_that_cannot_become_what_is_declared_is_named() -> None:
 
 def test_the_report_is_plain_where_it_is_no_terminal() -> None:
     console = Console(record=True, width=80)
-    show("dev", drift(DECLARED, Fake(LIVE)), console)
+    show("dev", compare(DECLARED, Fake(LIVE)), console)
     text = console.export_text()
     assert "deployment/gateway" in text
     assert "  spec.replicas: 5, declared 2\n" in text
@@ -164,11 +167,11 @@ def test_a_change_by_hand_is_drift_until_it_is_taken_back() -> None:
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
     core, apps = kubernetes.client.CoreV1Api(client), kubernetes.client.AppsV1Api(client)
-    assert look("local") == [], "the stack is not as declared before anything was done to it"
+    assert find_drift("local") == [], "the stack is not as declared before anything was done to it"
     apps.patch_namespaced_deployment_scale("gateway", namespace, {"spec": {"replicas": 0}})
     core.patch_namespaced_service("gateway", namespace, {"metadata": {"labels": {"by-hand": "yes"}}})
     try:
-        found = {item.object: [str(line) for line in item.fields] for item in look("local") or ()}
+        found = {item.object: [str(line) for line in item.fields] for item in find_drift("local")}
         assert found.keys() == {"deployment/gateway", "service/gateway"}
         assert found["deployment/gateway"] == [f"spec.replicas: 0, declared {settings.services.gateway.replicas}"]
         (line,) = found["service/gateway"]
@@ -178,7 +181,7 @@ def test_a_change_by_hand_is_drift_until_it_is_taken_back() -> None:
             "gateway", namespace, {"spec": {"replicas": settings.services.gateway.replicas}}
         )
         core.patch_namespaced_service("gateway", namespace, {"metadata": {"labels": {"by-hand": None}}})
-    assert look("local") == []
+    assert find_drift("local") == []
     deadline = time.monotonic() + 120
     while not apps.read_namespaced_deployment("gateway", namespace).status.available_replicas:
         assert time.monotonic() < deadline, "the gateway has not come back"

@@ -10,7 +10,7 @@ import pytest
 from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.deploy import policy
-from stack.deploy.policy import PolicyError, refuse, violations
+from stack.deploy.policy import PolicyError, require_compliance, violations
 from stack.deploy.render import main, render
 from stack.settings import ROOT
 
@@ -157,13 +157,13 @@ def test_every_stack_keeps_the_rules(stack: str) -> None:
 
 
 def test_what_is_right_is_let_through() -> None:
-    refuse(GOOD)
+    require_compliance(GOOD)
 
 
 @pytest.mark.parametrize(("rule", "part", "change"), OFFENCES)
 def test_an_offence_is_refused_by_its_rule(rule: str, part: str, change: Change) -> None:
     with pytest.raises(PolicyError) as caught:
-        refuse(with_change(change))
+        require_compliance(with_change(change))
     assert any(rule in line and part in line for line in str(caught.value).splitlines()), caught.value
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from contracts.metadata import PROTECTED, Manifest, labels
-from stack.deploy.removal import DestroyError, Plan, plan, remove
-from stack.kubernetes.apply import INVENTORY_KEY
-from stack.kubernetes.objects import Key, key
-from stack.kubernetes.ownership import contents
+from stack.deploy.removal import DestroyError, RemovalPlan, plan_removal, remove
+from stack.kubernetes.inventory import INVENTORY_KEY
+from stack.kubernetes.keys import ObjectKey, object_key
+from stack.kubernetes.ownership import sort_by_owner
 from tests.unit.stack.components.test_components import program
 
 NAMESPACE = "tracing"
@@ -49,18 +49,18 @@ FOREIGN = [
     claim("data-somebodys-0", {}),
     made("Secret", "pull"),
 ]
-OWNED: set[Key] = {
-    ("v1", "Namespace", NAMESPACE),
-    ("apps/v1", "StatefulSet", "postgres"),
-    ("apps/v1", "Deployment", "gateway"),
-    ("v1", "Service", "gateway"),
-    ("v1", "ConfigMap", "gone-by-hand"),
+OWNED: set[ObjectKey] = {
+    ObjectKey("v1", "Namespace", NAMESPACE),
+    ObjectKey("apps/v1", "StatefulSet", "postgres"),
+    ObjectKey("apps/v1", "Deployment", "gateway"),
+    ObjectKey("v1", "Service", "gateway"),
+    ObjectKey("v1", "ConfigMap", "gone-by-hand"),
     INVENTORY_KEY,
 }
 
 
 class Fake:
-    """A namespace in which what is deleted goes with everything that it owns, at once or never."""
+    """A namespace in key what is deleted goes with everything that it owns, at once or never."""
 
     def __init__(
         self, objects: Iterable[Manifest], *, annotations: dict[str, str] | None = None, held: Iterable[str] = ()
@@ -72,23 +72,23 @@ class Fake:
             "metadata": {"name": NAMESPACE, "annotations": annotations},
         }
         self.held = set(held)
-        self.unseen: list[str] = []
+        self.unlisted: list[str] = []
         self.deleted: list[str] = []
 
-    def everything(self) -> tuple[list[Manifest], list[str]]:
+    def list_all(self) -> tuple[list[Manifest], list[str]]:
         seen = list(self.objects)
         # Endpoints are seen for a moment longer than their Service.
         services = {item["metadata"]["name"] for item in seen if item["kind"] == "Service"}
         self.objects = [item for item in seen if item["kind"] != "Endpoints" or item["metadata"]["name"] in services]
-        return seen, list(self.unseen)
+        return seen, list(self.unlisted)
 
-    def delete(self, which: Key, *, foreground: bool) -> bool:
+    def delete(self, key: ObjectKey, *, foreground: bool) -> bool:
         assert foreground
-        self.deleted.append(f"{which[1]}/{which[2]}")
-        if which[1] == "Namespace":
+        self.deleted.append(f"{key[1]}/{key[2]}")
+        if key[1] == "Namespace":
             self.namespace = None
-        elif which[2] not in self.held:
-            gone = {f"{which[1]}/{which[2]}"}
+        elif key[2] not in self.held:
+            gone = {f"{key[1]}/{key[2]}"}
             while True:
                 owned = {
                     str(item["metadata"]["uid"])
@@ -101,14 +101,14 @@ class Fake:
             self.objects = [item for item in self.objects if item["metadata"]["uid"] not in gone]
         return True
 
-    def present(self, which: Key) -> Manifest | None:
-        if which[1] == "Namespace":
+    def get(self, key: ObjectKey) -> Manifest | None:
+        if key[1] == "Namespace":
             return self.namespace
-        return next((item for item in self.objects if key(item) == which), None)
+        return next((item for item in self.objects if object_key(item) == key), None)
 
 
-def planned(place: Fake, *, protect: bool = False) -> Plan:
-    return plan("dev", NAMESPACE, place, OWNED, protect=protect)
+def planned(place: Fake, *, protect: bool = False) -> RemovalPlan:
+    return plan_removal("dev", NAMESPACE, place, OWNED, protect=protect)
 
 
 def removed(place: Fake) -> list[str]:
@@ -123,7 +123,7 @@ def names(objects: Iterable[Manifest]) -> set[str]:
 
 
 def test_everything_in_a_namespace_is_somebodys() -> None:
-    found = contents([*WORKLOAD, *OF_KUBERNETES, *FOREIGN], OWNED)
+    found = sort_by_owner([*WORKLOAD, *OF_KUBERNETES, *FOREIGN], OWNED)
     assert names(found.foreign) == names(FOREIGN)
     assert names(found.claims) == {"PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-loki-0"}
     assert names(found.own) == names(WORKLOAD) - names(found.claims) - {"Endpoints/gateway"}
@@ -131,8 +131,8 @@ def test_everything_in_a_namespace_is_somebodys() -> None:
 
 def test_an_object_that_is_listed_in_another_version_of_its_api_is_the_same() -> None:
     scaler = made("HorizontalPodAutoscaler", "collector", "autoscaling/v2")
-    assert not contents([scaler], {("autoscaling/v1", "HorizontalPodAutoscaler", "collector")}).foreign
-    assert contents([scaler], {("example.com/v1", "HorizontalPodAutoscaler", "collector")}).foreign
+    assert not sort_by_owner([scaler], {ObjectKey("autoscaling/v1", "HorizontalPodAutoscaler", "collector")}).foreign
+    assert sort_by_owner([scaler], {ObjectKey("example.com/v1", "HorizontalPodAutoscaler", "collector")}).foreign
 
 
 def test_all_of_the_stack_goes_and_then_its_namespace() -> None:
@@ -164,8 +164,8 @@ def test_the_namespace_never_goes_as_one_object_among_others() -> None:
 
 def test_a_kind_that_cannot_be_listed_keeps_the_namespace() -> None:
     place = Fake([*WORKLOAD, *OF_KUBERNETES])
-    place.unseen = ["Certificate (Forbidden)"]
-    assert "  cannot be looked through: Certificate (Forbidden)" in planned(place).describe()
+    place.unlisted = ["Certificate (Forbidden)"]
+    assert "  cannot be listed: Certificate (Forbidden)" in planned(place).describe()
     removed(place)
     assert place.namespace
 
@@ -191,12 +191,12 @@ def test_the_plan_names_every_object_and_the_size_of_the_data() -> None:
         "  ConfigMap: deployed-objects",
         "  data: data-loki-0, 5Gi",
         "  data: data-postgres-0, 5Gi",
-        "  the namespace tracing itself: nothing of anybody else is in it",
+        "  the namespace tracing itself: it holds nothing of anyone else",
     ]
 
 
 @pytest.mark.parametrize(
-    ("protect", "annotations", "protected"),
+    ObjectKey("protect", "annotations", "protected"),
     [(False, None, False), (True, None, True), (False, {PROTECTED: "true"}, True)],
 )
 def test_data_is_protected_by_the_settings_and_by_those_of_the_last_deployment(
@@ -228,4 +228,4 @@ def test_an_interrupted_removal_goes_on() -> None:
 def test_the_objects_of_the_program_are_known_as_its_own() -> None:
     manifests = [item for item in program("distributed tempo").manifests if item["kind"] != "Namespace"]
     listed = [{**item, "metadata": {**item["metadata"], "uid": str(number)}} for number, item in enumerate(manifests)]
-    assert not contents(listed, {key(item) for item in manifests}).foreign
+    assert not sort_by_owner(listed, {object_key(item) for item in manifests}).foreign

@@ -11,7 +11,7 @@ import pytest
 from stack.components.services.component import NAMES, Service
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
-from stack.kubernetes.apply import DeployError
+from stack.errors import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, steps
 from stack.rollout.gate import Finding, Verdict

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import kubernetes
 import pytest
 
-from stack.deploy.preflight import missing_metrics, refuse_unknown_classes
-from stack.kubernetes.apply import DeployError
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from stack.errors import DeployError
 from stack.kubernetes.settings import Cluster
 from tests.support.answering import answering
 
@@ -31,9 +31,9 @@ def cluster(*, storage: str | None = None, tasks: str | None = None) -> Cluster:
 
 
 def test_what_is_there_or_may_not_be_seen_is_accepted(client: kubernetes.client.ApiClient) -> None:
-    refuse_unknown_classes(client, cluster())
-    refuse_unknown_classes(client, cluster(storage="known", tasks="known"))
-    refuse_unknown_classes(client, cluster(storage="hidden", tasks="hidden"))
+    require_classes(client, cluster())
+    require_classes(client, cluster(storage="known", tasks="known"))
+    require_classes(client, cluster(storage="hidden", tasks="hidden"))
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_what_is_there_or_may_not_be_seen_is_accepted(client: kubernetes.client.
     [
         (cluster(storage="unknown"), r"cluster\.storageClass: .*'c' has no 'unknown'; nothing was changed"),
         (cluster(tasks="unknown"), r"cluster\.priorityClasses\.tasks: .*has no 'unknown'"),
-        (cluster(tasks="broken"), r"cluster\.priorityClasses\.tasks: 'broken' cannot be looked for"),
+        (cluster(tasks="broken"), r"cluster\.priorityClasses\.tasks: 'broken' cannot be read"),
     ],
 )
 def test_what_is_missing_is_named(client: kubernetes.client.ApiClient, wrong: Cluster, said: str) -> None:
     with pytest.raises(DeployError, match=said):
-        refuse_unknown_classes(client, wrong)
+        require_classes(client, wrong)
 
 
 AUTOSCALER = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "collector"}}
@@ -60,7 +60,7 @@ def test_an_autoscaler_without_a_metrics_server_is_warned_of(
     client: kubernetes.client.ApiClient, status: int, warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ANSWERS, "v1beta1", status)
-    lines = missing_metrics(client, [OTHER, AUTOSCALER])
+    lines = metrics_warnings(client, [OTHER, AUTOSCALER])
     assert len(lines) == warned
     for line in lines:
         assert "metrics.k8s.io" in line
@@ -69,4 +69,4 @@ def test_an_autoscaler_without_a_metrics_server_is_warned_of(
 
 
 def test_a_stack_without_autoscaler_needs_no_metrics_server(client: kubernetes.client.ApiClient) -> None:
-    assert missing_metrics(client, [OTHER]) == []
+    assert metrics_warnings(client, [OTHER]) == []

@@ -1,0 +1,64 @@
+"""What a stack needs of its cluster, checked before anything is changed."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import kubernetes
+
+from contracts.metadata import Manifest
+from stack.errors import DeployError
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.settings import Cluster
+
+_METRICS_API: Final = ("metrics.k8s.io", "v1beta1")
+
+
+def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> None:
+    """Raises an error if the cluster lacks a PriorityClass or StorageClass that the settings name.
+
+    Without it the cluster would create no pod, and no message would give the reason. A class that the user has no right
+    to read is accepted.
+
+    Raises:
+        DeployError: Names the setting and the class.
+    """
+    read_priority_class = kubernetes.client.SchedulingV1Api(client).read_priority_class
+    read_storage_class = kubernetes.client.StorageV1Api(client).read_storage_class
+    classes: list[tuple[str, str | None, Callable[..., Any]]] = [
+        ("cluster.priorityClasses.tasks", cluster.priority_classes.tasks, read_priority_class),
+        ("cluster.priorityClasses.telemetry", cluster.priority_classes.telemetry, read_priority_class),
+        ("cluster.storageClass", cluster.storage_class, read_storage_class),
+    ]
+    for setting, name, read in classes:
+        if name is None:
+            continue
+        try:
+            read(name, _request_timeout=REQUEST_SECONDS)
+        except kubernetes.client.ApiException as error:
+            if error.status == 404:
+                raise DeployError(
+                    f"{setting}: the cluster of context {cluster.context!r} has no {name!r}; nothing was changed"
+                ) from None
+            if error.status != 403:
+                raise DeployError(f"{setting}: {name!r} cannot be read: {error.reason}") from None
+
+
+def metrics_warnings(client: kubernetes.client.ApiClient, manifests: Iterable[Manifest]) -> list[str]:
+    """A warning if an autoscaler is declared and the cluster has no metrics server.
+
+    It is no error: a metrics server may be installed later, and the stack works without one.
+    """
+    autoscalers = [item["metadata"]["name"] for item in manifests if item["kind"] == "HorizontalPodAutoscaler"]
+    if not autoscalers:
+        return []
+    try:
+        kubernetes.client.CustomObjectsApi(client).get_api_resources(*_METRICS_API, _request_timeout=REQUEST_SECONDS)
+    except kubernetes.client.ApiException as error:
+        if error.status not in (404, 503):  # 503: it is registered, and does not answer
+            return []
+        return [
+            f"warning: the cluster does not serve {'/'.join(_METRICS_API)} (a metrics server does), so the autoscaler "
+            f"of {', '.join(autoscalers)} does not know the load of its pods: their number stays as it is until one "
+            "answers"
+        ]
+    return []

@@ -1,0 +1,91 @@
+"""Why the pods of a workload do not start."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kubernetes
+
+from contracts import endpoints, metadata
+from stack.kubernetes.client import REQUEST_SECONDS
+
+_BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
+_CANNOT_START: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+_MAX_RESTARTS: Final = 4
+
+
+@dataclass(frozen=True)
+class PodState:
+    """The state of a workload's newest pod."""
+
+    text: str
+    cannot_start: bool = False
+    """Whether waiting longer does not help."""
+
+    def __str__(self) -> str:
+        return f"cannot start, {self.text}" if self.cannot_start else self.text
+
+
+def list_pods(client: kubernetes.client.ApiClient, namespace: str) -> Sequence[Any]:
+    """The pods of the stack."""
+    pods: Sequence[Any] = (
+        kubernetes.client.CoreV1Api(client)
+        .list_namespaced_pod(
+            namespace,
+            label_selector=f"app.kubernetes.io/part-of={metadata.PART_OF}",
+            _request_timeout=REQUEST_SECONDS,
+        )
+        .items
+    )
+    return pods
+
+
+def pod_state(pods: Sequence[Any], workload: str) -> PodState:
+    """The state of the newest pod of a workload."""
+    own = [pod for pod in pods if _workload_name(pod.metadata.labels) == workload]
+    if not own:
+        return PodState("no pod yet")
+    pod = max(own, key=lambda pod: pod.metadata.creation_timestamp)
+    for status in _container_statuses(pod):
+        waiting = status.state.waiting
+        reason = waiting.reason if waiting else ""
+        if reason in _CANNOT_START:
+            return PodState(f"{reason}: {waiting.message}", cannot_start=True)
+        if reason == "CrashLoopBackOff" and status.restart_count >= _MAX_RESTARTS:
+            last = status.last_state.terminated
+            code, message = (last.exit_code, last.message) if last else ("?", "")
+            return PodState(f"{status.name} exited {code}: {message}", cannot_start=True)
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return PodState(f"not scheduled: {condition.message}")
+    phase: str = pod.status.phase
+    return PodState("starting" if phase == "Running" else phase.lower())
+
+
+def pod_creation_failure(workload: Any) -> str:
+    """Why the API server refuses a Deployment's new pods; empty if it does not, or for another kind."""
+    conditions = workload.status.conditions or []
+    return next(
+        (str(each.message) for each in conditions if each.type == "ReplicaFailure" and each.status == "True"), ""
+    )
+
+
+def replace_backing_off_pods(
+    client: kubernetes.client.ApiClient, namespace: str, on_progress: Callable[[str], None]
+) -> None:
+    """Deletes the pods whose kubelet backs off: their successors try at once, the kubelet up to 5 minutes later."""
+    core = kubernetes.client.CoreV1Api(client)
+    for pod in list_pods(client, namespace):
+        statuses = _container_statuses(pod)
+        if any(status.state.waiting and status.state.waiting.reason in _BACKING_OFF for status in statuses):
+            core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=REQUEST_SECONDS)
+            on_progress(f"pod {pod.metadata.name} could not start: a new one tries at once")
+
+
+def _container_statuses(pod: Any) -> list[Any]:
+    return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+
+
+def _workload_name(labels: Mapping[str, str]) -> str:
+    name = labels.get("app.kubernetes.io/name", "")
+    return endpoints.canary(name) if labels.get(metadata.TRACK) == "canary" else name

@@ -1,0 +1,133 @@
+"""Waiting for the cluster, with a limit: for workloads that become ready, and for everything else."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+import kubernetes
+
+from contracts.metadata import Manifest
+from stack.errors import DeployError
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.diagnosis import PodState, list_pods, pod_creation_failure, pod_state
+
+READY_SECONDS: Final = 300
+WORKLOAD_KINDS: Final = ("Deployment", "StatefulSet")
+_REPORT_SECONDS: Final = 10
+_REFUSAL_SECONDS: Final = 15
+"""Until a refused pod fails the deployment: a webhook or a quota may accept it after some seconds."""
+
+Pending = TypeVar("Pending")
+
+
+def wait_while(
+    pending: Callable[[], Pending],
+    *,
+    deadline: float,
+    every: float,
+    report: Callable[[Pending], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Pending:
+    """Waits while something is pending.
+
+    Args:
+        pending: Returns what is still awaited; an empty value ends the wait.
+        deadline: When to give up, on `clock`.
+        every: Seconds between two calls of `pending`.
+        report: Takes what is still awaited, every 10 s.
+        clock: Seconds.
+        sleep: Waits for some seconds.
+
+    Returns:
+        What is still awaited at the deadline; an empty value if nothing is.
+    """
+    reported = clock()
+    while remaining := pending():
+        now = clock()
+        if now > deadline:
+            break
+        if now - reported > _REPORT_SECONDS:
+            reported = now
+            report(remaining)
+        sleep(every)
+    return remaining
+
+
+class Workload(NamedTuple):
+    kind: str
+    name: str
+
+
+def wait_until_ready(
+    client: kubernetes.client.ApiClient,
+    namespace: str,
+    manifests: Iterable[Manifest],
+    on_progress: Callable[[str], None],
+) -> None:
+    """Waits until all replicas of every workload run what was applied and are available.
+
+    Raises:
+        DeployError: A pod cannot start, or a workload is not ready in time.
+    """
+    started = time.monotonic()
+    waiting = {
+        Workload(manifest["kind"], manifest["metadata"]["name"])
+        for manifest in manifests
+        if manifest["kind"] in WORKLOAD_KINDS
+    }
+
+    def failure(states: Mapping[str, PodState]) -> DeployError:
+        reasons = "; ".join(f"{name}: {state}" for name, state in states.items())
+        return DeployError(
+            f"not ready after {time.monotonic() - started:.0f} s: {reasons}. "
+            f"Look at `kubectl -n {namespace} describe pod` and `kubectl -n {namespace} logs` of these"
+        )
+
+    def unready() -> dict[str, PodState]:
+        live = _list_workloads(client, namespace)
+        seconds = time.monotonic() - started
+        for workload in sorted(waiting):
+            if workload in live and _is_rolled_out(live[workload]):
+                waiting.discard(workload)
+                if seconds > 2:
+                    on_progress(f"ready after {seconds:.0f} s: {workload.name}")
+        if not waiting:
+            return {}
+        pods = list_pods(client, namespace)
+        states = {name: pod_state(pods, name) for name in sorted(workload.name for workload in waiting)}
+        if seconds > _REFUSAL_SECONDS:
+            # A pod that the API server refuses does not exist, so it has no state.
+            for workload, item in live.items():
+                if workload.name in states and (message := pod_creation_failure(item)):
+                    states[workload.name] = PodState(message, cannot_start=True)
+        if failed := {name: state for name, state in states.items() if state.cannot_start}:
+            raise failure(failed)
+        return states
+
+    def report(states: Mapping[str, PodState]) -> None:
+        on_progress("waiting for " + ", ".join(f"{name} ({state})" for name, state in states.items()))
+
+    if remaining := wait_while(unready, deadline=started + READY_SECONDS, every=0.5, report=report):
+        raise failure(remaining)
+
+
+def _list_workloads(client: kubernetes.client.ApiClient, namespace: str) -> dict[Workload, Any]:
+    apps = kubernetes.client.AppsV1Api(client)
+    deployments = apps.list_namespaced_deployment(namespace, _request_timeout=REQUEST_SECONDS).items
+    stateful_sets = apps.list_namespaced_stateful_set(namespace, _request_timeout=REQUEST_SECONDS).items
+    return {Workload("Deployment", item.metadata.name): item for item in deployments} | {
+        Workload("StatefulSet", item.metadata.name): item for item in stateful_sets
+    }
+
+
+def _is_rolled_out(workload: Any) -> bool:
+    """Whether the controller has seen the newest specification, and all replicas run it and are available."""
+    replicas, status = workload.spec.replicas, workload.status
+    available = status.available_replicas or 0
+    return bool(
+        (status.observed_generation or 0) >= workload.metadata.generation
+        and (status.updated_replicas or 0) == replicas
+        and available == replicas
+        and (status.replicas or 0) == replicas
+    )
