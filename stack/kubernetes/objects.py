@@ -17,7 +17,7 @@ from stack.errors import DeployError
 from stack.kubernetes.client import REQUEST_SECONDS, api_message
 from stack.kubernetes.keys import ObjectKey, object_key, object_name
 
-# They report on other objects, and nobody makes them.
+# Generated reports on other objects.
 _REPORTS: Final = frozenset({"Event", "PodMetrics"})
 
 
