@@ -1,4 +1,4 @@
-"""Ports, in-cluster addresses and datasource uids: whoever listens and whoever calls read the same constant."""
+"""Ports, in-cluster addresses and datasource uids: servers and their clients read the same constant."""
 
 from typing import Final
 
@@ -72,5 +72,5 @@ def pods(name: str) -> str:
 
 
 def canary(name: str) -> str:
-    """Name of what runs a service's next version beside the one that all others run."""
+    """Name of the Deployment that runs a service's canary."""
     return f"{name}-canary"

@@ -15,7 +15,7 @@ PYTHON: Final = "docker.io/library/python:3.11-slim-bookworm"
 LOKI: Final = "docker.io/grafana/loki:3.7.8"
 
 KUBERNETES: Final = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
-"""Versions of Kubernetes whose schemas every stack's manifests are held against. Below the first, a pod's end has no
+"""Versions of Kubernetes whose schemas every stack's manifests are checked against. Below the first, a pod's end has no
 `sleep` and a StatefulSet no say about its volumes that could be relied on."""
 
 # The service's image is built from this repository, so its reference is a setting (`images.service`).

@@ -37,7 +37,7 @@ def service_reference(source: Path = ROOT) -> str:
 
 
 def service_image(progress: Progress, cache: LayerCache, source: Path = ROOT) -> Image:
-    """Makes what is not cached: after a change of code only the top layer."""
+    """Makes the layers that the cache lacks: after a change of code only the top layer."""
     return Image(
         reference=service_reference(source),
         layers=(

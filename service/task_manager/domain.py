@@ -61,7 +61,7 @@ class Task:
         )
 
     def is_same_request(self, other: "Task") -> bool:
-        """Whether both come from one request, whatever their status."""
+        """Whether both come from one request, regardless of their status."""
         return (self.user_email, self.user_query, self.url) == (other.user_email, other.user_query, other.url)
 
     def complete(self, result: Any, now: datetime) -> "Task":

@@ -1,6 +1,4 @@
-"""A mock Kafka cluster of librdkafka that can be taken down and up, for which the Python client offers no call."""
-
-from __future__ import annotations
+"""librdkafka's mock Kafka cluster, with calls that the Python client lacks: it can be stopped and started."""
 
 import ctypes
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ import confluent_kafka
 
 _PRODUCER = 0
 _PRODUCE = 0  # the protocol's number of the request
-_REFUSED = 29  # topic authorization failed: an error that the client itself does not try again
+_REFUSED = 29  # topic authorization failed: an error that the client does not retry
 
 
 def _library() -> ctypes.CDLL:
@@ -52,22 +50,22 @@ class Brokers:
         self.addresses: str = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
 
     def down(self) -> None:
-        """Closes all connections and takes none."""
+        """Closes all connections and accepts none."""
         assert self._library.rd_kafka_mock_broker_set_down(self._cluster, 1) == 0
 
     def up(self) -> None:
-        """Takes connections again."""
+        """Accepts connections again."""
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
 
     def refuse(self, messages: int) -> None:
-        """Refuses the next so many requests to take messages."""
+        """Refuses the next produce requests, as many as `messages`."""
         errors = (ctypes.c_int * messages)(*[_REFUSED] * messages)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _PRODUCE, messages, errors)
 
 
 @contextmanager
 def mock_brokers() -> Iterator[Brokers]:
-    """A cluster of its own, inside this process, spoken to over TCP."""
+    """A new cluster inside this process, reached over TCP."""
     library = _library()
     error = ctypes.create_string_buffer(512)
     owner = library.rd_kafka_new(_PRODUCER, library.rd_kafka_conf_new(), error, len(error))
@@ -83,7 +81,7 @@ def mock_brokers() -> Iterator[Brokers]:
 
 
 def send_raw(addresses: str, topic: str, value: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Sends to partition 0 with header names that are any bytes, which the Python client does not."""
+    """Sends to partition 0 with header names of any bytes; the Python client only sends text."""
     library = _library()
     error = ctypes.create_string_buffer(512)
     configuration = library.rd_kafka_conf_new()

@@ -1,7 +1,5 @@
 """A control group with a memory limit, as a container has one."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,9 +13,9 @@ _ROOT = Path("/sys/fs/cgroup")
 
 @contextmanager
 def memory_limit(mebibytes: int) -> Iterator[tuple[Callable[[], None], Callable[[], int]]]:
-    """(what a child calls to be in the group before it runs, what gives the group's peak in MiB).
+    """(a function that moves the calling process into the group, a function that returns the peak in MiB).
 
-    The test is skipped where no group can be made.
+    The test is skipped if no group can be created.
     """
     name = f"web-crawl-{uuid.uuid4().hex[:8]}"
     if (_ROOT / "cgroup.controllers").exists():
@@ -30,7 +28,7 @@ def memory_limit(mebibytes: int) -> Iterator[tuple[Callable[[], None], Callable[
     except OSError as error:
         if group.exists():
             group.rmdir()
-        pytest.skip(f"no control group with a memory limit can be made ({error})")
+        pytest.skip(f"no control group with a memory limit can be created ({error})")
 
     def join() -> None:
         (group / "cgroup.procs").write_text(str(os.getpid()))

@@ -1,6 +1,4 @@
-"""Tracing that keeps its spans, a Kafka that runs inside the process, and a Postgres of our own."""
-
-from __future__ import annotations
+"""Fixtures for services: tracing that keeps its spans, mock brokers inside the process, and a Postgres server."""
 
 import os
 import shutil
@@ -20,7 +18,7 @@ from stack.polling import poll_until
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -29,7 +27,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Tracing of one service, and what it recorded."""
+    """The tracing of one service, and its spans."""
 
     tracing: Tracing
     exporter: InMemorySpanExporter
@@ -45,9 +43,9 @@ class Recorder:
 
     def one(self, name: str) -> ReadableSpan:
         """The only span of this name."""
-        found = [span for span in self.spans() if span.name == name]
-        assert len(found) == 1, f"{len(found)} spans named {name!r} among {[span.name for span in self.spans()]}"
-        return found[0]
+        spans = [span for span in self.spans() if span.name == name]
+        assert len(spans) == 1, f"{len(spans)} spans named {name!r} among {[span.name for span in self.spans()]}"
+        return spans[0]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def recorder(make_recorder: Callable[[str], Recorder]) -> Recorder:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Addresses of a mock cluster: the real protocol, inside this process; it makes topics when they are asked for."""
+    """Addresses of a mock cluster inside this process; it creates a topic at the first request for it."""
     owner = Producer({"bootstrap.servers": "replaced:9092", "test.mock.num.brokers": 1, "log_level": 3})
 
     def brokers() -> str:
@@ -85,9 +83,9 @@ def kafka() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a Postgres of our own; the tests that want it are skipped where its programs are not installed."""
-    found = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
-    initdb = next((Path(path) for path in found if path), None)
+    """URL of a new Postgres server; without its programs, the tests that use it are skipped."""
+    candidates = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    initdb = next((Path(path) for path in candidates if path), None)
     if initdb is None:
         pytest.skip("no PostgreSQL server is installed (initdb not found)")
     bin_directory = initdb.resolve().parent

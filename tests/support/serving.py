@@ -1,6 +1,4 @@
-"""A service on a port, in a thread of the test's own process."""
-
-from __future__ import annotations
+"""Serves an application on a port, in a thread of the test's process."""
 
 import threading
 from collections.abc import Iterator

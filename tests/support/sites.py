@@ -1,7 +1,5 @@
 """Web sites of a few lines, good and hostile, on a port of this machine."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import threading
@@ -46,7 +44,7 @@ def serving(site: Site, *, reads: bool = True) -> Iterator[int]:
 
 
 def page(body: bytes, *headers: bytes) -> Site:
-    """A complete answer; headers: with their ends of line left out."""
+    """A complete answer. headers: without their line ends."""
 
     def answer(connection: socket.socket) -> None:
         lines = (b"HTTP/1.1 200 OK", *headers, b"content-length: %d" % len(body), b"", body)
@@ -119,10 +117,10 @@ HOSTILE: Final[dict[str, Callable[[], Site]]] = {
         lambda connection: connection.sendall(_OK + b"content-length: 1000\r\n\r\n<title>a")
     ),
     "an encoding that is broken": lambda: page(b"no gzip at all", b"content-encoding: gzip"),
-    "an encoding that nobody asked for": lambda: page(b"?", b"content-encoding: br"),
+    "an encoding that was not requested": lambda: page(b"?", b"content-encoding: br"),
     "an answer that is no HTTP": lambda: lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "a redirect to nonsense": lambda: (
         lambda connection: connection.sendall(b"HTTP/1.1 302 Found\r\nlocation: http://[:::::/\r\n\r\n")
     ),
 }
-"""By what is wrong with them. None can be fetched, and none may take more than its limits."""
+"""By their fault. None can be fetched, and none may exceed the limits."""

@@ -1,7 +1,5 @@
 """The HTTP side of the services as a client sees it: problems, limits, pages, repeated requests, metrics."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
@@ -43,9 +41,9 @@ from service.task_manager.use_cases import Tasks
 from service.tracing import TracingSettings
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
+from tests.support.fakes import FakeObserver, FakePublisher, FakeTasks
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
-from tests.unit.service.test_domain import FakeObserver, FakePublisher, FakeTasks
 
 BODY = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://site.example/"}
 
@@ -60,7 +58,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def own_kafka() -> Iterator[str]:
-    """Brokers that no other test's services listen to."""
+    """Brokers that no other test uses."""
     with mock_brokers() as brokers:
         yield brokers.addresses
 
@@ -77,16 +75,16 @@ def pair(
         **common,
     )
     front = GatewaySettings(port=free_port(), task_manager_url=f"http://127.0.0.1:{manager.port}", **common)
-    behind_spans, before_spans = make_recorder("task-manager"), make_recorder("gateway")
+    manager_spans, gateway_spans = make_recorder("task-manager"), make_recorder("gateway")
     with (
-        served(task_manager.build(manager, behind_spans.tracing), manager) as behind,
-        served(gateway.build(front, before_spans.tracing), front) as before,
-        httpx.Client(base_url=before) as gateway_client,
-        httpx.Client(base_url=behind) as task_manager_client,
+        served(task_manager.build(manager, manager_spans.tracing), manager) as manager_url,
+        served(gateway.build(front, gateway_spans.tracing), front) as gateway_url,
+        httpx.Client(base_url=gateway_url) as gateway_client,
+        httpx.Client(base_url=manager_url) as task_manager_client,
     ):
         for client in (gateway_client, task_manager_client):
             poll_until("readiness", partial(_succeeds, client, "/api/health/ready"))
-        yield Pair(gateway_client, task_manager_client, before_spans, behind_spans)
+        yield Pair(gateway_client, task_manager_client, gateway_spans, manager_spans)
 
 
 def _succeeds(client: httpx.Client, path: str) -> bool:
@@ -122,8 +120,8 @@ def test_every_refusal_is_a_problem_with_its_trace(pair: Pair) -> None:
         _assert_problem(client.post("/api/tasks", json={**BODY, "extra": 1}), 422)
         _assert_problem(client.post("/api/tasks", json={**BODY, "user_query": "x" * 70_000}), 413)
         for query in ("limit=0", "limit=101", "status=odd", "cursor=odd", "offset=1"):
-            found = _assert_problem(client.get(f"/api/tasks?{query}"), 422)
-            assert found["errors"][0]["field"] == f"query.{query.partition('=')[0]}"
+            problem = _assert_problem(client.get(f"/api/tasks?{query}"), 422)
+            assert problem["errors"][0]["field"] == f"query.{query.partition('=')[0]}"
 
 
 def test_a_body_without_length_is_cut_off_as_well(pair: Pair) -> None:
@@ -135,7 +133,7 @@ def test_a_body_without_length_is_cut_off_as_well(pair: Pair) -> None:
     _assert_problem(pair.gateway.post("/api/tasks", content=chunks(), headers=headers), 413)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+def test_a_body_that_does_not_arrive_gets_status_408() -> None:
     app = FastAPI()
 
     @app.post("/")
@@ -154,7 +152,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     assert asyncio.run(asyncio.wait_for(run(), 10)) == 408
 
 
-def test_the_gateway_hands_no_foreign_page_on_and_says_when_nobody_is_there(recorder: Recorder) -> None:
+def test_the_gateway_forwards_no_foreign_page_and_reports_an_outage(recorder: Recorder) -> None:
     page = FastAPI()
 
     @page.get("/api/tasks")
@@ -177,7 +175,7 @@ def test_the_gateway_hands_no_foreign_page_on_and_says_when_nobody_is_there(reco
         asyncio.run(read("http://127.0.0.1:1"))
 
 
-def test_the_documents_say_what_is_answered(pair: Pair) -> None:
+def test_the_documents_list_all_answers(pair: Pair) -> None:
     for client in _both(pair):
         document = client.get("/openapi.json").json()
         submit = document["paths"]["/api/tasks"]["post"]
@@ -200,16 +198,16 @@ def test_pages_follow_their_links_and_miss_nothing(pair: Pair) -> None:
     for task_id in made:
         poll_until("stored task", partial(_succeeds, pair.gateway, f"/api/tasks/{task_id}"))
     for client in _both(pair):
-        seen: list[str] = []
+        listed: list[str] = []
         link: str | None = "/api/tasks?limit=2&status=new"
         while link:
             page = client.get(link)
             assert page.is_success, page.text
             items = page.json()["items"]
             assert len(items) <= 2
-            seen += [item["id"] for item in items if item["user_email"] == email]
+            listed += [item["id"] for item in items if item["user_email"] == email]
             link = page.json()["next"]
-        assert sorted(seen) == sorted(made)
+        assert sorted(listed) == sorted(made)
 
 
 def test_a_cursor_is_read_back_and_everything_else_refused() -> None:
@@ -247,13 +245,13 @@ def test_a_task_without_a_key_is_a_new_one() -> None:
     assert task_id_of(task, "k") == task_id_of(task, "k")
 
 
-def test_a_publisher_that_is_away_is_a_503(recorder: Recorder) -> None:
-    async def away(_: Outgoing) -> None:
+def test_an_unavailable_publisher_is_a_503(recorder: Recorder) -> None:
+    async def publish(_: Outgoing) -> None:
         raise Unavailable("Kafka is unavailable (_MSG_TIMED_OUT)")
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(submission_router(away, recorder.tracing.redactor))
+    app.include_router(submission_router(publish, recorder.tracing.redactor))
 
     async def post() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://under.test") as client:
@@ -295,8 +293,8 @@ def _series(client: httpx.Client) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
 
 
-def _ask_what_nobody_foresaw(client: httpx.Client, numbers: range) -> None:
-    """Each request differs from all others in what a client can choose."""
+def _send_unforeseen_requests(client: httpx.Client, numbers: range) -> None:
+    """Each request differs from all others in the parts that a client can choose."""
     for number in numbers:
         client.request(f"BREW{number}", "/api/tasks")
         client.request("get" if number % 2 else f"Get{number}", "/api/tasks")
@@ -309,23 +307,23 @@ def _ask_what_nobody_foresaw(client: httpx.Client, numbers: range) -> None:
 
 def test_no_client_makes_new_series(pair: Pair) -> None:
     for client in _both(pair):
-        _ask_what_nobody_foresaw(client, range(2))
-        before = _series(client)
-        _ask_what_nobody_foresaw(client, range(2, 40))
-        assert _series(client) == before
-        assert any('method="_OTHER",route="/api/tasks"' in series for series in before)
-        assert not any("BREW" in series for series in before)
+        _send_unforeseen_requests(client, range(2))
+        series = _series(client)
+        _send_unforeseen_requests(client, range(2, 40))
+        assert _series(client) == series
+        assert any('method="_OTHER",route="/api/tasks"' in name for name in series)
+        assert not any("BREW" in name for name in series)
     names = {span.name for recorder in (pair.gateway_spans, pair.task_manager_spans) for span in recorder.spans()}
     assert not [name for name in names if "BREW" in name or "nowhere" in name]
 
 
-def test_counts_cost_one_question_for_all_scrapes_of_some_seconds() -> None:
+def test_one_query_serves_all_scrapes_of_some_seconds() -> None:
     class Counted(FakeTasks):
-        asked = 0
+        queries = 0
 
         @contextmanager
         def begin(self) -> Iterator[FakeTasks]:
-            self.asked += 1
+            self.queries += 1
             with super().begin() as tasks:
                 yield tasks
 
@@ -342,12 +340,12 @@ def test_counts_cost_one_question_for_all_scrapes_of_some_seconds() -> None:
 
     assert [sample(window) for window in ("1h", "6h", "24h", "168h")] == [1, 1, 1, 1]
     assert metrics.registry.get_sample_value("web_crawl_tasks_oldest_seconds") is not None
-    assert stored.asked == 2
-    stored.away, now[0] = True, 6.0
+    assert stored.queries == 2
+    stored.is_available, now[0] = False, 6.0
     assert [sample("1h") for _ in range(3)] == [None] * 3
     assert metrics.registry.get_sample_value("web_crawl_tasks_oldest_seconds") is None
-    assert stored.asked == 3
-    stored.away, now[0] = False, 12.0
+    assert stored.queries == 3
+    stored.is_available, now[0] = True, 12.0
     assert sample("1h") == 1
 
 

@@ -1,7 +1,5 @@
 """All three services, over real HTTP and Kafka's real protocol, in one process: one request, one trace, every edge."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -88,12 +86,12 @@ def _parent_names(spans: list[tuple[str, ReadableSpan]], span: ReadableSpan) -> 
     by_id = {span.context.span_id: (service, span) for service, span in spans}
     while span.parent is not None:
         if span.parent.span_id not in by_id:
-            assert span.parent.span_id == int(CALLER_SPAN, 16), f"{span.name} has a parent nobody recorded"
+            assert span.parent.span_id == int(CALLER_SPAN, 16), f"{span.name} has a parent that was not recorded"
             return None
         service, span = by_id[span.parent.span_id]
         if span.kind is not SpanKind.INTERNAL:
             return service, span.name
-    raise AssertionError(f"{span.name} began a trace of its own")
+    raise AssertionError(f"{span.name} started its own trace")
 
 
 def _finished(system: System, task_id: str) -> dict[str, Any] | None:
@@ -141,7 +139,7 @@ def test_one_request_is_one_trace_with_every_edge(system: System) -> None:
     assert "ada.lovelace" not in everything
 
 
-def test_a_page_that_cannot_be_had_fails_the_task(system: System) -> None:
+def test_a_page_that_cannot_be_fetched_fails_the_task(system: System) -> None:
     answer = httpx.post(
         f"{system.gateway}/api/tasks",
         json={"user_email": USER, "user_query": "?", "base_url": f"{system.gateway}/api/nowhere"},

@@ -1,15 +1,11 @@
-"""The services as processes of their own: what they export, how they start with nothing there, how they end."""
+"""The services as processes: their start without dependencies, their exports, their end, and the image's code."""
 
-from __future__ import annotations
-
-import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent import futures
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,63 +17,17 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from local.images.service import code_files
 from stack.polling import poll_until
-from tests.support.service import free_port
-
-ROOT = Path(__file__).parents[3]
-NOWHERE = "127.0.0.1:1"
-
-
-def service_environment(**values: str) -> dict[str, str]:
-    nothing_there = {
-        "HOST": "127.0.0.1",
-        "KAFKA_BOOTSTRAP_SERVERS": NOWHERE,
-        "KAFKA_PUBLISH_TIMEOUT_MS": "200",
-        "DATABASE_URL": f"postgresql+psycopg://a:hunter2@{NOWHERE}/x",
-        "TASK_MANAGER_URL": f"http://{NOWHERE}",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{NOWHERE}",
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACING_"))}
-    return kept | nothing_there | values
-
-
-@contextmanager
-def service(module: str, output: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    port = free_port()
-    with output.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"service.{module}"],
-            env=service_environment(PORT=str(port), **environment),
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
-
-
-def _status(url: str) -> int:
-    try:
-        return httpx.get(url).status_code
-    except httpx.TransportError:
-        return 0
-
-
-def answers(url: str) -> bool:
-    return _status(url) != 0
+from tests.support.service_process import ROOT, answers, http_status, service_environment, service_process
 
 
 @pytest.mark.parametrize("module", ["gateway", "task_manager", "crawler"])
-def test_stays_up_with_nothing_there_and_ends_cleanly(module: str, tmp_path: Path) -> None:
+def test_a_service_stays_up_without_dependencies_and_ends_cleanly(module: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with service(module, log) as (process, url):
+    with service_process(module, log) as (process, url):
         poll_until(f"answer of {module}", partial(answers, f"{url}/api/health/live"), seconds=60)
         poll_until("checked Kafka", lambda: "down" in httpx.get(f"{url}/api/health").text)
-        assert _status(f"{url}/api/health/live") == 200
-        assert _status(f"{url}/api/health/ready") == 503
+        assert http_status(f"{url}/api/health/live") == 200
+        assert http_status(f"{url}/api/health/ready") == 503
         assert httpx.get(f"{url}/api/metrics").is_success
         if module != "crawler":
             body = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://x/"}
@@ -150,7 +100,7 @@ def collector() -> Iterator[tuple[_Collector, str]]:
     server.stop(None)
 
 
-def test_last_spans_reach_the_collector_at_sigterm(collector: tuple[_Collector, str], tmp_path: Path) -> None:
+def test_the_last_spans_reach_the_collector_at_sigterm(collector: tuple[_Collector, str], tmp_path: Path) -> None:
     servicer, endpoint = collector
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
@@ -158,7 +108,7 @@ def test_last_spans_reach_the_collector_at_sigterm(collector: tuple[_Collector, 
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
         "TRACING_DELAY_MS": "600000",  # nothing is sent before the end
     }
-    with service("gateway", tmp_path / "log", **environment) as (process, url):
+    with service_process("gateway", tmp_path / "log", **environment) as (process, url):
         poll_until("gateway", partial(answers, f"{url}/demo"), seconds=60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

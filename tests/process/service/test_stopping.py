@@ -1,6 +1,4 @@
-"""Real processes ended under load: every request answered or refused, every message's effect there, and once."""
-
-from __future__ import annotations
+"""Processes that are stopped or killed under load answer or refuse each request; each message has its effect once."""
 
 import signal
 import sqlite3
@@ -19,9 +17,9 @@ from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common import messages
 from service.common.messages import TaskRequest
 from stack.polling import poll_until
-from tests.process.service.test_outages import ids, read_topic
-from tests.process.service.test_processes import answers, service
 from tests.support.brokers import mock_brokers
+from tests.support.service_process import answers, service_process
+from tests.support.topics import ids, read_topic
 
 TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 _CLIENTS = 6
@@ -29,7 +27,7 @@ _GRACE_SECONDS = 30
 
 
 class Load:
-    """Clients that submit tasks until nobody answers, and what they were told."""
+    """Clients that submit tasks until the service no longer answers, and the answers."""
 
     def __init__(self, url: str) -> None:
         self.accepted: list[str] = []
@@ -46,7 +44,7 @@ class Load:
                     answer = client.post(f"{self._url}/api/tasks", json=TASK.model_dump())
                 except httpx.ConnectError:
                     return
-                except httpx.TransportError as error:  # told nothing: may be there or not
+                except httpx.TransportError as error:  # no answer: the task may exist or not
                     self.refused[type(error).__name__] += 1
                     continue
                 if answer.status_code == 202:
@@ -63,7 +61,7 @@ class Load:
 def test_every_task_the_gateway_accepted_before_its_end_is_published_once(tmp_path: Path) -> None:
     with (
         mock_brokers() as brokers,
-        service(
+        service_process(
             "gateway", tmp_path / "log", KAFKA_BOOTSTRAP_SERVERS=brokers.addresses, KAFKA_PUBLISH_TIMEOUT_MS="5000"
         ) as (
             process,
@@ -78,16 +76,16 @@ def test_every_task_the_gateway_accepted_before_its_end_is_published_once(tmp_pa
         assert process.wait(_GRACE_SECONDS) == 0
         load.join()
         assert set(load.refused) <= {"503", "RemoteProtocolError", "ReadError"}, load.refused
-        found = read_topic(brokers.addresses, STATUS_TOPIC, lambda found: set(load.accepted) <= set(ids(found)))
-        assert set(Counter(ids(found)).values()) == {1}
+        created = read_topic(brokers.addresses, STATUS_TOPIC, lambda created: set(load.accepted) <= set(ids(created)))
+        assert set(Counter(ids(created)).values()) == {1}
 
 
-@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGKILL])
-def test_every_message_has_its_effect_though_the_task_manager_ends_in_their_midst(
-    wish: signal.Signals, tmp_path: Path
+@pytest.mark.parametrize("sent_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_every_message_has_its_effect_although_the_task_manager_ends(
+    sent_signal: signal.Signals, tmp_path: Path
 ) -> None:
     database = tmp_path / "tasks.db"
-    wanted = {str(uuid.uuid4()) for _ in range(400)}
+    expected = {str(uuid.uuid4()) for _ in range(400)}
 
     def stored() -> int:
         try:
@@ -99,7 +97,7 @@ def test_every_message_has_its_effect_though_the_task_manager_ends_in_their_mids
 
     with mock_brokers() as brokers:
         producer = Producer({"bootstrap.servers": brokers.addresses})
-        for task_id in wanted:
+        for task_id in expected:
             message = messages.new(uuid.UUID(task_id), TASK)
             producer.produce(message.topic, message.value, key=message.key, headers=list(message.headers))
         assert producer.flush(10) == 0
@@ -108,21 +106,21 @@ def test_every_message_has_its_effect_though_the_task_manager_ends_in_their_mids
             "KAFKA_PUBLISH_TIMEOUT_MS": "5000",
             "DATABASE_URL": f"sqlite:///{database}",
         }
-        with service("task_manager", tmp_path / "log", **environment) as (process, _):
+        with service_process("task_manager", tmp_path / "log", **environment) as (process, _):
             poll_until("first effects", lambda: stored() >= 30, seconds=60)
-            process.send_signal(wish)
+            process.send_signal(sent_signal)
             code = process.wait(_GRACE_SECONDS)
-        before = stored()
-        assert 30 <= before < len(wanted), "ended too late to tell anything"
-        assert code == (0 if wish is signal.SIGTERM else -signal.SIGKILL)
-        with service("task_manager", tmp_path / "log", **environment) as (process, _):
-            # Killed, it is a member of its group until the brokers miss it.
-            poll_until("all effects", lambda: stored() >= len(wanted), seconds=60)
-            found = read_topic(brokers.addresses, CRAWL_TOPIC, lambda found: wanted <= set(ids(found)))
+        stored_at_end = stored()
+        assert 30 <= stored_at_end < len(expected), "ended too late for this test"
+        assert code == (0 if sent_signal is signal.SIGTERM else -signal.SIGKILL)
+        with service_process("task_manager", tmp_path / "log", **environment) as (process, _):
+            # A killed process stays a member of its group until its session expires.
+            poll_until("all effects", lambda: stored() >= len(expected), seconds=60)
+            published = read_topic(brokers.addresses, CRAWL_TOPIC, lambda messages: expected <= set(ids(messages)))
             process.send_signal(signal.SIGTERM)
             assert process.wait(_GRACE_SECONDS) == 0
-    assert stored() == len(wanted)
-    requests = Counter(ids(found))
-    assert set(requests) == wanted
-    if wish is signal.SIGTERM:
+    assert stored() == len(expected)
+    requests = Counter(ids(published))
+    assert set(requests) == expected
+    if sent_signal is signal.SIGTERM:
         assert set(requests.values()) == {1}, "a clean end does no work twice"

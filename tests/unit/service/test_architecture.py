@@ -1,4 +1,4 @@
-"""Who may import whom: the domain and the use cases know nothing of HTTP, Kafka, SQL or OpenTelemetry."""
+"""The imports that are allowed: the domain and the use cases know nothing of HTTP, Kafka, SQL or OpenTelemetry."""
 
 import ast
 import sys
@@ -13,15 +13,15 @@ SERVICES = ("gateway", "task_manager", "crawler")
 
 
 def _imports(module: Path) -> set[str]:
-    """Full names of the modules that `module` imports, wherever in it."""
-    found: set[str] = set()
+    """Full names of the modules that `module` imports, inside functions too."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import"
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_the_contract_of_tasks_imports_the_standard_library_only() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_services_share_nothing_but_what_is_common(service: str) -> None:
+def test_services_share_only_the_common_code(service: str) -> None:
     others = tuple(f"service.{other}" for other in (*SERVICES, "dev") if other != service)
     for module in (SERVICE / service).rglob("*.py"):
         assert not [name for name in _imports(module) if name.startswith(others)], module
 
 
-def test_what_is_common_knows_no_service() -> None:
+def test_the_common_code_imports_no_service() -> None:
     for module in (SERVICE / "common").rglob("*.py"):
         assert not [name for name in _imports(module) if name.startswith(tuple(f"service.{one}" for one in SERVICES))]
 

@@ -1,6 +1,4 @@
-"""Clients that have lost their brokers are told from brokers that are away, and made anew."""
-
-from __future__ import annotations
+"""Clients that have lost their brokers are distinguished from unavailable brokers, and replaced."""
 
 import threading
 from collections.abc import Iterator
@@ -17,17 +15,17 @@ from service.common.kafka.received import Received
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
 from stack.polling import poll_until
-from tests.support.leaving import LeavingBroker, leaving_broker
-from tests.support.loop import Loop
+from tests.support.consumer import RunningConsumer
 from tests.support.service import Recorder
+from tests.support.shutting_down_broker import ShuttingDownBroker, shutting_down_broker
 
-_LEAVES = 100
-"""At most; about four are enough."""
+_MOST_SHUTDOWNS = 100
+"""About four are enough."""
 
 
 @pytest.fixture
-def broker() -> Iterator[LeavingBroker]:
-    with leaving_broker() as broker:
+def broker() -> Iterator[ShuttingDownBroker]:
+    with shutting_down_broker() as broker:
         yield broker
 
 
@@ -35,39 +33,39 @@ def _configured(address: str) -> dict[str, Any]:
     return client_configuration(ServiceSettings(kafka_bootstrap_servers=address), "test") | {"log_level": 0}
 
 
-def _lose(client: Producer, broker: LeavingBroker) -> bool:
-    """Has the broker leave and come back until the client no longer finds it."""
-    over = threading.Event()
+def _lose(client: Producer, broker: ShuttingDownBroker) -> bool:
+    """Shuts the broker down and starts it again until the client no longer reaches it."""
+    stop = threading.Event()
 
-    def ask() -> bool:
+    def reaches_broker() -> bool:
         try:
             client.list_topics(timeout=0.5)
         except KafkaException:
             return False
         return True
 
-    def keep_asking() -> None:
-        while not over.is_set():
-            ask()
+    def keep_requesting() -> None:
+        while not stop.is_set():
+            reaches_broker()
 
-    asking = [threading.Thread(target=keep_asking) for _ in range(8)]
-    for thread in asking:
+    threads = [threading.Thread(target=keep_requesting) for _ in range(8)]
+    for thread in threads:
         thread.start()
     try:
-        for number in range(_LEAVES):
-            broker.leaving = True
-            over.wait(0.02 + 0.01 * (number % 7))
-            broker.leaving = False
-            if not any(ask() for _ in range(5)):
+        for number in range(_MOST_SHUTDOWNS):
+            broker.is_shutting_down = True
+            stop.wait(0.02 + 0.01 * (number % 7))
+            broker.is_shutting_down = False
+            if not any(reaches_broker() for _ in range(5)):
                 return True
     finally:
-        over.set()
-        for thread in asking:
+        stop.set()
+        for thread in threads:
             thread.join()
     return False
 
 
-def test_a_client_that_lost_its_brokers_is_distinguished_from_a_slow_one(broker: LeavingBroker) -> None:
+def test_a_client_that_lost_its_brokers_is_distinguished_from_a_slow_one(broker: ShuttingDownBroker) -> None:
     configured = _configured(broker.address)
     client = Producer(configured)
     monitor = ConnectionMonitor(client, configured, check_seconds=0.5, patience_seconds=0.1)
@@ -103,7 +101,7 @@ class _FailingMonitors:
         for module in ("publisher", "consumer"):
             monkeypatch.setattr(f"service.common.kafka.{module}.ConnectionMonitor", self._make)
 
-    def _make(self, client: Any, _configuration: dict[str, Any]) -> _FakeMonitor:
+    def _make(self, client: Any, _configuration: dict[str, Any]) -> "_FakeMonitor":
         if isinstance(client, self._client_type):
             self.monitored.append(client)
         return _FakeMonitor(self, client)
@@ -145,18 +143,18 @@ def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitors = _FailingMonitors(Consumer, monkeypatch)
-    seen: list[bytes | None] = []
+    values: list[bytes | None] = []
 
     def handler(received: Received) -> str:
-        seen.append(received.value)
+        values.append(received.value)
         return "done"
 
-    consuming = Loop(kafka, recorder, "lost-2", handler, timing=ConsumerTiming(silence_seconds=0.5))
+    consuming = RunningConsumer(kafka, recorder, "lost-2", handler, timing=ConsumerTiming(silence_seconds=0.5))
     try:
         poll_until("the second consumer", lambda: monitors.connected, seconds=30)
         assert consuming.loop.alive
         assert len(monitors.monitored) == 2
         consuming.publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
-        poll_until("the message", lambda: seen == [b"v"], seconds=30)
+        poll_until("the message", lambda: values == [b"v"], seconds=30)
     finally:
         consuming.stop()

@@ -1,6 +1,4 @@
-"""Readiness follows what a service depends on: all the time, or until it has answered once."""
-
-from __future__ import annotations
+"""Readiness follows the dependencies of a service: always, or until their first answer."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,14 +18,14 @@ from tests.support.serving import served
 
 
 class Switch:
-    """A dependency that is there or not."""
+    """A dependency that can be switched on."""
 
-    def __init__(self, reason: str = "away") -> None:
-        self.up = False
+    def __init__(self, reason: str = "no answer") -> None:
+        self.is_up = False
         self._reason = reason
 
     def check(self) -> None:
-        if not self.up:
+        if not self.is_up:
             raise ConnectionError(self._reason)
 
 
@@ -47,32 +45,33 @@ def health_of(*dependencies: Dependency) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("at_first", [True, False])
-def test_readiness_follows_a_required_dependency_all_the_time_or_until_it_answered(at_first: bool) -> None:
+def test_readiness_follows_a_required_dependency_always_or_until_its_first_answer(at_first: bool) -> None:
     kafka = Switch()
     with health_of(Dependency(name="kafka", check=kafka.check, at_first=at_first)) as client:
         poll_until("a first check", lambda: "down" in client.get("/api/health").text)
         assert client.get("/api/health/ready").status_code == 503, "it has never answered"
-        kafka.up = True
+        kafka.is_up = True
         poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
-        kafka.up = False
+        kafka.is_up = False
         poll_until("the outage", lambda: "down" in client.get("/api/health").text)
         assert client.get("/api/health/ready").is_success == at_first
-        said = client.get("/api/health")
-        assert (said.status_code, said.json()["status"]) == ((200, "degraded") if at_first else (503, "unavailable"))
+        answer = client.get("/api/health")
+        expected = (200, "degraded") if at_first else (503, "unavailable")
+        assert (answer.status_code, answer.json()["status"]) == expected
 
 
-def test_no_part_of_a_password_shows_where_a_long_reason_is_cut() -> None:
+def test_no_part_of_a_password_appears_where_a_long_reason_is_cut() -> None:
     url = "postgresql://app:hunter2hunter2hunter2hunter2@db.example/tasks"
     database = Switch("x" * 130 + f" cannot connect to {url}")
     with health_of(Dependency(name="postgres", check=database.check)) as client:
         poll_until("a first check", lambda: "down" in client.get("/api/health").text)
-        said = client.get("/api/health").text
-    assert "xxx cannot" in said
-    assert "hunter" not in said
+        answer = client.get("/api/health").text
+    assert "xxx cannot" in answer
+    assert "hunter" not in answer
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-def test_a_check_that_raises_more_than_an_exception_ends_no_checking(error: type[BaseException]) -> None:
+def test_the_checks_go_on_after_a_base_exception(error: type[BaseException]) -> None:
     raised: list[BaseException] = [error("unexpected")]
 
     def check() -> None:
@@ -86,16 +85,16 @@ def test_a_check_that_raises_more_than_an_exception_ends_no_checking(error: type
         poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
 
 
-def test_checking_goes_on_whatever_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_go_on_after_another_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka, tracing, metrics = Switch(), start_tracing(TracingSettings(enabled=False)), Metrics()
     monkeypatch.setattr("service.common.health._SECONDS_WHEN_DOWN", 0.01)
     health = Health([Dependency(name="kafka", check=kafka.check)], tracing.traces, metrics)
     with monkeypatch.context() as patched:
-        patched.setattr(metrics, "dependency_up", None)  # anything but a dependency
+        patched.setattr(metrics, "dependency_up", None)  # a failure outside the check
         health.start()
         failures = metrics.loop_failures.labels("health")
         poll_until("a failure", lambda: failures._value.get() >= 2)
-    kafka.up = True
+    kafka.is_up = True
     poll_until("readiness", lambda: health.ready)
     health.stop()
     assert not health.ready

@@ -1,6 +1,4 @@
-"""Whatever a site sends: the crawler's limits of time and memory hold, and the user reads why there is no page."""
-
-from __future__ import annotations
+"""The crawler's limits of time and memory hold for hostile sites, and the user gets the reason of the failure."""
 
 import contextlib
 import gzip
@@ -21,7 +19,7 @@ from tests.support.sites import FOR_EVER, HOSTILE, Site, dripping, page, serving
 
 _SECONDS = 0.4
 _MOST_SECONDS = 1.5
-"""For what a busy machine adds."""
+"""With a margin for a busy machine."""
 _MAX_BYTES = 2_000_000
 _MOST_MEBIBYTES = 24
 LOOPBACK = AddressRule(networks=(ipaddress.ip_network("127.0.0.0/8"),))
@@ -32,7 +30,7 @@ def _fetcher(recorder: Recorder, seconds: float = _SECONDS, max_bytes: int = _MA
 
 
 def _peak_mebibytes(*, reset: bool = False) -> float:
-    """Of this process's memory, since it was reset."""
+    """The peak of this process's memory since the last reset."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -43,47 +41,47 @@ def _peak_mebibytes(*, reset: bool = False) -> float:
 def test_a_hostile_site_costs_no_more_than_its_limits(name: str, recorder: Recorder) -> None:
     fetcher = _fetcher(recorder)
     with serving(HOSTILE[name]()) as port:
-        before = _peak_mebibytes(reset=True)
+        initial_peak = _peak_mebibytes(reset=True)
         started = time.monotonic()
         with pytest.raises(FetchFailed):
             fetcher.fetch(f"http://127.0.0.1:{port}/")
         assert time.monotonic() - started < _MOST_SECONDS
-        assert _peak_mebibytes() - before < _MOST_MEBIBYTES
+        assert _peak_mebibytes() - initial_peak < _MOST_MEBIBYTES
 
 
-def test_a_tls_handshake_that_never_ends_is_given_up(recorder: Recorder) -> None:
+def test_a_tls_handshake_that_never_ends_times_out(recorder: Recorder) -> None:
     started = time.monotonic()
     with serving(HOSTILE["no answer"]()) as port, pytest.raises(FetchFailed, match=r"no answer within 0\.4 s"):
         _fetcher(recorder).fetch(f"https://127.0.0.1:{port}/")
     assert time.monotonic() - started < _MOST_SECONDS
 
 
-def test_a_site_that_takes_no_connection_is_given_up(recorder: Recorder) -> None:
+def test_a_site_that_accepts_no_connection_times_out(recorder: Recorder) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         port = server.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:  # fill what the system would take for the server
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
+        for client in waiting:  # fill the backlog
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
         started = time.monotonic()
         with pytest.raises(FetchFailed, match="no answer within"):
             _fetcher(recorder).fetch(f"http://127.0.0.1:{port}/")
         assert time.monotonic() - started < _MOST_SECONDS
-        for one in waiting:
-            one.close()
+        for client in waiting:
+            client.close()
 
 
-def test_a_name_that_is_looked_up_for_ever_is_given_up(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(FOR_EVER) and [])
+def test_a_dns_lookup_that_never_ends_times_out(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(FOR_EVER) and [])
     started = time.monotonic()
     with pytest.raises(FetchFailed, match="no answer within"):
         _fetcher(recorder).fetch("http://site.example/")
     assert time.monotonic() - started < _MOST_SECONDS
-    over.set()
+    released.set()
 
 
-def test_the_time_is_for_all_hops_together(recorder: Recorder) -> None:
+def test_the_time_limit_includes_redirects(recorder: Recorder) -> None:
     def slow_redirect(connection: socket.socket) -> None:
         threading.Event().wait(0.3)
         connection.sendall(b"HTTP/1.1 302 Found\r\nlocation: /next\r\ncontent-length: 0\r\n\r\n")
@@ -107,13 +105,13 @@ _HTML = "<title>Caf\u00e9</title>" + "<p>all of it</p>" * 50
         (_HTML.encode(), b"identity"),
         (gzip.compress(_HTML.encode()), b"identity, gzip,"),
     ],
-    ids=["gzip", "gzip and more behind it", "deflate", "deflate without its header", "identity", "a list"],
+    ids=["gzip", "gzip with bytes after its end", "deflate", "deflate without its header", "identity", "a list"],
 )
-def test_one_content_encoding_is_undone(body: bytes, encoding: bytes, recorder: Recorder) -> None:
+def test_one_content_encoding_is_decoded(body: bytes, encoding: bytes, recorder: Recorder) -> None:
     with serving(page(body, b"content-encoding: " + encoding)) as port:
-        found = _fetcher(recorder, seconds=5).fetch(f"http://127.0.0.1:{port}/")
-    assert found.title == "Caf\u00e9"
-    assert found.text.startswith("all of it all of it")
+        fetched = _fetcher(recorder, seconds=5).fetch(f"http://127.0.0.1:{port}/")
+    assert fetched.title == "Caf\u00e9"
+    assert fetched.text.startswith("all of it all of it")
 
 
 def test_a_page_may_be_as_long_as_the_limit(recorder: Recorder) -> None:
@@ -128,25 +126,25 @@ def test_a_page_may_be_as_long_as_the_limit(recorder: Recorder) -> None:
                         fetcher.fetch(f"http://127.0.0.1:{port}/")
 
 
-def test_a_hop_of_a_redirect_is_a_span_of_its_own(recorder: Recorder) -> None:
+def test_each_redirect_has_its_own_span(recorder: Recorder) -> None:
     def twice(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nlocation: /next\r\n\r\nnot read")
 
     with serving(twice) as port, pytest.raises(FetchFailed, match="too many redirects"):
         _fetcher(recorder, seconds=5).fetch(f"http://127.0.0.1:{port}/")
-    hops = [span.attributes for span in recorder.spans() if span.name == "GET"][-4:]
-    assert [hop["http.request.resend_count"] for hop in hops[1:] if hop] == [1, 2, 3]
+    redirects = [span.attributes for span in recorder.spans() if span.name == "GET"][-4:]
+    assert [attributes["http.request.resend_count"] for attributes in redirects[1:] if attributes] == [1, 2, 3]
 
 
 def test_the_spans_of_a_slow_site_end(recorder: Recorder) -> None:
-    before = len(recorder.spans())
+    earlier = len(recorder.spans())
     with serving(dripping(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", 0.05)) as port, pytest.raises(FetchFailed):
         _fetcher(recorder).fetch(f"http://127.0.0.1:{port}/")
-    assert [span.name for span in recorder.spans()[before:]] == ["GET"]
+    assert [span.name for span in recorder.spans()[earlier:]] == ["GET"]
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, OverflowError, OSError, RuntimeError, ValueError])
-def test_a_look_up_that_raises_fails_the_fetch(
+def test_a_lookup_that_raises_fails_the_fetch(
     error: type[Exception], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object, **__: object) -> None:
@@ -175,20 +173,20 @@ def test_without_threads_a_fetch_fails_and_the_next_does_not(
         used.fetch("http://site.example/")
 
 
-def test_look_ups_that_hang_have_a_bound(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(FOR_EVER) and [])
+def test_lookups_that_hang_are_limited(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(FOR_EVER) and [])
     used = _fetcher(recorder, 0.01)
-    before = threading.active_count()
+    thread_count = threading.active_count()
     failures = []
     for _ in range(30):
         with pytest.raises(FetchFailed) as failed:
             used.fetch("http://site.example/")
         failures.append(str(failed.value))
-    assert threading.active_count() - before == 16
+    assert threading.active_count() - thread_count == 16
     assert failures[15:17] == ["no answer within 0.01 s", "too many DNS lookups have no answer yet"]
-    over.set()
-    poll_until("the threads' end", lambda: threading.active_count() == before)
+    released.set()
+    poll_until("the threads' end", lambda: threading.active_count() == thread_count)
     with pytest.raises(FetchFailed, match="not a public one"):
         used.fetch("http://site.example/")
 

@@ -1,9 +1,9 @@
-"""A consumer loop and its publisher, started, on a topic of their own."""
-
-from __future__ import annotations
+"""A running consumer with its publisher, on its own topic."""
 
 from collections.abc import Callable
 
+from contracts.metrics import MESSAGES_CONSUMED
+from contracts.topics import dead_letter_topic
 from service.common.config import ServiceSettings
 from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming
 from service.common.kafka.publisher import KafkaPublisher
@@ -12,8 +12,8 @@ from service.common.metrics import Metrics
 from tests.support.service import Recorder
 
 
-class Loop:
-    """A consumer loop on a topic of its own, and what its handler saw."""
+class RunningConsumer:
+    """A started `ConsumerLoop`, the publisher of its dead letters, and their metrics."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Loop:
         self.topic = topic
         self.metrics = Metrics()
         self.publisher = KafkaPublisher(
-            settings, recorder.traces, self.metrics, client_id="loop", topics=(topic, f"{topic}.dead-letter")
+            settings, recorder.traces, self.metrics, client_id="loop", topics=(topic, dead_letter_topic(topic))
         )
         self.loop = ConsumerLoop(
             topic=topic,
@@ -50,7 +50,6 @@ class Loop:
         self.publisher.stop()
 
     def consumed(self, outcome: str) -> float:
-        value = self.metrics.registry.get_sample_value(
-            "kafka_messages_consumed_total", {"topic": self.topic, "outcome": outcome}
-        )
-        return value or 0.0
+        """The number of messages with this outcome."""
+        labels = {"topic": self.topic, "outcome": outcome}
+        return self.metrics.registry.get_sample_value(MESSAGES_CONSUMED, labels) or 0.0

@@ -1,6 +1,4 @@
-"""Brokers and database away and back: every task accepted is done, every message has its effect, none twice."""
-
-from __future__ import annotations
+"""Outages of brokers and database: each accepted task is done, and each message has its effect once."""
 
 import sqlite3
 import uuid
@@ -9,11 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Producer
 from opentelemetry import trace
 from pydantic import SecretStr
 
@@ -28,45 +25,14 @@ from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
+from tests.support.topics import headers_of, ids, read_topic
 
 TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
-def read_topic(
-    addresses: str, topic: str, enough: Callable[[list[Message]], bool], seconds: float = 30
-) -> list[Message]:
-    """The messages of a topic from its beginning, until `enough` of them."""
-    config = {"bootstrap.servers": addresses, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
-    consumer = Consumer({**config, "reconnect.backoff.max.ms": 200, "log_level": 0})
-    found: list[Message] = []
-
-    def read() -> bool:
-        message = consumer.poll(0.1)
-        if message is not None and message.error() is None:
-            found.append(message)
-        return enough(found)
-
-    try:
-        consumer.subscribe([topic])
-        poll_until(f"messages of {topic}", read, seconds=seconds)
-    finally:
-        consumer.close()
-    return found
-
-
-def headers_of(message: Message) -> dict[str, Any]:
-    """The headers by name."""
-    return dict(message_headers(message))
-
-
-def ids(found: list[Message]) -> list[str]:
-    """The id header of each message."""
-    return [headers_of(message)["id"].decode() for message in found]
-
-
 @dataclass
 class Manager:
-    """A running task-manager and what is around it."""
+    """A running task-manager, its brokers and its database."""
 
     brokers: Brokers
     database: Path
@@ -80,7 +46,7 @@ class Manager:
         assert producer.flush(10) == 0
 
     def submit(self) -> str | None:
-        """The id of a new task, None where it was refused for now."""
+        """The id of a new task; None if the request was refused with 503."""
         answer = self.client.post("/api/tasks", json=TASK.model_dump())
         if answer.status_code == 503:
             assert answer.headers["retry-after"]
@@ -94,9 +60,9 @@ class Manager:
         return answer.json()["status"] if answer.is_success else None
 
     def metric(self, name: str, **labels: str) -> float:
-        wanted = f"{name}{{{','.join(f'{key}={value!r}' for key, value in sorted(labels.items()))}}}".replace("'", '"')
+        prefix = f"{name}{{{','.join(f'{key}={value!r}' for key, value in sorted(labels.items()))}}}".replace("'", '"')
         lines = self.client.get("/api/metrics").text.splitlines()
-        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(wanted)), 0.0)
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(prefix)), 0.0)
 
 
 @pytest.fixture
@@ -121,7 +87,7 @@ def manager(make_recorder: Callable[[str], Recorder], tmp_path: Path) -> Iterato
             yield manager
 
 
-def test_brokers_away_and_back(manager: Manager) -> None:
+def test_tasks_survive_an_outage_of_the_brokers(manager: Manager) -> None:
     accepted = [manager.submit() for _ in range(3)]
     manager.brokers.down()
     assert manager.submit() is None
@@ -131,19 +97,19 @@ def test_brokers_away_and_back(manager: Manager) -> None:
     accepted += [poll_until("acceptance", manager.submit) for _ in range(3)]
     for task_id in accepted:
         poll_until("stored task", partial(manager.status, str(task_id)))
-    wanted = {str(task_id) for task_id in accepted}
-    assert len(wanted) == 6
-    read_topic(manager.brokers.addresses, CRAWL_TOPIC, lambda found: wanted <= set(ids(found)))
+    expected = {str(task_id) for task_id in accepted}
+    assert len(expected) == 6
+    read_topic(manager.brokers.addresses, CRAWL_TOPIC, lambda requests: expected <= set(ids(requests)))
     poll_until("readiness", lambda: manager.client.get("/api/health/ready").is_success)
 
 
-def test_a_task_stored_whose_request_could_not_be_sent_is_requested_in_the_end(manager: Manager) -> None:
+def test_a_request_that_could_not_be_sent_is_sent_by_a_later_attempt(manager: Manager) -> None:
     with closing(sqlite3.connect(manager.database)) as other:
         other.execute("BEGIN EXCLUSIVE")  # so that the task is not done before its request is refused
         task_id = str(manager.submit())
         manager.brokers.refuse(2)
-    found = read_topic(manager.brokers.addresses, CRAWL_TOPIC, bool)
-    assert ids(found) == [task_id]
+    requests = read_topic(manager.brokers.addresses, CRAWL_TOPIC, bool)
+    assert ids(requests) == [task_id]
     assert manager.metric("kafka_messages_produced_total", topic=CRAWL_TOPIC, outcome="failure") >= 2
     poll_until(
         "visible repetition",
@@ -153,7 +119,7 @@ def test_a_task_stored_whose_request_could_not_be_sent_is_requested_in_the_end(m
     assert manager.status(task_id) == "new"
 
 
-def test_a_locked_database_is_waited_for(manager: Manager) -> None:
+def test_messages_wait_for_a_locked_database(manager: Manager) -> None:
     first = str(manager.submit())
     poll_until("stored task", lambda: manager.status(first))
     with closing(sqlite3.connect(manager.database)) as other:
@@ -170,7 +136,7 @@ def test_a_locked_database_is_waited_for(manager: Manager) -> None:
     assert manager.metric("kafka_messages_consumed_total", topic=STATUS_TOPIC, outcome="dead_letter") == 0
 
 
-def test_a_database_that_vanished_is_waited_for_and_made_anew(manager: Manager) -> None:
+def test_a_deleted_database_is_created_again(manager: Manager) -> None:
     moved = manager.database.parent.with_name("moved")
     manager.database.parent.rename(moved)
     task_id = str(manager.submit())
@@ -207,7 +173,7 @@ def test_every_case_of_the_state_machine_is_visible_end_to_end(manager: Manager)
     }
     assert outcomes >= {"unknown_task", "created", "duplicate", "conflict", "completed", "out_of_order"}
 
-    letters = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), lambda found: len(found) == 2)
+    letters = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), lambda letters: len(letters) == 2)
     reasons = [headers_of(letter)["dead-letter-reason"] for letter in letters]
     assert b"no task with the id" in reasons[0] + reasons[1]
     assert b"for something else" in reasons[0] + reasons[1]

@@ -1,7 +1,5 @@
 """Where a user may send the crawler, and that it goes where it looked."""
 
-from __future__ import annotations
-
 import http.server
 import ipaddress
 import socket
@@ -116,7 +114,7 @@ def test_public(address: str) -> None:
     assert AddressRule().allows("site.example", 80, ipaddress.ip_address(address))
 
 
-def test_what_is_named_is_allowed_and_nothing_beside_it() -> None:
+def test_only_the_listed_hosts_and_networks_are_allowed() -> None:
     rule = AddressRule(hosts=frozenset({"gateway:8080", "wiki"}), networks=(ipaddress.ip_network("10.1.0.0/16"),))
     inside = ipaddress.ip_address("10.96.0.7")
     assert rule.allows("Gateway", 8080, inside)
@@ -142,7 +140,7 @@ def test_wrong_settings_are_refused(variable: str, value: str) -> None:
 
 
 class _Names:
-    """A name service that changes its mind with every question."""
+    """A resolver whose answer differs each time."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -153,18 +151,18 @@ class _Names:
         return [ipaddress.ip_address(self.answers.pop(0))]
 
 
-def test_the_address_checked_is_the_address_connected_to() -> None:
-    seen: list[httpx.Request] = []
+def test_the_connection_goes_to_the_checked_address() -> None:
+    requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        requests.append(request)
         return httpx.Response(200)
 
     names = _Names("93.184.216.34", "127.0.0.1")
     transport = GuardedTransport(AddressRule(), httpx.MockTransport(answer), names)
     with httpx.Client(transport=transport) as client:
         response = client.get("https://rebinding.example/page")
-    (request,) = seen
+    (request,) = requests
     assert request.url == "https://93.184.216.34/page"
     assert request.headers["host"] == "rebinding.example"
     assert request.extensions["sni_hostname"] == "rebinding.example"
@@ -177,14 +175,14 @@ class _Site(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the library's name
         self.asked.append(self.path)
-        self.send_response(302 if self.path == "/away" else 200)
-        if self.path == "/away":
+        self.send_response(302 if self.path == "/redirect" else 200)
+        if self.path == "/redirect":
             self.send_header("Location", f"http://localhost:{self.server.server_port}/secret")  # type: ignore[attr-defined]
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Writes no log."""
 
 
 @pytest.fixture
@@ -199,20 +197,20 @@ def site() -> Iterator[tuple[int, list[str]]]:
     server.server_close()
 
 
-def test_every_hop_of_a_redirect_is_checked(recorder: Recorder, site: tuple[int, list[str]]) -> None:
+def test_every_redirect_is_checked(recorder: Recorder, site: tuple[int, list[str]]) -> None:
     port, asked = site
     rule = AddressRule(hosts=frozenset({f"127.0.0.1:{port}"}))
     fetcher = Fetcher(recorder.traces, seconds=5, max_bytes=1000, max_redirects=3, rule=rule)
     assert fetcher.fetch(f"http://127.0.0.1:{port}/").status_code == 200
-    for url in (f"http://127.0.0.1:{port}/away", f"http://localhost:{port}/", f"http://2130706433:{port}/"):
+    for url in (f"http://127.0.0.1:{port}/redirect", f"http://localhost:{port}/", f"http://2130706433:{port}/"):
         with pytest.raises(FetchFailed, match="not a public one"):
             fetcher.fetch(url)
-    assert asked == ["/", "/away"]
+    assert asked == ["/", "/redirect"]
     fetcher.stop()
 
 
 @pytest.mark.parametrize("name", ["site.example", "other.example"])
-def test_tls_is_spoken_with_the_name_that_was_asked_for(name: str, tmp_path: Path) -> None:
+def test_tls_verifies_the_requested_name(name: str, tmp_path: Path) -> None:
     key, certificate = self_signed("site.example")
     (tmp_path / "pem").write_bytes(key + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

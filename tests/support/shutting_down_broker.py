@@ -1,6 +1,4 @@
-"""A broker that leaves itself out of what it tells, as Kafka's do while they go down. Knows no other requests."""
-
-from __future__ import annotations
+"""A broker that leaves itself out of its metadata while it shuts down, as Kafka does. Serves only metadata requests."""
 
 import contextlib
 import socket
@@ -15,17 +13,17 @@ _UNSUPPORTED_VERSION, _LEADER_NOT_AVAILABLE = 35, 5
 _NODE = 1
 
 
-class LeavingBroker:
+class ShuttingDownBroker:
     """Answers in the first versions of the protocol, which clients fall back to."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self.leaving = False
+        self.is_shutting_down = False
 
     def serve(self) -> None:
-        """Takes connections until it is closed."""
+        """Accepts connections until it is closed."""
         while True:
             try:
                 connection, _ = self._listening.accept()
@@ -34,13 +32,13 @@ class LeavingBroker:
             threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
 
     def close(self) -> None:
-        """Takes no more connections."""
+        """Accepts no more connections."""
         # Wakes the thread that waits in accept, which closing alone does not.
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _answer_all(self, connection: socket.socket) -> None:
-        # Clients leave without a word.
+        # Clients may reset the connection.
         with connection, connection.makefile("rb") as requests, contextlib.suppress(ConnectionError):
             while len(size := requests.read(4)) == 4:
                 request = requests.read(*struct.unpack(">i", size))
@@ -49,16 +47,18 @@ class LeavingBroker:
                 connection.sendall(struct.pack(">ii", len(answer) + 4, number) + answer)
 
     @staticmethod
-    def _versions(asked: int) -> bytes:
-        known = [(_API_VERSIONS, 0, 0), (_METADATA, 1, 1), (_PRODUCE, 0, 3)]
-        error = _UNSUPPORTED_VERSION if asked else 0
-        return struct.pack(">hi", error, len(known)) + b"".join(struct.pack(">hhh", *each) for each in known)
+    def _versions(requested: int) -> bytes:
+        supported = [(_API_VERSIONS, 0, 0), (_METADATA, 1, 1), (_PRODUCE, 0, 3)]
+        error = _UNSUPPORTED_VERSION if requested else 0
+        ranges = b"".join(struct.pack(">hhh", *versions) for versions in supported)
+        return struct.pack(">hi", error, len(supported)) + ranges
 
     def _metadata(self) -> bytes:
-        leaving = self.leaving
-        nodes = [] if leaving else [struct.pack(">i", _NODE) + _text("127.0.0.1") + struct.pack(">ih", self.port, -1)]
-        error, leader = (_LEADER_NOT_AVAILABLE, -1) if leaving else (0, _NODE)
-        # One partition: its error, number, leader, replicas and those in sync.
+        nodes, error, leader = [], _LEADER_NOT_AVAILABLE, -1
+        if not self.is_shutting_down:
+            nodes = [struct.pack(">i", _NODE) + _text("127.0.0.1") + struct.pack(">ih", self.port, -1)]
+            error, leader = 0, _NODE
+        # One partition: its error, number, leader, replicas and in-sync replicas.
         partition = struct.pack(">hiiiiii", error, 0, leader, 1, _NODE, 1, _NODE)
         topic = struct.pack(">h", 0) + _text(TOPIC) + struct.pack(">?i", False, 1) + partition
         return struct.pack(">i", len(nodes)) + b"".join(nodes) + struct.pack(">ii", _NODE, 1) + topic
@@ -69,10 +69,10 @@ def _text(text: str) -> bytes:
 
 
 @contextmanager
-def leaving_broker() -> Iterator[LeavingBroker]:
-    """One that serves on a port of its own."""
-    broker = LeavingBroker()
-    thread = threading.Thread(target=broker.serve, name="leaving-broker")
+def shutting_down_broker() -> Iterator[ShuttingDownBroker]:
+    """A broker on its own port; it shuts down when `is_shutting_down` is set."""
+    broker = ShuttingDownBroker()
+    thread = threading.Thread(target=broker.serve, name="broker")
     thread.start()
     try:
         yield broker

@@ -1,6 +1,4 @@
-"""The library's other parts: spans, ASGI, HTTP clients, logs, start and stop."""
-
-from __future__ import annotations
+"""Start and stop of the library, its log format, and its independence of its users."""
 
 import json
 import logging
@@ -17,19 +15,11 @@ from service.tracing import TracingSettings, start_tracing
 from service.tracing.logs import JsonFormatter
 from tests.support.service import Recorder
 
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
-
-
-def _parent(span: ReadableSpan) -> int | None:
-    return span.parent.span_id if span.parent else None
-
-
 # --- start and stop ---------------------------------------------------------------------------------------------------
 
 
 class _StuckExporter(SpanExporter):
-    """As a Collector that never answers."""
+    """Behaves like a Collector that never answers."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -62,7 +52,7 @@ def test_shutdown_sends_what_is_left(make_recorder: Callable[[str], Recorder]) -
     assert span.resource.attributes["service.name"] == "stopping"
 
 
-# --- logs and masking -------------------------------------------------------------------------------------------------
+# --- logs and redaction -----------------------------------------------------------------------------------------------
 
 
 def test_log_line_is_json_with_ids_and_without_personal_data(recorder: Recorder) -> None:
@@ -82,8 +72,8 @@ def test_log_line_is_json_with_ids_and_without_personal_data(recorder: Recorder)
 
 
 def test_the_library_knows_nothing_of_its_users() -> None:
-    library = Path(__file__).parents[3] / "service" / "tracing"
-    for module in library.glob("*.py"):
+    library = Path(__file__).parents[4] / "service" / "tracing"
+    for module in library.rglob("*.py"):
         source = module.read_text()
         for user in ("service.common", "service.task_manager", "service.gateway", "service.crawler"):
             assert user not in source, f"{module.name} imports {user}"

@@ -1,6 +1,4 @@
-"""The crawler as a process in a pod's memory limit: hostile pages in its topic, and a good one behind them."""
-
-from __future__ import annotations
+"""The crawler in a pod's memory limit: hostile pages in its topic, followed by a good one."""
 
 import subprocess
 import sys
@@ -20,13 +18,13 @@ from service.common.messages import CompletedMessage, FailedMessage, TaskRequest
 from service.tracing.kafka import message_headers
 from stack.components.services.settings import Services
 from stack.polling import poll_until
-from tests.process.service.test_outages import read_topic
-from tests.process.service.test_processes import ROOT, answers, service_environment
 from tests.support.brokers import mock_brokers
 from tests.support.cgroups import memory_limit
+from tests.support.pages import SHAPES
 from tests.support.service import free_port
+from tests.support.service_process import ROOT, answers, service_environment
 from tests.support.sites import HOSTILE, Site, page, serving
-from tests.unit.service.test_extract import SHAPES
+from tests.support.topics import read_topic
 
 _GOOD_SECONDS = 30
 _LIMIT = quantity_bytes(Services().crawler.memory) >> 20
@@ -40,14 +38,14 @@ _TOO_DEEP = (
 
 @pytest.fixture
 def sites() -> Iterator[dict[str, int]]:
-    """The ports of all of them by name; the good one is the last."""
-    all_of_them: dict[str, Site] = {name: make() for name, make in HOSTILE.items()}
+    """The port of each site by its name; the good site is the last."""
+    all_sites: dict[str, Site] = {name: make() for name, make in HOSTILE.items()}
     for name in _TOO_DEEP:
-        all_of_them[name] = page(SHAPES[name]().encode(), b"content-type: text/html")
-    all_of_them["a charset that is none"] = page(b"<title>x</title>", b"content-type: text/html; charset=hex")
-    all_of_them["good"] = page(b"<title>Good</title>", b"content-type: text/html")
+        all_sites[name] = page(SHAPES[name]().encode(), b"content-type: text/html")
+    all_sites["a charset that is none"] = page(b"<title>x</title>", b"content-type: text/html; charset=hex")
+    all_sites["good"] = page(b"<title>Good</title>", b"content-type: text/html")
     with ExitStack() as stack:
-        yield {name: stack.enter_context(serving(site)) for name, site in all_of_them.items()}
+        yield {name: stack.enter_context(serving(site)) for name, site in all_sites.items()}
 
 
 def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dict[str, int], tmp_path: Path) -> None:
@@ -74,18 +72,18 @@ def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dic
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=enter,  # the group must hold from the first instruction on
+            preexec_fn=enter,  # the limit must apply from the first instruction on
         )
         try:
             poll_until("the crawler", partial(answers, f"http://127.0.0.1:{port}/api/health/live"), seconds=60)
-            found = read_topic(brokers.addresses, STATUS_TOPIC, lambda found: len(found) == len(sites), _GOOD_SECONDS)
+            statuses = read_topic(brokers.addresses, STATUS_TOPIC, lambda read: len(read) == len(sites), _GOOD_SECONDS)
             assert crawler.poll() is None, "the crawler has ended"
             assert peak() < _LIMIT
         finally:
             crawler.kill()
             crawler.wait(10)
     outcomes = {}
-    for message in found:
+    for message in statuses:
         answer = messages.read_status(message_headers(message), message.value())
         assert isinstance(answer, CompletedMessage | FailedMessage)
         outcomes[names[answer.id]] = isinstance(answer, CompletedMessage)

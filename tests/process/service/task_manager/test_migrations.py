@@ -1,6 +1,4 @@
-"""The schema's steps: they make what the models say, take over what was there before them, and go back."""
-
-from __future__ import annotations
+"""Migrations make the schema of the models, adopt a schema without revisions, and can go back."""
 
 import os
 import shutil
@@ -16,8 +14,8 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from service.task_manager import migrations
 from service.task_manager.migrate import main
 from service.task_manager.schema import metadata, tasks
+from tests.support.service_process import ROOT
 
-ROOT = Path(__file__).parents[3]
 ROW = {
     "id": "0" * 32,
     "user_email": "ada@example.com",
@@ -53,7 +51,7 @@ def _insert(engine: Engine) -> None:
         connection.execute(text(f"INSERT INTO web_crawl_tasks ({names}) VALUES ({values})"), ROW)
 
 
-def test_models_and_migrations_agree_and_every_step_goes_both_ways(engine: Engine) -> None:
+def test_models_and_migrations_agree_and_each_migration_has_a_way_back(engine: Engine) -> None:
     assert migrations.history()[-1][0] == migrations.HEAD
     migrations.upgrade(engine)
     assert migrations.differences(engine) == []
@@ -71,7 +69,7 @@ def test_models_and_migrations_agree_on_postgres(postgres: str) -> None:
     engine.dispose()
 
 
-def test_a_table_made_before_there_were_migrations_is_taken_over(engine: Engine) -> None:
+def test_a_table_from_before_the_first_migration_is_adopted(engine: Engine) -> None:
     metadata.create_all(engine)
     _insert(engine)
     migrations.upgrade(engine)
@@ -79,7 +77,7 @@ def test_a_table_made_before_there_were_migrations_is_taken_over(engine: Engine)
     assert _rows(engine) == 1
 
 
-def test_a_newer_schema_is_left_alone(engine: Engine) -> None:
+def test_a_newer_schema_is_not_changed(engine: Engine) -> None:
     migrations.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -123,20 +121,18 @@ def test_the_command(
     assert "OperationalError" in capsys.readouterr().err
 
 
-def test_migrating_writes_nothing_beside_the_database_and_imports_alembic_only_to_do_so(
-    tmp_path: Path, url: str
-) -> None:
+def test_a_migration_writes_only_to_the_database_and_only_then_imports_alembic(tmp_path: Path, url: str) -> None:
     code = tmp_path / "app"
     shutil.copytree(ROOT / "service", code / "service", ignore=shutil.ignore_patterns("__pycache__"))
-    before = sorted(code.rglob("*"))
+    files = sorted(code.rglob("*"))
     script = (
         "import sys; from sqlalchemy import create_engine; from service.task_manager import migrations;"
         f"migrations.upgrade(create_engine({url!r})); print('alembic' in sys.modules)"
     )
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    for imported in ("True", "False"):  # the second time there is nothing to do
+    for imported in ("True", "False"):  # the second run has nothing to do
         ended = subprocess.run(
             [sys.executable, "-c", script], cwd=code, env=environment, capture_output=True, text=True, check=True
         )
         assert ended.stdout.strip() == imported
-    assert sorted(code.rglob("*")) == before
+    assert sorted(code.rglob("*")) == files

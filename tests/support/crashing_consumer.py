@@ -1,10 +1,8 @@
-"""A consumer whose handler ends the process in the way that the message names, for the tests of such messages.
+"""A consumer whose handler ends the process in the way that the message names.
 
-Arguments: brokers, topic, file that gets a line for what happens to a message, attempts that a message has,
-milliseconds that a message may be in hand.
+Arguments: brokers, topic, file that gets a line for each step of a message, number of attempts, milliseconds that a
+message may be in progress.
 """
-
-from __future__ import annotations
 
 import ctypes
 import os
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from confluent_kafka import Message
 
+from contracts.topics import dead_letter_topic
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected
 from service.common.kafka import processing
@@ -28,7 +27,7 @@ from service.tracing.kafka import message_headers
 from service.tracing.propagation import KafkaHeader
 
 
-def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) -> None:
+def main(brokers: str, topic: str, log: Path, attempts: int, max_poll_ms: int) -> None:
     """Consumes until SIGTERM, or until the loop is no longer alive, as Kubernetes would end it."""
 
     def headers(message: Message) -> Sequence[KafkaHeader]:
@@ -39,11 +38,12 @@ def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) 
     vars(processing)["message_headers"] = headers
     traces = start_tracing(TracingSettings(enabled=False)).traces
     settings = ServiceSettings(kafka_bootstrap_servers=brokers, message_attempts=attempts)
-    publisher = KafkaPublisher(settings, traces, Metrics(), client_id="mortal", topics=(topic, f"{topic}.dead-letter"))
+    topics = (topic, dead_letter_topic(topic))
+    publisher = KafkaPublisher(settings, traces, Metrics(), client_id="crashing", topics=topics)
 
-    def note(what: str, received: Received) -> None:
-        with seen.open("a") as file:
-            file.write(f"{what} {(received.value or b'').decode()}\n")
+    def note(step: str, received: Received) -> None:
+        with log.open("a") as file:
+            file.write(f"{step} {(received.value or b'').decode()}\n")
 
     def handle(received: Received) -> str:
         note("begun", received)
@@ -61,13 +61,13 @@ def main(brokers: str, topic: str, seen: Path, attempts: int, max_poll_ms: int) 
 
     def abandon(received: Received, reason: str) -> None:
         note("abandoned", received)
-        if received.value == b"crash":  # once more
+        if received.value == b"crash":  # again, in `abandon`
             ctypes.string_at(0)
         assert received.value == b"bad" or reason.startswith(f"the process ended {attempts} times")
 
     loop = ConsumerLoop(
         topic=topic,
-        group="mortal",
+        group="crashing",
         settings=settings,
         traces=traces,
         metrics=Metrics(),

@@ -1,4 +1,4 @@
-"""Development mode: what it draws, and that one command runs all of it."""
+"""The development mode draws traces, and one command runs all services."""
 
 import contextlib
 import io
@@ -21,8 +21,7 @@ from service.dev.tree import draw
 from service.tracing import TracingSettings, start_tracing
 from stack.polling import poll_until
 from tests.support.service import Recorder
-
-ROOT = Path(__file__).parents[3]
+from tests.support.service_process import ROOT
 
 
 def _spans(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[ServiceSpan]:
@@ -40,7 +39,7 @@ def _spans(make_recorder: Callable[[str], Recorder], *, handled: bool) -> list[S
     ]
 
 
-def test_complete_is_what_waits_for_nothing(make_recorder: Callable[[str], Recorder]) -> None:
+def test_a_trace_is_complete_when_it_waits_for_nothing(make_recorder: Callable[[str], Recorder]) -> None:
     assert not is_complete(_spans(make_recorder, handled=False))
     spans = _spans(make_recorder, handled=True)
     assert is_complete(spans)
@@ -60,7 +59,7 @@ def test_the_tree_shows_every_hop_below_its_parent_and_what_failed(make_recorder
     assert "no such thing" in lines[3]
 
 
-def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder: Callable[[str], Recorder]) -> None:
+def test_a_trace_is_shown_once_and_an_incomplete_one_at_the_end(make_recorder: Callable[[str], Recorder]) -> None:
     shown: list[Trace] = []
     traces = Traces(shown.append)
     tracing = start_tracing(TracingSettings(service_name="gateway", delay_ms=10), exporter=traces.exporter("gateway"))
@@ -69,19 +68,19 @@ def test_a_trace_is_shown_once_and_what_never_completes_in_the_end(make_recorder
     with tracing.traces.span("send", kind=SpanKind.PRODUCER, attributes={"messaging.destination.name": "t"}):
         pass
 
-    def look() -> bool:
+    def is_shown() -> bool:
         traces.show_finished()
         return bool(shown)
 
-    poll_until("complete trace", look)
+    poll_until("complete trace", is_shown)
     tracing.shutdown()
     traces.show_finished(everything=True)
     traces.show_finished(everything=True)
     assert [trace.is_complete for trace in shown] == [True, False]
 
 
-def _three_ports() -> int:
-    """The first of three free ports in a row; below those that connections are given, which come and go."""
+def _three_free_ports() -> int:
+    """The first of three free ports in a row, below the range that the system uses for connections."""
     for first in random.sample(range(20_000, 32_000, 3), 20):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + 3):
@@ -102,7 +101,7 @@ def _dev(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_one_task_and_its_trace(tmp_path: Path) -> None:
-    port = _three_ports()
+    port = _three_free_ports()
     arguments = ("--port", str(port), "--task", f"http://127.0.0.1:{port}/demo", "--log", str(tmp_path / "log"))
     process = _dev(*arguments)
     output, _ = process.communicate(timeout=90)
@@ -122,7 +121,7 @@ def test_one_task_and_its_trace(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
-    port = _three_ports()
+    port = _three_free_ports()
     process = _dev("--port", str(port), "--log", str(tmp_path / "log"))
 
     def ready() -> bool:
@@ -139,7 +138,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-def test_a_port_in_use_is_said_clearly() -> None:
+def test_a_port_in_use_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,6 +1,4 @@
-"""One collector that raises takes no other metrics along."""
-
-from __future__ import annotations
+"""A collector that raises does not affect other metrics."""
 
 import logging
 from collections.abc import Iterable
@@ -16,15 +14,15 @@ from service.common.metrics import Metrics
 
 class _Flaky(Collector):
     def __init__(self) -> None:
-        self.broken = True
+        self.is_broken = True
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("flaky", "Of a part that fails now and then.", value=1)
-        if self.broken:
+        yield GaugeMetricFamily("flaky", "From a part that fails sometimes.", value=1)
+        if self.is_broken:
             raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_the_metrics_of_all_others_are_there_and_the_failure_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_metrics_are_scraped_and_the_failure_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     metrics, flaky = Metrics(), _Flaky()
     metrics.registry.register(flaky)
     metrics.consumed.labels("topic", "done").inc()
@@ -34,22 +32,22 @@ def test_the_metrics_of_all_others_are_there_and_the_failure_is_counted(caplog: 
         assert "flaky 1.0" not in text, "half of a collector's metrics would look like all"
     assert 'metrics_collection_failures_total{collector="_Flaky"} 3.0' in generate_latest(metrics.registry).decode()
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
-    flaky.broken = False
+    flaky.is_broken = False
     assert "flaky 1.0" in generate_latest(metrics.registry).decode()
 
 
 def test_a_gauge_whose_function_raises_is_left_out() -> None:
     metrics = Metrics()
-    Gauge("asks", "Asks somebody.", registry=metrics.registry).set_function(lambda: 1 / 0)
+    Gauge("asks", "Asks a server.", registry=metrics.registry).set_function(lambda: 1 / 0)
     text = generate_latest(metrics.registry).decode()
     assert "\nasks " not in text
     assert "process_cpu_seconds_total" in text
 
 
-def test_a_collector_can_be_taken_away() -> None:
+def test_a_collector_can_be_unregistered() -> None:
     metrics, flaky = Metrics(), _Flaky()
     metrics.registry.register(flaky)
     metrics.registry.unregister(flaky)
     assert "_Flaky" not in generate_latest(metrics.registry).decode()
     with pytest.raises(ValueError, match="Duplicated"):
-        Gauge("dependency_up", "Has one already.", registry=metrics.registry)
+        Gauge("dependency_up", "A second one.", registry=metrics.registry)

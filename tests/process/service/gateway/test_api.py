@@ -1,6 +1,4 @@
-"""The gateway's reads outlive the end of the pod that answered the one before."""
-
-from __future__ import annotations
+"""The gateway reads on when the pod of the previous answer ends."""
 
 import asyncio
 
@@ -11,7 +9,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:
 
 
 async def _answers_once_a_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """As a pod that ends while its callers keep connections to it: the next request finds it closed."""
+    """Like a pod that ends while its clients keep connections: the next request gets a closed connection."""
     await reader.readuntil(b"\r\n\r\n")
     writer.write(_ANSWER)
     await writer.drain()
@@ -19,7 +17,7 @@ async def _answers_once_a_connection(reader: asyncio.StreamReader, writer: async
     writer.close()
 
 
-def test_a_kept_connection_that_ends_fails_no_read() -> None:
+def test_a_closed_connection_fails_no_read() -> None:
     tracing = start_tracing(TracingSettings(enabled=False))
 
     async def reads() -> list[int]:

@@ -1,0 +1,123 @@
+"""The database adapters of the task-manager, on SQLite and on a real Postgres."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from contracts.tasks import TaskStatus
+from service.common.errors import Unavailable
+from service.task_manager.domain import NewTask, Task
+from service.task_manager.postgres import SqlUnitOfWork, build_engine
+from stack.polling import poll_until
+from tests.support.service import Recorder
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, recorder: Recorder, tmp_path: Path) -> Iterator[SqlUnitOfWork]:
+    url = request.getfixturevalue("postgres") if request.param == "postgres" else f"sqlite:///{tmp_path / 'tasks.db'}"
+    unit_of_work = SqlUnitOfWork(build_engine(url, recorder.traces))
+    # Postgres may still be starting up when its port is open.
+    poll_until("schema", lambda: _has_schema(unit_of_work))
+    yield unit_of_work
+    unit_of_work.stop()
+
+
+def _has_schema(unit_of_work: SqlUnitOfWork) -> bool:
+    try:
+        unit_of_work.ensure_schema()
+    except Unavailable:
+        return False
+    return True
+
+
+def _task(created_at: datetime = NOW) -> Task:
+    new = NewTask(id=uuid.uuid4(), user_email="ada@example.com", user_query="?", url="http://x/")
+    return Task.create(new, created_at)
+
+
+def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) -> None:
+    task = _task()
+    with database.begin() as tasks:
+        completed = tasks.count_by_status([NOW])[0][TaskStatus.COMPLETED]
+        assert tasks.add(task)
+        assert not tasks.add(task)
+    with database.begin() as tasks:
+        oldest = tasks.oldest(TaskStatus.NEW)
+        assert oldest is not None
+        assert oldest <= task.created_at
+    done = task.complete({"title": "é\N{SNOWMAN}", "n": [1, None]}, NOW + timedelta(seconds=1))
+    with database.begin() as tasks:
+        assert tasks.get(task.id, for_update=True) == task
+        tasks.update(done)
+    with database.begin() as tasks:
+        assert tasks.get(task.id) == done
+        assert tasks.get(uuid.uuid4()) is None
+        now, later = tasks.count_by_status([NOW, NOW + timedelta(days=10_000)])
+        assert now[TaskStatus.COMPLETED] == completed + 1
+        assert later == dict.fromkeys(TaskStatus, 0)
+        assert task.id in [listed.id for listed in tasks.list(limit=100, status=TaskStatus.COMPLETED)]
+    assert {"INSERT web_crawl_tasks", "UPDATE web_crawl_tasks"} <= {span.name for span in recorder.spans()}
+    assert "ada@example.com" not in " ".join(span.to_json() for span in recorder.spans())
+
+
+def test_an_error_rolls_back(database: SqlUnitOfWork) -> None:
+    task = _task()
+
+    def interrupted() -> None:
+        with database.begin() as tasks:
+            assert tasks.add(task)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    with database.begin() as tasks:
+        assert tasks.get(task.id) is None
+
+
+def test_newest_first_and_in_pages(database: SqlUnitOfWork) -> None:
+    # In the future, so that they precede the tasks of other tests; two of one moment differ in their ids.
+    made = [_task(NOW + timedelta(days=9000, seconds=number // 2)) for number in range(6)]
+    newest_first = sorted(made, key=lambda task: (task.created_at, task.id), reverse=True)
+    with database.begin() as tasks:
+        for task in made:
+            tasks.add(task)
+        position = None
+        for expected in (newest_first[:4], newest_first[4:]):
+            page = tasks.list(limit=4, after=position)
+            assert page[: len(expected)] == expected
+            position = (page[-1].created_at, page[-1].id)
+
+
+def test_schema_is_made_by_many_at_once(database: SqlUnitOfWork) -> None:
+    with ThreadPoolExecutor(4) as workers:
+        for outcome in [workers.submit(database.ensure_schema) for _ in range(8)]:
+            outcome.result()
+
+
+def test_a_database_is_up_once_it_has_its_schema(recorder: Recorder, tmp_path: Path) -> None:
+    engine = build_engine(f"sqlite:///{tmp_path / 'new.db'}?timeout=0.1", recorder.traces)
+    unit_of_work = SqlUnitOfWork(engine)
+    other = sqlite3.connect(tmp_path / "new.db", timeout=0)
+    other.execute("BEGIN EXCLUSIVE")  # like another process that migrates
+    with pytest.raises(Unavailable):
+        unit_of_work.check()
+    other.close()
+    unit_of_work.check()
+    assert inspect(engine).has_table("web_crawl_tasks")
+    unit_of_work.check()
+    unit_of_work.stop()
+
+
+def test_a_database_that_does_not_answer_is_unavailable(recorder: Recorder) -> None:
+    unit_of_work = SqlUnitOfWork(build_engine("postgresql+psycopg://a:hunter2@127.0.0.1:1/x", recorder.traces))
+    with pytest.raises(Unavailable) as error, unit_of_work.begin():
+        pass
+    assert "hunter2" not in str(error.value)

@@ -1,0 +1,50 @@
+"""The crawler answers each request, with the page or with the reason of the failure."""
+
+import dataclasses
+import uuid
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.common import messages
+from service.common.errors import MalformedMessage
+from service.common.messages import CompletedMessage, FailedMessage, Outgoing, TaskRequest
+from service.crawler.fetch import FetchFailed, Page
+from service.crawler.handler import CrawlHandler
+from tests.support.messages import received
+from tests.support.service import Recorder
+
+TASK_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
+BODY = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
+
+
+def _fetch(url: str) -> Page:
+    if url.endswith("/missing"):
+        raise FetchFailed("the server answered 404")
+    return Page(url=url, status_code=200, content_type="text/html", title="Home", text="hello")
+
+
+def test_crawler_answers_with_the_page_or_the_reason(recorder: Recorder) -> None:
+    sent: list[Outgoing] = []
+    handle = CrawlHandler(_fetch, sent.append, recorder.traces, CollectorRegistry())
+    missing = BODY.model_copy(update={"url": "http://site.example/missing"})
+    assert handle(received(messages.crawl_request(TASK_ID, BODY))) == "completed"
+    assert handle(received(messages.crawl_request(TASK_ID, missing))) == "error"
+    good, bad = (messages.read_status(message.headers, message.value) for message in sent)
+    assert isinstance(good, CompletedMessage)
+    result: Any = good.result
+    assert result["title"] == "Home"
+    assert bad == FailedMessage(id=TASK_ID, error="the server answered 404")
+
+
+def test_a_dead_lettered_request_is_answered(recorder: Recorder) -> None:
+    sent: list[Outgoing] = []
+    handler = CrawlHandler(lambda _: pytest.fail("nothing to fetch"), sent.append, recorder.traces, CollectorRegistry())
+    unreadable = dataclasses.replace(messages.crawl_request(TASK_ID, BODY), value=b"\xff")
+    with pytest.raises(MalformedMessage):
+        handler(received(unreadable))
+    handler.abandon(received(unreadable), "body: Invalid JSON")
+    handler.abandon(received(dataclasses.replace(unreadable, headers=())), "no task waits for it")
+    (answer,) = (messages.read_status(message.headers, message.value) for message in sent)
+    assert answer == FailedMessage(id=TASK_ID, error="the page could not be crawled: body: Invalid JSON")
