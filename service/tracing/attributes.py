@@ -1,4 +1,4 @@
-"""Attribute keys in one place: OpenTelemetry's semantic conventions first, the project's own `task.*` beside them."""
+"""Attribute keys in one place: those of OpenTelemetry's semantic conventions, and the project's own `task.*`."""
 
 from typing import Final
 
@@ -45,7 +45,7 @@ from opentelemetry.semconv.attributes.service_attributes import SERVICE_INSTANCE
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
-# The conventions have no key for these yet.
+# The conventions have no keys for these yet.
 DB_POOL_WAIT_MS: Final = "task.db.pool_wait_ms"
 DB_ROWS_AFFECTED: Final = "task.db.rows_affected"
 KAFKA_CONSUMER_LAG: Final = "task.kafka.consumer_lag"
@@ -53,7 +53,6 @@ KAFKA_QUEUE_TIME_MS: Final = "task.kafka.queue_time_ms"
 KAFKA_REDELIVERIES: Final = "task.kafka.redeliveries"
 PROCESSING_TIME_MS: Final = "task.processing_time_ms"
 OUTCOME: Final = "task.outcome"
-CORRELATION_ID: Final = "task.correlation_id"
 
 TASK_ID: Final = "task.id"
 TASK_STATUS: Final = "task.status"
@@ -61,7 +60,6 @@ TASK_DURATION_MS: Final = "task.duration_ms"
 TASK_USER_HASH: Final = "task.user_hash"
 
 __all__ = [
-    "CORRELATION_ID",
     "DB_COLLECTION_NAME",
     "DB_NAMESPACE",
     "DB_OPERATION_BATCH_SIZE",

@@ -1,10 +1,8 @@
-"""Child processes of multiprocessing send their spans before they end.
+"""Makes child processes of multiprocessing send their spans before they end.
 
-They end by `os._exit`, which runs nothing that is registered with `atexit`; multiprocessing has finalizers of its own.
-`Pool.terminate`, which also the end of `with Pool()` calls, sends them SIGTERM instead.
+Such a child ends by `os._exit`, which runs nothing that is registered with `atexit`, but it runs finalizers of
+multiprocessing. `Pool.terminate`, which the end of `with Pool()` calls as well, sends SIGTERM instead.
 """
-
-from __future__ import annotations
 
 import _thread
 import multiprocessing
@@ -15,20 +13,23 @@ from collections.abc import Callable
 from multiprocessing import util
 from types import FrameType
 
-# Last of all: the finalizers of others may still make spans.
+# After all others, because other finalizers may still make spans.
 _PRIORITY = -100
 
 
 def call_at_childs_end(owner: object, end: Callable[[], object], seconds: float) -> None:
-    """Calls `end` at the end of this process if it is a child of multiprocessing, and of each child that it will have.
+    """Calls `end` at the end of this process, if it is a child of multiprocessing, and of each later child of it.
 
-    owner: what `end` belongs to; future children call it only while there is one. `end` takes at most `seconds`.
+    Args:
+        owner: later children call `end` only while this object exists.
+        end: to be called.
+        seconds: how long `end` takes, at most.
     """
 
     def watch(_owner: object) -> None:
         child = _Child(end, seconds)
         util.Finalize(None, child.finish, exitpriority=_PRIORITY)
-        # A handler of the application knows better.
+        # A handler of the application is left in place.
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, child.terminate)
 
@@ -38,7 +39,7 @@ def call_at_childs_end(owner: object, end: Callable[[], object], seconds: float)
 
 
 class _Child:
-    """The end of this process, whichever way it comes."""
+    """The end of this process, normal or by SIGTERM."""
 
     def __init__(self, end: Callable[[], object], seconds: float) -> None:
         self._end = end
@@ -47,7 +48,7 @@ class _Child:
         self._terminated = False
 
     def finish(self) -> None:
-        """The process has done its work."""
+        """Handles the normal end."""
         self._finishing = True
         self._end()
         if self._terminated:
@@ -55,11 +56,11 @@ class _Child:
 
     def terminate(self, _signal: int, _frame: FrameType | None) -> None:
         """Handles SIGTERM."""
-        if self._finishing:  # `Pool.terminate` does not wait for those that end by themselves
+        if self._finishing:  # `Pool.terminate` does not wait for children that are ending already
             self._terminated = True
             return
-        # In a thread of its own: the signal may have come while this one holds a lock that the end needs. Not by
-        # `threading`, which takes locks of its own.
+        # In another thread, because this one may have been interrupted while it held a lock that `end` needs. Not with
+        # `threading`, which takes locks itself.
         done = _thread.allocate_lock()
         done.acquire()
 
@@ -75,6 +76,6 @@ class _Child:
 
 
 def _die() -> None:
-    """As if SIGTERM had not been handled."""
+    """Ends the process as if SIGTERM had no handler."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,4 @@
-"""Tracing of httpx clients: transports that make one CLIENT span a request sent, each redirect a request of its own."""
-
-from __future__ import annotations
+"""Traces httpx clients: transports that make one CLIENT span for each request they send, redirects included."""
 
 import httpx
 from opentelemetry import trace
@@ -11,13 +9,13 @@ from service.tracing import propagation
 from service.tracing.cardinality import OTHER_METHOD
 from service.tracing.spans import TraceManager
 
-_LONGEST_METHOD, _LONGEST_URL = 32, 2048
-# httpx hands a request's extensions on to the request that follows a redirect or repeats it with credentials.
+_MAX_METHOD, _MAX_URL = 32, 2048
+# httpx copies a request's extensions to the request that follows a redirect or repeats it with credentials.
 _SENT = "tracing.sent"
 
 
 class _Requests:
-    """What the two transports share. trusted: see `Propagator.inject`."""
+    """What the two transports share; `trusted` as in `Propagator.inject`."""
 
     def __init__(self, traces: TraceManager, trusted: bool) -> None:
         self._traces = traces
@@ -30,7 +28,7 @@ class _Requests:
             kind=SpanKind.CLIENT,
             attributes=self._attributes(request, method) if self._traces.active else None,
         )
-        for name in propagation.PROPAGATED:  # those of the request that was redirected here
+        for name in propagation.PROPAGATED:  # a redirected request has those of the one before
             request.headers.pop(name, None)
         context = trace.set_span_in_context(span)
         request.headers.update(self._traces.propagator.inject(context, trusted=self._trusted))
@@ -41,12 +39,12 @@ class _Requests:
         redactor = self._traces.redactor
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_FULL: redactor.url(str(url))[:_LONGEST_URL],
+            keys.URL_FULL: redactor.url(str(url))[:_MAX_URL],
             keys.SERVER_ADDRESS: url.host,
             keys.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
         }
         if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = redactor.text(request.method, _LONGEST_METHOD)
+            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = redactor.text(request.method, _MAX_METHOD)
         sent = request.extensions.get(_SENT, 0)
         if sent:
             attributes[keys.HTTP_REQUEST_RESEND_COUNT] = sent
@@ -80,7 +78,7 @@ class TracingTransport(httpx.BaseTransport):
         self._requests = _Requests(traces, trusted)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The span lasts until the response's headers are there; the body may still be coming."""
+        """Sends a request. The span ends with the headers of the response, before its body."""
         span = self._requests.begin(request)
         try:
             response = self._transport.handle_request(request)
@@ -91,7 +89,7 @@ class TracingTransport(httpx.BaseTransport):
         return response
 
     def close(self) -> None:
-        """Closes the transport underneath."""
+        """Closes the wrapped transport."""
         self._transport.close()
 
 
@@ -105,7 +103,7 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         self._requests = _Requests(traces, trusted)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As `TracingTransport.handle_request`."""
+        """See `TracingTransport.handle_request`."""
         span = self._requests.begin(request)
         try:
             response = await self._transport.handle_async_request(request)
@@ -116,5 +114,5 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Closes the transport underneath."""
+        """Closes the wrapped transport."""
         await self._transport.aclose()

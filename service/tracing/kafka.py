@@ -1,10 +1,8 @@
-"""Tracing around confluent-kafka: a PRODUCER span a message sent, a CONSUMER span a message processed.
+"""Traces confluent-kafka: a PRODUCER span for each message sent, a CONSUMER span for each message processed.
 
-The consumer's span is a child of the producer's, in the same trace. A span link, which the conventions also allow,
-would begin a new trace at every topic and cut the very path that is to be followed.
+The consumer's span is a child of the producer's, in the same trace. The conventions also allow a span link, which would
+begin a new trace at every topic and so cut the path of a request.
 """
-
-from __future__ import annotations
 
 import gc
 import re
@@ -35,34 +33,34 @@ FAILURE = "failure"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # As many as a span keeps.
-_MOST_LINKS = 128
-_MOST_REDELIVERED = 1024
+_MAX_LINKS = 128
+_MAX_REDELIVERED = 1024
 
 
-def message_headers(message: Message) -> Sequence[KafkaHeader]:
-    """The headers of a message; none where they cannot be read (a name that is no UTF-8).
+def message_headers(message: "Message") -> Sequence[KafkaHeader]:
+    """The headers of a message; none if they cannot be read, because a name is not UTF-8.
 
-    Safe however often it is called. Of such a message confluent-kafka's first `headers()` raises SystemError, and each
-    later one returns tuples that hold NULL: whatever reads them crashes the process (seen in 2.16.1).
+    It may be called more than once. For such a message confluent-kafka's first `headers()` raises SystemError, and each
+    later one returns tuples that hold NULL; reading those crashes the process (observed in 2.16.1).
     """
     try:
         headers = message.headers() or ()
-        if isinstance(headers, list) and not _whole(headers):
+        if isinstance(headers, list) and not _is_intact(headers):
             raise ValueError("a header without a name")
         return list(headers.items() if isinstance(headers, dict) else headers)
-    except Exception:  # the client decodes names eagerly; the message is still good
+    except Exception:  # the client could not decode a name; the message itself is good
         message.set_headers([])
         return ()
 
 
-def _whole(headers: Sequence[object]) -> bool:
-    """Whether no tuple of `headers` holds NULL. The garbage collector looks without harm, and leaves NULL out."""
+def _is_intact(headers: Sequence[object]) -> bool:
+    """Whether no tuple of `headers` holds NULL. The garbage collector can read such a tuple, and leaves NULL out."""
     pairs = [header for header in headers if isinstance(header, tuple)]
     return len(gc.get_referents(*pairs)) == 2 * len(pairs)
 
 
 def _shown_key(key: str | bytes) -> str:
-    """A key as a span may show it: an id as it is; of any other only that there is one, for it may be a name."""
+    """A key as a span may show it: an id unchanged, and any other key hidden, because it may be personal data."""
     if len(key) == 36:
         text = key if isinstance(key, str) else key.decode("latin-1")
         if _UUID.fullmatch(text):
@@ -71,9 +69,9 @@ def _shown_key(key: str | bytes) -> str:
 
 
 class TracingProducer:
-    """Sends through a confluent-kafka producer; the span ends with the delivery report, so it lasts until the ack."""
+    """Sends through a confluent-kafka producer. The span ends with the delivery report, that is, with the ack."""
 
-    def __init__(self, producer: Producer, traces: TraceManager, *, client_id: str) -> None:
+    def __init__(self, producer: "Producer", traces: TraceManager, *, client_id: str) -> None:
         self._producer = producer
         self._traces = traces
         self._client_id = client_id
@@ -88,9 +86,15 @@ class TracingProducer:
         on_delivery: Delivery | None = None,
         partition: int = -1,
     ) -> None:
-        """As `Producer.produce`, with the current context in the message's headers. Raises what that raises.
+        """Sends a message as `Producer.produce` does, with the current context in its headers.
 
-        on_delivery: called in the context of this call, not of whoever polls for delivery reports.
+        Args:
+            topic: where it goes.
+            value: its body.
+            key: decides on the partition.
+            headers: of the message, without a context.
+            on_delivery: called with the delivery report, in the context of this call.
+            partition: -1 leaves the choice to the client.
         """
         attributes: _Attributes = {
             keys.MESSAGING_SYSTEM: "kafka",
@@ -104,7 +108,7 @@ class TracingProducer:
         span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
         context = otel_context.get_current()
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
+        def delivered(error: "KafkaError | None", message: "Message") -> None:
             try:
                 _end_send(span, error, message)
             finally:
@@ -134,7 +138,7 @@ def _describe_message(attributes: _Attributes, key: str | bytes | None, value: s
         attributes[keys.MESSAGING_KAFKA_MESSAGE_TOMBSTONE] = True
 
 
-def _end_send(span: Span, error: KafkaError | None, message: Message) -> None:
+def _end_send(span: Span, error: "KafkaError | None", message: "Message") -> None:
     if not span.is_recording():
         return
     if error is not None:
@@ -153,7 +157,7 @@ def _end_send(span: Span, error: KafkaError | None, message: Message) -> None:
 
 @dataclass(slots=True)
 class Processing:
-    """What a handler reports about the message in hand; `outcome` goes onto its span."""
+    """What a handler reports about the current message; `outcome` becomes an attribute of its span."""
 
     span: Span
     outcome: str = SUCCESS
@@ -185,7 +189,7 @@ class ProcessScope:
 
 
 class _Deliveries:
-    """How often this process has seen each message of one partition before."""
+    """How often each message of one partition has already been delivered to this process."""
 
     __slots__ = ("_again", "_next")
 
@@ -193,13 +197,13 @@ class _Deliveries:
         self._next = 0
         self._again: dict[int, int] = {}
 
-    def seen_before(self, offset: int) -> int:
-        """Times this offset was seen before now; counts this one."""
+    def count(self, offset: int) -> int:
+        """How often this offset was delivered before; counts this delivery."""
         if offset >= self._next:
             self._next = offset + 1
             self._again.clear()
             return 0
-        if len(self._again) >= _MOST_REDELIVERED:  # someone replays the topic
+        if len(self._again) >= _MAX_REDELIVERED:  # the topic is being replayed
             self._again.clear()
         times = self._again[offset] = self._again.get(offset, 0) + 1
         return times
@@ -208,7 +212,7 @@ class _Deliveries:
 class TracingConsumer:
     """Processes messages of a confluent-kafka consumer."""
 
-    def __init__(self, consumer: Consumer, traces: TraceManager, *, group: str, client_id: str) -> None:
+    def __init__(self, consumer: "Consumer", traces: TraceManager, *, group: str, client_id: str) -> None:
         from confluent_kafka import KafkaException, TopicPartition
 
         self._consumer = consumer
@@ -219,19 +223,19 @@ class TracingConsumer:
         self._unknown = (KafkaException, RuntimeError)
         self._deliveries: dict[tuple[str, int], _Deliveries] = {}
 
-    def lag(self, message: Message) -> int | None:
-        """Messages behind this one in its partition, as the last fetch saw it; asks no broker."""
+    def lag(self, message: "Message") -> int | None:
+        """Number of messages after this one in its partition, as of the last fetch; asks no broker."""
         try:
-            where = self._topic_partition(message.topic() or "", message.partition() or 0)
-            watermarks = self._consumer.get_watermark_offsets(where, cached=True)
+            partition = self._topic_partition(message.topic() or "", message.partition() or 0)
+            watermarks = self._consumer.get_watermark_offsets(partition, cached=True)
         except self._unknown:
             return None
         if watermarks is None or watermarks[1] < 0:
             return None
         return max(0, watermarks[1] - (message.offset() or 0) - 1)
 
-    def process(self, message: Message) -> ProcessScope:
-        """The span around the handling of `message`; current inside the block, an error is recorded and goes on.
+    def process(self, message: "Message") -> ProcessScope:
+        """The span around the handling of `message`, current inside the block. An error is recorded and raised again.
 
         A message without a context, or with one that cannot be read, begins a trace.
         """
@@ -255,12 +259,12 @@ class TracingConsumer:
             attributes[keys.KAFKA_CONSUMER_LAG] = lag
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
-            # Two machines' clocks: never below zero, however far they are apart.
+            # The clocks of two machines may differ; the time is never below zero.
             attributes[keys.KAFKA_QUEUE_TIME_MS] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
         deliveries = self._deliveries.get((topic, partition))
         if deliveries is None:
             deliveries = self._deliveries[topic, partition] = _Deliveries()
-        if times := deliveries.seen_before(offset):
+        if times := deliveries.count(offset):
             attributes[keys.KAFKA_REDELIVERIES] = times
         context = self._traces.propagator.from_kafka(message_headers(message))
         return ProcessScope(
@@ -268,11 +272,11 @@ class TracingConsumer:
         )
 
     @contextmanager
-    def batch(self, messages: Sequence[Message]) -> Iterator[None]:
-        """The span around the handling of what `Consumer.consume(n)` returned; no span for fewer than two messages.
+    def batch(self, messages: Sequence["Message"]) -> Iterator[None]:
+        """The span around the handling of what `Consumer.consume(n)` returned; none for fewer than two messages.
 
-        Inside, `process` makes each message's own span, in the trace of its producer; this one, in a trace of its own,
-        links to them all.
+        Inside, `process` makes the span of each message, in the trace of its producer. The span of the batch is in a
+        trace of its own and links to all of those.
         """
         usable = [message for message in messages if message.error() is None]
         if len(usable) < 2:
@@ -293,7 +297,7 @@ class TracingConsumer:
             name = f"receive {topic}"
         with self._traces.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
             if span.is_recording():
-                for message in usable[:_MOST_LINKS]:
+                for message in usable[:_MAX_LINKS]:
                     context = self._traces.propagator.from_kafka(message_headers(message))
                     producer = trace.get_current_span(context).get_span_context()
                     if producer.is_valid:

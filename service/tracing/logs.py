@@ -1,6 +1,4 @@
-"""Structured logs with the ids of the trace and span they were written in: JSON on stdout, and OTLP if wanted."""
-
-from __future__ import annotations
+"""Structured logs with the ids of the current trace and span: JSON on stdout, and OTLP on request."""
 
 import json
 import logging
@@ -22,13 +20,13 @@ _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dic
     "message",
     "taskName",
 }
-# What the export writes about itself must not be exported, or a failing export feeds itself.
+# Log records of the export itself are not exported, because a failing export would feed itself.
 _NOT_EXPORTED = ("service.tracing", "grpc")
 _FORMATTER = logging.Formatter()
 
 
 def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    """The fields a caller added, as simple values."""
+    """The fields that a caller added, as simple values."""
     for name, value in record.__dict__.items():
         if name not in _STANDARD_FIELDS:
             yield name, value if value is None or isinstance(value, (str, int, float, bool)) else _text_of(value)
@@ -37,12 +35,12 @@ def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # the record is worth more than one of its fields
+    except Exception:  # a field that cannot be read must not cost the whole record
         return REDACTED
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record, its `extra` fields included; personal data and secrets are masked everywhere."""
+    """Formats a record, its `extra` fields included; personal data and secrets are redacted everywhere."""
 
     def __init__(self, service_name: str, redactor: Redactor) -> None:
         super().__init__()
@@ -50,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON, without the line's end."""
+        """One line of JSON, without a line break."""
         entry: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "severity": record.levelname,
@@ -72,16 +70,16 @@ class JsonFormatter(logging.Formatter):
 
 
 class OtlpHandler(logging.Handler):
-    """Hands records over as OTLP log entries; they are masked where they are encoded. Never blocks, never raises."""
+    """Passes records on as OTLP log entries, which the encoder redacts. Never blocks, never raises."""
 
     def __init__(self, put: Callable[[LogEntry], None], attributes: int = 128) -> None:
-        """attributes: of one record, at most."""
+        """Creates a handler that passes entries to `put`, each with so many attributes at most."""
         super().__init__()
         self._put = put
         self._limit = attributes
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes what belongs to the writing thread now: the text and the context."""
+        """Formats the text and reads the context, which belong to the thread that logs."""
         if record.name.startswith(_NOT_EXPORTED):
             return
         try:
@@ -92,7 +90,7 @@ class OtlpHandler(logging.Handler):
             if record.exc_info and record.exc_info[0] is not None:
                 attributes["exception.type"] = record.exc_info[0].__qualname__
                 attributes["exception.stacktrace"] = snapshot(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
-            # No more is kept until the export than is masked there.
+            # No more is kept until the export than is redacted there.
             for name, value in _extra(record):
                 attributes.setdefault(name, snapshot(value, MAX_TEXT))
             dropped = max(0, len(attributes) - self._limit)
@@ -119,12 +117,12 @@ def _severity(level: int) -> int:
 
 
 def configure_logging(level: str, service_name: str, redactor: Redactor, otlp: logging.Handler | None = None) -> None:
-    """Sends all logging of this process to stdout as JSON, and to `otlp` as well if there is such a handler."""
+    """Sends all logging of this process to stdout as JSON, and also to the handler `otlp` if there is one."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service_name, redactor))
     logging.basicConfig(level=level, handlers=[handler, *([otlp] if otlp else [])], force=True)
-    # A line a request says less than its span does.
+    # The span of a request shows more than its line in the log.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # These two quote what a peer sent, whole; their absence of context is visible in the trace itself.
+    # Their warnings quote whole headers of a peer; the trace itself shows that a context is missing.
     logging.getLogger("opentelemetry.baggage").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)

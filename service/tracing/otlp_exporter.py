@@ -1,6 +1,4 @@
-"""OTLP over gRPC: an export request, already bytes, and what the receiver said to it."""
-
-from __future__ import annotations
+"""Sends encoded export requests to a receiver of OTLP over gRPC, and reads its responses."""
 
 import os
 import re
@@ -17,41 +15,46 @@ if TYPE_CHECKING:
 TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LOGS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 
-# The codes after which OTLP's specification allows another try; all others say that the same request will fail again.
-# RESOURCE_EXHAUSTED is not among them: it allows one only where the answer says when.
+# After these codes OTLP's specification allows another try; after all others the same request would fail again.
+# RESOURCE_EXHAUSTED is not among them: it allows another try only if the response says when.
 _RETRYABLE: Final = frozenset({"cancelled", "deadline_exceeded", "aborted", "out_of_range", "unavailable", "data_loss"})
 _RESOURCE_EXHAUSTED: Final = "resource_exhausted"
-# Bytes of an answer; a longer one is not read. In gRPC's message this number tells our limit from a receiver's.
-_LONGEST_ANSWER: Final = (16 << 20) + 1
-_ANSWER_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_LONGEST_ANSWER}\)")
-# What gRPC says of an answer that has a status of HTTP, and none of gRPC.
+# Bytes of a response; a longer one is not read. In gRPC's message this number tells this limit from a receiver's.
+_MAX_RESPONSE: Final = (16 << 20) + 1
+_RESPONSE_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_MAX_RESPONSE}\)")
+# gRPC's message for a response that has a status of HTTP, and none of gRPC.
 _NOT_GRPC: Final = "Received http2 header with status"
-# No code of gRPC's: the client itself raised something, so the receiver has said nothing.
+# Not a code of gRPC's: the client itself raised an exception, so there is no response.
 _EXCEPTION: Final = "exception"
-# A receiver that asks for more is asked again all the same.
-_LONGEST_WAIT: Final = 600.0  # seconds
+# A receiver that asks for a longer wait is tried again after this.
+_MAX_WAIT: Final = 600.0  # seconds
 # gRPC puts the reason at the end of a text that names every address.
-_LONGEST_DETAIL: Final = 400
+_MAX_DETAIL: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """What became of a request. `code` is gRPC's, in lower case; `rejected` counts items of an accepted request."""
+    """How one request ended.
+
+    Attributes:
+        code: gRPC's, in lower case, or `exception`.
+        rejected: items of an accepted request that the receiver refused.
+        detail: the receiver's or gRPC's reason.
+        retry_after: seconds after which the receiver asks to be tried again, if it does.
+        unreadable: the request was accepted, with a response that cannot be read.
+        not_grpc: the response is not a receiver's. A proxy has no route to one, or another program has its address.
+    """
 
     code: str
     rejected: int = 0
     detail: str = ""
     retry_after: float | None = None
-    """Seconds after which the receiver wants to be asked again, where it says so."""
     unreadable: bool = False
-    """The request was accepted, with an answer that says nothing that can be used."""
-
     not_grpc: bool = False
-    """Something else than a receiver answered: a proxy without a route to one, or whatever now has its address."""
 
     @property
     def ok(self) -> bool:
-        """Accepted, apart from what was rejected."""
+        """Accepted, apart from the rejected items."""
         return self.code == "ok"
 
     @property
@@ -63,12 +66,12 @@ class ExportResult:
 
     @property
     def too_large(self) -> bool:
-        """The receiver has no room for the request and never will; for a smaller one it may have."""
+        """The receiver will never accept the request, but it may accept a smaller one."""
         return self.code == _RESOURCE_EXHAUSTED and self.retry_after is None
 
 
 class OtlpExporter:
-    """Sends to one method of the receiver. The channel is made with the first request, again after a fork."""
+    """Sends to one method of the receiver. The first request opens the channel; so does the first one after a fork."""
 
     def __init__(self, settings: TracingSettings, method: str) -> None:
         self._settings = settings
@@ -84,64 +87,64 @@ class OtlpExporter:
 
     @property
     def receiver(self) -> str:
-        """Its URL, without what may be secret in it."""
+        """Its URL, without the parts that may be secret."""
         return f"{'https' if self._secure else 'http'}://{self._target}"
 
     def send(self, payload: bytes, seconds: float) -> ExportResult:
-        """One request within a time limit; an exception of whatever kind becomes an answer that says so."""
+        """Sends one request within a time limit. Never raises: an exception becomes a result."""
         try:
-            answer = self._connect()(payload, timeout=seconds, metadata=self._headers)
+            response = self._connect()(payload, timeout=seconds, metadata=self._headers)
         except Exception as error:
-            failed = _failed(error, closed=self._closed)
-            if failed.not_grpc:
-                self._hang_up()  # the connection would stay with it
-            return failed
-        return _accepted(answer)
+            result = _result_of_error(error, is_closed=self._closed)
+            if result.not_grpc:
+                self._disconnect()  # a new connection may reach the receiver
+            return result
+        return _result_of_response(response)
 
     def close(self) -> None:
-        """Ends the connection for good; a request under way ends as cancelled."""
+        """Closes the connection for good; a request that is being sent ends as cancelled."""
         self._closed = True
-        self._hang_up()
+        self._disconnect()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         with self._lock:
             channel, self._channel, self._call = self._channel, None, None
         if channel is not None:
             channel.close()
 
     def forget(self) -> None:
-        """After a fork, in the child: the connection is the parent's."""
+        """Releases the connection without closing it: in a forked child, because it is the parent's."""
         self._lock = threading.Lock()
         self._closed = False
         self._channel = self._call = None
 
-    def _connect(self) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+    def _connect(self) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
         with self._lock:
             if self._closed:
-                raise ValueError("closed")  # as gRPC says it of a channel
+                raise ValueError("closed")  # as gRPC does for a closed channel
             if self._call is None:
                 self._channel = self._open()
                 self._call = self._channel.unary_unary(self._method)
             return self._call
 
-    def _open(self) -> grpc.Channel:
-        # Read at import: without it a forked child that exports hangs.
+    def _open(self) -> "grpc.Channel":
+        # gRPC reads it when it is imported. Without it a forked child that exports hangs.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "true")
-        import grpc  # late: it costs memory and start-up time that a service without tracing need not pay
+        import grpc  # imported late: a service without tracing saves its memory and start-up time
 
         settings = self._settings
         options = (
-            # A receiver that went away without a word is noticed by these, not after the kernel's 15 minutes.
+            # These notice a receiver that has vanished; the kernel would take 15 minutes.
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.max_send_message_length", -1),
-            # Else all channels to one target share a connection, which outlives each of them.
+            # By default all channels to one target share a connection, which outlives each of them.
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", _LONGEST_ANSWER),
-            # Our own breaker waits; gRPC's waiting on top of it, up to two minutes, would only delay the recovery.
+            ("grpc.max_receive_message_length", _MAX_RESPONSE),
+            # The breaker waits. gRPC's own backoff of up to two minutes would delay the recovery.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 1_000),
-            # Also the limit of an attempt to connect: one that nobody answers is over after this, not after 20 s.
+            # Also the time limit of an attempt to connect, which is 20 s by default.
             ("grpc.min_reconnect_backoff_ms", 5_000),
         )
         compression = grpc.Compression.Gzip if settings.compression == "gzip" else grpc.Compression.NoCompression
@@ -153,28 +156,28 @@ class OtlpExporter:
         )
 
 
-def _failed(error: Exception, *, closed: bool) -> ExportResult:
+def _result_of_error(error: Exception, *, is_closed: bool) -> ExportResult:
     import grpc
 
     if not isinstance(error, grpc.RpcError):
-        # gRPC raises ValueError where `close` has closed the channel meanwhile.
-        code = "cancelled" if closed and isinstance(error, ValueError) else _EXCEPTION
-        return ExportResult(code=code, detail=f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL])
-    # Only errors that are calls as well have these, and gRPC promises it of none.
-    code = getattr(_called(error, "code"), "name", "UNKNOWN").lower()
-    detail = str(_called(error, "details") or "")[:_LONGEST_DETAIL]
-    if code == _RESOURCE_EXHAUSTED and _ANSWER_TOO_LONG.search(detail):
-        # The request was not too long, and is accepted: a refusal has no message. Sent again, it would come twice.
+        # gRPC raises ValueError if `close` has closed the channel meanwhile.
+        code = "cancelled" if is_closed and isinstance(error, ValueError) else _EXCEPTION
+        return ExportResult(code=code, detail=f"{type(error).__name__}: {error}"[:_MAX_DETAIL])
+    # Only errors that are also calls have these methods, and gRPC does not promise them for any.
+    code = getattr(_call(error, "code"), "name", "UNKNOWN").lower()
+    detail = str(_call(error, "details") or "")[:_MAX_DETAIL]
+    if code == _RESOURCE_EXHAUSTED and _RESPONSE_TOO_LONG.search(detail):
+        # The request is accepted, because a refusal has no message. Sent again, it would arrive twice.
         return ExportResult(code="ok", detail="unreadable answer: too long", unreadable=True)
     return ExportResult(
         code=code,
         detail=detail,
-        retry_after=_retry_after(_called(error, "trailing_metadata")),
+        retry_after=_retry_after(_call(error, "trailing_metadata")),
         not_grpc=code == "unimplemented" and _NOT_GRPC in detail,
     )
 
 
-def _called(error: object, method: str) -> Any:
+def _call(error: object, method: str) -> Any:
     try:
         return getattr(error, method)()
     except Exception:
@@ -182,7 +185,7 @@ def _called(error: object, method: str) -> Any:
 
 
 def _retry_after(metadata: Any) -> float | None:
-    """The wait that the status of an answer asks for, in s; None where it asks for none, or cannot be read."""
+    """The wait that the status of a response asks for, in s; None if it asks for none, or cannot be read."""
     details = next((value for key, value in metadata or () if key == "grpc-status-details-bin"), None)
     if details is None:
         return None
@@ -194,21 +197,21 @@ def _retry_after(metadata: Any) -> float | None:
             info = RetryInfo()
             if detail.Unpack(info):
                 seconds = info.retry_delay.seconds + info.retry_delay.nanos * 1e-9
-                return float(min(max(0.0, seconds), _LONGEST_WAIT))
-    except Exception:  # an answer is foreign input
+                return float(min(max(0.0, seconds), _MAX_WAIT))
+    except Exception:  # a response is foreign input
         return None
     return None
 
 
-def _accepted(answer: bytes) -> ExportResult:
-    if not answer:  # nothing rejected, which is nearly always so
+def _result_of_response(response: bytes) -> ExportResult:
+    if not response:  # nothing rejected, which is nearly always so
         return ExportResult(code="ok")
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
-        # The answer to logs has the same numbers: partial_success 1, in it the count 1 and the reason 2.
-        partial = ExportTraceServiceResponse.FromString(answer).partial_success
+        # The response to logs has the same field numbers: partial_success 1, in it the count 1 and the reason 2.
+        partial = ExportTraceServiceResponse.FromString(response).partial_success
     except Exception as error:
-        # The status says that the request is accepted. Sent again, all of it would come twice.
+        # The status says that the request is accepted. Sent again, all of it would arrive twice.
         return ExportResult(code="ok", detail=f"unreadable answer: {type(error).__name__}", unreadable=True)
-    return ExportResult(code="ok", rejected=partial.rejected_spans, detail=partial.error_message[:_LONGEST_DETAIL])
+    return ExportResult(code="ok", rejected=partial.rejected_spans, detail=partial.error_message[:_MAX_DETAIL])

@@ -1,11 +1,10 @@
-"""W3C trace context, baggage and a correlation id: out of and into HTTP and Kafka headers, and across threads.
+"""Reads W3C trace context, baggage and a correlation id from HTTP and Kafka headers, writes them, and carries them to
+other threads.
 
-Nothing here raises on what a peer sent: an absent or malformed context is simply no context, and a new trace begins.
-Nor is what a peer sent written to a log. Parsing is our own: a third of the cost of the SDK's propagators, which also
-quote what they refuse in warnings.
+A header of a peer never raises an exception here: an absent or malformed context is no context, and a new trace begins.
+Nothing of a peer's header is logged. The SDK's propagators cost three times as much, and quote what they refuse in
+warnings.
 """
-
-from __future__ import annotations
 
 import functools
 import inspect
@@ -34,7 +33,7 @@ KafkaHeader = tuple[str, str | bytes | None]
 
 _HTTP_NAMES = {name.encode(): name for name in PROPAGATED}
 _TRACEPARENT_NAME = TRACEPARENT.encode()
-# Most headers are not ours; their length tells, before anything is made of their name.
+# Most headers are others. Their length shows that before their name is decoded.
 _LENGTHS = frozenset(len(name) for name in PROPAGATED)
 _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
 _PLAIN = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -42,10 +41,10 @@ _STATE_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z
 _STATE_MEMBER = re.compile(rf"({_STATE_KEY})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e])")
 _BAGGAGE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BAGGAGE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
-# Goes into logs and headers as it came, so only harmless characters pass.
+# It is written to logs and headers unchanged, so that only harmless characters are allowed.
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
-# What W3C obliges everyone to carry is also the most that is carried here.
+# W3C obliges everyone to carry at least this much. No more is carried here.
 _STATE_MEMBERS, _STATE_LENGTH = 32, 512
 _BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
 
@@ -56,69 +55,71 @@ _FLAGS = tuple(TraceFlags(flags) for flags in range(256))
 
 
 class Propagator:
-    """Carries contexts in headers, in the formats it was given; the correlation id always goes along."""
+    """Carries contexts in headers, in chosen formats, and always the correlation id."""
 
     __slots__ = ("_baggage", "_trace_context")
 
     def __init__(self, formats: Collection[str] = ("tracecontext", "baggage")) -> None:
-        """formats: of `tracecontext` and `baggage`, as in OTEL_PROPAGATORS."""
+        """Creates a propagator of the formats `tracecontext` and `baggage`, or of one of them."""
         self._trace_context = "tracecontext" in formats
         self._baggage = "baggage" in formats
 
     def from_http(self, headers: Iterable[tuple[bytes, bytes]]) -> Context:
-        """The caller's context out of raw ASGI headers.
+        """The caller's context in raw ASGI headers.
 
         A header sent twice is combined with a comma (RFC 9110), which makes a doubled traceparent invalid, as W3C
         demands, and a list of a tracestate or baggage sent in parts.
         """
-        ours = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
-        if not ours:
+        carriers = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
+        if not carriers:
             return _NOTHING
-        # What nearly every request has: a traceparent alone, in the one form that is in use.
-        if len(ours) == 1 and self._trace_context and (match := _PLAIN.fullmatch(ours[0][1])) is not None:
+        # Nearly every request has a traceparent alone, in the one form that is in use.
+        if len(carriers) == 1 and self._trace_context and (match := _PLAIN.fullmatch(carriers[0][1])) is not None:
             trace_number, span_number = int(match[1], 16), int(match[2], 16)
-            if trace_number and span_number and ours[0][0].lower() == _TRACEPARENT_NAME:
+            if trace_number and span_number and carriers[0][0].lower() == _TRACEPARENT_NAME:
                 return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
-        found: dict[str, str] = {}
-        for raw, value in ours:
+        combined: dict[str, str] = {}
+        for raw, value in carriers:
             name = _HTTP_NAMES[raw.lower()]
             if (text := _text(value)) is not None:
-                found[name] = f"{found[name]},{text}" if name in found else text
-        return self._context({name: (text,) for name, text in found.items()}) if found else _NOTHING
+                combined[name] = f"{combined[name]},{text}" if name in combined else text
+        return self._context({name: (text,) for name, text in combined.items()}) if combined else _NOTHING
 
     def from_kafka(self, headers: Iterable[KafkaHeader] | None) -> Context:
-        """The producer's context out of a message's headers, whose names may be in any case.
+        """The producer's context in a message's headers, whose names may be in any case.
 
-        Of a repeated header the last one that is valid counts: who forwards or redelivers a message appends, so the
-        last is the nearest hop, and a broken one appended later must not cut a trace that an earlier one carries on.
+        Of a repeated header the last valid one counts. A program that forwards or redelivers a message appends its own,
+        so the last one is the nearest hop; a broken one at the end must not cut the trace of an earlier one.
         """
-        found: dict[str, list[str]] = {}
+        candidates: dict[str, list[str]] = {}
         for raw, value in headers or ():
             if isinstance(raw, str) and len(raw) in _LENGTHS:
                 name = raw.lower()
                 if name in PROPAGATED and (text := _text(value)) is not None:
-                    found.setdefault(name, []).append(text)
-        return self._context(found) if found else _NOTHING
+                    candidates.setdefault(name, []).append(text)
+        return self._context(candidates) if candidates else _NOTHING
 
-    def _context(self, found: Mapping[str, Sequence[str]]) -> Context:
-        """found: by header, the values in question; the last valid one of each counts."""
+    def _context(self, candidates: Mapping[str, Sequence[str]]) -> Context:
+        """The context of the last valid value of each header."""
         context = _NOTHING
-        if CORRELATION_HEADER in found:
-            correlations = [text.strip() for text in found[CORRELATION_HEADER]]
+        if CORRELATION_HEADER in candidates:
+            correlations = [text.strip() for text in candidates[CORRELATION_HEADER]]
             if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
                 context = with_correlation_id(context, correlation.group())
-        if self._baggage and BAGGAGE in found and (items := _last(_baggage_items, found[BAGGAGE])):
+        if self._baggage and BAGGAGE in candidates and (items := _last(_baggage_items, candidates[BAGGAGE])):
             for name, value in items.items():
                 context = baggage.set_baggage(name, value, context)
-        if self._trace_context and TRACEPARENT in found and (parent := _last(_parent, found[TRACEPARENT])):
-            state = (_last(_trace_state, found[TRACESTATE]) if TRACESTATE in found else None) or _NO_STATE
+        if self._trace_context and TRACEPARENT in candidates and (parent := _last(_parent, candidates[TRACEPARENT])):
+            state = (_last(_trace_state, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
             context = _remote(context, *parent, state)
         return context
 
     def inject(self, context: Context | None = None, *, trusted: bool = True) -> dict[str, str]:
-        """Headers that carry `context` (the current one when None).
+        """Headers that carry a context.
 
-        trusted: False leaves out all but the trace's ids, for peers outside the system; baggage is not theirs to read.
+        Args:
+            context: None takes the current one.
+            trusted: False is for peers outside the system. They get only the ids of the trace, and no baggage.
         """
         if context is None:
             context = otel_context.get_current()
@@ -137,10 +138,10 @@ class Propagator:
         return headers
 
     def to_kafka(self, headers: Iterable[KafkaHeader] | None, context: Context | None = None) -> list[KafkaHeader]:
-        """`headers` with `context` added; an older context among them is replaced, never doubled."""
-        kept: list[KafkaHeader] = [(name, value) for name, value in headers or () if name.lower() not in PROPAGATED]
-        kept.extend((name, value.encode("ascii", "ignore")) for name, value in self.inject(context).items())
-        return kept
+        """`headers` with `context` added; it replaces an older context among them."""
+        carried: list[KafkaHeader] = [(name, value) for name, value in headers or () if name.lower() not in PROPAGATED]
+        carried.extend((name, value.encode("ascii", "ignore")) for name, value in self.inject(context).items())
+        return carried
 
 
 _EVERYTHING = Propagator()
@@ -151,7 +152,7 @@ to_kafka = _EVERYTHING.to_kafka
 
 
 def _text(value: object) -> str | None:
-    """A header's value; None where it holds control characters or anything but ASCII, or is too long to look at."""
+    """A header's value; None if it holds control characters or anything but ASCII, or is too long."""
     if isinstance(value, bytes):
         if len(value) > _BAGGAGE_LENGTH or not value.isascii():
             return None
@@ -170,7 +171,7 @@ def _remote(context: Context, trace_number: int, span_number: int, flags: TraceF
 
 
 def _last(parse: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
-    """What `parse` makes of the last text it accepts."""
+    """The last text that `parse` accepts, parsed."""
     for text in reversed(texts):
         if (parsed := parse(text)) is not None:
             return parsed
@@ -181,9 +182,9 @@ def _parent(text: str) -> tuple[int, int, TraceFlags] | None:
     match = _TRACEPARENT.fullmatch(text)
     if match is None:
         return None
-    version, trace_hex, span_hex, flags, more = match.groups()
-    # A later version may say more; what it says first is laid down for good.
-    if version == "ff" or (version == "00" and more is not None):
+    version, trace_hex, span_hex, flags, rest = match.groups()
+    # A later version may have further fields; the first ones are fixed for all versions.
+    if version == "ff" or (version == "00" and rest is not None):
         return None
     trace_number, span_number = int(trace_hex, 16), int(span_hex, 16)
     if not trace_number or not span_number:
@@ -192,7 +193,7 @@ def _parent(text: str) -> tuple[int, int, TraceFlags] | None:
 
 
 def _trace_state(text: str) -> TraceState | None:
-    """None where any part is malformed, doubled or beyond the limits: W3C has the whole of it dropped then."""
+    """None if any part is malformed, repeated or beyond the limits: W3C then prescribes to drop all of it."""
     if len(text) > _STATE_LENGTH:
         return None
     members: dict[str, str] = {}
@@ -207,7 +208,7 @@ def _trace_state(text: str) -> TraceState | None:
 
 
 def _baggage_items(text: str) -> dict[str, str] | None:
-    """Malformed members are left out, and so are those past the limit and the properties of a member."""
+    """Leaves out malformed members, those past the limit, and the properties of a member."""
     if len(text) > _BAGGAGE_LENGTH:
         return None
     items: dict[str, str] = {}
@@ -250,20 +251,20 @@ def with_correlation_id(context: Context, value: str) -> Context:
 
 
 def ensure_correlation_id(context: Context) -> Context:
-    """`context` with a correlation id: its own, else its trace id (one id to search by), else a new one."""
+    """`context` with a correlation id: its own, else its trace id (then one id finds both), else a new one."""
     if correlation_id(context):
         return context
     return with_correlation_id(context, trace_id(context) or uuid.uuid4().hex)
 
 
 def trace_id(context: Context | None = None) -> str | None:
-    """32 hex digits of the trace in `context` (the current one when None), or None outside of any trace."""
+    """32 hex digits of the trace in `context` (the current one when None); None outside of any trace."""
     span_context = trace.get_current_span(context).get_span_context()
     return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else None
 
 
 def carry(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, or coroutine function, that runs in the context of this moment, wherever and whenever it is called.
+    """A function or coroutine function that runs in the context of this moment, even if another thread calls it later.
 
     Tasks of asyncio and `asyncio.to_thread` carry the context by themselves; threads and executors do not.
     """
@@ -293,15 +294,15 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class ContextExecutor(Executor):
-    """An executor of threads whose work runs in the context of who submitted it; also for `loop.run_in_executor`."""
+    """An executor whose work runs in the context in which it was submitted; also for `loop.run_in_executor`."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
     def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """As `Executor.submit`; `map` comes through here as well."""
+        """See `Executor.submit`; `map` calls it as well."""
         return self._executor.submit(carry(function), *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As `Executor.shutdown`."""
+        """See `Executor.shutdown`."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)

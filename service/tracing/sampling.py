@@ -1,10 +1,8 @@
-"""Which traces are recorded: the caller's decision where there is one, else a ratio, per route or topic if wanted.
+"""Head sampling: the caller's decision if there is one, else a ratio, which may depend on the route or topic.
 
-Whether a trace fails is known only at its end, so keeping every failed one is the Collector's decision (tail
-sampling), for which a service must record all: TRACING_SAMPLING_RATE=1.
+Whether a trace fails is known only at its end. To keep every failed trace is therefore the Collector's decision (tail
+sampling), for which a service must record all traces: TRACING_SAMPLING_RATE=1.
 """
-
-from __future__ import annotations
 
 import fnmatch
 import re
@@ -23,7 +21,7 @@ _TARGET = re.compile(r"(?:topic:(?P<topic>[A-Za-z0-9._*-]+)|(?:(?P<method>[A-Z]+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingRule:
-    """The ratio of one kind of trace. `path` or `topic` is set, where `*` stands for any text; method "" is any."""
+    """The ratio of one kind of trace. Either `path` or `topic` is set; `*` stands for any text, method "" for any."""
 
     ratio: float
     method: str = ""
@@ -32,12 +30,12 @@ class SamplingRule:
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # fnmatch makes patterns of many stars that do not backtrack; its other signs are plain characters here.
+        # fnmatch's patterns do not backtrack, even with many stars. Its other signs are plain characters here.
         glob = (self.path or self.topic).replace("[", "[[]").replace("?", "[?]")
         object.__setattr__(self, "_pattern", re.compile(fnmatch.translate(glob)))
 
     def matches(self, method: str, path: str, topic: str) -> bool:
-        """Whether it is for a trace that begins with this request or message; what it has not is ""."""
+        """Whether the rule is for a trace that begins with this request or message; a missing value is ""."""
         if self.topic:
             return bool(topic) and self._pattern.match(topic) is not None
         return bool(path) and self.method in ("", method) and self._pattern.match(path) is not None
@@ -49,36 +47,36 @@ def parse_rules(text: str) -> tuple[SamplingRule, ...]:
     Raises ValueError that names the rule.
     """
     rules = []
-    for part in filter(None, map(str.strip, re.split("[;,]", text))):
-        target, separator, number = part.rpartition("=")
+    for rule in filter(None, map(str.strip, re.split("[;,]", text))):
+        target, separator, number = rule.rpartition("=")
         match = _TARGET.fullmatch(target.strip())
         if not separator or match is None:
-            raise ValueError(f"rule {part!r} is none of /path=ratio, METHOD /path=ratio, topic:name=ratio")
+            raise ValueError(f"rule {rule!r} is none of /path=ratio, METHOD /path=ratio, topic:name=ratio")
         try:
             ratio = float(number)
         except ValueError:
             ratio = -1.0
         if not 0 <= ratio <= 1:
-            raise ValueError(f"the ratio of rule {part!r} is not a number from 0 to 1")
-        found = {name: value or "" for name, value in match.groupdict().items()}
-        rules.append(SamplingRule(ratio=ratio, **found))
+            raise ValueError(f"the ratio of rule {rule!r} is not a number from 0 to 1")
+        parts = {name: value or "" for name, value in match.groupdict().items()}
+        rules.append(SamplingRule(ratio=ratio, **parts))
     return tuple(rules)
 
 
 def _bound(ratio: float) -> int:
-    """Trace ids whose lower half is below it are recorded, as OpenTelemetry's own ratio sampler has it."""
+    """Trace ids whose lower half is below this number are recorded, as with OpenTelemetry's own ratio sampler."""
     return round(ratio * (1 << 64))
 
 
 class TraceSampler:
-    """Decides by trace id, so all services agree on a trace wherever their ratios do.
+    """Decides by trace id, so that services with the same ratio agree on a trace.
 
-    A span with a parent follows it. At a root the first rule that matches gives the ratio: the path is the one of the
-    request as it came, because the route's template is known only after the span has begun.
+    A span with a parent follows it. At a root the first matching rule gives the ratio. It is compared with the path of
+    the request and not with the route's template, which is known only after the span has begun.
     """
 
     def __init__(self, ratio: float, rules: Sequence[SamplingRule] = (), *, parent_based: bool = True) -> None:
-        """parent_based: False decides on every span by ratio alone, and takes no rules."""
+        """Creates a sampler. Without `parent_based` the ratio decides on every span, and there are no rules."""
         self._ratio = ratio
         self._bound = _bound(ratio)
         self._parent_based = parent_based
@@ -97,13 +95,13 @@ class TraceSampler:
         method = attributes.get(keys.HTTP_REQUEST_METHOD)
         path = attributes.get(keys.URL_PATH)
         topic = attributes.get(keys.MESSAGING_DESTINATION_NAME)
-        known = (method, path, topic)
-        bound = self._bounds.get(known)
+        key = (method, path, topic)
+        bound = self._bounds.get(key)
         if bound is None:
-            texts = [value if isinstance(value, str) else "" for value in known]
+            texts = [value if isinstance(value, str) else "" for value in key]
             bound = next((bound for rule, bound in self._rules if rule.matches(*texts)), self._bound)
             if sum(map(len, texts)) <= _LONGEST_CACHED:
                 if len(self._bounds) >= _CACHED:
-                    self._bounds.clear()  # paths with ids in them: none is worth more than another
-                self._bounds[known] = bound
+                    self._bounds.clear()  # paths with ids in them: all are equally rare
+                self._bounds[key] = bound
         return bound

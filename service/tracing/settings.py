@@ -241,6 +241,11 @@ class TracingSettings(EnvironmentSettings):
         return self.enabled and not self.sdk_disabled and self.traces_exporter != "none"
 
     @property
+    def exports_logs(self) -> bool:
+        """Whether log records are exported."""
+        return self.logs_exporter == "otlp" and not self.sdk_disabled
+
+    @property
     def root_ratio(self) -> float:
         """The part of the traces begun here that is recorded, where no rule says otherwise; 0 to 1."""
         if "sampling_rate" in self.model_fields_set:

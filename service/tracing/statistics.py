@@ -1,14 +1,13 @@
-"""The library's account of itself: what became of every span and log record, and what that cost.
+"""The library's account of itself: how every span and log record ended, and what that cost.
 
-At every quiet moment, for each signal: ended = exported + dropped + refused + queued + buffered + in flight.
+While nothing changes, for each signal: ended = exported + dropped + refused + queued + buffered + in flight.
 """
-
-from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import Metric
@@ -28,26 +27,26 @@ class SignalStatistics:
     ended: int = 0
     exported: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    """By reason: queue_full, buffer_full, encoding, shutdown, error (in hand when the export raised something)."""
+    """By reason: queue_full, buffer_full, encoding, shutdown, error (in hand when the export raised an exception)."""
     refused: Counter[str] = field(default_factory=Counter)
     """By reason: too_large (one item that no request has room for), partial (some of an accepted request), or the
     receiver's gRPC code in lower case."""
     errors: Counter[str] = field(default_factory=Counter)
-    """What went wrong in the export itself, and harmed no item: answer (accepted, with an answer that makes no sense),
-    send (an exception instead of an answer), loop (any other exception), thread (none could be started), log (a handler
-    raised)."""
+    """Errors of the export itself, which cost no item, by kind: answer (accepted, with a response that makes no sense),
+    send (an exception instead of a response), loop (any other exception), thread (none could be started), log (a
+    handler raised)."""
     requests: Counter[str] = field(default_factory=Counter)
-    """Export requests by gRPC code in lower case; `exception` where the client raised one instead."""
+    """Export requests by gRPC code in lower case; `exception` if the client raised one instead."""
     request_seconds: float = 0.0
     request_buckets: list[int] = field(default_factory=lambda: [0] * (len(_SECONDS) + 1))
     worker_cpu_seconds: float = 0.0
-    """CPU time of the exporting thread: masking, encoding, sending."""
+    """CPU time of the exporting thread: redacting, encoding, sending."""
     in_flight: int = 0
     queued: Callable[[], int] = lambda: 0
     buffered: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
     """Items, batches and bytes."""
     breaker: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    """State (0 closed, 1 half-open, 2 open) and how often it has opened."""
+    """The breaker's state (0 closed, 1 half-open, 2 open), and how often it has opened."""
 
     def requested(self, code: str, seconds: float) -> None:
         """Counts one export request."""
@@ -56,20 +55,25 @@ class SignalStatistics:
         self.request_buckets[bisect_left(_SECONDS, seconds)] += 1
 
     @property
+    def cumulated_buckets(self) -> list[tuple[str, int]]:
+        """Of the requests' durations: each bound, and how many took no longer."""
+        return list(zip((*map(str, _SECONDS), "+Inf"), accumulate(self.request_buckets), strict=True))
+
+    @property
     def lost(self) -> int:
         """Dropped and refused."""
-        # Copies: another thread may count a reason for the first time just now.
+        # Copies, because another thread may count a new reason at the same time.
         return sum(dict(self.dropped).values()) + sum(dict(self.refused).values())
 
     @property
     def unaccounted(self) -> int:
-        """0, unless the account does not add up; in the middle of a change it may be off for a moment."""
+        """0, unless the account has an error; while another thread changes it, it may be wrong for a moment."""
         return self.ended - self.exported - self.lost - self.queued() - self.buffered()[0] - self.in_flight
 
 
 @dataclass(kw_only=True)
 class SpanCounts:
-    """What the tracer did, before any export."""
+    """What the tracer has done, before any export."""
 
     started: int = 0
     sampled_out: int = 0
@@ -78,7 +82,7 @@ class SpanCounts:
 
     @property
     def starting_seconds(self) -> float:
-        """Time that the service spent on starting spans, estimated from those that were timed."""
+        """Time that the service spent on starting spans, estimated from the spans that were timed."""
         return self.timed_ns * 1e-9 * self.started / self.timed if self.timed else 0.0
 
 
@@ -91,40 +95,34 @@ class Statistics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics, all with the prefix `tracing_`."""
-
-        def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-            return CounterMetricFamily(f"tracing_{name}", text, labels=labels)
-
-        def gauge(name: str, text: str) -> GaugeMetricFamily:
-            return GaugeMetricFamily(f"tracing_{name}", text, labels=("signal",))
-
         yield CounterMetricFamily("tracing_spans_started", "Spans begun that are recorded.", value=self.spans.started)
         yield CounterMetricFamily(
             "tracing_spans_sampled_out", "Spans not recorded, by decision of the sampler.", value=self.spans.sampled_out
         )
-        overhead = counter(
+        overhead = _counter(
             "overhead_seconds", "Time taken from the service: starting spans (estimated), exporting (CPU).", "part"
         )
         overhead.add_metric(["start"], self.spans.starting_seconds)
         overhead.add_metric(["export"], sum(signal.worker_cpu_seconds for signal in self.signals))
         yield overhead
-        ended = counter("items_ended", "Spans and log records handed to export.", "signal")
-        exported = counter("items_exported", "Acknowledged by the receiver.", "signal")
-        dropped = counter("items_dropped", "Given up by this process.", "signal", "reason")
-        refused = counter(
+        yield from self._counters()
+        yield from self._gauges()
+        duration = HistogramMetricFamily("tracing_export_duration_seconds", "Time of a request.", labels=("signal",))
+        for signal in self.signals:
+            duration.add_metric([signal.signal], buckets=signal.cumulated_buckets, sum_value=signal.request_seconds)
+        yield duration
+
+    def _counters(self) -> Iterator[Metric]:
+        ended = _counter("items_ended", "Spans and log records handed to export.", "signal")
+        exported = _counter("items_exported", "Acknowledged by the receiver.", "signal")
+        dropped = _counter("items_dropped", "Dropped by this process.", "signal", "reason")
+        refused = _counter(
             "items_refused", "Refused for good: by the receiver, or as too large for any request.", "signal", "reason"
         )
-        requests = counter("export_requests", "Export requests by gRPC code.", "signal", "code")
-        errors = counter("export_errors", "What went wrong in the export itself, by kind.", "signal", "kind")
-        cpu = counter("export_cpu_seconds", "CPU time of masking, encoding and sending.", "signal")
-        opened = counter("breaker_opened", "How often the circuit breaker opened.", "signal")
-        queued, capacity = gauge("queue_items", "Waiting to be encoded."), gauge("queue_capacity_items", "At most.")
-        flight = gauge("in_flight_items", "In a request that is under way.")
-        kept = gauge("buffer_items", "Encoded, waiting for the receiver to come back.")
-        batches, size = gauge("buffer_batches", "Export requests among them."), gauge("buffer_bytes", "Compressed.")
-        limit = gauge("buffer_capacity_bytes", "At most.")
-        state = gauge("breaker_state", "0 closed, 1 half-open, 2 open: nothing is sent.")
-        duration = HistogramMetricFamily("tracing_export_duration_seconds", "Time of a request.", labels=("signal",))
+        requests = _counter("export_requests", "Export requests by gRPC code.", "signal", "code")
+        errors = _counter("export_errors", "Errors of the export itself, by kind.", "signal", "kind")
+        cpu = _counter("export_cpu_seconds", "CPU time of redacting, encoding and sending.", "signal")
+        opened = _counter("breaker_opened", "How often the circuit breaker opened.", "signal")
         for signal in self.signals:
             name = [signal.signal]
             ended.add_metric(name, signal.ended)
@@ -138,21 +136,35 @@ class Statistics(Collector):
                 for reason, count in dict(counts).items():
                     family.add_metric([*name, reason], count)
             cpu.add_metric(name, signal.worker_cpu_seconds)
+            opened.add_metric(name, signal.breaker()[1])
+        yield from (ended, exported, dropped, refused, requests, errors, cpu, opened)
+
+    def _gauges(self) -> Iterator[Metric]:
+        queued = _gauge("queue_items", "Waiting to be encoded.")
+        capacity = _gauge("queue_capacity_items", "At most.")
+        in_flight = _gauge("in_flight_items", "In a request that is being sent.")
+        buffered = _gauge("buffer_items", "Encoded, waiting until the receiver is available again.")
+        batches = _gauge("buffer_batches", "Export requests among them.")
+        size = _gauge("buffer_bytes", "Compressed.")
+        limit = _gauge("buffer_capacity_bytes", "At most.")
+        state = _gauge("breaker_state", "0 closed, 1 half-open, 2 open: nothing is sent.")
+        for signal in self.signals:
+            name = [signal.signal]
             queued.add_metric(name, signal.queued())
             capacity.add_metric(name, signal.queue_capacity)
-            flight.add_metric(name, signal.in_flight)
+            in_flight.add_metric(name, signal.in_flight)
             items, count, used = signal.buffered()
-            kept.add_metric(name, items)
+            buffered.add_metric(name, items)
             batches.add_metric(name, count)
             size.add_metric(name, used)
             limit.add_metric(name, signal.buffer_capacity)
-            now, times = signal.breaker()
-            state.add_metric(name, now)
-            opened.add_metric(name, times)
-            total, buckets = 0, []
-            for bound, count in zip((*map(str, _SECONDS), "+Inf"), signal.request_buckets, strict=True):
-                total += count
-                buckets.append((bound, total))
-            duration.add_metric(name, buckets=buckets, sum_value=signal.request_seconds)
-        yield from (ended, exported, dropped, refused, requests, errors, cpu, opened)
-        yield from (queued, capacity, flight, kept, batches, size, limit, state, duration)
+            state.add_metric(name, signal.breaker()[0])
+        yield from (queued, capacity, in_flight, buffered, batches, size, limit, state)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"tracing_{name}", text, labels=labels)
+
+
+def _gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tracing_{name}", text, labels=("signal",))
