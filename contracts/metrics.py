@@ -5,32 +5,28 @@ A counter has its `_total`. Of a histogram this is the base name; its series add
 
 from typing import Final
 
-HTTP_REQUESTS: Final = "http_server_requests_total"
-HTTP_DURATION: Final = "http_server_request_duration_seconds"
+from contracts import service_metrics
 
-MESSAGES_PRODUCED: Final = "kafka_messages_produced_total"
-MESSAGES_CONSUMED: Final = "kafka_messages_consumed_total"
-MESSAGE_PROCESSING: Final = "kafka_message_processing_seconds"
-MESSAGE_WAIT: Final = "kafka_message_wait_seconds"
-CONSUMER_LAG: Final = "kafka_consumer_lag_messages"
-CONSUMER_PARTITIONS: Final = "kafka_consumer_partitions"
-
-DEPENDENCY_UP: Final = "dependency_up"
-BACKGROUND_FAILURES: Final = "background_loop_failures_total"
-COLLECTION_FAILURES: Final = "metrics_collection_failures_total"
-
-TASK_OPERATIONS: Final = "task_operations_total"
-TASK_DURATION: Final = "task_duration_seconds"
-TASKS: Final = "web_crawl_tasks"
-OLDEST_TASK: Final = "web_crawl_tasks_oldest_seconds"
-
-CRAWLED_PAGES: Final = "crawler_pages_total"
-FETCH_DURATION: Final = "crawler_fetch_duration_seconds"
-
-OUTCOME_DEAD_LETTER: Final = "dead_letter"
-"""Label `outcome` of a message that was sent to the dead-letter topic."""
-OUTCOME_RETRIED: Final = "retried"
-"""Label `outcome` of an attempt after which the message is delivered again."""
+# The services; in a module of their own, which is part of the services' image.
+HTTP_REQUESTS: Final = service_metrics.HTTP_REQUESTS
+HTTP_DURATION: Final = service_metrics.HTTP_DURATION
+MESSAGES_PRODUCED: Final = service_metrics.MESSAGES_PRODUCED
+MESSAGES_CONSUMED: Final = service_metrics.MESSAGES_CONSUMED
+MESSAGE_PROCESSING: Final = service_metrics.MESSAGE_PROCESSING
+MESSAGE_WAIT: Final = service_metrics.MESSAGE_WAIT
+CONSUMER_LAG: Final = service_metrics.CONSUMER_LAG
+CONSUMER_PARTITIONS: Final = service_metrics.CONSUMER_PARTITIONS
+DEPENDENCY_UP: Final = service_metrics.DEPENDENCY_UP
+BACKGROUND_FAILURES: Final = service_metrics.BACKGROUND_FAILURES
+COLLECTION_FAILURES: Final = service_metrics.COLLECTION_FAILURES
+TASK_OPERATIONS: Final = service_metrics.TASK_OPERATIONS
+TASK_DURATION: Final = service_metrics.TASK_DURATION
+TASKS: Final = service_metrics.TASKS
+OLDEST_TASK: Final = service_metrics.OLDEST_TASK
+CRAWLED_PAGES: Final = service_metrics.CRAWLED_PAGES
+FETCH_DURATION: Final = service_metrics.FETCH_DURATION
+OUTCOME_DEAD_LETTER: Final = service_metrics.OUTCOME_DEAD_LETTER
+OUTCOME_RETRIED: Final = service_metrics.OUTCOME_RETRIED
 
 # The tracing library inside the services. All have the label `signal`: traces or logs.
 SPANS_ENDED: Final = "tracing_items_ended_total"

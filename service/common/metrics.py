@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from contracts import http
-from contracts import metrics as names
+from contracts import service_metrics as names
 from service.common.stored import StoredTraces
 from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send

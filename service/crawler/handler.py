@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from contracts.metrics import CRAWLED_PAGES, FETCH_DURATION
+from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION
 from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.kafka.received import Received

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import SecretStr
 
-from contracts import http, metrics
+from contracts import http, service_metrics
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
@@ -148,5 +148,7 @@ def _is_ready(client: httpx.Client, url: str, *, consumes: bool) -> bool:
         exposition = client.get(f"{url}{http.METRICS}").text if consumes else ""
     except httpx.TransportError:
         return False
-    partitions = [line for line in exposition.splitlines() if line.startswith(f"{metrics.CONSUMER_PARTITIONS}{{")]
+    partitions = [
+        line for line in exposition.splitlines() if line.startswith(f"{service_metrics.CONSUMER_PARTITIONS}{{")
+    ]
     return not consumes or any(not line.endswith(" 0.0") for line in partitions)

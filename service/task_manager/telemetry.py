@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from contracts.metrics import OLDEST_TASK, TASK_DURATION, TASK_OPERATIONS, TASKS
+from contracts.service_metrics import OLDEST_TASK, TASK_DURATION, TASK_OPERATIONS, TASKS
 from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces

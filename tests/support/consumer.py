@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from contracts.metrics import MESSAGES_CONSUMED
+from contracts.service_metrics import MESSAGES_CONSUMED
 from contracts.topics import dead_letter_topic
 from service.common.config import ServiceSettings
 from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from contracts.metrics import OUTCOME_RETRIED
+from contracts.service_metrics import OUTCOME_RETRIED
 from service.common.config import ServiceSettings
 from service.common.errors import Unavailable
 from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration, client_logger

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import Message
 from opentelemetry.trace import Span
 
-from contracts.metrics import OUTCOME_DEAD_LETTER
+from contracts.service_metrics import OUTCOME_DEAD_LETTER
 from service.common.errors import Misdirected, Rejected, Unavailable
 from service.common.kafka.offsets import Offsets
 from service.common.kafka.publisher import KafkaPublisher
