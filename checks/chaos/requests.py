@@ -11,6 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from contracts.topics import STATUS_TOPIC
+
 TRACES: Final = 4
 SPANS: Final = 25
 A_REQUEST: Final = TRACES * SPANS
@@ -51,7 +53,7 @@ class Requests:
                         end_time_unix_nano=now + 1_000_000,
                         attributes=[
                             _text("messaging.system", "kafka"),
-                            _text("messaging.destination.name", "task-status"),
+                            _text("messaging.destination.name", STATUS_TOPIC),
                             _text("task.id", f"{self.run}-{number}-{trace}"),
                             _text("task.status", "completed"),
                         ],

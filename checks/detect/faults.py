@@ -16,6 +16,7 @@ import psycopg
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
+from contracts.tasks import TABLE
 from stack.components.postgres.component import DATABASE, ROLE
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -83,7 +84,7 @@ def table_locked(cluster: LocalCluster) -> Iterator[None]:
         def lock() -> None:
             while not over.is_set():
                 with connection.transaction():
-                    connection.execute("LOCK TABLE web_crawl_tasks IN ACCESS EXCLUSIVE MODE")
+                    connection.execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
                     over.wait(0.8)
 
         thread = threading.Thread(target=lock)

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from contracts import endpoints
+from contracts import endpoints, http
 
 _SECONDS: Final = 10.0
 
@@ -59,7 +59,7 @@ class Traffic:
         body = {
             "user_email": "traffic@example.com",
             "user_query": "normal traffic",
-            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/demo",
+            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}",
         }
         began, pairs = time.monotonic(), 0
         asking: list[threading.Thread] = []
@@ -73,11 +73,11 @@ class Traffic:
                 thread.join(2 * _SECONDS)
 
     def _pair(self, client: httpx.Client, body: dict[str, str]) -> None:
-        created = self._ask(client, "POST", "/api/tasks", body)
+        created = self._ask(client, "POST", http.TASKS, body)
         if created is not None and created.is_success:
-            self._ask(client, "GET", f"/api/tasks/{created.json()['id']}")
+            self._ask(client, "GET", f"{http.TASKS}/{created.json()['id']}")
         else:
-            self._ask(client, "GET", "/api/tasks?limit=1")
+            self._ask(client, "GET", f"{http.TASKS}?limit=1")
 
     def _ask(
         self, client: httpx.Client, method: str, path: str, body: dict[str, str] | None = None

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pulumi
 import yaml
 
-from contracts import endpoints, metrics, versions
+from contracts import endpoints, http, metrics, versions
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
 from stack.components.shared import workload
@@ -40,7 +40,7 @@ TARGETS: Final = (
             job=name,
             pods=(name, endpoints.canary(name)),
             port=endpoints.SERVICE_PORT,
-            path="/api/metrics",
+            path=http.METRICS,
             samples=2_000,  # about 250 in use
             tracks=True,
         )

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import pulumi
 import pulumi_kubernetes as k8s
 
-from contracts import endpoints, metadata, secret_keys
+from contracts import endpoints, http, metadata, secret_keys
 from stack.components.collector.settings import Sampling
 from stack.components.secrets import component as secrets
 from stack.components.services.tracing import Tracing
@@ -117,8 +117,8 @@ class Services(pulumi.ComponentResource):
                 ports={"http": endpoints.SERVICE_PORT},
                 command=["python3", "-m", f"service.{service}"],
                 env=[*_environment(name, version, args), *own],
-                readiness=workload.http_probe("/api/health/ready", endpoints.SERVICE_PORT, period=2),
-                liveness=workload.http_probe("/api/health/live", endpoints.SERVICE_PORT),
+                readiness=workload.http_probe(http.READY, endpoints.SERVICE_PORT, period=2),
+                liveness=workload.http_probe(http.LIVE, endpoints.SERVICE_PORT),
                 track=version.track,
             )
             if version.track == "baseline":
