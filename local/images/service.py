@@ -84,7 +84,7 @@ def _wheels(progress: Progress, cache: LayerCache, source: Path) -> Layer:
 
 
 def _install(progress: Progress, lock: Path, target: Path) -> None:
-    """Wheels for the image's Python, whatever the Python is that runs this."""
+    """Wheels for the image's Python, for any Python that runs this program."""
     machine = _MACHINES[architecture()]
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in reversed(_GLIBC)] + [f"manylinux2014_{machine}"]
     options = ["--only-binary=:all:", "--implementation=cp", f"--python-version={_PYTHON}", "--no-deps", "--no-compile"]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from fastapi import APIRouter, FastAPI
 
+from contracts import http
 from service.common import problems
 from service.common.bodies import BodyLimits
 from service.common.metrics import Metrics, MetricsMiddleware
@@ -56,4 +57,5 @@ def build_application(
     problems.install(app)
     for router in (*routers, metrics.router()):
         app.include_router(router)
-    return TracingMiddleware(MetricsMiddleware(BodyLimits(app), metrics, tracing.traces), tracing.traces)
+    measured = MetricsMiddleware(BodyLimits(app), metrics, tracing.traces)
+    return TracingMiddleware(measured, tracing.traces, excluded=(http.HEALTH, http.METRICS))

@@ -12,7 +12,6 @@ _LONGEST_TEXT = 2000
 # For an end tag that matches no element, the parser searches all open elements: without a limit, 2 MB of `<b>` and
 # `</i>` take minutes. With this limit they take 0.3 s.
 _DEEPEST = 256
-_PIECE = 64 * 1024
 
 
 class _Enough(Exception):
@@ -121,11 +120,3 @@ class PageReader:
             with contextlib.suppress(_Enough, etree.LxmlError):
                 self._parser.close()
         return str(self._target.title), str(self._target.text)
-
-
-def extract(html: str) -> tuple[str, str]:
-    """(title, beginning of the visible text), blanks collapsed; both may be empty. Never raises on broken HTML."""
-    reader = PageReader()
-    for start in range(0, len(html), _PIECE):
-        reader.feed(html[start : start + _PIECE])
-    return reader.close()

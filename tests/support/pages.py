@@ -1,6 +1,19 @@
-"""Pages of 2 MB whose shape is expensive for a careless parser."""
+"""Pages of 2 MB whose shape is expensive for a careless parser, and the reading of a page in one call."""
 
 from collections.abc import Callable
+
+from service.crawler.extract import PageReader
+
+_PIECE = 64 * 1024
+
+
+def extract(html: str) -> tuple[str, str]:
+    """(title, beginning of the visible text) of a page."""
+    reader = PageReader()
+    for start in range(0, len(html), _PIECE):
+        reader.feed(html[start : start + _PIECE])
+    return reader.close()
+
 
 _LENGTH = 2_000_000
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from service.crawler import charset
 from service.crawler.addresses import AddressRule
-from service.crawler.extract import extract
 from service.crawler.fetch import Fetcher
-from tests.support.pages import SHAPES
+from tests.support.pages import SHAPES, extract
 from tests.support.service import Recorder
 
 _MOST_SECONDS = 0.9
