@@ -1,6 +1,6 @@
-"""Tracing for any Python service: OpenTelemetry underneath, W3C context across HTTP and Kafka, personal data masked.
+"""Tracing for any Python service: OpenTelemetry's API, W3C context in HTTP and Kafka, personal data redacted.
 
-Typical use::
+Example::
 
     tracing = start_tracing(TracingSettings.from_env())
     app = TracingMiddleware(app, tracing.traces)

@@ -1,4 +1,4 @@
-"""Keeps the number of different span names and label values small, whatever a client sends."""
+"""Limits the number of different span names and label values, which a client could raise otherwise."""
 
 from typing import Final
 

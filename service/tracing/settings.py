@@ -23,12 +23,12 @@ def _check_rules(value: str) -> str:
 
 
 def _batch(what: str) -> tuple[Synonym, Synonym]:
-    """The standard variables of the two batch processors."""
+    """OpenTelemetry's variables of the two batch processors."""
     return Synonym(f"OTEL_BSP_{what}", "traces"), Synonym(f"OTEL_BLRP_{what}", "logs")
 
 
 def _otlp(what: str, *, first: bool = True) -> tuple[Synonym, Synonym]:
-    """The variables of the exporter for one signal, which go before that for both."""
+    """The exporter's variables for one signal, which win over the variable for both."""
     traces, logs = (f"OTEL_EXPORTER_OTLP_{signal}_{what}" for signal in ("TRACES", "LOGS"))
     return Synonym(traces, "traces", first), Synonym(logs, "logs", first)
 
@@ -51,9 +51,9 @@ _SAMPLERS = Literal[
 
 
 class TracingSettings(EnvironmentSettings):
-    """What the tracing library reads from the environment; times in milliseconds.
+    """The settings of the tracing library; times are in milliseconds.
 
-    Where a TRACING_* variable and a standard OTEL_* one mean the same, the TRACING_* one wins when both are set.
+    If a TRACING_* variable and an OTEL_* variable with the same meaning are both set, the TRACING_* variable wins.
     """
 
     enabled: bool = Field(True, alias="TRACING_ENABLED", description="true or false")
@@ -106,7 +106,7 @@ class TracingSettings(EnvironmentSettings):
         2048, alias="TRACING_MAX_QUEUE_SIZE", ge=1, le=1_000_000, description="a whole number of spans, 1 to 1000000"
     )
     max_batch_size: Annotated[int, *_batch("MAX_EXPORT_BATCH_SIZE")] = Field(
-        # A short queue alone is no mistake: the batch follows it.
+        # A queue shorter than the default batch is no mistake: the batch follows it.
         default_factory=lambda data: min(512, data.get("max_queue_size", 512)),
         alias="TRACING_MAX_BATCH_SIZE",
         ge=1,
@@ -114,7 +114,7 @@ class TracingSettings(EnvironmentSettings):
         description="a whole number of spans, 1 to 100000",
     )
     max_request_bytes: int = Field(
-        # Receivers of gRPC take 4 MiB unless they are told otherwise.
+        # Receivers of gRPC take 4 MiB by default.
         3 << 20,
         alias="TRACING_MAX_REQUEST_BYTES",
         ge=64 << 10,
@@ -222,7 +222,7 @@ class TracingSettings(EnvironmentSettings):
 
     @property
     def of_logs(self) -> "TracingSettings":
-        """These settings as they are for log records, which have variables of their own."""
+        """The settings of log records, some of which have variables of their own."""
         return self._logs or self
 
     @property
@@ -247,7 +247,7 @@ class TracingSettings(EnvironmentSettings):
 
     @property
     def root_ratio(self) -> float:
-        """The part of the traces begun here that is recorded, where no rule says otherwise; 0 to 1."""
+        """The share of the traces begun here that is recorded if no rule matches, 0 to 1."""
         if "sampling_rate" in self.model_fields_set:
             return self.sampling_rate
         if self.sampler.endswith("always_on"):
@@ -266,7 +266,7 @@ class TracingSettings(EnvironmentSettings):
         """The keys of `attributes_filter`."""
         return values.split_list(self.attributes_filter)
 
-    # Checks of one field against another: on the later one, so that they join the other problems in the message.
+    # A check of two fields is a validator of the later one, so that the message lists it with the other problems.
 
     @field_validator("max_batch_size")
     @classmethod
@@ -279,7 +279,7 @@ class TracingSettings(EnvironmentSettings):
     @field_validator("sampler")
     @classmethod
     def _rules_follow_parents(cls, value: str, info: ValidationInfo) -> str:
-        # A rule holds for a whole trace; a sampler that asks each span alone would tear it.
+        # A rule applies to a whole trace. A sampler that decides on each span alone would record parts of traces.
         if info.data.get("sampling_rules") and not value.startswith("parentbased_"):
             raise ValueError("with TRACING_SAMPLING_RULES only a parentbased_ one")
         return value
@@ -296,7 +296,7 @@ def _with_service_name(environ: Mapping[str, str]) -> Mapping[str, str]:
     """`environ` with OTEL_SERVICE_NAME, if only the attributes of the resource name the service."""
     try:
         pairs = values.split_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
-    except ValueError:  # it is refused with its own message
+    except ValueError:  # it is refused later, with its own message
         return environ
     name = pairs.get(SERVICE_NAME, "") if isinstance(pairs, dict) else ""
     if environ.get("OTEL_SERVICE_NAME", "").strip() or not name.strip():

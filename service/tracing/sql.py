@@ -1,20 +1,18 @@
-"""SQL as a span may show it: literals and comments gone, operation and table found."""
-
-from __future__ import annotations
+"""Makes SQL fit for a span: removes literals and comments, and finds the operation and the table."""
 
 import re
 import sys
 from collections.abc import Iterator
 from typing import Final
 
-# Characters of a statement that are looked at; an INSERT of a thousand rows says no more than one of ten.
+# Characters of a statement that are read; an INSERT of a thousand rows shows no more than one of ten.
 MAX_STATEMENT: Final = 4_096
-# Characters in which a statement that writes names its table.
-_NEAR: Final = 1_024
+# A statement that writes names its table within so many characters.
+_TABLE_WITHIN: Final = 1_024
 _CUT = " …[cut]"
 
 _COMMENT = r"(?P<comment>--[^\n]*+|/\*.*?(?:\*/|\Z))"
-# The end of a comment that was not one: comments were nested, and what stood in them is already past.
+# The end of an outer comment: comments were nested, so that a part of it was already taken for the statement.
 _STRAY = r"(?P<stray>\*/)"
 _STRING = r"(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*+(?:'|\Z)"
 _REST = r"""
@@ -32,7 +30,7 @@ _POSTGRES = _tokens(
     | \$(?P<tag>(?:[^\W\d]\w*+)?)\$.*?(?:\$(?P=tag)\$|\Z) | "[^"]*+\Z)
     | (?P<name>(?:"[^"]*")++)"""
 )
-# Where SQLite finds no such name, "..." is a string: it is a name only where nothing else can stand.
+# For SQLite, "..." is a string if there is no such name. It is taken for a name only where a string is not allowed.
 _SQLITE = _tokens(
     rf"""(?P<name>(?:(?<!(?i:distinct)\s)(?i:from|join|into|update|table|exists|as)\s++|\.)"[^"]*" | "[^"]*"(?=\.)
     | `[^`]*` | \[[^\]]*\])
@@ -49,7 +47,7 @@ _SYNTAX = {
 _PLAIN = _tokens(r"(?P<literal>(?!))")
 _NOT_PLAIN = re.compile(r"""['"`\[$\\#]|--|/\*""")
 
-# Span names must stay few: what is none of these is not named.
+# The number of span names must stay small, so only these operations are named.
 _OPERATIONS = frozenset({
     "ALTER", "ANALYZE", "BEGIN", "CALL", "CLOSE", "COMMENT", "COMMIT", "COPY", "CREATE", "DECLARE", "DELETE", "DO",
     "DROP", "EXECUTE", "EXPLAIN", "FETCH", "GRANT", "INSERT", "LISTEN", "LOCK", "MERGE", "NOTIFY", "PRAGMA",
@@ -59,17 +57,17 @@ _OPERATIONS = frozenset({
 _FIRST_WORD = re.compile(r"[\s(;]*([A-Za-z]+)")
 _VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"})
 _BEGINS = _VERBS | {"WITH"}
-# Between a verb and its table.
+# Words that may be between a verb and its table.
 _MODIFIERS = frozenset(
     {"ABORT", "DELAYED", "FAIL", "HIGH_PRIORITY", "IGNORE", "LATERAL", "LOW_PRIORITY", "ONLY", "OR", "QUICK",
      "REPLACE", "ROLLBACK", "TABLE", "IF", "NOT", "EXISTS", "CONCURRENTLY"}
 )  # fmt: skip
-# Reserved: no unquoted name is one of these.
+# Reserved words, which are no unquoted names.
 _NO_NAMES = _VERBS | {
     "AS", "DEFAULT", "FOR", "FROM", "GROUP", "HAVING", "IN", "JOIN", "LIMIT", "ON", "ORDER", "SET", "STDIN", "STDOUT",
     "TO", "UNION", "USING", "VALUES", "WHERE", "WITH",
 }  # fmt: skip
-# Of the things that statements make, change and drop: those whose table is named, and the word before it.
+# The kinds of things that statements create, alter and drop and whose table is named; and the word before the table.
 _BEFORE_TABLE = {
     "TABLE": "TABLE",
     "INDEX": "ON",
@@ -79,7 +77,7 @@ _BEFORE_TABLE = {
     "EVENT": "",
     "VIEW": "",
 }
-# Where a statement in a statement begins.
+# The word before a statement that is a part of another.
 _BEFORE_INNER = {"CREATE": "AS", "DECLARE": "FOR", "EXPLAIN": "EXPLAIN"}
 _TOKEN = re.compile(
     r"""(?P<quoted>(?:[uU]&)?"(?:[^"]|"")*+" | `(?:[^`]|``)*+` | \[[^\]]*+\])
@@ -103,9 +101,11 @@ def _shown(token: re.Match[str]) -> str:
 
 
 def sanitize(statement: str, dialect: str) -> str | None:
-    """`statement` with `?` for each literal and without its comments; None where it cannot be told what is a literal.
+    """`statement` with `?` for each literal and without comments; None if its literals cannot be recognised.
 
-    dialect: SQLAlchemy's name of it. Of one whose quoting is not known here, only statements without quotes are shown.
+    Args:
+        statement: as the driver gets it.
+        dialect: SQLAlchemy's name of it. If its quoting is not known here, statements with quotes are not shown.
     """
     syntax = _SYNTAX.get(dialect, _PLAIN)
     if syntax is _PLAIN and _NOT_PLAIN.search(statement):
@@ -118,15 +118,15 @@ def sanitize(statement: str, dialect: str) -> str | None:
 
 
 def summarize(sanitized: str) -> tuple[str, str]:
-    """(operation, table) of a sanitized statement, "" for what it has not: ("INSERT", "web_crawl_tasks").
+    """The operation and the table of a sanitized statement, such as ("INSERT", "web_crawl_tasks"); "" if it has none.
 
-    The table is the one that is written, else the first that is read; it is the name of a CTE where that is read.
+    The table is the one that is written, else the first that is read, which may be the name of a CTE.
     """
     first = _FIRST_WORD.match(sanitized)
     operation = first.group(1).upper() if first else ""
     if operation not in _OPERATIONS:
         return "", ""
-    tokens = _Tokens(sanitized[:_NEAR] if operation in ("INSERT", "UPDATE", "DELETE") else sanitized)
+    tokens = _Tokens(sanitized[:_TABLE_WITHIN] if operation in ("INSERT", "UPDATE", "DELETE") else sanitized)
     verb = tokens.find(operation, 0)
     if operation == "WITH":
         verb = tokens.body(verb)
@@ -140,21 +140,21 @@ def summarize(sanitized: str) -> tuple[str, str]:
 
 
 class _Tokens:
-    """The names, words and marks of a statement, each with how many parentheses are open around it."""
+    """The names, words and marks of a statement, each with the number of parentheses around it."""
 
     __slots__ = ("depths", "texts", "words")
 
     def __init__(self, sanitized: str) -> None:
         self.texts: list[str] = []
         self.words: list[str] = []
-        """In upper case; "" of all but unquoted words, and of those behind a dot, which are names."""
+        """In upper case; "" for anything but unquoted words, and for words after a dot, which are names."""
         self.depths: list[int] = []
         depth = 0
-        for found in _TOKEN.finditer(sanitized):
-            text = found.group()
+        for match in _TOKEN.finditer(sanitized):
+            text = match.group()
             if text == ")":
                 depth -= 1
-            is_word = found.lastgroup == "word" and self.texts[-1:] != ["."]
+            is_word = match.lastgroup == "word" and self.texts[-1:] != ["."]
             self.texts.append(text)
             self.words.append(text.upper() if is_word else "")
             self.depths.append(depth)
@@ -162,77 +162,79 @@ class _Tokens:
                 depth += 1
 
     def find(self, word: str, start: int) -> int:
-        """The first place of `word` from `start` on; -1 if there is none."""
+        """The first position of `word` from `start` on; -1 if there is none."""
         try:
             return self.words.index(word, start)
         except ValueError:
             return -1
 
     def at_depth(self, start: int) -> Iterator[int]:
-        """The places behind `start` that are in the same parentheses."""
+        """The positions after `start` that are inside the same parentheses."""
         depth = self.depths[start]
-        for at in range(start + 1, len(self.words)):
-            if self.depths[at] < depth:
+        for index in range(start + 1, len(self.words)):
+            if self.depths[index] < depth:
                 return
-            if self.depths[at] == depth:
-                yield at
+            if self.depths[index] == depth:
+                yield index
 
-    def body(self, at: int) -> int:
-        """The verb of the statement behind the CTEs of the WITH at `at`; -1 if there is none."""
-        place = at
-        while place >= 0 and self.words[place] == "WITH":
-            place = next(
+    def body(self, index: int) -> int:
+        """The position of the verb after the CTEs of a WITH; -1 if there is none."""
+        position = index
+        while position >= 0 and self.words[position] == "WITH":
+            position = next(
                 (
-                    at
-                    for at in self.at_depth(place)
-                    # A parenthesis behind that of a CTE begins the statement.
-                    if self.words[at] in _VERBS or (self.texts[at] == "(" and self.texts[at - 1] == ")")
+                    index
+                    for index in self.at_depth(position)
+                    # A parenthesis after that of a CTE begins the statement.
+                    if self.words[index] in _VERBS or (self.texts[index] == "(" and self.texts[index - 1] == ")")
                 ),
                 -1,
             )
-            while 0 <= place < len(self.texts) - 1 and self.texts[place] == "(":
-                place += 1
-        return place if place >= 0 and self.words[place] in _VERBS else -1
+            while 0 <= position < len(self.texts) - 1 and self.texts[position] == "(":
+                position += 1
+        return position if position >= 0 and self.words[position] in _VERBS else -1
 
     def inner(self, start: int) -> int:
-        """The verb of the first statement that begins at `start` or behind it; -1 if there is none."""
-        begin = next((at for at in range(start, len(self.words)) if self.words[at] in _BEGINS), -1)
+        """The position of the verb of the first statement that begins at `start` or later; -1 if there is none."""
+        begin = next((index for index in range(start, len(self.words)) if self.words[index] in _BEGINS), -1)
         return self.body(begin) if begin >= 0 and self.words[begin] == "WITH" else begin
 
     def kind(self, verb: int) -> tuple[str, int]:
-        """What the statement makes, changes or drops, of those in `_BEFORE_TABLE`, and its place; "" if none."""
-        at = verb
-        while self.is_name(at):
-            if self.words[at] in _BEFORE_TABLE:
-                return self.words[at], at
-            at += 1
+        """The kind in `_BEFORE_TABLE` of what the statement creates, alters or drops, and its position; "" if none."""
+        index = verb
+        while self.is_name(index):
+            if self.words[index] in _BEFORE_TABLE:
+                return self.words[index], index
+            index += 1
         return "", -1
 
-    def is_name(self, at: int) -> bool:
-        """Whether a word or a quoted name stands at `at`."""
-        return at < len(self.texts) and self.texts[at] not in _MARKS
+    def is_name(self, index: int) -> bool:
+        """Whether there is a word or a quoted name at a position."""
+        return index < len(self.texts) and self.texts[index] not in _MARKS
 
-    def name(self, at: int, *, called: bool = False) -> str:
-        """The last part of the name that begins at `at`, "" if none does.
+    def name(self, index: int, *, called: bool = False) -> str:
+        """The last part of the name that begins at a position; "" if none does.
 
-        called: False also takes no name that parentheses follow, which call a function.
+        Args:
+            index: the position.
+            called: accept a name that is followed by a parenthesis; without it that is the call of a function.
         """
-        while at < len(self.words) and self.words[at] in _MODIFIERS:
-            at += 1
+        while index < len(self.words) and self.words[index] in _MODIFIERS:
+            index += 1
         last = -1
-        while self.is_name(at):
-            last = at
-            while at + 1 < len(self.words) and self.texts[at + 1] == "." and at + 2 < len(self.words):
-                at += 1
-                if self.texts[at + 1] != ".":
+        while self.is_name(index):
+            last = index
+            while index + 1 < len(self.words) and self.texts[index + 1] == "." and index + 2 < len(self.words):
+                index += 1
+                if self.texts[index + 1] != ".":
                     break
             else:
                 break
-            at += 1
+            index += 1
         if last < 0 or self.words[last] in _NO_NAMES:
             return ""
-        behind = self.texts[last + 1] if last + 1 < len(self.texts) else ""
-        if behind == "." or (behind == "(" and not called):
+        following = self.texts[last + 1] if last + 1 < len(self.texts) else ""
+        if following == "." or (following == "(" and not called):
             return ""
         return _unquoted(self.texts[last])
 
@@ -253,14 +255,14 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _table(tokens: _Tokens, operation: str, verb: int) -> str:
-    """The table of the statement whose `operation` stands at `verb`."""
+    """The table of the statement whose operation is at the position `verb`."""
     match operation:
         case "SELECT":
             return _read(tokens, verb)
         case "INSERT" | "REPLACE" | "MERGE" | "DELETE":
-            before = "FROM" if operation == "DELETE" else "INTO"
-            at = next((at for at in tokens.at_depth(verb) if tokens.words[at] == before), verb)
-            return tokens.name(at + 1, called=True)
+            preceding = "FROM" if operation == "DELETE" else "INTO"
+            index = next((index for index in tokens.at_depth(verb) if tokens.words[index] == preceding), verb)
+            return tokens.name(index + 1, called=True)
         case "UPDATE" | "TRUNCATE":
             return tokens.name(verb + 1)
         case "COPY":
@@ -268,49 +270,49 @@ def _table(tokens: _Tokens, operation: str, verb: int) -> str:
         case "LOCK":
             return tokens.name(verb + (2 if tokens.words[verb + 1 : verb + 2] == ["TABLES"] else 1))
         case "GRANT" | "REVOKE":
-            if (at := tokens.find("ON", verb)) < 0:
+            if (index := tokens.find("ON", verb)) < 0:
                 return ""
-            at += 2 if tokens.words[at + 1 : at + 2] == ["TABLE"] else 1
-            # Two words are the kind of another thing, and its name.
-            if tokens.is_name(at + 1) and tokens.words[at + 1] not in ("TO", "FROM"):
+            index += 2 if tokens.words[index + 1 : index + 2] == ["TABLE"] else 1
+            # Two words are the kind of something else, and its name.
+            if tokens.is_name(index + 1) and tokens.words[index + 1] not in ("TO", "FROM"):
                 return ""
-            return tokens.name(at)
+            return tokens.name(index)
         case "ALTER" | "COMMENT" | "CREATE" | "DROP" | "REINDEX":
-            kind, at = tokens.kind(verb)
+            kind, index = tokens.kind(verb)
             word = _BEFORE_TABLE.get(kind)
-            at = tokens.find(word, at) if word else -1
-            return tokens.name(at + 1, called=True) if at >= 0 else ""
+            index = tokens.find(word, index) if word else -1
+            return tokens.name(index + 1, called=True) if index >= 0 else ""
     return ""
 
 
 def _read(tokens: _Tokens, verb: int) -> str:
-    """The first table that a query reads itself, else the first that a query inside of it reads."""
+    """The first table that a query reads itself, else the first that a query inside it reads."""
     level = tokens.depths[verb]
     texts, words, depths = tokens.texts, tokens.words, tokens.depths
-    # The depths of queries around the present place. FROM means something else in extract(... FROM ...) and the like.
+    # The depths of the queries around the current position. In extract(... FROM ...) and the like, FROM reads no table.
     queries = [level]
     inner = ""
     open_lists: set[int] = set()  # depths at which a comma leads to the next table
-    within = -1  # the depth of a query that stands in place of a table: what it reads is what is looked for
-    for at in range(verb + 1, len(texts)):
-        depth, word = depths[at], words[at]
+    within = -1  # the depth of a query in the position of a table, whose own table is the answer
+    for index in range(verb + 1, len(texts)):
+        depth, word = depths[index], words[index]
         while len(queries) > 1 and depth < queries[-1]:
             open_lists.discard(queries.pop())
-        if texts[at] == ")" and depth < within:
+        if texts[index] == ")" and depth < within:
             within = -1
-        if texts[at] == "(" and at + 1 < len(texts) and words[at + 1] in ("SELECT", "WITH"):
+        if texts[index] == "(" and index + 1 < len(texts) and words[index + 1] in ("SELECT", "WITH"):
             queries.append(depth + 1)
         if depth != queries[-1]:
             continue
         if word == "FROM":
-            if words[at - 1] == "DISTINCT" and words[at - 2] in ("IS", "NOT"):
+            if words[index - 1] == "DISTINCT" and words[index - 2] in ("IS", "NOT"):
                 continue
             open_lists.add(depth)
         elif word in ("WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT"):
             open_lists.discard(depth)
-        if not (word in ("FROM", "JOIN") or (texts[at] == "," and depth in open_lists)):
+        if not (word in ("FROM", "JOIN") or (texts[index] == "," and depth in open_lists)):
             continue
-        begin = at + 1
+        begin = index + 1
         while begin < len(texts) and (words[begin] in _MODIFIERS or texts[begin] == "("):
             begin += 1
         if words[begin : begin + 2] == ["ROWS", "FROM"]:  # calls of functions, side by side

@@ -1,11 +1,9 @@
-"""Tracing of SQLAlchemy: a CLIENT span a statement and a COMMIT or ROLLBACK that has something to do; no parameters.
+"""Traces SQLAlchemy: a CLIENT span for each statement, and for each COMMIT or ROLLBACK of a transaction that wrote.
 
-A transaction that wrote ends with a span of its own, because that is where it waits for the disk and the replicas. One
-that only read ends without: there is nothing to wait for. How long a connection was waited for stands on the span of
+Spans show no parameters. A transaction that wrote waits at its end for the disk and the replicas, so its end has a
+span. A transaction that only read has nothing to wait for. The time that a connection was waited for is an attribute of
 its first statement.
 """
-
-from __future__ import annotations
 
 import threading
 import time
@@ -27,7 +25,7 @@ from service.tracing.failures import is_failure
 from service.tracing.spans import TraceManager
 from service.tracing.sql import MAX_STATEMENT, sanitize, summarize
 
-if TYPE_CHECKING:  # needs greenlet
+if TYPE_CHECKING:  # its import needs greenlet
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _STATISTICS = "_tracing_statistics"
@@ -37,15 +35,15 @@ _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 _READS = frozenset(
     {"EXPLAIN", "FETCH", "PRAGMA", "RELEASE", "ROLLBACK", "SAVEPOINT", "SELECT", "SET", "SHOW", "VALUES"}
 )
-_KEPT_STATEMENTS = 512
-_NAMED_TABLES = 256
-# Shorter waits are the cost of taking a free connection.
-_WORTH_A_WORD_MS = 1.0
+_MAX_STATEMENTS = 512
+_MAX_TABLES = 256
+# A shorter wait is only the cost of taking a free connection.
+_MIN_WAIT_MS = 1.0
 _WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0)
 
 
 class PoolStatistics(Collector):
-    """Use of an engine's connection pool as Prometheus metrics; asks no database."""
+    """Prometheus metrics of an engine's connection pool; never asks the database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -55,18 +53,18 @@ class PoolStatistics(Collector):
         self._timeouts = 0
 
     def waited(self, seconds: float) -> None:
-        """Counts one connection taken from the pool."""
+        """Counts a connection taken from the pool, and the time until it was available."""
         with self._lock:
             self._waits[bisect_left(_WAIT_SECONDS, seconds)] += 1
             self._waited += seconds
 
     def timed_out(self) -> None:
-        """Counts one that was not to be had in time."""
+        """Counts a connection that was not available in time."""
         with self._lock:
             self._timeouts += 1
 
     def collect(self) -> Iterable[Metric]:
-        """Connections by state, the pool's size and overflow where its kind has them, waits and timeouts."""
+        """Connections by state, size and overflow of pools that have them, waits and timeouts."""
         pool: Any = self._engine.pool
         name = [self._engine.url.database or self._engine.dialect.name]
         if hasattr(pool, "checkedin") and hasattr(pool, "overflow"):
@@ -104,17 +102,18 @@ class PoolStatistics(Collector):
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """What is the same each time a statement runs."""
+    """The part of a span that is the same each time a statement runs."""
 
     name: str
     attributes: dict[str, str | int]
     writes: bool
 
 
-def instrument_engine(engine: Engine | AsyncEngine, traces: TraceManager) -> PoolStatistics:
-    """Makes `engine` report a span for each statement it runs; a second call changes nothing.
+def instrument_engine(engine: "Engine | AsyncEngine", traces: TraceManager) -> PoolStatistics:
+    """Makes `engine` make a span for each statement it runs. A second call changes nothing.
 
-    Returns the statistics of its pool, ready to be registered with Prometheus.
+    Returns:
+        The metrics of its pool, for Prometheus' registry.
     """
     if not isinstance(engine, Engine):
         engine = engine.sync_engine
@@ -139,14 +138,14 @@ class _EngineTracing:
             **({keys.SERVER_ADDRESS: engine.url.host} if engine.url.host else {}),
             **({keys.SERVER_PORT: engine.url.port} if engine.url.port else {}),
         }
-        # An application has few statements and runs them often.
+        # An application has few statements, and runs each of them often.
         self._statements: dict[str, _Statement] = {}
-        # The names of spans become label values; some applications make tables as they go.
-        self._tables = CardinalityLimit(_NAMED_TABLES, "")
+        # Names of spans become label values, and some applications create tables while they run.
+        self._tables = CardinalityLimit(_MAX_TABLES, "")
 
     def install(self) -> None:
-        # Around the dialect's calls of the driver, not through events: an engine with listeners of its connections'
-        # events builds dispatchers for each connection, 25 us a transaction, and has none for the end of a commit.
+        # Wraps the dialect's calls of the driver instead of listening to events. With listeners, an engine builds
+        # dispatchers for each connection, which costs 25 us a transaction, and it has no event for the end of a commit.
         dialect: Any = self._engine.dialect
         dialect.do_execute = self._executing(dialect.do_execute)
         dialect.do_executemany = self._executing(dialect.do_executemany, many=True)
@@ -168,7 +167,7 @@ class _EngineTracing:
         if text:
             attributes[keys.DB_QUERY_TEXT] = text
         described = _Statement(name, attributes, operation not in _READS)
-        if len(self._statements) >= _KEPT_STATEMENTS:
+        if len(self._statements) >= _MAX_STATEMENTS:
             self._statements.clear()
         if len(statement) <= MAX_STATEMENT:
             self._statements[statement] = described
@@ -179,12 +178,12 @@ class _EngineTracing:
         start = self._traces.start
         sqlite = self._dialect == "sqlite"
 
-        def run(cursor: Any, statement: str, *more: Any) -> None:
-            """more: parameters if there are any, and the execution context."""
+        def run(cursor: Any, statement: str, *arguments: Any) -> None:
+            """Runs a statement; `arguments` are its parameters, if it has any, and the execution context."""
             try:
-                info = more[-1].root_connection.info
-            except (AttributeError, NotImplementedError):  # the dialect gets to know a new connection
-                execute(cursor, statement, *more)
+                info = arguments[-1].root_connection.info
+            except (AttributeError, NotImplementedError):  # the dialect itself queries a new connection
+                execute(cursor, statement, *arguments)
                 return
             described = statements.get(statement) or self._describe(statement)
             attributes: Mapping[str, str | int | float] = described.attributes
@@ -193,17 +192,17 @@ class _EngineTracing:
             if _WAITED in info:
                 attributes = {**attributes, keys.DB_POOL_WAIT_MS: info.pop(_WAITED)}
             if many:
-                attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(more[0])}
+                attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(arguments[0])}
             span = start(described.name, kind=SpanKind.CLIENT, attributes=attributes)
             try:
-                execute(cursor, statement, *more)
+                execute(cursor, statement, *arguments)
             except BaseException as error:
                 _fail(span, error)
                 raise
             rows = getattr(cursor, "rowcount", None)
-            # SQLite counts the rows of `INSERT ... RETURNING` as they are read, so none are counted yet.
-            counted = not (sqlite and rows == 0 and cursor.description)
-            if isinstance(rows, int) and rows >= 0 and counted:
+            # SQLite counts the rows of `INSERT ... RETURNING` while they are read; the count is still 0 here.
+            is_counted = not (sqlite and rows == 0 and cursor.description)
+            if isinstance(rows, int) and rows >= 0 and is_counted:
                 span.set_attribute(keys.DB_ROWS_AFFECTED, rows)
             span.end()
 
@@ -215,9 +214,9 @@ class _EngineTracing:
         def run(dbapi_connection: Any) -> None:
             try:
                 wrote = dbapi_connection.info.pop(_WROTE, False)
-            except (AttributeError, NotImplementedError):  # a connection that is not of the pool yet
+            except (AttributeError, NotImplementedError):  # a connection that is not in the pool yet
                 wrote = False
-            # In autocommit each statement was its own transaction, and this one does nothing.
+            # With autocommit each statement was its own transaction, and this call does nothing.
             if not wrote or getattr(dbapi_connection, "autocommit", None) is True:
                 end(dbapi_connection)
                 return
@@ -241,7 +240,7 @@ class _EngineTracing:
                 raise
             seconds = time.perf_counter() - started
             self._statistics.waited(seconds)
-            if (waited := round(seconds * 1000, 3)) >= _WORTH_A_WORD_MS:
+            if (waited := round(seconds * 1000, 3)) >= _MIN_WAIT_MS:
                 connection.info[_WAITED] = waited
             return connection
 
@@ -249,7 +248,7 @@ class _EngineTracing:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Ends `span` as failed. A driver's message quotes the row that failed: only its type and code are kept."""
+    """Ends `span` as failed. A driver's message quotes the row, so only the error's type and code are recorded."""
     name = type(error).__name__
     span.set_attribute(keys.ERROR_TYPE, name)
     # psycopg and asyncpg, psycopg2, sqlite3
@@ -257,6 +256,6 @@ def _fail(span: Span, error: BaseException) -> None:
         if code := getattr(error, attribute, None):
             span.set_attribute(keys.DB_RESPONSE_STATUS_CODE, str(code))
             break
-    if is_failure(error):  # who cancels a statement asked for its end
+    if is_failure(error):  # a statement that was cancelled has not failed
         span.set_status(Status(StatusCode.ERROR, name))
     span.end()

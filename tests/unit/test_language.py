@@ -29,7 +29,6 @@ PENDING: Final[tuple[str, ...]] = (
     "local/paths.py",
     "local/preflight.py",
     "local/processes.py",
-    "service/tracing/",
     "stack/README.md",
     "stack/accounting.py",
     "stack/components/",

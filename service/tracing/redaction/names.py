@@ -6,15 +6,13 @@ spelling: `db.password`, `DB_PASSWORD`, `dbPassword`, `db-password`. `tests/supp
 entry; the tests of the library and of the real Collector both read it.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # Alternatives are sorted: Go's expressions then try each first letter once, which makes them three times as fast.
 
 
 def _alone(*words: str) -> str:
-    """Any of `words` as a word of its own: `pwd` in `userPwd`, `PWDHash` and `pwd.0`, not in `opwd` or `pwds`."""
+    """Any of `words` as a whole word: `pwd` in `userPwd`, `PWDHash` and `pwd.0`, not in `opwd` or `pwds`."""
     small = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in words)
     capital = "|".join(word.capitalize() for word in words)
     large = "|".join(word.upper() for word in words)

@@ -143,7 +143,7 @@ def _classify(match: re.Match[str], text: str, keys: KeyRules) -> tuple[str, Kin
 
 
 def _precedes_a_secret(match: re.Match[str], text: str) -> bool:
-    """False for the host of a URL, a word of a list, and a value that is redacted already."""
+    """False for the host of a URL, an item of a list, and a value that is redacted already."""
     if text.endswith(("//", "@"), 0, match.start()) and _PORT.match(text, match.end()):
         return False  # the host of a URL may have any name
     return not _is_listed(text, match) and not _REDACTED.match(text, match.end())

@@ -1,8 +1,9 @@
 """Keeps personal data and secrets out of spans and logs.
 
 A value is hidden because of its name (`password`, `user_email`, `apiKey`; the rules are in `names.py`) or because of
-its form (the table in `shapes.py`). E-mail addresses become a keyed hash, so that they can still be told apart. What an
-on-call engineer reads stays: ids, times, versions, digests, routes, SQL with its placeholders, offsets, numbers.
+its form (the table in `shapes.py`). E-mail addresses become a keyed hash, so that two of them can be distinguished.
+What an on-call engineer reads stays: ids, times, versions, digests, routes, SQL with its placeholders, offsets and
+numbers.
 
 A value is redacted first and cut afterwards, because half a secret has no recognisable form.
 """

@@ -150,7 +150,7 @@ SHAPES: Final = (
         hints=("@", "%40"),
         collector=("[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+[.][A-Za-z0-9.-]*[A-Za-z]",),
     ),
-    # What well-known services give out. None of them belongs into a configuration, whatever its key is called.
+    # Tokens and addresses of well-known services. None of them belongs into a configuration, under any key.
     Shape(
         name="token of GitHub",
         hit="«ghp_0123456789abcdefghij»",
