@@ -49,7 +49,6 @@ def enlarge_volumes(
     if unfinished := wait_while(
         lambda: _unfinished_resizes(client, namespace, growth),
         deadline=time.monotonic() + limit,
-        every=0.5,
         report=lambda claims: on_progress(f"waiting for larger volumes: {'; '.join(claims)}"),
     ):
         raise DeployError(

@@ -12,6 +12,8 @@ from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.diagnosis import PodState, list_pods, pod_creation_failure, pod_state
 
 READY_SECONDS: Final = 300
+POLL_SECONDS = 0.5
+"""Pause between two looks at the cluster."""
 WORKLOAD_KINDS: Final = ("Deployment", "StatefulSet")
 _REPORT_SECONDS: Final = 10
 _REFUSAL_SECONDS: Final = 15
@@ -24,7 +26,7 @@ def wait_while(
     pending: Callable[[], Pending],
     *,
     deadline: float,
-    every: float,
+    every: float | None = None,
     report: Callable[[Pending], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -34,7 +36,7 @@ def wait_while(
     Args:
         pending: Returns what is still awaited; an empty value ends the wait.
         deadline: When to give up, on `clock`.
-        every: Seconds between two calls of `pending`.
+        every: Seconds between two calls of `pending`; `POLL_SECONDS` by default.
         report: Takes what is still awaited, every 10 s.
         clock: Seconds.
         sleep: Waits for some seconds.
@@ -50,7 +52,7 @@ def wait_while(
         if now - reported > _REPORT_SECONDS:
             reported = now
             report(remaining)
-        sleep(every)
+        sleep(POLL_SECONDS if every is None else every)
     return remaining
 
 
@@ -108,7 +110,7 @@ def wait_until_ready(
     def report(states: Mapping[str, PodState]) -> None:
         on_progress("waiting for " + ", ".join(f"{name} ({state})" for name, state in states.items()))
 
-    if remaining := wait_while(unready, deadline=started + READY_SECONDS, every=0.5, report=report):
+    if remaining := wait_while(unready, deadline=started + READY_SECONDS, report=report):
         raise failure(remaining)
 
 

@@ -1,0 +1,27 @@
+"""The order in which objects are applied."""
+
+from contracts import endpoints
+from contracts.metadata import Manifest
+from stack.kubernetes.order import service_groups
+
+
+def _deployment(name: str, pods: str) -> Manifest:
+    labels = {"app.kubernetes.io/name": pods}
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"template": {"metadata": {"labels": labels}}},
+    }
+
+
+def test_services_come_last_and_one_by_one_both_versions_of_each_together() -> None:
+    gateway, task_manager, crawler = (_deployment(name, name) for name in endpoints.SERVICES)
+    canary = _deployment(endpoints.canary(endpoints.GATEWAY), endpoints.GATEWAY)
+    collector = _deployment(endpoints.COLLECTOR, endpoints.COLLECTOR)
+    files: Manifest = {"kind": "ConfigMap", "metadata": {"name": endpoints.GATEWAY}}
+    assert service_groups([files, collector, gateway, canary, task_manager, crawler]) == [
+        [files, collector],
+        [crawler],
+        [task_manager],
+        [gateway, canary],
+    ]
