@@ -23,7 +23,7 @@ _RECIPE = 1  # raise it when this module makes another image from the same input
 _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_NOT_CODE = ("Dockerfile", "requirements.in", "requirements.lock")
+_NOT_CODE = ("Dockerfile", "README.md", "requirements.in", "requirements.lock")
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
 

@@ -56,6 +56,7 @@ def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> N
     "file",
     [
         "service/Dockerfile",
+        "service/README.md",
         "service/requirements.in",
         "service/gateway/__pycache__/api.pyc",
         "service/.cache/file",
