@@ -63,7 +63,7 @@ def reject(count: int) -> Behaviour:
     def behave(_context: grpc.ServicerContext) -> bytes:
         answer = ExportTraceServiceResponse()
         answer.partial_success.rejected_spans = count
-        answer.partial_success.error_message = "told to reject"
+        answer.partial_success.error_message = "rejects by order of the test"
         return bytes(answer.SerializeToString())
 
     return behave

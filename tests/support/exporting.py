@@ -1,6 +1,4 @@
-"""A tracing library that exports to a receiver of the test, with impatient settings."""
-
-from __future__ import annotations
+"""Starts the tracing library so that it exports to a receiver of the test, with short times."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ Start = Callable[..., Tracing]
 
 
 def start_towards(receiver: Receiver, **changes: Any) -> Tracing:
-    """Settings other than these are given by their field's name."""
+    """Tracing with the receiver's address and short times; `changes` are other settings, by field."""
     values: dict[str, Any] = {
         "endpoint": receiver.endpoint,
         "service_name": "under-test",

@@ -1,7 +1,5 @@
 """A receiver, and tracing that exports to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +18,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def start(receiver: Receiver) -> Iterator[Start]:
-    """Starts tracing towards the receiver, or towards the one that is given."""
+    """Starts tracing to the fixture's receiver, or to the receiver of the argument."""
     started: list[Tracing] = []
 
     def begin(towards: Receiver | None = None, **changes: Any) -> Tracing:

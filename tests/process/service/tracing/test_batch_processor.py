@@ -1,6 +1,4 @@
-"""The way from a span's end to a receiver that answers, refuses, hangs, goes away and comes back."""
-
-from __future__ import annotations
+"""Export to a receiver that accepts, refuses, hangs, becomes unavailable and comes back."""
 
 import logging
 import os
@@ -35,7 +33,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def start(receiver: Receiver) -> Iterator[Callable[..., Tracing]]:
-    """Starts tracing towards the receiver, impatient settings unless others are given."""
+    """Starts tracing to the receiver, with short times unless a test sets others."""
     started: list[Tracing] = []
 
     def make(**changes: Any) -> Tracing:
@@ -112,7 +110,7 @@ def test_nothing_is_lost_in_an_outage_and_order_is_kept(receiver: Receiver, star
 @pytest.mark.parametrize(
     "code", ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"]
 )
-def test_what_may_succeed_later_is_tried_again(receiver: Receiver, start: Callable[..., Tracing], code: str) -> None:
+def test_a_retryable_request_is_sent_again(receiver: Receiver, start: Callable[..., Tracing], code: str) -> None:
     tracing = start()
     receiver.behave = refuse(grpc.StatusCode[code])
     _make(tracing, range(3))
@@ -137,7 +135,7 @@ def test_what_may_succeed_later_is_tried_again(receiver: Receiver, start: Callab
         "UNIMPLEMENTED",
     ],
 )
-def test_what_can_never_succeed_is_given_up_counted_and_said(
+def test_a_hopeless_request_is_dropped_counted_and_logged(
     receiver: Receiver, start: Callable[..., Tracing], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracing = start()
@@ -220,7 +218,7 @@ def test_a_full_buffer_drops_the_oldest(receiver: Receiver, start: Callable[...,
     assert account.exported + account.dropped["buffer_full"] == 3000
 
 
-def test_a_span_that_cannot_be_encoded_takes_no_other_along(receiver: Receiver, start: Callable[..., Tracing]) -> None:
+def test_a_span_that_cannot_be_encoded_costs_no_other(receiver: Receiver, start: Callable[..., Tracing]) -> None:
     tracing = start(delay_ms=200)
     _make(tracing, range(1))
     tracing.traces.start("span -1").end(2**64)  # after 2554, for which OTLP has no number
@@ -238,7 +236,7 @@ def test_shutdown_sends_what_is_left_even_after_an_outage(receiver: Receiver, st
     poll_until("everything is buffered", lambda: _account(tracing).buffered()[0] == 20)
     receiver.start()
     _make(tracing, range(20, 25))
-    assert tracing.shutdown(5.0), "the breaker's next trial is a minute away, but there is no later"
+    assert tracing.shutdown(5.0), "the breaker's next trial is due in a minute, which is too late"
     assert sorted(_numbers(receiver)) == list(range(25))
 
 
@@ -303,7 +301,7 @@ def test_logs_arrive_with_their_trace(receiver: Receiver, start: Callable[..., T
     assert b"hunter2" not in everything
 
 
-def test_tls_with_a_certificate_of_ones_own(tmp_path: Path, start: Callable[..., Tracing]) -> None:
+def test_tls_with_a_private_certificate(tmp_path: Path, start: Callable[..., Tracing]) -> None:
     key, certificate = self_signed("localhost")
     file = tmp_path / "ca.pem"
     file.write_bytes(certificate)

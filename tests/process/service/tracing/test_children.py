@@ -1,6 +1,4 @@
-"""Spans of child processes arrive, however the children are made and however they end."""
-
-from __future__ import annotations
+"""Spans of child processes arrive, for every way to start and to end a child."""
 
 import os
 import subprocess
@@ -54,7 +52,7 @@ if __name__ == "__main__":
             joined(children(multiprocessing.get_context(method), ()))
         case "fork":
             joined(children(fork, (tracing,)))
-        case "fork, the receiver away":
+        case "fork, the receiver unavailable":
             joined(children(fork, (tracing,)))
             os._exit(0)  # the parent's own wait is not in question
         case "fork, tracing started in the child":
@@ -142,8 +140,8 @@ def _instances(receiver: Receiver) -> set[str]:
     }
 
 
-def test_a_receiver_that_is_away_holds_no_child_up_for_long(receiver: Receiver, tmp_path: Path) -> None:
+def test_an_unavailable_receiver_delays_no_child_for_long(receiver: Receiver, tmp_path: Path) -> None:
     receiver.stop()
     began = time.monotonic()
-    assert _run(tmp_path, "fork, the receiver away", receiver.endpoint) == "[0, 0, 0]"
+    assert _run(tmp_path, "fork, the receiver unavailable", receiver.endpoint) == "[0, 0, 0]"
     assert time.monotonic() - began < 15, "5 s for the children, which end side by side, and their start"

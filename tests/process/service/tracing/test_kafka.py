@@ -1,7 +1,5 @@
 """Spans of messages sent and processed, over the real protocol."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading
@@ -35,7 +33,7 @@ def _attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 class Topic:
-    """A topic, what sends to it and what reads it."""
+    """A topic with its producer and its consumer."""
 
     def __init__(self, name: str, kafka: str, recorder: Recorder) -> None:
         self.name = name
@@ -44,11 +42,11 @@ class Topic:
         self.reader = Consumer({"bootstrap.servers": kafka, "group.id": name, "auto.offset.reset": "earliest"})
         self.consumer = TracingConsumer(self.reader, recorder.traces, group=name, client_id="c")
 
-    def send(self, value: bytes | None, **more: Any) -> Message:
+    def send(self, value: bytes | None, **options: Any) -> Message:
         """Sends and waits for the delivery report."""
         delivered: list[Message] = []
         self.producer.produce(
-            self.name, value, partition=0, on_delivery=lambda _, message: delivered.append(message), **more
+            self.name, value, partition=0, on_delivery=lambda _, message: delivered.append(message), **options
         )
         return poll_until("delivery report", lambda: (self.client.poll(0.05), delivered)[1])[0]
 
@@ -82,13 +80,13 @@ def topic(make_topic: Callable[[], Topic]) -> Topic:
 
 
 def _received(*headers: tuple[str, bytes | None], value: bytes | None = b"x", offset: int = 0) -> Message:
-    """A message as a consumer gets it."""
+    """A message as a consumer receives it."""
     return Message(topic="t", value=value, headers=list(headers), partition=0, offset=offset)
 
 
 @pytest.fixture
 def consumer(recorder: Recorder) -> Iterator[TracingConsumer]:
-    """A consumer that is connected to nothing."""
+    """A consumer without a broker."""
     client = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0})
     yield TracingConsumer(client, recorder.traces, group="g", client_id="c")
     client.close()
@@ -125,10 +123,10 @@ def test_consumer_span_is_child_of_producer_span(recorder: Recorder, topic: Topi
         "messaging.kafka.offset": 0,
         "task.outcome": "success",
     }
-    seen = _attributes(first)
-    assert seen.pop("task.processing_time_ms") >= 0
-    assert seen.pop("task.kafka.queue_time_ms") >= 0
-    assert seen == {
+    attributes = _attributes(first)
+    assert attributes.pop("task.processing_time_ms") >= 0
+    assert attributes.pop("task.kafka.queue_time_ms") >= 0
+    assert attributes == {
         "messaging.system": "kafka",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
@@ -154,7 +152,7 @@ def test_lag_is_what_is_still_behind_the_message(topic: Topic) -> None:
     assert [topic.consumer.lag(topic.read()) for _ in range(3)] == [2, 1, 0]
 
 
-def test_what_comes_again_says_how_often(recorder: Recorder, topic: Topic) -> None:
+def test_a_redelivered_message_shows_how_often(recorder: Recorder, topic: Topic) -> None:
     for number in range(3):
         topic.send(b"%d" % number)
 
@@ -168,8 +166,8 @@ def test_what_comes_again_says_how_often(recorder: Recorder, topic: Topic) -> No
     process(1)
     topic.reader.seek(TopicPartition(topic.name, 0, 0))
     process(3)
-    seen = [_attributes(span) for span in recorder.spans() if span.name == f"process {topic.name}"]
-    assert [(one["messaging.kafka.offset"], one.get("task.kafka.redeliveries")) for one in seen] == [
+    deliveries = [_attributes(span) for span in recorder.spans() if span.name == f"process {topic.name}"]
+    assert [(one["messaging.kafka.offset"], one.get("task.kafka.redeliveries")) for one in deliveries] == [
         (0, None), (1, None), (0, 1), (0, 2), (1, 1), (2, None),
     ]  # fmt: skip
 
@@ -236,7 +234,7 @@ def test_without_a_usable_context_a_trace_begins(
 
 
 class UnreadableHeaders(Message):
-    """As the client's own, of which a header's name is no UTF-8."""
+    """A message of which a header's name is not UTF-8."""
 
     def headers(self) -> Any:
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
@@ -253,7 +251,7 @@ def test_headers_that_cannot_be_read_cost_the_context_only(recorder: Recorder, c
 
 
 def test_headers_of_no_utf8_are_safe_however_often_they_are_read(topic: Topic, kafka: str) -> None:
-    # In a process of its own: the fault that is looked for crashes it.
+    # In another process, because the fault that this test looks for crashes the process.
     send_raw(kafka, topic.name, b"first", [(b"\xff\xfe", b"x"), (b"id", b"7")])
     send_raw(kafka, topic.name, b"second", [(b"id", b"7"), (b"task-\xe9", b"x")])
     subprocess.run([sys.executable, "-c", _READER, kafka, topic.name], check=True, timeout=30)
@@ -332,11 +330,11 @@ def _polling(producer: Producer, errors: list[BaseException]) -> Iterator[None]:
 
 
 def test_a_callback_runs_in_its_senders_context_and_may_fail(recorder: Recorder, topic: Topic) -> None:
-    seen: list[str | None] = []
+    received: list[str | None] = []
     errors: list[BaseException] = []
 
     def on_delivery(_: Any, message: Message) -> None:
-        seen.append(propagation.trace_id())
+        received.append(propagation.trace_id())
         raise ZeroDivisionError("of the caller's own")
 
     with _polling(topic.client, errors):
@@ -346,7 +344,7 @@ def test_a_callback_runs_in_its_senders_context_and_may_fail(recorder: Recorder,
                 traces.append(propagation.trace_id())
                 topic.producer.produce(topic.name, b"x", on_delivery=on_delivery)
         poll_until("callbacks", lambda: len(errors) == 3)
-    assert sorted(map(str, seen)) == sorted(map(str, traces))
+    assert sorted(map(str, received)) == sorted(map(str, traces))
     assert {type(error) for error in errors} == {ZeroDivisionError}
     sent = [span for span in recorder.spans() if span.name == f"send {topic.name}"]
     assert [_attributes(span)["task.outcome"] for span in sent] == ["success"] * 3

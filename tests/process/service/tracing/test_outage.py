@@ -1,6 +1,4 @@
-"""An outage of the receiver has a line when it begins and one when it is over, and a storm of failures has no more."""
-
-from __future__ import annotations
+"""An outage of the receiver is logged with one line at its start and one at its end, also if it has many failures."""
 
 import contextlib
 import logging
@@ -23,7 +21,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(record.levelno, record.getMessage()) for record in caplog.records if record.name.startswith("service.")]
 
 
-def test_an_unreachable_receiver_is_told_once_and_its_return_once(
+def test_an_unreachable_receiver_is_logged_once_and_its_return_once(
     receiver: Receiver, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -41,7 +39,7 @@ def test_an_unreachable_receiver_is_told_once_and_its_return_once(
         assert part in end
 
 
-def test_a_wrong_token_is_told_once_with_what_it_costs(
+def test_a_wrong_token_is_logged_once_with_the_number_of_lost_spans(
     receiver: Receiver, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -77,7 +75,7 @@ def test_the_reason_is_in_the_line(start: Start, caplog: pytest.LogCaptureFixtur
     other.stop()
 
 
-def test_who_takes_connections_and_says_nothing_is_an_outage_after_seconds(
+def test_a_receiver_that_accepts_connections_and_never_answers_is_an_outage_after_seconds(
     start: Start, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -87,7 +85,7 @@ def test_who_takes_connections_and_says_nothing_is_an_outage_after_seconds(
 
 
 def _answer_404(connection: socket.socket) -> None:
-    """HTTP/2 as a proxy speaks it that has no route: each request gets the status 404 and no message of gRPC."""
+    """A proxy without a route, over HTTP/2: each request gets the status 404 and no message of gRPC."""
     settings, acknowledged, headers = 4, 1, 1
     with connection, connection.makefile("rb") as received:
         received.read(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
@@ -144,27 +142,27 @@ class _Clock:
 
 
 def test_a_thousand_short_outages_are_few_lines() -> None:
-    said: list[tuple[int, str]] = []
+    lines: list[tuple[int, str]] = []
     clock = _Clock()
-    log = OutageLog("spans", "http://r:4317", lambda level, text: said.append((level, text)), lambda: 0, clock)
+    log = OutageLog("spans", "http://r:4317", lambda level, text: lines.append((level, text)), lambda: 0, clock)
     for _ in range(1000):
         log.failed(ExportResult(code="unavailable"))
         log.report(3, "")
         clock.now += 0.1
         log.accepted()
         log.report(0, "")
-    assert len(said) < 20
+    assert len(lines) < 20
     clock.now += 600
     log.failed(ExportResult(code="unavailable"))
     log.report(3, "")
-    assert "short outages before this one were not logged" in said[-1][1]
+    assert "short outages before this one were not logged" in lines[-1][1]
 
 
-def test_an_outage_that_begins_to_lose_says_so() -> None:
-    said: list[str] = []
-    log = OutageLog("spans", "http://r:4317", lambda _, text: said.append(text), lambda: 0, _Clock())
+def test_an_outage_that_begins_to_lose_spans_is_logged() -> None:
+    lines: list[str] = []
+    log = OutageLog("spans", "http://r:4317", lambda _, text: lines.append(text), lambda: 0, _Clock())
     for code in ("unavailable", "unauthenticated", "unavailable", "unauthenticated"):
         log.failed(ExportResult(code=code))
         log.report(3, "")
-    assert len(said) == 2
-    assert "refused" in said[1]
+    assert len(lines) == 2
+    assert "refused" in lines[1]

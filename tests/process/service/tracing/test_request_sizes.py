@@ -1,6 +1,4 @@
-"""Requests are bounded in bytes; what a receiver never takes is split, then given up: nothing is tried for ever."""
-
-from __future__ import annotations
+"""Requests have a limit in bytes. A request that the receiver never accepts is split and then dropped."""
 
 import logging
 import threading
@@ -64,10 +62,10 @@ def test_a_span_too_long_for_any_request_holds_up_no_other(
     assert dict(account(tracing).refused) == {"too_large": 3}
     assert account(tracing).unaccounted == 0
     (line,) = [line for line in caplog.messages if "bytes" in line]
-    assert "84117 bytes" in line, "its size is said"
+    assert "84117 bytes" in line, "the line names its size"
 
 
-def test_what_a_receiver_refuses_for_its_size_is_split(narrow: Receiver, start: Start) -> None:
+def test_a_request_refused_for_its_size_is_split(narrow: Receiver, start: Start) -> None:
     tracing = start(narrow, delay_ms=60_000)
     make(tracing, range(40), **_LONG)
     assert tracing.flush(10)
@@ -94,7 +92,7 @@ def test_one_span_too_large_for_the_receiver_is_refused_alone(
     assert "larger than max" in caplog.text, "the receiver's reason"
 
 
-def test_who_has_room_for_nothing_is_not_asked_for_ever(
+def test_a_receiver_without_any_room_is_not_tried_for_ever(
     receiver: Receiver, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.behave = exhausted(None)
@@ -107,7 +105,7 @@ def test_who_has_room_for_nothing_is_not_asked_for_ever(
     assert len(caplog.messages) <= 3
 
 
-def test_who_says_when_is_asked_then(receiver: Receiver, start: Start) -> None:
+def test_a_receiver_that_names_a_time_is_tried_then(receiver: Receiver, start: Start) -> None:
     receiver.behave = exhausted(0.7)
     tracing = start(breaker_reset_ms=60_000, breaker_failures=100)
     make(tracing, range(3))
@@ -132,7 +130,7 @@ def test_a_wait_that_makes_no_sense_is_the_breakers(receiver: Receiver, start: S
     assert numbers(receiver) == [0, 1, 2]
 
 
-def test_what_waited_through_an_outage_is_split_as_well(start: Start) -> None:
+def test_a_buffered_request_is_split_as_well(start: Start) -> None:
     receiver = Receiver(largest=100_000)
     receiver.start()
     receiver.stop()

@@ -1,6 +1,4 @@
-"""Settings: defaults of the requirements, and one clear message for what is wrong."""
-
-from __future__ import annotations
+"""Settings: the required defaults, and one clear message for wrong values."""
 
 import json
 import logging
@@ -122,7 +120,7 @@ def test_all_wrong_values_come_in_one_message_and_secrets_are_hidden() -> None:
     assert "short" not in str(error.value)
 
 
-def test_ours_wins_over_the_standard_one_and_each_is_named_when_wrong() -> None:
+def test_the_librarys_variable_wins_and_each_is_named_when_wrong() -> None:
     both = {"TRACING_DELAY_MS": "10", "OTEL_BSP_SCHEDULE_DELAY": "20", "OTEL_BSP_MAX_QUEUE_SIZE": "4096"}
     settings = TracingSettings.from_env(both, defaults={"TRACING_MAX_QUEUE_SIZE": "9"})
     assert (settings.delay_ms, settings.max_queue_size) == (10, 4096)
@@ -208,13 +206,13 @@ def test_lists_are_read() -> None:
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name="}, "unknown_service"),
     ],
 )
-def test_the_services_name_may_stand_among_the_resources_attributes(environ: dict[str, str], name: str) -> None:
+def test_the_service_may_be_named_by_the_resource_attributes(environ: dict[str, str], name: str) -> None:
     assert TracingSettings.from_env(environ).service_name == name
     expected = "gateway" if name == "unknown_service" else name
     assert TracingSettings.from_env(environ, defaults={"OTEL_SERVICE_NAME": "gateway"}).service_name == expected
 
 
-def test_a_service_named_among_its_resources_attributes_sends_that_name() -> None:
+def test_a_service_named_by_its_resource_attributes_sends_that_name() -> None:
     settings = TracingSettings.from_env({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"})
     exporter = InMemorySpanExporter()
     tracing = start_tracing(settings, exporter=exporter)
@@ -260,7 +258,7 @@ def test_limits_have_their_general_and_their_special_names() -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "yes", "on", "enabled", "True", " TRUE ", "false", "FALSE", ""])
-def test_only_true_disables_and_what_is_neither_is_said(value: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_true_disables_and_any_other_text_is_logged(value: str, caplog: pytest.LogCaptureFixture) -> None:
     settings = TracingSettings.from_env({"OTEL_SDK_DISABLED": value, "OTEL_TRACES_EXPORTER": "none"})
     assert settings.sdk_disabled == (value.strip().lower() == "true")
     start_tracing(settings).shutdown()
@@ -319,7 +317,7 @@ def test_no_exporter_means_no_spans() -> None:
 
 
 _SIGNALS = ("TRACES_", "METRICS_", "LOGS_", "")
-# OpenTelemetry's environment variables, as its specification and its Python SDK 1.45 list them, November 2026.
+# OpenTelemetry's environment variables in its specification and its Python SDK 1.45, November 2026.
 _STANDARD = sorted({
     "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_CONFIG_FILE",
     *(f"OTEL_{processor}_{what}" for processor in ("BSP", "BLRP") for what in (
@@ -360,7 +358,7 @@ def test_every_standard_variable_is_obeyed_or_named(variable: str, caplog: pytes
     assert TracingSettings.from_env({variable: " "}).ignored == ()
 
 
-def test_what_is_asked_for_by_chance_is_not_named() -> None:
+def test_variables_that_are_obeyed_by_chance_are_not_named() -> None:
     environ = {"OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_CONTEXT": "contextvars_context", "PATH": "/bin"}
     assert TracingSettings.from_env(environ).ignored == ()
 
@@ -407,7 +405,7 @@ def test_any_environment_is_accepted_or_refused_clearly(environ: dict[str, str])
     assert refusal is None or any(name in refusal for name in environ)
 
 
-def test_the_sdk_does_not_come_before_our_message() -> None:
+def test_the_sdk_does_not_fail_before_the_message() -> None:
     environment = {**os.environ, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "abc", "TRACING_SAMPLING_RATE": "2"}
     ended = subprocess.run(
         [sys.executable, "-m", "service.gateway"], env=environment, capture_output=True, text=True, timeout=60

@@ -1,7 +1,5 @@
 """Nothing that is raised within the export ends it, and every span stays accounted for."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import subprocess
@@ -82,7 +80,7 @@ def test_a_warning_in_an_accepting_answer_is_logged(
     receiver.behave = reject(0)
     make(tracing, range(1))
     assert tracing.flush(5)
-    assert "told to reject" in caplog.text
+    assert "rejects by order of the test" in caplog.text
     assert (account(tracing).exported, account(tracing).lost) == (1, 0)
 
 
@@ -93,7 +91,7 @@ class _WithoutCode(grpc.RpcError):  # type: ignore[misc]
 @pytest.mark.parametrize(
     "error", [_WithoutCode("lost"), TypeError("no bytes"), ValueError("metadata was invalid"), OSError(24, "files")]
 )
-def test_whatever_the_client_raises_is_an_answer(
+def test_any_exception_of_the_client_is_a_result(
     receiver: Receiver, start: Start, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_self: object) -> Any:
@@ -149,13 +147,13 @@ class _Faults:
         self._processor = processor
         self.raised = 0
 
-    def plant(self, site: str, error: type[BaseException], at: int) -> None:
+    def plant(self, site: str, error: type[BaseException], call: int) -> None:
         owner: Any = self._processor
         *path, name = site.split(".")
         for part in path:
             owner = getattr(owner, part)
         whole = getattr(owner, name)
-        left = [at]
+        left = [call]
 
         def faulty(*arguments: Any, **named: Any) -> Any:
             left[0] -= 1
@@ -195,17 +193,17 @@ _ANSWERS: tuple[Callable[..., bytes], ...] = (
     faults=st.lists(_FAULT, min_size=1, max_size=4, unique_by=lambda fault: fault[0]),
     answers=st.lists(st.sampled_from(_ANSWERS), max_size=4),
 )
-def test_every_span_is_accounted_for_whatever_is_raised_wherever(
+def test_every_span_is_accounted_for_after_any_exception_anywhere(
     shared: Receiver, faults: list[tuple[str, type[BaseException], int]], answers: list[Callable[..., bytes]]
 ) -> None:
     left = list(answers)
     shared.behave = lambda context: (left.pop(0) if left else accept)(context)
-    before = len(shared.spans())
+    previous = len(shared.spans())
     tracing = start_towards(shared, delay_ms=2, breaker_reset_ms=100, max_batch_size=7, max_queue_size=1000)
     try:
         planted = _Faults(tracing._processors[0])
-        for site, error, at in faults:
-            planted.plant(site, error, at)
+        for site, error, call in faults:
+            planted.plant(site, error, call)
         make(tracing, range(40))
         tracing.flush(5)
         make(tracing, range(40, 60))
@@ -215,7 +213,7 @@ def test_every_span_is_accounted_for_whatever_is_raised_wherever(
         assert spans.unaccounted == 0
         assert (spans.queued(), spans.in_flight, spans.buffered()[0]) == (0, 0, 0)
         # A span may come twice where the account of its first arrival failed, and none is counted that did not come.
-        assert len({span.span_id for span in shared.spans()[before:]}) >= spans.exported
+        assert len({span.span_id for span in shared.spans()[previous:]}) >= spans.exported
     finally:
         tracing.shutdown(1.0)
     assert account(tracing).unaccounted == 0

@@ -1,7 +1,5 @@
 """Our tracer keeps the promises of OpenTelemetry's API."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import sys
@@ -96,7 +94,7 @@ def test_times_are_taken_or_given(traced: _Traced) -> None:
 
 @pytest.mark.parametrize("jump", [-2.0, 3600.0, -86_400.0])
 def test_a_clock_that_is_set_changes_no_duration(traced: _Traced, monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
-    before = time.time_ns()
+    earliest = time.time_ns()
     span = traced.start()
     context = trace.set_span_in_context(span)
     monkeypatch.setattr(span_module, "time_ns", lambda: time.time_ns() + int(jump * 1e9))
@@ -108,7 +106,7 @@ def test_a_clock_that_is_set_changes_no_duration(traced: _Traced, monkeypatch: p
     span.end()
     assert child.end_time is not None
     assert span.end_time is not None
-    assert before <= span.start_time <= child.start_time <= child.events[0].timestamp <= child.end_time
+    assert earliest <= span.start_time <= child.start_time <= child.events[0].timestamp <= child.end_time
     assert child.end_time <= span.end_time <= time.time_ns() + 1_000_000
     assert child.events[1].timestamp == 7
     later = traced.tracer.start_span("in the background", context)
@@ -162,7 +160,7 @@ print(ids(), flush=True)
 """
 
 
-def test_ids_differ_whatever_the_application_seeds_and_after_a_fork() -> None:
+def test_ids_differ_after_any_seed_and_after_a_fork() -> None:
     made: list[str] = []
     for _ in range(2):
         ended = subprocess.run([sys.executable, "-c", _IDS], capture_output=True, text=True, timeout=60, check=True)
@@ -171,7 +169,7 @@ def test_ids_differ_whatever_the_application_seeds_and_after_a_fork() -> None:
     assert len(set(made)) == len(made)
 
 
-def test_what_comes_after_the_end_is_ignored_and_said(traced: _Traced, caplog: pytest.LogCaptureFixture) -> None:
+def test_calls_after_the_end_are_ignored_and_logged(traced: _Traced, caplog: pytest.LogCaptureFixture) -> None:
     span = traced.start()
     span.end(span.start_time + 3)
     with caplog.at_level(logging.WARNING):
@@ -228,11 +226,11 @@ def test_attributes_of_events_and_links_have_limits_of_their_own() -> None:
 
 
 def test_a_links_attributes_may_change_after_they_were_given(traced: _Traced) -> None:
-    given: Any = {"a": ["b"]}
-    span = traced.tracer.start_span("work", links=[Link(SpanContext(7, 8, True), given)])
+    own: Any = {"a": ["b"]}
+    span = traced.tracer.start_span("work", links=[Link(SpanContext(7, 8, True), own)])
     assert isinstance(span, RecordedSpan)
-    given["a"].append("c")
-    given["d"] = 1
+    own["a"].append("c")
+    own["d"] = 1
     assert span.links[0].attributes == {"a": ("b",)}
 
 
@@ -359,7 +357,7 @@ def test_an_exception_inside_a_current_span_is_recorded(traced: _Traced) -> None
     assert event.attributes["exception.message"] == "wrong"
 
 
-def test_the_sdks_form_says_the_same(traced: _Traced) -> None:
+def test_the_sdks_form_is_equal(traced: _Traced) -> None:
     span = traced.start("work")
     span.set_attributes({"a": 1, "b": "text"})
     span.add_event("seen", {"n": 1}, 7)

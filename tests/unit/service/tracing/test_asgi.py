@@ -1,7 +1,5 @@
 """The ASGI middleware, with FastAPI and with bare ASGI applications."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
@@ -288,15 +286,15 @@ def test_disconnect_after_the_whole_answer_hides_no_error(recorder: Recorder) ->
     assert _attributes(span)["error.type"] == "RuntimeError"
 
 
-@pytest.mark.parametrize("before", [1024, 2048, 8192])
+@pytest.mark.parametrize("limit", [1024, 2048, 8192])
 @pytest.mark.parametrize("shift", [3, 9, 15])
-def test_no_part_of_a_secret_shows_where_a_long_path_is_cut(recorder: Recorder, before: int, shift: int) -> None:
+def test_no_part_of_a_secret_shows_where_a_long_path_is_cut(recorder: Recorder, limit: int, shift: int) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("early")
 
     address = "/ada.lovelace@example.com"
-    # A long secret before it is hidden, and so brings what follows it into view.
-    path = ("/token=" + "x" * (before - 20) + " /").ljust(before - shift, "y") + address + "/z" * 9000
+    # The long secret in front is hidden, so that the text after it is within the limit.
+    path = ("/token=" + "x" * (limit - 20) + " /").ljust(limit - shift, "y") + address + "/z" * 9000
     headers = [(b"user-agent", path.encode())]
     scope = _scope(path=path, method=f"GET{path}", headers=headers)
     with pytest.raises(RuntimeError):
@@ -361,21 +359,21 @@ def test_messages_of_the_application_are_left_as_they_are(recorder: Recorder) ->
 def test_other_protocols_pass_untouched(recorder: Recorder, kind: str) -> None:
     passed: list[tuple[object, ...]] = []
 
-    async def app(*given: object) -> None:
-        passed.append(given)
+    async def app(*arguments: object) -> None:
+        passed.append(arguments)
 
-    given_: tuple[Any, ...] = ({"type": kind}, object(), object())
-    asyncio.run(TracingMiddleware(app, recorder.traces)(*given_))
-    assert passed == [given_]
+    arguments: tuple[Any, ...] = ({"type": kind}, object(), object())
+    asyncio.run(TracingMiddleware(app, recorder.traces)(*arguments))
+    assert passed == [arguments]
     assert recorder.spans() == []
 
 
 def test_disabled_tracing_still_correlates() -> None:
     tracing = start_tracing(TracingSettings(enabled=False))
-    seen: list[str | None] = []
+    received: list[str | None] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(propagation.inject().get("traceparent"))
+        received.append(propagation.inject().get("traceparent"))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
@@ -384,7 +382,7 @@ def test_disabled_tracing_still_correlates() -> None:
     assert start["headers"] == [(b"x-correlation-id", TRACE.encode())]
     (start, _) = asyncio.run(_exchange(traced, _scope()))
     assert [name for name, _ in start["headers"]] == [b"x-correlation-id"]
-    assert seen == [TRACEPARENT, None]
+    assert received == [TRACEPARENT, None]
     tracing.shutdown()
 
 
@@ -400,9 +398,7 @@ def test_disabled_tracing_still_correlates() -> None:
         )
     ),
 )
-def test_no_request_is_lost_whatever_it_holds(
-    recorder: Recorder, method: str, path: str, headers: list[tuple[bytes, bytes]]
-) -> None:
+def test_no_request_is_lost(recorder: Recorder, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})

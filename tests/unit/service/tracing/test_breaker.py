@@ -1,7 +1,5 @@
 """The breaker's transitions, on a clock of the test."""
 
-from __future__ import annotations
-
 from service.tracing.breaker import Breaker, State
 
 

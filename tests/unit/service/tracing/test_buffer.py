@@ -1,7 +1,5 @@
 """The buffer keeps order and its limit, and says what it let go."""
 
-from __future__ import annotations
-
 import random
 
 from service.tracing.buffer import Batch, Buffer

@@ -1,6 +1,4 @@
-"""Our bytes, read back by OpenTelemetry's own generated classes, say what the stock encoder's say."""
-
-from __future__ import annotations
+"""The library's bytes, read by OpenTelemetry's generated classes, are equal to those of the SDK's encoder."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -150,7 +148,7 @@ def test_equal_values_of_different_types_are_not_confused() -> None:
         _same(_span(attributes={"value": value}), encoder=encoder)
 
 
-# Letters only: what looks like a secret comes out masked, which is tested elsewhere.
+# Letters only: what looks like a secret comes out redacted, which is tested elsewhere.
 _HARMLESS = st.text(st.sampled_from(string.ascii_lowercase + "äöü漢 "), max_size=40)
 _VALUES = st.one_of(
     _HARMLESS,
@@ -176,9 +174,9 @@ _SECRET = "ada.lovelace@example.com"
 _DSN = "postgresql://app:hunter2secret@db/tasks"
 
 
-@given(before=_HARMLESS, after=_HARMLESS)
-def test_no_planted_secret_is_in_the_bytes(before: str, after: str) -> None:
-    text = f"{before} {_SECRET} {_DSN} {after}"
+@given(prefix=_HARMLESS, suffix=_HARMLESS)
+def test_no_planted_secret_is_in_the_bytes(prefix: str, suffix: str) -> None:
+    text = f"{prefix} {_SECRET} {_DSN} {suffix}"
     span = _span(
         name=text,
         attributes={"note": text, "notes": (text, "x"), "user_email": _SECRET, "db.password": "hunter2secret"},
@@ -196,7 +194,7 @@ def test_no_planted_secret_is_in_the_bytes(before: str, after: str) -> None:
         assert b"hunter2secret" not in payload
 
 
-def test_a_masked_value_is_masked_the_second_time_as_well() -> None:
+def test_a_redacted_value_is_redacted_the_second_time_as_well() -> None:
     encoder = SpanEncoder(RESOURCE, REDACTOR)
     for _ in range(2):
         assert _SECRET.encode() not in encoder([_span(attributes={"note": _SECRET})])

@@ -1,7 +1,5 @@
 """HTTP clients: one span a request sent, the context with it, and nothing secret in it."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 
@@ -22,15 +20,15 @@ def _attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 class Peer:
-    """Answers by path, and keeps what it got."""
+    """Answers by path, and keeps the headers that it received."""
 
     def __init__(self) -> None:
-        self.seen: list[httpx.Headers] = []
+        self.received: list[httpx.Headers] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.seen.append(httpx.Headers(request.headers))
+        self.received.append(httpx.Headers(request.headers))
         match request.url.path:
-            case "/away":
+            case "/unavailable":
                 raise httpx.ConnectError("refused by ada@example.com", request=request)
             case "/moved":
                 return httpx.Response(302, headers={"location": "http://elsewhere.example/page"})
@@ -45,15 +43,15 @@ def test_client_span_carries_the_context_and_hides_secrets(recorder: Recorder) -
         client.get("http://user:pass@site.example:81/page?token=hunter2")
         client.get("http://site.example/missing")
         with pytest.raises(httpx.ConnectError):
-            client.get("http://site.example/away")
-    good, missing, away = recorder.spans()
+            client.get("http://site.example/unavailable")
+    good, missing, unavailable = recorder.spans()
     assert (good.name, good.kind) == ("GET", SpanKind.CLIENT)
-    assert trace.format_span_id(good.context.span_id) in peer.seen[0]["traceparent"]
+    assert trace.format_span_id(good.context.span_id) in peer.received[0]["traceparent"]
     assert _attributes(good)["server.port"] == 81
     assert _attributes(good)["network.protocol.version"] == "1.1"
-    assert (missing.status.status_code, away.status.status_code) == (StatusCode.ERROR, StatusCode.ERROR)
-    assert (_attributes(missing)["error.type"], _attributes(away)["error.type"]) == ("404", "httpx.ConnectError")
-    for span in (good, away):
+    assert (missing.status.status_code, unavailable.status.status_code) == (StatusCode.ERROR, StatusCode.ERROR)
+    assert (_attributes(missing)["error.type"], _attributes(unavailable)["error.type"]) == ("404", "httpx.ConnectError")
+    for span in (good, unavailable):
         for secret in ("hunter2", "user:pass", "ada@example.com"):
             assert secret not in span.to_json()
 
@@ -66,22 +64,22 @@ def test_each_redirect_is_a_request_of_its_own_and_counted(recorder: Recorder) -
         client.get("http://site.example/page")
     spans = recorder.spans()
     assert [_attributes(span).get("http.request.resend_count") for span in spans] == [None, 1, None]
-    for span, headers in zip(spans, peer.seen, strict=True):
+    for span, headers in zip(spans, peer.received, strict=True):
         assert trace.format_span_id(span.context.span_id) in headers["traceparent"]
 
 
-def test_strangers_get_ids_only(recorder: Recorder) -> None:
+def test_untrusted_peers_get_ids_only(recorder: Recorder) -> None:
     peer = Peer()
     transport = TracingTransport(recorder.traces, httpx.MockTransport(peer), trusted=False)
     token = otel_context.attach(baggage.set_baggage("user", "ada"))
     with httpx.Client(transport=transport) as client:
         client.get("http://site.example/page")
     otel_context.detach(token)
-    assert "traceparent" in peer.seen[0]
-    assert "baggage" not in peer.seen[0]
+    assert "traceparent" in peer.received[0]
+    assert "baggage" not in peer.received[0]
 
 
-def test_made_up_method_makes_no_new_name(recorder: Recorder) -> None:
+def test_an_invented_method_makes_no_new_name(recorder: Recorder) -> None:
     with httpx.Client(transport=TracingTransport(recorder.traces, httpx.MockTransport(Peer()))) as client:
         client.request("BREW", "http://site.example/page")
     assert _attributes(recorder.one("HTTP"))["http.request.method_original"] == "BREW"
@@ -93,7 +91,7 @@ def test_asynchronous_client(recorder: Recorder) -> None:
         async with httpx.AsyncClient(transport=transport) as client:
             await client.get("http://site.example/page")
             with pytest.raises(httpx.ConnectError):
-                await client.get("http://site.example/away")
+                await client.get("http://site.example/unavailable")
 
     asyncio.run(work())
     assert [span.status.status_code for span in recorder.spans()] == [StatusCode.UNSET, StatusCode.ERROR]
@@ -104,5 +102,5 @@ def test_disabled_tracing_sends_no_context_of_its_own() -> None:
     peer = Peer()
     with httpx.Client(transport=TracingTransport(tracing.traces, httpx.MockTransport(peer))) as client:
         client.get("http://site.example/page")
-    assert "traceparent" not in peer.seen[0]
+    assert "traceparent" not in peer.received[0]
     tracing.shutdown()

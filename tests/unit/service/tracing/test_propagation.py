@@ -1,6 +1,4 @@
-"""Context out of and into headers: round trips, and that nothing a peer sends can hurt."""
-
-from __future__ import annotations
+"""Contexts read from headers and written to them: round trips, and no harm from the headers of a peer."""
 
 import asyncio
 import threading
@@ -116,7 +114,7 @@ def test_blanks_and_later_versions_are_accepted(value: str) -> None:
 
 
 def _forwarded(name: str, *values: str) -> dict[str, str]:
-    """What goes out after these came in beside a good traceparent."""
+    """The headers that go out after these came in together with a valid traceparent."""
     headers = [(b"traceparent", TRACEPARENT.encode()), *((name.encode(), value.encode()) for value in values)]
     return propagation.inject(propagation.from_http(headers))
 
@@ -211,7 +209,7 @@ def test_older_context_in_a_message_is_replaced() -> None:
     assert headers == [("id", b"7"), ("traceparent", TRACEPARENT.encode())]
 
 
-def test_strangers_get_ids_only() -> None:
+def test_untrusted_peers_get_ids_only() -> None:
     context = propagation.from_kafka(
         [("traceparent", TRACEPARENT.encode()), ("baggage", b"user=ada"), ("x-correlation-id", b"c")]
     )
@@ -230,15 +228,15 @@ def test_unusable_correlation_id_is_replaced(value: bytes) -> None:
 _HERE = propagation.from_kafka([("traceparent", TRACEPARENT), ("x-correlation-id", "c")])
 
 
-def _seen() -> tuple[str | None, str | None]:
+def _current() -> tuple[str | None, str | None]:
     return propagation.trace_id(), propagation.correlation_id()
 
 
 def test_carried_function_runs_in_the_context_it_was_carried_from() -> None:
-    seen: list[tuple[str | None, str | None]] = []
+    contexts: list[tuple[str | None, str | None]] = []
 
     def look(again: bool = False) -> None:
-        seen.append(_seen())
+        contexts.append(_current())
         if again:
             carried()  # the same context twice at once
 
@@ -249,38 +247,38 @@ def test_carried_function_runs_in_the_context_it_was_carried_from() -> None:
     thread.start()
     thread.join(10)
     look()
-    assert seen == [(TRACE, "c"), (TRACE, "c"), (None, None)]
+    assert contexts == [(TRACE, "c"), (TRACE, "c"), (None, None)]
 
 
-def test_executor_runs_work_in_the_context_of_who_submits() -> None:
+def test_executor_runs_work_in_the_context_in_which_it_was_submitted() -> None:
     with ThreadPoolExecutor(1) as pool:
         executor = propagation.ContextExecutor(pool)
         token = otel_context.attach(_HERE)
-        here = executor.submit(_seen)
-        mapped = executor.map(lambda _: _seen(), range(2))
+        here = executor.submit(_current)
+        mapped = executor.map(lambda _: _current(), range(2))
         otel_context.detach(token)
         assert here.result(10) == (TRACE, "c")
         assert list(mapped) == [(TRACE, "c")] * 2
-        assert executor.submit(_seen).result(10) == (None, None), "the pool's thread keeps nothing"
+        assert executor.submit(_current).result(10) == (None, None), "the pool's thread keeps nothing"
         executor.shutdown()
         with pytest.raises(RuntimeError):
-            executor.submit(_seen)
+            executor.submit(_current)
 
 
 def test_tasks_threads_and_executors_of_asyncio() -> None:
     async def look() -> tuple[str | None, str | None]:
         await asyncio.sleep(0)
-        return _seen()
+        return _current()
 
     async def everywhere() -> list[tuple[str | None, str | None]]:
         with ThreadPoolExecutor(1) as pool:
             token = otel_context.attach(_HERE)
             task = asyncio.create_task(look())
-            thread = asyncio.to_thread(_seen)
+            thread = asyncio.to_thread(_current)
             carried = propagation.carry(look)
-            executed = asyncio.get_running_loop().run_in_executor(propagation.ContextExecutor(pool), _seen)
-            seen = [await thread]
+            executed = asyncio.get_running_loop().run_in_executor(propagation.ContextExecutor(pool), _current)
+            contexts = [await thread]
             otel_context.detach(token)
-            return [*seen, await task, await executed, await carried()]
+            return [*contexts, await task, await executed, await carried()]
 
     assert asyncio.run(everywhere()) == [(TRACE, "c")] * 4

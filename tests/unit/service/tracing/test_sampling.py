@@ -1,6 +1,4 @@
-"""Sampling: whose decision it is, which rule applies, and that all services agree."""
-
-from __future__ import annotations
+"""Sampling: who decides, which rule applies, and that all services agree."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +26,7 @@ def _keeps(
 
 
 def _ratio(rules: str, **attributes: str) -> float:
-    """The ratio that applies, found by asking for trace ids at its edges."""
+    """The ratio that applies, measured with trace ids that are spread evenly."""
     sampler = build_sampler(_settings(TRACING_SAMPLING_RULES=rules, TRACING_SAMPLING_RATE="0.25"))
     names = {"method": "http.request.method", "path": "url.path", "topic": "messaging.destination.name"}
     given_attributes = {names[name]: value for name, value in attributes.items()}
@@ -48,7 +46,7 @@ def test_sampling_rate_zero_keeps_only_what_the_caller_sampled(recorder: Recorde
     tracing.shutdown()
 
 
-def test_a_dropped_root_drops_its_children_whatever_their_rule(recorder: Recorder) -> None:
+def test_a_dropped_root_drops_its_children_despite_their_rules(recorder: Recorder) -> None:
     settings = TracingSettings(sampling_rate=0.0, sampling_rules="topic:t=1")
     tracing = start_tracing(settings, exporter=recorder.exporter)
     topic = {"messaging.destination.name": "t"}
@@ -106,7 +104,7 @@ def test_rules_need_a_sampler_that_follows_parents() -> None:
         ({"OTEL_TRACES_SAMPLER": "always_off", "TRACING_SAMPLING_RATE": "0.2"}, 0.2),
     ],
 )
-def test_standard_variables_give_way_to_ours(environ: dict[str, str], ratio: float) -> None:
+def test_the_librarys_variables_win_over_the_standard_ones(environ: dict[str, str], ratio: float) -> None:
     assert _settings(**environ).root_ratio == ratio
 
 

@@ -1,6 +1,4 @@
-"""Spans of functions, coroutines and generators: their times, their parents, and what they say of errors."""
-
-from __future__ import annotations
+"""Spans of functions, coroutines and generators: their times, their parents, and their errors."""
 
 import asyncio
 import functools
@@ -30,7 +28,7 @@ def _current() -> int:
     return trace.get_current_span().get_span_context().span_id
 
 
-def test_span_nests_and_records_a_masked_error(recorder: Recorder) -> None:
+def test_span_nests_and_records_a_redacted_error(recorder: Recorder) -> None:
     def fail() -> None:
         raise ValueError("no mailbox ada@example.com at http://user:pass@host/")
 
@@ -150,7 +148,7 @@ def _in_async_generator(recorder: Recorder, error: BaseException) -> None:
 
 
 def _drive(coroutine: Coroutine[Any, Any, None]) -> None:
-    """To its end, without a loop: a loop takes some of these errors for itself."""
+    """Runs a coroutine to its end without an event loop, which would handle some of these errors itself."""
     coroutine.send(None)
 
 
@@ -335,7 +333,7 @@ def test_generator_span_is_current_in_its_body_only(recorder: Recorder) -> None:
 
 
 def test_generator_passes_throw_and_close_on(recorder: Recorder) -> None:
-    seen: list[str] = []
+    steps: list[str] = []
 
     @recorder.traces.traced("catching")
     def catching() -> Iterator[str]:
@@ -346,13 +344,13 @@ def test_generator_passes_throw_and_close_on(recorder: Recorder) -> None:
                 except KeyError:
                     yield "caught"
         finally:
-            seen.append("closed")
+            steps.append("closed")
 
     generator: Any = catching()
     assert next(generator) == "waiting"
     assert generator.throw(KeyError("k")) == "caught"
     generator.close()
-    assert seen == ["closed"]
+    assert steps == ["closed"]
     closed = recorder.one("catching")
     assert closed.status.status_code is StatusCode.UNSET
     assert not closed.events
@@ -364,7 +362,7 @@ def test_generator_passes_throw_and_close_on(recorder: Recorder) -> None:
     assert [span.status.status_code for span in recorder.spans()] == [StatusCode.UNSET, StatusCode.ERROR]
 
 
-def test_generators_left_alone_end_or_never_begin(recorder: Recorder) -> None:
+def test_abandoned_generators_end_or_never_begin(recorder: Recorder) -> None:
     @recorder.traces.traced("left")
     def left() -> Iterator[int]:
         yield 1

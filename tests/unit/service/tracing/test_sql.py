@@ -1,6 +1,4 @@
-"""No literal of a statement survives, whatever the way it is written; names and placeholders do."""
-
-from __future__ import annotations
+"""No literal of a statement survives, in any spelling; names and placeholders do."""
 
 import math
 import time

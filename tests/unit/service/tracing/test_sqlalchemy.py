@@ -1,6 +1,4 @@
-"""Spans of statements and transactions on SQLite, and what the connection pool tells."""
-
-from __future__ import annotations
+"""Spans of statements and transactions on SQLite, and the metrics of the connection pool."""
 
 import sqlite3
 import time
@@ -96,7 +94,7 @@ def test_many_rows_are_one_span_that_counts_them(recorder: Recorder, engine: Eng
     assert "example.com" not in many.to_json()
 
 
-def test_tables_without_end_make_no_names_without_end(recorder: Recorder, engine: Engine) -> None:
+def test_unlimited_tables_make_a_limited_number_of_names(recorder: Recorder, engine: Engine) -> None:
     with engine.connect() as connection:
         for number in range(300):
             with pytest.raises(OperationalError):
@@ -147,16 +145,16 @@ def test_no_value_reaches_a_span(recorder: Recorder, engine: Engine, value: str,
     literal = "'" + value.replace("'", "''").replace("*/", "").replace("\n", " ") + "'"
 
     def run(call: Callable[[Connection], Any]) -> None:
-        # A driver's refusal quotes what was refused; that is the caller's own.
+        # A driver's error quotes the value to the caller, which is not a span.
         with suppress(SQLAlchemyError), engine.begin() as connection:
             call(connection)
 
-    seen = len(recorder.spans())
+    recorded = len(recorder.spans())
     run(lambda connection: connection.exec_driver_sql(statement.format(literal)).all())
     run(lambda connection: connection.execute(text(statement.format(":value")), {"value": value}).all())
     run(lambda connection: connection.execute(insert(PEOPLE).values(mail=value)))
     run(lambda connection: connection.execute(insert(PEOPLE), [{"mail": value}, {"mail": value}]))
-    spans = [span for span in recorder.spans()[seen:] if span.kind is SpanKind.CLIENT]
+    spans = [span for span in recorder.spans()[recorded:] if span.kind is SpanKind.CLIENT]
     assert spans
     assert SECRET.lower() not in " ".join(span.to_json() for span in spans).lower()
 
@@ -172,7 +170,7 @@ def test_a_transaction_that_wrote_ends_with_a_span(recorder: Recorder, engine: E
             connection.execute(insert(PEOPLE).values(mail="b@example.com"))
             connection.rollback()
             connection.execute(insert(PEOPLE).values(mail="c@example.com"))
-            # Forgotten by its author, so rolled back with the connection's return.
+            # Not committed, so it is rolled back when the connection returns to the pool.
     assert _names(recorder) == [
         "INSERT people",
         "COMMIT",
@@ -244,7 +242,7 @@ def test_pool_statistics(recorder: Recorder, engine: Engine) -> None:
     assert value("count", state="idle") == 0
 
 
-def test_pools_of_other_kinds_tell_what_they_know(recorder: Recorder) -> None:
+def test_pools_of_other_kinds_show_what_they_have(recorder: Recorder) -> None:
     registry = CollectorRegistry()
     registry.register(instrument_engine(create_engine("sqlite://"), recorder.traces))
     assert registry.get_sample_value("db_client_connection_timeouts_total", {"pool": "sqlite"}) == 0

@@ -1,6 +1,4 @@
-"""What is too long is masked first and cut afterwards: no part of a secret shows, wherever the cut falls."""
-
-from __future__ import annotations
+"""What is too long is redacted first and cut afterwards: no part of a secret shows, wherever the cut falls."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -79,8 +77,8 @@ KINDS: Mapping[str, Any] = {
 }
 
 
-def test_every_kind_of_value_everywhere_is_masked_before_it_is_cut() -> None:
-    masked = REDACTOR.text(CHARGE)
+def test_every_kind_of_value_everywhere_is_redacted_before_it_is_cut() -> None:
+    redacted = REDACTOR.text(CHARGE)
     with (
         receiving() as receiver,
         tracing_to(receiver, OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="41", TRACING_HASH_KEY="a key for tests") as tracing,
@@ -113,8 +111,8 @@ def test_every_kind_of_value_everywhere_is_masked_before_it_is_cut() -> None:
                 assert len(text) <= 41, (key, text)
                 assert "4111" not in text, (key, text)
         for kind in ("text", "later", "exception.message"):
-            assert part.get(kind, [masked[:41]]) == [masked[:41]]
-    assert record.body.string_value == masked, "the limit is one of attributes"
+            assert part.get(kind, [redacted[:41]]) == [redacted[:41]]
+    assert record.body.string_value == redacted, "the limit is one of attributes"
     assert "4111" not in fails.status.message
 
 
@@ -122,11 +120,11 @@ def test_every_kind_of_value_everywhere_is_masked_before_it_is_cut() -> None:
 def test_no_part_of_a_secret_shows_wherever_the_limit_cuts_it(secret: tuple[str, tuple[str, ...]]) -> None:
     planted, parts = secret
     text = f"charge {planted} failed"
-    masked = REDACTOR.text(text)
+    redacted = REDACTOR.text(text)
     for limit in range(1, len(text) + 3):
         for named in (REDACTOR.named("note", text, limit), REDACTOR.named("note", text.encode(), limit)):
-            assert named == masked[:limit]
-        assert not [part for part in parts if part in masked]
+            assert named == redacted[:limit]
+        assert not [part for part in parts if part in redacted]
 
 
 @pytest.mark.parametrize("limit", [1, 41, 300, Limits().value_length, MAX_TEXT, 1 << 20])
@@ -135,9 +133,9 @@ def test_no_part_of_a_secret_shows_at_the_end_of_what_is_kept(secret: tuple[str,
     planted, parts = secret
     length = min(limit + OVERLAP, MAX_TEXT)
     # What is hidden before it makes the text shorter, so that its end comes into what may be shown.
-    before = "token=" + "x" * (OVERLAP // 2) + " "
+    prefix = "token=" + "x" * (OVERLAP // 2) + " "
     for shift in range(len(planted) + 2):
-        filled = (before * (length // len(before) + 1))[: length - shift - 1] + " "
+        filled = (prefix * (length // len(prefix) + 1))[: length - shift - 1] + " "
         text = filled + planted + " and more" * MAX_TEXT
         shown = REDACTOR.text(text, limit)
         assert len(shown) <= limit
@@ -152,11 +150,11 @@ _LONG_KEY = f"-----BEGIN PRIVATE KEY-----\n{('PLANTED+' * 8 + chr(10)) * 320}---
 @pytest.mark.parametrize("secret", ["token=" + "PLANTED" * 3_000, _LONG_KEY, "token=[" + "'PLANTED', " * 3_000])
 @pytest.mark.parametrize("limit", [Limits().value_length, MAX_TEXT, None])
 def test_a_secret_longer_than_what_is_kept_leaves_what_is_before_it(secret: str, limit: int | None) -> None:
-    for before in (_FAILED, _FAILED + "token=PLANTED " * 1_000 + _FAILED):
-        for text in (before + secret, before + secret + " and more" * MAX_TEXT):
+    for prefix in (_FAILED, _FAILED + "token=PLANTED " * 1_000 + _FAILED):
+        for text in (prefix + secret, prefix + secret + " and more" * MAX_TEXT):
             shown = str(REDACTOR.named("note", text if limit is None else snapshot(text, limit), limit))
-            masked = REDACTOR.text(before)
-            assert shown.startswith((masked, masked[: Limits().value_length]))
+            redacted = REDACTOR.text(prefix)
+            assert shown.startswith((redacted, redacted[: Limits().value_length]))
             assert "PLANTED" not in shown
             assert shown.endswith((REDACTED, CUT)) or len(shown) == limit
             assert REDACTOR.text(shown) == shown
@@ -272,11 +270,11 @@ def test_a_handed_in_exporter_gets_what_an_export_would_show() -> None:
         span.set_status(Status(StatusCode.ERROR, CHARGE))
     tracing.shutdown()
     (shown,) = exporter.get_finished_spans()
-    masked = REDACTOR.text(CHARGE)
-    assert shown.attributes == {"note": masked[:41], "token": REDACTED, "max_tokens": 7}
-    assert (shown.name, shown.status.description, shown.events[0].name) == (masked, masked, masked)
-    assert shown.events[0].attributes == {"note": masked[:41]}
-    assert shown.links[0].attributes == {"note": masked[:41]}
+    redacted = REDACTOR.text(CHARGE)
+    assert shown.attributes == {"note": redacted[:41], "token": REDACTED, "max_tokens": 7}
+    assert (shown.name, shown.status.description, shown.events[0].name) == (redacted, redacted, redacted)
+    assert shown.events[0].attributes == {"note": redacted[:41]}
+    assert shown.links[0].attributes == {"note": redacted[:41]}
 
 
 def test_the_resource_has_no_limit() -> None:

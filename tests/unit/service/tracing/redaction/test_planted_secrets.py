@@ -54,7 +54,7 @@ def cards(draw: st.DrawFn) -> str:
     number = _with_check_digit(prefix + draw(st.text("0123456789", min_size=free, max_size=free)))
     separator = draw(st.sampled_from(["", " ", "-"]))
     if len(number) == 16:
-        return separator.join(number[at : at + 4] for at in range(0, 16, 4))
+        return separator.join(number[start : start + 4] for start in range(0, 16, 4))
     if len(number) == 15:
         return separator.join((number[:4], number[4:10], number[10:]))
     return number
@@ -85,19 +85,19 @@ PLANTED: st.SearchStrategy[Planted] = st.one_of(
     ).map(lambda made: ("".join(made), made[2])),
     SECRET.map(lambda word: (f"-----BEGIN EC PRIVATE KEY-----\n{word}\n-----END EC PRIVATE KEY-----", word)),
 )
-# Apart from a letter or a digit, which would make another word of it, anything may stand around a secret.
+# Anything may surround a secret, apart from a letter or a digit, which would change its word.
 AROUND = st.text(max_size=40)
 BLANK = st.sampled_from([" ", " 2027 ", "4000 ", "\n", '"', "(", "<", "; ", " '"])
 
 
 @given(AROUND, BLANK, PLANTED, st.sampled_from([" ", "\n", ", ", '"', "; ", ""]), AROUND)
 def test_a_planted_secret_never_survives_in_text(
-    before: str, blank: str, planted: Planted, end: str, after: str
+    prefix: str, blank: str, planted: Planted, end: str, suffix: str
 ) -> None:
     text, secret = planted
-    masked = REDACTOR.text(f"{before}{blank}{text}{end or ' '}{after}")
-    assert secret not in masked or secret in f"{before} {after}"
-    assert REDACTOR.text(masked) == masked
+    redacted = REDACTOR.text(f"{prefix}{blank}{text}{end or ' '}{suffix}")
+    assert secret not in redacted or secret in f"{prefix} {suffix}"
+    assert REDACTOR.text(redacted) == redacted
 
 
 NAMES = st.one_of(st.text(max_size=12), st.sampled_from(["user", "task.result", "user_email", "api_key", "http.url"]))
@@ -129,11 +129,11 @@ def test_a_planted_secret_never_survives_in_structures(value: Any, name: str) ->
             return {key: unwrapped(item) for key, item in node.items()}
         return [unwrapped(item) for item in node] if isinstance(node, list) else node
 
-    masked = REDACTOR.named(name, unwrapped(value))
-    shown = json.dumps(masked, ensure_ascii=False, allow_nan=False)
+    redacted = REDACTOR.named(name, unwrapped(value))
+    shown = json.dumps(redacted, ensure_ascii=False, allow_nan=False)
     for secret in secrets:
         assert secret not in shown
-    assert REDACTOR.named(name, masked) == masked
+    assert REDACTOR.named(name, redacted) == redacted
 
 
 @given(SECRET, SECRET, SECRET, SECRET, DOMAIN)
@@ -143,22 +143,22 @@ def test_urls_show_no_credentials_query_or_fragment(user: str, password: str, qu
         f"//{user}:{password}@{host}/path?{query}#{tail}",
         f"{user}:{password}@{host}/path?a&{query}",
     ):
-        masked = REDACTOR.url(url)
+        redacted = REDACTOR.url(url)
         for secret in (user, password, query, tail):
-            assert secret not in masked
-            assert secret.lower() not in masked
-        assert f"{host}" in masked
-        assert "/path?[redacted]" in masked
-        assert REDACTOR.url(masked) == masked
+            assert secret not in redacted
+            assert secret.lower() not in redacted
+        assert f"{host}" in redacted
+        assert "/path?[redacted]" in redacted
+        assert REDACTOR.url(redacted) == redacted
 
 
 @given(st.text(max_size=80))
-def test_any_url_is_masked_without_an_error_and_once_and_for_all(url: str) -> None:
-    masked = REDACTOR.url(url)
-    assert REDACTOR.url(masked) == masked
+def test_any_url_is_redacted_without_an_error_and_only_once(url: str) -> None:
+    redacted = REDACTOR.url(url)
+    assert REDACTOR.url(redacted) == redacted
 
 
 @given(st.text("ab:=@./?&'\"\\ ;<%3D4-[]{}(),\ntokenpasswordBearer", max_size=120))
-def test_masking_what_is_masked_changes_nothing(text: str) -> None:
-    masked = REDACTOR.text(text)
-    assert REDACTOR.text(masked) == masked
+def test_redaction_what_is_redacted_changes_nothing(text: str) -> None:
+    redacted = REDACTOR.text(text)
+    assert REDACTOR.text(redacted) == redacted

@@ -1,6 +1,4 @@
-"""Nothing secret survives masking, and nothing an on-call engineer needs is lost to it."""
-
-from __future__ import annotations
+"""Redaction hides every secret, and nothing that an on-call engineer needs."""
 
 import importlib
 import json
@@ -34,7 +32,7 @@ ADA_HASHED = f"email:{REDACTOR.hash(ADA)}"
 
 
 @pytest.mark.parametrize(
-    ("text", "masked"),
+    ("text", "redacted"),
     [
         (f"no mailbox {ADA}!", f"no mailbox {ADA_HASHED}!"),
         (f"'{ADA}'", f"'{ADA_HASHED}'"),
@@ -86,8 +84,8 @@ ADA_HASHED = f"email:{REDACTOR.hash(ADA)}"
         ("GET /a?q=%257B%2522token%2522%253A%2522x1secret&b=1", "GET /a?q=%257B%2522token%2522%253A[redacted]&b=1"),
     ],
 )
-def test_secrets_in_text(text: str, masked: str) -> None:
-    assert REDACTOR.text(text) == masked
+def test_secrets_in_text(text: str, redacted: str) -> None:
+    assert REDACTOR.text(text) == redacted
 
 
 SECRET_NAMES = NAMES["secret"] + NAMES["typed"]
@@ -127,7 +125,7 @@ def test_harmless_names_show_their_values(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES["email"])
-def test_email_names_hash_whatever_they_hold(name: str) -> None:
+def test_email_names_hash_any_value(name: str) -> None:
     assert REDACTOR.named(name, " Ada@Example.com") == ADA_HASHED
     assert REDACTOR.named(name, [ADA, {"to": ADA}]) == [ADA_HASHED, {"to": ADA_HASHED}]
     assert REDACTOR.named(name, "not an address") != "not an address"
@@ -182,9 +180,9 @@ def test_other_numbers_are_numbers(number: Any) -> None:
 
 def test_every_name_of_the_conventions_is_shown_apart_from_those_that_mean_a_person_or_a_session() -> None:
     modules = (
-        importlib.import_module(f"{package.__name__}.{found.name}")
+        importlib.import_module(f"{package.__name__}.{module_info.name}")
         for package in (semantic, incubating)
-        for found in pkgutil.iter_modules(package.__path__)
+        for module_info in pkgutil.iter_modules(package.__path__)
     )
     keys = {
         value for module in modules for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
@@ -305,7 +303,9 @@ def test_what_on_call_needs_stays(text: str) -> None:
         st.uuids().map(str),
         st.uuids().map(lambda made: made.hex),
         st.integers(1, 2**128 - 1).map(lambda trace: f"00-{trace:032x}-{trace % 2**64:016x}-01"),
-        st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda at: at.replace(tzinfo=UTC).isoformat()),
+        st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(
+            lambda moment: moment.replace(tzinfo=UTC).isoformat()
+        ),
         st.binary(min_size=20, max_size=64).map(lambda digest: f"sha256:{digest.hex()}"),
         st.floats(-1e9, 1e9).map(str),
         st.integers(-(10**12) + 1, 10**12 - 1).map(str),
@@ -324,9 +324,9 @@ def test_ids_times_and_numbers_stay(value: str, around: str) -> None:
 def test_ordinary_numbers_stay_numbers(value: float) -> None:
     if isinstance(value, float) and abs(value) >= 1e12:
         return
-    masked = REDACTOR.named("messaging.kafka.offset", value)
-    assert masked == value
-    assert type(masked) is type(value)
+    redacted = REDACTOR.named("messaging.kafka.offset", value)
+    assert redacted == value
+    assert type(redacted) is type(value)
 
 
 # --- failing closed, limits -------------------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_objects_become_what_otlp_and_json_can_carry() -> None:
     assert REDACTOR.text("half a pair \ud800") == "half a pair ?"
 
 
-def test_what_cannot_be_masked_is_hidden() -> None:
+def test_what_cannot_be_redacted_is_hidden() -> None:
     assert REDACTOR.named("a", Unprintable()) == REDACTED
     assert REDACTOR.text(Unprintable()) == REDACTED  # type: ignore[arg-type]
     assert REDACTOR.named("a", ["fine", Unprintable()]) == REDACTED
@@ -372,11 +372,11 @@ def test_cycles_depth_and_size_are_bounded() -> None:
     for _ in range(100_000):
         deep = [deep]
     depth = 0
-    masked = REDACTOR.named("a", deep)
-    while isinstance(masked, list):
-        (masked,) = masked
+    redacted = REDACTOR.named("a", deep)
+    while isinstance(redacted, list):
+        (redacted,) = redacted
         depth += 1
-    assert (depth, masked) == (MAX_DEPTH, CUT)
+    assert (depth, redacted) == (MAX_DEPTH, CUT)
 
     wide = REDACTOR.named("a", {"x": list(range(5 * MAX_ITEMS)), "y": {str(n): n for n in range(MAX_ITEMS)}})
     assert isinstance(wide, dict)
@@ -389,11 +389,11 @@ def test_cycles_depth_and_size_are_bounded() -> None:
 @pytest.mark.parametrize("shift", range(0, 24, 3))
 def test_a_long_text_is_cut_with_a_mark_and_holds_no_half_secret(secret: str, shift: int) -> None:
     text = "x" * (MAX_TEXT - shift - 1) + " " + secret + " y" * MAX_TEXT
-    masked = REDACTOR.text(text)
-    assert len(masked) <= MAX_TEXT
-    assert masked.endswith(CUT)
-    assert set(masked.removesuffix(CUT)) == {"x"}
-    assert REDACTOR.text(masked) == masked
+    redacted = REDACTOR.text(text)
+    assert len(redacted) <= MAX_TEXT
+    assert redacted.endswith(CUT)
+    assert set(redacted.removesuffix(CUT)) == {"x"}
+    assert REDACTOR.text(redacted) == redacted
     assert len(REDACTOR.text(f"{ADA} " * (MAX_TEXT // 16))) <= MAX_TEXT
 
 
@@ -461,7 +461,7 @@ class Defective(Redactor):
         raise ZeroDivisionError
 
 
-def test_a_defect_in_masking_hides_the_value() -> None:
+def test_a_defect_in_redaction_hides_the_value() -> None:
     redactor = Defective("a key for tests")
     assert redactor.text("key=hunter2") == REDACTED
     assert redactor.named("a", {"b": "x=hunter2"}) == {"b": REDACTED}

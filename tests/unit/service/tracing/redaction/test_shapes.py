@@ -16,10 +16,10 @@ CONTEXT = Context(KeyRules(), REDACTOR.hash)
 
 def split_example(shape: Shape) -> tuple[str, str, str]:
     """What is before the secret of the row's example, the secret, and what is after it."""
-    before, _, rest = shape.hit.partition("«")
-    secret, _, after = rest.partition("»")
+    prefix, _, rest = shape.hit.partition("«")
+    secret, _, suffix = rest.partition("»")
     assert secret
-    return before, secret, after
+    return prefix, secret, suffix
 
 
 def rows(user: str) -> pytest.MarkDecorator:
@@ -31,23 +31,23 @@ def rows(user: str) -> pytest.MarkDecorator:
 
 @rows("hide")
 def test_the_redactor_hides_the_secret_alone(shape: Shape) -> None:
-    before, secret, after = split_example(shape)
-    text = before + secret + after
+    prefix, secret, suffix = split_example(shape)
+    text = prefix + secret + suffix
     redacted = REDACTOR.text(text)
     assert secret not in redacted
     assert redacted != text
     if shape.name == "private key":  # hidden together with its first and last line
         assert redacted == "[redacted]"
     else:
-        assert redacted.startswith(before)
-        assert redacted.endswith(after)
+        assert redacted.startswith(prefix)
+        assert redacted.endswith(suffix)
     assert REDACTOR.text(redacted) == redacted
 
 
 @rows("hide")
 def test_a_row_hides_its_example_without_the_other_rows(shape: Shape) -> None:
-    before, secret, after = split_example(shape)
-    text = before + secret + after
+    prefix, secret, suffix = split_example(shape)
+    text = prefix + secret + suffix
     assert shape.hide is not None
     assert any(hint in text.lower() for hint in shape.hints) or not shape.hints
     assert secret not in shape.hide(text, CONTEXT, None)
