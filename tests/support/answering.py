@@ -1,4 +1,4 @@
-"""An API server that answers as a test says, and a client of it."""
+"""An API server whose answers a test defines, and a client of it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,15 @@ import kubernetes
 
 @contextmanager
 def answering(content_type: str, answer: Callable[[str], tuple[int, str]]) -> Iterator[kubernetes.client.ApiClient]:
-    """answer: path of a GET → status and body."""
+    """Starts the API server.
+
+    Args:
+        content_type: Of all answers.
+        answer: Path of a GET → status and body.
+
+    Yields:
+        A client.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

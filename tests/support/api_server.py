@@ -1,7 +1,7 @@
-"""A Kubernetes of its own for a test: etcd, API server and controllers, without nodes.
+"""A Kubernetes for tests: etcd, API server and controllers, without nodes.
 
-What a kubelet and a storage driver would report (pods that are ready, claims that are bound and have grown) is written
-by `Reports`, so that what waits for that comes to an end.
+`Reports` writes what kubelets and a storage driver would report, so that a deployment does not wait for them: pods that
+are ready, claims that are bound and resized.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _CONTROLLERS = (
 
 @dataclass
 class Reports:
-    """Stands in for kubelets and a storage driver: writes into the status what they would have done."""
+    """Writes the status that kubelets and a storage driver would write."""
 
     client: kubernetes.client.ApiClient
     resizes: bool = True
@@ -76,7 +76,7 @@ class Reports:
                 status["capacity"] = {"storage": asked}
             core.patch_namespaced_persistent_volume_claim_status(*_name(claim), {"status": status})
         for pod in _items(core.list_pod_for_all_namespaces):
-            # No kubelet would ever confirm the end of a pod.
+            # No kubelet confirms the end of a pod here.
             if "deletionTimestamp" in pod["metadata"]:
                 core.delete_namespaced_pod(*_name(pod), grace_period_seconds=0)
             elif self.readies and pod["status"]["phase"] != "Running":
@@ -86,8 +86,8 @@ class Reports:
 
 def _items(list_all: Callable[..., Any]) -> list[dict[str, Any]]:
     """Plain objects: the client's own take a hundred times as long to make."""
-    found: list[dict[str, Any]] = json.loads(list_all(_preload_content=False).data)["items"]
-    return found
+    items: list[dict[str, Any]] = json.loads(list_all(_preload_content=False).data)["items"]
+    return items
 
 
 def _name(item: dict[str, Any]) -> tuple[str, str]:
@@ -96,14 +96,14 @@ def _name(item: dict[str, Any]) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiServer:
-    """A running one."""
+    """A running API server."""
 
     client: kubernetes.client.ApiClient
     kubeconfig: Path
     reports: Reports
 
     def storage_class(self, name: str, *, grows: bool) -> str:
-        """Makes a StorageClass whose volumes can be enlarged, or cannot."""
+        """Creates a StorageClass whose volumes can be enlarged, if `grows`."""
         kubernetes.client.StorageV1Api(self.client).create_storage_class(
             {"metadata": {"name": name}, "provisioner": "example.com/disk", "allowVolumeExpansion": grows}
         )
@@ -112,7 +112,7 @@ class ApiServer:
 
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[ApiServer]:
-    """Starts one with all that it keeps in `directory`; ready within about 5 s."""
+    """Starts an API server with its data in `directory`; it is ready within about 5 s."""
     binary = Home.default().bin / "kubernetes"
     if not binary.exists():
         pytest.skip("Kubernetes is not built: `make up` builds it")
@@ -137,7 +137,7 @@ def running(directory: Path) -> Iterator[ApiServer]:
             *(f"--tls-private-key-file={keys}/apiserver.key", f"--client-ca-file={keys}/ca.crt"),
             *("--authorization-mode=RBAC", f"--service-account-key-file={keys}/sa.pub"),
             *(f"--service-account-signing-key-file={keys}/sa.key", "--service-cluster-ip-range=10.96.0.0/16"),
-            # The advertised address may not be a loopback one; nobody uses it. Pods need no ServiceAccount here.
+            # The advertised address may not be a loopback address; no client uses it. Pods need no ServiceAccount here.
             *("--service-account-issuer=https://kubernetes.default.svc", "--disable-admission-plugins=ServiceAccount"),
             "--profiling=false",
         ],

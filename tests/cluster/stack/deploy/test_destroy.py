@@ -1,4 +1,4 @@
-"""Removing on a real cluster: a small stack in a namespace of its own."""
+"""Removal on a real cluster: a small stack in a namespace of its own."""
 
 import time
 from collections.abc import Iterator
@@ -15,14 +15,12 @@ from stack.kubernetes.inventory import INVENTORY_KEY, read_inventory
 from stack.kubernetes.objects import Objects
 from stack.settings import load
 
-pytestmark = pytest.mark.cluster
-
 NAMESPACE = "tracing-removal-test"
 
 
-def made(api: str, kind: str, name: str, **more: Any) -> Manifest:
+def made(api: str, kind: str, name: str, **fields: Any) -> Manifest:
     metadata = {"name": name, "namespace": NAMESPACE, "labels": labels(name, "test")}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
 
 
 SELECTOR = {"app": "nothing"}
@@ -65,30 +63,32 @@ def core() -> Iterator[kubernetes.client.CoreV1Api]:
     apply(client, NAMESPACE, MANIFESTS, lambda _: None)
     core.create_namespaced_persistent_volume_claim(NAMESPACE, CLAIM)
     yield core
-    if _there(core):
+    if _exists(core):
         core.delete_namespace(NAMESPACE)
 
 
-def _there(core: kubernetes.client.CoreV1Api) -> bool:
+def _exists(core: kubernetes.client.CoreV1Api) -> bool:
     return NAMESPACE in {item.metadata.name for item in core.list_namespace().items}
 
 
 def removed(core: kubernetes.client.CoreV1Api) -> list[str]:
-    place = Objects(core.api_client, NAMESPACE)
+    objects = Objects(core.api_client, NAMESPACE)
     owned = read_inventory(core.api_client, NAMESPACE) | {INVENTORY_KEY}
-    said: list[str] = []
-    what = plan_removal("test", NAMESPACE, place, owned, protect=False)
-    remove(what, place, said.append, deadline=time.monotonic() + 60)
-    return said
+    progress: list[str] = []
+    plan = plan_removal("test", NAMESPACE, objects, owned, protect=False)
+    remove(plan, objects, progress.append, deadline=time.monotonic() + 60)
+    return progress
 
 
-def test_a_stack_goes_with_its_namespace_unless_somebody_else_is_in_it(core: kubernetes.client.CoreV1Api) -> None:
-    core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": "somebodys"}})
-    said = removed(core)
-    assert said[-1] == f"kept namespace {NAMESPACE}, for configmap/somebodys"
-    assert {"removed deployment/nothing", "removed persistentvolumeclaim/data-nothing-0"} < set(said)
-    left = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
-    assert left == {"somebodys", "kube-root-ca.crt"}
-    core.delete_namespaced_config_map("somebodys", NAMESPACE)
+def test_a_stack_is_removed_with_its_namespace_unless_others_use_that(
+    core: kubernetes.client.CoreV1Api,
+) -> None:
+    core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": "foreign"}})
+    progress = removed(core)
+    assert progress[-1] == f"kept namespace {NAMESPACE}, for configmap/foreign"
+    assert {"removed deployment/nothing", "removed persistentvolumeclaim/data-nothing-0"} < set(progress)
+    remaining = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
+    assert remaining == {"foreign", "kube-root-ca.crt"}
+    core.delete_namespaced_config_map("foreign", NAMESPACE)
     assert removed(core) == [f"removed namespace/{NAMESPACE}"]
-    assert not _there(core)
+    assert not _exists(core)

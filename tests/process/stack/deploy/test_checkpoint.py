@@ -1,4 +1,4 @@
-"""What a killed `pulumi up` leaves, and what the next one makes of it; the CLI itself runs in `make up`."""
+"""The state that a killed `pulumi up` leaves is repaired; the CLI itself runs in `make up`."""
 
 import json
 import os
@@ -16,12 +16,12 @@ def _lock(state: Path, pid: int) -> None:
     lock.write_text(json.dumps({"pid": pid, "hostname": "here"}))
 
 
-def _checkpoint(state: Path, text: str, attributes: str, before: str) -> Path:
+def _checkpoint(state: Path, text: str, digest: str, previous: str) -> Path:
     checkpoint = state / ".pulumi" / "stacks" / PROJECT / "local.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text(text)
-    checkpoint.with_name("local.json.attrs").write_text(attributes)
-    checkpoint.with_name("local.json.bak").write_text(before)
+    checkpoint.with_name("local.json.attrs").write_text(digest)
+    checkpoint.with_name("local.json.bak").write_text(previous)
     return checkpoint
 
 
@@ -31,18 +31,18 @@ def _ended_process() -> int:
     return child.pid
 
 
-def test_without_a_lock_nothing_was_interrupted(tmp_path: Path) -> None:
+def test_a_state_without_a_lock_needs_no_repair(tmp_path: Path) -> None:
     assert not has_stale_lock(tmp_path)
 
 
-def test_the_lock_of_a_process_that_runs_is_respected(tmp_path: Path) -> None:
+def test_the_lock_of_a_running_process_is_not_stale(tmp_path: Path) -> None:
     _lock(tmp_path, os.getpid())
     assert not has_stale_lock(tmp_path)
 
 
-def test_a_lock_whose_process_is_gone_is_stale_and_a_whole_checkpoint_stays(tmp_path: Path) -> None:
+def test_a_lock_whose_process_has_ended_is_stale_and_a_complete_checkpoint_stays(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
-    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', '{"md5": ""}', '{"before": 1}')
+    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', '{"md5": ""}', '{"previous": 1}')
     assert has_stale_lock(tmp_path)
     repair_checkpoint(tmp_path, "local")
     assert checkpoint.read_text() == '{"newest": 1}'
@@ -58,23 +58,23 @@ def test_a_lock_that_was_cut_off_is_stale(tmp_path: Path) -> None:
 
 def test_a_digest_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
-    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', "", '{"before": 1}')
+    checkpoint = _checkpoint(tmp_path, '{"newest": 1}', "", '{"previous": 1}')
     assert has_stale_lock(tmp_path)
     repair_checkpoint(tmp_path, "local")
     assert checkpoint.read_text() == '{"newest": 1}'
     assert not checkpoint.with_name("local.json.attrs").exists()
 
 
-def test_a_checkpoint_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_cut_off_is_replaced_by_the_previous_one(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
-    checkpoint = _checkpoint(tmp_path, '{"newest', '{"md5": ""}', '{"before": 1}')
+    checkpoint = _checkpoint(tmp_path, '{"newest', '{"md5": ""}', '{"previous": 1}')
     assert has_stale_lock(tmp_path)
     repair_checkpoint(tmp_path, "local")
-    assert checkpoint.read_text() == '{"before": 1}'
+    assert checkpoint.read_text() == '{"previous": 1}'
     assert not checkpoint.with_name("local.json.attrs").exists()
 
 
-def test_without_any_readable_checkpoint_the_cluster_is_what_counts(tmp_path: Path) -> None:
+def test_without_any_readable_checkpoint_the_stack_starts_empty(tmp_path: Path) -> None:
     _lock(tmp_path, _ended_process())
     checkpoint = _checkpoint(tmp_path, "", "", "")
     assert has_stale_lock(tmp_path)

@@ -1,4 +1,4 @@
-"""A class that the settings name and the cluster does not have is said before anything is changed."""
+"""What a stack needs of its cluster is checked before anything is changed."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1"
 
 
 def answer(path: str) -> tuple[int, str]:
-    """Of an API server that answers for a class, or a version of an API, by its name."""
+    """Answers as an API server whose status for a class, or a version of an API, depends on its name."""
     body = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
     return ANSWERS[path.rpartition("/")[2]], json.dumps(body)
 
@@ -30,23 +30,23 @@ def cluster(*, storage: str | None = None, tasks: str | None = None) -> Cluster:
     return Cluster.model_validate({"context": "c", "storageClass": storage, "priorityClasses": {"tasks": tasks}})
 
 
-def test_what_is_there_or_may_not_be_seen_is_accepted(client: kubernetes.client.ApiClient) -> None:
+def test_a_class_that_exists_or_may_not_be_read_is_accepted(client: kubernetes.client.ApiClient) -> None:
     require_classes(client, cluster())
     require_classes(client, cluster(storage="known", tasks="known"))
     require_classes(client, cluster(storage="hidden", tasks="hidden"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("settings", "text"),
     [
         (cluster(storage="unknown"), r"cluster\.storageClass: .*'c' has no 'unknown'; nothing was changed"),
         (cluster(tasks="unknown"), r"cluster\.priorityClasses\.tasks: .*has no 'unknown'"),
         (cluster(tasks="broken"), r"cluster\.priorityClasses\.tasks: 'broken' cannot be read"),
     ],
 )
-def test_what_is_missing_is_named(client: kubernetes.client.ApiClient, wrong: Cluster, said: str) -> None:
-    with pytest.raises(DeployError, match=said):
-        require_classes(client, wrong)
+def test_a_missing_class_is_named(client: kubernetes.client.ApiClient, settings: Cluster, text: str) -> None:
+    with pytest.raises(DeployError, match=text):
+        require_classes(client, settings)
 
 
 AUTOSCALER = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "collector"}}
@@ -54,14 +54,14 @@ OTHER = {"kind": "StatefulSet", "metadata": {"name": "collector"}}
 
 
 @pytest.mark.parametrize(
-    ("status", "warned"), [(200, False), (404, True), (503, True), (403, False), (500, False)], ids=str
+    ("status", "has_warning"), [(200, False), (404, True), (503, True), (403, False), (500, False)], ids=str
 )
-def test_an_autoscaler_without_a_metrics_server_is_warned_of(
-    client: kubernetes.client.ApiClient, status: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+def test_an_autoscaler_without_a_metrics_server_gets_a_warning(
+    client: kubernetes.client.ApiClient, status: int, has_warning: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ANSWERS, "v1beta1", status)
     lines = metrics_warnings(client, [OTHER, AUTOSCALER])
-    assert len(lines) == warned
+    assert len(lines) == has_warning
     for line in lines:
         assert "metrics.k8s.io" in line
         assert "the autoscaler of collector" in line

@@ -1,4 +1,4 @@
-"""What `make render` writes for GitOps: valid for every supported Kubernetes, the same every time, without a secret."""
+"""The manifests of `make render`: valid for every supported Kubernetes, always the same, and without secrets."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def rendered(stack: str) -> list[Manifest]:
 
 @cache
 def every_object() -> list[tuple[str, Manifest]]:
-    """The objects of all stacks and of all choices that a stack has, each that is the same in several only once."""
+    """The objects of all stacks and of all backends, each distinct object once."""
     made = {stack: rendered(stack) for stack in STACKS}
     made |= {backend: program(backend).manifests for backend in BACKENDS}
     distinct = {
@@ -60,21 +60,21 @@ def problem(manifest: Manifest, version: str) -> str | None:
 @pytest.mark.parametrize("version", versions.KUBERNETES)
 def test_every_object_is_valid_for_every_supported_kubernetes(version: str) -> None:
     assert version in {".".join(known.split(".")[:2]) for known in kubernetes_validate.utils.all_versions()}
-    problems = {name: said for name, manifest in every_object() if (said := problem(manifest, version))}
+    problems = {name: text for name, manifest in every_object() if (text := problem(manifest, version))}
     assert not problems
 
 
 @pytest.mark.parametrize(
-    ("kind", "change", "said"),
+    ("kind", "change", "text"),
     [
         ("Service", {"spec": {"ports": [{"port": "80"}]}}, "not of type"),
         ("Deployment", {"spec": {"template": {"spec": {"containers": [], "noSuchKey": 1}}}}, "noSuchKey"),
     ],
 )
-def test_a_wrong_object_would_be_noticed(kind: str, change: dict[str, Any], said: str) -> None:
+def test_an_invalid_object_is_found(kind: str, change: dict[str, Any], text: str) -> None:
     manifest = next(item for _, item in every_object() if item["kind"] == kind)
     for version in (versions.KUBERNETES[0], versions.KUBERNETES[-1]):
-        assert said in (problem({**manifest, **change}, version) or "")
+        assert text in (problem({**manifest, **change}, version) or "")
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -1,4 +1,4 @@
-"""What the Pulumi CLI is asked for; a script stands in for it, which notes its arguments."""
+"""The commands that the engine gives to the Pulumi CLI; a script takes its place and records its arguments."""
 
 import json
 import stat
@@ -44,7 +44,7 @@ RESOURCES: list[dict[str, Any]] = [
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the script was asked for, a line each."""
+    """File with the arguments of each command, a line each."""
     script, asked = tmp_path / "pulumi", tmp_path / "asked"
     answer = json.dumps({"deployment": {"resources": RESOURCES}})
     script.write_text(
@@ -75,18 +75,18 @@ def pulumi(asked: Path) -> Engine:
 
 
 def commands(asked: Path) -> list[str]:
-    """What changes something."""
+    """The commands that change something."""
     return [line for line in asked.read_text().splitlines() if not line.startswith("stack history")]
 
 
-def what(*, protected: bool = False, foreign: bool = False) -> RemovalPlan:
-    somebodys = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
-    found = Ownership(own=[], claims=[], ambient=[], foreign=[somebodys] if foreign else [], unlisted=[])
+def removal_plan(*, protected: bool = False, foreign: bool = False) -> RemovalPlan:
+    foreign_secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
+    ownership = Ownership(own=[], claims=[], ambient=[], foreign=[foreign_secret] if foreign else [], unlisted=[])
     made = [object_key(item["inputs"]) for item in RESOURCES[2:]]
-    return RemovalPlan(stack="dev", namespace="tracing", made=made, ownership=found, protected=protected)
+    return RemovalPlan(stack="dev", namespace="tracing", made=made, ownership=ownership, protected=protected)
 
 
-def test_the_state_says_what_the_stack_made(pulumi: Engine) -> None:
+def test_the_state_has_the_keys_of_the_objects_that_the_stack_made(pulumi: Engine) -> None:
     assert [resource_key(item) for item in pulumi.resources()[2:]] == [
         ("v1", "Namespace", "tracing"),
         ("v1", "Secret", "stack-secrets"),
@@ -94,16 +94,16 @@ def test_the_state_says_what_the_stack_made(pulumi: Engine) -> None:
     ]
 
 
-def test_pulumi_removes_all_that_it_has(pulumi: Engine, asked: Path) -> None:
-    destroy_resources(pulumi, RESOURCES, what())
+def test_pulumi_removes_all_resources(pulumi: Engine, asked: Path) -> None:
+    destroy_resources(pulumi, RESOURCES, removal_plan())
     (command,) = commands(asked)
     assert command.startswith("destroy --skip-preview --yes")
     assert f"--config-file {pulumi.file}" in command
     assert "--target" not in command
 
 
-def test_a_namespace_with_something_else_in_it_is_no_target(pulumi: Engine, asked: Path) -> None:
-    destroy_resources(pulumi, RESOURCES, what(foreign=True))
+def test_a_namespace_with_objects_of_others_is_no_target(pulumi: Engine, asked: Path) -> None:
+    destroy_resources(pulumi, RESOURCES, removal_plan(foreign=True))
     (command,) = commands(asked)
     assert f"--target {URN}kubernetes:Secret::stack-secrets" in command
     assert f"--target {URN}kubernetes:ConfigMap::files" in command
@@ -111,8 +111,8 @@ def test_a_namespace_with_something_else_in_it_is_no_target(pulumi: Engine, aske
     assert "providers" not in command
 
 
-def test_protection_is_taken_off_first_once_somebody_said_so(pulumi: Engine, asked: Path) -> None:
-    destroy_resources(pulumi, RESOURCES, what(protected=True))
+def test_resources_are_unprotected_first_with_delete_data(pulumi: Engine, asked: Path) -> None:
+    destroy_resources(pulumi, RESOURCES, removal_plan(protected=True))
     assert [line.partition(" --")[0] for line in commands(asked)] == ["state unprotect", "destroy"]
 
 
@@ -123,10 +123,10 @@ def test_a_stack_without_state_is_no_error_and_a_cli_that_fails_is(asked: Path) 
         engine("prod")
 
 
-def test_an_update_that_runs_already_is_named(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_update_is_named(pulumi: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKED", "1")
     with pytest.raises(DeployError, match=r"another update of this stack runs.*pulumi cancel"):
-        destroy_resources(pulumi, RESOURCES, what())
+        destroy_resources(pulumi, RESOURCES, removal_plan())
 
 
 def test_a_secret_is_on_no_command_line(pulumi: Engine, asked: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_secret_that_is_forgotten_leaves_the_configuration(pulumi: Engine, ask
 
 
 def _secrets_of(asked: Path) -> list[str]:
-    """What becomes of each secret of the configuration, in short."""
+    """The changes of secrets in the configuration, in short."""
     lines = [line.partition(" --stack")[0] for line in commands(asked) if line.startswith("config ")]
     return [line.replace("config ", "").replace("--secret ", "").replace("web-crawl-tracing:", "") for line in lines]
 

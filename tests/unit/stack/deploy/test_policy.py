@@ -1,4 +1,4 @@
-"""Every stack keeps the rules, and each rule catches what it is there for."""
+"""Every stack keeps the rules, and each rule finds its violations."""
 
 import copy
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def file(text: str) -> Change:
     return lambda objects: objects["ConfigMap"]["data"].update(a=text)
 
 
-OFFENCES: list[tuple[str, str, Change]] = [
+VIOLATIONS: list[tuple[str, str, Change]] = [
     ("pinned images", "names no version", lambda o: container(o).update(image="web:latest")),
     ("pinned images", "names no version", lambda o: container(o).update(image="registry.example.com:5000/web")),
     (
@@ -156,30 +156,30 @@ def test_every_stack_keeps_the_rules(stack: str) -> None:
     assert violations(render(stack)) == violations(render(stack, values)) == []
 
 
-def test_what_is_right_is_let_through() -> None:
+def test_good_objects_are_accepted() -> None:
     require_compliance(GOOD)
 
 
-@pytest.mark.parametrize(("rule", "part", "change"), OFFENCES)
-def test_an_offence_is_refused_by_its_rule(rule: str, part: str, change: Change) -> None:
+@pytest.mark.parametrize(("rule", "part", "change"), VIOLATIONS)
+def test_a_violation_is_refused_by_its_rule(rule: str, part: str, change: Change) -> None:
     with pytest.raises(PolicyError) as caught:
         require_compliance(with_change(change))
     assert any(rule in line and part in line for line in str(caught.value).splitlines()), caught.value
 
 
-def test_there_is_an_offence_against_every_rule() -> None:
-    assert {rule for rule, _, _ in OFFENCES} == policy.RULES.keys()
+def test_every_rule_has_a_violation() -> None:
+    assert {rule for rule, _, _ in VIOLATIONS} == policy.RULES.keys()
 
 
 @pytest.mark.parametrize("change", [variable("PGPASSWORD", "hunter22"), file("x: correct horse battery staple")])
 def test_a_secret_is_not_repeated_by_the_refusal(change: Change) -> None:
-    said = "".join(str(item) for item in violations(with_change(change)))
-    assert "hunter22" not in said
-    assert "battery" not in said
+    text = "".join(str(item) for item in violations(with_change(change)))
+    assert "hunter22" not in text
+    assert "battery" not in text
 
 
 @pytest.mark.parametrize("kind", ["Pod", "CronJob"])
-def test_pods_are_found_wherever_they_come_from(kind: str) -> None:
+def test_pods_of_every_kind_are_checked(kind: str) -> None:
     spec = pod({"Deployment": copy.deepcopy(GOOD[1])}) | {"hostIPC": True}
     jobs = {"jobTemplate": {"spec": {"template": {"spec": spec}}}}
     made = {
@@ -190,7 +190,7 @@ def test_pods_are_found_wherever_they_come_from(kind: str) -> None:
     assert [item.rule for item in violations([made])] == ["apart from the host"]
 
 
-def test_a_service_that_says_why_may_be_public() -> None:
+def test_a_service_with_a_reason_may_be_public() -> None:
     def public(objects: dict[str, Manifest]) -> None:
         objects["Service"]["spec"]["type"] = "LoadBalancer"
         objects["Service"]["metadata"]["annotations"] = {"web-crawl-tracing/public": "the front door"}
@@ -199,9 +199,9 @@ def test_a_service_that_says_why_may_be_public() -> None:
 
 
 def test_nothing_is_written_of_a_stack_that_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(policy, "RULES", {"nothing at all": lambda manifest: iter(["is there"])})
+    monkeypatch.setattr(policy, "RULES", {"nothing at all": lambda manifest: iter(["exists"])})
     written = tmp_path / "dev.yaml"
     monkeypatch.setattr("sys.argv", ["render", "dev", "--output", str(written)])
-    with pytest.raises(SystemExit, match=r"namespace/tracing: is there \(rule 'nothing at all'\)"):
+    with pytest.raises(SystemExit, match=r"namespace/tracing: exists \(rule 'nothing at all'\)"):
         main()
     assert not written.exists()

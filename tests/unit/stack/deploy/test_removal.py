@@ -15,16 +15,16 @@ from tests.unit.stack.components.test_components import program
 NAMESPACE = "tracing"
 
 
-def made(kind: str, name: str, api: str = "v1", owner: str | None = None, **more: Any) -> Manifest:
-    """An object as a cluster lists it; its uid is its kind and name, `owner` the uid of what it belongs to."""
+def made(kind: str, name: str, api: str = "v1", owner: str | None = None, **fields: Any) -> Manifest:
+    """An object as a cluster lists it; its uid is its kind and name, `owner` the uid of its owner."""
     owners = {"ownerReferences": [{"uid": owner}]} if owner else {}
     metadata = {"name": name, "namespace": NAMESPACE, "uid": f"{kind}/{name}", **owners}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
 
 
 def claim(name: str, labels: dict[str, str]) -> Manifest:
-    found = made("PersistentVolumeClaim", name, spec={"resources": {"requests": {"storage": "5Gi"}}})
-    return {**found, "metadata": {**found["metadata"], "labels": labels}}
+    manifest = made("PersistentVolumeClaim", name, spec={"resources": {"requests": {"storage": "5Gi"}}})
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": labels}}
 
 
 OURS = labels("postgres", "database")
@@ -44,9 +44,9 @@ WORKLOAD: list[Manifest] = [
 ]
 OF_KUBERNETES = [made("ServiceAccount", "default"), made("ConfigMap", "kube-root-ca.crt")]
 FOREIGN = [
-    made("ConfigMap", "somebodys"),
+    made("ConfigMap", "foreign"),
     made("Pod", "debug"),
-    claim("data-somebodys-0", {}),
+    claim("data-foreign-0", {}),
     made("Secret", "pull"),
 ]
 OWNED: set[ObjectKey] = {
@@ -59,13 +59,13 @@ OWNED: set[ObjectKey] = {
 }
 
 
-class Fake:
+class FakeObjects:
     """A namespace in key what is deleted goes with everything that it owns, at once or never."""
 
     def __init__(
         self, objects: Iterable[Manifest], *, annotations: dict[str, str] | None = None, held: Iterable[str] = ()
     ) -> None:
-        self.objects = list(objects)
+        self.existing = list(objects)
         self.namespace: Manifest | None = {
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -76,11 +76,11 @@ class Fake:
         self.deleted: list[str] = []
 
     def list_all(self) -> tuple[list[Manifest], list[str]]:
-        seen = list(self.objects)
-        # Endpoints are seen for a moment longer than their Service.
-        services = {item["metadata"]["name"] for item in seen if item["kind"] == "Service"}
-        self.objects = [item for item in seen if item["kind"] != "Endpoints" or item["metadata"]["name"] in services]
-        return seen, list(self.unlisted)
+        listed = list(self.existing)
+        # Endpoints are listed for a moment longer than their Service.
+        services = {item["metadata"]["name"] for item in listed if item["kind"] == "Service"}
+        self.existing = [item for item in listed if item["kind"] != "Endpoints" or item["metadata"]["name"] in services]
+        return listed, list(self.unlisted)
 
     def delete(self, key: ObjectKey, *, foreground: bool) -> bool:
         assert foreground
@@ -92,41 +92,41 @@ class Fake:
             while True:
                 owned = {
                     str(item["metadata"]["uid"])
-                    for item in self.objects
+                    for item in self.existing
                     if any(owner["uid"] in gone for owner in item["metadata"].get("ownerReferences", ()))
                 }
                 if owned <= gone:
                     break
                 gone |= owned
-            self.objects = [item for item in self.objects if item["metadata"]["uid"] not in gone]
+            self.existing = [item for item in self.existing if item["metadata"]["uid"] not in gone]
         return True
 
     def get(self, key: ObjectKey) -> Manifest | None:
         if key[1] == "Namespace":
             return self.namespace
-        return next((item for item in self.objects if object_key(item) == key), None)
+        return next((item for item in self.existing if object_key(item) == key), None)
 
 
-def planned(place: Fake, *, protect: bool = False) -> RemovalPlan:
-    return plan_removal("dev", NAMESPACE, place, OWNED, protect=protect)
+def planned(objects: FakeObjects, *, protect: bool = False) -> RemovalPlan:
+    return plan_removal("dev", NAMESPACE, objects, OWNED, protect=protect)
 
 
-def removed(place: Fake) -> list[str]:
-    said: list[str] = []
+def removed(objects: FakeObjects) -> list[str]:
+    progress: list[str] = []
     now = iter(range(1000))
-    remove(planned(place), place, said.append, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
-    return said
+    remove(planned(objects), objects, progress.append, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
+    return progress
 
 
 def names(objects: Iterable[Manifest]) -> set[str]:
     return {f"{item['kind']}/{item['metadata']['name']}" for item in objects}
 
 
-def test_everything_in_a_namespace_is_somebodys() -> None:
-    found = sort_by_owner([*WORKLOAD, *OF_KUBERNETES, *FOREIGN], OWNED)
-    assert names(found.foreign) == names(FOREIGN)
-    assert names(found.claims) == {"PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-loki-0"}
-    assert names(found.own) == names(WORKLOAD) - names(found.claims) - {"Endpoints/gateway"}
+def test_every_object_of_a_namespace_has_one_owner() -> None:
+    ownership = sort_by_owner([*WORKLOAD, *OF_KUBERNETES, *FOREIGN], OWNED)
+    assert names(ownership.foreign) == names(FOREIGN)
+    assert names(ownership.claims) == {"PersistentVolumeClaim/data-postgres-0", "PersistentVolumeClaim/data-loki-0"}
+    assert names(ownership.own) == names(WORKLOAD) - names(ownership.claims) - {"Endpoints/gateway"}
 
 
 def test_an_object_that_is_listed_in_another_version_of_its_api_is_the_same() -> None:
@@ -135,54 +135,55 @@ def test_an_object_that_is_listed_in_another_version_of_its_api_is_the_same() ->
     assert sort_by_owner([scaler], {ObjectKey("example.com/v1", "HorizontalPodAutoscaler", "collector")}).foreign
 
 
-def test_all_of_the_stack_goes_and_then_its_namespace() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES])
-    said = removed(place)
-    assert place.namespace is None
-    assert names(place.objects) == names(OF_KUBERNETES) | {"ConfigMap/deployed-objects"}
-    assert place.deleted.index("Deployment/gateway") < place.deleted.index("Service/gateway")
-    assert place.deleted.index("StatefulSet/postgres") < place.deleted.index("PersistentVolumeClaim/data-postgres-0")
-    assert said[-1] == f"removed namespace/{NAMESPACE}"
-    assert "removed statefulset/postgres" in said
+def test_all_objects_of_the_stack_are_removed_and_then_its_namespace() -> None:
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES])
+    progress = removed(objects)
+    assert objects.namespace is None
+    assert names(objects.existing) == names(OF_KUBERNETES) | {"ConfigMap/deployed-objects"}
+    order = objects.deleted.index
+    assert order("Deployment/gateway") < order("Service/gateway")
+    assert order("StatefulSet/postgres") < order("PersistentVolumeClaim/data-postgres-0")
+    assert progress[-1] == f"removed namespace/{NAMESPACE}"
+    assert "removed statefulset/postgres" in progress
 
 
-def test_what_is_not_the_stacks_stays_and_its_namespace_with_it() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES, *FOREIGN])
-    text = "\n".join(planned(place).describe())
+def test_objects_of_others_stay_and_the_namespace_with_them() -> None:
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES, *FOREIGN])
+    text = "\n".join(planned(objects).describe())
     for item in names(FOREIGN):
         assert item.lower() in text
-    said = removed(place)
-    assert place.namespace
-    assert names(place.objects) == names(OF_KUBERNETES) | names(FOREIGN)
-    assert said[-1].startswith(f"kept namespace {NAMESPACE}, for configmap/somebodys, ")
+    progress = removed(objects)
+    assert objects.namespace
+    assert names(objects.existing) == names(OF_KUBERNETES) | names(FOREIGN)
+    assert progress[-1].startswith(f"kept namespace {NAMESPACE}, for configmap/foreign, ")
 
 
 def test_the_namespace_never_goes_as_one_object_among_others() -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "uid": "n"}}
-    assert ("v1", "Namespace", NAMESPACE) not in planned(Fake([*WORKLOAD, namespace])).made
+    assert ("v1", "Namespace", NAMESPACE) not in planned(FakeObjects([*WORKLOAD, namespace])).made
 
 
 def test_a_kind_that_cannot_be_listed_keeps_the_namespace() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES])
-    place.unlisted = ["Certificate (Forbidden)"]
-    assert "  cannot be listed: Certificate (Forbidden)" in planned(place).describe()
-    removed(place)
-    assert place.namespace
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES])
+    objects.unlisted = ["Certificate (Forbidden)"]
+    assert "  cannot be listed: Certificate (Forbidden)" in planned(objects).describe()
+    removed(objects)
+    assert objects.namespace
 
 
-def test_something_that_came_meanwhile_keeps_the_namespace() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES])
-    what = planned(place)
-    assert not what.keeps_namespace
-    place.objects.append(made("ConfigMap", "late"))
+def test_an_object_that_was_made_meanwhile_keeps_the_namespace() -> None:
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES])
+    plan = planned(objects)
+    assert not plan.keeps_namespace
+    objects.existing.append(made("ConfigMap", "late"))
     now = iter(range(1000))
-    remove(what, place, lambda _: None, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
-    assert place.namespace
-    assert "ConfigMap/late" in names(place.objects)
+    remove(plan, objects, lambda _: None, deadline=5, clock=lambda: next(now), sleep=lambda _: None)
+    assert objects.namespace
+    assert "ConfigMap/late" in names(objects.existing)
 
 
 def test_the_plan_names_every_object_and_the_size_of_the_data() -> None:
-    lines = planned(Fake([*WORKLOAD, *OF_KUBERNETES])).describe()
+    lines = planned(FakeObjects([*WORKLOAD, *OF_KUBERNETES])).describe()
     assert lines == [
         "of stack dev, in namespace tracing, will be removed:",
         "  Deployment: gateway",
@@ -202,27 +203,26 @@ def test_the_plan_names_every_object_and_the_size_of_the_data() -> None:
 def test_data_is_protected_by_the_settings_and_by_those_of_the_last_deployment(
     protect: bool, annotations: dict[str, str] | None, protected: bool
 ) -> None:
-    assert planned(Fake(WORKLOAD, annotations=annotations), protect=protect).protected == protected
+    assert planned(FakeObjects(WORKLOAD, annotations=annotations), protect=protect).protected == protected
 
 
-def test_what_does_not_go_in_time_is_named_with_what_holds_it() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
-    next(item for item in place.objects if item["metadata"]["name"] == "data-postgres-0")["metadata"]["finalizers"] = [
-        "kubernetes.io/pvc-protection"
-    ]
+def test_an_object_that_is_not_deleted_in_time_is_named_with_its_finalizers() -> None:
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
+    data = next(item for item in objects.existing if item["metadata"]["name"] == "data-postgres-0")
+    data["metadata"]["finalizers"] = ["kubernetes.io/pvc-protection"]
     with pytest.raises(DestroyError, match=r"data-postgres-0 \(held by kubernetes\.io/pvc-protection\)"):
-        removed(place)
-    assert place.namespace
-    assert "ConfigMap/deployed-objects" in names(place.objects), "the next attempt knows what is the stack's"
+        removed(objects)
+    assert objects.namespace
+    assert "ConfigMap/deployed-objects" in names(objects.existing), "the next attempt knows what is the stack's"
 
 
-def test_an_interrupted_removal_goes_on() -> None:
-    place = Fake([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
+def test_an_interrupted_removal_can_be_continued() -> None:
+    objects = FakeObjects([*WORKLOAD, *OF_KUBERNETES], held={"data-postgres-0"})
     with pytest.raises(DestroyError):
-        removed(place)
-    place.held = set()
-    removed(place)
-    assert place.namespace is None
+        removed(objects)
+    objects.held = set()
+    removed(objects)
+    assert objects.namespace is None
 
 
 def test_the_objects_of_the_program_are_known_as_its_own() -> None:
