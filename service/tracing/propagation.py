@@ -144,13 +144,6 @@ class Propagator:
         return carried
 
 
-_EVERYTHING = Propagator()
-from_http = _EVERYTHING.from_http
-from_kafka = _EVERYTHING.from_kafka
-inject = _EVERYTHING.inject
-to_kafka = _EVERYTHING.to_kafka
-
-
 def _text(value: object) -> str | None:
     """A header's value; None if it holds control characters or anything but ASCII, or is too long."""
     if isinstance(value, bytes):

@@ -77,7 +77,6 @@ class TraceSampler:
 
     def __init__(self, ratio: float, rules: Sequence[SamplingRule] = (), *, parent_based: bool = True) -> None:
         """Creates a sampler. Without `parent_based` the ratio decides on every span, and there are no rules."""
-        self._ratio = ratio
         self._bound = _bound(ratio)
         self._parent_based = parent_based
         self._rules = tuple((rule, _bound(rule.ratio)) for rule in rules)

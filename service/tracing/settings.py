@@ -158,10 +158,8 @@ class TracingSettings(EnvironmentSettings):
         alias="OTEL_EXPORTER_OTLP_HEADERS",
         description="a comma-separated list of key=value, percent-encoded, sendable as headers",
     )
-    certificate: Annotated[Annotated[Path, AfterValidator(values.check_certificates)] | None, *_otlp("CERTIFICATE")] = (
-        Field(
-            None, alias="OTEL_EXPORTER_OTLP_CERTIFICATE", description="the path of a readable PEM file of certificates"
-        )
+    certificate: Annotated[_Certificates | None, *_otlp("CERTIFICATE")] = Field(
+        None, alias="OTEL_EXPORTER_OTLP_CERTIFICATE", description="the path of a readable PEM file of certificates"
     )
     compression: Annotated[Literal["none", "gzip"], *_otlp("COMPRESSION")] = Field(
         "none", alias="OTEL_EXPORTER_OTLP_COMPRESSION", description="none or gzip"

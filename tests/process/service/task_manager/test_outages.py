@@ -19,13 +19,15 @@ from service.common import messages
 from service.common.messages import CrawlRequest, Outgoing, TaskRequest
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing import propagation
 from service.tracing.kafka import message_headers
+from service.tracing.propagation import Propagator
 from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers
 from tests.support.service import Recorder, free_port
 from tests.support.serving import served
 from tests.support.topics import headers_of, ids, read_topic
+
+PROPAGATOR = Propagator()
 
 TASK = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
@@ -181,14 +183,14 @@ def test_every_case_of_the_state_machine_is_visible_end_to_end(manager: Manager)
 
 def test_a_dead_letter_is_in_the_trace_of_the_message_it_was(manager: Manager) -> None:
     with manager.recorder.traces.span("sender") as span:
-        headers = propagation.to_kafka([("status", b"odd"), ("mine", None)])
+        headers = PROPAGATOR.to_kafka([("status", b"odd"), ("mine", None)])
     trace_id = span.get_span_context().trace_id
     manager.send(Outgoing(topic=STATUS_TOPIC, key="k", value=b"\xff", headers=tuple(headers)))  # type: ignore[arg-type]
     (letter,) = read_topic(manager.brokers.addresses, dead_letter_topic(STATUS_TOPIC), bool)
     assert letter.value() == b"\xff"
     kept = headers_of(letter)
     assert (kept["status"], kept["mine"]) == (b"odd", None)
-    context = propagation.from_kafka(message_headers(letter))
+    context = PROPAGATOR.from_kafka(message_headers(letter))
     assert trace.get_current_span(context).get_span_context().trace_id == trace_id
 
 

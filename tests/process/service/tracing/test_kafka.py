@@ -16,9 +16,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.kafka import TracingConsumer, TracingProducer, message_headers
+from service.tracing.propagation import Propagator
 from stack.polling import poll_until
 from tests.support.brokers import send_raw
 from tests.support.service import Recorder
+
+PROPAGATOR = Propagator()
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01".encode()
@@ -352,7 +355,7 @@ def test_a_callback_runs_in_its_senders_context_and_may_fail(recorder: Recorder,
 
 def test_without_tracing_the_context_is_still_carried_on(topic: Topic) -> None:
     traces = start_tracing(TracingSettings(enabled=False)).traces
-    with traces.span("any", context=propagation.from_kafka([("traceparent", TRACEPARENT)])):
+    with traces.span("any", context=PROPAGATOR.from_kafka([("traceparent", TRACEPARENT)])):
         TracingProducer(topic.client, traces, client_id="p").produce(topic.name, b"x", partition=0)
     topic.client.flush(10)
     message = topic.read()

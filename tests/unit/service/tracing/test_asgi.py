@@ -17,7 +17,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from service.tracing import TracingSettings, propagation, start_tracing
 from service.tracing.asgi import App, Message, Receive, Scope, Send, TracingMiddleware
+from service.tracing.propagation import Propagator
 from tests.support.service import Recorder
+
+PROPAGATOR = Propagator()
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -373,7 +376,7 @@ def test_disabled_tracing_still_correlates() -> None:
     received: list[str | None] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        received.append(propagation.inject().get("traceparent"))
+        received.append(PROPAGATOR.inject().get("traceparent"))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 

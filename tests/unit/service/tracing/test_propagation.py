@@ -13,6 +13,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from service.tracing import propagation
+from service.tracing.propagation import Propagator
+
+PROPAGATOR = Propagator()
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -43,9 +46,9 @@ def test_round_trip_through_kafka_and_http(
     )
     context = trace.set_span_in_context(NonRecordingSpan(sent), Context())
     context = baggage.set_baggage("item", item, propagation.with_correlation_id(context, correlation))
-    over_kafka = propagation.from_kafka(propagation.to_kafka([("id", b"1")], context))
-    over_http = propagation.from_http(
-        [(name.encode(), value.encode()) for name, value in propagation.inject(context).items()]
+    over_kafka = PROPAGATOR.from_kafka(PROPAGATOR.to_kafka([("id", b"1")], context))
+    over_http = PROPAGATOR.from_http(
+        [(name.encode(), value.encode()) for name, value in PROPAGATOR.inject(context).items()]
     )
     for received in (over_kafka, over_http):
         got = _span_context(received)
@@ -58,14 +61,14 @@ def test_round_trip_through_kafka_and_http(
 
 @given(st.lists(st.tuples(header_names, header_values)))
 def test_no_kafka_header_raises(headers: list[tuple[str, str | bytes | None]]) -> None:
-    received = propagation.from_kafka(headers)
+    received = PROPAGATOR.from_kafka(headers)
     assert isinstance(received, dict)
-    propagation.to_kafka(headers, received)
+    PROPAGATOR.to_kafka(headers, received)
 
 
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_no_http_header_raises(headers: list[tuple[bytes, bytes]]) -> None:
-    propagation.from_http(headers)
+    PROPAGATOR.from_http(headers)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_no_http_header_raises(headers: list[tuple[bytes, bytes]]) -> None:
     ],
 )
 def test_malformed_traceparent_is_no_context(value: bytes | None) -> None:
-    assert not _span_context(propagation.from_kafka([("traceparent", value)])).is_valid
+    assert not _span_context(PROPAGATOR.from_kafka([("traceparent", value)])).is_valid
 
 
 @given(
@@ -93,8 +96,8 @@ def test_malformed_traceparent_is_no_context(value: bytes | None) -> None:
 )
 def test_a_traceparent_alone_is_read_alike_over_http_and_kafka(value: str, place: int, put: bytes) -> None:
     changed = value[:place].encode() + put + value[place + len(put) :].encode()
-    over_http = propagation.from_http([(b"host", b"x"), (b"TraceParent", changed)])
-    over_kafka = propagation.from_kafka([("traceparent", changed)])
+    over_http = PROPAGATOR.from_http([(b"host", b"x"), (b"TraceParent", changed)])
+    over_kafka = PROPAGATOR.from_kafka([("traceparent", changed)])
     assert _span_context(over_http) == _span_context(over_kafka)
     assert _span_context(over_http).is_valid == bool(over_http)
 
@@ -102,7 +105,7 @@ def test_a_traceparent_alone_is_read_alike_over_http_and_kafka(value: str, place
 @pytest.mark.parametrize("later", [b"", b"broken", None, b"\xff", f"ff-{TRACE}-{SPAN}-01".encode(), b"x" * 9000])
 def test_header_names_in_any_case_and_the_last_valid_of_a_repeated_one(later: bytes | None) -> None:
     other = f"00-{'1' * 32}-{SPAN}-01".encode()
-    received = propagation.from_kafka(
+    received = PROPAGATOR.from_kafka(
         [("TRACEPARENT", other), ("TraceParent", TRACEPARENT.encode()), ("traceparent", later)]
     )
     assert propagation.trace_id(received) == TRACE
@@ -110,13 +113,13 @@ def test_header_names_in_any_case_and_the_last_valid_of_a_repeated_one(later: by
 
 @pytest.mark.parametrize("value", [f" {TRACEPARENT}\t", f"01-{TRACE}-{SPAN}-01-later", f"cc-{TRACE}-{SPAN}-01"])
 def test_blanks_and_later_versions_are_accepted(value: str) -> None:
-    assert propagation.trace_id(propagation.from_kafka([("traceparent", value)])) == TRACE
+    assert propagation.trace_id(PROPAGATOR.from_kafka([("traceparent", value)])) == TRACE
 
 
 def _forwarded(name: str, *values: str) -> dict[str, str]:
     """The headers that go out after these came in together with a valid traceparent."""
     headers = [(b"traceparent", TRACEPARENT.encode()), *((name.encode(), value.encode()) for value in values)]
-    return propagation.inject(propagation.from_http(headers))
+    return PROPAGATOR.inject(PROPAGATOR.from_http(headers))
 
 
 @pytest.mark.parametrize(
@@ -162,31 +165,31 @@ def test_own_baggage_beyond_the_limits_is_cut_not_refused() -> None:
     context = Context()
     for number in range(100):
         context = baggage.set_baggage(f"k{number}", "\u00e9\r\n", context)
-    header = propagation.inject(context)["baggage"]
+    header = PROPAGATOR.inject(context)["baggage"]
     assert header.count(",") == 63
     assert header.isascii()
     assert header.isprintable()
-    assert len(propagation.inject(baggage.set_baggage("long", "x" * 9000, Context()))) == 0
+    assert len(PROPAGATOR.inject(baggage.set_baggage("long", "x" * 9000, Context()))) == 0
 
 
 @given(st.lists(st.tuples(header_names, header_values)))
 def test_nothing_unsafe_or_invalid_is_let_in(headers: list[tuple[str, str | bytes | None]]) -> None:
-    received = propagation.from_kafka(headers)
+    received = PROPAGATOR.from_kafka(headers)
     context = _span_context(received)
     assert context.is_valid or context == trace.INVALID_SPAN_CONTEXT
-    for value in propagation.inject(received).values():
+    for value in PROPAGATOR.inject(received).values():
         assert value.isascii()
         assert value.isprintable()
 
 
 @given(st.lists(st.tuples(st.none() | st.integers() | st.text() | header_names, st.integers() | st.binary())))
 def test_headers_of_wrong_types_are_ignored(headers: list[tuple[str, bytes]]) -> None:
-    propagation.from_kafka(headers)
+    PROPAGATOR.from_kafka(headers)
 
 
 def test_formats_are_chosen() -> None:
     everything = [("traceparent", TRACEPARENT), ("baggage", "a=b"), ("x-correlation-id", "c")]
-    context = propagation.from_kafka(everything)
+    context = PROPAGATOR.from_kafka(everything)
     for formats, names in (
         (("tracecontext",), {"traceparent"}),
         (("baggage",), {"baggage"}),
@@ -194,38 +197,38 @@ def test_formats_are_chosen() -> None:
     ):
         propagator = propagation.Propagator(formats)
         assert set(propagator.inject(context)) == names | {"x-correlation-id"}
-        assert set(propagation.inject(propagator.from_kafka(everything))) == names | {"x-correlation-id"}
+        assert set(PROPAGATOR.inject(propagator.from_kafka(everything))) == names | {"x-correlation-id"}
 
 
 def test_two_traceparents_over_http_are_none() -> None:
     header = (b"traceparent", TRACEPARENT.encode())
-    assert propagation.trace_id(propagation.from_http([header])) == TRACE
-    assert propagation.trace_id(propagation.from_http([header, header])) is None
+    assert propagation.trace_id(PROPAGATOR.from_http([header])) == TRACE
+    assert propagation.trace_id(PROPAGATOR.from_http([header, header])) is None
 
 
 def test_older_context_in_a_message_is_replaced() -> None:
-    context = propagation.from_kafka([("traceparent", TRACEPARENT.encode())])
-    headers = propagation.to_kafka([("traceparent", b"old"), ("Baggage", b"a=b"), ("id", b"7")], context)
+    context = PROPAGATOR.from_kafka([("traceparent", TRACEPARENT.encode())])
+    headers = PROPAGATOR.to_kafka([("traceparent", b"old"), ("Baggage", b"a=b"), ("id", b"7")], context)
     assert headers == [("id", b"7"), ("traceparent", TRACEPARENT.encode())]
 
 
 def test_untrusted_peers_get_ids_only() -> None:
-    context = propagation.from_kafka(
+    context = PROPAGATOR.from_kafka(
         [("traceparent", TRACEPARENT.encode()), ("baggage", b"user=ada"), ("x-correlation-id", b"c")]
     )
-    assert propagation.inject(context, trusted=False) == {"traceparent": TRACEPARENT}
-    assert set(propagation.inject(context)) == {"traceparent", "baggage", "x-correlation-id"}
+    assert PROPAGATOR.inject(context, trusted=False) == {"traceparent": TRACEPARENT}
+    assert set(PROPAGATOR.inject(context)) == {"traceparent", "baggage", "x-correlation-id"}
 
 
 @pytest.mark.parametrize("value", [b"", b"two words", b"line\nbreak", b"x" * 129, b"\xff"])
 def test_unusable_correlation_id_is_replaced(value: bytes) -> None:
-    received = propagation.from_kafka([("x-correlation-id", value), ("traceparent", TRACEPARENT.encode())])
+    received = PROPAGATOR.from_kafka([("x-correlation-id", value), ("traceparent", TRACEPARENT.encode())])
     assert propagation.correlation_id(propagation.ensure_correlation_id(received)) == TRACE
 
 
 # --- across threads and tasks -----------------------------------------------------------------------------------------
 
-_HERE = propagation.from_kafka([("traceparent", TRACEPARENT), ("x-correlation-id", "c")])
+_HERE = PROPAGATOR.from_kafka([("traceparent", TRACEPARENT), ("x-correlation-id", "c")])
 
 
 def _current() -> tuple[str | None, str | None]:

@@ -7,10 +7,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from service.tracing import SettingsError, TracingSettings, propagation, start_tracing
+from service.tracing import SettingsError, TracingSettings, start_tracing
+from service.tracing.propagation import Propagator
 from service.tracing.sampling import TraceSampler, parse_rules
 from service.tracing.setup import build_sampler
 from tests.support.service import Recorder
+
+PROPAGATOR = Propagator()
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -40,7 +43,7 @@ def test_sampling_rate_zero_keeps_only_what_the_caller_sampled(recorder: Recorde
     with tracing.traces.span("own") as own:
         assert not own.is_recording()
     for flags, kept in (("01", True), ("00", False), ("03", True)):
-        caller = propagation.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-{flags}")])
+        caller = PROPAGATOR.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-{flags}")])
         with tracing.traces.span("called", context=caller, attributes={"url.path": "/x"}) as span:
             assert span.is_recording() is kept
     tracing.shutdown()
@@ -109,7 +112,7 @@ def test_the_librarys_variables_win_over_the_standard_ones(environ: dict[str, st
 
 
 def test_a_sampler_not_parent_based_decides_alone() -> None:
-    caller = propagation.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
+    caller = PROPAGATOR.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
     alone = build_sampler(_settings(OTEL_TRACES_SAMPLER="always_off"))
     assert not _keeps(alone, int(TRACE, 16), caller)
 

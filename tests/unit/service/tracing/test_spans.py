@@ -17,6 +17,8 @@ from opentelemetry.trace import StatusCode
 from service.tracing import Propagator, TracingSettings, propagation, start_tracing
 from tests.support.service import Recorder
 
+PROPAGATOR = Propagator()
+
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -203,11 +205,11 @@ def test_suppressed_makes_no_span_but_keeps_the_context(recorder: Recorder) -> N
 
 def test_disabled_makes_no_span_and_still_carries_the_context() -> None:
     tracing = start_tracing(TracingSettings(enabled=False))
-    incoming = propagation.from_kafka([("traceparent", TRACEPARENT.encode())])
+    incoming = PROPAGATOR.from_kafka([("traceparent", TRACEPARENT.encode())])
     with tracing.traces.span("any", context=incoming) as span, tracing.traces.span("inside"):
         assert not span.is_recording()
-        assert propagation.inject()["traceparent"] == TRACEPARENT
-    assert not propagation.inject()
+        assert PROPAGATOR.inject()["traceparent"] == TRACEPARENT
+    assert not PROPAGATOR.inject()
     assert tracing.shutdown()
 
 
