@@ -123,7 +123,8 @@ def test_the_command(
 
 def test_a_migration_writes_only_to_the_database_and_only_then_imports_alembic(tmp_path: Path, url: str) -> None:
     code = tmp_path / "app"
-    shutil.copytree(ROOT / "service", code / "service", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("service", "contracts"):
+        shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
     files = sorted(code.rglob("*"))
     script = (
         "import sys; from sqlalchemy import create_engine; from service.task_manager import migrations;"
