@@ -83,7 +83,7 @@ def connect_prometheus(
     """Connects to the Prometheus of a stack while the context is open.
 
     Args:
-        client: from `stack.kubernetes.apply.connect`.
+        client: from `stack.kubernetes.client.connect`.
         namespace: the namespace of the stack.
         seconds: the time that an answer may take.
 

@@ -29,7 +29,6 @@ PENDING: Final[tuple[str, ...]] = (
     "local/paths.py",
     "local/preflight.py",
     "local/processes.py",
-    "stack/README.md",
     "stack/accounting.py",
     "stack/components/",
     "stack/release/",

@@ -98,7 +98,7 @@ class Services(pulumi.ComponentResource):
     ) -> list[pulumi.Resource]:
         """A service's Deployments, which begin when those before are ready: all new pods at once would starve the old.
 
-        Whoever is asked comes before whoever asks; `stack.kubernetes.apply` keeps the same order.
+        A service comes before the services that call it, as in `stack.kubernetes.order.service_groups`.
         """
         child = pulumi.ResourceOptions(parent=self)
         in_turn = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=before))
