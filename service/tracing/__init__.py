@@ -11,11 +11,12 @@ Example::
 """
 
 from service.tracing.environment import SettingsError
-from service.tracing.propagation import ContextExecutor, Propagator, carry
+from service.tracing.propagation import Propagator
 from service.tracing.redaction import Redactor
 from service.tracing.settings import TracingSettings
 from service.tracing.setup import Tracing, start_tracing
 from service.tracing.spans import TraceManager
+from service.tracing.threads import ContextExecutor, carry
 
 __all__ = [
     "ContextExecutor",

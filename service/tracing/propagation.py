@@ -1,18 +1,14 @@
-"""Reads W3C trace context, baggage and a correlation id from HTTP and Kafka headers, writes them, and carries them to
-other threads.
+"""Reads W3C trace context, baggage and a correlation id from HTTP and Kafka headers, and writes them.
 
 A header of a peer never raises an exception here: an absent or malformed context is no context, and a new trace begins.
 Nothing of a peer's header is logged. The SDK's propagators cost three times as much, and quote what they refuse in
 warnings.
 """
 
-import functools
-import inspect
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 from opentelemetry import baggage, trace
@@ -20,7 +16,6 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 TRACEPARENT: Final = "traceparent"
@@ -254,48 +249,3 @@ def trace_id(context: Context | None = None) -> str | None:
     """32 hex digits of the trace in `context` (the current one when None); None outside of any trace."""
     span_context = trace.get_current_span(context).get_span_context()
     return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else None
-
-
-def carry(function: Callable[P, R]) -> Callable[P, R]:
-    """A function or coroutine function that runs in the context of this moment, even if another thread calls it later.
-
-    Tasks of asyncio and `asyncio.to_thread` carry the context by themselves; threads and executors do not.
-    """
-    context = otel_context.get_current()
-
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            token = otel_context.attach(context)
-            try:
-                return await function(*args, **kwargs)
-            finally:
-                otel_context.detach(token)
-
-        return cast(Callable[P, R], call_async)
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = otel_context.attach(context)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            otel_context.detach(token)
-
-    return call
-
-
-class ContextExecutor(Executor):
-    """An executor whose work runs in the context in which it was submitted; also for `loop.run_in_executor`."""
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-
-    def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """See `Executor.submit`; `map` calls it as well."""
-        return self._executor.submit(carry(function), *args, **kwargs)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """See `Executor.shutdown`."""
-        self._executor.shutdown(wait, cancel_futures=cancel_futures)

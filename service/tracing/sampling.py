@@ -44,7 +44,8 @@ class SamplingRule:
 def parse_rules(text: str) -> tuple[SamplingRule, ...]:
     """Rules such as `GET /api/tasks=0.1;/api/*=0.5;topic:task-status=1`, separated by semicolons or commas.
 
-    Raises ValueError that names the rule.
+    Raises:
+        ValueError: a rule is wrong; the message names it.
     """
     rules = []
     for rule in filter(None, map(str.strip, re.split("[;,]", text))):
