@@ -17,7 +17,7 @@ import psycopg
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
 from contracts.tasks import TABLE
-from stack.components.postgres.component import DATABASE, ROLE
+from stack.components.postgres.database import DATABASE, ROLE
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 

@@ -18,7 +18,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
-from stack.components.postgres.component import DATABASE, ROLE
+from stack.components.postgres.database import DATABASE, ROLE
 from stack.deploy.deployment import deploy
 from stack.errors import DeployError
 from stack.kubernetes.client import connect

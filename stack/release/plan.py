@@ -8,9 +8,9 @@ from typing import Any, Final
 import kubernetes
 
 from contracts import endpoints
-from stack.components.services.component import NAMES, Service
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
+from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.settings import Settings
 from stack.settings.rollout import Stage

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from stack.components.services.component import NAMES
+from stack.components.services.versions import NAMES
 from stack.deploy.deployment import deploy
 from stack.deploy.policy import PolicyError
 from stack.deploy.preflight import run_preflight

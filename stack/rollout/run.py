@@ -10,8 +10,8 @@ from typing import Protocol
 import kubernetes
 
 from contracts import endpoints
-from stack.components.services.component import NAMES, Service
 from stack.components.services.settings import Release, Split
+from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, between

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from local.paths import Home
-from stack.components.loki.component import loki_config
+from stack.components.loki.config import loki_config
 from stack.components.loki.settings import Logs
 from stack.polling import poll_until
 from tests.support.service import free_port

@@ -15,11 +15,11 @@ class NamespaceArgs:
     stack: str
     environment: str
     protect: bool
-    """Whether it can be deleted only by somebody who says that it may be."""
+    """Whether deleting it needs an explicit permission."""
 
 
 class Namespace(pulumi.ComponentResource):
-    """A namespace whose pods must run unprivileged; a pod that asks for more is refused by the API server."""
+    """A namespace whose pods must run without privileges; the API server refuses all others."""
 
     name: pulumi.Output[str]
 
@@ -33,9 +33,9 @@ class Namespace(pulumi.ComponentResource):
                 None,
                 component="namespace",
                 annotations={STACK: args.stack, **({PROTECTED: "true"} if args.protect else {})},
-                more_labels={**level, "environment": args.environment},
+                extra_labels={**level, "environment": args.environment},
             ),
-            # With it go all volumes' claims; the workloads may go and come back.
+            # Deleting it deletes the claims of all volumes; the workloads can be created again.
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.name = namespace.metadata.name

@@ -1,4 +1,4 @@
-"""The cluster that a stack goes to: named by its settings, never the context that happens to be current."""
+"""The Kubernetes provider, with the context that the settings name; the current context is never used."""
 
 import pulumi_kubernetes as k8s
 
@@ -6,13 +6,13 @@ from stack.kubernetes.settings import Cluster
 
 
 def provider(cluster: Cluster) -> k8s.Provider:
-    """Kubernetes provider for the stack's context."""
+    """Create the Kubernetes provider for the stack's context."""
     return k8s.Provider(
         "cluster",
         kubeconfig=cluster.kubeconfig,
         context=cluster.context,
         enable_server_side_apply=True,
-        # Fixed names: a changed ConfigMap is updated in place and rolls its pods through their checksum annotation.
+        # The names are fixed, so changed ConfigMaps are updated in place; a checksum annotation replaces their pods.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
     )

@@ -1,17 +1,22 @@
-"""The samplers: Collectors that read whole traces from Kafka and decide which of them are stored."""
+"""The samplers: Collectors that read the spans from Kafka, and decide on whole traces which ones are stored."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
 from collector import pipeline
 from contracts import endpoints
-from contracts.section import quantity_bytes
-from stack.components.collector.component import collector_files, queueing_pod
+from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Sampling
-from stack.components.kafka.component import topic_container
 from stack.components.kafka.settings import Kafka
-from stack.components.shared import workload
+from stack.components.kafka.topic import Topic, topic_container
+from stack.components.shared.service import services
+from stack.components.shared.workload import Volume, stateful_set
+
+_PART_OF_DISK: Final = 2
+"""The topic of spans may use Kafka's disk divided by this: samplers that are unavailable for long do not stop the
+tasks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +26,15 @@ class SamplerArgs:
     kafka: Kafka
     storage_class: str | None
     trace_store: pulumi.Input[str]
+    """host:port that accepts OTLP over gRPC."""
     bootstrap_servers: pulumi.Input[str]
 
 
 class Sampler(pulumi.ComponentResource):
     """A consumer group: each sampler reads some of the topic's partitions, and all spans of a trace are in one.
 
-    What a killed sampler had not decided on is lost, at most `decisionWaitSeconds` of spans: it has taken them from
-    the topic, and holds them in memory. One that is stopped in order decides on what it has.
+    A sampler holds the spans that wait for their decision in memory. If it is killed, they are lost: at most
+    `decisionWaitSeconds` of spans. If it is stopped in order, it decides on what it has.
     """
 
     topic: pulumi.Output[str]
@@ -38,41 +44,36 @@ class Sampler(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Sampler", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        text = pulumi.Output.all(trace_store=args.trace_store, brokers=args.bootstrap_servers).apply(
-            lambda to: pipeline.render_sampler(
-                pipeline.Sampler(
-                    trace_store=to["trace_store"],
-                    brokers=to["brokers"],
-                    queue_size=settings.queue_size,
-                    ratio=settings.ratio,
-                    errors="errors" in settings.policies,
-                    slow_ms=settings.slow_ms if "slow" in settings.policies else None,
-                    decision_wait_seconds=settings.decision_wait_seconds,
-                    traces=settings.waiting_traces,
-                )
-            )
-        )
-        config = workload.config_map("sampler-config", "collector", args.namespace, collector_files(text), child)
-        topic = topic_container(
-            pipeline.TOPIC,
-            bootstrap_servers=args.bootstrap_servers,
-            partitions=args.kafka.partitions,
-            # Half of Kafka's disk, so that samplers that are away for long do not stop the tasks.
-            retention_bytes=quantity_bytes(args.kafka.volume) // 2 // args.kafka.partitions,
-            retention_hours=24,
-            max_message_bytes=pipeline.MAX_MESSAGE_BYTES,
+        topic = Topic.with_part_of_disk(
+            pipeline.TOPIC, args.kafka, _PART_OF_DISK, max_message_bytes=pipeline.MAX_MESSAGE_BYTES
         )
         pod = queueing_pod(
             endpoints.SAMPLER,
             settings,
-            config,
-            text,
+            CollectorConfig("sampler-config", _configuration(args), args.namespace, child),
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
-            init=(topic,),
+            init=(topic_container(topic, args.bootstrap_servers),),
         )
-        workload.services(pod, args.namespace, child)
-        workload.stateful_set(
-            pod, args.namespace, settings.queue_volume, args.storage_class, child, replicas=settings.replicas
-        )
+        services(pod, args.namespace, child)
+        volume = Volume(size=settings.queue_volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
         self.topic = pulumi.Output.from_input(pipeline.TOPIC)
         self.register_outputs({"topic": self.topic})
+
+
+def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
+    settings = args.settings
+    return pulumi.Output.all(trace_store=args.trace_store, brokers=args.bootstrap_servers).apply(
+        lambda addresses: pipeline.render_sampler(
+            pipeline.Sampler(
+                trace_store=addresses["trace_store"],
+                brokers=addresses["brokers"],
+                queue_size=settings.queue_size,
+                ratio=settings.ratio,
+                errors="errors" in settings.policies,
+                slow_ms=settings.slow_ms if "slow" in settings.policies else None,
+                decision_wait_seconds=settings.decision_wait_seconds,
+                traces=settings.waiting_traces,
+            )
+        )
+    )

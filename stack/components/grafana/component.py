@@ -6,33 +6,40 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pulumi
+import pulumi_kubernetes as k8s
 import yaml
 
 from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
-from stack.components.secrets import component as secrets
-from stack.components.shared import workload
-from stack.settings import Settings
+from stack.components.grafana.settings import Grafana as GrafanaSettings
+from stack.components.shared.environment import secret_variable, variables
+from stack.components.shared.object_meta import config_map
+from stack.components.shared.pod import Container, Pod
+from stack.components.shared.probes import Probes, http_probe
+from stack.components.shared.service import services
+from stack.components.shared.storage import Storage
+from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 472
 _DATA: Final = "/var/lib/grafana"
 _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
 _PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
 _FOLDERS: Final = {"Tracing": "/etc/grafana/dashboards", "Runbooks": "/etc/grafana/runbooks"}
-
-
-def _files(models: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{uid}.json": json.dumps(model, indent=1, sort_keys=True) for uid, model in models.items()}
+"""Folder in Grafana → mount path of its dashboards."""
+_HEALTH: Final = "/api/health"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrafanaArgs:
     namespace: pulumi.Input[str]
     secret: pulumi.Input[str]
-    settings: Settings
+    """Name of the Secret with the password of `admin`."""
+    settings: GrafanaSettings
+    storage_class: str | None
     monitoring: MonitoringConfig
+    """Decides on the dashboards."""
     traces_url: pulumi.Input[str]
     prometheus_url: pulumi.Input[str]
     loki_url: pulumi.Input[str] | None
@@ -47,63 +54,71 @@ class Grafana(pulumi.ComponentResource):
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Grafana", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        settings = args.settings.grafana
-        text = pulumi.Output.all(
-            traces=args.traces_url,
-            prometheus=args.prometheus_url,
-            loki=args.loki_url,
-            alertmanager=args.alertmanager_url,
-        ).apply(
-            lambda urls: yaml.safe_dump(
-                datasources(
-                    backend=args.monitoring.trace_backend,
-                    traces_url=urls["traces"],
-                    prometheus_url=urls["prometheus"],
-                    loki_url=urls["loki"],
-                    alertmanager_url=urls["alertmanager"],
-                ),
-                sort_keys=False,
-            )
-        )
-        config = workload.config_map(
-            "grafana-datasources", "dashboards", args.namespace, {"datasources.yaml": text}, child
-        )
-        shown = {"Tracing": _files(dashboards(args.monitoring)), "Runbooks": _files(runbooks(args.monitoring))}
-        providers = {"providers.yaml": yaml.safe_dump(provider(_FOLDERS), sort_keys=False)}
+        sources = _datasources_file(args)
+        providers = yaml.safe_dump(provider(_FOLDERS), sort_keys=False)
 
-        def mounted(kind: str, files: Mapping[str, str]) -> pulumi.Output[str]:
-            made = workload.config_map(f"grafana-{kind}", "dashboards", args.namespace, files, child)
+        def make(kind: str, files: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+            made = config_map(f"grafana-{kind}", "dashboards", args.namespace, files, child)
             return made.metadata.name
 
-        pod = workload.Pod(
+        pod = Pod(
             name=endpoints.GRAFANA,
             component="dashboards",
-            image=versions.GRAFANA,
             user=_UID,
-            size=settings,
-            ports={"http": endpoints.GRAFANA_PORT},
-            env=[
-                *workload.env(
-                    GF_AUTH_ANONYMOUS_ENABLED=False,
-                    GF_USERS_ALLOW_SIGN_UP=False,
-                    GF_ANALYTICS_REPORTING_ENABLED=False,
-                    GF_ANALYTICS_CHECK_FOR_UPDATES=False,
-                    GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=False,
-                ),
-                secrets.reference("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, args.secret),
-            ],
-            files={
-                _DATASOURCES: config.metadata.name,
-                _PROVIDERS: mounted("providers", providers),
-                **{_FOLDERS[title]: mounted(title.lower(), files) for title, files in shown.items()},
-            },
-            # Grafana reads changed dashboards by itself.
-            configuration=[text, providers],
-            data=_DATA,
-            readiness=workload.http_probe("/api/health", endpoints.GRAFANA_PORT),
-            liveness=workload.http_probe("/api/health", endpoints.GRAFANA_PORT),
+            container=Container(
+                image=versions.GRAFANA,
+                size=args.settings,
+                ports={"http": endpoints.GRAFANA_PORT},
+                env=_environment(args.secret),
+            ),
+            storage=Storage(
+                config_maps={
+                    _DATASOURCES: make("datasources", {"datasources.yaml": sources}),
+                    _PROVIDERS: make("providers", {"providers.yaml": providers}),
+                    _FOLDERS["Tracing"]: make("tracing", _files(dashboards(args.monitoring))),
+                    _FOLDERS["Runbooks"]: make("runbooks", _files(runbooks(args.monitoring))),
+                },
+                # Grafana reads changed dashboards by itself.
+                configuration=[sources, {"providers.yaml": providers}],
+                data=_DATA,
+            ),
+            probes=Probes(
+                readiness=http_probe(_HEALTH, endpoints.GRAFANA_PORT),
+                liveness=http_probe(_HEALTH, endpoints.GRAFANA_PORT),
+            ),
         )
-        workload.services(pod, args.namespace, child)
-        workload.stateful_set(pod, args.namespace, settings.volume, args.settings.cluster.storage_class, child)
+        services(pod, args.namespace, child)
+        stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.url = pulumi.Output.from_input(endpoints.url(endpoints.GRAFANA, endpoints.GRAFANA_PORT))
         self.register_outputs({"url": self.url})
+
+
+def _files(models: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{uid}.json": json.dumps(model, indent=1, sort_keys=True) for uid, model in models.items()}
+
+
+def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
+    backend = args.monitoring.trace_backend
+
+    def render(urls: Mapping[str, Any]) -> str:
+        return yaml.safe_dump(datasources(backend=backend, **urls), sort_keys=False)
+
+    return pulumi.Output.all(
+        traces_url=args.traces_url,
+        prometheus_url=args.prometheus_url,
+        loki_url=args.loki_url,
+        alertmanager_url=args.alertmanager_url,
+    ).apply(render)
+
+
+def _environment(secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+    return [
+        *variables(
+            GF_AUTH_ANONYMOUS_ENABLED=False,
+            GF_USERS_ALLOW_SIGN_UP=False,
+            GF_ANALYTICS_REPORTING_ENABLED=False,
+            GF_ANALYTICS_CHECK_FOR_UPDATES=False,
+            GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=False,
+        ),
+        secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
+    ]

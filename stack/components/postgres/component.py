@@ -1,4 +1,4 @@
-"""PostgreSQL: the tasks' database, one instance on its own volume."""
+"""PostgreSQL: the database of the tasks, one instance on its own volume."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,20 +7,24 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, secret_keys, versions
-from stack.components.secrets import component as secrets
-from stack.components.shared import workload
-from stack.components.shared.settings import Stateful
-
-DATABASE: Final = "tasks"
-ROLE: Final = "tasks"
+from stack.components.postgres.database import DATABASE, ROLE
+from stack.components.postgres.settings import Postgres as PostgresSettings
+from stack.components.shared.availability import Shutdown
+from stack.components.shared.environment import secret_variable
+from stack.components.shared.pod import Container, Pod, container_security, resources
+from stack.components.shared.probes import Probes, exec_probe, tcp_probe
+from stack.components.shared.service import services
+from stack.components.shared.storage import Storage
+from stack.components.shared.workload import Volume, stateful_set
 
 _BIN: Final = "/usr/lib/postgresql/15/bin"
 _DATA: Final = "/var/lib/postgresql/data"
 _CLUSTER: Final = f"{_DATA}/pgdata"  # a folder of the volume: initdb refuses a mount point with lost+found in it
 _UID: Final = 999
 
-# Runs before every start. The role's password follows the Secret, so a rotation is a restart. Single-user mode needs no
-# server, listens nowhere and takes one statement a line; it reports errors but exits 0, so they are searched for.
+# Runs before every start. It sets the role's password to the one in the Secret, so a rotation needs only a restart.
+# Single-user mode needs no server, does not listen, and reads one statement a line. It reports errors but exits with 0,
+# so the script searches its output for them.
 _PREPARE: Final = f"""
 set -eu
 case "$PASSWORD" in
@@ -52,12 +56,13 @@ touch {_CLUSTER}/prepared
 class PostgresArgs:
     namespace: pulumi.Input[str]
     secret: pulumi.Input[str]
-    settings: Stateful
+    """Name of the Secret with the role's password."""
+    settings: PostgresSettings
     storage_class: str | None
 
 
 class Postgres(pulumi.ComponentResource):
-    """PostgreSQL with one database and one role that owns it; nobody can log in as the superuser."""
+    """PostgreSQL with one database and the role that owns it; the superuser cannot log in."""
 
     url: pulumi.Output[str]
     """SQLAlchemy URL without the password, which clients take from the Secret as PGPASSWORD."""
@@ -65,39 +70,43 @@ class Postgres(pulumi.ComponentResource):
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Postgres", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        ready = workload.exec_probe(
-            [f"{_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(endpoints.POSTGRES_PORT), "-d", DATABASE]
-        )
-        prepare = k8s.core.v1.ContainerArgs(
-            name="prepare",
-            image=versions.POSTGRES,
-            command=["/bin/sh", "-c", _PREPARE],
-            env=[secrets.reference("PASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret)],
-            resources=workload.resources(args.settings),
-            security_context=workload.container_security(),
-            volume_mounts=[
-                k8s.core.v1.VolumeMountArgs(name="data", mount_path=_DATA),
-                k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
-            ],
-        )
-        pod = workload.Pod(
+        port = endpoints.POSTGRES_PORT
+        pod = Pod(
             name=endpoints.POSTGRES,
             component="database",
-            image=versions.POSTGRES,
             user=_UID,
-            size=args.settings,
-            ports={"postgres": endpoints.POSTGRES_PORT},
-            command=[f"{_BIN}/postgres", "-D", _CLUSTER, "-c", "listen_addresses=*", "-k", "/tmp"],
-            data=_DATA,
-            init=[prepare],
-            # SIGTERM would wait for the services to close their connections, which they never do, then SIGKILL come.
-            stop=[f"{_BIN}/pg_ctl", "stop", "-D", _CLUSTER, "-m", "fast", "-t", "25"],
-            readiness=ready,
-            liveness=workload.tcp_probe(endpoints.POSTGRES_PORT, failures=6),
+            container=Container(
+                image=versions.POSTGRES,
+                size=args.settings,
+                ports={"postgres": port},
+                command=[f"{_BIN}/postgres", "-D", _CLUSTER, "-c", "listen_addresses=*", "-k", "/tmp"],
+            ),
+            init=[_prepare_container(args)],
+            storage=Storage(data=_DATA),
+            probes=Probes(
+                readiness=exec_probe([f"{_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-d", DATABASE]),
+                liveness=tcp_probe(port, failures=6),
+            ),
+            # On SIGTERM, Postgres waits for the services to close their connections. They keep them open, so the
+            # kubelet would kill Postgres.
+            shutdown=Shutdown(command=[f"{_BIN}/pg_ctl", "stop", "-D", _CLUSTER, "-m", "fast", "-t", "25"]),
         )
-        workload.services(pod, args.namespace, child)
-        workload.stateful_set(pod, args.namespace, args.settings.volume, args.storage_class, child)
-        self.url = pulumi.Output.from_input(
-            f"postgresql+psycopg://{ROLE}@{endpoints.POSTGRES}:{endpoints.POSTGRES_PORT}/{DATABASE}"
-        )
+        services(pod, args.namespace, child)
+        stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
+        self.url = pulumi.Output.from_input(f"postgresql+psycopg://{ROLE}@{endpoints.POSTGRES}:{port}/{DATABASE}")
         self.register_outputs({"url": self.url})
+
+
+def _prepare_container(args: PostgresArgs) -> k8s.core.v1.ContainerArgs:
+    return k8s.core.v1.ContainerArgs(
+        name="prepare",
+        image=versions.POSTGRES,
+        command=["/bin/sh", "-c", _PREPARE],
+        env=[secret_variable("PASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret)],
+        resources=resources(args.settings),
+        security_context=container_security(),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(name="data", mount_path=_DATA),
+            k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
+        ],
+    )

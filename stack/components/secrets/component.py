@@ -1,6 +1,6 @@
-"""The stack's secrets: read from Pulumi's encrypted configuration, handed on as a Kubernetes Secret, never in clear.
+"""The stack's Secret: its values come from Pulumi's encrypted configuration and are never written in clear.
 
-`make deploy` generates those that are missing; nobody needs to know them.
+`make deploy` generates the missing ones; no person needs to know them.
 """
 
 from collections.abc import Collection
@@ -17,28 +17,30 @@ from stack.components.shared.object_meta import object_meta
 class SecretsArgs:
     namespace: pulumi.Input[str]
     protect: bool
-    """Whether it can be deleted only by somebody who says that it may be: nobody else knows what is in it."""
+    """Whether Pulumi refuses to delete the Secret: some of its values exist nowhere else."""
     needed: Collection[str] = ()
-    """Those of `secret_keys.OPTIONAL` that the settings need: without one the program ends, and says how it is set."""
+    """Keys of `secret_keys.OPTIONAL` that the settings need. If one is missing, the program ends and its message
+    explains how to set it."""
 
 
 class Secrets(pulumi.ComponentResource):
-    """One Secret with a key for each of `secret_keys.GENERATED`; pods take single keys from it by reference."""
+    """One Secret with all keys of `secret_keys`; pods refer to single keys of it."""
 
     name: pulumi.Output[str]
 
     def __init__(self, name: str, args: SecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Secrets", name, None, opts)
         config = pulumi.Config()
+        tokens = pulumi.Output.all(
+            config.require_secret(secret_keys.OTLP_TOKEN), config.get_secret(secret_keys.OTLP_TOKEN_OTHER)
+        )
         secret = k8s.core.v1.Secret(
             secret_keys.SECRET,
             metadata=object_meta(secret_keys.SECRET, args.namespace, component="secrets"),
             string_data={
                 **{key: config.require_secret(key) for key in (*secret_keys.GENERATED, *args.needed)},
                 **{key: value for key in secret_keys.OPTIONAL if (value := config.get_secret(key)) is not None},
-                secret_keys.OTLP_TOKENS: pulumi.Output.all(
-                    config.require_secret(secret_keys.OTLP_TOKEN), config.get_secret(secret_keys.OTLP_TOKEN_OTHER)
-                ).apply(lambda tokens: "".join(f"{token}\n" for token in tokens if token)),
+                secret_keys.OTLP_TOKENS: tokens.apply(_lines),
             },
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
@@ -46,13 +48,5 @@ class Secrets(pulumi.ComponentResource):
         self.register_outputs({"name": self.name})
 
 
-def reference(variable: str, key: str, secret: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    """Environment variable that holds one secret, by reference; unset where an optional one is not there."""
-    return k8s.core.v1.EnvVarArgs(
-        name=variable,
-        value_from=k8s.core.v1.EnvVarSourceArgs(
-            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(
-                name=secret, key=key, optional=True if key in secret_keys.OPTIONAL else None
-            ),
-        ),
-    )
+def _lines(tokens: list[str | None]) -> str:
+    return "".join(f"{token}\n" for token in tokens if token)

@@ -1,6 +1,7 @@
-"""Pods follow their secrets: those that hold one in their environment are replaced when its value changes.
+"""Replaces pods when a secret in their environment changes.
 
-A variable is read once, at the start. Files follow their Secret by themselves, as the Collectors' tokens do.
+A program reads its environment once, at its start. Pods that mount a secret as a file need no replacement: Kubernetes
+updates the file.
 """
 
 import hashlib
@@ -12,12 +13,12 @@ import pulumi
 
 from contracts import secret_keys
 from contracts.metadata import SECRETS_CHECKSUM
-from stack.components.cluster.pod_defaults import WORKLOADS
+from stack.components.shared.workload import WORKLOAD_TYPES
 
 
 def roll_with_secrets(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """Transformation that marks a workload's pods with what their secrets are, without telling it."""
-    if args.type_ in WORKLOADS:
+    """Annotate a workload's pods with a hash of the secrets in their environment, which does not reveal them."""
+    if args.type_ in WORKLOAD_TYPES:
         spec: Any = args.props["spec"]
         if keys := sorted(set(_secrets_of(spec.template.spec))):
             metadata = spec.template.metadata
@@ -26,7 +27,7 @@ def roll_with_secrets(args: pulumi.ResourceTransformationArgs) -> pulumi.Resourc
 
 
 def _secrets_of(pod: Any) -> Iterator[str]:
-    """Keys of the secrets in the environment of a pod's containers."""
+    """Yield the keys of the secrets in the environment of a pod's containers."""
     for container in (*pod.containers, *(pod.init_containers or ())):
         for variable in container.env or ():
             if variable.value_from and variable.value_from.secret_key_ref:
@@ -38,7 +39,7 @@ def _checksum(keys: list[str]) -> pulumi.Output[str]:
     values = pulumi.Output.all(
         key=config.require_secret(secret_keys.HASH_KEY), **{f"of-{key}": config.get_secret(key) for key in keys}
     )
-    # Who sees it and guesses a secret cannot try the guess on it: that would take the hash key as well.
+    # It is keyed with the hash key: without that key, no guess of a secret can be tested against it.
     return pulumi.Output.unsecret(values.apply(_digest))
 
 

@@ -1,175 +1,172 @@
-"""The three services, one image: gateway, task-manager and web-crawler."""
+"""The three services, which share one image: gateway, task-manager and web-crawler."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, metadata, secret_keys
 from stack.components.collector.settings import Sampling
-from stack.components.secrets import component as secrets
+from stack.components.services.settings import Release
+from stack.components.services.settings import Services as ServicesSettings
 from stack.components.services.tracing import Tracing
-from stack.components.shared import workload
-from stack.components.shared.settings import Workload
-from stack.settings import Settings
+from stack.components.services.versions import NAMES, Service, Version, running_versions, size_of
+from stack.components.shared.environment import field_variable, secret_variable, variables
+from stack.components.shared.pod import Container, Pod
+from stack.components.shared.probes import Probes, http_probe
+from stack.components.shared.service import headless_service, services
+from stack.components.shared.workload import deployment
+
+core = k8s.core.v1
 
 _UID: Final = 10001
-
-Service = Literal["gateway", "task_manager", "crawler"]
-NAMES: Final[Mapping[Service, str]] = {
-    "gateway": endpoints.GATEWAY,
-    "task_manager": endpoints.TASK_MANAGER,
-    "crawler": endpoints.CRAWLER,
-}
-"""What each is called in the cluster, by its name in the settings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One of the versions of a service that run side by side."""
-
-    track: Literal["baseline", "canary"]
-    image: str
-    tracing: Tracing
-    replicas: int
-
-
-def versions_of(service: Service, settings: Settings) -> tuple[Version, ...]:
-    """What runs of a service: what the settings say; while that is rolled out, what ran before as well."""
-    release = settings.release
-    if release is None:
-        size: Workload = getattr(settings.services, service)
-        return (
-            Version(track="baseline", image=settings.images.service, tracing=settings.tracing, replicas=size.replicas),
-        )
-    split = getattr(release, service)
-    tracing = settings.tracing
-    if release.sampling_rate is not None:
-        tracing = tracing.model_copy(update={"sampling_rate": release.sampling_rate})
-    before = Version(track="baseline", image=release.image, tracing=release.tracing, replicas=split.baseline)
-    after = Version(track="canary", image=settings.images.service, tracing=tracing, replicas=split.canary)
-    return (before, after) if split.canary else (before,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServicesArgs:
     namespace: pulumi.Input[str]
     secret: pulumi.Input[str]
-    settings: Settings
+    """Name of the stack's Secret."""
+    settings: ServicesSettings
+    image: str
+    tracing: Tracing
+    release: Release | None
+    """State of a rollout that is in progress."""
+    environment: str
+    """Name of the environment, for the spans."""
+    topic_partitions: int
+    export_logs: bool
+    """Whether there is a log store."""
+    sampling: Sampling | None
+    """How the samplers decide, if the stack has some: exemplars then link only to traces that are stored."""
     otlp_endpoint: pulumi.Input[str]
     bootstrap_servers: pulumi.Input[str]
     database_url: pulumi.Input[str]
 
 
 class Services(pulumi.ComponentResource):
-    """The instrumented task-manager with the gateway before it and the crawler behind it."""
+    """The instrumented task-manager, with the gateway that calls it and the web-crawler that works for it."""
 
     gateway: pulumi.Output[str]
-    """In-cluster URL of the front door."""
+    """URL of the gateway in the cluster."""
 
     def __init__(self, name: str, args: ServicesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Services", name, None, opts)
-        variable = k8s.core.v1.EnvVarArgs
-        task_manager_url = endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)
-        own: Mapping[Service, Sequence[k8s.core.v1.EnvVarArgs]] = {
-            "gateway": [variable(name="TASK_MANAGER_URL", value=task_manager_url)],
-            "task_manager": [
-                variable(name="DATABASE_URL", value=args.database_url),
-                # The driver reads it by itself, so the password is part of no URL that might be logged.
-                secrets.reference("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
-            ],
-            # The page of the smoke check; otherwise the crawler goes to public addresses only.
-            "crawler": [variable(name="CRAWLER_ALLOWED_HOSTS", value=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}")],
-        }
-        before: list[pulumi.Resource] = []
+        own_variables = _own_variables(args)
+        dependencies: list[pulumi.Resource] = []
+        # A service starts before the services that call it, as in `stack.kubernetes.order.service_groups`.
         for service in reversed(list(NAMES)):
-            before = self._run(service, args, own[service], before)
+            dependencies = self._deploy(service, args, own_variables[service], dependencies)
         self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 
-    def _run(
+    def _deploy(
         self,
         service: Service,
         args: ServicesArgs,
-        own: Sequence[k8s.core.v1.EnvVarArgs],
-        before: Sequence[pulumi.Resource],
+        own_variables: Sequence[core.EnvVarArgs],
+        dependencies: Sequence[pulumi.Resource],
     ) -> list[pulumi.Resource]:
-        """A service's Deployments, which begin when those before are ready: all new pods at once would starve the old.
+        """Create the Deployments of a service; Pulumi updates them when `dependencies` are ready.
 
-        A service comes before the services that call it, as in `stack.kubernetes.order.service_groups`.
+        If the pods of all services started at once, they would take the CPU that the old pods need.
         """
         child = pulumi.ResourceOptions(parent=self)
-        in_turn = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=before))
-        name = NAMES[service]
-        size: Workload = getattr(args.settings.services, service)
-        versions = versions_of(service, args.settings)
-        together = sum(version.replicas for version in versions)
+        in_turn = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=dependencies))
+        versions = running_versions(service, args.settings, args.image, args.tracing, args.release)
+        all_pods = sum(version.replicas for version in versions)
         deployments: list[pulumi.Resource] = []
         for version in versions:
-            pod = workload.Pod(
-                name=name,
-                component="service",
-                image=version.image,
-                user=_UID,
-                size=size,
-                ports={"http": endpoints.SERVICE_PORT},
-                command=["python3", "-m", f"service.{service}"],
-                env=[*_environment(name, version, args), *own],
-                readiness=workload.http_probe(http.READY, endpoints.SERVICE_PORT, period=2),
-                liveness=workload.http_probe(http.LIVE, endpoints.SERVICE_PORT),
-                track=version.track,
-            )
+            pod = _pod(service, version, args, own_variables)
             if version.track == "baseline":
-                workload.services(pod, args.namespace, child)
+                services(pod, args.namespace, child)
             else:
-                workload.headless_service(pod, args.namespace, child)
-            deployments.append(workload.deployment(pod, args.namespace, version.replicas, in_turn, together))
+                headless_service(pod, args.namespace, child)
+            deployments.append(deployment(pod, args.namespace, version.replicas, in_turn, all_pods))
         return deployments
 
 
-def _stored(sampling: Sampling | None) -> dict[str, str | int | float | bool]:
-    """By what a service knows which traces the samplers keep; nothing where all are stored."""
-    if sampling is None:
-        return {}
-    slow = {"TRACES_STORED_SLOW_MS": sampling.slow_ms} if "slow" in sampling.policies else {}
-    return {"TRACES_STORED_RATIO": sampling.ratio, **slow}
+def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: Sequence[core.EnvVarArgs]) -> Pod:
+    name = NAMES[service]
+    return Pod(
+        name=name,
+        component="service",
+        user=_UID,
+        container=Container(
+            image=version.image,
+            size=size_of(service, args.settings),
+            ports={"http": endpoints.SERVICE_PORT},
+            command=["python3", "-m", f"service.{service}"],
+            env=[*_common_variables(name, version, args), *own_variables],
+        ),
+        probes=Probes(
+            readiness=http_probe(http.READY, endpoints.SERVICE_PORT, period=2),
+            liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
+        ),
+        track=version.track,
+    )
 
 
-def _environment(name: str, version: Version, args: ServicesArgs) -> list[k8s.core.v1.EnvVarArgs]:
-    """What all three need: Kafka, and where and how to trace."""
-    settings = args.settings
-    resource = {
+def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarArgs]]:
+    """Return the variables that only one of the services needs."""
+    return {
+        "gateway": variables(TASK_MANAGER_URL=endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)),
+        "task_manager": [
+            core.EnvVarArgs(name="DATABASE_URL", value=args.database_url),
+            # The driver reads it by itself, so no URL that might be logged contains the password.
+            secret_variable("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
+        ],
+        # The page that the smoke check crawls. All other addresses must be public.
+        "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}"),
+    }
+
+
+def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[core.EnvVarArgs]:
+    """Return the variables that all services need: Kafka, and how and where to trace."""
+    return [
+        # The kubelet replaces $(NAME) in a value by the variable NAME, if NAME comes first.
+        field_variable("POD_NAME", "metadata.name"),
+        field_variable("POD_NAMESPACE", "metadata.namespace"),
+        field_variable("POD_UID", "metadata.uid"),
+        field_variable("NODE_NAME", "spec.nodeName"),
+        *variables(
+            PORT=endpoints.SERVICE_PORT,
+            KAFKA_TOPIC_PARTITIONS=args.topic_partitions,
+            **version.tracing.to_env(),
+            OTEL_SERVICE_NAME=name,
+            OTEL_LOGS_EXPORTER="otlp" if args.export_logs else "none",
+            OTEL_RESOURCE_ATTRIBUTES=_resource_attributes(name, version, args.environment),
+        ),
+        core.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
+        core.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
+        *_sampling_variables(args.sampling),
+        secret_variable("TRACING_HASH_KEY", secret_keys.HASH_KEY, args.secret),
+        secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
+        # The variable's format requires percent-encoding.
+        *variables(OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$(OTLP_TOKEN)"),
+    ]
+
+
+def _resource_attributes(name: str, version: Version, environment: str) -> str:
+    attributes = {
         "service.namespace": metadata.PART_OF,
         "service.version": version.image.rpartition(":")[2],
         "service.instance.id": "$(POD_NAME)",
-        "deployment.environment.name": settings.environment,
+        "deployment.environment.name": environment,
         "k8s.namespace.name": "$(POD_NAMESPACE)",
         "k8s.deployment.name": endpoints.canary(name) if version.track == "canary" else name,
         "k8s.pod.name": "$(POD_NAME)",
         "k8s.pod.uid": "$(POD_UID)",
         "k8s.node.name": "$(NODE_NAME)",
     }
-    return [
-        # $(NAME) in a value is filled in by the kubelet from variables that come before it.
-        workload.field_ref("POD_NAME", "metadata.name"),
-        workload.field_ref("POD_NAMESPACE", "metadata.namespace"),
-        workload.field_ref("POD_UID", "metadata.uid"),
-        workload.field_ref("NODE_NAME", "spec.nodeName"),
-        *workload.env(
-            PORT=endpoints.SERVICE_PORT,
-            KAFKA_TOPIC_PARTITIONS=settings.kafka.partitions,
-            **version.tracing.to_env(),
-            OTEL_SERVICE_NAME=name,
-            OTEL_LOGS_EXPORTER="otlp" if settings.logs.enabled else "none",
-            OTEL_RESOURCE_ATTRIBUTES=",".join(f"{key}={value}" for key, value in resource.items()),
-        ),
-        k8s.core.v1.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
-        k8s.core.v1.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
-        *workload.env(**_stored(settings.collector.sampling)),
-        secrets.reference("TRACING_HASH_KEY", secret_keys.HASH_KEY, args.secret),
-        secrets.reference("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
-        # Percent-encoded, as the variable's format asks for.
-        *workload.env(OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$(OTLP_TOKEN)"),
-    ]
+    return ",".join(f"{key}={value}" for key, value in attributes.items())
+
+
+def _sampling_variables(sampling: Sampling | None) -> list[core.EnvVarArgs]:
+    """Return the variables by which a service knows which traces the samplers store; none if all are stored."""
+    if sampling is None:
+        return []
+    slow = {"TRACES_STORED_SLOW_MS": sampling.slow_ms} if "slow" in sampling.policies else {}
+    return variables(TRACES_STORED_RATIO=sampling.ratio, **slow)

@@ -1,6 +1,7 @@
-"""What keeps a workload answering while nodes come and go and its pods are replaced."""
+"""Keeps a workload available while nodes are drained and its pods are replaced."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import pulumi
@@ -11,12 +12,37 @@ from stack.components.shared.object_meta import object_meta
 
 core = k8s.core.v1
 
-# A pod that is asked to end goes on serving for so long: until everyone has heard that the others are to be used.
 DRAIN_SECONDS: Final = 5
+"""A terminating pod serves for so long before SIGTERM: until all clients have learnt to use the other pods."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """How a container ends."""
+
+    command: Sequence[str] | None = None
+    """Stops the program, if SIGTERM alone does not."""
+    grace_seconds: int = 30
+    """Time after which the kubelet kills it."""
+
+    def lifecycle(self, drain_seconds: int) -> core.LifecycleArgs | None:
+        """Return what happens before SIGTERM.
+
+        Args:
+            drain_seconds: how long clients may still send requests. The kubelet sleeps: some images have no program
+                for that.
+        """
+        if self.command:
+            action = core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=list(self.command)))
+            return core.LifecycleArgs(pre_stop=action)
+        if drain_seconds:
+            action = core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=drain_seconds))
+            return core.LifecycleArgs(pre_stop=action)
+        return None
 
 
 def spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
-    """Pods of one name go to different nodes and zones where there are several; never at the price of not running."""
+    """Spread the pods of one name over nodes and zones; a pod that cannot be spread runs all the same."""
     return [
         core.TopologySpreadConstraintArgs(
             max_skew=1,
@@ -28,24 +54,10 @@ def spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
     ]
 
 
-def before_end(stop: Sequence[str] | None, drain_seconds: int) -> core.LifecycleArgs | None:
-    """What happens before SIGTERM.
-
-    Args:
-        stop: command that ends the program where SIGTERM alone does not.
-        drain_seconds: how long others go on sending; the kubelet sleeps, since some images have no program for it.
-    """
-    if stop:
-        return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=list(stop))))
-    if drain_seconds:
-        return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=drain_seconds)))
-    return None
-
-
 def disruption_budget(
     name: str, component: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> k8s.policy.v1.PodDisruptionBudget:
-    """Nodes are drained one pod of this name at a time; one that is not ready anyhow holds up nobody."""
+    """Let node drains evict one pod of this name at a time; pods that are not ready block no drain."""
     return k8s.policy.v1.PodDisruptionBudget(
         name,
         metadata=object_meta(name, namespace, component=component),

@@ -1,4 +1,4 @@
-"""Metadata of the objects that the components declare, and the checksum that rolls their pods."""
+"""Metadata of Kubernetes objects, ConfigMaps, and the checksum that replaces pods with an outdated configuration."""
 
 import hashlib
 import json
@@ -17,21 +17,33 @@ def object_meta(
     *,
     component: str,
     annotations: Mapping[str, str] | None = None,
-    more_labels: Mapping[str, str] | None = None,
+    extra_labels: Mapping[str, str] | None = None,
 ) -> k8s.meta.v1.ObjectMetaArgs:
-    """Metadata with a fixed name: other objects, dashboards and people refer to it."""
+    """Return metadata with a fixed name: other objects, dashboards and people refer to it."""
     return k8s.meta.v1.ObjectMetaArgs(
         name=name,
         namespace=namespace,
-        labels={**labels(name, component), **(more_labels or {})},
+        labels={**labels(name, component), **(extra_labels or {})},
         annotations={"pulumi.com/patchFieldManager": FIELD_MANAGER, **(annotations or {})},
     )
 
 
-def checksum(configuration: pulumi.Input[Any]) -> pulumi.Output[str]:
-    """Short hash of a pod's configuration; as an annotation of the pod it makes a change roll the pods."""
+def config_map(
+    name: str,
+    component: str,
+    namespace: pulumi.Input[str],
+    files: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+) -> k8s.core.v1.ConfigMap:
+    """Create a ConfigMap of files, by their names."""
+    metadata = object_meta(name, namespace, component=component)
+    return k8s.core.v1.ConfigMap(name, metadata=metadata, data=dict(files), opts=opts)
 
-    def digest(content: object) -> str:
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    return pulumi.Output.from_input(configuration).apply(digest)
+def checksum(content: pulumi.Input[Any]) -> pulumi.Output[str]:
+    """Return a short hash of a pod's configuration. As an annotation, it replaces the pods when it changes."""
+
+    def digest(value: object) -> str:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+    return pulumi.Output.from_input(content).apply(digest)

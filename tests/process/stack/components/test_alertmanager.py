@@ -11,7 +11,7 @@ import yaml
 
 from contracts import secret_keys
 from dashboards.rules import AlertRule, groups
-from stack.components.alertmanager.component import INHIBITIONS, alertmanager_config
+from stack.components.alertmanager.config import INHIBITIONS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
 from stack.deploy.preflight import require_secrets
 from stack.deploy.render import render

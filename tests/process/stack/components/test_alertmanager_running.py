@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from dashboards.rules import groups, rule_file
-from stack.components.alertmanager.component import alertmanager_config
+from stack.components.alertmanager.config import alertmanager_config
 from stack.components.alertmanager.settings import Alerting
-from stack.components.prometheus.component import prometheus_config
+from stack.components.prometheus.config import prometheus_config
 from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
+from stack.settings.scraping import scraping
 from tests.support.alertmanager_process import AlertmanagerProcess, Told, alert, mail_server, subject
 from tests.support.certificates import self_signed
 from tests.support.prometheus_process import PrometheusProcess
@@ -185,7 +186,7 @@ def test_the_stacks_own_alerts_come_from_prometheus(
     settings = load("dev")
     rules = tmp_path / "rules.yml"
     rules.write_text(rule_file(groups(monitoring_config(settings)), settings.grafana.url))
-    config = prometheus_config(settings)
+    config = prometheus_config(scraping(settings))
     (target,) = config["alerting"]["alertmanagers"]
     target["static_configs"] = [
         {"targets": [alertmanager.url.removeprefix("http://")]} for _ in target.pop("dns_sd_configs")

@@ -21,7 +21,7 @@ from contracts import endpoints
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.trace_store.jaeger import DATA, jaeger_config
+from stack.components.trace_store.config import JAEGER_DATA, jaeger_config
 from stack.polling import poll_until
 from tests.support.service import free_port
 
@@ -46,7 +46,7 @@ class JaegerProcess:
         config: dict[str, Any] = jaeger_config(retention)
         reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
         reader |= {"host": "127.0.0.1", "port": free_port()}
-        text = yaml.safe_dump(config).replace(DATA, str(directory / "data")).replace("0.0.0.0", "127.0.0.1")
+        text = yaml.safe_dump(config).replace(JAEGER_DATA, str(directory / "data")).replace("0.0.0.0", "127.0.0.1")
         for port, free in ports.items():
             text = text.replace(f":{port}\n", f":{free}\n")
         self._file = directory / "jaeger.yaml"

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from dashboards.datasources import datasources
-from stack.components.loki.component import INDEXED, loki_config
+from stack.components.loki.config import INDEXED, loki_config
 from stack.components.loki.settings import Logs
-from stack.components.prometheus.component import prometheus_config
+from stack.components.prometheus.config import prometheus_config
 from stack.settings import load
+from stack.settings.scraping import scraping
 from tests.support.loki_process import binary, local_config
 
 
@@ -66,7 +67,7 @@ def test_without_loki_no_link_leads_to_it() -> None:
 @pytest.mark.parametrize("enabled", [True, False])
 def test_loki_is_watched_where_there_is_one(enabled: bool) -> None:
     settings = load("dev").model_copy(update={"logs": Logs(enabled=enabled)})
-    jobs = {job["job_name"] for job in prometheus_config(settings)["scrape_configs"]}
+    jobs = {job["job_name"] for job in prometheus_config(scraping(settings))["scrape_configs"]}
     assert ("log-store" in jobs) == enabled
 
 

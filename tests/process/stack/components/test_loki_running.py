@@ -20,7 +20,7 @@ from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, rende
 from dashboards.datasources import datasources
 from local.paths import Home
 from service.tracing import Tracing, TracingSettings, start_tracing
-from stack.components.loki.component import INDEXED
+from stack.components.loki.config import INDEXED
 from stack.polling import poll_until
 from tests.support.loki_process import LokiProcess, otlp
 from tests.support.service import free_port

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from dashboards.rules import AlertRule, groups
-from stack.components.prometheus.component import prometheus_config
+from stack.components.prometheus.config import prometheus_config
 from stack.deploy.render import render
 from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
+from stack.settings.scraping import scraping
 from tests.support.prometheus_process import PrometheusProcess
 
 STACKS = ("local", "dev", "staging", "prod")
@@ -36,7 +37,7 @@ class _Target(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_target_has_a_limit_that_prometheus_tells_of(stack: str) -> None:
-    for job in prometheus_config(load(stack))["scrape_configs"]:
+    for job in prometheus_config(scraping(load(stack)))["scrape_configs"]:
         assert 1_000 <= job["sample_limit"] <= 100_000, job["job_name"]
     (prometheus,) = [
         manifest

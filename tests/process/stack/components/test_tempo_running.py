@@ -17,9 +17,8 @@ import yaml
 from checks.chaos.requests import Requests
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.trace_store.distributed_tempo import distributed_config
+from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
-from stack.components.trace_store.tempo import DATA, tempo_config
 from stack.polling import poll_until
 from stack.settings import Settings, load
 from tests.support.service import free_port
@@ -79,7 +78,7 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
     config["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = otlp
     config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
     file = directory / "tempo.yaml"
-    file.write_text(yaml.safe_dump(config).replace(DATA, str(directory / "data")))
+    file.write_text(yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")))
     with (directory / "tempo.log").open("wb") as log:
         process = subprocess.Popen([binary, f"-config.file={file}"], stdout=log, stderr=subprocess.STDOUT)
 
@@ -109,13 +108,13 @@ def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -
         "flush_op_timeout": "1s",
         # Also after which a block that is still to be written is given up.
         "complete_block_timeout": "15s",
-        "wal": {"path": f"{DATA}/live-store/traces"},
-        "shutdown_marker_dir": f"{DATA}/live-store/marker",
+        "wal": {"path": f"{TEMPO_DATA}/live-store/traces"},
+        "shutdown_marker_dir": f"{TEMPO_DATA}/live-store/marker",
     }
     config["storage"]["trace"]["blocklist_poll"] = "1s"
     config["backend_scheduler"] = {
         "provider": {"retention": {"interval": "1s"}},
-        "local_work_path": f"{DATA}/scheduler",
+        "local_work_path": f"{TEMPO_DATA}/scheduler",
     }
     config["backend_worker"]["compaction"]["compacted_block_retention"] = "1s"
     requests = Requests("old")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from contracts import metadata, secret_keys
-from stack.components.trace_store import tempo
+from stack.components.trace_store import scrape as trace_store
 from stack.components.trace_store.settings import Traces
 from stack.deploy.render import Rendered, as_yaml, record, render
 from stack.kubernetes import volume_growth
@@ -67,7 +67,7 @@ def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
     names = {item["metadata"]["name"] for item in workloads(backend)}
     stores = {name for name in names if name.partition("-")[0] in ("tempo", "jaeger")}
     settings = Traces.model_validate(TRACES[backend])
-    assert stores == (set(tempo.pods(settings)) if settings.backend == "tempo" else {"jaeger"})
+    assert stores == set(trace_store.pods(settings))
     assert {
         "gateway",
         "task-manager",
@@ -261,7 +261,7 @@ def test_the_parts_of_tempo_find_each_other_and_the_keys() -> None:
     for address in addresses:
         name, port = address.split(":")
         assert int(port) in {item["port"] for item in objects["Service", name]["spec"]["ports"]}, address
-    assert set(tempo.pods(Traces.model_validate(TRACES["distributed tempo"]))) <= services
+    assert set(trace_store.pods(Traces.model_validate(TRACES["distributed tempo"]))) <= services
     for name in ("tempo-live-store", "tempo-block-builder"):
         workload = objects["StatefulSet", name]
         assert workload["spec"]["replicas"] == 3

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stack.components.services.component import NAMES, Service
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
+from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.release.journal import Journal
 from stack.release.plan import Step, Version, steps

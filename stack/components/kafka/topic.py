@@ -1,0 +1,78 @@
+"""Creates topics before the pods that read them start."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from contracts import versions
+from contracts.section import quantity_bytes
+from stack.components.kafka.settings import Kafka
+from stack.components.shared.pod import container_security
+
+CLASS_PATH = "/opt/kafka/libs/*"
+"""Java's class path in Kafka's image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """A topic and its limits."""
+
+    name: str
+    partitions: int
+    retention_bytes: int
+    """Most bytes of each partition; Kafka then deletes the oldest messages, even if they were not read."""
+    retention_hours: int
+    max_message_bytes: int
+    """Largest message, compressed."""
+
+    @classmethod
+    def with_part_of_disk(cls, name: str, kafka: Kafka, divisor: int, *, max_message_bytes: int) -> "Topic":
+        """Return a topic that keeps messages for a day, and uses at most Kafka's disk divided by `divisor`."""
+        return cls(
+            name=name,
+            partitions=kafka.partitions,
+            retention_bytes=quantity_bytes(kafka.volume) // divisor // kafka.partitions,
+            retention_hours=24,
+            max_message_bytes=max_message_bytes,
+        )
+
+
+def topic_container(topic: Topic, bootstrap_servers: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+    """Return an init container that waits for Kafka and creates a topic if it does not exist."""
+    config = {
+        "retention.bytes": topic.retention_bytes,
+        "retention.ms": topic.retention_hours * 3_600_000,
+        "max.message.bytes": topic.max_message_bytes,
+        # Kafka deletes whole segments. With the default of 1 GiB, partitions outgrow their share of a small disk.
+        "segment.bytes": min(2**30, max(topic.retention_bytes // 4, 2 * topic.max_message_bytes)),
+    }
+    return k8s.core.v1.ContainerArgs(
+        name="topic",
+        image=versions.KAFKA,
+        command=[
+            "java",
+            "-Xmx64m",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-cp",
+            CLASS_PATH,
+            "org.apache.kafka.tools.TopicCommand",
+        ],
+        args=[
+            "--bootstrap-server",
+            bootstrap_servers,
+            "--create",
+            "--if-not-exists",
+            "--topic",
+            topic.name,
+            "--partitions",
+            str(topic.partitions),
+            *(part for key, value in config.items() for part in ("--config", f"{key}={value}")),
+        ],
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "192Mi"}, limits={"memory": "192Mi"}
+        ),
+        security_context=container_security(),
+        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")],
+    )

@@ -1,0 +1,133 @@
+"""Loki's configuration."""
+
+from typing import Any, Final
+
+from contracts import endpoints
+from contracts.section import quantity_bytes
+from stack.components.loki.settings import Logs
+
+DATA: Final = "/var/loki"
+"""Mount path of the volume."""
+INDEXED: Final = ("service.name", "service.namespace", "deployment.environment.name", "k8s.namespace.name")
+"""Resource attributes that become labels, and so streams. All other attributes, the trace id among them, are structured
+metadata: queries can filter by them (`{service_name="gateway"} | trace_id="…"`), and they do not enlarge the index."""
+
+_GRPC_PORT: Final = 9095
+_OWN_ADDRESS: Final = f"127.0.0.1:{_GRPC_PORT}"
+_REQUEST_BYTES: Final = 64 * 2**20
+"""Largest request. It may be a Collector's largest batch (`endpoints.OTLP_BATCH_BYTES`), and is longer inside Loki.
+With its default limits (4 MB between its parts, 6 MB at once) Loki would refuse a large batch each time that the
+Collector sends it again."""
+
+
+def loki_config(settings: Logs, retention: str) -> dict[str, Any]:
+    """Return Loki's configuration; what is missing in it has Loki's default."""
+    memory_mb = quantity_bytes(settings.memory) // 2**20
+    return {
+        "auth_enabled": False,
+        "analytics": {"reporting_enabled": False},
+        "server": _server(),
+        # Otherwise they search for each other every 10 s, and Loki is not ready before they have met.
+        "frontend": {"scheduler_address": _OWN_ADDRESS},
+        "frontend_worker": {"scheduler_address": _OWN_ADDRESS},
+        "common": {
+            "path_prefix": DATA,
+            "instance_addr": "127.0.0.1",
+            "replication_factor": 1,
+            "ring": {"kvstore": {"store": "inmemory"}},
+            "storage": {
+                "filesystem": {"chunks_directory": f"{DATA}/chunks", "rules_directory": f"{DATA}/rules"},
+            },
+        },
+        "schema_config": {
+            "configs": [
+                {
+                    "from": "2024-01-01",
+                    "store": "tsdb",
+                    "object_store": "filesystem",
+                    "schema": "v13",
+                    "index": {"prefix": "index_", "period": "24h"},
+                }
+            ]
+        },
+        "ingester": _ingester(memory_mb),
+        "limits_config": _limits(retention),
+        "compactor": {
+            "working_directory": f"{DATA}/compactor",
+            "retention_enabled": True,  # without it, Loki ignores the retention period
+            "delete_request_store": "filesystem",
+        },
+        # There are eight caches, and the default of each is a hundred megabytes.
+        "chunk_store_config": {
+            "chunk_cache_config": {"embedded_cache": {"enabled": True, "max_size_mb": max(1, memory_mb // 8)}}
+        },
+        "query_range": {
+            "results_cache": {
+                "cache": {"embedded_cache": {"enabled": True, "max_size_mb": max(1, memory_mb // 64)}},
+            }
+        },
+    }
+
+
+def _server() -> dict[str, Any]:
+    return {
+        "http_listen_port": endpoints.LOKI_PORT,
+        # Loki's parts use gRPC without authentication, so no other program may reach it.
+        "grpc_listen_address": "127.0.0.1",
+        "grpc_listen_port": _GRPC_PORT,
+        "grpc_server_max_recv_msg_size": _REQUEST_BYTES,
+        "grpc_server_max_send_msg_size": _REQUEST_BYTES,
+        "log_level": "warn",
+    }
+
+
+def _ingester(memory_mb: int) -> dict[str, Any]:
+    return {
+        # Acknowledged lines survive a kill of the process, not a power failure: Loki writes this log without fsync.
+        "wal": {
+            "enabled": True,
+            "dir": f"{DATA}/wal",
+            # Above this, a replay writes chunks to disk, so that a restart needs no more memory than normal operation.
+            "replay_memory_ceiling": f"{memory_mb // 2}MB",
+            # On a full disk, Loki would acknowledge lines that it only has in memory.
+            "disk_full_threshold": 0.9,
+        },
+        # Loki refuses lines that are older than the newest of their stream by more than half of this. After an outage
+        # the Collectors empty their queues at different speeds, and Loki must accept all of them.
+        "max_chunk_age": "24h",
+        # Queries find a late line at once, not only after its chunk is written. -1 is no limit.
+        "query_store_max_look_back_period": "-1ns",
+        "lifecycler": {"min_ready_duration": "0s"},
+    }
+
+
+def _limits(retention: str) -> dict[str, Any]:
+    return {
+        "retention_period": retention,
+        # Requests to delete need no authentication.
+        "deletion_mode": "disabled",
+        # Queries find no line older than the retention, even if the compactor has not deleted it yet.
+        "max_query_lookback": retention,
+        "max_query_length": "0s",
+        "reject_old_samples": True,
+        "reject_old_samples_max_age": retention,
+        "allow_structured_metadata": True,
+        "otlp_config": {
+            "resource_attributes": {
+                # With the defaults, every pod and every restart would be a stream.
+                "ignore_defaults": True,
+                "attributes_config": [{"action": "index_label", "attributes": list(INDEXED)}],
+            }
+        },
+        "max_label_names_per_series": len(INDEXED) + 1,
+        "max_global_streams_per_user": 1000,
+        # Loki truncates lines that are too long. Stack traces are metadata, and Loki drops metadata that is too long.
+        "max_line_size": "256KB",
+        "max_line_size_truncate": True,
+        "max_structured_metadata_size": "256KB",
+        # Above these rates Loki asks the Collectors to retry, and they keep the lines on disk.
+        "ingestion_rate_mb": 16,
+        "ingestion_burst_size_mb": _REQUEST_BYTES // 2**20,
+        "per_stream_rate_limit": "16MB",
+        "per_stream_rate_limit_burst": f"{_REQUEST_BYTES // 2**20}MB",
+    }

@@ -1,0 +1,85 @@
+"""Prometheus' configuration: what it scrapes, and where it sends alerts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contracts import endpoints
+from stack.components.shared.scrape import ScrapeTarget
+
+CONFIG: Final = "/etc/prometheus"
+"""Folder of the configuration."""
+
+# The name under which Prometheus finds a pod contains its version; that of the canary exists only during a rollout.
+_TRACK_LABEL: Final = [
+    {"target_label": "track", "replacement": "baseline"},
+    {
+        "source_labels": ["__meta_dns_name"],
+        "regex": rf"[^.]+{re.escape(endpoints.pods(endpoints.canary('')))}\..*",
+        "target_label": "track",
+        "replacement": "canary",
+    },
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scraping:
+    """What Prometheus scrapes in a stack, and how often."""
+
+    environment: str
+    namespace: str
+    """Namespace of the pods."""
+    interval_seconds: int
+    targets: Sequence[ScrapeTarget]
+    alertmanager: ScrapeTarget | None
+    """Where alerts are sent, if the stack has an Alertmanager."""
+
+
+def prometheus_config(scraping: Scraping) -> dict[str, Any]:
+    """Return Prometheus' configuration.
+
+    Prometheus finds the pods by the A records of headless Services: every pod is a target of its own, a missing one is
+    noticed, and Prometheus needs no access to the API server.
+    """
+    interval = f"{scraping.interval_seconds}s"
+    alerting = (
+        {"alertmanagers": [{"dns_sd_configs": [_discovery(scraping.alertmanager, scraping)]}]}
+        if (scraping.alertmanager)
+        else None
+    )
+    own_job = {
+        "job_name": "prometheus",
+        "sample_limit": 5_000,
+        "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}],
+    }
+    return {
+        "global": {
+            "scrape_interval": interval,
+            "evaluation_interval": interval,
+            "scrape_timeout": f"{min(scraping.interval_seconds, 10)}s",
+            "external_labels": {"environment": scraping.environment},
+        },
+        "rule_files": [f"{CONFIG}/rules.yml"],
+        **({"alerting": alerting} if alerting else {}),
+        # Samples that waited in a Collector's queue arrive late.
+        "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
+        "scrape_configs": [*(_job(target, scraping) for target in scraping.targets), own_job],
+    }
+
+
+def _job(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
+    return {
+        "job_name": target.job,
+        "metrics_path": target.path,
+        "sample_limit": target.samples,
+        "honor_labels": target.honor_labels,
+        "dns_sd_configs": [_discovery(target, scraping)],
+        **({"relabel_configs": _TRACK_LABEL} if target.has_tracks else {}),
+    }
+
+
+def _discovery(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
+    # With the trailing dot, the resolver asks once instead of once for every search domain.
+    names = [f"{endpoints.pods(name)}.{scraping.namespace}.svc.cluster.local." for name in target.pods]
+    return {"names": names, "type": "A", "port": target.port, "refresh_interval": f"{scraping.interval_seconds}s"}

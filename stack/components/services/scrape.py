@@ -1,0 +1,18 @@
+"""The targets that Prometheus scrapes on the services."""
+
+from typing import Final
+
+from contracts import endpoints, http
+from stack.components.shared.scrape import ScrapeTarget
+
+TARGETS: Final = tuple(
+    ScrapeTarget(
+        job=name,
+        pods=(name, endpoints.canary(name)),
+        port=endpoints.SERVICE_PORT,
+        path=http.METRICS,
+        samples=2_000,  # about 250 in use
+        has_tracks=True,
+    )
+    for name in endpoints.SERVICES
+)

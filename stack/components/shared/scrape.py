@@ -1,0 +1,21 @@
+"""What Prometheus scrapes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScrapeTarget:
+    """Pods that serve the same metrics."""
+
+    job: str
+    pods: tuple[str, ...]
+    """Names of the workloads whose pods are scraped."""
+    port: int
+    path: str = "/metrics"
+    samples: int = 5_000
+    """Most samples in one scrape of one pod. Prometheus refuses a scrape with more, and the pod counts as down. Without
+    the limit, a pod whose series grow without end would fill Prometheus' memory, and all metrics would be lost."""
+    has_tracks: bool = False
+    """Whether two versions can run next to each other; the label `track` then holds the version of a pod."""
+    honor_labels: bool = False
+    """Whether the metrics have `job` and `instance` labels of their own, which Prometheus must keep."""

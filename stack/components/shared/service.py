@@ -1,0 +1,49 @@
+"""Services: one that clients use, and a headless one through which each pod is reached."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from contracts import endpoints
+from contracts.metadata import labels, selector
+from stack.components.shared.object_meta import object_meta
+from stack.components.shared.pod import Pod
+
+core = k8s.core.v1
+
+
+def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
+    """Create the Service for clients, which selects the pods of both tracks, and the headless one."""
+    core.Service(
+        pod.name,
+        metadata=object_meta(pod.name, namespace, component=pod.component),
+        spec=core.ServiceSpecArgs(type="ClusterIP", selector=selector(pod.name), ports=_ports(pod)),
+        opts=opts,
+    )
+    headless_service(pod, namespace, opts)
+
+
+def headless_service(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
+    """Create the Service through which each pod of one track is reached, for scraping and for stable names."""
+    name = endpoints.pods(pod.workload)
+    core.Service(
+        name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=name,
+            namespace=namespace,
+            labels=labels(pod.name, pod.component),
+            # Pulumi would wait for a ready pod; Prometheus scrapes pods that are not ready as well.
+            annotations={"pulumi.com/skipAwait": "true"},
+        ),
+        spec=core.ServiceSpecArgs(
+            type="ClusterIP",
+            cluster_ip="None",
+            publish_not_ready_addresses=True,
+            selector=pod.own_selector,
+            ports=_ports(pod),
+        ),
+        opts=opts,
+    )
+
+
+def _ports(pod: Pod) -> list[core.ServicePortArgs]:
+    return [core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in pod.container.ports.items()]

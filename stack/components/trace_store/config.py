@@ -1,0 +1,128 @@
+"""Configurations of the trace stores."""
+
+from typing import Any, Final
+
+from contracts import endpoints
+from stack.components.trace_store.settings import ObjectStorage, Traces
+
+TEMPO_DATA: Final = "/var/tempo"
+"""Mount path of Tempo's volumes."""
+JAEGER_DATA: Final = "/var/jaeger"
+"""Mount path of Jaeger's volume, which holds Badger's files."""
+INGEST_TOPIC: Final = "tempo-ingest"
+"""Kafka topic through which Tempo's distributors pass the spans on."""
+
+_ANY_ADDRESS: Final = "0.0.0.0"
+
+
+def _otlp_receiver() -> dict[str, Any]:
+    grpc = {
+        "endpoint": f"{_ANY_ADDRESS}:{endpoints.OTLP_GRPC_PORT}",  # the default is localhost
+        # With the default of 4 MiB, the store would refuse a batch of long spans, however often it is sent.
+        "max_recv_msg_size_mib": endpoints.OTLP_MAX_MIB,
+    }
+    return {"otlp": {"protocols": {"grpc": grpc}}}
+
+
+def tempo_config(settings: Traces, retention: str) -> dict[str, Any]:
+    """Return the configuration of Tempo 3, which refuses `ingester`, `compactor` and flat overrides of Tempo 2."""
+    return {
+        "server": {"http_listen_port": endpoints.TEMPO_HTTP_PORT, "grpc_listen_port": endpoints.TEMPO_GRPC_PORT},
+        "usage_report": {"reporting_enabled": False},
+        "distributor": {"receivers": _otlp_receiver()},
+        # Tempo ignores the key of this name below backend_scheduler: the worker deletes blocks.
+        "backend_worker": {"compaction": {"block_retention": retention}},
+        "storage": {"trace": {"wal": {"path": f"{TEMPO_DATA}/wal"}, **_blocks(settings.object_storage)}},
+    }
+
+
+def _blocks(bucket: ObjectStorage | None) -> dict[str, Any]:
+    if bucket is None:
+        return {"backend": "local", "local": {"path": f"{TEMPO_DATA}/blocks"}}
+    keys = {"bucket": bucket.bucket, "endpoint": bucket.endpoint, "region": bucket.region, "prefix": bucket.prefix}
+    return {
+        "backend": "s3",
+        "s3": {**{key: value for key, value in keys.items() if value}, "insecure": bucket.insecure},
+    }
+
+
+def distributed_config(settings: Traces, retention: str, bootstrap_servers: str) -> dict[str, Any]:
+    """Return the configuration of Tempo in parts. All parts share it; each reads what it needs."""
+    grpc = endpoints.TEMPO_GRPC_PORT
+    config = tempo_config(settings, retention)
+    # No part writes to it, but every part that reads blocks opens it.
+    config["storage"]["trace"]["wal"]["path"] = "/tmp/wal"
+    # A live store that was killed cannot answer for the spans that it had read. They are visible again when a block
+    # with them is found: after the block builder's cycle and this interval, whose default is five minutes.
+    config["storage"]["trace"]["blocklist_poll"] = "1m"
+    config["backend_worker"] |= {"backend_scheduler_addr": f"{endpoints.TEMPO_BACKEND_SCHEDULER}:{grpc}"}
+    return config | {
+        "stream_over_http_enabled": True,
+        "memberlist": {
+            "bind_port": endpoints.TEMPO_GOSSIP_PORT,
+            "join_members": [f"{endpoints.pods(endpoints.TEMPO_LIVE_STORE)}:{endpoints.TEMPO_GOSSIP_PORT}"],
+            "abort_if_cluster_join_fails": False,
+        },
+        "ingest": {
+            "kafka": {
+                "address": bootstrap_servers,
+                "topic": INGEST_TOPIC,
+                # An init container creates the topic with the limits of the stack.
+                "auto_create_topic_enabled": False,
+            }
+        },
+        "live_store": {
+            "wal": {"path": f"{TEMPO_DATA}/live-store/traces"},
+            "shutdown_marker_dir": f"{TEMPO_DATA}/live-store/shutdown-marker",
+            # A live store is ready when it has caught up, so no trace is missing during a rolling restart.
+            "readiness_target_lag": "5s",
+            "readiness_max_wait": "5m",
+        },
+        "block_builder": {
+            "wal": {"path": f"{TEMPO_DATA}/block-builder/traces"},
+            "partitions_per_instance": 1,
+            "consume_cycle_duration": "1m",
+        },
+        "backend_scheduler": {"local_work_path": f"{TEMPO_DATA}/scheduler"},
+        "querier": {"frontend_worker": {"frontend_address": f"{endpoints.pods(endpoints.TEMPO)}:{grpc}"}},
+    }
+
+
+def jaeger_config(retention: str) -> dict[str, Any]:
+    """Return the configuration of Jaeger 2, which has the form of a Collector's."""
+    return {
+        "extensions": {
+            "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"{_ANY_ADDRESS}:{endpoints.JAEGER_HEALTH_PORT}"}},
+            "jaeger_storage": {"backends": {"badger": {"badger": _badger(retention)}}},
+            "jaeger_query": {
+                "storage": {"traces": "badger"},
+                # Otherwise Jaeger traces itself, and appears among the services.
+                "enable_tracing": False,
+                "http": {"endpoint": f"{_ANY_ADDRESS}:{endpoints.JAEGER_QUERY_PORT}"},
+                # No client uses gRPC.
+                "grpc": {"endpoint": f"localhost:{endpoints.JAEGER_QUERY_GRPC_PORT}"},
+            },
+        },
+        "receivers": _otlp_receiver(),
+        # No queue and no batch processor: both acknowledge spans that they only have in memory.
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": "badger", "queue": {"enabled": False}}},
+        "service": {
+            "extensions": ["healthcheckv2", "jaeger_storage", "jaeger_query"],
+            "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
+            "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": _jaeger_metrics()}}}]}},
+        },
+    }
+
+
+def _badger(retention: str) -> dict[str, Any]:
+    return {
+        "directories": {"keys": f"{JAEGER_DATA}/keys", "values": f"{JAEGER_DATA}/values"},
+        "ephemeral": False,
+        # With the default, Badger acknowledges spans that it only has in memory.
+        "consistency": True,
+        "ttl": {"spans": retention},
+    }
+
+
+def _jaeger_metrics() -> dict[str, Any]:
+    return {"host": _ANY_ADDRESS, "port": endpoints.JAEGER_TELEMETRY_PORT}

@@ -1,0 +1,204 @@
+"""Composes the components of a stack: which ones it has, and what each of them gets from the others."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
+from stack.components.cluster.namespace import Namespace, NamespaceArgs
+from stack.components.cluster.pod_defaults import pod_defaults
+from stack.components.cluster.provider import provider
+from stack.components.collector.component import Collector, CollectorArgs
+from stack.components.collector.sampler import Sampler, SamplerArgs
+from stack.components.grafana.component import Grafana, GrafanaArgs
+from stack.components.kafka.component import Kafka, KafkaArgs
+from stack.components.loki.component import Loki, LokiArgs
+from stack.components.postgres.component import Postgres, PostgresArgs
+from stack.components.prometheus.component import Prometheus, PrometheusArgs
+from stack.components.secrets.component import Secrets, SecretsArgs
+from stack.components.secrets.rotation import roll_with_secrets
+from stack.components.services.component import Services, ServicesArgs
+from stack.components.trace_store.component import trace_store
+from stack.components.trace_store.interface import TraceStore, TraceStoreArgs
+from stack.settings import Settings
+from stack.settings.monitoring import monitoring_config
+from stack.settings.scraping import scraping
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Base:
+    """What all components need."""
+
+    settings: Settings
+    opts: pulumi.ResourceOptions
+    namespace: pulumi.Output[str]
+    secret: pulumi.Output[str]
+    """Name of the stack's Secret."""
+
+    @property
+    def storage_class(self) -> str | None:
+        return self.settings.cluster.storage_class
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stores:
+    """Where telemetry is stored."""
+
+    traces: TraceStore
+    prometheus: Prometheus
+    logs: Loki | None
+
+
+def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
+    """Create all resources of the stack.
+
+    Returns:
+        The outputs of the stack, by name.
+    """
+    base = _base(settings)
+    postgres_args = PostgresArgs(
+        namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
+    )
+    postgres = Postgres("postgres", postgres_args, base.opts)
+    kafka_args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
+    kafka = Kafka("kafka", kafka_args, base.opts)
+    stores = _stores(base, kafka)
+    alertmanager = _alertmanager(base)
+    collector = _collector(base, kafka, stores)
+    services = _services(base, kafka, postgres, collector)
+    grafana = _grafana(base, stores, alertmanager)
+    return {
+        "namespace": base.namespace,
+        "gateway": services.gateway,
+        "prometheus": stores.prometheus.url,
+        "traces": stores.traces.query_url,
+        **({"alertmanager": alertmanager.url} if alertmanager else {}),
+        **({"logs": stores.logs.query_url} if stores.logs else {}),
+        **({"grafana": grafana.url} if grafana else {}),
+    }
+
+
+def _base(settings: Settings) -> _Base:
+    cluster = settings.cluster
+    opts = pulumi.ResourceOptions(
+        provider=provider(cluster), transformations=[pod_defaults(cluster), roll_with_secrets]
+    )
+    namespace_args = NamespaceArgs(
+        name=cluster.namespace,
+        stack=pulumi.get_stack(),
+        environment=settings.environment,
+        protect=cluster.protect_data,
+    )
+    namespace = Namespace("namespace", namespace_args, opts).name
+    secrets_args = SecretsArgs(
+        namespace=namespace, protect=cluster.protect_data, needed=settings.alerting.needed_secrets
+    )
+    secret = Secrets("secrets", secrets_args, opts).name
+    return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
+
+
+def _stores(base: _Base, kafka: Kafka) -> _Stores:
+    settings = base.settings
+    trace_args = TraceStoreArgs(
+        namespace=base.namespace,
+        settings=settings.traces,
+        retention=settings.retention,
+        storage_class=base.storage_class,
+        secret=base.secret,
+        kafka=settings.kafka,
+        bootstrap_servers=kafka.bootstrap_servers,
+    )
+    prometheus_args = PrometheusArgs(
+        namespace=base.namespace,
+        settings=settings.metrics,
+        retention=settings.retention,
+        storage_class=base.storage_class,
+        scraping=scraping(settings),
+        monitoring=monitoring_config(settings),
+        grafana_url=settings.grafana.url,
+    )
+    loki_args = LokiArgs(
+        namespace=base.namespace,
+        settings=settings.logs,
+        retention=settings.retention,
+        storage_class=base.storage_class,
+    )
+    return _Stores(
+        traces=trace_store(trace_args, base.opts),
+        prometheus=Prometheus("prometheus", prometheus_args, base.opts),
+        logs=Loki("loki", loki_args, base.opts) if settings.logs.enabled else None,
+    )
+
+
+def _alertmanager(base: _Base) -> Alertmanager | None:
+    settings = base.settings.alerting
+    if not settings.enabled:
+        return None
+    args = AlertmanagerArgs(
+        namespace=base.namespace, secret=base.secret, settings=settings, storage_class=base.storage_class
+    )
+    return Alertmanager("alertmanager", args, base.opts)
+
+
+def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
+    """Create the Collectors, and with tail sampling the samplers."""
+    settings = base.settings.collector
+    args = CollectorArgs(
+        namespace=base.namespace,
+        secret=base.secret,
+        settings=settings,
+        storage_class=base.storage_class,
+        trace_store=stores.traces.otlp_endpoint,
+        metric_store=stores.prometheus.otlp_url,
+        log_store=stores.logs.otlp_url if stores.logs else None,
+        bootstrap_servers=kafka.bootstrap_servers,
+    )
+    if settings.sampling:
+        sampler_args = SamplerArgs(
+            namespace=base.namespace,
+            settings=settings.sampling,
+            kafka=base.settings.kafka,
+            storage_class=base.storage_class,
+            trace_store=stores.traces.otlp_endpoint,
+            bootstrap_servers=kafka.bootstrap_servers,
+        )
+        Sampler("sampler", sampler_args, base.opts)
+    return Collector("collector", args, base.opts)
+
+
+def _services(base: _Base, kafka: Kafka, postgres: Postgres, collector: Collector) -> Services:
+    settings = base.settings
+    args = ServicesArgs(
+        namespace=base.namespace,
+        secret=base.secret,
+        settings=settings.services,
+        image=settings.images.service,
+        tracing=settings.tracing,
+        release=settings.release,
+        environment=settings.environment,
+        topic_partitions=settings.kafka.partitions,
+        export_logs=settings.logs.enabled,
+        sampling=settings.collector.sampling,
+        otlp_endpoint=collector.otlp_endpoint,
+        bootstrap_servers=kafka.bootstrap_servers,
+        database_url=postgres.url,
+    )
+    return Services("services", args, base.opts)
+
+
+def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) -> Grafana | None:
+    settings = base.settings
+    if not settings.grafana.enabled:
+        return None
+    args = GrafanaArgs(
+        namespace=base.namespace,
+        secret=base.secret,
+        settings=settings.grafana,
+        storage_class=base.storage_class,
+        monitoring=monitoring_config(settings),
+        traces_url=stores.traces.query_url,
+        prometheus_url=stores.prometheus.url,
+        loki_url=stores.logs.query_url if stores.logs else None,
+        alertmanager_url=alertmanager.url if alertmanager else None,
+    )
+    return Grafana("grafana", args, base.opts)

@@ -1,0 +1,27 @@
+"""Derives what Prometheus scrapes from the settings of a stack."""
+
+from stack.components.alertmanager import scrape as alertmanager
+from stack.components.collector import scrape as collector
+from stack.components.loki import scrape as loki
+from stack.components.prometheus.config import Scraping
+from stack.components.services import scrape as services
+from stack.components.trace_store import scrape as trace_store
+from stack.settings.tree import Settings
+
+
+def scraping(settings: Settings) -> Scraping:
+    """Return the scrape targets of all components that a stack has."""
+    has_alertmanager = settings.alerting.enabled
+    return Scraping(
+        environment=settings.environment,
+        namespace=settings.cluster.namespace,
+        interval_seconds=settings.metrics.scrape_interval_seconds,
+        targets=[
+            *services.TARGETS,
+            *collector.targets(settings.collector),
+            trace_store.target(settings.traces),
+            *([loki.TARGET] if settings.logs.enabled else []),
+            *([alertmanager.TARGET] if has_alertmanager else []),
+        ],
+        alertmanager=alertmanager.TARGET if has_alertmanager else None,
+    )
