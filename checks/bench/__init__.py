@@ -1,1 +1,1 @@
-"""What tracing costs, measured side by side in one run: without any, with the stock instrumentations, with ours."""
+"""Measures the cost of tracing in one run: no tracing, the stock instrumentations, and this project's library."""

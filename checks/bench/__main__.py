@@ -1,6 +1,4 @@
-"""`make bench`: what tracing costs. About three minutes; `--quick` less than one."""
-
-from __future__ import annotations
+"""`make bench` measures the cost of tracing in about three minutes; with `--quick` in less than one."""
 
 import argparse
 import json
@@ -21,10 +19,10 @@ from checks.bench.scenarios import ScenarioName
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is measured: (rounds, operations a round) of a scenario; repeats and operations for memory."""
+    """Amount of work: (rounds, operations per round) of each scenario; repeats and operations for memory."""
 
     scenarios: dict[ScenarioName, tuple[int, int]]
-    # Scenarios in which spans that are not recorded are measured as well.
+    # Scenarios that are also measured with spans that are not recorded.
     idle: tuple[ScenarioName, ...] = ("request", "span")
     memory_repeats: int
     memory_operations: int
@@ -49,7 +47,11 @@ QUICK = Size(
 
 
 def measure(size: Size, tick: Tick) -> Results:
-    """Runs everything. Raises ChildFailed."""
+    """Run all measurements.
+
+    Raises:
+        ChildFailed: a measured process ended, or did not answer.
+    """
     machine = {
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),

@@ -1,6 +1,4 @@
-"""The application that is measured: small, the same for every variant, and with nothing of tracing in it."""
-
-from __future__ import annotations
+"""The measured application: small, equal for all variants, and without tracing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +25,7 @@ _insert = insert(_tasks)
 
 
 class Task(BaseModel):
-    """What is stored and published."""
+    """A task that the application stores and publishes."""
 
     email: str
     query: str
@@ -35,7 +33,7 @@ class Task(BaseModel):
 
 
 class Store:
-    """Tasks in SQLite, in memory: the statement is real, the disk's noise stays out."""
+    """Tasks in SQLite in memory: real statements, but no variation from a disk."""
 
     def __init__(self) -> None:
         self.engine: Engine = create_engine(
@@ -44,12 +42,12 @@ class Store:
         _metadata.create_all(self.engine)
 
     def add(self, task: Task) -> None:
-        """One INSERT in a transaction of its own."""
+        """Insert a task in one transaction."""
         with self.engine.begin() as connection:
             connection.execute(_insert, task.model_dump())
 
     def clear(self) -> None:
-        """Empties it, behind the back of what traces statements."""
+        """Delete all tasks over a raw connection, so that the statement is not traced."""
         connection = self.engine.raw_connection()
         connection.cursor().execute("DELETE FROM tasks")
         connection.commit()
@@ -57,7 +55,10 @@ class Store:
 
 
 def build(create: Callable[[Task], Any]) -> FastAPI:
-    """GET /items/{id} does nothing, POST /tasks calls `create`; both on the event loop, so no thread adds its noise."""
+    """Return an application whose handlers run on the event loop, without threads.
+
+    GET /items/{id} does nothing; POST /tasks calls `create`.
+    """
     app = FastAPI()
 
     @app.get("/items/{item_id}")

@@ -1,6 +1,4 @@
-"""No tracing at all: what the other variants are compared with."""
-
-from __future__ import annotations
+"""The variant without tracing, with which the others are compared."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 class Bare:
     """See `Instrumentation`."""
 
-    def application(self, app: FastAPI) -> App:
+    def application(self, app: FastAPI) -> "App":
         """See `Instrumentation`."""
         return app
 

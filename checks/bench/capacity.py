@@ -1,6 +1,4 @@
-"""`make capacity`: spans that a Collector takes with one core, ours beside a plain one, in one run."""
-
-from __future__ import annotations
+"""`make capacity` measures how many spans per second and core this Collector and a plain one take, in one run."""
 
 import argparse
 import json
@@ -31,22 +29,22 @@ Change = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One Collector under load until everything it acknowledged had come out."""
+    """The measurement of one Collector, from the load until it has sent all acknowledged spans."""
 
     spans: int
     cpu_seconds: float
     peak_mib: float
     whole: bool
-    """What came out is what was acknowledged: as many spans, with the same ids."""
+    """The Collector sent exactly the acknowledged spans: the same number, with the same ids."""
 
     @property
     def per_core(self) -> float:
-        """Spans for a second of CPU time."""
+        """Spans per second of CPU time."""
         return self.spans / self.cpu_seconds
 
 
 def plain(config: dict[str, Any]) -> None:
-    """What the Collector's documentation begins with: a batch processor, a queue in memory."""
+    """Change the configuration to the usual one: a batch processor, a queue in memory."""
     config["processors"] = {"memory_limiter": config["processors"]["memory_limiter"], "batch": {}}
     exporter = config["exporters"]["otlp_grpc/traces"]
     config["exporters"] = {"otlp_grpc/traces": {"endpoint": exporter["endpoint"], "tls": {"insecure": True}}}
@@ -54,25 +52,25 @@ def plain(config: dict[str, Any]) -> None:
 
 
 def in_memory(config: dict[str, Any]) -> None:
-    """Ours without disk, redaction and span metrics: what is left moves spans."""
+    """Keep only the queue, in memory: no disk, no redaction, no span metrics."""
     queue = config["exporters"]["otlp_grpc/traces"]["sending_queue"]
     del queue["storage"]
-    queue["queue_size"] = 20_000  # or its memory would be that of a backlog
+    queue["queue_size"] = 20_000  # a larger queue would measure the memory of a backlog
     _only(config, processors=["memory_limiter"], exporters=["otlp_grpc/traces"])
 
 
 def on_disk(config: dict[str, Any]) -> None:
-    """The queue on disk, and nothing else."""
+    """Keep only the queue, on disk."""
     _only(config, processors=["memory_limiter"], exporters=["otlp_grpc/traces"])
 
 
 def redacted(config: dict[str, Any]) -> None:
-    """The queue on disk and redaction: all but span metrics."""
+    """Keep the queue on disk and the redaction; remove the span metrics."""
     _only(config, exporters=["otlp_grpc/traces"])
 
 
 def complete(config: dict[str, Any]) -> None:
-    """As it is deployed."""
+    """Keep the configuration as it is deployed."""
 
 
 VARIANTS: Final[Mapping[str, Change]] = {
@@ -85,7 +83,7 @@ VARIANTS: Final[Mapping[str, Change]] = {
 
 
 def _only(config: dict[str, Any], *, exporters: list[str], processors: list[str] | None = None) -> None:
-    """Leaves one pipeline, of traces, and what it uses."""
+    """Keep only the traces pipeline and its components."""
     pipeline = config["service"]["pipelines"]["traces"]
     pipeline["exporters"] = exporters
     pipeline["processors"] = pipeline["processors"] if processors is None else processors
@@ -96,7 +94,7 @@ def _only(config: dict[str, Any], *, exporters: list[str], processors: list[str]
 
 
 def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
-    """One round in a directory of its own."""
+    """Run one round in a temporary directory."""
     store = CountingStore()
     with tempfile.TemporaryDirectory(dir=".") as directory:
         config = yaml.safe_load(
@@ -111,13 +109,13 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
         )
         collector.start()
         try:
-            send(made, collector.grpc, TOKEN, seconds=0.5, senders=_SENDERS)  # connections, code paths, pools
+            send(made, collector.grpc, TOKEN, seconds=0.5, senders=_SENDERS)  # warm up connections and pools
             _drained(collector, store)
             store.tally()
-            before = collector.cpu_seconds()
+            cpu_at_start = collector.cpu_seconds()
             acknowledged = send(made, collector.grpc, TOKEN, seconds=seconds, senders=_SENDERS)
             _drained(collector, store)
-            used, peak = collector.cpu_seconds() - before, collector.peak_mib()
+            used, peak = collector.cpu_seconds() - cpu_at_start, collector.peak_mib()
         finally:
             collector.kill()
             store.stop()
@@ -131,7 +129,7 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
 
 
 def _drained(collector: CollectorProcess, store: CountingStore) -> None:
-    """Waits until all that was accepted was sent."""
+    """Wait until the Collector has sent all accepted spans."""
 
     def drained() -> bool:
         accepted = collector.metric("otelcol_receiver_accepted_spans_total")
@@ -139,17 +137,17 @@ def _drained(collector: CollectorProcess, store: CountingStore) -> None:
             "otelcol_exporter_sent_spans_total", exporter="otlp_grpc/traces"
         )
 
-    poll_until("the Collector to have sent what it accepted", drained, seconds=120, every=0.05)
+    poll_until("the Collector to send all accepted spans", drained, seconds=120, every=0.05)
 
 
 def show(results: Mapping[str, list[Round]], console: Console) -> None:
-    """Prints medians and the ratio to the plain configuration."""
-    table = Table(title="Spans for a second of CPU time", title_justify="left")
+    """Print the medians and their ratio to the plain configuration."""
+    table = Table(title="Spans per second of CPU time", title_justify="left")
     for heading in (
         "configuration",
-        "spans/s a core",
+        "spans/s per core",
         "lowest … highest",
-        "µs a span",
+        "µs per span",
         "of plain",
         "peak MiB",
         "sent = received",
@@ -171,11 +169,13 @@ def show(results: Mapping[str, list[Round]], console: Console) -> None:
 
 
 def main() -> None:
-    """Exit code 1 if spans got lost."""
+    """Run the benchmark; exit with code 1 if spans were lost."""
     parser = argparse.ArgumentParser(prog="python -m checks.bench.capacity", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of each configuration, in turns (5)")
-    parser.add_argument("--seconds", type=float, default=4, help="of load in each (4)")
-    parser.add_argument("--only", action="append", choices=list(VARIANTS), help="these, beside plain; may be repeated")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each configuration, in turns (5)")
+    parser.add_argument("--seconds", type=float, default=4, help="seconds of load in each round (4)")
+    parser.add_argument(
+        "--only", action="append", choices=list(VARIANTS), help="only this configuration and plain; may be repeated"
+    )
     asked = parser.parse_args()
     names = [name for name in VARIANTS if not asked.only or name in ("plain", *asked.only)]
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
@@ -185,7 +185,7 @@ def main() -> None:
         for name in names:
             result = measure(VARIANTS[name], made, seconds=asked.seconds)
             results[name].append(result)
-            console.print(f"{number + 1}/{asked.rounds} {name}: {result.per_core:,.0f} spans/s a core", style="dim")
+            console.print(f"{number + 1}/{asked.rounds} {name}: {result.per_core:,.0f} spans/s per core", style="dim")
     show(results, console)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -194,7 +194,7 @@ def main() -> None:
     }
     OUTPUT.write_text(json.dumps(document, indent=1))
     if not all(item.whole for of in results.values() for item in of):
-        sys.exit("error: what came out is not what was acknowledged")
+        sys.exit("error: the Collector did not send exactly the acknowledged spans")
 
 
 if __name__ == "__main__":

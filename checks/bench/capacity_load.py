@@ -1,6 +1,4 @@
-"""The load of the capacity benchmark: spans as the services make them, encoded once, and a store that counts them."""
-
-from __future__ import annotations
+"""Load of the capacity benchmark: spans like those of the services, encoded once, and a store that counts spans."""
 
 import random
 import threading
@@ -17,12 +15,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from service.tracing.otlp_exporter import TRACES
 
 A_REQUEST: Final = 512
-"""Spans, the services' own batch size."""
+"""Spans per export request: the batch size of the services."""
 _DIFFERENT: Final = 40
-"""Requests that are encoded; they are sent over and over."""
+"""Number of encoded requests, which are sent again and again."""
 _IDS: Final = 2**64
 
-# What the services' spans carry, one kind after the other.
+# Attributes of the services' spans, by kind of span.
 _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
     (
         "POST /api/tasks",
@@ -95,12 +93,12 @@ class Request:
 
     payload: bytes
     digest: int
-    """Sum of its span ids."""
+    """Sum of the span ids."""
 
 
 def requests() -> list[Request]:
-    """Export requests of several services, always the same."""
-    chance = random.Random(1)
+    """Return export requests of several services, the same ones in each call."""
+    rng = random.Random(1)
     made = []
     for number in range(_DIFFERENT):
         request = ExportTraceServiceRequest()
@@ -124,13 +122,13 @@ def requests() -> list[Request]:
             name, kind, attributes = _KINDS[index % len(_KINDS)]
             spans.append(
                 Span(
-                    trace_id=chance.randbytes(16),
-                    span_id=chance.randbytes(8),
-                    parent_span_id=chance.randbytes(8),
+                    trace_id=rng.randbytes(16),
+                    span_id=rng.randbytes(8),
+                    parent_span_id=rng.randbytes(8),
                     name=name,
                     kind=kind,  # type: ignore[arg-type]
                     start_time_unix_nano=start,
-                    end_time_unix_nano=start + chance.randrange(100_000, 50_000_000),
+                    end_time_unix_nano=start + rng.randrange(100_000, 50_000_000),
                     attributes=_attributes(attributes),
                 )
             )
@@ -165,14 +163,14 @@ class Tally:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, spans: int, digest: int) -> None:
-        """Adds one request."""
+        """Add one request."""
         with self._lock:
             self.spans += spans
             self.digest = (self.digest + digest) % _IDS
 
 
 class CountingStore:
-    """A trace store that counts what it acknowledges, afterwards: the Collector must not wait for that."""
+    """A trace store that counts spans after it has acknowledged them, so that the Collector does not wait."""
 
     def __init__(self) -> None:
         self._received: list[bytes] = []
@@ -191,11 +189,11 @@ class CountingStore:
 
     @property
     def received_bytes(self) -> int:
-        """Of all requests so far."""
+        """Count the spans of all requests so far."""
         return sum(map(len, list(self._received)))
 
     def tally(self) -> Tally:
-        """What was received, which is forgotten by this."""
+        """Return the count of the received spans, and reset it."""
         tally = Tally()
         received, self._received = self._received, []
         for payload in received:
@@ -205,21 +203,21 @@ class CountingStore:
         return tally
 
     def stop(self) -> None:
-        """Ends."""
+        """Stop the server."""
         self._server.stop(0).wait(5)
 
 
 def send(made: list[Request], target: str, token: str, *, seconds: float, senders: int) -> Tally:
-    """Sends as fast as it is acknowledged, again what was not; returns what was acknowledged."""
+    """Send as fast as requests are acknowledged, and repeat refused ones; return the acknowledged spans."""
     tally = Tally()
     ending = time.monotonic() + seconds
 
     def work(number: int) -> None:
-        chance = random.Random(number)
+        rng = random.Random(number)
         with grpc.insecure_channel(target) as channel:
             call = channel.unary_unary(TRACES)
             while time.monotonic() < ending:
-                request = chance.choice(made)
+                request = rng.choice(made)
                 while True:
                     try:
                         call(request.payload, timeout=30, metadata=(("authorization", f"Bearer {token}"),))

@@ -1,6 +1,4 @@
-"""A process of this package that takes orders and answers, both as lines of JSON."""
-
-from __future__ import annotations
+"""A child process that reads requests and writes answers, one line of JSON each."""
 
 import contextlib
 import functools
@@ -22,15 +20,15 @@ _ANSWER_SECONDS = 120.0
 
 
 class ChildFailed(UserError):
-    """A measured process ended or was silent; the text holds the end of what it wrote."""
+    """A measured process ended or did not answer; the message has the end of its output."""
 
 
 class Child:
-    """Runs `python -m MODULE ARGUMENTS`; `hello`, its first line, says that it is ready."""
+    """Runs `python -m MODULE ARGUMENTS`. Its first line, `hello`, means that it is ready."""
 
     def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
         self._name = " ".join((module.rpartition(".")[2], *arguments[:3]))
-        # What the caller's shell says of tracing must not reach the variants.
+        # Tracing settings in the caller's environment must not reach the variants.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACING_"))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -49,7 +47,11 @@ class Child:
 
     @functools.cached_property
     def hello(self) -> dict[str, Any]:
-        """Waits for it, so that several start side by side. Raises ChildFailed."""
+        """Wait until it is ready; several children can start at the same time.
+
+        Raises:
+            ChildFailed: it ended, or did not answer in time.
+        """
         return self._answer()
 
     def _read(self) -> None:
@@ -64,10 +66,14 @@ class Child:
             self._errors = [*self._errors[-20:], line]
 
     def ask(self, order: int | str) -> dict[str, Any]:
-        """The answer to `order`. Raises ChildFailed."""
+        """Return the answer to `order`.
+
+        Raises:
+            ChildFailed: it ended, or did not answer in time.
+        """
         _ = self.hello  # the line before the answer
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, and the answer that does not come says so
+        with contextlib.suppress(OSError):  # if the process has ended, the missing answer raises ChildFailed
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
         return self._answer()
@@ -76,17 +82,17 @@ class Child:
         try:
             line = self._answers.get(timeout=_ANSWER_SECONDS)
         except queue.Empty:
-            raise ChildFailed(f"{self._name}: no answer within {_ANSWER_SECONDS:g} s\n{self._said()}") from None
+            raise ChildFailed(f"{self._name}: no answer within {_ANSWER_SECONDS:g} s\n{self._output()}") from None
         if line is None:
             self._readers[1].join(5.0)
-            raise ChildFailed(f"{self._name}: ended\n{self._said()}")
+            raise ChildFailed(f"{self._name}: ended\n{self._output()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         return "".join(self._errors)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> "Child":
         return self
 
     def __exit__(

@@ -1,11 +1,8 @@
-"""`make outage`: a service under a constant 100 spans/s while the Collector goes away and comes back.
+"""`make outage` measures a service at a constant 100 spans/s while the Collector stops and starts again.
 
-Counts, by a number in each span's name, what arrived of what the requests made; takes the requests' latency while the
-Collector is there and while it is not, and the service's memory. The receiver is a process that is really ended and
-really started again.
+It counts the spans that arrive, by a number in each span's name. It measures the latency of the requests with and
+without the Collector, and the memory of the service. The Collector is a process that really ends and starts again.
 """
-
-from __future__ import annotations
 
 import argparse
 import subprocess
@@ -41,7 +38,7 @@ _WARM_SECONDS: Final = 10
 
 
 def serve(port: int, endpoint: str) -> None:
-    """The service: two spans a request, and what it knows of itself."""
+    """Run the service: two spans per request, and its own counts."""
     tracing = start_tracing(TracingSettings(endpoint=endpoint, service_name="outage", delay_ms=1000))
     app = FastAPI()
 
@@ -65,7 +62,7 @@ def serve(port: int, endpoint: str) -> None:
 
 
 def receive(port: int, file: Path) -> None:
-    """The Collector's stand-in: appends every span's name to a file, then acknowledges."""
+    """Run a receiver in place of the Collector: it appends the name of every span to a file, then acknowledges."""
     receiver = Receiver()
     receiver.port = port
     with file.open("a") as names:
@@ -93,7 +90,7 @@ def _process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class _Load:
-    """Requests at a constant rate; `latencies` in ms by phase, a list for each time that it was run."""
+    """Sends requests at a constant rate; `latencies` has one list in ms for each run of a phase."""
 
     def __init__(self, port: int) -> None:
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0)
@@ -101,7 +98,7 @@ class _Load:
         self.latencies: dict[str, list[list[float]]] = {}
 
     def run(self, phase: str, seconds: float, progress: Progress) -> None:
-        """Blocks for `seconds`; every request must succeed."""
+        """Send requests for `seconds`; every request must succeed."""
         task = progress.add_task(f"Collector {phase}", total=seconds)
         latencies: list[float] = []
         self.latencies.setdefault(phase, []).append(latencies)
@@ -118,13 +115,13 @@ class _Load:
         progress.remove_task(task)
 
     def state(self) -> dict[str, float]:
-        """What the service says of itself."""
+        """Return the service's own counts."""
         answer: dict[str, float] = self._client.get("/api/health").json()
         return answer
 
 
 def measure(seconds: int, repeats: int, console: Console) -> bool:
-    """Runs it and prints the figures; whether no span was lost."""
+    """Run the outages and print the results; return whether all spans arrived."""
     otlp, port = free_port(), free_port()
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -137,14 +134,14 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
         with _process("--receive", str(otlp), str(file)):
             load.run("up", _WARM_SECONDS, progress)
             load.latencies.clear()
-        before = load.state()["rss"]
+        at_start = load.state()["rss"]
         worst, most = 0.0, 0.0
         for _ in range(repeats):
             load.run("down", seconds / repeats, progress)
             state = load.state()
             worst, most = max(worst, state["rss"]), max(most, state["bytes"])
             with _process("--receive", str(otlp), str(file)):
-                # What waited is sent first; then the same time under load as without it, or the two do not compare.
+                # First the backlog is sent. Then the load lasts as long as the outage, for a fair comparison.
                 poll_until("everything sent", lambda: load.state()["waiting"] == 0, seconds=60)
                 load.run("up", seconds / repeats, progress)
                 poll_until("everything sent", lambda: load.state()["waiting"] == 0, seconds=60)
@@ -153,13 +150,13 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
     numbers = {name: count for name, count in names.items() if name.startswith("work ")}
     requests = names["GET /items/{number}"]
     lost = [number for number in range(load.sent) if f"work {number}" not in numbers]
-    table = Table("", "", title=f"Collector away for {repeats} x {seconds / repeats:g} s", title_justify="left")
+    table = Table("", "", title=f"Collector stopped for {repeats} x {seconds / repeats:g} s", title_justify="left")
     for row in (
         ("requests, of two spans each", f"{load.sent}, all answered"),
         ("spans that never arrived", f"{len(lost) + max(0, load.sent - requests)}"),
         ("spans that arrived twice", f"{sum(numbers.values()) - len(numbers) + max(0, requests - load.sent)}"),
-        ("dropped or unaccounted, by its own account", f"{after['dropped']:g} / {after['unaccounted']:g}"),
-        ("memory before, most while away, after", f"{before:.1f} / {worst:.1f} / {after['rss']:.1f} MiB"),
+        ("dropped or not accounted for, as the service counts", f"{after['dropped']:g} / {after['unaccounted']:g}"),
+        ("memory before, maximum during the outage, after", f"{at_start:.1f} / {worst:.1f} / {after['rss']:.1f} MiB"),
         ("largest buffer", f"{most / 1024:.0f} KiB"),
         *((f"p{share * 100:g} with Collector / without", _milliseconds(load, share)) for share in (0.5, 0.9, 0.99)),
     ):
@@ -169,7 +166,7 @@ def measure(seconds: int, repeats: int, console: Console) -> bool:
 
 
 def _milliseconds(load: _Load, share: float) -> str:
-    """The quantile of all requests with and without the Collector, and how the single outages scatter."""
+    """Return a quantile with and without the Collector, and the scatter between outages."""
     up, down = (quantile(list(chain(*load.latencies[phase])), share) for phase in ("up", "down"))
     pairs = [
         100 * (quantile(without, share) / quantile(having, share) - 1)
@@ -187,10 +184,10 @@ def _answers(load: _Load) -> bool:
 
 
 def main() -> None:
-    """Exit code 1 if a span was lost."""
+    """Run the benchmark; exit with code 1 if a span was lost."""
     parser = argparse.ArgumentParser(prog="python -m checks.bench.collector_outage", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=300, help="how long the Collector is away, in all (300)")
-    parser.add_argument("--repeats", type=int, default=1, help="in how many outages (1)")
+    parser.add_argument("--seconds", type=int, default=300, help="total time without the Collector (300)")
+    parser.add_argument("--repeats", type=int, default=1, help="number of outages (1)")
     parser.add_argument("--serve", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--receive", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()

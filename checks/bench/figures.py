@@ -1,6 +1,4 @@
-"""What the series say: medians, spreads, what a variant adds to bare, and ours against stock."""
-
-from __future__ import annotations
+"""Statistics of the measurements: medians, spreads, the cost that each variant adds, and ratios between variants."""
 
 import random
 import statistics
@@ -11,7 +9,7 @@ from typing import Any
 from checks.bench.measure import BARE, OURS, STOCK, Series, Subject
 
 _RESAMPLES = 2000
-# The smallest difference that is told from none; a ratio to less than that says nothing.
+# The smallest difference that can be measured; a ratio to a smaller one has no meaning.
 _LEAST_MICROSECONDS = 0.01
 
 
@@ -26,7 +24,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """What ours adds over what stock adds, with the 95 % interval from resampled rounds."""
+    """Added cost of this library divided by that of the stock one, with the 95 % interval of resampled rounds."""
 
     value: float
     low: float
@@ -35,7 +33,7 @@ class Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """A limit, and whether it was kept."""
+    """A limit, and the measured value."""
 
     name: str
     measured: float
@@ -44,12 +42,12 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """At most the limit."""
+        """Whether the value is at most the limit."""
         return self.measured <= self.limit
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Compute it from at least one value."""
     if len(values) == 1:
         return Spread(median=values[0], low=values[0], high=values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -57,24 +55,24 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed."""
+    """Return the value that `share` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def added(series: Mapping[Subject, Series], subject: Subject) -> list[float]:
-    """µs of CPU an operation beyond bare, round by round: neighbours in time, so that noise they share goes out."""
+    """Return the added µs of CPU per operation, round by round: neighbouring rounds share the same noise."""
     return [traced - bare for traced, bare in zip(series[subject].cpu, series[BARE].cpu, strict=True)]
 
 
 def ratio(series: Mapping[Subject, Series]) -> Ratio:
-    """Ours to stock, of the medians of what they add."""
+    """Return the ratio of the medians of the added costs, this library to stock."""
     ours, stock = added(series, OURS), added(series, STOCK)
-    chance = random.Random(4)  # the same rounds give the same interval
+    rng = random.Random(4)  # a fixed seed: the same rounds give the same interval
     rounds = range(len(ours))
     resampled = []
     for _ in range(_RESAMPLES):
-        chosen = chance.choices(rounds, k=len(ours))
+        chosen = rng.choices(rounds, k=len(ours))
         resampled.append(_quotient([ours[index] for index in chosen], [stock[index] for index in chosen]))
     return Ratio(value=_quotient(ours, stock), low=quantile(resampled, 0.025), high=quantile(resampled, 0.975))
 
@@ -85,14 +83,14 @@ def _quotient(ours: Sequence[float], stock: Sequence[float]) -> float:
 
 @dataclass(kw_only=True)
 class Results:
-    """All of a run."""
+    """The results of one run."""
 
     machine: dict[str, str]
     scenarios: dict[str, dict[Subject, Series]]
     memory: dict[Subject, list[float]]
 
     def goals(self) -> list[Goal]:
-        """What issue-level limits say of this run."""
+        """Return the limits of the project and the values of this run."""
         limits = {"request": (0.25, None), "create": (0.5, 300.0), "process": (0.5, 300.0)}
         names = {
             "request": "HTTP request",
@@ -102,8 +100,10 @@ class Results:
         goals = []
         for scenario, (share, microseconds) in limits.items():
             series = self.scenarios[scenario]
-            found = ratio(series).value
-            goals.append(Goal(name=f"{names[scenario]}: CPU added, to stock's", measured=found, limit=share, unit="x"))
+            to_stock = ratio(series).value
+            goals.append(
+                Goal(name=f"{names[scenario]}: CPU added, to stock's", measured=to_stock, limit=share, unit="x")
+            )
             if microseconds is not None:
                 goals.append(
                     Goal(
@@ -120,7 +120,7 @@ class Results:
         return goals
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the results for JSON."""
         return {
             "machine": self.machine,
             "scenarios": {

@@ -1,6 +1,4 @@
-"""What the measured application needs from a way of tracing. Imports no tracing: it is loaded into the bare process."""
-
-from __future__ import annotations
+"""Interface between the measured application and a tracing variant. It imports no tracing: bare loads it too."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,23 +16,23 @@ Variant = Literal["bare", "stock", "ours"]
 Mode = Literal["on", "unsampled", "off"]
 
 FLUSH_SECONDS = 20.0
-# Rounds end with a flush; a queue that overflows before it would make a variant look cheap for spans it lost.
+# Rounds end with a flush. A smaller queue could overflow before it, and a variant that loses spans looks cheap.
 QUEUE_SPANS = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """A producer, and the function through which messages go to it."""
+    """A producer, and the function that sends a message."""
 
-    client: Producer
+    client: "Producer"
     produce: Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Consuming:
-    """A consumer, and the block in which a message of it is processed."""
+    """A consumer, and the context in which a message is processed."""
 
-    client: Consumer
+    client: "Consumer"
     process: Callable[[Message], AbstractContextManager[object]]
 
 
@@ -42,19 +40,23 @@ class Instrumentation(Protocol):
     """One variant."""
 
     def application(self, app: FastAPI) -> App:
-        """The traced application."""
+        """Return the traced application."""
 
     def engine(self, engine: Engine) -> None:
-        """Traces what `engine` runs."""
+        """Trace the statements of `engine`."""
 
     def producer(self, config: dict[str, Any]) -> Sending:
-        """A traced producer."""
+        """Return a traced producer."""
 
     def consumer(self, config: dict[str, Any]) -> Consuming:
-        """A traced consumer."""
+        """Return a traced consumer."""
 
     def span(self) -> AbstractContextManager[object]:
-        """One span with three attributes."""
+        """Start a span with three attributes."""
 
     def flush(self) -> None:
-        """Returns when the receiver has every span that ended. Raises TimeoutError."""
+        """Wait until the receiver has all ended spans.
+
+        Raises:
+            TimeoutError: it does not get them in time.
+        """

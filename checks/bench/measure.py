@@ -1,11 +1,9 @@
-"""Runs the variants in turns and keeps what each round cost.
+"""Runs the variants in turns and records the cost of each round.
 
-A machine that is shared or changes its clock spoils measurements made one after the other. Here every variant lives in
-a process of its own, all at once, and works in many short rounds: A B C, B C A, C A B …, so that whatever happens
-happens to all of them.
+A shared machine, or a changing CPU clock, distorts measurements that run one after the other. So each variant has a
+process of its own, all run at the same time, and they take turns in many short rounds (A B C, B C A, C A B …). Any
+disturbance then affects all variants.
 """
-
-from __future__ import annotations
 
 import contextlib
 import http.client
@@ -24,7 +22,7 @@ Tick = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Who is measured."""
+    """A measured variant and its mode."""
 
     variant: Variant
     mode: Mode = "on"
@@ -37,13 +35,13 @@ BARE = Subject(variant="bare")
 STOCK = Subject(variant="stock")
 OURS = Subject(variant="ours")
 COMPARED = (BARE, STOCK, OURS)
-# What tracing costs that makes no spans.
+# Tracing that records no spans.
 IDLE = tuple(Subject(variant=variant, mode=mode) for mode in ("unsampled", "off") for variant in ("stock", "ours"))
 
 
 @dataclass(kw_only=True)
 class Series:
-    """µs an operation, one value a round; latencies in µs, one a request; and what became of the spans."""
+    """µs per operation (one value per round), latencies in µs (one per request), and the number of spans."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
@@ -54,30 +52,30 @@ class Series:
 
     @property
     def ended(self) -> int:
-        """Spans that the operations made, by what the first of them made."""
+        """Expected number of spans, from the spans of the first operations."""
         return round(self.spans_per_operation * self.operations)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peers:
-    """The receiver and the mock brokers."""
+    """Start the receiver and the mock brokers."""
 
     child: Child
 
     def worker(self, scenario: ScenarioName, subject: Subject, service: str) -> Child:
-        """A fresh process; `service` tells its spans from those of the others."""
+        """Start a process; `service` is the service name of its spans."""
         hello = self.child.hello
         addresses = ["--service", service, "--otlp", hello["otlp"], "--kafka", hello["kafka"]]
         return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
 
     def received(self, service: str) -> int:
-        """Spans of that service that have arrived."""
+        """Return the number of received spans of a service."""
         return int(self.child.ask("counts").get(service, 0))
 
 
 @contextlib.contextmanager
 def peers() -> Iterator[Peers]:
-    """Runs them."""
+    """Run the peers."""
     with Child("checks.bench.peers") as child:
         yield Peers(child=child)
 
@@ -85,7 +83,7 @@ def peers() -> Iterator[Peers]:
 def rounds(
     peers: Peers, scenario: ScenarioName, subjects: Sequence[Subject], *, count: int, operations: int, tick: Tick
 ) -> dict[Subject, Series]:
-    """`count` rounds of `operations` operations for each subject."""
+    """Run `count` rounds of `operations` operations for each subject."""
     series = {subject: Series() for subject in subjects}
     with contextlib.ExitStack() as running:
         workers: dict[Subject, Child] = {}
@@ -111,17 +109,17 @@ def rounds(
 def memory(
     peers: Peers, subjects: Sequence[Subject], *, repeats: int, operations: int, tick: Tick
 ) -> dict[Subject, list[float]]:
-    """MiB in RAM of a fresh process each time, after that many whole operations (HTTP, SQL, Kafka)."""
-    chunk = 250  # flushed after each: the default queue would not overflow either
-    found: dict[Subject, list[float]] = {subject: [] for subject in subjects}
+    """Measure the resident MiB of new processes after that many operations (HTTP, SQL, Kafka)."""
+    chunk = 250  # flushed after each, so that no queue overflows
+    resident: dict[Subject, list[float]] = {subject: [] for subject in subjects}
     for number in range(repeats):
         for subject in subjects:
             tick(f"memory: {subject}, {number + 1} of {repeats}")
             with peers.worker("create", subject, f"memory-{number}-{subject}") as worker:
                 for _ in range(max(1, operations // chunk)):
                     worker.ask(min(chunk, operations))
-                found[subject].append(float(worker.ask("memory")["mib"]))
-    return found
+                resident[subject].append(float(worker.ask("memory")["mib"]))
+    return resident
 
 
 def _service(scenario: ScenarioName, subject: Subject) -> str:
@@ -139,7 +137,7 @@ def _note(series: Series, cost: dict[str, Any], operations: int) -> None:
 
 
 class _Client:
-    """Sends requests over a real connection, one after the other, and measures each."""
+    """Sends requests over one connection, one after the other, and measures each."""
 
     def __init__(self, workers: dict[Subject, Child], running: contextlib.ExitStack) -> None:
         self._connections: dict[int, http.client.HTTPConnection] = {}
@@ -150,7 +148,7 @@ class _Client:
 
     def run(self, worker: Child, series: Series, operations: int) -> None:
         connection = self._connections[id(worker)]
-        before = worker.ask(0)
+        start = worker.ask(0)
         for _ in range(operations):
             started = time.perf_counter()
             connection.request("GET", "/items/7", headers={"Accept": "application/json"})
@@ -160,4 +158,4 @@ class _Client:
             if answer.status != 200:
                 raise RuntimeError(f"answered {answer.status}")
         after = worker.ask(0)
-        _note(series, {name: after[name] - before[name] for name in ("cpu", "wall")}, operations)
+        _note(series, {name: after[name] - start[name] for name in ("cpu", "wall")}, operations)

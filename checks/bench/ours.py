@@ -1,6 +1,4 @@
-"""The project's own library, as the services use it."""
-
-from __future__ import annotations
+"""The variant with this project's tracing library, as the services use it."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -34,7 +32,7 @@ class Ours:
         )
         self._traces = self._tracing.traces
 
-    def application(self, app: FastAPI) -> App:
+    def application(self, app: FastAPI) -> "App":
         """See `Instrumentation`."""
         return TracingMiddleware(app, self._traces)
 
@@ -60,4 +58,4 @@ class Ours:
     def flush(self) -> None:
         """See `Instrumentation`."""
         if not self._tracing.flush(FLUSH_SECONDS):
-            raise TimeoutError("our library does not get its spans out")
+            raise TimeoutError("the tracing library could not export its spans")

@@ -1,9 +1,8 @@
-"""What the measured processes talk to, in a process of its own: an OTLP gRPC receiver and Kafka's real protocol.
+"""A process with the peers of the measured processes: an OTLP gRPC receiver and mock Kafka brokers.
 
-Prints its addresses as one line of JSON, then answers every line on stdin with the spans received so far, by service.
+It prints its addresses as one line of JSON. It answers every line on stdin with the number of received spans
+by service.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -21,14 +20,14 @@ from stack.polling import poll_until
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Acknowledges and counts."""
+    """Counts and acknowledges spans."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def Export(self, request: Any, _context: Any) -> Any:  # the protocol's name
-        """One batch of spans."""
+    def Export(self, request: Any, _context: Any) -> Any:  # gRPC gives the method's name
+        """Receive one batch of spans."""
         for resource in request.resource_spans:
             service = next(
                 item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
@@ -39,13 +38,13 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def counts(self) -> dict[str, int]:
-        """Spans by service name."""
+        """Return the number of spans by service name."""
         with self._lock:
             return dict(self._counts)
 
 
 def main() -> None:
-    """Serves until stdin ends."""
+    """Serve until stdin ends."""
     receiver = Receiver()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
@@ -59,7 +58,7 @@ def main() -> None:
     print(json.dumps({"otlp": f"http://127.0.0.1:{port}", "kafka": poll_until("mock broker", brokers)}), flush=True)
     for _ in sys.stdin:
         print(json.dumps(receiver.counts()), flush=True)
-    # Tearing the mock cluster down under clients that are still connected only makes noise.
+    # Stopping the mock cluster while clients are connected would only log errors.
     os._exit(0)
 
 

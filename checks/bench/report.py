@@ -1,6 +1,4 @@
-"""The results as tables."""
-
-from __future__ import annotations
+"""Prints the results as tables."""
 
 import statistics
 
@@ -20,15 +18,16 @@ _TITLES = {
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints every table, the goals last."""
+    """Print every table, the goals last."""
     console.print("  ".join(f"{name} {value}" for name, value in results.machine.items()))
     for scenario, series in results.scenarios.items():
         console.print(_table(_TITLES[scenario], series))
-        found = ratio(series)
-        console.print(f"ours adds {found.value:.2f} x what stock adds (95 %: {found.low:.2f} to {found.high:.2f})")
+        added = ratio(series)
+        interval = f"95 %: {added.low:.2f} to {added.high:.2f}"
+        console.print(f"added cost of this library / added cost of stock: {added.value:.2f} ({interval})")
         if scenario == "span":
             rates = (f"{subject} {1e6 / statistics.median(series[subject].cpu):,.0f}" for subject in (STOCK, OURS))
-            console.print(f"spans a second and core, export included: {', '.join(rates)}")
+            console.print(f"spans per second and core, export included: {', '.join(rates)}")
         console.print()
     console.print(_memory(results))
     console.print(_goals(results.goals()))
@@ -57,7 +56,7 @@ def _table(title: str, series: dict[Subject, Series]) -> Table:
 
 
 def _memory(results: Results) -> Table:
-    table = Table("", title="Memory after whole operations, fresh processes", title_justify="left")
+    table = Table("", title="Memory after the operations, new processes", title_justify="left")
     for heading in ("MiB", "lowest - highest", "added MiB"):
         table.add_column(heading, justify="right")
     bare = statistics.median(results.memory[BARE])
@@ -69,7 +68,7 @@ def _memory(results: Results) -> Table:
 
 
 def _goals(goals: list[Goal]) -> Table:
-    table = Table("", title="Goals of ours", title_justify="left")
+    table = Table("", title="Goals of this library", title_justify="left")
     for heading in ("measured", "at most", ""):
         table.add_column(heading, justify="right")
     for goal in goals:

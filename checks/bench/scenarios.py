@@ -1,6 +1,4 @@
-"""The operations that are measured, each with the export of its spans."""
-
-from __future__ import annotations
+"""The measured operations. The cost of each includes the export of its spans."""
 
 import asyncio
 import itertools
@@ -30,7 +28,7 @@ _KAFKA_SECONDS = 20.0
 
 @dataclass
 class Cost:
-    """What `operations` cost: CPU of this process and its children, time on the clock; seconds."""
+    """Cost of `operations` in seconds: CPU of this process and its children, and elapsed time."""
 
     operations: int
     cpu: float = 0.0
@@ -38,10 +36,10 @@ class Cost:
 
 
 class Scenario(Protocol):
-    """One kind of operation."""
+    """A kind of operation."""
 
     def run(self, operations: int) -> Cost:
-        """Runs that many of them; returns when their spans have been received."""
+        """Run so many operations; return when their spans have been received."""
 
 
 @contextmanager
@@ -55,7 +53,7 @@ def _measured(operations: int, instrumentation: Instrumentation) -> Iterator[Cos
 
 
 class SpanLoop:
-    """A span with three attributes, and nothing in it."""
+    """Spans with three attributes, in a loop."""
 
     def __init__(self, instrumentation: Instrumentation) -> None:
         self._instrumentation = instrumentation
@@ -70,7 +68,7 @@ class SpanLoop:
 
 
 class _Requests:
-    """Drives an ASGI application inside this process: no client, no socket in the figures."""
+    """Calls an ASGI application inside this process, so that no client and no socket is measured."""
 
     def __init__(self, app: App, method: str, path: str, body: bytes, traceparent: Callable[[], bytes]) -> None:
         self._app = app
@@ -98,7 +96,7 @@ class _Requests:
         self._message = {"type": "http.request", "body": body, "more_body": False}
 
     async def run(self, requests: int) -> None:
-        """One after the other; a status that is not 2xx is an error."""
+        """Send requests one after the other; a status other than 2xx is an error."""
 
         async def receive() -> MutableMapping[str, Any]:
             return dict(self._message)
@@ -113,7 +111,7 @@ class _Requests:
 
 
 class Request:
-    """An HTTP request whose handler does nothing."""
+    """HTTP requests whose handler does nothing."""
 
     def __init__(self, instrumentation: Instrumentation, traceparent: Callable[[], bytes]) -> None:
         self._instrumentation = instrumentation
@@ -129,25 +127,29 @@ class Request:
 
 
 class _Publisher:
-    """Publishes to Kafka without waiting for each ack: what is measured is work, not the way to the broker."""
+    """Publishes to Kafka without waiting for each acknowledgement, so that CPU is measured, not the network."""
 
     def __init__(self, instrumentation: Instrumentation, kafka: str) -> None:
         self._sending = instrumentation.producer({"bootstrap.servers": kafka, "linger.ms": 1})
 
     def publish(self, task: Task) -> None:
-        """Serves the delivery reports there are as well."""
+        """Publish a task, and handle the pending delivery reports."""
         headers = [("status", b"new"), ("id", b"7d444840-9dc0-11d1-b245-5ffdce74fad2")]
         self._sending.produce(TOPIC_OUT, task.model_dump_json().encode(), key="7d444840", headers=headers)
         self._sending.client.poll(0)
 
     def finish(self) -> None:
-        """Waits for the acks of all. Raises RuntimeError."""
+        """Wait for all acknowledgements.
+
+        Raises:
+            RuntimeError: they do not come in time.
+        """
         if self._sending.client.flush(_KAFKA_SECONDS):
-            raise RuntimeError("the mock brokers take no messages")
+            raise RuntimeError("the mock brokers do not acknowledge the messages")
 
 
 class Create:
-    """One whole operation: an HTTP request that inserts a row and publishes a message."""
+    """HTTP requests that each insert a row and publish a message."""
 
     def __init__(self, instrumentation: Instrumentation, kafka: str, traceparent: Callable[[], bytes]) -> None:
         self._instrumentation = instrumentation
@@ -173,7 +175,7 @@ class Create:
 
 
 class Process:
-    """One whole operation: a message consumed, a row inserted, a message published."""
+    """Messages that are consumed; each inserts a row and publishes a message."""
 
     def __init__(self, instrumentation: Instrumentation, kafka: str, traceparent: Callable[[], bytes]) -> None:
         self._instrumentation = instrumentation
@@ -181,7 +183,7 @@ class Process:
         self._store = Store()
         instrumentation.engine(self._store.engine)
         self._publisher = _Publisher(instrumentation, kafka)
-        # The class of the C module, which no instrumentation replaces.
+        # The class of the C module, because no instrumentation replaces that one.
         self._source = PlainProducer({"bootstrap.servers": kafka, "linger.ms": 1})
         self._consuming = instrumentation.consumer(
             {"bootstrap.servers": kafka, "group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
@@ -193,7 +195,7 @@ class Process:
         consumer = self._consuming.client
         deadline = time.monotonic() + _KAFKA_SECONDS
         with _measured(operations, self._instrumentation) as cost:
-            # From here on, so that no message is fetched ahead of the measurement.
+            # Assigned only now, so that no message is fetched before the measurement.
             consumer.assign([TopicPartition(TOPIC_IN, 0, first)])
             done = 0
             while done < operations:
@@ -216,7 +218,7 @@ class Process:
         return cost
 
     def _fill(self, messages: int) -> int:
-        """Puts that many messages onto the topic; the offset of the first."""
+        """Send so many messages to the topic, and return the offset of the first."""
         offsets: list[int] = []
         failures: list[str] = []
 
@@ -236,7 +238,7 @@ class Process:
 
 
 class Serve:
-    """The application behind a real socket; the client, in another process, measures latency."""
+    """The application on a real socket; a client in another process measures the latency."""
 
     def __init__(self, instrumentation: Instrumentation) -> None:
         self._instrumentation = instrumentation
@@ -249,7 +251,7 @@ class Serve:
             access_log=False,
             lifespan="off",
             ws="none",
-            timeout_keep_alive=600,  # a variant's turn comes again after all others had theirs
+            timeout_keep_alive=600,  # connections stay open during the turns of the other variants
         )
         server = uvicorn.Server(config)
         threading.Thread(target=server.run, daemon=True).start()
@@ -257,13 +259,13 @@ class Serve:
         self.port: int = server.servers[0].sockets[0].getsockname()[1]
 
     def run(self, operations: int) -> Cost:
-        """The cost so far: requests come from outside."""
+        """Return the cost so far; another process sends the requests."""
         self._instrumentation.flush()
         return Cost(operations, cpu_seconds(), time.perf_counter())
 
 
 def trace_contexts(sampled: bool) -> Callable[[], bytes]:
-    """Makes `traceparent` values, each of a trace of its own."""
+    """Return a function that makes `traceparent` values, each of a new trace."""
     numbers = itertools.count(1)
     flags = b"01" if sampled else b"00"
 

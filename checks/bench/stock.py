@@ -1,7 +1,5 @@
 """OpenTelemetry as its documentation sets it up: SDK, batch processor, OTLP over gRPC, the contrib instrumentations."""
 
-from __future__ import annotations
-
 import sys
 import types
 from contextlib import AbstractContextManager, nullcontext
@@ -44,23 +42,23 @@ class Stock:
         ConfluentKafkaInstrumentor().instrument(tracer_provider=self._provider)
         self._tracer = self._provider.get_tracer("checks.bench")
 
-    def application(self, app: FastAPI) -> App:
+    def application(self, app: FastAPI) -> "App":
         """See `Instrumentation`."""
         FastAPIInstrumentor.instrument_app(app, tracer_provider=self._provider)
         return app
 
     def engine(self, engine: Engine) -> None:
         """See `Instrumentation`."""
-        # It wraps SQLAlchemy's asyncio side unasked, whose import wants a package that is not needed here.
+        # The instrumentor also wraps SQLAlchemy's asyncio part, whose import needs a package that is not installed.
         absent = types.ModuleType("sqlalchemy.ext.asyncio")
         absent.create_async_engine = create_engine  # type: ignore[attr-defined]
         sys.modules.setdefault(absent.__name__, absent)
-        # It refuses SQLAlchemy 2.1, which it does not know yet, with no more than a line in the log; it works with it.
+        # It works with SQLAlchemy 2.1, but its dependency check refuses this version with only a line in the log.
         SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=self._provider, skip_dep_check=True)
 
     def producer(self, config: dict[str, Any]) -> Sending:
         """See `Instrumentation`."""
-        client = confluent_kafka.Producer(config)  # by its module: the instrumentor has replaced the class there
+        client = confluent_kafka.Producer(config)  # through the module, where the instrumentor has replaced the class
         return Sending(client=client, produce=client.produce)
 
     def consumer(self, config: dict[str, Any]) -> Consuming:
@@ -76,4 +74,4 @@ class Stock:
     def flush(self) -> None:
         """See `Instrumentation`."""
         if self._sdk is not None and not self._sdk.force_flush(int(FLUSH_SECONDS * 1000)):
-            raise TimeoutError("the stock SDK does not get its spans out")
+            raise TimeoutError("the stock SDK could not export its spans")

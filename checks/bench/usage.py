@@ -1,6 +1,4 @@
-"""What this process has used so far, its children included."""
-
-from __future__ import annotations
+"""CPU time and memory of this process and its children."""
 
 import gc
 import os
@@ -11,13 +9,14 @@ from pathlib import Path
 
 
 def cpu_seconds() -> float:
-    """CPU time of all threads of this process and of the children it had.
+    """Return the CPU time of all threads of this process and of its ended children.
 
-    Raises RuntimeError when a child still runs: its time could not be told.
+    Raises:
+        RuntimeError: a child still runs, so its CPU time is unknown.
     """
     try:
         os.waitpid(-1, os.WNOHANG)
-        raise RuntimeError("a child of the measured process runs on, its CPU time would be missing")
+        raise RuntimeError("a child of the measured process still runs, so its CPU time is unknown")
     except ChildProcessError:  # there is none
         pass
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -25,8 +24,8 @@ def cpu_seconds() -> float:
 
 
 def resident_mib() -> float:
-    """Memory in RAM, after a garbage collection, in MiB."""
+    """Return the resident memory in MiB, after a garbage collection."""
     gc.collect()
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / 1024
+    resident = re.search(r"^VmRSS:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert resident is not None
+    return int(resident[1]) / 1024

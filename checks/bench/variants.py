@@ -4,9 +4,13 @@ from checks.bench.instrumentation import Instrumentation, Mode, Variant
 
 
 def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
-    """The variant's instrumentation; only its own libraries are imported.
+    """Return the variant's instrumentation; import only its own libraries.
 
-    service: the name its spans carry. endpoint: URL of an OTLP gRPC receiver.
+    Args:
+        variant: which one.
+        mode: whether spans are recorded.
+        service: service name of its spans.
+        endpoint: URL of an OTLP gRPC receiver.
     """
     if variant == "bare":
         from checks.bench.bare import Bare

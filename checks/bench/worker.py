@@ -1,6 +1,4 @@
-"""The measured process: one scenario in one variant. Takes orders as lines of JSON on stdin, answers on stdout."""
-
-from __future__ import annotations
+"""The measured process: one scenario in one variant. It reads JSON lines on stdin and answers on stdout."""
 
 import argparse
 import json
@@ -25,7 +23,7 @@ from checks.bench.variants import load
 
 
 def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafka: str) -> Scenario:
-    """The scenario, ready to run."""
+    """Return the scenario, ready to run."""
     traceparent = trace_contexts(sampled=mode == "on")
     match name:
         case "span":
@@ -41,7 +39,7 @@ def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafk
 
 
 def main() -> None:
-    """Serves until stdin ends."""
+    """Serve until stdin ends."""
     parser = argparse.ArgumentParser(prog="python -m checks.bench.worker")
     parser.add_argument("scenario", choices=get_args(ScenarioName))
     parser.add_argument("variant", choices=get_args(Variant))
@@ -58,7 +56,7 @@ def main() -> None:
         order = json.loads(line)
         answer = {"mib": resident_mib()} if order == "memory" else asdict(scenario.run(order))
         print(json.dumps(answer), flush=True)
-    os._exit(0)  # nothing of the end is measured, and nothing is left to be sent
+    os._exit(0)  # skips the shutdown: it is not measured, and no span is left
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """`make chaos`: a load whose acknowledgements go into a ledger, faults, then a look-up of every acknowledged span."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import secrets

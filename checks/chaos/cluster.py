@@ -1,7 +1,5 @@
 """The local cluster as the faults see it: pods, their processes on this machine, their volumes."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -199,7 +197,7 @@ class LocalCluster:
             subprocess.run([*enter, "--delete", *rule], check=False, capture_output=True)
 
     @contextlib.contextmanager
-    def small_volume(self, pod: Any, mebibytes: int) -> Iterator[SmallVolume]:
+    def small_volume(self, pod: Any, mebibytes: int) -> "Iterator[SmallVolume]":
         """A file system of its own under a pod's volume, for the pods that begin while the context is open."""
         claim = self._core.read_namespaced_persistent_volume_claim(f"data-{pod.metadata.name}", self.namespace)
         path = Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path)

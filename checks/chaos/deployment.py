@@ -1,7 +1,5 @@
 """The local stack with other settings for a while."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """What is done to the stack. Each fault returns when its cause is over; the recovery is measured from there."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import threading

@@ -1,7 +1,5 @@
 """The ledger: which requests were acknowledged, on disk before anything else happens."""
 
-from __future__ import annotations
-
 import os
 import threading
 from pathlib import Path

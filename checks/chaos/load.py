@@ -1,7 +1,5 @@
 """A constant rate of spans. What was not acknowledged is sent again, the same, until it is."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Sequence

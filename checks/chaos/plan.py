@@ -1,7 +1,5 @@
 """Which faults, in which order."""
 
-from __future__ import annotations
-
 import random
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Export requests whose every id follows from the run and a number, so that the ledger need not hold the ids."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from dataclasses import dataclass

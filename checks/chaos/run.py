@@ -1,7 +1,5 @@
 """One run: load, faults, drained queues, and the ledger held against the store."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Sequence

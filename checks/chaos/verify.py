@@ -1,7 +1,5 @@
 """Holds the trace store against the ledger: every span of every acknowledged request, looked up by trace id."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """`make dashboards-check STACK=…`."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import sys

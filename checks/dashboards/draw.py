@@ -1,7 +1,5 @@
 """Panels as HTML, drawn with the data that they returned; everything that came from outside is escaped."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime

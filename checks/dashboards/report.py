@@ -1,7 +1,5 @@
 """The report: one HTML file that needs nothing else, each dashboard as it is laid out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from typing import Final

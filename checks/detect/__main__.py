@@ -1,7 +1,5 @@
 """`make detect`: faults in the local stack, and the time until an alert tells of each; or an hour without any."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys

@@ -1,7 +1,5 @@
 """What goes wrong, and which alerts tell of it. Each fault is there while its context is open."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

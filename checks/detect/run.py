@@ -1,7 +1,5 @@
 """Faults one after the other under traffic; after each, the stack comes back before the next begins."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Normal traffic: tasks are created and looked at, evenly, for as long as the context is open."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter
@@ -45,7 +43,7 @@ class Traffic:
         self.failures: list[Failure] = []
         """Those that the service is to blame for: no answer, or a 5xx."""
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> "Traffic":
         self._thread.start()
         return self
 

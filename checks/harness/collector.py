@@ -1,7 +1,5 @@
 """The real Collector as a process of this machine, with the configuration that the stack gives it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """An OTLP gRPC receiver whose answers a test decides; keeps the requests as the bytes that came."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures

@@ -1,7 +1,5 @@
 """`make rotations`: the local stack's database password and its OTLP token get new values, with data and traffic."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import secrets

@@ -1,7 +1,5 @@
 """`make upgrades`: the local stack from the release before to this one, back, and on again, with data and traffic."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -1,7 +1,5 @@
 """The stack is changed while requests go on: what they met with, whether their traces are whole, and what was lost."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

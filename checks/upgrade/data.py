@@ -1,7 +1,5 @@
 """What users have in a running stack: tasks, traces, metrics, logs, and what they made in Grafana."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """A release of this project out of its history, ready to be deployed."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import subprocess

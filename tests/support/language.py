@@ -54,7 +54,7 @@ NAMES: Final = {
     "lasting": "for_",
     "say": "on_progress",
     "tell": "on_progress",
-    "chance": "random",
+    "chance": "rng",
     "Board": "Dashboard",
     "Record": "RecordingRule",
     "Alert": "AlertRule",
