@@ -90,7 +90,7 @@ def main() -> None:
         console.print(outcome.output, style="dim", markup=False)
         bad = complaints(scenario, outcome)
         wrong |= bool(bad)
-        reason = outcome.output.rpartition("not good: ")[2].partition("\n")[0] if scenario.code else ""
+        reason = outcome.output.rpartition("rolling back: ")[2].partition("\n")[0] if scenario.code else ""
         table.add_row(
             name,
             str(outcome.code),

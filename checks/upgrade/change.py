@@ -18,7 +18,7 @@ from stack.smoke.check import TRACE_SECONDS, check
 RATE: Final = 10.0
 _EVERY_SECONDS: Final = 1.0
 # A store that begins anew may take its time; the Collectors keep what is for it.
-_FOUND_WITHIN: Final = 2 * TRACE_SECONDS
+_STORED_SECONDS: Final = 2 * TRACE_SECONDS
 # The page is the gateway's: while that is replaced, a crawl may fail, and its trace tells.
 _HOPS: Final = tuple(hop for hop in HOPS if hop is not PAGE)
 
@@ -58,14 +58,14 @@ def change(what: str, make: Callable[[], object], data: Data) -> Change:
         CheckFailure: the stack does not work afterwards.
     """
     stack = Stack(load("local"))
-    probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, found_within=_FOUND_WITHIN, hops=_HOPS)
+    probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, stored_seconds=_STORED_SECONDS, hops=_HOPS)
     with Traffic(stack.gateway, RATE, keep=False) as traffic:
-        with probes.running():
+        with probes.run():
             began = time.monotonic()
             make()
             seconds = time.monotonic() - began
             check(stack.settings)
-        probes.settle()
+        probes.finish()
     return Change(
         what=what,
         seconds=seconds,

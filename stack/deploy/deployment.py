@@ -22,8 +22,8 @@ from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.namespace import require_own_namespace
 from stack.kubernetes.objects import Objects
 from stack.kubernetes.ownership import is_labelled
-from stack.release.journal import Store
-from stack.release.plan import wanted
+from stack.release.journal import JournalStore
+from stack.release.plan import desired_version
 from stack.settings import load_here
 
 _WITHOUT_PULUMI: Final = "server-side apply of the rendered program"
@@ -140,15 +140,17 @@ def require_no_rollout(stack: str) -> None:
     settings = load_here(stack)
     client, namespace = connect(settings.cluster), settings.cluster.namespace
     require_own_namespace(client, namespace, stack)
-    journal = Store(client=client, namespace=namespace).read()
-    if journal is None or (not journal.under_way and journal.after != wanted(settings)):
+    journal = JournalStore(client=client, namespace=namespace).read()
+    if journal is None or (not journal.is_under_way and journal.canary != desired_version(settings)):
         return
     state = (
-        f"is at stage {journal.stage} of its rollout" if journal.under_way else f"failed its rollout: {journal.reason}"
+        f"is at stage {journal.stage} of its rollout"
+        if journal.is_under_way
+        else f"failed its rollout: {journal.reason}"
     )
     raise DeployError(
-        f"{journal.after.image} {state}. Nothing was changed. `make rollout STACK={stack}` continues it; "
-        f"`make rollout STACK={stack} ARGS=--abort` goes back to {journal.before.image} and forgets the rollout"
+        f"{journal.canary.image} {state}. Nothing was changed. `make rollout STACK={stack}` continues it; "
+        f"`make rollout STACK={stack} ARGS=--abort` goes back to {journal.stable.image} and forgets the rollout"
     )
 
 

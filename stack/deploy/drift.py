@@ -30,8 +30,8 @@ from stack.kubernetes.objects import Objects, read_secret
 from stack.kubernetes.ownership import ROLLOUT, identity, is_labelled
 from stack.kubernetes.refusal import explain_refusal
 from stack.kubernetes.volume_growth import Growth
-from stack.release.journal import Store
-from stack.release.plan import steps
+from stack.release.journal import JournalStore
+from stack.release.plan import plan_steps
 from stack.settings import Settings, load_here
 
 
@@ -119,9 +119,9 @@ def find_drift(stack: str) -> list[Drift]:
 
 def _declared_release(client: kubernetes.client.ApiClient, settings: Settings) -> Release | None:
     """What a rollout that is under way, or that went back, declares; None without one."""
-    journal = Store(client=client, namespace=settings.cluster.namespace).read()
-    planned = steps(settings)
-    return planned[min(journal.stage, len(planned) - 1)].release(journal.before) if journal else None
+    journal = JournalStore(client=client, namespace=settings.cluster.namespace).read()
+    planned = plan_steps(settings)
+    return planned[min(journal.stage, len(planned) - 1)].release(journal.stable) if journal else None
 
 
 def show(stack: str, drifts: list[Drift], console: Console) -> None:

@@ -1,1 +1,1 @@
-"""The versions of a release: the steps of a rollout, and the journal of where it is. Deploy and drift read both."""
+"""What a rollout brings to the traffic: its versions, its steps, and the journal of how far it is."""

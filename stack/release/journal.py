@@ -1,12 +1,14 @@
-"""Where a rollout is, kept in a ConfigMap of the cluster.
+"""How far a rollout is, stored in a ConfigMap of the cluster.
 
-The rollout writes the journal before each move, so that the next run finds where a killed one ended.
+The rollout writes the journal before each move, so that the next run continues where an interrupted one ended.
 """
 
 import contextlib
 import json
+import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from enum import StrEnum
+from typing import Any, Final
 
 import kubernetes
 
@@ -18,67 +20,107 @@ from stack.release.plan import Version
 NAME: Final = "rollout"
 _ANSWER_SECONDS: Final = 10
 
-Phase = Literal["moving", "soaking", "returning", "finishing", "held", "failed"]
-"""On the way to a stage; at it; on the way back; past the last one; back at a good stage; back at none."""
+
+class Phase(StrEnum):
+    """The phase of a rollout. A healthy stack has no journal."""
+
+    PROGRESSING = "Progressing"
+    """On the way to a stage, or at it."""
+    PROMOTING = "Promoting"
+    """Every stage was successful; the canary becomes the stable version."""
+    ROLLING_BACK = "RollingBack"
+    """A stage was not successful; the pods move back."""
+    PAUSED = "Paused"
+    """Back at a stage that was successful again. The next run tries the next stage once more."""
+    DEGRADED = "Degraded"
+    """Back at the stable version alone."""
+
+
+_FORMER_NAMES: Final = {
+    "before": "stable",
+    "after": "canary",
+    "good": "passed",
+    "beside": "baseline_window",
+    "moving": Phase.PROGRESSING,
+    "soaking": Phase.PROGRESSING,
+    "finishing": Phase.PROMOTING,
+    "returning": Phase.ROLLING_BACK,
+    "held": Phase.PAUSED,
+    "failed": Phase.DEGRADED,
+}
+"""Names that earlier releases wrote. A running cluster may still have a journal of one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """A rollout that is under way, or that failed."""
+    """A rollout that is under way, or that was rolled back."""
 
-    before: Version
-    after: Version
+    stable: Version
+    canary: Version
     stage: int
-    """Number of the step that it is at or on the way to."""
-    good: int
-    """Number of the last step whose gate was passed."""
+    """Number of the step that the rollout is at or on the way to."""
+    passed: int
+    """Number of the last successful step."""
     phase: Phase
     since: float
     """When this phase began, in s since the epoch."""
-    beside: tuple[float, float]
-    """From when until when the version before was looked at last; a stage without pods of it is compared with that."""
+    baseline_window: tuple[float, float]
+    """The time, in s since the epoch, over which the stable version was measured last. A stage without pods of the
+    stable version is compared with it."""
     reason: str = ""
-    """Why it returned."""
+    """Why the rollout was rolled back."""
 
     @property
-    def under_way(self) -> bool:
-        """Whether pods of both versions may be there."""
-        return self.phase != "failed"
+    def is_under_way(self) -> bool:
+        """Whether the cluster may have pods of both versions."""
+        return self.phase is not Phase.DEGRADED
 
-    def at(self, phase: Phase, since: float, **changes: Any) -> "Journal":
-        """This one in another phase."""
-        return replace(self, phase=phase, since=since, **changes)
+    def enter(self, phase: Phase, **changes: Any) -> "Journal":
+        """The same rollout in another phase, from now on."""
+        return replace(self, phase=phase, since=time.time(), **changes)
 
     def dump(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self) | {"before": self.before.as_json(), "after": self.after.as_json()}, indent=1)
+        """The journal as JSON."""
+        versions = {"stable": self.stable.as_json(), "canary": self.canary.as_json()}
+        return json.dumps(asdict(self) | versions, indent=1)
 
     @classmethod
     def load(cls, text: str) -> "Journal":
-        """From JSON."""
-        document = json.loads(text)
-        versions = {key: Version.from_json(document[key]) for key in ("before", "after")}
-        return cls(**(document | versions | {"beside": tuple(document["beside"])}))
+        """Reads JSON that this or an earlier release wrote."""
+        fields = {_FORMER_NAMES.get(name, name): value for name, value in json.loads(text).items()}
+        return cls(
+            **fields
+            | {
+                "stable": Version.from_json(fields["stable"]),
+                "canary": Version.from_json(fields["canary"]),
+                "phase": Phase(_FORMER_NAMES.get(fields["phase"], fields["phase"])),
+                "baseline_window": tuple(fields["baseline_window"]),
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Store:
-    """The journal of a namespace."""
+class JournalStore:
+    """The ConfigMap with the journal of a namespace."""
 
     client: kubernetes.client.ApiClient
     namespace: str
 
     def read(self) -> Journal | None:
-        """None where no rollout is under way and none has failed.
+        """Returns the journal; None if no rollout is under way and none was rolled back.
 
         Raises:
-            DeployError: it cannot be read.
+            DeployError: the ConfigMap cannot be read.
         """
-        found = read_object(self.client, self.namespace, ObjectKey("v1", "ConfigMap", NAME))
-        return Journal.load(found["data"]["journal"]) if found else None
+        config_map = read_object(self.client, self.namespace, ObjectKey("v1", "ConfigMap", NAME))
+        return Journal.load(config_map["data"]["journal"]) if config_map else None
 
     def write(self, journal: Journal) -> None:
-        """Raises ApiException where it cannot be written: nothing may be moved then."""
+        """Stores the journal.
+
+        Raises:
+            ApiException: it cannot be stored. The rollout must not move any pod then.
+        """
         core = kubernetes.client.CoreV1Api(self.client)
         body = {
             "metadata": {"name": NAME, "labels": metadata.labels(NAME, "rollout")},
@@ -91,8 +133,8 @@ class Store:
                 raise
             core.create_namespaced_config_map(self.namespace, body, _request_timeout=_ANSWER_SECONDS)
 
-    def forget(self) -> None:
-        """The rollout is over."""
+    def delete(self) -> None:
+        """Deletes the journal: the rollout is over."""
         with contextlib.suppress(kubernetes.client.ApiException):
             kubernetes.client.CoreV1Api(self.client).delete_namespaced_config_map(
                 NAME, self.namespace, _request_timeout=_ANSWER_SECONDS

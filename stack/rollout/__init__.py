@@ -1,1 +1,1 @@
-"""`make rollout`: a changed image or tracing reaches the traffic in steps; what the system shows lets it on."""
+"""A rollout brings a changed image or changed tracing to the traffic in steps; each step must pass the gate."""

@@ -1,12 +1,10 @@
-"""What lets a rollout go on: judgements over counts, each with the numbers that it comes from. No I/O.
+"""The gate of a stage: judges measurements of both versions. Each finding has the numbers behind it. No I/O.
 
-Shares are compared by intervals, not by their values: with few operations nothing is said, in either direction.
+Shares are compared by their confidence intervals, so that few operations lead to no verdict in either direction.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from statistics import NormalDist
@@ -15,50 +13,71 @@ from typing import Final
 from stack.settings.rollout import Gate
 
 _MEMORY_SLACK: Final = 16 * 2**20
-"""Bytes that a process may always have more than another; a small one's caches come and go."""
-_PROBES: Final = 10
-"""Below which nothing is said of the coverage."""
+"""Bytes by which the memory of two processes may always differ: the caches of a small process grow and shrink."""
+_LEAST_PROBES: Final = 10
+"""The coverage of fewer probes is Inconclusive."""
 _QUANTILES: Final = (0.5, 0.99)
 
 
 class Verdict(Enum):
-    """Of one judgement."""
+    """The result of one check, or of an analysis."""
 
-    GOOD = "good"
-    OPEN = "open"
-    """Nothing can be said yet."""
-    BAD = "bad"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
+    """Too few measurements to decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One judgement."""
+    """The verdict of one check."""
 
-    gate: str
+    check: str
     verdict: Verdict
     canary: str
-    """What was measured of the new version."""
+    """The measurement of the canary."""
     baseline: str
-    """The same of the old one."""
+    """The same measurement of the stable version."""
     limit: str
-    """Where the line is."""
+    """The limit that the measurement was compared with."""
     query: str = ""
-    """What repeats the measurement."""
+    """The query or command that repeats the measurement."""
+
+
+def problem(check: str, message: str, verdict: Verdict = Verdict.FAILED) -> Finding:
+    """A finding without a measurement."""
+    return Finding(check=check, verdict=verdict, canary=message, baseline="", limit="")
+
+
+def overall(findings: Iterable[Finding]) -> Verdict:
+    """The verdict of an analysis: Failed if one check failed, else Inconclusive if one is."""
+    verdicts = {finding.verdict for finding in findings}
+    order = (Verdict.FAILED, Verdict.INCONCLUSIVE)
+    return next((verdict for verdict in order if verdict in verdicts), Verdict.SUCCESSFUL)
+
+
+def reason(findings: Sequence[Finding]) -> str:
+    """Why an analysis is not Successful: its failed checks, or else its inconclusive ones; "" if it is."""
+    verdict = overall(findings)
+    if verdict is Verdict.SUCCESSFUL:
+        return ""
+    suffix = " (inconclusive)" if verdict is Verdict.INCONCLUSIVE else ""
+    return "; ".join(f"{finding.check}: {finding.canary}{suffix}" for finding in findings if finding.verdict is verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Operations of one kind of one version: how many, how many failed, and how long they took."""
+    """Operations of one kind by one version: their number, failures and durations."""
 
     operations: int = 0
     failures: int = 0
     buckets: Mapping[float, int] = field(default_factory=dict)
-    """Upper edge in s → operations that took at most so long; the last edge is infinity."""
+    """Upper edge in s → operations that took at most this long; the last edge is infinity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spans:
-    """What became of the spans of the canary's pods."""
+    """The span account of the canary's pods."""
 
     ended: int = 0
     exported: int = 0
@@ -68,7 +87,7 @@ class Spans:
 
 
 def wilson(part: int, whole: int, confidence: float) -> tuple[float, float]:
-    """Bounds of a share, each of which holds with that confidence (E. B. Wilson, JASA 22, 1927)."""
+    """Bounds of a share, each with that confidence (E. B. Wilson, JASA 22, 1927)."""
     if not whole:
         return 0.0, 1.0
     z = NormalDist().inv_cdf(confidence)
@@ -84,24 +103,24 @@ def difference(part: int, whole: int, other_part: int, other_whole: int, confide
     other_low, other_high = wilson(other_part, other_whole, confidence)
     share = part / whole if whole else 0.0
     other = other_part / other_whole if other_whole else 0.0
-    by = share - other
+    distance = share - other
     return (
-        by - math.hypot(share - low, other_high - other),
-        by + math.hypot(high - share, other - other_low),
+        distance - math.hypot(share - low, other_high - other),
+        distance + math.hypot(high - share, other - other_low),
     )
 
 
 def errors(kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> Finding:
-    """Whether the canary fails more often than the baseline, by more than the margin."""
+    """Checks whether the canary fails more often than the baseline, by more than the margin."""
     low, high = difference(canary.failures, canary.operations, baseline.failures, baseline.operations, gate.confidence)
     if canary.operations < gate.operations:
-        verdict = Verdict.OPEN
+        verdict = Verdict.INCONCLUSIVE
     elif low > gate.error_margin:
-        verdict = Verdict.BAD
+        verdict = Verdict.FAILED
     else:
-        verdict = Verdict.GOOD if high <= gate.error_margin else Verdict.OPEN
+        verdict = Verdict.SUCCESSFUL if high <= gate.error_margin else Verdict.INCONCLUSIVE
     return Finding(
-        gate=f"errors, {kind}",
+        check=f"errors, {kind}",
         verdict=verdict,
         canary=_share(canary.failures, canary.operations),
         baseline=_share(baseline.failures, baseline.operations),
@@ -111,58 +130,58 @@ def errors(kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) 
 
 
 def quantile(q: float, buckets: Mapping[float, int]) -> float:
-    """Upper edge of the bucket that holds a quantile, in s; 0 without operations."""
+    """The upper edge, in s, of the bucket with the quantile; 0 without operations."""
     edges = sorted(buckets)
     whole = buckets[edges[-1]] if edges else 0
     return next((edge for edge in edges if whole and buckets[edge] >= q * whole), 0.0)
 
 
 def durations(kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> list[Finding]:
-    """Whether the canary's operations take longer: more of them than 1 - q beyond where the baseline's quantile lies.
+    """Checks whether more than 1 - q of the canary's operations take longer than the baseline's quantile allows.
 
-    The line is an edge of the histogram, so that what is beyond it is counted, not estimated.
+    The limit is an edge of the histogram, so that the operations beyond it are counted, not estimated.
     """
     return [_slower(q, kind, canary, baseline, gate, query) for q in _QUANTILES]
 
 
 def _slower(q: float, kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> Finding:
     name = "median" if q == 0.5 else f"p{q * 100:g}"
-    of_baseline = quantile(q, baseline.buckets)
-    line = next((edge for edge in sorted(canary.buckets) if edge >= gate.duration_factor * of_baseline), math.inf)
+    usual = quantile(q, baseline.buckets)
+    limit = next((edge for edge in sorted(canary.buckets) if edge >= gate.duration_factor * usual), math.inf)
     whole = max(canary.buckets.values(), default=0)
-    beyond = whole - canary.buckets.get(line, whole)
+    beyond = whole - canary.buckets.get(limit, whole)
     low, high = wilson(beyond, whole, gate.confidence)
     allowed = 1 - q
-    if whole < gate.operations or not of_baseline:
-        verdict = Verdict.OPEN
+    if whole < gate.operations or not usual:
+        verdict = Verdict.INCONCLUSIVE
     elif low > allowed:
-        verdict = Verdict.BAD
+        verdict = Verdict.FAILED
     else:
-        # Three times the share that lies beyond a quantile by its name: of p99 that can be told from 200 operations on.
-        verdict = Verdict.GOOD if high <= min(3 * allowed, 0.9) else Verdict.OPEN
+        # Up to three times the allowed share: for p99, 200 operations are enough to decide that.
+        verdict = Verdict.SUCCESSFUL if high <= min(3 * allowed, 0.9) else Verdict.INCONCLUSIVE
     return Finding(
-        gate=f"{name}, {kind}",
+        check=f"{name}, {kind}",
         verdict=verdict,
-        canary=f"≤ {_seconds(quantile(q, canary.buckets))}; {_share(beyond, whole)} beyond {_seconds(line)}",
-        baseline=f"≤ {_seconds(of_baseline)}",
+        canary=f"≤ {_seconds(quantile(q, canary.buckets))}; {_share(beyond, whole)} beyond {_seconds(limit)}",
+        baseline=f"≤ {_seconds(usual)}",
         limit=f"at least {low:.1%} and at most {high:.1%} beyond, at {gate.confidence:.0%}; {allowed:.0%} allowed",
         query=query,
     )
 
 
 def memory(canary: Mapping[str, float], baseline: Mapping[str, float], gate: Gate, query: str) -> list[Finding]:
-    """Whether the largest pod of the canary has more memory than that of the baseline, service by service, in bytes."""
+    """Checks for each service whether the canary's largest pod uses more memory, in bytes, than the baseline's."""
     findings = []
     for job, used in sorted(canary.items()):
-        before = baseline.get(job)
-        allowed = before * gate.memory_factor + _MEMORY_SLACK if before else math.inf
+        usual = baseline.get(job)
+        allowed = usual * gate.memory_factor + _MEMORY_SLACK if usual else math.inf
         findings.append(
             Finding(
-                gate=f"memory, {job}",
-                verdict=Verdict.OPEN if before is None else Verdict.GOOD if used <= allowed else Verdict.BAD,
+                check=f"memory, {job}",
+                verdict=_verdict(passed=used <= allowed, is_conclusive=usual is not None),
                 canary=_mebibytes(used),
-                baseline=_mebibytes(before) if before else "not known",
-                limit=f"{_mebibytes(allowed)}" if before else "",
+                baseline=_mebibytes(usual) if usual else "not known",
+                limit=f"{_mebibytes(allowed)}" if usual else "",
                 query=query,
             )
         )
@@ -170,25 +189,25 @@ def memory(canary: Mapping[str, float], baseline: Mapping[str, float], gate: Gat
 
 
 def spans(canary: Spans, gate: Gate, query: str) -> list[Finding]:
-    """Whether the canary's spans get out, and whether every one of them is accounted for."""
-    out = canary.exported + canary.given_up
-    success = canary.exported / out if out else 1.0
-    missing = canary.ended - out - canary.waiting
-    # Counters of one scrape are read one after the other: what ended in between is in some of them.
+    """Checks whether the canary exports its spans, and whether each span is accounted for."""
+    finished = canary.exported + canary.given_up
+    success = canary.exported / finished if finished else 1.0
+    missing = canary.ended - finished - canary.waiting
+    # A scrape reads the counters one after the other, so a span that ends meanwhile is in some of them only.
     tolerated = max(20, canary.ended // 100)
-    enough = canary.ended >= gate.operations
+    is_conclusive = canary.ended >= gate.operations
     return [
         Finding(
-            gate="export success",
-            verdict=Verdict.OPEN if not enough else Verdict.GOOD if success >= gate.export_success else Verdict.BAD,
-            canary=f"{success:.2%} of {out:,}",
+            check="export success",
+            verdict=_verdict(passed=success >= gate.export_success, is_conclusive=is_conclusive),
+            canary=f"{success:.2%} of {finished:,}",
             baseline="",
             limit=f"{gate.export_success:.2%}",
             query=query,
         ),
         Finding(
-            gate="span accounting",
-            verdict=Verdict.OPEN if not enough else Verdict.GOOD if missing <= tolerated else Verdict.BAD,
+            check="span accounting",
+            verdict=_verdict(passed=missing <= tolerated, is_conclusive=is_conclusive),
             canary=f"{canary.ended:,} ended, {missing:,} missing",
             baseline="",
             limit=f"{tolerated:,}",
@@ -198,28 +217,36 @@ def spans(canary: Spans, gate: Gate, query: str) -> list[Finding]:
 
 
 def coverage(whole: int, missed: Sequence[str], gate: Gate, query: str) -> Finding:
-    """Whether the traces of the probes are in the store, with every hop.
+    """Checks whether the store has the traces of the probes with every hop.
 
     Args:
-        whole: probes whose trace was found whole.
-        missed: what was missing of each of the others.
+        whole: the number of probes whose trace has every hop.
+        missed: a message for each of the other probes.
         gate: the limits.
-        query: how a trace is looked up.
+        query: the query that looks up a trace.
     """
     sent = whole + len(missed)
     _, high = wilson(whole, sent, gate.confidence)
     if high < gate.coverage:
-        verdict = Verdict.BAD
+        verdict = Verdict.FAILED
     else:
-        verdict = Verdict.GOOD if sent >= _PROBES and whole >= gate.coverage * sent else Verdict.OPEN
+        verdict = (
+            Verdict.SUCCESSFUL if sent >= _LEAST_PROBES and whole >= gate.coverage * sent else Verdict.INCONCLUSIVE
+        )
     return Finding(
-        gate="trace coverage",
+        check="trace coverage",
         verdict=verdict,
         canary=f"{_share(whole, sent)} whole" + (f"; last: {missed[-1]}" if missed else ""),
         baseline="",
-        limit=f"{gate.coverage:.0%} of at least {_PROBES}",
+        limit=f"{gate.coverage:.0%} of at least {_LEAST_PROBES}",
         query=query,
     )
+
+
+def _verdict(*, passed: bool, is_conclusive: bool) -> Verdict:
+    if not is_conclusive:
+        return Verdict.INCONCLUSIVE
+    return Verdict.SUCCESSFUL if passed else Verdict.FAILED
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,6 +1,4 @@
-"""Requests of the rollout's own, whose traces are looked up: what is not in the store was not traced."""
-
-from __future__ import annotations
+"""Probes: requests that the rollout sends itself. It looks each of their traces up in the store."""
 
 import contextlib
 import logging
@@ -16,24 +14,23 @@ from contracts.hops import HOPS, Hop
 from service.tracing.background import Loop
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
-
-# What a request is and which hops its trace has is said once: deployments are proved by it, too.
 from stack.smoke.check import submit
 from stack.smoke.match import match_hops
 
 _ANSWER_SECONDS: Final = 10.0
+_LOOK_UP_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sent:
+class _Probe:
     trace_id: str
     span_id: str
-    at: float
+    sent: float
 
 
 class Probes:
-    """Sends one request after the other while its context is open, to each of the given gateways in turn."""
+    """Sends one request after the other to the gateways in turn, and looks their traces up."""
 
     def __init__(
         self,
@@ -41,32 +38,40 @@ class Probes:
         store: TraceStoreClient,
         *,
         every: float,
-        found_within: float,
+        stored_seconds: float,
         hops: Sequence[Hop] = HOPS,
     ) -> None:
-        """every: seconds between two; found_within: seconds after which a trace that is not whole is missed."""
+        """Prepares probes.
+
+        Args:
+            gateways: base URLs of the gateways.
+            store: the trace store.
+            every: seconds between two probes.
+            stored_seconds: a trace that is not whole after this time counts as missed.
+            hops: the hops that each trace must have.
+        """
         self._hops = hops
         self._gateways = gateways
         self._store = store
         self._every = every
-        self._found_within = found_within
-        self._open: list[_Sent] = []
+        self._stored_seconds = stored_seconds
+        self._pending: list[_Probe] = []
         self.whole = 0
-        """Probes whose trace was found with every one of the hops."""
+        """The number of probes whose trace has every hop."""
         self.missed: list[str] = []
-        """What was missing of each of the others."""
+        """A message for each of the other probes."""
 
     @property
     def query(self) -> str:
-        """What looks up the trace of a probe, in the store."""
+        """The query of the store that looks up the trace of a probe."""
         return f"GET {self._store.url('TRACE_ID').removeprefix(self._store.base_url)}"
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Probes]:
-        """Sends and looks up while the context is open."""
+    def run(self) -> Iterator["Probes"]:
+        """Sends probes and looks their traces up while the context is open."""
         loops = [
-            Loop("probes", lambda: self._after(self._send, self._every), _logger),
-            Loop("probes' traces", lambda: self._after(self._look_up, min(self._every, 1.0)), _logger),
+            Loop("probes", lambda: self._repeat(self._send, self._every), _logger),
+            Loop("probes' traces", lambda: self._repeat(self._look_up, min(self._every, _LOOK_UP_SECONDS)), _logger),
         ]
         for loop in loops:
             loop.start()
@@ -76,35 +81,35 @@ class Probes:
             for loop in loops:
                 loop.stop(2 * _ANSWER_SECONDS)
 
-    def settle(self) -> None:
-        """Once nothing is sent any more: looks up what is still open, until each is whole or missed."""
-        while self._open:
+    def finish(self) -> None:
+        """Looks up the pending traces, after the last probe, until each is whole or missed."""
+        while self._pending:
             self._look_up()
-            time.sleep(min(self._every, 1.0))
+            time.sleep(min(self._every, _LOOK_UP_SECONDS))
 
     @staticmethod
-    def _after(work: Callable[[], None], every: float) -> float:
+    def _repeat(work: Callable[[], None], every: float) -> float:
         work()
         return every
 
     def _send(self) -> None:
-        gateway = self._gateways[(self.whole + len(self.missed) + len(self._open)) % len(self._gateways)]
-        sent = _Sent(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), at=time.monotonic())
-        # One that fails is an error of the version, not a hole in its traces: the gate on errors counts it.
+        number = self.whole + len(self.missed) + len(self._pending)
+        gateway = self._gateways[number % len(self._gateways)]
+        probe = _Probe(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), sent=time.monotonic())
+        # A request that fails is an error of the version, not a gap in its traces: the check of errors counts it.
         with contextlib.suppress(httpx.HTTPError):
-            answer = submit(gateway, sent.trace_id, sent.span_id)
-            if answer.is_success:
-                self._open.append(sent)
+            if submit(gateway, probe.trace_id, probe.span_id).is_success:
+                self._pending.append(probe)
 
     def _look_up(self) -> None:
-        for sent in list(self._open):
+        for probe in list(self._pending):
             try:
-                match_hops(self._store.trace(sent.trace_id), sent.span_id, self._hops)
-            except Exception as reason:  # whatever it is, the others are looked up as well
-                if time.monotonic() - sent.at < self._found_within:
+                match_hops(self._store.trace(probe.trace_id), probe.span_id, self._hops)
+            except Exception as error:  # any error of one look-up: the others are still done
+                if time.monotonic() - probe.sent < self._stored_seconds:
                     continue
-                what = reason.what if isinstance(reason, CheckFailure) else f"{type(reason).__name__}: {reason}"
-                self.missed.append(f"{sent.trace_id}: {what}")
+                problem = error.what if isinstance(error, CheckFailure) else f"{type(error).__name__}: {error}"
+                self.missed.append(f"{probe.trace_id}: {problem}")
             else:
                 self.whole += 1
-            self._open.remove(sent)
+            self._pending.remove(probe)

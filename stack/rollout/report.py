@@ -1,65 +1,98 @@
-"""What a rollout did and why, for people: printed, and kept as a page."""
-
-from __future__ import annotations
+"""The report of a rollout: printed, and written as a Markdown page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from stack.rollout.gate import Finding, Verdict
+from stack.release.plan import Step
+from stack.rollout.gate import Finding, Verdict, overall
+from stack.settings import Settings
 
-_COLOURS = {Verdict.GOOD: "green", Verdict.OPEN: "yellow", Verdict.BAD: "red"}
+_COLORS: Final = {Verdict.SUCCESSFUL: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.FAILED: "red"}
 
 
-@dataclass(kw_only=True)
-class Passage:
-    """One step as it went."""
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """How a step ended."""
 
     title: str
-    began: float
-    """In s since the epoch: when pods of the new version could first be asked."""
-    ended: float = 0.0
-    outcome: str = ""
+    start: float
+    """When the analysis began, in s since the epoch."""
+    end: float
     findings: Sequence[Finding] = field(default_factory=list)
+    outcome: str = ""
+    """How the step ended, if not by its analysis."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the analysis."""
+        return overall(self.findings)
 
 
-def show(findings: Sequence[Finding], console: Console) -> None:
-    """The table of a gate's judgements."""
+def plan_table(steps: Sequence[Step], settings: Settings) -> Table:
+    """The stages of a rollout, and the pods of each."""
+    table = Table(title="Stages: pods of the stable + the new version")
+    for column in ("stage", "weight", "actual", "gateway", "task-manager", "web-crawler", "sampling", "at least"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for step in steps:
+        if step.stage is None:
+            continue
+        rate = settings.tracing.sampling_rate if step.stage.sampling_rate is None else step.stage.sampling_rate
+        table.add_row(
+            str(step.number),
+            f"{step.stage.share:.0%}",
+            f"{step.share:.0%}",
+            *(f"{split.baseline} + {split.canary}" for split in step.splits.values()),
+            f"{rate:g}",
+            f"{step.stage.soak_seconds} s",
+        )
+    return table
+
+
+def show_findings(findings: Sequence[Finding], console: Console) -> None:
+    """Prints a table of findings."""
     table = Table()
-    for column in ("gate", "", "canary", "baseline", "limit"):
+    for column in ("check", "verdict", "canary", "baseline", "limit"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict.value}[/]"
-        table.add_row(finding.gate, verdict, finding.canary, finding.baseline, finding.limit)
+        verdict = f"[{_COLORS[finding.verdict]}]{finding.verdict.value}[/]"
+        table.add_row(finding.check, verdict, finding.canary, finding.baseline, finding.limit)
     console.print(table)
 
 
-def page(stack: str, changes: Sequence[str], passages: Sequence[Passage], outcome: str) -> str:
-    """The report, as Markdown: every step with its numbers, and the queries that repeat them."""
+def page(stack: str, changes: Sequence[str], results: Sequence[StepResult], outcome: str) -> str:
+    """The report as Markdown: each step with its measurements, and the queries that repeat them."""
     lines = [f"# Rollout of stack {stack}", "", f"**{outcome}**", "", *(f"- {change}" for change in changes), ""]
     queries: dict[str, int] = {}
-    for passage in passages:
-        took = f"{_clock(passage.began)} to {_clock(passage.ended)} UTC, {passage.ended - passage.began:.0f} s"
-        lines += [f"## {passage.title}: {passage.outcome}", "", took, ""]
-        if passage.findings:
-            lines += ["| gate | | canary | baseline | limit | query |", "|---|---|---|---|---|---|"]
-            for finding in passage.findings:
-                number = queries.setdefault(finding.query, len(queries) + 1) if finding.query else None
-                cells = [finding.gate, finding.verdict.value, finding.canary, finding.baseline, finding.limit]
-                lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} | {number or ''} |")
-            lines.append("")
+    for result in results:
+        lines += _section(result, queries)
     if queries:
         lines += ["## Queries", ""]
         lines += [f"{number}. `{query}`" for query, number in queries.items()]
     return "\n".join(lines) + "\n"
 
 
+def _section(result: StepResult, queries: dict[str, int]) -> list[str]:
+    """The lines of one step; adds its queries to those of the page."""
+    times = f"{_clock(result.start)} to {_clock(result.end)} UTC, {result.end - result.start:.0f} s"
+    lines = [f"## {result.title}: {result.outcome or result.verdict.value}", "", times, ""]
+    if not result.findings:
+        return lines
+    lines += ["| check | verdict | canary | baseline | limit | query |", "|---|---|---|---|---|---|"]
+    for finding in result.findings:
+        number = queries.setdefault(finding.query, len(queries) + 1) if finding.query else None
+        cells = [finding.check, finding.verdict.value, finding.canary, finding.baseline, finding.limit]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} | {number or ''} |")
+    return [*lines, ""]
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _clock(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -101,7 +101,7 @@ def submit(gateway: str, trace_id: str, span_id: str) -> httpx.Response:
         "user_query": "smoke check",
         "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
     }
-    # The flag and the key keep the trace whatever share of the traces the services and the Collectors sample.
+    # The flag makes the services sample the trace, the key makes the Collectors keep it.
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
     return httpx.post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=_ANSWER_SECONDS)
 

@@ -13,7 +13,7 @@ from checks.rollouts.scenario import GATE, changed, ended, rollout, run
 from checks.rollouts.versions import make
 from local.jobs import Progress
 from stack.kubernetes.client import connect
-from stack.release.plan import running, wanted
+from stack.release.plan import desired_version, running_version
 from stack.settings import ROOT, load
 
 pytestmark = pytest.mark.cluster
@@ -35,20 +35,20 @@ def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
         assert "tracing.maxQueueSize: 2048 → 4096" in plan[1]
         outcome = run()
         assert outcome.code == 0, outcome.output
-        assert running(connect(settings.cluster), settings.cluster.namespace) == wanted(settings)
+        assert running_version(connect(settings.cluster), settings.cluster.namespace) == desired_version(settings)
         again = ended(rollout())
         assert (again[0], "nothing to roll out" in again[1]) == (0, True), again[1]
     assert not outcome.failures, outcome.output
-    assert "| trace coverage | good |" in outcome.report
+    assert "| trace coverage | Successful |" in outcome.report
 
 
 def test_a_version_that_fails_goes_back_and_is_not_deployed_by_accident() -> None:
-    before = running(connect(load("local").cluster), load("local").cluster.namespace)
+    previous = running_version(connect(load("local").cluster), load("local").cluster.namespace)
     image = make("errors", Progress("errors"))
     with changed(images={"service": image}, rollout=ROLLOUT) as settings:
         outcome = run()
         assert outcome.code == 1, outcome.output
-        assert running(connect(settings.cluster), settings.cluster.namespace) == before
+        assert running_version(connect(settings.cluster), settings.cluster.namespace) == previous
         assert "errors, gateway, requests" in outcome.output
         deployed = ended(_deploy())
         assert deployed[0] == 1

@@ -8,7 +8,7 @@ from typing import Final
 import yaml
 
 from dashboards.queries import exact_increase
-from stack.rollout.observe import added
+from stack.rollout.measurements import growth
 from tests.support.promtool import binary
 
 _ANSWERS: Final = {"up": "1x8"}
@@ -44,7 +44,7 @@ def test_growth_is_exact_across_restarts_new_pods_and_gaps(tmp_path: Path) -> No
         for number, (_, expected) in enumerate(CASES.values())
         for query in (
             (exact_increase(f'x{{instance="{number}"}}', "60s", "job"), expected),
-            (added(f'x{{instance="{number}"}} or y{{instance="{number}"}}', 60, "job"), expected),
+            (growth(f'x{{instance="{number}"}} or y{{instance="{number}"}}', 60, "job"), expected),
         )
     ]
     tests = [

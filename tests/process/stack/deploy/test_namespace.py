@@ -1,6 +1,5 @@
 """A stack deploys into its own namespace only. On a real API server."""
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from contracts.metadata import LOCAL_CONTEXT, PROJECT, STACK
 from stack.deploy import deployment, destroy, drift, preflight
 from stack.errors import DeployError
 from stack.kubernetes.namespace import require_own_namespace
-from stack.rollout import __main__ as rollout
+from stack.rollout import command as rollout
 from stack.settings import OVERLAY, files
 from tests.support.api_server import ApiServer
 from tests.support.small_stack import IMAGE, SmallStack
@@ -45,7 +44,7 @@ def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 COMMANDS: dict[str, Callable[[], Any]] = {
     "deploy": lambda: preflight.run_preflight("other", print),
     "require no rollout": lambda: deployment.require_no_rollout("other"),
-    "rollout": lambda: rollout._run(argparse.Namespace(stack="other", plan=False, abort=False), Console()),
+    "rollout": lambda: rollout.run("other", Console()),
     "drift": lambda: drift.find_drift("other"),
     "destroy": lambda: destroy.destroy("other", lambda _: True, print, delete_data=True, limit=5),
 }

@@ -1,5 +1,7 @@
 """The stages of a rollout, their pods, and what they declare."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +10,8 @@ from contracts import secret_keys
 from stack.components.services.settings import Split
 from stack.components.services.tracing import Tracing
 from stack.deploy.render import record
-from stack.release.journal import Journal
-from stack.release.plan import Version, between, split, steps
+from stack.release.journal import Journal, Phase
+from stack.release.plan import Version, plan_steps, split_pods, surge
 from stack.settings import PROJECT, Settings, SettingsError, parse
 
 CONFIG: dict[str, Any] = {
@@ -18,15 +20,15 @@ CONFIG: dict[str, Any] = {
     f"{PROJECT}:images": {"service": "registry.example.com/service:2"},
     f"{PROJECT}:services": {"gateway": {"replicas": 3}, "taskManager": {"replicas": 2}, "crawler": {"replicas": 1}},
 }
-BEFORE = Version(image="registry.example.com/service:1", tracing=Tracing(enabled=False))
+STABLE = Version(image="registry.example.com/service:1", tracing=Tracing(enabled=False))
 
 
-def settings(**more: Any) -> Settings:
-    return parse(CONFIG | {f"{PROJECT}:{key}": value for key, value in more.items()}, "test")
+def settings(**sections: Any) -> Settings:
+    return parse(CONFIG | {f"{PROJECT}:{key}": value for key, value in sections.items()}, "test")
 
 
 @pytest.mark.parametrize(
-    ("replicas", "share", "most", "expected"),
+    ("replicas", "share", "max_pods", "expected"),
     [
         (3, 0.25, 20, (3, 1)),
         (3, 0.5, 20, (2, 2)),
@@ -37,24 +39,26 @@ def settings(**more: Any) -> Settings:
         (40, 0.05, 20, (38, 2)),
     ],
 )
-def test_a_share_is_made_of_the_fewest_pods(replicas: int, share: float, most: int, expected: tuple[int, int]) -> None:
-    found = split(replicas, share, most)
-    assert (found.baseline, found.canary) == expected
+def test_a_share_is_made_of_the_fewest_pods(
+    replicas: int, share: float, max_pods: int, expected: tuple[int, int]
+) -> None:
+    split = split_pods(replicas, share, max_pods)
+    assert (split.baseline, split.canary) == expected
 
 
 @pytest.mark.parametrize("replicas", range(1, 12))
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.25, 0.33, 0.5, 0.9, 1])
 def test_there_are_never_fewer_pods_than_asked_for(replicas: int, share: float) -> None:
-    found = split(replicas, share, 20)
-    assert found.baseline + found.canary >= replicas
-    assert found.canary >= 1
+    split = split_pods(replicas, share, 20)
+    assert split.baseline + split.canary >= replicas
+    assert split.canary >= 1
 
 
-def test_on_the_way_no_version_has_fewer_pods_than_before_or_after() -> None:
-    one, other = steps(settings())[2:4]
-    for name, found in between(one, other).items():
-        assert found.baseline == max(one.splits[name].baseline, other.splits[name].baseline)
-        assert found.canary == max(one.splits[name].canary, other.splits[name].canary)
+def test_during_a_move_no_version_has_fewer_pods_than_before_or_after_it() -> None:
+    one, other = plan_steps(settings())[2:4]
+    for name, split in surge(one, other).items():
+        assert split.baseline == max(one.splits[name].baseline, other.splits[name].baseline)
+        assert split.canary == max(one.splits[name].canary, other.splits[name].canary)
 
 
 def _deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -69,10 +73,10 @@ def _variables(deployment: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_stage_declares_both_versions_side_by_side() -> None:
-    release = steps(settings())[2].release(BEFORE)
-    found = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
-    assert {name for name in found if name.startswith("gateway")} == {"gateway", "gateway-canary"}
-    baseline, canary = found["gateway"], found["gateway-canary"]
+    release = plan_steps(settings())[2].release(STABLE)
+    deployments = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
+    assert {name for name in deployments if name.startswith("gateway")} == {"gateway", "gateway-canary"}
+    baseline, canary = deployments["gateway"], deployments["gateway-canary"]
     assert (baseline["spec"]["replicas"], canary["spec"]["replicas"]) == (3, 1)
     images = [item["spec"]["template"]["spec"]["containers"][0]["image"] for item in (baseline, canary)]
     assert images == ["registry.example.com/service:1", "registry.example.com/service:2"]
@@ -85,19 +89,21 @@ def test_a_stage_declares_both_versions_side_by_side() -> None:
     )
 
 
-def test_off_and_after_the_last_stage_there_is_one_version() -> None:
-    off = steps(settings())[0].release(BEFORE)
-    found = _deployments(CONFIG | {f"{PROJECT}:release": off.model_dump(by_alias=True, exclude_none=True)})
-    assert "gateway-canary" not in found
-    assert found["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1")
+def test_step_0_and_the_end_have_one_version() -> None:
+    stable_only = plan_steps(settings())[0].release(STABLE)
+    deployments = _deployments(
+        CONFIG | {f"{PROJECT}:release": stable_only.model_dump(by_alias=True, exclude_none=True)}
+    )
+    assert "gateway-canary" not in deployments
+    assert deployments["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1")
     assert _deployments(CONFIG)["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":2")
 
 
-def test_the_old_version_does_not_change_when_a_rollout_begins() -> None:
+def test_the_stable_version_does_not_change_when_a_rollout_begins() -> None:
     """Else every pod of it would be replaced at the first stage."""
-    before = settings()
-    version = Version(image=before.images.service, tracing=before.tracing)
-    release = steps(settings(images={"service": "registry.example.com/service:3"}))[1].release(version)
+    current = settings()
+    version = Version(image=current.images.service, tracing=current.tracing)
+    release = plan_steps(settings(images={"service": "registry.example.com/service:3"}))[1].release(version)
     later = CONFIG | {
         f"{PROJECT}:images": {"service": "registry.example.com/service:3"},
         f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True),
@@ -108,13 +114,13 @@ def test_the_old_version_does_not_change_when_a_rollout_begins() -> None:
 
 def test_a_stage_may_sample_less_than_the_settings() -> None:
     stages = [{"share": 0.5, "samplingRate": 0.1}, {"share": 1}]
-    release = steps(settings(rollout={"stages": stages}))[1].release(BEFORE)
-    found = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
-    assert _variables(found["gateway-canary"])["TRACING_SAMPLING_RATE"] == "0.1"
+    release = plan_steps(settings(rollout={"stages": stages}))[1].release(STABLE)
+    deployments = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
+    assert _variables(deployments["gateway-canary"])["TRACING_SAMPLING_RATE"] == "0.1"
 
 
 @pytest.mark.parametrize(
-    ("rollout", "says"),
+    ("rollout", "message"),
     [
         ({"stages": []}, "at least 1"),
         ({"stages": [{"share": 0.5}, {"share": 0.25}, {"share": 1}]}, "do not grow"),
@@ -125,18 +131,58 @@ def test_a_stage_may_sample_less_than_the_settings() -> None:
         ({"maxPods": 1}, "greater than or equal to 2"),
     ],
 )
-def test_stages_that_lead_nowhere_are_refused(rollout: dict[str, Any], says: str) -> None:
-    with pytest.raises(SettingsError, match=says):
+def test_stages_that_lead_nowhere_are_refused(rollout: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         settings(rollout=rollout)
 
 
+CANARY = Version(image="registry.example.com/service:2", tracing=Tracing(sampling_rate=0.5))
+JOURNAL = Journal(
+    stable=STABLE,
+    canary=CANARY,
+    stage=2,
+    passed=1,
+    phase=Phase.ROLLING_BACK,
+    since=1.5,
+    baseline_window=(0.5, 1.0),
+    reason="why",
+)
+
+
 def test_a_journal_is_read_as_it_was_written() -> None:
-    after = Version(image="registry.example.com/service:2", tracing=Tracing(sampling_rate=0.5))
-    journal = Journal(
-        before=BEFORE, after=after, stage=2, good=1, phase="soaking", since=1.5, beside=(0.5, 1.0), reason="why"
-    )
-    assert Journal.load(journal.dump()) == journal
-    assert BEFORE.differences(after) == [
+    assert Journal.load(JOURNAL.dump()) == JOURNAL
+    assert json.loads(JOURNAL.dump())["phase"] == "RollingBack"
+
+
+@pytest.mark.parametrize(
+    ("former", "phase"),
+    [
+        ("moving", Phase.PROGRESSING),
+        ("soaking", Phase.PROGRESSING),
+        ("finishing", Phase.PROMOTING),
+        ("returning", Phase.ROLLING_BACK),
+        ("held", Phase.PAUSED),
+        ("failed", Phase.DEGRADED),
+    ],
+)
+def test_a_journal_of_an_earlier_release_is_read(former: str, phase: Phase) -> None:
+    document = {
+        "before": STABLE.as_json(),
+        "after": CANARY.as_json(),
+        "stage": 2,
+        "good": 1,
+        "phase": former,
+        "since": 1.5,
+        "beside": [0.5, 1.0],
+        "reason": "why",
+    }
+    journal = Journal.load(json.dumps(document))
+    assert journal == replace(JOURNAL, phase=phase)
+    assert journal.is_under_way == (former != "failed")
+
+
+def test_the_changes_of_a_version_are_listed() -> None:
+    assert STABLE.changes_to(CANARY) == [
         "image: registry.example.com/service:1 → registry.example.com/service:2",
         "tracing.enabled: False → True",
         "tracing.samplingRate: 1.0 → 0.5",

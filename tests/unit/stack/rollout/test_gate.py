@@ -1,9 +1,7 @@
-"""Judgements over counts: what is bad is found, what is good passes, and of little nothing is said."""
-
-from __future__ import annotations
+"""The gate: a worse version fails, one that is as good passes, and few operations are inconclusive."""
 
 import math
-import random
+from random import Random
 
 import pytest
 
@@ -16,9 +14,9 @@ EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, math.inf)
 
 
 def sample(operations: int, failures: int = 0, times: list[float] | None = None) -> Sample:
-    took = times if times is not None else [0.008] * operations
+    durations = times if times is not None else [0.008] * operations
     return Sample(
-        operations=operations, failures=failures, buckets={edge: sum(t <= edge for t in took) for edge in EDGES}
+        operations=operations, failures=failures, buckets={edge: sum(t <= edge for t in durations) for edge in EDGES}
     )
 
 
@@ -32,24 +30,24 @@ def test_intervals_are_those_of_the_literature() -> None:
 @pytest.mark.parametrize(
     ("canary", "baseline", "verdict"),
     [
-        (sample(1000), sample(3000), Verdict.GOOD),
-        (sample(1000, 50), sample(3000), Verdict.BAD),
-        (sample(100, 8), sample(300), Verdict.BAD),
-        (sample(40, 40), sample(300), Verdict.OPEN),
-        (sample(100), sample(300), Verdict.OPEN),
-        (sample(1000, 50), sample(3000, 150), Verdict.OPEN),
-        (sample(9000, 450), sample(9000, 450), Verdict.GOOD),
+        (sample(1000), sample(3000), Verdict.SUCCESSFUL),
+        (sample(1000, 50), sample(3000), Verdict.FAILED),
+        (sample(100, 8), sample(300), Verdict.FAILED),
+        (sample(40, 40), sample(300), Verdict.INCONCLUSIVE),
+        (sample(100), sample(300), Verdict.INCONCLUSIVE),
+        (sample(1000, 50), sample(3000, 150), Verdict.INCONCLUSIVE),
+        (sample(9000, 450), sample(9000, 450), Verdict.SUCCESSFUL),
     ],
 )
 def test_errors(canary: Sample, baseline: Sample, verdict: Verdict) -> None:
     assert gate.errors("gateway, requests", canary, baseline, LIMITS, "").verdict is verdict
 
 
-def test_a_good_version_is_seldom_called_bad_and_one_with_five_percent_errors_seldom_good() -> None:
-    chance = random.Random(1)
+def test_a_good_version_seldom_fails_and_one_with_five_percent_errors_never_passes() -> None:
+    rng = Random(1)
 
     def draw(share: float, operations: int) -> int:
-        return sum(chance.random() < share for _ in range(operations))
+        return sum(rng.random() < share for _ in range(operations))
 
     def verdicts(share: float) -> list[Verdict]:
         return [
@@ -57,38 +55,40 @@ def test_a_good_version_is_seldom_called_bad_and_one_with_five_percent_errors_se
             for _ in range(300)
         ]
 
-    assert verdicts(0.002).count(Verdict.BAD) <= 3
-    found = verdicts(0.05)
-    assert found.count(Verdict.BAD) >= 290
-    assert Verdict.GOOD not in found
+    assert verdicts(0.002).count(Verdict.FAILED) <= 3
+    bad = verdicts(0.05)
+    assert bad.count(Verdict.FAILED) >= 290
+    assert Verdict.SUCCESSFUL not in bad
 
 
-def test_fifty_milliseconds_more_are_seen_in_the_median_and_none_are_not() -> None:
-    chance = random.Random(2)
+def test_fifty_milliseconds_more_fail_the_median_and_the_same_durations_pass() -> None:
+    rng = Random(2)
 
-    def times(count: int, more: float = 0.0) -> list[float]:
-        return [chance.lognormvariate(math.log(0.009), 0.5) + more for _ in range(count)]
+    def times(count: int, delay: float = 0.0) -> list[float]:
+        return [rng.lognormvariate(math.log(0.009), 0.5) + delay for _ in range(count)]
 
     baseline = sample(1200, times=times(1200))
     median, _ = gate.durations("", sample(100, times=times(100, 0.05)), baseline, LIMITS, "")
-    assert median.verdict is Verdict.BAD
+    assert median.verdict is Verdict.FAILED
     same = gate.durations("", sample(400, times=times(400)), baseline, LIMITS, "")
-    assert [finding.verdict for finding in same] == [Verdict.GOOD, Verdict.GOOD]
+    assert [finding.verdict for finding in same] == [Verdict.SUCCESSFUL, Verdict.SUCCESSFUL]
 
 
-def test_a_slow_tail_is_seen_though_the_median_is_the_same() -> None:
+def test_a_slow_tail_fails_with_the_same_median() -> None:
     baseline = sample(2000, times=[0.008] * 1990 + [0.04] * 10)
     tail = sample(400, times=[0.008] * 380 + [0.8] * 20)
     median, p99 = gate.durations("", tail, baseline, LIMITS, "")
-    assert (median.verdict, p99.verdict) == (Verdict.GOOD, Verdict.BAD)
+    assert (median.verdict, p99.verdict) == (Verdict.SUCCESSFUL, Verdict.FAILED)
 
 
-def test_nothing_is_said_of_durations_that_nobody_has_measured() -> None:
+def test_durations_without_measurements_are_inconclusive() -> None:
     for finding in gate.durations("", Sample(), Sample(), LIMITS, ""):
-        assert finding.verdict is Verdict.OPEN
+        assert finding.verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("used", "verdict"), [(110, Verdict.GOOD), (140, Verdict.GOOD), (180, Verdict.BAD)])
+@pytest.mark.parametrize(
+    ("used", "verdict"), [(110, Verdict.SUCCESSFUL), (140, Verdict.SUCCESSFUL), (180, Verdict.FAILED)]
+)
 def test_memory(used: int, verdict: Verdict) -> None:
     (finding,) = gate.memory({"gateway": used * 2**20}, {"gateway": 100 * 2**20}, LIMITS, "")
     assert finding.verdict is verdict
@@ -97,10 +97,10 @@ def test_memory(used: int, verdict: Verdict) -> None:
 @pytest.mark.parametrize(
     ("spans", "export", "accounting"),
     [
-        (Spans(ended=1000, exported=990, waiting=10), Verdict.GOOD, Verdict.GOOD),
-        (Spans(ended=1000, exported=900, given_up=100), Verdict.BAD, Verdict.GOOD),
-        (Spans(ended=1000, exported=500), Verdict.GOOD, Verdict.BAD),
-        (Spans(ended=10, exported=1, given_up=9), Verdict.OPEN, Verdict.OPEN),
+        (Spans(ended=1000, exported=990, waiting=10), Verdict.SUCCESSFUL, Verdict.SUCCESSFUL),
+        (Spans(ended=1000, exported=900, given_up=100), Verdict.FAILED, Verdict.SUCCESSFUL),
+        (Spans(ended=1000, exported=500), Verdict.SUCCESSFUL, Verdict.FAILED),
+        (Spans(ended=10, exported=1, given_up=9), Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE),
     ],
 )
 def test_spans(spans: Spans, export: Verdict, accounting: Verdict) -> None:
@@ -109,7 +109,28 @@ def test_spans(spans: Spans, export: Verdict, accounting: Verdict) -> None:
 
 @pytest.mark.parametrize(
     ("whole", "missed", "verdict"),
-    [(20, 0, Verdict.GOOD), (19, 1, Verdict.GOOD), (15, 1, Verdict.OPEN), (5, 0, Verdict.OPEN), (1, 4, Verdict.BAD)],
+    [
+        (20, 0, Verdict.SUCCESSFUL),
+        (19, 1, Verdict.SUCCESSFUL),
+        (15, 1, Verdict.INCONCLUSIVE),
+        (5, 0, Verdict.INCONCLUSIVE),
+        (1, 4, Verdict.FAILED),
+    ],
 )
 def test_coverage(whole: int, missed: int, verdict: Verdict) -> None:
     assert gate.coverage(whole, ["a hop"] * missed, LIMITS, "").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "overall", "reason"),
+    [
+        ((Verdict.SUCCESSFUL, Verdict.SUCCESSFUL), Verdict.SUCCESSFUL, ""),
+        ((Verdict.SUCCESSFUL, Verdict.INCONCLUSIVE), Verdict.INCONCLUSIVE, "check 1: why (inconclusive)"),
+        ((Verdict.INCONCLUSIVE, Verdict.FAILED, Verdict.FAILED), Verdict.FAILED, "check 1: why; check 2: why"),
+    ],
+)
+def test_an_analysis_fails_with_one_check_and_names_it(
+    verdicts: tuple[Verdict, ...], overall: Verdict, reason: str
+) -> None:
+    findings = [gate.problem(f"check {number}", "why", verdict) for number, verdict in enumerate(verdicts)]
+    assert (gate.overall(findings), gate.reason(findings)) == (overall, reason)

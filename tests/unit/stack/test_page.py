@@ -1,4 +1,4 @@
-"""The page on stacks speaks of secrets, settings, targets and files that there are."""
+"""The secrets, settings, make targets and files that the page on stacks names exist."""
 
 import re
 

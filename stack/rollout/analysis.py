@@ -1,0 +1,170 @@
+"""The analysis of a stage: measures both versions until the gate is passed or failed, or the time is over."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import kubernetes
+
+from contracts import endpoints, metadata
+from contracts.errors import UserError
+from stack.clients.prometheus import PrometheusClient, connect_prometheus
+from stack.clients.traces import TraceStoreClient
+from stack.kubernetes.port_forward import forward
+from stack.release.plan import Step, Version
+from stack.rollout import gate
+from stack.rollout.gate import Finding, Verdict
+from stack.rollout.judge import judge
+from stack.rollout.measurements import CANARY_SPANS, Measurements, Window, collect
+from stack.rollout.probes import Probes
+from stack.settings import Settings
+from stack.smoke.check import check
+
+_PAUSE_SECONDS: Final = 5.0
+_PROBE_SECONDS: Final = (2.0, 30.0)
+_PROBES_PER_STAGE: Final = 30
+_STORED_SECONDS: Final = 45.0
+"""As for the smoke check: the consumers of a group pause while another one joins it."""
+
+OnProgress = Callable[[Step, float, float, Sequence[Finding]], None]
+"""Called after each measurement of a stage with the step, the seconds so far, the shortest time, and the findings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Analyses a stage on the running stack."""
+
+    settings: Settings
+    client: kubernetes.client.ApiClient
+    require_lock: Callable[[], None]
+    """Raises RolloutError if another rollout may be moving the pods."""
+    on_progress: OnProgress = lambda *_: None
+
+    def __call__(self, step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
+        """Returns the last findings of a stage.
+
+        Args:
+            step: the step that the rollout is at.
+            canary: the new version.
+            baseline_window: a time over which the stable version had pods. The canary is compared with it at a step
+                at which the stable version has none.
+
+        Raises:
+            DeployError: the pods cannot be reached.
+            RolloutError: the lock was lost.
+        """
+        assert step.stage is not None
+        shortest = float(step.stage.soak_seconds)
+        longest = shortest + self.settings.rollout.gate.patience_seconds
+        # Prometheus needs the time of the wall clock; the monotonic clock measures how long the stage lasts.
+        start, started = time.time(), time.monotonic()
+        smoke = self._smoke()
+        if smoke.verdict is not Verdict.SUCCESSFUL:
+            return [smoke]
+        with (
+            connect_prometheus(self.client, self.settings.cluster.namespace) as prometheus,
+            self._probes(step, canary) as probes,
+        ):
+            while True:
+                self.require_lock()
+                time.sleep(_PAUSE_SECONDS)
+                seconds = time.monotonic() - started
+                window = (start, start + seconds)
+                compared = window if step.splits["gateway"].baseline else baseline_window
+                findings = [smoke, *self._measure(prometheus, probes, window, compared)]
+                self.on_progress(step, seconds, shortest, findings)
+                verdict = gate.overall(findings)
+                is_decided = verdict is Verdict.SUCCESSFUL and seconds >= shortest
+                if verdict is Verdict.FAILED or is_decided or seconds >= longest:
+                    return findings
+
+    def _measure(
+        self, prometheus: PrometheusClient, probes: Probes | None, window: Window, baseline_window: Window
+    ) -> Sequence[Finding]:
+        """Collects the measurements and judges them."""
+        limits = self.settings.rollout.gate
+        try:
+            canary = collect(prometheus.query, window)
+            baseline = canary if baseline_window == window else collect(prometheus.query, baseline_window)
+        except httpx.HTTPError as error:
+            return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
+        findings = [self._restarts(), *judge(canary, baseline, limits, window[1] - window[0])]
+        if probes is not None:
+            findings += self._judge_tracing(canary, probes)
+        return findings
+
+    def _judge_tracing(self, canary: Measurements, probes: Probes) -> Iterator[Finding]:
+        limits = self.settings.rollout.gate
+        yield from gate.spans(canary.spans, limits, CANARY_SPANS)
+        yield gate.coverage(probes.whole, probes.missed, limits, probes.query)
+
+    def _smoke(self) -> Finding:
+        try:
+            report = check(self.settings)
+        except (UserError, httpx.HTTPError) as error:
+            return gate.problem("smoke check", str(error).partition("\n")[0])
+        return Finding(
+            check="smoke check",
+            verdict=Verdict.SUCCESSFUL,
+            canary=f"{len(report.hops)} hops, trace {report.trace_id}",
+            baseline="",
+            limit="every hop of the edge table",
+            query=f"GET {report.query}",
+        )
+
+    def _restarts(self) -> Finding:
+        """Checks whether a container of the canary has restarted, after an error or because it ran out of memory."""
+        selector = f"app.kubernetes.io/part-of={metadata.PART_OF},{metadata.TRACK}=canary"
+        namespace = self.settings.cluster.namespace
+        try:
+            pods = kubernetes.client.CoreV1Api(self.client).list_namespaced_pod(
+                namespace, label_selector=selector, _request_timeout=10
+            )
+        except Exception as error:  # any problem of the API server: it is not the canary's
+            message = f"the API server does not answer: {type(error).__name__}"
+            return gate.problem("restarts", message, Verdict.INCONCLUSIVE)
+        restarts = [
+            f"{pod.metadata.name}: {status.restart_count}"
+            for pod in pods.items
+            for status in pod.status.container_statuses or []
+            if status.restart_count
+        ]
+        return Finding(
+            check="restarts",
+            verdict=Verdict.FAILED if restarts else Verdict.SUCCESSFUL,
+            canary=", ".join(restarts) or f"none of {len(pods.items)} pods",
+            baseline="",
+            limit="none",
+            query=f"kubectl -n {namespace} get pods -l {selector}",
+        )
+
+    @contextlib.contextmanager
+    def _probes(self, step: Step, canary: Version) -> Iterator[Probes | None]:
+        """Probes the gateways of both versions; None if the canary does not trace."""
+        assert step.stage is not None
+        if not canary.tracing.enabled:
+            yield None
+            return
+        namespace, backend = self.settings.cluster.namespace, self.settings.traces.backend
+        split = step.splits["gateway"]
+        with contextlib.ExitStack() as forwards:
+            gateways = [
+                forwards.enter_context(
+                    forward(self.client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT, track=track)
+                )
+                for track, count in (("baseline", split.baseline), ("canary", split.canary))
+                if count
+            ]
+            store = forwards.enter_context(forward(self.client, namespace, *endpoints.TRACE_QUERY[backend]))
+            sampling = self.settings.collector.sampling
+            shortest, longest = _PROBE_SECONDS
+            probes = Probes(
+                gateways,
+                TraceStoreClient(backend, store),
+                every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
+                stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
+            )
+            yield forwards.enter_context(probes.run())

@@ -1,0 +1,162 @@
+"""The runner of a rollout: moves the pods to each step, analyses it, and continues or rolls back.
+
+It writes the journal before each move, so that a run that is interrupted at any moment can be continued.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from stack.components.services.settings import Release, Split
+from stack.components.services.versions import NAMES, Service
+from stack.errors import DeployError
+from stack.release.journal import Journal, Phase
+from stack.release.plan import Step, Version, surge
+from stack.rollout import gate
+from stack.rollout.gate import Finding, Verdict
+from stack.rollout.measurements import Window
+from stack.rollout.report import StepResult
+
+Deploy = Callable[[Release | None], None]
+"""Deploys the stack with a release; None is the version of the settings alone."""
+Analyze = Callable[[Step, Version, Window], Sequence[Finding]]
+"""See `Analysis.__call__`."""
+
+
+class Cluster(Protocol):
+    """What the runner reads in the cluster."""
+
+    def pods(self) -> Mapping[Service, Split]:
+        """Returns the declared pods of each deployed service, by version."""
+
+    def is_reachable(self) -> bool:
+        """Returns whether the API server answers."""
+
+
+class Journals(Protocol):
+    """Stores the journal."""
+
+    def write(self, journal: Journal) -> None:
+        """Returns once the next run can read the journal."""
+
+    def delete(self) -> None:
+        """Deletes the journal: the rollout is over."""
+
+
+@dataclass(kw_only=True)
+class Runner:
+    """One run of a rollout."""
+
+    steps: Sequence[Step]
+    cluster: Cluster
+    deploy: Deploy
+    analyze: Analyze
+    journals: Journals
+    require_lock: Callable[[], None]
+    """Raises RolloutError if another rollout may be moving the pods."""
+    on_progress: Callable[[str], None]
+    results: list[StepResult] = field(default_factory=list)
+
+    def run(self, journal: Journal) -> Journal | None:
+        """Continues a rollout from its journal to its end.
+
+        Returns:
+            None if all traffic has the new version. Otherwise the journal of the rollout that was rolled back, to the
+            last successful step or to the stable version.
+
+        Raises:
+            RolloutError: the lock was lost.
+            DeployError: the cluster cannot be changed; the next run continues from the journal.
+        """
+        while journal.phase is Phase.PROGRESSING:
+            journal = self._advance(journal)
+        if journal.phase is Phase.ROLLING_BACK:
+            return self._roll_back(journal)
+        if journal.phase is Phase.PROMOTING:
+            self._promote()
+            return None
+        return journal
+
+    def abort(self, journal: Journal) -> None:
+        """Moves all pods back to the stable version, from any step, and deletes the journal."""
+        self._move(journal.enter(Phase.ROLLING_BACK, reason="aborted"), self.steps[0])
+        self.journals.delete()
+
+    def _advance(self, journal: Journal) -> Journal:
+        """Moves to the journal's step and analyses it; returns the journal of what follows from the result."""
+        step = self.steps[journal.stage]
+        self.on_progress(f"moving to {step.title}: {_describe(step.splits)}")
+        try:
+            self._move(journal, step)
+            journal, result = self._analyze(journal, step)
+        except DeployError as error:
+            # If the API server answers, the pods of the new version do not start: that is a result as well.
+            if not self.cluster.is_reachable():
+                raise
+            result = self._note_failed_start(journal, step, str(error))
+        if result.verdict is not Verdict.SUCCESSFUL:
+            return journal.enter(Phase.ROLLING_BACK, reason=f"{step.title}: {gate.reason(result.findings)}")
+        if step.number == self.steps[-1].number:
+            return self._write(journal.enter(Phase.PROMOTING, passed=step.number))
+        return journal.enter(Phase.PROGRESSING, passed=step.number, stage=step.number + 1)
+
+    def _roll_back(self, journal: Journal) -> Journal:
+        """Moves back to the last step that is successful again, or to the stable version."""
+        self.on_progress(f"rolling back: {journal.reason}")
+        for step in reversed(self.steps[: journal.passed + 1]):
+            self.on_progress(f"moving back to {step.title}")
+            journal = journal.enter(Phase.ROLLING_BACK, stage=step.number, passed=step.number)
+            self._move(journal, step)
+            if step.stage is None:
+                break
+            journal, result = self._analyze(journal, step)
+            if result.verdict is Verdict.SUCCESSFUL:
+                return self._write(journal.enter(Phase.PAUSED, passed=step.number))
+        return self._write(journal.enter(Phase.DEGRADED, stage=0, passed=0))
+
+    def _promote(self) -> None:
+        self.on_progress("all traffic has the new version; pods under the name of the stable one take it over")
+        self.require_lock()
+        self.deploy(None)
+        self.journals.delete()
+
+    def _analyze(self, journal: Journal, step: Step) -> tuple[Journal, StepResult]:
+        """Analyses a step; returns its result, and the journal with the baseline window."""
+        self.require_lock()
+        start = time.time()
+        findings = self.analyze(step, journal.canary, journal.baseline_window)
+        result = StepResult(title=step.title, start=start, end=time.time(), findings=findings)
+        self.results.append(result)
+        if step.splits["gateway"].baseline:
+            journal = replace(journal, baseline_window=(result.start, result.end))
+        return journal, result
+
+    def _note_failed_start(self, journal: Journal, step: Step, message: str) -> StepResult:
+        findings = [gate.problem("pods of the new version", message)]
+        result = StepResult(
+            title=step.title, start=journal.since, end=time.time(), findings=findings, outcome="did not start"
+        )
+        self.results.append(result)
+        return result
+
+    def _move(self, journal: Journal, step: Step) -> None:
+        """Adds pods before it removes others, so that the capacity never drops."""
+        self._write(journal)
+        release = step.release(journal.stable)
+        pods = self.cluster.pods()
+        present = replace(step, splits={name: pods.get(name, split) for name, split in step.splits.items()})
+        transition = surge(step, present)
+        if transition != step.splits:
+            self.deploy(release.model_copy(update=dict(transition.items())))
+            self.require_lock()
+        self.deploy(release)
+
+    def _write(self, journal: Journal) -> Journal:
+        self.require_lock()
+        self.journals.write(journal)
+        return journal
+
+
+def _describe(splits: Mapping[Service, Split]) -> str:
+    return ", ".join(f"{NAMES[name]} {split.baseline} + {split.canary}" for name, split in splits.items())

@@ -1,0 +1,204 @@
+"""The runner of a rollout on a fake cluster: to the end, back, and on after it was killed at any moment."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from stack.components.services.settings import Release, Split
+from stack.components.services.tracing import Tracing
+from stack.components.services.versions import NAMES, Service
+from stack.errors import DeployError
+from stack.release.journal import Journal, Phase
+from stack.release.plan import Step, Version, plan_steps
+from stack.rollout.gate import Finding, Verdict
+from stack.rollout.measurements import Window
+from stack.rollout.runner import Runner
+from stack.settings import PROJECT, Settings, parse
+
+SETTINGS: Settings = parse(
+    {
+        f"{PROJECT}:environment": "test",
+        f"{PROJECT}:cluster": {"context": "c"},
+        f"{PROJECT}:images": {"service": "registry.example.com/service:2"},
+        f"{PROJECT}:services": {key: {"replicas": 3} for key in ("gateway", "taskManager", "crawler")},
+        f"{PROJECT}:rollout": {"stages": [{"share": 0.25}, {"share": 0.5}, {"share": 1}]},
+    },
+    "test",
+)
+STABLE = Version(image="registry.example.com/service:1", tracing=Tracing())
+CANARY = Version(image="registry.example.com/service:2", tracing=Tracing())
+START = Journal(
+    stable=STABLE, canary=CANARY, stage=1, passed=0, phase=Phase.PROGRESSING, since=0, baseline_window=(0, 1)
+)
+
+
+class Killed(BaseException):
+    """As SIGKILL: the program runs no further."""
+
+
+@dataclass
+class FakeCluster:
+    """A cluster that makes each change at once, and can kill the program at any moment."""
+
+    verdicts: Callable[[Step, int], Verdict] = lambda step, analysis: Verdict.SUCCESSFUL
+    breaks: Callable[[Release | None], bool] = lambda release: False
+    splits: dict[Service, Split] = field(default_factory=lambda: dict.fromkeys(NAMES, Split(baseline=3, canary=0)))
+    images: tuple[str, str | None] = (STABLE.image, None)
+    journal: Journal | None = None
+    actions: int = 0
+    dies_at: int | None = None
+    fewest: int = 3
+    analyses: dict[int, int] = field(default_factory=dict)
+    moves: list[str] = field(default_factory=list)
+
+    def _act(self) -> None:
+        self.actions += 1
+        if self.actions == self.dies_at:
+            raise Killed
+
+    def pods(self) -> Mapping[Service, Split]:
+        return dict(self.splits)
+
+    def is_reachable(self) -> bool:
+        return True
+
+    def deploy(self, release: Release | None) -> None:
+        self._act()
+        if self.breaks(release):
+            raise DeployError("gateway-canary: cannot start")
+        if release is None:
+            self.splits = dict.fromkeys(NAMES, Split(baseline=3, canary=0))
+            self.images = (CANARY.image, None)
+        else:
+            self.splits = {"gateway": release.gateway, "task_manager": release.task_manager, "crawler": release.crawler}
+            self.images = (release.image, CANARY.image if release.gateway.canary else None)
+        split = self.splits["gateway"]
+        self.moves.append(f"{split.baseline}+{split.canary}")
+        self.fewest = min(self.fewest, split.baseline + split.canary)
+        self._act()
+
+    def analyze(self, step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
+        self._act()
+        self.analyses[step.number] = self.analyses.get(step.number, 0) + 1
+        verdict = self.verdicts(step, self.analyses[step.number])
+        return [Finding(check="errors", verdict=verdict, canary="9 of 10", baseline="0 of 10", limit="")]
+
+    def write(self, journal: Journal) -> None:
+        self._act()
+        # Through JSON, as the real store does.
+        self.journal = Journal.load(journal.dump())
+        self._act()
+
+    def delete(self) -> None:
+        self.journal = None
+        self._act()
+
+    def runner(self) -> Runner:
+        return Runner(
+            steps=plan_steps(SETTINGS),
+            cluster=self,
+            deploy=self.deploy,
+            analyze=self.analyze,
+            journals=self,
+            require_lock=lambda: None,
+            on_progress=lambda _: None,
+        )
+
+
+def test_a_successful_version_goes_to_the_end_and_never_has_fewer_pods() -> None:
+    cluster = FakeCluster()
+    assert cluster.runner().run(START) is None
+    assert cluster.images == (CANARY.image, None)
+    assert cluster.journal is None
+    assert cluster.fewest == 3
+    # At most two deployments a step: pods are added before others are removed.
+    assert cluster.moves == ["3+1", "3+2", "2+2", "2+3", "0+3", "3+0"]
+
+
+def test_a_failed_first_stage_leaves_only_the_stable_version() -> None:
+    cluster = FakeCluster(verdicts=lambda step, analysis: Verdict.FAILED)
+    failed = cluster.runner().run(START)
+    assert failed is not None
+    assert (failed.phase, failed.reason) == (Phase.DEGRADED, "stage 1, 25%: errors: 9 of 10")
+    assert cluster.images == (STABLE.image, None)
+    assert cluster.journal == failed, "the journal refuses a deployment of the failed version"
+
+
+def test_a_later_stage_goes_back_to_the_last_successful_one_if_it_is_successful_again() -> None:
+    cluster = FakeCluster(verdicts=lambda step, analysis: Verdict.FAILED if step.number == 2 else Verdict.SUCCESSFUL)
+    paused = cluster.runner().run(START)
+    assert paused is not None
+    assert (paused.phase, paused.stage, paused.passed) == (Phase.PAUSED, 1, 1)
+    assert cluster.splits["gateway"] == Split(baseline=3, canary=1)
+
+
+def test_a_stage_that_is_not_successful_again_is_left_as_well() -> None:
+    cluster = FakeCluster(
+        verdicts=lambda step, analysis: Verdict.FAILED if step.number == 2 or analysis > 1 else Verdict.SUCCESSFUL
+    )
+    failed = cluster.runner().run(START)
+    assert failed is not None
+    assert failed.phase is Phase.DEGRADED
+    assert cluster.images == (STABLE.image, None)
+
+
+def test_too_little_traffic_is_no_reason_to_go_on() -> None:
+    cluster = FakeCluster(verdicts=lambda step, analysis: Verdict.INCONCLUSIVE)
+    failed = cluster.runner().run(START)
+    assert failed is not None
+    assert failed.reason.endswith("(inconclusive)")
+
+
+def test_pods_that_do_not_start_fail_the_version() -> None:
+    cluster = FakeCluster(breaks=lambda release: release is not None and release.gateway.canary > 0)
+    failed = cluster.runner().run(START)
+    assert failed is not None
+    assert "cannot start" in failed.reason
+    assert cluster.images == (STABLE.image, None)
+
+
+@pytest.mark.parametrize("failed_stage", [None, 1, 2, 3])
+def test_killed_at_any_moment_and_run_again_it_comes_to_the_same_end(failed_stage: int | None) -> None:
+    def verdict(step: Step, analysis: int) -> Verdict:
+        return Verdict.FAILED if step.number == failed_stage else Verdict.SUCCESSFUL
+
+    whole = FakeCluster(verdicts=verdict)
+    end = whole.runner().run(START)
+    for moment in range(1, whole.actions + 1):
+        cluster = FakeCluster(verdicts=verdict, dies_at=moment)
+        with pytest.raises(Killed):
+            cluster.runner().run(START)
+        # The rollout moves no pod before the journal is written; without a journal, the next run starts a rollout.
+        assert cluster.journal is not None or cluster.images[1] is None
+        if cluster.journal is None and cluster.images[0] == CANARY.image:
+            continue
+        again = cluster.runner().run(cluster.journal or START)
+        assert (again and again.phase) == (end and end.phase), moment
+        assert (cluster.splits, cluster.images) == (whole.splits, whole.images), moment
+        assert cluster.fewest == 3, moment
+
+
+def test_an_abort_goes_back_from_every_moment() -> None:
+    for moment in range(3, 20):
+        cluster = FakeCluster(dies_at=moment)
+        with pytest.raises(Killed):
+            cluster.runner().run(START)
+        if cluster.journal is None:
+            continue
+        cluster.runner().abort(cluster.journal)
+        assert cluster.images == (STABLE.image, None)
+        assert cluster.journal is None
+
+
+def test_the_last_stage_is_compared_with_the_last_window_that_had_stable_pods() -> None:
+    windows: dict[int, Window] = {}
+    cluster = FakeCluster()
+
+    def analyze(step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
+        windows[step.number] = baseline_window
+        return cluster.analyze(step, canary, baseline_window)
+
+    replace(cluster.runner(), analyze=analyze).run(START)
+    assert windows[1] == START.baseline_window
+    assert windows[3][0] > 1, "the time of the second stage, not the time before the rollout"
