@@ -35,8 +35,8 @@ def parse(config: Mapping[str, Any], source: str, encrypted: Collection[str] = (
         settings = Settings.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SettingsError.of(source, [*misplaced, *map(problems.describe, error.errors())]) from None
-    if found := [*misplaced, *sizing.problems(settings)]:
-        raise SettingsError.of(source, found)
+    if mistakes := [*misplaced, *sizing.problems(settings)]:
+        raise SettingsError.of(source, mistakes)
     return settings
 
 

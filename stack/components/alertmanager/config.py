@@ -9,6 +9,9 @@ from stack.components.alertmanager.settings import Alerting, Receivers, Smtp
 SECRETS: Final = "/etc/alertmanager-secrets"
 """Folder of the receivers' secrets, a file each."""
 
+NO_RECEIVER: Final = "nobody"
+"""Name of the receiver that sends nothing; a label value of Alertmanager's metrics."""
+
 _PAGERDUTY: Final = {
     "us": "https://events.pagerduty.com/v2/enqueue",
     "eu": "https://events.eu.pagerduty.com/v2/enqueue",
@@ -46,7 +49,7 @@ def _inhibits(source: Iterable[str], target: Iterable[str], *equal: str) -> dict
 
 
 INHIBITIONS: Final = (
-    # An engineer who is paged for a service sees its tickets in Grafana; they are sent when the page is over.
+    # During a page for a service, the engineer sees its tickets in Grafana. They are sent when the page is over.
     _inhibits(
         ['severity="page"'], ['severity="ticket"', *(f'alertname!="{name}"' for name in _NOTIFIED_ONCE)], "service"
     ),
@@ -93,7 +96,7 @@ def alertmanager_config(settings: Alerting) -> dict[str, Any]:
                     "repeat_interval": "1h",
                 },
                 *([_heartbeat_route(settings.heartbeat_minutes)] if settings.heartbeat_minutes else []),
-                {"receiver": "nobody", "matchers": ['severity="none"']},
+                {"receiver": NO_RECEIVER, "matchers": ['severity="none"']},
             ],
         },
         "inhibit_rules": list(INHIBITIONS),
@@ -101,7 +104,7 @@ def alertmanager_config(settings: Alerting) -> dict[str, Any]:
             _receiver("page", settings.page, settings.pagerduty_region),
             _receiver("ticket", settings.ticket, settings.pagerduty_region),
             *([_heartbeat_receiver()] if settings.heartbeat_minutes else []),
-            {"name": "nobody"},
+            {"name": NO_RECEIVER},
         ],
     }
 
