@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message, Producer
-    from fastapi import FastAPI
-    from sqlalchemy import Engine
+from confluent_kafka import Consumer, Message, Producer
+from fastapi import FastAPI
+from sqlalchemy import Engine
 
+if TYPE_CHECKING:
     from service.tracing.asgi import App
 
 Variant = Literal["bare", "stock", "ours"]
@@ -24,7 +24,7 @@ QUEUE_SPANS = 16_384
 class Sending:
     """A producer, and the function that sends a message."""
 
-    client: "Producer"
+    client: Producer
     produce: Callable[..., None]
 
 
@@ -32,14 +32,14 @@ class Sending:
 class Consuming:
     """A consumer, and the context in which a message is processed."""
 
-    client: "Consumer"
+    client: Consumer
     process: Callable[[Message], AbstractContextManager[object]]
 
 
 class Instrumentation(Protocol):
     """One variant."""
 
-    def application(self, app: FastAPI) -> App:
+    def application(self, app: FastAPI) -> "App":
         """Return the traced application."""
 
     def engine(self, engine: Engine) -> None:

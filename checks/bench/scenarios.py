@@ -70,7 +70,7 @@ class SpanLoop:
 class _Requests:
     """Calls an ASGI application inside this process, so that no client and no socket is measured."""
 
-    def __init__(self, app: App, method: str, path: str, body: bytes, traceparent: Callable[[], bytes]) -> None:
+    def __init__(self, app: "App", method: str, path: str, body: bytes, traceparent: Callable[[], bytes]) -> None:
         self._app = app
         self._traceparent = traceparent
         self._scope: dict[str, Any] = {
