@@ -284,7 +284,7 @@ def test_every_command_refuses_before_it_looks_at_the_cluster(
     monkeypatch.setattr("sys.argv", [module, *arguments])
     package = (
         module
-        if module.startswith("stack.") and module not in ("stack.rollout", "stack.smoke")
+        if module.startswith("stack.") and module not in ("stack.accounting", "stack.rollout", "stack.smoke")
         else f"{module}.__main__"
     )
     with pytest.raises(SystemExit) as ended:

@@ -8,13 +8,16 @@ import pytest
 from rich.console import Console
 
 from dashboards.rules.stages import stages
-from stack import accounting
-from stack.accounting import Accounting, account, increase, show
+from stack.accounting import __main__ as command_line
+from stack.accounting.count import increase
+from stack.accounting.judge import account
+from stack.accounting.model import Accounting
+from stack.accounting.report import show
 from stack.clients.prometheus import Series
 from stack.settings import Settings, load
 from stack.settings.monitoring import monitoring_config
 
-AT = 10_000.0
+END = 10_000.0
 SECONDS = 600.0
 
 
@@ -23,18 +26,18 @@ SECONDS = 600.0
     [
         ([(1, 5), (2, 5)], (0, 0)),
         ([(1, 5), (2, 9), (3, 12)], (7, 0)),
-        ([(1, 5), (2, 9), (3, 2), (4, 6)], (10, 1)),  # began anew at 0 after it had counted to 9
+        ([(1, 5), (2, 9), (3, 2), (4, 6)], (10, 1)),  # was reset to 0 after it had counted to 9
         ([(2, 9), (3, 12)], (12, 1)),  # began within the window
         ([(0, 3), (1, 5)], (0, 0)),  # ended before it
         ([], (0, 0)),
     ],
 )
 def test_what_a_counter_counted(samples: list[tuple[float, float]], expected: tuple[float, int]) -> None:
-    assert increase(samples, since=1) == expected
+    assert increase(samples, start=1) == expected
 
 
-def instant(at: float, value: float) -> Series:
-    return Series(labels={}, points=((at, value),))
+def instant(time: float, value: float) -> Series:
+    return Series(labels={}, points=((time, value),))
 
 
 class Prometheus:
@@ -55,22 +58,22 @@ class Prometheus:
         self._ended = ended
         self._up = up or {}
 
-    def __call__(self, query: str, at: float) -> Sequence[Series]:
+    def __call__(self, query: str, time: float) -> Sequence[Series]:
         if "offset_lag" in query:
-            return [] if self._lag else [instant(at, 0)]
+            return [] if self._lag else [instant(time, 0)]
         if query.startswith("count("):
-            return [instant(at, self._ended)]
+            return [instant(time, self._ended)]
         if query.startswith("up{"):
             times = next((when for job, when in self._up.items() if f'"{job}"' in query), ())
             return [Series(labels={}, points=tuple((when, 1.0) for when in times))]
         if query.startswith("sum("):
-            value = self._waiting[0 if at < AT else 1] if "queue_size" in query else 0
-            return [instant(at, value)]
+            value = self._waiting[0 if time < END else 1] if "queue_size" in query else 0
+            return [instant(time, value)]
         name, job = query.partition("{")[0], re.search(r'job="([^"]+)"', query)
         after = self._after.get(f"{name} {job[1]}" if job else name)
         if after is None:
             return []
-        start = AT - SECONDS
+        start = END - SECONDS
         steps = [(start - 5, 1000.0)] + [(start + 15 * n, 1000.0 + after * n / 40) for n in range(1, 41)]
         return [Series(labels={}, points=tuple(steps))]
 
@@ -97,7 +100,7 @@ def settings(stack: str = "dev") -> Settings:
 
 
 def counted(prometheus: Prometheus, stack: str = "dev") -> Accounting:
-    return account(settings(stack), prometheus, seconds=SECONDS, at=AT)
+    return account(monitoring_config(settings(stack)), prometheus, seconds=SECONDS, end=END)
 
 
 def missing(accounting: Accounting) -> dict[str, int]:
@@ -105,11 +108,11 @@ def missing(accounting: Accounting) -> dict[str, int]:
 
 
 def test_nothing_is_missing_where_everything_is_stored_given_up_for_a_reason_or_waiting() -> None:
-    assert not counted(Prometheus(counters())).lost
+    assert not counted(Prometheus(counters())).is_lost
     dropped = counted(Prometheus(counters(exported=35_000, dropped=5_000, accepted=35_000, sent=35_000, stored=35_000)))
-    assert not dropped.lost
+    assert not dropped.is_lost
     waiting = counted(Prometheus(counters(sent=10_000, stored=10_000), waiting=(500, 30_500)))
-    assert (waiting.lost, waiting.differences[2].waiting) == (False, 30_000)
+    assert (waiting.is_lost, waiting.differences[2].waiting) == (False, 30_000)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_nothing_is_missing_where_everything_is_stored_given_up_for_a_reason_or_
         ({"stored": 35_000}, "store"),
     ],
 )
-def test_what_is_missing_is_said_with_its_place(changes: dict[str, float], where: str) -> None:
+def test_missing_spans_are_reported_with_their_leg(changes: dict[str, float], where: str) -> None:
     assert missing(counted(Prometheus(counters(**changes)))) == {where: 5_000}
 
 
@@ -131,19 +134,19 @@ def test_a_queue_that_was_emptied_hides_no_loss() -> None:
 
 
 def test_what_samplers_leave_out_is_not_missing_and_what_kafka_loses_is() -> None:
-    assert not counted(Prometheus(counters(kept=4_000, stored=4_000)), "staging").lost
+    assert not counted(Prometheus(counters(kept=4_000, stored=4_000)), "staging").is_lost
     lost = counters(read=20_000, kept=2_000, stored=2_000)
     assert missing(counted(Prometheus(lost), "staging")) == {"kafka": 20_000}
-    assert not counted(Prometheus(lost, lag=7), "staging").lost, "what is not read yet is not lost"
+    assert not counted(Prometheus(lost, lag=7), "staging").is_lost, "messages that are not read yet are not lost"
 
 
 def test_two_scrapes_at_different_moments_are_no_loss() -> None:
-    assert not counted(Prometheus(counters(stored=39_000))).lost  # one scrape is 1,000 spans
+    assert not counted(Prometheus(counters(stored=39_000))).is_lost  # one scrape is 1,000 spans
 
 
 def test_the_table_says_what_is_missing_where(capsys: pytest.CaptureFixture[str]) -> None:
     accounting = counted(Prometheus(counters(stored=35_000)))
-    show(accounting, settings(), Console(width=120))
+    show(accounting, monitoring_config(settings()), Console(width=120))
     printed = capsys.readouterr().out
     assert "5,000 spans are missing between the last Collector and the store" in printed
     assert re.search(r"stored by the trace store\s*│\s*35,000", printed)
@@ -154,25 +157,25 @@ def test_a_stack_that_cannot_be_asked_is_exit_code_2(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["spans", "no-such-stack"])
     with pytest.raises(SystemExit) as ended:
-        accounting.main()
+        command_line.main()
     assert ended.value.code == 2
     assert "there is no stack 'no-such-stack'" in capsys.readouterr().err
 
 
 def printed(accounting: Accounting, capsys: pytest.CaptureFixture[str], stack: str = "dev") -> str:
-    show(accounting, settings(stack), Console(width=120))
+    show(accounting, monitoring_config(settings(stack)), Console(width=120))
     return capsys.readouterr().out
 
 
-def test_what_processes_that_ended_may_have_counted_is_a_tolerance_that_is_said(
+def test_spans_that_stopped_processes_may_have_counted_are_a_tolerance_that_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # 1,000 spans come in the 15 s of one scrape; a process counts up to 25 s of them after its last one.
-    away = Prometheus(counters(stored=35_000), ended=2)
-    accounting = counted(away)
-    assert (accounting.lost, accounting.tolerated) == (False, round(1000 / 15 * (2 * 15 + 2 * 25)))
+    stopped = Prometheus(counters(stored=35_000), ended=2)
+    accounting = counted(stopped)
+    assert (accounting.is_lost, accounting.tolerated) == (False, round(1000 / 15 * (2 * 15 + 2 * 25)))
     text = printed(accounting, capsys)
-    assert "every span is accounted for within 5,333 spans, since 2 processes ended in this time" in text
+    assert "every span is accounted for within 5,333 spans, since 2 processes stopped in this time" in text
     assert re.search(r"between the last Collector and the store\s*│\s*│\s*│\s*5,000 │\s*±5,333", text)
     assert "counters began" not in text
     lost = counted(Prometheus(counters(stored=34_000), ended=2))
@@ -184,12 +187,12 @@ def test_what_processes_that_ended_may_have_counted_is_a_tolerance_that_is_said(
 
 def test_a_window_in_which_no_loss_could_be_seen_is_not_green(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(counted(Prometheus(counters(stored=30_000), ended=40)), capsys)
-    assert "no loss could be seen in this window" in text
+    assert "this window could hide a loss" in text
     assert "accounted for" not in text
 
 
 def test_one_process_that_ended_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "since 1 process ended" in printed(counted(Prometheus(counters(), ended=1)), capsys)
+    assert "since 1 process stopped" in printed(counted(Prometheus(counters(), ended=1)), capsys)
 
 
 def test_more_that_went_out_than_came_in_is_no_negative_loss(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +206,7 @@ def test_more_that_went_out_than_came_in_is_no_negative_loss(capsys: pytest.Capt
     )
 
 
-COLLECTORS = [AT - SECONDS + 15 * number for number in range(41)]
+COLLECTORS = [END - SECONDS + 15 * number for number in range(41)]
 
 
 @pytest.mark.parametrize(
@@ -212,24 +215,24 @@ COLLECTORS = [AT - SECONDS + 15 * number for number in range(41)]
         ("dev", [], None),
         ("dev", COLLECTORS[:21], COLLECTORS[20]),  # switched off in the middle
         ("staging", COLLECTORS, None),
-        ("staging", [when + 7 for when in COLLECTORS if not when - AT + SECONDS > 5_000], None),
+        ("staging", [when + 7 for when in COLLECTORS if not when - END + SECONDS > 5_000], None),
         ("staging", COLLECTORS[20:], COLLECTORS[15]),  # switched on in the middle
         ("staging", [], COLLECTORS[40]),
         ("staging", COLLECTORS[:10] + COLLECTORS[13:], None),  # one that restarts
         ("staging", COLLECTORS[:10] + COLLECTORS[30:], COLLECTORS[25]),
     ],
 )
-def test_samplers_switched_on_or_off_within_the_window_make_it_one_of_which_nothing_can_be_told(
+def test_a_window_in_which_samplers_were_switched_on_or_off_is_not_judged(
     stack: str, samplers: list[float], until: float | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lossy = Prometheus(counters(stored=1_000), up={"collector": COLLECTORS, "sampler": samplers})
     accounting = counted(lossy, stack)
-    assert (accounting.other_way_until, accounting.lost) == (until, until is None)
+    assert (accounting.other_way_until, accounting.is_lost) == (until, until is None)
     text = printed(accounting, capsys, stack)
-    assert ("cannot be told for this window" in text) is (until is not None)
+    assert ("in this window is unknown" in text) is (until is not None)
     assert "accounted for" not in text
     if until is not None:
-        minutes = int((AT - until - 60) // 60)
+        minutes = int((END - until - 60) // 60)
         assert (f"--since={minutes}m" if minutes > 0 else "in some minutes") in text
         assert re.search(r"the store\s*│\s*│\s*│\s*\? │", text)
 
@@ -240,10 +243,10 @@ def test_the_spans_of_the_local_stack_are_counted(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["spans", "local", "--since", "30m", "--json"])
     with pytest.raises(SystemExit) as ended:
-        accounting.main()
-    seen = json.loads(capsys.readouterr().out)
-    assert ended.value.code == (2 if seen["other_way_until"] else 1 if seen["lost"] else 0)
-    assert {count["stage"] for count in seen["counts"]} == {
+        command_line.main()
+    printed = json.loads(capsys.readouterr().out)
+    assert ended.value.code == (2 if printed["other_way_until"] else 1 if printed["lost"] else 0)
+    assert {count["stage"] for count in printed["counts"]} == {
         stage.name for stage in stages(monitoring_config(load("local")))
     }
-    assert all(count["spans"] > 0 for count in seen["counts"] if count["stage"] in ("ended", "exported", "stored"))
+    assert all(count["spans"] > 0 for count in printed["counts"] if count["stage"] in ("ended", "exported", "stored"))
