@@ -1,4 +1,4 @@
-"""Panels as HTML, drawn with the data that they returned; everything that came from outside is escaped."""
+"""Draws panels as HTML, with the data that their queries returned; all data is escaped."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,34 +10,35 @@ import plotly.graph_objects as go
 
 from checks.dashboards.panels import Panel
 from checks.dashboards.run import Checked
-from checks.dashboards.sources import Answer, Series
+from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
 from checks.dashboards.units import formatted
+from stack.clients.prometheus import Series
 
 _COLORS: Final = ("#5794f2", "#73bf69", "#f2cc0c", "#ff780a", "#e0226e", "#b877d9", "#37872d", "#fade2a", "#8ab8ff")
 _ROW_PIXELS: Final = 34
 _ROWS_SHOWN: Final = 25
 _NAMED: Final = 9
-"""Lines that have names below a graph; of more, the pointer tells them."""
+"""The most series with a legend; with more, only the pointer shows their names."""
 _TICKS: Final = {"percentunit": ".0%", "bytes": ".3s", "short": ".3s", "reqps": ".3s", "s": "", "ms": ""}
 _THRESHOLDS: Final = {"green": "#3f9c4b", "yellow": "#c79a00", "red": "#d6303a"}
 
 
 def drawn(checked: Checked, window: Window) -> str:
-    """What a panel shows of a window; a reason where it shows nothing."""
+    """The content of a panel, or the reason why it is empty."""
     panel = checked.panel
     if panel.type == "text":
         return f"<pre>{escape(panel.model.get('options', {}).get('content', ''))}</pre>"
     answers = [answer for answer in checked.answers if isinstance(answer, Answer)]
-    if checked.empty:
-        return f'<p class="empty">No data: {escape(panel.normally_empty or "and there should be some.")}</p>'
+    if checked.is_empty:
+        return f'<p class="empty">No data: {escape(panel.normally_empty or "the panel must not be empty.")}</p>'
     if panel.type == "timeseries":
-        return _lines_over_time(panel, answers, window)
+        return _timeseries(panel, answers, window)
     painters: Mapping[str, Callable[[Panel, Sequence[Answer]], str]] = {
-        "stat": _numbers,
+        "stat": _stat,
         "table": _table,
-        "logs": _log,
-        "nodeGraph": _graph,
+        "logs": _logs,
+        "nodeGraph": _node_graph,
     }
     return painters[panel.type](panel, answers)
 
@@ -51,7 +52,7 @@ def _legend(series: Series, template: str) -> str:
 
 
 def _named(panel: Panel, answers: Sequence[Answer]) -> list[tuple[str, Series]]:
-    """All series, with the names of their legends."""
+    """All series with their legends."""
     return [
         (_legend(series, target.get("legendFormat", "")), series)
         for target, answer in zip(panel.targets, answers, strict=False)
@@ -59,14 +60,14 @@ def _named(panel: Panel, answers: Sequence[Answer]) -> list[tuple[str, Series]]:
     ]
 
 
-def _lines_over_time(panel: Panel, answers: Sequence[Answer], window: Window) -> str:
+def _timeseries(panel: Panel, answers: Sequence[Answer], window: Window) -> str:
     unit = panel.defaults.get("unit", "short")
     named = [(name, series) for name, series in _named(panel, answers) if series.points]
     stacked = panel.model.get("fieldConfig", {}).get("defaults", {}).get("custom", {}).get("stacking", {}).get("mode")
     figure = go.Figure()
     for index, (name, series) in enumerate(named):
         figure.add_scatter(
-            x=[datetime.fromtimestamp(at, UTC) for at, _ in series.points],
+            x=[datetime.fromtimestamp(time, UTC) for time, _ in series.points],
             y=[None if math.isnan(value) else value for _, value in series.points],
             name=name,
             mode="lines",
@@ -77,12 +78,12 @@ def _lines_over_time(panel: Panel, answers: Sequence[Answer], window: Window) ->
         )
     top = max((v for _, series in named for _, v in series.points if not math.isnan(v)), default=0.0)
     for step in panel.defaults.get("thresholds", {}).get("steps", []):
-        # A line far above all values would press them to the ground.
+        # A threshold far above all values would flatten the series.
         if step["value"] is not None and 0 < step["value"] <= 3 * top:
             figure.add_hline(y=step["value"], line={"dash": "dash", "width": 1, "color": _THRESHOLDS[step["color"]]})
     _layout(figure, panel)
     figure.update_layout(showlegend=len(named) <= _NAMED)
-    figure.update_xaxes(range=[datetime.fromtimestamp(at, UTC) for at in (window.start, window.end)])
+    figure.update_xaxes(range=[datetime.fromtimestamp(time, UTC) for time in (window.start, window.end)])
     figure.update_yaxes(
         rangemode="tozero", tickformat=_TICKS.get(unit, ""), ticksuffix={"s": " s", "ms": " ms"}.get(unit)
     )
@@ -105,13 +106,12 @@ def _layout(figure: go.Figure, panel: Panel) -> None:
 
 
 def _html(figure: go.Figure) -> str:
-    # The figure's id would be random, and the report another one each time.
     text: str = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False})
     return text
 
 
 def _color(value: float, thresholds: Mapping[str, Any]) -> str:
-    """Of the last step that the value has reached."""
+    """The color of the last threshold that the value has reached."""
     color = "green"
     for step in thresholds.get("steps", []):
         if step["value"] is None or value >= step["value"]:
@@ -123,7 +123,7 @@ def _last(series: Series) -> float:
     return next((value for _, value in reversed(series.points) if not math.isnan(value)), math.nan)
 
 
-def _numbers(panel: Panel, answers: Sequence[Answer]) -> str:
+def _stat(panel: Panel, answers: Sequence[Answer]) -> str:
     named = _named(panel, answers)
     unit, decimals = panel.defaults.get("unit", "short"), panel.defaults.get("decimals")
     parts = []
@@ -138,16 +138,16 @@ def _numbers(panel: Panel, answers: Sequence[Answer]) -> str:
 
 def _table(panel: Panel, answers: Sequence[Answer]) -> str:
     if any(answer.traces for answer in answers):
-        found = sorted((trace for answer in answers for trace in answer.traces), key=lambda trace: -trace.at)
+        traces = sorted((trace for answer in answers for trace in answer.traces), key=lambda trace: -trace.start)
         rows = [
             [
                 f"<code>{escape(trace.trace_id)}</code>",
-                escape(_clock(trace.at)),
+                escape(_clock(trace.start)),
                 escape(trace.service),
                 escape(trace.name),
                 escape(formatted(trace.milliseconds, "ms")),
             ]
-            for trace in found
+            for trace in traces
         ]
         return _rows(["Trace", "Start", "Service", "Name", "Duration"], rows)
     renamed: Mapping[str, str] = _option(panel, "organize", "renameByName") or {}
@@ -193,31 +193,31 @@ def _option(panel: Panel, transformation: str, name: str) -> Any:
 def _rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows[:_ROWS_SHOWN])
-    more = f"<p>and {len(rows) - _ROWS_SHOWN} more</p>" if len(rows) > _ROWS_SHOWN else ""
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table>{more}</div>'
+    rest = f"<p>and {len(rows) - _ROWS_SHOWN} more</p>" if len(rows) > _ROWS_SHOWN else ""
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table>{rest}</div>'
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+def _clock(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
 
 
-def _log(_panel: Panel, answers: Sequence[Answer]) -> str:
-    found = [line for answer in answers for line in answer.lines]
+def _logs(_panel: Panel, answers: Sequence[Answer]) -> str:
+    lines = [line for answer in answers for line in answer.lines]
     rows = [
         [
-            escape(_clock(line.at)),
+            escape(_clock(line.time)),
             escape(line.labels.get("severity_text", "")),
             escape(line.labels.get("service_name", "")),
             escape(line.text),
             f"<code>{escape(line.labels.get('trace_id', '')[:8])}</code>",
         ]
-        for line in found
+        for line in lines
     ]
     return _rows(["Time", "Severity", "Service", "Line", "Trace"], rows)
 
 
-def _graph(panel: Panel, answers: Sequence[Answer]) -> str:
-    """Nodes in columns by their distance from where the calls begin; edges as arrows with their numbers."""
+def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
+    """Draws nodes in columns by their distance from the first caller, and edges as arrows with their values."""
     nodes = {series.labels["id"]: _last(series) for series in answers[0].series}
     edges = [(series.labels["source"], series.labels["target"], _last(series)) for series in answers[1].series]
     depth = _depths(list(nodes), [(source, target) for source, target, _ in edges])
@@ -259,7 +259,7 @@ def _graph(panel: Panel, answers: Sequence[Answer]) -> str:
 
 
 def _depths(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Steps from the nodes that nobody calls; of nodes in a circle, from the first one met."""
+    """The distance of each node from the nodes without a caller; in a cycle, from its first node."""
     called = {target for _, target in edges}
     depth = {node: 0 for node in nodes if node not in called} or ({nodes[0]: 0} if nodes else {})
     queue = list(depth)

@@ -1,9 +1,9 @@
-"""Metrics and lines as Grafana's own panels get them: through its query API, its plugins and its data frames.
+"""Metrics and log lines as Grafana's panels get them: through its query API, as data frames.
 
-Written after Grafana's documentation, as no Grafana was at hand: request and response after "Query a data source" of
-the data source HTTP API (https://grafana.com/docs/grafana/latest/developers/http_api/data_source/), frames and their
-encoding after "Data frames" of the plugin tools (https://grafana.com/developers/plugin-tools/), what a frame of lines
-holds after the data plane contract (https://grafana.com/developers/dataplane/logs) and Loki's older form of it.
+Written from Grafana's documentation, not tried on a Grafana: request and response after "Query a data source" of the
+data source HTTP API (https://grafana.com/docs/grafana/latest/developers/http_api/data_source/), frames and their
+encoding after "Data frames" of the plugin tools (https://grafana.com/developers/plugin-tools/), frames of log lines
+after the data plane contract (https://grafana.com/developers/dataplane/logs) and Loki's older form of it.
 """
 
 import math
@@ -12,10 +12,13 @@ from typing import Any, Final
 
 import httpx
 
-from checks.dashboards.sources import SECONDS, Answer, Line, QueryFailed, Series, json_of
+from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
+from stack.clients.http import SECONDS, QueryError, json_of
+from stack.clients.loki import Line
+from stack.clients.prometheus import Series
 
-# JSON has no such numbers: null stands for them, and the places are listed beside the values.
+# JSON has no such numbers: the values have null, and a separate list has their positions.
 _ENTITIES: Final = {"NaN": math.nan, "Inf": math.inf, "NegInf": -math.inf}
 _TEXT: Final = ("body", "Line")
 """Names of the field that holds the lines: the contract's, and Loki's own."""
@@ -28,30 +31,30 @@ class Grafana:
         self._client = client
         self._url = url
 
-    def ask(self, target: Mapping[str, Any], window: Window) -> Answer:
+    def query(self, target: Mapping[str, Any], window: Window) -> Answer:
         """See `checks.dashboards.sources.Source`."""
         ref = str(target.get("refId", "A"))
         query = {
             **target,
             "refId": ref,
-            # They come as a frame of their own, which is no series.
+            # Exemplars are in a frame of their own, which is no series.
             "exemplar": False,
             "intervalMs": window.step * 1000,
             "maxDataPoints": max(1, window.seconds // window.step),
         }
-        asked = {"queries": [query], "from": str(round(window.start * 1000)), "to": str(round(window.end * 1000))}
+        body = {"queries": [query], "from": str(round(window.start * 1000)), "to": str(round(window.end * 1000))}
         try:
-            answer = self._client.post(f"{self._url}/api/ds/query", json=asked, timeout=SECONDS)
+            answer = self._client.post(f"{self._url}/api/ds/query", json=body, timeout=SECONDS)
         except httpx.HTTPError as error:
-            raise QueryFailed(f"{type(error).__name__}: {error}") from error
-        # A query that failed says so here, whatever the status of the whole.
+            raise QueryError(f"{type(error).__name__}: {error}") from error
+        # The error of a query is here; the status of the whole answer may be any.
         result = _results(answer).get(ref)
         if result is None:
-            raise QueryFailed(f"{answer.status_code}, and nothing for {ref}: {answer.text[:300]}")
+            raise QueryError(f"{answer.status_code}, and nothing for {ref}: {answer.text[:300]}")
         if refused := result.get("error"):
-            raise QueryFailed(f"{result.get('status', answer.status_code)}: {refused}")
+            raise QueryError(f"{result.get('status', answer.status_code)}: {refused}")
         frames = [_Frame(frame) for frame in result.get("frames") or []]
-        lines = sorted((line for frame in frames for line in frame.lines()), key=lambda line: -line.at)
+        lines = sorted((line for frame in frames for line in frame.lines()), key=lambda line: -line.time)
         return Answer(series=tuple(one for frame in frames for one in frame.series()), lines=tuple(lines))
 
 
@@ -59,8 +62,8 @@ def _results(answer: httpx.Response) -> Mapping[str, Any]:
     try:
         results: Mapping[str, Any] = answer.json()["results"]
     except (ValueError, KeyError, TypeError):
-        json_of(answer)  # which says what is wrong with most answers
-        raise QueryFailed(f"no results: {answer.text[:300]}") from None
+        json_of(answer)  # its error is clearer, if it has one
+        raise QueryError(f"no results: {answer.text[:300]}") from None
     return results
 
 
@@ -85,27 +88,27 @@ class _Frame:
         return next((column for field, column in self._of("string") if field["name"] in _TEXT), None)
 
     def lines(self) -> Iterator[Line]:
-        """One a row, if it is a frame of lines."""
+        """A line for each row, if it is a frame of lines."""
         text = self._text
         if text is None:
             return
         ((_, times), *_) = self._of("time")
         labels = next((column for field, column in self._of("other") if field["name"] == "labels"), None)
-        for row, (at, line) in enumerate(zip(times, text, strict=True)):
+        for row, (time, line) in enumerate(zip(times, text, strict=True)):
             own = labels[row] if labels else {}
-            yield Line(at=at / 1000, labels={key: str(value) for key, value in own.items()}, text=line)
+            yield Line(time=time / 1000, labels={key: str(value) for key, value in own.items()}, text=line)
 
     def series(self) -> Iterator[Series]:
-        """One a column of numbers; in a table, whose labels are columns of text, one a row's labels."""
+        """A series for each column of numbers. In a table, text columns hold labels: a series for each set of them."""
         times = next((column for _, column in self._of("time")), None)
         if times is None or self._text is not None:
             return
         texts = self._of("string")
         for field, numbers in self._of("number"):
-            found: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
-            for row, (at, value) in enumerate(zip(times, numbers, strict=True)):
+            points: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+            for row, (time, value) in enumerate(zip(times, numbers, strict=True)):
                 labels = {**(field.get("labels") or {}), **{text["name"]: column[row] or "" for text, column in texts}}
-                point = (at / 1000, math.nan if value is None else float(value))
-                found.setdefault(tuple(sorted(labels.items())), []).append(point)
-            for key, points in found.items():
-                yield Series(labels=dict(key), points=tuple(points))
+                point = (time / 1000, math.nan if value is None else float(value))
+                points.setdefault(tuple(sorted(labels.items())), []).append(point)
+            for key, values in points.items():
+                yield Series(labels=dict(key), points=tuple(values))

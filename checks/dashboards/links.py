@@ -1,30 +1,34 @@
-"""The links between traces, logs and metrics, followed as somebody would who clicks them in Grafana."""
+"""Follows the links between traces, logs and metrics as a user does who clicks them in Grafana."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
-from checks.dashboards.sources import FoundTrace, Jaeger, Loki, Prometheus, QueryFailed, Tempo
+from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
 from contracts import endpoints, metrics
 from dashboards.queries import equals, series_of
+from stack.clients.http import QueryError
+from stack.clients.loki import LokiClient
+from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient, TraceSummary
 
 _OPERATION: Final = "POST /api/tasks"
 _ON_THE_WAY_SECONDS: Final = 15.0
-"""Within which the lines of a trace may still be on their way to the log store."""
+"""The time after which the log lines of a trace are in the log store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Followed:
-    """A link: from where to where, whether it led there, and how (a query, an id, or what came back instead)."""
+    """A link, whether it works, and its query or trace id, or the error."""
 
     link: str
     ok: bool
     detail: str
 
 
-class Dangling(Exception):
-    """A link led nowhere; the text says what was asked and what came back."""
+class BrokenLink(Exception):
+    """A link leads nowhere; the message has the query and the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,31 +37,31 @@ class Links:
 
     provisioned: Mapping[str, Any]
     """The provisioning document of the datasources."""
-    traces: Tempo | Jaeger
-    prometheus: Prometheus
-    logs: Loki | None
+    traces: TraceStoreClient
+    prometheus: PrometheusClient
+    loki: LokiClient | None
     window: Window
 
     def follow(self) -> list[Followed]:
-        """Trace → logs → the same trace; trace → metrics; metrics → a trace. What follows a broken link is left out."""
+        """Trace → logs → the same trace; trace → metrics; metrics → a trace. Links after a broken one are skipped."""
         done: list[Followed] = []
 
-        def step(link: str, walk: Callable[[], tuple[Any, str]]) -> Any:
+        def step(link: str, follow: Callable[[], tuple[Any, str]]) -> Any:
             try:
-                reached, detail = walk()
-            except (Dangling, QueryFailed) as reason:
+                target, detail = follow()
+            except (BrokenLink, QueryError) as reason:
                 done.append(Followed(link=link, ok=False, detail=str(reason)))
                 return None
             done.append(Followed(link=link, ok=True, detail=detail))
-            return reached
+            return target
 
         trace = step("search → trace", self._search)
         if trace is not None:
-            if self.logs is not None:
-                loki = self.logs
-                found = step("trace → logs", lambda: self._lines(trace, loki))
-                if found is not None:
-                    step("logs → trace", lambda: self._back(found, trace))
+            if self.loki is not None:
+                loki = self.loki
+                labels = step("trace → logs", lambda: self._lines(trace, loki))
+                if labels is not None:
+                    step("logs → trace", lambda: self._back(labels, trace))
             for query in self._datasource(endpoints.TRACES_UID)["tracesToMetrics"]["queries"]:
                 step(f"trace → metrics: {query['name']}", lambda query=query: self._metrics(query, trace))  # type: ignore[misc]
         step("metrics → trace", self._exemplar)
@@ -68,18 +72,17 @@ class Links:
         data: Mapping[str, Any] = sources[uid]["jsonData"]
         return data
 
-    def _search(self) -> tuple[FoundTrace, str]:
+    def _search(self) -> tuple[TraceSummary, str]:
         target = {
             "query": f'{{ resource.service.name = "{endpoints.GATEWAY}" && name = "{_OPERATION}" }}',
             "service": endpoints.GATEWAY,
             "operation": _OPERATION,
             "limit": 20,
         }
-        arrived = replace(self.window, end=self.window.end - _ON_THE_WAY_SECONDS)
-        found = self.traces.ask(target, arrived).traces
-        if not found:
-            raise Dangling(f"no trace of {_OPERATION} within the last {self.window.seconds / 60:.0f} minutes")
-        trace = min(found, key=lambda trace: trace.at)
+        traces = self.traces.search(target, start=self.window.start, end=self.window.end - _ON_THE_WAY_SECONDS)
+        if not traces:
+            raise BrokenLink(f"no trace of {_OPERATION} within the last {self.window.seconds / 60:.0f} minutes")
+        trace = min(traces, key=lambda trace: trace.start)
         return trace, trace.trace_id
 
     def _tags(self, link: Mapping[str, Any]) -> str:
@@ -87,7 +90,7 @@ class Links:
         span = {"service.name": endpoints.GATEWAY}
         return ", ".join(f'{tag["value"]}="{span[tag["key"]]}"' for tag in link["tags"])
 
-    def _lines(self, trace: FoundTrace, loki: Loki) -> tuple[Mapping[str, str], str]:
+    def _lines(self, trace: TraceSummary, loki: LokiClient) -> tuple[Mapping[str, str], str]:
         link = self._datasource(endpoints.TRACES_UID)["tracesToLogsV2"]
         query = (
             link["query"]
@@ -95,27 +98,27 @@ class Links:
             .replace("${__tags}", self._tags(link))
             .replace("${__trace.traceId}", trace.trace_id)
         )
-        around = Window(start=trace.at - 300, end=trace.at + 300, step=15)
-        lines = loki.ask({"expr": query}, around).lines
+        lines, _ = loki.query_range(query, start=trace.start - 300, end=trace.start + 300)
         if not lines:
-            raise Dangling(f"no line: {query}")
+            raise BrokenLink(f"no line: {query}")
         return lines[0].labels, f"{len(lines)} lines: {query}"
 
-    def _back(self, labels: Mapping[str, str], trace: FoundTrace) -> tuple[str, str]:
+    def _back(self, labels: Mapping[str, str], trace: TraceSummary) -> tuple[str, str]:
         (field,) = self._datasource(endpoints.LOGS_UID)["derivedFields"]
         trace_id = labels.get(field["matcherRegex"], "")
         if field["datasourceUid"] != endpoints.TRACES_UID or trace_id != trace.trace_id:
-            raise Dangling(f"the line leads to {trace_id!r}, not to {trace.trace_id}")
-        if not self.traces.has(trace_id):
-            raise Dangling(f"the store does not have {trace_id}")
+            raise BrokenLink(f"the line leads to {trace_id!r}, not to {trace.trace_id}")
+        if not self.traces.trace(trace_id):
+            raise BrokenLink(f"the store does not have {trace_id}")
         return trace_id, trace_id
 
-    def _metrics(self, query: Mapping[str, Any], trace: FoundTrace) -> tuple[str, str]:
+    def _metrics(self, query: Mapping[str, Any], trace: TraceSummary) -> tuple[str, str]:
         link = self._datasource(endpoints.TRACES_UID)["tracesToMetrics"]
         text = query["query"].replace("$$", "$").replace("$__tags", self._tags(link))
-        around = Window(start=trace.at - 600, end=min(trace.at + 600, self.window.end), step=15)
-        if self.prometheus.ask({"expr": text}, around).empty:
-            raise Dangling(f"no data: {text}")
+        end = min(trace.start + 600, self.window.end)
+        series = self.prometheus.query_range(text, start=trace.start - 600, end=end, step=15)
+        if Answer(series=tuple(series)).is_empty:
+            raise BrokenLink(f"no data: {text}")
         return text, text
 
     def _exemplar(self) -> tuple[str, str]:
@@ -124,11 +127,11 @@ class Links:
         query = series_of(histograms, equals(metrics.SERVICE, endpoints.GATEWAY))
         ids = [
             labels[destination["name"]]
-            for labels in self.prometheus.exemplars(query, self.window)
+            for labels in self.prometheus.exemplars(query, start=self.window.start, end=self.window.end)
             if destination["name"] in labels
         ]
         if not ids:
-            raise Dangling(f"no exemplar with a {destination['name']}: {query}")
-        if destination["datasourceUid"] != endpoints.TRACES_UID or not self.traces.has(ids[0]):
-            raise Dangling(f"the store does not have {ids[0]}, the trace of an exemplar")
+            raise BrokenLink(f"no exemplar with a {destination['name']}: {query}")
+        if destination["datasourceUid"] != endpoints.TRACES_UID or not self.traces.trace(ids[0]):
+            raise BrokenLink(f"the store does not have {ids[0]}, the trace of an exemplar")
         return ids[0], f"{len(ids)} exemplars: {query}"

@@ -1,4 +1,4 @@
-"""Dashboards as the check reads them: panels with their targets, out of Grafana's JSON model."""
+"""Reads the panels and their targets in Grafana's JSON model of a dashboard."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Panel:
 
     @property
     def normally_empty(self) -> str | None:
-        """Why it may be empty; None where it may not."""
+        """Why the panel may be empty; None if it may not."""
         last = self.description.rpartition("\n")[2]
         return last.removeprefix(NORMALLY_EMPTY).strip() if last.startswith(NORMALLY_EMPTY) else None
 
@@ -34,17 +34,17 @@ class Panel:
 
     @property
     def defaults(self) -> Model:
-        """What holds for all its fields: unit, thresholds, decimals."""
+        """The defaults of its fields: unit, thresholds, decimals."""
         defaults: Model = self.model.get("fieldConfig", {}).get("defaults", {})
         return defaults
 
 
 def panels(model: Model) -> list[Panel]:
     """All panels of a dashboard, those in folded rows included, row headings too, from top to bottom."""
-    found = []
+    result = []
     for panel in model.get("panels", []):
         place = panel["gridPos"]
-        found.append(
+        result.append(
             Panel(
                 dashboard=model["title"],
                 title=panel.get("title", ""),
@@ -60,5 +60,5 @@ def panels(model: Model) -> list[Panel]:
             )
         )
         if panel["type"] == "row":
-            found += panels({"title": model["title"], "panels": panel.get("panels", [])})
-    return found
+            result += panels({"title": model["title"], "panels": panel.get("panels", [])})
+    return result

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, each dashboard as it is laid out."""
+"""The report: one HTML file without dependencies, with the dashboards in their layout."""
 
 from collections.abc import Sequence
 from html import escape
@@ -20,7 +20,7 @@ body { margin: 0; padding: 16px 24px; font: 13px/1.45 system-ui, sans-serif;
   background: var(--page); color: var(--text); }
 h1 { font-size: 20px; } h2 { font-size: 17px; margin: 36px 0 2px; } h2 + p { margin: 0 0 10px; color: var(--soft); }
 nav a { margin-right: 14px; } a { color: #3871dc; }
-.board { display: grid; grid-template-columns: repeat(24, minmax(0, 1fr)); grid-auto-rows: 26px; gap: 8px; }
+.dashboard { display: grid; grid-template-columns: repeat(24, minmax(0, 1fr)); grid-auto-rows: 26px; gap: 8px; }
 .panel { background: var(--panel); border: 1px solid var(--edge); border-radius: 3px; padding: 4px 8px;
   overflow: hidden; }
 .panel.failed { border: 2px solid #d6303a; }
@@ -37,24 +37,24 @@ td { border-top: 1px solid var(--edge); } .failures pre { white-space: pre-wrap;
 """
 
 
-def report(stack: str, when: str, result: Result, links: Sequence[Followed], window: Window) -> str:
+def report(stack: str, heading: str, result: Result, links: Sequence[Followed], window: Window) -> str:
     """The page.
 
     Args:
         stack: its name.
-        when: the time that was looked at, for the heading.
-        result: what the panels, variables and alerts returned.
-        links: what became of the links.
-        window: the time that the graphs show.
+        heading: the window, for the heading.
+        result: the results of panels, variables and alerts.
+        links: the results of the links.
+        window: the time axis of the panels.
     """
     names = list(result.dashboards)
     menu = "".join(f'<a href="#{index}">{escape(name)}</a>' for index, name in enumerate(names))
-    boards = "".join(_board(index, name, result.dashboards[name], window) for index, name in enumerate(names))
+    bodies = "".join(_dashboard(index, name, result.dashboards[name], window) for index, name in enumerate(names))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dashboards of {escape(stack)}</title>'
         f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head><body>"
-        f"<h1>Dashboards of {escape(stack)}, {escape(when)}</h1><nav>{menu}</nav>"
-        f"{_failures(result, links)}{_links(links)}{boards}</body></html>"
+        f"<h1>Dashboards of {escape(stack)}, {escape(heading)}</h1><nav>{menu}</nav>"
+        f"{_failures(result, links)}{_links(links)}{bodies}</body></html>"
     )
 
 
@@ -79,12 +79,12 @@ def _links(links: Sequence[Followed]) -> str:
         f"<td>{escape(link.link)}</td><td><code>{escape(link.detail)}</code></td></tr>"
         for link in links
     )
-    return f"<h2>Links</h2><p>Followed as somebody would who clicks them.</p><table>{rows}</table>"
+    return f"<h2>Links</h2><p>Followed as a user does who clicks them.</p><table>{rows}</table>"
 
 
-def _board(index: int, name: str, panels: Sequence[Checked], window: Window) -> str:
+def _dashboard(index: int, name: str, panels: Sequence[Checked], window: Window) -> str:
     shown = "".join(_panel(panel, window) for panel in panels)
-    return f'<h2 id="{index}">{escape(name)}</h2><div class="board">{shown}</div>'
+    return f'<h2 id="{index}">{escape(name)}</h2><div class="dashboard">{shown}</div>'
 
 
 def _panel(checked: Checked, window: Window) -> str:

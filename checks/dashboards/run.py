@@ -1,4 +1,4 @@
-"""Runs all that the dashboards and alerts of a stack ask."""
+"""Runs every query of the dashboards and alerts of a stack."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from checks.dashboards.panels import Panel, panels
-from checks.dashboards.sources import Answer, Prometheus, QueryFailed, Source
+from checks.dashboards.sources import Answer, Source, variable_values
 from checks.dashboards.substitute import UnknownVariable, Window, built_in, substitute
 from dashboards.rules import AlertRule, RuleGroup
+from stack.clients.http import QueryError
+from stack.clients.prometheus import PrometheusClient
 
 _AT_ONCE: Final = 6
 _DRAWN_WITHOUT_DATA: Final = frozenset({"row", "text"})
@@ -16,35 +18,35 @@ _DRAWN_WITHOUT_DATA: Final = frozenset({"row", "text"})
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A panel, and what its targets were answered; an answer or the text of an error for each."""
+    """A panel with the answer, or the text of the error, of each of its targets."""
 
     panel: Panel
-    asked: Sequence[str]
+    queries: Sequence[str]
     answers: Sequence[Answer | str]
 
     @property
     def failure(self) -> str | None:
-        """What is wrong with it."""
-        for query, answer in zip(self.asked, self.answers, strict=True):
+        """What is wrong with the panel; None if nothing is."""
+        for query, answer in zip(self.queries, self.answers, strict=True):
             if isinstance(answer, str):
                 return f"{answer}\n{query}"
         if self.panel.type in _DRAWN_WITHOUT_DATA:
             return None
         if not self.answers:
-            return "it asks for nothing"
-        if self.empty and self.panel.normally_empty is None:
-            return "no data\n" + "\n".join(self.asked)
+            return "the panel has no query"
+        if self.is_empty and self.panel.normally_empty is None:
+            return "no data\n" + "\n".join(self.queries)
         return None
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether none of its targets has data."""
-        return all(isinstance(answer, Answer) and answer.empty for answer in self.answers)
+        return all(isinstance(answer, Answer) and answer.is_empty for answer in self.answers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What is wrong, where."""
+    """What is wrong, and where."""
 
     dashboard: str
     where: str
@@ -53,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of everything that was asked."""
+    """The result of all queries."""
 
     dashboards: Mapping[str, Sequence[Checked]]
     """Title of a dashboard → its panels."""
@@ -64,12 +66,19 @@ class Result:
 
 
 class Check:
-    """Asks the stores what the dashboards would."""
+    """Runs the queries that Grafana runs for the dashboards."""
 
     def __init__(
-        self, sources: Mapping[str, Source], prometheus: Prometheus, window: Window, scrape_seconds: int
+        self, sources: Mapping[str, Source], prometheus: PrometheusClient, window: Window, scrape_seconds: int
     ) -> None:
-        """sources: uid of a datasource → the store behind it; prometheus: the one of the variables and alerts."""
+        """Prepares a check.
+
+        Args:
+            sources: uid of a datasource → the store behind it.
+            prometheus: evaluates the variables and alerts.
+            window: the time of the queries.
+            scrape_seconds: the scrape interval.
+        """
         self._sources = sources
         self._prometheus = prometheus
         self._window = window
@@ -79,9 +88,9 @@ class Check:
         self,
         models: Iterable[Mapping[str, Any]],
         rules: Iterable[RuleGroup],
-        tick: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Everything; `tick` is called after each panel."""
+        """Runs everything; `on_progress` is called after each panel."""
         failures: list[Failure] = []
         variables = 0
         work: list[tuple[Panel, dict[str, str]]] = []
@@ -93,7 +102,7 @@ class Check:
 
         def check(item: tuple[Panel, dict[str, str]]) -> Checked:
             checked = self._panel(*item)
-            tick()
+            on_progress()
             return checked
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -116,13 +125,13 @@ class Check:
         )
 
     def _variables(self, model: Mapping[str, Any]) -> tuple[dict[str, str], list[Failure]]:
-        """The values of a dashboard's variables at first, each with what Grafana would put into a query."""
+        """The default value of each of a dashboard's variables, as Grafana puts it into a query."""
         values, failures = dict(self._built_in), []
         for variable in model.get("templating", {}).get("list", []):
             name = variable["name"]
             try:
                 values[name] = self._value(variable, values)
-            except (QueryFailed, UnknownVariable) as error:
+            except (QueryError, UnknownVariable) as error:
                 values[name] = variable.get("allValue") or ".*"
                 failures.append(Failure(dashboard=model["title"], where=f"variable {name}", what=str(error)))
         return {name: value for name, value in values.items() if name not in self._built_in} | self._built_in, failures
@@ -132,19 +141,19 @@ class Check:
             return str(variable.get("current", {}).get("value") or variable.get("query", ""))
         query = variable["query"]
         text = query if isinstance(query, str) else query["query"]
-        found = self._prometheus.variable(substitute(text, values), self._window)
-        if not found:
-            raise QueryFailed(f"no values: {text}")
+        options = variable_values(self._prometheus, substitute(text, values), self._window)
+        if not options:
+            raise QueryError(f"no values: {text}")
         if variable.get("includeAll"):
-            return str(variable.get("allValue") or f"({'|'.join(found)})")
-        return found[0]
+            return str(variable.get("allValue") or f"({'|'.join(options)})")
+        return options[0]
 
     def _panel(self, panel: Panel, values: Mapping[str, str]) -> Checked:
-        asked, answers = [], []
+        queries, answers = [], []
         for target in panel.targets:
-            asked.append(str(target.get("expr") or target.get("query") or target.get("service", "")))
+            queries.append(str(target.get("expr") or target.get("query") or target.get("service", "")))
             answers.append(self._answer(target, values))
-        return Checked(panel=panel, asked=asked, answers=answers)
+        return Checked(panel=panel, queries=queries, answers=answers)
 
     def _answer(self, target: Mapping[str, Any], values: Mapping[str, str]) -> Answer | str:
         uid = str((target.get("datasource") or {}).get("uid"))
@@ -156,17 +165,17 @@ class Check:
                 key: substitute(value, values) if isinstance(value, str) and key != "legendFormat" else value
                 for key, value in target.items()
             }
-            return source.ask(filled, self._window)
-        except (QueryFailed, UnknownVariable) as error:
+            return source.query(filled, self._window)
+        except (QueryError, UnknownVariable) as error:
             return str(error)
 
     def _alerts(self, alerts: Sequence[AlertRule]) -> list[Failure]:
         def failure(alert: AlertRule) -> Failure | None:
             try:
-                self._prometheus.now(alert.query, self._window.end)
-            except QueryFailed as error:
+                self._prometheus.query(alert.query, self._window.end)
+            except QueryError as error:
                 return Failure(dashboard="alerts", where=alert.name, what=f"{error}\n{alert.query}")
             return None
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return [found for found in pool.map(failure, alerts) if found]
+            return [problem for problem in pool.map(failure, alerts) if problem]

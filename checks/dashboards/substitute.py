@@ -1,4 +1,4 @@
-"""Grafana's variables in a query, replaced as Grafana does."""
+"""Replaces Grafana's variables in a query, as Grafana does."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ _LEFT: Final = re.compile(r"\$\{?[A-Za-z_]|\[\[")
 
 
 class UnknownVariable(ValueError):
-    """A query names a variable that its dashboard does not have; Grafana would send it as it stands."""
+    """A query names a variable that its dashboard does not have; Grafana would send it unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The time that is looked at, in seconds since 1970, and the distance of two points in it."""
+    """The time of a query, in s since the epoch, and the distance between two points, in s."""
 
     start: float
     end: float
@@ -27,7 +27,7 @@ class Window:
 
 
 def built_in(window: Window, scrape_seconds: int) -> dict[str, str]:
-    """The variables that Grafana itself has."""
+    """Grafana's built-in variables."""
     rate = max(window.step + scrape_seconds, 4 * scrape_seconds)
     return {
         "__interval": f"{window.step}s",

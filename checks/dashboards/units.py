@@ -45,7 +45,7 @@ def _scaled(value: float, steps: Sequence[tuple[float, str]], decimals: int | No
 
 
 def _digits(value: float, decimals: int | None) -> str:
-    """Three significant digits unless said otherwise."""
+    """Three significant digits, unless `decimals` is set."""
     if decimals is not None:
         return f"{value:.{decimals}f}"
     if value == int(value) or abs(value) >= 1000:

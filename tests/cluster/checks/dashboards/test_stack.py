@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from checks.dashboards.__main__ import check
 from checks.dashboards.report import report
+from checks.dashboards.stack import check_stack
 from checks.detect.traffic import Traffic
 from contracts import endpoints
 from stack.kubernetes.client import connect
@@ -39,7 +39,7 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
 
         def fine() -> bool:
             _mistakes(gateway)
-            result, links, window = check(settings, 5, lambda _: None)
+            result, links, window = check_stack(settings, 5, lambda _: None)
             last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in result.failures]
             last.extend(f"{link.link}: {link.detail}" for link in links if not link.ok)
             (tmp_path / "report.html").write_text(report("local", "now", result, links, window))

@@ -14,11 +14,13 @@ import pytest
 
 from checks.dashboards.grafana import Grafana
 from checks.dashboards.run import Check
-from checks.dashboards.sources import Answer, Prometheus, QueryFailed, Series
+from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
 from contracts import endpoints
 from dashboards.panels import Query as PanelQuery
 from dashboards.panels import logs, stat, timeseries
+from stack.clients.http import QueryError
+from stack.clients.prometheus import PrometheusClient, Series
 from tests.support.panels import CONFIG, dashboard_of
 
 WINDOW = Window(start=1000, end=1900, step=15)
@@ -69,7 +71,7 @@ def stub() -> Iterator[Stub]:
 def ask(stub: Stub, **target: Any) -> Answer:
     with httpx.Client() as client:
         target = {"refId": "A", "expr": "up", "datasource": {"type": "prometheus", "uid": "prometheus"}} | target
-        return Grafana(client, stub.url).ask(target, WINDOW)
+        return Grafana(client, stub.url).query(target, WINDOW)
 
 
 def value(labels: dict[str, str] | None = None, name: str = "Value") -> dict[str, Any]:
@@ -118,9 +120,9 @@ def test_what_json_cannot_say_is_read_from_beside_it(stub: Stub) -> None:
     assert math.isnan(series.points[0][1])
     assert [number for _, number in series.points[1:]] == [math.inf, -math.inf, 4]
     stub.frames(frame(fields, [times[:2], [None, None]], entities=[None, {"NaN": [0, 1]}]))
-    assert ask(stub).empty, "values that are no numbers are no data"
+    assert ask(stub).is_empty, "values that are no numbers are no data"
     stub.frames(frame(fields, [times[:1], [None]]))
-    assert ask(stub).empty, "nor are missing ones"
+    assert ask(stub).is_empty, "nor are missing ones"
 
 
 def test_a_table_has_its_labels_in_columns(stub: Stub) -> None:
@@ -149,7 +151,7 @@ def test_lines_come_with_their_labels_newest_first(stub: Stub, names: tuple[str,
     ]
     stub.frames(frame(fields, [*rows, ["first", "second"], ["1", "2"]], nanos=[None, [5, 6], None, None]))
     answer = ask(stub, queryType="range", maxLines=200, datasource={"type": "loki", "uid": "logs"})
-    assert [(line.at, line.text) for line in answer.lines] == [(1001.5, "second"), (1000, "first")]
+    assert [(line.time, line.text) for line in answer.lines] == [(1001.5, "second"), (1000, "first")]
     assert answer.lines[0].labels == {"service_name": "x", "trace_id": "ab"}
     assert not answer.series
 
@@ -170,13 +172,13 @@ def test_lines_come_with_their_labels_newest_first(stub: Stub, names: tuple[str,
 )
 def test_nothing_is_nothing(stub: Stub, result: dict[str, Any]) -> None:
     stub.answer = (200, {"results": {"A": result}})
-    assert ask(stub).empty
+    assert ask(stub).is_empty
 
 
 @pytest.mark.parametrize("status", [200, 207, 400, 500])
 def test_a_query_that_fails_is_told_in_the_datasources_words(stub: Stub, status: int) -> None:
     stub.answer = (status, {"results": {"A": {"status": 400, "error": "bad_data: parse error", "frames": []}}})
-    with pytest.raises(QueryFailed, match=r"^400: bad_data: parse error$"):
+    with pytest.raises(QueryError, match=r"^400: bad_data: parse error$"):
         ask(stub)
 
 
@@ -194,13 +196,13 @@ def test_a_query_that_fails_is_told_in_the_datasources_words(stub: Stub, status:
 )
 def test_an_answer_that_is_none_is_a_failure(stub: Stub, status: int, answer: Any, said: str) -> None:
     stub.answer = (status, answer)
-    with pytest.raises(QueryFailed, match=said):
+    with pytest.raises(QueryError, match=said):
         ask(stub)
 
 
 def test_a_grafana_that_is_away_is_a_failure(stub: Stub) -> None:
     stub.close()
-    with pytest.raises(QueryFailed, match="Connect"):
+    with pytest.raises(QueryError, match="Connect"):
         ask(stub)
 
 
@@ -217,7 +219,7 @@ def test_the_check_asks_it_for_metrics_and_lines(stub: Stub) -> None:
     with httpx.Client() as client:
         grafana = Grafana(client, stub.url)
         sources = {endpoints.PROMETHEUS_UID: grafana, endpoints.LOGS_UID: grafana}
-        result = Check(sources, Prometheus(client, stub.url), WINDOW, 15).run([model], ())
+        result = Check(sources, PrometheusClient(stub.url, client.get), WINDOW, 15).run([model], ())
     assert not result.failures
     asked = {body["queries"][0]["datasource"]["uid"] for _, body in stub.asked}
     assert (len(stub.asked), asked) == (3, {"prometheus", "logs"})

@@ -13,12 +13,13 @@ from grafana_foundation_sdk.models.dashboard import Panel as SdkPanel
 
 from checks.dashboards.report import report
 from checks.dashboards.run import Check, Failure, Result
-from checks.dashboards.sources import Prometheus
+from checks.dashboards.sources import PrometheusSource
 from checks.dashboards.substitute import Window
 from contracts import endpoints
 from dashboards.dashboard import variable
 from dashboards.panels import Column, Query, Thresholds, node_graph, stat, table, text, timeseries
 from dashboards.rules import AlertRule, RuleGroup
+from stack.clients.prometheus import PrometheusClient
 from stack.polling import poll_until
 from tests.support.panels import dashboard_of
 from tests.support.prometheus_process import PrometheusProcess
@@ -41,8 +42,10 @@ def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] =
     # This Prometheus knows no environments.
     model["templating"]["list"] = [item for item in model["templating"]["list"] if item["name"] != "environment"]
     with httpx.Client() as client:
-        prometheus = Prometheus(client, url)
-        return Check({endpoints.PROMETHEUS_UID: prometheus}, prometheus, window, 1).run([model], rules)
+        prometheus = PrometheusClient(url, client.get)
+        return Check({endpoints.PROMETHEUS_UID: PrometheusSource(prometheus)}, prometheus, window, 1).run(
+            [model], rules
+        )
 
 
 def stat_panel(title: str, query: str, **more: Any) -> Builder[SdkPanel]:
@@ -103,7 +106,7 @@ def test_an_alert_may_be_silent_but_not_broken(url: str) -> None:
 def test_a_datasource_that_is_not_there_is_a_failure(url: str) -> None:
     now = time.time()
     with httpx.Client() as client:
-        prometheus = Prometheus(client, url)
+        prometheus = PrometheusClient(url, client.get)
         model = dashboard_of(stat_panel("lost", "up"))
         result = Check({}, prometheus, Window(start=now - 60, end=now, step=5), 1).run([model], ())
     assert "no datasource" in failures(result)["lost"]
