@@ -1,6 +1,7 @@
 """Simulated metrics of a healthy stack, and functions that change them when a fault begins."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from stack.settings import Settings
 from tests.support.promtool import Metrics, Value
@@ -11,6 +12,10 @@ REQUESTS = 10.0
 """Requests per second at the gateway; each makes a task, two messages and ten spans."""
 SPANS = 100.0
 """Spans per second."""
+
+_SERVICES: Final = ("gateway", "task-manager", "web-crawler")
+_MANAGER: Final = 'job="task-manager",instance="task-manager-0"'
+_CRAWLER: Final = 'job="web-crawler",instance="web-crawler-0"'
 
 Change = Callable[[dict[str, Value]], None]
 
@@ -89,20 +94,35 @@ def _spans(service: str, kind: str, name: str, rate: float, database: str = "") 
 
 def healthy(settings: Settings) -> dict[str, Value]:
     """Return all metrics that the rules use, with ten requests per second and no fault."""
+    return {
+        **_targets(settings),
+        **_services(),
+        **_messages(),
+        **_all_spans(),
+        **_collectors(settings),
+        **_store(settings),
+        **_alerting(),
+    }
+
+
+def _samplers(settings: Settings) -> tuple[str, ...]:
+    return ("sampler",) if settings.collector.sampling else ()
+
+
+def _targets(settings: Settings) -> dict[str, Value]:
+    """Return what Prometheus records about each pod that it scrapes."""
     series: dict[str, Value] = {}
-    jobs = ("gateway", "task-manager", "web-crawler")
     stores = (
         *("collector", "span-metrics", "trace-store"),
         *(("log-store",) if settings.logs.enabled else ()),
         *(("alertmanager",) if settings.alerting.enabled else ()),
     )
-    sampled = settings.collector.sampling is not None
     replicas = {
         "gateway": settings.services.gateway.replicas,
         "task-manager": settings.services.task_manager.replicas,
         "web-crawler": settings.services.crawler.replicas,
     }
-    for job in (*jobs, *stores, *(("sampler",) if sampled else ())):
+    for job in (*_SERVICES, *stores, *_samplers(settings)):
         for pod in range(replicas.get(job, 1)):
             labels = f'job="{job}",instance="{job}-{pod}"'
             series |= {
@@ -110,7 +130,13 @@ def healthy(settings: Settings) -> dict[str, Value]:
                 f"scrape_samples_post_metric_relabeling{{{labels}}}": constant(400),
                 f"scrape_sample_limit{{{labels}}}": constant(2000),
             }
-    for job in jobs:
+    return series
+
+
+def _services() -> dict[str, Value]:
+    """Return the metrics of the services, without those of messages."""
+    series: dict[str, Value] = {}
+    for job in _SERVICES:
         labels = f'job="{job}",instance="{job}-0"'
         series |= {
             f"process_start_time_seconds{{{labels}}}": constant(1),
@@ -126,20 +152,24 @@ def healthy(settings: Settings) -> dict[str, Value]:
     gateway = 'job="gateway",instance="gateway-0",method="POST",route="/api/tasks"'
     series |= {f'http_server_requests_total{{{gateway},status="202"}}': counter(REQUESTS)}
     series |= histogram("http_server_request_duration_seconds", gateway, REQUESTS, 0.004)
-    manager = 'job="task-manager",instance="task-manager-0"'
-    crawler = 'job="web-crawler",instance="web-crawler-0"'
     series |= {
-        f'dependency_up{{{manager},dependency="postgres"}}': constant(1),
-        f'crawler_pages_total{{{crawler},outcome="completed"}}': counter(REQUESTS),
-        f"web_crawl_tasks_oldest_seconds{{{manager}}}": constant(0.2),
-        f'db_client_connection_pool_size{{{manager},pool="tasks"}}': constant(5),
-        f'db_client_connection_count{{{manager},pool="tasks",state="used"}}': constant(1),
-        f'db_client_connection_timeouts_total{{{manager},pool="tasks"}}': constant(0),
+        f'dependency_up{{{_MANAGER},dependency="postgres"}}': constant(1),
+        f'crawler_pages_total{{{_CRAWLER},outcome="completed"}}': counter(REQUESTS),
+        f"web_crawl_tasks_oldest_seconds{{{_MANAGER}}}": constant(0.2),
+        f'db_client_connection_pool_size{{{_MANAGER},pool="tasks"}}': constant(5),
+        f'db_client_connection_count{{{_MANAGER},pool="tasks",state="used"}}': constant(1),
+        f'db_client_connection_timeouts_total{{{_MANAGER},pool="tasks"}}': constant(0),
     }
-    series |= histogram("task_duration_seconds", f'{manager},status="completed"', REQUESTS, 0.3)
+    series |= histogram("task_duration_seconds", f'{_MANAGER},status="completed"', REQUESTS, 0.3)
+    return series
+
+
+def _messages() -> dict[str, Value]:
+    """Return the metrics of both topics."""
+    series: dict[str, Value] = {}
     for consumer, topic, sender in (
-        (manager, "task-status", 'job="gateway",instance="gateway-0"'),
-        (crawler, "requests-web-crawl", manager),
+        (_MANAGER, "task-status", 'job="gateway",instance="gateway-0"'),
+        (_CRAWLER, "requests-web-crawl", _MANAGER),
     ):
         of = f'{consumer},topic="{topic}"'
         series |= {
@@ -150,6 +180,12 @@ def healthy(settings: Settings) -> dict[str, Value]:
         }
         series |= histogram("kafka_message_processing_seconds", of, REQUESTS, 0.01)
         series |= histogram("kafka_message_wait_seconds", of, REQUESTS, 0.02)
+    return series
+
+
+def _all_spans() -> dict[str, Value]:
+    """Return the span metrics."""
+    series: dict[str, Value] = {}
     for service, kind, name, database in (
         ("gateway", "SERVER", "POST /api/tasks", ""),
         ("gateway", "PRODUCER", "send task-status", ""),
@@ -160,7 +196,13 @@ def healthy(settings: Settings) -> dict[str, Value]:
         ("web-crawler", "CLIENT", "GET", ""),
     ):
         series |= _spans(service, kind, name, REQUESTS, database)
-    for job in ("collector", *(("sampler",) if sampled else ())):
+    return series
+
+
+def _collectors(settings: Settings) -> dict[str, Value]:
+    """Return the metrics of the Collectors and the samplers."""
+    series: dict[str, Value] = {}
+    for job in ("collector", *_samplers(settings)):
         labels = f'job="{job}",instance="{job}-0"'
         series |= {
             f"otelcol_receiver_accepted_spans_total{{{labels}}}": counter(SPANS),
@@ -171,24 +213,36 @@ def healthy(settings: Settings) -> dict[str, Value]:
             f'otelcol_exporter_queue_capacity{{{labels},data_type="traces"}}': constant(1e6),
             f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
         }
-    if sampled:
-        labels = 'job="sampler",instance="sampler-0"'
+    for job in _samplers(settings):
+        labels = f'job="{job}",instance="{job}-0"'
         series |= {
             f'otelcol_kafka_receiver_offset_lag{{{labels},partition="0"}}': constant(0),
             f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{{{labels}}}": constant(0),
         }
-    stored = SPANS / 10 if sampled else SPANS
+    return series
+
+
+def _store(settings: Settings) -> dict[str, Value]:
+    """Return the metrics of the trace store."""
+    series: dict[str, Value] = {}
+    stored = SPANS / 10 if settings.collector.sampling else SPANS
     labels = 'job="trace-store",instance="trace-store-0"'
     series |= {
         f"otelcol_exporter_sent_spans_total{{{labels}}}": counter(stored),
         f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
+    }
+    return series
+
+
+def _alerting() -> dict[str, Value]:
+    """Return the metrics of Prometheus and Alertmanager about themselves."""
+    return {
         'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="x"}': constant(0),
         'prometheus_notifications_alertmanagers_discovered{job="prometheus"}': constant(1),
         'prometheus_notifications_dropped_total{job="prometheus"}': constant(0),
         'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
         'reason="serverError"}': constant(0),
     }
-    return series
 
 
 def find(series: Metrics, *parts: str) -> list[str]:
