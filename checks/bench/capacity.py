@@ -18,6 +18,7 @@ from rich.table import Table
 from checks.bench.capacity_load import CountingStore, Request, requests, send
 from checks.harness.collector import TOKEN, CollectorProcess
 from collector.pipeline import Pipeline, render
+from contracts import metrics
 from stack.polling import poll_until
 
 OUTPUT: Final = Path(".local/bench/capacity.json")
@@ -132,10 +133,8 @@ def _drained(collector: CollectorProcess, store: CountingStore) -> None:
     """Wait until the Collector has sent all accepted spans."""
 
     def drained() -> bool:
-        accepted = collector.metric("otelcol_receiver_accepted_spans_total")
-        return accepted > 0 and accepted == collector.metric(
-            "otelcol_exporter_sent_spans_total", exporter="otlp_grpc/traces"
-        )
+        accepted = collector.metric(metrics.ACCEPTED_SPANS)
+        return accepted > 0 and accepted == collector.metric(metrics.SENT_SPANS, exporter="otlp_grpc/traces")
 
     poll_until("the Collector to send all accepted spans", drained, seconds=120, every=0.05)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from checks.chaos.cluster import LocalCluster
-from contracts import endpoints
+from contracts import endpoints, metrics
 from contracts.secret_keys import GRAFANA_ADMIN_PASSWORD, SECRET
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
@@ -20,7 +20,7 @@ from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
 from stack.smoke.match import match_hops
 
 _TASKS: Final = 20
-_CALLS: Final = "sum(traces_span_metrics_calls_total)"
+_CALLS: Final = f"sum({metrics.SPAN_CALLS})"
 _STEADY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.25
 _SCRAPED_SECONDS: Final = 10.0

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from collector.pipeline import KEEP_KEY
-from contracts import endpoints
+from contracts import endpoints, metrics
 from contracts.hops import HOPS, Hop
 from contracts.http import DEMO, TASKS
 from stack.clients.prometheus import PrometheusClient
@@ -27,7 +27,7 @@ _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
-_CALLS: Final = "sum by (service_name) (traces_span_metrics_calls_total)"
+_CALLS: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
 T = TypeVar("T")
 

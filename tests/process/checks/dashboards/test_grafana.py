@@ -1,7 +1,5 @@
 """Grafana's query API as it is documented, served by this process: what the check asks it, and makes of its answers."""
 
-from __future__ import annotations
-
 import json
 import math
 import threading
@@ -112,7 +110,7 @@ def test_several_columns_of_one_frame_are_several_series(stub: Stub) -> None:
     assert [series.labels["job"] for series in ask(stub).series] == ["a", "b"]
 
 
-def test_what_json_cannot_say_is_read_from_beside_it(stub: Stub) -> None:
+def test_values_that_json_does_not_have_are_read_from_the_entities(stub: Stub) -> None:
     fields, times = [TIME, value({})], [1_000_000, 1_015_000, 1_030_000, 1_045_000]
     entities = [None, {"NaN": [0], "Inf": [1], "NegInf": [2]}]
     stub.frames(frame(fields, [times, [None, None, None, 4]], entities=entities))
@@ -176,14 +174,14 @@ def test_nothing_is_nothing(stub: Stub, result: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 207, 400, 500])
-def test_a_query_that_fails_is_told_in_the_datasources_words(stub: Stub, status: int) -> None:
+def test_a_failed_query_has_the_message_of_the_datasource(stub: Stub, status: int) -> None:
     stub.answer = (status, {"results": {"A": {"status": 400, "error": "bad_data: parse error", "frames": []}}})
     with pytest.raises(QueryError, match=r"^400: bad_data: parse error$"):
         ask(stub)
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "said"),
+    ("status", "answer", "message"),
     [
         (401, {"message": "Invalid username or password"}, "401: .*Invalid username"),
         (404, {"message": "Data source not found"}, "404: .*not found"),
@@ -194,25 +192,25 @@ def test_a_query_that_fails_is_told_in_the_datasources_words(stub: Stub, status:
         (200, {"results": {"B": {}}}, "200, and nothing for A"),
     ],
 )
-def test_an_answer_that_is_none_is_a_failure(stub: Stub, status: int, answer: Any, said: str) -> None:
+def test_an_unusable_response_is_a_failure(stub: Stub, status: int, answer: Any, message: str) -> None:
     stub.answer = (status, answer)
-    with pytest.raises(QueryError, match=said):
+    with pytest.raises(QueryError, match=message):
         ask(stub)
 
 
-def test_a_grafana_that_is_away_is_a_failure(stub: Stub) -> None:
+def test_an_unavailable_grafana_is_a_failure(stub: Stub) -> None:
     stub.close()
     with pytest.raises(QueryError, match="Connect"):
         ask(stub)
 
 
 def test_the_check_asks_it_for_metrics_and_lines(stub: Stub) -> None:
-    """Every panel of the board is answered, each with its own datasource named in the query."""
+    """Every panel gets its data, and each query names its own datasource."""
     stub.frames(frame([TIME, value({"job": "gateway"})], [[1_000_000], [1]]))
     panels = (
         stat("one", "It.", "up", unit="short"),
         timeseries("over time", "It.", [PanelQuery(expr="up")], unit="short"),
-        logs(CONFIG, "said", "It.", '{service_name="gateway"}'),
+        logs(CONFIG, "lines", "It.", '{service_name="gateway"}'),
     )
     model = dashboard_of(*panels)
     model["templating"]["list"] = []

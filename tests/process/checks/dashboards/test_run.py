@@ -1,7 +1,5 @@
 """What the check finds, on a real Prometheus that scrapes itself, and how it draws it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -48,8 +46,8 @@ def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] =
         )
 
 
-def stat_panel(title: str, query: str, **more: Any) -> Builder[SdkPanel]:
-    return stat(title, "What it is.", query, unit="short", **more)
+def stat_panel(title: str, query: str, **options: Any) -> Builder[SdkPanel]:
+    return stat(title, "What it is.", query, unit="short", **options)
 
 
 def failures(result: Result) -> Mapping[str, str]:
@@ -64,7 +62,7 @@ def test_a_panel_with_data_passes(url: str) -> None:
 
 def test_no_data_is_a_failure_unless_it_is_normal(url: str) -> None:
     result = checked(
-        url, stat_panel("empty", "nothing"), stat_panel("calm", "nothing", normally_empty="nobody has done it.")
+        url, stat_panel("empty", "nothing"), stat_panel("calm", "nothing", normally_empty="no event happened.")
     )
     assert set(failures(result)) == {"empty"}
     assert failures(result)["empty"].startswith("no data")
@@ -76,10 +74,10 @@ def test_values_that_are_no_numbers_are_no_data(url: str) -> None:
 
 def test_a_broken_query_is_a_failure_even_where_no_data_is_normal(url: str) -> None:
     result = checked(
-        url, stat_panel("broken", "sum(", normally_empty="it may be."), stat_panel("unknown", 'up{job="$nobody"}')
+        url, stat_panel("broken", "sum(", normally_empty="it may be."), stat_panel("unknown", 'up{job="$unknown"}')
     )
     assert "parse error" in failures(result)["broken"]
-    assert "nobody" in failures(result)["unknown"]
+    assert "$unknown" in failures(result)["unknown"]
 
 
 def test_variables_are_asked_for_and_used(url: str) -> None:
@@ -134,12 +132,12 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
         ),
         text("*words* <b>"),
         stat_panel("gone", "nothing"),
-        stat_panel("calm", "nothing", normally_empty="nobody <i>did</i> it."),
+        stat_panel("calm", "nothing", normally_empty="no <i>event</i> happened."),
     )
     now = time.time()
     html = report("x", "now", result, (), Window(start=now - 60, end=now, step=5))
     body = html.partition("</script>")[2]
-    for part in ("&lt;script&gt;alert(1)", ">lines<", ">rows<", ">map<", ">gone<", ">calm<", "nobody &lt;i&gt;did"):
+    for part in ("&lt;script&gt;alert(1)", ">lines<", ">rows<", ">map<", ">gone<", ">calm<", "no &lt;i&gt;event"):
         assert body.count(part) == 1, part
     assert "<script>alert(1)" not in html
     assert "1 failures" in body
