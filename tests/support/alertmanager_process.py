@@ -1,6 +1,4 @@
-"""The real Alertmanager as a process of this machine, with the stack's configuration, and whom it tells."""
-
-from __future__ import annotations
+"""The real Alertmanager as a process, with the stack's configuration, and a receiver of its notifications."""
 
 import base64
 import json
@@ -25,25 +23,24 @@ import pytest
 import yaml
 
 from local.paths import Home
+from stack.components.alertmanager.config import SECRETS
 from stack.polling import poll_until
 from tests.support.service import free_port
 
-SECRETS = "/etc/alertmanager-secrets"
-
 
 def binary() -> Path:
-    """Alertmanager as `make up` built it, or the one on PATH; skips the test where there is none."""
+    """Return Alertmanager as `make up` built it, or the one on PATH; skip the test if there is none."""
     built = Home.default().bin / "alertmanager"
     if built.is_file():
         return built
-    if found := shutil.which("alertmanager"):
-        return Path(found)
+    if program := shutil.which("alertmanager"):
+        return Path(program)
     pytest.skip(
         "no Alertmanager to run: `python -m local.images build alertmanager` builds it, as does `make up`, last"
     )
 
 
-def alert(name: str, severity: str, *, over: bool = False, **labels: str) -> dict[str, Any]:
+def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) -> dict[str, Any]:
     """An alert as Prometheus sends those of the stack's rules."""
     now = datetime.now(UTC)
     return {
@@ -54,14 +51,14 @@ def alert(name: str, severity: str, *, over: bool = False, **labels: str) -> dic
             "runbook_url": f"http://grafana/d/runbook-{name.lower()}",
             "dashboard_url": "http://grafana/d/services",
         },
-        # From when on it fires: a group waits no longer than that and its `group_wait`.
-        "startsAt": (now - timedelta(seconds=2 if over else 0)).isoformat(),
-        "endsAt": (now + timedelta(seconds=-1 if over else 240)).isoformat(),
+        # Start of the alert: a group waits until then, and for its `group_wait`.
+        "startsAt": (now - timedelta(seconds=2 if resolved else 0)).isoformat(),
+        "endsAt": (now + timedelta(seconds=-1 if resolved else 240)).isoformat(),
     }
 
 
 class AlertmanagerProcess:
-    """Starts, asks and ends one Alertmanager; its data and its secrets outlive it."""
+    """One Alertmanager; its data and its secrets survive a restart."""
 
     def __init__(
         self, directory: Path, config: Mapping[str, Any], secrets: Mapping[str, str], **environment: str
@@ -74,21 +71,21 @@ class AlertmanagerProcess:
         self._secrets = directory / "secrets"
         self._secrets.mkdir(parents=True)
         for key, value in secrets.items():
-            self.give(key, value)
+            self.set_secret(key, value)
         (directory / "alertmanager.yml").write_text(yaml.safe_dump(config).replace(SECRETS, str(self._secrets)))
         self.url = f"http://127.0.0.1:{free_port()}"
 
-    def give(self, key: str, value: str) -> None:
-        """Writes a secret's file, as Kubernetes does when the Secret changes."""
+    def set_secret(self, key: str, value: str) -> None:
+        """Write a secret's file, as Kubernetes does when the Secret changes."""
         (self._secrets / key).write_text(value)
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Its log."""
         return (self._directory / "log").read_text()
 
     def start(self) -> None:
-        """Returns when it is ready; AssertionError with its log if it ends."""
+        """Return when it is ready; raise AssertionError with its log if it ends."""
         with (self._directory / "log").open("ab") as log:
             process = self._process = subprocess.Popen(
                 [
@@ -116,63 +113,63 @@ class AlertmanagerProcess:
         poll_until("Alertmanager that is ready", ready, seconds=30, every=0.05)
 
     def stop(self) -> None:
-        """As Kubernetes stops it."""
+        """Stop it as Kubernetes does."""
         if self._process:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
 
     def post(self, *alerts: dict[str, Any]) -> None:
-        """Hands alerts over, all at once."""
+        """Send alerts to it, all in one request."""
         answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=10)
         assert answer.status_code == 200, answer.text
 
     def metric(self, series: str) -> float:
-        """Value of one of its own series, as it writes it."""
+        """Return the value of one of its own series."""
         text = httpx.get(f"{self.url}/metrics", timeout=10).text
-        found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{series} ")]
-        assert len(found) == 1, (series, found)
-        return float(found[0])
+        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{series} ")]
+        assert len(values) == 1, (series, values)
+        return float(values[0])
 
 
-class Told:
-    """Takes what is posted to any path, and remembers it."""
+class Receiver:
+    """An HTTP server that keeps all notifications that are posted to it."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
-        told = self
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if told.status == 200:
-                    told.posts.append((self.path, json.loads(body)))
-                self.send_response(told.status)
+                if receiver.status == 200:
+                    receiver.posts.append((self.path, json.loads(body)))
+                self.send_response(receiver.status)
                 self.end_headers()
                 self.wfile.write(b"ok")
 
             def log_message(self, *_: Any) -> None:
-                """Nothing."""
+                """Write no log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
-    def at(self, path: str) -> list[dict[str, Any]]:
-        """What came to a path, in its order."""
-        return [body for where, body in self.posts if where == path]
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        """The notifications to a path, in their order."""
+        return [body for target, body in self.posts if target == path]
 
     def names(self, path: str, status: str = "firing") -> list[set[str]]:
         """The alerts of each notification that came to a path in Alertmanager's own form."""
         return [
             {each["labels"]["alertname"] for each in body["alerts"] if each["status"] == status}
-            for body in self.at(path)
+            for body in self.bodies(path)
         ]
 
 
@@ -185,30 +182,30 @@ def mail_server(key: Path, certificate: Path, mails: list[tuple[str, list[str], 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             login, to = "", list[str]()
-            self.say("220 here")
+            self.reply("220 here")
             while line := self.rfile.readline().decode().strip():
                 verb = line.split()[0].upper()
                 if verb == "EHLO":
-                    self.say("250-here\r\n250 AUTH PLAIN")
+                    self.reply("250-here\r\n250 AUTH PLAIN")
                 elif verb == "AUTH":
                     login = base64.b64decode(line.split()[2]).decode().replace("\0", ":").lstrip(":")
-                    self.say("235 welcome")
+                    self.reply("235 welcome")
                 elif verb == "DATA":
-                    self.say("354 go on")
+                    self.reply("354 go on")
                     text = b""
                     while (part := self.rfile.readline()) != b".\r\n":
                         text += part
                     mails.append((login, to, message_from_bytes(text)))
-                    self.say("250 taken")
+                    self.reply("250 taken")
                 elif verb == "QUIT":
-                    self.say("221 bye")
+                    self.reply("221 bye")
                     return
                 else:
                     if verb == "RCPT":
                         to.append(line.partition("<")[2].partition(">")[0])
-                    self.say("250 yes")
+                    self.reply("250 yes")
 
-        def say(self, text: str) -> None:
+        def reply(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
 
     class Server(socketserver.ThreadingTCPServer):
@@ -225,5 +222,5 @@ def mail_server(key: Path, certificate: Path, mails: list[tuple[str, list[str], 
 
 
 def subject(mail: Message) -> str:
-    """Its subject, decoded."""
+    """Return the decoded subject of a mail."""
     return str(make_header(decode_header(mail["Subject"])))

@@ -1,7 +1,5 @@
 """The real Jaeger with the stack's configuration: what it acknowledged outlives a kill, and its age does not."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import threading

@@ -1,7 +1,5 @@
 """The real Loki, fed by the service library through the real Collector, and killed."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import threading
@@ -127,8 +125,8 @@ def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Pat
                 LOGGER.warning("request %d of ada@example.com", number, extra={"task_id": f"task-{number}"})
         for number, (trace_id, span_id) in enumerate(spans.items()):
             query = lines_of_a_span("gateway", trace_id)
-            found = poll_until(f"line of trace {trace_id}", partial(loki.query, query, started, started + HOUR))
-            ((labels, _, line),) = found
+            lines = poll_until(f"line of trace {trace_id}", partial(loki.query, query, started, started + HOUR))
+            ((labels, _, line),) = lines
             assert line.startswith(f"request {number} of ")
             assert "ada@example.com" not in line
             assert labels["span_id"] == span_id
@@ -142,7 +140,7 @@ def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Pat
     assert series.keys() <= {attribute.replace(".", "_") for attribute in INDEXED}
 
 
-def test_what_a_service_writes_while_loki_is_away_comes_when_it_is_back(loki: LokiProcess, tmp_path: Path) -> None:
+def test_lines_of_a_service_during_an_outage_of_loki_arrive_after_it(loki: LokiProcess, tmp_path: Path) -> None:
     started = time.time_ns()
     with collector(f"{loki.url}/otlp", tmp_path) as endpoint, service(endpoint) as tracing:
         LOGGER.warning("before")
@@ -154,11 +152,11 @@ def test_what_a_service_writes_while_loki_is_away_comes_when_it_is_back(loki: Lo
         poll_until("1,001 lines taken by the Collector", lambda: logs.exported >= 1001)
         loki.start()
 
-        def found() -> set[str]:
+        def stored() -> set[str]:
             return {line for _, _, line in loki.query('{service_name="gateway"}', started, started + HOUR)}
 
-        poll_until("1,001 lines", lambda: len(found()) >= 1001, seconds=60, every=0.2)
-        assert found() == {"before", *(f"line {number}" for number in range(1000))}
+        poll_until("1,001 lines", lambda: len(stored()) >= 1001, seconds=60, every=0.2)
+        assert stored() == {"before", *(f"line {number}" for number in range(1000))}
 
 
 def test_what_it_acknowledged_outlives_its_being_killed(loki: LokiProcess) -> None:
@@ -210,11 +208,11 @@ def test_late_lines_of_a_stream_are_taken_and_found(loki: LokiProcess) -> None:
     """After an outage one Collector's queue is through before another's."""
     now = time.time_ns()
     lines = {"now": now, "11 hours ago": now - 11 * HOUR, "5 hours ago": now - 5 * HOUR}
-    for line, at in lines.items():
-        answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({line: at}, service_name="late"), timeout=10)
+    for line, timestamp in lines.items():
+        answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({line: timestamp}, service_name="late"), timeout=10)
         assert answer.is_success, answer.text
-    found = loki.query('{service_name="late"}', now - 12 * HOUR, now + HOUR)
-    assert {line: at for _, at, line in found} == lines
+    stored = loki.query('{service_name="late"}', now - 12 * HOUR, now + HOUR)
+    assert {line: timestamp for _, timestamp, line in stored} == lines
 
 
 def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_path: Path) -> None:
@@ -222,13 +220,13 @@ def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_pat
     answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"late": late}, service_name="days"), timeout=10)
     assert answer.is_success, answer.text
 
-    def found() -> list[str]:
+    def stored() -> list[str]:
         return [line for _, _, line in loki.query('{service_name="days"}', late - HOUR, late + HOUR)]
 
-    assert found() == ["late"]
+    assert stored() == ["late"]
     assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
     poll_until("chunk on disk", lambda: list((tmp_path / "data" / "chunks" / "fake").rglob("*")), seconds=30)
-    assert found() == ["late"], "where it is kept makes no difference"
+    assert stored() == ["late"], "where it is kept makes no difference"
 
 
 def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
@@ -274,7 +272,7 @@ def test_large_requests_and_long_lines_are_taken(loki: LokiProcess) -> None:
     assert len(line) == 256 * 1024, "cut, not dropped"
 
 
-def test_what_is_past_its_time_is_refused_and_said_so(loki: LokiProcess) -> None:
+def test_a_line_older_than_the_retention_is_refused_with_the_reason(loki: LokiProcess) -> None:
     old = time.time_ns() - 49 * HOUR
     answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"old": old}, service_name="old"), timeout=10)
     assert answer.status_code == 400
@@ -282,7 +280,7 @@ def test_what_is_past_its_time_is_refused_and_said_so(loki: LokiProcess) -> None
     assert 'reason="greater_than_max_sample_age"' in metrics
 
 
-def test_nobody_can_ask_it_to_delete(loki: LokiProcess) -> None:
+def test_requests_to_delete_are_refused(loki: LokiProcess) -> None:
     what = {"query": '{service_name="gateway"}', "start": "0", "end": str(time.time_ns() // 10**9)}
     answer = httpx.post(f"{loki.url}/loki/api/v1/delete", params=what, timeout=10)
     assert answer.status_code == 403, answer.text

@@ -1,7 +1,5 @@
 """The real Tempo, where it is on PATH: it takes the configuration of every stack, and deletes what is past its time."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -29,10 +27,10 @@ Config = dict[str, Any]
 @pytest.fixture
 def binary() -> str:
     """Tempo is in no package registry, so only a machine that has it can run it."""
-    found = shutil.which("tempo")
-    if found is None:
+    program = shutil.which("tempo")
+    if program is None:
         pytest.skip("no tempo on PATH")
-    return found
+    return program
 
 
 def configs(settings: Settings) -> Config:
@@ -98,7 +96,7 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
 
 
 def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -> None:
-    # Longer than a block takes to be written on a busy machine: it would be deleted before anybody saw it.
+    # Longer than a busy machine needs to write a block: otherwise the block would be deleted before the test reads it.
     config = tempo_config(Traces(), "20s")
     # Only faster than by default, so that a test can wait for it.
     config["live_store"] = {

@@ -1,4 +1,4 @@
-"""What holds for everything the program declares, whatever the component."""
+"""What is true for all objects of the program, of every component."""
 
 from functools import cache
 from typing import Any, get_args
@@ -217,9 +217,9 @@ def test_alerts_go_all_the_way_or_nowhere(alerting: bool) -> None:
     assert ("alertmanager" in {source["uid"] for source in sources}) == alerting
     assert ("alertmanagerUid" in sources[0]["jsonData"]) == alerting
     if alerting:
-        (found,) = prometheus["alerting"]["alertmanagers"][0]["dns_sd_configs"]
-        assert found["names"] == ["alertmanager-pods.tracing.svc.cluster.local."]
-        assert found["port"] in {port["port"] for port in objects["Service", "alertmanager-pods"]["spec"]["ports"]}
+        (discovery,) = prometheus["alerting"]["alertmanagers"][0]["dns_sd_configs"]
+        assert discovery["names"] == ["alertmanager-pods.tracing.svc.cluster.local."]
+        assert discovery["port"] in {port["port"] for port in objects["Service", "alertmanager-pods"]["spec"]["ports"]}
         pod = objects["StatefulSet", "alertmanager"]["spec"]["template"]["spec"]
         (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
         assert [item["key"] for item in secret["items"]] == list(RECEIVERS)
@@ -293,6 +293,5 @@ def test_every_volume_has_a_setting_that_a_refusal_can_name(backend: str) -> Non
 def test_replicas_that_an_autoscaler_decides_are_in_no_manifest_and_have_a_first_value() -> None:
     (collector,) = [item for item in workloads("tempo") if item["metadata"]["name"] == "collector"]
     assert "replicas" not in collector["spec"]
-    found = program("tempo")
-    (registration,) = [item for item in found.registrations if item.ignored]
+    (registration,) = [item for item in program("tempo").registrations if item.ignored]
     assert (registration.name, registration.ignored) == ("collector", ("spec.replicas",))

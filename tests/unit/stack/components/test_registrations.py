@@ -77,7 +77,7 @@ def test_what_an_object_needs_is_there_before_it(backend: str) -> None:
             assert registered[other].urn in registered[kind, name].dependencies, f"{kind} {name} waits for no {other}"
 
 
-def test_the_services_begin_one_after_the_other_whoever_is_asked_first() -> None:
+def test_a_service_starts_after_the_services_that_it_calls() -> None:
     made = program("jaeger")
     registered = {item.name: item for item in made.registrations if item.type.endswith(":Deployment")}
     first, second, third = (registered[name] for name in reversed(endpoints.SERVICES))
@@ -100,7 +100,7 @@ def test_a_renamed_resource_says_what_it_was() -> None:
         if parent.urn in (item.urn, item.parent)
     }
     assert not set(_RELEASED.read_text().splitlines()) - present - former, (
-        "renamed, or moved to another component? Pulumi would delete it and make it anew: give it an alias "
+        "renamed, or moved to another component? Pulumi would delete it and create it again: give it an alias "
         "(pulumi.Alias, see stack/components/tempo.py). Really gone? Take it out of released.txt"
     )
 

@@ -1,4 +1,4 @@
-"""A secret in clear is refused on load, wherever it stands and however it is spelled; its value is in no message."""
+"""A secret in clear is refused on load, at any place and in any spelling; no message contains its value."""
 
 import json
 from pathlib import Path
@@ -21,24 +21,24 @@ MINIMAL: dict[str, Any] = {
 CIPHERTEXT = {"secure": "v1:FQ2c5M7V0mL1x9dA:Ab3dEf6hIj9lMn=="}
 
 
-def refusal(more: dict[str, Any]) -> str:
+def refusal(extra: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as refused:
-        parse(MINIMAL | more, "Pulumi.test.yaml")
+        parse(MINIMAL | extra, "Pulumi.test.yaml")
     return str(refused.value)
 
 
 @pytest.mark.parametrize("key", [*secret_keys.GENERATED, *secret_keys.OPTIONAL])
 def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: str) -> None:
-    said = refusal({f"{PROJECT}:{key}": VALUE})
-    assert f"{key}: a secret in clear" in said
-    assert f"pulumi config set --secret {key} -s STACK" in said
-    assert f"{secret_keys.variable(key)}=… make deploy" in said
-    assert VALUE not in said
+    message = refusal({f"{PROJECT}:{key}": VALUE})
+    assert f"{key}: a secret in clear" in message
+    assert f"pulumi config set --secret {key} -s STACK" in message
+    assert f"{secret_keys.variable(key)}=… make deploy" in message
+    assert VALUE not in message
     assert isinstance(parse(MINIMAL | {f"{PROJECT}:{key}": CIPHERTEXT}, "file"), Settings)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("extra", "part"),
     [
         ({"postgresPassword": VALUE}, "--secret postgresPassword"),
         ({f"{PROJECT}:postgres_password": VALUE}, "--secret postgresPassword"),
@@ -89,16 +89,16 @@ def test_every_secret_of_the_stack_is_refused_in_clear_and_taken_encrypted(key: 
         ({"aws:secretKey": VALUE}, "aws:secretKey: a secret"),
     ],
 )
-def test_other_spellings_and_places_are_found(more: dict[str, Any], said: str) -> None:
-    message = refusal(more)
-    assert said in message
+def test_other_spellings_and_places_are_recognised(extra: dict[str, Any], part: str) -> None:
+    message = refusal(extra)
+    assert part in message
     assert "in clear" in message
     assert VALUE not in message
     assert "12345678" not in message
 
 
 @pytest.mark.parametrize(
-    "more",
+    "extra",
     [
         {"alerting": {"page": {"slack": "https://hooks.slack.com/services/T0/B0/x"}}},
         {"alerting": {"page": {"pagerduty": VALUE}}},
@@ -106,8 +106,8 @@ def test_other_spellings_and_places_are_found(more: dict[str, Any], said: str) -
         {"traces": {"objectStorage": {"bucket": "abc", "endpoint": "AKIAIOSFODNN7EXAMPLE/" + VALUE}}},
     ],
 )
-def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(more: dict[str, Any]) -> None:
-    message = refusal({f"{PROJECT}:{key}": value for key, value in more.items()})
+def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(extra: dict[str, Any]) -> None:
+    message = refusal({f"{PROJECT}:{key}": value for key, value in extra.items()})
     for value in (VALUE, "services/T0", "0123456789", "AKIA"):
         assert value not in message
 
@@ -143,7 +143,7 @@ def test_what_a_service_gives_out_is_found_under_any_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more",
+    "extra",
     [
         {"x:a": f"docker://b:1.0@sha256:{'0a' * 32}"},
         {"x:a": f"nginx:1.27@sha512:{'0a' * 64}"},
@@ -175,8 +175,8 @@ def test_what_a_service_gives_out_is_found_under_any_name(text: str) -> None:
         {f"{PROJECT}:cluster": {"context": "admin:ops@prod"}},
     ],
 )
-def test_what_has_the_form_or_the_name_of_something_else_is_accepted(more: dict[str, Any]) -> None:
-    assert isinstance(parse(MINIMAL | more, "file"), Settings)
+def test_what_has_the_form_or_the_name_of_something_else_is_accepted(extra: dict[str, Any]) -> None:
+    assert isinstance(parse(MINIMAL | extra, "file"), Settings)
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/a/b:1.0@sha256:{}", "registry.example.com:5000/a/b:1@sha256:{}"])
@@ -191,7 +191,7 @@ def test_a_text_in_the_place_of_a_section_is_not_repeated(key: str) -> None:
     assert VALUE not in refusal({f"{PROJECT}:{key}": VALUE})
 
 
-@pytest.mark.parametrize("given", [VALUE, [VALUE], {"a": VALUE}], ids=str)
+@pytest.mark.parametrize("value", [VALUE, [VALUE], {"a": VALUE}], ids=str)
 @pytest.mark.parametrize(
     "key",
     [
@@ -201,11 +201,11 @@ def test_a_text_in_the_place_of_a_section_is_not_repeated(key: str) -> None:
         *("rollout.stages", "rollout.gate", "objectives.taskSeconds", "collector.sampling", "load", "kafka.brokers"),
     ],
 )
-def test_a_value_that_cannot_be_a_mistyped_one_is_not_repeated(key: str, given: Any) -> None:
+def test_a_value_that_cannot_be_a_mistyped_one_is_not_repeated(key: str, value: Any) -> None:
     section, _, field = key.partition(".")
-    if key == "environment" and isinstance(given, str):
-        given = given.upper()
-    message = refusal({f"{PROJECT}:{section}": {field: given} if field else given})
+    if key == "environment" and isinstance(value, str):
+        value = value.upper()
+    message = refusal({f"{PROJECT}:{section}": {field: value} if field else value})
     assert VALUE not in message.lower()
     assert key in message
 
@@ -223,7 +223,7 @@ def test_a_number_in_the_place_of_a_section_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "field", "given"),
+    ("section", "field", "value"),
     [
         ("postgres", "volume", "5G"),
         ("tracing", "samplingRate", "0.5"),
@@ -233,8 +233,8 @@ def test_a_number_in_the_place_of_a_section_is_not_repeated() -> None:
         ("grafana", "url", "grafana.example.com"),
     ],
 )
-def test_a_mistyped_value_is_repeated(section: str, field: str, given: str) -> None:
-    assert f"{section}.{field}: {given!r}" in refusal({f"{PROJECT}:{section}": {field: given}})
+def test_a_mistyped_value_is_repeated(section: str, field: str, value: str) -> None:
+    assert f"{section}.{field}: {value!r}" in refusal({f"{PROJECT}:{section}": {field: value}})
 
 
 def test_what_only_sounds_like_a_secret_is_accepted() -> None:
@@ -263,12 +263,12 @@ def test_what_only_sounds_like_a_secret_is_accepted() -> None:
     assert parsed.cluster.pull_secrets == ("registry",)
 
 
-def test_the_engine_must_have_decrypted_what_it_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_must_have_decrypted_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     key = f"{PROJECT}:postgresPassword"
     plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in MINIMAL.items()}
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(plain | {key: VALUE}))
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([key]))
-    before = (engine_config.CONFIG.get(), engine_config._SECRET_KEYS.get())
+    previous = (engine_config.CONFIG.get(), engine_config._SECRET_KEYS.get())
     try:
         engine_config.set_all_config({}, [])
         assert from_engine().environment == "test"
@@ -276,7 +276,7 @@ def test_the_engine_must_have_decrypted_what_it_hands_over(monkeypatch: pytest.M
         with pytest.raises(SettingsError, match="postgresPassword: a secret in clear"):
             from_engine()
     finally:
-        engine_config.set_all_config(before[0], list(before[1]))
+        engine_config.set_all_config(previous[0], list(previous[1]))
 
 
 def write(folder: Path, text: str) -> None:
@@ -302,9 +302,7 @@ def test_a_stack_file_with_one_is_refused_by_every_command(tmp_path: Path, monke
     assert VALUE not in str(ended.value)
 
 
-def test_the_projects_file_and_a_key_that_stands_twice_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_projects_file_and_duplicate_keys_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "ROOT", tmp_path)
     write(tmp_path, HEAD)
     (tmp_path / "Pulumi.yaml").write_text(f"name: x\nconfig:\n  postgresPassword: {{value: {VALUE}}}\n")

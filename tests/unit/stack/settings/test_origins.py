@@ -48,8 +48,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shown(folder: Path) -> dict[str, Value]:
-    found = values(load("here"), folder / "Pulumi.here.yaml", folder / files.OVERLAY)
-    return {item.key: item for item in found}
+    settings = values(load("here"), folder / "Pulumi.here.yaml", folder / files.OVERLAY)
+    return {item.key: item for item in settings}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_value_is_shown_with_its_origin(stack: Path, key: str, value: object, 
     assert (item.value, item.origin) == (value, origin)
 
 
-def test_a_secret_is_said_to_be_there_and_not_shown(stack: Path) -> None:
+def test_a_secret_is_listed_and_its_value_is_not_shown(stack: Path) -> None:
     secret = shown(stack)["postgresPassword"]
     assert (secret.value, secret.origin) == ("(secret)", "Pulumi.here.yaml:17")
     assert "hashKey" not in shown(stack)
@@ -83,9 +83,9 @@ def test_a_secret_is_said_to_be_there_and_not_shown(stack: Path) -> None:
 @pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
 def test_every_setting_of_every_stack_is_shown_and_every_line_is_used(name: str) -> None:
     file = ROOT / f"Pulumi.{name}.yaml"
-    found = values(parse(effective_config(name), name), file, None)
-    assert {item.key.partition(".")[0] for item in found} == set(load(name).model_dump(by_alias=True))
-    used = {item.origin for item in found} - {"default"}
+    settings = values(parse(effective_config(name), name), file, None)
+    assert {item.key.partition(".")[0] for item in settings} == set(load(name).model_dump(by_alias=True))
+    used = {item.origin for item in settings} - {"default"}
     assert used == {f"{file.name}:{line}" for line in lines(file).values()}
 
 

@@ -289,5 +289,5 @@ def test_every_command_refuses_before_it_looks_at_the_cluster(
     )
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(package).main()
-    said = f"{ended.value.code}{capsys.readouterr().err}"
-    assert "run `make up` in this clone first" in said
+    message = f"{ended.value.code}{capsys.readouterr().err}"
+    assert "run `make up` in this clone first" in message

@@ -12,7 +12,7 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
 
 
 @pytest.mark.parametrize(
-    ("sections", "said"),
+    ("sections", "message"),
     [
         ({"kafka": {"memory": "256Mi"}}, "kafka.memory: '256Mi' is less than 512Mi"),
         ({"collector": {"memory": "128Mi"}}, "collector.memory: '128Mi' is less than 192Mi"),
@@ -78,8 +78,8 @@ BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
         ({"load": {"tracesPerSecond": 0}}, "load.tracesPerSecond: 0: input should be greater than 0"),
     ],
 )
-def test_what_cannot_work_is_refused(sections: dict[str, Any], said: str) -> None:
-    assert said in refusal(**sections)
+def test_what_cannot_work_is_refused(sections: dict[str, Any], message: str) -> None:
+    assert message in refusal(**sections)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_what_can_work_is_let_through(sections: dict[str, Any]) -> None:
 
 
 def test_everything_that_does_not_fit_is_named_at_once() -> None:
-    said = refusal(kafka={"memory": "64Mi"}, tracing={"samplingRate": 0.5})
-    assert "\n  kafka.memory: " in said
-    assert "\n  tracing.samplingRate: " in said
+    message = refusal(kafka={"memory": "64Mi"}, tracing={"samplingRate": 0.5})
+    assert "\n  kafka.memory: " in message
+    assert "\n  tracing.samplingRate: " in message
 
 
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
@@ -116,7 +116,7 @@ def test_the_defaults_have_room_to_spare(stack: str) -> None:
     assert not list(sizing.problems(settings))
     tree = settings.model_dump(by_alias=True)
     for section, least in sizing.MEMORY.items():
-        found: Any = tree
+        size: Any = tree
         for part in section.split("."):
-            found = (found or {}).get(part)
-        assert not found or quantity_bytes(found["memory"]) >= 1.25 * quantity_bytes(least), section
+            size = (size or {}).get(part)
+        assert not size or quantity_bytes(size["memory"]) >= 1.25 * quantity_bytes(least), section

@@ -32,7 +32,7 @@ def may_be_several(workload: Manifest) -> bool:
 def test_every_workload_has_a_service_account_of_its_own_without_a_token(backend: str) -> None:
     accounts = objects("ServiceAccount", program(backend).manifests)
     used = [item["spec"]["template"]["spec"]["serviceAccountName"] for item in workloads(backend)]
-    assert sorted(used) == sorted(accounts), "one each, and none that nobody uses"
+    assert sorted(used) == sorted(accounts), "one each, and no unused one"
     assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
 
 
@@ -100,8 +100,8 @@ def test_the_clusters_priorities_and_pull_secrets_reach_every_pod(backend: str) 
     classes = {"tasks": "high", "telemetry": "low"}
     cluster = {"context": "c", "namespace": "n", "priorityClasses": classes, "pullSecrets": ["registry"]}
     made = run(backend, cluster).manifests
-    given = {name: pod["priorityClassName"] for name, pod in pods(made).items()}
-    assert given == {name: "high" if name in TASKS else "low" for name in given}
+    classes_of_pods = {name: pod["priorityClassName"] for name, pod in pods(made).items()}
+    assert classes_of_pods == {name: "high" if name in TASKS else "low" for name in classes_of_pods}
     for name, account in objects("ServiceAccount", made).items():
         assert account["imagePullSecrets"] == [{"name": "registry"}], name
 

@@ -37,10 +37,10 @@ def marks(changed: str | None) -> dict[str, str]:
 
 @pytest.mark.parametrize("secret", USERS)
 def test_only_pods_that_hold_the_secret_are_replaced(secret: str) -> None:
-    before, after = marks(None), marks(secret)
-    assert {name for name in before if before[name] != after[name]} == USERS[secret]
+    first, second = marks(None), marks(secret)
+    assert {name for name in first if first[name] != second[name]} == USERS[secret]
 
 
 def test_the_hash_key_marks_all_since_it_keeps_the_marks_from_telling_anything() -> None:
-    before, after = marks(None), marks(secret_keys.HASH_KEY)
-    assert {name for name in before if before[name] != after[name]} == {name for name, mark in before.items() if mark}
+    first, second = marks(None), marks(secret_keys.HASH_KEY)
+    assert {name for name in first if first[name] != second[name]} == {name for name, mark in first.items() if mark}
