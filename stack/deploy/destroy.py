@@ -22,7 +22,8 @@ from stack.kubernetes.inventory import INVENTORY_KEY, read_inventory
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.namespace import namespace_exists, require_own_namespace
 from stack.kubernetes.objects import Objects
-from stack.kubernetes.ownership import ROLLOUT, is_labelled
+from stack.kubernetes.ownership import is_labelled
+from stack.release.journal import ROLLOUT_OBJECTS
 from stack.settings import Settings, load_here
 
 LIMIT_SECONDS: Final = 300.0
@@ -77,7 +78,7 @@ def _destroy(
     pulumi = _require_pulumi(stack, settings, on_progress) if is_deployed and not inventory else None
     resources = pulumi.resources() if pulumi else []
     owned = inventory | {INVENTORY_KEY} if inventory else {resource_key(item) for item in resources if _is_object(item)}
-    plan = plan_removal(stack, namespace, objects, owned | ROLLOUT, protect=settings.cluster.protect_data)
+    plan = plan_removal(stack, namespace, objects, owned | ROLLOUT_OBJECTS, protect=settings.cluster.protect_data)
     for line in plan.describe():
         on_progress(line)
     if plan.protected and not delete_data:

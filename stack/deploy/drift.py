@@ -27,10 +27,10 @@ from stack.kubernetes.inventory import INVENTORY_KEY
 from stack.kubernetes.keys import ObjectKey, object_key, object_name
 from stack.kubernetes.namespace import namespace_exists, require_own_namespace
 from stack.kubernetes.objects import Objects, read_secret
-from stack.kubernetes.ownership import ROLLOUT, identity, is_labelled
+from stack.kubernetes.ownership import identity, is_labelled
 from stack.kubernetes.refusal import explain_refusal
 from stack.kubernetes.volume_growth import Growth
-from stack.release.journal import JournalStore
+from stack.release.journal import ROLLOUT_OBJECTS, JournalStore
 from stack.release.plan import plan_steps
 from stack.settings import Settings, load_here
 
@@ -64,7 +64,7 @@ def compare(manifests: Iterable[Manifest], objects: LiveObjects) -> list[Drift]:
         What differs: declared objects in the order of their declaration, then objects that are not declared.
     """
     declared = list(manifests)
-    known = {identity(key) for key in (*map(object_key, declared), INVENTORY_KEY, *ROLLOUT)}
+    known = {identity(key) for key in (*map(object_key, declared), INVENTORY_KEY, *ROLLOUT_OBJECTS)}
     return [drift for manifest in declared if (drift := _compare_object(manifest, objects))] + [
         Drift(object=object_name(item), problem="exists, and is not declared (any more)")
         for item in objects.list_all()[0]

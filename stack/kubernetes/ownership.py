@@ -8,11 +8,6 @@ from contracts import metadata
 from contracts.metadata import Manifest
 from stack.kubernetes.keys import ObjectKey, object_key
 
-ROLLOUT: Final = frozenset(
-    {ObjectKey("v1", "ConfigMap", "rollout"), ObjectKey("coordination.k8s.io/v1", "Lease", "rollout")}
-)
-"""Journal and lock of a rollout. They are the stack's, and the program does not declare them."""
-
 # Kubernetes, Istio and OpenShift create these in every namespace, and create them again if they are deleted.
 _IN_EVERY_NAMESPACE: Final = frozenset(
     {

@@ -18,6 +18,10 @@ from stack.kubernetes.objects import read_object
 from stack.release.plan import Version
 
 NAME: Final = "rollout"
+ROLLOUT_OBJECTS: Final = frozenset(
+    {ObjectKey("v1", "ConfigMap", NAME), ObjectKey("coordination.k8s.io/v1", "Lease", NAME)}
+)
+"""Journal and lock of a rollout. They are the stack's, and the program does not declare them."""
 _ANSWER_SECONDS: Final = 10
 
 
