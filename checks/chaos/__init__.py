@@ -1,1 +1,1 @@
-"""Faults against the running stack, and a ledger that tells afterwards whether an acknowledged span is missing."""
+"""Faults on the running stack under load, and a ledger that shows whether an acknowledged span is lost."""

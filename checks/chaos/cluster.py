@@ -1,4 +1,4 @@
-"""The local cluster as the faults see it: pods, their processes on this machine, their volumes."""
+"""The local cluster for faults: pods, their processes on this machine, their volumes."""
 
 import contextlib
 import os
@@ -43,13 +43,13 @@ class LocalCluster:
         return str(self._core.read_namespaced_service(service, self.namespace).spec.cluster_ip)
 
     def pods(self, name: str) -> list[Any]:
-        """Pods of one workload, by name."""
+        """The pods of a workload, by name."""
         selector = ",".join(f"{key}={value}" for key, value in metadata.selector(name).items())
         pods = self._core.list_namespaced_pod(self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda pod: str(pod.metadata.name))
 
     def ready(self, name: str) -> list[Any]:
-        """Those that are ready and not ending."""
+        """The pods of a workload that are ready and not terminating."""
         return [
             pod
             for pod in self.pods(name)
@@ -58,7 +58,7 @@ class LocalCluster:
         ]
 
     def wait_ready(self, name: str, count: int) -> None:
-        """Waits until exactly that many pods are there, all of them ready."""
+        """Waits until a workload has exactly this many pods, all of them ready."""
 
         self._poll_until(
             f"{name} to have {count} ready pods", lambda: len(self.pods(name)) == len(self.ready(name)) == count
@@ -70,7 +70,7 @@ class LocalCluster:
         self.replace(pod, grace_seconds=0)
 
     def replace(self, pod: Any, *, grace_seconds: int | None = None) -> None:
-        """Ends a pod, in order unless told otherwise, and waits until there is another of its name."""
+        """Deletes a pod, gracefully unless `grace_seconds` is 0, and waits for a new one of its name."""
         name = str(pod.metadata.name)
         with contextlib.suppress(kubernetes.client.ApiException):
             self._core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=grace_seconds)
@@ -82,33 +82,33 @@ class LocalCluster:
         self._poll_until(f"a new pod {name}", is_replaced)
 
     def workload(self, pod: Any) -> str:
-        """Name of the workload that a pod is of."""
+        """Name of a pod's workload."""
         return str(pod.metadata.labels["app.kubernetes.io/name"])
 
     def process(self, pod: Any) -> int:
-        """Id on this machine of the process that a pod's main container began with."""
+        """Id, on this machine, of the first process of a pod's main container."""
         uid = str(pod.metadata.uid)
-        wanted = {uid, uid.replace("-", "_")}
+        uids = {uid, uid.replace("-", "_")}
         container = pod.status.container_statuses[0].container_id.rpartition("/")[2]
-        found = []
+        processes = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     group = (entry / "cgroup").read_text()
-                    if container in group and any(text in group for text in wanted):
-                        found.append(int(entry.name))
-        if not found:
+                    if container in group and any(text in group for text in uids):
+                        processes.append(int(entry.name))
+        if not processes:
             raise LookupError(f"no process of {pod.metadata.name} on this machine")
-        return min(found)
+        return min(processes)
 
     def scale(self, name: str, replicas: int) -> None:
-        """Scales a StatefulSet, and waits until it is so."""
+        """Scales a StatefulSet, and waits for its pods."""
         self._apps.patch_namespaced_stateful_set_scale(name, self.namespace, {"spec": {"replicas": replicas}})
         self.wait_ready(name, replicas)
 
     @contextlib.contextmanager
-    def away(self, name: str) -> Iterator[None]:
-        """No pod of a StatefulSet or Deployment while the context is open; those that run are killed at once."""
+    def stopped(self, name: str) -> Iterator[None]:
+        """A StatefulSet or Deployment without pods while the context is open; the running pods are killed."""
         running = self.pods(name)
         kind = "deployment" if any(pod.metadata.labels.get("pod-template-hash") for pod in running) else "stateful_set"
         scale = getattr(self._apps, f"patch_namespaced_{kind}_scale")
@@ -147,7 +147,7 @@ class LocalCluster:
     def wait_drained(self, pod: Any) -> None:
         """Waits until a Collector that began with an empty queue has sent on all that it accepted.
 
-        Its queue's size does not tell: what was refused for want of disk stays in it until the next span comes.
+        The size of its queue is no measure: spans refused for lack of disk stay in it until the next span arrives.
         """
 
         def is_drained() -> bool:
@@ -172,16 +172,16 @@ class LocalCluster:
 
     @contextlib.contextmanager
     def dropped(self, pod: Any, chain: str, port: int) -> Iterator[None]:
-        """The pod's packets of one direction (INPUT, OUTPUT) to a TCP port vanish while the context is open."""
+        """Drops the pod's packets of one direction (INPUT, OUTPUT) to a TCP port while the context is open."""
         with self._filtered(pod, chain, port, ["--jump", "DROP"]):
             yield
 
     @contextlib.contextmanager
     def reset(self, pod: Any, port: int, share: float = 1.0) -> Iterator[None]:
-        """Connections of the pod to a TCP port are reset when it sends something, a share of the times."""
-        chance = ["--match", "statistic", "--mode", "random", "--probability", f"{share:.4f}"] if share < 1 else []
-        # PSH: once for what an application sends, not for what its kernel acknowledges.
-        sent = ["--tcp-flags", "PSH", "PSH", *chance] if share < 1 else []
+        """Resets a share of the pod's connections to a TCP port when it sends data."""
+        sampling = ["--match", "statistic", "--mode", "random", "--probability", f"{share:.4f}"] if share < 1 else []
+        # PSH: once for the data of an application, not for the acknowledgements of the kernel.
+        sent = ["--tcp-flags", "PSH", "PSH", *sampling] if share < 1 else []
         with self._filtered(pod, "OUTPUT", port, [*sent, "--jump", "REJECT", "--reject-with", "tcp-reset"]):
             yield
 
@@ -193,15 +193,15 @@ class LocalCluster:
         try:
             yield
         finally:
-            # A pod that has ended meanwhile took its rules along.
+            # If the pod has ended meanwhile, its rules are gone.
             subprocess.run([*enter, "--delete", *rule], check=False, capture_output=True)
 
     @contextlib.contextmanager
     def small_volume(self, pod: Any, mebibytes: int) -> "Iterator[SmallVolume]":
-        """A file system of its own under a pod's volume, for the pods that begin while the context is open."""
+        """Mounts a small file system at a pod's volume, for the pods that start while the context is open."""
         claim = self._core.read_namespaced_persistent_volume_claim(f"data-{pod.metadata.name}", self.namespace)
         path = Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
-        if path.is_mount():  # left by a run that was killed
+        if path.is_mount():  # an earlier run was killed
             _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
         owner = path.stat()
         image = path.with_name(f"{path.name}.image")
@@ -222,17 +222,17 @@ class LocalCluster:
 
 @dataclass(frozen=True)
 class SmallVolume:
-    """Where it is mounted."""
+    """A small file system."""
 
     path: Path
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
-        """Not a byte is left while the context is open."""
+        """Fills it to the last byte while the context is open."""
         ballast = self.path / "ballast"
         with ballast.open("wb") as file:
             end, size = 0, shutil.disk_usage(self.path).free
-            # The file system needs some blocks for itself, and does not say how many.
+            # The file system needs an unknown number of blocks for itself.
             while size >= 1024:
                 try:
                     os.posix_fallocate(file.fileno(), end, size)
@@ -246,13 +246,13 @@ class SmallVolume:
 
 
 def _sum(metrics: str, name: str) -> float:
-    """Sum of a metric's samples about spans."""
+    """Sum of a metric's samples that are about spans."""
     samples = re.findall(rf"^{name}(?:_total)?\{{([^}}]*)\}} (\S+)", metrics, re.MULTILINE)
     return sum(float(value) for labels, value in samples if 'data_type="' not in labels or "traces" in labels)
 
 
 def _retry(action: Callable[[], object]) -> None:
-    """An unmount right after the last process has ended may still find the file system in use."""
+    """Repeats an unmount: right after its last process has ended, the file system may still be in use."""
 
     def succeeds() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The local stack with other settings for a while."""
+"""Deploys a stack with other settings for a while."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from stack.settings import PROJECT, Settings, effective_config, load, parse
 
 @contextmanager
 def with_settings(
-    stack: str, changes: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
+    stack: str, changes: Mapping[str, Mapping[str, Any]], on_progress: Callable[[str], None]
 ) -> Iterator[Settings]:
-    """Deploys a stack with sections of its settings changed; on leaving, as it is declared.
+    """Deploys a stack with changed sections of its settings; afterwards as it is declared.
 
     Raises:
         SettingsError: the changed settings cannot be used.
@@ -30,8 +30,8 @@ def with_settings(
     client = connect(settings.cluster)
     values = read_secret(client, settings.cluster.namespace, secret_keys.SECRET)
     known = {f"{PROJECT}:{key}": values[key] for key in secret_keys.ALL if key in values}
-    apply(client, settings.cluster.namespace, record(stack, config | known).manifests, say)
+    apply(client, settings.cluster.namespace, record(stack, config | known).manifests, on_progress)
     try:
         yield settings
     finally:
-        apply(client, load(stack).cluster.namespace, render(stack, values), say)
+        apply(client, load(stack).cluster.namespace, render(stack, values), on_progress)

@@ -1,4 +1,4 @@
-"""Which faults, in which order."""
+"""The faults of a full run, and their order."""
 
 import random
 from typing import Final
@@ -16,8 +16,8 @@ _OTHERS: Final = (
 )
 
 
-def full(seed: int, *, kills: int, away_seconds: float) -> list[Step]:
-    """Everything, in an order that follows from the seed; the store's long absence last but for some kills."""
+def full(seed: int, *, kills: int, unavailable_seconds: float) -> list[Step]:
+    """All faults, in an order that follows from the seed; the long outage of the store comes near the end."""
     others = list(_OTHERS)
     random.Random(seed).shuffle(others)
     steps: list[Step] = []
@@ -25,5 +25,5 @@ def full(seed: int, *, kills: int, away_seconds: float) -> list[Step]:
         steps.append(Step(fault="kill-collector"))
         if index % 2 and others:
             steps.append(others.pop())
-    at = max(0, len(steps) - 4)
-    return [*steps[:at], *others, Step(fault="store-away", seconds=away_seconds), *steps[at:]]
+    position = max(0, len(steps) - 4)
+    return [*steps[:position], *others, Step(fault="store-unavailable", seconds=unavailable_seconds), *steps[position:]]

@@ -1,10 +1,10 @@
-"""One run: load, faults, drained queues, and the ledger held against the store."""
+"""One run: load and faults, then empty queues, then the ledger compared with the store."""
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import httpx
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Survived:
-    """A fault that was carried out."""
+    """A fault that was injected."""
 
     fault: str
     seconds: float
@@ -47,7 +47,7 @@ class Survived:
 
 @dataclass(kw_only=True)
 class Result:
-    """What a run saw."""
+    """The result of a run."""
 
     verdict: Verdict
     survived: list[Survived]
@@ -60,20 +60,20 @@ class Result:
 
 
 def due_at(steps: Sequence[Step], spans: int, rate: float) -> list[int]:
-    """How many spans are to be acknowledged before each step begins, so that the steps fill the whole of the load."""
-    lasting = sum(step.seconds for step in steps) * rate
-    gap = max(0.0, spans - lasting) / (len(steps) + 1)
-    due, at = [], 0.0
+    """The number of spans after which each step starts, so that the steps are spread over the load."""
+    fault_spans = sum(step.seconds for step in steps) * rate
+    gap = max(0.0, spans - fault_spans) / (len(steps) + 1)
+    due, position = [], 0.0
     for step in steps:
-        at += gap
-        due.append(min(spans, int(at)))
-        at += step.seconds * rate
+        position += gap
+        due.append(min(spans, int(position)))
+        position += step.seconds * rate
     return due
 
 
 @dataclass(kw_only=True)
 class Run:
-    """A run; `say` takes a line of progress, `tick` how many spans are acknowledged, `looked_up` how many traces."""
+    """A run on the local stack."""
 
     cluster: LocalCluster
     ledger: Path
@@ -81,14 +81,20 @@ class Run:
     spans: int
     rate: float
     seed: int
-    say: Callable[[str], None] = print
-    tick: Callable[[int], None] = lambda spans: None
-    looked_up: Callable[[int], None] = lambda traces: None
+    on_progress: Callable[[str], None] = print
+    on_acknowledged: Callable[[int], None] = lambda spans: None
+    """Takes the number of acknowledged spans."""
+    on_looked_up: Callable[[int], None] = lambda traces: None
+    """Takes the number of traces that were looked up."""
     _survived: list[Survived] = field(default_factory=list)
 
     def run(self) -> Result:
-        """Raises CheckFailure where the stack does not come back from a fault."""
-        chance = random.Random(self.seed)
+        """Runs it.
+
+        Raises:
+            CheckFailure: the stack does not recover from a fault.
+        """
+        rng = Random(self.seed)
         requests = Requests(self.ledger.stem)
         settings = self.cluster.settings
         token = read_secret(connect(settings.cluster), self.cluster.namespace, secret_keys.SECRET).get(
@@ -102,7 +108,7 @@ class Run:
                 self._steady(load, 30)
                 for step, due in zip(self.steps, due_at(self.steps, self.spans, self.rate), strict=True):
                     self._until(load, due)
-                    self._suffer(step, chance, load)
+                    self._inject(step, rng, load)
                 self._until(load, load.total)
         self._drain()
         load_seconds, began = time.monotonic() - began, time.monotonic()
@@ -128,18 +134,18 @@ class Run:
         )
 
     def _watch(self, load: Load) -> bool:
-        self.tick(load.spans)
+        self.on_acknowledged(load.spans)
         return True
 
-    def _suffer(self, step: Step, chance: random.Random, load: Load) -> None:
+    def _inject(self, step: Step, rng: Random, load: Load) -> None:
         began = time.monotonic()
-        FAULTS[step.fault](self.cluster, chance, step.seconds)
+        FAULTS[step.fault](self.cluster, rng, step.seconds)
         seconds, queued = time.monotonic() - began, self._queued()
         recovery = self._steady(load, _RECOVERY_SECONDS)
         self._survived.append(
             Survived(fault=step.fault, seconds=seconds, recovery_seconds=recovery, queued=queued or 0.0)
         )
-        self.say(
+        self.on_progress(
             f"{step.fault}: {seconds:.0f} s, then {recovery:.1f} s to recover"
             f" ({load.spans} spans acknowledged, {load.resent} requests sent again)"
         )
@@ -179,4 +185,4 @@ class Run:
         name, port = endpoints.TRACE_QUERY[backend]
         with httpx.Client() as client:
             store = TraceStoreClient(backend, f"http://{self.cluster.address(name)}:{port}", client.get)
-            return verify(requests, read(self.ledger), store.trace, self.looked_up)
+            return verify(requests, read(self.ledger), store.trace, self.on_looked_up)

@@ -1,4 +1,4 @@
-"""Holds the trace store against the ledger: every span of every acknowledged request, looked up by trace id."""
+"""Compares the trace store with the ledger: looks up every span of every acknowledged request by trace id."""
 
 import time
 from collections import Counter
@@ -21,30 +21,33 @@ Lookup = Callable[[str], list[Span]]
 
 @dataclass
 class Verdict:
-    """What became of the acknowledged spans."""
+    """The result for the acknowledged spans."""
 
     acknowledged: int = 0
-    found: int = 0
+    stored: int = 0
     lost: list[str] = field(default_factory=list)
-    """`trace id/span id` of what the store does not have."""
+    """`trace id/span id` of the missing spans."""
     duplicates: int = 0
     """Spans that the store has more than once."""
     foreign: int = 0
-    """Spans in these traces that nobody sent."""
+    """Spans in these traces that were never sent."""
 
     def add(self, trace_id: str, expected: set[str], spans: Iterable[Span]) -> None:
         """Counts one trace."""
-        stored = Counter(span.span_id for span in spans)
+        counts = Counter(span.span_id for span in spans)
         self.acknowledged += len(expected)
-        missing = expected - stored.keys()
-        self.found += len(expected) - len(missing)
+        missing = expected - counts.keys()
+        self.stored += len(expected) - len(missing)
         self.lost += [f"{trace_id}/{span_id}" for span_id in sorted(missing)]
-        self.duplicates += sum(count - 1 for span_id, count in stored.items() if span_id in expected)
-        self.foreign += sum(count for span_id, count in stored.items() if span_id not in expected)
+        self.duplicates += sum(count - 1 for span_id, count in counts.items() if span_id in expected)
+        self.foreign += sum(count for span_id, count in counts.items() if span_id not in expected)
 
 
 def verify(
-    requests: Requests, acknowledged: Iterable[int], lookup: Lookup, tick: Callable[[int], None] = lambda traces: None
+    requests: Requests,
+    acknowledged: Iterable[int],
+    lookup: Lookup,
+    on_looked_up: Callable[[int], None] = lambda traces: None,
 ) -> Verdict:
     """Looks up every trace.
 
@@ -52,7 +55,7 @@ def verify(
         requests: what was sent.
         acknowledged: numbers of the requests that were acknowledged.
         lookup: asks the store for a trace; fails with httpx.HTTPError.
-        tick: called after each trace with how many were looked up.
+        on_looked_up: called after each trace with the number of look-ups.
     """
     traces = [item for number in sorted(set(acknowledged)) for item in requests.traces(number).items()]
     verdict = Verdict()
@@ -62,12 +65,12 @@ def verify(
             pool.map(lambda item: (*item, _whole(lookup, item[0], item[1], deadline)), traces), 1
         ):
             verdict.add(trace_id, expected, spans)
-            tick(done)
+            on_looked_up(done)
     return verdict
 
 
 def _whole(lookup: Lookup, trace_id: str, expected: set[str], deadline: float) -> list[Span]:
-    """The trace, asked for until it is whole or the time is over in which it must be."""
+    """Looks up a trace until it is whole, or until the deadline."""
     error: httpx.HTTPError | None = None
     for attempt in range(100):
         try:
@@ -76,7 +79,7 @@ def _whole(lookup: Lookup, trace_id: str, expected: set[str], deadline: float) -
             error, spans = failed, []
         if expected <= {span.span_id for span in spans}:
             return spans
-        # Three looks even when it is late: one of them may have failed for reasons of its own.
+        # At least three look-ups, also after the deadline: one may fail for its own reasons.
         if time.monotonic() > deadline and attempt >= 2:
             break
         time.sleep(0.5)

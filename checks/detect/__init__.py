@@ -1,1 +1,1 @@
-"""Time to detect: faults are put into the running local stack, and the alert that must tell of each is awaited."""
+"""Time to detect: injects faults into the local stack, and waits for the alert that must report each."""

@@ -1,4 +1,4 @@
-"""What goes wrong, and which alerts tell of it. Each fault is there while its context is open."""
+"""The faults, and the alerts that must report each. A fault lasts while its context is open."""
 
 import contextlib
 import os
@@ -20,9 +20,9 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 
 HARD_SECONDS: Final = 45.0
-"""Until somebody is told that something does not work at all."""
+"""The goal for a fault that stops something altogether."""
 SOFT_SECONDS: Final = 120.0
-"""Until somebody is told that something works less well."""
+"""The goal for a fault that degrades something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,32 +31,32 @@ class Fault:
 
     inject: Callable[[LocalCluster], AbstractContextManager[None]]
     alerts: frozenset[str]
-    """Any of these tells of it."""
+    """Any of these alerts detects the fault."""
     seconds: float = HARD_SECONDS
 
 
-def away(name: str) -> Callable[[LocalCluster], AbstractContextManager[None]]:
-    """No pod of a workload."""
-    return lambda cluster: cluster.away(name)
+def stopped(name: str) -> Callable[[LocalCluster], AbstractContextManager[None]]:
+    """A workload without pods."""
+    return lambda cluster: cluster.stopped(name)
 
 
 @contextlib.contextmanager
 def crawler_cut_off(cluster: LocalCluster) -> Iterator[None]:
-    """The crawler reaches no page any more."""
+    """The crawler reaches no page."""
     with cluster.reset(cluster.ready(endpoints.CRAWLER)[0], endpoints.SERVICE_PORT):
         yield
 
 
 @contextlib.contextmanager
 def some_requests_fail(cluster: LocalCluster) -> Iterator[None]:
-    """One in ten of the gateway's questions to the task-manager fails; half of its requests ask one: 5 %."""
+    """One in ten of the gateway's requests to the task-manager fails; half of its own requests need one: 5 %."""
     with cluster.reset(cluster.ready(endpoints.GATEWAY)[0], endpoints.SERVICE_PORT, share=0.1):
         yield
 
 
 @contextlib.contextmanager
 def consumer_cut_off(cluster: LocalCluster) -> Iterator[None]:
-    """The crawler runs, and nothing comes from Kafka."""
+    """The crawler runs, and receives nothing from Kafka."""
     with cluster.dropped(cluster.ready(endpoints.CRAWLER)[0], "OUTPUT", endpoints.KAFKA_PORT):
         yield
 
@@ -70,9 +70,9 @@ def store_cut_off(cluster: LocalCluster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def table_locked(cluster: LocalCluster) -> Iterator[None]:
-    """Somebody locks the table of the tasks for most of the time; statements wait, and succeed."""
+    """Another session locks the table of the tasks for most of the time; statements wait, and succeed."""
     values = read_secret(connect(cluster.settings.cluster), cluster.namespace, secret_keys.SECRET)
-    over = threading.Event()
+    ended = threading.Event()
     address = cluster.address(endpoints.POSTGRES)
     password = values[secret_keys.POSTGRES_PASSWORD]
     with psycopg.connect(
@@ -80,29 +80,29 @@ def table_locked(cluster: LocalCluster) -> Iterator[None]:
     ) as connection:
 
         def lock() -> None:
-            while not over.is_set():
+            while not ended.is_set():
                 with connection.transaction():
                     connection.execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
-                    over.wait(0.8)
+                    ended.wait(0.8)
 
         thread = threading.Thread(target=lock)
         thread.start()
         try:
             yield
         finally:
-            over.set()
+            ended.set()
             thread.join()
 
 
 @contextlib.contextmanager
 def crash_loop(cluster: LocalCluster) -> Iterator[None]:
-    """The crawler's process is killed whenever it has begun."""
-    over = threading.Event()
+    """The crawler's process is killed each time it starts."""
+    ended = threading.Event()
     core = kubernetes.client.CoreV1Api(connect(cluster.settings.cluster))
 
     def kill() -> None:
         killed: set[str] = set()
-        while not over.wait(0.2):
+        while not ended.wait(0.2):
             for pod in cluster.pods(endpoints.CRAWLER):
                 state: Any = core.read_namespaced_pod_status(pod.metadata.name, cluster.namespace)
                 for status in state.status.container_statuses or []:
@@ -116,9 +116,9 @@ def crash_loop(cluster: LocalCluster) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
-        # Its back-off is not what is measured.
+        # A new pod has no back-off, which would lengthen the recovery.
         for pod in cluster.pods(endpoints.CRAWLER):
             core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)
         cluster.wait_ready(endpoints.CRAWLER, 1)
@@ -138,12 +138,16 @@ def faults(store: str) -> Mapping[str, Fault]:
         "slow-statements": Fault(inject=table_locked, alerts=frozenset({"StatementsSlow"}), seconds=SOFT_SECONDS),
         "consumer-stopped": Fault(inject=consumer_cut_off, alerts=frozenset({"ConsumerStopped", "DependencyDown"})),
         "kafka-down": Fault(
-            inject=away(endpoints.KAFKA), alerts=frozenset({"DependencyDown", "SendingFails", "ConsumerUnassigned"})
+            inject=stopped(endpoints.KAFKA), alerts=frozenset({"DependencyDown", "SendingFails", "ConsumerUnassigned"})
         ),
-        "postgres-down": Fault(inject=away(endpoints.POSTGRES), alerts=frozenset({"DependencyDown", "StatementsFail"})),
-        "collector-down": Fault(inject=away(endpoints.COLLECTOR), alerts=frozenset({"CollectorDown", "ExportFails"})),
-        "store-down": Fault(inject=away(store), alerts=frozenset({"TraceStoreDown"})),
+        "postgres-down": Fault(
+            inject=stopped(endpoints.POSTGRES), alerts=frozenset({"DependencyDown", "StatementsFail"})
+        ),
+        "collector-down": Fault(
+            inject=stopped(endpoints.COLLECTOR), alerts=frozenset({"CollectorDown", "ExportFails"})
+        ),
+        "store-down": Fault(inject=stopped(store), alerts=frozenset({"TraceStoreDown"})),
         "queue-filling": Fault(inject=store_cut_off, alerts=frozenset({"CollectorQueueStuck"})),
         "crash-loop": Fault(inject=crash_loop, alerts=frozenset({"CrashLoop", "ServiceDown"})),
-        "task-manager-down": Fault(inject=away(endpoints.TASK_MANAGER), alerts=frozenset({"ServiceDown"})),
+        "task-manager-down": Fault(inject=stopped(endpoints.TASK_MANAGER), alerts=frozenset({"ServiceDown"})),
     }

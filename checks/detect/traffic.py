@@ -1,4 +1,4 @@
-"""Normal traffic: tasks are created and looked at, evenly, for as long as the context is open."""
+"""Normal traffic: creates tasks and reads them, at a constant rate, while its context is open."""
 
 import threading
 import time
@@ -19,29 +19,34 @@ _SECONDS: Final = 10.0
 class Failure:
     """A request that failed."""
 
-    at: datetime
-    what: str
-    """The status, or the name of the error that came instead of one."""
+    time: datetime
+    reason: str
+    """The status, or the name of the error if there was no answer."""
 
     def __str__(self) -> str:
-        return f"{self.what} at {self.at:%H:%M:%S}"
+        return f"{self.reason} at {self.time:%H:%M:%S}"
 
 
 class Traffic:
-    """Requests at the gateway: one half creates a task whose page the stack serves itself, one half looks at it."""
+    """Requests to the gateway: half of them create a task whose page is the gateway's own, half of them read it."""
 
     def __init__(self, gateway: str, rate: float, *, keep: bool = True) -> None:
-        """gateway: its base URL as this machine reaches it; rate: requests a second; keep: connections are used again,
-        and so lead to the same pods."""
+        """Prepares traffic.
+
+        Args:
+            gateway: base URL of the gateway.
+            rate: requests per second.
+            keep: whether connections are kept, and so lead to the same pods.
+        """
         self._gateway = gateway
         self._every = 2 / rate
         self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.answers: Counter[str] = Counter()
-        """How many requests were answered with each status, or failed without one."""
+        """Number of requests by status, or by error if there was no answer."""
         self.failures: list[Failure] = []
-        """Those that the service is to blame for: no answer, or a 5xx."""
+        """The requests without an answer, or with a status of 5xx."""
 
     def __enter__(self) -> "Traffic":
         self._thread.start()
@@ -50,7 +55,7 @@ class Traffic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -59,15 +64,15 @@ class Traffic:
             "user_query": "normal traffic",
             "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}",
         }
-        began, pairs = time.monotonic(), 0
-        asking: list[threading.Thread] = []
+        started, pairs = time.monotonic(), 0
+        pending: list[threading.Thread] = []
         with httpx.Client(base_url=self._gateway, timeout=_SECONDS, limits=self._limits) as client:
-            while not self._over.wait(max(0.0, began + pairs * self._every - time.monotonic())):
+            while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
-                asking = [thread for thread in asking if thread.is_alive()]
-                asking.append(threading.Thread(target=self._pair, args=(client, body), daemon=True))
-                asking[-1].start()
-            for thread in asking:  # what was asked is answered before the client is closed
+                pending = [thread for thread in pending if thread.is_alive()]
+                pending.append(threading.Thread(target=self._pair, args=(client, body), daemon=True))
+                pending[-1].start()
+            for thread in pending:  # the last requests are answered before the client is closed
                 thread.join(2 * _SECONDS)
 
     def _pair(self, client: httpx.Client, body: dict[str, str]) -> None:
@@ -91,4 +96,4 @@ class Traffic:
     def _note(self, status: str, *, failed: bool) -> None:
         self.answers[status] += 1
         if failed:
-            self.failures.append(Failure(at=datetime.now(UTC), what=status))
+            self.failures.append(Failure(time=datetime.now(UTC), reason=status))

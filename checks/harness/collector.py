@@ -33,13 +33,13 @@ def binary() -> Path:
     built = Home.default().bin / "otelcol-contrib"
     if built.is_file():
         return built
-    if found := shutil.which("otelcol-contrib"):
-        return Path(found)
+    if path := shutil.which("otelcol-contrib"):
+        return Path(path)
     pytest.skip("no Collector to run: `python -m local.images build collector` builds it, as does `make up`")
 
 
 class CollectorProcess:
-    """Starts, kills and asks one Collector; its queue outlives it."""
+    """One Collector as a process; its queue survives a kill."""
 
     def __init__(self, directory: Path, text: str, environment: Mapping[str, str] = {}) -> None:
         """`text` is a configuration as `collector.pipeline` renders it; only ports and paths become this machine's."""
@@ -93,7 +93,7 @@ class CollectorProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("Collector that is healthy", healthy, seconds=30, every=0.05)
+        poll_until("the Collector to be healthy", healthy, seconds=30, every=0.05)
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""
@@ -109,16 +109,16 @@ class CollectorProcess:
 
     def peak_mib(self) -> float:
         """The most memory that it has had in RAM."""
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
-        assert found
-        return int(found[1]) / 1024
+        match = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        assert match
+        return int(match[1]) / 1024
 
     def _proc(self, name: str) -> str:
         assert self._process, "it does not run"
         return Path(f"/proc/{self._process.pid}/{name}").read_text()
 
     def send(self, request: bytes, *, token: str = TOKEN, timeout: float = 10) -> None:
-        """Hands spans over; grpc.RpcError if they are not acknowledged."""
+        """Sends spans; raises grpc.RpcError if they are not acknowledged."""
         with grpc.insecure_channel(self.grpc) as channel:
             metadata = (("authorization", f"Bearer {token}"),)
             channel.unary_unary(TRACES)(request, timeout=timeout, metadata=metadata)
@@ -127,10 +127,10 @@ class CollectorProcess:
         """Sum of one of its own metrics over all series with these labels."""
         text = httpx.get(f"http://127.0.0.1:{self.telemetry}/metrics", timeout=5).text
         samples = re.findall(rf"^{name}(?:{{([^}}]*)}})? (\S+)$", text, re.MULTILINE)
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(float(value) for found, value in samples if all(pair in found for pair in wanted))
+        pairs = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(float(value) for labels_text, value in samples if all(pair in labels_text for pair in pairs))
 
     def span_metrics(self) -> str:
-        """What Prometheus scrapes of the span metrics, exemplars included."""
+        """The span metrics with their exemplars, as Prometheus scrapes them."""
         url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]}/metrics"
         return httpx.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=5).text

@@ -1,4 +1,4 @@
-"""An OTLP gRPC receiver whose answers a test decides; keeps the requests as the bytes that came."""
+"""An OTLP gRPC receiver whose answers a test sets; keeps the bytes of each accepted request."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def refuse(code: grpc.StatusCode) -> Behaviour:
     """Answers with an error."""
 
     def behave(context: grpc.ServicerContext) -> bytes:
-        context.abort(code, f"told to answer {code.name}")
+        context.abort(code, f"the test makes it answer {code.name}")
         raise AssertionError("abort raises")
 
     return behave
@@ -77,7 +77,7 @@ class Receiver:
     """`behave` may be replaced at any time; what was accepted is in `requests`, by method."""
 
     def __init__(self, *, largest: int = 4 << 20) -> None:
-        """largest: bytes of a request that it takes; gRPC's own limit if not said otherwise."""
+        """largest: size of the largest request that it accepts, in bytes; by default gRPC's own limit."""
         self._largest = largest
         self.behave: Behaviour = accept
         self.inspect: Callable[[bytes, grpc.ServicerContext], object] = lambda _request, _context: None

@@ -1,1 +1,1 @@
-"""Rollouts tried on the running local stack: a good version, bad ones, and one that is interrupted."""
+"""Rollouts on the running local stack: a good version, bad ones, and one that is interrupted."""

@@ -1,30 +1,32 @@
-"""`make rollouts`: on the local stack under load, good versions to the end, bad ones back, an interrupted one on."""
-
-from __future__ import annotations
+"""`make rollouts`: rolls versions out on the local stack under load: good, bad, and an interrupted one."""
 
 import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from checks.rollouts.scenario import GATE, STAGES, Outcome, changed, run
-from checks.rollouts.versions import FAULTS, make
+from checks.rollouts.scenario import GATE, STAGES, Outcome, changed_settings, run
+from checks.rollouts.versions import FAULTS, build
+from contracts.errors import UserError
 from local.jobs import Progress
 from stack.settings import ROOT
 
-BACK_SECONDS: Final = 120.0
-"""Within which a bad version must be gone again, from its first ready pod on."""
+EXPOSED_SECONDS: Final = 120.0
+"""The time in which a bad version must be rolled back, from its first ready pod on."""
 _NO_OP_SECONDS: Final = 10.0
+_FIRST_SHARE: Final = 0.25
+_COLUMNS: Final = ("scenario", "exit code", "new version exposed", "requests", "failed", "rolled back for", "problems")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A version, what is to become of it, and when its rollout is killed."""
+    """A version, the expected exit code of its rollout, and when that is killed."""
 
     version: str
     code: int
@@ -38,76 +40,94 @@ SCENARIOS: Final = {
 }
 
 
-def complaints(scenario: Scenario, outcome: Outcome) -> list[str]:
-    """What was not as it should be."""
-    found = []
+def check_rollouts(console: Console, names: Sequence[str] = ()) -> bool:
+    """Runs scenarios on the local stack, and then a deployment that changes nothing.
+
+    Args:
+        console: where the results are printed.
+        names: the scenarios, by default all.
+
+    Returns:
+        Whether every scenario ended as expected, and the deployment was fast enough.
+
+    Raises:
+        UserError: a scenario is unknown.
+    """
+    if unknown := set(names) - SCENARIOS.keys():
+        raise UserError(f"there is no scenario {min(unknown)!r}; the scenarios are {', '.join(SCENARIOS)}")
+    table = Table(title="Rollouts under load")
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold")
+    results = [_run(name, table, console) for name in names or SCENARIOS]
+    seconds = _deploy_unchanged()
+    console.print(table)
+    console.print(f"a deployment that changes nothing: {seconds:.1f} s (goal {_NO_OP_SECONDS:.0f} s)")
+    return all(results) and seconds <= _NO_OP_SECONDS
+
+
+def _run(name: str, table: Table, console: Console) -> bool:
+    """Runs one scenario and adds it to the table; returns whether it ended as expected."""
+    scenario = SCENARIOS[name]
+    console.print(f"[bold]{name}[/]")
+    try:
+        image = build(scenario.version, Progress(name))
+        with changed_settings(images={"service": image}, rollout={"stages": STAGES, "maxPods": 4, "gate": GATE}):
+            outcome = run(kill_after=scenario.kill_after)
+    finally:
+        restore_stack()
+    console.print(outcome.output, style="dim", markup=False)
+    unexpected = problems(scenario, outcome)
+    reason = outcome.output.rpartition("rolling back: ")[2].partition("\n")[0] if scenario.code else ""
+    table.add_row(
+        name,
+        str(outcome.code),
+        f"{outcome.exposed_seconds:.0f} s",
+        str(outcome.requests),
+        str(len(outcome.failures)),
+        reason,
+        "; ".join(unexpected),
+    )
+    return not unexpected
+
+
+def problems(scenario: Scenario, outcome: Outcome) -> list[str]:
+    """How an outcome differs from the expected one."""
+    unexpected = []
     if outcome.code != scenario.code:
-        found.append(f"exit code {outcome.code}, not {scenario.code}")
+        unexpected.append(f"exit code {outcome.code}, not {scenario.code}")
     if scenario.code == 0 and outcome.failures:
-        found.append(f"requests failed: {', '.join(map(str, outcome.failures[:10]))}")
-    if scenario.code == 1 and outcome.exposed_seconds > BACK_SECONDS:
-        found.append(f"exposed for {outcome.exposed_seconds:.0f} s")
-    # The first stage's share; half as much again for chance.
-    if scenario.code == 1 and len(outcome.failures) > outcome.requests * 0.25 * 1.5:
-        found.append("more requests failed than the new version had")
-    return found
+        unexpected.append(f"requests failed: {', '.join(map(str, outcome.failures[:10]))}")
+    if scenario.code == 1 and outcome.exposed_seconds > EXPOSED_SECONDS:
+        unexpected.append(f"exposed for {outcome.exposed_seconds:.0f} s")
+    # Half as much again, since the share of the requests varies.
+    if scenario.code == 1 and len(outcome.failures) > outcome.requests * _FIRST_SHARE * 1.5:
+        unexpected.append("more requests failed than the new version had")
+    return unexpected
 
 
-def back_to_the_settings() -> None:
-    """The local stack as it is declared, with no rollout half-way."""
-    for module, arguments in (("stack.rollout", ["--abort"]), ("stack.deploy", [])):
+def restore_stack() -> None:
+    """Ends a rollout that is under way, and deploys the local stack as it is declared."""
+    for module, arguments in (("stack.rollout", ["--abort"]), ("stack.deploy.deployment", [])):
         subprocess.run([sys.executable, "-m", module, "local", *arguments], cwd=ROOT, check=True)
 
 
+def _deploy_unchanged() -> float:
+    """Deploys the local stack unchanged; returns the seconds that it took."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "stack.deploy.deployment", "local"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
 def main() -> None:
-    """Exit code 1 if anything was not as it should be."""
-    known = list(SCENARIOS)
+    """Exit code 1: something did not end as expected."""
     parser = argparse.ArgumentParser(prog="python -m checks.rollouts", description=f"{__doc__} The local stack only.")
-    parser.add_argument("--only", action="append", choices=known, help="only these; may be repeated")
-    asked = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    table = Table(title="Rollouts under load")
-    for column in (
-        "scenario",
-        "exit code",
-        "new version exposed",
-        "requests",
-        "failed",
-        "judged by",
-        "not as it should be",
-    ):
-        table.add_column(column, overflow="fold")
-    wrong = False
-    for name in asked.only or known:
-        scenario = SCENARIOS[name]
-        console.print(f"[bold]{name}[/]")
-        try:
-            image = make(scenario.version, Progress(name))
-            with changed(images={"service": image}, rollout={"stages": STAGES, "maxPods": 4, "gate": GATE}):
-                outcome = run(kill_after=scenario.kill_after)
-        finally:
-            back_to_the_settings()
-        console.print(outcome.output, style="dim", markup=False)
-        bad = complaints(scenario, outcome)
-        wrong |= bool(bad)
-        reason = outcome.output.rpartition("rolling back: ")[2].partition("\n")[0] if scenario.code else ""
-        table.add_row(
-            name,
-            str(outcome.code),
-            f"{outcome.exposed_seconds:.0f} s",
-            str(outcome.requests),
-            str(len(outcome.failures)),
-            reason,
-            "; ".join(bad),
-        )
-    began = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-m", "stack.deploy.deployment", "local"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    parser.add_argument(
+        "--only", action="append", default=[], choices=list(SCENARIOS), help="only these; may be repeated"
     )
-    seconds = time.monotonic() - began
-    console.print(table)
-    console.print(f"a deployment that changes nothing: {seconds:.1f} s (goal {_NO_OP_SECONDS:.0f} s)")
-    sys.exit(1 if wrong or seconds > _NO_OP_SECONDS else 0)
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    sys.exit(0 if check_rollouts(console, options.only) else 1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""One rollout under load: what it said, how long the new version answered requests, and how many of them failed."""
-
-from __future__ import annotations
+"""One rollout under load: its output, how long the new version was exposed, and how many requests failed."""
 
 import contextlib
 import os
@@ -25,18 +23,18 @@ from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
 
 RATE: Final = 20.0
 STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds": 20}, {"share": 1, "soakSeconds": 20}]
-# Small numbers, so that a stage of seconds has enough operations to be judged by.
+# A wide margin, so that a stage of some seconds has enough operations for a verdict.
 GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
 _LIMIT_SECONDS: Final = 900.0
 _CANARIES: Final = {endpoints.canary(name) for name in endpoints.SERVICES}
 
 
 @contextlib.contextmanager
-def changed(**sections: Mapping[str, Any]) -> Iterator[Settings]:
-    """The local stack's settings with sections changed, for every command; afterwards as they were. Deploys nothing."""
+def changed_settings(**sections: Mapping[str, Any]) -> Iterator[Settings]:
+    """Changes sections of the local stack's settings while the context is open. Deploys nothing."""
     overlay = ROOT / OVERLAY
-    before = overlay.read_text()
-    document = yaml.safe_load(before)
+    original = overlay.read_text()
+    document = yaml.safe_load(original)
     for section, values in sections.items():
         key = f"{PROJECT}:{section}"
         document["config"][key] = {**document["config"].get(key, {}), **values}
@@ -44,55 +42,55 @@ def changed(**sections: Mapping[str, Any]) -> Iterator[Settings]:
     try:
         yield load("local")
     finally:
-        overlay.write_text(before)
+        overlay.write_text(original)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Of one rollout."""
+    """The outcome of one rollout."""
 
     code: int
     """Its exit code."""
     output: str
     report: str
     exposed_seconds: float
-    """While there was a ready pod of the new version."""
+    """How long the new version had a ready pod."""
     requests: int
-    """Of the load."""
+    """The number of requests."""
     failures: Sequence[Failure]
-    """Of these."""
+    """The requests that failed."""
 
 
 class Exposure:
-    """Watches for how long ready pods of a new version are there."""
+    """Measures how long a new version has ready pods."""
 
     def __init__(self, settings: Settings) -> None:
         self._apps = kubernetes.client.AppsV1Api(connect(settings.cluster))
         self._namespace = settings.cluster.namespace
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.seconds = 0.0
 
-    def __enter__(self) -> Exposure:
+    def __enter__(self) -> "Exposure":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        before = time.monotonic()
-        while not self._over.wait(0.25):
+        previous = time.monotonic()
+        while not self._ended.wait(0.25):
             now = time.monotonic()
             with contextlib.suppress(Exception):
-                found = self._apps.list_namespaced_deployment(self._namespace, _request_timeout=5).items
-                if any(item.metadata.name in _CANARIES and item.status.ready_replicas for item in found):
-                    self.seconds += now - before
-            before = now
+                deployments = self._apps.list_namespaced_deployment(self._namespace, _request_timeout=5).items
+                if any(item.metadata.name in _CANARIES and item.status.ready_replicas for item in deployments):
+                    self.seconds += now - previous
+            previous = now
 
 
-def rollout(*arguments: str) -> subprocess.Popen[str]:
+def start_rollout(*arguments: str) -> subprocess.Popen[str]:
     """Starts `python -m stack.rollout local`."""
     return subprocess.Popen(
         [sys.executable, "-m", "stack.rollout", "local", *arguments],
@@ -103,8 +101,8 @@ def rollout(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def ended(process: subprocess.Popen[str], seconds: float = _LIMIT_SECONDS) -> tuple[int, str]:
-    """Exit code and output of a rollout; it is ended where it does not end within the time."""
+def wait_for(process: subprocess.Popen[str], seconds: float = _LIMIT_SECONDS) -> tuple[int, str]:
+    """Returns the exit code and output of a process; kills it if it does not end within the time."""
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -115,23 +113,24 @@ def ended(process: subprocess.Popen[str], seconds: float = _LIMIT_SECONDS) -> tu
 
 
 def run(*, kill_after: float | None = None) -> Outcome:
-    """A rollout of what the settings say, under load.
+    """Rolls the version of the settings out under load.
 
-    kill_after: seconds after which it is killed with SIGKILL, and run again.
+    Args:
+        kill_after: seconds after which the rollout is killed with SIGKILL, and run again.
     """
     settings = load("local")
     gateway = f"http://{LocalCluster(settings).address(endpoints.GATEWAY)}:{endpoints.SERVICE_PORT}"
     report = Path(".local/rollout-test.md")
     report.unlink(missing_ok=True)
     with Traffic(gateway, RATE, keep=False) as traffic, Exposure(settings) as exposure:
-        process = rollout("--report", str(report))
+        process = start_rollout("--report", str(report))
         if kill_after is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(kill_after)
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-            process = rollout("--report", str(report))
-        code, output = ended(process)
+            process = start_rollout("--report", str(report))
+        code, output = wait_for(process)
     return Outcome(
         code=code,
         output=output,

@@ -1,6 +1,4 @@
-"""Versions of the services that are made to be rolled out: the code as it is, with something added to a module."""
-
-from __future__ import annotations
+"""Versions of the services for the rollouts: the current code with an addition to one module."""
 
 import shutil
 import tempfile
@@ -42,18 +40,18 @@ FAULTS: Final = {
     ),
     "slow": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what="await asyncio.sleep(0.05)")),
     "leak": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what='_kept.append(b"x" * 1_000_000)')),
-    # Not dropped, which it would count: it knows nothing of them.
+    # Lost without being counted as dropped.
     "lost-spans": (
         "tracing/batch_processor.py",
         "\nimport random\n\n_whole = BatchProcessor.put\n"
         "BatchProcessor.put = lambda self, item: None if random.random() < 0.3 else _whole(self, item)\n",
     ),
 }
-"""Name → the module that is changed, and what is added to it."""
+"""Name → the changed module, and the code that is added to it."""
 
 
-def make(name: str, progress: Progress) -> str:
-    """Reference of the image of a version, which the local node has then."""
+def build(name: str, progress: Progress) -> str:
+    """Builds a version's image and loads it into the local node; returns its reference."""
     module, text = FAULTS[name]
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch)
@@ -65,7 +63,7 @@ def make(name: str, progress: Progress) -> str:
 
 
 def image_of(source: Path, progress: Progress) -> str:
-    """Reference of the image of a checkout's services, which the local node has afterwards."""
+    """Builds the image of a checkout's services and loads it into the local node; returns its reference."""
     home = Home.default()
     LocalNode(home).load(progress, service_image(progress, LayerCache(home.images), source))
     return service_reference(source)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 import httpx
 import psycopg
@@ -16,39 +17,37 @@ from checks.chaos.cluster import LocalCluster
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
+from contracts.errors import UserError
 from stack.components.postgres.database import DATABASE, ROLE
 from stack.deploy.deployment import deploy
-from stack.errors import DeployError
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings, load
 
-# The kubelet looks after the files of a Secret once a minute; a Collector reads them again within another.
-_KNOWN_SECONDS = 150.0
+_KNOWN_SECONDS: Final = 150.0
+"""The kubelet updates the files of a Secret once a minute; a Collector reads them again within another minute."""
 
 
-def main() -> None:
-    """Exit code 1 if a value was not exchanged, or anything was lost."""
-    description = f"{__doc__} The local stack only."
-    argparse.ArgumentParser(prog="python -m checks.rotation", description=description).parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+def rotate(console: Console) -> bool:
+    """Changes the local stack's database password and OTLP token; returns whether nothing was lost.
+
+    Raises:
+        UserError: the stack cannot be reached, or a new value is not accepted.
+    """
     settings = load("local")
-    try:
-        data = write(Stack(settings))
-        console.print(f"there are {data}")
-        changes = []
-        for what, make in (
-            ("database password", partial(_exchange_password, settings)),
-            ("OTLP token: a second one", partial(_add_token, settings)),
-            ("OTLP token: services send it", _send_new_token),
-            ("OTLP token: the old one goes", partial(_end_old_token, settings)),
-        ):
-            console.print(what)
-            changes.append(change(what, make, data))
-    except (DeployError, CheckFailure) as error:
-        sys.exit(f"error: {error}")
-    sys.exit(0 if show("New values for secrets", changes, console) else 1)
+    data = write(Stack(settings))
+    console.print(f"the stack has {data}")
+    changes = []
+    for title, make in (
+        ("database password", partial(_change_password, settings)),
+        ("OTLP token: add a second one", partial(_add_token, settings)),
+        ("OTLP token: services send it", _send_new_token),
+        ("OTLP token: remove the old one", partial(_end_old_token, settings)),
+    ):
+        console.print(title)
+        changes.append(change(title, make, data))
+    return show("New values for secrets", changes, console)
 
 
 def _values(settings: Settings) -> dict[str, str]:
@@ -56,8 +55,8 @@ def _values(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _given(**values: str) -> Iterator[None]:
-    """Secrets in the environment, as whoever deploys hands them over."""
+def _secret_variables(**values: str) -> Iterator[None]:
+    """Sets secrets in the environment, as an operator does for a deployment."""
     variables = {secret_keys.variable(key): value for key, value in values.items()}
     os.environ.update(variables)
     try:
@@ -67,15 +66,15 @@ def _given(**values: str) -> Iterator[None]:
             del os.environ[variable]
 
 
-def _exchange_password(settings: Settings) -> None:
+def _change_password(settings: Settings) -> None:
     old, new = _values(settings)[secret_keys.POSTGRES_PASSWORD], secrets.token_urlsafe(24)
-    with _given(postgresPassword=new):
+    with _secret_variables(postgresPassword=new):
         deploy("local")
     address = LocalCluster(settings).address(endpoints.POSTGRES)
     if not _opens(address, new):
-        raise CheckFailure("the database does not take its new password", "the logs of postgres-0")
+        raise CheckFailure("the database does not accept its new password", "the logs of postgres-0")
     if _opens(address, old):
-        raise CheckFailure("the database still takes its old password", "the logs of postgres-0")
+        raise CheckFailure("the database still accepts its old password", "the logs of postgres-0")
 
 
 def _opens(address: str, password: str) -> bool:
@@ -90,14 +89,16 @@ def _opens(address: str, password: str) -> bool:
 
 def _add_token(settings: Settings) -> None:
     new = secrets.token_urlsafe(24)
-    with _given(otlpTokenOther=new):
+    with _secret_variables(otlpTokenOther=new):
         deploy("local")
     _wait(settings, new, accepted=True)
 
 
 def _send_new_token() -> None:
     values = _values(load("local"))
-    with _given(otlpToken=values[secret_keys.OTLP_TOKEN_OTHER], otlpTokenOther=values[secret_keys.OTLP_TOKEN]):
+    with _secret_variables(
+        otlpToken=values[secret_keys.OTLP_TOKEN_OTHER], otlpTokenOther=values[secret_keys.OTLP_TOKEN]
+    ):
         deploy("local")
 
 
@@ -109,7 +110,7 @@ def _end_old_token(settings: Settings) -> None:
 
 
 def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
-    """Until every Collector takes, or refuses, a token."""
+    """Waits until every Collector accepts, or refuses, a token."""
     cluster = LocalCluster(settings)
     expected = httpx.codes.OK if accepted else httpx.codes.UNAUTHORIZED
 
@@ -119,8 +120,19 @@ def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
         answers = {httpx.post(f"{url}/v1/traces", json={}, headers=headers, timeout=10).status_code for url in urls}
         return answers == {expected}
 
-    what = f"every Collector to {'take' if accepted else 'refuse'} a token"
+    what = f"every Collector to {'accept' if accepted else 'refuse'} a token"
     poll_until(what, all_answer_as_expected, seconds=_KNOWN_SECONDS, every=1, look_at="the Collectors' logs")
+
+
+def main() -> None:
+    """Exit code 1: a value was not changed, or something was lost."""
+    description = f"{__doc__} The local stack only."
+    argparse.ArgumentParser(prog="python -m checks.rotation", description=description).parse_args()
+    try:
+        nothing_lost = rotate(Console(width=None if sys.stdout.isatty() else 140, highlight=False))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(0 if nothing_lost else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make upgrades`: the local stack from the release before to this one, back, and on again, with data and traffic."""
+"""`make upgrades`: upgrades the local stack from the previous release, back, and again, with data and traffic."""
 
 import argparse
 import sys
@@ -7,34 +7,47 @@ from rich.console import Console
 
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
-from checks.upgrade.release import PREVIOUS, UpgradeError, checked_out, current
-from stack.errors import DeployError
-from stack.polling import CheckFailure
-from stack.settings import SettingsError, load
+from checks.upgrade.release import PREVIOUS, checked_out, current
+from contracts.errors import UserError
+from stack.settings import load
+
+
+def upgrade(console: Console, previous: str = PREVIOUS) -> bool:
+    """Upgrades the local stack from a previous release, back to it, and again; returns whether nothing was lost.
+
+    Args:
+        console: where the result is printed.
+        previous: the commit of the previous release.
+
+    Raises:
+        UserError: a release cannot be deployed, or the stack cannot be reached.
+    """
+    changes = []
+    with checked_out(previous) as release:
+        console.print(f"deploying release {release.name}")
+        release.deploy()
+        try:
+            data = write(Stack(load("local")))
+            console.print(f"the stack has {data}")
+            for target in (current(), release, current()):
+                console.print(f"to release {target.name}, under traffic")
+                changes.append(change(f"to {target.name}", target.deploy, data))
+        finally:
+            current().deploy()
+    return show(f"Release {previous} and this one", changes, console)
 
 
 def main() -> None:
-    """Exit code 1 if anything was lost, or could not be tried."""
+    """Exit code 1: something was lost, or the upgrade could not be run."""
     parser = argparse.ArgumentParser(prog="python -m checks.upgrade", description=f"{__doc__} The local stack only.")
     parser.add_argument("--from", default=PREVIOUS, dest="previous", metavar="COMMIT", help=f"({PREVIOUS})")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    changes = []
     try:
-        with checked_out(asked.previous) as previous:
-            console.print(f"deploying release {previous.name}")
-            previous.deploy()
-            try:
-                data = write(Stack(load("local")))
-                console.print(f"there are {data}")
-                for release in (current(), previous, current()):
-                    console.print(f"to release {release.name}, under traffic")
-                    changes.append(change(f"to {release.name}", release.deploy, data))
-            finally:
-                current().deploy()
-    except (UpgradeError, SettingsError, DeployError, CheckFailure) as error:
+        nothing_lost = upgrade(console, options.previous)
+    except UserError as error:
         sys.exit(f"error: {error}")
-    sys.exit(0 if show(f"Release {asked.previous} and this one", changes, console) else 1)
+    sys.exit(0 if nothing_lost else 1)
 
 
 if __name__ == "__main__":

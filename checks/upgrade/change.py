@@ -1,4 +1,4 @@
-"""The stack is changed while requests go on: what they met with, whether their traces are whole, and what was lost."""
+"""Changes the stack under traffic: how many requests fail, whether their traces are whole, and what is lost."""
 
 import time
 from collections.abc import Callable
@@ -17,42 +17,42 @@ from stack.smoke.check import TRACE_SECONDS, check
 
 RATE: Final = 10.0
 _EVERY_SECONDS: Final = 1.0
-# A store that begins anew may take its time; the Collectors keep what is for it.
+# While a store restarts, the Collectors keep its spans, so they are stored later.
 _STORED_SECONDS: Final = 2 * TRACE_SECONDS
-# The page is the gateway's: while that is replaced, a crawl may fail, and its trace tells.
+# The page is the gateway's own. A crawl may fail while the gateway is replaced, so this hop is not required.
 _HOPS: Final = tuple(hop for hop in HOPS if hop is not PAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What came of one."""
+    """The result of one change."""
 
-    what: str
+    title: str
     seconds: float
-    """That it took."""
+    """The time that it took."""
     requests: int
     failed: int
-    """Answered with an error, or not at all."""
+    """Requests with an error, or without an answer."""
     whole: int
-    """Requests acknowledged meanwhile whose trace has every hop."""
+    """Acknowledged requests whose trace has every hop."""
     broken: list[str]
-    """The others of these, and what their traces lack."""
+    """A message for each other acknowledged request."""
     lost: list[str]
-    """What was there before the change and is not after it."""
+    """Data that existed before the change and is missing after it."""
 
     @property
-    def good(self) -> bool:
-        """Whether it cost nothing but requests that were told so."""
+    def is_lossless(self) -> bool:
+        """Whether nothing was lost except requests that got an error."""
         return bool(self.whole) and not self.broken and not self.lost
 
 
-def change(what: str, make: Callable[[], object], data: Data) -> Change:
-    """Changes the local stack under traffic, and looks at what was there before.
+def change(title: str, make: Callable[[], object], data: Data) -> Change:
+    """Changes the local stack under traffic, and compares its data with the data before.
 
     Args:
-        what: for people.
-        make: makes the change; what it raises is passed on.
-        data: what was there before.
+        title: its name in the result.
+        make: makes the change; its exceptions are not caught.
+        data: the data before.
 
     Raises:
         CheckFailure: the stack does not work afterwards.
@@ -61,13 +61,13 @@ def change(what: str, make: Callable[[], object], data: Data) -> Change:
     probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, stored_seconds=_STORED_SECONDS, hops=_HOPS)
     with Traffic(stack.gateway, RATE, keep=False) as traffic:
         with probes.run():
-            began = time.monotonic()
+            started = time.monotonic()
             make()
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             check(stack.settings)
         probes.finish()
     return Change(
-        what=what,
+        title=title,
         seconds=seconds,
         requests=sum(traffic.answers.values()),
         failed=len(traffic.failures),
@@ -78,12 +78,12 @@ def change(what: str, make: Callable[[], object], data: Data) -> Change:
 
 
 def show(title: str, changes: list[Change], console: Console) -> bool:
-    """Prints what came of changes; whether all of them were good."""
+    """Prints the results of changes; returns whether all were lossless."""
     table = Table(title=title)
     for column in ("change", "took", "requests", "failed", "whole traces", "broken traces", "lost"):
         table.add_column(column, overflow="fold")
     for made in changes:
         counts = (f"{made.seconds:.0f} s", str(made.requests), str(made.failed), str(made.whole))
-        table.add_row(made.what, *counts, "; ".join(made.broken) or "0", "; ".join(made.lost) or "nothing")
+        table.add_row(made.title, *counts, "; ".join(made.broken) or "0", "; ".join(made.lost) or "nothing")
     console.print(table)
-    return all(made.good for made in changes)
+    return all(made.is_lossless for made in changes)

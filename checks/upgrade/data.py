@@ -1,4 +1,4 @@
-"""What users have in a running stack: tasks, traces, metrics, logs, and what they made in Grafana."""
+"""The data of a running stack: tasks, traces, metrics, logs, and a folder in Grafana."""
 
 import secrets
 import time
@@ -10,7 +10,10 @@ import httpx
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, metrics
+from contracts.http import TASKS
 from contracts.secret_keys import GRAFANA_ADMIN_PASSWORD, SECRET
+from stack.clients.loki import LokiClient
+from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -37,33 +40,33 @@ class Stack:
             return f"http://{cluster.address(name)}:{port}"
 
         self.gateway = url(endpoints.GATEWAY, endpoints.SERVICE_PORT)
-        self.prometheus = url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT)
+        self.prometheus = PrometheusClient(url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT), _get)
         self.store = TraceStoreClient(
             settings.traces.backend, url(*endpoints.TRACE_QUERY[settings.traces.backend]), _get
         )
-        self.loki = url(endpoints.LOKI, endpoints.LOKI_PORT) if settings.logs.enabled else None
+        self.loki = LokiClient(url(endpoints.LOKI, endpoints.LOKI_PORT), _get) if settings.logs.enabled else None
         self.grafana: Grafana | None = None
         if settings.grafana.enabled:
             password = read_secret(connect(settings.cluster), settings.cluster.namespace, SECRET)
             self.grafana = Grafana(url(endpoints.GRAFANA, endpoints.GRAFANA_PORT), password[GRAFANA_ADMIN_PASSWORD])
 
     def task(self, identifier: str) -> dict[str, Any]:
-        """A task as the front door shows it."""
-        found: dict[str, Any] = _get(f"{self.gateway}/api/tasks/{identifier}", timeout=10).raise_for_status().json()
-        return found
+        """A task as the gateway shows it."""
+        answer = _get(f"{self.gateway}{TASKS}/{identifier}", timeout=10)
+        task: dict[str, Any] = answer.raise_for_status().json()
+        return task
 
-    def calls(self, at: float) -> float | None:
-        """Calls that the span metrics had counted at a moment; None if nothing is known of it."""
-        answer = _get(f"{self.prometheus}/api/v1/query", params={"query": _CALLS, "time": at}, timeout=10)
-        result = answer.raise_for_status().json()["data"]["result"]
-        return float(result[0]["value"][1]) if result else None
+    def calls(self, timestamp: float) -> float | None:
+        """The calls that the span metrics had counted at a time; None if Prometheus has no value."""
+        result = self.prometheus.query(_CALLS, timestamp)
+        return result[0].value if result else None
 
     def lines(self, trace_id: str, since: float) -> int:
-        """Log lines of a trace."""
-        window = {"start": f"{since - 60:.0f}", "end": f"{since + 600:.0f}", "limit": 1000}
+        """The number of log lines of a trace."""
+        assert self.loki
         query = f'{{service_namespace=~".+"}} | trace_id=`{trace_id}`'
-        answer = _get(f"{self.loki}/loki/api/v1/query_range", params={"query": query, **window}, timeout=10)
-        return sum(len(stream["values"]) for stream in answer.raise_for_status().json()["data"]["result"])
+        lines, _ = self.loki.query_range(query, start=since - 60, end=since + 600, limit=1000)
+        return len(lines)
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,9 @@ class Grafana:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What was in a stack at a moment."""
+    """The data of a stack at one time."""
 
-    at: float
+    time: float
     """When the calls were counted, in s since the epoch."""
     tasks: Mapping[str, Mapping[str, Any]]
     """Id → the completed task."""
@@ -106,26 +109,26 @@ class Data:
     lines: Mapping[str, int]
     """Trace id → its log lines; empty without a log store."""
     folder: str
-    """In Grafana, where there is one."""
+    """The folder in Grafana, if the stack has Grafana."""
 
     def lost(self, stack: Stack) -> list[str]:
-        """What of it is not there any more, or another."""
+        """A line for everything that is missing or has changed."""
         return list(self._lost(stack))
 
     def _lost(self, stack: Stack) -> Iterator[str]:
         for identifier, task in self.tasks.items():
             if (now := stack.task(identifier)) != task:
-                yield f"task {identifier} is another: {now}"
+                yield f"task {identifier} has changed: {now}"
         for trace_id, spans in self.traces.items():
             if missing := spans - _ids(stack.store.trace(trace_id)):
                 yield f"trace {trace_id} lacks {len(missing)} of {len(spans)} spans"
-        if (calls := stack.calls(self.at)) != self.calls:
-            yield f"the calls counted at {self.at:.0f} are {calls}, not {self.calls}"
+        if (calls := stack.calls(self.time)) != self.calls:
+            yield f"the calls counted at {self.time:.0f} are {calls}, not {self.calls}"
         for trace_id, count in self.lines.items():
-            if (left := stack.lines(trace_id, self.at)) < count:
+            if (left := stack.lines(trace_id, self.time)) < count:
                 yield f"trace {trace_id} has {left} of {count} log lines"
         if stack.grafana and not stack.grafana.has_folder(self.folder):
-            yield f"Grafana's folder {self.folder} is gone"
+            yield f"Grafana's folder {self.folder} is missing"
 
     def __str__(self) -> str:
         spans = sum(map(len, self.traces.values()))
@@ -137,12 +140,12 @@ class Data:
 
 
 def write(stack: Stack) -> Data:
-    """Tasks, each with a trace of its own, and whatever follows from them.
+    """Creates tasks, each with its own trace, and waits for the data that follows from them.
 
     Raises:
         CheckFailure: a task is not completed, or its trace is not whole in time.
     """
-    began = time.time()
+    started = time.time()
     tasks: dict[str, Mapping[str, Any]] = {}
     traces: dict[str, frozenset[str]] = {}
     for _ in range(_TASKS):
@@ -156,8 +159,8 @@ def write(stack: Stack) -> Data:
         ).json()["id"]
 
         def completed(identifier: str = identifier) -> dict[str, Any] | None:
-            found = stack.task(identifier)
-            return found if found["status"] == "completed" else None
+            task = stack.task(identifier)
+            return task if task["status"] == "completed" else None
 
         def whole(trace_id: str = trace_id, span_id: str = span_id) -> frozenset[str]:
             spans = stack.store.trace(trace_id)
@@ -185,7 +188,7 @@ def write(stack: Stack) -> Data:
     def logged(trace_id: str) -> int:
         return poll_until(
             f"log lines of trace {trace_id} in Loki",
-            lambda: stack.lines(trace_id, began),
+            lambda: stack.lines(trace_id, started),
             seconds=_STEADY_SECONDS,
             every=_PAUSE_SECONDS,
         )
@@ -193,13 +196,15 @@ def write(stack: Stack) -> Data:
     lines = {key: logged(key) for key in traces} if stack.loki else {}
 
     def counted() -> tuple[float, float] | None:
-        # A moment ago: what was scraped since then may still be on its way into the database.
-        at = time.time() - _SCRAPED_SECONDS
-        found = stack.calls(at)
-        return (at, found) if found else None
+        # Some seconds ago: later scrapes may not be in the database yet.
+        timestamp = time.time() - _SCRAPED_SECONDS
+        calls = stack.calls(timestamp)
+        return (timestamp, calls) if calls else None
 
-    at, calls = poll_until("span metrics", counted, seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS, look_at=_CALLS)
-    return Data(at=at, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
+    timestamp, calls = poll_until(
+        "span metrics", counted, seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS, look_at=_CALLS
+    )
+    return Data(time=timestamp, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
 
 
 def _ids(spans: Iterable[Span]) -> frozenset[str]:
@@ -207,7 +212,7 @@ def _ids(spans: Iterable[Span]) -> frozenset[str]:
 
 
 def _get(url: str, **options: Any) -> httpx.Response:
-    """Asked again for a while: what has just been replaced may not answer yet."""
+    """A GET that is repeated for a while: a program that has just been replaced may not answer yet."""
     return poll_until(
         f"an answer of {url}", lambda: httpx.get(url, **options), seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS
     )

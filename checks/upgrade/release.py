@@ -19,17 +19,17 @@ from local.jobs import Progress
 from stack.settings import OVERLAY, PROJECT, ROOT
 
 PREVIOUS: Final = "0953f58"
-"""The release before this one; set anew with each. Upgrades are tried from it, and roll-backs to it."""
+"""The release before this one; set again with each. Upgrades start from it, and roll-backs return to it."""
 _LIMIT_SECONDS: Final = 900.0
 
 
 class UpgradeError(UserError):
-    """It could not be tried; the message says why."""
+    """A release cannot be deployed; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Code of a release in a folder, with this machine's settings of the local stack beside it."""
+    """Code of a release in a folder, with this machine's settings of the local stack."""
 
     name: str
     folder: Path
@@ -60,10 +60,10 @@ def current() -> Release:
 
 def known(reference: str) -> bool:
     """Whether the history here has a release; a shallow clone has none."""
-    found = subprocess.run(
+    process = subprocess.run(
         ["git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], cwd=ROOT, capture_output=True
     )
-    return found.returncode == 0
+    return process.returncode == 0
 
 
 @contextlib.contextmanager

@@ -8,14 +8,6 @@ import pytest
 from tests.support.language import ROOT, Problem, files, long_lines, names, scan, words
 
 PENDING: Final[tuple[str, ...]] = (
-    "checks/bench/",
-    "checks/chaos/",
-    "checks/dashboards/",
-    "checks/detect/",
-    "checks/harness/",
-    "checks/rollouts/",
-    "checks/rotation/",
-    "checks/upgrade/",
     "local/cgroups.py",
     "local/cluster.py",
     "local/components.py",

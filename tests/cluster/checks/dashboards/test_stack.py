@@ -1,7 +1,5 @@
 """On the local stack, with traffic and with mistakes in it: every panel has data, every link leads somewhere."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""A few of the faults of `make detect` on the local stack: each is told of in time."""
-
-from __future__ import annotations
+"""Some of the faults of `make detect` on the local stack: each is detected in time."""
 
 import pytest
 
@@ -12,11 +10,11 @@ from stack.settings import load
 pytestmark = pytest.mark.cluster
 
 
-def test_hard_failures_are_told_of_in_time() -> None:
+def test_hard_failures_are_detected_in_time() -> None:
     cluster = LocalCluster(load("local"))
     known = faults(cluster.store)
     names = ("crawler-failing", "store-down", "postgres-down")
     results = Run(cluster, print).faults([(name, known[name]) for name in names], rate=10)
     assert [result.fault for result in results] == list(names)
     for result in results:
-        assert result.in_time, result
+        assert result.is_in_time, result

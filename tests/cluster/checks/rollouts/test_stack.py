@@ -1,6 +1,4 @@
-"""On the local stack under load: a changed sampling goes all the way, a version that fails goes back by itself."""
-
-from __future__ import annotations
+"""On the local stack under load: a good change reaches all traffic, a version that fails is rolled back."""
 
 import subprocess
 import sys
@@ -8,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks.rollouts.__main__ import back_to_the_settings
-from checks.rollouts.scenario import GATE, changed, ended, rollout, run
-from checks.rollouts.versions import make
+from checks.rollouts.__main__ import restore_stack
+from checks.rollouts.scenario import GATE, changed_settings, run, start_rollout, wait_for
+from checks.rollouts.versions import build
 from local.jobs import Progress
 from stack.kubernetes.client import connect
 from stack.release.plan import desired_version, running_version
@@ -23,20 +21,20 @@ ROLLOUT = {"stages": STAGES, "maxPods": 2, "gate": {**GATE, "errorMargin": 0.03}
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
+def _restored_stack() -> Iterator[None]:
     yield
-    back_to_the_settings()
+    restore_stack()
 
 
 def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
-    with changed(tracing={"maxQueueSize": 4096}, rollout=ROLLOUT) as settings:
-        plan = ended(rollout("--plan"))
+    with changed_settings(tracing={"maxQueueSize": 4096}, rollout=ROLLOUT) as settings:
+        plan = wait_for(start_rollout("--plan"))
         assert plan[0] == 0
         assert "tracing.maxQueueSize: 2048 → 4096" in plan[1]
         outcome = run()
         assert outcome.code == 0, outcome.output
         assert running_version(connect(settings.cluster), settings.cluster.namespace) == desired_version(settings)
-        again = ended(rollout())
+        again = wait_for(start_rollout())
         assert (again[0], "nothing to roll out" in again[1]) == (0, True), again[1]
     assert not outcome.failures, outcome.output
     assert "| trace coverage | Successful |" in outcome.report
@@ -44,13 +42,13 @@ def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
 
 def test_a_version_that_fails_goes_back_and_is_not_deployed_by_accident() -> None:
     previous = running_version(connect(load("local").cluster), load("local").cluster.namespace)
-    image = make("errors", Progress("errors"))
-    with changed(images={"service": image}, rollout=ROLLOUT) as settings:
+    image = build("errors", Progress("errors"))
+    with changed_settings(images={"service": image}, rollout=ROLLOUT) as settings:
         outcome = run()
         assert outcome.code == 1, outcome.output
         assert running_version(connect(settings.cluster), settings.cluster.namespace) == previous
         assert "errors, gateway, requests" in outcome.output
-        deployed = ended(_deploy())
+        deployed = wait_for(_deploy())
         assert deployed[0] == 1
         assert "failed its rollout" in deployed[1]
 

@@ -1,7 +1,5 @@
 """On the local stack: what was in the release before is in this one."""
 
-from __future__ import annotations
-
 import pytest
 
 from checks.upgrade.change import change
@@ -20,4 +18,4 @@ def test_nothing_is_lost_in_an_upgrade_from_the_release_before() -> None:
             made = change("to this one", current().deploy, write(Stack(load("local"))))
         finally:
             current().deploy()
-    assert made.good, made
+    assert made.is_lossless, made

@@ -1,7 +1,5 @@
 """What the ledger test would see if a span were lost; and a short form of it on the cluster."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -50,7 +48,7 @@ def test_ids_in_the_ledger_are_those_that_are_sent() -> None:
 def test_nothing_lost() -> None:
     store = stored(1) | stored(2)
     verdict = verify(REQUESTS, [1, 2], lambda trace_id: store[trace_id])
-    assert (verdict.acknowledged, verdict.found, verdict.lost) == (2 * A_REQUEST, 2 * A_REQUEST, [])
+    assert (verdict.acknowledged, verdict.stored, verdict.lost) == (2 * A_REQUEST, 2 * A_REQUEST, [])
     assert (verdict.duplicates, verdict.foreign) == (0, 0)
 
 
@@ -63,7 +61,7 @@ def test_lost_doubled_and_foreign_spans_are_seen(monkeypatch: pytest.MonkeyPatch
     store[third].append(lost)
     verdict = verify(REQUESTS, [1], lambda trace_id: store[trace_id])
     assert verdict.lost == [f"{first}/{lost.span_id}"]
-    assert (verdict.found, verdict.duplicates, verdict.foreign) == (A_REQUEST - 1, 1, 1)
+    assert (verdict.stored, verdict.duplicates, verdict.foreign) == (A_REQUEST - 1, 1, 1)
 
 
 def test_a_trace_that_is_late_is_waited_for() -> None:
@@ -97,33 +95,33 @@ def test_acknowledgements_outlive_the_process_that_noted_them(tmp_path: Path) ->
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(file)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    seen = [int(child.stdout.readline()) for _ in range(20)]
+    counts = [int(child.stdout.readline()) for _ in range(20)]
     os.kill(child.pid, signal.SIGKILL)
     child.wait(10)
     child.stdout.close()
-    assert read(file)[: len(seen)] == seen
+    assert read(file)[: len(counts)] == counts
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_full_plan_has_all_that_was_asked_for_whatever_the_seed(seed: int) -> None:
-    steps = full(seed, kills=20, away_seconds=600)
+def test_the_full_plan_has_every_fault_with_any_seed(seed: int) -> None:
+    steps = full(seed, kills=20, unavailable_seconds=600)
     faults = [step.fault for step in steps]
     assert faults.count("kill-collector") == 20
-    assert steps.count(Step(fault="store-away", seconds=600)) == 1
+    assert steps.count(Step(fault="store-unavailable", seconds=600)) == 1
     assert {"kill-store", "rolling-restart", "cut-from-store", "cut-from-senders", "disk-full"} < set(faults)
-    assert steps == full(seed, kills=20, away_seconds=600)
+    assert steps == full(seed, kills=20, unavailable_seconds=600)
 
 
 def test_the_faults_fill_the_whole_of_the_load() -> None:
-    steps = [Step(fault="kill-store"), Step(fault="store-away", seconds=50), Step(fault="kill-store")]
+    steps = [Step(fault="kill-store"), Step(fault="store-unavailable", seconds=50), Step(fault="kill-store")]
     assert due_at(steps, spans=9_000, rate=100) == [1_000, 2_000, 8_000]
     assert due_at(steps, spans=1_000, rate=100) == [0, 0, 1_000]  # more faults than load: no waiting in between
 
 
 @pytest.mark.cluster
 def test_no_acknowledged_span_is_lost(tmp_path: Path) -> None:
-    said: list[str] = []
-    with with_settings("local", {"collector": {"replicas": 2}}, said.append) as settings:
+    lines: list[str] = []
+    with with_settings("local", {"collector": {"replicas": 2}}, lines.append) as settings:
         steps = [
             Step(fault="kill-collector"),
             Step(fault="rolling-restart"),
@@ -138,9 +136,9 @@ def test_no_acknowledged_span_is_lost(tmp_path: Path) -> None:
             spans=30_000,
             rate=600,
             seed=1,
-            say=said.append,
+            on_progress=lines.append,
         ).run()
-    assert result.verdict.lost == [], said
+    assert result.verdict.lost == [], lines
     assert result.verdict.acknowledged == result.sent == 30_000
     assert [item.fault for item in result.survived] == [step.fault for step in steps]
     LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is as it was

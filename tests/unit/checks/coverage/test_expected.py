@@ -48,9 +48,9 @@ def test_the_order_of_spans_does_not_matter() -> None:
 def test_any_missing_span_is_named(number: int) -> None:
     spans = spans_of(WHOLE)
     lost = spans.pop(number)
-    found = compare(spans, WHOLE, CALLER)
-    assert not found.is_complete
-    assert found.missing[0].startswith(f"{lost.service} {lost.kind} {lost.name!r} below ")
+    comparison = compare(spans, WHOLE, CALLER)
+    assert not comparison.is_complete
+    assert comparison.missing[0].startswith(f"{lost.service} {lost.kind} {lost.name!r} below ")
 
 
 @pytest.mark.parametrize("number", range(11))
@@ -86,8 +86,8 @@ def test_a_first_try_that_broke_off_does_not_hide_the_second() -> None:
 def test_what_no_operation_asked_for_is_wrong() -> None:
     spans = spans_of(expected.INVALID_TASK)
     sent = replace(spans[0], span_id="a" * 16, parent_id=spans[0].span_id, kind="PRODUCER", name="send task-status")
-    found = compare([*spans, sent], expected.INVALID_TASK, CALLER)
-    assert found.wrong == ("gateway PRODUCER 'send task-status' is not expected there",)
+    comparison = compare([*spans, sent], expected.INVALID_TASK, CALLER)
+    assert comparison.wrong == ("gateway PRODUCER 'send task-status' is not expected there",)
 
 
 def test_a_span_stored_twice_is_wrong() -> None:

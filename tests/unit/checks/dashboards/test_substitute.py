@@ -22,7 +22,7 @@ def test_variables_are_replaced(text: str, expected: str) -> None:
     assert substitute(text, values) == expected
 
 
-@pytest.mark.parametrize("text", ["$nobody", "${nobody}", "[[nobody]]", "${service:regex"])
+@pytest.mark.parametrize("text", ["$unknown", "${unknown}", "[[unknown]]", "${service:regex"])
 def test_an_unknown_variable_is_an_error(text: str) -> None:
     with pytest.raises(UnknownVariable):
         substitute(text, {"service": "a"})

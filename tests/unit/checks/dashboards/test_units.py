@@ -31,6 +31,6 @@ def test_numbers_have_their_unit(value: float, unit: str, decimals: int | None, 
     assert formatted(value, unit, decimals) == expected
 
 
-def test_a_unit_that_nobody_can_draw_is_an_error() -> None:
+def test_an_unknown_unit_is_an_error() -> None:
     with pytest.raises(ValueError, match="parsecs"):
         formatted(1, "parsecs")

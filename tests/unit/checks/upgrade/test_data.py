@@ -1,6 +1,4 @@
-"""What was lost is seen, each kind of it."""
-
-from __future__ import annotations
+"""Each kind of lost data is reported."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -13,7 +11,7 @@ from stack.clients.traces import Span
 
 TRACE = "a" * 32
 DATA = Data(
-    at=1000.0,
+    time=1000.0,
     tasks={"1": {"id": "1", "status": "completed"}},
     traces={TRACE: frozenset({"s1", "s2"})},
     calls=7.0,
@@ -51,7 +49,7 @@ def folders(*there: str) -> Grafana:
 
 @dataclass(frozen=True)
 class Fake:
-    """A stack in which all of `DATA` is."""
+    """A stack with all of `DATA`."""
 
     status: str = "completed"
     store: Store = field(default_factory=lambda: Store(["s1", "s2", "s3"]))
@@ -62,8 +60,8 @@ class Fake:
     def task(self, identifier: str) -> dict[str, Any]:
         return {"id": identifier, "status": self.status}
 
-    def calls(self, at: float) -> float | None:
-        assert at == DATA.at
+    def calls(self, timestamp: float) -> float | None:
+        assert timestamp == DATA.time
         return self.counted
 
     def lines(self, trace_id: str, since: float) -> int:
@@ -75,21 +73,21 @@ def lost(stack: Fake) -> list[str]:
 
 
 @pytest.mark.parametrize("stack", [Fake(), Fake(grafana=None)])
-def test_nothing_is_lost_where_all_is_there_and_more(stack: Fake) -> None:
+def test_a_stack_with_the_data_and_other_data_has_lost_nothing(stack: Fake) -> None:
     assert lost(stack) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"status": "error"}, "task 1 is another"),
+        ({"status": "error"}, "task 1 has changed"),
         ({"store": Store(["s2"])}, "lacks 1 of 2 spans"),
         ({"store": Store([])}, "lacks 2 of 2 spans"),
         ({"counted": None}, "counted at 1000 are None, not 7.0"),
         ({"logged": 2}, "has 2 of 3 log lines"),
-        ({"grafana": folders("other")}, "Grafana's folder kept-1 is gone"),
+        ({"grafana": folders("other")}, "Grafana's folder kept-1 is missing"),
     ],
 )
-def test_what_is_lost_is_named(change: dict[str, Any], said: str) -> None:
+def test_lost_data_is_named(change: dict[str, Any], message: str) -> None:
     (line,) = lost(replace(Fake(), **change))
-    assert said in line
+    assert message in line
