@@ -1,6 +1,6 @@
 """Keys of the labels and annotations that every object of the stack has, and the labels themselves."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON has it."""
@@ -14,7 +14,9 @@ FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
 TRACK: Final = f"{PART_OF}/track"
-"""Label of a service's pods: which of the versions that run side by side they are, `baseline` or `canary`."""
+"""Label of a service's pods: their track, if two versions share a Service."""
+Track = Literal["baseline", "canary"]
+"""The stable version or the new one."""
 SECRETS_CHECKSUM: Final = f"{PART_OF}/secrets-checksum"
 PROTECTED: Final = f"{PART_OF}/protect-data"
 """Annotation of a namespace whose data is not to be deleted by accident."""

@@ -104,7 +104,7 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
             )
         )
         change(config)
-        # GOMEMLIMIT as stack/components/collector.py sets it for the default of 512Mi.
+        # GOMEMLIMIT as stack/components/shared/environment.py sets it for the default of 512Mi.
         collector = CollectorProcess(
             Path(directory).resolve() / "collector", yaml.safe_dump(config), environment={"GOMEMLIMIT": "409MiB"}
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from contracts import endpoints
+from contracts.metadata import Track
 from stack.components.services.settings import Release, Services, Split
 from stack.components.services.tracing import Tracing
 from stack.components.shared.settings import Workload
@@ -22,7 +23,7 @@ NAMES: Final[Mapping[Service, str]] = {
 class Version:
     """A version of a service."""
 
-    track: Literal["baseline", "canary"]
+    track: Track
     image: str
     tracing: Tracing
     replicas: int

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints
-from contracts.metadata import CHECKSUM, TRACK, labels, selector
+from contracts.metadata import CHECKSUM, TRACK, Track, labels, selector
 from stack.components.shared import availability
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.object_meta import checksum
@@ -17,9 +16,6 @@ from stack.components.shared.settings import Size
 from stack.components.shared.storage import Storage
 
 core = k8s.core.v1
-
-Track = Literal["baseline", "canary"]
-"""Which of two versions that share a Service: the stable one or the new one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def test_a_renamed_resource_says_what_it_was() -> None:
     }
     assert not set(_RELEASED.read_text().splitlines()) - present - former, (
         "renamed, or moved to another component? Pulumi would delete it and create it again: give it an alias "
-        "(pulumi.Alias, see stack/components/tempo.py). Really gone? Take it out of released.txt"
+        "(pulumi.Alias, see stack/components/trace_store/tempo.py). Really gone? Take it out of released.txt"
     )
 
 
