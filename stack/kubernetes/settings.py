@@ -21,6 +21,8 @@ class PriorityClasses(Section):
 
 
 class Cluster(Section):
+    """The Kubernetes cluster that the stack is deployed to."""
+
     context: Annotated[str, Field(min_length=1)]
     """Context of the kubeconfig that this stack is deployed to. The current context is never used."""
     kubeconfig: str | None = None

@@ -82,6 +82,8 @@ class Sampling(Queueing):
 
 
 class Collector(Queueing):
+    """The Collectors that receive the telemetry of the services."""
+
     cpu: Cpu = "100m"
     autoscaling: Autoscaling | None = None
     """Adds Collectors under load, which needs a metrics server in the cluster; always `replicas` if unset."""

@@ -5,6 +5,8 @@ from stack.components.shared.settings import Stateful
 
 
 class Grafana(Stateful):
+    """Grafana, with all datasources, dashboards and runbooks."""
+
     enabled: bool = True
     """If off, there is no Grafana; its datasources and dashboards are still rendered and checked."""
     url: WebAddress = "http://localhost:3000"

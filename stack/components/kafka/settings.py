@@ -9,6 +9,8 @@ from stack.components.shared.settings import Stateful
 
 
 class Kafka(Stateful):
+    """Apache Kafka: one broker."""
+
     cpu: Cpu = "200m"
     memory: Quantity = "1Gi"
     partitions: Annotated[int, Field(ge=1, le=256)] = 3

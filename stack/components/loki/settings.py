@@ -5,6 +5,8 @@ from stack.components.shared.settings import Stateful
 
 
 class Logs(Stateful):
+    """Loki, the log store."""
+
     enabled: bool = True
     """If off, there is no log store: the services write their logs to standard output only."""
     memory: Quantity = "512Mi"

@@ -9,6 +9,8 @@ from stack.components.shared.settings import Stateful
 
 
 class Metrics(Stateful):
+    """Prometheus, the metric store."""
+
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"
     scrape_interval_seconds: Annotated[int, Field(ge=1, le=15)] = 15

@@ -10,6 +10,8 @@ from stack.components.shared.settings import Workload
 
 
 class Services(Section):
+    """Sizes of the three services."""
+
     gateway: Workload = Workload(memory="192Mi")
     """Receives the requests of users and starts their traces."""
     task_manager: Workload = Workload(memory="256Mi")
@@ -19,6 +21,8 @@ class Services(Section):
 
 
 class Images(Section):
+    """Images that are built from this repository."""
+
     service: ImageReference
     """Image of the three services, with a tag or digest, built from `service/Dockerfile`. The local stack builds its
     own."""

@@ -8,6 +8,8 @@ from contracts.section import Cpu, Quantity, Section
 
 
 class Size(Section):
+    """Size of a pod."""
+
     cpu: Cpu = "100m"
     """CPU that the scheduler reserves for each pod. It is no limit: throttling would appear as latency that no span
     explains."""
@@ -16,10 +18,14 @@ class Size(Section):
 
 
 class Workload(Size):
+    """Number and size of some pods."""
+
     replicas: Annotated[int, Field(ge=1, le=50)] = 1
     """Number of pods."""
 
 
 class Stateful(Size):
+    """Size of a pod with a persistent volume."""
+
     volume: Quantity = "5Gi"
     """Size of each pod's persistent volume."""

@@ -47,6 +47,8 @@ class Distributed(Workload):
 
 
 class Traces(Stateful):
+    """The trace store: Tempo or Jaeger."""
+
     backend: Literal["tempo", "jaeger"] = "tempo"
     """The trace store."""
     memory: Quantity = "1Gi"

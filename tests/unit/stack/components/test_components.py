@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any, get_args
 
+import pulumi
 import pytest
 import yaml
 
@@ -240,6 +241,11 @@ def test_a_receiver_without_its_secret_ends_the_program() -> None:
     }
     with pytest.raises(Exception, match="alertPageSlackUrl"):
         record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
+
+
+def test_wrong_settings_end_the_program_with_an_error_that_pulumi_prints_without_a_traceback() -> None:
+    with pytest.raises(pulumi.RunError, match=r"stack test: the settings cannot be used:\n  environment: missing"):
+        record("test", {f"{PROJECT}:cluster": {"context": "c"}})
 
 
 def test_rendering_is_deterministic_and_holds_no_secret_value() -> None:
