@@ -26,11 +26,11 @@ from rich.table import Table
 
 from checks.bench.figures import quantile
 from checks.bench.usage import resident_mib
+from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, spans_of
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.asgi import TracingMiddleware
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 REQUESTS_A_SECOND: Final = 50  # of two spans each

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import grpc
 import httpx
-import pytest
 
+from checks.harness.ports import free_port
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
 from contracts import endpoints
+from contracts.errors import UserError
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 TOKEN = "a-token-for-tests"
 _PORTS = (
@@ -28,14 +28,24 @@ _PORTS = (
 )
 
 
+class MissingProgram(UserError):
+    """A program that a check or a test starts is not on this machine; the message says how to get it."""
+
+
 def binary() -> Path:
-    """The Collector as `make up` built it, or the one on PATH; skips the test where there is none."""
+    """Returns the Collector that `make up` built, or the one on PATH.
+
+    Raises:
+        MissingProgram: there is none.
+    """
     built = Home.default().bin / "otelcol-contrib"
     if built.is_file():
         return built
     if path := shutil.which("otelcol-contrib"):
         return Path(path)
-    pytest.skip("no Collector to run: `python -m local.images build collector` builds it, as does `make up`")
+    raise MissingProgram(
+        "no Collector to run: `python -m local.images build collector` builds it, and so does `make up`"
+    )
 
 
 class CollectorProcess:

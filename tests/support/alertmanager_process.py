@@ -22,10 +22,10 @@ import httpx
 import pytest
 import yaml
 
+from checks.harness.ports import free_port
 from local.paths import Home
 from stack.components.alertmanager.config import SECRETS
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 
 def binary() -> Path:

@@ -20,10 +20,10 @@ import kubernetes
 import pytest
 import yaml
 
+from checks.harness.ports import free_port
 from contracts.metadata import LOCAL_CONTEXT
 from local import pki
 from local.paths import Home
-from tests.support.service import free_port
 
 _START_SECONDS = 60
 _CONTROLLERS = (

@@ -11,11 +11,11 @@ import httpx
 import pytest
 import yaml
 
+from checks.harness.ports import free_port
 from local.paths import Home
 from stack.components.loki.config import loki_config
 from stack.components.loki.settings import Logs
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 
 def binary() -> Path:

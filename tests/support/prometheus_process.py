@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
+from checks.harness.ports import free_port
 from local.paths import Home
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 
 def binary() -> Path:

@@ -13,16 +13,9 @@ from confluent_kafka import Producer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from checks.harness.ports import free_port
 from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
 from stack.polling import poll_until
-
-
-def free_port() -> int:
-    """A free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

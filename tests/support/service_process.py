@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.service import free_port
+from checks.harness.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:1"

@@ -1,16 +1,32 @@
 """A trace store whose answers a test decides, and a Collector before it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from checks.harness.collector import CollectorProcess
+from checks.harness.collector import CollectorProcess, MissingProgram
 from checks.harness.receiver import Receiver, receiving
 from collector.pipeline import Pipeline, render
 from contracts import endpoints
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    """Skips a test whose fixtures start a Collector, if there is none."""
+    try:
+        return (yield)
+    except MissingProgram as error:
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Skips a test that starts a Collector itself, if there is none."""
+    try:
+        return (yield)
+    except MissingProgram as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

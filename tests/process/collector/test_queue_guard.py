@@ -14,12 +14,12 @@ import pytest
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess
+from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving, refuse
 from collector import queue_guard
 from collector.pipeline import GUARD, Pipeline, render
 from collector.queue_guard import KEPT, SUFFIX, Guard
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 QUEUE = "exporter_otlp_grpc_traces_traces"
 REQUESTS = Requests("guard")

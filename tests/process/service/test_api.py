@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse
 from opentelemetry import trace
 from pydantic import SecretStr
 
+from checks.harness.ports import free_port
 from contracts.tasks import TaskStatus
 from contracts.topics import STATUS_TOPIC
 from service.common import problems
@@ -42,7 +43,7 @@ from service.tracing import TracingSettings
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.fakes import FakeObserver, FakePublisher, FakeTasks
-from tests.support.service import Recorder, free_port
+from tests.support.service import Recorder
 from tests.support.serving import served
 
 BODY = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://site.example/"}

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
+from checks.harness.ports import free_port
 from contracts.hops import HOPS
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -21,7 +22,7 @@ from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from stack.polling import poll_until
-from tests.support.service import Recorder, free_port
+from tests.support.service import Recorder
 from tests.support.serving import served
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from schemathesis.checks import CHECKS, load_all_checks
 
+from checks.harness.ports import free_port
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
 from service.common.messages import CrawlRequest, TaskRequest
@@ -25,7 +26,7 @@ from service.task_manager.config import TaskManagerSettings
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.profiles import examples
-from tests.support.service import Recorder, free_port
+from tests.support.service import Recorder
 from tests.support.serving import served
 
 _UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)

@@ -17,6 +17,7 @@ from checks.coverage.agent_client import run_in_process
 from checks.coverage.ledger import Outcome, describe
 from checks.coverage.operations import Plan, RunState
 from checks.coverage.run import Run
+from checks.harness.ports import free_port
 from service.common.config import ServiceSettings
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -27,7 +28,7 @@ from service.task_manager.config import TaskManagerSettings
 from service.tracing.asgi import App
 from stack.clients.traces import Span
 from stack.polling import poll_until
-from tests.support.service import Recorder, free_port, kafka, make_recorder
+from tests.support.service import Recorder, kafka, make_recorder
 from tests.support.serving import served
 
 __all__ = ["kafka", "make_recorder"]  # fixtures

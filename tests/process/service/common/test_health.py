@@ -8,12 +8,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from checks.harness.ports import free_port
 from service.common.config import ServiceSettings
 from service.common.health import Dependency, Health
 from service.common.metrics import Metrics
 from service.tracing import TracingSettings, start_tracing
 from stack.polling import poll_until
-from tests.support.service import free_port
 from tests.support.serving import served
 
 

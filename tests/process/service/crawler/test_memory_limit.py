@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from checks.harness.ports import free_port
 from contracts.section import quantity_bytes
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
@@ -21,7 +22,6 @@ from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.cgroups import memory_limit
 from tests.support.pages import SHAPES
-from tests.support.service import free_port
 from tests.support.service_process import ROOT, answers, service_environment
 from tests.support.sites import HOSTILE, Site, page, serving
 from tests.support.topics import read_topic

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from opentelemetry import trace
 from pydantic import SecretStr
 
+from checks.harness.ports import free_port
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from service.common import messages
 from service.common.messages import CrawlRequest, Outgoing, TaskRequest
@@ -23,7 +24,7 @@ from service.tracing.kafka import message_headers
 from service.tracing.propagation import Propagator
 from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers
-from tests.support.service import Recorder, free_port
+from tests.support.service import Recorder
 from tests.support.serving import served
 from tests.support.topics import headers_of, ids, read_topic
 

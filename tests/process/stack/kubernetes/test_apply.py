@@ -3,9 +3,9 @@
 import kubernetes
 import pytest
 
+from checks.harness.ports import free_port
 from stack.errors import DeployError
 from stack.kubernetes.apply import apply
-from tests.support.service import free_port
 
 
 def test_a_cluster_that_stops_answering_is_named_with_what_to_do() -> None:

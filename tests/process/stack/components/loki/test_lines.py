@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from checks.harness.ports import free_port
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
 from dashboards.datasources import datasources
 from local.paths import Home
@@ -21,7 +22,6 @@ from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.components.loki.config import INDEXED
 from stack.polling import poll_until
 from tests.support.loki_process import LokiProcess, otlp
-from tests.support.service import free_port
 
 LOGGER = logging.getLogger("under.test")
 TOKEN = "a-token-for-tests"

@@ -15,13 +15,13 @@ import yaml
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
+from checks.harness.ports import free_port
 from contracts import endpoints
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import JAEGER_DATA, jaeger_config
 from stack.polling import poll_until
-from tests.support.service import free_port
 
 _SENDERS = 4
 

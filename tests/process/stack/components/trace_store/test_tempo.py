@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from checks.chaos.requests import Requests
+from checks.harness.ports import free_port
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
 from stack.settings import Settings, load
-from tests.support.service import free_port
 
 Config = dict[str, Any]
 
