@@ -11,7 +11,8 @@ import httpx
 from checks.coverage import expected
 from checks.coverage.compare import Comparison, compare
 from checks.coverage.ledger import Entry, LedgerError, Outcome
-from checks.coverage.operations import HttpRequest, Message, Plan, RunState
+from checks.coverage.operations import HttpRequest, Message, RunState
+from checks.coverage.plan import Plan
 from contracts.services import TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, DEAD_LETTER_SOURCE, STATUS_TOPIC, dead_letter_topic
 from stack.clients.traces import Span

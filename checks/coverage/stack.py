@@ -8,7 +8,8 @@ import httpx
 
 from checks.coverage.agent_client import run_in_pod
 from checks.coverage.ledger import LedgerError, Outcome
-from checks.coverage.operations import Plan, RunState
+from checks.coverage.operations import RunState
+from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from contracts import endpoints
 from stack.clients.traces import TraceStoreClient

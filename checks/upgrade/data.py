@@ -2,9 +2,9 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -23,10 +23,13 @@ from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
 from stack.smoke.match import match_hops
 
 _TASKS: Final = 20
+_ACCEPT_SECONDS: Final = 15.0
 _CALLS: Final = f"sum({metrics.SPAN_CALLS})"
 _STEADY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.25
 _SCRAPED_SECONDS: Final = 10.0
+
+T = TypeVar("T")
 
 
 class Stack:
@@ -150,50 +153,60 @@ def write(stack: Stack) -> Data:
     traces: dict[str, frozenset[str]] = {}
     for _ in range(_TASKS):
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-
-        def sent(trace_id: str = trace_id, span_id: str = span_id) -> httpx.Response:
-            return submit(stack.gateway, trace_id, span_id).raise_for_status()
-
-        identifier = poll_until(
-            "the gateway to accept a task", sent, seconds=15, every=_PAUSE_SECONDS, look_at="the gateway's logs"
-        ).json()["id"]
-
-        def completed(identifier: str = identifier) -> dict[str, Any] | None:
-            task = stack.task(identifier)
-            return task if task["status"] == "completed" else None
-
-        def whole(trace_id: str = trace_id, span_id: str = span_id) -> frozenset[str]:
-            spans = stack.store.trace(trace_id)
-            match_hops(spans, span_id)
-            return _ids(spans)
-
-        tasks[identifier] = poll_until(
-            f"task {identifier} to be completed",
-            completed,
-            seconds=TASK_SECONDS,
-            every=_PAUSE_SECONDS,
-            look_at="the task-manager's logs",
-        )
-        traces[trace_id] = poll_until(
-            f"the whole trace {trace_id} in the store",
-            whole,
-            seconds=TRACE_SECONDS,
-            every=_PAUSE_SECONDS,
-            look_at=stack.store.url(trace_id),
-        )
+        identifier = _create_task(stack, trace_id, span_id)
+        tasks[identifier] = _wait_for_task(stack, identifier)
+        traces[trace_id] = _wait_for_trace(stack, trace_id, span_id)
     folder = f"kept-{secrets.token_hex(4)}"
     if stack.grafana:
         stack.grafana.make_folder(folder)
+    lines = {trace_id: _wait_for_lines(stack, trace_id, started) for trace_id in traces} if stack.loki else {}
+    timestamp, calls = _wait_for_calls(stack)
+    return Data(time=timestamp, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
 
-    def logged(trace_id: str) -> int:
-        return poll_until(
-            f"log lines of trace {trace_id} in Loki",
-            lambda: stack.lines(trace_id, started),
-            seconds=_STEADY_SECONDS,
-            every=_PAUSE_SECONDS,
-        )
 
-    lines = {key: logged(key) for key in traces} if stack.loki else {}
+def _wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str = "") -> T:
+    return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
+
+
+def _create_task(stack: Stack, trace_id: str, span_id: str) -> str:
+    """Creates a task as part of a trace; returns its id."""
+    answer = _wait(
+        "the gateway to accept a task",
+        lambda: submit(stack.gateway, trace_id, span_id).raise_for_status(),
+        _ACCEPT_SECONDS,
+        "the gateway's logs",
+    )
+    return str(answer.json()["id"])
+
+
+def _wait_for_task(stack: Stack, identifier: str) -> dict[str, Any]:
+    """Returns a task once it is completed."""
+
+    def completed() -> dict[str, Any] | None:
+        task = stack.task(identifier)
+        return task if task["status"] == "completed" else None
+
+    return _wait(f"task {identifier} to be completed", completed, TASK_SECONDS, "the task-manager's logs")
+
+
+def _wait_for_trace(stack: Stack, trace_id: str, span_id: str) -> frozenset[str]:
+    """Returns the span ids of a trace once it has every hop."""
+
+    def whole() -> frozenset[str]:
+        spans = stack.store.trace(trace_id)
+        match_hops(spans, span_id)
+        return _ids(spans)
+
+    return _wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, stack.store.url(trace_id))
+
+
+def _wait_for_lines(stack: Stack, trace_id: str, since: float) -> int:
+    """Returns the number of log lines of a trace once Loki has some."""
+    return _wait(f"log lines of trace {trace_id} in Loki", lambda: stack.lines(trace_id, since), _STEADY_SECONDS)
+
+
+def _wait_for_calls(stack: Stack) -> tuple[float, float]:
+    """Returns a time, and the calls that the span metrics had counted by then, once there are some."""
 
     def counted() -> tuple[float, float] | None:
         # Some seconds ago: later scrapes may not be in the database yet.
@@ -201,10 +214,7 @@ def write(stack: Stack) -> Data:
         calls = stack.calls(timestamp)
         return (timestamp, calls) if calls else None
 
-    timestamp, calls = poll_until(
-        "span metrics", counted, seconds=_STEADY_SECONDS, every=_PAUSE_SECONDS, look_at=_CALLS
-    )
-    return Data(time=timestamp, tasks=tasks, traces=traces, calls=calls, lines=lines, folder=folder)
+    return _wait("span metrics", counted, _STEADY_SECONDS, _CALLS)
 
 
 def _ids(spans: Iterable[Span]) -> frozenset[str]:

@@ -15,7 +15,8 @@ from opentelemetry.trace import StatusCode
 
 from checks.coverage.agent_client import run_in_process
 from checks.coverage.ledger import Outcome, describe
-from checks.coverage.operations import Plan, RunState
+from checks.coverage.operations import RunState
+from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from checks.harness.ports import free_port
 from service.common.config import ServiceSettings

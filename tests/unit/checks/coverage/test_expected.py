@@ -8,7 +8,8 @@ import pytest
 from checks.coverage import expected
 from checks.coverage.compare import Comparison, compare
 from checks.coverage.expected import ExpectedSpan
-from checks.coverage.operations import Plan, RunState
+from checks.coverage.operations import RunState
+from checks.coverage.plan import Plan
 from stack.clients.traces import Span
 
 CALLER = "c" * 16
