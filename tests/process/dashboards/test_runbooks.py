@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
-from pydantic import BaseModel
 from sqlalchemy import create_engine
 
 from dashboards.catalog import RUNBOOKS, dashboards, runbooks
@@ -20,6 +19,7 @@ from service.task_manager.telemetry import TelemetryObserver
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.sqlalchemy import instrument_engine
 from stack.settings import ROOT, Settings, load
+from stack.settings.lookup import fields_at
 from stack.settings.monitoring import monitoring_config
 from tests.support.loki_process import LokiProcess
 from tests.support.prometheus_process import PrometheusProcess
@@ -172,20 +172,9 @@ def test_an_unknown_setting_is_reported() -> None:
 
 
 def is_a_setting(path: str) -> bool:
-    """Whether a stack file may have this key."""
-    annotation: Any = Settings
-    for part in path.split("."):
-        # The type of an optional section is a union with None.
-        models = [
-            each
-            for each in (annotation, *getattr(annotation, "__args__", ()))
-            if isinstance(each, type) and issubclass(each, BaseModel)
-        ]
-        fields = {field.alias or key: field.annotation for model in models for key, field in model.model_fields.items()}
-        if part not in fields:
-            return False
-        annotation = fields[part]
-    return True
+    """Return whether a stack file may have this key."""
+    *section, name = path.split(".")
+    return name in fields_at(section)
 
 
 @pytest.mark.parametrize(("name", "text"), fenced("sh"))
