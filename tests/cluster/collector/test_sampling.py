@@ -1,7 +1,5 @@
 """Sampling on the real cluster, from the Collectors through Kafka and two samplers to the store: whole traces."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import time
@@ -85,16 +83,16 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
                     joined.MergeFromString(parts[index])
                 metadata = (("authorization", f"Bearer {token}"),)
                 channel.unary_unary(TRACES)(joined.SerializeToString(), timeout=10, metadata=metadata)
-        poll_until("samplers that have read it all", lambda: spans_read(cluster) >= already + COUNT * SPANS, seconds=60)
+        poll_until("the samplers to read all spans", lambda: spans_read(cluster) >= already + COUNT * SPANS, seconds=60)
         # Stopped in order, a sampler decides on what it has, and sends it.
         cluster.restart(endpoints.SAMPLER)
         name, port = endpoints.TRACE_QUERY[settings.traces.backend]
         with httpx.Client() as client:
             store = TraceStoreClient(settings.traces.backend, f"http://{cluster.address(name)}:{port}", client.get)
-            found = {number: len(store.trace(trace_id(run, number).hex())) for number in range(COUNT)}
-    LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is as it was
-    assert set(found.values()) == {0, SPANS}, "whole traces or nothing"
-    kept = [KINDS[number % len(KINDS)] for number, spans in found.items() if spans]
+            stored = {number: len(store.trace(trace_id(run, number).hex())) for number in range(COUNT)}
+    LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is restored
+    assert set(stored.values()) == {0, SPANS}, "whole traces or nothing"
+    kept = [KINDS[number % len(KINDS)] for number, spans in stored.items() if spans]
     for kind in ("error", "slow", "check"):
         assert kept.count(kind) == COUNT // len(KINDS), kind
     # 250 throws at 0.2: outside of this once in 100,000 runs.

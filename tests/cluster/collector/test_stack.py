@@ -2,12 +2,12 @@
 
 import time
 import uuid
-from typing import Any
 
 import httpx
 import pytest
 
 from contracts import endpoints, secret_keys
+from stack.clients.prometheus import PrometheusClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.kubernetes.port_forward import forward
@@ -21,7 +21,7 @@ SETTINGS = load("local")
 
 @pytest.mark.parametrize("token", [None, "Bearer wrong"])
 @pytest.mark.parametrize("signal", ["traces", "metrics"])
-def test_nobody_sends_without_the_token(signal: str, token: str | None) -> None:
+def test_the_collector_refuses_requests_without_the_token(signal: str, token: str | None) -> None:
     client = connect(SETTINGS.cluster)
     headers = {"authorization": token} if token else {}
     with forward(client, SETTINGS.cluster.namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as address:
@@ -46,17 +46,12 @@ def test_otlp_metrics_are_found_in_prometheus_redacted() -> None:
         headers = {"authorization": f"Bearer {token}"}
         httpx.post(f"{collector}/v1/metrics", json=body, headers=headers, timeout=10).raise_for_status()
 
-        def stored() -> dict[str, Any] | None:
-            query = {"query": f'probe_temperature{{probe="{probe}"}}'}
-            result = httpx.get(f"{prometheus}/api/v1/query", params=query, timeout=10).json()["data"]["result"]
-            return result[0] if result else None
-
-        found = poll_until(
+        (stored,) = poll_until(
             "the metric in Prometheus",
-            stored,
+            lambda: PrometheusClient(prometheus).query(f'probe_temperature{{probe="{probe}"}}'),
             seconds=30,
             every=0.25,
             look_at=f"kubectl -n {namespace} logs collector-0",
         )
-    assert found["value"][1] == "42"
-    assert found["metric"]["password"] == "****"
+    assert stored.value == 42
+    assert stored.labels["password"] == "****"

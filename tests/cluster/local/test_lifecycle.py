@@ -21,6 +21,7 @@ from local.failure import Failure
 from local.golang import go_build
 from local.jobs import Progress, run_jobs
 from local.paths import HOME_VARIABLE, Home
+from stack.polling import poll_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -71,7 +72,7 @@ def test_the_whole_life(home: Home) -> None:
     environment = os.environ | {HOME_VARIABLE: str(home.root)}
     script = "from local.cluster import Cluster; from local.jobs import Progress; Cluster().up(Progress('up'))"
     killed = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
-    until(lambda: bool(processes.find(home.run)), 60)
+    poll_until("a process of the cluster", lambda: processes.find(home.run), seconds=60)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     cluster.up(progress)
@@ -89,9 +90,9 @@ def test_the_whole_life(home: Home) -> None:
     kubectl(home, "apply", "-f", str(HERE / "workload.yaml"))
     kubectl(home, "rollout", "status", "deployment/probe", "--namespace=probe", "--timeout=90s")
     with forwarded(home):
-        until(lambda: get("/") == "kept", 10)
+        poll_until("the workload to answer", lambda: get("/") == "kept", seconds=10)
         for _ in range(4):  # two pods: by name, through the service's address, to each other and to themselves
-            until(lambda: (get("/call?host=probe") or "").endswith("kept"), 20)
+            poll_until("a call through DNS", lambda: (get("/call?host=probe") or "").endswith("kept"), seconds=20)
 
     # What dies is replaced, and pods live on.
     for component in ("kubelet", "apiserver", "etcd", "containerd"):
@@ -100,7 +101,7 @@ def test_the_whole_life(home: Home) -> None:
         cluster.up(progress)
         assert cluster.status().is_up, component
     with forwarded(home):
-        until(lambda: get("/") == "kept", 20)
+        poll_until("the workload to answer", lambda: get("/") == "kept", seconds=20)
 
     # Nothing is left, and images are still there the next time.
     shown = set(machine()["links"]) - set(before["links"])
@@ -173,11 +174,3 @@ def get(path: str) -> str | None:
             return str(answer.read().decode())
     except (urllib.error.URLError, OSError):
         return None
-
-
-def until(condition: object, limit: float) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.05)

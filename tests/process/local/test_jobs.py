@@ -6,13 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local.failure import Failure
 from local.jobs import Cancelled, Cores, Job, Progress, run_jobs
+from stack.polling import poll_until
 
 
 def run(jobs: list[Job], logs: Path) -> str:
@@ -30,13 +30,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def until(condition: Callable[[], bool], limit: float = 10) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.01)
 
 
 def test_a_job_starts_when_what_it_needs_is_done(tmp_path: Path) -> None:
@@ -103,7 +96,7 @@ def test_jobs_get_the_cores_in_list_order() -> None:
     threads = [threading.Thread(target=work, args=(rank,)) for rank in (3, 1, 2)]
     for thread in threads:
         thread.start()
-    until(lambda: len(cores._waiting) == 3)
+    poll_until("three jobs to wait for cores", lambda: len(cores._waiting) == 3, every=0.01)
     cores.release()
     for thread in threads:
         thread.join(10)
@@ -114,7 +107,7 @@ def test_a_failure_names_job_reason_and_log_and_stops_the_rest(tmp_path: Path) -
     children: list[int] = []
 
     def broken(progress: Progress) -> None:
-        until(lambda: bool(children))
+        poll_until("a child", lambda: bool(children), every=0.01)
         progress.run([sys.executable, "-c", "print('it is the disk'); raise SystemExit(3)"])
 
     def endless(progress: Progress) -> None:
@@ -135,7 +128,7 @@ def test_a_failure_names_job_reason_and_log_and_stops_the_rest(tmp_path: Path) -
     assert "it is the disk" in message
     assert str(tmp_path / "broken.log") in message
     assert not never
-    until(lambda: not alive(children[0]))
+    poll_until("the child to end", lambda: not alive(children[0]), every=0.01)
 
 
 def test_an_unexpected_exception_leaves_its_traceback_in_the_log(tmp_path: Path) -> None:
@@ -176,7 +169,7 @@ def test_an_interrupt_ends_children(tmp_path: Path) -> None:
             assert process.wait(15) == 130
         finally:
             process.kill()
-    until(lambda: not alive(child))
+    poll_until("the child to end", lambda: not alive(child), every=0.01)
 
 
 def test_a_command_has_a_time_limit(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local import processes
+from stack.polling import poll_until
 
 
 @pytest.fixture
@@ -19,10 +20,12 @@ def run(tmp_path: Path) -> Iterator[Path]:
 
 def start(run: Path, component: str, *command: str) -> None:
     processes.start(run, component, "print", command, run / "logs" / f"{component}.log")
-    deadline = time.monotonic() + 5
-    while component not in {process.component for process in processes.find(run)}:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    poll_until(
+        f"{component} to start",
+        lambda: component in {process.component for process in processes.find(run)},
+        seconds=5,
+        every=0.01,
+    )
 
 
 def test_a_component_is_found_with_what_it_was_started_with(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""The smoke check on the real local cluster, and what it says when a hop is broken."""
+"""The smoke check on the real local cluster, and its message when a hop is broken."""
 
 import kubernetes
 import pytest
@@ -28,7 +28,7 @@ def test_no_email_address_reaches_the_store() -> None:
     assert "smoke@example.com" not in repr(report.spans)
 
 
-def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
+def test_a_second_deployment_changes_nothing_and_prunes_removed_objects() -> None:
     settings = load("local")
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
@@ -40,10 +40,10 @@ def test_a_second_deployment_changes_nothing_and_prunes_what_is_gone() -> None:
         "metadata": {"name": "no-longer-declared", "namespace": namespace},
         "data": {},
     }
-    said: list[str] = []
-    apply(client, namespace, [*manifests, extra], said.append)
-    apply(client, namespace, manifests, said.append)
-    assert said[-2:] == [
+    lines: list[str] = []
+    apply(client, namespace, [*manifests, extra], lines.append)
+    apply(client, namespace, manifests, lines.append)
+    assert lines[-2:] == [
         f"all {len(manifests)} objects are as declared, 0 had to change",
         "pruned configmap/no-longer-declared",
     ]

@@ -38,25 +38,24 @@ def test_a_whole_trace_matches() -> None:
     assert match_hops(list(spans.values()), CALLER) == spans
 
 
-def test_internal_spans_of_the_same_service_may_stand_between() -> None:
+def test_internal_spans_of_the_same_service_may_be_between() -> None:
     spans = trace()
     business = replace(spans[PROCESS_NEW], span_id="b" * 16, parent_id=spans[PROCESS_NEW].span_id, kind="INTERNAL")
     below = [
-        replace(found, parent_id=business.span_id) if hop.parent is PROCESS_NEW else found
-        for hop, found in spans.items()
+        replace(span, parent_id=business.span_id) if hop.parent is PROCESS_NEW else span for hop, span in spans.items()
     ]
     assert match_hops([*below, business], CALLER).keys() == spans.keys()
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_was_tried_again_matches_by_the_attempt_that_led_on(first: bool) -> None:
+def test_a_retried_hop_matches_by_the_attempt_that_leads_on(first: bool) -> None:
     spans = trace()
     failed = replace(spans[PROCESS_NEW], span_id="b" * 16, error=True)
     attempts = [failed, *spans.values()] if first else [*spans.values(), failed]
     assert match_hops(attempts, CALLER) == spans
 
 
-def test_the_way_that_leads_furthest_says_what_is_missing() -> None:
+def test_the_attempt_that_gets_furthest_names_the_missing_hop() -> None:
     spans = trace()
     failed = replace(spans[PROCESS_NEW], span_id="b" * 16)
     del spans[CRAWL]
