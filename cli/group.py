@@ -1,15 +1,19 @@
 """Groups whose commands are imported when they are used, and the one place where errors become messages."""
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from cli.options import ROOT
 from contracts.errors import UserError
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class LazyGroup(click.Group):
@@ -46,6 +50,8 @@ class Command(click.Command):
         self._failure_code = failure_code
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Paths among the arguments are resolved by now. Reports and settings have their places below the repository.
+        os.chdir(ROOT)
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -77,3 +83,8 @@ def _cluster_problem(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename is None:
         return f"the cluster stopped answering ({type(error).__name__})"
     return None
+
+
+def exit_on_termination() -> None:
+    """Make SIGTERM end the program as an interrupt does, so that it releases what it holds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

@@ -65,7 +65,7 @@ class Cluster:
         """
         for program in ("kubernetes", "pause"):
             if not (self.home.bin / program).exists():
-                raise Failure(f"{self.home.bin / program} is not built yet. Run `python -m local up`, which builds it.")
+                raise Failure(f"{self.home.bin / program} is not built yet. Run `./wct cluster up`, which builds it.")
         with self._locked(progress):
             repairing = self.home.run.exists()
             if repairing and (reason := self._reason_to_start_afresh()):
@@ -108,7 +108,7 @@ class Cluster:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig. Failure if the cluster is down."""
         if not self.home.kubeconfig.exists():
-            raise Failure("the local cluster is down. Bring it up with `python -m local up`.")
+            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
         return self.home.kubeconfig
 
     def log(self, component: str) -> Path:
@@ -285,7 +285,7 @@ class Cluster:
 
     def _need_containerd(self) -> None:
         if not (self.home.run / "containerd.sock").exists():
-            raise Failure("the local cluster is down. Bring it up with `python -m local up`.")
+            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
 
     @contextlib.contextmanager
     def _locked(self, progress: Progress) -> Iterator[None]:

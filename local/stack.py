@@ -1,7 +1,5 @@
 """`make up`: cluster and images side by side, the stack `local` deployed onto it, and the proof that it works."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +14,9 @@ from local.failure import Failure
 from local.images.resolve import DEFAULT, Resolved, describe, image_jobs, left_for_later, read_outcome
 from local.jobs import run_jobs
 from local.preflight import require
+from stack.deploy import deployment
 from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load, parse, stack_file
+from stack.smoke.command import smoke
 
 STACK = "local"
 
@@ -80,8 +80,8 @@ def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
     path.write_text("# Written by `make up`: what this machine has, and what stands in.\n" + yaml.safe_dump(document))
-    _run("stack.deploy.deployment", STACK)
-    _run("stack.smoke", "--stack", STACK)
+    deployment.run(STACK)
+    smoke(STACK)
     return images
 
 
@@ -109,21 +109,3 @@ def _print_addresses(cluster: Cluster) -> None:
     ]
     for name, port in addresses:
         print(f"  kubectl -n {settings.cluster.namespace} port-forward svc/{name} {port}   # http://localhost:{port}")
-
-
-def _run(module: str, *arguments: str) -> None:
-    if subprocess.call([sys.executable, "-m", module, *arguments], cwd=ROOT) != 0:
-        raise Failure(f"{module} failed; what it says is above. Run `make up` again once that is mended")
-
-
-def main() -> None:
-    try:
-        up()
-    except Failure as failure:
-        sys.exit(f"error: {failure}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command again to go on from here")
-
-
-if __name__ == "__main__":
-    main()

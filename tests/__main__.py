@@ -28,15 +28,11 @@ def main() -> int:
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return subprocess.call(WITHOUT_CLUSTER)
     for command in (
-        (sys.executable, "-m", "local.stack"),
+        (sys.executable, "-m", "cli", "up"),
         WITHOUT_CLUSTER,
         # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
         ON_CLUSTER,
-        *(
-            ((sys.executable, "-m", "local", "down"), (*PYTEST, "tests/cluster/local/test_lifecycle.py"))
-            if in_ci
-            else ()
-        ),
+        *(((sys.executable, "-m", "cli", "down"), (*PYTEST, "tests/cluster/local/test_lifecycle.py")) if in_ci else ()),
     ):
         if code := subprocess.call(command):
             return code

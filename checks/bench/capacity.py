@@ -1,11 +1,10 @@
 """`make capacity` measures how many spans per second and core this Collector and a plain one take, in one run."""
 
-import argparse
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,7 @@ from checks.bench.capacity_load import CountingStore, Request, requests, send
 from checks.harness.collector import TOKEN, CollectorProcess
 from collector.pipeline import Pipeline, render
 from contracts import metrics
+from contracts.errors import UserError
 from stack.polling import poll_until
 
 OUTPUT: Final = Path(".local/bench/capacity.json")
@@ -167,34 +167,34 @@ def show(results: Mapping[str, list[Round]], console: Console) -> None:
     console.print(table)
 
 
-def main() -> None:
-    """Run the benchmark; exit with code 1 if spans were lost."""
-    parser = argparse.ArgumentParser(prog="python -m checks.bench.capacity", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each configuration, in turns (5)")
-    parser.add_argument("--seconds", type=float, default=4, help="seconds of load in each round (4)")
-    parser.add_argument(
-        "--only", action="append", choices=list(VARIANTS), help="only this configuration and plain; may be repeated"
-    )
-    asked = parser.parse_args()
-    names = [name for name in VARIANTS if not asked.only or name in ("plain", *asked.only)]
+def run(*, rounds: int = 5, seconds: float = 4, only: Sequence[str] = ()) -> None:
+    """The command: measure each configuration in turns, and print and store the results.
+
+    Args:
+        rounds: rounds of each configuration.
+        seconds: seconds of load in each round.
+        only: the configurations to compare with the plain one; all if empty.
+
+    Raises:
+        UserError: a configuration does not exist, or the Collector did not send exactly the acknowledged spans.
+    """
+    if unknown := sorted(set(only) - VARIANTS.keys()):
+        raise UserError(f"unknown configuration {', '.join(unknown)}; the known ones are {', '.join(VARIANTS)}")
+    names = [name for name in VARIANTS if not only or name in ("plain", *only)]
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    made = requests()
+    load = requests()
     results: dict[str, list[Round]] = {name: [] for name in names}
-    for number in range(asked.rounds):
+    for number in range(rounds):
         for name in names:
-            result = measure(VARIANTS[name], made, seconds=asked.seconds)
+            result = measure(VARIANTS[name], load, seconds=seconds)
             results[name].append(result)
-            console.print(f"{number + 1}/{asked.rounds} {name}: {result.per_core:,.0f} spans/s per core", style="dim")
+            console.print(f"{number + 1}/{rounds} {name}: {result.per_core:,.0f} spans/s per core", style="dim")
     show(results, console)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "cores": os.cpu_count(),
-        "rounds": {name: [asdict(item) for item in of] for name, of in results.items()},
+        "rounds": {name: [asdict(item) for item in items] for name, items in results.items()},
     }
     OUTPUT.write_text(json.dumps(document, indent=1))
-    if not all(item.whole for of in results.values() for item in of):
-        sys.exit("error: the Collector did not send exactly the acknowledged spans")
-
-
-if __name__ == "__main__":
-    main()
+    if not all(item.whole for items in results.values() for item in items):
+        raise UserError("the Collector did not send exactly the acknowledged spans")

@@ -4,7 +4,6 @@ It counts the spans that arrive, by a number in each span's name. It measures th
 without the Collector, and the memory of the service. The Collector is a process that really ends and starts again.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from checks.bench.figures import quantile
 from checks.bench.usage import resident_mib
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, spans_of
+from contracts.errors import UserError
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.asgi import TracingMiddleware
 from stack.polling import poll_until
@@ -183,21 +183,20 @@ def _answers(load: _Load) -> bool:
         return False
 
 
-def main() -> None:
-    """Run the benchmark; exit with code 1 if a span was lost."""
-    parser = argparse.ArgumentParser(prog="python -m checks.bench.collector_outage", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=300, help="total time without the Collector (300)")
-    parser.add_argument("--repeats", type=int, default=1, help="number of outages (1)")
-    parser.add_argument("--serve", nargs=2, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--receive", nargs=2, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.serve:
-        serve(asked.serve[0], f"http://127.0.0.1:{asked.serve[1]}")
-    elif asked.receive:
-        receive(int(asked.receive[0]), Path(asked.receive[1]))
-    elif not measure(asked.seconds, asked.repeats, Console()):
-        sys.exit("error: spans were lost")
+def run(*, seconds: int = 300, repeats: int = 1) -> None:
+    """The command: stop the Collector under load, and count.
+
+    Raises:
+        UserError: spans were lost.
+    """
+    if not measure(seconds, repeats, Console()):
+        raise UserError("spans were lost")
 
 
 if __name__ == "__main__":
-    main()
+    # The processes that `measure` starts: the traced service, and the receiver in the place of the Collector.
+    match sys.argv[1:]:
+        case ["--serve", port, collector_port]:
+            serve(int(port), f"http://127.0.0.1:{collector_port}")
+        case ["--receive", port, results_file]:
+            receive(int(port), Path(results_file))

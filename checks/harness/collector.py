@@ -43,9 +43,7 @@ def binary() -> Path:
         return built
     if path := shutil.which("otelcol-contrib"):
         return Path(path)
-    raise MissingProgram(
-        "no Collector to run: `python -m local.images build collector` builds it, and so does `make up`"
-    )
+    raise MissingProgram("no Collector to run: `./wct images build collector` builds it, and so does `make up`")
 
 
 class CollectorProcess:

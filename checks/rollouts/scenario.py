@@ -91,9 +91,9 @@ class Exposure:
 
 
 def start_rollout(*arguments: str) -> subprocess.Popen[str]:
-    """Starts `python -m stack.rollout local`."""
+    """Starts `./wct rollout local`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "stack.rollout", "local", *arguments],
+        [sys.executable, "-m", "cli", "rollout", "local", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

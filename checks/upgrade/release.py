@@ -41,7 +41,7 @@ class Release:
             UpgradeError: that failed.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "stack.deploy.deployment", "local"],
+            [sys.executable, "-m", *self._deploy_command()],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -51,6 +51,12 @@ class Release:
         if done.returncode != 0:
             raise UpgradeError(f"release {self.name} could not be deployed:\n{done.stdout}")
         return done.stdout
+
+    def _deploy_command(self) -> list[str]:
+        """Releases before the one command line have a module for each command."""
+        if (self.folder / "cli").is_dir():
+            return ["cli", "deploy", "local", "--no-smoke"]
+        return ["stack.deploy", "local"]
 
 
 def current() -> Release:

@@ -77,7 +77,7 @@ class LocalNode:
     def _ctr(self, *arguments: str) -> str:
         socket_path = self._home.run / "containerd.sock"
         if not socket_path.exists():
-            raise Failure("the local cluster is down. Bring it up with `python -m local up`.")
+            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
         command = ["ctr", "--address", str(socket_path), "--namespace", NAMESPACE, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if result.returncode != 0:

@@ -1,13 +1,10 @@
 """Deploys a stack: with Pulumi if its CLI can be had, otherwise by server-side apply of the rendered program."""
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Collection
 from typing import Final
 
 from contracts import secret_keys
-from contracts.errors import UserError
 from stack.components.services.settings import Release
 from stack.deploy import engine
 from stack.deploy.preflight import Preflight, run_preflight
@@ -165,33 +162,3 @@ def run(stack: str, *, forget: Collection[str] = (), leave_queues: bool = False)
     require_no_rollout(stack)
     engine_name = deploy(stack, forget=forget, leave_queues=leave_queues)
     print(f"deployed stack {stack} in {time.monotonic() - started:.0f} s through {engine_name}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stack.deploy.deployment",
-        description=f"{__doc__} An environment variable, for example SECRET_POSTGRES_PASSWORD, sets a secret.",
-    )
-    parser.add_argument("stack", help="for example local or dev")
-    parser.add_argument(
-        "--forget",
-        action="append",
-        default=[],
-        choices=secret_keys.OPTIONAL,
-        metavar="SECRET",
-        help="remove this secret: one of " + ", ".join(secret_keys.OPTIONAL),
-    )
-    parser.add_argument(
-        "--leave-queues",
-        action="store_true",
-        help="remove Collectors even if their queues are not empty: the items stay on their volumes",
-    )
-    arguments = parser.parse_args()
-    try:
-        run(arguments.stack, forget=arguments.forget, leave_queues=arguments.leave_queues)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

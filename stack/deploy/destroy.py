@@ -4,15 +4,12 @@ The namespace goes last, and stays if it holds anything of someone else. Data th
 with `--delete-data`.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import kubernetes
 
-from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.deploy import engine
 from stack.deploy.pulumi_cli import find_pulumi
@@ -163,26 +160,3 @@ def run(stack: str, *, yes: bool = False, delete_data: bool = False, limit: floa
     confirm = (lambda _: True) if yes else ask
     destroy(stack, confirm, lambda line: print(line, flush=True), delete_data=delete_data, limit=limit)
     print(f"done in {time.monotonic() - started:.0f} s")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stack.deploy.destroy", description=__doc__)
-    parser.add_argument("stack", help="for example local or dev")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--delete-data", action="store_true", help="remove the data even if the settings protect it")
-    parser.add_argument(
-        "--limit",
-        type=float,
-        default=LIMIT_SECONDS,
-        metavar="SECONDS",
-        help=f"how long the removal may take (default: {LIMIT_SECONDS:.0f})",
-    )
-    arguments = parser.parse_args()
-    try:
-        run(arguments.stack, yes=arguments.yes, delete_data=arguments.delete_data, limit=arguments.limit)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

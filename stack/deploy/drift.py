@@ -4,8 +4,6 @@ Every object is applied as a dry run, with the field manager of both engines, an
 with the object in the cluster. Nothing is changed, and no value of a secret is shown.
 """
 
-import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,7 +14,6 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import secret_keys
-from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy.render import release_config, render
@@ -155,23 +152,3 @@ def run(stack: str, console: Console) -> bool:
     drifts = find_drift(stack)
     show(stack, drifts, console)
     return bool(drifts)
-
-
-def main() -> None:
-    """Exit code 0: no drift; 1: drift; 2: unknown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stack.deploy.drift",
-        description=f"{__doc__} Exit code 0: no drift; 1: drift; 2: the drift is unknown.",
-    )
-    parser.add_argument("stack", help="for example local or dev")
-    stack = parser.parse_args().stack
-    try:
-        has_drift = run(stack, Console(highlight=False))
-    except UserError as error:
-        print(f"error: stack {stack} cannot be compared with its declaration: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(1 if has_drift else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """Renders the Pulumi program to manifests, without an engine and without a cluster."""
 
-import argparse
 import asyncio
 import json
 import runpy
@@ -15,7 +14,6 @@ from pulumi.runtime import MockResourceArgs, rpc, set_all_config, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
 from contracts import secret_keys
-from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import policy
@@ -177,20 +175,3 @@ def run(stack: str, output: Path | None = None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text)
         print(f"{output}: {len(manifests)} objects")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stack.deploy.render", description="Write the manifests of a stack."
-    )
-    parser.add_argument("stack", help="for example local or dev")
-    parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
-    arguments = parser.parse_args()
-    try:
-        run(arguments.stack, arguments.output)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,6 @@
 """`make config STACK=…`: every setting of a stack that is in effect, and the file and line that it comes from."""
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import secret_keys
-from stack.settings import OVERLAY, PROJECT, Settings, SettingsError, load_here, overlay_file, stack_file
+from stack.settings import OVERLAY, PROJECT, Settings, load_here, overlay_file, stack_file
 
 DEFAULT: Final = "default"
 _SECRET: Final = "(secret)"
@@ -112,22 +110,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def main() -> None:
-    """Print the settings of the stack that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m stack.settings.origins", description=__doc__)
-    parser.add_argument("stack", help="for example local or dev")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    arguments = parser.parse_args()
-    try:
-        file, overlay = stack_file(arguments.stack), overlay_file(arguments.stack)
-        settings = values(load_here(arguments.stack), file, overlay)
-    except SettingsError as error:
-        sys.exit(f"error: {error}")
-    if arguments.json:
+def run(stack: str, *, as_json: bool = False) -> None:
+    """The command: print the settings of a stack with the file and line of each.
+
+    Raises:
+        SettingsError: the stack does not exist, or its settings cannot be used.
+    """
+    settings = values(load_here(stack), stack_file(stack), overlay_file(stack))
+    if as_json:
         print(json.dumps({item.key: {"value": item.value, "from": item.origin} for item in settings}, indent=1))
     else:
         show(settings, Console(highlight=False))
-
-
-if __name__ == "__main__":
-    main()

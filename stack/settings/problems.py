@@ -85,7 +85,7 @@ def _hint_for_unknown_key(error: Any, path: list[int | str], fields: Any) -> str
     name = str(error["loc"][-1])
     if "." in name and not path:
         return f"write {written_form(name, error['input'])}"
-    hint = "`python -m stack.settings.schema` lists the known ones"
+    hint = "`./wct schema` lists the known ones"
     if nearest := difflib.get_close_matches(name, fields, n=1):
         return f"did you mean {'.'.join(map(str, (*path, *nearest)))}? {hint}"
     return hint

@@ -1,6 +1,5 @@
-"""`python -m stack.settings.schema`: the JSON Schema of the stack files, with which editors complete and check them."""
+"""The JSON Schema of the stack files, with which editors complete and check them."""
 
-import json
 from typing import Any
 
 from contracts import secret_keys
@@ -38,7 +37,3 @@ def json_schema() -> dict[str, Any]:
         },
         "$defs": definitions,
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2))

@@ -35,9 +35,7 @@ def binary() -> Path:
         return built
     if program := shutil.which("alertmanager"):
         return Path(program)
-    pytest.skip(
-        "no Alertmanager to run: `python -m local.images build alertmanager` builds it, as does `make up`, last"
-    )
+    pytest.skip("no Alertmanager to run: `./wct images build alertmanager` builds it, as does `make up`, last")
 
 
 def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def binary() -> Path:
         return built
     if found := shutil.which("loki"):
         return Path(found)
-    pytest.skip("no Loki to run: `python -m local.images build loki` builds it, as does `make up`, last")
+    pytest.skip("no Loki to run: `./wct images build loki` builds it, as does `make up`, last")
 
 
 def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def binary() -> Path:
         return built
     if on_path := shutil.which("prometheus"):
         return Path(on_path)
-    pytest.skip("no Prometheus to run: `python -m local.images build prometheus` builds it, as does `make up`")
+    pytest.skip("no Prometheus to run: `./wct images build prometheus` builds it, as does `make up`")
 
 
 class PrometheusProcess:

@@ -147,7 +147,9 @@ def load_probe(cluster: Cluster, progress: Progress, home: Home) -> None:
 
 def kubectl(home: Home, *arguments: str) -> None:
     environment = os.environ | {HOME_VARIABLE: str(home.root)}
-    subprocess.run([sys.executable, "-m", "local", "kubectl", *arguments], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "cli", "cluster", "kubectl", *arguments], cwd=ROOT, env=environment, check=True
+    )
 
 
 @contextmanager
@@ -155,7 +157,7 @@ def forwarded(home: Home) -> Iterator[None]:
     environment = os.environ | {HOME_VARIABLE: str(home.root)}
     command = ["kubectl", "port-forward", "--namespace=probe", "service/probe", f"{PORT}:8080"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "local", *command],
+        [sys.executable, "-m", "cli", "cluster", *command],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """What `make up` makes of the images that it could have, and in which order."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from local.failure import Failure
 from local.images.resolve import Resolved
 from local.stack import overlay
 from stack.settings import PROJECT
+from tests.support.command_line import wct
 
 
 def images(**sources: Any) -> dict[str, Resolved]:
@@ -87,9 +89,10 @@ def test_whoever_stops_there_keeps_what_is_up(
         return first(cluster, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", interrupted)
-    with pytest.raises(SystemExit, match="run the same command again"):
-        stack.main()
-    assert "addresses" in capsys.readouterr().out
+    result = wct("up")
+    assert result.exit_code == 130
+    assert "run the same command again" in result.stderr
+    assert "addresses" in result.stdout
 
 
 def test_a_build_that_fails_there_says_what_is_up_all_the_same(
@@ -104,5 +107,6 @@ def test_a_build_that_fails_there_says_what_is_up_all_the_same(
         return first(cluster, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", failing)
-    with pytest.raises(SystemExit, match=r"(?s)no network.*was up without loki"):
-        stack.main()
+    result = wct("up")
+    assert result.exit_code == 1
+    assert re.search(r"(?s)no network.*was up without loki", result.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks.rollouts.__main__ import restore_stack
+from checks.rollouts.command import restore_stack
 from checks.rollouts.scenario import GATE, changed_settings, run, start_rollout, wait_for
 from checks.rollouts.versions import build
 from local.jobs import Progress
@@ -55,7 +55,7 @@ def test_a_version_that_fails_goes_back_and_is_not_deployed_by_accident() -> Non
 
 def _deploy() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "stack.deploy.deployment", "local"],
+        [sys.executable, "-m", "cli", "deploy", "local", "--no-smoke"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 from rich.console import Console
 
-from checks.bench.__main__ import Size, measure
 from checks.bench.child import Child, ChildFailed
+from checks.bench.command import Size, measure
 from checks.bench.figures import Results, added, quantile, ratio, spread
 from checks.bench.measure import BARE, COMPARED, IDLE, OURS, STOCK, Series
 from checks.bench.report import show

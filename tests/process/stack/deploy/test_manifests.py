@@ -103,6 +103,6 @@ def test_no_value_of_a_secret_and_no_time_is_written(stack: str) -> None:
 
 def test_another_process_writes_the_same_bytes() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "1", "TZ": "UTC7"}
-    command = [sys.executable, "-m", "stack.deploy.render", "prod"]
+    command = [sys.executable, "-m", "cli", "render", "prod"]
     written = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True).stdout
     assert written == as_yaml(rendered("prod")).encode()

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from checks.contract.__main__ import reference_page
+from checks.contract.command import reference_page
 from checks.contract.page import PAGE
 from checks.contract.queries import Contract, ShippedQuery
 from checks.contract.shipped import shipped

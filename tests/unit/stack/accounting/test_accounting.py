@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from dashboards.rules.stages import stages
-from stack.accounting import __main__ as command_line
 from stack.accounting.count import increase
 from stack.accounting.judge import account
 from stack.accounting.model import Accounting
@@ -16,6 +15,7 @@ from stack.accounting.report import show
 from stack.clients.prometheus import Series
 from stack.settings import Settings, load
 from stack.settings.monitoring import monitoring_config
+from tests.support.command_line import wct
 
 END = 10_000.0
 SECONDS = 600.0
@@ -152,14 +152,10 @@ def test_the_table_says_what_is_missing_where(capsys: pytest.CaptureFixture[str]
     assert re.search(r"stored by the trace store\s*│\s*35,000", printed)
 
 
-def test_a_stack_that_cannot_be_asked_is_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["spans", "no-such-stack"])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    assert ended.value.code == 2
-    assert "there is no stack 'no-such-stack'" in capsys.readouterr().err
+def test_a_stack_that_cannot_be_asked_is_exit_code_2() -> None:
+    result = wct("spans", "no-such-stack")
+    assert result.exit_code == 2
+    assert "there is no stack 'no-such-stack'" in result.stderr
 
 
 def printed(accounting: Accounting, capsys: pytest.CaptureFixture[str], stack: str = "dev") -> str:
@@ -238,14 +234,10 @@ def test_a_window_in_which_samplers_were_switched_on_or_off_is_not_judged(
 
 
 @pytest.mark.cluster
-def test_the_spans_of_the_local_stack_are_counted(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["spans", "local", "--since", "30m", "--json"])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    printed = json.loads(capsys.readouterr().out)
-    assert ended.value.code == (2 if printed["other_way_until"] else 1 if printed["lost"] else 0)
+def test_the_spans_of_the_local_stack_are_counted() -> None:
+    result = wct("spans", "local", "--since", "30m", "--json")
+    printed = json.loads(result.stdout)
+    assert result.exit_code == (2 if printed["other_way_until"] else 1 if printed["lost"] else 0)
     assert {count["stage"] for count in printed["counts"]} == {
         stage.name for stage in stages(monitoring_config(load("local")))
     }

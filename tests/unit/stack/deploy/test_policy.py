@@ -11,8 +11,9 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.deploy import policy
 from stack.deploy.policy import PolicyError, require_compliance, violations
-from stack.deploy.render import main, render
+from stack.deploy.render import render
 from stack.settings import ROOT
+from tests.support.command_line import wct
 
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
@@ -201,7 +202,7 @@ def test_a_service_with_a_reason_may_be_public() -> None:
 def test_nothing_is_written_of_a_stack_that_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(policy, "RULES", {"nothing at all": lambda manifest: iter(["exists"])})
     written = tmp_path / "dev.yaml"
-    monkeypatch.setattr("sys.argv", ["render", "dev", "--output", str(written)])
-    with pytest.raises(SystemExit, match=r"namespace/tracing: exists \(rule 'nothing at all'\)"):
-        main()
+    result = wct("render", "dev", "--output", str(written))
+    assert result.exit_code == 1
+    assert "namespace/tracing: exists (rule 'nothing at all')" in result.stderr
     assert not written.exists()

@@ -10,7 +10,7 @@ from pulumi.runtime import config as engine_config
 from contracts import secret_keys
 from stack.settings import PROJECT, Settings, SettingsError, exposed_secrets, files, load, parse
 from stack.settings.engine import from_engine
-from stack.settings.origins import main as show_config
+from tests.support.command_line import wct
 
 VALUE = "hunter2"
 MINIMAL: dict[str, Any] = {
@@ -296,10 +296,10 @@ def test_a_stack_file_with_one_is_refused_by_every_command(tmp_path: Path, monke
     write(tmp_path, HEAD + f"  web-crawl-tracing:postgresPassword: {VALUE}\n")
     with pytest.raises(SettingsError, match=r"Pulumi\.test\.yaml.*\n.*postgresPassword: a secret in clear"):
         load("test")
-    monkeypatch.setattr("sys.argv", ["config", "test"])
-    with pytest.raises(SystemExit, match="a secret in clear") as ended:
-        show_config()
-    assert VALUE not in str(ended.value)
+    result = wct("config", "test")
+    assert result.exit_code == 1
+    assert "a secret in clear" in result.stderr
+    assert VALUE not in result.output
 
 
 def test_the_projects_file_and_duplicate_keys_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

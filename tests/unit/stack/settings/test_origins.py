@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stack.settings import ROOT, effective_config, files, load, origins, parse
+from stack.settings import ROOT, effective_config, files, load, parse
 from stack.settings.origins import Value, lines, show, values
+from tests.support.command_line import wct
 
 FILE = """\
 # Comment.
@@ -100,14 +101,12 @@ def test_piped_output_is_plain_and_aligned(stack: Path) -> None:
     assert len({line.index(row[1], len(row[0])) for line, row in zip(text.splitlines(), rows, strict=True)}) == 1
 
 
-def test_json_has_the_same(stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["config", "here", "--json"])
-    origins.main()
-    answer = json.loads(capsys.readouterr().out)
+def test_json_has_the_same(stack: Path) -> None:
+    answer = json.loads(wct("config", "here", "--json").stdout)
     assert answer["services.gateway.replicas"] == {"value": 2, "from": "Pulumi.here.yaml:9"}
 
 
-def test_settings_that_cannot_be_used_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["config", "nope"])
-    with pytest.raises(SystemExit, match="error: there is no stack 'nope'"):
-        origins.main()
+def test_settings_that_cannot_be_used_are_an_error() -> None:
+    result = wct("config", "nope")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: there is no stack 'nope'")

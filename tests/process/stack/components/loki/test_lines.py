@@ -41,7 +41,7 @@ def collector(log_store: str, directory: Path) -> Iterator[str]:
     """The real Collector with the stack's own logs pipeline; its OTLP gRPC URL."""
     binary = Home.default().bin / "otelcol-contrib"
     if not binary.is_file():
-        pytest.skip("no Collector to run: `python -m local.images build collector` builds it, as does `make up`")
+        pytest.skip("no Collector to run: `./wct images build collector` builds it, as does `make up`")
     (directory / "token").write_text(f"{TOKEN}\n")
     nowhere = "http://127.0.0.1:9"
     text = render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))

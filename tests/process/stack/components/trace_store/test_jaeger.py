@@ -59,7 +59,7 @@ class JaegerProcess:
         built = Home.default().bin / "jaeger"
         binary = str(built) if built.is_file() else shutil.which("jaeger")
         if binary is None:
-            pytest.skip("no Jaeger to run: `python -m local.images build jaeger` builds it, as does `make up`")
+            pytest.skip("no Jaeger to run: `./wct images build jaeger` builds it, as does `make up`")
         with (self._directory / "jaeger.log").open("ab") as log:
             command = [binary, f"--config={self._file}"]
             process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

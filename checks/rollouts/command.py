@@ -1,6 +1,5 @@
 """`make rollouts`: rolls versions out on the local stack under load: good, bad, and an interrupted one."""
 
-import argparse
 import subprocess
 import sys
 import time
@@ -107,28 +106,13 @@ def problems(scenario: Scenario, outcome: Outcome) -> list[str]:
 
 def restore_stack() -> None:
     """Ends a rollout that is under way, and deploys the local stack as it is declared."""
-    for module, arguments in (("stack.rollout", ["--abort"]), ("stack.deploy.deployment", [])):
-        subprocess.run([sys.executable, "-m", module, "local", *arguments], cwd=ROOT, check=True)
+    for command in (["rollout", "local", "--abort"], ["deploy", "local", "--no-smoke"]):
+        subprocess.run([sys.executable, "-m", "cli", *command], cwd=ROOT, check=True)
 
 
 def _deploy_unchanged() -> float:
     """Deploys the local stack unchanged; returns the seconds that it took."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "stack.deploy.deployment", "local"]
+    command = [sys.executable, "-m", "cli", "deploy", "local", "--no-smoke"]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - started
-
-
-def main() -> None:
-    """Exit code 1: something did not end as expected."""
-    parser = argparse.ArgumentParser(prog="python -m checks.rollouts", description=f"{__doc__} The local stack only.")
-    parser.add_argument(
-        "--only", action="append", default=[], choices=list(SCENARIOS), help="only these; may be repeated"
-    )
-    options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    sys.exit(0 if check_rollouts(console, options.only) else 1)
-
-
-if __name__ == "__main__":
-    main()

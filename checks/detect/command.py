@@ -1,8 +1,5 @@
 """`make detect`: the time from a fault in the local stack to its alert; or an hour without faults and alerts."""
 
-import argparse
-import signal
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,8 +8,6 @@ from rich.table import Table
 from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import faults
 from checks.detect.run import Detection, Run
-from contracts import endpoints
-from contracts.errors import UserError
 from stack.settings import load
 
 
@@ -61,33 +56,3 @@ def show(detections: Sequence[Detection], console: Console) -> None:
             ", ".join(detection.other_alerts),
         )
     console.print(table)
-
-
-def main() -> None:
-    """Exit code 1: a fault was detected too late or not at all, or an alert was false."""
-    known = list(faults(endpoints.JAEGER))
-    parser = argparse.ArgumentParser(
-        prog="python -m checks.detect", description=f"{__doc__} Faults: {', '.join(known)}. The local stack only."
-    )
-    parser.add_argument("--fault", action="append", choices=known, default=[], help="only these; may be repeated")
-    parser.add_argument("--rate", type=float, default=10, help="requests per second meanwhile (10)")
-    parser.add_argument(
-        "--quiet", type=float, metavar="SECONDS", help="no faults: normal traffic for this time, and no alert may fire"
-    )
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that each fault is removed
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    try:
-        if options.quiet:
-            if false_alarms := watch(console, options.quiet, rate=options.rate):
-                sys.exit(f"error: false alarms: {', '.join(sorted(false_alarms))}")
-            return
-        detections = detect(console, names=options.fault, rate=options.rate)
-    except (UserError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    if late := [detection.fault for detection in detections if not detection.is_in_time]:
-        sys.exit(f"error: detected too late or not at all: {', '.join(late)}")
-
-
-if __name__ == "__main__":
-    main()

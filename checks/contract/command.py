@@ -14,10 +14,7 @@ def reference_page() -> str:
     return page(load_registry(), users(*shipped(load(REFERENCE_STACK))))
 
 
-def main() -> None:
+def run() -> None:
+    """The command: write the reference page."""
     (ROOT / PAGE).write_text(reference_page())
     print(f"wrote {PAGE}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,7 @@
 """`make chaos`: a load with a ledger of its acknowledgements, faults, then a look-up of every acknowledged span."""
 
-import argparse
 import json
 import secrets
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -118,46 +115,3 @@ def _parse(faults: Sequence[str]) -> list[Step]:
             raise UserError(f"there is no fault {name!r}; the faults are {', '.join(FAULTS)}")
         steps.append(Step(fault=name, seconds=float(seconds or 30)))
     return steps
-
-
-def main() -> None:
-    """Exit code 1: an acknowledged span is lost."""
-    parser = argparse.ArgumentParser(
-        prog="python -m checks.chaos", description=f"{__doc__} Faults: {', '.join(FAULTS)}. The local stack only."
-    )
-    parser.add_argument("--spans", type=int, default=1_000_000, help="how many must be acknowledged (1,000,000)")
-    parser.add_argument("--rate", type=float, default=800, help="spans per second (800)")
-    parser.add_argument("--collectors", type=int, default=3, help="number of Collectors (3)")
-    parser.add_argument("--kills", type=int, default=20, help="how often a Collector is killed (20)")
-    parser.add_argument(
-        "--unavailable", "--away", type=float, default=600, help="seconds for which the trace store is stopped (600)"
-    )
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="NAME[=SECONDS]",
-        help="only these, in this order; may be repeated",
-    )
-    parser.add_argument("--seed", type=int, help="order of the faults and the Collectors hit (random, printed)")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is deployed as it is declared
-    try:
-        result = chaos(
-            Console(width=None if sys.stdout.isatty() else 120, highlight=False),
-            spans=options.spans,
-            rate=options.rate,
-            collectors=options.collectors,
-            kills=options.kills,
-            unavailable_seconds=options.unavailable,
-            faults=options.fault,
-            seed=options.seed,
-        )
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    if result.verdict.lost:
-        sys.exit(f"error: {len(result.verdict.lost)} acknowledged spans are not in the store")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,10 @@
 """`make upgrades`: upgrades the local stack from the previous release, back, and again, with data and traffic."""
 
-import argparse
-import sys
-
 from rich.console import Console
 
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from checks.upgrade.release import PREVIOUS, checked_out, current
-from contracts.errors import UserError
 from stack.settings import load
 
 
@@ -35,20 +31,3 @@ def upgrade(console: Console, previous: str = PREVIOUS) -> bool:
         finally:
             current().deploy()
     return show(f"Release {previous} and this one", changes, console)
-
-
-def main() -> None:
-    """Exit code 1: something was lost, or the upgrade could not be run."""
-    parser = argparse.ArgumentParser(prog="python -m checks.upgrade", description=f"{__doc__} The local stack only.")
-    parser.add_argument("--from", default=PREVIOUS, dest="previous", metavar="COMMIT", help=f"({PREVIOUS})")
-    options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    try:
-        nothing_lost = upgrade(console, options.previous)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    sys.exit(0 if nothing_lost else 1)
-
-
-if __name__ == "__main__":
-    main()

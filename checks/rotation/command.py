@@ -1,9 +1,7 @@
 """`make rotations`: the local stack's database password and its OTLP token get new values, with data and traffic."""
 
-import argparse
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +15,6 @@ from checks.chaos.cluster import LocalCluster
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
-from contracts.errors import UserError
 from stack.components.postgres.database import DATABASE, ROLE
 from stack.deploy.deployment import deploy
 from stack.kubernetes.client import connect
@@ -122,18 +119,3 @@ def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
 
     what = f"every Collector to {'accept' if accepted else 'refuse'} a token"
     poll_until(what, all_answer_as_expected, seconds=_KNOWN_SECONDS, every=1, look_at="the Collectors' logs")
-
-
-def main() -> None:
-    """Exit code 1: a value was not changed, or something was lost."""
-    description = f"{__doc__} The local stack only."
-    argparse.ArgumentParser(prog="python -m checks.rotation", description=description).parse_args()
-    try:
-        nothing_lost = rotate(Console(width=None if sys.stdout.isatty() else 140, highlight=False))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    sys.exit(0 if nothing_lost else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """`make dashboards-check STACK=…`: runs every query of the dashboards, follows the links, and writes a report."""
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +13,6 @@ from checks.dashboards.links import Followed
 from checks.dashboards.report import report
 from checks.dashboards.run import Result
 from checks.dashboards.stack import check_stack
-from contracts.errors import UserError
 from stack.settings import load_here
 
 
@@ -79,26 +76,3 @@ def show(result: Result, links: list[Followed], console: Console) -> bool:
         f"{result.alerts} alerts, {len(links)} links: {len(result.failures) + len(broken)} failures"
     )
     return not (result.failures or broken)
-
-
-def main() -> None:
-    """Exit code 1: something does not work; 2: the stack cannot be reached."""
-    parser = argparse.ArgumentParser(
-        prog="python -m checks.dashboards",
-        description="Run every query of every dashboard against a stack, follow the links, and write a report.",
-    )
-    parser.add_argument("stack", help="for example local or dev")
-    parser.add_argument("--minutes", type=float, default=15, help="length of the window (15)")
-    parser.add_argument("--report", type=Path, help="file of the report (.local/dashboards-STACK.html)")
-    options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    try:
-        works = check_dashboards(options.stack, console, minutes=options.minutes, file=options.report)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0 if works else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """`make bench` measures the cost of tracing in about three minutes; with `--quick` in less than one."""
 
-import argparse
 import json
 import os
 import platform
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from checks.bench.child import ChildFailed
 from checks.bench.figures import Results
 from checks.bench.measure import COMPARED, IDLE, Tick, memory, peers, rounds
 from checks.bench.report import show
@@ -73,25 +71,24 @@ def measure(size: Size, tick: Tick) -> Results:
     return Results(machine=machine, scenarios=scenarios, memory=used)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m checks.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round to FILE")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
-    arguments = parser.parse_args()
+def run(*, quick: bool = False, json_file: Path | None = None, must_meet_goals: bool = False) -> bool:
+    """The command: measure, and print the results.
+
+    Args:
+        quick: whether fewer rounds are enough.
+        json_file: file for every round.
+        must_meet_goals: whether a missed goal is a failure.
+
+    Returns:
+        False if a goal is missed that must be met.
+
+    Raises:
+        ChildFailed: a measured process failed.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    progress = Console(stderr=True)
-    try:
-        with progress.status("starting") as status:
-            results = measure(QUICK if arguments.quick else FULL, status.update)
-    except ChildFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with Console(stderr=True).status("starting") as status:
+        results = measure(QUICK if quick else FULL, status.update)
     show(results, console)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results.document(), indent=1))
-    return 1 if arguments.check and not all(goal.met for goal in results.goals()) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if json_file:
+        json_file.write_text(json.dumps(results.document(), indent=1))
+    return not must_meet_goals or all(goal.met for goal in results.goals())

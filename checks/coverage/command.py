@@ -1,6 +1,5 @@
 """`make coverage`: 10,000 operations, the trace of each compared with the expected one."""
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -83,23 +82,3 @@ def show(outcome: Outcome, console: Console) -> None:
         f"{outcome.percent:.2f} %\n{outcome.seconds:.0f} s, {lookups} look-ups by id, {spans} spans compared, "
         f"{repeated} spans repeated by redelivery"
     )
-
-
-def main() -> None:
-    """Exit code 0: all covered; 1: a trace differs from the expected one; 2: the check could not run."""
-    parser = argparse.ArgumentParser(prog="python -m checks.coverage", description=__doc__)
-    parser.add_argument("--stack", default="local")
-    parser.add_argument("--operations", type=int, default=10_000)
-    parser.add_argument("--malformed", type=int, help="how many of them are malformed; a tenth by default")
-    parser.add_argument("--seed", type=int, default=4, help="another seed makes another mix")
-    options = parser.parse_args()
-    try:
-        outcome = coverage(options.stack, operations=options.operations, malformed=options.malformed, seed=options.seed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(1 if outcome.failed else 0)
-
-
-if __name__ == "__main__":
-    main()

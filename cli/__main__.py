@@ -1,0 +1,48 @@
+"""`./wct`: the one command line."""
+
+import sys
+
+import click
+
+from cli.group import LazyGroup
+
+COMMANDS = {
+    "up": "cli.local:up",
+    "down": "cli.local:down",
+    "status": "cli.local:status",
+    "dev": "cli.local:dev",
+    "deploy": "cli.stack:deploy",
+    "smoke": "cli.stack:smoke",
+    "spans": "cli.stack:spans",
+    "rollout": "cli.stack:rollout",
+    "config": "cli.stack:config",
+    "drift": "cli.stack:drift",
+    "render": "cli.stack:render",
+    "destroy": "cli.stack:destroy",
+    "dashboards": "cli.stack:dashboards",
+    "schema": "cli.reference:schema",
+    "telemetry": "cli.reference:telemetry",
+    "check": "cli.checks:check",
+    "cluster": "cli.local:cluster",
+    "images": "cli.local:images",
+    "completion": "cli.completion:completion",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="The make targets of the same names run these commands.",
+)
+def wct() -> None:
+    """Deploy a web-crawl task-manager with distributed tracing on Kubernetes, and prove that every trace arrives."""
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    wct(prog_name="wct", args=sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

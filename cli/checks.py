@@ -1,0 +1,140 @@
+"""Programs that prove what the project promises, or measure it. All but `coverage` need the local stack or none."""
+
+from pathlib import Path
+
+import click
+from click.exceptions import Exit
+
+from cli.group import Command, LazyGroup, exit_on_termination
+from cli.options import console, file_option, stack_argument
+from contracts.errors import UserError
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        name: f"cli.checks:{name}"
+        for name in ("bench", "capacity", "outage", "coverage", "chaos", "detect", "rollouts", "rotations", "upgrades")
+    },
+)
+def check() -> None:
+    """Prove what the project promises, or measure it; `checks/README.md` says what each program needs."""
+
+
+@click.command(cls=Command)
+@click.option("--quick", is_flag=True, help="Measure fewer rounds.")
+@file_option("--json", "Also write every round to this file.")
+@click.option("--check", "must_meet_goals", is_flag=True, help="Exit with 1 if a goal is missed.")
+def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
+    """Measure what tracing costs: without tracing, with the stock instrumentation, with this library."""
+    from checks.bench.command import run
+
+    raise Exit(0 if run(quick=quick, json_file=json, must_meet_goals=must_meet_goals) else 1)
+
+
+@click.command(cls=Command)
+@click.option("--rounds", type=int, default=5, help="Rounds of each configuration, in turns (5).")
+@click.option("--seconds", type=float, default=4, help="Seconds of load in each round (4).")
+@click.option("--only", multiple=True, help="Only this configuration, compared with a plain one. May be repeated.")
+def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
+    """Measure the spans per second that a Collector takes with one core, compared with a plain one."""
+    from checks.bench.capacity import run
+
+    run(rounds=rounds, seconds=seconds, only=only)
+
+
+@click.command(cls=Command)
+@click.option("--seconds", type=int, default=300, help="How long the Collector is unavailable, in all (300).")
+@click.option("--repeats", type=int, default=1, help="Number of outages (1).")
+def outage(seconds: int, repeats: int) -> None:
+    """Stop the Collector under load, and count the spans."""
+    from checks.bench.collector_outage import run
+
+    run(seconds=seconds, repeats=repeats)
+
+
+@click.command(cls=Command)
+@stack_argument
+@click.option("--operations", type=int, default=10_000, help="Number of operations (10,000).")
+@click.option("--malformed", type=int, help="How many of them are malformed (a tenth).")
+@click.option("--seed", type=int, default=4, help="Another seed makes another mix (4).")
+def coverage(stack: str, operations: int, malformed: int | None, seed: int) -> None:
+    """Compare the traces of 10,000 operations with the ledger of what was done."""
+    from checks.coverage.command import coverage
+
+    outcome = coverage(stack, operations=operations, malformed=malformed, seed=seed)
+    raise Exit(1 if outcome.failed else 0)
+
+
+@click.command(cls=Command)
+@click.option("--spans", type=int, default=1_000_000, help="Spans to send until they are acknowledged (1,000,000).")
+@click.option("--rate", type=float, default=800, help="Spans per second (800).")
+@click.option("--collectors", type=int, default=3, help="Number of Collectors (3).")
+@click.option("--kills", type=int, default=20, help="How often a Collector is killed (20).")
+@click.option("--unavailable", "--away", "unavailable", type=float, default=600, help="Seconds without a store (600).")
+@click.option("--fault", "faults", multiple=True, metavar="NAME[=SECONDS]", help="Only this fault. May be repeated.")
+@click.option("--seed", type=int, help="Order and targets of the faults (random, printed).")
+def chaos(
+    spans: int, rate: float, collectors: int, kills: int, unavailable: float, faults: tuple[str, ...], seed: int | None
+) -> None:
+    """Kill Collectors and the trace store under load, then look up every acknowledged span."""
+    from checks.chaos.command import chaos
+
+    exit_on_termination()  # so that the stack is deployed as it is declared
+    result = chaos(
+        console(120),
+        spans=spans,
+        rate=rate,
+        collectors=collectors,
+        kills=kills,
+        unavailable_seconds=unavailable,
+        faults=faults,
+        seed=seed,
+    )
+    if result.verdict.lost:
+        raise UserError(f"{len(result.verdict.lost)} acknowledged spans are not in the store")
+
+
+@click.command(cls=Command)
+@click.option("--fault", "faults", multiple=True, help="Only this fault. May be repeated.")
+@click.option("--rate", type=float, default=10, help="Requests per second meanwhile (10).")
+@click.option("--quiet", type=float, metavar="SECONDS", help="No faults: normal traffic, and no alert may fire.")
+def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
+    """Inject faults into the local stack, and measure the time until an alert fires."""
+    from checks.detect.command import detect, watch
+
+    exit_on_termination()  # so that each fault is removed
+    if quiet:
+        if false_alarms := watch(console(140), quiet, rate=rate):
+            raise UserError(f"false alarms: {', '.join(sorted(false_alarms))}")
+        return
+    detections = detect(console(140), names=faults, rate=rate)
+    if late := [detection.fault for detection in detections if not detection.is_in_time]:
+        raise UserError(f"detected too late or not at all: {', '.join(late)}")
+
+
+@click.command(cls=Command)
+@click.option("--only", multiple=True, help="Only this rollout. May be repeated.")
+def rollouts(only: tuple[str, ...]) -> None:
+    """Roll out good and bad versions on the local stack under load."""
+    from checks.rollouts.command import check_rollouts
+
+    raise Exit(0 if check_rollouts(console(140), only) else 1)
+
+
+@click.command(cls=Command)
+def rotations() -> None:
+    """Give the secrets of the local stack new values, with data in place and under traffic."""
+    from checks.rotation.command import rotate
+
+    raise Exit(0 if rotate(console(140)) else 1)
+
+
+@click.command(cls=Command)
+@click.option("--from", "previous", metavar="COMMIT", help="Commit of the earlier release.")
+def upgrades(previous: str | None) -> None:
+    """Upgrade the local stack from the earlier release and back, with data in place and under traffic."""
+    from checks.upgrade.command import upgrade
+    from checks.upgrade.release import PREVIOUS
+
+    raise Exit(0 if upgrade(console(140), previous or PREVIOUS) else 1)

@@ -1,0 +1,152 @@
+"""Commands for this machine: the local stack, its cluster and its images."""
+
+from pathlib import Path
+
+import click
+from click.exceptions import Exit
+
+from cli.group import Command, LazyGroup, exit_on_termination
+
+
+@click.command(cls=Command)
+def up() -> None:
+    """Bring up the local cluster, its images and the stack `local`, and run the smoke check."""
+    from local import stack
+
+    exit_on_termination()
+    stack.up()
+
+
+@click.command(cls=Command)
+def down() -> None:
+    """End the local cluster and everything that it has put on this machine; images stay."""
+    from local import commands
+
+    exit_on_termination()
+    commands.down()
+
+
+@click.command(cls=Command)
+def status() -> None:
+    """Show what of the local cluster runs; exit code 1 if something does not."""
+    from local import commands
+
+    raise Exit(0 if commands.status() else 1)
+
+
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Run the three services in one process and draw their traces (`./wct dev --help` lists the options)."""
+    from service.dev.__main__ import main
+
+    raise Exit(main(arguments))
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        "up": "cli.local:cluster_up",
+        "down": "cli.local:down",
+        "status": "cli.local:status",
+        "kubeconfig": "cli.local:kubeconfig",
+        "logs": "cli.local:logs",
+        "kubectl": "cli.local:kubectl",
+    },
+)
+def cluster() -> None:
+    """A real Kubernetes on this machine, built from package registries. It needs root."""
+
+
+@click.command("up", cls=Command)
+def cluster_up() -> None:
+    """Build what is missing and bring the cluster up; a broken one is repaired."""
+    from local import commands
+
+    exit_on_termination()
+    commands.up()
+
+
+@click.command(cls=Command)
+def kubeconfig() -> None:
+    """Print the path of the administrator's kubeconfig."""
+    from local import commands
+
+    commands.kubeconfig()
+
+
+@click.command(cls=Command)
+@click.argument("component")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new lines.")
+@click.option("-n", "--lines", type=int, default=50, help="Number of lines from the end (50).")
+def logs(component: str, follow: bool, lines: int) -> None:
+    """Show the log of COMPONENT: apiserver, containerd, controllers, dns, etcd, kubelet, proxy or scheduler."""
+    from local import commands
+
+    raise Exit(commands.logs(component, follow=follow, lines=lines))
+
+
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def kubectl(arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the local cluster."""
+    from local import commands
+
+    raise Exit(commands.kubectl(arguments))
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        "list": "cli.local:list_images",
+        "build": "cli.local:build_images",
+        "load": "cli.local:load_images",
+        "import": "cli.local:import_archives",
+        "node": "cli.local:list_node_images",
+    },
+)
+def images() -> None:
+    """The images that the local stack runs."""
+
+
+@click.command("list", cls=Command)
+def list_images() -> None:
+    """Show each image and where it comes from."""
+    from local.images import commands
+
+    commands.list_images()
+
+
+@click.command("build", cls=Command)
+@click.argument("names", nargs=-1, required=True)
+def build_images(names: tuple[str, ...]) -> None:
+    """Build images without a cluster and keep them in the cache."""
+    from local.images import commands
+
+    commands.build(names)
+
+
+@click.command("load", cls=Command)
+@click.argument("names", nargs=-1)
+def load_images(names: tuple[str, ...]) -> None:
+    """Bring images into the running local cluster; all that the stack needs if no NAME is given."""
+    from local.images import commands
+
+    commands.load(names)
+
+
+@click.command("import", cls=Command)
+@click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, resolve_path=True))
+def import_archives(archives: tuple[Path, ...]) -> None:
+    """Import image archives into the node of the local cluster."""
+    from local import commands
+
+    commands.import_archives(archives)
+
+
+@click.command("node", cls=Command)
+def list_node_images() -> None:
+    """List the images of the node."""
+    from local import commands
+
+    commands.list_node_images()

@@ -1,0 +1,51 @@
+"""Arguments that several commands have."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LOCAL: Final = "local"
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+F = Callable[..., Any]
+
+
+class StackName(click.ParamType[str]):
+    """The name of a stack; the settings refuse an unknown one and list those that exist."""
+
+    name = "stack"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def stack_argument(command: F) -> F:
+    """The argument STACK; `local` where it is left out."""
+    return click.argument("stack", type=StackName(), default=LOCAL)(command)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def file_option(name: str, text: str) -> Callable[[F], F]:
+    """An option that takes a file to write, relative to the folder of the caller."""
+    return click.option(name, type=click.Path(path_type=Path, dir_okay=False, resolve_path=True), help=text)
+
+
+def console(width: int | None = None) -> "Console":
+    """A console for tables.
+
+    Args:
+        width: columns where the output is no terminal.
+    """
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False, log_path=False)

@@ -1,0 +1,150 @@
+"""Commands that work on one stack. Each imports what it needs when it runs."""
+
+from pathlib import Path
+
+import click
+from click.exceptions import Exit
+
+from cli.group import Command, exit_on_termination
+from cli.options import as_json, console, file_option, stack_argument
+from contracts import secret_keys
+
+CANNOT_SAY = 2
+"""Exit code of a command whose answer is 0 or 1, where it has no answer."""
+
+
+@click.command(cls=Command)
+@stack_argument
+@click.option(
+    "--forget",
+    multiple=True,
+    type=click.Choice(secret_keys.OPTIONAL),
+    metavar="SECRET",
+    help=f"Remove this secret; one of {', '.join(secret_keys.OPTIONAL)}. May be repeated.",
+)
+@click.option(
+    "--leave-queues", is_flag=True, help="Remove Collectors although their queues are not empty; the volumes stay."
+)
+@click.option("--smoke/--no-smoke", "with_smoke", default=True, help="Run the smoke check afterwards (default: yes).")
+def deploy(stack: str, forget: tuple[str, ...], leave_queues: bool, with_smoke: bool) -> None:
+    """Deploy STACK, wait until it is ready, and check that traces arrive.
+
+    A secret takes the value of its environment variable, for example SECRET_POSTGRES_PASSWORD, if that is set.
+    """
+    from stack.deploy import deployment
+    from stack.smoke import command
+
+    deployment.run(stack, forget=forget, leave_queues=leave_queues)
+    if with_smoke:
+        command.smoke(stack)
+
+
+@click.command(cls=Command)
+@stack_argument
+@as_json
+def smoke(stack: str, as_json: bool) -> None:
+    """Send one request through STACK and check its trace hop by hop."""
+    from stack.smoke import command
+
+    command.smoke(stack, as_json=as_json)
+
+
+@click.command(cls=Command, failure_code=CANNOT_SAY)
+@stack_argument
+@click.option("--since", default="1h", metavar="TIME", help="Length of the window, for example 30m, 6h or 2d (1h).")
+@as_json
+def spans(stack: str, since: str, as_json: bool) -> None:
+    """Count the spans of STACK at each stage from the services to the trace store.
+
+    Exit code 1: spans are missing; 2: they could not be counted, or the window cannot be judged.
+    """
+    from stack.accounting.command import parse_duration, spans
+
+    try:
+        seconds = parse_duration(since)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    accounting = spans(stack, console(120), seconds=seconds, as_json=as_json)
+    if accounting.other_way_until is not None:
+        raise Exit(CANNOT_SAY)
+    raise Exit(1 if accounting.is_lost else 0)
+
+
+@click.command(cls=Command, failure_code=CANNOT_SAY)
+@stack_argument
+@click.option("--plan", is_flag=True, help="Print the steps and do nothing.")
+@click.option("--abort", is_flag=True, help="Go back to the stable version and end the rollout.")
+@file_option("--report", "File to write (default: .local/rollout-STACK.md).")
+def rollout(stack: str, plan: bool, abort: bool, report: Path | None) -> None:
+    """Bring a changed image or changed tracing to STACK in steps, each gated by what the running system shows.
+
+    An interrupted rollout continues when the command is run again.
+    Exit code 0: all traffic has the new version; 1: it was rolled back; 2: it could not start or continue.
+    """
+    from stack.rollout import command
+
+    if plan and abort:
+        raise click.UsageError("--plan and --abort exclude each other")
+    exit_on_termination()
+    terminal = console(160)
+    if plan:
+        command.plan(stack, terminal)
+    elif abort:
+        command.abort(stack, terminal)
+    elif not command.run(stack, terminal, report):
+        raise Exit(1)
+
+
+@click.command(cls=Command)
+@stack_argument
+@as_json
+def config(stack: str, as_json: bool) -> None:
+    """Print every setting of STACK with the file and line that it comes from."""
+    from stack.settings.origins import run
+
+    run(stack, as_json=as_json)
+
+
+@click.command(cls=Command, failure_code=CANNOT_SAY)
+@stack_argument
+def drift(stack: str) -> None:
+    """Show how the objects in the cluster differ from what STACK declares.
+
+    Exit code 0: no drift; 1: drift; 2: the cluster could not be compared.
+    """
+    from stack.deploy.drift import run
+
+    raise Exit(1 if run(stack, console()) else 0)
+
+
+@click.command(cls=Command)
+@stack_argument
+@file_option("--output", "File to write (default: standard output).")
+def render(stack: str, output: Path | None) -> None:
+    """Write the Kubernetes manifests of STACK, with references in the place of secrets."""
+    from stack.deploy.render import run
+
+    run(stack, output)
+
+
+@click.command(cls=Command)
+@click.argument("stack")
+@click.option("--yes", is_flag=True, help="Do not ask for the stack's name.")
+@click.option("--delete-data", is_flag=True, help="Delete data that the settings protect.")
+@click.option("--limit", type=float, default=None, metavar="SECONDS", help="Time within which all must be gone.")
+def destroy(stack: str, yes: bool, delete_data: bool, limit: float | None) -> None:
+    """Remove everything that STACK has created, after you have typed its name."""
+    from stack.deploy.destroy import LIMIT_SECONDS, run
+
+    run(stack, yes=yes, delete_data=delete_data, limit=LIMIT_SECONDS if limit is None else limit)
+
+
+@click.command(cls=Command, failure_code=CANNOT_SAY)
+@stack_argument
+@click.option("--minutes", type=float, default=15, help="Length of the window (15).")
+@file_option("--report", "File to write (default: .local/dashboards-STACK.html).")
+def dashboards(stack: str, minutes: float, report: Path | None) -> None:
+    """Run every query of the dashboards of STACK, follow their links, and draw a report."""
+    from checks.dashboards.command import check_dashboards
+
+    raise Exit(0 if check_dashboards(stack, console(160), minutes=minutes, file=report) else 1)
