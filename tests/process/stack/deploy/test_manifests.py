@@ -17,8 +17,8 @@ from contracts import versions
 from contracts.metadata import Manifest
 from stack.deploy.render import as_yaml, render, without_pulumi_annotations
 from stack.settings import ROOT
-from tests.unit.stack.components.test_components import STACKS as BACKENDS
-from tests.unit.stack.components.test_components import program
+from tests.support.program import STACKS as BACKENDS
+from tests.support.program import program
 
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 

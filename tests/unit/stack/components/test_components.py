@@ -1,6 +1,5 @@
 """What is true for all objects of the program, of every component."""
 
-from functools import cache
 from typing import Any, get_args
 
 import pulumi
@@ -10,57 +9,10 @@ import yaml
 from contracts import metadata, secret_keys
 from stack.components.trace_store import scrape as trace_store
 from stack.components.trace_store.settings import Traces
-from stack.deploy.render import Rendered, as_yaml, record, render
+from stack.deploy.render import as_yaml, record, render
 from stack.kubernetes import volume_growth
 from stack.settings import PROJECT, Settings
-
-TRACES: dict[str, dict[str, Any]] = {
-    "tempo": {"backend": "tempo"},
-    "jaeger": {"backend": "jaeger"},
-    "distributed tempo": {
-        "objectStorage": {"bucket": "traces", "endpoint": "s3.example.com"},
-        "distributed": {"replicas": 3},
-    },
-}
-STACKS = list(TRACES)
-RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
-
-
-@cache
-def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:
-    """The program run with every component in it, the log store only with `logs`, Alertmanager with `alerting`."""
-    return run(backend, {"context": "c", "namespace": "tracing"}, logs=logs, alerting=alerting)
-
-
-def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: bool = True) -> Rendered:
-    """The program run for a cluster."""
-    config = {
-        "environment": "test",
-        "cluster": cluster,
-        "images": {"service": "registry.example.com/service:1"},
-        "traces": TRACES[backend],
-        "logs": {"enabled": logs},
-        "services": {name: {"replicas": 2} for name in ("gateway", "taskManager", "crawler")},
-        "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
-        "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
-        **{key: f"value-of-{key}" for key in (*secret_keys.GENERATED, *(RECEIVERS if alerting else ()))},
-    }
-    return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
-
-
-def workloads(backend: str) -> list[dict[str, Any]]:
-    return [item for item in program(backend).manifests if item["kind"] in ("Deployment", "StatefulSet")]
-
-
-def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (f"{item['metadata']['name']}/{container['name']}", container)
-        for item in workloads(backend)
-        for container in [
-            *item["spec"]["template"]["spec"]["containers"],
-            *item["spec"]["template"]["spec"].get("initContainers", []),
-        ]
-    ]
+from tests.support.program import RECEIVERS, STACKS, TRACES, containers, program, workloads
 
 
 @pytest.mark.parametrize("backend", STACKS)

@@ -9,7 +9,7 @@ import pytest
 
 from contracts import endpoints
 from stack.deploy.render import Rendered
-from tests.unit.stack.components.test_components import STACKS, program
+from tests.support.program import STACKS, program
 
 _COMPONENT = "web-crawl-tracing:index:"
 # Types and names that earlier versions of the program had. A line may go only with what it names.

@@ -10,7 +10,7 @@ from stack.deploy.removal import DestroyError, RemovalPlan, plan_removal, remove
 from stack.kubernetes.inventory import INVENTORY_KEY
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.ownership import sort_by_owner
-from tests.unit.stack.components.test_components import program
+from tests.support.program import program
 
 NAMESPACE = "tracing"
 

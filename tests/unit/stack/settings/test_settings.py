@@ -10,18 +10,7 @@ import yaml
 from stack.settings import PROJECT, ROOT, SettingsError, files, load, load_here, parse
 from stack.settings.schema import json_schema
 from tests.support.command_line import wct
-
-MINIMAL: dict[str, Any] = {"environment": "test", "cluster": {"context": "c"}, "images": {"service": "service:1"}}
-
-
-def config(**sections: Any) -> dict[str, Any]:
-    return {f"{PROJECT}:{key}": value for key, value in {**MINIMAL, **sections}.items()}
-
-
-def refusal(**sections: Any) -> str:
-    with pytest.raises(SettingsError) as caught:
-        parse(config(**sections), "Pulumi.test.yaml")
-    return str(caught.value)
+from tests.support.configuration import config, refusal
 
 
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.section import quantity_bytes
 from stack.settings import load, parse, sizing
-from tests.unit.stack.settings.test_settings import config, refusal
+from tests.support.configuration import config, refusal
 
 BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
 

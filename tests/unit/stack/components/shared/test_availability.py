@@ -6,7 +6,7 @@ import pytest
 
 from contracts.metadata import Manifest
 from stack.components.shared.availability import DRAIN_SECONDS
-from tests.unit.stack.components.test_components import STACKS, program, run, workloads
+from tests.support.program import STACKS, program, run, workloads
 
 TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}
 

@@ -1,0 +1,58 @@
+"""What the program declares for stacks with every component, rendered once a run."""
+
+from functools import cache
+from typing import Any
+
+from contracts import secret_keys
+from stack.deploy.render import Rendered, record
+from stack.settings import PROJECT
+
+TRACES: dict[str, dict[str, Any]] = {
+    "tempo": {"backend": "tempo"},
+    "jaeger": {"backend": "jaeger"},
+    "distributed tempo": {
+        "objectStorage": {"bucket": "traces", "endpoint": "s3.example.com"},
+        "distributed": {"replicas": 3},
+    },
+}
+STACKS = list(TRACES)
+RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
+
+
+@cache
+def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:
+    """Return what the program declares with all components; without the log store or Alertmanager on request."""
+    return run(backend, {"context": "c", "namespace": "tracing"}, logs=logs, alerting=alerting)
+
+
+def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: bool = True) -> Rendered:
+    """Return what the program declares for a cluster."""
+    config = {
+        "environment": "test",
+        "cluster": cluster,
+        "images": {"service": "registry.example.com/service:1"},
+        "traces": TRACES[backend],
+        "logs": {"enabled": logs},
+        "services": {name: {"replicas": 2} for name in ("gateway", "taskManager", "crawler")},
+        "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
+        "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
+        **{key: f"value-of-{key}" for key in (*secret_keys.GENERATED, *(RECEIVERS if alerting else ()))},
+    }
+    return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
+
+
+def workloads(backend: str) -> list[dict[str, Any]]:
+    """Return the Deployments and StatefulSets."""
+    return [item for item in program(backend).manifests if item["kind"] in ("Deployment", "StatefulSet")]
+
+
+def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the containers and init containers of all workloads, with their names."""
+    return [
+        (f"{item['metadata']['name']}/{container['name']}", container)
+        for item in workloads(backend)
+        for container in [
+            *item["spec"]["template"]["spec"]["containers"],
+            *item["spec"]["template"]["spec"].get("initContainers", []),
+        ]
+    ]
