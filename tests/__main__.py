@@ -1,6 +1,6 @@
-"""`make test`: everything; the tests on the real local cluster too, where there can be one.
+"""`make test` runs all tests, including those on the local cluster if the machine can run one.
 
-In CI a cluster that cannot start fails the run. Elsewhere it is left out, and the reason is said.
+If the cluster cannot start, CI fails. Elsewhere its tests are left out, and the reason is printed.
 """
 
 import os

@@ -1,6 +1,4 @@
-"""A certificate that is its own authority, made for one test."""
-
-from __future__ import annotations
+"""Creates a self-signed certificate for a test."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 
 def self_signed(host: str) -> tuple[bytes, bytes]:
-    """(private key, certificate) as PEM, valid for an hour."""
+    """Return private key and certificate as PEM, valid for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

@@ -1,6 +1,4 @@
-"""The real Loki as a process of this machine, with the configuration that the stack gives it."""
-
-from __future__ import annotations
+"""Runs the real Loki as a process on this machine, with the stack's configuration."""
 
 import shutil
 import subprocess
@@ -19,7 +17,7 @@ from stack.polling import poll_until
 
 
 def binary() -> Path:
-    """Loki as `make up` built it, or the one on PATH; skips the test where there is none."""
+    """Return the Loki that `make up` built, or the one on PATH; skip the test if there is none."""
     built = Home.default().bin / "loki"
     if built.is_file():
         return built
@@ -29,7 +27,7 @@ def binary() -> Path:
 
 
 def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, Any]:
-    """The stack's configuration with this machine's paths, free ports, and nobody else reaching them."""
+    """Return the stack's configuration with local paths and free ports on the loopback interface."""
     text = yaml.safe_dump(loki_config(settings, retention)).replace("/var/loki", str(directory))
     config: dict[str, Any] = yaml.safe_load(text.replace("127.0.0.1:9095", f"127.0.0.1:{(grpc := free_port())}"))
     config["server"] |= {
@@ -41,7 +39,7 @@ def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, A
 
 
 class LokiProcess:
-    """Starts, kills and asks one Loki; its data outlives it."""
+    """Starts, kills and queries one Loki; its data stays on the disk."""
 
     def __init__(self, directory: Path, retention: str = "48h") -> None:
         self._binary = binary()
@@ -51,7 +49,7 @@ class LokiProcess:
         self.change(retention)
 
     def change(self, retention: str, **sections: dict[str, Any]) -> None:
-        """Another retention from the next start on; `sections` are laid over those of its configuration."""
+        """Set a retention and change sections of the configuration, from the next start on."""
         config = local_config(Logs(memory="256Mi"), retention, self._directory / "data")
         for name, section in sections.items():
             config[name] |= section
@@ -59,7 +57,7 @@ class LokiProcess:
         self.url = f"http://127.0.0.1:{config['server']['http_listen_port']}"
 
     def start(self) -> None:
-        """Returns when it is ready."""
+        """Start the process, and wait until it is ready."""
         with (self._directory / "loki.log").open("ab") as log:
             command = [str(self._binary), f"-config.file={self._file}"]
             process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -71,24 +69,24 @@ class LokiProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("Loki that is ready", ready, seconds=60, every=0.1)
+        poll_until("a ready Loki", ready, seconds=60, every=0.1)
 
     def kill(self) -> None:
-        """SIGKILL, if it runs."""
+        """Kill the process with SIGKILL, if it runs."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """As Kubernetes stops it."""
+        """Stop the process as Kubernetes does."""
         if self._process:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
 
     def query(self, logql: str, start_ns: int, end_ns: int) -> list[tuple[dict[str, str], int, str]]:
-        """The lines found, at most 5,000: labels and metadata, time in ns, text."""
+        """Run a query; return at most 5,000 lines: labels and metadata, time in ns, text."""
         parameters = {"query": logql, "start": str(start_ns), "end": str(end_ns), "limit": "5000"}
         answer = httpx.get(f"{self.url}/loki/api/v1/query_range", params=parameters, timeout=30)
         assert answer.status_code == 200, answer.text
@@ -100,7 +98,7 @@ class LokiProcess:
 
 
 def otlp(lines: dict[str, int], **resource: str) -> dict[str, Any]:
-    """An OTLP request in JSON: lines with their times in ns, all of one resource."""
+    """Return an OTLP request in JSON: lines with their times in ns, all of one resource."""
     return {
         "resourceLogs": [
             {

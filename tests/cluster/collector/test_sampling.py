@@ -22,22 +22,22 @@ from stack.polling import poll_until
 from stack.settings import load
 
 SPANS = 4
-"""Of each trace."""
+"""Spans of each trace."""
 KINDS = ("error", "slow", "check", "rest", "rest", "rest", "rest", "rest")
 COUNT = 400
-"""Traces; 250 of them are of the rest."""
+"""Number of traces; for 250 of them only the ratio decides."""
 RATIO = 0.2
 
 pytestmark = pytest.mark.cluster
 
 
 def trace_id(run: int, number: int) -> bytes:
-    """Like a random one: the share is decided by the id."""
+    """Return an id like a random one, because the ratio policy uses the id."""
     return hashlib.blake2b(f"{run}/{number}".encode(), digest_size=16).digest()
 
 
 def trace(run: int, number: int) -> list[bytes]:
-    """Export requests of one trace, its spans apart, as services of their own send them. The kind decides one span."""
+    """Return the export requests of a trace, one per span, as separate services send them. `kind` shapes one span."""
     kind, start = KINDS[number % len(KINDS)], time.time_ns()
     parts = []
     for index in range(SPANS):
@@ -58,7 +58,7 @@ def trace(run: int, number: int) -> list[bytes]:
 
 
 def spans_read(cluster: LocalCluster) -> float:
-    """Spans that the samplers have taken from Kafka."""
+    """Return the number of spans that the samplers have read from Kafka."""
     total = 0.0
     for pod in cluster.ready(endpoints.SAMPLER):
         url = f"http://{pod.status.pod_ip}:{endpoints.COLLECTOR_TELEMETRY_PORT}/metrics"
@@ -77,7 +77,7 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
         token = read_secret(connect(settings.cluster), namespace, secret_keys.SECRET)[secret_keys.OTLP_TOKEN]
         already = spans_read(cluster)
         with grpc.insecure_channel(f"{cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}") as channel:
-            for index in range(SPANS):  # the spans of a trace come at different times, from different services
+            for index in range(SPANS):  # the spans of a trace arrive at different times, from different services
                 joined = ExportTraceServiceRequest()
                 for parts in requests:
                     joined.MergeFromString(parts[index])
@@ -95,5 +95,5 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
     kept = [KINDS[number % len(KINDS)] for number, spans in stored.items() if spans]
     for kind in ("error", "slow", "check"):
         assert kept.count(kind) == COUNT // len(KINDS), kind
-    # 250 throws at 0.2: outside of this once in 100,000 runs.
+    # 250 traces at a ratio of 0.2: outside these limits once in 100,000 runs.
     assert 25 <= kept.count("rest") <= 80

@@ -1,4 +1,4 @@
-"""The deployed Collector: who may send, and where OTLP metrics end up."""
+"""The deployed Collector: authentication, and the way of OTLP metrics to Prometheus."""
 
 import time
 import uuid

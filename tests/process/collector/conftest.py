@@ -37,7 +37,7 @@ def store() -> Iterator[Receiver]:
 
 @pytest.fixture
 def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
-    """Healthy, with a queue of 10,000 spans."""
+    """A healthy Collector with a queue of 10,000 spans."""
     pipeline = Pipeline(
         trace_store=f"127.0.0.1:{store.port}",
         metric_store="http://127.0.0.1:9",

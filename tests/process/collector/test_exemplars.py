@@ -1,6 +1,4 @@
-"""In a stack that samples, what metrics name as examples are traces that the samplers keep: decided by a real one."""
-
-from __future__ import annotations
+"""With sampling, exemplars name only traces that the samplers keep; a real sampler decides."""
 
 import random
 import re
@@ -29,7 +27,7 @@ FAILED, SLOW = IDS[:5], IDS[5:10]
 
 @pytest.fixture
 def sampler(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
-    """A sampler whose spans come over OTLP instead of from Kafka."""
+    """A sampler that receives spans over OTLP instead of from Kafka."""
     asked = Sampler(
         trace_store=f"127.0.0.1:{store.port}",
         brokers="kafka:9092",
@@ -51,7 +49,7 @@ def sampler(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
 
 
 def _request() -> bytes:
-    """A span of each trace."""
+    """Return a request with a span of each trace."""
     request = ExportTraceServiceRequest()
     of_service = request.resource_spans.add()
     of_service.resource.attributes.add(key="service.name").value.string_value = "worker"
@@ -74,27 +72,27 @@ def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Recei
         context = SpanContext(trace_id, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
         return stored_traces.has(context, (SLOW_MS + 100 if trace_id in SLOW else 1) / 1000)
 
-    # What a service would name as an example is what a sampler keeps, failures apart, which show at the end only.
-    wanted = {trace_id for trace_id in IDS if named(trace_id)} | set(FAILED)
-    assert len(wanted) >= 20
-    found: set[str] = set()
+    # The sampler keeps the traces that a service would name, and failed traces, which a service cannot know.
+    expected = {trace_id for trace_id in IDS if named(trace_id)} | set(FAILED)
+    assert len(expected) >= 20
+    exemplars: set[str] = set()
 
     def examples() -> set[str]:
-        # They are there from one flush to the next.
-        found.update(re.findall(r'trace_id="([0-9a-f]{32})"', sampler.span_metrics()))
-        return found
+        # An exemplar is visible from one flush to the next.
+        exemplars.update(re.findall(r'trace_id="([0-9a-f]{32})"', sampler.span_metrics()))
+        return exemplars
 
     poll_until("exemplars", examples, seconds=10, every=0.02)
     poll_until(
-        "the traces that are kept",
-        lambda: {int.from_bytes(span.trace_id, "big") for span in store.spans()} == wanted,
+        "the kept traces",
+        lambda: {int.from_bytes(span.trace_id, "big") for span in store.spans()} == expected,
         seconds=15,
     )
-    assert {int(trace_id, 16) for trace_id in found} <= wanted
+    assert {int(trace_id, 16) for trace_id in exemplars} <= expected
     assert "traces_stored_duration_milliseconds_bucket" in sampler.span_metrics()
 
 
-def test_the_collectors_name_no_examples_where_traces_are_sampled_after_them() -> None:
+def test_with_sampling_the_collectors_have_no_exemplars() -> None:
     def enabled(brokers: str | None) -> bool:
         pipeline = Pipeline(
             trace_store="tempo:4317", metric_store="http://prometheus:9090", queue_size=1, sampled_through=brokers

@@ -1,9 +1,7 @@
-"""Redaction on the real Collector: what a service forgot to mask does not leave it, and nothing else is touched.
+"""Redaction on the real Collector: it hides the secrets that a service did not redact, and changes nothing else.
 
-`GOLDEN=write` writes what came out into the golden file, for a reader to judge.
+`GOLDEN=write` writes the result into the golden file, for review.
 """
-
-from __future__ import annotations
 
 import base64
 import gzip
@@ -135,7 +133,7 @@ def test_every_text_of_a_span_is_looked_at(collector: CollectorProcess, store: R
     assert b"PLANTED" not in store.requests[TRACES][0]
 
 
-def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: CollectorProcess, store: Receiver) -> None:
+def test_values_that_the_library_redacted_are_not_counted(collector: CollectorProcess, store: Receiver) -> None:
     texts = [
         "charge failed for card 4111 1111 1111 1111 of ada.lovelace@example.com",
         "https://app:hunter2@db.example/tasks?token=abcdef&code=1234567#end",
@@ -153,7 +151,7 @@ def test_what_the_library_masked_is_left_alone_and_blames_nobody(collector: Coll
         dict.fromkeys(keys, "ada.lovelace@example.com"),
     ]
     spans = []
-    # Limits cut the library's marks as well.
+    # Length limits can cut the library's marks.
     for limit in (1, 5, 17, 30, 46, 16_384):
         limits = Limits(value_length=limit, attributes=1_000)
         for attributes in made:
@@ -179,7 +177,7 @@ def test_what_is_let_through_at_a_glance_has_no_secret_shape(value: str) -> None
 
 
 def through(collector: CollectorProcess, store: Receiver, spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the Collector hands on of these spans, which may be without ids and times."""
+    """Send spans, which may have no ids and times, and return what the Collector exports."""
     ids = {"traceId": "01" * 16, "startTimeUnixNano": "1", "endTimeUnixNano": "2"}
     complete = [{**ids, "spanId": f"{number + 1:016x}", **span} for number, span in enumerate(spans)]
     payload = request({"resourceSpans": [{"scopeSpans": [{"spans": complete}]}]})
@@ -261,7 +259,7 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
 
 @contextmanager
 def log_store() -> Iterator[tuple[str, list[bytes]]]:
-    """URL that takes logs as OTLP over HTTP, and the requests that came."""
+    """Run a receiver of logs over OTLP/HTTP; yield its URL and its requests."""
     requests: list[bytes] = []
 
     class Store(BaseHTTPRequestHandler):

@@ -1,6 +1,4 @@
-"""Long spans from the tracing library, through the real Collector, to a store: none is lost for its length."""
-
-from __future__ import annotations
+"""Long spans from the tracing library through the real Collector to a store: no span is lost for its length."""
 
 from collections.abc import Iterator
 
@@ -20,13 +18,13 @@ _LONG = {"one": _TEXT, "two": _TEXT, "three": _TEXT}
 
 @pytest.fixture
 def store() -> Iterator[Receiver]:
-    """Takes no more than the Collectors' largest batch."""
+    """A store that accepts at most the Collectors' largest batch."""
     with receiving(largest=endpoints.OTLP_BATCH_BYTES) as receiver:
         yield receiver
 
 
 @pytest.mark.parametrize("most", [Tracing().max_request_bytes, endpoints.OTLP_MAX_MIB << 20])
-def test_long_spans_arrive_whatever_the_settings_say(collector: CollectorProcess, store: Receiver, most: int) -> None:
+def test_long_spans_arrive_with_all_batch_sizes(collector: CollectorProcess, store: Receiver, most: int) -> None:
     tracing = start_towards(
         store,
         endpoint=f"http://{collector.grpc}",
@@ -55,7 +53,7 @@ def test_the_librarys_limit_is_the_collectors() -> None:
 
 
 def test_a_store_without_room_is_given_the_rest(collector: CollectorProcess, store: Receiver) -> None:
-    """RESOURCE_EXHAUSTED with a wait: the Collector keeps what it has on disk, and sends it then."""
+    """After RESOURCE_EXHAUSTED with a delay, the Collector keeps its queue on disk and sends it later."""
     store.behave = exhausted(0.5)
     tracing = start_towards(
         store, endpoint=f"http://{collector.grpc}", headers={"authorization": f"Bearer {TOKEN}"}, delay_ms=60_000

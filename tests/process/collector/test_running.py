@@ -1,6 +1,4 @@
-"""The real Collector: who may send, what it counts, and that it keeps what it has acknowledged."""
-
-from __future__ import annotations
+"""The real Collector: authentication, span metrics, and the durability of acknowledged spans."""
 
 import re
 import threading
@@ -23,16 +21,16 @@ RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
 
 
 def ids(store: Receiver) -> list[str]:
-    """Span ids in the store, in lower-case hex."""
+    """Return the span ids in the store, in lower-case hex."""
     return [span.span_id.hex() for span in store.spans()]
 
 
 def expected(*numbers: int) -> list[str]:
-    """Span ids of these requests."""
+    """Return the span ids of these requests."""
     return [span for number in numbers for spans in REQUESTS.traces(number).values() for span in spans]
 
 
-def test_only_who_has_the_token_may_send(collector: CollectorProcess, store: Receiver) -> None:
+def test_requests_without_the_token_are_refused(collector: CollectorProcess, store: Receiver) -> None:
     payload = REQUESTS.encode(1)
     for token in ("wrong", TOKEN[:-1]):
         with pytest.raises(grpc.RpcError) as refused:
@@ -48,7 +46,7 @@ def test_only_who_has_the_token_may_send(collector: CollectorProcess, store: Rec
     poll_until("the spans in the store", lambda: len(store.spans()) == A_REQUEST, seconds=15)
 
 
-def test_a_token_is_exchanged_without_a_restart_and_without_a_refusal(collector: CollectorProcess) -> None:
+def test_a_token_is_replaced_without_a_restart_and_without_a_refusal(collector: CollectorProcess) -> None:
     def good(token: str) -> bool:
         try:
             collector.send(REQUESTS.encode(1), token=token)
@@ -59,27 +57,27 @@ def test_a_token_is_exchanged_without_a_restart_and_without_a_refusal(collector:
     old = collector.token_file.read_text().strip()
     assert collector.token_file.name == TOKEN_FILE
     collector.token_file.write_text(f"{old}\nnew\n")
-    poll_until("the new token to be good", lambda: good("new"), seconds=30, every=0.1)
+    poll_until("the new token to be accepted", lambda: good("new"), seconds=30, every=0.1)
     assert good(old)
     collector.token_file.write_text("new\n")
     poll_until("the old token to be refused", lambda: not good(old), seconds=30, every=0.1)
     assert good("new")
 
 
-def test_every_span_is_counted_before_it_goes_on_with_an_example(collector: CollectorProcess, store: Receiver) -> None:
+def test_every_span_is_counted_before_its_export(collector: CollectorProcess, store: Receiver) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
     examples: set[str] = set()
 
     def counted() -> str | None:
         text = collector.span_metrics()
-        # An example is there from one flush to the next.
+        # An exemplar is visible from one flush to the next.
         examples.update(re.findall(r'# {[^}]*trace_id="([0-9a-f]{32})"', text))
-        found = re.search(r"^traces_span_metrics_calls_total{([^}]*)} (\S+)", text, re.MULTILINE)
-        return found[1] if found and float(found[2]) == 3 * A_REQUEST and examples else None
+        calls = re.search(r"^traces_span_metrics_calls_total{([^}]*)} (\S+)", text, re.MULTILINE)
+        return calls[1] if calls and float(calls[2]) == 3 * A_REQUEST and examples else None
 
     for number in range(3):
         collector.send(REQUESTS.encode(number))
-    labels = poll_until("span metrics of all spans, with examples", counted, seconds=15, every=0.02)
+    labels = poll_until("span metrics of all spans, with exemplars", counted, seconds=15, every=0.02)
     assert 'service_name="chaos"' in labels
     assert 'span_name="process chaos"' in labels
     assert examples <= {trace for number in range(3) for trace in REQUESTS.traces(number)}
@@ -105,7 +103,7 @@ def test_ids_in_span_names_do_not_make_span_metrics_grow_without_bound(collector
     assert len(series()) <= 5001
 
 
-def test_what_does_not_fit_is_refused_so_that_it_can_be_sent_again(
+def test_spans_that_do_not_fit_are_refused_with_a_code_that_allows_a_retry(
     collector: CollectorProcess, store: Receiver
 ) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
@@ -126,16 +124,16 @@ def test_what_does_not_fit_is_refused_so_that_it_can_be_sent_again(
             thread.start()
         for thread in threads:
             thread.join()
-    # A sender waits for room, and gives up when its own time is over. All of these say that it may come again.
+    # A sender waits for free space until its timeout. All of these codes allow a retry.
     assert codes
     assert {code.name for code in codes} <= RETRYABLE
     assert 50 <= len(acknowledged) <= 150
     store.behave = lambda _: b""
-    wanted = set(expected(*acknowledged))
-    poll_until("all that was acknowledged", lambda: wanted <= set(ids(store)), seconds=30, every=0.2)
+    sent = set(expected(*acknowledged))
+    poll_until("all acknowledged spans", lambda: sent <= set(ids(store)), seconds=30, every=0.2)
 
 
-def test_what_was_acknowledged_outlives_a_kill_and_arrives_once(collector: CollectorProcess, store: Receiver) -> None:
+def test_acknowledged_spans_survive_a_kill_and_arrive_once(collector: CollectorProcess, store: Receiver) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
     for number in range(30):
         collector.send(REQUESTS.encode(number))
@@ -144,12 +142,12 @@ def test_what_was_acknowledged_outlives_a_kill_and_arrives_once(collector: Colle
         collector.start()
     collector.send(REQUESTS.encode(30))
     store.behave = lambda _: b""
-    wanted = sorted(expected(*range(31)))
-    poll_until("as many spans as were sent", lambda: len(ids(store)) >= len(wanted), seconds=30, every=0.1)
+    sent = sorted(expected(*range(31)))
+    poll_until("as many spans as were sent", lambda: len(ids(store)) >= len(sent), seconds=30, every=0.1)
     poll_until(
         "an empty queue", lambda: collector.metric("otelcol_exporter_queue_size", data_type="traces") == 0, seconds=15
     )
-    assert sorted(ids(store)) == wanted
+    assert sorted(ids(store)) == sent
 
 
 def test_a_request_that_the_store_refuses_for_good_does_not_hold_up_the_others(
@@ -170,16 +168,16 @@ def test_a_request_that_the_store_refuses_for_good_does_not_hold_up_the_others(
 
 def test_large_spans_that_waited_together_are_sent_apart(collector: CollectorProcess, store: Receiver) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
-    wanted = set()
+    sent = set()
     for number in range(4):
         request = ExportTraceServiceRequest()
         spans = request.resource_spans.add().scope_spans.add().spans
         for index in range(500):
             span = spans.add(trace_id=bytes([1 + number] * 16), span_id=(number * 500 + index + 1).to_bytes(8, "big"))
             span.attributes.add(key="text").value.string_value = "v" * 20_000
-            wanted.add(span.span_id.hex())
+            sent.add(span.span_id.hex())
         collector.send(request.SerializeToString())
     store.behave = lambda _: b""
-    poll_until("all spans", lambda: wanted <= set(ids(store)), seconds=20, every=0.2)
+    poll_until("all spans", lambda: sent <= set(ids(store)), seconds=20, every=0.2)
     assert collector.metric("otelcol_exporter_send_failed_spans_total") == 0
     assert max(map(len, store.requests[TRACES])) <= endpoints.OTLP_BATCH_BYTES

@@ -1,6 +1,4 @@
-"""The deployed Alertmanager: the alert that always fires has come all the way from Prometheus."""
-
-from __future__ import annotations
+"""The deployed Alertmanager: the alert that always fires arrives from Prometheus."""
 
 from typing import Any
 
@@ -8,6 +6,7 @@ import httpx
 import pytest
 
 from contracts import endpoints
+from stack.components.alertmanager.config import NO_RECEIVER
 from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
@@ -25,13 +24,13 @@ def test_the_watchdog_arrives() -> None:
     with forward(connect(SETTINGS.cluster), namespace, endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT) as url:
 
         def arrived() -> dict[str, Any] | None:
-            asked = {"filter": 'alertname="Watchdog"'}
-            found = httpx.get(f"{url}/api/v2/alerts", params=asked, timeout=10).json()
-            return found[0] if found else None
+            query = {"filter": 'alertname="Watchdog"'}
+            alerts = httpx.get(f"{url}/api/v2/alerts", params=query, timeout=10).json()
+            return alerts[0] if alerts else None
 
         # Prometheus sends firing alerts once a minute.
         look_at = f"kubectl -n {namespace} logs prometheus-0"
         alert = poll_until("the Watchdog alert in the Alertmanager", arrived, seconds=90, every=0.25, look_at=look_at)
     assert alert["labels"]["environment"] == SETTINGS.environment
     assert alert["annotations"]["runbook_url"] == f"{SETTINGS.grafana.url}/d/runbook-watchdog"
-    assert {receiver["name"] for receiver in alert["receivers"]} <= {"nobody", "heartbeat"}
+    assert {receiver["name"] for receiver in alert["receivers"]} <= {NO_RECEIVER, "heartbeat"}

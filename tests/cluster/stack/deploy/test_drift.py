@@ -1,4 +1,4 @@
-"""Changes by hand on the real cluster are drift until they are taken back."""
+"""Manual changes on the real cluster are drift until they are reverted."""
 
 import kubernetes
 

@@ -1,6 +1,4 @@
-"""The harness itself: every variant runs, its spans arrive, and the sums are right. Nothing here asserts a time."""
-
-from __future__ import annotations
+"""The benchmark: every variant runs, its spans arrive, and the statistics are correct. No test asserts a time."""
 
 import io
 import json
@@ -53,7 +51,7 @@ def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str
         assert all(value > 0 for value in values.cpu)
 
 
-def test_what_is_not_recorded_is_not_sent(results: Results) -> None:
+def test_spans_that_are_not_recorded_are_not_sent(results: Results) -> None:
     for subject in IDLE:
         assert results.scenarios["span"][subject].received == 0
 
@@ -61,24 +59,24 @@ def test_what_is_not_recorded_is_not_sent(results: Results) -> None:
 def test_the_report_states_ratios_goals_and_verdicts(results: Results) -> None:
     output = io.StringIO()
     show(results, Console(file=output, width=150))
-    said = output.getvalue()
-    assert said.count("x what stock adds") == len(TINY.scenarios)
-    assert said.count("met") + said.count("missed") >= len(results.goals())
+    printed = output.getvalue()
+    assert printed.count("added cost of this library / added cost of stock: ") == len(TINY.scenarios)
+    assert printed.count("met") + printed.count("missed") >= len(results.goals())
     document = json.loads(json.dumps(results.document()))
     assert {goal["name"] for goal in document["goals"]} == {goal.name for goal in results.goals()}
     assert document["scenarios"]["request"]["ours"]["received"] == results.scenarios["request"][OURS].received
 
 
-def test_a_ratio_is_taken_of_what_each_adds_in_the_same_round() -> None:
-    # The machine gets twice as slow halfway; what is added in a round stays told.
+def test_a_ratio_compares_the_added_costs_of_the_same_round() -> None:
+    # The machine becomes twice as slow halfway; the added cost of a round can still be measured.
     series = {
         BARE: Series(cpu=[100.0, 100.0, 200.0, 200.0]),
         STOCK: Series(cpu=[300.0, 300.0, 400.0, 400.0]),
         OURS: Series(cpu=[150.0, 150.0, 250.0, 250.0]),
     }
     assert added(series, OURS) == [50.0] * 4
-    found = ratio(series)
-    assert (found.low, found.value, found.high) == (0.25, 0.25, 0.25)
+    to_stock = ratio(series)
+    assert (to_stock.low, to_stock.value, to_stock.high) == (0.25, 0.25, 0.25)
 
 
 def test_spread_and_quantile() -> None:
@@ -88,6 +86,6 @@ def test_spread_and_quantile() -> None:
     assert quantile([float(number) for number in range(100)], 0.99) == 99.0
 
 
-def test_a_child_that_ends_is_reported_with_what_it_said() -> None:
+def test_a_child_that_ends_is_reported_with_its_output() -> None:
     with pytest.raises(ChildFailed, match="invalid choice: 'nothing'"):
         Child("checks.bench.worker", ["nothing", "bare", "on"]).hello  # noqa: B018
