@@ -1,0 +1,16 @@
+"""The three services, running, for the checks of what they emit."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.service import Recorder
+from tests.support.system import System, running_system
+
+
+@pytest.fixture(scope="module")
+def system(
+    kafka: str, make_recorder: Callable[[str], Recorder], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    with running_system(kafka, make_recorder, tmp_path_factory.mktemp("database")) as system:
+        yield system

@@ -1,0 +1,130 @@
+"""All three services in this process: real HTTP, Kafka's real protocol, SQLite."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import httpx
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from checks.coverage.agent_client import run_in_process
+from checks.coverage.ledger import Outcome
+from checks.coverage.operations import RunState
+from checks.coverage.plan import Plan
+from checks.coverage.run import Run
+from checks.harness.ports import free_port
+from service.common.config import ServiceSettings
+from service.crawler import bootstrap as crawler
+from service.crawler.config import CrawlerSettings
+from service.gateway import bootstrap as gateway
+from service.gateway.config import GatewaySettings
+from service.task_manager import bootstrap as task_manager
+from service.task_manager.config import TaskManagerSettings
+from service.tracing.asgi import App
+from stack.clients.traces import Span
+from stack.polling import poll_until
+from tests.support.service import Recorder
+from tests.support.serving import served
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """The services' recorders as a trace store; leaves out the spans for which `lost` is true."""
+
+    recorders: dict[str, Recorder]
+    lost: Callable[[Span], bool] = lambda span: False
+
+    def trace(self, trace_id: str) -> list[Span]:
+        """See `Store`."""
+        number = int(trace_id or "0", 16)
+        spans = [
+            _span(service, span)
+            for service, recorder in self.recorders.items()
+            for span in recorder.spans()
+            if span.context.trace_id == number
+        ]
+        return [span for span in spans if not self.lost(span)]
+
+
+def _span(service: str, span: ReadableSpan) -> Span:
+    return Span(
+        span_id=f"{span.context.span_id:016x}",
+        parent_id=f"{span.parent.span_id:016x}" if span.parent else "",
+        service=service,
+        name=span.name,
+        kind=span.kind.name,
+        start=span.start_time or 0,
+        end=span.end_time or 0,
+        error=span.status.status_code is StatusCode.ERROR,
+    )
+
+
+@contextmanager
+def _served(app: App, settings: ServiceSettings) -> Iterator[str]:
+    with served(app, settings) as url:
+        poll_until(f"readiness of {url}", partial(_ready, url))
+        yield url
+
+
+def _ready(url: str) -> bool:
+    return httpx.get(f"{url}/api/health/ready").is_success
+
+
+@dataclass(frozen=True)
+class System:
+    """The services, running."""
+
+    urls: dict[str, str]
+    """Service → URL."""
+    database: str
+    kafka: str
+    recorders: dict[str, Recorder]
+
+    def cover(
+        self, operations: int, malformed: int, *, store: MemoryStore | None = None, trace_seconds: float = 20.0
+    ) -> Outcome:
+        """A run of the ledger."""
+        state = RunState(page_base=self.urls["gateway"], rng=Random(operations))
+        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database}
+        with run_in_process(environment) as agent:
+            return Run(
+                gateway=self.urls["gateway"],
+                agent=agent,
+                store=store or MemoryStore(self.recorders),
+                plan=Plan(operations, malformed, state),
+                state=state,
+                trace_seconds=trace_seconds,
+            ).run()
+
+
+@contextmanager
+def running_system(kafka: str, make_recorder: Callable[[str], Recorder], directory: Path) -> Iterator[System]:
+    """The three services on ports of this machine, their database in the directory."""
+    database = f"sqlite:///{directory / 'tasks.db'}"
+    ports = {name: free_port() for name in ("gateway", "task-manager", "web-crawler")}
+    recorders = {name: make_recorder(name) for name in ports}
+    environment = {
+        "HOST": "127.0.0.1",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "KAFKA_TOPIC_PARTITIONS": "1",
+        "DATABASE_URL": database,
+        "TASK_MANAGER_URL": f"http://127.0.0.1:{ports['task-manager']}",
+        # The page that is crawled is the gateway's own.
+        "CRAWLER_ALLOWED_HOSTS": f"127.0.0.1:{ports['gateway']}",
+    }
+    at_gateway = GatewaySettings.from_env({**environment, "PORT": str(ports["gateway"])})
+    at_manager = TaskManagerSettings.from_env({**environment, "PORT": str(ports["task-manager"])})
+    at_crawler = CrawlerSettings.from_env({**environment, "PORT": str(ports["web-crawler"])})
+    with ExitStack() as running:
+        applications = {
+            "gateway": (gateway.build(at_gateway, recorders["gateway"].tracing), at_gateway),
+            "task-manager": (task_manager.build(at_manager, recorders["task-manager"].tracing), at_manager),
+            "web-crawler": (crawler.build(at_crawler, recorders["web-crawler"].tracing), at_crawler),
+        }
+        urls = {name: running.enter_context(_served(*application)) for name, application in applications.items()}
+        yield System(urls, database, kafka, recorders)
