@@ -16,6 +16,7 @@ import httpx
 import kubernetes
 
 from contracts import endpoints, metadata
+from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
@@ -30,7 +31,7 @@ class LocalCluster:
 
     def __init__(self, settings: Settings) -> None:
         if settings.cluster.context != LOCAL_CONTEXT:
-            raise ValueError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
+            raise UserError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
         self.settings = settings
         self.namespace = settings.cluster.namespace
         self.store = endpoints.TRACE_QUERY[settings.traces.backend][0]

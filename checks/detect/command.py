@@ -8,6 +8,7 @@ from rich.table import Table
 from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import faults
 from checks.detect.run import Detection, Run
+from contracts.errors import UserError
 from stack.settings import load
 
 
@@ -20,10 +21,12 @@ def detect(console: Console, *, names: Sequence[str] = (), rate: float = 10) -> 
         rate: requests per second meanwhile.
 
     Raises:
-        UserError: the stack cannot be reached, or does not recover from a fault.
+        UserError: a fault is unknown, or the stack cannot be reached or does not recover.
     """
     cluster = LocalCluster(load("local"))
     known = faults(cluster.store)
+    if unknown := set(names) - known.keys():
+        raise UserError(f"there is no fault {min(unknown)!r}; the faults are {', '.join(known)}")
     detections = Run(cluster, console.print).faults([(name, known[name]) for name in names or known], rate)
     show(detections, console)
     return detections

@@ -82,5 +82,5 @@ def _other_window(accounting: Accounting) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(accounting.other_way_until))
     # Spans on their way at that moment are counted before and after it.
     minutes = int((accounting.end - accounting.other_way_until - RESTART_SECONDS) // 60)
-    advice = f"use ARGS=--since={minutes}m" if minutes > 0 else "try again in some minutes, with ARGS=--since=1m"
+    advice = f"use --since={minutes}m" if minutes > 0 else "try again in some minutes, with --since=1m"
     return f"samplers were switched on or off within it, so until {clock} spans took another way; {advice}"
