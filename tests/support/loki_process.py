@@ -21,8 +21,8 @@ def binary() -> Path:
     built = Home.default().bin / "loki"
     if built.is_file():
         return built
-    if found := shutil.which("loki"):
-        return Path(found)
+    if on_path := shutil.which("loki"):
+        return Path(on_path)
     pytest.skip("no Loki to run: `./wct images build loki` builds it, as does `make up`, last")
 
 
