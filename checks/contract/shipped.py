@@ -1,17 +1,44 @@
 """The queries that a stack ships, from its settings."""
 
+from collections.abc import Callable
+
 from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_rules, of_runbooks
 from contracts.telemetry import load_registry
 from dashboards.catalog import RUNBOOKS, dashboards
 from dashboards.rules import groups
+from stack.accounting.count import count_stages
+from stack.clients.prometheus import Query, Series
+from stack.rollout.measurements import collect
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
+from stack.smoke.check import CALLS_QUERY
+
+_WINDOW = (0.0, 600.0)
 
 
 def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
-    """The contract of a stack, and the queries of its dashboards, rules and runbooks."""
+    """The contract of a stack, and the queries of its dashboards, rules, runbooks and programs."""
     monitoring = monitoring_config(settings)
     rules = groups(monitoring)
     runbooks = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.md"))}
-    queries = [*of_dashboards(dashboards(monitoring).values()), *of_rules(rules), *of_runbooks(runbooks)]
-    return Contract(load_registry(), rules), queries
+    start, end = _WINDOW
+    return Contract(load_registry(), rules), [
+        *of_dashboards(dashboards(monitoring).values()),
+        *of_rules(rules),
+        *of_runbooks(runbooks),
+        *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
+        *_sent("span accounting", lambda query: count_stages(monitoring, query, start=start, end=end)),
+        ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),
+    ]
+
+
+def _sent(place: str, program: Callable[[Query], object]) -> list[ShippedQuery]:
+    """The queries that a program sends, which gets an empty result for each."""
+    sent: list[ShippedQuery] = []
+
+    def query(text: str, _: float) -> list[Series]:
+        sent.append(ShippedQuery(place=place, language="promql", text=text))
+        return []
+
+    program(query)
+    return sent

@@ -27,7 +27,7 @@ _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
-_CALLS: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
+CALLS_QUERY: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def check(settings: Settings) -> Report:
             task_seconds=completed_at - sent_at,
             trace_seconds=stored_at - completed_at,
             query=store.url(trace_id).removeprefix(store.base_url),
-            metrics_query=_CALLS,
+            metrics_query=CALLS_QUERY,
         )
 
 
@@ -159,14 +159,14 @@ def _wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[st
     """Returns the calls by service, once the span metrics count calls of every service."""
 
     def counted() -> dict[str, float]:
-        calls = {series.labels.get("service_name", "?"): series.value for series in prometheus.query(_CALLS)}
+        calls = {series.labels.get("service_name", "?"): series.value for series in prometheus.query(CALLS_QUERY)}
         # A counter may be scraped at 0 before it has counted the call.
         missing = {service for service in services if not calls.get(service)}
         if missing:
-            raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", _CALLS)
+            raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", CALLS_QUERY)
         return calls
 
-    return _wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, _CALLS)
+    return _wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
 
 
 def _logs(namespace: str, deployment: str) -> str:
