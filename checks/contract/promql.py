@@ -22,6 +22,8 @@ Labels = frozenset[str]
 LabelsOf = Callable[[str], Labels | None]
 """Name of a series → the labels that it can have; None if nothing emits it."""
 
+_NAME: Final = "__name__"
+"""The label that every series has."""
 _KEEP_LABELS: Final = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 """Aggregations whose results keep the labels of their series."""
 _SET_OPERATORS: Final = frozenset({"and", "unless"})
@@ -71,7 +73,7 @@ class Query:
 
     def _select(self, selector: VectorSelector) -> Labels:
         matchers = [(matcher.name, matcher.value) for matcher in selector.matchers.matchers]
-        pattern = next((value for name, value in matchers if name == "__name__"), selector.name or "")
+        pattern = next((value for name, value in matchers if name == _NAME), selector.name or "")
         names = (
             [selector.name] if selector.name else [name for name in self._all_series() if re.fullmatch(pattern, name)]
         )
@@ -81,7 +83,7 @@ class Query:
             return frozenset()
         self.series.update(names)
         available = frozenset[str]().union(*known)
-        self._require({name for name, _ in matchers} - {"__name__"}, available, f"{pattern} has")
+        self._require({name for name, _ in matchers}, available, f"{pattern} has")
         return available
 
     def _aggregate(self, node: AggregateExpr) -> Labels:
@@ -121,5 +123,5 @@ class Query:
         return left | right | matched | added if operator == "or" or not left else left | added
 
     def _require(self, labels: Any, available: Labels, who: str) -> None:
-        for label in sorted(set(labels) - available):
+        for label in sorted(set(labels) - available - {_NAME}):
             self.problems.append(f"{who} no label {label!r}")

@@ -32,6 +32,7 @@ def read(text: str) -> Query:
         ("sum by (job) (requests_total) or vector(0)", {"job"}),
         ("100 * sum by (job) (requests_total)", {"job"}),
         ('{__name__=~"requests_.*|up"}', {"job", "route", "status", "instance"}),
+        ('sum by (__name__) ({__name__=~"up|requests_total"})', {"__name__"}),
         ("max_over_time(sum by (route) (requests_total)[1h:5m])", {"route"}),
     ],
 )
