@@ -14,12 +14,12 @@ CONTROLLERS = "+cpuset +cpu +memory +pids"  # what the kubelet insists on
 
 def hierarchies(mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
     """Where control groups are mounted."""
-    found = []
+    directories = []
     for line in mounts.read_text().splitlines():
         _, directory, kind, *_ = line.split()
         if kind in ("cgroup", "cgroup2"):
-            found.append(Path(directory))
-    return found
+            directories.append(Path(directory))
+    return directories
 
 
 def create() -> None:

@@ -1,4 +1,4 @@
-"""The cluster's life: up (from whatever state), down (without a trace), and what is asked of it in between."""
+"""Starts the local cluster from any state, stops it without a trace, and answers questions about it."""
 
 import contextlib
 import fcntl
@@ -61,7 +61,7 @@ class Cluster:
     def up(self, progress: Progress) -> None:
         """Makes the cluster ready: starts it, repairs what is dead in it, or does nothing when all is well.
 
-        What cannot be trusted (state from before a reboot, keys about to expire) or repaired is removed and made anew.
+        State that cannot be trusted (from before a reboot, expiring keys) or repaired is removed and created again.
         """
         for program in ("kubernetes", "pause"):
             if not (self.home.bin / program).exists():
@@ -140,10 +140,10 @@ class Cluster:
         self._containerd.pull(progress, reference, timeout)
 
     def _reason_to_start_afresh(self) -> str | None:
-        before = network.Before.load(self._before)
-        if before is None:
+        previous = network.Before.load(self._before)
+        if previous is None:
             return "an earlier try ended before it began"
-        if before.boot != network.boot_id():
+        if previous.boot != network.boot_id():
             return "the machine was restarted, which leaves the cluster's state half there"
         keys = self.home.run / "pki"
         if keys.exists() and not pki.is_usable(keys):
@@ -164,27 +164,27 @@ class Cluster:
         cgroups.create()
         network.set_up()
 
-        wanted = {component.name: component for component in self._components()}
-        if not fresh and (dead := sorted(set(wanted) - self._running())):
-            progress.note(f"starting what is not running: {', '.join(dead)}")
-        self._stop_outdated(progress, wanted.values())
+        declared = {component.name: component for component in self._components()}
+        if not fresh and (dead := sorted(set(declared) - self._running())):
+            progress.note(f"starting stopped components: {', '.join(dead)}")
+        self._stop_outdated(progress, declared.values())
         if fresh:
             forget_pods(self.home.containerd)
-        self._start(wanted, "containerd", "etcd", "apiserver")
+        self._start(declared, "containerd", "etcd", "apiserver")
         self._wait(progress, "containerd", self._containerd.answers, ("containerd",), CONTAINERD_LIMIT)
         if fresh:
             self._containerd.purge()
         self._load_pause(progress)
-        self._start(wanted, "kubelet")
+        self._start(declared, "kubelet")
         self._wait(progress, "the API server", self._api.is_ready, ("apiserver", "etcd"), API_LIMIT)
         # Only now: these give up when they find no API server, and none of them is on the way to a ready node.
-        self._start(wanted, "controllers", "scheduler", "proxy", "dns")
+        self._start(declared, "controllers", "scheduler", "proxy", "dns")
         apply_objects(self._api, run / "volumes")
         # A node stays "ready" for a while after its kubelet is gone, so ask the kubelet too.
         self._wait(progress, "the kubelet", lambda: _answers(KUBELET_HEALTH_PORT, "/healthz"), ("kubelet",), NODE_LIMIT)
         self._wait(progress, f"node {NODE} to be ready", self._api.node_is_ready, ("kubelet", "containerd"), NODE_LIMIT)
         self._wait(progress, "cluster DNS", lambda: _answers(DNS_READY_PORT, "/ready"), ("dns",), DNS_LIMIT)
-        self._check_alive(tuple(wanted))
+        self._check_alive(tuple(declared))
 
     def _components(self) -> Sequence[Component]:
         return components(
@@ -193,23 +193,23 @@ class Cluster:
             masquerade_all=not network.bridge_filter_works(),
         )
 
-    def _stop_outdated(self, progress: Progress, wanted: Iterable[Component]) -> None:
+    def _stop_outdated(self, progress: Progress, declared: Iterable[Component]) -> None:
         """Only the components themselves: pods live on without their containerd or kubelet for a while."""
         running = {process.component: process for process in processes.find(self.home.run) if process.leads}
         outdated = [
             component.name
-            for component in wanted
+            for component in declared
             if component.name in running and running[component.name].fingerprint != component.fingerprint()
         ]
         if outdated:
             progress.note(f"restarting {', '.join(outdated)} with what has changed since")
             processes.stop(self.home.run, outdated, leaders=True, grace=5)
 
-    def _start(self, wanted: dict[str, Component], *names: str) -> None:
+    def _start(self, declared: dict[str, Component], *names: str) -> None:
         running = self._running()
         for name in names:
             if name not in running:
-                component = wanted[name]
+                component = declared[name]
                 log = self.home.run / "logs" / f"{name}.log"
                 processes.start(self.home.run, name, component.fingerprint(), component.command, log)
 
@@ -250,7 +250,7 @@ class Cluster:
     def _clean(self, progress: Progress) -> None:
         """Nothing is asked to end nicely: all state goes, and asking is what takes time."""
         run = self.home.run
-        before = network.Before.load(self._before)
+        previous = network.Before.load(self._before)
         progress.step("ending the components")
         # containerd and its shims last: as long as a kubelet lives it would start what we end.
         others = {component.name for component in self._components()} - {"containerd"}
@@ -261,7 +261,7 @@ class Cluster:
         groups_gone = cgroups.remove() and groups_gone
         progress.step("removing mounts, bridge and firewall rules")
         still_mounted = mounts.undo(run)
-        network.tear_down(before)
+        network.tear_down(previous)
         remains = [f"process {process.pid} ({process.component})" for process in left]
         remains += [f"mount {point}" for point in still_mounted]
         remains += [] if groups_gone else ["control groups"]
@@ -271,10 +271,10 @@ class Cluster:
         for link in CONTAINER_LOGS.glob("*.log"):
             if link.is_symlink() and link.readlink().is_relative_to(run):
                 link.unlink()
-        if before:
+        if previous:
             (DEVICE_PLUGINS / "kubelet.sock").unlink(missing_ok=True)
             for directory in (CONTAINER_LOGS, DEVICE_PLUGINS, DEVICE_PLUGINS.parent):
-                with contextlib.suppress(OSError):  # not there, or somebody else's things are in it
+                with contextlib.suppress(OSError):  # it does not exist, or has files of another program
                     directory.rmdir()
         remove_shim_sockets(run / "containerd")
         forget_pods(self.home.containerd)

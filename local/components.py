@@ -75,7 +75,7 @@ def components(home: Home, *, containerd: str, masquerade_all: bool) -> Sequence
         return Component(name=name, command=(binary, component, *flags), reads=(*reads, keys / "ca.crt"))
 
     client = f"unix://{run}/etcd.sock"
-    unused = "http://localhost"  # these have to look like an address; nobody asks a single member where it is
+    unused = "http://localhost"  # must look like an address; no program uses it with a single member
     return (
         Component(
             name="containerd",
@@ -86,14 +86,14 @@ def components(home: Home, *, containerd: str, masquerade_all: bool) -> Sequence
             "etcd",
             "etcd",
             f"--data-dir={run}/etcd",
-            # Sockets below a directory of ours: no port to be taken, nobody else can read the cluster's secrets.
+            # Sockets below a directory of ours: no port is used, and no other user can read the cluster's secrets.
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={unused}:2379",
             f"--listen-peer-urls=unix://{run}/etcd-peer.sock",
             f"--initial-advertise-peer-urls={unused}:2380",
             f"--initial-cluster=default={unused}:2380",
             "--log-level=warn",
-            # Its data is thrown away after a reboot anyway, and a killed process loses nothing without fsync.
+            # Its data is deleted after a reboot, and a killed process loses nothing without fsync.
             "--unsafe-no-fsync",
         ),
         kubernetes(

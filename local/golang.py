@@ -13,7 +13,7 @@ from local.jobs import Progress
 # A Go toolchain that downloads another one, a parent workspace, or a git state would each change the result.
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
 
-# Saves a tenth of the compile time of data that the linker throws away anyway. All programs are compiled with the same
+# Saves a tenth of the compile time of data that the linker drops. All programs are compiled with the same
 # flags, so that they share compiled packages.
 NO_DEBUG_DATA = "-gcflags=all=-dwarf=false"
 
@@ -69,7 +69,7 @@ def go_build(
                 env=ENVIRONMENT,
                 on_line=follow,
             )
-        stamp_file.unlink(missing_ok=True)  # never a new stamp beside an old binary, whenever we are interrupted
+        stamp_file.unlink(missing_ok=True)  # so that an interruption never leaves a new stamp with an old binary
         unfinished.rename(output)
         stamp_file.write_text(stamp)
     finally:
@@ -84,7 +84,7 @@ def go_is_built(
     if not os.access(output, os.X_OK):
         return False
     if not shutil.which("go"):
-        return True  # it cannot be made again here, so what there is has to do
+        return True  # it cannot be built here, so the existing one is used
     stamp_file = _stamp_file(output)
     return stamp_file.exists() and stamp_file.read_text() == _stamp(module_dir, package, ldflags, tags)
 

@@ -20,7 +20,7 @@ DNS_PORT = 53
 DNS_HEALTH_PORT = 8085
 DNS_READY_PORT = 8181
 
-# Where somebody else's program would be in our way: (address, port, what it is for).
+# Ports that another program must not use: (address, port, what it is for).
 PORTS = (
     (GATEWAY, API_PORT, "kube-apiserver"),
     (GATEWAY, KUBELET_PORT, "kubelet"),

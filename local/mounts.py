@@ -10,12 +10,12 @@ DETACH = 2  # MNT_DETACH: gone from the tree at once, even if something still ho
 
 def below(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
     """Every mount point below `directory`, in the order they were mounted (one point may occur several times)."""
-    found = []
+    points = []
     for line in mounts.read_text().splitlines():
         point = Path(_unescape(line.split()[1]))
         if point.is_relative_to(directory):
-            found.append(point)
-    return found
+            points.append(point)
+    return points
 
 
 def undo(directory: Path) -> list[Path]:

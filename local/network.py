@@ -115,24 +115,24 @@ def set_up() -> None:
         _restore("iptables", {"filter": [f"-I {rule}" for rule in _own_rules()]})
 
 
-def tear_down(before: Before | None) -> None:
-    """Bridge, links, rules and chains gone, settings as they were. Without `before` there is nothing of ours."""
-    if before is None:
+def tear_down(previous: Before | None) -> None:
+    """Bridge, links, rules and chains gone, settings as they were. Without `previous` there is nothing of ours."""
+    if previous is None:
         return
-    # The kernel takes seconds to clear the namespaces of ended pods away, and their links with them.
+    # The kernel takes seconds to remove the namespaces of ended pods with their links.
     for port in Path(f"/sys/class/net/{BRIDGE}/brif").glob("veth*"):
         _run("ip", "link", "delete", port.name, check=False)
     _run("ip", "link", "delete", BRIDGE, check=False)
     for family in FAMILIES:
-        _remove_chains(family, set(before.chains.get(family, [])))
+        _remove_chains(family, set(previous.chains.get(family, [])))
     with contextlib.suppress(FileNotFoundError):
         for result in list(CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0")):
             sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
             (CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
             result.unlink()
     # A setting that a reboot has reset already must not be "restored" to what it was before that.
-    if before.boot == boot_id():
-        for name, value in before.settings.items():
+    if previous.boot == boot_id():
+        for name, value in previous.settings.items():
             if _read_setting(name) not in (None, value):
                 (Path("/proc/sys") / name).write_text(value)
 
@@ -140,14 +140,14 @@ def tear_down(before: Before | None) -> None:
 def foreign_routes() -> list[str]:
     """Routes of this machine (not ours) that overlap the pods' or the services' addresses."""
     ours = [ipaddress.ip_network(subnet) for subnet in (POD_SUBNET, SERVICE_SUBNET)]
-    found = []
+    overlapping = []
     for route in json.loads(_run("ip", "-j", "-4", "route", "show", "table", "all", check=False) or "[]"):
         destination, device = route.get("dst", "default"), route.get("dev", "")
         if destination == "default" or device == BRIDGE or route.get("table") == "local":
             continue
         if any(ipaddress.ip_network(destination, strict=False).overlaps(subnet) for subnet in ours):
-            found.append(f"{destination} dev {device}")
-    return found
+            overlapping.append(f"{destination} dev {device}")
+    return overlapping
 
 
 def foreign_chains() -> list[str]:
@@ -196,7 +196,7 @@ def _tables(family: str) -> dict[str, list[str]]:
 
 
 def _remove_chains(family: str, kept: set[str]) -> None:
-    """Removes the chains that Kubernetes and CNI made, whatever points to them, and our own rules."""
+    """Removes the chains of Kubernetes and CNI, all rules that point to them, and our own rules."""
     changes: dict[str, list[str]] = {}
     for table, lines in _tables(family).items():
         ours = [chain for chain in _names(lines) if chain.startswith(CHAIN_PREFIXES) and f"{table}/{chain}" not in kept]

@@ -19,8 +19,8 @@ def apply_objects(api: Api, volumes: Path) -> None:
     if status == 404:
         for path, body in _permissions():
             api.apply(path, body)
-    _, found = api.call("GET", "/api/v1/persistentvolumes")
-    phases = {item["metadata"]["name"]: item["status"].get("phase") for item in found.get("items", [])}
+    _, volumes_found = api.call("GET", "/api/v1/persistentvolumes")
+    phases = {item["metadata"]["name"]: item["status"].get("phase") for item in volumes_found.get("items", [])}
     for number in range(1, VOLUMES + 1):
         name, directory = f"local-{number}", volumes / str(number)
         path = f"/api/v1/persistentvolumes/{name}"

@@ -47,7 +47,7 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes the cluster."""
+        """Lock that a program holds while it changes the cluster."""
         return self.root / "lock"
 
     @property

@@ -66,31 +66,31 @@ class Facts:
 
 def require(cluster: Cluster | None = None) -> None:
     """Failure that lists every problem; returns if there is none."""
-    if found := problems(look(cluster or Cluster())):
-        raise Failure("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {item}" for item in found))
+    if missing := problems(look(cluster or Cluster())):
+        raise Failure("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {item}" for item in missing))
 
 
 def problems(facts: Facts) -> list[str]:
     """One sentence each: what is wrong, and what to do."""
     if facts.system != "Linux":
         return [f"this is {facts.system}; the local cluster needs Linux. Use a Linux machine or virtual machine."]
-    found = []
+    reasons = []
     if facts.machine not in MACHINES:
-        found.append(f"the processor is {facts.machine}; known to work are {' and '.join(MACHINES)}.")
+        reasons.append(f"the processor is {facts.machine}; known to work are {' and '.join(MACHINES)}.")
     if not facts.root:
-        found.append("this needs root (it makes a bridge, mounts and firewall rules). Run it with sudo.")
+        reasons.append("this needs root (it makes a bridge, mounts and firewall rules). Run it with sudo.")
     if len(str(facts.run)) > RUN_LENGTH:
-        found.append(f"{facts.run} is too long a path for the sockets in it. Set {HOME_VARIABLE} to a shorter one.")
+        reasons.append(f"{facts.run} is too long a path for the sockets in it. Set {HOME_VARIABLE} to a shorter one.")
     if facts.missing and not facts.apt:
-        found.append(f"missing and there is no apt-get: {' '.join(facts.missing)}. Install them.")
-    found += _build_problems(facts)
+        reasons.append(f"missing and there is no apt-get: {' '.join(facts.missing)}. Install them.")
+    reasons += _build_problems(facts)
     for disk in facts.disks:
         if disk.have < disk.need:
-            found.append(
+            reasons.append(
                 f"{disk.path} has {disk.have / GIB:.1f} GiB free and {disk.need / GIB:.0f} GiB are needed. Free some."
             )
     if facts.memory < MEMORY:
-        found.append(f"the machine has {facts.memory / GIB:.1f} GiB of memory; {MEMORY / GIB:.0f} GiB are needed.")
+        reasons.append(f"the machine has {facts.memory / GIB:.1f} GiB of memory; {MEMORY / GIB:.0f} GiB are needed.")
     owners: dict[str, list[str]] = {}
     for address, port, purpose in PORTS:
         for where in (address, "0.0.0.0", "::"):
@@ -98,22 +98,22 @@ def problems(facts: Facts) -> list[str]:
                 owners.setdefault(owner, []).append(f"{port} ({purpose})")
                 break
     for owner, ports in owners.items():
-        found.append(f"port {', '.join(ports)} is taken by {owner}. End that program.")
+        reasons.append(f"port {', '.join(ports)} is taken by {owner}. End that program.")
     if not facts.hierarchies:
-        found.append("no control groups are mounted. In a container, start it with --privileged.")
+        reasons.append("no control groups are mounted. In a container, start it with --privileged.")
     for feature, error in facts.kernel_errors.items():
-        found.append(f"the kernel cannot do {feature} here: {error}. In a container, start it with --privileged.")
+        reasons.append(f"the kernel cannot do {feature} here: {error}. In a container, start it with --privileged.")
     if facts.other_kubernetes:
-        found.append("another Kubernetes manages this machine's firewall (chain KUBE-SERVICES). End it first.")
+        reasons.append("another Kubernetes manages this machine's firewall (chain KUBE-SERVICES). End it first.")
     if facts.routes:
-        found.append(
+        reasons.append(
             f"addresses that the cluster uses are routed elsewhere: {', '.join(facts.routes)}. End that network."
         )
-    return found
+    return reasons
 
 
 def look(cluster: Cluster) -> Facts:
-    """Collects the facts; whatever it tries, it undoes at once."""
+    """Collect the facts; everything that it tries is undone at once."""
     system, root = platform.system(), os.geteuid() == 0
     if system != "Linux":
         return Facts(system=system)

@@ -30,13 +30,13 @@ class Process:
 
 def find(run: Path, proc: Path = Path("/proc")) -> list[Process]:
     """Every living process of the cluster whose state is in `run`."""
-    found = []
+    processes = []
     for entry in proc.iterdir():
         if not entry.name.isdigit():
             continue
         environment = _environment(entry)
         if environment.get(CLUSTER) == str(run):
-            found.append(
+            processes.append(
                 Process(
                     pid=int(entry.name),
                     component=environment.get(COMPONENT, ""),
@@ -44,7 +44,7 @@ def find(run: Path, proc: Path = Path("/proc")) -> list[Process]:
                     leads=_leads_session(entry),
                 )
             )
-    return found
+    return processes
 
 
 def start(run: Path, component: str, fingerprint: str, command: Sequence[str], log: Path) -> None:
@@ -52,7 +52,7 @@ def start(run: Path, component: str, fingerprint: str, command: Sequence[str], l
     log.parent.mkdir(parents=True, exist_ok=True)
     ours = {CLUSTER: str(run), COMPONENT: component, FINGERPRINT: fingerprint}
     with log.open("ab") as output:
-        # --fork: the component is nobody's child, so it can never become a zombie of ours.
+        # --fork: the component is not our child, so it cannot become our zombie.
         subprocess.run(
             ["setsid", "--fork", *command],
             cwd=run,
@@ -84,14 +84,14 @@ def stop(
     Their children end with them unless `leaders` is set. `grace` is how many seconds they have after SIGTERM until
     SIGKILL. Returns what is still there `limit` seconds after that.
     """
-    wanted = None if components is None else set(components)
+    named = None if components is None else set(components)
     began = time.monotonic()
     sent: dict[int, signal.Signals] = {}
     while True:
         alive = [
             process
             for process in find(run)
-            if (wanted is None or process.component in wanted) and (process.leads or not leaders)
+            if (named is None or process.component in named) and (process.leads or not leaders)
         ]
         elapsed = time.monotonic() - began
         if not alive or elapsed > grace + limit:

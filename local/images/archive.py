@@ -1,6 +1,6 @@
 """Container images without a builder: layers from files, and archives for `ctr`, `docker load` and `podman load`.
 
-The same files give the same bytes: entries are sorted, without times, owned by root unless told otherwise. So an
+The same files give the same bytes: entries are sorted, without times, owned by root by default. So an
 image's digest is known before its archive is written, and equal layers of several images are stored once in the node.
 """
 
@@ -57,21 +57,21 @@ class Tree:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
-    def file(self, at: str, content: bytes | str | Path, *, mode: int = 0o644, owner: int = 0) -> None:
+    def file(self, path: str, content: bytes | str | Path, *, mode: int = 0o644, owner: int = 0) -> None:
         """A regular file, from bytes, text, or a file of the host (read when the layer is written)."""
         data = content.encode() if isinstance(content, str) else content
-        self._entries[_inside(at)] = _Entry(tarfile.REGTYPE, mode, owner, data)
+        self._entries[_inside(path)] = _Entry(tarfile.REGTYPE, mode, owner, data)
 
-    def directory(self, at: str, *, mode: int = 0o755, owner: int = 0) -> None:
+    def directory(self, path: str, *, mode: int = 0o755, owner: int = 0) -> None:
         """A directory, also an empty one."""
-        self._entries[_inside(at)] = _Entry(tarfile.DIRTYPE, mode, owner)
+        self._entries[_inside(path)] = _Entry(tarfile.DIRTYPE, mode, owner)
 
-    def symlink(self, at: str, target: str) -> None:
+    def symlink(self, path: str, target: str) -> None:
         """A symbolic link."""
-        self._entries[_inside(at)] = _Entry(tarfile.SYMTYPE, 0o777, target=target)
+        self._entries[_inside(path)] = _Entry(tarfile.SYMTYPE, 0o777, target=target)
 
-    def copy(self, source: Path, at: str = "", *, keep: Callable[[str], bool] = lambda _: True) -> None:
-        """All of a host directory, with its modes. `keep` sees paths below `source`; a refused directory is left whole.
+    def copy(self, source: Path, target: str = "", *, keep: Callable[[str], bool] = lambda _: True) -> None:
+        """Copy a host directory to `target`. `keep` sees paths below `source`; a refused directory is not copied.
 
         Devices, sockets and pipes are left out.
         """
@@ -82,7 +82,7 @@ class Tree:
                 inside = path.relative_to(source)
                 if not keep(str(inside)):
                     continue
-                here = str(PurePosixPath(at) / inside)
+                here = str(PurePosixPath(target) / inside)
                 status = path.lstat()
                 mode = stat.S_IMODE(status.st_mode)
                 if stat.S_ISLNK(status.st_mode):
@@ -142,7 +142,7 @@ class Image:
         return _digest(self._manifest())
 
     def write(self, archive: Path, *, without: Collection[str] = ()) -> None:
-        """Writes a loadable archive: OCI's layout with docker's manifest beside it, as `docker save` does.
+        """Writes a loadable archive: OCI's layout and docker's manifest, as `docker save` does.
 
         Layers `without` (their digests) are left out: for containerd, which takes the ones that it has from its store.
         """
@@ -247,10 +247,10 @@ def _add(tar: tarfile.TarFile, path: str, entry: _Entry) -> None:
         tar.addfile(info, io.BytesIO(entry.content))
 
 
-def _inside(at: str) -> str:
-    path = PurePosixPath(at.lstrip("/"))
+def _inside(name: str) -> str:
+    path = PurePosixPath(name.lstrip("/"))
     if ".." in path.parts or str(path) == ".":
-        raise ValueError(f"not a path inside an image: {at!r}")
+        raise ValueError(f"not a path inside an image: {name!r}")
     return str(path)
 
 

@@ -32,15 +32,15 @@ class Packed:
     user: int
     entrypoint: tuple[str, ...] = ()  # if it is more than the program itself
     environment: tuple[tuple[str, str], ...] = ()
-    home: str = ""  # where the files go that lie beside the program
+    home: str = ""  # the directory in the image for the files next to the program
     home_parts: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()  # that the user writes to
 
     def find(self) -> Path | None:
         """The program on PATH, links resolved."""
         for command in self.commands:
-            if found := shutil.which(command):
-                return Path(found).resolve()
+            if path := shutil.which(command):
+                return Path(path).resolve()
         return None
 
 
@@ -70,8 +70,8 @@ def version(binary: Path) -> str | None:
             result = subprocess.run([binary, option], capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             continue
-        if result.returncode == 0 and (found := re.search(r"\d+\.\d+\.\d+\S*", result.stdout + result.stderr)):
-            return found[0].rstrip(",;)")
+        if result.returncode == 0 and (number := re.search(r"\d+\.\d+\.\d+\S*", result.stdout + result.stderr)):
+            return number[0].rstrip(",;)")
     return None
 
 
@@ -132,11 +132,11 @@ def _home_of(packed: Packed, binary: Path) -> Path:
             if all((candidate / part).is_dir() for part in packed.home_parts):
                 return candidate
     parts = " and ".join(f"{part}/" for part in packed.home_parts)
-    raise Failure(f"{binary} needs its {parts}; they are not beside it, nor in ../share/{Path(packed.home).name}.")
+    raise Failure(f"{binary} needs its {parts}; they are neither next to it nor in ../share/{Path(packed.home).name}.")
 
 
 def _key(packed: Packed, binary: Path) -> str:
     """Size and time stand for the program's content: hashing some hundred MB each time would take seconds."""
-    seen = [binary] if not packed.home_parts else [binary, *(_home_of(packed, binary) / p for p in packed.home_parts)]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in seen]
+    paths = [binary] if not packed.home_parts else [binary, *(_home_of(packed, binary) / p for p in packed.home_parts)]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(f"{_RECIPE} {packed} {stats}".encode()).hexdigest()

@@ -169,7 +169,7 @@ CATALOGUE: Mapping[str, Known] = {
         stands_in_for="tempo",
     ),
     "service": Known(reference=service_reference, build=_service),
-    # What the service's image stands on, so it costs a line in a manifest.
+    # The base of the service's image, so it costs one line in a manifest.
     "python": Known(reference=lambda: versions.PYTHON, build=_python),
     "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),

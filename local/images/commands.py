@@ -6,7 +6,7 @@ from functools import partial
 from local.cluster import Cluster
 from local.failure import Failure
 from local.images.catalogue import CATALOGUE
-from local.images.node import LocalNode, Record
+from local.images.node import ImageRecord, LocalNode
 from local.images.resolve import DEFAULT, OUTCOME, Images, describe, image_jobs, read_outcome
 from local.jobs import Job, Progress, run_jobs
 from local.paths import Home
@@ -25,7 +25,7 @@ def load(names: Sequence[str] = ()) -> None:
 def list_images() -> None:
     """Prints each image and where it comes from."""
     home = Home.default()
-    node, record = LocalNode(home), Record(home)
+    node, record = LocalNode(home), ImageRecord(home)
     for name, known in CATALOGUE.items():
         reference = known.reference()
         entry = record.get(reference)

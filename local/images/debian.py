@@ -136,13 +136,13 @@ class Debian:
     def __init__(self, cache: LayerCache) -> None:
         self._cache = cache
 
-    def layers(self, progress: Progress, wanted: Packages = BASE) -> tuple[Layer, ...]:
-        """The base layer and, above it, the one of `wanted`. Jobs that ask at the same time share the work."""
+    def layers(self, progress: Progress, packages: Packages = BASE) -> tuple[Layer, ...]:
+        """The base layer and, above it, the one of `packages`. Jobs that ask at the same time share the work."""
         with self._cache.lock("debian", progress):
-            cached = [self._cached(packages) for packages in dict.fromkeys((BASE, wanted))]
-            found = tuple(layer for layer in cached if layer)
-            if len(found) == len(cached):
-                return found
+            cached = [self._cached(each) for each in dict.fromkeys((BASE, packages))]
+            layers = tuple(layer for layer in cached if layer)
+            if len(layers) == len(cached):
+                return layers
             _need_tools()
             with tempfile.TemporaryDirectory(dir=self._cache.scratch(), prefix="debian-") as scratch:
                 root = Path(scratch)
@@ -150,33 +150,33 @@ class Debian:
                 below = _tree(root)
                 _system_files(below, root)
                 base = self._cached(BASE) or self._put(BASE, below)
-                if wanted == BASE:
+                if packages == BASE:
                     return (base,)
-                self._unpack(progress, root, wanted, in_base)
-                for at, target in wanted.links:
-                    (root / at).parent.mkdir(parents=True, exist_ok=True)
-                    (root / at).symlink_to(target.format(architecture=architecture()))
-                if wanted.python:
+                self._unpack(progress, root, packages, in_base)
+                for link, target in packages.links:
+                    (root / link).parent.mkdir(parents=True, exist_ok=True)
+                    (root / link).symlink_to(target.format(architecture=architecture()))
+                if packages.python:
                     progress.step("compiling Python's library")
                     compile_python(progress, root, "usr/lib")
-                return base, self._put(wanted, _tree(root, without=frozenset(below.paths())))
+                return base, self._put(packages, _tree(root, without=frozenset(below.paths())))
 
-    def unpack(self, progress: Progress, wanted: Packages, target: Path) -> None:
-        """Makes `target` a root directory in which the programs of `wanted` run."""
-        for layer in self.layers(progress, wanted):
+    def unpack(self, progress: Progress, packages: Packages, target: Path) -> None:
+        """Makes `target` a root directory in which the programs of `packages` run."""
+        for layer in self.layers(progress, packages):
             progress.run(["tar", "-xf", layer.path, "-C", target, "--keep-directory-symlink"])
 
-    def key(self, wanted: Packages = BASE) -> str:
-        """What the layers of `wanted` are made from: changes with the recipe, not with package versions."""
-        return _key(wanted)
+    def key(self, packages: Packages = BASE) -> str:
+        """What the layers of `packages` are made from: changes with the recipe, not with package versions."""
+        return _key(packages)
 
-    def _cached(self, wanted: Packages) -> Layer | None:
-        return self._cache.get(f"debian-{wanted.name}", _key(wanted))
+    def _cached(self, packages: Packages) -> Layer | None:
+        return self._cache.get(f"debian-{packages.name}", _key(packages))
 
-    def _put(self, wanted: Packages, tree: Tree) -> Layer:
-        return self._cache.put(f"debian-{wanted.name}", _key(wanted), tree)
+    def _put(self, packages: Packages, tree: Tree) -> Layer:
+        return self._cache.put(f"debian-{packages.name}", _key(packages), tree)
 
-    def _unpack(self, progress: Progress, root: Path, wanted: Packages, without: frozenset[str]) -> frozenset[str]:
+    def _unpack(self, progress: Progress, root: Path, packages: Packages, without: frozenset[str]) -> frozenset[str]:
         """Unpacks packages and what they need; returns the names of the package files, `without` included."""
         state = self._cache.directory / "apt"
         archives = state / "archives"
@@ -204,12 +204,12 @@ class Debian:
             if line.startswith("'"):
                 files.append(line.split()[1])
 
-        progress.step(f"resolving {' '.join(wanted.packages)}")
-        install = ["apt-get", "-q", "-y", "install", "--print-uris", *wanted.packages]
+        progress.step(f"resolving {' '.join(packages.packages)}")
+        install = ["apt-get", "-q", "-y", "install", "--print-uris", *packages.packages]
         progress.run(install, env=environment, on_line=collect, timeout=60)
-        used = [file for file in files if _name(file) not in wanted.unused]
-        if not wanted.dependencies:
-            used = [file for file in used if _name(file) in wanted.packages]
+        used = [file for file in files if _name(file) not in packages.unused]
+        if not packages.dependencies:
+            used = [file for file in used if _name(file) in packages.packages]
         missing = [_name(file) for file in used if not (archives / file).exists()]
         if missing:
             progress.run(
@@ -223,12 +223,12 @@ class Debian:
             if file not in without:
                 progress.step(f"unpacking {_name(file)}")
                 _extract(archives / file, root)
-        if not (root / wanted.proof.format(architecture=architecture())).exists():
+        if not (root / packages.proof.format(architecture=architecture())).exists():
             raise Failure(
-                f"this machine's package sources are not Debian 12's: {' '.join(wanted.packages)} brought no "
-                f"/{wanted.proof}. Use Debian 12, or a machine that reaches the image registries."
+                f"this machine's package sources are not Debian 12's: {' '.join(packages.packages)} brought no "
+                f"/{packages.proof}. Use Debian 12, or a machine that reaches the image registries."
             )
-        (state / f"{wanted.name}.packages").write_text("\n".join(sorted(used)) + "\n")  # what is in it, for people
+        (state / f"{packages.name}.packages").write_text("\n".join(sorted(used)) + "\n")  # what is in it, for people
         return without | frozenset(used)
 
 
@@ -292,8 +292,8 @@ def _need_tools() -> None:
         )
 
 
-def _key(wanted: Packages) -> str:
-    described = f"{_RECIPE} {_USERS} {_PRUNED} {BASE} {wanted} {architecture()}"
+def _key(packages: Packages) -> str:
+    described = f"{_RECIPE} {_USERS} {_PRUNED} {BASE} {packages} {architecture()}"
     return hashlib.sha256(described.encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from local.images.archive import Image
 from local.jobs import Progress
 from local.paths import Home
 
-CONNECT_LIMIT = 3.0  # seconds: a firewall that drops packets must not hold anybody up
+CONNECT_LIMIT = 3.0  # seconds: a firewall that drops packets must not delay the start
 PULL_LIMIT = 600.0
 
 
@@ -130,8 +130,8 @@ class Entry:
     digest: str
 
 
-class Record:
-    """What was put into the node, by reference. It lies beside the node's image store and shares its fate."""
+class ImageRecord:
+    """The images that were imported into the node, by reference. Its file is deleted with the node's image store."""
 
     def __init__(self, home: Home) -> None:
         self._file = home.containerd / "images.json"
@@ -139,8 +139,8 @@ class Record:
 
     def get(self, reference: str) -> Entry | None:
         """The entry of that reference, if we put the image there."""
-        found = self._read().get(reference)
-        return Entry(**found) if found else None
+        entry = self._read().get(reference)
+        return Entry(**entry) if entry else None
 
     def put(self, reference: str, entry: Entry) -> None:
         """Replaces the entry."""

@@ -14,7 +14,7 @@ from local.images.archive import Image
 from local.images.binary import pack, version, version_of
 from local.images.cache import LayerCache
 from local.images.catalogue import CATALOGUE, Known
-from local.images.node import Entry, LocalNode, Node, Record
+from local.images.node import Entry, ImageRecord, LocalNode, Node
 from local.jobs import Job, Progress
 from local.paths import Home
 
@@ -25,7 +25,7 @@ OUTCOME = Path(__file__).resolve().parents[2] / ".local" / "images.json"
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
     """How an image was had. "node" is an image that was there and did not come from us; "later" is one that would be
-    built here, which nobody wants to wait for now."""
+    built here, which takes too long for now."""
 
     reference: str
     source: Source
@@ -68,7 +68,7 @@ class Images:
         self._catalogue = catalogue
         self._outcome = outcome
         self._patient = patient
-        self._record = Record(home)
+        self._record = ImageRecord(home)
         self._cache = LayerCache(home.images)
         self._made: dict[str, Made] = {}
         self._resolved: dict[str, Resolved] = {}
@@ -106,7 +106,7 @@ class Images:
     def place(self, progress: Progress, name: str) -> Resolved | None:
         """Brings the image into the node; None if it is not wanted, since what it stands in for is there.
 
-        An image of ours is replaced if it would be made otherwise now; anybody else's is left as it is.
+        An image that this project built is replaced if its inputs changed; other images stay.
         """
         if (other := self._stands_in(name)) and self._resolved[other].available:
             return None
@@ -172,9 +172,9 @@ class Images:
         except Failure as failure:
             progress.note(f"warning: {failure}")
             return None
-        detail, found, wanted = f"from {binary}", version(binary), version_of(reference)
-        if found and found.removeprefix("v") != wanted:
-            detail += f", version {found}; the stack is made for {wanted}"
+        detail, actual, expected = f"from {binary}", version(binary), version_of(reference)
+        if actual and actual.removeprefix("v") != expected:
+            detail += f", version {actual}; the stack is made for {expected}"
             progress.note(f"warning: {name}: {detail}")
         return Made(image=image, source="path", detail=detail)
 

@@ -53,11 +53,11 @@ def read_lock(text: str) -> dict[str, str]:
 def verify(directory: Path) -> None:
     """Failure unless the directory holds exactly the jars of the lock."""
     locked = read_lock(LOCK.read_text())
-    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in directory.glob("*.jar")}
-    if found != locked:
-        missing = sorted(locked.keys() - found.keys())
-        unknown = sorted(found.keys() - locked.keys())
-        changed = sorted(name for name in locked.keys() & found.keys() if locked[name] != found[name])
+    actual = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in directory.glob("*.jar")}
+    if actual != locked:
+        missing = sorted(locked.keys() - actual.keys())
+        unknown = sorted(actual.keys() - locked.keys())
+        changed = sorted(name for name in locked.keys() & actual.keys() if locked[name] != actual[name])
         raise Failure(
             f"Kafka's jars are not the ones of {LOCK.name}: missing {missing}, not in it {unknown}, changed {changed}. "
             "A changed jar means that the repository you use serves another file under that name: do not use it."

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A home of its own that shares the compiled programs, so that nobody's cluster or image store is touched."""
+    """A home of its own that shares the compiled programs, so that no other cluster or image store changes."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("needs root on Linux")
     if Cluster().was_up():
@@ -65,7 +65,7 @@ def machine() -> dict[str, list[str]]:
 def test_the_whole_life(home: Home) -> None:
     cluster = Cluster(home)
     progress = Progress("test", logs=home.logs)
-    before = machine()
+    untouched = machine()
 
     # An `up` that is killed half-way is picked up by the next one.
     run_jobs(cluster_jobs(home)[:-1], logs=home.logs)  # packages and programs, if they are not there yet
@@ -104,19 +104,19 @@ def test_the_whole_life(home: Home) -> None:
         poll_until("the workload to answer", lambda: get("/") == "kept", seconds=20)
 
     # Nothing is left, and images are still there the next time.
-    shown = set(machine()["links"]) - set(before["links"])
+    shown = set(machine()["links"]) - set(untouched["links"])
     assert shown, "a bridge should be there while it is up"
     cluster.down(progress)
     assert processes.find(home.run) == []
     assert mounts.below(home.run) == []
     assert not home.run.exists()
-    assert machine() == before
+    assert machine() == untouched
     with pytest.raises(Failure, match="down"):
         cluster.has_image("localhost/probe:1")
     cluster.up(progress)
     assert cluster.has_image("localhost/probe:1")
     cluster.down(progress)
-    assert machine() == before
+    assert machine() == untouched
     cluster.down(progress)  # nothing to do is no failure
 
 

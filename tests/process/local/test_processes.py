@@ -30,8 +30,8 @@ def start(run: Path, component: str, *command: str) -> None:
 
 def test_a_component_is_found_with_what_it_was_started_with(run: Path) -> None:
     start(run, "etcd", "sleep", "1000")
-    (found,) = processes.find(run)
-    assert (found.component, found.fingerprint, found.leads) == ("etcd", "print", True)
+    (process,) = processes.find(run)
+    assert (process.component, process.fingerprint, process.leads) == ("etcd", "print", True)
     assert processes.stop(run) == []
     assert processes.find(run) == []
 
@@ -39,8 +39,8 @@ def test_a_component_is_found_with_what_it_was_started_with(run: Path) -> None:
 def test_children_are_found_and_ended_but_do_not_lead(run: Path) -> None:
     start(run, "containerd", "sh", "-c", "sleep 1000 & sleep 1000 & wait")
     time.sleep(0.1)
-    found = processes.find(run)
-    assert sorted(process.leads for process in found) == [False, False, True]
+    running = processes.find(run)
+    assert sorted(process.leads for process in running) == [False, False, True]
     assert processes.stop(run, ["containerd"], leaders=True) == []
     assert [process.leads for process in processes.find(run)] == [False, False]
     assert processes.stop(run) == []
@@ -89,5 +89,5 @@ def test_a_number_that_passed_to_a_stranger_is_not_signalled(run: Path) -> None:
 
 
 def test_a_component_does_not_depend_on_the_shell_it_was_started_from() -> None:
-    seen = processes.clean_environment({"PATH": "/bin", "HTTPS_PROXY": "p", "KUBECONFIG": "x", "GODEBUG": "y"})
-    assert seen == {"PATH": "/bin", "HTTPS_PROXY": "p"}
+    environment = processes.clean_environment({"PATH": "/bin", "HTTPS_PROXY": "p", "KUBECONFIG": "x", "GODEBUG": "y"})
+    assert environment == {"PATH": "/bin", "HTTPS_PROXY": "p"}

@@ -50,9 +50,9 @@ def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
 
 def test_unchanged_files_are_not_written_again(home: Home) -> None:
     components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
-    before = {path: path.stat().st_mtime_ns for path in home.run.rglob("*") if path.is_file()}
+    first = {path: path.stat().st_mtime_ns for path in home.run.rglob("*") if path.is_file()}
     components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
 def test_dns_forwards_only_where_there_is_something_to_forward_to(home: Home, tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_a_component_is_outdated_when_what_it_reads_changes(home: Home) -> None:
         made = components.components(home, containerd="/usr/bin/containerd", masquerade_all=False)
         return {component.name: component.fingerprint() for component in made}
 
-    before = prints()
-    assert prints() == before
+    first = prints()
+    assert prints() == first
     components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=False)
-    assert {name for name, value in prints().items() if value != before[name]} == {"dns"}
+    assert {name for name, value in prints().items() if value != first[name]} == {"dns"}
 
 
 def test_nothing_listens_beyond_this_machine(home: Home) -> None:
@@ -127,16 +127,16 @@ COMMIT
 
 
 def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[str] = []
+    restored: list[str] = []
 
     def fake(*command: str, stdin: str = "", check: bool = True) -> str:
         if command[0].endswith("-restore"):
-            given.append(stdin)
+            restored.append(stdin)
         return SAVED if command[0].endswith("-save") else ""
 
     monkeypatch.setattr(network, "_run", fake)
     network._remove_chains("iptables", kept={"nat/CNI-aaaa"})
-    assert given == [
+    assert restored == [
         '*nat\n-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
         "-F KUBE-SERVICES\n-X KUBE-SERVICES\nCOMMIT\n"
         "*filter\n-D FORWARD -o crawl0 -m comment --comment web-crawl-tracing -j ACCEPT\nCOMMIT\n"
@@ -144,10 +144,10 @@ def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch:
 
 
 def test_what_was_before_is_written_whole_and_read_back(tmp_path: Path) -> None:
-    before = network.Before(boot="b", settings={"net/ipv4/ip_forward": "0"}, chains={"iptables": ["nat/X"]})
+    settings = network.Before(boot="b", settings={"net/ipv4/ip_forward": "0"}, chains={"iptables": ["nat/X"]})
     assert network.Before.load(tmp_path / "before.json") is None
-    before.save(tmp_path / "before.json")
-    assert network.Before.load(tmp_path / "before.json") == before
+    settings.save(tmp_path / "before.json")
+    assert network.Before.load(tmp_path / "before.json") == settings
 
 
 def test_an_archive_of_the_same_program_is_the_same(tmp_path: Path) -> None:

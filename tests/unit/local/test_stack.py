@@ -49,16 +49,16 @@ def test_an_image_that_the_stack_does_not_ask_for_is_no_missing_one() -> None:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """The patience of each time that everything was brought up; Loki is built in the patient ones."""
-    seen: list[bool] = []
+    patience: list[bool] = []
 
     def bring_up(cluster: object, *, patient: bool) -> dict[str, Resolved]:
-        seen.append(patient)
+        patience.append(patient)
         return images(loki="built" if patient else "later")
 
     monkeypatch.setattr(stack, "require", lambda cluster: None)
     monkeypatch.setattr(stack, "_bring_up", bring_up)
     monkeypatch.setattr(stack, "_print_addresses", lambda cluster: print("addresses"))
-    return seen
+    return patience
 
 
 def test_what_takes_long_comes_after_a_stack_that_is_up(
@@ -67,8 +67,8 @@ def test_what_takes_long_comes_after_a_stack_that_is_up(
     monkeypatch.setattr(stack, "left_for_later", lambda images: ["loki"])
     stack.up()
     assert runs == [False, True]
-    said = capsys.readouterr().out
-    assert said.index("addresses") < said.index("building loki now")
+    output = capsys.readouterr().out
+    assert output.index("addresses") < output.index("building loki now")
 
 
 def test_once_it_is_built_everything_comes_at_once(runs: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_once_it_is_built_everything_comes_at_once(runs: list[bool], monkeypatch
     assert runs == [False]
 
 
-def test_whoever_stops_there_keeps_what_is_up(
+def test_an_interrupted_build_keeps_the_running_stack(
     runs: list[bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, "left_for_later", lambda images: ["loki"])

@@ -22,7 +22,7 @@ _COMMANDS = {
     "loki": ["/usr/bin/loki", "--version"],
 }
 _SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
-# An official image runs whatever patch release its tag names today; ours says its version as well.
+# The tag of an official image can name any patch release; the images of this project print their version.
 _VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "alertmanager", "loki")
 
 pytestmark = pytest.mark.cluster
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.cluster
 def outcome() -> dict[str, Resolved]:
     if not (Home.default().run / "containerd.sock").exists():
         pytest.skip("the local cluster is down")
-    found = read_outcome()
-    if not found:
+    images = read_outcome()
+    if not images:
         pytest.skip("no images were brought into the node from this checkout")
-    return found
+    return images
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
@@ -49,8 +49,8 @@ def test_image_starts(name: str, outcome: dict[str, Resolved]) -> None:
     result = subprocess.run(
         [*command, resolved.reference, container, *_COMMANDS[name]], capture_output=True, text=True, timeout=120
     )
-    said = result.stdout + result.stderr
-    assert result.returncode == 0, said
-    assert _SAYS.get(name, "") in said
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, output
+    assert _SAYS.get(name, "") in output
     if name in _VERSIONED and resolved.source != "path":
-        assert resolved.reference.rpartition(":")[2].removeprefix("v") in said
+        assert resolved.reference.rpartition(":")[2].removeprefix("v") in output

@@ -32,6 +32,6 @@ def test_they_are_completed_once_and_nothing_is_missing(tmp_path: Path) -> None:
     listed = subprocess.run(command, cwd=made, env=environment, capture_output=True, text=True, timeout=300)
     assert (listed.returncode, listed.stdout.strip()) == (0, ""), listed.stderr
 
-    before = page.stat().st_mtime_ns
+    modified = page.stat().st_mtime_ns
     assert complete(progress, home) == made
-    assert page.stat().st_mtime_ns == before
+    assert page.stat().st_mtime_ns == modified

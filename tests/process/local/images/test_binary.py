@@ -45,7 +45,7 @@ def test_static_program_goes_alone_with_user_and_certificates(tmp_path: Path) ->
     assert image.user == "65534:65534"
 
 
-def test_home_beside_the_program_comes_along(tmp_path: Path) -> None:
+def test_a_home_next_to_the_program_is_packed(tmp_path: Path) -> None:
     binary = _program(tmp_path / "prefix" / "bin" / "program")
     for part in ("conf", "public"):
         (tmp_path / "prefix" / "share" / "program" / part).mkdir(parents=True)
@@ -67,7 +67,7 @@ def test_missing_home_is_named(tmp_path: Path) -> None:
     packed = Packed(
         commands=("program",), program="/program", user=1, home="/usr/share/not-there", home_parts=("conf",)
     )
-    with pytest.raises(Failure, match="needs its conf/; they are not beside it"):
+    with pytest.raises(Failure, match="needs its conf/; they are neither next to it"):
         _pack(tmp_path, packed, _program(tmp_path / "program"))
 
 
@@ -87,7 +87,7 @@ def test_script_is_refused(tmp_path: Path) -> None:
         is_static(script)
 
 
-def test_dynamic_program_is_told_from_a_static_one_and_finds_its_libraries(tmp_path: Path) -> None:
+def test_a_dynamic_program_is_recognized_and_finds_its_libraries(tmp_path: Path) -> None:
     shell = Path(shutil.which("sh") or "/bin/sh").resolve()
     assert not is_static(shell)
     assert is_static(_program(tmp_path / "program"))

@@ -10,7 +10,7 @@ from local.failure import Failure
 from local.images.archive import Image, Tree
 from local.images.binary import Packed
 from local.images.catalogue import Known
-from local.images.node import Entry, Record
+from local.images.node import Entry, ImageRecord
 from local.images.resolve import Images, Resolved, describe, left_for_later, read_outcome
 from local.jobs import Progress
 from local.paths import Home
@@ -47,8 +47,8 @@ class FakeNode:
         return self.reachable
 
 
-class World:
-    """A catalogue of three images (one with a stand-in), and everything that they can be had from."""
+class Sources:
+    """A catalogue of three images (one with a stand-in), and all their sources."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root=root)
@@ -86,8 +86,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Sources:
+    return Sources(tmp_path)
 
 
 @pytest.fixture
@@ -101,38 +101,38 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_without_anything_it_is_built_and_the_stand_in_stands_in(world: World) -> None:
+def test_without_anything_it_is_built_and_the_stand_in_stands_in(world: Sources) -> None:
     assert world.sources() == {"store": "unavailable", "fallback": "built", "broker": "built"}
     assert world.node.loaded == [FALLBACK, BROKER]
 
 
-def test_reason_names_all_that_was_tried(world: World) -> None:
+def test_reason_names_all_that_was_tried(world: Sources) -> None:
     detail = world.run()["store"].detail
     assert detail == "no answer from docker.io, no store-program on PATH, no package registry has it"
 
 
-def test_pulled_where_the_registry_serves_it_and_nothing_is_built(world: World) -> None:
+def test_pulled_where_the_registry_serves_it_and_nothing_is_built(world: Sources) -> None:
     world.node = FakeNode(reachable=True, serves=(STORE, BROKER))
     assert world.sources() == {"store": "pulled", "broker": "pulled"}
     assert world.built == []
 
 
-def test_built_where_the_registry_answers_but_refuses(world: World) -> None:
+def test_built_where_the_registry_answers_but_refuses(world: Sources) -> None:
     world.node = FakeNode(reachable=True)
     assert world.sources() == {"store": "unavailable", "fallback": "built", "broker": "built"}
 
 
-def test_program_on_path_makes_the_stand_in_unnecessary(world: World, program: Path) -> None:
+def test_program_on_path_makes_the_stand_in_unnecessary(world: Sources, program: Path) -> None:
     assert world.sources() == {"store": "path", "broker": "built"}
     assert world.built == [BROKER]
 
 
-def test_script_on_path_is_no_program(world: World, program: Path) -> None:
+def test_script_on_path_is_no_program(world: Sources, program: Path) -> None:
     program.write_text("#!/bin/sh\nexec true\n")
     assert world.sources()["store"] == "unavailable"
 
 
-def test_somebody_elses_image_is_left_alone(world: World) -> None:
+def test_an_image_of_another_program_is_kept(world: Sources) -> None:
     world.node.images[BROKER] = "sha256:theirs"
     assert world.sources()["broker"] == "node"
     assert world.node.images[BROKER] == "sha256:theirs"
@@ -141,14 +141,14 @@ def test_somebody_elses_image_is_left_alone(world: World) -> None:
     assert BROKER not in world.built, "the second time it is known before the cluster is up"
 
 
-def test_second_time_nothing_is_loaded(world: World) -> None:
+def test_second_time_nothing_is_loaded(world: Sources) -> None:
     first = world.run()
     world.node.loaded.clear()
     assert world.run() == first
     assert world.node.loaded == []
 
 
-def test_second_time_nothing_is_pulled_nor_built_without_the_registry(world: World) -> None:
+def test_second_time_nothing_is_pulled_nor_built_without_the_registry(world: Sources) -> None:
     world.node = FakeNode(reachable=True, serves=(STORE, BROKER))
     world.run()
     world.node.reachable, world.node.serves = False, ()
@@ -156,7 +156,7 @@ def test_second_time_nothing_is_pulled_nor_built_without_the_registry(world: Wor
     assert world.built == []
 
 
-def test_changed_inputs_are_loaded_again(world: World) -> None:
+def test_changed_inputs_are_loaded_again(world: Sources) -> None:
     world.run()
     world.node.loaded.clear()
     world.recipe = "2"
@@ -164,19 +164,19 @@ def test_changed_inputs_are_loaded_again(world: World) -> None:
     assert BROKER in world.node.loaded
 
 
-def test_image_that_vanished_from_the_node_comes_back(world: World) -> None:
+def test_image_that_vanished_from_the_node_comes_back(world: Sources) -> None:
     world.node = FakeNode(reachable=True, serves=(STORE, BROKER))
     world.run()
     world.node = FakeNode()
     assert world.sources() == {"store": "unavailable", "fallback": "built", "broker": "built"}
 
 
-def test_stand_in_that_is_asked_for_is_made(world: World) -> None:
+def test_stand_in_that_is_asked_for_is_made(world: Sources) -> None:
     world.node = FakeNode(reachable=True, serves=(STORE, BROKER, FALLBACK))
     assert world.sources("fallback", "broker") == {"fallback": "pulled", "broker": "pulled"}
 
 
-def test_what_takes_long_to_build_is_left_for_later_and_had_then(world: World) -> None:
+def test_what_takes_long_to_build_is_left_for_later_and_had_then(world: Sources) -> None:
     world.slow[BROKER] = True
     first = world.run(patient=False)
     assert (first["broker"].source, first["broker"].available) == ("later", False)
@@ -189,7 +189,7 @@ def test_what_takes_long_to_build_is_left_for_later_and_had_then(world: World) -
 
 
 @pytest.mark.parametrize("way", ["pulled", "node"])
-def test_what_need_not_be_built_is_not_left_for_later(world: World, way: str) -> None:
+def test_what_need_not_be_built_is_not_left_for_later(world: Sources, way: str) -> None:
     world.slow[BROKER] = True
     if way == "pulled":
         world.node = FakeNode(reachable=True, serves=(BROKER,))
@@ -198,13 +198,13 @@ def test_what_need_not_be_built_is_not_left_for_later(world: World, way: str) ->
     assert world.sources(patient=False)["broker"] == way
 
 
-def test_a_registry_that_refuses_does_not_make_anyone_wait_for_the_build(world: World) -> None:
+def test_a_registry_that_refuses_does_not_make_anyone_wait_for_the_build(world: Sources) -> None:
     world.slow[BROKER] = True
     world.node = FakeNode(reachable=True)
     assert world.sources(patient=False)["broker"] == "later"
 
 
-def test_an_older_build_serves_until_there_is_time_for_the_new_one(world: World) -> None:
+def test_an_older_build_serves_until_there_is_time_for_the_new_one(world: Sources) -> None:
     catalogue = world.catalogue
     world.run()
     world.slow[BROKER] = True
@@ -215,18 +215,18 @@ def test_an_older_build_serves_until_there_is_time_for_the_new_one(world: World)
     assert left_for_later(outcome, world.home, catalogue) == []
 
 
-def test_needed_image_that_cannot_be_had_is_a_failure(world: World) -> None:
+def test_needed_image_that_cannot_be_had_is_a_failure(world: Sources) -> None:
     world.catalogue["broker"] = Known(reference=lambda: BROKER)
     with pytest.raises(Failure, match=r"maker/broker:4\.1\.1 cannot be had: no answer from docker\.io"):
         world.run()
 
 
-def test_unknown_name_is_refused(world: World) -> None:
+def test_unknown_name_is_refused(world: Sources) -> None:
     with pytest.raises(Failure, match="there is no image kafak"):
         Images(world.home, world.node, ("kafak",), world.catalogue, world.outcome)
 
 
-def test_jobs_that_make_need_no_cluster(world: World) -> None:
+def test_jobs_that_make_need_no_cluster(world: Sources) -> None:
     jobs = Images(world.home, world.node, ("store",), world.catalogue, world.outcome).jobs()
     needs = {job.name: job.needs for job in jobs}
     assert needs == {
@@ -238,21 +238,21 @@ def test_jobs_that_make_need_no_cluster(world: World) -> None:
     }
 
 
-def test_outcome_is_readable_by_machines_and_people(world: World) -> None:
+def test_outcome_is_readable_by_machines_and_people(world: Sources) -> None:
     outcome = world.run()
     assert json.loads(world.outcome.read_text())["broker"]["source"] == "built"
     assert describe(outcome).splitlines()[0].startswith("store     unavailable")
 
 
-def test_damaged_record_is_as_good_as_none(world: World) -> None:
-    record = Record(world.home)
+def test_damaged_record_is_as_good_as_none(world: Sources) -> None:
+    record = ImageRecord(world.home)
     record.put(STORE, Entry(source="pulled", detail="", digest="sha256:1"))
     assert record.get(STORE) is not None
     (world.home.containerd / "images.json").write_text("{")
     assert record.get(STORE) is None
 
 
-def test_files_that_are_edited_while_an_image_is_made_change_nothing_for_this_run(world: World) -> None:
+def test_files_that_are_edited_while_an_image_is_made_change_nothing_for_this_run(world: Sources) -> None:
     """The reference follows the files: what is deployed is what was made, not what would be made by now."""
     references = iter([BROKER])
     world.catalogue["broker"] = Known(

@@ -57,7 +57,7 @@ def test_same_files_give_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
-def test_archive_is_oci_layout_with_dockers_manifest_beside_it(tmp_path: Path) -> None:
+def test_an_archive_is_an_oci_layout_with_dockers_manifest(tmp_path: Path) -> None:
     image = _image(tmp_path, "a")
     image.write(tmp_path / "image.tar")
     with tarfile.open(tmp_path / "image.tar") as tar:

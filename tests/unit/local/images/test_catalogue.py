@@ -27,10 +27,10 @@ def test_every_image_of_the_stack_is_there() -> None:
     ],
 )
 def test_pinned_module_is_the_version_of_the_stack(name: str, module: str, reference: str, numbered: str) -> None:
-    found = re.search(rf"{module} v(\S+)$", (_IMAGES / name / "go.mod").read_text(), flags=re.MULTILINE)
-    assert found
+    pinned = re.search(rf"{module} v(\S+)$", (_IMAGES / name / "go.mod").read_text(), flags=re.MULTILINE)
+    assert pinned
     major, minor, patch = map(int, reference.rpartition(":")[2].removeprefix("v").split("."))
-    assert found[1] == numbered.format(major=major, minor=minor, patch=patch, minor_of_1=minor + 63)
+    assert pinned[1] == numbered.format(major=major, minor=minor, patch=patch, minor_of_1=minor + 63)
 
 
 def test_only_what_nothing_else_waits_for_is_built_later() -> None:

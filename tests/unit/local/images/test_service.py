@@ -46,10 +46,10 @@ def test_reference_is_stable_and_a_short_hash(source: Path) -> None:
     ],
 )
 def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> None:
-    before = service_reference(source)
+    reference = service_reference(source)
     path = source / file
     path.write_text(f"{path.read_text() if path.exists() else ''}# changed\n")
-    assert service_reference(source) != before
+    assert service_reference(source) != reference
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> N
     ],
 )
 def test_reference_ignores_what_is_not_in_the_image(source: Path, file: str) -> None:
-    before = service_reference(source)
+    reference = service_reference(source)
     (source / file).parent.mkdir(exist_ok=True)
     (source / file).write_text("changed\n")
-    assert service_reference(source) == before
+    assert service_reference(source) == reference
 
 
 def test_missing_lock_is_a_failure(source: Path) -> None:
