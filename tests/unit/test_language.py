@@ -8,24 +8,7 @@ import pytest
 
 from tests.support.language import ROOT, Problem, files, long_lines, names, scan, words
 
-PENDING: Final[tuple[str, ...]] = (
-    "local/cgroups.py",
-    "local/cluster.py",
-    "local/components.py",
-    "local/golang.py",
-    "local/images/",
-    "local/kubernetes/",
-    "local/layout.py",
-    "local/mounts.py",
-    "local/network.py",
-    "local/objects.py",
-    "local/paths.py",
-    "local/preflight.py",
-    "local/processes.py",
-    "tests/cluster/",
-    "tests/process/",
-    "tests/unit/",
-)
+PENDING: Final[tuple[str, ...]] = ()
 """Files and folders that are not yet rewritten."""
 
 
