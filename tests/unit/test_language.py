@@ -2,23 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from tests.support.language import ROOT, Problem, files, long_lines, names, scan, words
 
-PENDING: Final[tuple[str, ...]] = ()
-"""Files and folders that are not yet rewritten."""
-
 
 def test_every_file_uses_the_words_of_the_glossary() -> None:
-    problems = [
-        problem
-        for path in files()
-        if not path.relative_to(ROOT).as_posix().startswith(PENDING)
-        for problem in scan(path)
-    ]
+    problems = [problem for path in files() for problem in scan(path)]
     assert not problems, "\n" + "\n".join(map(str, problems))
 
 
@@ -98,3 +89,11 @@ def test_the_code_has_each_name_that_the_glossary_gives() -> None:
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert len(named) > 50
     assert not {name for name in named - words_of_the_code if not (ROOT / name).exists()}
+
+
+@pytest.mark.parametrize(
+    "document", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_the_files_that_a_document_names_exist(document: Path) -> None:
+    named = re.findall(r"`([\w./-]+\.(?:py|yaml|j2|toml|md))`", document.read_text())
+    assert not [name for name in named if not name.startswith(".local/") and not (ROOT / name).exists()]
