@@ -89,7 +89,7 @@ _ANY_NAME: Final = re.compile(
 )
 _FUTURE: Final = "from __future__ import " + "annotations"
 _SUFFIXES: Final = frozenset({".py", ".md", ".j2", ".yaml", ".go", ".toml", ".in"})
-_FILES: Final = frozenset({"Makefile", "Dockerfile", "run"})
+_FILES: Final = frozenset({"Makefile", "Dockerfile", "run", "wct"})
 _WITHOUT: Final = ("docs/glossary.md", "tests/support/language.py", "tests/unit/test_language.py")
 """Files that name the words which are not used."""
 _STORED: Final = {"stack/release/journal.py": "beside", "tests/unit/stack/release/test_plan.py": "beside"}
