@@ -56,6 +56,11 @@ spans: $(VENV)/installed ## count the spans of STACK at each stage, and show whe
 render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 	@$(WCT) render $(STACK) --output .local/manifests/$(STACK).yaml
 
+.PHONY: unit nightly
+# The unit tests use no schemathesis, whose import takes longer than many of them.
+unit: $(VENV)/installed ## run the unit tests, which need no other program (20 seconds)
+	@HYPOTHESIS_PROFILE=dev $(RUN) -m pytest tests/unit --quiet --numprocesses=2 --dist=worksteal -p no:schemathesis
+
 test: check ## run all tests, including those on the local cluster
 	@$(RUN) -m tests
 

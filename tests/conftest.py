@@ -13,12 +13,8 @@ load_profile()
 
 pytest_plugins = ("tests.support.service",)
 
-TIERS = ("unit", "process", "cluster")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     for item in items:
-        tier = item.path.relative_to(root).parts[0]
-        if tier in TIERS and item.get_closest_marker("cluster") is None:
-            item.add_marker(tier)
+        item.add_marker(item.path.relative_to(root).parts[0])

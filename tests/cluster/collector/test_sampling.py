@@ -6,7 +6,6 @@ import time
 
 import grpc
 import httpx
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -27,8 +26,6 @@ KINDS = ("error", "slow", "check", "rest", "rest", "rest", "rest", "rest")
 COUNT = 400
 """Number of traces; for 250 of them only the ratio decides."""
 RATIO = 0.2
-
-pytestmark = pytest.mark.cluster
 
 
 def trace_id(run: int, number: int) -> bytes:

@@ -27,8 +27,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PORT = 18080
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:

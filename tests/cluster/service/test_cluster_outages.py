@@ -4,7 +4,6 @@ import uuid
 
 import httpx
 import kubernetes
-import pytest
 
 from contracts import endpoints
 from contracts.http import DEMO
@@ -12,8 +11,6 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
 from stack.settings import load
-
-pytestmark = pytest.mark.cluster
 
 TASKS = 60
 

@@ -1,12 +1,8 @@
 """A part of the coverage check on the real local cluster; `make coverage` runs all of it."""
 
-import pytest
-
 from checks.coverage.ledger import describe
 from checks.coverage.stack import cover
 from stack.settings import load
-
-pytestmark = pytest.mark.cluster
 
 
 def test_every_operation_has_its_complete_trace() -> None:

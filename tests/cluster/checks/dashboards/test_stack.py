@@ -4,7 +4,6 @@ import contextlib
 from pathlib import Path
 
 import httpx
-import pytest
 
 from checks.dashboards.report import report
 from checks.dashboards.stack import check_stack
@@ -14,8 +13,6 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.settings import load
-
-pytestmark = pytest.mark.cluster
 
 
 def _mistakes(gateway: str) -> None:

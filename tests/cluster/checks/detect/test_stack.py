@@ -1,13 +1,9 @@
 """Some of the faults of `make detect` on the local stack: each is detected in time."""
 
-import pytest
-
 from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import faults
 from checks.detect.run import Run
 from stack.settings import load
-
-pytestmark = pytest.mark.cluster
 
 
 def test_hard_failures_are_detected_in_time() -> None:

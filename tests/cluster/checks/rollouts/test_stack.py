@@ -14,8 +14,6 @@ from stack.kubernetes.client import connect
 from stack.release.plan import desired_version, running_version
 from stack.settings import ROOT, load
 
-pytestmark = pytest.mark.cluster
-
 STAGES = [{"share": 0.5, "soakSeconds": 15}, {"share": 1, "soakSeconds": 15}]
 ROLLOUT = {"stages": STAGES, "maxPods": 2, "gate": {**GATE, "errorMargin": 0.03}}
 

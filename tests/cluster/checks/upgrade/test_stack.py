@@ -7,8 +7,6 @@ from checks.upgrade.data import Stack, write
 from checks.upgrade.release import PREVIOUS, checked_out, current, known
 from stack.settings import load
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.mark.skipif(not known(PREVIOUS), reason=f"the history here has no release {PREVIOUS}")
 def test_nothing_is_lost_in_an_upgrade_from_the_release_before() -> None:

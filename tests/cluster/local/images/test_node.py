@@ -25,8 +25,6 @@ _SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
 # The tag of an official image can name any patch release; the images of this project print their version.
 _VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "alertmanager", "loki")
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture(scope="module")
 def outcome() -> dict[str, Resolved]:

@@ -12,8 +12,6 @@ from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
 from stack.settings import load
 
-pytestmark = pytest.mark.cluster
-
 SETTINGS = load("local")
 
 

@@ -13,8 +13,6 @@ from stack.polling import CheckFailure, poll_until
 from stack.settings import load
 from stack.smoke.check import check
 
-pytestmark = pytest.mark.cluster
-
 
 def test_one_request_is_one_trace() -> None:
     report = check(load("local"))

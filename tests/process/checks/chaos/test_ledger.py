@@ -1,4 +1,4 @@
-"""What the ledger test would see if a span were lost; and a short form of it on the cluster."""
+"""What the ledger test would see if a span were lost."""
 
 import os
 import signal
@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from checks.chaos.cluster import LocalCluster
-from checks.chaos.deployment import with_settings
 from checks.chaos.ledger import Ledger, read
 from checks.chaos.plan import full
 from checks.chaos.requests import A_REQUEST, SPANS, TRACES, Requests
-from checks.chaos.run import Run, Step, due_at
+from checks.chaos.run import Step, due_at
 from checks.chaos.verify import verify
 from checks.harness.receiver import spans_of
-from contracts import endpoints
 from stack.clients.traces import Span
-from stack.settings import load
 
 REQUESTS = Requests("test")
 
@@ -116,29 +112,3 @@ def test_the_faults_fill_the_whole_of_the_load() -> None:
     steps = [Step(fault="kill-store"), Step(fault="store-unavailable", seconds=50), Step(fault="kill-store")]
     assert due_at(steps, spans=9_000, rate=100) == [1_000, 2_000, 8_000]
     assert due_at(steps, spans=1_000, rate=100) == [0, 0, 1_000]  # more faults than load: no waiting in between
-
-
-@pytest.mark.cluster
-def test_no_acknowledged_span_is_lost(tmp_path: Path) -> None:
-    lines: list[str] = []
-    with with_settings("local", {"collector": {"replicas": 2}}, lines.append) as settings:
-        steps = [
-            Step(fault="kill-collector"),
-            Step(fault="rolling-restart"),
-            Step(fault="disk-full", seconds=5),
-            *([Step(fault="kill-store")] if settings.traces.durable else []),
-            Step(fault="kill-collector"),
-        ]
-        result = Run(
-            cluster=LocalCluster(settings),
-            ledger=tmp_path / f"{os.urandom(4).hex()}.ledger",
-            steps=steps,
-            spans=30_000,
-            rate=600,
-            seed=1,
-            on_progress=lines.append,
-        ).run()
-    assert result.verdict.lost == [], lines
-    assert result.verdict.acknowledged == result.sent == 30_000
-    assert [item.fault for item in result.survived] == [step.fault for step in steps]
-    LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is as it was

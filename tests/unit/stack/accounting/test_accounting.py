@@ -1,13 +1,11 @@
 """Counting spans along their way: exact over restarts, and honest about what it cannot know."""
 
-import json
 import re
 from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
 
-from dashboards.rules.stages import stages
 from stack.accounting.count import increase
 from stack.accounting.judge import account
 from stack.accounting.model import Accounting
@@ -231,14 +229,3 @@ def test_a_window_in_which_samplers_were_switched_on_or_off_is_not_judged(
         minutes = int((END - until - 60) // 60)
         assert (f"--since={minutes}m" if minutes > 0 else "in some minutes") in text
         assert re.search(r"the store\s*│\s*│\s*│\s*\? │", text)
-
-
-@pytest.mark.cluster
-def test_the_spans_of_the_local_stack_are_counted() -> None:
-    result = wct("spans", "local", "--since", "30m", "--json")
-    printed = json.loads(result.stdout)
-    assert result.exit_code == (2 if printed["other_way_until"] else 1 if printed["lost"] else 0)
-    assert {count["stage"] for count in printed["counts"]} == {
-        stage.name for stage in stages(monitoring_config(load("local")))
-    }
-    assert all(count["spans"] > 0 for count in printed["counts"] if count["stage"] in ("ended", "exported", "stored"))

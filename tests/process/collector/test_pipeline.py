@@ -1,0 +1,22 @@
+"""The real Collector accepts the configuration that each stack renders."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from checks.harness.collector import binary
+from collector.pipeline import QUEUE_DIRECTORY
+from stack.deploy.render import render as render_stack
+
+
+@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
+def test_the_real_collector_accepts_it(stack: str, tmp_path: Path) -> None:
+    manifests = {item["metadata"]["name"]: item for item in render_stack(stack) if item["kind"] == "ConfigMap"}
+    names = {"collector-config", "sampler-config"} & manifests.keys()
+    assert ("sampler-config" in names) == (stack in ("staging", "prod"))
+    for name in names:
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(manifests[name]["data"]["config.yaml"].replace(QUEUE_DIRECTORY, str(tmp_path / "queue")))
+        done = subprocess.run([binary(), "validate", f"--config={file}"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr

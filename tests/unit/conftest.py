@@ -1,0 +1,39 @@
+"""Keeps the unit tests fast: no process, no connection, and few runs of the garbage collector."""
+
+import gc
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+_REFUSED = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "socket.bind", "socket.connect")
+
+_is_unit_test = False
+
+
+def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
+    """Fails the unit test that starts a process or opens a connection."""
+    if _is_unit_test and event in _REFUSED:
+        pytest.fail(f"{event} in a unit test: a test that needs it belongs in tests/process")
+
+
+sys.addaudithook(_refuse)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuses processes and connections during the unit tests, and only then."""
+    global _is_unit_test
+    _is_unit_test = item.get_closest_marker("unit") is not None
+    try:
+        return (yield)
+    finally:
+        _is_unit_test = False
+
+
+def pytest_collection_finish() -> None:
+    """Excludes the imported modules from garbage collection, since they stay until the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
