@@ -1,8 +1,9 @@
-"""Pages of 2 MB whose shape is expensive for a careless parser, and the reading of a page in one call."""
+"""Pages of 2 MB, or 500 kB in `make unit`, whose shape is expensive for a careless parser; and their reading."""
 
 from collections.abc import Callable
 
 from service.crawler.extract import PageReader
+from tests.support.profiles import is_quick
 
 _PIECE = 64 * 1024
 
@@ -15,21 +16,21 @@ def extract(html: str) -> tuple[str, str]:
     return reader.close()
 
 
-_LENGTH = 2_000_000
+LENGTH = 500_000 if is_quick() else 2_000_000
 
 
 def _repeat(piece: str, head: str = "") -> Callable[[], str]:
-    return lambda: head + piece * ((_LENGTH - len(head)) // len(piece))
+    return lambda: head + piece * ((LENGTH - len(head)) // len(piece))
 
 
 def _numbered(pattern: str, head: str = "") -> Callable[[], str]:
-    return lambda: head + "".join(map(pattern.format, range(_LENGTH // (len(pattern) + 4))))
+    return lambda: head + "".join(map(pattern.format, range(LENGTH // (len(pattern) + 4))))
 
 
-def _halves(first: str, second: str, depth: int = _LENGTH) -> Callable[[], str]:
+def _halves(first: str, second: str, depth: int = LENGTH) -> Callable[[], str]:
     """As many of `first` as `depth` says, half of the page at most, and `second` for the rest."""
-    opened = min(depth, _LENGTH // 2 // len(first))
-    return lambda: first * opened + second * ((_LENGTH - opened * len(first)) // len(second))
+    opened = min(depth, LENGTH // 2 // len(first))
+    return lambda: first * opened + second * ((LENGTH - opened * len(first)) // len(second))
 
 
 SHAPES: dict[str, Callable[[], str]] = {

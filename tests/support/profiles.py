@@ -19,6 +19,11 @@ def load_profile() -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", DEFAULT))
 
 
+def is_quick() -> bool:
+    """Whether a person waits for the tests: then a test of a cost takes a smaller size."""
+    return settings().max_examples == EXAMPLES["dev"]
+
+
 def examples(share: float) -> int:
     """The number of examples of a test whose single example costs many times that of the others."""
     return max(5, round(settings().max_examples * share))

@@ -1,10 +1,13 @@
-"""What the program declares for stacks with every component, rendered once a run."""
+"""What the program declares, rendered once a process for each configuration."""
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from contracts import secret_keys
-from stack.deploy.render import Rendered, record
+from contracts.metadata import Manifest
+from stack.deploy.render import Rendered, record, render
 from stack.settings import PROJECT
 
 TRACES: dict[str, dict[str, Any]] = {
@@ -19,7 +22,22 @@ STACKS = list(TRACES)
 RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
 
 
+def recorded(stack: str, config: Mapping[str, Any]) -> Rendered:
+    """Return what the program declares with a configuration; a test that changes it changes a copy."""
+    return _recorded(stack, json.dumps(config))
+
+
 @cache
+def _recorded(stack: str, config: str) -> Rendered:
+    return record(stack, json.loads(config))
+
+
+@cache
+def rendered(stack: str) -> list[Manifest]:
+    """Return the manifests of a stack file; a test that changes them changes a copy."""
+    return render(stack)
+
+
 def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:
     """Return what the program declares with all components; without the log store or Alertmanager on request."""
     return run(backend, {"context": "c", "namespace": "tracing"}, logs=logs, alerting=alerting)
@@ -38,7 +56,7 @@ def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: b
         "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
         **{key: f"value-of-{key}" for key in (*secret_keys.GENERATED, *(RECEIVERS if alerting else ()))},
     }
-    return record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
+    return recorded("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
 
 
 def workloads(backend: str) -> list[dict[str, Any]]:

@@ -1,22 +1,20 @@
 """A small stack on a real API server: what the program declares, deployed server-side into a namespace of its own."""
 
 import json
-from functools import cache
 from typing import Any
 
 import kubernetes
 
 from contracts import secret_keys
 from contracts.metadata import PROJECT, Manifest
-from stack.deploy.render import record
 from stack.kubernetes.apply import apply
 from tests.support.api_server import ApiServer
+from tests.support.program import recorded
 
 ANY = "any-namespace"
 IMAGE = "registry.example.com/service:1"
 
 
-@cache
 def rendered(sections: str, storage_class: str) -> str:
     """The manifests of a small stack in the namespace `ANY`, as JSON."""
     config = {
@@ -29,7 +27,7 @@ def rendered(sections: str, storage_class: str) -> str:
         **json.loads(sections),
         **{key: f"value-of-{key}" for key in secret_keys.GENERATED},
     }
-    return json.dumps(record("test", {f"{PROJECT}:{key}": value for key, value in config.items()}).manifests)
+    return json.dumps(recorded("test", {f"{PROJECT}:{key}": value for key, value in config.items()}).manifests)
 
 
 class SmallStack:

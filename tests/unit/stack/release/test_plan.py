@@ -9,10 +9,10 @@ import pytest
 from contracts import secret_keys
 from stack.components.services.settings import Split
 from stack.components.services.tracing import Tracing
-from stack.deploy.render import record
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Version, plan_steps, split_pods, surge
 from stack.settings import PROJECT, Settings, SettingsError, parse
+from tests.support.program import recorded
 
 CONFIG: dict[str, Any] = {
     f"{PROJECT}:environment": "test",
@@ -63,7 +63,7 @@ def test_during_a_move_no_version_has_fewer_pods_than_before_or_after_it() -> No
 
 def _deployments(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     values = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.GENERATED}
-    objects = record("test", config | values).manifests
+    objects = recorded("test", config | values).manifests
     return {item["metadata"]["name"]: item for item in objects if item["kind"] == "Deployment"}
 
 

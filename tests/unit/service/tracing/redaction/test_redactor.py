@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from service.tracing import attributes
 from service.tracing.redaction import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, REDACTED, Redactor, names, snapshot
+from tests.support import cost
+from tests.support.cost import assert_linear
 from tests.support.redaction import NAMES, SIGNED_URLS
 
 REDACTOR = Redactor("a key for tests")
@@ -408,20 +410,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_costs_linear_time(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = "key=" + (unit * length)[:length]
-        best = math.inf
-        for _ in range(3):
-            started = time.process_time()
-            REDACTOR._redact(text)
-            best = min(best, time.process_time() - started)
-        return best
-
-    assert MAX_TEXT >= 32_000
-    times = [seconds(length) for length in (4_000, 8_000, 16_000, 32_000)]
-    # Quadratic work would be 64 times as much for the 8 times longer text.
-    assert times[-1] < 30 * times[0] + 0.005, times
-    assert times[-1] < 0.5
+    assert MAX_TEXT >= cost.LONG
+    assert_linear(REDACTOR._redact, lambda length: "key=" + (unit * length)[:length], most_seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -430,19 +420,11 @@ def test_hostile_text_costs_linear_time(unit: str) -> None:
      "tokeni", "session", "aPwd", "_pw", "A", "first_", "card_no"],
 )  # fmt: skip
 def test_a_hostile_name_costs_linear_time(unit: str) -> None:
-    def seconds(length: int) -> float:
-        name = (unit * length)[:length]
-        best = math.inf
-        for _ in range(3):
-            started = time.process_time()
-            REDACTOR.named(name, "x")
-            REDACTOR.text(f"{name}=x")
-            best = min(best, time.process_time() - started)
-        return best
+    def redact(name: str) -> None:
+        REDACTOR.named(name, "x")
+        REDACTOR.text(f"{name}=x")
 
-    times = [seconds(length) for length in (4_000, 8_000, 16_000, 32_000)]
-    assert times[-1] < 30 * times[0] + 0.005, times
-    assert times[-1] < 0.5
+    assert_linear(redact, lambda length: (unit * length)[:length], most_seconds=0.5)
 
 
 def test_caches_are_bounded_and_hold_nothing_secret() -> None:

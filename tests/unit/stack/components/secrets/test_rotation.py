@@ -5,8 +5,8 @@ from functools import cache
 import pytest
 
 from contracts import metadata, secret_keys
-from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config
+from tests.support.program import recorded
 
 USERS = {
     secret_keys.POSTGRES_PASSWORD: {"postgres", "task-manager"},
@@ -27,7 +27,7 @@ def marks(changed: str | None) -> dict[str, str]:
     values = {key: f"value-of-{key}" for key in secret_keys.ALL}
     if changed:
         values[changed] = "another"
-    made = record("prod", effective_config("prod") | {f"{PROJECT}:{key}": value for key, value in values.items()})
+    made = recorded("prod", effective_config("prod") | {f"{PROJECT}:{key}": value for key, value in values.items()})
     return {
         item["metadata"]["name"]: item["spec"]["template"]["metadata"]["annotations"].get(metadata.SECRETS_CHECKSUM, "")
         for item in made.manifests
