@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import socketserver
 import ssl
 import subprocess
@@ -19,23 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from checks.harness.ports import free_port
-from local.paths import Home
 from stack.components.alertmanager.config import SECRETS
 from stack.polling import poll_until
-
-
-def binary() -> Path:
-    """Return Alertmanager as `make up` built it, or the one on PATH; skip the test if there is none."""
-    built = Home.default().bin / "alertmanager"
-    if built.is_file():
-        return built
-    if program := shutil.which("alertmanager"):
-        return Path(program)
-    pytest.skip("no Alertmanager to run: `./wct images build alertmanager` builds it, as does `make up`, last")
+from tests.support.programs import require_built
 
 
 def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) -> dict[str, Any]:
@@ -62,7 +50,7 @@ class AlertmanagerProcess:
         self, directory: Path, config: Mapping[str, Any], secrets: Mapping[str, str], **environment: str
     ) -> None:
         """`config` is the stack's; only the secrets' directory becomes this machine's."""
-        self._binary = binary()
+        self._binary = require_built("alertmanager", "alertmanager")
         self._directory = directory
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None

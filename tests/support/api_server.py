@@ -23,7 +23,7 @@ import yaml
 from checks.harness.ports import free_port
 from contracts.metadata import LOCAL_CONTEXT
 from local import pki
-from local.paths import Home
+from tests.support.programs import require_built
 
 _START_SECONDS = 60
 _CONTROLLERS = (
@@ -113,9 +113,7 @@ class ApiServer:
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[ApiServer]:
     """Starts an API server with its data in `directory`; it is ready within about 5 s."""
-    binary = Home.default().bin / "kubernetes"
-    if not binary.exists():
-        pytest.skip("Kubernetes is not built: `make up` builds it")
+    binary = require_built("kubernetes")
     keys, port = directory / "pki", free_port()
     pki.create(keys)
     etcd = f"unix://{directory}/etcd.sock"

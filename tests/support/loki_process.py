@@ -1,29 +1,17 @@
 """Runs the real Loki as a process on this machine, with the stack's configuration."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from checks.harness.ports import free_port
-from local.paths import Home
 from stack.components.loki.config import loki_config
 from stack.components.loki.settings import Logs
 from stack.polling import poll_until
-
-
-def binary() -> Path:
-    """Return the Loki that `make up` built, or the one on PATH; skip the test if there is none."""
-    built = Home.default().bin / "loki"
-    if built.is_file():
-        return built
-    if on_path := shutil.which("loki"):
-        return Path(on_path)
-    pytest.skip("no Loki to run: `./wct images build loki` builds it, as does `make up`, last")
+from tests.support.programs import require_built
 
 
 def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, Any]:
@@ -42,7 +30,7 @@ class LokiProcess:
     """Starts, kills and queries one Loki; its data stays on the disk."""
 
     def __init__(self, directory: Path, retention: str = "48h") -> None:
-        self._binary = binary()
+        self._binary = require_built("loki", "loki")
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._file = directory / "loki.yaml"

@@ -1,29 +1,17 @@
 """The real Prometheus as a process of this machine, without data or with its own metrics."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from checks.harness.ports import free_port
-from local.paths import Home
 from stack.polling import poll_until
-
-
-def binary() -> Path:
-    """Return the Prometheus that `make up` built, or the one on PATH; skip the test if there is none."""
-    built = Home.default().bin / "prometheus"
-    if built.is_file():
-        return built
-    if on_path := shutil.which("prometheus"):
-        return Path(on_path)
-    pytest.skip("no Prometheus to run: `./wct images build prometheus` builds it, as does `make up`")
+from tests.support.programs import require_built
 
 
 class PrometheusProcess:
@@ -46,7 +34,7 @@ class PrometheusProcess:
             features: that are enabled.
         """
         self._features = [f"--enable-feature={features}"] if features else []
-        self._binary = binary()
+        self._binary = require_built("prometheus", "prometheus")
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{free_port()}"

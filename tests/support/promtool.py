@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import yaml
 
 from dashboards.rules import groups, rule_file
@@ -16,6 +15,7 @@ from local.jobs import Progress
 from local.paths import Home
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
+from tests.support.programs import skip_missing
 
 MODULE = Path(__file__).parents[2] / "local" / "images" / "prometheus"
 STEP = 15
@@ -49,7 +49,7 @@ def binary() -> Path:
             tags=("remove_all_sd", "enable_dns_sd"),
         )
     except Failure as reason:
-        pytest.skip(f"no promtool: {reason}")
+        skip_missing("promtool", str(reason))
     return output
 
 

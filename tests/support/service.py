@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from checks.harness.ports import free_port
 from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
 from stack.polling import poll_until
+from tests.support.programs import skip_missing
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     candidates = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
     initdb = next((Path(path) for path in candidates if path), None)
     if initdb is None:
-        pytest.skip("no PostgreSQL server is installed (initdb not found)")
+        skip_missing("initdb", "install a PostgreSQL server")
     bin_directory = initdb.resolve().parent
     base = tmp_path_factory.mktemp("postgres")
     as_user: list[str] = []

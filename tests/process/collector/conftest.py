@@ -9,24 +9,21 @@ from checks.harness.collector import CollectorProcess, MissingProgram
 from checks.harness.receiver import Receiver, receiving
 from collector.pipeline import Pipeline, render
 from contracts import endpoints
+from tests.support.programs import skipping
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None]:
     """Skips a test whose fixtures start a Collector, if there is none."""
-    try:
+    with skipping("otelcol-contrib", MissingProgram):
         return (yield)
-    except MissingProgram as error:
-        pytest.skip(str(error))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
     """Skips a test that starts a Collector itself, if there is none."""
-    try:
+    with skipping("otelcol-contrib", MissingProgram):
         return (yield)
-    except MissingProgram as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """When a Go program is compiled again, and that a half-finished build never counts."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,12 @@ import pytest
 from local.failure import Failure
 from local.golang import go_build, go_is_built
 from local.jobs import Progress
+from tests.support.programs import require_program
 
-pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="there is no Go here")
+
+@pytest.fixture(autouse=True)
+def _go() -> None:
+    require_program("go")
 
 
 @pytest.fixture

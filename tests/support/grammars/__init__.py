@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from tests.support.programs import require_program
 
 HERE = Path(__file__).parent
 _FILES = ("package.json", "package-lock.json", "parse.js")
@@ -19,8 +19,8 @@ def mistakes(directory: Path, queries: Sequence[tuple[str, str]]) -> list[str]:
         directory: for the grammars, which npm fetches as they are pinned.
         queries: with `logql` or `traceql` as their languages.
     """
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("no node and npm on PATH to run Grafana's grammars with")
+    require_program("node")
+    require_program("npm")
     for name in _FILES:
         shutil.copy(HERE / name, directory)
     subprocess.run(

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,8 +11,12 @@ from local.golang import ENVIRONMENT
 from local.images.alertmanager import PACKAGE, complete, sources
 from local.jobs import Progress
 from local.paths import Home
+from tests.support.programs import require_program
 
-pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no Go to fetch its module with")
+
+@pytest.fixture(autouse=True)
+def _go() -> None:
+    require_program("go")
 
 
 def test_they_are_completed_once_and_nothing_is_missing(tmp_path: Path) -> None:

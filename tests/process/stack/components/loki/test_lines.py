@@ -17,11 +17,11 @@ import yaml
 from checks.harness.ports import free_port
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
 from dashboards.datasources import datasources
-from local.paths import Home
 from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.components.loki.config import INDEXED
 from stack.polling import poll_until
 from tests.support.loki_process import LokiProcess, otlp
+from tests.support.programs import require_built
 
 LOGGER = logging.getLogger("under.test")
 TOKEN = "a-token-for-tests"
@@ -39,9 +39,7 @@ def loki(tmp_path: Path) -> Iterator[LokiProcess]:
 @contextmanager
 def collector(log_store: str, directory: Path) -> Iterator[str]:
     """The real Collector with the stack's own logs pipeline; its OTLP gRPC URL."""
-    binary = Home.default().bin / "otelcol-contrib"
-    if not binary.is_file():
-        pytest.skip("no Collector to run: `./wct images build collector` builds it, as does `make up`")
+    binary = require_built("otelcol-contrib", "collector")
     (directory / "token").write_text(f"{TOKEN}\n")
     nowhere = "http://127.0.0.1:9"
     text = render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))

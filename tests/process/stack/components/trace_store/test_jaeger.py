@@ -1,6 +1,5 @@
 """The real Jaeger with the stack's configuration: what it acknowledged outlives a kill, and its age does not."""
 
-import shutil
 import subprocess
 import threading
 import time
@@ -10,18 +9,17 @@ from typing import Any
 
 import grpc
 import httpx
-import pytest
 import yaml
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
 from checks.harness.ports import free_port
 from contracts import endpoints
-from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import JAEGER_DATA, jaeger_config
 from stack.polling import poll_until
+from tests.support.programs import require_built
 
 _SENDERS = 4
 
@@ -56,12 +54,9 @@ class JaegerProcess:
 
     def start(self) -> None:
         """Returns when it is ready."""
-        built = Home.default().bin / "jaeger"
-        binary = str(built) if built.is_file() else shutil.which("jaeger")
-        if binary is None:
-            pytest.skip("no Jaeger to run: `./wct images build jaeger` builds it, as does `make up`")
+        binary = require_built("jaeger", "jaeger")
         with (self._directory / "jaeger.log").open("ab") as log:
-            command = [binary, f"--config={self._file}"]
+            command = [str(binary), f"--config={self._file}"]
             process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
         def ready() -> bool:

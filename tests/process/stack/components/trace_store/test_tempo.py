@@ -1,6 +1,5 @@
 """The real Tempo, where it is on PATH: it takes the configuration of every stack, and deletes what is past its time."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +19,14 @@ from stack.components.trace_store.config import TEMPO_DATA, distributed_config, 
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
 from stack.settings import Settings, load
+from tests.support.programs import require_program
 
 Config = dict[str, Any]
 
 
 @pytest.fixture
 def binary() -> str:
-    """Tempo is in no package registry, so only a machine that has it can run it."""
-    program = shutil.which("tempo")
-    if program is None:
-        pytest.skip("no tempo on PATH")
-    return program
+    return str(require_program("tempo"))
 
 
 def configs(settings: Settings) -> Config:
