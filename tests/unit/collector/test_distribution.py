@@ -43,6 +43,19 @@ def test_every_import_of_a_component_is_registered(program: str) -> None:
     assert unused == []
 
 
+def test_every_component_is_configured_by_a_template_or_a_benchmark(manifest: dict[str, Any]) -> None:
+    folder = _DISTRIBUTION.parent
+    configured = "".join((folder / name).read_text() for name in ("config.yaml.j2", "parts.j2", "sampler.yaml.j2"))
+    configured += (folder / "redaction.j2").read_text()
+    # The benchmark of capacity compares the pipeline with a plain one, which has the batch processor.
+    names = set(re.findall(r"^ +([a-z_]+)(?:/[a-z_]+)?:", configured, flags=re.MULTILINE)) | {"batch"}
+    for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
+        for entry in manifest[kind]:
+            module = entry["gomod"].split()[0].rpartition("/")[2]
+            name = re.sub(r"(receiver|processor|connector|exporter|extension)$", "", module)
+            assert name in {name.replace("_", "") for name in names}, module
+
+
 def test_manifest_has_the_versions_of_go_mod(manifest: dict[str, Any], required: dict[str, str]) -> None:
     for kind in _KINDS:
         for entry in manifest[kind]:
