@@ -15,7 +15,7 @@ import (
 )
 
 func runCoreDNS() {
-	// The order in which a query passes the plugins, regardless of their order in the Corefile.
+	// The order in which a query passes the plugins, whatever their order in the Corefile.
 	dnsserver.Directives = []string{
 		"bind", "ready", "health", "errors", "cache", "kubernetes", "loop", "forward",
 	}

@@ -26,7 +26,7 @@ type commits struct {
 	byName map[string]*commit
 }
 
-// extension is jaeger_storage, without a wait in each write.
+// extension is jaeger_storage, with the waiting taken away from each write.
 func (c *commits) extension() extension.Factory {
 	inner := jaegerstorage.NewFactory()
 	create := func(ctx context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
@@ -92,7 +92,7 @@ func (d *durable) ConsumeTraces(ctx context.Context, traces ptrace.Traces) error
 type commit struct {
 	keys, values string
 	mutex        sync.Mutex // guards next
-	next         *round     // not begun: writers that have written by now may join it
+	next         *round     // not begun: whoever has written by now may join it
 	syncing      sync.Mutex
 }
 

@@ -22,7 +22,7 @@ def test_a_change_by_hand_is_drift_until_it_is_taken_back() -> None:
         assert fields.keys() == {"deployment/gateway", "service/gateway"}
         assert fields["deployment/gateway"] == [f"spec.replicas: 0, declared {replicas}"]
         (line,) = fields["service/gateway"]
-        assert line.startswith("labels.by-hand: set by ")
+        assert line.startswith("metadata.labels.by-hand: set by ")
     finally:
         apps.patch_namespaced_deployment_scale("gateway", namespace, {"spec": {"replicas": replicas}})
         core.patch_namespaced_service("gateway", namespace, {"metadata": {"labels": {"by-hand": None}}})
