@@ -18,7 +18,7 @@ from contracts.errors import UserError
     },
 )
 def check() -> None:
-    """Prove what the project promises, or measure it; `checks/README.md` says what each program needs."""
+    """Prove what the project promises, or measure it; checks/README.md lists what each program needs."""
 
 
 @click.command(cls=Command)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Mapping
@@ -9,11 +10,13 @@ from typing import Any
 
 import click
 
-from cli.options import ROOT
+from cli.options import LOCAL, ROOT, StackName, stack_names
 from contracts.errors import UserError
 
 INTERRUPTED = 130
 TERMINATED = 143
+_WHOLE = 1000
+"""More characters than a summary of a command has."""
 
 
 class LazyGroup(click.Group):
@@ -37,6 +40,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with its whole first sentence; click cuts it at the width of the terminal."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, command.get_short_help_str(limit=_WHOLE)) for name, command in commands.items() if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 class Command(click.Command):
     """A command that prints an error the user can act on without a traceback.
@@ -49,6 +59,15 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self._failure_code = failure_code
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write which stacks there are, if the command takes one, and the one that it takes without the argument."""
+        for parameter in self.params:
+            if isinstance(parameter.type, StackName):
+                default = "" if parameter.required else f" (default: {LOCAL})"
+                formatter.write_paragraph()
+                formatter.write_text(f"STACK is one of {', '.join(stack_names())}{default}.")
+        super().format_epilog(ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:
         # Paths among the arguments are resolved by now. Reports and settings have their places below the repository.
         os.chdir(ROOT)
@@ -59,6 +78,8 @@ class Command(click.Command):
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to go on from here", INTERRUPTED)
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _is_output_closed():
+                raise  # `wct … | head`: click ends the program without a message
             if (problem := _cluster_problem(error)) is None:
                 raise
             _fail(f"{problem}. Run the same command again to go on from here", self._failure_code)
@@ -67,6 +88,13 @@ class Command(click.Command):
 def _fail(message: str, code: int) -> None:
     click.echo(f"error: {message}", err=True)
     raise click.exceptions.Exit(code)
+
+
+def _is_output_closed() -> bool:
+    """Whether the program that reads the standard output has ended."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _cluster_problem(error: Exception) -> str | None:

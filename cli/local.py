@@ -10,7 +10,7 @@ from cli.group import Command, LazyGroup, exit_on_termination
 
 @click.command(cls=Command)
 def up() -> None:
-    """Bring up the local cluster, its images and the stack `local`, and run the smoke check."""
+    """Start the local cluster, load its images, deploy the stack `local` and run the smoke check."""
     from local import stack
 
     exit_on_termination()
@@ -19,7 +19,7 @@ def up() -> None:
 
 @click.command(cls=Command)
 def down() -> None:
-    """End the local cluster and everything that it has put on this machine; images stay."""
+    """Stop the local cluster and remove what it created on this machine; images stay."""
     from local import commands
 
     exit_on_termination()
@@ -28,7 +28,7 @@ def down() -> None:
 
 @click.command(cls=Command)
 def status() -> None:
-    """Show what of the local cluster runs; exit code 1 if something does not."""
+    """Show the components of the local cluster; exit code 1 if one of them does not run."""
     from local import commands
 
     raise Exit(0 if commands.status() else 1)
@@ -37,10 +37,10 @@ def status() -> None:
 @click.command(cls=Command, context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dev(arguments: tuple[str, ...]) -> None:
-    """Run the three services in one process and draw their traces (`./wct dev --help` lists the options)."""
+    """Run the three services in one process and draw their traces."""
     from service.dev.__main__ import main
 
-    raise Exit(main(arguments))
+    raise Exit(main(arguments, prog="wct dev"))
 
 
 @click.group(
@@ -55,12 +55,12 @@ def dev(arguments: tuple[str, ...]) -> None:
     },
 )
 def cluster() -> None:
-    """A real Kubernetes on this machine, built from package registries. It needs root."""
+    """Operate the local cluster: a real Kubernetes on this machine. It needs root."""
 
 
 @click.command("up", cls=Command)
 def cluster_up() -> None:
-    """Build what is missing and bring the cluster up; a broken one is repaired."""
+    """Build what is missing and start the cluster; a broken cluster is repaired."""
     from local import commands
 
     exit_on_termination()
@@ -106,7 +106,7 @@ def kubectl(arguments: tuple[str, ...]) -> None:
     },
 )
 def images() -> None:
-    """The images that the local stack runs."""
+    """List, build and load the images of the local stack."""
 
 
 @click.command("list", cls=Command)
@@ -129,7 +129,7 @@ def build_images(names: tuple[str, ...]) -> None:
 @click.command("load", cls=Command)
 @click.argument("names", nargs=-1)
 def load_images(names: tuple[str, ...]) -> None:
-    """Bring images into the running local cluster; all that the stack needs if no NAME is given."""
+    """Load images into the running local cluster; without NAMES, all that the stack needs."""
     from local.images import commands
 
     commands.load(names)

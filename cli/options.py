@@ -23,8 +23,12 @@ class StackName(click.ParamType[str]):
     name = "stack"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        names = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in stack_names() if name.startswith(incomplete)]
+
+
+def stack_names() -> list[str]:
+    """The names of the stacks that have a file, sorted."""
+    return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
 
 def stack_argument(command: F) -> F:

@@ -6,10 +6,10 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, exit_on_termination
-from cli.options import as_json, console, file_option, stack_argument
+from cli.options import StackName, as_json, console, file_option, stack_argument
 from contracts import secret_keys
 
-CANNOT_SAY = 2
+NO_ANSWER = 2
 """Exit code of a command whose answer is 0 or 1, where it has no answer."""
 
 
@@ -49,7 +49,7 @@ def smoke(stack: str, as_json: bool) -> None:
     command.smoke(stack, as_json=as_json)
 
 
-@click.command(cls=Command, failure_code=CANNOT_SAY)
+@click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
 @click.option("--since", default="1h", metavar="TIME", help="Length of the window, for example 30m, 6h or 2d (1h).")
 @as_json
@@ -66,11 +66,11 @@ def spans(stack: str, since: str, as_json: bool) -> None:
         raise click.BadParameter(str(error), param_hint="--since") from None
     accounting = spans(stack, console(120), seconds=seconds, as_json=as_json)
     if accounting.other_way_until is not None:
-        raise Exit(CANNOT_SAY)
+        raise Exit(NO_ANSWER)
     raise Exit(1 if accounting.is_lost else 0)
 
 
-@click.command(cls=Command, failure_code=CANNOT_SAY)
+@click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
 @click.option("--plan", is_flag=True, help="Print the steps and do nothing.")
 @click.option("--abort", is_flag=True, help="Go back to the stable version and end the rollout.")
@@ -105,7 +105,7 @@ def config(stack: str, as_json: bool) -> None:
     run(stack, as_json=as_json)
 
 
-@click.command(cls=Command, failure_code=CANNOT_SAY)
+@click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
 def drift(stack: str) -> None:
     """Show how the objects in the cluster differ from what STACK declares.
@@ -128,7 +128,7 @@ def render(stack: str, output: Path | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("stack")
+@click.argument("stack", type=StackName())
 @click.option("--yes", is_flag=True, help="Do not ask for the stack's name.")
 @click.option("--delete-data", is_flag=True, help="Delete data that the settings protect.")
 @click.option("--limit", type=float, default=None, metavar="SECONDS", help="Time within which all must be gone.")
@@ -139,7 +139,7 @@ def destroy(stack: str, yes: bool, delete_data: bool, limit: float | None) -> No
     run(stack, yes=yes, delete_data=delete_data, limit=LIMIT_SECONDS if limit is None else limit)
 
 
-@click.command(cls=Command, failure_code=CANNOT_SAY)
+@click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
 @click.option("--minutes", type=float, default=15, help="Length of the window (15).")
 @file_option("--report", "File to write (default: .local/dashboards-STACK.html).")

@@ -25,13 +25,17 @@ _TRACE_SECONDS: Final = 60.0
 _MOST_KEPT_TRACES: Final = 100
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m service.dev") -> int:
     """Runs the services until Ctrl-C, or until the task of `--task` is done.
+
+    Args:
+        arguments: the arguments of the command line; None: those of the process.
+        prog: the command, for the help text.
 
     Returns:
         The exit code: 0, or 1 if the services did not start or the page of `--task` was not crawled.
     """
-    options = _parse(arguments)
+    options = _parse(arguments, prog)
     stop = threading.Event()
 
     def on_signal(_signal: int, _frame: FrameType | None) -> None:
@@ -67,10 +71,10 @@ class _TaskFailed(Exception):
     """The page of `--task` was not crawled; the reason is already printed."""
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     default_log = Path(tempfile.gettempdir(), "web-crawl-dev.log")
     parser = argparse.ArgumentParser(
-        prog="python -m service.dev",
+        prog=prog,
         description="Gateway, task-manager and web-crawler in one process, on SQLite and mock brokers; "
         "each trace is drawn as soon as it is complete.",
     )

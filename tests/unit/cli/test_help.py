@@ -1,0 +1,21 @@
+"""The help texts are whole, and name the stacks that a command takes."""
+
+import pytest
+
+from cli.__main__ import COMMANDS
+from tests.support.command_line import wct
+
+
+@pytest.mark.parametrize("group", [(), ("check",), ("cluster",), ("images",)])
+def test_no_summary_of_a_command_is_cut(group: tuple[str, ...]) -> None:
+    assert "..." not in wct(*group, "--help").output.partition("Commands:")[2]
+
+
+def test_every_command_is_listed() -> None:
+    output = wct("--help").output
+    assert [name for name in COMMANDS if f"\n  {name} " not in output] == []
+
+
+@pytest.mark.parametrize(("command", "default"), [("config", " (default: local)"), ("destroy", "")])
+def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> None:
+    assert f"STACK is one of dev, local, prod, staging{default}.\n" in wct(command, "--help").output
