@@ -51,6 +51,25 @@ def of_dashboards(models: Iterable[Mapping[str, Any]]) -> Iterator[ShippedQuery]
                 )
 
 
+def of_links(document: Mapping[str, Any]) -> Iterator[ShippedQuery]:
+    """The queries of the links from a span to metrics and to log lines, from the document of the datasources."""
+    for datasource in document["datasources"]:
+        place = f"datasource {datasource['name']}"
+        data = datasource["jsonData"]
+        metric_links, log_links = data.get("tracesToMetrics"), data.get("tracesToLogsV2")
+        for link in metric_links["queries"] if metric_links else ():
+            text = link["query"].replace("$$__tags", _tags(metric_links))
+            yield ShippedQuery(place=f"{place}, link {link['name']}", language="promql", text=text)
+        if log_links:
+            text = log_links["query"].replace("$${__tags}", _tags(log_links))
+            yield ShippedQuery(place=f"{place}, link to logs", language="logql", text=text)
+
+
+def _tags(link: Mapping[str, Any]) -> str:
+    """The matchers that Grafana makes of a span's attributes."""
+    return ",".join(f'{tag["value"]}="x"' for tag in link["tags"])
+
+
 def of_rules(groups: Iterable[RuleGroup]) -> Iterator[ShippedQuery]:
     """The queries of recording and alert rules."""
     for group in groups:

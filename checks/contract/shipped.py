@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_rules, of_runbooks
+from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_links, of_rules, of_runbooks
 from contracts.telemetry import load_registry
 from dashboards.catalog import RUNBOOKS, dashboards
+from dashboards.datasources import datasources
 from dashboards.rules import groups
 from stack.accounting.count import count_stages
 from stack.clients.prometheus import Query, Series
@@ -17,13 +18,14 @@ _WINDOW = (0.0, 600.0)
 
 
 def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
-    """The contract of a stack, and the queries of its dashboards, rules, runbooks and programs."""
+    """The contract of a stack, and the queries of its dashboards, links, rules, runbooks and programs."""
     monitoring = monitoring_config(settings)
     rules = groups(monitoring)
     runbooks = {path.stem: path.read_text() for path in sorted(RUNBOOKS.glob("*.md"))}
     start, end = _WINDOW
     return Contract(load_registry(), rules), [
         *of_dashboards(dashboards(monitoring).values()),
+        *of_links(datasources(backend="tempo", traces_url="", prometheus_url="", loki_url="http://loki")),
         *of_rules(rules),
         *of_runbooks(runbooks),
         *_sent("rollout gate", lambda query: collect(query, _WINDOW)),

@@ -7,6 +7,7 @@ import yaml
 
 from contracts import metrics as metric_names
 from contracts import services
+from contracts.hops import HOPS, Hop
 from contracts.telemetry import load_registry, registry
 from service.tracing import attributes as attribute_keys
 
@@ -41,6 +42,11 @@ def test_every_span_is_of_a_service_and_has_a_name_of_its_own() -> None:
     identities = [(span.service, span.kind, span.name) for span in REGISTRY.spans]
     assert len(set(identities)) == len(identities)
     assert all(span.attributes for span in REGISTRY.spans)
+
+
+@pytest.mark.parametrize("hop", HOPS, ids=str)
+def test_every_hop_of_the_edge_table_is_a_declared_span(hop: Hop) -> None:
+    assert (hop.service, hop.kind, hop.name) in {(span.service, span.kind, span.name) for span in REGISTRY.spans}
 
 
 def test_every_metric_has_a_unit_and_a_name_by_the_rules_of_prometheus() -> None:
