@@ -7,7 +7,7 @@ import os
 
 from hypothesis import settings
 
-EXAMPLES = {"dev": 40, "ci": 200, "nightly": 3000}
+EXAMPLES = {"dev": 20, "ci": 200, "nightly": 3000}
 DEFAULT = "dev"
 
 

@@ -19,6 +19,8 @@ def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse)
+# The imports of a collection make much that stays and nothing to collect.
+gc.disable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,4 +38,5 @@ def pytest_collection_finish() -> None:
     """Excludes the imported modules from garbage collection, since they stay until the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
