@@ -64,6 +64,9 @@ unit: $(VENV)/installed ## run the unit tests, which need no other program (20 s
 test: check ## run all tests, including those on the local cluster
 	@$(RUN) -m tests
 
+nightly: $(VENV)/installed ## run the unit and process tests with 3,000 examples for each property
+	@$(RUN) -m tests nightly
+
 .PHONY: bench capacity coverage outage chaos detect
 bench: $(VENV)/installed ## measure the cost of tracing: none, stock instrumentation, this library (ARGS=--quick)
 	@$(WCT) check bench $(ARGS)

@@ -1,23 +1,38 @@
-"""`make test` runs all tests, including those on the local cluster if the machine can run one.
+"""`make test`: all tests, in stages; those on the real local cluster too, if this machine can run one.
 
-If the cluster cannot start, CI fails. Elsewhere its tests are left out, and the reason is printed.
+`make nightly` is the same without the cluster, with thousands of examples for each property. In CI a cluster that
+cannot start fails the run. Elsewhere its tests are left out, and the reason is printed.
 """
 
 import os
 import subprocess
 import sys
+import time
 
 from local.cluster import Cluster
 from local.failure import Failure
 from local.preflight import require
 
 PYTEST = (sys.executable, "-m", "pytest")
-# Most tests wait more than they compute, so two at a time; a file's tests stay together, since they share its fixtures.
-WITHOUT_CLUSTER = (*PYTEST, "-m", "not cluster", "--numprocesses=2", "--dist=loadfile")
-ON_CLUSTER = (*PYTEST, "-m", "cluster")
+UNIT = ("unit", (*PYTEST, "tests/unit", "--numprocesses=2", "--dist=worksteal", "-p", "no:schemathesis"))
+# These tests wait more than they compute. A file's tests stay together, since they share its fixtures.
+PROCESS = ("process", (*PYTEST, "tests/process", "--numprocesses=4", "--dist=loadfile"))
+UP = ("up", (sys.executable, "-m", "local.stack"))
+# With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
+CLUSTER = ("cluster", (*PYTEST, "tests/cluster"))
+LIFE_CYCLE = (
+    ("down", (sys.executable, "-m", "local", "down")),
+    ("life cycle", (*PYTEST, "tests/cluster/local/test_lifecycle.py")),
+)
+
+Stage = tuple[str, tuple[str, ...]]
 
 
 def main() -> int:
+    is_nightly = sys.argv[1:] == ["nightly"]
+    os.environ.setdefault("HYPOTHESIS_PROFILE", "nightly" if is_nightly else "ci")
+    if is_nightly:
+        return run(UNIT, PROCESS)
     in_ci = bool(os.environ.get("CI"))
     try:
         require(Cluster())
@@ -26,17 +41,22 @@ def main() -> int:
             print(f"error: the local cluster cannot start: {reason}", file=sys.stderr)
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
-        return subprocess.call(WITHOUT_CLUSTER)
-    for command in (
-        (sys.executable, "-m", "cli", "up"),
-        WITHOUT_CLUSTER,
-        # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
-        ON_CLUSTER,
-        *(((sys.executable, "-m", "cli", "down"), (*PYTEST, "tests/cluster/local/test_lifecycle.py")) if in_ci else ()),
-    ):
-        if code := subprocess.call(command):
-            return code
-    return 0
+        return run(UNIT, PROCESS)
+    return run(UP, UNIT, PROCESS, CLUSTER, *(LIFE_CYCLE if in_ci else ()))
+
+
+def run(*stages: Stage) -> int:
+    """Runs the stages until one fails, and prints the time of each; returns the exit code of the last."""
+    times: list[str] = []
+    code = 0
+    for name, command in stages:
+        started = time.monotonic()
+        code = subprocess.call(command)
+        times.append(f"{name} {time.monotonic() - started:.0f} s")
+        if code:
+            break
+    print(f"times: {', '.join(times)}", flush=True)
+    return code
 
 
 if __name__ == "__main__":
