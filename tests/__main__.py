@@ -16,7 +16,7 @@ from local.preflight import require
 PYTEST = (sys.executable, "-m", "pytest")
 UNIT = ("unit", (*PYTEST, "tests/unit", "--numprocesses=2", "--dist=worksteal", "-p", "no:schemathesis"))
 # These tests wait more than they compute. A file's tests stay together, since they share its fixtures.
-PROCESS = ("process", (*PYTEST, "tests/process", "--numprocesses=4", "--dist=loadfile"))
+PROCESS = ("process", (*PYTEST, "tests/process", "--numprocesses=2", "--dist=loadfile"))
 UP = ("up", (sys.executable, "-m", "cli", "up"))
 # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
 CLUSTER = ("cluster", (*PYTEST, "tests/cluster"))
