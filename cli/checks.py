@@ -29,7 +29,7 @@ def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
     """Measure what tracing costs: without tracing, with the stock instrumentation, with this library."""
     from checks.bench.command import run
 
-    raise Exit(0 if run(quick=quick, json_file=json, must_meet_goals=must_meet_goals) else 1)
+    raise Exit(0 if run(console(120), quick=quick, json_file=json, must_meet_goals=must_meet_goals) else 1)
 
 
 @click.command(cls=Command)
@@ -40,7 +40,7 @@ def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure the spans per second that a Collector takes with one core, compared with a plain one."""
     from checks.bench.capacity import run
 
-    run(rounds=rounds, seconds=seconds, only=only)
+    run(console(140), rounds=rounds, seconds=seconds, only=only)
 
 
 @click.command(cls=Command)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -167,10 +166,11 @@ def show(results: Mapping[str, list[Round]], console: Console) -> None:
     console.print(table)
 
 
-def run(*, rounds: int = 5, seconds: float = 4, only: Sequence[str] = ()) -> None:
+def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence[str] = ()) -> None:
     """The command: measure each configuration in turns, and print and store the results.
 
     Args:
+        console: where the results are printed.
         rounds: rounds of each configuration.
         seconds: seconds of load in each round.
         only: the configurations to compare with the plain one; all if empty.
@@ -181,7 +181,6 @@ def run(*, rounds: int = 5, seconds: float = 4, only: Sequence[str] = ()) -> Non
     if unknown := sorted(set(only) - VARIANTS.keys()):
         raise UserError(f"unknown configuration {', '.join(unknown)}; the known ones are {', '.join(VARIANTS)}")
     names = [name for name in VARIANTS if not only or name in ("plain", *only)]
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     load = requests()
     results: dict[str, list[Round]] = {name: [] for name in names}
     for number in range(rounds):

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +70,11 @@ def measure(size: Size, tick: Tick) -> Results:
     return Results(machine=machine, scenarios=scenarios, memory=used)
 
 
-def run(*, quick: bool = False, json_file: Path | None = None, must_meet_goals: bool = False) -> bool:
+def run(console: Console, *, quick: bool = False, json_file: Path | None = None, must_meet_goals: bool = False) -> bool:
     """The command: measure, and print the results.
 
     Args:
+        console: where the results are printed.
         quick: whether fewer rounds are enough.
         json_file: file for every round.
         must_meet_goals: whether a missed goal is a failure.
@@ -85,7 +85,6 @@ def run(*, quick: bool = False, json_file: Path | None = None, must_meet_goals: 
     Raises:
         ChildFailed: a measured process failed.
     """
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     with Console(stderr=True).status("starting") as status:
         results = measure(QUICK if quick else FULL, status.update)
     show(results, console)

@@ -7,15 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from checks.harness.receiver import Receiver, receiving, refuse, reject
+from checks.harness.receiver import Receiver, refuse, reject
 from service.tracing import Tracing, TracingSettings, start_tracing
 from service.tracing.breaker import State
 from service.tracing.statistics import SignalStatistics
@@ -23,36 +22,6 @@ from stack.polling import poll_until
 from tests.support.certificates import self_signed
 
 ROOT = Path(__file__).parents[4]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def start(receiver: Receiver) -> Iterator[Callable[..., Tracing]]:
-    """Starts tracing to the receiver, with short times unless a test sets others."""
-    started: list[Tracing] = []
-
-    def make(**changes: Any) -> Tracing:
-        values: dict[str, Any] = {
-            "endpoint": receiver.endpoint,
-            "service_name": "under-test",
-            "delay_ms": 20,
-            "timeout_ms": 2000,
-            "breaker_failures": 2,
-            "breaker_reset_ms": 100,
-            "hash_key": "a key for tests",
-        }
-        tracing = start_tracing(TracingSettings(**{**values, **changes}))
-        started.append(tracing)
-        return tracing
-
-    yield make
-    for tracing in started:
-        tracing.shutdown(1.0)
 
 
 def _account(tracing: Tracing) -> SignalStatistics:
