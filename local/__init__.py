@@ -1,1 +1,1 @@
-"""A real single-node Kubernetes on this machine, made from package registries alone."""
+"""Runs a single-node Kubernetes on this machine, built from packages and Go modules, without an image registry."""

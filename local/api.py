@@ -1,4 +1,4 @@
-"""The few calls to the API server that bringing a cluster up needs.
+"""The calls to the API server that the start of the cluster needs.
 
 The kubernetes package takes a second to import, which is more than all the rest of an `up` with nothing to do.
 """
@@ -22,7 +22,7 @@ class Api:
         self._pki = pki
 
     def is_ready(self) -> bool:
-        """Whether the API server answers and all its own checks pass."""
+        """Whether the API server answers and all its checks pass."""
         try:
             return self.call("GET", "/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -48,7 +48,7 @@ class Api:
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
     ) -> tuple[int, Object]:
-        """One request: status and decoded answer ({} where it is no JSON object)."""
+        """Sends one request. Returns the status and the decoded answer, {} if that is not a JSON object."""
         context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
         context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
         connection = http.client.HTTPSConnection(GATEWAY, API_PORT, context=context, timeout=5)

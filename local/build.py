@@ -1,4 +1,4 @@
-"""The jobs that make the cluster: packages and programs side by side, then the cluster itself."""
+"""The jobs that make the cluster: packages and programs in parallel, then the cluster."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ MODULE = Path(__file__).parent / "kubernetes"
 
 
 def cluster_jobs(home: Home | None = None) -> list[Job]:
-    """The graph that ends with the job "cluster": a job that needs a ready node needs that one.
+    """The jobs of the cluster. A job that needs a ready node needs the job "cluster", the last one.
 
     "kubernetes" comes first because everything else waits for it longest.
     """
@@ -38,19 +38,19 @@ def build_pause(progress: Progress, bin_directory: Path) -> None:
 
 
 def build_kubectl(progress: Progress, bin_directory: Path) -> None:
-    """Compiles kubectl, which only people need, so that no `up` waits for it."""
+    """Compiles kubectl. `up` does not need it, so it does not wait for it."""
     go_build(progress, MODULE, bin_directory / "kubectl", package="./kubectl", ldflags=_ldflags())
 
 
 def is_built(bin_directory: Path) -> bool:
-    """Whether nothing is left to compile for the cluster."""
+    """Whether all programs of the cluster are compiled."""
     return go_is_built(MODULE, bin_directory / "kubernetes", ldflags=_ldflags()) and go_is_built(
         MODULE, bin_directory / "pause", package="./pause"
     )
 
 
 def _ldflags() -> str:
-    """The version that the components report: modules carry none."""
+    """Sets the version that the components report, since a Go module has none."""
     major, minor, _ = VERSION.removeprefix("v").split(".")
     package = "k8s.io/component-base/version"
     values = {

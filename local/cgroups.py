@@ -9,11 +9,11 @@ from pathlib import Path
 
 from local.layout import CGROUP
 
-CONTROLLERS = "+cpuset +cpu +memory +pids"  # what the kubelet insists on
+CONTROLLERS = "+cpuset +cpu +memory +pids"  # the kubelet does not start without them
 
 
 def hierarchies(mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
-    """Where control groups are mounted."""
+    """The directories where control groups are mounted."""
     directories = []
     for line in mounts.read_text().splitlines():
         _, directory, kind, *_ = line.split()
@@ -23,22 +23,22 @@ def hierarchies(mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
 
 
 def create() -> None:
-    """Makes the group; the kubelet wants to find it."""
+    """Makes the group. The kubelet requires that it exists."""
     for hierarchy in hierarchies():
         group = hierarchy / CGROUP
         if (hierarchy / "cgroup.controllers").exists():
-            # v2 hands a controller down only where the parent says so. In a hybrid setup there is none to hand down.
+            # In v2, a group has the controllers that its parent enables. In a hybrid setup v2 has no controllers.
             with contextlib.suppress(OSError):
                 (hierarchy / "cgroup.subtree_control").write_text(CONTROLLERS)
         group.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty at first, and nothing can run in it until it is set
+        for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new group; a process can enter once they are set
             file = group / name
             if file.exists() and not (hierarchy / "cgroup.controllers").exists() and not file.read_text().strip():
                 file.write_text((hierarchy / name).read_text())
 
 
 def processes() -> set[int]:
-    """Everything that runs in a pod."""
+    """The ids of all processes of pods."""
     pids: set[int] = set()
     for group in _groups():
         with contextlib.suppress(OSError):
@@ -47,7 +47,7 @@ def processes() -> set[int]:
 
 
 def remove(limit: float = 5.0) -> bool:
-    """Kills what is in the group and removes it; False if something stays after `limit` seconds."""
+    """Kills the processes of the group and removes it. Returns whether that succeeded within `limit` seconds."""
     deadline = time.monotonic() + limit
     while True:
         for pid in processes():

@@ -1,19 +1,21 @@
-"""Starts the local cluster from any state, stops it without a trace, and answers questions about it."""
+"""Starts, repairs, inspects and removes the cluster."""
 
 import contextlib
-import fcntl
 import http.client
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import cgroups, mounts, network, pki, processes
 from local.api import Api
-from local.components import Component, components, has_upstream_dns, write_files
-from local.containerd import Containerd, forget_pods, remove_shim_sockets, write_archive
+from local.archive import write_program_archive
+from local.components import Component, components
+from local.configuration import has_upstream_dns, write_files
+from local.containerd import Containerd, remove_pod_records, remove_shim_sockets
 from local.failure import Failure
+from local.files import exclusive_lock
 from local.jobs import Progress, quote
 from local.layout import DNS_READY_PORT, KUBELET_HEALTH_PORT, NODE, PAUSE_IMAGE
 from local.objects import apply_objects
@@ -25,51 +27,53 @@ CONTAINERD_LIMIT = 30.0
 API_LIMIT = 120.0
 NODE_LIMIT = 120.0
 DNS_LIMIT = 60.0
-# Fixed in the kubelet: links to the pods' logs, and the socket for device plugins.
+# No setting of the kubelet changes these paths: links to the pods' logs, and the socket for device plugins.
 CONTAINER_LOGS = Path("/var/log/containers")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+
+_IS_DOWN = "the local cluster is down. Bring it up with `./wct cluster up`."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What runs: `components` maps each to "running", "dead" or "outdated" (was started from other files)."""
+    """What runs.
 
-    components: dict[str, str]
+    Each component is "running", "dead", or "outdated": it runs, but its files or flags have changed since its start.
+    """
+
+    components: Mapping[str, str]
     api_ready: bool
     node_ready: bool
 
     @property
     def is_up(self) -> bool:
-        """Whether everything is as `up` leaves it."""
+        """Whether everything runs, as it does after `up`."""
         return self.api_ready and self.node_ready and set(self.components.values()) == {"running"}
-
-    @property
-    def is_down(self) -> bool:
-        """Whether nothing runs."""
-        return set(self.components.values()) == {"dead"}
 
 
 class Cluster:
-    """A single-node Kubernetes whose state is below one home. Every method may be called in any state of it."""
+    """A single-node Kubernetes whose state is in one home. Every method may be called in every state."""
 
     def __init__(self, home: Home | None = None) -> None:
         self.home = home or Home.default()
         self._api = Api(self.home.run / "pki")
         self._containerd = Containerd(self.home.run / "containerd.sock")
-        self._before = self.home.root / "before.json"  # outside of `run`, so that deleting that by hand loses nothing
+        # Not in `run`, so that a user who deletes `run` by hand does not lose it.
+        self._original_state = self.home.root / "before.json"
 
     def up(self, progress: Progress) -> None:
-        """Makes the cluster ready: starts it, repairs what is dead in it, or does nothing when all is well.
+        """Makes the cluster ready: starts it, or repairs it; a cluster that is ready stays as it is.
 
-        State that cannot be trusted (from before a reboot, expiring keys) or repaired is removed and created again.
+        A cluster that cannot be repaired, from before a reboot, or with keys that are about to expire is replaced by a
+        new one.
         """
         for program in ("kubernetes", "pause"):
             if not (self.home.bin / program).exists():
                 raise Failure(f"{self.home.bin / program} is not built yet. Run `./wct cluster up`, which builds it.")
         with self._locked(progress):
             repairing = self.home.run.exists()
-            if repairing and (reason := self._reason_to_start_afresh()):
-                progress.note(f"starting afresh: {reason}")
+            if repairing and (reason := self._reason_to_replace()):
+                progress.note(f"making a new cluster: {reason}")
                 self._clean(progress)
                 repairing = False
             try:
@@ -77,17 +81,17 @@ class Cluster:
             except Failure as failure:
                 if not repairing:
                     raise
-                progress.note(f"could not be repaired, starting afresh: {failure}")
+                progress.note(f"making a new cluster, since this one could not be repaired: {failure}")
                 self._clean(progress)
                 self._reconcile(progress)
 
     def down(self, progress: Progress) -> None:
-        """Ends the cluster and removes everything it put on the machine, its data included; keeps images."""
+        """Stops the cluster and removes all that it created on the machine, its data too. Images stay."""
         with self._locked(progress):
             self._clean(progress)
 
     def status(self) -> Status:
-        """Looks, and changes nothing."""
+        """What runs now."""
         running = {process.component: process for process in processes.find(self.home.run) if process.leads}
         states = {}
         for component in self._components():
@@ -102,89 +106,87 @@ class Cluster:
         )
 
     def was_up(self) -> bool:
-        """Whether something of ours may be on the machine, from an `up` that no `down` has followed."""
-        return self._before.exists()
+        """Whether there was an `up` that no `down` has followed, so that the machine may be changed."""
+        return self._original_state.exists()
 
     def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig. Failure if the cluster is down."""
+        """The administrator's kubeconfig.
+
+        Raises:
+            Failure: the cluster is down.
+        """
         if not self.home.kubeconfig.exists():
-            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
+            raise Failure(_IS_DOWN)
         return self.home.kubeconfig
 
     def log(self, component: str) -> Path:
-        """A component's log."""
+        """The log of a component.
+
+        Raises:
+            Failure: there is none; the message lists the logs.
+        """
         path = self.home.run / "logs" / f"{component}.log"
         if not path.exists():
-            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.log"))) or "none: the cluster is down"
-            raise Failure(f"there is no log of {component!r}. Logs: {known}")
+            names = ", ".join(sorted(file.stem for file in path.parent.glob("*.log"))) or "none, the cluster is down"
+            raise Failure(f"there is no log of {component!r}. Logs: {names}")
         return path
 
-    def load_image(self, progress: Progress, archive: Path) -> None:
-        """Imports an image archive into the node."""
-        self._need_containerd()
-        self._containerd.load(progress, archive)
+    def containerd(self) -> Containerd:
+        """The node's container runtime.
 
-    def has_image(self, reference: str) -> bool:
-        """Whether the node has the image (full reference, as in docker.io/library/postgres:15)."""
-        self._need_containerd()
-        return self._containerd.has(reference)
+        Raises:
+            Failure: the cluster is down.
+        """
+        if not (self.home.run / "containerd.sock").exists():
+            raise Failure(_IS_DOWN)
+        return self._containerd
 
-    def list_images(self) -> list[str]:
-        """References of the node's images."""
-        self._need_containerd()
-        return self._containerd.images()
-
-    def image_pull(self, progress: Progress, reference: str, timeout: float) -> None:
-        """Pulls an image into the node; Failure if that has not succeeded after `timeout` seconds."""
-        self._need_containerd()
-        self._containerd.pull(progress, reference, timeout)
-
-    def _reason_to_start_afresh(self) -> str | None:
-        previous = network.Before.load(self._before)
-        if previous is None:
-            return "an earlier try ended before it began"
-        if previous.boot != network.boot_id():
-            return "the machine was restarted, which leaves the cluster's state half there"
+    def _reason_to_replace(self) -> str | None:
+        original = network.MachineState.load(self._original_state)
+        if original is None:
+            return "an earlier `up` ended before it had noted the state of the machine"
+        if original.boot != network.boot_id():
+            return "the machine was restarted, which removed a part of the cluster's state"
         keys = self.home.run / "pki"
         if keys.exists() and not pki.is_usable(keys):
-            return "its certificates have expired or will soon"
+            return "its certificates have expired, or will soon"
         return None
 
     def _reconcile(self, progress: Progress) -> None:
-        """Every step looks whether it is done already, so that this may follow an end at any point."""
+        """Does the steps that are not done yet, so that it continues where an earlier call ended."""
         run = self.home.run
         run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self._before.exists():  # first of all: what is changed below is put back from it
+        if not self._original_state.exists():  # before the first change, since `down` restores this state
             network.load_bridge_filter()
-            network.Before.now().save(self._before)
-        fresh = not (run / "etcd").exists()
+            network.MachineState.now().save(self._original_state)
+        is_new = not (run / "etcd").exists()
         if not (run / "pki").exists():
             pki.create(run / "pki")
         write_files(self.home, cni_directory=cni_directory(), upstream_dns=has_upstream_dns())
         cgroups.create()
         network.set_up()
 
-        declared = {component.name: component for component in self._components()}
-        if not fresh and (dead := sorted(set(declared) - self._running())):
-            progress.note(f"starting stopped components: {', '.join(dead)}")
-        self._stop_outdated(progress, declared.values())
-        if fresh:
-            forget_pods(self.home.containerd)
-        self._start(declared, "containerd", "etcd", "apiserver")
+        all_components = {component.name: component for component in self._components()}
+        if not is_new and (dead := sorted(set(all_components) - self._running())):
+            progress.note(f"starting {', '.join(dead)}, which had stopped")
+        self._stop_outdated(progress, all_components.values())
+        if is_new:
+            remove_pod_records(self.home.containerd)
+        self._start(all_components, "containerd", "etcd", "apiserver")
         self._wait(progress, "containerd", self._containerd.answers, ("containerd",), CONTAINERD_LIMIT)
-        if fresh:
+        if is_new:
             self._containerd.purge()
         self._load_pause(progress)
-        self._start(declared, "kubelet")
+        self._start(all_components, "kubelet")
         self._wait(progress, "the API server", self._api.is_ready, ("apiserver", "etcd"), API_LIMIT)
-        # Only now: these give up when they find no API server, and none of them is on the way to a ready node.
-        self._start(declared, "controllers", "scheduler", "proxy", "dns")
+        # These exit if no API server answers, and a ready node needs none of them. So they start after it.
+        self._start(all_components, "controllers", "scheduler", "proxy", "dns")
         apply_objects(self._api, run / "volumes")
-        # A node stays "ready" for a while after its kubelet is gone, so ask the kubelet too.
+        # A node stays ready for some time after its kubelet has stopped, so ask the kubelet too.
         self._wait(progress, "the kubelet", lambda: _answers(KUBELET_HEALTH_PORT, "/healthz"), ("kubelet",), NODE_LIMIT)
         self._wait(progress, f"node {NODE} to be ready", self._api.node_is_ready, ("kubelet", "containerd"), NODE_LIMIT)
         self._wait(progress, "cluster DNS", lambda: _answers(DNS_READY_PORT, "/ready"), ("dns",), DNS_LIMIT)
-        self._check_alive(tuple(declared))
+        self._check_alive(tuple(all_components))
 
     def _components(self) -> Sequence[Component]:
         return components(
@@ -193,23 +195,23 @@ class Cluster:
             masquerade_all=not network.bridge_filter_works(),
         )
 
-    def _stop_outdated(self, progress: Progress, declared: Iterable[Component]) -> None:
-        """Only the components themselves: pods live on without their containerd or kubelet for a while."""
+    def _stop_outdated(self, progress: Progress, all_components: Iterable[Component]) -> None:
+        """Stops the components alone: pods keep running without containerd and kubelet."""
         running = {process.component: process for process in processes.find(self.home.run) if process.leads}
         outdated = [
             component.name
-            for component in declared
+            for component in all_components
             if component.name in running and running[component.name].fingerprint != component.fingerprint()
         ]
         if outdated:
-            progress.note(f"restarting {', '.join(outdated)} with what has changed since")
+            progress.note(f"restarting {', '.join(outdated)}, whose files or flags have changed")
             processes.stop(self.home.run, outdated, leaders=True, grace=5)
 
-    def _start(self, declared: dict[str, Component], *names: str) -> None:
+    def _start(self, all_components: Mapping[str, Component], *names: str) -> None:
         running = self._running()
         for name in names:
             if name not in running:
-                component = declared[name]
+                component = all_components[name]
                 log = self.home.run / "logs" / f"{name}.log"
                 processes.start(self.home.run, name, component.fingerprint(), component.command, log)
 
@@ -219,94 +221,91 @@ class Cluster:
     def _load_pause(self, progress: Progress) -> None:
         if not self._containerd.has(PAUSE_IMAGE):
             archive = self.home.run / "pause.tar"
-            write_archive(archive, PAUSE_IMAGE, self.home.bin / "pause", ["/pause"])
+            write_program_archive(archive, PAUSE_IMAGE, self.home.bin / "pause")
             self._containerd.load(progress, archive)
             archive.unlink()
 
     def _wait(
-        self, progress: Progress, what: str, ready: Callable[[], bool], responsible: tuple[str, ...], timeout: float
+        self,
+        progress: Progress,
+        description: str,
+        is_ready: Callable[[], bool],
+        needs: tuple[str, ...],
+        timeout: float,
     ) -> None:
-        """Waits for something that the first of the responsible components reports; fails at once if one ends."""
-        looked = time.monotonic()
+        """Waits for a condition; fails at once if one of the components that it needs has ended.
+
+        The error message quotes the log of the first component.
+        """
+        last_check = time.monotonic()
 
         def ready_or_dead() -> bool:
-            nonlocal looked
-            if ready():
+            nonlocal last_check
+            if is_ready():
                 return True
-            if time.monotonic() - looked > 1:
-                self._check_alive(responsible)
-                looked = time.monotonic()
+            if time.monotonic() - last_check > 1:
+                self._check_alive(needs)
+                last_check = time.monotonic()
             return False
 
-        log = self.home.run / "logs" / f"{responsible[0]}.log"
-        progress.wait(what, ready_or_dead, timeout=timeout, log=log)
+        log = self.home.run / "logs" / f"{needs[0]}.log"
+        progress.wait(description, ready_or_dead, timeout=timeout, log=log)
 
     def _check_alive(self, names: tuple[str, ...]) -> None:
         running = self._running()
         for name in names:
             if name not in running:
-                raise Failure(f"{name} ended by itself.{quote(self.home.run / 'logs' / f'{name}.log')}")
+                raise Failure(f"{name} has exited.{quote(self.home.run / 'logs' / f'{name}.log')}")
 
     def _clean(self, progress: Progress) -> None:
-        """Nothing is asked to end nicely: all state goes, and asking is what takes time."""
+        """Kills all processes, without a graceful shutdown, since their state is deleted; then removes the rest."""
         run = self.home.run
-        previous = network.Before.load(self._before)
-        progress.step("ending the components")
-        # containerd and its shims last: as long as a kubelet lives it would start what we end.
+        original = network.MachineState.load(self._original_state)
+        progress.step("killing the components")
+        # containerd and its shims come last: a kubelet that runs would start again what was killed.
         others = {component.name for component in self._components()} - {"containerd"}
-        left = processes.stop(run, others)
-        progress.step("ending the pods")
-        groups_gone = cgroups.remove()
-        left += processes.stop(run)
-        groups_gone = cgroups.remove() and groups_gone
+        survivors = processes.stop(run, others)
+        progress.step("killing the pods")
+        groups_removed = cgroups.remove()
+        survivors += processes.stop(run)
+        groups_removed = cgroups.remove() and groups_removed
         progress.step("removing mounts, bridge and firewall rules")
-        still_mounted = mounts.undo(run)
-        network.tear_down(previous)
-        remains = [f"process {process.pid} ({process.component})" for process in left]
-        remains += [f"mount {point}" for point in still_mounted]
-        remains += [] if groups_gone else ["control groups"]
-        if remains:
-            raise Failure(f"could not remove: {', '.join(remains)}. Restart the machine, then run this again.")
-        progress.step("removing its files")
+        mounted = mounts.unmount_below(run)
+        network.tear_down(original)
+        leftovers = [f"process {process.pid} ({process.component})" for process in survivors]
+        leftovers += [f"mount {point}" for point in mounted]
+        leftovers += [] if groups_removed else ["control groups"]
+        if leftovers:
+            raise Failure(
+                f"cannot remove {', '.join(leftovers)}. Restart the machine, then run the same command again."
+            )
+        progress.step("removing files")
+        self._remove_files(was_set_up=original is not None)
+
+    def _remove_files(self, *, was_set_up: bool) -> None:
+        run = self.home.run
         for link in CONTAINER_LOGS.glob("*.log"):
             if link.is_symlink() and link.readlink().is_relative_to(run):
                 link.unlink()
-        if previous:
+        if was_set_up:
             (DEVICE_PLUGINS / "kubelet.sock").unlink(missing_ok=True)
             for directory in (CONTAINER_LOGS, DEVICE_PLUGINS, DEVICE_PLUGINS.parent):
                 with contextlib.suppress(OSError):  # it does not exist, or has files of another program
                     directory.rmdir()
         remove_shim_sockets(run / "containerd")
-        forget_pods(self.home.containerd)
+        remove_pod_records(self.home.containerd)
         shutil.rmtree(run, ignore_errors=True)
         if run.exists():
             shutil.rmtree(run)
-        self._before.unlink(missing_ok=True)
+        self._original_state.unlink(missing_ok=True)
 
-    def _need_containerd(self) -> None:
-        if not (self.home.run / "containerd.sock").exists():
-            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
-
-    @contextlib.contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
-        """One change of the cluster at a time. The lock ends with the process that holds it, however that ends."""
-        self.home.root.mkdir(parents=True, exist_ok=True)
-        with self.home.lock.open("w") as file:
-
-            def acquire() -> bool:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
-                return True
-
-            if not acquire():
-                progress.wait("another `up` or `down` to end", acquire, timeout=LOCK_LIMIT)
-            yield
+    def _locked(self, progress: Progress) -> contextlib.AbstractContextManager[None]:
+        """Allows one change of the cluster at a time."""
+        return exclusive_lock(self.home.lock, progress, holder="another `up` or `down`", timeout=LOCK_LIMIT)
 
 
 def _answers(port: int, path: str) -> bool:
-    """Whether a component's health check on loopback says that all is well."""
+    """Whether a component's health check on loopback answers with status 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", path)

@@ -66,13 +66,13 @@ def import_archives(archives: Sequence[Path]) -> None:
     for archive in archives:
         if not archive.is_file():
             raise Failure(f"there is no file {archive}")
-        cluster.load_image(Progress("load", logs=cluster.home.logs), archive)
+        cluster.containerd().load(Progress("load", logs=cluster.home.logs), archive)
         print(f"loaded {archive}")
 
 
 def list_node_images() -> None:
     """Prints the references of the node's images."""
-    print("\n".join(Cluster().list_images()))
+    print("\n".join(Cluster().containerd().images()))
 
 
 def logs(component: str, *, follow: bool = False, lines: int = 50) -> int:

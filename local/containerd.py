@@ -1,14 +1,8 @@
-"""The node's container runtime: images in, leftovers of an earlier cluster out."""
+"""The node's container runtime: imports and pulls images, and removes what an earlier cluster left."""
 
 import contextlib
-import hashlib
-import io
-import json
-import platform
 import shutil
 import subprocess
-import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from local.failure import Failure
@@ -24,35 +18,44 @@ class Containerd:
         self._base = ("ctr", "--address", str(socket), "--namespace", NAMESPACE)
 
     def answers(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it answers a request."""
         with contextlib.suppress(Failure):
-            self._ctr("namespaces", "list", "--quiet", timeout=5)
+            self.ctr("namespaces", "list", "--quiet", timeout=5)
             return True
         return False
 
     def images(self) -> list[str]:
-        """References of all images, without the ones that are bare ids."""
-        return [line for line in self._ctr("images", "list", "--quiet").split() if not line.startswith("sha256:")]
+        """References of all images. containerd also lists each image by its digest; those lines are left out."""
+        return [line for line in self.ctr("images", "list", "--quiet").split() if not line.startswith("sha256:")]
 
     def has(self, reference: str) -> bool:
-        """Whether a pod could use the image without pulling it."""
+        """Whether a pod can use the image without a pull."""
         return reference in self.images()
 
     def load(self, progress: Progress, archive: Path) -> None:
-        """Imports an image archive (docker's or OCI's layout). A half-done import leaves no image."""
+        """Imports an image archive in Docker's or OCI's layout. An import that fails leaves no image."""
         progress.run([*self._base, "images", "import", archive], timeout=600)
 
     def pull(self, progress: Progress, reference: str, timeout: float) -> None:
-        """Pulls from the reference's registry; Failure if it is not here after `timeout` seconds."""
+        """Pulls an image from its registry.
+
+        Raises:
+            Failure: the image was not pulled within `timeout` seconds.
+        """
         progress.run([*self._base, "images", "pull", reference], timeout=timeout)
 
     def purge(self) -> None:
-        """Forgets the containers of an earlier cluster (their processes are gone, their layers take up disk)."""
-        containers = self._ctr("containers", "list", "--quiet").split()
+        """Deletes the containers of an earlier cluster. Their processes have ended, but their layers use disk space."""
+        containers = self.ctr("containers", "list", "--quiet").split()
         if containers:
-            self._ctr("containers", "delete", *containers, check=False)
+            self.ctr("containers", "delete", *containers, check=False)
 
-    def _ctr(self, *arguments: str, timeout: float = 60, check: bool = True) -> str:
+    def ctr(self, *arguments: str, timeout: float = 60, check: bool = True) -> str:
+        """Runs the program `ctr` and returns its output.
+
+        Raises:
+            Failure: it did not end within `timeout` seconds, or, if `check` is set, it failed.
+        """
         try:
             result = subprocess.run([*self._base, *arguments], capture_output=True, text=True, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -63,41 +66,12 @@ class Containerd:
 
 
 def remove_shim_sockets(state: Path) -> None:
-    """Removes the sockets of dead shims, which lie outside of `state`; each task's directory names its own."""
+    """Removes the sockets of shims that have ended. They are outside of `state`; each task's directory names one."""
     for file in state.glob("io.containerd.runtime.v2.task/*/*/address"):
         Path(file.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
 
 
-def forget_pods(root: Path) -> None:
-    """Removes the CRI plugin's own records of an earlier cluster's pods; containerd must not be running."""
+def remove_pod_records(root: Path) -> None:
+    """Removes the CRI plugin's records of an earlier cluster's pods. containerd must not run."""
     for kind in ("containers", "sandboxes"):
         shutil.rmtree(root / "io.containerd.grpc.v1.cri" / kind, ignore_errors=True)
-
-
-def write_archive(archive: Path, reference: str, program: Path, entrypoint: Sequence[str]) -> None:
-    """Writes an image of one static program, at /<its name>. The same program gives the same bytes."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        _add(tar, program.name, program.read_bytes(), mode=0o755)
-    digest = hashlib.sha256(layer.getvalue()).hexdigest()
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-    config = json.dumps(
-        {
-            "architecture": machine,
-            "os": "linux",
-            "config": {"Entrypoint": list(entrypoint), "User": "65535:65535"},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-        }
-    ).encode()
-    name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = [{"Config": name, "RepoTags": [reference], "Layers": ["layer.tar"]}]
-    with tarfile.open(archive, "w") as tar:
-        _add(tar, name, config)
-        _add(tar, "layer.tar", layer.getvalue())
-        _add(tar, "manifest.json", json.dumps(manifest).encode())
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(content), mode
-    tar.addfile(entry, io.BytesIO(content))

@@ -1,10 +1,7 @@
-"""The one exception that a person is meant to read."""
+"""The error of the local cluster that a user can act on."""
 
 from contracts.errors import UserError
 
 
 class Failure(UserError):
-    """Something is wrong that a person can act on: the message says what it is and what to do.
-
-    Command lines print it plainly and exit with 1; any other exception is a bug and keeps its traceback.
-    """
+    """A problem of this machine or of a command. The message says what is wrong and what to do."""

@@ -1,4 +1,4 @@
-"""Compiles Go programs: reproducibly, once, and never leaves a half-written binary where others look for it."""
+"""Compiles Go programs. Builds are reproducible, are skipped if nothing changed, and replace the binary at the end."""
 
 import hashlib
 import os
@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local.failure import Failure
+from local.files import replace_file
 from local.jobs import Progress
 
-# A Go toolchain that downloads another one, a parent workspace, or a git state would each change the result.
+# The result must not depend on another toolchain that Go downloads, on a workspace above, or on the state of git.
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
 
-# Saves a tenth of the compile time of data that the linker drops. All programs are compiled with the same
-# flags, so that they share compiled packages.
+# Without data that the linker drops, a build takes a tenth less time. All programs have the same flags, so that they
+# share compiled packages.
 NO_DEBUG_DATA = "-gcflags=all=-dwarf=false"
 
 
@@ -27,31 +28,28 @@ def go_build(
     ldflags: str = "",
     tags: Sequence[str] = (),
 ) -> bool:
-    """Compiles `package` (a path, or an import path of a required module) of the module to `output`.
+    """Compiles a program, unless `output` was built from the same sources by the same Go with the same flags.
 
-    Does nothing when `output` was made from the same sources by the same Go with the same flags; True if it built.
-    Symbols are always stripped. go.mod and go.sum must be complete: the build never changes them.
+    Symbols are stripped. go.mod and go.sum must be complete, since the build does not change them.
+
+    Args:
+        progress: shows the steps.
+        module_dir: directory of the module.
+        output: the binary.
+        package: path in the module, or import path in a module that it requires.
+        ldflags: flags of the linker.
+        tags: build tags.
+
+    Returns:
+        Whether it was compiled.
     """
     if go_is_built(module_dir, output, package=package, ldflags=ldflags, tags=tags):
         return False
     stamp = _stamp(module_dir, package, ldflags, tags)
     stamp_file = _stamp_file(output)
     flags = ["-trimpath", NO_DEBUG_DATA, *([f"-tags={','.join(tags)}"] if tags else [])]
-    packages = 0
-
-    def count(_: str) -> None:
-        nonlocal packages
-        packages += 1
-        if packages % 25 == 0:
-            progress.step(f"resolved {packages} packages")
-
-    # Listing fetches exactly the modules that the build needs. It waits for the network, so it does not take the cores.
-    progress.step("fetching modules")
-    progress.run(["go", "list", *flags, "-deps", package], cwd=module_dir, env=ENVIRONMENT, on_line=count)
-
-    output.parent.mkdir(parents=True, exist_ok=True)
+    packages = _fetch_modules(progress, module_dir, package, flags)
     _remove_abandoned(output)
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
     compiled = 0
 
     def follow(line: str) -> None:
@@ -60,7 +58,7 @@ def go_build(
             compiled += 1
             progress.step(f"compiled {compiled} of {packages} packages")
 
-    try:
+    with replace_file(output) as unfinished:
         with progress.cores():
             progress.step("compiling")
             progress.run(
@@ -69,11 +67,8 @@ def go_build(
                 env=ENVIRONMENT,
                 on_line=follow,
             )
-        stamp_file.unlink(missing_ok=True)  # so that an interruption never leaves a new stamp with an old binary
-        unfinished.rename(output)
-        stamp_file.write_text(stamp)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        stamp_file.unlink(missing_ok=True)  # an interruption here must not leave the old stamp with the new binary
+    stamp_file.write_text(stamp)
     return True
 
 
@@ -84,7 +79,7 @@ def go_is_built(
     if not os.access(output, os.X_OK):
         return False
     if not shutil.which("go"):
-        return True  # it cannot be built here, so the existing one is used
+        return True  # this machine cannot build it, so it uses the existing one
     stamp_file = _stamp_file(output)
     return stamp_file.exists() and stamp_file.read_text() == _stamp(module_dir, package, ldflags, tags)
 
@@ -95,6 +90,21 @@ def go_version() -> str:
         raise Failure("there is no `go` on PATH. Install Go 1.26 or newer.")
     environment = os.environ | ENVIRONMENT
     return subprocess.check_output(["go", "env", "GOVERSION"], text=True, env=environment).strip()
+
+
+def _fetch_modules(progress: Progress, module_dir: Path, package: str, flags: Sequence[str]) -> int:
+    """Fetches the modules that the build needs, which waits for the network. Returns the number of packages."""
+    packages = 0
+
+    def count(_: str) -> None:
+        nonlocal packages
+        packages += 1
+        if packages % 25 == 0:
+            progress.step(f"resolved {packages} packages")
+
+    progress.step("fetching modules")
+    progress.run(["go", "list", *flags, "-deps", package], cwd=module_dir, env=ENVIRONMENT, on_line=count)
+    return packages
 
 
 def _stamp(module_dir: Path, package: str, ldflags: str, tags: Iterable[str]) -> str:
@@ -112,7 +122,7 @@ def _stamp_file(output: Path) -> Path:
 
 
 def _remove_abandoned(output: Path) -> None:
-    """Removes what a killed build left behind: it is named after a process that is no more."""
+    """Removes the files of builds that were killed. Their names end with the id of a process that does not run."""
     for file in output.parent.glob(f".{output.name}.*"):
         if not Path(f"/proc/{file.suffix[1:]}").exists():
             file.unlink(missing_ok=True)

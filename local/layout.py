@@ -1,7 +1,7 @@
-"""Names, addresses and ports of the local cluster, in one place."""
+"""The names, addresses and ports of the local cluster."""
 
 NODE = "node1"
-VERSION = "v1.35.4"  # newest Kubernetes whose modules all resolve and that still speaks to containerd 1.6
+VERSION = "v1.35.4"  # the newest Kubernetes whose modules all resolve and that supports containerd 1.6
 PAUSE_IMAGE = "localhost/pause:1"
 
 # The bridge's own address is the node's address. API server, kubelet and DNS listen there and on loopback only, so that

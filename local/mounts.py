@@ -1,11 +1,11 @@
-"""Mounts below a directory: found in the kernel's own list, undone deepest first."""
+"""Finds and removes the mounts below a directory."""
 
 import ctypes
 import os
 import re
 from pathlib import Path
 
-DETACH = 2  # MNT_DETACH: gone from the tree at once, even if something still holds it
+DETACH = 2  # MNT_DETACH: removes the mount at once, even if a process uses it
 
 
 def below(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
@@ -18,8 +18,8 @@ def below(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> list[Pat
     return points
 
 
-def undo(directory: Path) -> list[Path]:
-    """Unmounts everything below `directory`, last mounted first; returns what could not be unmounted."""
+def unmount_below(directory: Path) -> list[Path]:
+    """Unmounts everything below `directory`, last mounted first. Returns the mount points that remain."""
     library = ctypes.CDLL(None, use_errno=True)
     for point in reversed(below(directory)):
         library.umount2(os.fsencode(point), DETACH)
@@ -27,5 +27,5 @@ def undo(directory: Path) -> list[Path]:
 
 
 def _unescape(text: str) -> str:
-    """The kernel writes blanks and the like as three octal digits."""
+    """Decodes the kernel's three octal digits for blanks and the like."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

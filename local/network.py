@@ -1,4 +1,4 @@
-"""Bridge, firewall and kernel settings: what the cluster changes on the machine, and how it is put back."""
+"""Sets up the bridge, the firewall and the kernel settings of the cluster, and restores the machine."""
 
 import contextlib
 import ipaddress
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local.failure import Failure
+from local.files import write_text
 from local.layout import (
     API_PORT,
     BRIDGE,
@@ -25,10 +26,10 @@ from local.layout import (
 
 FAMILIES = ("iptables", "ip6tables")
 CHAIN_PREFIXES = ("KUBE-", "CNI-")
-CNI_RESULTS = Path("/var/lib/cni/results")  # fixed in the CNI library; one file a pod
+CNI_RESULTS = Path("/var/lib/cni/results")  # the CNI library has no setting for it; one file a pod
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
 
-# What kubelet, kube-proxy and the bridge plugin set.
+# What the kubelet, kube-proxy and the bridge plugin change.
 SETTINGS = (
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -48,16 +49,16 @@ SETTINGS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Before:
-    """The machine as it was before the cluster changed it."""
+class MachineState:
+    """The state of the machine before the cluster changed it."""
 
     boot: str
     settings: dict[str, str]
-    chains: dict[str, list[str]]  # family → the chains (table/chain) that were there
+    chains: dict[str, list[str]]  # family → its chains, as table/chain
 
     @classmethod
-    def now(cls) -> "Before":
-        """Looks at the machine."""
+    def now(cls) -> "MachineState":
+        """Reads the machine's state."""
         return cls(
             boot=boot_id(),
             settings={name: value for name in SETTINGS if (value := _read_setting(name)) is not None},
@@ -65,22 +66,20 @@ class Before:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "Before | None":
-        """What `save` wrote; None if it was never written (it is never half-written)."""
+    def load(cls, path: Path) -> "MachineState | None":
+        """What `save` wrote; None if there is no file."""
         try:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
             return None
 
     def save(self, path: Path) -> None:
-        """Writes it whole or not at all."""
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(asdict(self), indent=1))
-        unfinished.rename(path)
+        """Writes the state to a file."""
+        write_text(path, json.dumps(asdict(self), indent=1))
 
 
 def load_bridge_filter() -> None:
-    """Loads the kernel's module that shows bridged packets to the firewall, if it is a module and not loaded yet."""
+    """Loads the kernel module that passes bridged packets to the firewall, unless it is loaded or built in."""
     if _read_setting(BRIDGE_FILTER) is None and shutil.which("modprobe"):
         _run("modprobe", "br_netfilter", check=False)
 
@@ -88,19 +87,19 @@ def load_bridge_filter() -> None:
 def bridge_filter_works() -> bool:
     """Whether bridged packets pass the firewall.
 
-    Where they do not, a pod's answer to another pod on the same bridge skips the translation of the service address,
-    and kube-proxy has to masquerade everything instead.
+    If they do not, the answer of a pod to another pod on the same bridge is not translated back to the Service's
+    address, so kube-proxy has to masquerade all packets.
     """
     return _read_setting(BRIDGE_FILTER) is not None
 
 
 def boot_id() -> str:
-    """Changes with every boot of the machine."""
+    """An id that changes with every boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def set_up() -> None:
-    """Forwarding on, the bridge up, pods let through: each only if it is not so already."""
+    """Turns forwarding on, adds the bridge, and lets the packets of pods pass. Steps that are done are skipped."""
     for name in ("net/ipv4/ip_forward", BRIDGE_FILTER):
         if _read_setting(name) == "0":
             (Path("/proc/sys") / name).write_text("1")
@@ -115,50 +114,54 @@ def set_up() -> None:
         _restore("iptables", {"filter": [f"-I {rule}" for rule in _own_rules()]})
 
 
-def tear_down(previous: Before | None) -> None:
-    """Bridge, links, rules and chains gone, settings as they were. Without `previous` there is nothing of ours."""
-    if previous is None:
+def tear_down(original: MachineState | None) -> None:
+    """Removes bridge, links, rules and chains, and restores the settings.
+
+    Args:
+        original: the state before the cluster changed the machine; None if it changed nothing.
+    """
+    if original is None:
         return
-    # The kernel takes seconds to remove the namespaces of ended pods with their links.
+    # The kernel takes seconds to remove the namespaces of pods that have ended, and the links in them.
     for port in Path(f"/sys/class/net/{BRIDGE}/brif").glob("veth*"):
         _run("ip", "link", "delete", port.name, check=False)
     _run("ip", "link", "delete", BRIDGE, check=False)
     for family in FAMILIES:
-        _remove_chains(family, set(previous.chains.get(family, [])))
+        _remove_chains(family, set(original.chains.get(family, [])))
     with contextlib.suppress(FileNotFoundError):
         for result in list(CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0")):
             sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
             (CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
             result.unlink()
-    # A setting that a reboot has reset already must not be "restored" to what it was before that.
-    if previous.boot == boot_id():
-        for name, value in previous.settings.items():
+    # A reboot has reset the settings, so older values must not overwrite them.
+    if original.boot == boot_id():
+        for name, value in original.settings.items():
             if _read_setting(name) not in (None, value):
                 (Path("/proc/sys") / name).write_text(value)
 
 
 def foreign_routes() -> list[str]:
-    """Routes of this machine (not ours) that overlap the pods' or the services' addresses."""
+    """Routes of other programs that overlap the addresses of the pods or the Services."""
     ours = [ipaddress.ip_network(subnet) for subnet in (POD_SUBNET, SERVICE_SUBNET)]
-    overlapping = []
+    routes = []
     for route in json.loads(_run("ip", "-j", "-4", "route", "show", "table", "all", check=False) or "[]"):
         destination, device = route.get("dst", "default"), route.get("dev", "")
         if destination == "default" or device == BRIDGE or route.get("table") == "local":
             continue
         if any(ipaddress.ip_network(destination, strict=False).overlaps(subnet) for subnet in ours):
-            overlapping.append(f"{destination} dev {device}")
-    return overlapping
+            routes.append(f"{destination} dev {device}")
+    return routes
 
 
 def foreign_chains() -> list[str]:
-    """Chains of another Kubernetes; only meaningful while ours is not up."""
+    """Chains of another Kubernetes. The result is correct while this cluster is down."""
     return sorted({chain for _, chain in _chains("iptables") if chain.startswith("KUBE-SERVICES")})
 
 
 def _own_rules() -> list[str]:
-    """Some machines drop by default what comes in or is forwarded (ufw, Docker): pods need these ways.
+    """Rules that let the packets of pods pass: firewalls like ufw and Docker's drop packets by default.
 
-    Each is inserted before the ones above it.
+    Each rule is inserted before the rules above it.
     """
     mark = f"-m comment --comment {MARK}"
     comment = f"{mark} -j ACCEPT"
@@ -168,8 +171,8 @@ def _own_rules() -> list[str]:
         f"INPUT -i {BRIDGE} -d {GATEWAY} -p udp --dport {DNS_PORT} {comment}",
         f"FORWARD -i {BRIDGE} {comment}",
         f"FORWARD -o {BRIDGE} {comment}",
-        # kube-proxy gives a packet for a Service the address of a pod. While it rewrites its rules, a packet may pass
-        # without one. It would leave this machine, and a host out there might answer and keep the connection.
+        # kube-proxy replaces the address of a Service with that of a pod. While it rewrites its rules, a packet may
+        # keep the Service's address. It would leave this machine, and a host that answers would get the connection.
         f"FORWARD -i {BRIDGE} -d {SERVICE_SUBNET} {mark} -j REJECT",
         f"OUTPUT -d {SERVICE_SUBNET} {mark} -j REJECT",
     ]
@@ -184,7 +187,7 @@ def _names(lines: Iterable[str]) -> list[str]:
 
 
 def _tables(family: str) -> dict[str, list[str]]:
-    """The lines of every table, as `iptables-save` prints them."""
+    """Table → its lines, as `iptables-save` prints them."""
     tables: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in _run(f"{family}-save", check=False).splitlines():
@@ -195,21 +198,26 @@ def _tables(family: str) -> dict[str, list[str]]:
     return tables
 
 
-def _remove_chains(family: str, kept: set[str]) -> None:
-    """Removes the chains of Kubernetes and CNI, all rules that point to them, and our own rules."""
+def _remove_chains(family: str, keep: set[str]) -> None:
+    """Removes the chains of Kubernetes and CNI, the rules that jump to them, and this program's own rules.
+
+    Args:
+        family: `iptables` or `ip6tables`.
+        keep: chains of another program, as table/chain.
+    """
     changes: dict[str, list[str]] = {}
     for table, lines in _tables(family).items():
-        ours = [chain for chain in _names(lines) if chain.startswith(CHAIN_PREFIXES) and f"{table}/{chain}" not in kept]
+        ours = [chain for chain in _names(lines) if chain.startswith(CHAIN_PREFIXES) and f"{table}/{chain}" not in keep]
         rules = [line for line in lines if line.startswith("-A")]
-        doomed = [
+        obsolete = [
             rule
             for rule in rules
             if rule.split()[1] not in ours and (_target(rule) in ours or f"--comment {MARK}" in rule)
         ]
-        if doomed or ours:
+        if obsolete or ours:
             changes[table] = [
-                *(f"-D{rule[2:]}" for rule in doomed),
-                *(f"-F {chain}" for chain in ours),  # all of them before the first -X: they point to each other
+                *(f"-D{rule[2:]}" for rule in obsolete),
+                *(f"-F {chain}" for chain in ours),  # all of them before the first -X, since they jump to each other
                 *(f"-X {chain}" for chain in ours),
             ]
     if changes:
@@ -240,7 +248,7 @@ def _read_setting(name: str) -> str | None:
 
 def _run(*command: str, stdin: str = "", check: bool = True) -> str:
     if not check and shutil.which(command[0]) is None:
-        return ""  # a fresh machine, before its packages: without the program there is nothing to find or to remove
+        return ""  # without the program, the machine has nothing of its kind to list or to remove
     result = subprocess.run(command, input=stdin, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     if check and result.returncode != 0:
         raise Failure(f"`{' '.join(command)}` failed: {result.stderr.strip()}")

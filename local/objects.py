@@ -1,4 +1,4 @@
-"""What has to exist inside a fresh cluster: DNS's permissions, and volumes behind a default StorageClass."""
+"""The objects of a new cluster: permissions for DNS, volumes, and their default StorageClass."""
 
 import shutil
 import time
@@ -14,7 +14,7 @@ DELETE_LIMIT = 30.0
 
 
 def apply_objects(api: Api, volumes: Path) -> None:
-    """Creates what is missing, and makes volumes whose claim is gone usable again (empty)."""
+    """Creates missing objects, and empties each volume whose claim was deleted, so that it can be claimed again."""
     status, _ = api.call("GET", f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
     if status == 404:
         for path, body in _permissions():
@@ -31,18 +31,18 @@ def apply_objects(api: Api, volumes: Path) -> None:
         if name not in phases:
             directory.mkdir(parents=True, exist_ok=True)
             api.apply(path, _volume(name, directory))
-    # Last, because its presence says that all of the above was done once.
+    # Last: if it exists, so do the permissions.
     if status == 404:
         api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}", _storage_class())
 
 
 def _delete(api: Api, path: str) -> None:
-    """Deletes an object and waits until it is gone: applied too early, the new one would go with it."""
+    """Deletes an object and waits until it is gone. An object applied before that would be deleted with it."""
     api.call("DELETE", path)
     deadline = time.monotonic() + DELETE_LIMIT
     while api.call("GET", path)[0] != 404:
         if time.monotonic() > deadline:
-            raise Failure(f"waited {DELETE_LIMIT:.0f} s in vain for {path} to be deleted")
+            raise Failure(f"timed out after {DELETE_LIMIT:.0f} s waiting for {path} to be deleted")
         time.sleep(0.05)
 
 

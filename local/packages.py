@@ -1,4 +1,4 @@
-"""Debian packages: installed through apt-get, and only what is missing."""
+"""Installs missing Debian packages through apt-get."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 from local.failure import Failure
 from local.jobs import Progress
 
-CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))  # Debian's place, everyone else's place
+CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))  # of Debian, of other distributions
 
-# What the cluster needs: a program on PATH (or a file, if it begins with /) and the package that brings it.
+# A program on PATH that the cluster needs (or a file, if it begins with /) → the package that has it.
 CLUSTER = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -22,12 +22,16 @@ CLUSTER = {
 
 
 def missing_packages(needed: Mapping[str, str] = CLUSTER) -> list[str]:
-    """The packages whose program or file is not there. A CNI plugin may lie in any of CNI_DIRECTORIES."""
+    """The packages whose program or file is missing. A CNI plugin may be in any of CNI_DIRECTORIES."""
     return sorted({package for probe, package in needed.items() if not _is_there(probe)})
 
 
 def install_packages(progress: Progress, needed: Mapping[str, str] = CLUSTER) -> None:
-    """Installs what is missing; Failure that names the packages where this is no Debian or we are not root."""
+    """Installs the missing packages.
+
+    Raises:
+        Failure: there is no apt-get, this process is not root, or apt-get failed.
+    """
     missing = missing_packages(needed)
     if not missing:
         return
@@ -36,7 +40,7 @@ def install_packages(progress: Progress, needed: Mapping[str, str] = CLUSTER) ->
         raise Failure(f"these programs are missing and there is no apt-get to install them: {names}. Install them.")
     if os.geteuid() != 0:
         raise Failure(f"these packages are missing: {names}. Run this as root, or `sudo apt-get install {names}`.")
-    # Another apt (unattended upgrades, or one of our own jobs) may hold the lock for a while: wait for it.
+    # Another apt-get (unattended upgrades, or another job) may hold the lock, so wait for it.
     options = ["-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     progress.step("updating the package lists")
@@ -49,11 +53,11 @@ def install_packages(progress: Progress, needed: Mapping[str, str] = CLUSTER) ->
         timeout=900,
     )
     if still := missing_packages(needed):
-        raise Failure(f"installed, but still not there: {' '.join(still)}. See {progress.log}")
+        raise Failure(f"apt-get installed {' '.join(still)}, but a program is still missing. See {progress.log}")
 
 
 def cni_directory() -> Path:
-    """Where the CNI plugins are."""
+    """The directory of the CNI plugins."""
     for directory in CNI_DIRECTORIES:
         if (directory / "bridge").exists():
             return directory

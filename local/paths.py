@@ -1,4 +1,4 @@
-"""Where everything lives that is made on this machine and not committed."""
+"""The directories of what is made on this machine and not committed."""
 
 import os
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ HOME_VARIABLE = "WEB_CRAWL_TRACING_HOME"
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """The cache root and its parts. `run` lives as long as the cluster; everything else survives `down`."""
+    """The cache directory and its parts. `down` deletes `run`; everything else stays."""
 
     root: Path
 
     @classmethod
     def default(cls) -> "Home":
-        """The root that $WEB_CRAWL_TRACING_HOME names, else ~/.cache/web-crawl-tracing."""
+        """The directory that $WEB_CRAWL_TRACING_HOME names, by default ~/.cache/web-crawl-tracing."""
         configured = os.environ.get(HOME_VARIABLE)
         root = Path(configured) if configured else Path.home() / ".cache" / "web-crawl-tracing"
-        return cls(root=root.resolve())  # as the kernel spells it in its list of mounts
+        return cls(root=root.resolve())  # without links, as in the kernel's list of mounts
 
     @property
     def bin(self) -> Path:
@@ -27,7 +27,7 @@ class Home:
 
     @property
     def run(self) -> Path:
-        """State of the running cluster: keys, configuration, etcd's data, volumes. Gone after `down`."""
+        """State of the running cluster: keys, configuration, etcd's data, volumes. `down` deletes it."""
         return self.root / "run"
 
     @property

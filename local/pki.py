@@ -1,4 +1,4 @@
-"""The cluster's keys and certificates, and the kubeconfigs made of them."""
+"""The cluster's keys and certificates, and the kubeconfigs that contain them."""
 
 import base64
 import datetime
@@ -24,7 +24,7 @@ RENEW_BEFORE = datetime.timedelta(days=30)
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a certificate speaks for: Kubernetes reads the user from `name` and the groups from `groups`."""
+    """The subject of a certificate. Kubernetes takes the user from `name` and the groups from `groups`."""
 
     file: str
     name: str
@@ -46,7 +46,7 @@ IDENTITIES = (
 
 
 def is_usable(directory: Path) -> bool:
-    """Whether everything is there and stays valid long enough to work with."""
+    """Whether all keys and certificates exist, and are valid for longer than RENEW_BEFORE."""
     certificates = [directory / f"{identity.file}.crt" for identity in IDENTITIES]
     if not all(path.exists() for path in [*certificates, directory / "ca.crt", directory / "sa.key"]):
         return False
@@ -55,7 +55,7 @@ def is_usable(directory: Path) -> bool:
 
 
 def create(directory: Path) -> None:
-    """Writes ca, service-account key and one certificate an identity: all of it, or nothing."""
+    """Writes the CA, the key of service accounts and a certificate for each identity: all of them, or nothing."""
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True, mode=0o700)
@@ -78,7 +78,7 @@ def create(directory: Path) -> None:
 
 
 def kubeconfig(directory: Path, file: str) -> str:
-    """A kubeconfig for an identity, certificates inside, so that it works wherever it is copied. JSON is YAML."""
+    """A kubeconfig for an identity, in JSON, which is YAML. It contains the certificates, so a copy works elsewhere."""
 
     def inline(name: str) -> str:
         return base64.b64encode((directory / name).read_bytes()).decode()

@@ -1,6 +1,6 @@
-"""Everything that can be known to go wrong before anything is made, all of it at once.
+"""Checks whether this machine can run the local cluster, and reports all problems at once.
 
-`look` collects facts about the machine, `problems` judges them; only the first touches the machine.
+`look` collects facts about the machine; `problems` is a pure function of them.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known about the machine. The defaults are a machine on which everything works."""
+    """The facts about the machine. The defaults describe a machine without problems."""
 
     system: str = "Linux"
     machine: str = "x86_64"
@@ -57,7 +57,7 @@ class Facts:
     apt: bool = True
     disks: list[Disk] = field(default_factory=list)
     memory: int = 16 * GIB
-    taken: Mapping[tuple[str, int], str] = field(default_factory=dict)  # where → by whom
+    taken: Mapping[tuple[str, int], str] = field(default_factory=dict)  # (address, port) → the program that listens
     hierarchies: list[Path] = field(default_factory=lambda: [Path("/sys/fs/cgroup")])
     kernel_errors: Mapping[str, str] = field(default_factory=dict)  # feature → error
     other_kubernetes: bool = False
@@ -65,13 +65,17 @@ class Facts:
 
 
 def require(cluster: Cluster | None = None) -> None:
-    """Failure that lists every problem; returns if there is none."""
-    if missing := problems(look(cluster or Cluster())):
-        raise Failure("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {item}" for item in missing))
+    """Checks the machine.
+
+    Raises:
+        Failure: the machine cannot run the cluster; the message lists all problems.
+    """
+    if reasons := problems(look(cluster or Cluster())):
+        raise Failure("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {item}" for item in reasons))
 
 
 def problems(facts: Facts) -> list[str]:
-    """One sentence each: what is wrong, and what to do."""
+    """The problems of a machine. Each says what is wrong and what to do."""
     if facts.system != "Linux":
         return [f"this is {facts.system}; the local cluster needs Linux. Use a Linux machine or virtual machine."]
     reasons = []
@@ -82,7 +86,7 @@ def problems(facts: Facts) -> list[str]:
     if len(str(facts.run)) > RUN_LENGTH:
         reasons.append(f"{facts.run} is too long a path for the sockets in it. Set {HOME_VARIABLE} to a shorter one.")
     if facts.missing and not facts.apt:
-        reasons.append(f"missing and there is no apt-get: {' '.join(facts.missing)}. Install them.")
+        reasons.append(f"packages are missing and there is no apt-get: {' '.join(facts.missing)}. Install them.")
     reasons += _build_problems(facts)
     for disk in facts.disks:
         if disk.have < disk.need:
@@ -113,7 +117,7 @@ def problems(facts: Facts) -> list[str]:
 
 
 def look(cluster: Cluster) -> Facts:
-    """Collect the facts; everything that it tries is undone at once."""
+    """Collects the facts. It undoes at once what it tries."""
     system, root = platform.system(), os.geteuid() == 0
     if system != "Linux":
         return Facts(system=system)
@@ -133,7 +137,7 @@ def look(cluster: Cluster) -> Facts:
         apt=shutil.which("apt-get") is not None,
         disks=_disks(home.root, to_build and go is not None),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        taken=_listeners(home.run) if root else {},  # only root sees which of them are ours
+        taken=_listeners(home.run) if root else {},  # only root can see which of them belong to this cluster
         hierarchies=cgroups.hierarchies(),
         kernel_errors=_kernel_errors(home.root) if root and not running else {},
         other_kubernetes=root and not running and not cluster.was_up() and bool(network.foreign_chains()),
@@ -163,7 +167,7 @@ def _go_needed() -> str:
 
 
 def _modules_error() -> str | None:
-    """Why modules cannot be fetched; None if they can, or if all of them are here already."""
+    """The reason why modules cannot be fetched; None if they can, or if this machine has all of them."""
     environment = os.environ | ENVIRONMENT
     command = ["go", "list", "-deps", ".", "./pause"]
     offline = subprocess.run(command, cwd=MODULE, capture_output=True, env=environment | {"GOPROXY": "off"})
@@ -171,7 +175,7 @@ def _modules_error() -> str | None:
         return None
     match = re.search(r"^\s*(k8s\.io/klog/v2) (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
     assert match, "a small module that is required anyway"
-    with tempfile.TemporaryDirectory() as empty:  # an empty cache, so that it has to ask
+    with tempfile.TemporaryDirectory() as empty:  # an empty cache, so that Go asks the proxy
         environment |= {"GOMODCACHE": empty, "GOFLAGS": "-mod=mod -modcacherw"}
         try:
             result = subprocess.run(
@@ -203,7 +207,7 @@ def _disks(root: Path, to_build: bool) -> list[Disk]:
 
 
 def _kernel_errors(root: Path) -> dict[str, str]:
-    """Tries a bridge and an overlay mount, the two that sandboxes most often refuse."""
+    """Tries a bridge and an overlay mount, which sandboxes often refuse."""
     errors = {}
     name = f"probe{os.getpid() % 100000}"
     if shutil.which("ip"):
@@ -230,7 +234,7 @@ def _error(*command: str) -> str | None:
 
 
 def _listeners(run: Path) -> dict[tuple[str, int], str]:
-    """Who listens where, without ourselves."""
+    """(address, port) → the program that listens there, without the programs of this cluster."""
     ours = {process.pid for process in processes.find(run)}
     sockets: dict[str, tuple[str, int]] = {}
     for table, width in (("tcp", 8), ("tcp6", 32)):
@@ -253,7 +257,7 @@ def _listeners(run: Path) -> dict[tuple[str, int], str]:
 
 
 def _address(text: str, width: int) -> str:
-    """The kernel prints 32-bit words in the machine's byte order."""
+    """Decodes an address of the kernel, which prints 32-bit words in the machine's byte order."""
     if width == 8:
         return ".".join(str(byte) for byte in reversed(bytes.fromhex(text)))
     if int(text, 16) == 0:
@@ -267,9 +271,9 @@ def _socket_owners() -> dict[str, int]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look at
+        with contextlib.suppress(OSError):  # the process has ended, or this process may not read it
             for link in (entry / "fd").iterdir():
-                # A descriptor that is closed meanwhile must not hide the rest of a busy process.
+                # If one descriptor was closed meanwhile, still read the other ones.
                 with contextlib.suppress(OSError):
                     target = str(link.readlink())
                     if target.startswith("socket:["):

@@ -1,8 +1,8 @@
-"""Background processes that are recognised by their environment, not by a file.
+"""Starts and finds background processes, which are recognised by their environment.
 
-Every component is started with variables that say which cluster and component it belongs to, and its children (a pod's
-shims, for one) inherit them. So there is no pid file that could be stale, name a stranger after a reboot, or be missing
-because we were killed between starting a process and writing it down.
+Each component starts with variables that name its cluster and component, and its children (a pod's shims, for example)
+inherit them. A pid file could be stale, could name another process after a reboot, or could be missing, if this program
+was killed between the start of the process and the write of the file.
 """
 
 import os
@@ -15,12 +15,12 @@ from pathlib import Path
 
 CLUSTER = "WEB_CRAWL_TRACING_CLUSTER"  # the run directory
 COMPONENT = "WEB_CRAWL_TRACING_COMPONENT"
-FINGERPRINT = "WEB_CRAWL_TRACING_FINGERPRINT"  # of what the component was started with
+FINGERPRINT = "WEB_CRAWL_TRACING_FINGERPRINT"  # of the files and flags with which the component started
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of ours. `leads` tells a component itself from the children that inherited its environment."""
+    """A process of the cluster. `leads` is true for a component, and false for its children."""
 
     pid: int
     component: str
@@ -29,7 +29,7 @@ class Process:
 
 
 def find(run: Path, proc: Path = Path("/proc")) -> list[Process]:
-    """Every living process of the cluster whose state is in `run`."""
+    """The running processes of the cluster whose state is in `run`."""
     processes = []
     for entry in proc.iterdir():
         if not entry.name.isdigit():
@@ -48,11 +48,11 @@ def find(run: Path, proc: Path = Path("/proc")) -> list[Process]:
 
 
 def start(run: Path, component: str, fingerprint: str, command: Sequence[str], log: Path) -> None:
-    """Starts a component in a session of its own, so that it outlives us and our terminal."""
+    """Starts a component in a session of its own, so that it outlives this process and its terminal."""
     log.parent.mkdir(parents=True, exist_ok=True)
     ours = {CLUSTER: str(run), COMPONENT: component, FINGERPRINT: fingerprint}
     with log.open("ab") as output:
-        # --fork: the component is not our child, so it cannot become our zombie.
+        # --fork: the component is not a child of this process, so it cannot become its zombie.
         subprocess.run(
             ["setsid", "--fork", *command],
             cwd=run,
@@ -65,8 +65,8 @@ def start(run: Path, component: str, fingerprint: str, command: Sequence[str], l
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a component may see of our environment: nothing that makes it behave differently from shell to shell."""
-    # containerd pulls images, so it needs to know of a proxy; everything else inherits only the search path.
+    """The variables that a component inherits, so that it behaves the same from every shell."""
+    # containerd pulls images, so it needs the variables of a proxy.
     keep = ("PATH", "HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
     return {name: value for name, value in environment.items() if name in keep or name.startswith("SSL_CERT_")}
 
@@ -79,10 +79,17 @@ def stop(
     grace: float = 0.0,
     limit: float = 10.0,
 ) -> list[Process]:
-    """Ends the named components (all of the cluster's by default) and waits until they are gone.
+    """Ends components and waits until they have ended.
 
-    Their children end with them unless `leaders` is set. `grace` is how many seconds they have after SIGTERM until
-    SIGKILL. Returns what is still there `limit` seconds after that.
+    Args:
+        run: directory of the cluster's state.
+        components: their names; all of the cluster's by default.
+        leaders: whether their children keep running.
+        grace: seconds between SIGTERM and SIGKILL; with 0 there is no SIGTERM.
+        limit: seconds to wait after SIGKILL.
+
+    Returns:
+        The processes that still run.
     """
     named = None if components is None else set(components)
     began = time.monotonic()
@@ -105,7 +112,7 @@ def stop(
 
 
 def _signal(run: Path, process: Process, wish: signal.Signals) -> None:
-    """Through a pidfd, looking again after opening it: the number cannot have passed to a stranger in between."""
+    """Sends a signal through a pidfd, and checks the process again, since another process may have got its number."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -122,7 +129,7 @@ def _signal(run: Path, process: Process, wish: signal.Signals) -> None:
 def _environment(entry: Path) -> dict[str, str]:
     try:
         raw = (entry / "environ").read_bytes()
-    except OSError:  # gone meanwhile, or not ours to read
+    except OSError:  # the process has ended, or this process may not read it
         return {}
     pairs = (part.partition(b"=") for part in raw.split(b"\0"))
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs if name}

@@ -1,4 +1,4 @@
-"""`make up`: cluster and images side by side, the stack `local` deployed onto it, and the proof that it works."""
+"""Brings everything up: the cluster and the images in parallel, then the stack `local`, then the smoke check."""
 
 import time
 from collections.abc import Mapping
@@ -22,8 +22,10 @@ STACK = "local"
 
 
 def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
-    """What the local stack's settings become on this machine: the image that was built, and what stands in for what
-    cannot be had."""
+    """The settings that this machine adds to the stack `local`.
+
+    They name the kubeconfig and the service's image, and replace or turn off components whose image is unavailable.
+    """
     config: dict[str, Any] = {
         f"{PROJECT}:cluster": {"kubeconfig": str(kubeconfig)},
         f"{PROJECT}:images": {"service": images["service"].reference},
@@ -40,10 +42,10 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
 
 
 def up() -> None:
-    """Brings everything up; does nothing that is done already.
+    """Brings everything up. Steps that are done are skipped.
 
-    What takes minutes to build and is needed by nothing else (Alertmanager, Loki) comes last, onto a stack that is up
-    by then.
+    Alertmanager and Loki take minutes to build, and no other component needs them. So they come last, when the stack
+    is up.
 
     Raises:
         Failure: names what is wrong and what to do.
@@ -61,7 +63,7 @@ def up() -> None:
     if not left:
         return
     names = ", ".join(left)
-    print(f"building {names} now; the stack is up without, and stays up if you stop here", flush=True)
+    print(f"building {names} now; the stack is up without it, and stays up if you press Ctrl-C", flush=True)
     try:
         _bring_up(cluster, patient=True)
     except Failure as failure:
@@ -71,7 +73,7 @@ def up() -> None:
 
 
 def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
-    """Cluster, images, deployment and proof. Without `patient`, images that take long to build are left out."""
+    """Makes the cluster and the images, deploys, and checks. Without `patient`, it skips images that build slowly."""
     jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
     run_jobs([*cluster_jobs(cluster.home), *jobs], logs=cluster.home.logs)
     images = read_outcome()
@@ -79,14 +81,14 @@ def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
     document = {"config": overlay(images, cluster.kubeconfig())}
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
-    path.write_text("# Written by `make up`: what this machine has, and what stands in.\n" + yaml.safe_dump(document))
+    path.write_text("# Written by `make up`: the settings that this machine adds.\n" + yaml.safe_dump(document))
     deployment.run(STACK)
     smoke(STACK)
     return images
 
 
 def _wanted() -> list[str]:
-    """The images that the stack file asks for; what an earlier run had to leave out is asked for all the same."""
+    """The images that the stack file asks for, without the settings that an earlier `up` added."""
     file = stack_file(STACK)
     settings = parse(yaml.safe_load(file.read_text())["config"], file.name)
     unwanted = {
@@ -98,7 +100,7 @@ def _wanted() -> list[str]:
 
 def _print_addresses(cluster: Cluster) -> None:
     print(f"`export KUBECONFIG={cluster.kubeconfig()}`, then")
-    settings = load(STACK)  # with what was just written
+    settings = load(STACK)  # with the overlay that `_bring_up` wrote
     addresses = [
         (endpoints.GATEWAY, endpoints.SERVICE_PORT),
         (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),

@@ -1,1 +1,1 @@
-"""The images that the stack runs, made on this machine where no registry can be reached."""
+"""The images of the stack, built on this machine if no registry answers."""

@@ -1,4 +1,4 @@
-"""A program that lies on PATH, packed into an image that stands in for the official one."""
+"""Packs a program on PATH into an image that replaces the official one."""
 
 import hashlib
 import re
@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.archive import Image, Layer, Tree
 from local.failure import Failure
-from local.images.archive import Image, Layer, Tree
 from local.images.cache import LayerCache
 from local.images.debian import BASE, Debian
 from local.jobs import Progress
@@ -25,12 +25,12 @@ _CA_BUNDLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """How an image of one program looks: where the official one has it, and who it runs as."""
+    """The image of one program: the path and the user that the official image has."""
 
-    commands: tuple[str, ...]  # names on PATH, best first
+    commands: tuple[str, ...]  # names of the program; the first one on PATH is taken
     program: str  # its place in the image
     user: int
-    entrypoint: tuple[str, ...] = ()  # if it is more than the program itself
+    entrypoint: tuple[str, ...] = ()  # if it is not the program alone
     environment: tuple[tuple[str, str], ...] = ()
     home: str = ""  # the directory in the image for the files next to the program
     home_parts: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Packed:
 
 
 def pack(progress: Progress, cache: LayerCache, name: str, packed: Packed, binary: Path, reference: str) -> Image:
-    """An image of the program and what it needs: its libraries if it is not static, its home if it has one."""
+    """An image of the program, with its libraries if it is not static, and its home if it has one."""
     with cache.lock(name, progress):
         key = _key(packed, binary)
         layer = cache.get(f"path-{name}", key)
@@ -64,7 +64,7 @@ def pack(progress: Progress, cache: LayerCache, name: str, packed: Packed, binar
 
 
 def version(binary: Path) -> str | None:
-    """What the program says it is ("3.0.3"); None if it does not say."""
+    """The version that the program prints ("3.0.3"); None if it prints none."""
     for option in ("--version", "-version", "version"):
         try:
             result = subprocess.run([binary, option], capture_output=True, text=True, timeout=20)
@@ -76,12 +76,16 @@ def version(binary: Path) -> str | None:
 
 
 def version_of(reference: str) -> str:
-    """The version in an image's tag, without the letter before it."""
+    """The version in an image's tag, without a `v` before it."""
     return reference.rpartition(":")[2].removeprefix("v")
 
 
 def is_static(binary: Path) -> bool:
-    """Whether it runs without a dynamic linker; Failure if it is no program for this kind of machine."""
+    """Whether a program needs no dynamic linker.
+
+    Raises:
+        Failure: it is not a 64-bit Linux program.
+    """
     with binary.open("rb") as file:
         header = file.read(64)
         if header[:4] != b"\x7fELF" or header[4] != 2:
@@ -93,7 +97,7 @@ def is_static(binary: Path) -> bool:
 
 
 def libraries(binary: Path) -> list[Path]:
-    """The shared libraries that the host's dynamic linker takes for it, the linker included."""
+    """The shared libraries that the host's dynamic linker loads for a program, and the linker."""
     result = subprocess.run(["ldd", binary], capture_output=True, text=True)
     if result.returncode != 0 or "not found" in result.stdout:
         raise Failure(f"{binary} does not find its shared libraries here:\n{result.stdout}{result.stderr}")
@@ -110,7 +114,7 @@ def _tree(packed: Packed, binary: Path) -> Tree:
         tree.file("etc/group", f"root:x:0:\napp:x:{packed.user}:\n")
         tree.directory("tmp", mode=0o1777)
     else:
-        # The host's own, at the host's places: the base layer's C library may be older than what the program wants.
+        # The libraries of the host, at their paths: the C library of the base layer may be too old for the program.
         for library in libraries(binary):
             tree.file(_without_links(library), library.resolve(), mode=0o755)
     tree.file(packed.program, binary, mode=0o755)
@@ -122,7 +126,7 @@ def _tree(packed: Packed, binary: Path) -> Tree:
 
 
 def _without_links(path: Path) -> str:
-    """On a merged /usr, /lib is a link in the image, which a layer with a directory of that name would replace."""
+    """Resolves links in the directory: a layer with a directory /lib would replace the link /lib of a merged /usr."""
     return str(path.parent.resolve() / path.name)
 
 
@@ -136,7 +140,7 @@ def _home_of(packed: Packed, binary: Path) -> Path:
 
 
 def _key(packed: Packed, binary: Path) -> str:
-    """Size and time stand for the program's content: hashing some hundred MB each time would take seconds."""
+    """A key from size and time, since the hash of some hundred MB takes seconds."""
     paths = [binary] if not packed.home_parts else [binary, *(_home_of(packed, binary) / p for p in packed.home_parts)]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(f"{_RECIPE} {packed} {stats}".encode()).hexdigest()

@@ -1,13 +1,11 @@
-"""Layers that were made before, kept by the hash of what they were made from."""
+"""A cache of layers: each has a key, the hash of its inputs."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from local.images.archive import Layer, Tree
+from local.archive import Layer, Tree
+from local.files import exclusive_lock, write_text
 from local.jobs import Progress
 from local.paths import Home
 
@@ -15,58 +13,44 @@ _LOCK_LIMIT = 1800.0
 
 
 class LayerCache:
-    """A directory of layers; of each name only the newest is kept."""
+    """A directory of layers. Of each name, it keeps the newest layer only."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or Home.default().images
 
     def get(self, name: str, key: str) -> Layer | None:
-        """The layer of that name if it was made from `key`."""
+        """The layer of that name; None if there is none, or if it has another key."""
         record = self._record(name)
         try:
-            known = json.loads(record.read_text())
-            path = record.with_name(known["file"])
-            if known["key"] == key and path.stat().st_size == known["size"]:
-                return Layer(path=path, digest=known["digest"], size=known["size"])
+            entry = json.loads(record.read_text())
+            path = record.with_name(entry["file"])
+            if entry["key"] == key and path.stat().st_size == entry["size"]:
+                return Layer(path=path, digest=entry["digest"], size=entry["size"])
         except (OSError, ValueError, KeyError):
             pass
         return None
 
     def put(self, name: str, key: str, tree: Tree) -> Layer:
-        """Writes the layer and forgets the one before it."""
+        """Writes the layer and deletes the previous one of that name."""
         layers = self._record(name).parent
         layer = tree.write(layers / f"{name}-{key[:12]}.tar")
-        known = {"key": key, "file": layer.path.name, "digest": layer.digest, "size": layer.size}
-        unfinished = self._record(name).with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(known))
-        unfinished.rename(self._record(name))
+        entry = {"key": key, "file": layer.path.name, "digest": layer.digest, "size": layer.size}
+        write_text(self._record(name), json.dumps(entry))
         for old in layers.glob(f"{name}-????????????.tar"):
             if old != layer.path:
                 old.unlink(missing_ok=True)
         return layer
 
     def scratch(self) -> Path:
-        """A directory for work in progress, on the same file system as the layers."""
+        """A directory for temporary files, on the same file system as the layers."""
         path = self.directory / "scratch"
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    @contextmanager
-    def lock(self, name: str, progress: Progress) -> Iterator[None]:
-        """One at a time, over all jobs and all processes; ends with the process that holds it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / f"{name}.lock").open("w") as file:
-
-            def acquire() -> bool:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
-                return True
-
-            if not acquire():
-                progress.wait(f"another job that makes {name} layers", acquire, timeout=_LOCK_LIMIT)
-            yield
+    def lock(self, name: str, progress: Progress) -> AbstractContextManager[None]:
+        """A lock that one job of all processes holds at a time."""
+        file = self.directory / f"{name}.lock"
+        return exclusive_lock(file, progress, holder=f"another job that makes {name} layers", timeout=_LOCK_LIMIT)
 
     def _record(self, name: str) -> Path:
         return self.directory / "layers" / f"{name}.json"

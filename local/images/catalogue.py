@@ -1,4 +1,4 @@
-"""Which images there are, and how each can be had: one table, one rule.
+"""The table of the images, and where each can come from.
 
 The rule: already in the node → pulled from its registry → a program on PATH, packed → built → unavailable.
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts import versions
+from local.archive import PATH, Image
 from local.golang import go_build, go_is_built
 from local.images import alertmanager
-from local.images.archive import PATH, Image
 from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
 from local.images.debian import POSTGRES, PYTHON, Debian
@@ -26,14 +26,14 @@ Build = Callable[[Progress, Home], Image]
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """An image of the table. `reference` is asked for late, since the service's follows its files."""
+    """An image of the table. `reference` is a function, since the service's reference depends on its files."""
 
     reference: Callable[[], str]
     packed: Packed | None = None  # how a program on PATH becomes this image
     build: Build | None = None
     optional: bool = False  # the stack can do without it
-    later: Callable[[Home], bool] | None = None  # whether it takes too long to build for a first deployment to wait
-    stands_in_for: str = ""  # made only where that other image cannot be had
+    later: Callable[[Home], bool] | None = None  # whether the first deployment must not wait for it
+    stands_in_for: str = ""  # it is made only if that image is unavailable
 
 
 def _go_image(name: str, packed: Packed, reference: str, module: Path, **options: object) -> Build:
@@ -111,7 +111,7 @@ _LOKI = Packed(commands=("loki",), program="/usr/bin/loki", user=10001)
 _LOKI_MODULE = Path(__file__).parent / "loki"
 _LOKI_OPTIONS: Mapping[str, object] = {
     "package": "github.com/grafana/loki/v3/cmd/loki",
-    # Envoy's validators and a second JSON: 7 MB that nothing here calls.
+    # Without Envoy's validators and a second JSON library, 7 MB that Loki does not call here.
     "tags": ("disable_pgv", "arrow_json_stdlib"),
     "ldflags": f"-X github.com/grafana/loki/v3/pkg/util/build.Version={version_of(versions.LOKI)}",
 }
@@ -121,7 +121,7 @@ _GRAFANA = Packed(
     program=f"{_GRAFANA_HOME}/bin/grafana",
     user=472,
     entrypoint=(f"{_GRAFANA_HOME}/bin/grafana", "server", f"--homepath={_GRAFANA_HOME}", "--packaging=docker"),
-    # What the official image's start script sets.
+    # The variables that the start script of the official image sets.
     environment=(
         ("GF_LOG_MODE", "console"),
         ("GF_PATHS_DATA", "/var/lib/grafana"),
@@ -134,7 +134,7 @@ _GRAFANA = Packed(
     directories=("/var/lib/grafana", "/var/log/grafana"),
 )
 
-# In the order in which they get the machine's cores: the Collector and Prometheus share most of what they compile.
+# The order in which they get the machine's cores: the Collector and Prometheus share most of their packages.
 CATALOGUE: Mapping[str, Known] = {
     "collector": Known(
         reference=lambda: versions.COLLECTOR,
@@ -150,7 +150,7 @@ CATALOGUE: Mapping[str, Known] = {
             versions.PROMETHEUS,
             Path(__file__).parent / "prometheus",
             package="github.com/prometheus/prometheus/cmd/prometheus",
-            # Of all service discoveries only DNS: each of the others brings the client of a cloud.
+            # Only the service discovery by DNS: each of the others has the client of a cloud.
             tags=("remove_all_sd", "enable_dns_sd"),
             ldflags=f"-X github.com/prometheus/common/version.Version={versions.PROMETHEUS.rpartition(':v')[2]}",
         ),

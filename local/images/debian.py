@@ -1,4 +1,4 @@
-"""Layers from Debian packages: the smallest root file system in which one program runs.
+"""Makes layers from Debian packages: the smallest root file system in which a program runs.
 
 apt-get resolves and verifies the packages against an empty system, with lists and a cache of our own, so nothing of the
 host changes and no lock of its package manager is taken. Maintainer scripts are not run: what they would have made that
@@ -14,15 +14,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.archive import Layer, Tree, architecture
 from local.failure import Failure
-from local.images.archive import Layer, Tree, architecture
 from local.images.cache import LayerCache
 from local.jobs import Progress
 
 _RECIPE = 1  # raise it when this module makes other layers from the same packages
 _LISTS_LIVE = 24 * 3600  # seconds; mirrors drop superseded packages, so old lists point nowhere
 
-# The users of the images whose places ours take, so that a numeric uid has a name (initdb insists on one).
+# The users of the official images, so that a numeric uid has a name, which initdb requires.
 _USERS = {"root": 0, "postgres": 999, "appuser": 1000, "nonroot": 10001, "nobody": 65534}
 
 # Not needed to run: documentation, translations, packaging data, boot scripts, parts of Python for its developers.
@@ -79,11 +79,11 @@ Acquire::https::Timeout "20";
 
 @dataclass(frozen=True, kw_only=True)
 class Packages:
-    """What a layer is made of: packages, what of their dependencies to take, and what has to come out."""
+    """The packages of a layer, the dependencies to include, and a file that proves the release."""
 
     name: str
     packages: tuple[str, ...]
-    proof: str  # a path without which this is not the release that our images expect
+    proof: str  # a path that exists in the release that the images need
     dependencies: bool = True
     unused: tuple[str, ...] = ()  # dependencies to leave out
     links: tuple[tuple[str, str], ...] = ()
@@ -111,7 +111,7 @@ JAVA = Packages(
     name="java",
     packages=("openjdk-17-jre-headless",),
     proof="usr/lib/jvm/java-17-openjdk-{architecture}/lib/server/libjvm.so",
-    dependencies=False,  # they are for printing, sound and fonts; the virtual machine runs on the base
+    dependencies=False,  # they are for printing, sound and fonts, and the virtual machine does not need them
     links=(("usr/bin/java", "../lib/jvm/java-17-openjdk-{architecture}/bin/java"),),
 )
 POSTGRES = Packages(
@@ -137,7 +137,7 @@ class Debian:
         self._cache = cache
 
     def layers(self, progress: Progress, packages: Packages = BASE) -> tuple[Layer, ...]:
-        """The base layer and, above it, the one of `packages`. Jobs that ask at the same time share the work."""
+        """The base layer and, above it, the one of `packages`. Each is made once, even if several jobs need it."""
         with self._cache.lock("debian", progress):
             cached = [self._cached(each) for each in dict.fromkeys((BASE, packages))]
             layers = tuple(layer for layer in cached if layer)
@@ -167,7 +167,7 @@ class Debian:
             progress.run(["tar", "-xf", layer.path, "-C", target, "--keep-directory-symlink"])
 
     def key(self, packages: Packages = BASE) -> str:
-        """What the layers of `packages` are made from: changes with the recipe, not with package versions."""
+        """The key of the layers of `packages`. It changes with the recipe, not with the versions of packages."""
         return _key(packages)
 
     def _cached(self, packages: Packages) -> Layer | None:
@@ -228,7 +228,7 @@ class Debian:
                 f"this machine's package sources are not Debian 12's: {' '.join(packages.packages)} brought no "
                 f"/{packages.proof}. Use Debian 12, or a machine that reaches the image registries."
             )
-        (state / f"{packages.name}.packages").write_text("\n".join(sorted(used)) + "\n")  # what is in it, for people
+        (state / f"{packages.name}.packages").write_text("\n".join(sorted(used)) + "\n")  # for users
         return without | frozenset(used)
 
 
@@ -253,7 +253,7 @@ def _tree(root: Path, without: frozenset[str] = frozenset()) -> Tree:
 
 
 def _system_files(tree: Tree, root: Path) -> None:
-    """What the packages' scripts, an installer or an administrator would have written."""
+    """Adds the files that scripts of packages, an installer or an administrator write."""
     users = "".join(f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in _USERS.items())
     groups = "".join(f"{name}:x:{uid}:\n" for name, uid in _USERS.items())
     bundle = b"".join(file.read_bytes() for file in sorted((root / "usr/share/ca-certificates").rglob("*.crt")))
@@ -268,7 +268,7 @@ def _system_files(tree: Tree, root: Path) -> None:
 
 
 def _extract(package: Path, root: Path) -> None:
-    """Like dpkg-deb -x, but keeps /bin, /lib and /sbin the links that they are on a merged /usr."""
+    """Unpacks a package like dpkg-deb -x, but keeps /bin, /lib and /sbin as links on a merged /usr."""
     unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
     write = subprocess.run(
         ["tar", "-xf", "-", "-C", root, "--keep-directory-symlink", "--no-same-owner"],
@@ -279,7 +279,7 @@ def _extract(package: Path, root: Path) -> None:
     assert unpack.stdout is not None
     unpack.stdout.close()
     if unpack.wait() != 0 or write.returncode != 0:
-        package.unlink()  # so that the next try fetches it again
+        package.unlink()  # so that the next run fetches it again
         raise Failure(f"cannot unpack {package.name}: {write.stderr.strip() or 'it is damaged'}. Run this again.")
 
 

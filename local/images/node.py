@@ -1,42 +1,41 @@
-"""The node's image store, as far as making images needs it, and a record of what we put there."""
+"""The node's image store, and a record of the images that this program put there."""
 
 import json
 import os
 import socket
 import ssl
-import subprocess
 import threading
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from local.archive import Image
 from local.cluster import Cluster
-from local.containerd import NAMESPACE
 from local.failure import Failure
-from local.images.archive import Image
+from local.files import write_text
 from local.jobs import Progress
 from local.paths import Home
 
-CONNECT_LIMIT = 3.0  # seconds: a firewall that drops packets must not delay the start
+CONNECT_LIMIT = 3.0  # seconds; a firewall may drop packets instead of refusing the connection
 PULL_LIMIT = 600.0
 
 
 class Node(Protocol):
-    """What a node can do with images. `digests` and `load` and `pull` need the cluster to be up."""
+    """A node's images. `digests`, `load` and `pull` need the cluster to be up."""
 
     def digests(self) -> dict[str, str]:
-        """The digest of every image by its reference."""
+        """Reference → digest of every image."""
         ...
 
     def load(self, progress: Progress, image: Image) -> None:
-        """Imports an image that was made here."""
+        """Imports an image that was built on this machine."""
         ...
 
     def pull(self, progress: Progress, reference: str) -> None:
-        """Pulls from the image's registry; Failure if that does not work within PULL_LIMIT."""
+        """Pulls an image from its registry; raises Failure if that takes longer than PULL_LIMIT."""
         ...
 
     def reaches(self, reference: str) -> bool:
-        """Whether the image's registry answers, asked once for each registry."""
+        """Whether the image's registry answers. Each registry is tried once."""
         ...
 
 
@@ -50,43 +49,33 @@ class LocalNode:
         self._lock = threading.Lock()
 
     def digests(self) -> dict[str, str]:
-        rows = (line.split() for line in self._ctr("images", "list").splitlines()[1:])
+        rows = (line.split() for line in self._cluster.containerd().ctr("images", "list").splitlines()[1:])
         return {row[0]: row[2] for row in rows if len(row) > 2}
 
     def load(self, progress: Progress, image: Image) -> None:
-        # Layers that the node has are not given again: with them, a changed service takes 5 s, without 0.3 s.
-        there = set(self._ctr("content", "list", "--quiet").split())
+        # The archive omits the layers that the node has: a changed service takes 0.3 s instead of 5 s.
+        layers_of_node = set(self._cluster.containerd().ctr("content", "list", "--quiet").split())
         try:
-            self._import(progress, image, there)
-        except Failure as failure:  # for one, if the node's garbage collection removed one of them just now
-            if not there.intersection(layer.digest for layer in image.layers):
+            self._import(progress, image, layers_of_node)
+        except Failure as failure:  # for example, the node's garbage collection has just removed a layer
+            if not layers_of_node.intersection(layer.digest for layer in image.layers):
                 raise
-            progress.note(f"importing all layers: {failure}")
+            progress.note(f"importing all layers, since the import without those of the node failed: {failure}")
             self._import(progress, image, set())
 
-    def _import(self, progress: Progress, image: Image, without: set[str]) -> None:
+    def _import(self, progress: Progress, image: Image, omit: set[str]) -> None:
         archive = self._home.images / f"{os.getpid()}-{image.digest[7:19]}.tar"
         try:
             progress.step("writing the archive")
-            image.write(archive, without=without)
+            image.write(archive, omit=omit)
             progress.step("importing into the node")
-            self._cluster.load_image(progress, archive)
+            self._cluster.containerd().load(progress, archive)
         finally:
             archive.unlink(missing_ok=True)
 
-    def _ctr(self, *arguments: str) -> str:
-        socket_path = self._home.run / "containerd.sock"
-        if not socket_path.exists():
-            raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
-        command = ["ctr", "--address", str(socket_path), "--namespace", NAMESPACE, *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if result.returncode != 0:
-            raise Failure(f"`ctr {' '.join(arguments[:2])}` failed: {result.stderr.strip()}")
-        return result.stdout
-
     def pull(self, progress: Progress, reference: str) -> None:
         progress.step(f"pulling {reference}")
-        self._cluster.image_pull(progress, reference, PULL_LIMIT)
+        self._cluster.containerd().pull(progress, reference, PULL_LIMIT)
 
     def reaches(self, reference: str) -> bool:
         registry = reference.partition("/")[0]
@@ -97,9 +86,9 @@ class LocalNode:
 
 
 def answers(host: str) -> bool:
-    """Whether a registry completes a TLS handshake within CONNECT_LIMIT. A proxy's variables stand for yes."""
+    """Whether a registry completes a TLS handshake within CONNECT_LIMIT; also true if there is a proxy."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy")):
-        return True  # containerd goes through it, and only it knows what lies behind
+        return True  # containerd uses the proxy, and what the proxy reaches is unknown
     name, _, port = host.partition(":")
     result = False
 
@@ -114,7 +103,7 @@ def answers(host: str) -> bool:
         except OSError:
             pass
 
-    # In a thread, since resolving a name has no time limit of its own.
+    # In a thread, since the resolution of a name has no time limit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT_LIMIT)
@@ -123,7 +112,7 @@ def answers(host: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """How an image came into the node, and which digest it had then."""
+    """Where an image of the node came from, and its digest."""
 
     source: str
     detail: str
@@ -131,25 +120,25 @@ class Entry:
 
 
 class ImageRecord:
-    """The images that were imported into the node, by reference. Its file is deleted with the node's image store."""
+    """Reference → entry of each image that this program put into the node.
+
+    Its file is in the directory of the node's image store, so that both are deleted together.
+    """
 
     def __init__(self, home: Home) -> None:
         self._file = home.containerd / "images.json"
         self._lock = threading.Lock()
 
     def get(self, reference: str) -> Entry | None:
-        """The entry of that reference, if we put the image there."""
+        """The entry of a reference; None if this program did not put the image there."""
         entry = self._read().get(reference)
         return Entry(**entry) if entry else None
 
     def put(self, reference: str, entry: Entry) -> None:
-        """Replaces the entry."""
+        """Replaces the entry of a reference."""
         with self._lock:
             entries = self._read() | {reference: asdict(entry)}
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = self._file.with_suffix(f".{os.getpid()}")
-            unfinished.write_text(json.dumps(entries, indent=1, sort_keys=True))
-            unfinished.rename(self._file)
+            write_text(self._file, json.dumps(entries, indent=1, sort_keys=True))
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:

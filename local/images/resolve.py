@@ -1,7 +1,6 @@
-"""Brings the images into the node, as jobs: what needs no cluster is done while the cluster is being made."""
+"""Jobs that bring the images into the node. They build images while the cluster starts."""
 
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from local.archive import Image
 from local.failure import Failure
-from local.images.archive import Image
+from local.files import write_text
 from local.images.binary import pack, version, version_of
 from local.images.cache import LayerCache
 from local.images.catalogue import CATALOGUE, Known
@@ -24,8 +24,10 @@ OUTCOME = Path(__file__).resolve().parents[2] / ".local" / "images.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """How an image was had. "node" is an image that was there and did not come from us; "later" is one that would be
-    built here, which takes too long for now."""
+    """Where an image came from.
+
+    "node" is an image that another program put into the node; "later" is one whose build takes too long for this run.
+    """
 
     reference: str
     source: Source
@@ -39,7 +41,7 @@ class Resolved:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """An image that was made here, and from what."""
+    """An image that was made on this machine, and its source."""
 
     image: Image
     source: Source
@@ -47,8 +49,7 @@ class Made:
 
 
 class Images:
-    """Resolves the named images of a catalogue against one node; without `patient`, those are left for later that the
-    catalogue says take long to build."""
+    """Brings images of a catalogue into a node. Without `patient`, it skips images that take long to build."""
 
     def __init__(
         self,
@@ -75,8 +76,8 @@ class Images:
         self._lock = threading.Lock()
 
     def jobs(self) -> list[Job]:
-        """One job that makes each image, one that brings it into the node, and "images", which waits for all."""
-        # In the catalogue's order, which is the order in which they get the cores.
+        """For each image a job that makes it and one that brings it into the node; the last job is "images"."""
+        # The catalogue's order decides which build gets the cores first.
         names = [name for name in self._catalogue if name in self._wanted()]
         make = [Job(f"image/{name}", partial(self.prepare, name=name)) for name in names]
         load = []
@@ -92,7 +93,7 @@ class Images:
         self.place(progress, name)
 
     def prepare(self, progress: Progress, name: str) -> None:
-        """Makes the image, unless it will most likely come from the node or its registry."""
+        """Makes the image, unless the node has it or its registry answers."""
         if (other := self._stands_in(name)) and self._is_expected(other):
             return
         reference = self._catalogue[name].reference()
@@ -104,7 +105,7 @@ class Images:
         self.make(progress, name)
 
     def place(self, progress: Progress, name: str) -> Resolved | None:
-        """Brings the image into the node; None if it is not wanted, since what it stands in for is there.
+        """Brings the image into the node; returns None if the image that it stands in for is available.
 
         An image that this project built is replaced if its inputs changed; other images stay.
         """
@@ -117,12 +118,9 @@ class Images:
         return resolved
 
     def write_outcome(self) -> None:
-        """Writes what became of each image, for those who deploy."""
-        self._outcome.parent.mkdir(parents=True, exist_ok=True)
+        """Writes the result for each image, which the deployment reads."""
         content = {name: asdict(self._resolved[name]) for name in self._catalogue if name in self._resolved}
-        unfinished = self._outcome.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(content, indent=2) + "\n")
-        unfinished.rename(self._outcome)
+        write_text(self._outcome, json.dumps(content, indent=2) + "\n")
 
     def _place(self, progress: Progress, name: str) -> Resolved:
         reference = self._catalogue[name].reference()
@@ -146,13 +144,13 @@ class Images:
         if not made:
             return Resolved(reference=reference, source="unavailable", detail=self._reason(name))
         self._node.load(progress, made.image)
-        # What was made, though its files may have been edited since, and would make another one now.
+        # The reference of the image that was made. If its files changed meanwhile, `reference` is of another image.
         return self._known(
             made.image.reference, Entry(source=made.source, detail=made.detail, digest=made.image.digest)
         )
 
     def make(self, progress: Progress, name: str) -> Made | None:
-        """Makes an image here, from a program on PATH or by building it; None if neither is possible, or not now."""
+        """Makes an image from a program on PATH, or builds it; returns None if neither is possible in this run."""
         made = self._from_path(progress, name)
         known = self._catalogue[name]
         if not made and known.build and not self._is_for_later(name):
@@ -196,11 +194,11 @@ class Images:
         return ", ".join(reasons)
 
     def _wanted(self) -> set[str]:
-        """The names asked for, and what stands in for them where they cannot be had."""
+        """The requested images, and the images that stand in for them."""
         return {name for name in self._catalogue if name in self._names or self._stands_in(name)}
 
     def _stands_in(self, name: str) -> str:
-        """The image that makes this one unnecessary; none if this one was asked for by name."""
+        """The image that this one stands in for; empty if this one was requested by name."""
         other = self._catalogue[name].stands_in_for
         return other if other in self._names and name not in self._names else ""
 
@@ -221,17 +219,23 @@ DEFAULT = tuple(name for name, known in CATALOGUE.items() if not known.stands_in
 def image_jobs(
     home: Home | None = None, *, names: Sequence[str] = DEFAULT, outcome: Path = OUTCOME, patient: bool = True
 ) -> list[Job]:
-    """The jobs that bring the named images into the node; they need the job "cluster" and end with "images".
+    """The jobs that bring images into the node. They need the job "cluster"; the last one is "images".
 
-    Failure if there is no image of such a name. `outcome` is written by the last job: read it with `read_outcome`.
-    Without `patient`, what takes long to build is left for later.
+    Args:
+        home: the cache directory.
+        names: the images.
+        outcome: file that the last job writes, and `read_outcome` reads.
+        patient: whether to build images that take long.
+
+    Raises:
+        Failure: there is no image of that name.
     """
     home = home or Home.default()
     return Images(home, LocalNode(home), names, CATALOGUE, outcome, patient=patient).jobs()
 
 
 def read_outcome(outcome: Path = OUTCOME) -> dict[str, Resolved]:
-    """What became of each image when they were last brought into the node; empty before the first time."""
+    """The result for each image of the last run; empty before the first one."""
     if not outcome.exists():
         return {}
     return {name: Resolved(**entry) for name, entry in json.loads(outcome.read_text()).items()}
@@ -240,7 +244,7 @@ def read_outcome(outcome: Path = OUTCOME) -> dict[str, Resolved]:
 def left_for_later(
     resolved: Mapping[str, Resolved], home: Home | None = None, catalogue: Mapping[str, Known] = CATALOGUE
 ) -> list[str]:
-    """The images that an impatient run did not build: they are missing, or made of something older."""
+    """The images that an impatient run did not build: the node has none, or an older one."""
     home = home or Home.default()
     return [
         name
@@ -250,7 +254,7 @@ def left_for_later(
 
 
 def describe(resolved: Mapping[str, Resolved]) -> str:
-    """One line an image, for people."""
+    """A table of the images, to be printed."""
     width = max((len(name) for name in resolved), default=0)
     return "\n".join(
         f"{name:<{width}}  {image.source:<11}  {image.reference}" + (f"  ({image.detail})" if image.detail else "")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.versions import SERVICE_REPOSITORY
+from local.archive import Image, Layer, Tree, architecture
 from local.failure import Failure
-from local.images.archive import Image, Layer, Tree, architecture
 from local.images.cache import LayerCache
 from local.images.debian import PYTHON, Debian, compile_python
 from local.jobs import Progress
@@ -52,7 +52,7 @@ def service_image(progress: Progress, cache: LayerCache, source: Path = ROOT) ->
 
 
 def wheels_key(source: Path = ROOT) -> str:
-    """What the wheels' layer is made from."""
+    """The key of the layer of wheels."""
     lock = _lock(source)
     if not lock.exists():
         raise Failure(f"{lock} is missing: the service's image is made from the wheels that it pins.")
@@ -84,7 +84,7 @@ def _wheels(progress: Progress, cache: LayerCache, source: Path) -> Layer:
 
 
 def _install(progress: Progress, lock: Path, target: Path) -> None:
-    """Wheels for the image's Python, for any Python that runs this program."""
+    """Installs wheels for the image's Python, which need not be the one that runs this program."""
     machine = _MACHINES[architecture()]
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in reversed(_GLIBC)] + [f"manylinux2014_{machine}"]
     options = ["--only-binary=:all:", "--implementation=cp", f"--python-version={_PYTHON}", "--no-deps", "--no-compile"]
@@ -113,7 +113,7 @@ def _code(progress: Progress, cache: LayerCache, source: Path) -> Layer:
 
 
 def _code_tree(source: Path, scratch: Path) -> Tree:
-    """The code, compiled as well if this Python is of the image's release, so that a pod starts sooner."""
+    """The code. If this Python is of the image's release, its byte code too, so that a pod starts sooner."""
     tree = Tree()
     for file in code_files(source):
         inside = Path("app", file.relative_to(source))

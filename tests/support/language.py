@@ -101,7 +101,7 @@ KEPT: Final = {
     # A comment in the command of an init container: a change would restart Postgres.
     ("stack/components/postgres/component.py", '"nobody"'),
     # A method of file objects.
-    ("local/images/archive.py", "the name `tell`"),
+    ("local/archive.py", "the name `tell`"),
     # The name of a user of every Linux system.
     ("local/images/debian.py", '"nobody"'),
     # Comments of Go programs: a change compiles Kubernetes and Jaeger again, on every machine.

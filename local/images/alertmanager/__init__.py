@@ -1,5 +1,8 @@
-"""Alertmanager's sources, completed: since 0.32 its module comes without the pages that it embeds, and without any it
-does not compile. One page of our own takes their place, and says so."""
+"""Makes Alertmanager's sources complete.
+
+Since 0.32 its module does not contain the pages that it embeds, and without a page it does not compile. A page of this
+project replaces them.
+"""
 
 import gzip
 import hashlib
@@ -16,13 +19,13 @@ PACKAGE: Final = "github.com/prometheus/alertmanager/cmd/alertmanager"
 
 _HERE: Final = Path(__file__).parent
 _MODULE: Final = "github.com/prometheus/alertmanager"
-_PAGE: Final = "ui/app/dist/elm/index.html.gz"  # where it looks for the first one
+_PAGE: Final = "ui/app/dist/elm/index.html.gz"  # the path of the page that it opens first
 _PARTS: Final = ("go.mod", "go.sum", "index.html")
 _RECIPE: Final = 1  # raise it when this module makes other sources of the same parts
 
 
 def sources(home: Home) -> Path:
-    """Where the completed sources are, once `complete` has made them; another place for others."""
+    """The directory that `complete` makes. Its name contains a hash of the inputs."""
     digest = hashlib.sha256(str(_RECIPE).encode())
     for part in _PARTS:
         digest.update((_HERE / part).read_bytes())
@@ -30,7 +33,7 @@ def sources(home: Home) -> Path:
 
 
 def complete(progress: Progress, home: Home) -> Path:
-    """Makes a module in which `PACKAGE` compiles: ours, with a copy of Alertmanager's in it, verified by our go.sum."""
+    """Makes a module that compiles `PACKAGE`. It contains a copy of Alertmanager's module, which go.sum verifies."""
     target = sources(home)
     with LayerCache(home.images).lock("alertmanager", progress):
         if target.exists():
@@ -47,7 +50,7 @@ def complete(progress: Progress, home: Home) -> Path:
 
 
 def _fetched(progress: Progress) -> Path:
-    """Where Go keeps the module as it was published."""
+    """The directory where Go keeps the published module."""
     progress.step("fetching Alertmanager")
     progress.run(["go", "mod", "download", _MODULE], cwd=_HERE, env=ENVIRONMENT, timeout=600)
     answer: list[str] = []
@@ -56,7 +59,7 @@ def _fetched(progress: Progress) -> Path:
 
 
 def _copy(module: Path, to: Path) -> None:
-    """What is compiled of it, and the page."""
+    """Copies the files that are compiled, and the page."""
     for file in module.rglob("*"):
         if file.suffix in (".go", ".tmpl") or file == module / "go.mod":
             place = to / file.relative_to(module)

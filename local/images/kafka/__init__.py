@@ -4,8 +4,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from local.archive import Layer, Tree
 from local.failure import Failure
-from local.images.archive import Layer, Tree
 from local.images.cache import LayerCache
 from local.images.debian import JAVA, Debian
 from local.jobs import Progress
@@ -35,12 +35,16 @@ def kafka_layers(progress: Progress, cache: LayerCache) -> tuple[Layer, ...]:
 
 
 def kafka_key() -> str:
-    """What the jars' layer is made from."""
+    """The key of the layer of jars."""
     return hashlib.sha256(POM.read_bytes() + LOCK.read_bytes()).hexdigest()
 
 
 def read_lock(text: str) -> dict[str, str]:
-    """The file names of the lock and their sha256; ValueError if a line is not one of sha256sum's."""
+    """File name → sha256 of the lock.
+
+    Raises:
+        ValueError: a line is not in the format of sha256sum, or a file occurs twice.
+    """
     hashes: dict[str, str] = {}
     for line in text.splitlines():
         digest, separator, name = line.partition("  ")
@@ -51,7 +55,11 @@ def read_lock(text: str) -> dict[str, str]:
 
 
 def verify(directory: Path) -> None:
-    """Failure unless the directory holds exactly the jars of the lock."""
+    """Compares the jars of a directory with the lock.
+
+    Raises:
+        Failure: they differ.
+    """
     locked = read_lock(LOCK.read_text())
     actual = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in directory.glob("*.jar")}
     if actual != locked:

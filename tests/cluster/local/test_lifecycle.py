@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from local import cgroups, mounts, network, processes
+from local.archive import write_program_archive
 from local.build import cluster_jobs
 from local.cluster import Cluster
-from local.containerd import write_archive
 from local.failure import Failure
 from local.golang import go_build
 from local.jobs import Progress, run_jobs
@@ -110,9 +110,9 @@ def test_the_whole_life(home: Home) -> None:
     assert not home.run.exists()
     assert machine() == untouched
     with pytest.raises(Failure, match="down"):
-        cluster.has_image("localhost/probe:1")
+        cluster.containerd().has("localhost/probe:1")
     cluster.up(progress)
-    assert cluster.has_image("localhost/probe:1")
+    assert cluster.containerd().has("localhost/probe:1")
     cluster.down(progress)
     assert machine() == untouched
     cluster.down(progress)  # nothing to do is no failure
@@ -139,8 +139,8 @@ def components(home: Home) -> dict[int, str]:
 def load_probe(cluster: Cluster, progress: Progress, home: Home) -> None:
     go_build(progress, HERE / "probe", home.root / "probe")
     archive = home.root / "probe.tar"
-    write_archive(archive, "localhost/probe:1", home.root / "probe", ["/probe"])
-    cluster.load_image(progress, archive)
+    write_program_archive(archive, "localhost/probe:1", home.root / "probe")
+    cluster.containerd().load(progress, archive)
 
 
 def kubectl(home: Home, *arguments: str) -> None:

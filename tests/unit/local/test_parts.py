@@ -8,8 +8,8 @@ import pytest
 import yaml
 from cryptography import x509
 
-from local import components, mounts, network, pki, preflight
-from local.containerd import write_archive
+from local import components, configuration, mounts, network, pki, preflight
+from local.archive import write_program_archive
 from local.layout import GATEWAY, NODE
 from local.paths import HOME_VARIABLE, Home
 
@@ -41,7 +41,7 @@ def test_incomplete_keys_are_not_usable(home: Home) -> None:
 
 
 def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
-    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
     assert stat.S_IMODE(home.kubeconfig.stat().st_mode) == 0o600
     document = yaml.safe_load(home.kubeconfig.read_text())
     assert document["current-context"] == "local"
@@ -49,25 +49,25 @@ def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
 
 
 def test_unchanged_files_are_not_written_again(home: Home) -> None:
-    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
     first = {path: path.stat().st_mtime_ns for path in home.run.rglob("*") if path.is_file()}
-    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
     assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
 def test_dns_forwards_only_where_there_is_something_to_forward_to(home: Home, tmp_path: Path) -> None:
     resolv = tmp_path / "resolv.conf"
     resolv.write_text("# nothing\nsearch example\n")
-    assert not components.has_upstream_dns(resolv)
+    assert not configuration.has_upstream_dns(resolv)
     resolv.write_text("nameserver 192.0.2.1\n")
-    assert components.has_upstream_dns(resolv)
+    assert configuration.has_upstream_dns(resolv)
     for upstream in (True, False):
-        components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=upstream)
+        configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=upstream)
         assert ("forward ." in (home.run / "Corefile").read_text()) is upstream
 
 
 def test_a_component_is_outdated_when_what_it_reads_changes(home: Home) -> None:
-    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
 
     def prints() -> dict[str, str]:
         made = components.components(home, containerd="/usr/bin/containerd", masquerade_all=False)
@@ -75,7 +75,7 @@ def test_a_component_is_outdated_when_what_it_reads_changes(home: Home) -> None:
 
     first = prints()
     assert prints() == first
-    components.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=False)
+    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=False)
     assert {name for name, value in prints().items() if value != first[name]} == {"dns"}
 
 
@@ -135,7 +135,7 @@ def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch:
         return SAVED if command[0].endswith("-save") else ""
 
     monkeypatch.setattr(network, "_run", fake)
-    network._remove_chains("iptables", kept={"nat/CNI-aaaa"})
+    network._remove_chains("iptables", keep={"nat/CNI-aaaa"})
     assert restored == [
         '*nat\n-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
         "-F KUBE-SERVICES\n-X KUBE-SERVICES\nCOMMIT\n"
@@ -144,16 +144,16 @@ def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch:
 
 
 def test_what_was_before_is_written_whole_and_read_back(tmp_path: Path) -> None:
-    settings = network.Before(boot="b", settings={"net/ipv4/ip_forward": "0"}, chains={"iptables": ["nat/X"]})
-    assert network.Before.load(tmp_path / "before.json") is None
+    settings = network.MachineState(boot="b", settings={"net/ipv4/ip_forward": "0"}, chains={"iptables": ["nat/X"]})
+    assert network.MachineState.load(tmp_path / "before.json") is None
     settings.save(tmp_path / "before.json")
-    assert network.Before.load(tmp_path / "before.json") == settings
+    assert network.MachineState.load(tmp_path / "before.json") == settings
 
 
 def test_an_archive_of_the_same_program_is_the_same(tmp_path: Path) -> None:
     program = tmp_path / "pause"
     program.write_bytes(b"program")
     for name in ("a.tar", "b.tar"):
-        write_archive(tmp_path / name, "localhost/pause:1", program, ["/pause"])
+        write_program_archive(tmp_path / name, "localhost/pause:1", program)
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     assert json.dumps("localhost/pause:1").encode() in (tmp_path / "a.tar").read_bytes()

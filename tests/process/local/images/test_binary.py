@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from local.archive import Image, Layer, Tree
 from local.failure import Failure
-from local.images.archive import Image, Layer, Tree
 from local.images.binary import Packed, is_static, libraries, pack, version, version_of
 from local.images.cache import LayerCache
 from local.jobs import Progress

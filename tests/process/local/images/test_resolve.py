@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from local.archive import Image, Tree
 from local.failure import Failure
-from local.images.archive import Image, Tree
 from local.images.binary import Packed
 from local.images.catalogue import Known
 from local.images.node import Entry, ImageRecord

@@ -1,7 +1,7 @@
-"""Container images without a builder: layers from files, and archives for `ctr`, `docker load` and `podman load`.
+"""Writes container images: layers from files, and archives for `ctr`, `docker load` and `podman load`.
 
-The same files give the same bytes: entries are sorted, without times, owned by root by default. So an
-image's digest is known before its archive is written, and equal layers of several images are stored once in the node.
+The same files give the same bytes: entries are sorted, have no times, and belong to root by default. So the digest of
+an image is known before its archive is written, and the node stores a layer of several images once.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from local.failure import Failure
+from local.files import replace_file
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -26,10 +27,14 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def architecture() -> str:
-    """This machine's architecture as images name it; Failure where there is no name for it."""
+    """The name that images use for this machine's architecture.
+
+    Raises:
+        Failure: this machine's architecture is not supported.
+    """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
-        raise Failure(f"images are made for {', '.join(_ARCHITECTURES)}; this machine is {machine}.")
+        raise Failure(f"images can be built on {', '.join(_ARCHITECTURES)}; this machine is {machine}.")
     return _ARCHITECTURES[machine]
 
 
@@ -52,81 +57,78 @@ class _Entry:
 
 
 class Tree:
-    """The files of one layer, by their path in the image. Directories above them come by themselves."""
+    """The files of one layer, by their path in the image. Missing parent directories are added."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
     def file(self, path: str, content: bytes | str | Path, *, mode: int = 0o644, owner: int = 0) -> None:
-        """A regular file, from bytes, text, or a file of the host (read when the layer is written)."""
+        """Adds a regular file from bytes, text, or a file of the host (read when the layer is written)."""
         data = content.encode() if isinstance(content, str) else content
-        self._entries[_inside(path)] = _Entry(tarfile.REGTYPE, mode, owner, data)
+        self._entries[_relative(path)] = _Entry(tarfile.REGTYPE, mode, owner, data)
 
     def directory(self, path: str, *, mode: int = 0o755, owner: int = 0) -> None:
-        """A directory, also an empty one."""
-        self._entries[_inside(path)] = _Entry(tarfile.DIRTYPE, mode, owner)
+        """Adds a directory, which may be empty."""
+        self._entries[_relative(path)] = _Entry(tarfile.DIRTYPE, mode, owner)
 
     def symlink(self, path: str, target: str) -> None:
-        """A symbolic link."""
-        self._entries[_inside(path)] = _Entry(tarfile.SYMTYPE, 0o777, target=target)
+        """Adds a symbolic link."""
+        self._entries[_relative(path)] = _Entry(tarfile.SYMTYPE, 0o777, target=target)
 
-    def copy(self, source: Path, target: str = "", *, keep: Callable[[str], bool] = lambda _: True) -> None:
-        """Copy a host directory to `target`. `keep` sees paths below `source`; a refused directory is not copied.
+    def copy(self, source: Path, path: str = "", *, keep: Callable[[str], bool] = lambda _: True) -> None:
+        """Adds a directory of the host with its content and modes, without devices, sockets and pipes.
 
-        Devices, sockets and pipes are left out.
+        Args:
+            source: the directory of the host.
+            path: its place in the image.
+            keep: is called with paths below `source`; if it returns false, the path and all below it is left out.
         """
         for folder, folders, files in os.walk(source):
             folders[:] = [name for name in folders if keep(str((Path(folder) / name).relative_to(source)))]
             for name in (*folders, *files):
-                path = Path(folder) / name
-                inside = path.relative_to(source)
-                if not keep(str(inside)):
+                original = Path(folder) / name
+                relative = original.relative_to(source)
+                if not keep(str(relative)):
                     continue
-                here = str(PurePosixPath(target) / inside)
-                status = path.lstat()
+                target = str(PurePosixPath(path) / relative)
+                status = original.lstat()
                 mode = stat.S_IMODE(status.st_mode)
                 if stat.S_ISLNK(status.st_mode):
-                    self.symlink(here, str(path.readlink()))
+                    self.symlink(target, str(original.readlink()))
                 elif stat.S_ISDIR(status.st_mode):
-                    self.directory(here, mode=mode)
+                    self.directory(target, mode=mode)
                 elif stat.S_ISREG(status.st_mode):
-                    self.file(here, path, mode=mode)
+                    self.file(target, original, mode=mode)
 
     def subtract(self, paths: Collection[str]) -> "Tree":
-        """The same files without those paths: a layer over another one that has them."""
+        """The same files without those paths: for a layer above one that has them."""
         rest = Tree()
         rest._entries = {path: entry for path, entry in self._entries.items() if path not in paths}
         return rest
 
     def paths(self) -> list[str]:
-        """Everything that was put in, sorted."""
+        """The paths of all files, sorted."""
         return sorted(self._entries)
 
     def write(self, target: Path) -> Layer:
-        """Writes the layer; `target` is there only when it is complete."""
+        """Writes the layer."""
         entries = dict(self._entries)
         for path in self._entries:
             for parent in PurePosixPath(path).parents:
                 if str(parent) != "." and str(parent) not in entries:
                     entries[str(parent)] = _Entry(tarfile.DIRTYPE, 0o755)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with replace_file(target) as unfinished:
             with unfinished.open("wb") as file:
                 hashing = _Hashing(file)
                 with tarfile.open(fileobj=cast(BinaryIO, hashing), mode="w", format=tarfile.GNU_FORMAT) as tar:
                     for path in sorted(entries):
                         _add(tar, path, entries[path])
-            layer = Layer(path=target, digest=f"sha256:{hashing.hash.hexdigest()}", size=unfinished.stat().st_size)
-            unfinished.rename(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return layer
+            return Layer(path=target, digest=f"sha256:{hashing.hash.hexdigest()}", size=unfinished.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """Layers, lowest first, and how a container of them starts."""
+    """Layers, lowest first, and how a container starts from them."""
 
     reference: str
     layers: tuple[Layer, ...]
@@ -138,16 +140,31 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """The digest of its manifest: the one by which a node knows it."""
+        """The digest of its manifest, which a node uses."""
         return _digest(self._manifest())
 
-    def write(self, archive: Path, *, without: Collection[str] = ()) -> None:
-        """Writes a loadable archive: OCI's layout and docker's manifest, as `docker save` does.
+    def write(self, archive: Path, *, omit: Collection[str] = ()) -> None:
+        """Writes an archive in OCI's layout, with Docker's manifest in addition, as `docker save` does.
 
-        Layers `without` (their digests) are left out: for containerd, which takes the ones that it has from its store.
+        Args:
+            archive: the file.
+            omit: digests of layers that the archive need not have, since containerd's store has them.
         """
         manifest, config = self._manifest(), self._config()
-        index = {
+        content: dict[str, bytes | Path] = {
+            "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+            "index.json": _json(self._index(manifest)),
+            "manifest.json": _json(self._docker_manifest(config)),
+            _blob(_digest(manifest)): manifest,
+            _blob(_digest(config)): config,
+        }
+        content |= {_blob(layer.digest): layer.path for layer in self.layers if layer.digest not in omit}
+        with replace_file(archive) as unfinished, tarfile.open(unfinished, "w") as tar:
+            for path, data in content.items():
+                _add(tar, path, _Entry(tarfile.REGTYPE, 0o644, content=data))
+
+    def _index(self, manifest: bytes) -> dict[str, Any]:
+        return {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": [
@@ -163,30 +180,10 @@ class Image:
                 }
             ],
         }
-        legacy = [
-            {
-                "Config": _blob(_digest(config)),
-                "RepoTags": [self.reference],
-                "Layers": [_blob(layer.digest) for layer in self.layers],
-            }
-        ]
-        content: dict[str, bytes | Path] = {
-            "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
-            "index.json": _json(index),
-            "manifest.json": _json(legacy),
-            _blob(_digest(manifest)): manifest,
-            _blob(_digest(config)): config,
-        }
-        content |= {_blob(layer.digest): layer.path for layer in self.layers if layer.digest not in without}
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = archive.with_name(f".{archive.name}.{os.getpid()}")
-        try:
-            with tarfile.open(unfinished, "w") as tar:
-                for path, data in content.items():
-                    _add(tar, path, _Entry(tarfile.REGTYPE, 0o644, content=data))
-            unfinished.rename(archive)
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+    def _docker_manifest(self, config: bytes) -> list[dict[str, Any]]:
+        layers = [_blob(layer.digest) for layer in self.layers]
+        return [{"Config": _blob(_digest(config)), "RepoTags": [self.reference], "Layers": layers}]
 
     def _manifest(self) -> bytes:
         config = self._config()
@@ -219,8 +216,19 @@ class Image:
         )
 
 
+def write_program_archive(archive: Path, reference: str, program: Path) -> None:
+    """Writes an archive of an image that holds one static program, at /<its name>."""
+    tree = Tree()
+    tree.file(program.name, program, mode=0o755)
+    layer = tree.write(archive.with_name(f"{archive.name}.layer"))
+    try:
+        Image(reference=reference, layers=(layer,), entrypoint=(f"/{program.name}",), user="65535:65535").write(archive)
+    finally:
+        layer.path.unlink()
+
+
 class _Hashing:
-    """A file to write to that hashes what passes."""
+    """A file to write to, which hashes what is written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -247,11 +255,11 @@ def _add(tar: tarfile.TarFile, path: str, entry: _Entry) -> None:
         tar.addfile(info, io.BytesIO(entry.content))
 
 
-def _inside(name: str) -> str:
-    path = PurePosixPath(name.lstrip("/"))
-    if ".." in path.parts or str(path) == ".":
-        raise ValueError(f"not a path inside an image: {name!r}")
-    return str(path)
+def _relative(path: str) -> str:
+    relative = PurePosixPath(path.lstrip("/"))
+    if ".." in relative.parts or str(relative) == ".":
+        raise ValueError(f"not a path inside an image: {path!r}")
+    return str(relative)
 
 
 def _json(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.images.archive import Image, Layer, Tree, architecture
+from local.archive import Image, Layer, Tree, architecture
 
 
 def _tree(root: Path) -> Tree:

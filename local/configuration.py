@@ -1,0 +1,150 @@
+"""The configuration files of the cluster's programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import pki
+from local.files import write_text
+from local.layout import (
+    BRIDGE,
+    CGROUP,
+    CNI_NETWORK,
+    DNS_HEALTH_PORT,
+    DNS_READY_PORT,
+    GATEWAY,
+    KUBELET_PORT,
+    PAUSE_IMAGE,
+    POD_SUBNET,
+)
+from local.paths import Home
+
+Document = dict[str, Any]
+
+
+def write_files(home: Home, *, cni_directory: Path, upstream_dns: bool) -> None:
+    """Writes every configuration file and kubeconfig whose content changed.
+
+    Args:
+        home: where the keys exist and the files go.
+        cni_directory: directory of the CNI plugins.
+        upstream_dns: whether CoreDNS forwards the names that it does not know.
+    """
+    run = home.run
+    files = {
+        run / "containerd.toml": _containerd(home, cni_directory),
+        run / "cni" / "10-pods.conflist": _json(_cni(run)),
+        run / "kubelet.yaml": yaml.safe_dump(_kubelet(run)),
+        run / "Corefile": _corefile(run, upstream_dns),
+    }
+    for identity in ("admin", "kubelet", "controllers", "scheduler", "proxy", "dns"):
+        files[run / f"{identity}.kubeconfig"] = pki.kubeconfig(run / "pki", identity)
+    for path, text in files.items():
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text, mode=0o600)
+
+
+def has_upstream_dns(resolv: Path = Path("/etc/resolv.conf")) -> bool:
+    """Whether the machine has a DNS server. Without one, CoreDNS does not start if it has to forward."""
+    try:
+        return any(line.split()[:1] == ["nameserver"] for line in resolv.read_text().splitlines())
+    except OSError:
+        return False
+
+
+def _containerd(home: Home, cni_directory: Path) -> str:
+    run = home.run
+    return f"""\
+version = 2
+root = "{home.containerd}"
+state = "{run}/containerd"
+[grpc]
+  address = "{run}/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{run}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  restrict_oom_score_adj = true # the machine may lack CAP_SYS_RESOURCE
+  netns_mounts_under_state_dir = true # so that `down` finds them below the run directory
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      Root = "{run}/runc"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{cni_directory}"
+    conf_dir = "{run}/cni"
+"""
+
+
+def _cni(run: Path) -> Document:
+    ranges = [[{"subnet": POD_SUBNET, "gateway": GATEWAY}]]
+    ipam = {
+        "type": "host-local",
+        "ranges": ranges,
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": str(run / "cni-leases"),
+    }
+    bridge = {
+        "type": "bridge",
+        "bridge": BRIDGE,
+        "isGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,  # a pod can reach itself through its own Service
+        "ipam": ipam,
+    }
+    port_map = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [bridge, port_map]}
+
+
+def _kubelet(run: Path) -> Document:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": GATEWAY,
+        "port": KUBELET_PORT,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{run}/pki/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": f"{run}/pki/kubelet.crt",
+        "tlsPrivateKeyFile": f"{run}/pki/kubelet.key",
+        "containerRuntimeEndpoint": f"unix://{run}/containerd.sock",
+        "clusterDNS": [GATEWAY],
+        "clusterDomain": "cluster.local",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{CGROUP}",
+        "failCgroupV1": False,  # many machines still have version 1, and so has this project's reference machine
+        "failSwapOn": False,
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        # Never delete images to free disk space: most were built here and cannot be pulled.
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+        "featureGates": {"KubeletInUserNamespace": True},  # the kubelet starts even if kernel settings are read-only
+        "volumePluginDir": f"{run}/volume-plugins",
+        "podLogsDir": f"{run}/pod-logs",
+    }
+
+
+def _corefile(run: Path, upstream_dns: bool) -> str:
+    forward = "  forward . /etc/resolv.conf\n" if upstream_dns else ""
+    return f"""\
+.:53 {{
+  bind {GATEWAY}
+  errors
+  health 127.0.0.1:{DNS_HEALTH_PORT}
+  ready 127.0.0.1:{DNS_READY_PORT}
+  kubernetes cluster.local in-addr.arpa {{
+    kubeconfig {run}/dns.kubeconfig
+  }}
+  cache 5
+{forward}}}
+"""
+
+
+def _json(document: Document) -> str:
+    return json.dumps(document, indent=1) + "\n"
