@@ -38,7 +38,7 @@ def list_images() -> None:
             how = f"can be packed from {binary}"
         else:
             how = "can be built" if known.build else "cannot be had here"
-        print(f"{name:<10}  {reference:<55}  {how}")
+        print(f"{name:<12}  {reference:<55}  {how}")
 
 
 def build(names: Sequence[str]) -> None:

@@ -22,7 +22,8 @@ def start(run: Path, component: str, *command: str) -> None:
     processes.start(run, component, "print", command, run / "logs" / f"{component}.log")
     poll_until(
         f"{component} to start",
-        lambda: component in {process.component for process in processes.find(run)},
+        # `setsid` forks first, and the child leads a session a moment later.
+        lambda: component in {process.component for process in processes.find(run) if process.leads},
         seconds=5,
         every=0.01,
     )
