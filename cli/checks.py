@@ -6,7 +6,7 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, LazyGroup, exit_on_termination
-from cli.options import console, file_option, stack_argument
+from cli.options import AMOUNT, COUNT, console, file_option, stack_argument
 from contracts.errors import UserError
 
 
@@ -33,8 +33,8 @@ def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--rounds", type=int, default=5, help="Rounds of each configuration, in turns (5).")
-@click.option("--seconds", type=float, default=4, help="Seconds of load in each round (4).")
+@click.option("--rounds", type=COUNT, default=5, help="Rounds of each configuration, in turns (5).")
+@click.option("--seconds", type=AMOUNT, default=4, help="Seconds of load in each round (4).")
 @click.option("--only", multiple=True, help="Only this configuration, compared with a plain one. May be repeated.")
 def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure the spans per second that a Collector takes with one core, compared with a plain one."""
@@ -44,8 +44,8 @@ def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--seconds", type=int, default=300, help="How long the Collector is unavailable, in all (300).")
-@click.option("--repeats", type=int, default=1, help="Number of outages (1).")
+@click.option("--seconds", type=COUNT, default=300, help="How long the Collector is unavailable, in all (300).")
+@click.option("--repeats", type=COUNT, default=1, help="Number of outages (1).")
 def outage(seconds: int, repeats: int) -> None:
     """Stop the Collector under load, and count the spans."""
     from checks.bench.collector_outage import run
@@ -55,8 +55,8 @@ def outage(seconds: int, repeats: int) -> None:
 
 @click.command(cls=Command)
 @stack_argument
-@click.option("--operations", type=int, default=10_000, help="Number of operations (10,000).")
-@click.option("--malformed", type=int, help="How many of them are malformed (a tenth).")
+@click.option("--operations", type=COUNT, default=10_000, help="Number of operations (10,000).")
+@click.option("--malformed", type=click.IntRange(min=0), help="How many of them are malformed (a tenth).")
 @click.option("--seed", type=int, default=4, help="Another seed makes another mix (4).")
 def coverage(stack: str, operations: int, malformed: int | None, seed: int) -> None:
     """Compare the traces of 10,000 operations with the ledger of what was done."""
@@ -67,11 +67,18 @@ def coverage(stack: str, operations: int, malformed: int | None, seed: int) -> N
 
 
 @click.command(cls=Command)
-@click.option("--spans", type=int, default=1_000_000, help="Spans to send until they are acknowledged (1,000,000).")
-@click.option("--rate", type=float, default=800, help="Spans per second (800).")
-@click.option("--collectors", type=int, default=3, help="Number of Collectors (3).")
-@click.option("--kills", type=int, default=20, help="How often a Collector is killed (20).")
-@click.option("--unavailable", "--away", "unavailable", type=float, default=600, help="Seconds without a store (600).")
+@click.option("--spans", type=COUNT, default=1_000_000, help="Spans to send until they are acknowledged (1,000,000).")
+@click.option("--rate", type=AMOUNT, default=800, help="Spans per second (800).")
+@click.option("--collectors", type=COUNT, default=3, help="Number of Collectors (3).")
+@click.option("--kills", type=click.IntRange(min=0), default=20, help="How often a Collector is killed (20).")
+@click.option(
+    "--unavailable",
+    "--away",
+    "unavailable",
+    type=click.FloatRange(min=0),
+    default=600,
+    help="Seconds without a store (600).",
+)
 @click.option("--fault", "faults", multiple=True, metavar="NAME[=SECONDS]", help="Only this fault. May be repeated.")
 @click.option("--seed", type=int, help="Order and targets of the faults (random, printed).")
 def chaos(
@@ -97,8 +104,8 @@ def chaos(
 
 @click.command(cls=Command)
 @click.option("--fault", "faults", multiple=True, help="Only this fault. May be repeated.")
-@click.option("--rate", type=float, default=10, help="Requests per second meanwhile (10).")
-@click.option("--quiet", type=float, metavar="SECONDS", help="No faults: normal traffic, and no alert may fire.")
+@click.option("--rate", type=AMOUNT, default=10, help="Requests per second meanwhile (10).")
+@click.option("--quiet", type=AMOUNT, metavar="SECONDS", help="No faults: normal traffic, and no alert may fire.")
 def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
     """Inject faults into the local stack, and measure the time until an alert fires."""
     from checks.detect.command import detect, watch

@@ -6,6 +6,7 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, LazyGroup, exit_on_termination
+from cli.options import COUNT
 
 
 @click.command(cls=Command)
@@ -78,7 +79,7 @@ def kubeconfig() -> None:
 @click.command(cls=Command)
 @click.argument("component")
 @click.option("-f", "--follow", is_flag=True, help="Continue with new lines.")
-@click.option("-n", "--lines", type=int, default=50, help="Number of lines from the end (50).")
+@click.option("-n", "--lines", type=COUNT, default=50, help="Number of lines from the end (50).")
 def logs(component: str, follow: bool, lines: int) -> None:
     """Show the log of COMPONENT: apiserver, containerd, controllers, dns, etcd, kubelet, proxy or scheduler."""
     from local import commands

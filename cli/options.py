@@ -10,6 +10,9 @@ from click.shell_completion import CompletionItem
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCAL: Final = "local"
+COUNT: Final = click.IntRange(min=1)
+AMOUNT: Final = click.FloatRange(min=0, min_open=True)
+"""A number of seconds, minutes or events per second, above 0."""
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, exit_on_termination
-from cli.options import StackName, as_json, console, file_option, stack_argument
+from cli.options import AMOUNT, StackName, as_json, console, file_option, stack_argument
 from contracts import secret_keys
 
 NO_ANSWER = 2
@@ -131,7 +131,7 @@ def render(stack: str, output: Path | None) -> None:
 @click.argument("stack", type=StackName())
 @click.option("--yes", is_flag=True, help="Do not ask for the stack's name.")
 @click.option("--delete-data", is_flag=True, help="Delete data that the settings protect.")
-@click.option("--limit", type=float, default=None, metavar="SECONDS", help="Time within which all must be gone.")
+@click.option("--limit", type=AMOUNT, default=None, metavar="SECONDS", help="Time within which all must be gone.")
 def destroy(stack: str, yes: bool, delete_data: bool, limit: float | None) -> None:
     """Remove everything that STACK has created, after you have typed its name."""
     from stack.deploy.destroy import LIMIT_SECONDS, run
@@ -141,7 +141,7 @@ def destroy(stack: str, yes: bool, delete_data: bool, limit: float | None) -> No
 
 @click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
-@click.option("--minutes", type=float, default=15, help="Length of the window (15).")
+@click.option("--minutes", type=AMOUNT, default=15, help="Length of the window (15).")
 @file_option("--report", "File to write (default: .local/dashboards-STACK.html).")
 def dashboards(stack: str, minutes: float, report: Path | None) -> None:
     """Run every query of the dashboards of STACK, follow their links, and draw a report."""

@@ -47,8 +47,6 @@ def build(names: Sequence[str]) -> None:
     Raises:
         Failure: an image does not exist, or cannot be built.
     """
-    if unknown := sorted(set(names) - CATALOGUE.keys()):
-        raise Failure(f"unknown image {', '.join(unknown)}; the known ones are {', '.join(CATALOGUE)}")
     home = Home.default()
     images = Images(home, LocalNode(home), names, CATALOGUE, OUTCOME)
 

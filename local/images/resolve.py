@@ -62,7 +62,7 @@ class Images:
         patient: bool = True,
     ) -> None:
         if unknown := [name for name in names if name not in catalogue]:
-            raise Failure(f"there is no image {', '.join(unknown)}. Images: {', '.join(catalogue)}")
+            raise Failure(f"there is no image {', '.join(unknown)}; known images: {', '.join(catalogue)}")
         self._home = home
         self._node = node
         self._names = names

@@ -53,7 +53,7 @@ def stack_file(stack: str) -> Path:
     path = ROOT / f"Pulumi.{stack}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml")))
-        raise SettingsError(f"there is no stack {stack!r} (no {path.name}); known stacks: {known}")
+        raise SettingsError(f"there is no stack {stack!r} (no Pulumi.{stack}.yaml); known stacks: {known}")
     return path
 
 

@@ -19,3 +19,20 @@ def test_every_command_is_listed() -> None:
 @pytest.mark.parametrize(("command", "default"), [("config", " (default: local)"), ("destroy", "")])
 def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> None:
     assert f"STACK is one of dev, local, prod, staging{default}.\n" in wct(command, "--help").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "chaos", "--spans=0"),
+        ("check", "chaos", "--kills=-1"),
+        ("check", "coverage", "--operations=0"),
+        ("check", "detect", "--quiet=0"),
+        ("dashboards", "local", "--minutes=-1"),
+        ("cluster", "logs", "kubelet", "--lines=0"),
+    ],
+)
+def test_a_number_that_makes_a_command_pointless_is_refused(arguments: tuple[str, ...]) -> None:
+    result = wct(*arguments)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.output
