@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -29,6 +29,9 @@ class Span:
     start: int
     end: int
     error: bool
+    message: str = ""
+    """Of its status: why it failed."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +131,7 @@ def _jaeger_summary(trace: Mapping[str, Any]) -> TraceSummary:
 
 def _spans(resources: Iterable[dict[str, Any]]) -> Iterable[Span]:
     for resource in resources:
-        attributes = {item["key"]: item["value"] for item in resource.get("resource", {}).get("attributes", [])}
-        service = attributes.get("service.name", {}).get("stringValue", "?")
+        service = _attributes(resource.get("resource", {})).get("service.name", "?")
         for scope in resource.get("scopeSpans", []):
             for span in scope.get("spans", []):
                 yield Span(
@@ -141,7 +143,29 @@ def _spans(resources: Iterable[dict[str, Any]]) -> Iterable[Span]:
                     start=int(span["startTimeUnixNano"]),
                     end=int(span["endTimeUnixNano"]),
                     error=span.get("status", {}).get("code") in (2, "STATUS_CODE_ERROR"),
+                    message=span.get("status", {}).get("message", ""),
+                    attributes=_attributes(span),
                 )
+
+
+def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a span or resource, by key."""
+    return {attribute["key"]: _value(attribute.get("value", {})) for attribute in item.get("attributes", [])}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """The value in an `AnyValue` of OTLP's JSON, which has 64-bit integers as text."""
+    for kind, content in value.items():
+        match kind:
+            case "intValue":
+                return int(content)
+            case "arrayValue":
+                return [_value(item) for item in content.get("values", [])]
+            case "kvlistValue":
+                return {item["key"]: _value(item.get("value", {})) for item in content.get("values", [])}
+            case _:
+                return content
+    return None
 
 
 def _kind(kind: int | str) -> str:
