@@ -41,7 +41,7 @@ def traces(
     """Return a table of traces; each row is a link to the whole trace."""
     backend = config.trace_backend
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
-    target = _traceql(search, source) if backend == "tempo" else _JaegerQuery(search)
+    target = _tempo_query(search, source) if backend == "tempo" else _JaegerQuery(search)
     return (
         table.Panel()
         .title(title)
@@ -53,7 +53,17 @@ def traces(
     )
 
 
-def _traceql(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery:
+def search_query(backend: str, search: TraceSearch) -> dict[str, Any]:
+    """Return the search in the terms of a trace store's API, as `TraceStoreClient.search` takes it.
+
+    Args:
+        backend: `tempo` or `jaeger`.
+        search: what to find.
+    """
+    return {"query": _traceql(search)} if backend == "tempo" else _jaeger_search(search)
+
+
+def _traceql(search: TraceSearch) -> str:
     conditions = [f'resource.service.name =~ "{search.service}"']
     if search.operation:
         conditions.append(f'name = "{search.operation}"')
@@ -63,10 +73,29 @@ def _traceql(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery:
         conditions.append("span.db.system.name != nil")
     if search.slower_than_ms:
         conditions.append(f"duration > {search.slower_than_ms}ms")
+    return f"{{ {' && '.join(conditions)} }}"
+
+
+def _jaeger_search(search: TraceSearch) -> dict[str, Any]:
+    tags = []
+    if search.failed:
+        tags.append("error=true")
+    if search.statements:
+        tags.append("db.system.name=postgresql")
+    query = {
+        "service": search.service,
+        "operation": search.operation,
+        "tags": " ".join(tags),
+        "minDuration": f"{search.slower_than_ms}ms" if search.slower_than_ms else None,
+    }
+    return {key: value for key, value in query.items() if value}
+
+
+def _tempo_query(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery:
     return (
         tempo.TempoQuery()
         .query_type("traceql")
-        .query(f"{{ {' && '.join(conditions)} }}")
+        .query(_traceql(search))
         .limit(_MAX_TRACES)
         .table_type(SearchTableType.TRACES)
         .ref_id("A")
@@ -84,20 +113,10 @@ class _JaegerQuery(Dataquery):
         return self
 
     def to_json(self) -> Mapping[str, object]:
-        search = self._search
-        tags = []
-        if search.failed:
-            tags.append("error=true")
-        if search.statements:
-            tags.append("db.system.name=postgresql")
-        query: dict[str, Any] = {
+        return {
             "refId": "A",
             "datasource": {"type": "jaeger", "uid": endpoints.TRACES_UID},
             "queryType": "search",
-            "service": search.service,
-            "operation": search.operation,
-            "tags": " ".join(tags),
-            "minDuration": f"{search.slower_than_ms}ms" if search.slower_than_ms else None,
             "limit": _MAX_TRACES,
+            **_jaeger_search(self._search),
         }
-        return {key: value for key, value in query.items() if value}
