@@ -103,6 +103,13 @@ class CollectorProcess:
 
         poll_until("the Collector to be healthy", healthy, seconds=30, every=0.05)
 
+    def stop(self) -> None:
+        """Stops it as Kubernetes does, if it runs: it finishes its writes and closes its queue."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
     def kill(self) -> None:
         """SIGKILL, if it runs."""
         if self._process:

@@ -32,7 +32,7 @@ class Recorder:
 
     def spans(self) -> list[ReadableSpan]:
         """All ended spans, in the order of their ends."""
-        self.tracing.flush()
+        assert self.tracing.flush(), "the spans are not exported in time"
         return list(self.exporter.get_finished_spans())
 
     def one(self, name: str) -> ReadableSpan:

@@ -39,7 +39,7 @@ def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
         trace_store=f"127.0.0.1:{store.port}",
         metric_store="http://127.0.0.1:9",
         queue_size=10_000,
-        metrics_flush_interval="200ms",
+        metrics_flush_interval="1s",
     )
     process = CollectorProcess(tmp_path / "collector", render(pipeline))
     process.start()

@@ -37,7 +37,7 @@ def sampler(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
         slow_ms=SLOW_MS,
         decision_wait_seconds=1,
         traces=1000,
-        metrics_flush_interval="200ms",
+        metrics_flush_interval="1s",
     )
     config = yaml.safe_load(render_sampler(asked))
     config["receivers"] = {"otlp": {"protocols": {"grpc": {"endpoint": f"0.0.0.0:{endpoints.OTLP_GRPC_PORT}"}}}}
@@ -65,7 +65,6 @@ def _request() -> bytes:
 
 
 def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Receiver) -> None:
-    sampler.send(_request())
     stored_traces = StoredTraces(RATIO, SLOW_MS)
 
     def named(trace_id: int) -> bool:
@@ -75,18 +74,19 @@ def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Recei
     # The sampler keeps the traces that a service would name, and failed traces, which a service cannot know.
     expected = {trace_id for trace_id in IDS if named(trace_id)} | set(FAILED)
     assert len(expected) >= 20
-    exemplars: set[str] = set()
+    request, exemplars = _request(), set[str]()
 
-    def examples() -> set[str]:
-        # An exemplar is visible from one flush to the next.
+    def find() -> set[str]:
+        # An exemplar is visible from one flush to the next, so each look follows another arrival of the spans.
+        sampler.send(request)
         exemplars.update(re.findall(r'trace_id="([0-9a-f]{32})"', sampler.span_metrics()))
         return exemplars
 
-    poll_until("exemplars", examples, seconds=10, every=0.02)
+    poll_until("exemplars", find, seconds=60)
     poll_until(
         "the kept traces",
         lambda: {int.from_bytes(span.trace_id, "big") for span in store.spans()} == expected,
-        seconds=15,
+        seconds=60,
     )
     assert {int(trace_id, 16) for trace_id in exemplars} <= expected
     assert "traces_stored_duration_milliseconds_bucket" in sampler.span_metrics()

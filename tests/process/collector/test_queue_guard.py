@@ -35,19 +35,30 @@ def room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The queue file of a Collector that was killed while its store refused all spans."""
-    directory = tmp_path_factory.mktemp("full")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The queue files of a Collector whose store refuses all spans: after a kill, and after a stop that follows it."""
+    directory = tmp_path_factory.mktemp("files")
+    file = directory / "collector" / "queue" / QUEUE
     with receiving() as store:
         store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
         collector = CollectorProcess(directory / "collector", _configuration(store))
-        collector.start()
         try:
+            collector.start()
             for number in range(WAITING):
                 collector.send(REQUESTS.encode(number))
+            collector.kill()
+            killed = file.read_bytes()
+            collector.start()
+            collector.stop()
         finally:
             collector.kill()
-    return (directory / "collector" / "queue" / QUEUE).read_bytes()
+    return {"killed": killed, "stopped": file.read_bytes()}
+
+
+@pytest.fixture(scope="module")
+def full(files: dict[str, bytes]) -> bytes:
+    """The queue file of a killed Collector."""
+    return files["killed"]
 
 
 def _configuration(store: Receiver) -> str:
@@ -56,9 +67,15 @@ def _configuration(store: Receiver) -> str:
     )
 
 
-def _meta(data: bytes) -> tuple[int, ...]:
-    """Return the newer of the two meta pages."""
-    return max((struct.unpack_from("<IIIIQQQQQQ", data, page * PAGE + 16) for page in (0, 1)), key=lambda meta: meta[8])
+def _metas(data: bytes) -> list[tuple[int, ...]]:
+    """Return the two meta pages, each with its number in front, the older one first."""
+    pages = [(page, *struct.unpack_from("<IIIIQQQQQQ", data, page * PAGE + 16)) for page in (0, 1)]
+    return sorted(pages, key=lambda meta: meta[9])
+
+
+def _root(data: bytes) -> int:
+    """Return the number of the root page."""
+    return _metas(data)[-1][5]
 
 
 def _leaf(data: bytes) -> int:
@@ -76,7 +93,7 @@ def _leaf(data: bytes) -> int:
         if kind == 2:
             yield page
 
-    pages = list(below(_meta(data)[4]))
+    pages = list(below(_root(data)))
     return pages[len(pages) // 2]
 
 
@@ -88,11 +105,23 @@ def _overwrite(page: Callable[[bytes], int], content: bytes, byte: int = 0) -> C
     return damage
 
 
+def _tear_commit(data: bytes) -> bytes:
+    """Return the file after a crash in the middle of a commit that then lost the newer meta page.
+
+    A commit first writes into the pages that only the state before the last one uses. Then it writes its meta page over
+    the older one. Between the two steps nothing but the newer meta page leads to a whole state.
+    """
+    older, newer = _metas(data)
+    leaf = struct.pack("<QHHI", older[5], 2, 1, 0) + struct.pack("<IIII", 0, 16, 8, 8)
+    overwritten = _overwrite(lambda _: older[5], leaf)(data)
+    return _overwrite(lambda _: newer[0], JUNK)(overwritten)
+
+
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "zeros over the head": _overwrite(lambda _: 0, bytes(8 * PAGE)),
     "zeros over both meta pages": _overwrite(lambda _: 0, bytes(2 * PAGE)),
-    "rubbish over the root": _overwrite(lambda data: _meta(data)[4], JUNK),
-    "zeros over the root": _overwrite(lambda data: _meta(data)[4], bytes(PAGE)),
+    "rubbish over the root": _overwrite(_root, JUNK),
+    "zeros over the root": _overwrite(_root, bytes(PAGE)),
     "rubbish over a leaf": _overwrite(_leaf, JUNK),
     "zeros over a leaf": _overwrite(_leaf, bytes(PAGE)),
     "a leaf of no kind": _overwrite(_leaf, struct.pack("<H", 0), 8),
@@ -101,7 +130,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a leaf that never ends": _overwrite(_leaf, struct.pack("<I", 0xFFFFFF), 12),
     "a key longer than its page": _overwrite(_leaf, struct.pack("<I", 0x7FFFFFFF), 24),
     # With this file the Collector's compaction at the start panics.
-    "a bucket that is marked as a value": _overwrite(lambda data: _meta(data)[4], bytes(4), 16),
+    "a bucket that is marked as a value": _overwrite(_root, bytes(4), 16),
+    # With this file the Collector ends at the start.
+    "the newer meta page, after half a commit": _tear_commit,
     "half of the file": lambda data: data[: len(data) // 2],
     "one page of the file": lambda data: data[:PAGE],
     "100 bytes of the file": lambda data: data[:100],
@@ -125,8 +156,10 @@ def test_a_damaged_file_is_quarantined_and_kept(damage: str, full: bytes, tmp_pa
 
 
 @pytest.mark.parametrize("meta", [0, 1])
-def test_a_file_that_the_collector_can_use_stays(meta: int, full: bytes, tmp_path: Path) -> None:
-    for content in (full, full[: meta * PAGE] + JUNK + full[(meta + 1) * PAGE :]):
+def test_a_file_that_the_collector_can_use_stays(meta: int, files: dict[str, bytes], tmp_path: Path) -> None:
+    # Each meta page alone leads to a whole state if no commit was under way, which is certain after a stop.
+    torn = _overwrite(lambda _: meta, JUNK)(files["stopped"])
+    for content in (files["killed"], files["stopped"], torn):
         (tmp_path / QUEUE).write_bytes(content)
         guard = Guard(tmp_path)
         guard.check_all()
@@ -192,7 +225,7 @@ class GuardProcess:
                 f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
             ]
         )
-        poll_until("the guard's first check", self._answers, seconds=10, every=0.05)
+        poll_until("the guard's first check", self._answers, seconds=60)
 
     def _answers(self) -> bool:
         try:
@@ -208,7 +241,7 @@ class GuardProcess:
     def end(self) -> int:
         """Stop it as Kubernetes does, and return its exit code."""
         self._process.terminate()
-        return self._process.wait(10)
+        return self._process.wait(60)
 
 
 def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Path) -> None:
@@ -222,18 +255,18 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
         for number in range(10):
             collector.send(REQUESTS.encode(number))
         known = directory / "known-items.json"
-        poll_until("the queue to be known", lambda: known.exists() and "1000" in known.read_text(), seconds=15)
+        poll_until("the queue to be known", lambda: known.exists() and "1000" in known.read_text(), seconds=60)
         # While the Collector has the file locked, the guard does not touch it.
         with (directory / QUEUE).open("r+b") as file:
             file.write(bytes(8 * PAGE))
         collector.kill()
-        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"), seconds=10)
+        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"), seconds=60)
         assert guard.count("collector_queue_items_lost_total") == 10 * A_REQUEST
         store.behave = lambda _: b""
         collector.start()
         collector.send(REQUESTS.encode(77))
         expected = {span for spans in REQUESTS.traces(77).values() for span in spans}
-        poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()}, seconds=15)
+        poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()}, seconds=60)
     finally:
         collector.kill()
         assert guard.end() == 0

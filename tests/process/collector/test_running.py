@@ -66,21 +66,24 @@ def test_a_token_is_replaced_without_a_restart_and_without_a_refusal(collector: 
 
 def test_every_span_is_counted_before_its_export(collector: CollectorProcess, store: Receiver) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
-    examples: set[str] = set()
 
     def counted() -> str | None:
-        text = collector.span_metrics()
-        # An exemplar is visible from one flush to the next.
-        examples.update(re.findall(r'# {[^}]*trace_id="([0-9a-f]{32})"', text))
-        calls = re.search(r"^traces_span_metrics_calls_total{([^}]*)} (\S+)", text, re.MULTILINE)
-        return calls[1] if calls and float(calls[2]) == 3 * A_REQUEST and examples else None
+        calls = re.search(r"^traces_span_metrics_calls_total{([^}]*)} (\S+)", collector.span_metrics(), re.MULTILINE)
+        return calls[1] if calls and float(calls[2]) == 3 * A_REQUEST else None
+
+    def exemplars() -> set[str]:
+        # An exemplar is visible from one flush to the next, so each look follows new spans.
+        collector.send(REQUESTS.encode(0))
+        return set(re.findall(r'# {[^}]*trace_id="([0-9a-f]{32})"', collector.span_metrics()))
 
     for number in range(3):
         collector.send(REQUESTS.encode(number))
-    labels = poll_until("span metrics of all spans, with exemplars", counted, seconds=15, every=0.02)
+    labels = poll_until("span metrics of all spans", counted, seconds=60)
     assert 'service_name="chaos"' in labels
     assert 'span_name="process chaos"' in labels
-    assert examples <= {trace for number in range(3) for trace in REQUESTS.traces(number)}
+    assert poll_until("exemplars", exemplars, seconds=60) <= {
+        trace for number in range(3) for trace in REQUESTS.traces(number)
+    }
 
 
 def test_ids_in_span_names_do_not_make_span_metrics_grow_without_bound(collector: CollectorProcess) -> None:

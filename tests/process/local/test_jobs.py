@@ -244,3 +244,7 @@ def test_a_closed_output_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> No
     began = time.monotonic()
     run_jobs([Job("first", nothing), Job("second", nothing, needs=("first",))], logs=tmp_path, output=Gone())
     assert time.monotonic() - began < 5
+    # Their threads end with the error, which would else be a warning of a later test.
+    for thread in threading.enumerate():
+        if thread.name in ("first", "second"):
+            thread.join()
