@@ -20,6 +20,7 @@ COMMANDS = {
     "render": "cli.stack:render",
     "destroy": "cli.stack:destroy",
     "dashboards": "cli.stack:dashboards",
+    "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",
     "telemetry": "cli.reference:telemetry",
     "check": "cli.checks:check",

@@ -148,3 +148,16 @@ def dashboards(stack: str, minutes: float, report: Path | None) -> None:
     from checks.dashboards.command import check_dashboards
 
     raise Exit(0 if check_dashboards(stack, console(160), minutes=minutes, file=report) else 1)
+
+
+@click.command(cls=Command)
+@stack_argument
+def mcp(stack: str) -> None:
+    """Let an assistant read STACK over MCP: alerts, runbooks, traces, logs, metrics and the rollout.
+
+    An assistant starts this command and talks to it on standard input and output. It reads with your access to the
+    cluster, changes nothing, and its answers are redacted.
+    """
+    from stack.assistant.server import serve
+
+    serve(stack)

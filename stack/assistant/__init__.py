@@ -1,0 +1,1 @@
+"""Read-only access of an assistant to a running stack, over the Model Context Protocol (MCP)."""
