@@ -69,8 +69,8 @@ def test_an_unknown_alert_is_refused_and_the_known_ones_can_be_listed() -> None:
 
 
 def test_a_search_asks_the_store_for_the_time_window_that_ends_now() -> None:
-    found = {"traceID": "ab", "startTimeUnixNano": str(int(NOW * 1e9)), "rootServiceName": "gateway", "durationMs": 7}
-    sources = PreparedSources({"/api/search": {"traces": [found]}})
+    result = {"traceID": "ab", "startTimeUnixNano": str(int(NOW * 1e9)), "rootServiceName": "gateway", "durationMs": 7}
+    sources = PreparedSources({"/api/search": {"traces": [result]}})
     answer = tools(sources).search_traces("gateway", operation="POST /tasks", failed=True, slower_than_ms=5, minutes=10)
     [trace] = answer["traces"]
     assert (trace["trace_id"], trace["milliseconds"]) == ("ab".zfill(32), 7)
