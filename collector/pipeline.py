@@ -12,6 +12,7 @@ import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 
 from contracts import endpoints
+from contracts.http import KEEP_KEY
 from service.tracing import Redactor, attributes
 from service.tracing.redaction import names, shapes
 
@@ -20,8 +21,6 @@ TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
 TOKEN_FILE: Final = "token"
 GUARD: Final = Path(__file__).with_name("queue_guard.py")
 """Program that runs in each Collector's pod and quarantines damaged queue files."""
-KEEP_KEY: Final = "keep"
-"""Key of a `tracestate` entry. A trace whose spans have `keep=1` is never sampled out; smoke checks set it."""
 TOPIC: Final = "otlp-spans"
 """Kafka topic from which the samplers read spans."""
 MAX_MESSAGE_BYTES: Final = 10_000_000

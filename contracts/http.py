@@ -1,4 +1,4 @@
-"""HTTP paths of the services."""
+"""HTTP paths of the services, and the header entry that keeps a trace."""
 
 from typing import Final
 
@@ -9,3 +9,5 @@ METRICS: Final = "/api/metrics"
 TASKS: Final = "/api/tasks"
 DEMO: Final = "/demo"
 """The page of the gateway that a crawl can fetch."""
+KEEP_KEY: Final = "keep"
+"""Key of a `tracestate` entry. A trace whose spans have `keep=1` is never sampled out; smoke checks set it."""

@@ -22,7 +22,13 @@ class CheckFailure(UserError):
 
 
 def poll_until(
-    what: str, probe: Callable[[], T | None], *, seconds: float = 20.0, every: float = 0.05, look_at: str = ""
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float = 20.0,
+    every: float = 0.05,
+    look_at: str = "",
+    sleep: Callable[[float], object] = time.sleep,
 ) -> T:
     """Calls `probe` until it returns a truthy value, and returns that value.
 
@@ -34,6 +40,7 @@ def poll_until(
         seconds: the limit.
         every: the pause between two calls, in s.
         look_at: the command, query or log that explains why the condition does not hold.
+        sleep: pauses for some seconds; what it raises ends the wait.
 
     Raises:
         CheckFailure: the condition did not hold within the limit; names the condition and the last result of the probe.
@@ -50,4 +57,4 @@ def poll_until(
             last = f"the last result was {value!r}"
         if time.monotonic() > deadline:
             raise CheckFailure(f"waited {seconds:g} s for {what}: {last}", look_at)
-        time.sleep(every)
+        sleep(every)

@@ -7,7 +7,7 @@ from typing import Final
 
 from checks.coverage.expected import ExpectedSpan
 from stack.clients.traces import Span
-from stack.smoke.match import parent_outside
+from stack.probe.match import parent_outside
 
 _BETWEEN_PROCESSES: Final = frozenset({"SERVER", "PRODUCER", "CONSUMER"})
 """Of these kinds, a span too many is as wrong as a span too few. The others (statements, connections) are a service's

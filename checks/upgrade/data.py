@@ -18,9 +18,10 @@ from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
+from stack.probe.match import match_hops
+from stack.probe.request import submit
 from stack.settings import Settings
-from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS, submit
-from stack.smoke.match import match_hops
+from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
 
 _TASKS: Final = 20
 _ACCEPT_SECONDS: Final = 15.0

@@ -11,8 +11,8 @@ from contracts.errors import UserError
 from stack.accounting.judge import account
 from stack.accounting.model import Accounting
 from stack.accounting.report import show
+from stack.clients.connect import connect_prometheus
 from stack.clients.http import QueryError
-from stack.clients.prometheus import connect_prometheus
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
 from stack.settings import load_here

@@ -1,16 +1,12 @@
 """Prometheus' query API, https://prometheus.io/docs/prometheus/latest/querying/api/."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import kubernetes
 
-from contracts import endpoints
 from stack.clients.http import SECONDS, Get, get_json
-from stack.kubernetes.port_forward import forward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,24 +70,3 @@ class PrometheusClient:
 def to_series(labels: Mapping[str, str], points: Sequence[Sequence[Any]]) -> Series:
     """A series out of the JSON of an answer."""
     return Series(labels=labels, points=tuple((float(time), float(value)) for time, value in points))
-
-
-@contextmanager
-def connect_prometheus(
-    client: kubernetes.client.ApiClient, namespace: str, *, seconds: float = 30
-) -> Iterator[PrometheusClient]:
-    """Connects to the Prometheus of a stack while the context is open.
-
-    Args:
-        client: from `stack.kubernetes.client.connect`.
-        namespace: the namespace of the stack.
-        seconds: the time that an answer may take.
-
-    Raises:
-        DeployError: Prometheus is not ready.
-    """
-    with (
-        forward(client, namespace, endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as url,
-        httpx.Client() as connections,
-    ):
-        yield PrometheusClient(url, connections.get, seconds)

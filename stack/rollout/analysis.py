@@ -11,7 +11,8 @@ import kubernetes
 
 from contracts import endpoints, metadata
 from contracts.errors import UserError
-from stack.clients.prometheus import PrometheusClient, connect_prometheus
+from stack.clients.connect import connect_prometheus
+from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.port_forward import forward
 from stack.release.plan import Step, Version

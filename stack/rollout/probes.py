@@ -14,8 +14,8 @@ from contracts.hops import HOPS, Hop
 from service.tracing.background import Loop
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
-from stack.smoke.check import submit
-from stack.smoke.match import match_hops
+from stack.probe.match import match_hops
+from stack.probe.request import submit
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_UP_SECONDS: Final = 1.0

@@ -7,25 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import httpx
-
-from collector.pipeline import KEEP_KEY
 from contracts import endpoints, metrics
 from contracts.hops import HOPS, Hop
-from contracts.http import DEMO, TASKS
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
+from stack.probe.match import match_hops
+from stack.probe.request import TaskFailed, accepted_task, completed_task, submit
 from stack.settings import Settings
-from stack.smoke.match import match_hops
 
 TASK_SECONDS: Final = 30.0
 TRACE_SECONDS: Final = 45.0
 _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
-_ANSWER_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
 CALLS_QUERY: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
@@ -90,22 +86,6 @@ def check(settings: Settings) -> Report:
         )
 
 
-def submit(gateway: str, trace_id: str, span_id: str) -> httpx.Response:
-    """Submits a task whose page is the gateway's own, within the trace of the caller.
-
-    Raises:
-        httpx.HTTPError: the gateway does not answer.
-    """
-    body = {
-        "user_email": "smoke@example.com",
-        "user_query": "smoke check",
-        "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
-    }
-    # The flag makes the services sample the trace, the key makes the Collectors keep it.
-    headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": f"{KEEP_KEY}=1"}
-    return httpx.post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=_ANSWER_SECONDS)
-
-
 def _wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str) -> T:
     return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
@@ -119,27 +99,19 @@ def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
         _ACCEPT_SECONDS,
         logs,
     )
-    returned = answer.headers.get("traceparent", "")
-    if returned.split("-")[1:2] != [trace_id]:
-        raise CheckFailure(f"the gateway answered with traceparent {returned!r}, not with ours", logs)
-    return str(answer.json()["id"])
+    return accepted_task(answer, trace_id, logs)
 
 
 def _wait_for_task(gateway: str, namespace: str, identifier: str) -> dict[str, Any]:
     """Returns the task, as the gateway shows it, once it is completed."""
 
-    def completed() -> dict[str, Any] | None:
-        answer = httpx.get(f"{gateway}{TASKS}/{identifier}", timeout=_ANSWER_SECONDS)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        task: dict[str, Any] = answer.raise_for_status().json()
-        if task["status"] == "error":
-            logs = _logs(namespace, endpoints.CRAWLER)
-            raise CheckFailure(f"task {identifier} ended in error: {task.get('result')}", logs)
-        return task if task["status"] == "completed" else None
-
     what = f"task {identifier} to be completed"
-    return _wait(what, completed, TASK_SECONDS, _logs(namespace, endpoints.TASK_MANAGER))
+    try:
+        return _wait(
+            what, lambda: completed_task(gateway, identifier), TASK_SECONDS, _logs(namespace, endpoints.TASK_MANAGER)
+        )
+    except TaskFailed as error:
+        raise CheckFailure(str(error), _logs(namespace, endpoints.CRAWLER)) from None
 
 
 def _wait_for_trace(

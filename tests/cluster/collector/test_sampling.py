@@ -11,8 +11,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from checks.chaos.cluster import LocalCluster
 from checks.chaos.deployment import with_settings
-from collector.pipeline import KEEP_KEY
 from contracts import endpoints, secret_keys
+from contracts.http import KEEP_KEY
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.client import connect

@@ -14,8 +14,9 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver
-from collector.pipeline import KEEP_KEY, Pipeline, Sampler, render, render_sampler
+from collector.pipeline import Pipeline, Sampler, render, render_sampler
 from contracts import endpoints
+from contracts.http import KEEP_KEY
 from service.common.stored import KEPT, StoredTraces
 from stack.polling import poll_until
 

@@ -8,7 +8,7 @@ import pytest
 from contracts.hops import CRAWL, HOPS, PROCESS_NEW, SEND_NEW, Hop
 from stack.clients.traces import Span
 from stack.polling import CheckFailure
-from stack.smoke.match import match_hops
+from stack.probe.match import match_hops
 
 CALLER = "c" * 16
 

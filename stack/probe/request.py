@@ -1,0 +1,85 @@
+"""One request through the front door, in a trace whose ids the caller chooses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from contracts import endpoints
+from contracts.http import DEMO, KEEP_KEY, TASKS
+from stack.polling import CheckFailure
+
+ANSWER_SECONDS: Final = 10.0
+"""The time that the gateway has to answer, in s."""
+
+Send = Callable[..., httpx.Response]
+"""`httpx.get` or `httpx.post`, or the same method of an `httpx.Client`, which keeps connections."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A program that sends requests; its tasks have the e-mail address, its spans the user agent."""
+
+    email: str
+    user_agent: str
+    """Attribute `user_agent.original` of the gateway's spans."""
+
+
+SMOKE_CHECK: Final = Caller(email="smoke@example.com", user_agent="web-crawl-smoke-check")
+PROBE: Final = Caller(email="probe@example.com", user_agent="web-crawl-probe")
+
+
+def submit(
+    gateway: str, trace_id: str, span_id: str, *, caller: Caller = SMOKE_CHECK, post: Send = httpx.post
+) -> httpx.Response:
+    """Submits a task whose page is the gateway's own, within the trace of the caller.
+
+    Raises:
+        httpx.HTTPError: the gateway does not answer.
+    """
+    body = {
+        "user_email": caller.email,
+        "user_query": caller.user_agent,
+        "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
+    }
+    headers = {
+        "User-Agent": caller.user_agent,
+        # The flag makes the services sample the trace, the key makes the Collectors keep it.
+        "traceparent": f"00-{trace_id}-{span_id}-01",
+        "tracestate": f"{KEEP_KEY}=1",
+    }
+    return post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=ANSWER_SECONDS)
+
+
+def accepted_task(answer: httpx.Response, trace_id: str, look_at: str) -> str:
+    """Returns the id of the task that the gateway accepted with this answer.
+
+    Raises:
+        httpx.HTTPStatusError: the gateway did not accept the task.
+        CheckFailure: the gateway answered within another trace.
+    """
+    returned = answer.raise_for_status().headers.get("traceparent", "")
+    if returned.split("-")[1:2] != [trace_id]:
+        raise CheckFailure(f"the gateway answered with traceparent {returned!r}, not with ours", look_at)
+    return str(answer.json()["id"])
+
+
+def completed_task(gateway: str, identifier: str, *, get: Send = httpx.get) -> dict[str, Any] | None:
+    """Returns the task as the gateway shows it; None while it is not completed.
+
+    Raises:
+        httpx.HTTPError: the gateway does not answer, or answers with an error.
+        TaskFailed: the task ended in error.
+    """
+    answer = get(f"{gateway}{TASKS}/{identifier}", timeout=ANSWER_SECONDS)
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    task: dict[str, Any] = answer.raise_for_status().json()
+    if task["status"] == "error":
+        raise TaskFailed(f"task {identifier} ended in error: {task.get('result')}")
+    return task if task["status"] == "completed" else None
+
+
+class TaskFailed(Exception):
+    """The task ended in error, so waiting longer does not help."""
