@@ -1,6 +1,7 @@
 """Keeps the unit tests fast: no process, no connection, and few runs of the garbage collector."""
 
 import gc
+import importlib
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -19,6 +20,8 @@ def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse)
+# Its import binds a socket, to find out whether there is IPv6; a unit test may be the first to need it.
+importlib.import_module("urllib3.util.connection")
 # The imports of a collection make much that stays and nothing to collect.
 gc.disable()
 
