@@ -4,19 +4,33 @@ A section lives next to what it configures. This module imports no Pulumi, so th
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 _UNIT_BYTES: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _SHORTEST_RETENTION_HOURS: Final = 24
 """Loki's index has one table a day, and its compactor deletes nothing if the retention is shorter than that."""
 _LONGEST_RETENTION_HOURS: Final = 24 * 3660
+_NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
 class Section(BaseModel):
-    """A part of the settings: unknown keys are errors, no value is converted, and nothing changes after loading."""
+    """A part of the settings: unknown keys are errors, and nothing changes after loading.
+
+    No value is converted, with one exception: `pulumi config set --path` stores `0.5` as a text and `2` as a number,
+    because it does not know the type. So a number may be written as a text, and a text of digits as a number.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -27,6 +41,28 @@ class Section(BaseModel):
         validate_by_alias=True,
         use_attribute_docstrings=True,
     )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _accept_the_form_that_pulumi_stores(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            other_form = _other_form(value)
+            if other_form is None:
+                raise
+            try:
+                return validate(other_form)
+            except ValidationError:
+                pass
+            raise  # the message names the value as it is written
+
+
+def _other_form(value: Any) -> int | float | str | None:
+    """Return the number in a text, or the text of a whole number."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return str(value) if type(value) is int else None
 
 
 def quantity_bytes(quantity: str) -> int:

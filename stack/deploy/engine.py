@@ -134,9 +134,7 @@ def select(command: auto.PulumiCommand, stack: str, settings: Settings, *, creat
     Raises:
         DeployError: The CLI failed.
     """
-    # The namespace is the stack's (`require_own_namespace`), so the provider may update every object in it, even one
-    # that Pulumi did not create.
-    environment = {"PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true", "PULUMI_K8S_ENABLE_PATCH_FORCE": "true", CHECKED: "1"}
+    environment = {CHECKED: "1"}
     file = stack_file(stack)
     was_killed = False
     if settings.cluster.context == LOCAL_CONTEXT:

@@ -22,6 +22,7 @@ from stack.kubernetes.namespace import namespace_exists, require_own_namespace
 from stack.kubernetes.objects import read_secret
 from stack.kubernetes.volume_growth import Growth
 from stack.settings import PROJECT, Settings, effective_config, load_here
+from stack.settings.missing_secrets import commands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +111,12 @@ def require_secrets(stack: str, settings: Settings, available: Collection[str]) 
     """
     if missing := [key for key in settings.alerting.needed_secrets if key not in available]:
         variables = " ".join(f"{secret_keys.variable(key)}=…" for key in missing)
-        raise DeployError(
-            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set each "
-            f"with `pulumi config set -s {stack} --secret KEY`, or once, without Pulumi, with "
-            f"`{variables} make deploy STACK={stack}`"
-        )
+        lines = [
+            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set them "
+            f"once, without Pulumi, with `{variables} make deploy STACK={stack}`; or with Pulumi:",
+            *commands(stack, missing),
+        ]
+        raise DeployError("\n  ".join(lines))
 
 
 def _require_same_namespace(stack: str, settings: Settings, command: auto.PulumiCommand) -> None:

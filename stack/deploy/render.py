@@ -20,6 +20,7 @@ from stack.deploy import policy
 from stack.deploy.mocks import Monitor, Recorder, Registration
 from stack.kubernetes import order
 from stack.settings import PROJECT, ROOT, effective_config, load
+from stack.settings.missing_secrets import needed_secrets
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,7 @@ def render(
         SettingsError: The stack does not exist, or its settings cannot be used.
     """
     settings = load(stack)  # inside the program Pulumi would wrap a settings error in a traceback
-    values = secret_values or {
-        key: f"${{{key}}}" for key in (*secret_keys.GENERATED, *settings.alerting.needed_secrets)
-    }
+    values = secret_values or {key: f"${{{key}}}" for key in needed_secrets(settings)}
     config = (
         effective_config(stack)
         | dict(extra_config or {})

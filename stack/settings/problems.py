@@ -100,5 +100,5 @@ def _hint_for_type(error: Any, field: FieldInfo) -> str:
         return "".join([unit, *(f", {_LIMITS[name]} {limit}" for name, limit in limits.items())])
     if error["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool) and field.examples:
         unit = re.sub(r"^\d+", "", str(field.examples[-1]))
-        return f" with a unit, such as {value}{unit}" if unit else f', such as "{value}" or {field.examples[0]}'
+        return f" with a unit, such as {value}{unit}" if unit else f", such as {field.examples[0]}"
     return ""

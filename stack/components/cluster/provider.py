@@ -15,4 +15,8 @@ def provider(cluster: Cluster) -> k8s.Provider:
         # The names are fixed, so changed ConfigMaps are updated in place; a checksum annotation replaces their pods.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
+        # The namespace is the stack's own (`require_own_namespace`), so the provider may update every object in it:
+        # also one that server-side apply created, and fields of another field manager.
+        upsert_existing_objects=True,
+        enable_patch_force=True,
     )

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi.runtime import config as engine_config
 
 from contracts import secret_keys
 from stack.settings import PROJECT, Settings, SettingsError, exposed_secrets, files, load, parse
 from stack.settings.engine import from_engine
 from tests.support.command_line import wct
+from tests.support.configuration import passed_by_the_engine
 
 VALUE = "hunter2"
 MINIMAL: dict[str, Any] = {
@@ -226,7 +226,7 @@ def test_a_number_in_the_place_of_a_section_is_not_repeated() -> None:
     ("section", "field", "value"),
     [
         ("postgres", "volume", "5G"),
-        ("tracing", "samplingRate", "0.5"),
+        ("tracing", "samplingRate", "0,5"),
         ("tracing", "enabled", "yes"),
         ("traces", "backend", "tempoo"),
         ("kafka", "cpu", "0.5"),
@@ -263,20 +263,16 @@ def test_what_only_sounds_like_a_secret_is_accepted() -> None:
     assert parsed.cluster.pull_secrets == ("registry",)
 
 
-def test_the_engine_must_have_decrypted_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = f"{PROJECT}:postgresPassword"
-    plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in MINIMAL.items()}
-    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(plain | {key: VALUE}))
-    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([key]))
-    previous = (engine_config.CONFIG.get(), engine_config._SECRET_KEYS.get())
-    try:
-        engine_config.set_all_config({}, [])
+def test_the_engine_must_have_decrypted_its_secrets() -> None:
+    secrets = {f"{PROJECT}:{key}": VALUE for key in secret_keys.GENERATED}
+    with passed_by_the_engine(MINIMAL | secrets, secrets):
         assert from_engine().environment == "test"
-        monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
-        with pytest.raises(SettingsError, match="postgresPassword: a secret in clear"):
-            from_engine()
-    finally:
-        engine_config.set_all_config(previous[0], list(previous[1]))
+    key = f"{PROJECT}:postgresPassword"
+    with (
+        passed_by_the_engine(MINIMAL | secrets, secrets.keys() - {key}),
+        pytest.raises(SettingsError, match="postgresPassword: a secret in clear"),
+    ):
+        from_engine()
 
 
 def write(folder: Path, text: str) -> None:

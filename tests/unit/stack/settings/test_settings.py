@@ -71,7 +71,9 @@ def test_the_engines_json_is_read_like_yaml() -> None:
         ({"tracing": {"samplingRate": 1.5}}, ["tracing.samplingRate: 1.5", "less than or equal to 1"]),
         ({"tracing": {"samplingRules": "/api=2"}}, ["tracing.samplingRules", "'/api=2'", "from 0 to 1"]),
         ({"tracing": {"attributesFilter": "a b"}}, ["tracing.attributesFilter: 'a b'"]),
-        ({"tracing": {"samplingRate": "0.5"}}, ["tracing.samplingRate: '0.5'", "valid number"]),
+        ({"tracing": {"samplingRate": "0,5"}}, ["tracing.samplingRate: '0,5'", "valid number"]),
+        ({"tracing": {"samplingRate": "1.5"}}, ["tracing.samplingRate: '1.5'", "valid number, at least 0, at most 1"]),
+        ({"tracing": {"samplingRate": True}}, ["tracing.samplingRate: True", "valid number"]),
         ({"tracing": {"maxQueueSize": 10, "maxBatchSize": 20}}, ["tracing", "maxBatchSize 20", "maxQueueSize 10"]),
         ({"tracing": {"maxRequestBytes": 16_777_217}}, ["tracing.maxRequestBytes: 16777217", "less than or equal to"]),
         ({"tracing": {"maxRequestBytes": 1000}}, ["tracing.maxRequestBytes: 1000", "greater than or equal to 65536"]),
@@ -168,12 +170,14 @@ def test_a_quantity_has_the_form_that_the_api_server_gives_it(written: str, kept
             ["tracing.maxRequestBytes: '64Mi'", "bytes, without a unit, at least 65536, at most 8388608"],
         ),
         ({"tracing": {"bufferBytes": "16Mi"}}, ["of bytes, without a unit, at least 65536, at most 1073741824"]),
-        ({"collector": {"replicas": "2"}}, ["collector.replicas: '2'", "valid integer, at least 1, at most 50"]),
+        ({"collector": {"replicas": "two"}}, ["collector.replicas: (value not shown)", "valid integer, at least 1"]),
+        ({"collector": {"replicas": "2.0"}}, ["collector.replicas: '2.0'", "valid integer, at least 1, at most 50"]),
+        ({"collector": {"replicas": "99"}}, ["collector.replicas: '99'", "valid integer, at least 1, at most 50"]),
         ({"collector": {"queueVolume": 2}}, ["collector.queueVolume: 2", "with a unit, such as 2Gi"]),
         ({"collector": {"queueVolume": "2"}}, ["collector.queueVolume: '2'", "with a unit, such as 2Gi"]),
         ({"collector": {"sampling": {"ratio": 0.1, "memory": 1}}}, ["sampling.memory: 1", "such as 1Gi"]),
         ({"retention": 48}, ["retention: 48", "with a unit, such as 48h"]),
-        ({"services": {"gateway": {"cpu": 2}}}, ["services.gateway.cpu: 2", 'such as "2" or 100m']),
+        ({"services": {"gateway": {"cpu": 0}}}, ["services.gateway.cpu: 0", "valid string, such as 100m"]),
         ({"trases": {}}, ["trases: unknown key; did you mean traces?"]),
         ({"collector": {"queueVolum": "2Gi"}}, ["did you mean collector.queueVolume?"]),
         ({"collector": {"sampling": {"ratio": 0.1, "slow_ms": 5}}}, ["did you mean collector.sampling.slowMs?"]),
@@ -185,6 +189,21 @@ def test_a_refusal_says_what_was_meant(sections: dict[str, Any], parts: list[str
     message = refusal(**sections)
     for part in parts:
         assert part in message
+
+
+def test_the_form_in_which_pulumi_stores_a_number_is_accepted() -> None:
+    """`pulumi config set --path` stores `0.97` as a text, and `2` as a number, for any setting."""
+    stored = {
+        "tracing": {"samplingRate": "0.97", "maxQueueSize": "4096"},
+        "kafka": {"cpu": 2},
+        "postgres": {"volume": 1073741824},
+        "collector": {"sampling": {"ratio": "0.5", "cpu": 1}},
+    }
+    settings = parse(config(**stored), "file")
+    assert (settings.tracing.sampling_rate, settings.tracing.max_queue_size) == (0.97, 4096)
+    assert (settings.kafka.cpu, settings.postgres.volume) == ("2", "1Gi")
+    assert settings.collector.sampling
+    assert (settings.collector.sampling.ratio, settings.collector.sampling.cpu) == (0.5, "1")
 
 
 def test_an_unknown_key_like_no_other_suggests_nothing() -> None:

@@ -112,7 +112,7 @@ def test_a_receiver_without_its_secret_is_refused_before_anything_changes() -> N
     message = str(caught.value)
     assert "alertPageSlackUrl" in message
     assert "alertSmtpPassword" not in message
-    assert "pulumi config set -s dev --secret" in message
+    assert "\n  pulumi config set --secret alertPageSlackUrl -s dev" in message
     assert "SECRET_ALERT_PAGE_SLACK_URL=… " in message
     require_secrets("dev", stack, EVERYTHING.needed_secrets)
     require_secrets("dev", load("dev"), ())
