@@ -85,9 +85,9 @@ class _Child:
 def _repeat_sigterm(child: _Child) -> None:
     """Sends SIGTERM again until the main thread, which calls this function, calls the handler.
 
-    Python calls a handler only when the main thread executes Python code. A worker of a pool waits for a semaphore in C.
-    If another worker posts it while SIGTERM arrives, the wait continues without an error, and `Pool.terminate`, which
-    sends the signal once, would wait for this process for ever.
+    Python calls a handler only when the main thread executes Python code, and a worker of a pool waits for a semaphore
+    in C. If another worker posts it while SIGTERM arrives, the wait continues without an error, and `Pool.terminate`,
+    which sends the signal once, would wait for this process for ever.
     """
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
