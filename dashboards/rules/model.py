@@ -77,7 +77,7 @@ def rule_file(groups: Iterable[RuleGroup], grafana: str) -> str:
     document = {
         "groups": [{"name": group.name, "rules": [_rule(rule, grafana) for rule in group.rules]} for group in groups]
     }
-    return yaml.safe_dump(document, sort_keys=False, width=120)
+    return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 
 def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
             return value
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Writes multi-line texts as blocks, so that the files in a ConfigMap can be read and compared."""
 
 
@@ -146,7 +146,7 @@ _Dumper.add_representer(
 def as_yaml(manifests: list[Manifest]) -> str:
     """The manifests as one deterministic YAML stream, without the annotations that only Pulumi reads."""
     plain = [without_pulumi_annotations(manifest) for manifest in manifests]
-    return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000)
+    return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000, allow_unicode=True)
 
 
 def without_pulumi_annotations(manifest: Manifest) -> Manifest:

@@ -8,7 +8,7 @@ from typing import Any
 from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.deploy.render import Rendered, record, render
-from stack.settings import PROJECT
+from stack.settings import PROJECT, effective_config
 
 TRACES: dict[str, dict[str, Any]] = {
     "tempo": {"backend": "tempo"},
@@ -36,6 +36,13 @@ def _recorded(stack: str, config: str) -> Rendered:
 def rendered(stack: str) -> list[Manifest]:
     """Return the manifests of a stack file; a test that changes them changes a copy."""
     return render(stack)
+
+
+def rendered_with_secrets(stack: str) -> list[Manifest]:
+    """Return the manifests of a stack file with a value for every secret; a test that changes them changes a copy."""
+    return recorded(
+        stack, effective_config(stack) | {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
+    ).manifests
 
 
 def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:

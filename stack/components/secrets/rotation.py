@@ -40,9 +40,14 @@ def _checksum(keys: list[str]) -> pulumi.Output[str]:
         key=config.require_secret(secret_keys.HASH_KEY), **{f"of-{key}": config.get_secret(key) for key in keys}
     )
     # It is keyed with the hash key: without that key, no guess of a secret can be tested against it.
-    return pulumi.Output.unsecret(values.apply(_digest))
+    return pulumi.Output.unsecret(values.apply(digest))
 
 
-def _digest(values: Mapping[str, str | None]) -> str:
+def digest(values: Mapping[str, str | None]) -> str:
+    """Return the mark of a pod.
+
+    Args:
+        values: The hash key as `key`, and each secret in the pod's environment as `of-<its key>`.
+    """
     text = "\n".join(f"{key}={value}" for key, value in sorted(values.items()) if key != "key")
     return hmac.new(str(values["key"]).encode(), text.encode(), hashlib.sha256).hexdigest()[:16]

@@ -1,12 +1,14 @@
 """A changed secret replaces the pods that hold it in their environment, and no others."""
 
+from collections.abc import Collection, Mapping
 from functools import cache
+from typing import Any
 
 import pytest
 
 from contracts import metadata, secret_keys
-from stack.settings import PROJECT, effective_config
-from tests.support.program import recorded
+from stack.components.secrets.rotation import digest
+from tests.support.program import rendered_with_secrets
 
 USERS = {
     secret_keys.POSTGRES_PASSWORD: {"postgres", "task-manager"},
@@ -21,26 +23,49 @@ USERS = {
 }
 
 
+VALUES = {key: f"value-of-{key}" for key in secret_keys.ALL}
+
+
 @cache
-def marks(changed: str | None) -> dict[str, str]:
-    """The mark of each workload's pods, with one secret changed."""
-    values = {key: f"value-of-{key}" for key in secret_keys.ALL}
-    if changed:
-        values[changed] = "another"
-    made = recorded("prod", effective_config("prod") | {f"{PROJECT}:{key}": value for key, value in values.items()})
+def pods() -> dict[str, dict[str, Any]]:
+    """Return the pods of each workload, as `prod` declares them with all secrets."""
     return {
-        item["metadata"]["name"]: item["spec"]["template"]["metadata"]["annotations"].get(metadata.SECRETS_CHECKSUM, "")
-        for item in made.manifests
+        item["metadata"]["name"]: item["spec"]["template"]
+        for item in rendered_with_secrets("prod")
         if item["kind"] in ("Deployment", "StatefulSet")
     }
 
 
+def secrets_in_environment(pod: dict[str, Any]) -> set[str]:
+    """Return the keys of the secrets that a pod's containers have in their environment."""
+    containers = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
+    variables = [variable for container in containers for variable in container.get("env", [])]
+    return {
+        item["valueFrom"]["secretKeyRef"]["key"] for item in variables if "secretKeyRef" in item.get("valueFrom", {})
+    }
+
+
+def mark(secrets: Collection[str], values: Mapping[str, str]) -> str:
+    return digest({"key": values[secret_keys.HASH_KEY]} | {f"of-{secret}": values[secret] for secret in secrets})
+
+
 @pytest.mark.parametrize("secret", USERS)
-def test_only_pods_that_hold_the_secret_are_replaced(secret: str) -> None:
-    first, second = marks(None), marks(secret)
-    assert {name for name in first if first[name] != second[name]} == USERS[secret]
+def test_the_table_of_users_is_true(secret: str) -> None:
+    assert {name for name, pod in pods().items() if secret in secrets_in_environment(pod)} == USERS[secret]
 
 
-def test_the_hash_key_marks_all_since_it_keeps_the_marks_from_telling_anything() -> None:
-    first, second = marks(None), marks(secret_keys.HASH_KEY)
-    assert {name for name in first if first[name] != second[name]} == {name for name, mark in first.items() if mark}
+def test_the_mark_of_a_pod_is_made_from_the_secrets_in_its_environment() -> None:
+    for name, pod in pods().items():
+        secrets = secrets_in_environment(pod)
+        expected = mark(secrets, VALUES) if secrets else None
+        assert pod["metadata"]["annotations"].get(metadata.SECRETS_CHECKSUM) == expected, name
+
+
+@pytest.mark.parametrize("changed", secret_keys.ALL)
+def test_only_pods_that_hold_the_secret_are_replaced(changed: str) -> None:
+    values = VALUES | {changed: "another"}
+    for name, pod in pods().items():
+        if secrets := secrets_in_environment(pod):
+            # The hash key is in every mark, so that a mark reveals nothing about the secrets.
+            is_replaced = changed in {*secrets, secret_keys.HASH_KEY}
+            assert (mark(secrets, values) != mark(secrets, VALUES)) == is_replaced, name

@@ -8,6 +8,13 @@ from contracts.metadata import Manifest
 from stack.components.shared.availability import DRAIN_SECONDS
 from tests.support.program import STACKS, program, run, workloads
 
+CLUSTER = {
+    "context": "c",
+    "namespace": "n",
+    "protectData": True,
+    "priorityClasses": {"tasks": "high", "telemetry": "low"},
+    "pullSecrets": ["registry"],
+}
 TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}
 
 
@@ -88,7 +95,7 @@ def test_volumes_outlive_their_workload(backend: str) -> None:
 
 def test_protected_data_is_marked_in_the_cluster_and_for_pulumi() -> None:
     for protect in (False, True):
-        made = run("tempo", {"context": "c", "namespace": "n", "protectData": protect})
+        made = run("tempo", CLUSTER) if protect else program("tempo")
         (namespace,) = objects("Namespace", made.manifests).values()
         assert ("web-crawl-tracing/protect-data" in namespace["metadata"].get("annotations", {})) == protect
         kept = {item.type for item in made.registrations if item.protected}
@@ -97,9 +104,7 @@ def test_protected_data_is_marked_in_the_cluster_and_for_pulumi() -> None:
 
 @pytest.mark.parametrize("backend", STACKS)
 def test_the_clusters_priorities_and_pull_secrets_reach_every_pod(backend: str) -> None:
-    classes = {"tasks": "high", "telemetry": "low"}
-    cluster = {"context": "c", "namespace": "n", "priorityClasses": classes, "pullSecrets": ["registry"]}
-    made = run(backend, cluster).manifests
+    made = run(backend, CLUSTER).manifests
     classes_of_pods = {name: pod["priorityClassName"] for name, pod in pods(made).items()}
     assert classes_of_pods == {name: "high" if name in TASKS else "low" for name in classes_of_pods}
     for name, account in objects("ServiceAccount", made).items():
