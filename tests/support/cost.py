@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 
-SHORT, LONG = 4_000, 32_000
+from tests.support.profiles import is_quick
+
+SHORT, LONG = (2_000, 16_000) if is_quick() else (4_000, 32_000)
 _TRIES = 3
 
 
 def assert_linear(work: Callable[[str], object], text: Callable[[int], str], most_seconds: float) -> None:
-    """Fails if the work on a text of 32,000 characters takes too long, or too long for what a short text takes.
+    """Fails if the work on a long text takes too long, or too long for what a short text takes.
 
     Quadratic work would take 64 times as long for the 8 times longer text.
 

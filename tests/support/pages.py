@@ -1,4 +1,4 @@
-"""Pages of 2 MB, or 500 kB in `make unit`, whose shape is expensive for a careless parser; and their reading."""
+"""Pages of 2 MB, or 250 kB in `make unit`, whose shape is expensive for a careless parser; and their reading."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def extract(html: str) -> tuple[str, str]:
     return reader.close()
 
 
-LENGTH = 500_000 if is_quick() else 2_000_000
+LENGTH = 250_000 if is_quick() else 2_000_000
 
 
 def _repeat(piece: str, head: str = "") -> Callable[[], str]:
