@@ -13,6 +13,9 @@ from dashboards.rules.model import runbook_uid
 
 RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 
+TRACING_FOLDER: Final = "Tracing"
+RUNBOOK_FOLDER: Final = "Runbooks"
+
 # In the order in which an on-call engineer reads them.
 _DASHBOARDS: Final = (
     services.DASHBOARD,

@@ -204,7 +204,7 @@ def exporter_logs(config: MonitoringConfig) -> Panel | None:
 
 
 DASHBOARD: Final = Dashboard(
-    uid="tracing",
+    uid="tracing-pipeline",
     title="Tracing pipeline",
     question="Can the traces be trusted? Counts the spans at every stage from the services to the trace store, and "
     "shows what tracing costs.",

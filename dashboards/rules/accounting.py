@@ -113,7 +113,7 @@ def _spans_missing(config: MonitoringConfig, leg: Leg) -> AlertRule:
         summary=f"Spans are missing {leg.title}",
         description=f"{{{{ $value | humanize }}}} spans of the last 30 minutes were {leg.source.title} but not"
         f" {leg.target.title}. They wait nowhere, and no counter gives a reason.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         labels={"leg": leg.name},
     )
 
@@ -126,7 +126,7 @@ def _spans_dropped() -> AlertRule:
         severity="ticket",
         summary="{{ $labels.job }} drops spans: {{ $labels.reason }}",
         description="{{ $value | humanize }} spans per second.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -141,7 +141,7 @@ def _collector_refuses() -> AlertRule:
         severity="ticket",
         summary="{{ $labels.instance }} ({{ $labels.job }}) refuses spans",
         description="{{ $value | humanize }} spans per second. The senders keep them and send them again.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -153,7 +153,7 @@ def _collector_queue_fills() -> AlertRule:
         severity="page",
         summary="The sending queue of {{ $labels.instance }} ({{ $labels.job }}) is more than half full",
         description="{{ $value | humanize }} spans wait, because the receiver does not accept them fast enough.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -167,7 +167,7 @@ def _collector_queue_stuck() -> AlertRule:
         severity="page",
         summary="{{ $labels.instance }} ({{ $labels.job }}) sends no span from its queue",
         description="{{ $value | humanize }} spans have waited for 30 seconds, and none was sent.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -184,7 +184,7 @@ def _export_refused() -> AlertRule:
         summary="The receiver of {{ $labels.exporter }} of {{ $labels.job }} refuses data for good",
         description="{{ $value | humanize }} items of the last 5 minutes were refused ({{ $labels.error_type }}) and"
         " are lost. The receiver would refuse them again, so they are not sent again.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -199,7 +199,7 @@ def _queue_set_aside() -> AlertRule:
         severity="ticket",
         summary="The queue file {{ $labels.queue }} of {{ $labels.instance }} was damaged and quarantined",
         description="The file held {{ $value | humanize }} items, as far as is known. They are lost.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         service=endpoints.COLLECTOR,
     )
 
@@ -215,7 +215,7 @@ def _collector_down() -> AlertRule:
         severity="page",
         summary="A Collector ({{ $labels.job }}) does not answer",
         description="Prometheus cannot scrape {{ $labels.instance }}. The spans in its queue wait on its volume.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -228,7 +228,7 @@ def _sampler_behind() -> AlertRule:
         severity="page",
         summary="The samplers are too slow",
         description="{{ $value | humanize }} messages wait in Kafka, and their number grows.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -240,5 +240,5 @@ def _sampler_drops_traces() -> AlertRule:
         severity="page",
         summary="The samplers drop traces before they decide on them",
         description="{{ $value | humanize }} traces of the last 5 minutes did not fit into the samplers' memory.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )

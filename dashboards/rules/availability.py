@@ -99,7 +99,7 @@ def _trace_store_down() -> AlertRule:
         severity="page",
         summary="The trace store does not answer",
         description="Spans wait in the Collectors' queues.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         labels={JOB: TRACE_STORE_JOB},
     )
 
@@ -112,7 +112,7 @@ def _log_store_down() -> AlertRule:
         severity="ticket",
         summary="The log store does not answer",
         description="Log lines wait in the Collectors' queues.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         labels={JOB: LOG_STORE_JOB},
     )
 
@@ -138,7 +138,7 @@ def _metrics_missing(config: MonitoringConfig) -> tuple[AlertRule, ...]:
             severity="page",
             summary=f"The metric {metric} of {job} is missing",
             description="Alerts that use it cannot fire. The pod does not run, cannot be scraped, or has another name.",
-            dashboard="tracing",
+            dashboard="tracing-pipeline",
             labels={JOB: job, "metric": metric},
         )
         for metric, job, matchers in needed
@@ -155,7 +155,7 @@ def _samples_near_limit() -> AlertRule:
         summary="{{ $labels.job }} ({{ $labels.instance }}) has {{ $value | humanizePercentage }} of the samples that"
         " a scrape may have",
         description="Above the limit Prometheus rejects all metrics of the pod, and the pod counts as down.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -182,7 +182,7 @@ def _rules_fail() -> AlertRule:
         severity="page",
         summary="Prometheus cannot evaluate its rules",
         description="{{ $value | humanize }} failures of {{ $labels.rule_group }} within 5 minutes.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -194,5 +194,5 @@ def _watchdog() -> AlertRule:
         severity="none",
         summary="Alerting works",
         description="Dead man's switch: this alert always fires. The receiver raises the alarm when it stops arriving.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )

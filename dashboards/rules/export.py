@@ -29,7 +29,7 @@ def _export_fails() -> AlertRule:
         severity="page",
         summary="{{ $value | humanizePercentage }} of the export requests of {{ $labels.job }} fail",
         description="The spans wait in the process, until they fill tracing.bufferBytes.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -41,7 +41,7 @@ def _breaker_open() -> AlertRule:
         severity="ticket",
         summary="{{ $labels.job }} has stopped exporting spans",
         description="Its circuit breaker is open: the Collectors fail, so it only tries a request from time to time.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -53,7 +53,7 @@ def _buffer_fills() -> AlertRule:
         severity="page",
         summary="{{ $labels.instance }} ({{ $labels.job }}) will soon lose spans",
         description="Spans of {{ $value | humanize1024 }}B wait for a Collector. A full buffer drops the oldest spans.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
     )
 
 
@@ -66,6 +66,6 @@ def _span_metrics_missing() -> AlertRule:
         severity="page",
         summary="The services export spans, but the Collectors make no metrics of them",
         description="Rates, errors and durations on the dashboards are missing.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         service=endpoints.COLLECTOR,
     )

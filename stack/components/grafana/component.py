@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from contracts import endpoints, secret_keys, versions
-from dashboards.catalog import dashboards, provider, runbooks
+from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
 from stack.components.grafana.settings import Grafana as GrafanaSettings
@@ -26,7 +26,7 @@ _UID: Final = 472
 _DATA: Final = "/var/lib/grafana"
 _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
 _PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
-_FOLDERS: Final = {"Tracing": "/etc/grafana/dashboards", "Runbooks": "/etc/grafana/runbooks"}
+_FOLDERS: Final = {TRACING_FOLDER: "/etc/grafana/dashboards", RUNBOOK_FOLDER: "/etc/grafana/runbooks"}
 """Folder in Grafana → mount path of its dashboards."""
 _HEALTH: Final = "/api/health"
 
@@ -75,8 +75,8 @@ class Grafana(pulumi.ComponentResource):
                 config_maps={
                     _DATASOURCES: make("datasources", {"datasources.yaml": sources}),
                     _PROVIDERS: make("providers", {"providers.yaml": providers}),
-                    _FOLDERS["Tracing"]: make("tracing", _files(dashboards(args.monitoring))),
-                    _FOLDERS["Runbooks"]: make("runbooks", _files(runbooks(args.monitoring))),
+                    _FOLDERS[TRACING_FOLDER]: make("tracing", _files(dashboards(args.monitoring))),
+                    _FOLDERS[RUNBOOK_FOLDER]: make("runbooks", _files(runbooks(args.monitoring))),
                 },
                 # Grafana reads changed dashboards by itself.
                 configuration=[sources, {"providers.yaml": providers}],
