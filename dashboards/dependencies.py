@@ -4,23 +4,59 @@ from typing import Final
 
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Column, Panel, Query, Thresholds, node_graph, table, timeseries
-from dashboards.rules.dependencies import FAILED_CALLS, P95, RATE
+from dashboards.panels import (
+    ERROR_COLOR,
+    SUCCESS_COLOR,
+    Column,
+    NodeGraphStats,
+    Panel,
+    Query,
+    Thresholds,
+    node_graph,
+    table,
+    timeseries,
+)
+from dashboards.rules.dependencies import FAILED_CALLS, MAX_ERROR_RATIO, P95, RATE
 
 _ERROR_RATIO: Final = f"{FAILED_CALLS} / ({RATE} > 0)"
 _EDGE: Final = "{{source}} → {{target}}"
 
 
+def _of_nodes(query: str, aggregation: str) -> str:
+    """Return a query of the edges as one of the nodes: the calls to the node, or those from it if nothing calls it."""
+    to_node, from_node = (
+        f'{aggregation} by (id) (label_replace({query}, "id", "$1", "{end}", "(.*)"))' for end in ("target", "source")
+    )
+    return f"{to_node} or {from_node}"
+
+
+def _colored(edges: str) -> str:
+    """Return the edges with the label `color`: red where more calls fail than the alert allows."""
+    failing = f'label_replace({edges} and {_ERROR_RATIO} > {MAX_ERROR_RATIO}, "color", "{ERROR_COLOR}", "", "")'
+    working = f'label_replace({edges}, "color", "{SUCCESS_COLOR}", "", "")'
+    return f"{failing} or on (source, target) {working}"
+
+
 def service_map(_: MonitoringConfig) -> Panel:
     """The service map."""
-    ends = " or ".join(
-        f'label_replace(sum by ({end}) ({RATE}), "id", "$1", "{end}", "(.*)")' for end in ("target", "source")
-    )
+    failed, rate = _of_nodes(FAILED_CALLS, "sum"), _of_nodes(RATE, "sum")
+
+    def titled(query: str) -> str:
+        return f'label_replace({query}, "title", "$1", "id", "(.*)")'
+
+    def edges(query: str) -> str:
+        return f'label_join({query}, "id", " → ", "source", "target")'
+
     return node_graph(
         "Service map",
-        "Services, topics, the database and web pages. The numbers are calls per second.",
-        nodes=f'label_replace(max by (id) ({ends}), "title", "$1", "id", "(.*)")',
-        edges=f'label_join({RATE}, "id", " → ", "source", "target")',
+        "Services, topics, the database and web pages. A circle has the calls per second and their p95; its red part is"
+        " the share of failed calls. An arrow has the calls per second and the share that failed.",
+        nodes=NodeGraphStats(
+            rate=titled(rate),
+            p95_ms=titled(_of_nodes(f"({P95} >= 0)", "max")),
+            failed=titled(f"({failed}) / (({rate}) > 0)"),
+        ),
+        edges=NodeGraphStats(rate=edges(_colored(RATE)), p95_ms=edges(f"({P95} >= 0)"), failed=edges(_ERROR_RATIO)),
     )
 
 
@@ -30,7 +66,12 @@ def calls(_: MonitoringConfig) -> Panel:
         "Calls of the last minute",
         "The highest error ratio comes first.",
         [
-            Column(title="Error ratio", query=_ERROR_RATIO, unit="percentunit", thresholds=Thresholds(0.01, 0.05)),
+            Column(
+                title="Error ratio",
+                query=_ERROR_RATIO,
+                unit="percentunit",
+                thresholds=Thresholds(MAX_ERROR_RATIO / 5, MAX_ERROR_RATIO),
+            ),
             Column(title="Rate", query=f"{RATE} > 0", unit="reqps"),
             Column(title="p95", query=f"{P95} >= 0", unit="ms"),
         ],
@@ -45,7 +86,7 @@ def error_ratio(_: MonitoringConfig) -> Panel:
         "Share of the calls that failed.",
         [Query(expr=_ERROR_RATIO, legend=_EDGE)],
         unit="percentunit",
-        thresholds=Thresholds(None, 0.05),
+        thresholds=Thresholds(None, MAX_ERROR_RATIO),
     )
 
 

@@ -12,6 +12,7 @@ from checks.dashboards.panels import Panel
 from checks.dashboards.run import Checked
 from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
+from checks.dashboards.transformations import Row, result
 from checks.dashboards.units import formatted
 from stack.clients.prometheus import Series
 
@@ -22,6 +23,7 @@ _NAMED: Final = 9
 """The most series with a legend; with more, only the pointer shows their names."""
 _TICKS: Final = {"percentunit": ".0%", "bytes": ".3s", "short": ".3s", "reqps": ".3s", "s": "", "ms": ""}
 _THRESHOLDS: Final = {"green": "#3f9c4b", "yellow": "#c79a00", "red": "#d6303a"}
+_EDGES: Final = {"red": "#d6303a", "green": "#8e8e93"}
 
 
 def drawn(checked: Checked, window: Window) -> str:
@@ -150,44 +152,24 @@ def _table(panel: Panel, answers: Sequence[Answer]) -> str:
             for trace in traces
         ]
         return _rows(["Trace", "Start", "Service", "Name", "Duration"], rows)
-    renamed: Mapping[str, str] = _option(panel, "organize", "renameByName") or {}
     overrides = {
         override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
         for override in panel.model.get("fieldConfig", {}).get("overrides", [])
     }
-    labels = [name for name in renamed if not name.startswith("Value")]
-    values: dict[tuple[str, ...], dict[str, float]] = {}
-    titles = []
-    for target, answer in zip(panel.targets, answers, strict=True):
-        title = renamed.get(f"Value #{target['refId']}", target["refId"])
-        titles.append(title)
-        for series in answer.series:
-            key = tuple(series.labels.get(label, "") for label in labels)
-            values.setdefault(key, {})[title] = _last(series)
+    (frame, *_) = result(panel, answers)
 
-    def cell(title: str, value: float | None) -> str:
-        if value is None:
-            return ""
+    def cell(title: str, value: Any) -> str:
+        if value is None or isinstance(value, str):
+            return escape(value or "")
         override = overrides.get(title, {})
         color = _color(value, override["thresholds"]) if "thresholds" in override else ""
         return f'<span class="{color}">{escape(formatted(value, override.get("unit", "short")))}</span>'
 
-    ordered = sorted(values.items(), key=lambda item: -_sortable(item[1].get(titles[0])))
     rows = [
-        [*(escape(part) for part in key), *(cell(title, row.get(title)) for title in titles)] for key, row in ordered
+        [cell(title, row.get(name)) for name, title in zip(frame.fields, frame.columns, strict=True)]
+        for row in frame.rows
     ]
-    return _rows([*(renamed[label] for label in labels), *titles], rows)
-
-
-def _sortable(value: float | None) -> float:
-    return -math.inf if value is None or math.isnan(value) else value
-
-
-def _option(panel: Panel, transformation: str, name: str) -> Any:
-    for item in panel.model.get("transformations", []):
-        if item["id"] == transformation:
-            return item["options"].get(name)
-    return None
+    return _rows(frame.columns, rows)
 
 
 def _rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -218,8 +200,9 @@ def _logs(_panel: Panel, answers: Sequence[Answer]) -> str:
 
 def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
     """Draws nodes in columns by their distance from the first caller, and edges as arrows with their values."""
-    nodes = {series.labels["id"]: _last(series) for series in answers[0].series}
-    edges = [(series.labels["source"], series.labels["target"], _last(series)) for series in answers[1].series]
+    frames = result(panel, answers)
+    nodes = {row["id"]: row for frame in frames if "source" not in frame.fields for row in frame.rows}
+    edges = [(row["source"], row["target"], row) for frame in frames if "source" in frame.fields for row in frame.rows]
     depth = _depths(list(nodes), [(source, target) for source, target, _ in edges])
     columns: dict[int, list[str]] = {}
     for node in sorted(nodes):
@@ -230,15 +213,16 @@ def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
         for index, node in enumerate(members)
     }
     figure = go.Figure()
-    for source, target, value in edges:
+    for source, target, row in edges:
         (x0, y0), (x1, y1) = place[source], place[target]
         bend = 0.18 if depth[target] <= depth[source] else 0.0
         figure.add_annotation(
             x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", showarrow=True, arrowhead=3,
-            arrowwidth=1.2, arrowcolor="#8e8e93", standoff=24, startstandoff=24, text="",
+            arrowwidth=1.2, arrowcolor=_EDGES.get(str(row.get("color")), _EDGES["green"]), standoff=24,
+            startstandoff=24, text="",
         )  # fmt: skip
         figure.add_annotation(
-            x=x0 + (x1 - x0) * 0.4, y=y0 + (y1 - y0) * 0.4 + bend, text=escape(formatted(value, "reqps")),
+            x=x0 + (x1 - x0) * 0.4, y=y0 + (y1 - y0) * 0.4 + bend, text=escape(_stat_text(row)),
             showarrow=False, yshift=9,
         )  # fmt: skip
     figure.add_scatter(
@@ -248,7 +232,7 @@ def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
         marker={"size": 34, "color": "#5794f2"},
         text=[escape(node) for node in nodes],
         textposition="bottom center",
-        hovertext=[formatted(value, "reqps") for value in nodes.values()],
+        hovertext=[_stat_text(row) for row in nodes.values()],
     )
     _layout(figure, panel)
     figure.update_layout(showlegend=False, hovermode="closest")
@@ -256,6 +240,10 @@ def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
     height = max((len(members) for members in columns.values()), default=1) / 2 + 0.6
     figure.update_yaxes(visible=False, range=[-height, height])
     return _html(figure)
+
+
+def _stat_text(row: Row) -> str:
+    return formatted(row["mainstat"], "reqps") if row.get("mainstat") is not None else ""
 
 
 def _depths(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:

@@ -4,8 +4,18 @@ Sizes are Grafana's: a dashboard is 24 columns wide; a row of height 1 is about 
 """
 
 from dashboards.panels.logs import logs
-from dashboards.panels.node_graph import node_graph
-from dashboards.panels.shared import LOGS, NORMALLY_EMPTY, PROMETHEUS, Panel, Query, Thresholds
+from dashboards.panels.node_graph import NodeGraphStats, node_graph
+from dashboards.panels.shared import (
+    ERROR_COLOR,
+    LOGS,
+    NORMALLY_EMPTY,
+    PROMETHEUS,
+    SUCCESS_COLOR,
+    WARNING_COLOR,
+    Panel,
+    Query,
+    Thresholds,
+)
 from dashboards.panels.stat import stat
 from dashboards.panels.table import Column, table
 from dashboards.panels.text import text
@@ -13,10 +23,14 @@ from dashboards.panels.timeseries import timeseries, with_exemplars
 from dashboards.panels.traces import TraceSearch, traces
 
 __all__ = [
+    "ERROR_COLOR",
     "LOGS",
     "NORMALLY_EMPTY",
     "PROMETHEUS",
+    "SUCCESS_COLOR",
+    "WARNING_COLOR",
     "Column",
+    "NodeGraphStats",
     "Panel",
     "Query",
     "Thresholds",

@@ -1,38 +1,92 @@
 """Node graphs: nodes, and arrows between them."""
 
+from dataclasses import astuple, dataclass
+from typing import Final
+
 from grafana_foundation_sdk.builders import nodegraph as sdk
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
-from dashboards.panels.shared import PROMETHEUS, Panel, table_query
+from dashboards.panels.shared import ERROR_COLOR, PROMETHEUS, SUCCESS_COLOR, Panel, ref_id, table_query
+from dashboards.panels.transformations import complement, copy_number, merge, value_field
 
 
-def node_graph(title: str, text: str, nodes: str, edges: str, *, width: int = 24, height: int = 14) -> Panel:
+@dataclass(frozen=True, kw_only=True)
+class NodeGraphStats:
+    """PromQL of the numbers of all nodes or of all edges.
+
+    The labels of `rate` are the fields that Grafana expects: `id`, `title` of a node; `id`, `source`, `target`, `color`
+    of an edge. The other two queries have at least the labels that identify the node or the edge.
+    """
+
+    rate: str
+    p95_ms: str
+    failed: str
+    """Share of the calls that failed, 0 to 1."""
+
+
+# Grafana finds these fields by their names, in lower case.
+_MAIN: Final = "mainstat"
+_SECONDARY: Final = "secondarystat"
+_FAILED_ARC: Final = "arc__failed"
+_SUCCEEDED_ARC: Final = "arc__succeeded"
+_FAILED_DETAIL: Final = "detail__failed"
+_P95_DETAIL: Final = "detail__p95"
+
+# Grafana writes the unit behind the number as it is, and does not scale the number.
+_UNITS: Final = {_FAILED_DETAIL: "% failed", _P95_DETAIL: "ms p95"}
+
+
+def node_graph(
+    title: str, text: str, nodes: NodeGraphStats, edges: NodeGraphStats, *, width: int = 24, height: int = 14
+) -> Panel:
     """Return a node graph.
+
+    A node shows its rate, its p95, and the share of failed calls as a red arc; an edge its rate and that share. A click
+    on either shows all three numbers.
 
     Args:
         title: of the panel.
         text: what the panel answers.
-        nodes: PromQL; its labels are the fields that Grafana expects of a node: `id`, `title`.
-        edges: PromQL; its labels are the fields that Grafana expects of an edge: `id`, `source`, `target`.
+        nodes: the numbers of the nodes.
+        edges: the numbers of the edges.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
     """
-    # Grafana takes the number on a node or an edge from the field `mainstat`.
-    values = {"Value #A": "mainstat", "Value #B": "mainstat"}
-    return (
+    panel = (
         sdk.Panel()
         .title(title)
         .description(text)
         .datasource(PROMETHEUS)
         .span(width)
         .height(height)
-        .with_target(table_query(nodes, 0))
-        .with_target(table_query(edges, 1))
-        .transformations(
-            [
-                DataTransformerConfig(
-                    id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": values}
-                )
-            ]
-        )
+        .nodes(sdk.NodeOptions().main_stat_unit("/s").secondary_stat_unit("ms"))
+        .edges(sdk.EdgeOptions().main_stat_unit("/s").secondary_stat_unit("% failed"))
+        .transformations(_transformations())
     )
+    for index, query in enumerate((*astuple(nodes), *astuple(edges))):
+        panel.with_target(table_query(query, index))
+    for name, unit in _UNITS.items():
+        panel.override_by_name(name, [DynamicConfigValue(id_val="unit", value=unit)])
+    for name, color in ((_FAILED_ARC, ERROR_COLOR), (_SUCCEEDED_ARC, SUCCESS_COLOR)):
+        fixed = {"mode": "fixed", "fixedColor": color}
+        panel.override_by_name(name, [DynamicConfigValue(id_val="color", value=fixed)])
+    return panel
+
+
+def _transformations() -> list[DataTransformerConfig]:
+    letters = [ref_id(index) for index in range(6)]
+    values = [value_field(letter, len(letters)) for letter in letters]
+    node_rate, node_p95, node_failed, edge_rate, edge_p95, edge_failed = values
+    return [
+        merge(letters[:3]),
+        merge(letters[3:]),
+        copy_number(node_rate, _MAIN),
+        copy_number(node_p95, _SECONDARY),
+        copy_number(node_failed, _FAILED_ARC),
+        complement(node_failed, _SUCCEEDED_ARC),
+        copy_number(node_failed, _FAILED_DETAIL, 100),
+        copy_number(edge_rate, _MAIN),
+        copy_number(edge_failed, _SECONDARY, 100),
+        copy_number(edge_p95, _P95_DETAIL),
+        DataTransformerConfig(id_val="organize", options={"excludeByName": dict.fromkeys(("Time", *values), True)}),
+    ]

@@ -20,7 +20,9 @@ NORMALLY_EMPTY: Final = "Normally empty:"
 PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid=endpoints.PROMETHEUS_UID)
 LOGS: Final = DataSourceRef(type_val="loki", uid=endpoints.LOGS_UID)
 
-_GREEN, _YELLOW, _RED = "green", "yellow", "red"
+SUCCESS_COLOR: Final = "green"
+WARNING_COLOR: Final = "yellow"
+ERROR_COLOR: Final = "red"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +52,12 @@ class Thresholds:
         """Return Grafana's steps: each colour holds from its value on."""
         steps: list[tuple[float | None, str]]
         if self.rising:
-            yellow = [(self.warning, _YELLOW)] if self.warning is not None else []
-            steps = [(None, _GREEN), *yellow, (self.critical, _RED)]
+            yellow = [(self.warning, WARNING_COLOR)] if self.warning is not None else []
+            steps = [(None, SUCCESS_COLOR), *yellow, (self.critical, ERROR_COLOR)]
         elif self.warning is not None:
-            steps = [(None, _RED), (self.critical, _YELLOW), (self.warning, _GREEN)]
+            steps = [(None, ERROR_COLOR), (self.critical, WARNING_COLOR), (self.warning, SUCCESS_COLOR)]
         else:
-            steps = [(None, _RED), (self.critical, _GREEN)]
+            steps = [(None, ERROR_COLOR), (self.critical, SUCCESS_COLOR)]
         return (
             builders.ThresholdsConfig()
             .mode(models.ThresholdsMode.ABSOLUTE)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
 from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, ref_id, table_query
-
-_MAX_COLUMNS: Final = 26
+from dashboards.panels.transformations import value_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ def table(
         title: of the panel.
         text: what the panel answers.
         columns: the values; the first one sorts.
-        by: label → title of its column; all queries are grouped by these labels.
+        by: label → title of its column; these labels identify a row.
         normally_empty: the reason why the table normally has no rows.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
@@ -52,7 +50,8 @@ def table(
         .height(height)
     )
     for index, column in enumerate(columns):
-        panel.with_target(table_query(column.query, index))
+        # A query that keeps the name of its metric, or another label, would make rows of its own.
+        panel.with_target(table_query(f"max by ({', '.join(by)}) ({column.query})", index))
         panel.override_by_name(column.title, _properties(column))
     return panel.transformations(
         [
@@ -78,10 +77,9 @@ def _properties(column: Column) -> list[DynamicConfigValue]:
 
 def _organized(columns: Sequence[Column], by: Mapping[str, str]) -> dict[str, object]:
     """Return the names and the order of the columns: the labels first, then the values."""
-    values = [f"Value #{ref_id(index)}" for index in range(_MAX_COLUMNS)]
-    titles = {name: column.title for name, column in zip(values, columns, strict=False)}
+    values = {value_field(ref_id(index), len(columns)): column.title for index, column in enumerate(columns)}
     return {
         "excludeByName": {"Time": True},
         "indexByName": {name: index for index, name in enumerate((*by, *values))},
-        "renameByName": {**by, **titles},
+        "renameByName": {**by, **values},
     }

@@ -28,6 +28,8 @@ RATE: Final = "dependency_calls:rate1m"
 """Calls per second; labels `source` and `target`, each a service, a topic, a database, `users` or `web pages`."""
 FAILED_CALLS: Final = "dependency_failed:rate1m"
 P95: Final = "dependency_duration_ms:p95"
+MAX_ERROR_RATIO: Final = 0.05
+"""Share of failed calls from which an alert fires."""
 
 # A response 4xx is the caller's mistake; the dependency works.
 _FAILED: Final = (FAILED_SPAN, f'{HTTP_STATUS}!~"4.."')
@@ -112,7 +114,7 @@ def _dependency_fails() -> AlertRule:
     return AlertRule(
         name="DependencyFails",
         # At least three failures within the minute: a single one says nothing about a dependency.
-        query=f"{FAILED_CALLS} / ({RATE} > 0) > 0.05 and {FAILED_CALLS} > 0.05",
+        query=f"{FAILED_CALLS} / ({RATE} > 0) > {MAX_ERROR_RATIO} and {FAILED_CALLS} > 0.05",
         for_="15s",
         severity="page",
         summary="Calls {{ $labels.source }} → {{ $labels.target }} fail",

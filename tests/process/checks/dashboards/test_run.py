@@ -15,7 +15,7 @@ from checks.dashboards.sources import PrometheusSource
 from checks.dashboards.substitute import Window
 from contracts import endpoints
 from dashboards.dashboard import variable
-from dashboards.panels import Column, Query, Thresholds, node_graph, stat, table, text, timeseries
+from dashboards.panels import Column, NodeGraphStats, Query, Thresholds, node_graph, stat, table, text, timeseries
 from dashboards.rules import AlertRule, RuleGroup
 from stack.clients.prometheus import PrometheusClient
 from stack.polling import poll_until
@@ -116,7 +116,12 @@ def test_a_prometheus_that_does_not_answer_is_a_failure() -> None:
 
 
 def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: str) -> None:
+    nodes = 'label_replace(up, "id", "a<b", "", "") or label_replace(up, "id", "c", "", "")'
     edges = 'label_replace(label_replace(up, "source", "a<b", "", ""), "target", "c", "", "")'
+
+    def stats(query: str) -> NodeGraphStats:
+        return NodeGraphStats(rate=query, p95_ms=query, failed=query)
+
     result = checked(
         url,
         stat_panel("<script>alert(1)</script>", "up", thresholds=Thresholds(None, 1)),
@@ -127,9 +132,7 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
             [Column(title="Up", query="up", unit="short", thresholds=Thresholds(None, 1, rising=False))],
             by={"job": "Job"},
         ),
-        node_graph(
-            "map", "It.", 'label_replace(up, "id", "a<b", "", "") or label_replace(up, "id", "c", "", "")', edges
-        ),
+        node_graph("map", "It.", stats(nodes), stats(edges)),
         text("*words* <b>"),
         stat_panel("gone", "nothing"),
         stat_panel("calm", "nothing", normally_empty="no <i>event</i> happened."),
