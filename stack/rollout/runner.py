@@ -57,6 +57,8 @@ class Runner:
     """Raises RolloutError if another rollout may be moving the pods."""
     on_progress: Callable[[str], None]
     results: list[StepResult] = field(default_factory=list)
+    _deployed: Release | None = None
+    """The release that this run deployed last, if its pods became ready."""
 
     def run(self, journal: Journal) -> Journal | None:
         """Continues a rollout from its journal to its end.
@@ -148,9 +150,17 @@ class Runner:
         present = replace(step, splits={name: pods.get(name, split) for name, split in step.splits.items()})
         transition = surge(step, present)
         if transition != step.splits:
-            self.deploy(release.model_copy(update=dict(transition.items())))
+            self._deploy(release.model_copy(update=dict(transition.items())))
             self.require_lock()
+        self._deploy(release)
+
+    def _deploy(self, release: Release) -> None:
+        """Deploys a release, unless this run has just deployed the same: then its pods are there, and ready."""
+        if release == self._deployed:
+            return
+        self._deployed = None
         self.deploy(release)
+        self._deployed = release
 
     def _write(self, journal: Journal) -> Journal:
         self.require_lock()

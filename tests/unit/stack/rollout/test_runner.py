@@ -122,6 +122,7 @@ def test_a_failed_first_stage_leaves_only_the_stable_version() -> None:
     assert failed is not None
     assert (failed.phase, failed.reason) == (Phase.DEGRADED, "stage 1, 25%: errors: 9 of 10")
     assert cluster.images == (STABLE.image, None)
+    assert cluster.moves == ["3+1", "3+0"], "no pods are added, so nothing is deployed before others are removed"
     assert cluster.journal == failed, "the journal refuses a deployment of the failed version"
 
 
