@@ -1,13 +1,10 @@
-"""Ports, in-cluster addresses and datasource uids: servers and their clients read the same constant."""
+"""Ports, in-cluster addresses and datasource uids: servers and their clients read the same constant.
+
+The names of the three services are in `services`, which is part of their image.
+"""
 
 from typing import Final
 
-from contracts import services
-
-GATEWAY: Final = services.GATEWAY
-TASK_MANAGER: Final = services.TASK_MANAGER
-CRAWLER: Final = services.CRAWLER
-SERVICES: Final = services.SERVICES
 COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"
@@ -50,6 +47,18 @@ JAEGER_TELEMETRY_PORT: Final = 8888
 JAEGER_HEALTH_PORT: Final = 13133
 LOKI_PORT: Final = 3100
 GRAFANA_PORT: Final = 3000
+
+# Paths of the other programs' health checks; those of the services are in `http`.
+PROMETHEUS_READY: Final = "/-/ready"
+PROMETHEUS_LIVE: Final = "/-/healthy"
+ALERTMANAGER_READY: Final = "/-/ready"
+ALERTMANAGER_LIVE: Final = "/-/healthy"
+TEMPO_READY: Final = "/ready"
+LOKI_READY: Final = "/ready"
+JAEGER_STATUS: Final = "/status"
+GRAFANA_HEALTH: Final = "/api/health"
+COLLECTOR_HEALTH: Final = "/"
+QUEUE_GUARD_HEALTH: Final = "/"
 
 # Dashboards, links and alerts refer to datasources by these; a generated uid would break every link on re-creation.
 PROMETHEUS_UID: Final = "prometheus"

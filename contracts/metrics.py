@@ -1,32 +1,10 @@
 """Names of metrics, of their labels and of scrape jobs, as Prometheus stores them.
 
-A counter has its `_total`. Of a histogram this is the base name; its series add `_bucket`, `_count` and `_sum`.
+A counter has its `_total`. Of a histogram this is the base name; its series add `_bucket`, `_count` and `_sum`. The
+metrics of the services are in `service_metrics`, which is part of their image.
 """
 
 from typing import Final
-
-from contracts import service_metrics
-
-# The services; in a module of their own, which is part of the services' image.
-HTTP_REQUESTS: Final = service_metrics.HTTP_REQUESTS
-HTTP_DURATION: Final = service_metrics.HTTP_DURATION
-MESSAGES_PRODUCED: Final = service_metrics.MESSAGES_PRODUCED
-MESSAGES_CONSUMED: Final = service_metrics.MESSAGES_CONSUMED
-MESSAGE_PROCESSING: Final = service_metrics.MESSAGE_PROCESSING
-MESSAGE_WAIT: Final = service_metrics.MESSAGE_WAIT
-CONSUMER_LAG: Final = service_metrics.CONSUMER_LAG
-CONSUMER_PARTITIONS: Final = service_metrics.CONSUMER_PARTITIONS
-DEPENDENCY_UP: Final = service_metrics.DEPENDENCY_UP
-BACKGROUND_FAILURES: Final = service_metrics.BACKGROUND_FAILURES
-COLLECTION_FAILURES: Final = service_metrics.COLLECTION_FAILURES
-TASK_OPERATIONS: Final = service_metrics.TASK_OPERATIONS
-TASK_DURATION: Final = service_metrics.TASK_DURATION
-TASKS: Final = service_metrics.TASKS
-OLDEST_TASK: Final = service_metrics.OLDEST_TASK
-CRAWLED_PAGES: Final = service_metrics.CRAWLED_PAGES
-FETCH_DURATION: Final = service_metrics.FETCH_DURATION
-OUTCOME_DEAD_LETTER: Final = service_metrics.OUTCOME_DEAD_LETTER
-OUTCOME_RETRIED: Final = service_metrics.OUTCOME_RETRIED
 
 # The tracing library inside the services. All have the label `signal`: traces or logs.
 SPANS_ENDED: Final = "tracing_items_ended_total"

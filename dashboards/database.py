@@ -4,6 +4,7 @@ from typing import Final
 
 from contracts import metrics
 from contracts.metrics import INSTANCE, SERVICE, SPAN_NAME
+from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import IN_ENVIRONMENT, Dashboard, Row
 from dashboards.panels import (
@@ -162,7 +163,7 @@ def slow_statements(config: MonitoringConfig) -> Panel:
         config,
         "Slow statements",
         f"Traces with a statement that took more than {limit} ms.",
-        TraceSearch(service="task-manager", statements=True, slower_than_ms=limit),
+        TraceSearch(service=TASK_MANAGER, statements=True, slower_than_ms=limit),
         normally_empty="no statement was slow.",
     )
 

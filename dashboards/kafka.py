@@ -2,14 +2,15 @@
 
 from typing import Final
 
-from contracts import metrics
+from contracts import service_metrics
 from contracts.metrics import JOB, OUTCOME, PARTITION, TOPIC
+from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, TraceSearch, stat, timeseries, traces
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, quantile, rate, series
 
-_P95_WAIT: Final = quantile(0.95, buckets(metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
+_P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
 
 
 def lag(_: MonitoringConfig) -> Panel:
@@ -17,7 +18,7 @@ def lag(_: MonitoringConfig) -> Panel:
     return stat(
         "Consumer lag",
         "Messages that were sent and are not handled yet.",
-        Query(expr=f"sum by ({TOPIC}) ({metrics.CONSUMER_LAG})", legend="{{topic}}"),
+        Query(expr=f"sum by ({TOPIC}) ({service_metrics.CONSUMER_LAG})", legend="{{topic}}"),
         unit="short",
         thresholds=Thresholds(20, 100),
         width=8,
@@ -29,7 +30,7 @@ def assigned_partitions(_: MonitoringConfig) -> Panel:
     return stat(
         "Assigned partitions",
         "Partitions of each topic that its consumers read. 0: no consumer reads the topic.",
-        Query(expr=f"sum by ({TOPIC}) ({metrics.CONSUMER_PARTITIONS})", legend="{{topic}}"),
+        Query(expr=f"sum by ({TOPIC}) ({service_metrics.CONSUMER_PARTITIONS})", legend="{{topic}}"),
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
         width=8,
@@ -51,7 +52,7 @@ def p95_wait(config: MonitoringConfig) -> Panel:
 
 def sent(_: MonitoringConfig) -> Panel:
     """Messages that Kafka accepted."""
-    produced = series(metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER)
+    produced = series(service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER)
     return timeseries(
         "Messages sent",
         "Messages per second that Kafka accepted, by topic and sender.",
@@ -62,7 +63,7 @@ def sent(_: MonitoringConfig) -> Panel:
 
 def handled(_: MonitoringConfig) -> Panel:
     """Messages that consumers handled, by outcome."""
-    expr = rate(metrics.MESSAGES_CONSUMED, RATE_INTERVAL, TOPIC, OUTCOME)
+    expr = rate(service_metrics.MESSAGES_CONSUMED, RATE_INTERVAL, TOPIC, OUTCOME)
     return timeseries(
         "Messages handled",
         "Messages per second, by topic and outcome. A `retried` message is handled again until it succeeds.",
@@ -76,7 +77,11 @@ def lag_by_partition(_: MonitoringConfig) -> Panel:
     return timeseries(
         "Consumer lag, by partition",
         "Messages that were sent and are not handled yet.",
-        [Query(expr=f"sum by ({TOPIC}, {PARTITION}) ({metrics.CONSUMER_LAG})", legend="{{topic}} {{partition}}")],
+        [
+            Query(
+                expr=f"sum by ({TOPIC}, {PARTITION}) ({service_metrics.CONSUMER_LAG})", legend="{{topic}} {{partition}}"
+            )
+        ],
         unit="short",
         thresholds=Thresholds(None, 100),
     )
@@ -95,7 +100,7 @@ def wait(config: MonitoringConfig) -> Panel:
 
 def handling_time(_: MonitoringConfig) -> Panel:
     """Time to handle a message."""
-    expr = quantile(0.95, buckets(metrics.MESSAGE_PROCESSING), RATE_INTERVAL, TOPIC)
+    expr = quantile(0.95, buckets(service_metrics.MESSAGE_PROCESSING), RATE_INTERVAL, TOPIC)
     return timeseries(
         "Handling time",
         "p95 of the time to handle a message. Click a dot to open its trace.",
@@ -106,14 +111,14 @@ def handling_time(_: MonitoringConfig) -> Panel:
 
 def failures(_: MonitoringConfig) -> Panel:
     """Messages that were not sent, were retried or were dead-lettered."""
-    zero = f"0 * sum by ({JOB}) ({metrics.CONSUMER_PARTITIONS})"
+    zero = f"0 * sum by ({JOB}) ({service_metrics.CONSUMER_PARTITIONS})"
 
     def per_second(selector: str) -> str:
         return f"{rate(selector, RATE_INTERVAL, JOB)} or {zero}"
 
-    unsent = series(metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
-    retried = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "retried"))
-    dead = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
+    retried = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "retried"))
+    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
     return timeseries(
         "Failed sends, retries and dead letters",
         "Messages per second that Kafka did not accept, that are handled again, and that were dead-lettered.",
@@ -132,7 +137,7 @@ def failed_traces(config: MonitoringConfig) -> Panel:
         config,
         "Messages that could not be handled",
         "Traces in which a span of the task-manager failed.",
-        TraceSearch(service="task-manager", failed=True),
+        TraceSearch(service=TASK_MANAGER, failed=True),
         normally_empty="every message was handled.",
     )
 

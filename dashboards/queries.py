@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from contracts import endpoints, http, metrics
+from contracts import endpoints, http, metrics, service_metrics
 from contracts.metrics import (
     DB_SYSTEM,
     JOB,
@@ -16,6 +16,7 @@ from contracts.metrics import (
     TOPIC,
     TRACK,
 )
+from contracts.services import CRAWLER, SERVICES
 from contracts.topics import DEAD_LETTER_SUFFIX
 
 RATE_INTERVAL: Final = "$__rate_interval"
@@ -28,7 +29,7 @@ def equals(label: str, value: object) -> str:
 
 
 # Label matchers.
-SERVICE_JOBS: Final = f'{JOB}=~"{"|".join(endpoints.SERVICES)}"'
+SERVICE_JOBS: Final = f'{JOB}=~"{"|".join(SERVICES)}"'
 COLLECTOR_JOBS: Final = f'{JOB}=~"{endpoints.COLLECTOR}|{endpoints.SAMPLER}"'
 USER_ROUTES: Final = f'{ROUTE}!~"{http.HEALTH}.*|{http.METRICS}"'
 """Requests of users, without probes and scrapes: these are neither traffic nor success."""
@@ -64,20 +65,20 @@ def buckets(histogram: str, *matchers: str) -> str:
 
 
 # Requests of users to the services.
-REQUESTS: Final = series(metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES)
-FAILED_REQUESTS: Final = series(metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, SERVER_ERROR)
-REQUEST_DURATION: Final = buckets(metrics.HTTP_DURATION, SERVICE_JOBS, USER_ROUTES)
+REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES)
+FAILED_REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, SERVER_ERROR)
+REQUEST_DURATION: Final = buckets(service_metrics.HTTP_DURATION, SERVICE_JOBS, USER_ROUTES)
 
 # Messages that consumers handle. To the task-manager, a page that cannot be fetched is a normal message; it is the
 # crawler's failure.
-MESSAGES: Final = series(metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER)
+MESSAGES: Final = series(service_metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER)
 FAILED_MESSAGES: Final = " or ".join(
     (
-        series(metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER, f'{OUTCOME}=~"dead_letter|retried"'),
-        series(metrics.MESSAGES_CONSUMED, equals(JOB, endpoints.CRAWLER), NOT_DEAD_LETTER, equals(OUTCOME, "error")),
+        series(service_metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER, f'{OUTCOME}=~"dead_letter|retried"'),
+        series(service_metrics.MESSAGES_CONSUMED, equals(JOB, CRAWLER), NOT_DEAD_LETTER, equals(OUTCOME, "error")),
     )
 )
-MESSAGE_DURATION: Final = buckets(metrics.MESSAGE_PROCESSING, SERVICE_JOBS, NOT_DEAD_LETTER)
+MESSAGE_DURATION: Final = buckets(service_metrics.MESSAGE_PROCESSING, SERVICE_JOBS, NOT_DEAD_LETTER)
 
 MEMORY: Final = f"max by ({JOB}, {TRACK}) ({series(metrics.PROCESS_MEMORY, SERVICE_JOBS)})"
 """Resident memory, in bytes, of the pod of each service and track that uses the most."""

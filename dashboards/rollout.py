@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from contracts import endpoints, metrics
+from contracts import metrics, service_metrics
 from contracts.metrics import JOB, SERVICE, TRACK
+from contracts.services import GATEWAY
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, stat, timeseries
@@ -41,8 +42,8 @@ def pods_up(_: MonitoringConfig) -> Panel:
 
 def traced_requests(_: MonitoringConfig) -> Panel:
     """Share of the gateway's requests that have a span."""
-    spans = series(metrics.SPAN_CALLS, equals(SERVICE, endpoints.GATEWAY), SERVER_SPAN)
-    requests = series(metrics.HTTP_REQUESTS, equals(JOB, endpoints.GATEWAY), USER_ROUTES)
+    spans = series(metrics.SPAN_CALLS, equals(SERVICE, GATEWAY), SERVER_SPAN)
+    requests = series(service_metrics.HTTP_REQUESTS, equals(JOB, GATEWAY), USER_ROUTES)
     return stat(
         "Traced requests",
         "Server spans of the gateway per request that it counted.",

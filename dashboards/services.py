@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from contracts import metrics
+from contracts import metrics, service_metrics
+from contracts.hops import REQUEST
 from contracts.metrics import DEPENDENCY, JOB, SERVICE, SPAN_KIND, SPAN_NAME
+from contracts.services import GATEWAY
 from dashboards import dashboard
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import IN_ENVIRONMENT, OF_SERVICE, Dashboard, Row
@@ -108,7 +110,7 @@ def dependencies(_: MonitoringConfig) -> Panel:
         "Dependencies",
         "1: at least one pod of the service reaches the dependency. 0: none does.",
         Query(
-            expr=f"max by ({JOB}, {DEPENDENCY}) ({series(metrics.DEPENDENCY_UP, SERVICE_JOBS)})",
+            expr=f"max by ({JOB}, {DEPENDENCY}) ({series(service_metrics.DEPENDENCY_UP, SERVICE_JOBS)})",
             legend="{{job}} → {{dependency}}",
         ),
         unit="short",
@@ -222,7 +224,7 @@ def failed_traces(config: MonitoringConfig) -> Panel:
         config,
         "Failed traces",
         "Traces in which a span of the gateway failed. The red spans of a trace show the cause.",
-        TraceSearch(service="gateway", failed=True),
+        TraceSearch(service=GATEWAY, failed=True),
         normally_empty="no request failed.",
         width=12,
     )
@@ -234,7 +236,7 @@ def latest_traces(config: MonitoringConfig) -> Panel:
         config,
         "Latest traces",
         "Traces of requests that create a task.",
-        TraceSearch(service="gateway", operation="POST /api/tasks"),
+        TraceSearch(service=GATEWAY, operation=REQUEST.name),
         width=12,
     )
 

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from contracts import metrics
-from contracts.metrics import JOB, OPERATION, OUTCOME, STATUS, TOPIC
+from contracts import service_metrics
+from contracts.metrics import JOB, OPERATION, OUTCOME, SERVICE, STATUS, TOPIC
+from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
@@ -11,13 +12,13 @@ from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, stat,
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, mean, quantile, rate, ratio, series
 from dashboards.rules.slo import tasks_in_time
 
-_ENDED: Final = f"{metrics.TASK_DURATION}_count"
+_ENDED: Final = f"{service_metrics.TASK_DURATION}_count"
 _LAST_HOUR: Final = equals("window", "1h")
 
 
 def created(_: MonitoringConfig) -> Panel:
     """New tasks per second."""
-    new = series(metrics.TASK_OPERATIONS, equals(OPERATION, "create task"))
+    new = series(service_metrics.TASK_OPERATIONS, equals(OPERATION, "create task"))
     return stat("Created", "New tasks per second.", rate(new, RATE_INTERVAL), unit="reqps")
 
 
@@ -50,7 +51,7 @@ def open_tasks(_: MonitoringConfig) -> Panel:
     return stat(
         "Open tasks",
         "Tasks of the last hour that have not ended.",
-        f"max({series(metrics.TASKS, equals(STATUS, 'new'), _LAST_HOUR)})",
+        f"max({series(service_metrics.TASKS, equals(STATUS, 'new'), _LAST_HOUR)})",
         unit="short",
         thresholds=Thresholds(100, 1000),
     )
@@ -62,7 +63,7 @@ def oldest_open_task(config: MonitoringConfig) -> Panel:
     return stat(
         "Oldest open task",
         "Age of the oldest task that has not ended.",
-        f"max({metrics.OLDEST_TASK})",
+        f"max({service_metrics.OLDEST_TASK})",
         unit="s",
         thresholds=Thresholds(limit, 10 * limit),
     )
@@ -74,7 +75,7 @@ def p95(config: MonitoringConfig) -> Panel:
     return stat(
         "p95 task duration",
         "95 % of the tasks end within this time of their creation.",
-        quantile(0.95, buckets(metrics.TASK_DURATION), RATE_INTERVAL),
+        quantile(0.95, buckets(service_metrics.TASK_DURATION), RATE_INTERVAL),
         unit="s",
         thresholds=Thresholds(limit / 2, limit),
     )
@@ -82,7 +83,7 @@ def p95(config: MonitoringConfig) -> Panel:
 
 def operations(_: MonitoringConfig) -> Panel:
     """What the task-manager does, by outcome."""
-    expr = rate(metrics.TASK_OPERATIONS, RATE_INTERVAL, OPERATION, OUTCOME)
+    expr = rate(service_metrics.TASK_OPERATIONS, RATE_INTERVAL, OPERATION, OUTCOME)
     return timeseries(
         "Operations, by outcome",
         "Operations of the task-manager per second. `duplicate`: the message came a second time and changed nothing.",
@@ -96,7 +97,7 @@ def tasks_by_status(_: MonitoringConfig) -> Panel:
     return timeseries(
         "Tasks, by status",
         "Tasks that were created within the last hour.",
-        [Query(expr=f"max by ({STATUS}) ({series(metrics.TASKS, _LAST_HOUR)})", legend="{{status}}")],
+        [Query(expr=f"max by ({STATUS}) ({series(service_metrics.TASKS, _LAST_HOUR)})", legend="{{status}}")],
         unit="short",
         stacked=True,
     )
@@ -106,7 +107,7 @@ def duration(config: MonitoringConfig) -> Panel:
     """Percentiles of the time from a task's creation to its end."""
 
     def percentile(q: float) -> Query:
-        expr = quantile(q, buckets(metrics.TASK_DURATION), RATE_INTERVAL)
+        expr = quantile(q, buckets(service_metrics.TASK_DURATION), RATE_INTERVAL)
         return Query(expr=expr, legend=f"p{q * 100:g}", exemplars=q == 0.99)
 
     return timeseries(
@@ -126,14 +127,17 @@ def time_by_stage(_: MonitoringConfig) -> Panel:
         return mean(histogram, RATE_INTERVAL, *matchers)
 
     waits = [
-        Query(expr=mean_of(metrics.MESSAGE_WAIT, equals(TOPIC, topic)), legend=f"message {title}")
+        Query(expr=mean_of(service_metrics.MESSAGE_WAIT, equals(TOPIC, topic)), legend=f"message {title}")
         for topic, title in topics.items()
     ]
     handling = [
-        Query(expr=mean_of(metrics.MESSAGE_PROCESSING, equals(TOPIC, topic)), legend=f"message of {topic} is handled")
+        Query(
+            expr=mean_of(service_metrics.MESSAGE_PROCESSING, equals(TOPIC, topic)),
+            legend=f"message of {topic} is handled",
+        )
         for topic in topics
     ]
-    fetch = Query(expr=mean_of(metrics.FETCH_DURATION), legend="page is fetched (part of the handling)")
+    fetch = Query(expr=mean_of(service_metrics.FETCH_DURATION), legend="page is fetched (part of the handling)")
     return timeseries(
         "Time, by stage",
         "Mean time of each stage of a task: its messages wait in Kafka and are handled, its page is fetched.",
@@ -147,7 +151,7 @@ def pages(_: MonitoringConfig) -> Panel:
     return timeseries(
         "Pages, by outcome",
         "Pages per second that the crawler was asked to fetch.",
-        [Query(expr=rate(metrics.CRAWLED_PAGES, RATE_INTERVAL, OUTCOME), legend="{{outcome}}")],
+        [Query(expr=rate(service_metrics.CRAWLED_PAGES, RATE_INTERVAL, OUTCOME), legend="{{outcome}}")],
         unit="reqps",
         stacked=True,
     )
@@ -155,11 +159,13 @@ def pages(_: MonitoringConfig) -> Panel:
 
 def dead_letters(_: MonitoringConfig) -> Panel:
     """Messages that cannot be handled."""
-    dead = rate(series(metrics.MESSAGES_CONSUMED, NOT_DEAD_LETTER, equals(OUTCOME, "dead_letter")), RATE_INTERVAL, JOB)
+    dead = rate(
+        series(service_metrics.MESSAGES_CONSUMED, NOT_DEAD_LETTER, equals(OUTCOME, "dead_letter")), RATE_INTERVAL, JOB
+    )
     return timeseries(
         "Dead-lettered messages",
         "Messages per second that cannot be handled and were sent to a dead-letter topic.",
-        [Query(expr=f"{dead} or 0 * sum by ({JOB}) ({metrics.CONSUMER_PARTITIONS})", legend="{{job}}")],
+        [Query(expr=f"{dead} or 0 * sum by ({JOB}) ({service_metrics.CONSUMER_PARTITIONS})", legend="{{job}}")],
         unit="reqps",
     )
 
@@ -170,7 +176,7 @@ def failed_traces(config: MonitoringConfig) -> Panel:
         config,
         "Tasks whose page could not be fetched",
         "Traces in which a span of the crawler failed.",
-        TraceSearch(service="web-crawler", failed=True),
+        TraceSearch(service=CRAWLER, failed=True),
         normally_empty="every page could be fetched.",
     )
 
@@ -181,7 +187,7 @@ def operation_logs(config: MonitoringConfig) -> Panel | None:
         config,
         "Operations of the task-manager",
         "A log line for each operation, with a link to its trace.",
-        '{service_name="task-manager"} |~ "task: "',
+        f'{{{equals(SERVICE, TASK_MANAGER)}}} |~ "task: "',
     )
 
 

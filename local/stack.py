@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from contracts import endpoints
+from contracts.services import GATEWAY
 from local.build import cluster_jobs
 from local.cluster import Cluster
 from local.failure import Failure
@@ -102,7 +103,7 @@ def _print_addresses(cluster: Cluster) -> None:
     print(f"`export KUBECONFIG={cluster.kubeconfig()}`, then")
     settings = load(STACK)  # with the overlay that `_bring_up` wrote
     addresses = [
-        (endpoints.GATEWAY, endpoints.SERVICE_PORT),
+        (GATEWAY, endpoints.SERVICE_PORT),
         (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
         *([(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)] if settings.alerting.enabled else []),
         endpoints.TRACE_QUERY[settings.traces.backend],

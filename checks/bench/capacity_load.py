@@ -12,6 +12,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from contracts import endpoints
+from contracts.hops import INSERT, PROCESS_NEW, REQUEST, SEND_NEW
+from contracts.http import TASKS
+from contracts.services import GATEWAY, SERVICES, TASK_MANAGER
+from contracts.tasks import TABLE
+from contracts.topics import STATUS_TOPIC
 from service.tracing.otlp_exporter import TRACES
 
 A_REQUEST: Final = 512
@@ -23,29 +29,29 @@ _IDS: Final = 2**64
 # Attributes of the services' spans, by kind of span.
 _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
     (
-        "POST /api/tasks",
+        REQUEST.name,
         Span.SPAN_KIND_SERVER,
         {
             "http.request.method": "POST",
-            "http.route": "/api/tasks",
-            "url.path": "/api/tasks",
+            "http.route": TASKS,
+            "url.path": TASKS,
             "url.scheme": "http",
             "http.response.status_code": 201,
-            "server.address": "gateway",
-            "server.port": 8080,
+            "server.address": GATEWAY,
+            "server.port": endpoints.SERVICE_PORT,
             "client.address": "10.244.0.17",
             "user_agent.original": "python-httpx/0.28.1",
             "task.correlation_id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
         },
     ),
     (
-        "send task-status",
+        SEND_NEW.name,
         Span.SPAN_KIND_PRODUCER,
         {
             "messaging.system": "kafka",
             "messaging.operation.name": "send",
             "messaging.operation.type": "send",
-            "messaging.destination.name": "task-status",
+            "messaging.destination.name": STATUS_TOPIC,
             "messaging.destination.partition.id": "2",
             "messaging.kafka.offset": 184467,
             "messaging.message.body.size": 412,
@@ -54,14 +60,14 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
         },
     ),
     (
-        "process task-status",
+        PROCESS_NEW.name,
         Span.SPAN_KIND_CONSUMER,
         {
             "messaging.system": "kafka",
             "messaging.operation.name": "process",
             "messaging.operation.type": "process",
-            "messaging.consumer.group.name": "task-manager",
-            "messaging.destination.name": "task-status",
+            "messaging.consumer.group.name": TASK_MANAGER,
+            "messaging.destination.name": STATUS_TOPIC,
             "messaging.destination.partition.id": "2",
             "messaging.kafka.offset": 184467,
             "messaging.message.body.size": 412,
@@ -70,17 +76,17 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
         },
     ),
     (
-        "INSERT web_crawl_tasks",
+        INSERT.name,
         Span.SPAN_KIND_CLIENT,
         {
             "db.system.name": "postgresql",
             "db.operation.name": "INSERT",
-            "db.collection.name": "web_crawl_tasks",
-            "db.query.text": "INSERT INTO web_crawl_tasks (id, user_email, user_query, original_url, status) "
+            "db.collection.name": TABLE,
+            "db.query.text": f"INSERT INTO {TABLE} (id, user_email, user_query, original_url, status) "
             "VALUES (%(id)s, %(user_email)s, %(user_query)s, %(original_url)s, %(status)s) ON CONFLICT DO NOTHING",
             "task.db.rows_affected": 1,
-            "server.address": "postgres",
-            "server.port": 5432,
+            "server.address": endpoints.POSTGRES,
+            "server.port": endpoints.POSTGRES_PORT,
             "task.db.pool_wait_ms": 1.25,
         },
     ),
@@ -103,7 +109,7 @@ def requests() -> list[Request]:
     for number in range(_DIFFERENT):
         request = ExportTraceServiceRequest()
         part = request.resource_spans.add()
-        service = ("gateway", "task-manager", "web-crawler")[number % 3]
+        service = SERVICES[number % len(SERVICES)]
         part.resource.attributes.extend(
             _attributes(
                 {

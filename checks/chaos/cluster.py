@@ -18,6 +18,7 @@ import kubernetes
 from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
+from contracts.metrics import SENDING_QUEUE_SIZE
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import Settings
@@ -143,7 +144,7 @@ class LocalCluster:
 
     def queued(self) -> float:
         """Spans in the queues of all Collectors; raises httpx.HTTPError where one does not answer."""
-        return sum(_sum(self._metrics(pod), "otelcol_exporter_queue_size") for pod in self.ready(endpoints.COLLECTOR))
+        return sum(_sum(self._metrics(pod), SENDING_QUEUE_SIZE) for pod in self.ready(endpoints.COLLECTOR))
 
     def wait_drained(self, pod: Any) -> None:
         """Waits until a Collector that began with an empty queue has sent on all that it accepted.

@@ -13,7 +13,7 @@ import kubernetes
 from kubernetes.stream import stream
 
 from checks.coverage.ledger import LedgerError
-from contracts import endpoints
+from contracts.services import TASK_MANAGER
 from stack.polling import CheckFailure, poll_until
 
 POD: Final = "coverage-ledger"
@@ -155,7 +155,7 @@ def run_in_pod(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[
 
 
 def _pod(client: kubernetes.client.ApiClient, namespace: str) -> dict[str, Any]:
-    deployment = kubernetes.client.AppsV1Api(client).read_namespaced_deployment(endpoints.TASK_MANAGER, namespace)
+    deployment = kubernetes.client.AppsV1Api(client).read_namespaced_deployment(TASK_MANAGER, namespace)
     spec: dict[str, Any] = client.sanitize_for_serialization(deployment.spec.template.spec)
     (container,) = spec["containers"]
     spec.pop("initContainers", None)

@@ -12,6 +12,7 @@ from checks.coverage.operations import RunState
 from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from contracts import endpoints
+from contracts.services import GATEWAY
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
@@ -44,9 +45,9 @@ def cover(
         raise LedgerError(f"the stack samples {rate:.0%} of the new traces; this check needs all of them")
     namespace, backend = settings.cluster.namespace, settings.traces.backend
     client = connect(settings.cluster)
-    state = RunState(page_base=endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT), rng=Random(seed))
+    state = RunState(page_base=endpoints.url(GATEWAY, endpoints.SERVICE_PORT), rng=Random(seed))
     with contextlib.ExitStack() as connections:
-        gateway = connections.enter_context(forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT))
+        gateway = connections.enter_context(forward(client, namespace, GATEWAY, endpoints.SERVICE_PORT))
         store = connections.enter_context(forward(client, namespace, *endpoints.TRACE_QUERY[backend]))
         reader = connections.enter_context(httpx.Client())
         return Run(

@@ -7,13 +7,15 @@ from typing import Any, Final
 from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
 from contracts import endpoints, metrics
+from contracts.hops import REQUEST
+from contracts.services import GATEWAY
 from dashboards.queries import equals, series_of
 from stack.clients.http import QueryError
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient, TraceSummary
 
-_OPERATION: Final = "POST /api/tasks"
+_OPERATION: Final = REQUEST.name
 _ON_THE_WAY_SECONDS: Final = 15.0
 """The time after which the log lines of a trace are in the log store."""
 
@@ -74,8 +76,8 @@ class Links:
 
     def _search(self) -> tuple[TraceSummary, str]:
         target = {
-            "query": f'{{ resource.service.name = "{endpoints.GATEWAY}" && name = "{_OPERATION}" }}',
-            "service": endpoints.GATEWAY,
+            "query": f'{{ resource.service.name = "{GATEWAY}" && name = "{_OPERATION}" }}',
+            "service": GATEWAY,
             "operation": _OPERATION,
             "limit": 20,
         }
@@ -87,7 +89,7 @@ class Links:
 
     def _tags(self, link: Mapping[str, Any]) -> str:
         """`$__tags`: the span's attributes under the names that the link gives them."""
-        span = {"service.name": endpoints.GATEWAY}
+        span = {"service.name": GATEWAY}
         return ", ".join(f'{tag["value"]}="{span[tag["key"]]}"' for tag in link["tags"])
 
     def _lines(self, trace: TraceSummary, loki: LokiClient) -> tuple[Mapping[str, str], str]:
@@ -124,7 +126,7 @@ class Links:
     def _exemplar(self) -> tuple[str, str]:
         (destination,) = self._datasource(endpoints.PROMETHEUS_UID)["exemplarTraceIdDestinations"]
         histograms = [f"{name}_bucket" for name in (metrics.SPAN_DURATION, metrics.STORED_SPAN_DURATION)]
-        query = series_of(histograms, equals(metrics.SERVICE, endpoints.GATEWAY))
+        query = series_of(histograms, equals(metrics.SERVICE, GATEWAY))
         ids = [
             labels[destination["name"]]
             for labels in self.prometheus.exemplars(query, start=self.window.start, end=self.window.end)

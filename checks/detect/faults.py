@@ -14,6 +14,7 @@ import psycopg
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from contracts.tasks import TABLE
 from stack.components.postgres.database import DATABASE, ROLE
 from stack.kubernetes.client import connect
@@ -43,21 +44,21 @@ def stopped(name: str) -> Callable[[LocalCluster], AbstractContextManager[None]]
 @contextlib.contextmanager
 def crawler_cut_off(cluster: LocalCluster) -> Iterator[None]:
     """The crawler reaches no page."""
-    with cluster.reset(cluster.ready(endpoints.CRAWLER)[0], endpoints.SERVICE_PORT):
+    with cluster.reset(cluster.ready(CRAWLER)[0], endpoints.SERVICE_PORT):
         yield
 
 
 @contextlib.contextmanager
 def some_requests_fail(cluster: LocalCluster) -> Iterator[None]:
     """One in ten of the gateway's requests to the task-manager fails; half of its own requests need one: 5 %."""
-    with cluster.reset(cluster.ready(endpoints.GATEWAY)[0], endpoints.SERVICE_PORT, share=0.1):
+    with cluster.reset(cluster.ready(GATEWAY)[0], endpoints.SERVICE_PORT, share=0.1):
         yield
 
 
 @contextlib.contextmanager
 def consumer_cut_off(cluster: LocalCluster) -> Iterator[None]:
     """The crawler runs, and receives nothing from Kafka."""
-    with cluster.dropped(cluster.ready(endpoints.CRAWLER)[0], "OUTPUT", endpoints.KAFKA_PORT):
+    with cluster.dropped(cluster.ready(CRAWLER)[0], "OUTPUT", endpoints.KAFKA_PORT):
         yield
 
 
@@ -103,7 +104,7 @@ def crash_loop(cluster: LocalCluster) -> Iterator[None]:
     def kill() -> None:
         killed: set[str] = set()
         while not ended.wait(0.2):
-            for pod in cluster.pods(endpoints.CRAWLER):
+            for pod in cluster.pods(CRAWLER):
                 state: Any = core.read_namespaced_pod_status(pod.metadata.name, cluster.namespace)
                 for status in state.status.container_statuses or []:
                     if status.state.running and status.container_id not in killed:
@@ -119,9 +120,9 @@ def crash_loop(cluster: LocalCluster) -> Iterator[None]:
         ended.set()
         thread.join()
         # A new pod has no back-off, which would lengthen the recovery.
-        for pod in cluster.pods(endpoints.CRAWLER):
+        for pod in cluster.pods(CRAWLER):
             core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)
-        cluster.wait_ready(endpoints.CRAWLER, 1)
+        cluster.wait_ready(CRAWLER, 1)
 
 
 def faults(store: str) -> Mapping[str, Fault]:
@@ -149,5 +150,5 @@ def faults(store: str) -> Mapping[str, Fault]:
         "store-down": Fault(inject=stopped(store), alerts=frozenset({"TraceStoreDown"})),
         "queue-filling": Fault(inject=store_cut_off, alerts=frozenset({"CollectorQueueStuck"})),
         "crash-loop": Fault(inject=crash_loop, alerts=frozenset({"CrashLoop", "ServiceDown"})),
-        "task-manager-down": Fault(inject=stopped(endpoints.TASK_MANAGER), alerts=frozenset({"ServiceDown"})),
+        "task-manager-down": Fault(inject=stopped(TASK_MANAGER), alerts=frozenset({"ServiceDown"})),
     }

@@ -10,6 +10,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import Fault
 from checks.detect.traffic import Traffic
 from contracts import endpoints
+from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
 from stack.polling import poll_until
 
@@ -65,7 +66,7 @@ class Run:
         self._on_progress = on_progress
         prometheus = f"http://{cluster.address(endpoints.PROMETHEUS)}:{endpoints.PROMETHEUS_PORT}"
         self._alerts = Alerts(PrometheusClient(prometheus))
-        self._gateway = f"http://{cluster.address(endpoints.GATEWAY)}:{endpoints.SERVICE_PORT}"
+        self._gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
 
     def faults(self, faults: Sequence[tuple[str, Fault]], rate: float) -> list[Detection]:
         """Injects each fault and measures the time until its alert.

@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from contracts import endpoints, http
+from contracts.services import GATEWAY
 
 _SECONDS: Final = 10.0
 
@@ -62,7 +63,7 @@ class Traffic:
         body = {
             "user_email": "traffic@example.com",
             "user_query": "normal traffic",
-            "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}",
+            "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}",
         }
         started, pairs = time.monotonic(), 0
         pending: list[threading.Thread] = []

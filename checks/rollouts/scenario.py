@@ -18,6 +18,7 @@ import yaml
 from checks.chaos.cluster import LocalCluster
 from checks.detect.traffic import Failure, Traffic
 from contracts import endpoints
+from contracts.services import GATEWAY, SERVICES
 from stack.kubernetes.client import connect
 from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
 
@@ -26,7 +27,7 @@ STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds
 # A wide margin, so that a stage of some seconds has enough operations for a verdict.
 GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
 _LIMIT_SECONDS: Final = 900.0
-_CANARIES: Final = {endpoints.canary(name) for name in endpoints.SERVICES}
+_CANARIES: Final = {endpoints.canary(name) for name in SERVICES}
 
 
 @contextlib.contextmanager
@@ -119,7 +120,7 @@ def run(*, kill_after: float | None = None) -> Outcome:
         kill_after: seconds after which the rollout is killed with SIGKILL, and run again.
     """
     settings = load("local")
-    gateway = f"http://{LocalCluster(settings).address(endpoints.GATEWAY)}:{endpoints.SERVICE_PORT}"
+    gateway = f"http://{LocalCluster(settings).address(GATEWAY)}:{endpoints.SERVICE_PORT}"
     report = Path(".local/rollout-test.md")
     report.unlink(missing_ok=True)
     with Traffic(gateway, RATE, keep=False) as traffic, Exposure(settings) as exposure:

@@ -12,6 +12,7 @@ from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, metrics
 from contracts.http import TASKS
 from contracts.secret_keys import GRAFANA_ADMIN_PASSWORD, SECRET
+from contracts.services import GATEWAY
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
@@ -43,7 +44,7 @@ class Stack:
         def url(name: str, port: int) -> str:
             return f"http://{cluster.address(name)}:{port}"
 
-        self.gateway = url(endpoints.GATEWAY, endpoints.SERVICE_PORT)
+        self.gateway = url(GATEWAY, endpoints.SERVICE_PORT)
         self.prometheus = PrometheusClient(url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT), _get)
         self.store = TraceStoreClient(
             settings.traces.backend, url(*endpoints.TRACE_QUERY[settings.traces.backend]), _get

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from contracts import endpoints, metrics
+from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB
+from contracts.services import SERVICES, TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS
 from dashboards.config import MonitoringConfig
 from dashboards.queries import OTLP_TRACES, SERVICE_JOBS, TRACES, equals, exact_increase, series
@@ -11,8 +12,8 @@ from dashboards.rules.model import AlertRule, RuleGroup
 
 # Counters of failures that a service survives, and the labels that name the part which failed.
 _BACKGROUND: Final = (
-    (metrics.BACKGROUND_FAILURES, ("loop",)),
-    (metrics.COLLECTION_FAILURES, ("collector",)),
+    (service_metrics.BACKGROUND_FAILURES, ("loop",)),
+    (service_metrics.COLLECTION_FAILURES, ("collector",)),
     (metrics.EXPORT_ERRORS, ("signal", "kind")),
 )
 
@@ -22,7 +23,7 @@ def availability(config: MonitoringConfig) -> RuleGroup:
     return RuleGroup(
         name="availability",
         rules=(
-            *(_service_down(service) for service in endpoints.SERVICES),
+            *(_service_down(service) for service in SERVICES),
             *(_service_degraded(service, pods) for service, pods in config.replicas.items() if pods > 1),
             _crash_loop(),
             _dependency_down(),
@@ -82,7 +83,7 @@ def _crash_loop() -> AlertRule:
 def _dependency_down() -> AlertRule:
     return AlertRule(
         name="DependencyDown",
-        query=f"max by ({JOB}, {DEPENDENCY}) ({series(metrics.DEPENDENCY_UP, SERVICE_JOBS)}) == 0",
+        query=f"max by ({JOB}, {DEPENDENCY}) ({series(service_metrics.DEPENDENCY_UP, SERVICE_JOBS)}) == 0",
         for_="15s",
         severity="page",
         summary="{{ $labels.job }} cannot reach {{ $labels.dependency }}",
@@ -119,13 +120,13 @@ def _log_store_down() -> AlertRule:
 
 def _metrics_missing(config: MonitoringConfig) -> tuple[AlertRule, ...]:
     """Return an alert for each metric that other alerts need and that a process has from its first second."""
-    services = endpoints.SERVICES
+    services = SERVICES
     samplers = (endpoints.SAMPLER,) if config.tail_sampling else ()
     needed: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-        *((metrics.DEPENDENCY_UP, service, ()) for service in services),
+        *((service_metrics.DEPENDENCY_UP, service, ()) for service in services),
         *((metrics.SPANS_ENDED, service, (TRACES,)) for service in services),
-        *((metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMER_GROUPS.values()),
-        (metrics.DB_POOL_SIZE, endpoints.TASK_MANAGER, ()),
+        *((service_metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMER_GROUPS.values()),
+        (metrics.DB_POOL_SIZE, TASK_MANAGER, ()),
         (metrics.SENDING_QUEUE_CAPACITY, endpoints.COLLECTOR, (OTLP_TRACES,)),
         (metrics.UP, SPAN_METRICS_JOB, ()),
         *((metrics.SENDING_QUEUE_CAPACITY, sampler, (OTLP_TRACES,)) for sampler in samplers),

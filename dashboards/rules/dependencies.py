@@ -7,8 +7,9 @@ sampling.
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import endpoints, http, metrics
+from contracts import http, metrics
 from contracts.metrics import DB_SYSTEM, HTTP_STATUS, SERVICE, SPAN_NAME
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.queries import (
     CLIENT_SPAN,
     CONSUMER_SPAN,
@@ -72,14 +73,12 @@ def _http_client(service: str, target: str) -> _Edges:
 
 _ALL_EDGES: Final = (
     # Without the page that the stack serves to its own crawler: that is no request of a user.
-    _Edges(
-        (equals(SERVICE, endpoints.GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE
-    ),
+    _Edges((equals(SERVICE, GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE),
     _Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)")),
     _Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE),
     _Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)")),
-    _http_client(endpoints.GATEWAY, endpoints.TASK_MANAGER),
-    _http_client(endpoints.CRAWLER, "web pages"),
+    _http_client(GATEWAY, TASK_MANAGER),
+    _http_client(CRAWLER, "web pages"),
 )
 
 

@@ -2,19 +2,17 @@
 
 from typing import Final
 
-from contracts import endpoints, metrics
+from contracts import service_metrics
 from contracts.metrics import JOB, OUTCOME, TOPIC
+from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC
 from dashboards.config import MonitoringConfig
 from dashboards.queries import NOT_DEAD_LETTER, buckets, equals, exact_increase, quantile, rate, series
 from dashboards.rules.model import AlertRule, RuleGroup
 
 # Each of the two topics has one kind of consumer.
-_CONSUMER: Final = (
-    f'{{{{ if eq $labels.topic "{CRAWL_TOPIC}" }}}}{endpoints.CRAWLER}'
-    f"{{{{ else }}}}{endpoints.TASK_MANAGER}{{{{ end }}}}"
-)
-_LAG: Final = f"sum by ({TOPIC}) ({metrics.CONSUMER_LAG})"
+_CONSUMER: Final = f'{{{{ if eq $labels.topic "{CRAWL_TOPIC}" }}}}{CRAWLER}{{{{ else }}}}{TASK_MANAGER}{{{{ end }}}}'
+_LAG: Final = f"sum by ({TOPIC}) ({service_metrics.CONSUMER_LAG})"
 
 
 def kafka(config: MonitoringConfig) -> RuleGroup:
@@ -33,8 +31,8 @@ def kafka(config: MonitoringConfig) -> RuleGroup:
 
 
 def _consumer_stopped() -> AlertRule:
-    sent = rate(series(metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER), "1m", TOPIC)
-    handled = rate(f"{metrics.MESSAGE_PROCESSING}_count", "1m", TOPIC)
+    sent = rate(series(service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER), "1m", TOPIC)
+    handled = rate(f"{service_metrics.MESSAGE_PROCESSING}_count", "1m", TOPIC)
     return AlertRule(
         name="ConsumerStopped",
         query=f"{sent} > 0 unless on ({TOPIC}) {handled} > 0",
@@ -50,7 +48,7 @@ def _consumer_stopped() -> AlertRule:
 def _consumer_unassigned() -> AlertRule:
     return AlertRule(
         name="ConsumerUnassigned",
-        query=f"sum by ({TOPIC}) ({metrics.CONSUMER_PARTITIONS}) == 0",
+        query=f"sum by ({TOPIC}) ({service_metrics.CONSUMER_PARTITIONS}) == 0",
         for_="30s",
         severity="page",
         summary="No consumer has a partition of {{ $labels.topic }}",
@@ -74,7 +72,7 @@ def _lag_grows() -> AlertRule:
 
 
 def _messages_wait(config: MonitoringConfig) -> AlertRule:
-    p95 = quantile(0.95, buckets(metrics.MESSAGE_WAIT), "2m", TOPIC)
+    p95 = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), "2m", TOPIC)
     return AlertRule(
         name="MessagesWait",
         query=f"{p95} > {config.objectives.message_seconds}",
@@ -88,7 +86,7 @@ def _messages_wait(config: MonitoringConfig) -> AlertRule:
 
 
 def _sending_fails() -> AlertRule:
-    unsent = series(metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
+    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
     return AlertRule(
         name="SendingFails",
         query=f"{exact_increase(unsent, '1m', JOB, TOPIC)} > 0",
@@ -101,7 +99,7 @@ def _sending_fails() -> AlertRule:
 
 
 def _dead_letters() -> AlertRule:
-    dead = series(metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
     return AlertRule(
         name="DeadLetters",
         query=f"{exact_increase(dead, '5m', JOB, TOPIC)} > 0",

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from contracts import endpoints, metrics
+from contracts import metrics, service_metrics
 from contracts.metrics import JOB, OUTCOME, ROUTE, SERVICE
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.queries import (
     ENTRY_SPAN,
@@ -19,7 +20,7 @@ from dashboards.queries import (
 )
 from dashboards.rules.model import AlertRule, RuleGroup
 
-_FAILED_PAGES: Final = series(metrics.CRAWLED_PAGES, equals(OUTCOME, "error"))
+_FAILED_PAGES: Final = series(service_metrics.CRAWLED_PAGES, equals(OUTCOME, "error"))
 
 
 def services(config: MonitoringConfig) -> RuleGroup:
@@ -54,8 +55,8 @@ def _error_rate_high(config: MonitoringConfig) -> AlertRule:
 
 
 def _requests_slow(config: MonitoringConfig) -> AlertRule:
-    duration = buckets(metrics.HTTP_DURATION, USER_ROUTES)
-    requests = series(f"{metrics.HTTP_DURATION}_count", USER_ROUTES)
+    duration = buckets(service_metrics.HTTP_DURATION, USER_ROUTES)
+    requests = series(f"{service_metrics.HTTP_DURATION}_count", USER_ROUTES)
     return AlertRule(
         name="RequestsSlow",
         query=f"{quantile(0.99, duration, '2m', JOB, ROUTE)} > {config.objectives.request_ms / 1000}"
@@ -69,7 +70,7 @@ def _requests_slow(config: MonitoringConfig) -> AlertRule:
 
 
 def _traffic_dropped() -> AlertRule:
-    requests = series(metrics.HTTP_REQUESTS, equals(JOB, endpoints.GATEWAY), USER_ROUTES)
+    requests = series(service_metrics.HTTP_REQUESTS, equals(JOB, GATEWAY), USER_ROUTES)
     last_hour = rate(requests, "1h")
     return AlertRule(
         name="TrafficDropped",
@@ -79,45 +80,45 @@ def _traffic_dropped() -> AlertRule:
         summary="The gateway gets hardly any requests",
         description="{{ $value | humanize }} requests per second, less than a tenth of the last hour's rate.",
         dashboard="services",
-        service=endpoints.GATEWAY,
+        service=GATEWAY,
     )
 
 
 def _crawls_fail() -> AlertRule:
     return AlertRule(
         name="CrawlsFail",
-        query=f"{ratio(_FAILED_PAGES, metrics.CRAWLED_PAGES, '1m')} > 0.2"
+        query=f"{ratio(_FAILED_PAGES, service_metrics.CRAWLED_PAGES, '1m')} > 0.2"
         f" and on () {exact_increase(_FAILED_PAGES, '1m')} >= 3",
         for_="10s",
         severity="page",
         summary="{{ $value | humanizePercentage }} of the pages cannot be fetched",
         description="The crawler works, but the pages that it must fetch fail.",
         dashboard="tasks",
-        service=endpoints.CRAWLER,
+        service=CRAWLER,
     )
 
 
 def _tasks_slow(config: MonitoringConfig) -> AlertRule:
     return AlertRule(
         name="TasksSlow",
-        query=f"{quantile(0.95, buckets(metrics.TASK_DURATION), '5m')} > {config.objectives.task_seconds}",
+        query=f"{quantile(0.95, buckets(service_metrics.TASK_DURATION), '5m')} > {config.objectives.task_seconds}",
         for_="1m",
         severity="page",
         summary="Tasks take too long",
         description="One task in twenty takes more than {{ $value | humanizeDuration }} from creation to end.",
         dashboard="tasks",
-        service=endpoints.TASK_MANAGER,
+        service=TASK_MANAGER,
     )
 
 
 def _tasks_stuck(config: MonitoringConfig) -> AlertRule:
     return AlertRule(
         name="TasksStuck",
-        query=f"max({metrics.OLDEST_TASK}) > {10 * config.objectives.task_seconds}",
+        query=f"max({service_metrics.OLDEST_TASK}) > {10 * config.objectives.task_seconds}",
         for_="1m",
         severity="ticket",
         summary="A task does not end",
         description="The oldest open task has waited for {{ $value | humanizeDuration }}.",
         dashboard="tasks",
-        service=endpoints.TASK_MANAGER,
+        service=TASK_MANAGER,
     )

@@ -7,8 +7,9 @@ chapter 5: 2 % of a month's budget in an hour, 5 % in six hours, 10 % in three d
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import endpoints, metrics
+from contracts import service_metrics
 from contracts.metrics import JOB, STATUS
+from contracts.services import GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.queries import USER_ROUTES, buckets, equals, series
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
@@ -57,14 +58,14 @@ WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
 def requests(config: MonitoringConfig) -> Objective:
     """Return the objective of the gateway's requests."""
-    gateway = equals(JOB, endpoints.GATEWAY)
+    gateway = equals(JOB, GATEWAY)
     return Objective(
         name="requests",
-        service=endpoints.GATEWAY,
+        service=GATEWAY,
         title="requests that succeed",
         goal=config.objectives.availability,
-        good=series(metrics.HTTP_REQUESTS, gateway, USER_ROUTES, f'{STATUS}!~"5.."'),
-        events=series(metrics.HTTP_REQUESTS, gateway, USER_ROUTES),
+        good=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES, f'{STATUS}!~"5.."'),
+        events=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES),
     )
 
 
@@ -72,17 +73,17 @@ def tasks(config: MonitoringConfig) -> Objective:
     """Return the objective of the tasks."""
     return Objective(
         name="tasks",
-        service=endpoints.TASK_MANAGER,
+        service=TASK_MANAGER,
         title=f"tasks that end within {config.objectives.task_seconds} s",
         goal=config.objectives.tasks_in_time,
         good=tasks_in_time(config),
-        events=f"{metrics.TASK_DURATION}_count",
+        events=f"{service_metrics.TASK_DURATION}_count",
     )
 
 
 def tasks_in_time(config: MonitoringConfig) -> str:
     """Return the selector of the counter of tasks that end within the objective."""
-    return buckets(metrics.TASK_DURATION, equals("le", float(config.objectives.task_seconds)))
+    return buckets(service_metrics.TASK_DURATION, equals("le", float(config.objectives.task_seconds)))
 
 
 def error_ratio(objective: Objective, window: str) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 from contracts import endpoints, metrics
 from contracts.metrics import JOB, TRACE_STORE_JOB
+from contracts.services import SERVICES
 from dashboards.config import MonitoringConfig
 from dashboards.queries import OTLP_TRACES, TRACES, WAITING_SPANS, equals, series
 
@@ -130,7 +131,7 @@ def stages(config: MonitoringConfig) -> tuple[Stage, ...]:
 def span_jobs(config: MonitoringConfig) -> tuple[str, ...]:
     """Return the scrape jobs of the processes that a span passes through."""
     sampler = (endpoints.SAMPLER,) if config.tail_sampling else ()
-    return (*endpoints.SERVICES, endpoints.COLLECTOR, *sampler, TRACE_STORE_JOB)
+    return (*SERVICES, endpoints.COLLECTOR, *sampler, TRACE_STORE_JOB)
 
 
 def of_span_jobs(config: MonitoringConfig) -> str:

@@ -9,13 +9,14 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from contracts import endpoints
 from contracts.metadata import Manifest
+from contracts.metrics import SENDING_QUEUE_SIZE
 from stack.errors import DeployError
 from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.keys import ObjectKey
 from stack.kubernetes.objects import Objects
 
 _WITH_QUEUES: Final = (endpoints.COLLECTOR, endpoints.SAMPLER)
-_QUEUE_SIZE: Final = re.compile(r"^otelcol_exporter_queue_size(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_QUEUE_SIZE: Final = re.compile(rf"^{SENDING_QUEUE_SIZE}(?:\{{[^}}]*\}})? (\S+)$", re.MULTILINE)
 
 
 def removed_pods(
@@ -77,13 +78,13 @@ def check_queues(
         claims = ", ".join(f"data-{pod}" for pod in pods)
         lines.append(
             f"{', '.join(pods)}: will be removed. Items in their queues stay on the volumes ({claims}), which are "
-            f"kept, until the pods run again; the metric otelcol_exporter_queue_size of {name} counts the items"
+            f"kept, until the pods run again; the metric {SENDING_QUEUE_SIZE} of {name} counts the items"
         )
         full += [f"{pod} has {size:,}" for pod in pods if (size := queue_size(client, namespace, pod))]
     if full and not leave_queues:
         raise DeployError(
             f"a deployment would remove Collectors whose queues are not empty: {'; '.join(full)} items in "
-            "otelcol_exporter_queue_size. Nothing was changed. Deploy again when it is 0; or leave the items on the "
+            f"{SENDING_QUEUE_SIZE}. Nothing was changed. Deploy again when it is 0; or leave the items on the "
             "volumes until the pods run again, with ARGS=--leave-queues"
         )
     return lines

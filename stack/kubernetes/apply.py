@@ -11,8 +11,8 @@ import kubernetes
 import urllib3
 from kubernetes.dynamic.exceptions import ApiException
 
-from contracts import endpoints
 from contracts.metadata import Manifest
+from contracts.services import SERVICES
 from stack.errors import DeployError
 from stack.kubernetes import dry_run, volume_resize
 from stack.kubernetes.autoscaling import Scaling, autoscalers
@@ -135,4 +135,4 @@ class _Run:
         """Whether a service runs that new pods could starve."""
         apps = kubernetes.client.AppsV1Api(self.client)
         deployments = apps.list_namespaced_deployment(self.namespace, _request_timeout=REQUEST_SECONDS).items
-        return any(item.metadata.name in endpoints.SERVICES for item in deployments)
+        return any(item.metadata.name in SERVICES for item in deployments)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from contracts import endpoints
 from contracts.metadata import Manifest
+from contracts.services import SERVICES
 
 KINDS: Final = (
     "Namespace",
@@ -25,7 +25,7 @@ def service_groups(manifests: list[Manifest]) -> list[list[Manifest]]:
     New pods of all services at once would take the CPU from the pods that serve. A service comes before the services
     that call it; `stack.components.services` gives Pulumi the same order.
     """
-    ranks = {name: rank for rank, name in enumerate(reversed(endpoints.SERVICES), 1)}
+    ranks = {name: rank for rank, name in enumerate(reversed(SERVICES), 1)}
 
     def rank(manifest: Manifest) -> int:
         if manifest["kind"] != "Deployment":

@@ -8,6 +8,7 @@ import httpx
 
 from contracts import endpoints
 from contracts.http import DEMO, KEEP_KEY, TASKS
+from contracts.services import GATEWAY
 from stack.polling import CheckFailure
 
 ANSWER_SECONDS: Final = 10.0
@@ -41,7 +42,7 @@ def submit(
     body = {
         "user_email": caller.email,
         "user_query": caller.user_agent,
-        "base_url": f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
+        "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
     }
     headers = {
         "User-Agent": caller.user_agent,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import kubernetes
 
-from contracts import endpoints
+from contracts.services import GATEWAY
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
 from stack.components.services.versions import NAMES, Service
@@ -139,18 +139,18 @@ def running_version(client: kubernetes.client.ApiClient, namespace: str) -> Vers
     """
     try:
         deployment = kubernetes.client.AppsV1Api(client).read_namespaced_deployment(
-            endpoints.GATEWAY, namespace, _request_timeout=30
+            GATEWAY, namespace, _request_timeout=30
         )
     except kubernetes.client.ApiException as error:
         if error.status == 404:
             return None
-        raise DeployError(f"deployment {namespace}/{endpoints.GATEWAY} cannot be read: {error.reason}") from None
+        raise DeployError(f"deployment {namespace}/{GATEWAY} cannot be read: {error.reason}") from None
     container = deployment.spec.template.spec.containers[0]
     variables = {variable.name: variable.value or "" for variable in container.env or []}  # the API returns "" as None
     try:
         tracing = Tracing.from_env(variables)
     except ValueError as error:  # SettingsError, ValidationError
         raise DeployError(
-            f"how deployment {namespace}/{endpoints.GATEWAY} traces cannot be read from its environment: {error}"
+            f"how deployment {namespace}/{GATEWAY} traces cannot be read from its environment: {error}"
         ) from None
     return Version(image=container.image, tracing=tracing)

@@ -11,6 +11,7 @@ import kubernetes
 
 from contracts import endpoints, metadata
 from contracts.errors import UserError
+from contracts.services import GATEWAY
 from stack.clients.connect import connect_prometheus
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
@@ -153,9 +154,7 @@ class Analysis:
         split = step.splits["gateway"]
         with contextlib.ExitStack() as forwards:
             gateways = [
-                forwards.enter_context(
-                    forward(self.client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT, track=track)
-                )
+                forwards.enter_context(forward(self.client, namespace, GATEWAY, endpoints.SERVICE_PORT, track=track))
                 for track, count in (("baseline", split.baseline), ("canary", split.canary))
                 if count
             ]

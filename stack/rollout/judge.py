@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contracts import endpoints
+from contracts.services import GATEWAY, SERVICES
 from dashboards.queries import MEMORY
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Sample, Verdict
@@ -20,7 +20,7 @@ def judge(canary: Measurements, baseline: Measurements, limits: Gate, seconds: f
         seconds: the length of the stage so far.
     """
     for operation in OPERATIONS:
-        for job in endpoints.SERVICES:
+        for job in SERVICES:
             yield from _judge_operation(operation, job, canary, baseline, limits, seconds)
     yield from gate.memory(canary.memory.get("canary", {}), baseline.memory.get("baseline", {}), limits, MEMORY)
 
@@ -33,9 +33,9 @@ def _judge_operation(
     usual = baseline.samples.get("baseline", {}).get(key, Sample())
     # The stable version shows which operations a service has. A consumer of the canary may have been assigned no
     # partition; the gateway gets requests in any case.
-    is_measured = new.operations >= limits.operations or job == endpoints.GATEWAY
+    is_measured = new.operations >= limits.operations or job == GATEWAY
     if usual.operations < limits.operations or not is_measured:
-        if operation.name == "requests" and job == endpoints.GATEWAY:
+        if operation.name == "requests" and job == GATEWAY:
             yield gate.problem(f"errors, {key}", "not enough traffic yet", Verdict.INCONCLUSIVE)
         return
     yield gate.errors(key, new, usual, limits, failed_query(operation, seconds))

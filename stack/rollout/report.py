@@ -8,6 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from contracts.services import SERVICES
 from stack.release.plan import Step
 from stack.rollout.gate import Finding, Verdict, overall
 from stack.settings import Settings
@@ -36,7 +37,7 @@ class StepResult:
 def plan_table(steps: Sequence[Step], settings: Settings) -> Table:
     """The stages of a rollout, and the pods of each."""
     table = Table(title="Stages: pods of the stable + the new version")
-    for column in ("stage", "weight", "actual", "gateway", "task-manager", "web-crawler", "sampling", "at least"):
+    for column in ("stage", "weight", "actual", *SERVICES, "sampling", "at least"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for step in steps:
         if step.stage is None:

@@ -1,6 +1,6 @@
 """Derives the configuration of the dashboards and rules from the settings of a stack."""
 
-from contracts import endpoints
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from stack.settings.tree import Settings
 
@@ -15,9 +15,9 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         alerting=settings.alerting.enabled,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
         replicas={
-            endpoints.GATEWAY: services.gateway.replicas,
-            endpoints.TASK_MANAGER: services.task_manager.replicas,
-            endpoints.CRAWLER: services.crawler.replicas,
+            GATEWAY: services.gateway.replicas,
+            TASK_MANAGER: services.task_manager.replicas,
+            CRAWLER: services.crawler.replicas,
         },
         objectives=settings.objectives,
     )

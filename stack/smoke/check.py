@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from contracts import endpoints, metrics
 from contracts.hops import HOPS, Hop
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
@@ -62,7 +63,7 @@ def check(settings: Settings) -> Report:
         def reach(name: str, port: int) -> str:
             return forwards.enter_context(forward(client, namespace, name, port))
 
-        gateway = reach(endpoints.GATEWAY, endpoints.SERVICE_PORT)
+        gateway = reach(GATEWAY, endpoints.SERVICE_PORT)
         store = TraceStoreClient(backend, reach(*endpoints.TRACE_QUERY[backend]))
         prometheus = PrometheusClient(reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
@@ -92,7 +93,7 @@ def _wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str
 
 def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
     """Sends the request; returns the id of its task."""
-    logs = _logs(namespace, endpoints.GATEWAY)
+    logs = _logs(namespace, GATEWAY)
     answer = _wait(
         "the gateway to accept a request",
         lambda: submit(gateway, trace_id, span_id).raise_for_status(),
@@ -107,11 +108,9 @@ def _wait_for_task(gateway: str, namespace: str, identifier: str) -> dict[str, A
 
     what = f"task {identifier} to be completed"
     try:
-        return _wait(
-            what, lambda: completed_task(gateway, identifier), TASK_SECONDS, _logs(namespace, endpoints.TASK_MANAGER)
-        )
+        return _wait(what, lambda: completed_task(gateway, identifier), TASK_SECONDS, _logs(namespace, TASK_MANAGER))
     except TaskFailed as error:
-        raise CheckFailure(str(error), _logs(namespace, endpoints.CRAWLER)) from None
+        raise CheckFailure(str(error), _logs(namespace, CRAWLER)) from None
 
 
 def _wait_for_trace(

@@ -61,8 +61,8 @@ class Alertmanager(pulumi.ComponentResource):
                 data=_DATA,
             ),
             probes=Probes(
-                readiness=http_probe("/-/ready", endpoints.ALERTMANAGER_PORT, period=2),
-                liveness=http_probe("/-/healthy", endpoints.ALERTMANAGER_PORT),
+                readiness=http_probe(endpoints.ALERTMANAGER_READY, endpoints.ALERTMANAGER_PORT, period=2),
+                liveness=http_probe(endpoints.ALERTMANAGER_LIVE, endpoints.ALERTMANAGER_PORT),
             ),
         )
         services(pod, args.namespace, child)

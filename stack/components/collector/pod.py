@@ -73,8 +73,8 @@ def queueing_pod(
             data=pipeline.QUEUE_DIRECTORY,
         ),
         probes=Probes(
-            readiness=http_probe("/", endpoints.COLLECTOR_HEALTH_PORT, period=2),
-            liveness=http_probe("/", endpoints.COLLECTOR_HEALTH_PORT),
+            readiness=http_probe(endpoints.COLLECTOR_HEALTH, endpoints.COLLECTOR_HEALTH_PORT, period=2),
+            liveness=http_probe(endpoints.COLLECTOR_HEALTH, endpoints.COLLECTOR_HEALTH_PORT),
         ),
         shutdown=Shutdown(grace_seconds=60),
         init=(_queue_guard(), *init),
@@ -104,6 +104,8 @@ def _queue_guard() -> core.ContainerArgs:
             core.VolumeMountArgs(name=volume_name(_CONFIG), mount_path=_CONFIG, read_only=True),
         ],
         # The Collector starts after the first check.
-        startup_probe=http_probe("/", endpoints.QUEUE_GUARD_PORT, period=1, failures=_LONGEST_CHECK_SECONDS),
+        startup_probe=http_probe(
+            endpoints.QUEUE_GUARD_HEALTH, endpoints.QUEUE_GUARD_PORT, period=1, failures=_LONGEST_CHECK_SECONDS
+        ),
         termination_message_policy="FallbackToLogsOnError",
     )

@@ -28,7 +28,6 @@ _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
 _PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
 _FOLDERS: Final = {TRACING_FOLDER: "/etc/grafana/dashboards", RUNBOOK_FOLDER: "/etc/grafana/runbooks"}
 """Folder in Grafana → mount path of its dashboards."""
-_HEALTH: Final = "/api/health"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +82,8 @@ class Grafana(pulumi.ComponentResource):
                 data=_DATA,
             ),
             probes=Probes(
-                readiness=http_probe(_HEALTH, endpoints.GRAFANA_PORT),
-                liveness=http_probe(_HEALTH, endpoints.GRAFANA_PORT),
+                readiness=http_probe(endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_PORT),
+                liveness=http_probe(endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_PORT),
             ),
         )
         services(pod, args.namespace, child)

@@ -56,7 +56,7 @@ class Loki(pulumi.ComponentResource):
             ),
             storage=Storage(config_maps={_CONFIG: config.metadata.name}, configuration=files, data=DATA),
             probes=Probes(
-                readiness=http_probe("/ready", endpoints.LOKI_PORT, period=2),
+                readiness=http_probe(endpoints.LOKI_READY, endpoints.LOKI_PORT, period=2),
                 # Not /ready: a Loki that replays its log is alive.
                 liveness=tcp_probe(endpoints.LOKI_PORT),
             ),

@@ -71,8 +71,8 @@ class Prometheus(pulumi.ComponentResource):
             ),
             storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=_DATA),
             probes=Probes(
-                readiness=http_probe("/-/ready", endpoints.PROMETHEUS_PORT),
-                liveness=http_probe("/-/healthy", endpoints.PROMETHEUS_PORT),
+                readiness=http_probe(endpoints.PROMETHEUS_READY, endpoints.PROMETHEUS_PORT),
+                liveness=http_probe(endpoints.PROMETHEUS_LIVE, endpoints.PROMETHEUS_PORT),
             ),
             shutdown=Shutdown(grace_seconds=60),
         )

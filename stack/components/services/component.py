@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, metadata, secret_keys
+from contracts.services import GATEWAY, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
@@ -59,7 +60,7 @@ class Services(pulumi.ComponentResource):
         # A service starts before the services that call it, as in `stack.kubernetes.order.service_groups`.
         for service in reversed(list(NAMES)):
             dependencies = self._deploy(service, args, own_variables[service], dependencies)
-        self.gateway = pulumi.Output.from_input(endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT))
+        self.gateway = pulumi.Output.from_input(endpoints.url(GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 
     def _deploy(
@@ -112,14 +113,14 @@ def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: 
 def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarArgs]]:
     """Return the variables that only one of the services needs."""
     return {
-        "gateway": variables(TASK_MANAGER_URL=endpoints.url(endpoints.TASK_MANAGER, endpoints.SERVICE_PORT)),
+        "gateway": variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
         "task_manager": [
             core.EnvVarArgs(name="DATABASE_URL", value=args.database_url),
             # The driver reads it by itself, so no URL that might be logged contains the password.
             secret_variable("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
         ],
         # The page that the smoke check crawls. All other addresses must be public.
-        "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{endpoints.GATEWAY}:{endpoints.SERVICE_PORT}"),
+        "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from contracts import endpoints, http
+from contracts.services import SERVICES
 from stack.components.shared.scrape import ScrapeTarget
 
 TARGETS: Final = tuple(
@@ -14,5 +15,5 @@ TARGETS: Final = tuple(
         samples=2_000,  # about 250 in use
         has_tracks=True,
     )
-    for name in endpoints.SERVICES
+    for name in SERVICES
 )

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from contracts import endpoints
 from contracts.metadata import Track
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from stack.components.services.settings import Release, Services, Split
 from stack.components.services.tracing import Tracing
 from stack.components.shared.settings import Workload
 
 Service = Literal["gateway", "task_manager", "crawler"]
 NAMES: Final[Mapping[Service, str]] = {
-    "gateway": endpoints.GATEWAY,
-    "task_manager": endpoints.TASK_MANAGER,
-    "crawler": endpoints.CRAWLER,
+    "gateway": GATEWAY,
+    "task_manager": TASK_MANAGER,
+    "crawler": CRAWLER,
 }
 """Name of each service in the cluster, by its field in the settings."""
 

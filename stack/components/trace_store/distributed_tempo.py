@@ -109,7 +109,7 @@ class DistributedTempo(pulumi.ComponentResource):
             ),
             storage=Storage(config_maps={CONFIG: self._config.metadata.name}, configuration=self._files, data=data),
             probes=Probes(
-                readiness=http_probe("/ready", endpoints.TEMPO_HTTP_PORT, period=2),
+                readiness=http_probe(endpoints.TEMPO_READY, endpoints.TEMPO_HTTP_PORT, period=2),
                 liveness=tcp_probe(endpoints.TEMPO_HTTP_PORT),
             ),
             shutdown=Shutdown(grace_seconds=60),

@@ -55,8 +55,8 @@ class Jaeger(pulumi.ComponentResource):
             ),
             storage=Storage(config_maps={_CONFIG: config.metadata.name}, configuration=files, data=JAEGER_DATA),
             probes=Probes(
-                readiness=http_probe("/status", endpoints.JAEGER_HEALTH_PORT, period=2),
-                liveness=http_probe("/status", endpoints.JAEGER_HEALTH_PORT),
+                readiness=http_probe(endpoints.JAEGER_STATUS, endpoints.JAEGER_HEALTH_PORT, period=2),
+                liveness=http_probe(endpoints.JAEGER_STATUS, endpoints.JAEGER_HEALTH_PORT),
             ),
         )
         services(pod, args.namespace, child)

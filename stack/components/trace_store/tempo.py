@@ -59,7 +59,7 @@ class Tempo(pulumi.ComponentResource):
             ),
             storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=TEMPO_DATA),
             probes=Probes(
-                readiness=http_probe("/ready", endpoints.TEMPO_HTTP_PORT, period=2),
+                readiness=http_probe(endpoints.TEMPO_READY, endpoints.TEMPO_HTTP_PORT, period=2),
                 liveness=tcp_probe(endpoints.TEMPO_HTTP_PORT),
             ),
             identity=bucket.identity if bucket else {},

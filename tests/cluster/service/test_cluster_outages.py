@@ -7,6 +7,7 @@ import kubernetes
 
 from contracts import endpoints
 from contracts.http import DEMO
+from contracts.services import GATEWAY
 from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import poll_until
@@ -20,14 +21,14 @@ def test_postgres_and_kafka_are_killed_under_load_and_every_accepted_task_comple
     namespace = settings.cluster.namespace
     client = connect(settings.cluster)
     core = kubernetes.client.CoreV1Api(client)
-    page = endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT) + DEMO
+    page = endpoints.url(GATEWAY, endpoints.SERVICE_PORT) + DEMO
 
     def kill(pod: str) -> None:
         # SIGKILL after one second. With 0 the next pod could start on the data of a pod that still runs.
         core.delete_namespaced_pod(pod, namespace, grace_period_seconds=1)
 
     with (
-        forward(client, namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT) as address,
+        forward(client, namespace, GATEWAY, endpoints.SERVICE_PORT) as address,
         httpx.Client(base_url=address, timeout=15.0) as gateway,
     ):
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from contracts import metrics as metric_names
+from contracts import service_metrics as service_metric_names
 from contracts import services
 from contracts.hops import HOPS, Hop
 from contracts.telemetry import load_registry, registry
@@ -29,7 +30,13 @@ def is_a_value(name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [item for item in constants(metric_names).items() if not is_a_value(item[0])]
+    ("name", "text"),
+    [
+        item
+        for module in (metric_names, service_metric_names)
+        for item in constants(module).items()
+        if not is_a_value(item[0])
+    ],
 )
 def test_every_metric_and_label_of_the_code_is_declared(name: str, text: str) -> None:
     series = {series for item in REGISTRY.metrics.values() for series in (item.name, *item.series)}

@@ -9,6 +9,7 @@ from checks.dashboards.report import report
 from checks.dashboards.stack import check_stack
 from checks.detect.traffic import Traffic
 from contracts import endpoints
+from contracts.services import GATEWAY
 from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
@@ -18,7 +19,7 @@ from stack.settings import load
 def _mistakes(gateway: str) -> None:
     """What people do wrong: a page that is not there, a task that is none, a request that cannot be read."""
     with contextlib.suppress(httpx.HTTPError):
-        missing = f"{endpoints.url(endpoints.GATEWAY, endpoints.SERVICE_PORT)}/nothing"
+        missing = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}/nothing"
         body = {"user_email": "a@example.com", "user_query": "?", "base_url": missing}
         httpx.post(f"{gateway}/api/tasks", json=body, timeout=10)
         httpx.get(f"{gateway}/api/tasks/00000000-0000-4000-8000-000000000000", timeout=10)
@@ -28,9 +29,7 @@ def _mistakes(gateway: str) -> None:
 def test_every_query_and_every_link_works(tmp_path: Path) -> None:
     settings = load("local")
     last: list[str] = []
-    with forward(
-        connect(settings.cluster), settings.cluster.namespace, endpoints.GATEWAY, endpoints.SERVICE_PORT
-    ) as gateway:
+    with forward(connect(settings.cluster), settings.cluster.namespace, GATEWAY, endpoints.SERVICE_PORT) as gateway:
 
         def fine() -> bool:
             _mistakes(gateway)

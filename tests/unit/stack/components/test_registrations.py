@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from contracts import endpoints
+from contracts.services import SERVICES
 from stack.deploy.render import Rendered
 from tests.support.program import STACKS, program
 
@@ -80,7 +80,7 @@ def test_what_an_object_needs_is_there_before_it(backend: str) -> None:
 def test_a_service_starts_after_the_services_that_it_calls() -> None:
     made = program("jaeger")
     registered = {item.name: item for item in made.registrations if item.type.endswith(":Deployment")}
-    first, second, third = (registered[name] for name in reversed(endpoints.SERVICES))
+    first, second, third = (registered[name] for name in reversed(SERVICES))
     assert first.urn in second.dependencies
     assert second.urn in third.dependencies
 

@@ -2,6 +2,7 @@
 
 from contracts import endpoints
 from contracts.metadata import Manifest
+from contracts.services import GATEWAY, SERVICES
 from stack.kubernetes.order import service_groups
 
 
@@ -15,10 +16,10 @@ def _deployment(name: str, pods: str) -> Manifest:
 
 
 def test_services_come_last_and_one_by_one_both_versions_of_each_together() -> None:
-    gateway, task_manager, crawler = (_deployment(name, name) for name in endpoints.SERVICES)
-    canary = _deployment(endpoints.canary(endpoints.GATEWAY), endpoints.GATEWAY)
+    gateway, task_manager, crawler = (_deployment(name, name) for name in SERVICES)
+    canary = _deployment(endpoints.canary(GATEWAY), GATEWAY)
     collector = _deployment(endpoints.COLLECTOR, endpoints.COLLECTOR)
-    files: Manifest = {"kind": "ConfigMap", "metadata": {"name": endpoints.GATEWAY}}
+    files: Manifest = {"kind": "ConfigMap", "metadata": {"name": GATEWAY}}
     assert service_groups([files, collector, gateway, canary, task_manager, crawler]) == [
         [files, collector],
         [crawler],

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from contracts import metrics
+from contracts import metrics, service_metrics
 from dashboards.queries import MEMORY
 from stack.clients.prometheus import Series
 from stack.rollout.gate import Finding, Sample, Spans, Verdict
@@ -26,7 +26,9 @@ def findings(canary: Mapping[str, Sample], baseline: Mapping[str, Sample]) -> di
 def test_each_operation_of_the_baseline_is_compared_with_the_query_that_repeats_it() -> None:
     result = findings({GATEWAY: USUAL}, {GATEWAY: USUAL})
     assert set(result) == {f"errors, {GATEWAY}", f"median, {GATEWAY}", f"p99, {GATEWAY}"}
-    assert all(metrics.HTTP_REQUESTS in finding.query or "duration" in finding.query for finding in result.values())
+    assert all(
+        service_metrics.HTTP_REQUESTS in finding.query or "duration" in finding.query for finding in result.values()
+    )
     assert result[f"median, {GATEWAY}"].verdict is Verdict.SUCCESSFUL
 
 
@@ -60,9 +62,9 @@ def test_measurements_are_collected_by_track_and_service() -> None:
             return [one(1e8, **labels), one(2e8, job="gateway", track="baseline")]
         if promql == CANARY_SPANS:
             return [one(10, __name__=metrics.SPANS_ENDED), one(8, __name__=metrics.SPANS_EXPORTED)]
-        if metrics.HTTP_REQUESTS in promql:
+        if service_metrics.HTTP_REQUESTS in promql:
             return [one(3.0 if "5.." in promql else 40.0, **labels)]
-        if metrics.HTTP_DURATION in promql:
+        if service_metrics.HTTP_DURATION in promql:
             return [one(30.0, le="0.1", **labels), one(math.nan, le="+Inf", **labels)]
         return []
 
@@ -81,4 +83,4 @@ def test_durations_count_only_after_the_warm_up() -> None:
         return []
 
     collect(query, (100.0, 110.0))
-    assert not [promql for promql in queries if metrics.HTTP_DURATION in promql]
+    assert not [promql for promql in queries if service_metrics.HTTP_DURATION in promql]
