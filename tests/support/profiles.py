@@ -24,6 +24,11 @@ def is_quick() -> bool:
     return settings().max_examples == EXAMPLES["dev"]
 
 
+def is_nightly() -> bool:
+    """Whether the tests may take their time: then they leave out nothing that others prove already."""
+    return settings().max_examples == EXAMPLES["nightly"]
+
+
 def examples(share: float) -> int:
     """The number of examples of a test whose single example costs many times that of the others."""
     return max(5, round(settings().max_examples * share))

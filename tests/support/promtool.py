@@ -8,13 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from dashboards.rules import groups, rule_file
+from dashboards.rules import RuleGroup, rule_file
 from local.failure import Failure
 from local.golang import go_build
 from local.jobs import Progress
 from local.paths import Home
-from stack.settings import Settings
-from stack.settings.monitoring import monitoring_config
 from tests.support.programs import skip_missing
 
 MODULE = Path(__file__).parents[2] / "local" / "images" / "prometheus"
@@ -54,18 +52,18 @@ def binary() -> Path:
 
 
 def run_rules(
-    promtool: Path, directory: Path, settings: Settings, metrics: Metrics, expectations: Sequence[Expectation]
+    promtool: Path, directory: Path, rules: Sequence[RuleGroup], metrics: Metrics, expectations: Sequence[Expectation]
 ) -> str:
     """Return the failures that promtool reports; empty if exactly the expected alerts fire at each time.
 
     Args:
         promtool: the program.
         directory: for its files.
-        settings: of the stack whose rules are tested.
+        rules: the rules under test.
         metrics: simulated until the last expectation.
         expectations: which alerts must fire, and when.
     """
-    (directory / "rules.yml").write_text(rule_file(groups(monitoring_config(settings)), "http://grafana"))
+    (directory / "rules.yml").write_text(rule_file(rules, "http://grafana"))
     times = range(0, max(expectation.seconds for expectation in expectations) + 1, STEP)
     test = {
         "rule_files": ["rules.yml"],
