@@ -52,7 +52,9 @@ def p95_wait(config: MonitoringConfig) -> Panel:
 
 def sent(_: MonitoringConfig) -> Panel:
     """Messages that Kafka accepted."""
-    produced = series(service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER)
+    produced = series(
+        service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, service_metrics.OUTCOME_SUCCESS), NOT_DEAD_LETTER
+    )
     return timeseries(
         "Messages sent",
         "Messages per second that Kafka accepted, by topic and sender.",
@@ -116,9 +118,9 @@ def failures(_: MonitoringConfig) -> Panel:
     def per_second(selector: str) -> str:
         return f"{rate(selector, RATE_INTERVAL, JOB)} or {zero}"
 
-    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
-    retried = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "retried"))
-    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="{service_metrics.OUTCOME_SUCCESS}"')
+    retried = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, service_metrics.OUTCOME_RETRIED))
+    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, service_metrics.OUTCOME_DEAD_LETTER))
     return timeseries(
         "Failed sends, retries and dead letters",
         "Messages per second that Kafka did not accept, that are handled again, and that were dead-lettered.",

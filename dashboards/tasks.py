@@ -160,7 +160,11 @@ def pages(_: MonitoringConfig) -> Panel:
 def dead_letters(_: MonitoringConfig) -> Panel:
     """Messages that cannot be handled."""
     dead = rate(
-        series(service_metrics.MESSAGES_CONSUMED, NOT_DEAD_LETTER, equals(OUTCOME, "dead_letter")), RATE_INTERVAL, JOB
+        series(
+            service_metrics.MESSAGES_CONSUMED, NOT_DEAD_LETTER, equals(OUTCOME, service_metrics.OUTCOME_DEAD_LETTER)
+        ),
+        RATE_INTERVAL,
+        JOB,
     )
     return timeseries(
         "Dead-lettered messages",

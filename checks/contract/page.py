@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from checks.contract.queries import Contract, ShippedQuery
-from contracts.telemetry import Metric, Registry
+from contracts.telemetry import Attribute, Metric, Registry
 
 PAGE: Final = Path("docs/telemetry.md")
 _HEAD: Final = """# Telemetry: spans, attributes, metrics
@@ -52,12 +52,16 @@ def _spans(registry: Registry) -> Iterator[str]:
             yield _item(f"**`{span.name}`** ({span.kind}): {span.brief} Attributes: {', '.join(keys)}.{events}")
 
 
+def _values(item: Attribute) -> str:
+    name, values = ("Values", sorted(item.members)) if item.members else ("Examples", item.examples)
+    return f"{name}: {', '.join(f'`{value}`' for value in values)}"
+
+
 def _attributes(registry: Registry) -> Iterator[str]:
     yield "\n## Attributes and labels\n"
     for item in registry.attributes.values():
-        examples = ", ".join(f"`{example}`" for example in item.examples)
         kind = f"{item.type}, {item.stability}"
-        yield _item(f"**`{item.name}`** ({kind}): {item.brief} Examples: {examples}.{_PERSONAL[item.personal_data]}")
+        yield _item(f"**`{item.name}`** ({kind}): {item.brief} {_values(item)}.{_PERSONAL[item.personal_data]}")
 
 
 def _metrics(registry: Registry, used_by: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from promql_parser import (
     BinaryExpr,
     Call,
     LabelModifierType,
+    MatchOp,
     MatrixSelector,
     ParenExpr,
     SubqueryExpr,
@@ -21,6 +22,8 @@ from promql_parser import (
 Labels = frozenset[str]
 LabelsOf = Callable[[str], Labels | None]
 """Name of a series → the labels that it can have; None if nothing emits it."""
+ValuesOf = Callable[[str, str], frozenset[str]]
+"""Name of a series, a label of it → all values that the label can have; empty if it can have any value."""
 
 _NAME: Final = "__name__"
 """The label that every series has."""
@@ -30,21 +33,36 @@ _SET_OPERATORS: Final = frozenset({"and", "unless"})
 """Operators whose results are series of the left side."""
 
 
+def unknown_values(text: str, values: frozenset[str], *, is_regex: bool) -> list[str]:
+    """Return the parts of a matcher that match none of the values: the text, or the alternatives of a pattern.
+
+    The empty text matches series without the label.
+    """
+    if not is_regex:
+        return [] if text in values or not text else [text]
+    alternatives = [text] if "(" in text else text.split("|")
+    return [one for one in alternatives if one and not any(re.fullmatch(one, value) for value in values)]
+
+
 class Query:
     """One query, read."""
 
-    def __init__(self, text: str, labels_of: LabelsOf, all_series: Callable[[], Iterator[str]]) -> None:
+    def __init__(
+        self, text: str, labels_of: LabelsOf, values_of: ValuesOf, all_series: Callable[[], Iterator[str]]
+    ) -> None:
         """Reads a query.
 
         Args:
             text: PromQL without variables.
             labels_of: the labels of a series.
+            values_of: the values of a label.
             all_series: the names that a selector by a pattern of names can match.
 
         Raises:
             ValueError: the text is no PromQL.
         """
         self._labels_of = labels_of
+        self._values_of = values_of
         self._all_series = all_series
         self.problems: list[str] = []
         """Series and labels that nothing emits."""
@@ -84,7 +102,17 @@ class Query:
         self.series.update(names)
         available = frozenset[str]().union(*known)
         self._require({name for name, _ in matchers}, available, f"{pattern} has")
+        for matcher in selector.matchers.matchers:
+            self._check_values(matcher, names, pattern)
         return available
+
+    def _check_values(self, matcher: Any, names: list[str], pattern: str) -> None:
+        values = [self._values_of(name, matcher.name) for name in names]
+        if matcher.name == _NAME or not all(values):
+            return
+        is_regex = matcher.op in (MatchOp.Re, MatchOp.NotRe)
+        for value in unknown_values(matcher.value, frozenset[str]().union(*values), is_regex=is_regex):
+            self.problems.append(f"{matcher.name} of {pattern} is never {value!r}")
 
     def _aggregate(self, node: AggregateExpr) -> Labels:
         available = self._read(node.expr)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from checks.contract.promql import Labels, Query
+from checks.contract.promql import Labels, Query, unknown_values
 from checks.dashboards.panels import panels
 from checks.dashboards.substitute import Window, built_in, substitute
+from contracts import metrics
 from contracts.telemetry import Registry
-from dashboards.rules import RecordingRule, RuleGroup
+from dashboards.rules import AlertRule, RecordingRule, RuleGroup
 
 _VARIABLES: Final = {"environment": ".+", "service": ".+", "operation": ".+"} | built_in(
     Window(start=0, end=900, step=15), 15
@@ -20,6 +21,7 @@ _LANGUAGES: Final = {"prometheus": "promql", "loki": "logql", "tempo": "traceql"
 _FENCED: Final = re.compile(r"^ *```(promql|logql|traceql)\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
 _LOG_LABEL: Final = re.compile(r"(?:[{,]|\|)\s*([A-Za-z_]\w*)\s*(?:=~|!~|!=|=|>|<)")
+_MATCHER: Final = re.compile(r'([A-Za-z_][\w.]*)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _TRACE_ATTRIBUTE: Final = re.compile(r"(?:resource|span|event|link|instrumentation)?\.([A-Za-z_][\w.]*)")
 
 
@@ -67,7 +69,7 @@ def of_links(document: Mapping[str, Any]) -> Iterator[ShippedQuery]:
 
 def _tags(link: Mapping[str, Any]) -> str:
     """The matchers that Grafana makes of a span's attributes."""
-    return ",".join(f'{tag["value"]}="x"' for tag in link["tags"])
+    return ",".join(f'{tag["value"]}=~".+"' for tag in link["tags"])
 
 
 def of_rules(groups: Iterable[RuleGroup]) -> Iterator[ShippedQuery]:
@@ -91,10 +93,12 @@ class Contract:
     def __init__(self, registry: Registry, groups: Iterable[RuleGroup]) -> None:
         self._registry = registry
         self._rules: dict[str, list[RecordingRule]] = {}
+        self._alerts: set[str] = set()
         for group in groups:
             for rule in group.rules:
                 if isinstance(rule, RecordingRule):
                     self._rules.setdefault(rule.name, []).append(rule)
+            self._alerts.update(rule.name for rule in group.rules if isinstance(rule, AlertRule))
         self._labels_of_rules: dict[str, Labels] = {}
 
     def labels_of(self, series: str) -> Labels | None:
@@ -107,6 +111,16 @@ class Contract:
             )
         return self._labels_of_rules[series]
 
+    def values_of(self, series: str, label: str) -> frozenset[str]:
+        """All values that a label of a series can have; empty if it can have any value."""
+        if (series, label) == (metrics.ALERTS, "alertname"):
+            return frozenset(self._alerts)
+        if series not in self._rules:
+            return self._registry.values_of(series, label)
+        rules = self._rules[series]
+        is_constant = all(label in rule.labels for rule in rules)
+        return frozenset(rule.labels[label] for rule in rules) if is_constant else frozenset()
+
     def series(self) -> Iterator[str]:
         """Names of all series."""
         for metric in self._registry.metrics.values():
@@ -115,7 +129,7 @@ class Contract:
 
     def read(self, promql: str) -> Query:
         """A PromQL query, read with this contract."""
-        return Query(promql, self.labels_of, self.series)
+        return Query(promql, self.labels_of, self.values_of, self.series)
 
     def problems(self, query: ShippedQuery) -> list[str]:
         """What the query names and nothing emits; empty if all is well."""
@@ -124,10 +138,24 @@ class Contract:
                 return self.read(query.text).problems
             case "logql":
                 named = set(_LOG_LABEL.findall(_QUOTED.sub('""', query.text)))
-                return [f"no log record has the field {label}" for label in sorted(named - self._log_fields)]
+                return [
+                    *(f"no log record has the field {label}" for label in sorted(named - self._log_fields)),
+                    *self._unknown_values(query.text),
+                ]
             case _:
                 named = set(_TRACE_ATTRIBUTE.findall(_QUOTED.sub('""', query.text)))
-                return [f"no span has the attribute {key}" for key in sorted(named - self._registry.attributes.keys())]
+                return [
+                    *(f"no span has the attribute {key}" for key in sorted(named - self._registry.attributes.keys())),
+                    *self._unknown_values(query.text),
+                ]
+
+    def _unknown_values(self, text: str) -> Iterator[str]:
+        """What a LogQL or TraceQL query compares a field with and the field never is."""
+        for name, operator, value in _MATCHER.findall(text):
+            label = name.removeprefix("resource.").removeprefix("span.").replace(".", "_")
+            if values := self._registry.members.get(label):
+                for unknown in unknown_values(value, values, is_regex="~" in operator):
+                    yield f"{name} is never {unknown!r}"
 
     @cached_property
     def _log_fields(self) -> frozenset[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_links, of_rules, of_runbooks
+from checks.upgrade import data as upgrade_data
 from contracts.telemetry import load_registry
 from dashboards.catalog import RUNBOOKS, dashboards
 from dashboards.datasources import datasources
 from dashboards.rules import groups
-from stack.accounting.count import count_stages
+from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
 from stack.rollout.measurements import collect
 from stack.settings import Settings
@@ -29,8 +30,9 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *of_rules(rules),
         *of_runbooks(runbooks),
         *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
-        *_sent("span accounting", lambda query: count_stages(monitoring, query, start=start, end=end)),
+        *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),
         ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),
+        ShippedQuery(place="check of upgrades", language="promql", text=upgrade_data.CALLS_QUERY),
     ]
 
 

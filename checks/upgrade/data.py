@@ -26,7 +26,7 @@ from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
 
 _TASKS: Final = 20
 _ACCEPT_SECONDS: Final = 15.0
-_CALLS: Final = f"sum({metrics.SPAN_CALLS})"
+CALLS_QUERY: Final = f"sum({metrics.SPAN_CALLS})"
 _STEADY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.25
 _SCRAPED_SECONDS: Final = 10.0
@@ -63,7 +63,7 @@ class Stack:
 
     def calls(self, timestamp: float) -> float | None:
         """The calls that the span metrics had counted at a time; None if Prometheus has no value."""
-        result = self.prometheus.query(_CALLS, timestamp)
+        result = self.prometheus.query(CALLS_QUERY, timestamp)
         return result[0].value if result else None
 
     def lines(self, trace_id: str, since: float) -> int:
@@ -216,7 +216,7 @@ def _wait_for_calls(stack: Stack) -> tuple[float, float]:
         calls = stack.calls(timestamp)
         return (timestamp, calls) if calls else None
 
-    return _wait("span metrics", counted, _STEADY_SECONDS, _CALLS)
+    return _wait("span metrics", counted, _STEADY_SECONDS, CALLS_QUERY)
 
 
 def _ids(spans: Iterable[Span]) -> frozenset[str]:

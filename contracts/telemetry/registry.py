@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +23,9 @@ class Attribute:
 
     name: str
     type: str
+    """A type of the semantic conventions; `enum` if only the members are values."""
+    members: frozenset[str]
+    """All values of an enum; empty for other types."""
     stability: str
     brief: str
     examples: tuple[str, ...]
@@ -61,6 +64,8 @@ class Metric:
     brief: str
     program: str
     labels: tuple[str, ...]
+    values: Mapping[str, frozenset[str]]
+    """By label, for labels that have fewer values in this metric than their attribute has: all of them."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -80,12 +85,29 @@ class Registry:
 
     def labels_of(self, series: str) -> frozenset[str] | None:
         """The labels that a series can have, those of its scrape included; None if the contract has no such series."""
-        for metric in self.metrics.values():
-            if series in metric.series:
-                return frozenset((*metric.labels, *self.target_labels))
-        return None
+        metric = self._metric_of.get(series)
+        return frozenset((*metric.labels, *self.target_labels)) if metric else None
 
-    @property
+    def values_of(self, series: str, label: str) -> frozenset[str]:
+        """All values that a label of a series can have; empty if it can have any value."""
+        metric = self._metric_of.get(series)
+        return (metric and metric.values.get(label)) or self.members.get(label, frozenset())
+
+    @cached_property
+    def _metric_of(self) -> Mapping[str, Metric]:
+        return {series: metric for metric in self.metrics.values() for series in metric.series}
+
+    @cached_property
+    def members(self) -> Mapping[str, frozenset[str]]:
+        """The values of each label whose values are known."""
+        spans = {"span_name": frozenset(span.name for span in self.spans), "service_name": self._services}
+        return spans | {item.label: item.members for item in self.attributes.values() if item.members}
+
+    @cached_property
+    def _services(self) -> frozenset[str]:
+        return frozenset(span.service for span in self.spans)
+
+    @cached_property
     def target_labels(self) -> tuple[str, ...]:
         """Labels that Prometheus adds to what it scrapes."""
         return tuple(item.label for item in self.attributes.values() if item.group == "registry.target")
@@ -120,7 +142,8 @@ def _attributes(groups: Sequence[Mapping[str, Any]]) -> dict[str, Attribute]:
                 raise ValueError(f"{PATH.name}: attribute {item['id']} is defined twice")
             attributes[item["id"]] = Attribute(
                 name=item["id"],
-                type=item["type"],
+                type="enum" if isinstance(item["type"], Mapping) else item["type"],
+                members=_members(item["type"]),
                 stability=item["stability"],
                 brief=item["brief"],
                 examples=tuple(map(str, item.get("examples", ()))),
@@ -132,6 +155,10 @@ def _attributes(groups: Sequence[Mapping[str, Any]]) -> dict[str, Attribute]:
             if "ref" in item and item["ref"] not in attributes:
                 raise ValueError(f"{PATH.name}: {group['id']} refers to {item['ref']}, which no group defines")
     return attributes
+
+
+def _members(type_: str | Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(item["value"] for item in type_["members"]) if isinstance(type_, Mapping) else frozenset()
 
 
 def _span(group: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]]) -> SpanType:
@@ -164,4 +191,5 @@ def _metric(group: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> Me
         brief=group["brief"],
         program=group["annotations"]["program"],
         labels=tuple([*labels, "le"] if group["instrument"] == "histogram" else labels),
+        values={label: frozenset(values) for label, values in group["annotations"].get("values", {}).items()},
     )

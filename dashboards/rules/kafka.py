@@ -31,7 +31,11 @@ def kafka(config: MonitoringConfig) -> RuleGroup:
 
 
 def _consumer_stopped() -> AlertRule:
-    sent = rate(series(service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, "success"), NOT_DEAD_LETTER), "1m", TOPIC)
+    sent = rate(
+        series(service_metrics.MESSAGES_PRODUCED, equals(OUTCOME, service_metrics.OUTCOME_SUCCESS), NOT_DEAD_LETTER),
+        "1m",
+        TOPIC,
+    )
     handled = rate(f"{service_metrics.MESSAGE_PROCESSING}_count", "1m", TOPIC)
     return AlertRule(
         name="ConsumerStopped",
@@ -86,7 +90,7 @@ def _messages_wait(config: MonitoringConfig) -> AlertRule:
 
 
 def _sending_fails() -> AlertRule:
-    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="success"')
+    unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="{service_metrics.OUTCOME_SUCCESS}"')
     return AlertRule(
         name="SendingFails",
         query=f"{exact_increase(unsent, '1m', JOB, TOPIC)} > 0",
@@ -99,7 +103,7 @@ def _sending_fails() -> AlertRule:
 
 
 def _dead_letters() -> AlertRule:
-    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, "dead_letter"))
+    dead = series(service_metrics.MESSAGES_CONSUMED, equals(OUTCOME, service_metrics.OUTCOME_DEAD_LETTER))
     return AlertRule(
         name="DeadLetters",
         query=f"{exact_increase(dead, '5m', JOB, TOPIC)} > 0",

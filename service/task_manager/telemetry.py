@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from contracts.service_metrics import OLDEST_TASK, TASK_DURATION, TASK_OPERATIONS, TASKS
+from contracts.service_metrics import OLDEST_TASK, OUTCOME_FAILURE, TASK_DURATION, TASK_OPERATIONS, TASKS
 from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
@@ -36,7 +36,7 @@ class ObservedOperation:
     def __init__(self, span: Span, traces: TraceManager) -> None:
         self._span = span
         self._traces = traces
-        self.outcome = "failure"
+        self.outcome: str = OUTCOME_FAILURE
         self.seconds: float | None = None
 
     def event(self, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from contracts.service_metrics import OUTCOME_FAILURE, OUTCOME_SUCCESS
 from contracts.topics import (
     DEAD_LETTER_BODY,
     DEAD_LETTER_PREFIX,
@@ -201,16 +202,16 @@ class KafkaPublisher:
         on_report: Callable[[KafkaError | None], None],
     ) -> None:
         def on_delivery(error: KafkaError | None, _: Message) -> None:
-            self._metrics.produced.labels(topic, "failure" if error else "success").inc()
+            self._metrics.produced.labels(topic, OUTCOME_FAILURE if error else OUTCOME_SUCCESS).inc()
             on_report(error)
 
         try:
             self._tracing.produce(topic, value, key=key, headers=headers, on_delivery=on_delivery)
         except KafkaException as error:
-            self._metrics.produced.labels(topic, "failure").inc()
+            self._metrics.produced.labels(topic, OUTCOME_FAILURE).inc()
             raise self._failure(error.args[0]) from error
         except BufferError as error:
-            self._metrics.produced.labels(topic, "failure").inc()
+            self._metrics.produced.labels(topic, OUTCOME_FAILURE).inc()
             raise _unavailable("the client's queue is full") from error
 
     def _failure(self, error: KafkaError) -> Exception:

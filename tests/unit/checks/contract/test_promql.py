@@ -9,10 +9,11 @@ SERIES = {
     "duration_seconds_bucket": frozenset({"job", "route", "le"}),
     "up": frozenset({"job", "instance"}),
 }
+VALUES = {"job": frozenset({"gateway", "crawler"})}
 
 
 def read(text: str) -> Query:
-    return Query(text, SERIES.get, lambda: iter(SERIES))
+    return Query(text, SERIES.get, lambda _, label: VALUES.get(label, frozenset()), lambda: iter(SERIES))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,9 @@ def read(text: str) -> Query:
         ('{__name__=~"requests_.*|up"}', {"job", "route", "status", "instance"}),
         ('sum by (__name__) ({__name__=~"up|requests_total"})', {"__name__"}),
         ("max_over_time(sum by (route) (requests_total)[1h:5m])", {"route"}),
+        ('sum by (job) (up{job="gateway"})', {"job"}),
+        ('sum by (job) (up{job=~"gate.*|crawler", instance="any"})', {"job"}),
+        ('sum by (job) (up{job!=""})', {"job"}),
     ],
 )
 def test_a_query_of_what_is_emitted_has_no_problem_and_the_labels_of_its_result(text: str, labels: set[str]) -> None:
@@ -55,6 +59,10 @@ def test_a_query_of_what_is_emitted_has_no_problem_and_the_labels_of_its_result(
         ("requests_total / on (instance) up", "both sides have no label 'instance'"),
         ('label_replace(up, "a", "$1", "host", "(.*)")', "label_replace reads no label 'host'"),
         ("up and request_total", "nothing emits request_total"),
+        ('up{job="gatewy"}', "job of up is never 'gatewy'"),
+        ('up{job!="gatewy"}', "job of up is never 'gatewy'"),
+        ('up{job=~"gateway|crawl"}', "job of up is never 'crawl'"),
+        ('up{job!~"gate(x|y)"}', "job of up is never 'gate(x|y)'"),
     ],
 )
 def test_a_query_of_what_nothing_emits_has_a_problem(text: str, problem: str) -> None:

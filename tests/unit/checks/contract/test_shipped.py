@@ -28,7 +28,7 @@ def test_queries_name_only_what_is_emitted(stack: str) -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_a_renamed_metric_label_field_or_attribute_is_found() -> None:
+def test_a_renamed_metric_label_value_field_or_attribute_is_found() -> None:
     contract, _ = shipped_by("prod")
 
     def problems(language: str, text: str) -> list[str]:
@@ -39,7 +39,15 @@ def test_a_renamed_metric_label_field_or_attribute_is_found() -> None:
     assert problems("promql", "sum by (topic) (dependency_up)")
     assert problems("logql", '{service="gateway"} | logger="x"') == ["no log record has the field logger"]
     assert problems("traceql", '{ resource.service.nam = "gateway" }') == ["no span has the attribute service.nam"]
-    assert not problems("traceql", '{ resource.service.name = "a.b" && span.task.id = "1" && duration > 1s }')
+    assert problems("promql", 'kafka_messages_consumed_total{outcome="dead_lettered"}') == [
+        "outcome of kafka_messages_consumed_total is never 'dead_lettered'"
+    ]
+    assert problems("promql", 'crawler_pages_total{outcome="retried"}'), "an outcome of messages, not of pages"
+    assert problems("promql", 'tracing_spans:rate{stage="exportd"}')
+    assert problems("promql", 'ALERTS{alertname="NoSuchAlert"}')
+    assert problems("logql", '{service_name="gatway"}') == ["service_name is never 'gatway'"]
+    assert problems("traceql", '{ resource.service.name = "gatway" }') == ["resource.service.name is never 'gatway'"]
+    assert not problems("traceql", '{ resource.service.name = "gateway" && span.task.id = "a.b" && duration > 1s }')
     assert not problems("logql", '{service_name="gateway"} |= "label=value" | severity_text=~"ERROR|WARNING"')
 
 

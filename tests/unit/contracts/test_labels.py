@@ -1,0 +1,95 @@
+"""The labels of the services' metrics, and the values of these labels, are those of the registry."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from contracts import service_metrics, services, topics
+from contracts.tasks import TaskStatus
+from contracts.telemetry import load_registry
+from service.common.metrics import Metrics
+from service.task_manager.telemetry import TelemetryObserver
+from service.task_manager.use_cases import Outcome
+from stack.components.prometheus.config import prometheus_config
+from stack.settings import load
+from stack.settings.scraping import scraping
+from tests.support.service import Recorder
+
+REGISTRY = load_registry()
+
+
+def labels(registry: Any) -> dict[str, tuple[str, ...]]:
+    """Return the labels of each metric of a Prometheus registry, by the metric's name."""
+    collectors = registry._names_to_collectors.items()
+    made = {name: getattr(collector, "_collector", collector) for name, collector in collectors}
+    return {name: made[name]._labelnames for name in REGISTRY.metrics if hasattr(made.get(name), "_labelnames")}
+
+
+def declared(name: str) -> set[str]:
+    return set(REGISTRY.metrics[name].labels) - {"le"}
+
+
+def test_the_metrics_of_every_service_have_the_labels_of_the_registry() -> None:
+    names_by_metric = labels(Metrics().registry)
+    assert {service_metrics.HTTP_REQUESTS, service_metrics.MESSAGES_CONSUMED} <= names_by_metric.keys()
+    for name, names in names_by_metric.items():
+        assert set(names) == declared(name), name
+
+
+def test_the_metrics_of_tasks_have_the_labels_of_the_registry(recorder: Recorder) -> None:
+    registry = CollectorRegistry()
+    TelemetryObserver(recorder.traces, registry)
+    names_by_metric = labels(registry)
+    assert names_by_metric.keys() == {service_metrics.TASK_OPERATIONS, service_metrics.TASK_DURATION}
+    for name, names in names_by_metric.items():
+        assert set(names) == declared(name), name
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "values"),
+    [
+        (
+            service_metrics.MESSAGES_PRODUCED,
+            "outcome",
+            {service_metrics.OUTCOME_SUCCESS, service_metrics.OUTCOME_FAILURE},
+        ),
+        (
+            service_metrics.MESSAGES_CONSUMED,
+            "outcome",
+            {
+                *Outcome,
+                TaskStatus.COMPLETED,
+                TaskStatus.ERROR,
+                service_metrics.OUTCOME_RETRIED,
+                service_metrics.OUTCOME_DEAD_LETTER,
+            },
+        ),
+        (service_metrics.TASK_OPERATIONS, "outcome", {*Outcome, service_metrics.OUTCOME_FAILURE}),
+        (service_metrics.CRAWLED_PAGES, "outcome", {TaskStatus.COMPLETED, TaskStatus.ERROR}),
+        (service_metrics.TASK_DURATION, "status", {Outcome.COMPLETED, Outcome.FAILED}),
+        (service_metrics.TASKS, "status", set(TaskStatus)),
+    ],
+)
+def test_the_values_of_a_label_are_those_of_the_code(metric: str, label: str, values: set[str]) -> None:
+    (series, *_) = REGISTRY.metrics[metric].series
+    assert REGISTRY.values_of(series, label) == {str(value) for value in values}
+
+
+def test_each_value_that_a_metric_names_is_a_value_of_its_label() -> None:
+    for metric in REGISTRY.metrics.values():
+        for label, values in metric.values.items():
+            assert label in metric.labels, metric.name
+            assert values <= REGISTRY.members.get(label, values), metric.name
+
+
+def test_topics_are_those_of_the_code() -> None:
+    names = {topic for group in topics.CONSUMER_GROUPS for topic in (group, topics.dead_letter_topic(group))}
+    assert REGISTRY.members["topic"] == names
+
+
+def test_the_scrape_jobs_of_all_stacks_are_the_values_of_the_label_job() -> None:
+    stacks = [load(stack) for stack in ("local", "dev", "staging", "prod")]
+    jobs = {job["job_name"] for settings in stacks for job in prometheus_config(scraping(settings))["scrape_configs"]}
+    assert jobs == REGISTRY.members["job"]
+    assert set(services.SERVICES) <= jobs
