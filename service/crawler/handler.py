@@ -1,6 +1,7 @@
 """Answers a request to crawl, with the page or with the reason of the failure."""
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ from service.common.messages import Outgoing
 from service.crawler.fetch import FetchFailed, Page
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
+
+_logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -47,6 +50,10 @@ class CrawlHandler:
                 # Only the task fails: the span records it, and the message is not retried.
                 self._traces.fail(span, error)
                 answer, outcome = messages.failed(request, str(error)), TaskStatus.ERROR
+                # Within the span, so that the line has its trace and the span's link to its logs leads to it.
+                _logger.warning("page not fetched: %s", error, extra={keys.TASK_ID: str(request.id)})
+            else:
+                _logger.info("page fetched", extra={keys.TASK_ID: str(request.id)})
             self._duration.observe(time.perf_counter() - started)
             span.set_attribute(keys.OUTCOME, outcome)
             self._publish(answer)

@@ -1,10 +1,12 @@
 """The crawler answers each request, with the page or with the reason of the failure."""
 
 import dataclasses
+import logging
 import uuid
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from service.common import messages
@@ -12,6 +14,7 @@ from service.common.errors import MalformedMessage
 from service.common.messages import CompletedMessage, FailedMessage, Outgoing, TaskRequest
 from service.crawler.fetch import FetchFailed, Page
 from service.crawler.handler import CrawlHandler
+from service.tracing import attributes as keys
 from tests.support.messages import received
 from tests.support.service import Recorder
 
@@ -36,6 +39,37 @@ def test_crawler_answers_with_the_page_or_the_reason(recorder: Recorder) -> None
     result: Any = good.result
     assert result["title"] == "Home"
     assert bad == FailedMessage(id=TASK_ID, error="the server answered 404")
+
+
+class _Lines(logging.Handler):
+    """Keeps each line with its level, its task and the trace that is active when it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, str, Any, int]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trace_id = trace.get_current_span().get_span_context().trace_id
+        self.lines.append((record.levelname, record.getMessage(), getattr(record, keys.TASK_ID), trace_id))
+
+
+def test_each_crawl_writes_one_line_with_its_trace(recorder: Recorder) -> None:
+    logger, lines = logging.getLogger("service.crawler.handler"), _Lines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        handle = CrawlHandler(_fetch, lambda _: None, recorder.traces, CollectorRegistry())
+        handle(received(messages.crawl_request(TASK_ID, BODY)))
+        handle(received(messages.crawl_request(TASK_ID, BODY.model_copy(update={"url": "http://a.example/missing"}))))
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
+    traces = [span.context.trace_id for span in recorder.spans() if span.context]
+    assert lines.lines == [
+        ("INFO", "page fetched", str(TASK_ID), traces[0]),
+        ("WARNING", "page not fetched: the server answered 404", str(TASK_ID), traces[1]),
+    ]
 
 
 def test_a_dead_lettered_request_is_answered(recorder: Recorder) -> None:
