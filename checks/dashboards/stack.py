@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -107,7 +108,8 @@ def _connect(settings: Settings) -> Iterator[_Clients]:
         if settings.grafana.enabled:
             values = read_secret(client, namespace, secret_keys.SECRET)
             http.auth = httpx.BasicAuth("admin", values[secret_keys.GRAFANA_ADMIN_PASSWORD])
-            url = connections.enter_context(forward(client, namespace, endpoints.GRAFANA, endpoints.GRAFANA_PORT))
+            forwarded = connections.enter_context(forward(client, namespace, endpoints.GRAFANA, endpoints.GRAFANA_PORT))
+            url = forwarded + urlsplit(settings.grafana.url).path
             grafana = Grafana(http, url)
             urls = {uid: f"{url}/api/datasources/proxy/uid/{uid}" for uid in stores}
         else:

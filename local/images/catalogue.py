@@ -131,7 +131,13 @@ _GRAFANA = Packed(
     ),
     home=_GRAFANA_HOME,
     home_parts=("conf", "public"),
-    directories=("/var/lib/grafana", "/var/log/grafana"),
+    # Grafana logs an error for each provisioning folder that does not exist; the stack mounts the other two.
+    directories=(
+        "/var/lib/grafana",
+        "/var/log/grafana",
+        "/etc/grafana/provisioning/alerting",
+        "/etc/grafana/provisioning/plugins",
+    ),
 )
 
 # The order in which they get the machine's cores: the Collector and Prometheus share most of their packages.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -28,6 +29,19 @@ _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
 _PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
 _FOLDERS: Final = {TRACING_FOLDER: "/etc/grafana/dashboards", RUNBOOK_FOLDER: "/etc/grafana/runbooks"}
 """Folder in Grafana → mount path of its dashboards."""
+
+_OFFLINE: Final[Mapping[str, bool]] = {
+    "GF_ANALYTICS_CHECK_FOR_UPDATES": False,
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": False,
+    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED": False,
+    "GF_NEWS_NEWS_FEED_ENABLED": False,
+    "GF_SECURITY_DISABLE_GRAVATAR": True,
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED": False,
+    "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": False,
+    "GF_PLUGINS_PREINSTALL_DISABLED": True,
+    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": True,
+}
+"""Settings with which Grafana connects to nothing outside the stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +82,7 @@ class Grafana(pulumi.ComponentResource):
                 image=versions.GRAFANA,
                 size=args.settings,
                 ports={"http": endpoints.GRAFANA_PORT},
-                env=_environment(args.secret),
+                env=_environment(args.settings, args.secret),
             ),
             storage=Storage(
                 config_maps={
@@ -110,14 +124,17 @@ def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
     ).apply(render)
 
 
-def _environment(secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+    has_path = urlsplit(settings.url).path != ""
     return [
         *variables(
             GF_AUTH_ANONYMOUS_ENABLED=False,
             GF_USERS_ALLOW_SIGN_UP=False,
+            # Links, redirects and the callbacks of OAuth begin with this.
+            GF_SERVER_ROOT_URL=f"{settings.url}/",
+            GF_SERVER_SERVE_FROM_SUB_PATH=has_path,
             GF_ANALYTICS_REPORTING_ENABLED=False,
-            GF_ANALYTICS_CHECK_FOR_UPDATES=False,
-            GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=False,
+            **({} if settings.internet else _OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
     ]

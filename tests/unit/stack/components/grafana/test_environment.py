@@ -1,0 +1,49 @@
+"""What Grafana's pod is started with: the URL of its users, and no connection to the internet."""
+
+from typing import Any
+
+import pytest
+
+from contracts import endpoints, secret_keys
+from stack.settings import PROJECT, effective_config
+from tests.support.program import recorded
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """Return the variables of Grafana's container with these settings."""
+    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
+    config = effective_config("dev") | secrets | {f"{PROJECT}:grafana": settings}
+    (pod,) = (
+        item
+        for item in recorded("dev", config).manifests
+        if item["kind"] == "StatefulSet" and item["metadata"]["name"] == endpoints.GRAFANA
+    )
+    (container,) = pod["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item["value"] for item in container["env"] if "value" in item}
+
+
+@pytest.mark.parametrize(
+    ("url", "has_path"), [("https://grafana.example.com", "false"), ("https://example.com/grafana", "true")]
+)
+def test_grafana_knows_the_url_of_its_users(url: str, has_path: str) -> None:
+    env = environment(url=url)
+    assert env["GF_SERVER_ROOT_URL"] == f"{url}/"
+    assert env["GF_SERVER_SERVE_FROM_SUB_PATH"] == has_path
+
+
+def test_grafana_connects_to_nothing_outside_unless_a_setting_says_so() -> None:
+    offline = {
+        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "GF_NEWS_NEWS_FEED_ENABLED": "false",
+        "GF_SECURITY_DISABLE_GRAVATAR": "true",
+        "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
+    }
+    env = environment()
+    assert {name: env[name] for name in offline} == offline
+    assert env["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+    online = environment(internet=True)
+    assert not set(offline) & set(online)
+    assert online["GF_ANALYTICS_REPORTING_ENABLED"] == "false", "usage is reported in no case"
