@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dashboards import database, dependencies, kafka, rollout, services, slo, tasks, tracing
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import Dashboard, Model, Row
+from dashboards.dashboard import RUNBOOK_TAG, Dashboard, Model, Row
 from dashboards.panels import text
 from dashboards.rules import AlertRule, groups
 from dashboards.rules.model import runbook_uid
@@ -46,6 +46,7 @@ def _runbook(alert: str) -> Dashboard:
         uid=runbook_uid(alert),
         title=f"Runbook: {title.removeprefix('# ')}",
         question=f"What to do about {alert}.",
+        tag=RUNBOOK_TAG,
         rows=(Row(alert, (lambda _: text(body.strip()),)),),
     )
 

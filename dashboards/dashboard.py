@@ -18,14 +18,15 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from contracts import metrics
-from contracts.metrics import ENVIRONMENT as ENVIRONMENT_LABEL
 from contracts.metrics import SERVICE as SERVICE_LABEL
-from contracts.metrics import SPAN_NAME
+from dashboards.annotations import annotations
 from dashboards.config import MonitoringConfig
 from dashboards.panels import PROMETHEUS, Panel
-from dashboards.queries import equals, series
+from dashboards.queries import series
 
 TAG: Final = "web-crawl-tracing"
+RUNBOOK_TAG: Final = "web-crawl-tracing-runbook"
+"""Runbooks have a menu of their own: there are five times as many of them as dashboards."""
 
 Model = dict[str, Any]
 """Grafana's JSON model of a dashboard."""
@@ -51,11 +52,13 @@ class Dashboard:
     question: str
     rows: Sequence[Row]
     variables: Sequence[Builder[VariableModel]] = field(default_factory=tuple)
+    tag: str = TAG
+    """The menu that lists the dashboard."""
 
     def model(self, config: MonitoringConfig) -> Model:
         """Return Grafana's JSON model for a stack."""
         builder = self._frame()
-        for variable in (ENVIRONMENT, *self.variables):
+        for variable in self.variables:
             builder.with_variable(variable)
         for row in self.rows:
             panels = [panel for function in row.panels if (panel := function(config)) is not None]
@@ -67,39 +70,36 @@ class Dashboard:
         # A link to a single panel needs the panel's id, which the builder leaves to Grafana.
         for number, panel in enumerate(model["panels"], 1):
             panel["id"] = number
+        model["templating"].setdefault("list", [])
+        model["annotations"] = {"list": annotations(config)}
         return model
 
     def _frame(self) -> builders.Dashboard:
-        """Return what all dashboards have: time range, menu of dashboards, marks of firing alerts."""
-        menu = (
-            builders.DashboardLink("Dashboards")
-            .type(DashboardLinkType.DASHBOARDS)
-            .tags([TAG])
-            .as_dropdown(True)
-            .keep_time(True)
-            .include_vars(True)
-        )
-        alerts = (
-            builders.AnnotationQuery()
-            .name("Alerts")
-            .datasource(PROMETHEUS)
-            .enable(True)
-            .icon_color("red")
-            .expr(series(metrics.ALERTS, equals("alertstate", "firing"), equals("severity", "page")))
-        )
+        """Return what all dashboards have: the time range, and the menus of dashboards and of runbooks."""
         return (
             builders.Dashboard(self.title)
             .uid(self.uid)
             .description(self.question)
-            .tags([TAG])
+            .tags([self.tag])
             .readonly()
             .tooltip(DashboardCursorSync.CROSSHAIR)
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .link(menu)
-            .annotation(alerts)
+            .link(_menu("Dashboards", TAG))
+            .link(_menu("Runbooks", RUNBOOK_TAG))
         )
+
+
+def _menu(title: str, tag: str) -> builders.DashboardLink:
+    return (
+        builders.DashboardLink(title)
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([tag])
+        .as_dropdown(True)
+        .keep_time(True)
+        .include_vars(True)
+    )
 
 
 def variable(name: str, label: str, query: str) -> Builder[VariableModel]:
@@ -122,9 +122,6 @@ def _values(label: str, *matchers: str) -> str:
     return f"label_values({series(metrics.SPAN_CALLS, *matchers)}, {label})"
 
 
-IN_ENVIRONMENT: Final = f'{ENVIRONMENT_LABEL}=~"$environment"'
 OF_SERVICE: Final = f'{SERVICE_LABEL}=~"$service"'
 
-ENVIRONMENT: Final = variable("environment", "Environment", _values(ENVIRONMENT_LABEL))
-SERVICE: Final = variable("service", "Service", _values(SERVICE_LABEL, IN_ENVIRONMENT))
-OPERATION: Final = variable("operation", "Operation", _values(SPAN_NAME, IN_ENVIRONMENT, OF_SERVICE))
+SERVICE: Final = variable("service", "Service", _values(SERVICE_LABEL))

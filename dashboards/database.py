@@ -6,13 +6,14 @@ from contracts import metrics
 from contracts.metrics import INSTANCE, SERVICE, SPAN_NAME
 from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import IN_ENVIRONMENT, Dashboard, Row
+from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import (
     Column,
     Panel,
     Query,
     Thresholds,
     TraceSearch,
+    per_second,
     stat,
     table,
     timeseries,
@@ -31,11 +32,10 @@ from dashboards.queries import (
     series,
 )
 
-_STATEMENT: Final = (IN_ENVIRONMENT, STATEMENT_SPAN)
-_STATEMENTS: Final = series(metrics.SPAN_CALLS, *_STATEMENT)
-_FAILED: Final = series(metrics.SPAN_CALLS, *_STATEMENT, FAILED_SPAN)
-_DURATION: Final = buckets(metrics.SPAN_DURATION, *_STATEMENT)
-_TOTAL_TIME: Final = series(f"{metrics.SPAN_DURATION}_sum", *_STATEMENT)
+_STATEMENTS: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN)
+_FAILED: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN, FAILED_SPAN)
+_DURATION: Final = buckets(metrics.SPAN_DURATION, STATEMENT_SPAN)
+_TOTAL_TIME: Final = series(f"{metrics.SPAN_DURATION}_sum", STATEMENT_SPAN)
 _ERROR_THRESHOLDS: Final = Thresholds(0.005, 0.02)
 
 
@@ -45,7 +45,9 @@ def _duration_thresholds(config: MonitoringConfig) -> Thresholds:
 
 def statements(_: MonitoringConfig) -> Panel:
     """Statements per second."""
-    return stat("Statements", "Statements per second.", rate(_STATEMENTS, RATE_INTERVAL), unit="reqps", width=6)
+    return stat(
+        "Statements", "Statements per second.", rate(_STATEMENTS, RATE_INTERVAL), unit=per_second("statements"), width=6
+    )
 
 
 def p95(config: MonitoringConfig) -> Panel:
@@ -94,7 +96,7 @@ def duration(config: MonitoringConfig) -> Panel:
     return timeseries(
         "Duration",
         "Duration of all statements. Click a dot to open its trace.",
-        [percentile(0.5), percentile(0.95), *with_exemplars(config, percentile(0.99), *_STATEMENT)],
+        [percentile(0.5), percentile(0.95), *with_exemplars(config, percentile(0.99), STATEMENT_SPAN)],
         unit="ms",
         thresholds=Thresholds(None, config.objectives.statement_ms),
     )
@@ -120,8 +122,8 @@ def statements_of_last_5_minutes(config: MonitoringConfig) -> Panel:
         "Statements of the last 5 minutes",
         "The statement that takes the most time in total comes first.",
         [
-            Column(title="Time per second", query=rate(_TOTAL_TIME, "5m", *by), unit="ms"),
-            Column(title="Rate", query=rate(_STATEMENTS, "5m", *by), unit="reqps"),
+            Column(title="Database time per second", query=rate(_TOTAL_TIME, "5m", *by), unit="ms"),
+            Column(title="Rate", query=rate(_STATEMENTS, "5m", *by), unit=per_second("statements")),
             Column(title="p95", query=p95, unit="ms", thresholds=_duration_thresholds(config)),
             Column(title="Error ratio", query=failed, unit="percentunit", thresholds=_ERROR_THRESHOLDS),
         ],
@@ -139,6 +141,7 @@ def connection_pool(_: MonitoringConfig) -> Panel:
             Query(expr=f"sum({metrics.DB_POOL_SIZE})", legend="size"),
         ],
         unit="short",
+        width=8,
     )
 
 
@@ -147,12 +150,21 @@ def connection_wait(_: MonitoringConfig) -> Panel:
     wait = quantile(0.95, buckets(metrics.DB_CONNECTION_WAIT), RATE_INTERVAL)
     return timeseries(
         "Wait for a connection",
-        "p95 of the time until a connection is free, and how often per second none was free in time.",
-        [
-            Query(expr=wait, legend="p95"),
-            Query(expr=rate(metrics.DB_CONNECTION_TIMEOUTS, RATE_INTERVAL), legend="timeouts per second"),
-        ],
+        "p95 of the time until a connection is free.",
+        [Query(expr=wait, legend="p95")],
         unit="s",
+        width=8,
+    )
+
+
+def connection_timeouts(_: MonitoringConfig) -> Panel:
+    """How often no connection was free in time."""
+    return timeseries(
+        "Connection timeouts",
+        "How often per second no connection was free in time.",
+        [Query(expr=rate(metrics.DB_CONNECTION_TIMEOUTS, RATE_INTERVAL), legend="timeouts")],
+        unit=per_second("timeouts"),
+        width=8,
     )
 
 
@@ -161,8 +173,8 @@ def slow_statements(config: MonitoringConfig) -> Panel:
     limit = config.objectives.statement_ms
     return traces(
         config,
-        "Slow statements",
-        f"Traces with a statement that took more than {limit} ms.",
+        "Slow statements" if config.trace_backend == "tempo" else "Traces with slow statements",
+        f"Statements that took more than {limit} ms, each with its trace.",
         TraceSearch(service=TASK_MANAGER, statements=True, slower_than_ms=limit),
         normally_empty="no statement was slow.",
     )
@@ -175,7 +187,7 @@ DASHBOARD: Final = Dashboard(
     rows=(
         Row("Now", (statements, p95, error_ratio, connections_in_use)),
         Row("Statements", (duration, p95_by_statement, statements_of_last_5_minutes)),
-        Row("Connections", (connection_pool, connection_wait)),
+        Row("Connections", (connection_pool, connection_wait, connection_timeouts)),
         Row("Traces", (slow_statements,)),
     ),
 )

@@ -13,6 +13,7 @@ from dashboards.panels import (
     Query,
     Thresholds,
     node_graph,
+    per_second,
     table,
     timeseries,
 )
@@ -72,7 +73,7 @@ def calls(_: MonitoringConfig) -> Panel:
                 unit="percentunit",
                 thresholds=Thresholds(MAX_ERROR_RATIO / 5, MAX_ERROR_RATIO),
             ),
-            Column(title="Rate", query=f"{RATE} > 0", unit="reqps"),
+            Column(title="Rate", query=f"{RATE} > 0", unit=per_second("calls")),
             Column(title="p95", query=f"{P95} >= 0", unit="ms"),
         ],
         by={"source": "From", "target": "To"},

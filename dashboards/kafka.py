@@ -7,7 +7,7 @@ from contracts.metrics import JOB, OUTCOME, PARTITION, TOPIC
 from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, TraceSearch, stat, timeseries, traces
+from dashboards.panels import Panel, Query, Thresholds, TraceSearch, per_second, stat, timeseries, traces
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, quantile, rate, series
 
 _P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
@@ -59,7 +59,7 @@ def sent(_: MonitoringConfig) -> Panel:
         "Messages sent",
         "Messages per second that Kafka accepted, by topic and sender.",
         [Query(expr=rate(produced, RATE_INTERVAL, TOPIC, JOB), legend="{{job}} → {{topic}}")],
-        unit="reqps",
+        unit=per_second("messages"),
     )
 
 
@@ -70,7 +70,7 @@ def handled(_: MonitoringConfig) -> Panel:
         "Messages handled",
         "Messages per second, by topic and outcome. A `retried` message is handled again until it succeeds.",
         [Query(expr=expr, legend="{{topic}}: {{outcome}}")],
-        unit="reqps",
+        unit=per_second("messages"),
     )
 
 
@@ -115,7 +115,7 @@ def failures(_: MonitoringConfig) -> Panel:
     """Messages that were not sent, were retried or were dead-lettered."""
     zero = f"0 * sum by ({JOB}) ({service_metrics.CONSUMER_PARTITIONS})"
 
-    def per_second(selector: str) -> str:
+    def rate_of(selector: str) -> str:
         return f"{rate(selector, RATE_INTERVAL, JOB)} or {zero}"
 
     unsent = series(service_metrics.MESSAGES_PRODUCED, f'{OUTCOME}!="{service_metrics.OUTCOME_SUCCESS}"')
@@ -125,11 +125,11 @@ def failures(_: MonitoringConfig) -> Panel:
         "Failed sends, retries and dead letters",
         "Messages per second that Kafka did not accept, that are handled again, and that were dead-lettered.",
         [
-            Query(expr=per_second(unsent), legend="{{job}}: not sent"),
-            Query(expr=per_second(retried), legend="{{job}}: retried"),
-            Query(expr=per_second(dead), legend="{{job}}: dead-lettered"),
+            Query(expr=rate_of(unsent), legend="{{job}}: not sent"),
+            Query(expr=rate_of(retried), legend="{{job}}: retried"),
+            Query(expr=rate_of(dead), legend="{{job}}: dead-lettered"),
         ],
-        unit="reqps",
+        unit=per_second("messages"),
     )
 
 

@@ -7,7 +7,7 @@ from contracts.metrics import JOB, SERVICE, TRACK
 from contracts.services import GATEWAY
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, stat, timeseries
+from dashboards.panels import Panel, Query, Thresholds, per_second, stat, timeseries
 from dashboards.queries import (
     FAILED_REQUESTS,
     MEMORY,
@@ -85,7 +85,7 @@ def request_rate(_: MonitoringConfig) -> Panel:
         "Request rate",
         "Requests per second.",
         [Query(expr=rate(REQUESTS, RATE_INTERVAL, *_VERSION), legend=_LEGEND)],
-        unit="reqps",
+        unit=per_second("requests"),
     )
 
 
@@ -128,7 +128,7 @@ def cpu(_: MonitoringConfig) -> Panel:
         "CPU",
         "Cores that a pod uses on average.",
         [Query(expr=f"avg by ({', '.join(_VERSION)}) ({used})", legend=_LEGEND)],
-        unit="short",
+        unit="count:cores",
     )
 
 

@@ -3,12 +3,11 @@
 from typing import Final
 
 from contracts import metrics, service_metrics
-from contracts.hops import REQUEST
 from contracts.metrics import DEPENDENCY, JOB, SERVICE, SPAN_KIND, SPAN_NAME
 from contracts.services import GATEWAY
 from dashboards import dashboard
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import IN_ENVIRONMENT, OF_SERVICE, Dashboard, Row
+from dashboards.dashboard import OF_SERVICE, Dashboard, Row
 from dashboards.panels import (
     Column,
     Panel,
@@ -16,6 +15,7 @@ from dashboards.panels import (
     Thresholds,
     TraceSearch,
     logs,
+    per_second,
     stat,
     table,
     timeseries,
@@ -35,15 +35,17 @@ from dashboards.queries import (
     series,
 )
 
-_ENTRY: Final = (IN_ENVIRONMENT, OF_SERVICE, ENTRY_SPAN)
+_ENTRY: Final = (OF_SERVICE, ENTRY_SPAN)
 _ENTRIES: Final = series(metrics.SPAN_CALLS, *_ENTRY)
 _FAILED_ENTRIES: Final = series(metrics.SPAN_CALLS, *_ENTRY, FAILED_SPAN)
 _ENTRY_DURATION: Final = buckets(metrics.SPAN_DURATION, *_ENTRY)
 
-_OPERATION: Final = (IN_ENVIRONMENT, OF_SERVICE, f'{SPAN_NAME}=~"$operation"')
-_OPERATIONS: Final = series(metrics.SPAN_CALLS, *_OPERATION)
-_FAILED_OPERATIONS: Final = series(metrics.SPAN_CALLS, *_OPERATION, FAILED_SPAN)
-_OPERATION_DURATION: Final = buckets(metrics.SPAN_DURATION, *_OPERATION)
+_OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE)
+_FAILED_OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE, FAILED_SPAN)
+_OPERATION_DURATION: Final = buckets(metrics.SPAN_DURATION, OF_SERVICE)
+
+_OF_JOB: Final = f'{JOB}=~"$service"'
+_OF_ALERT: Final = 'service=~"$service"'
 
 
 def _error_thresholds(config: MonitoringConfig) -> Thresholds:
@@ -55,16 +57,21 @@ def paging_alerts(_: MonitoringConfig) -> Panel:
     return stat(
         "Paging alerts",
         "Alerts of severity `page` that are firing.",
-        f"count({series(metrics.ALERTS, equals('alertstate', 'firing'), equals('severity', 'page'))}) or vector(0)",
+        f"count({series(metrics.ALERTS, equals('alertstate', 'firing'), equals('severity', 'page'), _OF_ALERT)})"
+        " or vector(0)",
         unit="short",
         thresholds=Thresholds(None, 1),
-        width=3,
     )
 
 
 def handled(_: MonitoringConfig) -> Panel:
     """Requests and messages per second."""
-    return stat("Handled", "Requests and messages per second.", rate(_ENTRIES, RATE_INTERVAL), unit="reqps", width=3)
+    return stat(
+        "Requests and messages",
+        "Requests and messages that the services handle per second.",
+        rate(_ENTRIES, RATE_INTERVAL),
+        unit=per_second(""),
+    )
 
 
 def error_ratio(config: MonitoringConfig) -> Panel:
@@ -75,7 +82,6 @@ def error_ratio(config: MonitoringConfig) -> Panel:
         ratio(_FAILED_ENTRIES, _ENTRIES, RATE_INTERVAL),
         unit="percentunit",
         thresholds=_error_thresholds(config),
-        width=3,
     )
 
 
@@ -88,7 +94,6 @@ def p99(config: MonitoringConfig) -> Panel:
         quantile(0.99, _ENTRY_DURATION, RATE_INTERVAL),
         unit="ms",
         thresholds=Thresholds(limit / 2, limit),
-        width=3,
     )
 
 
@@ -97,10 +102,10 @@ def pods_up(_: MonitoringConfig) -> Panel:
     return stat(
         "Pods up",
         "Pods of each service that answer Prometheus.",
-        Query(expr=f"sum by ({JOB}) ({series(metrics.UP, SERVICE_JOBS)})", legend="{{job}}"),
+        Query(expr=f"sum by ({JOB}) ({series(metrics.UP, SERVICE_JOBS, _OF_JOB)})", legend="{{job}}"),
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
-        width=5,
+        width=8,
     )
 
 
@@ -108,14 +113,16 @@ def dependencies(_: MonitoringConfig) -> Panel:
     """Whether the services reach their dependencies."""
     return stat(
         "Dependencies",
-        "1: at least one pod of the service reaches the dependency. 0: none does.",
+        "Whether at least one pod of the service reaches the dependency.",
         Query(
-            expr=f"max by ({JOB}, {DEPENDENCY}) ({series(service_metrics.DEPENDENCY_UP, SERVICE_JOBS)})",
+            expr=f"max by ({JOB}, {DEPENDENCY}) ({series(service_metrics.DEPENDENCY_UP, SERVICE_JOBS, _OF_JOB)})",
             legend="{{job}} → {{dependency}}",
         ),
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
-        width=7,
+        values={"0": "unreachable", "1": "reachable"},
+        width=24,
+        height=3,
     )
 
 
@@ -123,7 +130,8 @@ def error_ratio_by_service(config: MonitoringConfig) -> Panel:
     """Share of each service's requests and messages that failed."""
     return timeseries(
         "Error ratio, by service",
-        "Share of the requests and messages that failed. Above the dashed line an alert pages someone.",
+        "Share of the requests and messages that failed. Above the dashed line an alert pages the engineer on call. A"
+        " page that cannot be fetched is no failure of the crawler: see the dashboard Tasks.",
         [Query(expr=ratio(_FAILED_ENTRIES, _ENTRIES, RATE_INTERVAL, SERVICE), legend="{{service_name}}")],
         unit="percentunit",
         thresholds=_error_thresholds(config),
@@ -148,10 +156,11 @@ def operations(config: MonitoringConfig) -> Panel:
     failed = ratio(_FAILED_OPERATIONS, _OPERATIONS, "5m", *by)
     return table(
         "Operations",
-        "All operations (span names) of the last 5 minutes. The highest error ratio comes first.",
+        "All operations (span names) of the last 5 minutes, with the share of their spans that failed; the highest"
+        " comes first. A failed span is not always a failed request: its caller may handle the error.",
         [
-            Column(title="Error ratio", query=failed, unit="percentunit", thresholds=_error_thresholds(config)),
-            Column(title="Rate", query=f"{rate(_OPERATIONS, '5m', *by)} > 0", unit="reqps"),
+            Column(title="Failed spans", query=failed, unit="percentunit", thresholds=_error_thresholds(config)),
+            Column(title="Rate", query=f"{rate(_OPERATIONS, '5m', *by)} > 0", unit=per_second("spans")),
             Column(title="p95", query=quantile(0.95, _OPERATION_DURATION, "5m", *by), unit="ms"),
         ],
         by=by,
@@ -166,7 +175,9 @@ def rate_by_operation(_: MonitoringConfig) -> Panel:
         "Rate, by operation",
         "Spans per second.",
         [Query(expr=expr, legend="{{service_name}} {{span_name}}")],
-        unit="reqps",
+        unit=per_second("spans"),
+        width=24,
+        table=True,
     )
 
 
@@ -176,8 +187,10 @@ def p95_by_operation(config: MonitoringConfig) -> Panel:
     return timeseries(
         "p95 duration, by operation",
         "95 % of the spans take at most this long. Click a dot to open its trace.",
-        with_exemplars(config, Query(expr=expr, legend="{{service_name}} {{span_name}}"), *_OPERATION),
+        with_exemplars(config, Query(expr=expr, legend="{{service_name}} {{span_name}}"), OF_SERVICE),
         unit="ms",
+        width=24,
+        table=True,
     )
 
 
@@ -186,57 +199,41 @@ def firing_alerts(config: MonitoringConfig) -> Panel | None:
     if not config.alerting:
         return None
     by = {"severity": "Severity", "alertname": "Alert", "service": "Service"}
-    firing = series(metrics.ALERTS, equals("alertstate", "firing"), 'severity!="none"')
+    firing = series(metrics.ALERTS, equals("alertstate", "firing"), 'severity!="none"', _OF_ALERT)
     return table(
         "Firing alerts",
         "Alerts that fire now, and the service that each is about.",
         [Column(title="Alerts", query=f"count by ({', '.join(by)}) ({firing})", unit="short")],
         by=by,
         normally_empty="no alert fires.",
-        width=12,
     )
 
 
-def notifications(config: MonitoringConfig) -> Panel | None:
-    """Alerts by state, and the notifications that Alertmanager sent."""
-    if not config.alerting:
-        return None
-
-    def sent(counter: str) -> str:
-        return f"sum by (receiver_name, integration) (increase({counter}[5m]))"
-
-    return timeseries(
-        "Alerts and notifications",
-        "Alerts in Alertmanager, by state (`suppressed`: silenced or inhibited), and notifications of the last"
-        " 5 minutes.",
-        [
-            Query(expr=f"sum by (state) ({metrics.ALERTMANAGER_ALERTS})", legend="{{state}}"),
-            Query(expr=sent(metrics.NOTIFICATIONS), legend="sent to {{receiver_name}} by {{integration}}"),
-            Query(expr=sent(metrics.FAILED_NOTIFICATIONS), legend="not sent to {{receiver_name}} by {{integration}}"),
-        ],
-        unit="short",
-    )
+def _searched(config: MonitoringConfig) -> str:
+    """Return the services whose traces are shown. Jaeger searches for one service, and takes no pattern."""
+    return "$service" if config.trace_backend == "tempo" else GATEWAY
 
 
 def failed_traces(config: MonitoringConfig) -> Panel:
-    """Traces with a failed span of the gateway."""
+    """Traces of failed requests and messages."""
     return traces(
         config,
-        "Failed traces",
-        "Traces in which a span of the gateway failed. The red spans of a trace show the cause.",
-        TraceSearch(service=GATEWAY, failed=True),
-        normally_empty="no request failed.",
+        "Failed requests and messages",
+        "Traces in which a service failed to handle a request or a message. The red spans of a trace show the cause."
+        + (" Requests to the gateway only." if config.trace_backend == "jaeger" else ""),
+        TraceSearch(service=_searched(config), failed=True, entry=True),
+        normally_empty="no request and no message failed.",
         width=12,
     )
 
 
 def latest_traces(config: MonitoringConfig) -> Panel:
-    """Traces of new tasks."""
+    """The latest traces."""
     return traces(
         config,
         "Latest traces",
-        "Traces of requests that create a task.",
-        TraceSearch(service=GATEWAY, operation=REQUEST.name),
+        "Traces of requests and messages, the latest first.",
+        TraceSearch(service=_searched(config), entry=True),
         width=12,
     )
 
@@ -256,12 +253,12 @@ DASHBOARD: Final = Dashboard(
     uid="services",
     title="Services",
     question="Which hop is broken? The symptoms are at the top, the causes further down.",
-    variables=(dashboard.SERVICE, dashboard.OPERATION),
+    variables=(dashboard.SERVICE,),
     rows=(
         Row("Now", (paging_alerts, handled, error_ratio, p99, pods_up, dependencies)),
         Row("By service", (error_ratio_by_service, p99_by_service, operations)),
         Row("Rate and duration", (rate_by_operation, p95_by_operation)),
-        Row("Alerts and notifications", (firing_alerts, notifications)),
+        Row("Alerts", (firing_alerts,)),
         Row("Traces and logs", (failed_traces, latest_traces, warnings_and_errors)),
     ),
 )

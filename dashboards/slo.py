@@ -48,7 +48,7 @@ def burn_rate(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Pane
     return timeseries(
         "Burn rate",
         "At 1 the error budget of 30 days lasts 30 days. "
-        f"Above {fastest.factor:g} for {fastest.long} an alert pages someone.",
+        f"Above {fastest.factor:g} for {fastest.long} an alert pages the engineer on call.",
         [Query(expr=_burn_rate(objective, window), legend=window) for window in ("5m", "1h", "6h")],
         unit="short",
         thresholds=Thresholds(None, fastest.factor),
@@ -70,6 +70,29 @@ def alerts(_: MonitoringConfig) -> Panel:
     )
 
 
+def notifications(config: MonitoringConfig) -> Panel | None:
+    """Alerts by state, and the notifications that Alertmanager sent."""
+    if not config.alerting:
+        return None
+
+    def sent(counter: str) -> str:
+        return f"sum by (receiver_name, integration) (increase({counter}[5m]))"
+
+    return timeseries(
+        "Alerts and notifications",
+        "Alerts in Alertmanager, by state (`suppressed`: silenced or inhibited), and notifications of the last"
+        " 5 minutes.",
+        [
+            Query(expr=f"sum by (state) ({metrics.ALERTMANAGER_ALERTS})", legend="{{state}}"),
+            Query(expr=sent(metrics.NOTIFICATIONS), legend="sent to {{receiver_name}} by {{integration}}"),
+            Query(expr=sent(metrics.FAILED_NOTIFICATIONS), legend="not sent to {{receiver_name}} by {{integration}}"),
+        ],
+        unit="short",
+        width=24,
+        table=True,
+    )
+
+
 def _panels(objective_of: ObjectiveFunction) -> tuple[PanelFunction, ...]:
     return tuple(partial(function, objective_of) for function in (good_events, used_budget, burn_rate))
 
@@ -81,6 +104,6 @@ DASHBOARD: Final = Dashboard(
     rows=(
         Row("Requests that succeed", _panels(requests)),
         Row("Tasks that finish in time", _panels(tasks)),
-        Row("Alerts", (alerts,)),
+        Row("Alerts and notifications", (alerts, notifications)),
     ),
 )

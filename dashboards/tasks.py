@@ -8,7 +8,7 @@ from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, stat, timeseries, traces
+from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, per_second, stat, timeseries, traces
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, mean, quantile, rate, ratio, series
 from dashboards.rules.slo import tasks_in_time
 
@@ -19,7 +19,7 @@ _LAST_HOUR: Final = equals("window", "1h")
 def created(_: MonitoringConfig) -> Panel:
     """New tasks per second."""
     new = series(service_metrics.TASK_OPERATIONS, equals(OPERATION, "create task"))
-    return stat("Created", "New tasks per second.", rate(new, RATE_INTERVAL), unit="reqps")
+    return stat("Created", "New tasks per second.", rate(new, RATE_INTERVAL), unit=per_second("tasks"))
 
 
 def finished_in_time(config: MonitoringConfig) -> Panel:
@@ -88,7 +88,7 @@ def operations(_: MonitoringConfig) -> Panel:
         "Operations, by outcome",
         "Operations of the task-manager per second. `duplicate`: the message came a second time and changed nothing.",
         [Query(expr=expr, legend="{{operation}}: {{outcome}}")],
-        unit="reqps",
+        unit=per_second("operations"),
     )
 
 
@@ -152,7 +152,7 @@ def pages(_: MonitoringConfig) -> Panel:
         "Pages, by outcome",
         "Pages per second that the crawler was asked to fetch.",
         [Query(expr=rate(service_metrics.CRAWLED_PAGES, RATE_INTERVAL, OUTCOME), legend="{{outcome}}")],
-        unit="reqps",
+        unit=per_second("pages"),
         stacked=True,
     )
 
@@ -170,7 +170,7 @@ def dead_letters(_: MonitoringConfig) -> Panel:
         "Dead-lettered messages",
         "Messages per second that cannot be handled and were sent to a dead-letter topic.",
         [Query(expr=f"{dead} or 0 * sum by ({JOB}) ({service_metrics.CONSUMER_PARTITIONS})", legend="{{job}}")],
-        unit="reqps",
+        unit=per_second("messages"),
     )
 
 

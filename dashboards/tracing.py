@@ -6,7 +6,7 @@ from contracts import metrics
 from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, logs, stat, timeseries
+from dashboards.panels import Panel, Query, Thresholds, logs, per_second, stat, timeseries
 from dashboards.queries import (
     COLLECTOR_JOBS,
     GIVEN_UP_SPANS,
@@ -59,7 +59,7 @@ def given_up_spans(_: MonitoringConfig) -> Panel:
         "Dropped or refused spans",
         "Spans per second that the services dropped or the Collectors refused.",
         f"{rate(GIVEN_UP_SPANS, RATE_INTERVAL)} or vector(0)",
-        unit="short",
+        unit=per_second("spans"),
         thresholds=Thresholds(None, 0.001),
     )
 
@@ -93,7 +93,7 @@ def spans_by_stage(_: MonitoringConfig) -> Panel:
         "From ended in a service to received by the trace store. The lines are equal while no span is lost; with"
         " sampling, those of the last stages are lower.",
         [Query(expr=SPAN_RATE, legend="{{stage}}")],
-        unit="short",
+        unit=per_second("spans"),
     )
 
 
@@ -138,8 +138,8 @@ def cost(_: MonitoringConfig) -> Panel:
     seconds = rate(metrics.TRACING_OVERHEAD, RATE_INTERVAL, JOB)
     spans = rate(series(metrics.SPANS_ENDED, TRACES), RATE_INTERVAL, JOB)
     return timeseries(
-        "Cost of tracing",
-        "CPU time for each span: to start, encode and export it.",
+        "CPU time of tracing, per span",
+        "CPU time that a service needs to start, encode and export one span.",
         [Query(expr=f"{seconds} / ({spans} > 0)", legend="{{job}}")],
         unit="s",
         thresholds=Thresholds(None, 0.001),
@@ -150,18 +150,18 @@ def cost(_: MonitoringConfig) -> Panel:
 def collector_traffic(_: MonitoringConfig) -> Panel:
     """Spans that the Collectors accept, refuse and send."""
 
-    def per_second(counter: str) -> str:
+    def rate_of(counter: str) -> str:
         return rate(series(counter, COLLECTOR_JOBS), RATE_INTERVAL, JOB)
 
     return timeseries(
         "Accepted, refused and sent",
         "Spans per second. The sender keeps refused spans and sends them again.",
         [
-            Query(expr=per_second(metrics.ACCEPTED_SPANS), legend="{{job}} accepted"),
-            Query(expr=per_second(metrics.REFUSED_SPANS), legend="{{job}} refused"),
-            Query(expr=per_second(metrics.SENT_SPANS), legend="{{job}} sent"),
+            Query(expr=rate_of(metrics.ACCEPTED_SPANS), legend="{{job}} accepted"),
+            Query(expr=rate_of(metrics.REFUSED_SPANS), legend="{{job}} refused"),
+            Query(expr=rate_of(metrics.SENT_SPANS), legend="{{job}} sent"),
         ],
-        unit="short",
+        unit=per_second("spans"),
     )
 
 
@@ -182,7 +182,7 @@ def collector_cpu(_: MonitoringConfig) -> Panel:
         "CPU, by Collector",
         "Cores in use.",
         [Query(expr=f"rate({cpu}[{RATE_INTERVAL}])", legend=_COLLECTOR)],
-        unit="short",
+        unit="count:cores",
     )
 
 

@@ -13,7 +13,7 @@ from checks.dashboards.run import Checked
 from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
 from checks.dashboards.transformations import Row, result
-from checks.dashboards.units import formatted
+from checks.dashboards.units import COUNT, formatted
 from stack.clients.prometheus import Series
 
 _COLORS: Final = ("#5794f2", "#73bf69", "#f2cc0c", "#ff780a", "#e0226e", "#b877d9", "#37872d", "#fade2a", "#8ab8ff")
@@ -21,7 +21,7 @@ _ROW_PIXELS: Final = 34
 _ROWS_SHOWN: Final = 25
 _NAMED: Final = 9
 """The most series with a legend; with more, only the pointer shows their names."""
-_TICKS: Final = {"percentunit": ".0%", "bytes": ".3s", "short": ".3s", "reqps": ".3s", "s": "", "ms": ""}
+_TICKS: Final = {"percentunit": ".0%", "bytes": ".3s", "short": ".3s", "s": "", "ms": ""}
 _THRESHOLDS: Final = {"green": "#3f9c4b", "yellow": "#c79a00", "red": "#d6303a"}
 _EDGES: Final = {"red": "#d6303a", "green": "#8e8e93"}
 
@@ -87,7 +87,9 @@ def _timeseries(panel: Panel, answers: Sequence[Answer], window: Window) -> str:
     figure.update_layout(showlegend=len(named) <= _NAMED)
     figure.update_xaxes(range=[datetime.fromtimestamp(time, UTC) for time in (window.start, window.end)])
     figure.update_yaxes(
-        rangemode="tozero", tickformat=_TICKS.get(unit, ""), ticksuffix={"s": " s", "ms": " ms"}.get(unit)
+        rangemode="tozero",
+        tickformat=_TICKS.get(unit, ".3s" if unit.startswith(COUNT) else ""),
+        ticksuffix={"s": " s", "ms": " ms"}.get(unit),
     )
     return _html(figure)
 
@@ -243,7 +245,7 @@ def _node_graph(panel: Panel, answers: Sequence[Answer]) -> str:
 
 
 def _stat_text(row: Row) -> str:
-    return formatted(row["mainstat"], "reqps") if row.get("mainstat") is not None else ""
+    return formatted(row["mainstat"], "count:calls/s") if row.get("mainstat") is not None else ""
 
 
 def _depths(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:

@@ -8,7 +8,9 @@ _SECONDS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e
 _SHORT: Final = ((1e12, " T"), (1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1.0, ""))
 _BYTES: Final = ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B"))
 
-UNITS: Final = frozenset({"s", "ms", "percentunit", "reqps", "short", "bytes"})
+UNITS: Final = frozenset({"s", "ms", "percentunit", "short", "bytes"})
+COUNT: Final = "count:"
+"""Begins a unit that is the word after it: `count:tasks/s`."""
 
 
 def formatted(value: float, unit: str, decimals: int | None = None) -> str:
@@ -19,6 +21,8 @@ def formatted(value: float, unit: str, decimals: int | None = None) -> str:
     """
     if math.isnan(value):
         return "no number"
+    if unit.startswith(COUNT):
+        return f"{_scaled(value, _SHORT, decimals, '')} {unit.removeprefix(COUNT)}"
     match unit:
         case "s":
             return _scaled(value, _SECONDS, decimals, " ")
@@ -26,8 +30,6 @@ def formatted(value: float, unit: str, decimals: int | None = None) -> str:
             return _scaled(value / 1000, _SECONDS, decimals, " ")
         case "percentunit":
             return f"{_digits(value * 100, decimals)}%"
-        case "reqps":
-            return f"{_digits(value, decimals)} req/s"
         case "short":
             return _scaled(value, _SHORT, decimals, "")
         case "bytes":

@@ -15,6 +15,7 @@ from dashboards.panels.shared import (
     Panel,
     Query,
     Thresholds,
+    per_second,
 )
 from dashboards.panels.stat import stat
 from dashboards.panels.table import Column, table
@@ -37,6 +38,7 @@ __all__ = [
     "TraceSearch",
     "logs",
     "node_graph",
+    "per_second",
     "stat",
     "table",
     "text",

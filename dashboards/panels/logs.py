@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import logs as sdk
 from grafana_foundation_sdk.builders import loki
 
 from dashboards.config import MonitoringConfig
-from dashboards.panels.shared import LOGS, Panel, description
+from dashboards.panels.shared import LOGS, Panel, description, no_value
 
 
 def logs(
@@ -17,6 +17,7 @@ def logs(
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
+        .no_value(no_value(normally_empty))
         .datasource(LOGS)
         .span(24)
         .height(8)

@@ -70,6 +70,18 @@ def description(text: str, normally_empty: str | None) -> str:
     return f"{text}\n{NORMALLY_EMPTY} {normally_empty}" if normally_empty else text
 
 
+def no_value(normally_empty: str | None) -> str:
+    """Return what a panel shows if its queries return nothing: the reason if that is normal."""
+    if normally_empty is None:
+        return "No data in this time range: no traffic, or Prometheus has no metrics of it."
+    return f"Nothing to show: {normally_empty}"
+
+
+def per_second(things: str) -> str:
+    """Return the unit of a rate: `tasks` per second."""
+    return f"count:{things}/s"
+
+
 def ref_id(index: int) -> str:
     """Return the letter by which Grafana names a panel's query."""
     return chr(ord("A") + index)

@@ -1,10 +1,17 @@
 """Stat panels: the latest value, large."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.builders import stat as sdk
-from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode
+from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode, BigValueTextMode
+from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
 
-from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, range_query
+from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, no_value, range_query
+
+_NAME_PIXELS: Final = 14
+_VALUE_PIXELS: Final = 22
 
 
 def stat(
@@ -18,21 +25,45 @@ def stat(
     width: int = 4,
     height: int = 4,
     decimals: int | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> Panel:
-    """Return the latest value of each series, coloured by the thresholds."""
+    """Return the latest value of each series, coloured by the thresholds.
+
+    Args:
+        title: of the panel.
+        text: what the panel answers.
+        query: PromQL; with a legend if it has several series, each of which is a tile with its name.
+        unit: of the values.
+        thresholds: that colour the values.
+        normally_empty: the reason why the panel normally has no value.
+        width: in columns of the dashboard.
+        height: in rows of the dashboard.
+        decimals: of the values; None for Grafana's choice.
+        values: the text for some values, instead of the number.
+    """
+    if isinstance(query, str):
+        query = Query(expr=query)
     panel = (
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
+        .no_value(no_value(normally_empty))
         .datasource(PROMETHEUS)
         .unit(unit)
         .span(width)
         .height(height)
         .color_mode(BigValueColorMode.VALUE)
-        .graph_mode(BigValueGraphMode.AREA)
+        .graph_mode(BigValueGraphMode.NONE if query.legend else BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(range_query(query if isinstance(query, Query) else Query(expr=query), 0))
+        .with_target(range_query(query, 0))
     )
+    if query.legend:
+        # Grafana shrinks names and values until they fit, down to sizes that are unreadable.
+        panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
+        panel.text(common.VizTextDisplayOptions().title_size(_NAME_PIXELS).value_size(_VALUE_PIXELS))
+    if values:
+        options = {value: ValueMappingResult(text=text) for value, text in values.items()}
+        panel.mappings([ValueMap(options=options)])
     if decimals is not None:
         panel.decimals(decimals)
     if thresholds:

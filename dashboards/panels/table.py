@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
-from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, ref_id, table_query
+from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, no_value, ref_id, table_query
 from dashboards.panels.transformations import value_field
 
 
@@ -45,6 +45,7 @@ def table(
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
+        .no_value(no_value(normally_empty))
         .datasource(PROMETHEUS)
         .span(width)
         .height(height)

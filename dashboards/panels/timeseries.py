@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.builders import timeseries as sdk
@@ -12,11 +13,30 @@ from grafana_foundation_sdk.models.common import (
     StackingMode,
     TooltipDisplayMode,
 )
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from contracts import metrics
 from dashboards.config import MonitoringConfig
-from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, range_query
+from dashboards.panels.shared import (
+    ERROR_COLOR,
+    PROMETHEUS,
+    SUCCESS_COLOR,
+    WARNING_COLOR,
+    Panel,
+    Query,
+    Thresholds,
+    description,
+    no_value,
+    range_query,
+)
 from dashboards.queries import buckets
+
+# Part of a series' name → its colour, in all panels alike.
+_COLORS: Final = {
+    r"/(^|[ :])(error|failed|dead[_-]letter(ed)?|not sent\b.*|refused|dropped|timeouts?)$/": ERROR_COLOR,
+    r"/(^|[ :])(retried|duplicate|suppressed)$/": WARNING_COLOR,
+    r"/(^|[ :])(success|completed|accepted|sent)$/": SUCCESS_COLOR,
+}
 
 
 def timeseries(
@@ -31,12 +51,28 @@ def timeseries(
     height: int = 8,
     stacked: bool = False,
     maximum: float | None = None,
+    table: bool = False,
 ) -> Panel:
-    """Return lines over time, from zero; a dashed line marks the threshold of an alert."""
+    """Return lines over time, from zero; a dashed line marks the threshold of an alert.
+
+    Args:
+        title: of the panel.
+        text: what the panel answers.
+        queries: each with the legend of its series.
+        unit: of the values.
+        thresholds: the line that is drawn.
+        normally_empty: the reason why the panel normally has no lines.
+        width: in columns of the dashboard.
+        height: in rows of the dashboard.
+        stacked: whether the series add up.
+        maximum: of the axis, whether or not a value is larger.
+        table: whether the legend is a table to the right, with the latest and the largest value: for many series.
+    """
     panel = (
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
+        .no_value(no_value(normally_empty))
         .datasource(PROMETHEUS)
         .unit(unit)
         .min(0)
@@ -44,7 +80,8 @@ def timeseries(
         .height(height)
         .line_width(1)
         .fill_opacity(30 if stacked else 8)
-        .legend(_legend())
+        .axis_soft_max(_soft_maximum(unit, thresholds))
+        .legend(_legend(table))
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
     )
     if maximum is not None:
@@ -56,16 +93,36 @@ def timeseries(
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for index, query in enumerate(queries):
         panel.with_target(range_query(query, index))
+    for pattern, color in _COLORS.items():
+        # Shades, so that two series of one kind can be distinguished.
+        panel.override_by_regexp(
+            pattern, [DynamicConfigValue(id_val="color", value={"mode": "shades", "fixedColor": color})]
+        )
     return panel
 
 
-def _legend() -> common.VizLegendOptions:
+def _soft_maximum(unit: str, thresholds: Thresholds | None) -> float:
+    """Return the end of the axis as long as no value is larger.
+
+    Without it, Grafana draws a series of zeros on an axis to 100 (of ratios: 10,000 %), and does not show a limit that
+    is above all values.
+    """
+    if thresholds is not None:
+        limit = thresholds.critical * 1.2
+        return min(limit, 1.0) if unit == "percentunit" else limit
+    return 2**20 if unit == "bytes" else 1
+
+
+def _legend(table: bool) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().show_legend(True)
+    if not table:
+        return legend.display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).calcs([])
     return (
-        common.VizLegendOptions()
-        .display_mode(LegendDisplayMode.TABLE)
-        .placement(LegendPlacement.BOTTOM)
-        .show_legend(True)
+        legend.display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.RIGHT)
         .calcs(["lastNotNull", "max"])
+        .sort_by("Last *")
+        .sort_desc(True)
     )
 
 

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.tempo import SearchTableType
 
 from contracts import endpoints
 from dashboards.config import MonitoringConfig
-from dashboards.panels.shared import Panel, description
+from dashboards.panels.shared import Panel, description, no_value
 
 _MAX_TRACES: Final = 20
 
@@ -21,8 +21,11 @@ class TraceSearch:
     """Selects the traces that have a span which meets all conditions."""
 
     service: str
+    """A name, or a variable of the dashboard; Tempo takes it as a pattern."""
     operation: str | None = None
     failed: bool = False
+    entry: bool = False
+    """Only spans with which a request or a message enters the service."""
     statements: bool = False
     """Only spans of database statements."""
     slower_than_ms: int | None = None
@@ -46,6 +49,7 @@ def traces(
         table.Panel()
         .title(title)
         .description(description(text, normally_empty))
+        .no_value(no_value(normally_empty))
         .datasource(source)
         .span(width)
         .height(height)
@@ -64,22 +68,30 @@ def search_query(backend: str, search: TraceSearch) -> dict[str, Any]:
 
 
 def _traceql(search: TraceSearch) -> str:
+    """Return the search in TraceQL.
+
+    Tempo returns any matching traces, the newest first only on request.
+    """
     conditions = [f'resource.service.name =~ "{search.service}"']
     if search.operation:
         conditions.append(f'name = "{search.operation}"')
     if search.failed:
         conditions.append("status = error")
+    if search.entry:
+        conditions.append("(kind = server || kind = consumer)")
     if search.statements:
         conditions.append("span.db.system.name != nil")
     if search.slower_than_ms:
         conditions.append(f"duration > {search.slower_than_ms}ms")
-    return f"{{ {' && '.join(conditions)} }}"
+    return f"{{ {' && '.join(conditions)} }} with (most_recent=true)"
 
 
 def _jaeger_search(search: TraceSearch) -> dict[str, Any]:
     tags = []
     if search.failed:
         tags.append("error=true")
+    if search.entry:
+        tags.append("span.kind=server")
     if search.statements:
         tags.append("db.system.name=postgresql")
     query = {
@@ -97,7 +109,7 @@ def _tempo_query(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery
         .query_type("traceql")
         .query(_traceql(search))
         .limit(_MAX_TRACES)
-        .table_type(SearchTableType.TRACES)
+        .table_type(SearchTableType.SPANS if search.statements else SearchTableType.TRACES)
         .ref_id("A")
         .datasource(source)
     )

@@ -9,6 +9,7 @@ from dashboards.rules.export import export
 from dashboards.rules.kafka import kafka
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, rule_file
 from dashboards.rules.notifications import notifications
+from dashboards.rules.runbook_links import runbook_links
 from dashboards.rules.services import services
 from dashboards.rules.slo import slo
 
@@ -28,4 +29,4 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         slo(config),
         notifications(config),
     )
-    return tuple(group for group in all_groups if group.rules)
+    return (*(group for group in all_groups if group.rules), runbook_links(all_groups))

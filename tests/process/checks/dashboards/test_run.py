@@ -37,8 +37,6 @@ def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] =
     now = time.time()
     window = Window(start=now - 60, end=now, step=5)
     model = dashboard_of(*panels, variables=variables)
-    # This Prometheus knows no environments.
-    model["templating"]["list"] = [item for item in model["templating"]["list"] if item["name"] != "environment"]
     with httpx.Client() as client:
         prometheus = PrometheusClient(url, client.get)
         return Check({endpoints.PROMETHEUS_UID: PrometheusSource(prometheus)}, prometheus, window, 1).run(

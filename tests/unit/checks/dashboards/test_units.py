@@ -18,7 +18,7 @@ from checks.dashboards.units import formatted
         (0, "s", None, "0 s"),
         (1500, "ms", None, "1.5 s"),
         (0.25, "ms", None, "250 µs"),
-        (12.345, "reqps", None, "12.3 req/s"),
+        (12.345, "count:tasks/s", None, "12.3 tasks/s"),
         (1234, "short", None, "1.23 K"),
         (2_500_000, "short", None, "2.5 Mil"),
         (0.005, "short", None, "0.005"),

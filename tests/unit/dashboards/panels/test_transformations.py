@@ -67,7 +67,7 @@ def test_a_table_with_one_query_has_its_title_and_is_sorted() -> None:
 def test_rows_of_several_queries_join() -> None:
     columns = [
         Column(title="Failed", query="f", unit="percentunit", thresholds=Thresholds(None, 1)),
-        Column(title="Rate", query="r", unit="reqps"),
+        Column(title="Rate", query="r", unit="short"),
     ]
     panel = first_panel(table("t", "It.", columns, by={"a": "A"}))
     failed, rate = Answer(series=(series(0.1, a="x"),)), Answer(series=(series(5, a="x"), series(7, a="y")))
@@ -79,7 +79,7 @@ def test_rows_of_several_queries_join() -> None:
 
 
 def test_an_empty_query_leaves_its_column_empty() -> None:
-    columns = [Column(title="Failed", query="f", unit="percentunit"), Column(title="Rate", query="r", unit="reqps")]
+    columns = [Column(title="Failed", query="f", unit="percentunit"), Column(title="Rate", query="r", unit="short")]
     panel = first_panel(table("t", "It.", columns, by={"a": "A"}))
     (frame,) = result(panel, [Answer(), Answer(series=(series(5, a="x"),))])
     assert frame.columns == ["A", "Rate"]

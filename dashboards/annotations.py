@@ -1,0 +1,69 @@
+"""Marks over all panels of a dashboard: alerts, starts of pods, and rollouts."""
+
+from typing import Any, Final
+
+from contracts import endpoints, metrics
+from contracts.metrics import JOB, TRACK
+from dashboards.config import MonitoringConfig
+from dashboards.panels import ERROR_COLOR
+from dashboards.queries import SERVICE_JOBS, equals, series
+from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
+
+_ALERT_NAME: Final = "alertname"
+_SEVERITY: Final = "severity"
+_PROMETHEUS: Final = {"type": "prometheus", "uid": endpoints.PROMETHEUS_UID}
+
+
+def annotations(_: MonitoringConfig) -> list[dict[str, Any]]:
+    """Return Grafana's annotation queries; the SDK has no fields for the texts of Prometheus' annotations."""
+    firing = series(metrics.ALERTS, equals("alertstate", "firing"), f'{_SEVERITY}!="none"')
+    started = series(metrics.PROCESS_START, SERVICE_JOBS)
+    canary = series(metrics.UP, SERVICE_JOBS, equals(TRACK, "canary"))
+    return [
+        _annotation(
+            "Alerts",
+            f"max by ({_ALERT_NAME}, {_SEVERITY}, service, {RUNBOOK}) "
+            f"({firing} * on ({_ALERT_NAME}) group_left ({RUNBOOK}) {RUNBOOK_LINK})",
+            color=ERROR_COLOR,
+            title=f"{{{{{_ALERT_NAME}}}}}",
+            # Relative, so that it works under a path, too: Grafana's pages have a base URL.
+            text=f'{{{{{_SEVERITY}}}}}, {{{{service}}}}. <a href="d/{{{{{RUNBOOK}}}}}">Runbook</a>',
+            tags=(_SEVERITY, "service"),
+        ),
+        _annotation(
+            "Starts of services",
+            f"max by ({JOB}, {TRACK}) ({started}) * 1000",
+            color="blue",
+            title=f"{{{{{JOB}}}}} started",
+            text=f"Its youngest pod started: a deployment, a rollout or a crash. {{{{{TRACK}}}}}",
+            tags=(JOB,),
+            at_value=True,
+        ),
+        _annotation(
+            "Rollouts",
+            f"count by ({JOB}) ({canary})",
+            color="purple",
+            title=f"Canary of {{{{{JOB}}}}}",
+            text='A rollout compares it with the old version. <a href="d/rollout">Rollout</a>',
+            tags=(JOB,),
+        ),
+    ]
+
+
+def _annotation(
+    name: str, query: str, *, color: str, title: str, text: str, tags: tuple[str, ...], at_value: bool = False
+) -> dict[str, Any]:
+    """Return an annotation query; `at_value` takes the value as the time in ms."""
+    return {
+        "name": name,
+        "datasource": _PROMETHEUS,
+        "enable": True,
+        "hide": False,
+        "iconColor": color,
+        "expr": query,
+        "titleFormat": title,
+        "textFormat": text,
+        "tagKeys": ",".join(tags),
+        "useValueForTime": at_value,
+        "target": {"refId": "Anno", "expr": query},
+    }

@@ -1,0 +1,143 @@
+"""What a real Grafana draws unreadably or wrongly, held without one: axes, tiles, variables, menus, marks, searches."""
+
+import re
+from typing import Any, Final
+
+import pytest
+
+from checks.dashboards.panels import Panel, panels
+from dashboards.catalog import dashboards, runbooks
+from dashboards.dashboard import RUNBOOK_TAG, TAG
+from dashboards.panels import ERROR_COLOR, SUCCESS_COLOR
+from dashboards.rules import AlertRule, RecordingRule, groups
+from dashboards.rules.model import runbook_uid
+from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
+from stack.settings import load
+from stack.settings.monitoring import monitoring_config
+
+STACKS: Final = ("local", "dev", "staging", "prod")
+
+
+def models(stack: str) -> dict[str, dict[str, Any]]:
+    return dashboards(monitoring_config(load(stack)))
+
+
+def panels_of(stack: str, *types: str) -> list[Panel]:
+    return [panel for model in models(stack).values() for panel in panels(model) if panel.type in types]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_axes_end_a_little_above_the_limit_and_never_at_grafanas_100(stack: str) -> None:
+    for panel in panels_of(stack, "timeseries"):
+        custom, defaults = panel.defaults["custom"], panel.defaults
+        soft = custom["axisSoftMax"]
+        assert soft > 0, panel.title
+        assert defaults["min"] == 0, panel.title
+        if defaults["unit"] == "percentunit":
+            assert soft <= 1, panel.title
+        if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
+            limit = max(step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None)
+            assert limit < soft <= 1.5 * limit or limit == soft == 1, f"{panel.title}: the line is on the page"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_tiles_with_names_are_readable(stack: str) -> None:
+    """Grafana shrinks the text of a tile until it fits, and a tile is 53 pixels wide per column at 1280 pixels."""
+    for panel in panels_of(stack, "stat"):
+        if any("{{" in target.get("legendFormat", "") for target in panel.targets):
+            text = panel.model["options"]["text"]
+            assert text["titleSize"] >= 12, panel.title
+            assert text["valueSize"] >= 18, panel.title
+            assert panel.place[2] >= 6, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_legends_leave_room_for_the_lines(stack: str) -> None:
+    for panel in panels_of(stack, "timeseries"):
+        legend = panel.model["options"]["legend"]
+        if legend["displayMode"] == "table":
+            assert legend["placement"] == "right", panel.title
+            assert panel.place[2] == 24, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_variable_filters_everything_below_it(stack: str) -> None:
+    for model in models(stack).values():
+        for variable in model["templating"].get("list", []):
+            for panel in panels(model):
+                for target in panel.targets:
+                    if target["datasource"]["type"] == "jaeger":
+                        assert "only" in panel.question, panel.title
+                        continue
+                    query = target.get("expr") or target["query"]
+                    # The second query of a panel with exemplars has the matchers of the first.
+                    assert f"${variable['name']}" in query, (model["title"], panel.title, query)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_searches_return_the_latest_traces(stack: str) -> None:
+    for panel in panels_of(stack, "table"):
+        for target in panel.targets:
+            if target["datasource"]["type"] == "tempo":
+                assert target["query"].endswith("with (most_recent=true)"), panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_empty_panel_says_why(stack: str) -> None:
+    for panel in panels_of(stack, "timeseries", "stat", "table", "logs"):
+        text = panel.defaults["noValue"]
+        assert text not in ("", "No data"), panel.title
+        if panel.normally_empty:
+            assert panel.normally_empty in text, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_failures_are_red_and_successes_green_in_all_panels(stack: str) -> None:
+    names = {
+        ERROR_COLOR: ("error", "task-status: error", "gateway: dead-lettered", "collector refused", "x: dead_letter"),
+        SUCCESS_COLOR: ("success", "completed", "collector accepted", "create task: success"),
+    }
+    for panel in panels_of(stack, "timeseries"):
+        colors = {
+            override["matcher"]["options"].strip("/"): item["value"]["fixedColor"]
+            for override in panel.model["fieldConfig"]["overrides"]
+            for item in override["properties"]
+            if item["id"] == "color"
+        }
+        for color, series in names.items():
+            for name in series:
+                assert [c for pattern, c in colors.items() if re.search(pattern, name)] == [color], (panel.title, name)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_runbooks_have_a_menu_of_their_own(stack: str) -> None:
+    pages = runbooks(monitoring_config(load(stack)))
+    assert {tuple(model["tags"]) for model in pages.values()} == {(RUNBOOK_TAG,)}
+    assert {tuple(model["tags"]) for model in models(stack).values()} == {(TAG,)}
+    for model in (*models(stack).values(), *pages.values()):
+        assert [(link["title"], link["tags"]) for link in model["links"]] == [
+            ("Dashboards", [TAG]),
+            ("Runbooks", [RUNBOOK_TAG]),
+        ]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_marks_have_names_and_links(stack: str) -> None:
+    for model in models(stack).values():
+        marks = {mark["name"]: mark for mark in model["annotations"]["list"]}
+        assert list(marks) == ["Alerts", "Starts of services", "Rollouts"]
+        assert all(mark["titleFormat"] and mark["textFormat"] for mark in marks.values())
+        assert marks["Alerts"]["titleFormat"] == "{{alertname}}"
+        assert 'href="d/{{runbook}}"' in marks["Alerts"]["textFormat"], "relative: Grafana may have a path"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_alert_has_a_series_with_its_runbook(stack: str) -> None:
+    rules = [rule for group in groups(monitoring_config(load(stack))) for rule in group.rules]
+    alerts = {rule.name for rule in rules if isinstance(rule, AlertRule)}
+    links = {
+        rule.labels["alertname"]: rule.labels[RUNBOOK]
+        for rule in rules
+        if isinstance(rule, RecordingRule) and rule.name == RUNBOOK_LINK
+    }
+    assert links == {name: runbook_uid(name) for name in alerts}
