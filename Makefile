@@ -99,7 +99,7 @@ detect: $(VENV)/installed ## inject faults and measure the time to each alert (A
 	@$(WCT) check detect $(ARGS)
 
 dashboards-check: $(VENV)/installed ## run every query of STACK's dashboards, follow the links, write a report (ARGS=--minutes=60)
-	@$(WCT) dashboards $(STACK) $(ARGS)
+	@$(WCT) dashboards-check $(STACK) $(ARGS)
 
 check: lint types
 

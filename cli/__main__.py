@@ -1,6 +1,11 @@
 """`./wct`: the one command line."""
 
+import signal
 import sys
+
+if __name__ == "__main__":
+    # An interrupt during the imports ends the program without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import click
 
@@ -19,7 +24,7 @@ COMMANDS = {
     "drift": "cli.stack:drift",
     "render": "cli.stack:render",
     "destroy": "cli.stack:destroy",
-    "dashboards": "cli.stack:dashboards",
+    "dashboards-check": "cli.stack:dashboards_check",
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",
     "telemetry": "cli.reference:telemetry",
@@ -42,6 +47,7 @@ def wct() -> None:
 
 def main() -> None:
     """Run the command that the arguments name."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wct(prog_name="wct", args=sys.argv[1:])
 
 

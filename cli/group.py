@@ -12,6 +12,7 @@ import click
 
 from cli.options import LOCAL, ROOT, StackName, stack_names
 from contracts.errors import UserError
+from stack.kubernetes.failures import cluster_problem
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -80,7 +81,7 @@ class Command(click.Command):
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _is_output_closed():
                 raise  # `wct … | head`: click ends the program without a message
-            if (problem := _cluster_problem(error)) is None:
+            if (problem := cluster_problem(error)) is None:
                 raise
             _fail(f"{problem}. Run the same command again to go on from here", self._failure_code)
 
@@ -95,22 +96,6 @@ def _is_output_closed() -> bool:
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _cluster_problem(error: Exception) -> str | None:
-    """What went wrong between this program and the cluster; None if the error is of another kind."""
-    # Only a command that has imported these libraries can raise their errors.
-    kubernetes, urllib3, httpx = map(sys.modules.get, ("kubernetes", "urllib3", "httpx"))
-    if kubernetes and isinstance(error, kubernetes.client.ApiException):
-        return f"the API server refused a request: {error.reason}"
-    if httpx and isinstance(error, httpx.HTTPError):
-        return f"a program of the stack did not answer ({type(error).__name__})"
-    if urllib3 and isinstance(error, urllib3.exceptions.HTTPError):
-        return f"the cluster stopped answering ({type(error).__name__})"
-    # An OSError with a file name is about a file of this machine.
-    if isinstance(error, OSError) and error.filename is None:
-        return f"the cluster stopped answering ({type(error).__name__})"
-    return None
 
 
 def exit_on_termination() -> None:

@@ -143,7 +143,7 @@ def destroy(stack: str, yes: bool, delete_data: bool, limit: float | None) -> No
 @stack_argument
 @click.option("--minutes", type=AMOUNT, default=15, help="Length of the window (15).")
 @file_option("--report", "File to write (default: .local/dashboards-STACK.html).")
-def dashboards(stack: str, minutes: float, report: Path | None) -> None:
+def dashboards_check(stack: str, minutes: float, report: Path | None) -> None:
     """Run every query of the dashboards of STACK, follow their links, and draw a report."""
     from checks.dashboards.command import check_dashboards
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from checks.coverage.ledger import Outcome, describe
 from checks.coverage.stack import cover
 from contracts.errors import UserError
-from stack.settings import load
+from stack.settings import load_here
 
 _LINE_SECONDS: Final = 15.0
 
@@ -34,7 +34,9 @@ def coverage(stack: str = "local", *, operations: int = 10_000, malformed: int |
     if not 0 <= malformed <= operations:
         raise UserError(f"malformed: {malformed} is not between 0 and the {operations} operations")
     with _progress(operations) as on_progress:
-        outcome = cover(load(stack), operations=operations, malformed=malformed, seed=seed, on_progress=on_progress)
+        outcome = cover(
+            load_here(stack), operations=operations, malformed=malformed, seed=seed, on_progress=on_progress
+        )
     show(outcome, Console(width=None if sys.stdout.isatty() else 120, highlight=False))
     return outcome
 

@@ -9,7 +9,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.detect.faults import faults
 from checks.detect.run import Detection, Run
 from contracts.errors import UserError
-from stack.settings import load
+from stack.settings import load_here
 
 
 def detect(console: Console, *, names: Sequence[str] = (), rate: float = 10) -> list[Detection]:
@@ -23,7 +23,7 @@ def detect(console: Console, *, names: Sequence[str] = (), rate: float = 10) -> 
     Raises:
         UserError: a fault is unknown, or the stack cannot be reached or does not recover.
     """
-    cluster = LocalCluster(load("local"))
+    cluster = LocalCluster(load_here("local"))
     known = faults(cluster.store)
     if unknown := set(names) - known.keys():
         raise UserError(f"there is no fault {min(unknown)!r}; the faults are {', '.join(known)}")
@@ -38,7 +38,7 @@ def watch(console: Console, seconds: float, *, rate: float = 10) -> set[str]:
     Raises:
         UserError: the stack cannot be reached.
     """
-    false_alarms = Run(LocalCluster(load("local")), console.print).without_faults(seconds, rate)
+    false_alarms = Run(LocalCluster(load_here("local")), console.print).without_faults(seconds, rate)
     if not false_alarms:
         console.print(f"no alert in {seconds:.0f} s of normal traffic")
     return false_alarms

@@ -147,7 +147,7 @@ def require_no_rollout(stack: str) -> None:
     )
     raise DeployError(
         f"{journal.canary.image} {state}. Nothing was changed. `make rollout STACK={stack}` continues it; "
-        f"`make rollout STACK={stack} ARGS=--abort` goes back to {journal.stable.image} and forgets the rollout"
+        f"`./wct rollout {stack} --abort` goes back to {journal.stable.image} and forgets the rollout"
     )
 
 

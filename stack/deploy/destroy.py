@@ -14,7 +14,8 @@ from contracts.metadata import Manifest
 from stack.deploy import engine
 from stack.deploy.pulumi_cli import find_pulumi
 from stack.deploy.removal import DestroyError, RemovalPlan, plan_removal, remove
-from stack.kubernetes.client import REQUEST_SECONDS, connect, request_errors
+from stack.kubernetes.client import REQUEST_SECONDS, connect
+from stack.kubernetes.failures import request_errors
 from stack.kubernetes.inventory import INVENTORY_KEY, read_inventory
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.namespace import namespace_exists, require_own_namespace

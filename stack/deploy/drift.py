@@ -18,8 +18,9 @@ from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy.render import release_config, render
 from stack.errors import DeployError
-from stack.kubernetes.client import connect, request_errors
+from stack.kubernetes.client import connect
 from stack.kubernetes.difference import Difference, differences
+from stack.kubernetes.failures import request_errors
 from stack.kubernetes.inventory import INVENTORY_KEY
 from stack.kubernetes.keys import ObjectKey, object_key, object_name
 from stack.kubernetes.namespace import namespace_exists, require_own_namespace

@@ -85,6 +85,6 @@ def check_queues(
         raise DeployError(
             f"a deployment would remove Collectors whose queues are not empty: {'; '.join(full)} items in "
             f"{SENDING_QUEUE_SIZE}. Nothing was changed. Deploy again when it is 0; or leave the items on the "
-            "volumes until the pods run again, with ARGS=--leave-queues"
+            "volumes until the pods run again, with `./wct deploy --leave-queues`"
         )
     return lines

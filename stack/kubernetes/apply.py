@@ -8,16 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import kubernetes
-import urllib3
-from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import Manifest
 from contracts.services import SERVICES
 from stack.errors import DeployError
 from stack.kubernetes import dry_run, volume_resize
 from stack.kubernetes.autoscaling import Scaling, autoscalers
-from stack.kubernetes.client import REQUEST_SECONDS, api_message
+from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.diagnosis import replace_backing_off_pods
+from stack.kubernetes.failures import cluster_problem
 from stack.kubernetes.inventory import prune, read_inventory, write_inventory
 from stack.kubernetes.keys import object_key, object_name
 from stack.kubernetes.objects import Objects, apply_object
@@ -51,13 +50,11 @@ def apply(
         _Run(client, namespace, on_progress, progress).apply_all(manifests)
     except DeployError as error:
         raise DeployError(f"{error}{progress}") from None
-    except ApiException as error:
-        raise DeployError(f"the API server refused a request: {api_message(error)}{progress}") from None
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise DeployError(
-            f"the cluster stopped answering during the deployment ({error.__class__.__name__}). "
-            f"Deploy again when it is back: the next run continues from here{progress}"
-        ) from error
+    except Exception as error:
+        if (problem := cluster_problem(error)) is None:
+            raise
+        remedy = "Deploy again when the cause is gone: the next run continues from here"
+        raise DeployError(f"{problem}. {remedy}{progress}") from error
 
 
 @dataclass

@@ -1,13 +1,8 @@
 """The client of a stack's cluster, and what every request to it shares."""
 
-import contextlib
-import json
-from collections.abc import Iterator
 from typing import Final
 
 import kubernetes
-import urllib3
-from kubernetes.client import ApiException
 
 from contracts.metadata import LOCAL_CONTEXT
 from stack.errors import DeployError
@@ -44,29 +39,3 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
     except Exception as error:
         raise DeployError(f"the cluster of context {cluster.context!r} does not answer: {error}") from None
     return client
-
-
-def api_message(error: ApiException) -> str:
-    """The API server's reason for refusing a request."""
-    try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)
-
-
-@contextlib.contextmanager
-def request_errors(remedy: str) -> Iterator[None]:
-    """Turns the errors of requests to the API server into errors that a user can act on.
-
-    Args:
-        remedy: What to do, appended to the message.
-
-    Raises:
-        DeployError: The API server refused a request, or the cluster no longer answers.
-    """
-    try:
-        yield
-    except ApiException as error:
-        raise DeployError(f"the API server refused a request: {api_message(error)}. {remedy}") from None
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise DeployError(f"the cluster no longer answers ({error.__class__.__name__}). {remedy}") from error

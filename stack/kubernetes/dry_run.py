@@ -12,7 +12,7 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import Manifest
 from stack.errors import DeployError
-from stack.kubernetes.client import api_message
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.keys import object_name
 from stack.kubernetes.namespace import namespace_key
 from stack.kubernetes.objects import Objects

@@ -5,7 +5,7 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from contracts import metadata
 from stack.errors import DeployError
-from stack.kubernetes.client import api_message
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.keys import ObjectKey
 from stack.kubernetes.objects import Objects, read_object
 

@@ -14,7 +14,8 @@ from kubernetes.dynamic.resource import ResourceList
 from contracts import metadata
 from contracts.metadata import Manifest
 from stack.errors import DeployError
-from stack.kubernetes.client import REQUEST_SECONDS, api_message
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.keys import ObjectKey, object_key, object_name
 
 # Generated reports on other objects.

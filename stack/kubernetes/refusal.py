@@ -12,7 +12,7 @@ from kubernetes.dynamic.exceptions import ApiException
 from contracts.metadata import Manifest
 from service.tracing.redaction.configuration import has_secret_in_clear
 from stack.kubernetes import volume_growth
-from stack.kubernetes.client import api_message
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.fields import Change, Path, changes, path_text, printable
 from stack.kubernetes.keys import ObjectKey, object_key, object_name
 from stack.kubernetes.objects import encoded

@@ -14,7 +14,8 @@ from kubernetes.client import ApiException
 from kubernetes.utils import parse_quantity
 
 from contracts.metadata import FIELD_MANAGER, Manifest
-from stack.kubernetes.client import REQUEST_SECONDS, api_message
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.fields import Change
 from stack.kubernetes.keys import object_name
 

@@ -15,7 +15,8 @@ from kubernetes.client import ApiException
 
 from contracts.metadata import FIELD_MANAGER, PART_OF, Manifest
 from stack.errors import DeployError
-from stack.kubernetes.client import REQUEST_SECONDS, api_message
+from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.keys import object_key
 from stack.kubernetes.objects import Objects
 from stack.kubernetes.volume_growth import Growth, is_larger, list_claims, resize_claim, small_claims

@@ -1,5 +1,6 @@
 """Reads the settings of a stack from its stack file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,12 +37,17 @@ def load_here(stack: str) -> Settings:
         SettingsError: as `load`; or the stack is on the local cluster, and `make up` has not run in this clone.
     """
     settings = load(stack)
-    if settings.cluster.context == LOCAL_CONTEXT and not (ROOT / OVERLAY).is_file():
+    if is_without_overlay(stack):
         raise SettingsError(
             f"stack {stack} is on the cluster that `make up` creates, and this clone has no {OVERLAY}, which describes "
             "that cluster: run `make up` in this clone first"
         )
     return settings
+
+
+def is_without_overlay(stack: str) -> bool:
+    """Whether a stack is on the local cluster, and `make up` has not run in this clone."""
+    return _is_local(_read(stack_file(stack))) and not (ROOT / OVERLAY).is_file()
 
 
 def stack_file(stack: str) -> Path:
@@ -63,10 +69,14 @@ def overlay_file(stack: str) -> Path | None:
     Raises:
         SettingsError: as `effective_config`.
     """
-    cluster = _read(stack_file(stack)).get(f"{PROJECT}:cluster")
-    is_local = isinstance(cluster, dict) and cluster.get("context") == LOCAL_CONTEXT
     overlay = ROOT / OVERLAY
-    return overlay if is_local and overlay.is_file() else None
+    return overlay if _is_local(_read(stack_file(stack))) and overlay.is_file() else None
+
+
+def _is_local(config: Mapping[str, Any]) -> bool:
+    """Whether a stack with this configuration is on the cluster that `make up` creates."""
+    cluster = config.get(f"{PROJECT}:cluster")
+    return isinstance(cluster, dict) and cluster.get("context") == LOCAL_CONTEXT
 
 
 def effective_config(stack: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`make config STACK=…`: every setting of a stack that is in effect, and the file and line that it comes from."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import secret_keys
-from stack.settings import OVERLAY, PROJECT, Settings, load_here, overlay_file, stack_file
+from stack.settings import OVERLAY, PROJECT, Settings, is_without_overlay, load, overlay_file, stack_file
 
 DEFAULT: Final = "default"
 _SECRET: Final = "(secret)"
@@ -116,7 +117,11 @@ def run(stack: str, *, as_json: bool = False) -> None:
     Raises:
         SettingsError: the stack does not exist, or its settings cannot be used.
     """
-    settings = values(load_here(stack), stack_file(stack), overlay_file(stack))
+    settings = values(load(stack), stack_file(stack), overlay_file(stack))
+    if is_without_overlay(stack):
+        print(
+            f"note: `make up` has not run in this clone, so what it adds in {OVERLAY} is missing here", file=sys.stderr
+        )
     if as_json:
         print(json.dumps({item.key: {"value": item.value, "from": item.origin} for item in settings}, indent=1))
     else:

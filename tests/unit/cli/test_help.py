@@ -28,7 +28,7 @@ def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> N
         ("check", "chaos", "--kills=-1"),
         ("check", "coverage", "--operations=0"),
         ("check", "detect", "--quiet=0"),
-        ("dashboards", "local", "--minutes=-1"),
+        ("dashboards-check", "local", "--minutes=-1"),
         ("cluster", "logs", "kubelet", "--lines=0"),
     ],
 )

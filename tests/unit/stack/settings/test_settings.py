@@ -270,12 +270,25 @@ def test_a_command_on_the_local_stack_needs_what_make_up_found_out(
     assert load_here("here").cluster.context == "c"
 
 
-@pytest.mark.parametrize("command", ["config", "drift", "spans", "deploy", "rollout", "destroy", "smoke", "dashboards"])
+@pytest.mark.parametrize(
+    "command", ["drift", "spans", "deploy", "rollout", "destroy", "smoke", "dashboards-check", "check coverage"]
+)
 def test_every_command_refuses_before_it_looks_at_the_cluster(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack_at(tmp_path, monkeypatch, "")
     (tmp_path / "Pulumi.local.yaml").write_text((ROOT / "Pulumi.local.yaml").read_text())
-    result = wct(command, "local")
+    result = wct(*command.split(), "local")
     assert result.exit_code in (1, 2)
     assert "run `make up` in this clone first" in result.stderr
+
+
+def test_the_settings_of_the_local_stack_are_printed_before_make_up_has_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack_at(tmp_path, monkeypatch, "")
+    (tmp_path / "Pulumi.local.yaml").write_text((ROOT / "Pulumi.local.yaml").read_text())
+    result = wct("config", "local")
+    assert result.exit_code == 0, result.stderr
+    assert "cluster.context" in result.stdout
+    assert "note: `make up` has not run in this clone" in result.stderr
