@@ -34,6 +34,12 @@ SPAN_CALLS: Final = "traces_span_metrics_calls_total"
 SPAN_DURATION: Final = "traces_span_metrics_duration_milliseconds"
 STORED_SPAN_DURATION: Final = "traces_stored_duration_milliseconds"
 
+# Copies of the span metrics by edge, which Prometheus records. Grafana knows these names and their labels `client`,
+# `server` and `connection_type`: they are those of Tempo's metrics generator.
+SERVICE_GRAPH_REQUESTS: Final = "traces_service_graph_request_total"
+SERVICE_GRAPH_FAILED: Final = "traces_service_graph_request_failed_total"
+SERVICE_GRAPH_DURATION: Final = "traces_service_graph_request_server_seconds"
+
 # The Collector about itself.
 ACCEPTED_SPANS: Final = "otelcol_receiver_accepted_spans_total"
 REFUSED_SPANS: Final = "otelcol_receiver_refused_spans_total"

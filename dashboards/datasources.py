@@ -104,6 +104,14 @@ def _alertmanager(url: str) -> dict[str, Any]:
     }
 
 
+_TEMPO_ONLY = {
+    # Tempo finds an old trace by its id only within a time range; Jaeger ignores the range.
+    "traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"},
+    # The tab "Service Graph" reads the series of `rules/service_graph.py`.
+    "serviceMap": {"datasourceUid": endpoints.PROMETHEUS_UID},
+}
+
+
 def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
     """Return the links from a span to the metrics of its service, and to the log lines of its trace.
 
@@ -130,10 +138,5 @@ def _trace_links(backend: str, *, logs: bool) -> dict[str, Any]:
             ],
         },
         **({"tracesToLogsV2": _LOGS_OF_A_SPAN} if logs else {}),
-        # Tempo finds an old trace by its id only within a time range; Jaeger ignores the range.
-        **(
-            {"traceQuery": {"timeShiftEnabled": True, "spanStartTimeShift": "-1h", "spanEndTimeShift": "1h"}}
-            if backend == "tempo"
-            else {}
-        ),
+        **(_TEMPO_ONLY if backend == "tempo" else {}),
     }

@@ -54,7 +54,7 @@ def of_dashboards(models: Iterable[Mapping[str, Any]]) -> Iterator[ShippedQuery]
 
 
 def of_links(document: Mapping[str, Any]) -> Iterator[ShippedQuery]:
-    """The queries of the links from a span to metrics and to log lines, from the document of the datasources."""
+    """The queries of the datasources: links from a span to metrics and to log lines, and Tempo's service graph."""
     for datasource in document["datasources"]:
         place = f"datasource {datasource['name']}"
         data = datasource["jsonData"]
@@ -65,6 +65,20 @@ def of_links(document: Mapping[str, Any]) -> Iterator[ShippedQuery]:
         if log_links:
             text = log_links["query"].replace("$${__tags}", _tags(log_links))
             yield ShippedQuery(place=f"{place}, link to logs", language="logql", text=text)
+        if "serviceMap" in data:
+            for text in service_graph_queries("15m"):
+                yield ShippedQuery(place=f"{place}, service graph", language="promql", text=text)
+
+
+def service_graph_queries(window: str) -> list[str]:
+    """What Grafana's tab *Service Graph* asks Prometheus, as Grafana 12 builds it; no setting changes these names."""
+    histogram = "traces_service_graph_request_server_seconds"
+    names = ("traces_service_graph_request_total", "traces_service_graph_request_failed_total", f"{histogram}_sum")
+    return [
+        *(f"sum by (client, server) (rate({name}[{window}]))" for name in names),
+        *(f"group by (client, connection_type, server) ({name})" for name in names),
+        f"histogram_quantile(.9, sum(rate({histogram}_bucket[{window}])) by (le, client, server))",
+    ]
 
 
 def _tags(link: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from dashboards.rules.kafka import kafka
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, rule_file
 from dashboards.rules.notifications import notifications
 from dashboards.rules.runbook_links import runbook_links
+from dashboards.rules.service_graph import service_graph
 from dashboards.rules.services import services
 from dashboards.rules.slo import slo
 
@@ -24,6 +25,7 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         kafka(config),
         database(config),
         dependencies(),
+        service_graph(config),
         export(),
         accounting(config),
         slo(config),

@@ -33,7 +33,7 @@ MAX_ERROR_RATIO: Final = 0.05
 """Share of failed calls from which an alert fires."""
 
 # A response 4xx is the caller's mistake; the dependency works.
-_FAILED: Final = (FAILED_SPAN, f'{HTTP_STATUS}!~"4.."')
+FAILED: Final = (FAILED_SPAN, f'{HTTP_STATUS}!~"4.."')
 _SPAN_LABELS: Final = (SERVICE, SPAN_NAME, DB_SYSTEM)
 _EDGE: Final = "source, target"
 
@@ -48,16 +48,18 @@ class _End:
 
 
 @dataclass(frozen=True)
-class _Edges:
+class Edges:
     """The spans of one kind of calls, and the two ends of each."""
 
     matchers: tuple[str, ...]
     source: _End
     target: _End
+    connection_type: str = ""
+    """As Tempo's own service graph has it; empty if the target is a service."""
 
-    def label(self, query: str) -> str:
-        """Return the query with the labels `source` and `target`."""
-        for name, end in (("source", self.source), ("target", self.target)):
+    def label(self, query: str, source: str = "source", target: str = "target") -> str:
+        """Return the query with the labels of the two ends, which have these names."""
+        for name, end in ((source, self.source), (target, self.target)):
             query = f'label_replace({query}, "{name}", "{end.replacement}", "{end.label}", "{end.pattern}")'
         return query
 
@@ -65,20 +67,20 @@ class _Edges:
 _SERVICE: Final = _End("$1", SERVICE, "(.*)")
 
 
-def _http_client(service: str, target: str) -> _Edges:
+def _http_client(service: str, target: str, connection_type: str = "") -> Edges:
     # The target is known here; a span's own address would be any page of the web.
     matchers = (CLIENT_SPAN, equals(DB_SYSTEM, ""), equals(SERVICE, service))
-    return _Edges(matchers, _SERVICE, _End(target))
+    return Edges(matchers, _SERVICE, _End(target), connection_type)
 
 
-_ALL_EDGES: Final = (
+EDGES: Final = (
     # Without the page that the stack serves to its own crawler: that is no request of a user.
-    _Edges((equals(SERVICE, GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE),
-    _Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)")),
-    _Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE),
-    _Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)")),
+    Edges((equals(SERVICE, GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE),
+    Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)"), "messaging_system"),
+    Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE, "messaging_system"),
+    Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)"), "database"),
     _http_client(GATEWAY, TASK_MANAGER),
-    _http_client(CRAWLER, "web pages"),
+    _http_client(CRAWLER, "web pages", "virtual_node"),
 )
 
 
@@ -88,7 +90,7 @@ def dependencies() -> RuleGroup:
         name="dependencies",
         rules=(
             RecordingRule(name=RATE, query=f"sum by ({_EDGE}) ({_calls()})"),
-            RecordingRule(name=FAILED_CALLS, query=f"sum by ({_EDGE}) ({_calls(*_FAILED)}) or 0 * {RATE}"),
+            RecordingRule(name=FAILED_CALLS, query=f"sum by ({_EDGE}) ({_calls(*FAILED)}) or 0 * {RATE}"),
             RecordingRule(name=P95, query=f"max by ({_EDGE}) ({_p95()})"),
             _dependency_fails(),
         ),
@@ -98,14 +100,14 @@ def dependencies() -> RuleGroup:
 def _calls(*matchers: str) -> str:
     return " or ".join(
         edges.label(rate(series(metrics.SPAN_CALLS, *edges.matchers, *matchers), "1m", *_SPAN_LABELS))
-        for edges in _ALL_EDGES
+        for edges in EDGES
     )
 
 
 def _p95() -> str:
     return " or ".join(
         edges.label(quantile(0.95, buckets(metrics.SPAN_DURATION, *edges.matchers), "1m", *_SPAN_LABELS))
-        for edges in _ALL_EDGES
+        for edges in EDGES
     )
 
 

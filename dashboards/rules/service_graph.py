@@ -1,0 +1,59 @@
+"""The series that Grafana's tab *Service Graph* reads, made of the same edges as the dashboard *Dependencies*.
+
+Grafana expects the names and labels of Tempo's metrics generator, which is not used: it sees no sampled out spans.
+
+Each series is a copy of a series of the span metrics, with more labels. A sum of several counters would be no counter:
+it falls when a Collector restarts or a series expires, which `rate` takes for a reset, and counts the rest again.
+"""
+
+from typing import Final
+
+from contracts import metrics
+from dashboards.config import MonitoringConfig
+from dashboards.queries import series
+from dashboards.rules.dependencies import EDGES, FAILED, Edges
+from dashboards.rules.model import RecordingRule, RuleGroup
+
+_DIGITS: Final = (
+    ("([0-9])", "0.00$1"),
+    ("([0-9]{2})", "0.0$1"),
+    ("([0-9]{3})", "0.$1"),
+    ("([0-9]+)([0-9]{3})", "$1.$2"),
+)
+"""Patterns of whole milliseconds, and the same time in seconds. A result has a point, so that no pattern meets it."""
+
+
+def service_graph(config: MonitoringConfig) -> RuleGroup:
+    """Return the series of the service graph; none with Jaeger, whose datasource has no such tab."""
+    rules = (
+        RecordingRule(name=metrics.SERVICE_GRAPH_REQUESTS, query=_edges(metrics.SPAN_CALLS)),
+        RecordingRule(name=metrics.SERVICE_GRAPH_FAILED, query=_edges(metrics.SPAN_CALLS, *FAILED)),
+        RecordingRule(
+            name=f"{metrics.SERVICE_GRAPH_DURATION}_bucket",
+            query=_in_seconds(_edges(f"{metrics.SPAN_DURATION}_bucket")),
+        ),
+        RecordingRule(
+            name=f"{metrics.SERVICE_GRAPH_DURATION}_sum", query=f"({_edges(f'{metrics.SPAN_DURATION}_sum')}) / 1000"
+        ),
+        RecordingRule(name=f"{metrics.SERVICE_GRAPH_DURATION}_count", query=_edges(f"{metrics.SPAN_DURATION}_count")),
+    )
+    return RuleGroup(name="service graph", rules=rules if config.trace_backend == "tempo" else ())
+
+
+def _edges(metric: str, *matchers: str) -> str:
+    """Return the query of a metric's series with the labels `client`, `server` and `connection_type`."""
+    return " or ".join(_labelled(edges, series(metric, *edges.matchers, *matchers)) for edges in EDGES)
+
+
+def _labelled(edges: Edges, query: str) -> str:
+    labelled = edges.label(query, "client", "server")
+    if not edges.connection_type:
+        return labelled
+    return f'label_replace({labelled}, "connection_type", "{edges.connection_type}", "", "")'
+
+
+def _in_seconds(query: str) -> str:
+    """Return the query of buckets in milliseconds with their limits in seconds."""
+    for pattern, seconds in _DIGITS:
+        query = f'label_replace({query}, "le", "{seconds}", "le", "{pattern}(?:[.]0)?")'
+    return query
