@@ -26,6 +26,7 @@ OLDEST_TASK: Final = "web_crawl_tasks_oldest_seconds"
 
 CRAWLED_PAGES: Final = "crawler_pages_total"
 FETCH_DURATION: Final = "crawler_fetch_duration_seconds"
+UNREACHABLE_SITES: Final = "crawler_unreachable_sites"
 
 OUTCOME_SUCCESS: Final = "success"
 """Label `outcome` of a message that the broker acknowledged."""
@@ -35,3 +36,6 @@ OUTCOME_DEAD_LETTER: Final = "dead_letter"
 """Label `outcome` of a message that was sent to the dead-letter topic."""
 OUTCOME_RETRIED: Final = "retried"
 """Label `outcome` of an attempt after which the message is delivered again."""
+OUTCOME_FAILED: Final = "failed"
+"""Label `outcome` of a page that the stack failed to fetch; that of a foreign site's failure is `error`. Label `status`
+of a failed task."""

@@ -116,6 +116,33 @@ def mean(histogram: str, window: str, *matchers: str) -> str:
     return f"{rate(total, window)} / {rate(count, window)}"
 
 
+def many(value: str, whole: str, window: str, share: float, *by: str) -> str:
+    """Return the condition that a share of the events of a window is at least three events.
+
+    Args:
+        value: the query that must have a result.
+        whole: selector of the counter of all events.
+        window: of the events.
+        share: the share of the events that `value` is about, for example 0.05 for a 95th percentile.
+        by: labels.
+    """
+    return f"{value} and on ({_list(by)}) {exact_increase(whole, window, *by)} >= {3 / share:g}"
+
+
+def above(value: str, start: float, end: float, alert: str, *by: str) -> str:
+    """Return the condition of an alert that starts above one threshold and ends below a lower one.
+
+    Args:
+        value: query of the value.
+        start: the alert becomes pending above it.
+        end: while the alert fires, it goes on above this threshold.
+        alert: name of the alert.
+        by: labels of the value, which the alert has too.
+    """
+    firing = series(metrics.ALERTS, equals("alertname", alert), equals("alertstate", "firing"))
+    return f"({value} > {start:g} or {value} > {end:g} and on ({_list(by)}) {firing})"
+
+
 def exact_increase(selector: str, window: str, *by: str) -> str:
     """Return how much counters grew within a window, summed, with the pods that ended within it."""
     return f"sum by ({_list(by)}) ({exact_increases(selector, window)})"

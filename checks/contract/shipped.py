@@ -7,7 +7,7 @@ from checks.upgrade import data as upgrade_data
 from contracts.telemetry import load_registry
 from dashboards.catalog import RUNBOOKS, dashboards
 from dashboards.datasources import datasources
-from dashboards.rules import groups
+from dashboards.rules import annotation_queries, groups
 from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
 from stack.rollout.measurements import collect
@@ -28,6 +28,7 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *of_dashboards(dashboards(monitoring).values()),
         *of_links(datasources(backend="tempo", traces_url="", prometheus_url="", loki_url="http://loki")),
         *of_rules(rules),
+        *(ShippedQuery(place="annotation of an alert", language="promql", text=text) for text in annotation_queries()),
         *of_runbooks(runbooks),
         *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
         *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),

@@ -6,6 +6,7 @@ from dashboards.rules.availability import availability
 from dashboards.rules.database import database
 from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
+from dashboards.rules.impact import annotation_queries
 from dashboards.rules.kafka import kafka
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, rule_file
 from dashboards.rules.notifications import notifications
@@ -13,13 +14,15 @@ from dashboards.rules.runbook_links import runbook_links
 from dashboards.rules.service_graph import service_graph
 from dashboards.rules.services import services
 from dashboards.rules.slo import slo
+from dashboards.rules.users import users
 
-__all__ = ["AlertRule", "RecordingRule", "RuleGroup", "groups", "rule_file"]
+__all__ = ["AlertRule", "RecordingRule", "RuleGroup", "annotation_queries", "groups", "rule_file"]
 
 
 def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
     """Return all rules of a stack."""
     all_groups = (
+        users(config),
         availability(config),
         services(config),
         kafka(config),

@@ -5,7 +5,18 @@ from typing import Final
 from contracts import metrics
 from contracts.metrics import SERVICE, SPAN_NAME
 from dashboards.config import MonitoringConfig
-from dashboards.queries import FAILED_SPAN, STATEMENT_SPAN, buckets, equals, exact_increase, quantile, ratio, series
+from dashboards.queries import (
+    FAILED_SPAN,
+    STATEMENT_SPAN,
+    above,
+    buckets,
+    equals,
+    exact_increase,
+    many,
+    quantile,
+    ratio,
+    series,
+)
 from dashboards.rules.model import AlertRule, RuleGroup
 
 _STATEMENTS: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN)
@@ -19,12 +30,17 @@ def database(config: MonitoringConfig) -> RuleGroup:
 
 def _statements_slow(config: MonitoringConfig) -> AlertRule:
     statement = (SERVICE, SPAN_NAME)
-    p95 = quantile(0.95, buckets(metrics.SPAN_DURATION, STATEMENT_SPAN), "1m", *statement)
+    duration = buckets(metrics.SPAN_DURATION, STATEMENT_SPAN)
+    p95, median = (quantile(q, duration, "1m", *statement) for q in (0.95, 0.5))
+    limit = config.objectives.statement_ms
     return AlertRule(
         name="StatementsSlow",
-        query=f"{p95} > {config.objectives.statement_ms}"
-        f" and on ({', '.join(statement)}) {exact_increase(_STATEMENTS, '1m', *statement)} >= 5",
+        # With few statements, a single slow one is their 95th percentile.
+        query=f"{many(f'{p95} > {limit}', _STATEMENTS, '1m', 0.05, *statement)}"
+        f" or {many(f'{median} > {limit}', _STATEMENTS, '1m', 0.5, *statement)}",
         for_="15s",
+        # A lock or a checkpoint that comes again makes the percentile go up and down.
+        keep_firing_for="1m",
         severity="page",
         summary="The statement {{ $labels.span_name }} is slow",
         description="One run in twenty takes more than {{ $value | humanize }} ms.",
@@ -35,9 +51,11 @@ def _statements_slow(config: MonitoringConfig) -> AlertRule:
 def _statements_fail() -> AlertRule:
     return AlertRule(
         name="StatementsFail",
-        query=f"{ratio(_FAILED, _STATEMENTS, '1m', SERVICE)} > 0.02"
+        query=f"{above(ratio(_FAILED, _STATEMENTS, '1m', SERVICE), 0.02, 0.01, 'StatementsFail', SERVICE)}"
         f" and on ({SERVICE}) {exact_increase(_FAILED, '1m', SERVICE)} >= 3",
         for_="10s",
+        # A database that restarts again and again works in between.
+        keep_firing_for="1m",
         severity="page",
         summary="{{ $value | humanizePercentage }} of the statements of {{ $labels.service_name }} fail",
         description="Statements of the last minute that the database refused or that did not reach it.",
@@ -48,7 +66,8 @@ def _statements_fail() -> AlertRule:
 def _pool_exhausted() -> AlertRule:
     return AlertRule(
         name="PoolExhausted",
-        query=f"increase({metrics.DB_CONNECTION_TIMEOUTS}[2m]) > 0"
+        # A single timeout, for example during a deployment, is over before an engineer could act.
+        query=f"increase({metrics.DB_CONNECTION_TIMEOUTS}[2m]) > 3"
         f" or {series(metrics.DB_CONNECTIONS, equals('state', 'used'))} >= on (instance, pool) group_left ()"
         f" {metrics.DB_POOL_SIZE}",
         for_="1m",

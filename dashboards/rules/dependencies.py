@@ -17,6 +17,7 @@ from dashboards.queries import (
     PRODUCER_SPAN,
     SERVER_SPAN,
     STATEMENT_SPAN,
+    above,
     buckets,
     equals,
     quantile,
@@ -31,6 +32,9 @@ FAILED_CALLS: Final = "dependency_failed:rate1m"
 P95: Final = "dependency_duration_ms:p95"
 MAX_ERROR_RATIO: Final = 0.05
 """Share of failed calls from which an alert fires."""
+
+WEB_PAGES: Final = "web pages"
+"""The target of the crawler's calls."""
 
 # A response 4xx is the caller's mistake; the dependency works.
 FAILED: Final = (FAILED_SPAN, f'{HTTP_STATUS}!~"4.."')
@@ -80,7 +84,7 @@ EDGES: Final = (
     Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE, "messaging_system"),
     Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)"), "database"),
     _http_client(GATEWAY, TASK_MANAGER),
-    _http_client(CRAWLER, "web pages", "virtual_node"),
+    _http_client(CRAWLER, WEB_PAGES, "virtual_node"),
 )
 
 
@@ -112,11 +116,19 @@ def _p95() -> str:
 
 
 def _dependency_fails() -> AlertRule:
+    # The web is not operated here: CrawlsFail, WebUnreachable and PagesFail judge the pages.
+    operated = f'target!="{WEB_PAGES}"'
+    calls, failed = series(RATE, operated), series(FAILED_CALLS, operated)
+    ratio = above(
+        f"{failed} / ({calls} > 0)", MAX_ERROR_RATIO, 0.6 * MAX_ERROR_RATIO, "DependencyFails", "source", "target"
+    )
     return AlertRule(
         name="DependencyFails",
         # At least three failures within the minute: a single one says nothing about a dependency.
-        query=f"{FAILED_CALLS} / ({RATE} > 0) > {MAX_ERROR_RATIO} and {FAILED_CALLS} > 0.05",
+        query=f"{ratio} and {failed} > 0.05",
         for_="15s",
+        # An edge with little traffic has seconds without a call.
+        keep_firing_for="1m",
         severity="page",
         summary="Calls {{ $labels.source }} → {{ $labels.target }} fail",
         description="{{ $value | humanizePercentage }} of the calls of the last minute.",

@@ -26,6 +26,8 @@ def _export_fails() -> AlertRule:
         query=f"{ratio(_FAILED, _REQUESTS, '1m', JOB)} > 0.01"
         f" and on ({JOB}) {exact_increase(_FAILED, '1m', JOB)} >= 2 and on ({JOB}) ({not_recovered})",
         for_="15s",
+        # A Collector that restarts again and again accepts spans in between.
+        keep_firing_for="1m",
         severity="page",
         summary="{{ $value | humanizePercentage }} of the export requests of {{ $labels.job }} fail",
         description="The spans wait in the process, until they fill tracing.bufferBytes.",

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from dashboards.rules.impact import OPERATION, USERS
+
 Severity = Literal["page", "ticket", "none"]
 """`page` wakes the on-call engineer up, `ticket` waits for the morning, `none` notifies no person."""
 
@@ -27,6 +29,8 @@ class AlertRule:
         name: of the alert.
         query: PromQL.
         for_: how long the query must have a result before the alert fires, as Prometheus writes it (`15m`).
+        keep_firing_for: how long the alert still fires after the last result; empty if it ends at once. For a value
+            that goes up and down around its threshold: without it, the engineer gets a notification at each turn.
         severity: how urgent it is.
         summary: one line; a template of Prometheus.
         description: what it means for the users or the traces; a template of Prometheus.
@@ -44,6 +48,7 @@ class AlertRule:
     dashboard: str
     labels: Mapping[str, str] = field(default_factory=dict)
     service: str = ""
+    keep_firing_for: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +94,13 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.for_,
+        **({"keep_firing_for": rule.keep_firing_for} if rule.keep_firing_for else {}),
         "labels": {"severity": rule.severity, "service": service, **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
+            "operation": OPERATION,
+            "users": USERS,
             "runbook_url": f"{grafana}/d/{runbook_uid(rule.name)}",
             "dashboard_url": f"{grafana}/d/{rule.dashboard}",
         },

@@ -110,12 +110,16 @@ def _error_ratio(objective: Objective, window: str) -> RecordingRule:
 
 def _budget_burns(objective: Objective, burn: BurnRateWindow) -> AlertRule:
     limit = burn.factor * objective.budget
+    bad = f"sum(increase({objective.events}[{burn.long}])) * on () {error_ratio(objective, burn.long)}"
     return AlertRule(
         name="ErrorBudgetBurns",
+        # With little traffic, a single failure uses up the budget of an hour.
         query=" and on () ".join(
-            f"{error_ratio(objective, window)} > {limit:.6g}" for window in (burn.long, burn.short)
+            (*(f"{error_ratio(objective, window)} > {limit:.6g}" for window in (burn.long, burn.short)), f"{bad} >= 3")
         ),
         for_=burn.for_,
+        # The short window has good minutes while the budget still burns.
+        keep_firing_for=burn.short,
         severity=burn.severity,
         summary=f"The error budget of {objective.title} is used up {burn.factor:g} times too fast",
         description=f"{{{{ $value | humanizePercentage }}}} of the events of the last {burn.long} missed the objective,"

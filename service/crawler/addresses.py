@@ -91,10 +91,14 @@ class AddressRule:
 
     def allows(self, host: str, port: int, address: Address) -> bool:
         """Whether a URL with this host and port may be fetched from `address`."""
-        name = host.lower()
-        if name in self.hosts or f"{name}:{port}" in self.hosts:
+        if self.names(host, port):
             return True
         return self._is_listed(address) or all(_is_public(one) or self._is_listed(one) for one in _targets(address))
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether the settings name this host: its pages are the stack's own."""
+        name = host.lower()
+        return name in self.hosts or f"{name}:{port}" in self.hosts
 
     def _is_listed(self, address: Address) -> bool:
         return any(address in network for network in self.networks)

@@ -29,7 +29,7 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         max_redirects=settings.max_redirects,
         rule=AddressRule(hosts=settings.allowed_hosts, networks=settings.allowed_networks),
     )
-    handler = CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry)
+    handler = CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry, fetcher.is_own)
     consumer = ConsumerLoop(
         topic=CRAWL_TOPIC,
         group=settings.consumer_group,

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import cast
 
 import httpx
@@ -18,11 +19,27 @@ from service.crawler.network import DEADLINE, Deadline, DeadlineTransport, NoThr
 from service.tracing import TraceManager
 from service.tracing.httpx import TracingTransport
 
+_PORTS = {"http": 80, "https": 443}
 _READABLE = ("text/html", "text/plain", "application/xhtml+xml")
+
+
+class Cause(Enum):
+    """What made a fetch fail. The outside world is never a failure of the stack."""
+
+    PAGE = "page"
+    """The site answered, or the URL can never be fetched."""
+    UNREACHABLE = "unreachable"
+    """The site did not answer."""
+    STACK = "stack"
+    """The crawler, or a page that the stack serves itself."""
 
 
 class FetchFailed(Exception):
     """The page could not be fetched. The text is the reason, for the user."""
+
+    def __init__(self, reason: str, cause: Cause = Cause.PAGE) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +68,7 @@ class Fetcher:
     ) -> None:
         """seconds: for the whole fetch, from the first DNS lookup to the end of the body. transport: for tests."""
         network = transport or GuardedTransport(rule, DeadlineTransport())
+        self._rule = rule
         self._seconds = seconds
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
@@ -71,19 +89,32 @@ class Fetcher:
 
     def fetch(self, url: str) -> Page:
         """The page at an http(s) URL. Raises FetchFailed for any failure."""
+        unanswered = Cause.STACK if self.is_own(url) else Cause.UNREACHABLE
         try:
             return self._follow(url, Deadline(time.monotonic() + self._seconds))
         except FetchFailed:
             raise
-        except (AddressRefused, NoThread, body.BodyRefused) as error:
+        except (AddressRefused, body.BodyRefused) as error:
             raise FetchFailed(str(error)) from None
+        except NoThread as error:
+            # The lookups before it hang, so name servers do not answer.
+            raise FetchFailed(str(error), unanswered) from None
         except httpx.TimeoutException:
-            raise FetchFailed(f"no answer within {self._seconds:g} s") from None
+            raise FetchFailed(f"no answer within {self._seconds:g} s", unanswered) from None
         except Exception as error:  # also a lack of memory and the like: the task ends with a reason
-            raise FetchFailed(f"cannot be fetched: {_reason(error)}") from error
+            cause = _cause(error) or unanswered
+            raise FetchFailed(f"cannot be fetched: {_reason(error)}", cause) from error
         finally:
             # A site's cookies must not reach the next user's task.
             self._client.cookies.clear()
+
+    def is_own(self, url: str) -> bool:
+        """Whether the stack serves the page itself: the settings name its host."""
+        try:
+            parsed = httpx.URL(url)
+        except (httpx.InvalidURL, UnicodeError):
+            return False
+        return self._rule.names(parsed.host, parsed.port or _PORTS.get(parsed.scheme, 0))
 
     def _follow(self, url: str, deadline: Deadline) -> Page:
         request = self._client.build_request("GET", url, extensions={DEADLINE: deadline})
@@ -97,7 +128,9 @@ class Fetcher:
 
     def _page(self, response: httpx.Response, deadline: Deadline) -> Page:
         if response.status_code >= 400:
-            raise FetchFailed(f"the server answered {response.status_code}")
+            is_failure_of_stack = response.is_server_error and self.is_own(str(response.url))
+            cause = Cause.STACK if is_failure_of_stack else Cause.PAGE
+            raise FetchFailed(f"the server answered {response.status_code}", cause)
         content_type = response.headers.get("content-type", "text/html")
         media_type = content_type.partition(";")[0].strip().lower()
         title, text = "", ""
@@ -136,6 +169,15 @@ class Fetcher:
     def stop(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+
+def _cause(error: Exception) -> Cause | None:
+    """Returns the cause, or None if the site did not answer."""
+    if isinstance(error, (httpx.InvalidURL, httpx.RemoteProtocolError, httpx.UnsupportedProtocol, UnicodeError)):
+        return Cause.PAGE
+    if isinstance(error, (httpx.TransportError, OSError)):
+        return None
+    return Cause.STACK
 
 
 def _reason(error: Exception) -> str:

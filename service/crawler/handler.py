@@ -5,20 +5,22 @@ import logging
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import httpx
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION
+from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION, OUTCOME_FAILED, UNREACHABLE_SITES
 from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing
-from service.crawler.fetch import FetchFailed, Page
+from service.crawler.fetch import Cause, FetchFailed, Page
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
 _logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
+_MOST_SITES = 100
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -31,11 +33,20 @@ class CrawlHandler:
         publish: Callable[[Outgoing], None],
         traces: TraceManager,
         registry: CollectorRegistry,
+        is_own: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """is_own: whether the stack serves the page at a URL itself."""
         self._fetch = fetch
         self._publish = publish
         self._traces = traces
+        self._is_own = is_own
+        self._unreachable: set[str] = set()
         self._crawls = Counter(CRAWLED_PAGES, "Pages requested, by outcome.", ("outcome",), registry=registry)
+        # Create the series at 0, so that rate() sees the first increment.
+        for outcome in (TaskStatus.COMPLETED, TaskStatus.ERROR, OUTCOME_FAILED):
+            self._crawls.labels(outcome)
+        sites = Gauge(UNREACHABLE_SITES, "Web sites without an answer since any web site answered.", registry=registry)
+        sites.set_function(lambda: len(self._unreachable))
         self._duration = Histogram(FETCH_DURATION, "Time to fetch a page.", buckets=_SECONDS, registry=registry)
 
     def __call__(self, received: Received) -> str:
@@ -43,6 +54,7 @@ class CrawlHandler:
         request = messages.read_crawl_request(received.headers, received.value)
         with self._traces.span("crawl page", attributes={keys.TASK_ID: str(request.id)}) as span:
             started = time.perf_counter()
+            cause = None
             try:
                 page = self._fetch(request.task.url)
                 answer, outcome = messages.completed(request, dataclasses.asdict(page)), TaskStatus.COMPLETED
@@ -50,6 +62,7 @@ class CrawlHandler:
                 # Only the task fails: the span records it, and the message is not retried.
                 self._traces.fail(span, error)
                 answer, outcome = messages.failed(request, str(error)), TaskStatus.ERROR
+                cause = error.cause
                 # Within the span, so that the line has its trace and the span's link to its logs leads to it.
                 _logger.warning("page not fetched: %s", error, extra={keys.TASK_ID: str(request.id)})
             else:
@@ -57,8 +70,17 @@ class CrawlHandler:
             self._duration.observe(time.perf_counter() - started)
             span.set_attribute(keys.OUTCOME, outcome)
             self._publish(answer)
-        self._crawls.labels(outcome).inc()
+        self._count(request.task.url, outcome, cause)
         return outcome
+
+    def _count(self, url: str, outcome: TaskStatus, cause: Cause | None) -> None:
+        self._crawls.labels(OUTCOME_FAILED if cause is Cause.STACK else outcome).inc()
+        if self._is_own(url) or cause is Cause.STACK:
+            return
+        if cause is not Cause.UNREACHABLE:
+            self._unreachable.clear()
+        elif len(self._unreachable) < _MOST_SITES:
+            self._unreachable.add(httpx.URL(url).host)
 
     def abandon(self, received: Received, reason: str) -> None:
         """Ends the task of a dead-lettered request, so that it does not stay new for ever. Raises Unavailable."""

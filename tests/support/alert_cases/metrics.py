@@ -155,6 +155,10 @@ def _services() -> dict[str, Value]:
     series |= {
         f'dependency_up{{{_MANAGER},dependency="postgres"}}': constant(1),
         f'crawler_pages_total{{{_CRAWLER},outcome="completed"}}': counter(REQUESTS),
+        f'crawler_pages_total{{{_CRAWLER},outcome="error"}}': constant(0),
+        f'crawler_pages_total{{{_CRAWLER},outcome="failed"}}': constant(0),
+        f"crawler_unreachable_sites{{{_CRAWLER}}}": constant(0),
+        f'web_crawl_tasks{{{_MANAGER},status="new",window="24h"}}': constant(2),
         f"web_crawl_tasks_oldest_seconds{{{_MANAGER}}}": constant(0.2),
         f'db_client_connection_pool_size{{{_MANAGER},pool="tasks"}}': constant(5),
         f'db_client_connection_count{{{_MANAGER},pool="tasks",state="used"}}': constant(1),

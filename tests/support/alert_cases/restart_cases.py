@@ -42,7 +42,7 @@ _CRAWLED: Final = 'crawler_pages_total{job="web-crawler",instance="web-crawler-0
 def _everything_fails(course: Course) -> tuple[Change, ...]:
     """Return the fault for every rule that uses the increase of a counter; `course` decides how the counters begin."""
     rates = {
-        f'{_CRAWLED}"error"}}': REQUESTS,
+        f'{_CRAWLED}"failed"}}': REQUESTS,
         'kafka_messages_produced_total{job="gateway",instance="gateway-0",topic="task-status",outcome="failure"}': 1.0,
         f'kafka_messages_consumed_total{{{STATUS},outcome="dead_letter"}}': 1.0,
         'tracing_export_requests_total{job="gateway",instance="gateway-0",signal="traces",code="unavailable"}': 1.0,

@@ -17,6 +17,7 @@ from tests.support.alert_cases.faults import (
 from tests.support.alert_cases.metrics import (
     FAULT,
     REQUESTS,
+    Change,
     add,
     change,
     constant,
@@ -26,10 +27,26 @@ from tests.support.alert_cases.metrics import (
     since,
     then,
 )
+from tests.support.promtool import Value
 
 _LOOP_FAILURES: Final = (
     'background_loop_failures_total{job="task-manager",instance="task-manager-0",loop="consume-task-status"}'
 )
+
+
+def _pages(outcome: str, share: float) -> Change:
+    """Return the fault: a share of the pages has this outcome."""
+    labels = 'job="web-crawler",instance="web-crawler-0",outcome='
+
+    def apply(series: dict[str, Value]) -> None:
+        change(f'crawler_pages_total{{{labels}"completed"', lambda _: counted(REQUESTS, REQUESTS * (1 - share)))(series)
+        replace(f'crawler_pages_total{{{labels}"{outcome}"', lambda seconds: (seconds - FAULT) * REQUESTS * share)(
+            series
+        )
+
+    return apply
+
+
 CASES: Final[Mapping[str, Case]] = {
     # A Collector that answers, a store that accepts, ten requests per second.
     "healthy": case(after_0="", after_600="", after_1800=""),
@@ -118,16 +135,17 @@ CASES: Final[Mapping[str, Case]] = {
     "half the requests": case(
         change("http_server_requests_total", lambda _: counted(REQUESTS, REQUESTS / 2)), after_240="", after_900=""
     ),
-    "pages cannot be fetched": case(
-        change('crawler_pages_total{job="web-crawler"', lambda _: counted(REQUESTS, 0)),
-        add({'crawler_pages_total{job="web-crawler",instance="web-crawler-0",outcome="error"}': since(REQUESTS)}),
-        after_45="CrawlsFail",
+    "the crawler fails at pages": case(_pages("failed", 1), after_45="CrawlsFail"),
+    "the crawler fails at one page in ten": case(_pages("failed", 0.1), after_60="CrawlsFail"),
+    "a tenth of the web pages cannot be fetched": case(_pages("error", 0.1), after_120="", after_600="", after_1900=""),
+    "most web pages cannot be fetched": case(_pages("error", 0.9), after_120="", after_600="", after_1900="PagesFail"),
+    "web sites do not answer, one after the other": case(
+        replace("crawler_unreachable_sites", lambda seconds: min(100.0, (seconds - FAULT) // 3)),
+        after_45="",
+        after_120="WebUnreachable",
     ),
-    "a tenth of the pages cannot be fetched": case(
-        change('crawler_pages_total{job="web-crawler"', lambda _: counted(REQUESTS, REQUESTS * 0.9)),
-        add({'crawler_pages_total{job="web-crawler",instance="web-crawler-0",outcome="error"}': since(REQUESTS / 10)}),
-        after_120="",
-        after_600="",
+    "some sites in a row do not answer": case(
+        replace("crawler_unreachable_sites", lambda seconds: seconds % 9), after_120="", after_600=""
     ),
     "tasks take too long": case(
         slow("task_duration_seconds", 'job="task-manager",instance="task-manager-0",status="completed"', 31),
@@ -182,7 +200,12 @@ CASES: Final[Mapping[str, Case]] = {
         replace("db_client_connection_timeouts_total", since(0.2)), after_120="PoolExhausted"
     ),
     # --- dependencies
-    "pages answer with errors": case(failing_spans(("web-crawler", '"GET"'), 0.5), after_60="DependencyFails"),
+    "half the web pages answer with errors": case(
+        failing_spans(("web-crawler", '"GET"'), 0.5), after_60="", after_300="", after_900=""
+    ),
+    "a tenth of the calls between services fails": case(
+        failing_spans(("send requests-web-crawl",), 0.1), after_60="DependencyFails"
+    ),
     # --- objectives
     "a tenth of the requests fails": case(
         change("http_server_requests_total", lambda _: counted(REQUESTS, REQUESTS * 0.9)),

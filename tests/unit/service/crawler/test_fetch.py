@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.crawler.addresses import AddressRule
-from service.crawler.fetch import Fetcher, FetchFailed
+from service.crawler.fetch import Cause, Fetcher, FetchFailed
 from tests.support.service import Recorder
 
 
@@ -14,6 +14,12 @@ def _site(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("slow", request=request)
     if path == "/loop":
         return httpx.Response(302, headers={"location": "/loop"})
+    if path == "/broken":
+        return httpx.Response(503)
+    if path == "/refused":
+        raise httpx.ConnectError("refused", request=request)
+    if path == "/bug":
+        raise KeyError("bug")
     if path == "/local":
         return httpx.Response(302, headers={"location": "file:///etc/passwd"})
     if path == "/long":
@@ -54,3 +60,26 @@ def test_page_is_fetched(fetcher: Fetcher) -> None:
 def test_what_cannot_be_fetched_says_why(fetcher: Fetcher, url: str, reason: str) -> None:
     with pytest.raises(FetchFailed, match=reason):
         fetcher.fetch(url)
+
+
+@pytest.mark.parametrize(
+    ("path", "of_web_site", "of_own_page"),
+    [
+        ("missing", Cause.PAGE, Cause.PAGE),
+        ("loop", Cause.PAGE, Cause.PAGE),
+        ("broken", Cause.PAGE, Cause.STACK),
+        ("slow", Cause.UNREACHABLE, Cause.STACK),
+        ("refused", Cause.UNREACHABLE, Cause.STACK),
+        ("bug", Cause.STACK, Cause.STACK),
+    ],
+)
+def test_only_own_pages_and_bugs_are_failures_of_the_stack(
+    path: str, of_web_site: Cause, of_own_page: Cause, recorder: Recorder
+) -> None:
+    rule = AddressRule(hosts=frozenset({"own:8080"}))
+    site = httpx.MockTransport(_site)
+    fetcher = Fetcher(recorder.traces, seconds=5, max_bytes=1000, max_redirects=3, rule=rule, transport=site)
+    for host, cause in (("site.example", of_web_site), ("own:8080", of_own_page)):
+        with pytest.raises(FetchFailed) as failed:
+            fetcher.fetch(f"http://{host}/{path}")
+        assert failed.value.cause is cause

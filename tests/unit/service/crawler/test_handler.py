@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from service.common import messages
 from service.common.errors import MalformedMessage
 from service.common.messages import CompletedMessage, FailedMessage, Outgoing, TaskRequest
-from service.crawler.fetch import FetchFailed, Page
+from service.crawler.fetch import Cause, FetchFailed, Page
 from service.crawler.handler import CrawlHandler
 from service.tracing import attributes as keys
 from tests.support.messages import received
@@ -82,3 +82,34 @@ def test_a_dead_lettered_request_is_answered(recorder: Recorder) -> None:
     handler.abandon(received(dataclasses.replace(unreadable, headers=())), "no task waits for it")
     (answer,) = (messages.read_status(message.headers, message.value) for message in sent)
     assert answer == FailedMessage(id=TASK_ID, error="the page could not be crawled: body: Invalid JSON")
+
+
+def test_pages_are_counted_by_whose_failure_it_is(recorder: Recorder) -> None:
+    causes = {"/broken": Cause.STACK, "/dead": Cause.UNREACHABLE, "/missing": Cause.PAGE}
+
+    def fetch(url: str) -> Page:
+        for path, cause in causes.items():
+            if url.endswith(path):
+                raise FetchFailed("it fails", cause)
+        return _fetch(url)
+
+    registry = CollectorRegistry()
+    handle = CrawlHandler(fetch, lambda _: None, recorder.traces, registry, lambda url: "//own/" in url)
+
+    def crawl(*urls: str) -> float | None:
+        for url in urls:
+            task = BODY.model_copy(update={"url": url})
+            handle(received(messages.crawl_request(TASK_ID, task)))
+        return registry.get_sample_value("crawler_unreachable_sites")
+
+    assert crawl("http://a.example/dead", "http://a.example/dead", "http://b.example/dead") == 2
+    assert crawl("http://own/", "http://own/broken") == 2, "the stack's own page says nothing about the web"
+    assert crawl("http://c.example/missing") == 0
+    assert crawl("http://d.example/dead") == 1
+    assert crawl("http://c.example/") == 0
+    assert crawl(*(f"http://{number}.example/dead" for number in range(120))) == 100
+    counts = {
+        outcome: registry.get_sample_value("crawler_pages_total", {"outcome": outcome})
+        for outcome in ("completed", "error", "failed")
+    }
+    assert counts == {"completed": 2, "error": 125, "failed": 1}
