@@ -65,7 +65,7 @@ def spans(stack: str, since: str, as_json: bool) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
     accounting = spans(stack, console(120), seconds=seconds, as_json=as_json)
-    if accounting.other_way_until is not None:
+    if accounting.route_changed_at is not None:
         raise Exit(NO_ANSWER)
     raise Exit(1 if accounting.is_lost else 0)
 

@@ -1,1 +1,1 @@
-"""What the services, the Collectors, the dashboards and the stack share; imports nothing else of the project."""
+"""The facts that services, Collectors, dashboards and stack share. The package imports nothing else of the project."""

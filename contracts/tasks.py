@@ -10,7 +10,7 @@ TABLE: Final = "web_crawl_tasks"
 
 
 class TaskStatus(StrEnum):
-    """Where a task is in its life."""
+    """The state of a task."""
 
     NEW = "new"
     COMPLETED = "completed"

@@ -27,7 +27,7 @@ from stack.settings.scraping import scraping
 
 @dataclass(frozen=True, kw_only=True)
 class _Base:
-    """What all components need."""
+    """The inputs that all components need."""
 
     settings: Settings
     opts: pulumi.ResourceOptions
@@ -42,7 +42,7 @@ class _Base:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stores:
-    """Where telemetry is stored."""
+    """The stores of telemetry."""
 
     traces: TraceStore
     prometheus: Prometheus

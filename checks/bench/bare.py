@@ -14,27 +14,23 @@ if TYPE_CHECKING:
 
 
 class Bare:
-    """See `Instrumentation`."""
+    """Runs the application without tracing; implements `Instrumentation`."""
 
     def application(self, app: FastAPI) -> "App":
-        """See `Instrumentation`."""
         return app
 
     def engine(self, engine: Engine) -> None:
-        """See `Instrumentation`."""
+        """Change nothing."""
 
     def producer(self, config: dict[str, Any]) -> Sending:
-        """See `Instrumentation`."""
         client = Producer(config)
         return Sending(client=client, produce=client.produce)
 
     def consumer(self, config: dict[str, Any]) -> Consuming:
-        """See `Instrumentation`."""
         return Consuming(client=Consumer(config), process=nullcontext)
 
     def span(self) -> AbstractContextManager[object]:
-        """See `Instrumentation`."""
         return nullcontext()
 
     def flush(self) -> None:
-        """See `Instrumentation`."""
+        """Change nothing."""

@@ -17,7 +17,7 @@ _NAME = "bench"
 
 
 class Ours:
-    """See `Instrumentation`."""
+    """Traces with this library; implements `Instrumentation`."""
 
     def __init__(self, mode: Mode, service: str, endpoint: str) -> None:
         self._tracing = start_tracing(
@@ -33,29 +33,23 @@ class Ours:
         self._traces = self._tracing.traces
 
     def application(self, app: FastAPI) -> "App":
-        """See `Instrumentation`."""
         return TracingMiddleware(app, self._traces)
 
     def engine(self, engine: Engine) -> None:
-        """See `Instrumentation`."""
         instrument_engine(engine, self._traces)
 
     def producer(self, config: dict[str, Any]) -> Sending:
-        """See `Instrumentation`."""
         client = Producer(config)
         return Sending(client=client, produce=TracingProducer(client, self._traces, client_id=_NAME).produce)
 
     def consumer(self, config: dict[str, Any]) -> Consuming:
-        """See `Instrumentation`."""
         client = Consumer(config)
         tracing = TracingConsumer(client, self._traces, group=_NAME, client_id=_NAME)
         return Consuming(client=client, process=tracing.process)
 
     def span(self) -> AbstractContextManager[object]:
-        """See `Instrumentation`."""
         return self._traces.span("measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1})
 
     def flush(self) -> None:
-        """See `Instrumentation`."""
         if not self._tracing.flush(FLUSH_SECONDS):
             raise TimeoutError("the tracing library could not export its spans")

@@ -59,7 +59,6 @@ class SpanLoop:
         self._instrumentation = instrumentation
 
     def run(self, operations: int) -> Cost:
-        """See `Scenario`."""
         with _measured(operations, self._instrumentation) as cost:
             for _ in range(operations):
                 with self._instrumentation.span():
@@ -120,7 +119,6 @@ class Request:
         self._loop = asyncio.new_event_loop()
 
     def run(self, operations: int) -> Cost:
-        """See `Scenario`."""
         with _measured(operations, self._instrumentation) as cost:
             self._loop.run_until_complete(self._requests.run(operations))
         return cost
@@ -166,7 +164,6 @@ class Create:
         self._publisher.publish(task)
 
     def run(self, operations: int) -> Cost:
-        """See `Scenario`."""
         with _measured(operations, self._instrumentation) as cost:
             self._loop.run_until_complete(self._requests.run(operations))
             self._publisher.finish()
@@ -190,7 +187,6 @@ class Process:
         )
 
     def run(self, operations: int) -> Cost:
-        """See `Scenario`."""
         first = self._fill(operations)
         consumer = self._consuming.client
         deadline = time.monotonic() + _KAFKA_SECONDS

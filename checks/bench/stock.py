@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Stock:
-    """See `Instrumentation`."""
+    """Traces with the stock instrumentation of OpenTelemetry; implements `Instrumentation`."""
 
     def __init__(self, mode: Mode, service: str, endpoint: str) -> None:
         self._sdk: TracerProvider | None = None
@@ -43,12 +43,10 @@ class Stock:
         self._tracer = self._provider.get_tracer("checks.bench")
 
     def application(self, app: FastAPI) -> "App":
-        """See `Instrumentation`."""
         FastAPIInstrumentor.instrument_app(app, tracer_provider=self._provider)
         return app
 
     def engine(self, engine: Engine) -> None:
-        """See `Instrumentation`."""
         # The instrumentor also wraps SQLAlchemy's asyncio part, whose import needs a package that is not installed.
         absent = types.ModuleType("sqlalchemy.ext.asyncio")
         absent.create_async_engine = create_engine  # type: ignore[attr-defined]
@@ -57,21 +55,18 @@ class Stock:
         SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=self._provider, skip_dep_check=True)
 
     def producer(self, config: dict[str, Any]) -> Sending:
-        """See `Instrumentation`."""
         client = confluent_kafka.Producer(config)  # through the module, where the instrumentor has replaced the class
         return Sending(client=client, produce=client.produce)
 
     def consumer(self, config: dict[str, Any]) -> Consuming:
-        """See `Instrumentation`. Its spans begin and end in poll()."""
+        """Return a consumer whose spans begin and end in poll()."""
         return Consuming(client=confluent_kafka.Consumer(config), process=nullcontext)
 
     def span(self) -> AbstractContextManager[object]:
-        """See `Instrumentation`."""
         return self._tracer.start_as_current_span(
             "measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1}
         )
 
     def flush(self) -> None:
-        """See `Instrumentation`."""
         if self._sdk is not None and not self._sdk.force_flush(int(FLUSH_SECONDS * 1000)):
             raise TimeoutError("the stock SDK could not export its spans")

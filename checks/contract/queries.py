@@ -146,7 +146,7 @@ class Contract:
         return Query(promql, self.labels_of, self.values_of, self.series)
 
     def problems(self, query: ShippedQuery) -> list[str]:
-        """What the query names and nothing emits; empty if all is well."""
+        """Return the names and values in the query that nothing emits; empty if all is well."""
         match query.language:
             case "promql":
                 return self.read(query.text).problems
@@ -164,7 +164,7 @@ class Contract:
                 ]
 
     def _unknown_values(self, text: str) -> Iterator[str]:
-        """What a LogQL or TraceQL query compares a field with and the field never is."""
+        """Yield the values with which a LogQL or TraceQL query compares a field, and which that field never has."""
         for name, operator, value in _MATCHER.findall(text):
             label = name.removeprefix("resource.").removeprefix("span.").replace(".", "_")
             if values := self._registry.members.get(label):

@@ -33,7 +33,7 @@ class Entry:
         return self.failure is None and self.comparison is not None and self.comparison.is_complete
 
     def problems(self) -> str:
-        """What is wrong with its trace."""
+        """The problems of its trace."""
         comparison = self.comparison or Comparison()
         return "; ".join(
             [

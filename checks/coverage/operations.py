@@ -12,7 +12,7 @@ from contracts.http import DEMO
 from contracts.topics import STATUS_TOPIC
 
 Effect = Literal["answered", "completed", "error", "dead letter", "consumed"]
-"""What the ledger waits for: the answer; the status in the task's row; a dead letter; the offset of the group.
+"""The ledger waits for one of these: the answer; the status in the task's row; a dead letter; the offset of the group.
 
 The services decide whether a `consumed` message is dead-lettered as well; the ledger finds out.
 """
@@ -78,7 +78,7 @@ def _base64(value: bytes | None) -> str | None:
 
 @dataclass(kw_only=True)
 class RunState:
-    """What operations are made of: the page's address, random values, and the results of earlier operations."""
+    """The parts of operations: the page's address, random values, and the results of earlier operations."""
 
     page_base: str
     """Base URL of the crawled pages, as the crawler reaches it."""

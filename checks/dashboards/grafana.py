@@ -32,7 +32,6 @@ class Grafana:
         self._url = url
 
     def query(self, target: Mapping[str, Any], window: Window) -> Answer:
-        """See `checks.dashboards.sources.Source`."""
         ref = str(target.get("refId", "A"))
         query = {
             **target,

@@ -26,7 +26,7 @@ class Checked:
 
     @property
     def failure(self) -> str | None:
-        """What is wrong with the panel; None if nothing is."""
+        """The problem of the panel; None if it has none."""
         for query, answer in zip(self.queries, self.answers, strict=True):
             if isinstance(answer, str):
                 return f"{answer}\n{query}"
@@ -46,7 +46,7 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What is wrong, and where."""
+    """A problem and its place."""
 
     dashboard: str
     where: str

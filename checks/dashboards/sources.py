@@ -17,7 +17,7 @@ _LABEL_VALUES: Final = re.compile(r"label_values\((?:(?P<series>.+),\s*)?(?P<lab
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a store returned for one query."""
+    """The answer of a store to one query."""
 
     series: tuple[Series, ...] = ()
     lines: tuple[Line, ...] = ()
@@ -48,7 +48,6 @@ class PrometheusSource:
     client: PrometheusClient
 
     def query(self, target: Mapping[str, Any], window: Window) -> Answer:
-        """See `Source`."""
         if target.get("instant"):
             return Answer(series=tuple(self.client.query(target["expr"], window.end)))
         series = self.client.query_range(target["expr"], start=window.start, end=window.end, step=window.step)
@@ -62,7 +61,6 @@ class LokiSource:
     client: LokiClient
 
     def query(self, target: Mapping[str, Any], window: Window) -> Answer:
-        """See `Source`."""
         limit = target.get("maxLines", 100)
         lines, series = self.client.query_range(
             target["expr"], start=window.start, end=window.end, limit=limit, step=window.step
@@ -77,7 +75,6 @@ class TraceSource:
     client: TraceStoreClient
 
     def query(self, target: Mapping[str, Any], window: Window) -> Answer:
-        """See `Source`."""
         return Answer(traces=tuple(self.client.search(target, start=window.start, end=window.end)))
 
 

@@ -146,7 +146,7 @@ def failed(request: CrawlRequest, error: str) -> Outgoing:
 
 
 def abandoned(task_id: uuid.UUID, error: str) -> Outgoing:
-    """The end of a task whose crawl request could not be handled, or not even read, with the reason."""
+    """The message that ends a task because its crawl request could not be read or handled, with the reason."""
     return _message(STATUS_TOPIC, task_id, TaskStatus.ERROR, {"error": error})
 
 

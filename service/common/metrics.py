@@ -66,13 +66,11 @@ class Registry(CollectorRegistry):
         super().register(self._failures)
 
     def register(self, collector: Collector) -> None:
-        """See `CollectorRegistry`."""
         name = type(collector).__name__
         guard = self._guards[collector] = _GuardedCollector(collector, lambda: self._failures.labels(name).inc())
         super().register(guard)
 
     def unregister(self, collector: Collector) -> None:
-        """See `CollectorRegistry`."""
         super().unregister(self._guards.pop(collector))
 
 

@@ -85,7 +85,7 @@ class DeadlineTransport(httpx.BaseTransport):
         self._ssl_context = ssl_context or httpx.create_ssl_context()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """See httpx's own transport. The connection is closed with the response."""
+        """Send a request; the connection is closed with the response."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
         )

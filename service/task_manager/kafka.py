@@ -29,7 +29,6 @@ class CrawlRequests:
         self._publisher = publisher
 
     def request_crawl(self, task: Task) -> None:
-        """See `Publisher`."""
         request = TaskRequest(user_email=task.user_email, user_query=task.user_query, base_url=task.url)
         self._publisher.publish(messages.crawl_request(task.id, request))
 

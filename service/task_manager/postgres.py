@@ -103,22 +103,19 @@ class SqlTaskRepository:
         self._connection = connection
 
     def add(self, task: Task) -> bool:
-        """See `TaskRepository`. One statement, so that no other transaction can add the task in between."""
+        """Add the task in one statement, so that no other transaction can add it in between."""
         values = {name: getattr(task, name) for name in _columns}
         return self._connection.execute(_inserts[self._connection.dialect.name], values).one_or_none() is not None
 
     def get(self, task_id: uuid.UUID, *, for_update: bool = False) -> Task | None:
-        """See `TaskRepository`."""
         row = self._connection.execute(_by_id_locked if for_update else _by_id, {"task_id": task_id}).one_or_none()
         return _task(row) if row else None
 
     def update(self, task: Task) -> None:
-        """See `TaskRepository`."""
         changes = {"status": task.status, "result": task.result, "updated_at": task.updated_at}
         self._connection.execute(_change, {"task_id": task.id, **changes})
 
     def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
-        """See `TaskRepository`."""
         query = _newest_first.limit(limit)
         if status:
             query = query.where(_tasks.c.status == status)
@@ -127,7 +124,7 @@ class SqlTaskRepository:
         return [_task(row) for row in self._connection.execute(query)]
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
-        """See `TaskRepository`. One pass over the index, back to the earliest time."""
+        """Count in one pass over the index, back to the earliest time."""
         counts = [func.sum(case((_tasks.c.created_at >= time, 1), else_=0)) for time in since]
         # With a list of statuses, Postgres searches the index for each one, instead of scanning all of it.
         query = (
@@ -140,7 +137,7 @@ class SqlTaskRepository:
         return [{status: int(rows.get(status, zeros)[number]) for status in TaskStatus} for number in range(len(since))]
 
     def oldest(self, status: TaskStatus) -> datetime | None:
-        """See `TaskRepository`. The first entry of the index."""
+        """Read the first entry of the index."""
         created_at = self._connection.scalar(select(func.min(_tasks.c.created_at)).where(_tasks.c.status == status))
         return created_at.replace(tzinfo=created_at.tzinfo or UTC) if created_at else None
 
@@ -163,7 +160,6 @@ class SqlUnitOfWork:
 
     @contextmanager
     def begin(self) -> Iterator[SqlTaskRepository]:
-        """See `UnitOfWork`."""
         if not self._is_migrated:
             self.ensure_schema()
         try:

@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ObservedOperation:
-    """See `Operation`."""
+    """Writes one run of a use case to its span and its metrics; implements `Operation`."""
 
     def __init__(self, span: Span, traces: TraceManager) -> None:
         self._span = span
@@ -58,7 +58,7 @@ class ObservedOperation:
 
 
 class TelemetryObserver:
-    """See `Observer`."""
+    """Writes each run of a use case to a span, a metric and the log; implements `Observer`."""
 
     def __init__(self, traces: TraceManager, registry: CollectorRegistry, stored: StoredTraces | None = None) -> None:
         self._traces = traces

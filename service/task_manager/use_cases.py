@@ -12,7 +12,7 @@ from service.task_manager.ports import Observer, Publisher, UnitOfWork
 
 
 class Outcome(StrEnum):
-    """How a use case ended; after all but the first three, nothing has changed."""
+    """The end of a use case; only the first three change a task."""
 
     CREATED = "created"
     COMPLETED = "completed"

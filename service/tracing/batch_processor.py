@@ -85,7 +85,7 @@ class BatchProcessor(Generic[Item]):
         self._deadline = 0.0  # of the shutdown, by time.monotonic
         self._flushes: list[threading.Event] = []
         name = f"export of {self._log.noun}"
-        self._runner = StepRunner(name, self._ending.wait, self._log.logger, self._count_lost_in_hand)
+        self._runner = StepRunner(name, self._ending.wait, self._log.logger, self._count_items_lost_by_exception)
         delivery = self._delivery
         statistics.queued = lambda: len(self._queue)
         statistics.buffered = lambda: (delivery.buffer.items, len(delivery.buffer), delivery.buffer.bytes)
@@ -285,8 +285,8 @@ class BatchProcessor(Generic[Item]):
         self.statistics.dropped[reason] += count
         self._log.warn(reason, f"{count} {self._log.noun} dropped: {why}")
 
-    def _count_lost_in_hand(self) -> None:
-        """After an exception: what was in hand when it was raised, and is nowhere else now, is lost."""
+    def _count_items_lost_by_exception(self) -> None:
+        """Counts the items in flight that no batch has: an exception interrupted the work on them; they are lost."""
         self._log.count_error("loop")
         held = sum(batch.items for batch in self._delivery.ready) + (self._carried is not None)
         if stray := self.statistics.in_flight - held:

@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Manager(Protocol):
-    """What is needed of a `TraceManager`."""
+    """The part of a `TraceManager` that the decorator needs."""
 
     active: bool
 
@@ -111,7 +111,7 @@ class SpanDecorator:
         return iterate
 
     def _starter(self, function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Span]:
-        """What starts the span of a call with these arguments."""
+        """Return the function that starts the span of a call with these arguments."""
         name = self.name or _name(function)
         fixed, computed = (None, self.attributes) if callable(self.attributes) else (self.attributes, None)
 

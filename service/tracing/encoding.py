@@ -90,7 +90,7 @@ class AttributeEncoder:
 
 
 class Request:
-    """An export request that is being filled. `size` is at least the number of its bytes, and hardly more."""
+    """An export request to which items are added. `size` is an upper limit of its length in bytes, and close to it."""
 
     __slots__ = ("_last", "_last_items", "_resource", "_scopes", "items", "size")
 
@@ -126,7 +126,7 @@ class Request:
 
 
 class Encoder(Generic[Item]):
-    """What the encoders of both signals have in common: all items belong to one resource."""
+    """The common part of the encoders of both signals: all items belong to one resource."""
 
     _tag: bytes
     """Of the attributes of an item."""

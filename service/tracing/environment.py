@@ -89,7 +89,7 @@ def variables_of(variable: str, field: FieldInfo, signal: str = "") -> list[str]
 
 
 def read(model: type[Model], environ: Mapping[str, str], defaults: Mapping[str, str], signal: str = "") -> Model:
-    """See `EnvironmentSettings.from_env`; `signal` as in `variables_of`."""
+    """Return a model from the environment; see `EnvironmentSettings.from_env`, and `variables_of` for `signal`."""
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     values: dict[str, str] = {}
     sources: dict[str, str] = {}  # the variable that a value came from, which may be a synonym

@@ -1,4 +1,4 @@
-"""What the export of one signal writes to the log, and counts as its own errors."""
+"""The log of the export of one signal, and the count of its own errors."""
 
 import logging
 import time

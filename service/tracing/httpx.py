@@ -15,7 +15,7 @@ _SENT = "tracing.sent"
 
 
 class _Requests:
-    """What the two transports share; `trusted` as in `Propagator.inject`."""
+    """The common part of the two transports; `Propagator.inject` explains `trusted`."""
 
     def __init__(self, traces: TraceManager, trusted: bool) -> None:
         self._traces = traces
@@ -103,7 +103,7 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         self._requests = _Requests(traces, trusted)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """See `TracingTransport.handle_request`."""
+        """Send a request in a span, as `TracingTransport.handle_request` does."""
         span = self._requests.begin(request)
         try:
             response = await self._transport.handle_async_request(request)

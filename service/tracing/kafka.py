@@ -157,7 +157,7 @@ def _end_send(span: Span, error: "KafkaError | None", message: "Message") -> Non
 
 @dataclass(slots=True)
 class Processing:
-    """What a handler reports about the current message; `outcome` becomes an attribute of its span."""
+    """The report of a handler about the current message; `outcome` becomes an attribute of its span."""
 
     span: Span
     outcome: str = SUCCESS

@@ -38,11 +38,9 @@ class LogEncoder(Encoder[LogEntry]):
     _tag = _ATTRIBUTES
 
     def item(self, item: LogEntry) -> tuple[InstrumentationScope | None, bytes]:
-        """See `Encoder`."""
         return _SCOPE, sized(b"\x12", self._entry(item))
 
     def split(self, payload: bytes) -> tuple[bytes, bytes]:
-        """See `Encoder`."""
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
         return halve(

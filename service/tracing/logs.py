@@ -73,7 +73,12 @@ class OtlpHandler(logging.Handler):
     """Passes records on as OTLP log entries, which the encoder redacts. Never blocks, never raises."""
 
     def __init__(self, put: Callable[[LogEntry], None], attributes: int = 128) -> None:
-        """Creates a handler that passes entries to `put`, each with so many attributes at most."""
+        """Creates a handler.
+
+        Args:
+            put: takes each entry.
+            attributes: the largest number of attributes of an entry.
+        """
         super().__init__()
         self._put = put
         self._limit = attributes
@@ -90,7 +95,7 @@ class OtlpHandler(logging.Handler):
             if record.exc_info and record.exc_info[0] is not None:
                 attributes["exception.type"] = record.exc_info[0].__qualname__
                 attributes["exception.stacktrace"] = snapshot(_FORMATTER.formatException(record.exc_info), MAX_TEXT)
-            # No more is kept until the export than is redacted there.
+            # The encoder redacts MAX_TEXT characters and cuts the rest, so a longer text need not be kept.
             for name, value in _extra(record):
                 attributes.setdefault(name, snapshot(value, MAX_TEXT))
             dropped = max(0, len(attributes) - self._limit)

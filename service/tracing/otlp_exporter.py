@@ -34,7 +34,7 @@ _MAX_DETAIL: Final = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """How one request ended.
+    """The end of one request.
 
     Attributes:
         code: gRPC's, in lower case, or `exception`.

@@ -201,7 +201,7 @@ class TracingSettings(EnvironmentSettings):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Self:
-        """See `EnvironmentSettings.from_env`."""
+        """Return the settings of the traces, and with them those of the logs where they differ."""
         environ = _with_service_name(os.environ if environ is None else environ)
         settings = read(cls, environ, defaults or {}, "traces")
         fields = [(field.alias or name, field) for name, field in cls.model_fields.items()]

@@ -47,7 +47,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Tracing:
-    """What a service keeps of its tracing.
+    """The tracing of a service: it keeps this object to flush and to shut down.
 
     Attributes:
         traces: makes spans.
@@ -223,7 +223,7 @@ def _warn(settings: TracingSettings) -> None:
 
 
 def _resource(settings: TracingSettings) -> Resource:
-    """What all spans and logs of this process share: its name, the attributes of the environment, the SDK."""
+    """Return the resource of all spans and logs of this process: its name, the environment's attributes, the SDK."""
     return Resource.create(
         {
             # Distinguishes replicas and restarts; Kubernetes sets the pod's name.

@@ -147,7 +147,6 @@ class RecordedSpan(Span):
         self.start_time = wall if start_time is None else start_time
 
     def get_span_context(self) -> SpanContext:
-        """See `Span`."""
         return self.context
 
     def is_recording(self) -> bool:
@@ -155,7 +154,6 @@ class RecordedSpan(Span):
         return self.end_time is None
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        """See `Span`."""
         if self.end_time is not None:
             _logger.warning("attribute %s is too late, span %s has ended", key, self.name)
             return
@@ -175,7 +173,6 @@ class RecordedSpan(Span):
         self.dropped_attributes += 1
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """See `Span`."""
         try:
             for key, value in attributes.items():
                 self.set_attribute(key, value)
@@ -186,7 +183,6 @@ class RecordedSpan(Span):
             self.dropped_attributes += dropped
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
-        """See `Span`."""
         if self.end_time is not None:
             _logger.warning("event %s is too late, span %s has ended", name, self.name)
             return
@@ -200,7 +196,6 @@ class RecordedSpan(Span):
         self.events = (*self.events, Event(timestamp, name, bounded, dropped))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        """See `Span`."""
         if self.end_time is not None:
             _logger.warning("link is too late, span %s has ended", self.name)
         elif len(self.links) >= self.limits.links:
@@ -209,11 +204,10 @@ class RecordedSpan(Span):
             self.links = (*self.links, _bound_link(context, Link(context, attributes), self.limits))
 
     def update_name(self, name: str) -> None:
-        """See `Span`."""
         self.name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """See `Span`: OK is final, and UNSET takes nothing back."""
+        """Set the status, unless it is OK, which is final; UNSET changes nothing."""
         if self.end_time is not None or self.status.status_code is StatusCode.OK:
             return
         if isinstance(status, StatusCode):
@@ -228,7 +222,7 @@ class RecordedSpan(Span):
         timestamp: int | None = None,
         escaped: bool = False,  # noqa: ARG002 - deprecated by the conventions
     ) -> None:
-        """See `Span`. The encoder redacts the text."""
+        """Record the exception as an event; the encoder redacts its text."""
         self.add_event(
             "exception",
             {
@@ -241,7 +235,6 @@ class RecordedSpan(Span):
         )
 
     def end(self, end_time: int | None = None) -> None:
-        """See `Span`."""
         if self.end_time is not None:
             _logger.warning("span %s has ended before", self.name)
             return

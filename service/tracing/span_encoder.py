@@ -34,11 +34,9 @@ class SpanEncoder(Encoder[RecordedSpan]):
         return self._with_tag(_LINK_ATTRIBUTES)
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
-        """See `Encoder`."""
         return item.instrumentation_scope, sized(b"\x12", self._span(item))
 
     def split(self, payload: bytes) -> tuple[bytes, bytes]:
-        """See `Encoder`."""
         # Imported late: it takes memory, and a request is rarely split.
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 

@@ -73,7 +73,7 @@ class SignalStatistics:
 
 @dataclass(kw_only=True)
 class SpanCounts:
-    """What the tracer has done, before any export."""
+    """The counts of the tracer, before any export."""
 
     started: int = 0
     sampled_out: int = 0

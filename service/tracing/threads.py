@@ -49,9 +49,8 @@ class ContextExecutor(Executor):
         self._executor = executor
 
     def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """See `Executor.submit`; `map` calls it as well."""
+        """Submit a function that runs in the caller's context; `map` calls this method as well."""
         return self._executor.submit(carry(function), *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """See `Executor.shutdown`."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)

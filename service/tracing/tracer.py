@@ -79,7 +79,6 @@ class LeanTracer(Tracer):
         record_exception: bool = True,  # noqa: ARG002 - only of use to `start_as_current_span`
         set_status_on_exception: bool = True,  # noqa: ARG002
     ) -> Span:
-        """See `Tracer`."""
         counts = self._counts
         began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
         current = trace.get_current_span(context)
@@ -126,7 +125,6 @@ class LeanTracer(Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Iterator[Span]:
-        """See `Tracer`."""
         span = self.start_span(name, context, kind, attributes, links, start_time)
         with trace.use_span(span, end_on_exit, record_exception=False, set_status_on_exception=False):
             try:

@@ -39,7 +39,7 @@ def account(config: MonitoringConfig, query: Query, *, seconds: float, end: floa
         counts=[stage.count for stage in counts.values()],
         differences=[_compare(leg, counts, query, start, end, unknown_seconds) for leg in legs(config)],
         stopped_processes=round(stopped),
-        other_way_until=_other_way_until(config, query, start, end),
+        route_changed_at=_route_changed_at(config, query, start, end),
     )
 
 
@@ -66,8 +66,8 @@ def _waiting(leg: Leg, query: Query, time: float) -> float:
     return sum(one.value for one in query(f"sum({leg.waiting})", time)) if leg.waiting else 0.0
 
 
-def _other_way_until(config: MonitoringConfig, query: Query, start: float, end: float) -> float | None:
-    """When the window last had samplers that the settings do not declare, or lacked those that they declare."""
+def _route_changed_at(config: MonitoringConfig, query: Query, start: float, end: float) -> float | None:
+    """Return the last time at which samplers ran that the settings do not declare, or declared ones did not run."""
 
     def scrapes(job: str) -> list[float]:
         result = query(f"{series(metrics.UP, equals(JOB, job))}[{int(end - start)}s]", end)

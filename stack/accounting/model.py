@@ -41,14 +41,15 @@ class Accounting:
     differences: list[Difference]
     stopped_processes: int = 0
     """Processes on the way that stopped. The spans that they counted after their last scrape are unknown."""
-    other_way_until: float | None = None
-    """When spans last took another way than the settings declare, in s since the epoch, because samplers were switched
-    on or off within the window. Spans cannot be accounted for then. None if the way was the same all the time."""
+    route_changed_at: float | None = None
+    """The last time at which spans took another route than the settings declare, in s since the epoch; None if they
+    always took this route. The route changes when samplers are switched on or off. The spans of a window with such a
+    change cannot be accounted for."""
 
     @property
     def is_lost(self) -> bool:
         """Whether spans are missing in a leg."""
-        return self.other_way_until is None and any(item.lost for item in self.differences)
+        return self.route_changed_at is None and any(item.lost for item in self.differences)
 
     @property
     def tolerated(self) -> int:
@@ -63,6 +64,6 @@ class Accounting:
             "counts": [asdict(count) for count in self.counts],
             "differences": [asdict(difference) for difference in self.differences],
             "ended": self.stopped_processes,
-            "other_way_until": self.other_way_until,
+            "other_way_until": self.route_changed_at,
             "lost": self.is_lost,
         }

@@ -23,7 +23,7 @@ def _table(accounting: Accounting, config: MonitoringConfig) -> Table:
     for heading in ("spans of the window", "count", "waiting", "missing", "within"):
         table.add_column(heading, justify="left" if heading.startswith("spans") else "right", no_wrap=True)
     counts = {count.stage: count for count in accounting.counts}
-    is_accountable = accounting.other_way_until is None
+    is_accountable = accounting.route_changed_at is None
     way = legs(config)
     shown: set[str] = set()
     for leg, item in zip(way, accounting.differences, strict=True):
@@ -45,7 +45,7 @@ def _table(accounting: Accounting, config: MonitoringConfig) -> Table:
 
 
 def _verdict(accounting: Accounting, config: MonitoringConfig) -> list[str]:
-    if accounting.other_way_until is not None:
+    if accounting.route_changed_at is not None:
         return [f"[yellow]whether spans are missing in this window is unknown[/]: {_other_window(accounting)}"]
     reason = _tolerance_reason(accounting)
     lines = [
@@ -77,10 +77,10 @@ def _tolerance_reason(accounting: Accounting) -> str:
 
 
 def _other_window(accounting: Accounting) -> str:
-    """Why the window cannot be judged, and the window to use instead."""
-    assert accounting.other_way_until is not None
-    clock = time.strftime("%H:%M:%S", time.localtime(accounting.other_way_until))
+    """Return the reason why the window cannot be judged, and the window to use instead."""
+    assert accounting.route_changed_at is not None
+    clock = time.strftime("%H:%M:%S", time.localtime(accounting.route_changed_at))
     # Spans on their way at that moment are counted before and after it.
-    minutes = int((accounting.end - accounting.other_way_until - RESTART_SECONDS) // 60)
+    minutes = int((accounting.end - accounting.route_changed_at - RESTART_SECONDS) // 60)
     advice = f"use --since={minutes}m" if minutes > 0 else "try again in some minutes, with --since=1m"
-    return f"samplers were switched on or off within it, so until {clock} spans took another way; {advice}"
+    return f"samplers were switched on or off within it, so until {clock} spans took another route; {advice}"

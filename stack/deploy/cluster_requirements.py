@@ -1,4 +1,4 @@
-"""What a stack needs of its cluster, checked before anything is changed."""
+"""Checks that the cluster has what a stack needs, before anything is changed."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final

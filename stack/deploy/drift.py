@@ -39,7 +39,7 @@ class Drift:
 
     object: str
     problem: str | None = None
-    """What is wrong with the whole object."""
+    """The difference of the whole object, if it is missing or not declared."""
     refused: list[str] = field(default_factory=list)
     """Why a deployment could not bring it to what is declared, and what to do."""
     fields: list[Difference] = field(default_factory=list)
@@ -116,7 +116,7 @@ def find_drift(stack: str) -> list[Drift]:
 
 
 def _declared_release(client: kubernetes.client.ApiClient, settings: Settings) -> Release | None:
-    """What a rollout that is under way, or that went back, declares; None without one."""
+    """Return what a rollout declares that is in progress or was rolled back; None without one."""
     journal = JournalStore(client=client, namespace=settings.cluster.namespace).read()
     planned = plan_steps(settings)
     return planned[min(journal.stage, len(planned) - 1)].release(journal.stable) if journal else None

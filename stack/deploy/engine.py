@@ -22,7 +22,7 @@ from stack.errors import DeployError
 from stack.settings import PROJECT, ROOT, Settings, effective_config, stack_file
 
 _OUTPUT_CHARACTERS: Final = 2000
-"""How much of a failed command's output an error repeats."""
+"""Length of the part of a failed command's output that an error repeats, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Engine:
             self._run(*arguments, *(["--refresh"] if refresh else []), printed=True)
 
     def recover(self) -> None:
-        """Recovers from an update that was killed: removes its lock, and reads from the cluster how far it came."""
+        """Recovers from a killed update: removes its lock, and reads the state of its resources from the cluster."""
         with _command_errors("refresh", printed=True):
             self.stack.cancel()
             self.stack.refresh(clear_pending_creates=True, config_file=str(self.file), show_secrets=False, **_PRINTED)

@@ -34,7 +34,7 @@ class RemovableObjects(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalPlan:
-    """What a removal deletes."""
+    """The objects that a removal deletes."""
 
     stack: str
     namespace: str
@@ -144,7 +144,7 @@ def remove(
 
 
 def _other_objects(plan: RemovalPlan, objects: RemovableObjects) -> list[str]:
-    """What the namespace holds now that the stack did not make, and the kinds that cannot be listed."""
+    """Return the objects in the namespace that the stack did not make, and the kinds that cannot be listed."""
     listed, unlisted = objects.list_all()
     ownership = plan.ownership
     known = {identity(object_key(item)) for item in (*ownership.own, *ownership.claims, *ownership.ambient)}

@@ -25,7 +25,7 @@ from stack.settings.missing_secrets import needed_secrets
 
 @dataclass(frozen=True)
 class Rendered:
-    """What the program declares."""
+    """The declarations of the program."""
 
     manifests: list[Manifest]
     """Kubernetes objects in the order in which they can be applied."""

@@ -1,4 +1,4 @@
-"""How an object in the cluster differs from what the program declares, without showing a secret."""
+"""Compares an object in the cluster with the declared one, without showing a secret."""
 
 import difflib
 import json

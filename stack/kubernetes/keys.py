@@ -6,7 +6,7 @@ from contracts.metadata import Manifest
 
 
 class ObjectKey(NamedTuple):
-    """What identifies an object within its namespace."""
+    """Identifies an object within its namespace."""
 
     api_version: str
     kind: str

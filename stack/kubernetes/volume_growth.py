@@ -89,7 +89,7 @@ def is_larger(size: Any, other: Any) -> bool:
 
 
 def template_advice(manifest: Manifest, change: Change) -> str | None:
-    """What to do about a refused change of a claim template; None if the change is in another field."""
+    """Return the remedy for a refused change of a claim template; None if the change is in another field."""
     settings = {"storage": SETTINGS.get(manifest["metadata"]["name"]), "storageClassName": "cluster.storageClass"}
     if change.path[:2] != _TEMPLATES or change.path[-1] not in settings:
         return None

@@ -157,7 +157,7 @@ def _restored_owners(client: kubernetes.client.ApiClient, stateful_set: Any) -> 
 
 
 def _entry_id(entry: Manifest) -> tuple[str, str, str | None]:
-    """What identifies an entry of managedFields."""
+    """Return the fields that identify an entry of managedFields."""
     return entry["manager"], entry["operation"], entry.get("subresource")
 
 

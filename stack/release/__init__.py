@@ -1,1 +1,1 @@
-"""What a rollout brings to the traffic: its versions, its steps, and the journal of how far it is."""
+"""The versions and steps of a rollout, and the journal of its progress."""

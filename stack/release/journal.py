@@ -1,4 +1,4 @@
-"""How far a rollout is, stored in a ConfigMap of the cluster.
+"""The progress of a rollout, stored in a ConfigMap of the cluster.
 
 The rollout writes the journal before each move, so that the next run continues where an interrupted one ended.
 """

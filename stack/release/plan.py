@@ -21,7 +21,7 @@ _TOLERANCE: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """What a rollout changes: the image and the tracing settings of the services."""
+    """The part of the services that a rollout changes: their image and their tracing settings."""
 
     image: str
     tracing: Tracing

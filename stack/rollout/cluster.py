@@ -1,4 +1,4 @@
-"""What a rollout reads in the cluster before and while it moves pods."""
+"""Reads the state of the cluster before and while a rollout moves pods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

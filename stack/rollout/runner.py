@@ -21,11 +21,11 @@ from stack.rollout.report import StepResult
 Deploy = Callable[[Release | None], None]
 """Deploys the stack with a release; None is the version of the settings alone."""
 Analyze = Callable[[Step, Version, Window], Sequence[Finding]]
-"""See `Analysis.__call__`."""
+"""Analyses a step, as `Analysis.__call__` does: the step, the stable version, the baseline window → the findings."""
 
 
 class Cluster(Protocol):
-    """What the runner reads in the cluster."""
+    """The state of the cluster that the runner reads."""
 
     def pods(self) -> Mapping[Service, Split]:
         """Returns the declared pods of each deployed service, by version."""

@@ -1,4 +1,4 @@
-"""Where a run of a rollout starts: a new journal, or the one of an earlier run."""
+"""Finds the start of a run: a new journal, or the journal of an earlier run."""
 
 import time
 from collections.abc import Sequence

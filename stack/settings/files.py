@@ -15,7 +15,7 @@ from stack.settings.tree import Settings
 ROOT: Final = Path(__file__).resolve().parents[2]
 """Folder of the repository."""
 OVERLAY: Final = Path(".local/overlay.yaml")
-"""What `make up` has found out about this machine: a stack file, below `ROOT`, laid over those of local stacks."""
+"""The settings that `make up` found on this machine: a stack file, below `ROOT`, laid over those of local stacks."""
 _PULUMI_KEYS: Final = {"environment"}
 """Settings whose names are also top-level keys of Pulumi's own stack files."""
 

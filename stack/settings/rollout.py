@@ -20,18 +20,18 @@ class Stage(Section):
 
 
 class Gate(Section):
-    """What the new version must show in every step, compared with the stable version over the same time."""
+    """The limits for the new version in every step, compared with the stable version over the same time."""
 
     confidence: Annotated[float, Field(ge=0.8, lt=1)] = 0.99
     """Confidence level of the interval around a measured share."""
     operations: Annotated[int, Field(ge=20, le=1_000_000)] = 50
     """Requests or messages of the new version below which the result is inconclusive."""
     error_margin: Annotated[float, Field(gt=0, le=0.5)] = 0.01
-    """How much larger than the stable version's its share of failed operations may be."""
+    """Its share of failed operations may be larger than the stable version's by this much."""
     duration_factor: Annotated[float, Field(gt=1, le=10)] = 1.5
-    """How many times as long as the stable version's its median and its p99 may be."""
+    """Its median and its p99 may be this many times as long as the stable version's."""
     memory_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
-    """How many times the memory of the stable version's largest pod its largest pod may use."""
+    """Its largest pod may use this many times the memory of the stable version's largest pod."""
     export_success: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Share of its spans that it must export."""
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.95

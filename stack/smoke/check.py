@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the check measured."""
+    """The measurements of the check."""
 
     trace_id: str
     task: dict[str, Any]

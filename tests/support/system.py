@@ -40,7 +40,6 @@ class MemoryStore:
     lost: Callable[[Span], bool] = lambda span: False
 
     def trace(self, trace_id: str) -> list[Span]:
-        """See `Store`."""
         number = int(trace_id or "0", 16)
         spans = [
             _span(service, span)

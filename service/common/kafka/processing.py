@@ -92,7 +92,7 @@ class MessageProcessor:
             self._metrics.lag.labels(received.topic, str(partition)).set(lag)
 
     def _may_abandon(self, ended_processes: int) -> bool:
-        # After as many attempts again, the cause may be the headers or `abandon` itself: neither is tried again.
+        # If processes still end after twice the attempts, the cause may be the headers or `abandon`: skip both.
         return ended_processes < 2 * self._attempts
 
     def _read(self, message: Message, ended_processes: int) -> Received:

@@ -8,7 +8,7 @@ from service.tracing.redaction.keys import KeyRules
 
 
 class Context(NamedTuple):
-    """What is the same in all texts that one `Redactor` redacts."""
+    """The settings that are the same for all texts of one `Redactor`."""
 
     keys: KeyRules
     hash_text: Callable[[str], str]

@@ -17,7 +17,7 @@ _PARAMETER: Final = re.compile(names.PARAMETER)
 
 
 class Kind(Enum):
-    """What becomes of the values under a name."""
+    """The treatment of the values under a name."""
 
     PLAIN = "shown; text is searched for secrets"
     SECRET = "text is hidden; numbers and booleans are shown"

@@ -18,7 +18,7 @@ OVERLAP: Final = 1_024
 
 @dataclass(slots=True)
 class Budget:
-    """What may still be shown of a structure."""
+    """The part of a structure that may still be shown."""
 
     items: int
     """Further values."""

@@ -102,7 +102,7 @@ SECRET_PARAMETER: Final = (
 """A secret parameter of a URL with its value, unless the library has redacted the value already."""
 
 REDACTED_VALUE: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
-"""What the library writes instead of a hidden value and of an e-mail address, whole or cut."""
+"""The texts that the library writes instead of a hidden value and of an e-mail address, whole or cut."""
 
 MANIFEST: Final = "(?i:(?:password|passwd|passphrase|secret|token|credential|(?:^|_)key)s?$)"
 """Names of variables and fields of Kubernetes manifests that hold secrets."""

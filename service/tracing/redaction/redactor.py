@@ -30,7 +30,7 @@ _MAX_ROUNDS: Final = 8
 _MAX_CACHED: Final = 1_024
 _MAX_CACHED_LENGTH: Final = 1_024
 _HASHED: Final = re.compile(r"email:[0-9a-f]{0,16}")
-# Apart from the first hint, which is often the only one: the look at each text costs less so.
+# The first hint has a field of its own. Most shapes have only one, and a search for one text is the fastest.
 _STEPS: Final = tuple(
     (shape.hints[0] if shape.hints else "", shape.hints[1:], shape.hide) for shape in SHAPES if shape.hide is not None
 )
@@ -242,7 +242,7 @@ class Redactor:
 
 
 def _settle(redact: Callable[[str], str], value: str) -> str:
-    """Redacts again until nothing changes, so that a second redaction, wherever it is done, has nothing to do."""
+    """Redacts until nothing changes, so that a second redaction, for example in the Collector, changes nothing."""
     for _ in range(_MAX_ROUNDS):
         redacted = redact(value)
         if redacted == value:
@@ -259,7 +259,7 @@ def _holds_any(parts: tuple[str, ...], text: str) -> bool:
 
 
 def _may_hold_something(value: str) -> bool:
-    """Whether a text may hold anything to hide. Fast; if it errs, it says yes."""
+    """Whether a text may contain a secret or personal data. The test is fast; if it is wrong, it says True."""
     if not value.isascii():
         return True
     if "=" in value or ":" in value or "@" in value or "%" in value or "eyJ" in value or "--" in value or ">" in value:
@@ -275,7 +275,7 @@ def _may_hold_something(value: str) -> bool:
 
 
 def _holds_text(shown: object) -> bool:
-    """Whether anything in it is neither a number nor a boolean."""
+    """Whether the value contains a text that is not empty."""
     if isinstance(shown, dict):
         return any(map(_holds_text, shown.values()))
     if isinstance(shown, list):

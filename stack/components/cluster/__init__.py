@@ -1,1 +1,1 @@
-"""What the stack needs from the cluster, and the namespace that it is deployed to."""
+"""The stack's requirements of the cluster, and the namespace that it is deployed to."""

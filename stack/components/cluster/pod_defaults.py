@@ -1,4 +1,4 @@
-"""What all pods take from their cluster: the priority class, and the secrets with which images are pulled.
+"""Gives all pods the settings of their cluster: the priority class, and the secrets with which images are pulled.
 
 Both are names of objects that the cluster has. The stack creates no PriorityClass: these belong to the whole cluster,
 so two stacks would overwrite each other's, and rights in one namespace do not include them. One transformation sets

@@ -55,7 +55,7 @@ class Sampling(Queueing):
     """
 
     ratio: Annotated[float, Field(ge=0, le=1)]
-    """Share of the other traces, which no policy keeps, that is stored: 0 to 1."""
+    """Share of the traces that is stored although no policy keeps them: 0 to 1."""
     policies: Annotated[tuple[Literal["errors", "slow"], ...], FromList] = ("errors", "slow")
     """Traces that are always stored: those with an error, and those that take longer than `slowMs`."""
     slow_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 1000

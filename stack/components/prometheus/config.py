@@ -25,7 +25,7 @@ _TRACK_LABEL: Final = [
 
 @dataclass(frozen=True, kw_only=True)
 class Scraping:
-    """What Prometheus scrapes in a stack, and how often."""
+    """The targets that Prometheus scrapes in a stack, and the interval."""
 
     environment: str
     namespace: str

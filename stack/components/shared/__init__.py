@@ -1,1 +1,1 @@
-"""What several components use: sizes, pods, workloads, metadata."""
+"""Parts that several components use: sizes, pods, workloads, metadata."""

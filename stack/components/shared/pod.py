@@ -82,9 +82,9 @@ def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> co
     """Return the pod template of a Deployment or StatefulSet.
 
     Args:
-        pod: what runs.
-        service_account: name of the pod's own.
-        alone: whether there is never another pod that takes over, so that draining before the end is useless.
+        pod: the description of the pod.
+        service_account: the name of the pod's service account.
+        alone: whether the workload never has a second pod. Then no pod can take over, and draining is useless.
     """
     drain_seconds = 0 if alone else availability.DRAIN_SECONDS
     return core.PodTemplateSpecArgs(

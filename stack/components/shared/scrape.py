@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""The targets that Prometheus scrapes."""
 
 from dataclasses import dataclass
 

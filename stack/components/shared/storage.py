@@ -25,7 +25,7 @@ class SecretFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """What a pod's main container mounts."""
+    """The volumes and files that a pod's main container mounts."""
 
     config_maps: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Mount path → name of a ConfigMap."""

@@ -29,7 +29,7 @@ from stack.components.trace_store.tempo import CONFIG, UID, object_storage_keys
 
 _MAX_MESSAGE_BYTES: Final = 16 * 2**20
 _PART_OF_DISK: Final = 4
-"""The topic of spans may use Kafka's disk divided by this."""
+"""The topic of spans may use one part of Kafka's disk, if the disk is divided into this many parts."""
 _SMALL: Final = Size(memory="512Mi")
 _SCHEDULER_VOLUME: Final = "1Gi"
 

@@ -1,4 +1,4 @@
-"""What all trace stores have in common: their inputs, and how spans are sent to them and queried."""
+"""The common interface of the trace stores: their inputs, and the addresses to which spans and queries go."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol

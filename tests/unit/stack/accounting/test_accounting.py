@@ -221,7 +221,7 @@ def test_a_window_in_which_samplers_were_switched_on_or_off_is_not_judged(
 ) -> None:
     lossy = Prometheus(counters(stored=1_000), up={"collector": COLLECTORS, "sampler": samplers})
     accounting = counted(lossy, stack)
-    assert (accounting.other_way_until, accounting.is_lost) == (until, until is None)
+    assert (accounting.route_changed_at, accounting.is_lost) == (until, until is None)
     text = printed(accounting, capsys, stack)
     assert ("in this window is unknown" in text) is (until is not None)
     assert "accounted for" not in text
