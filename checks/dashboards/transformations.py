@@ -117,7 +117,7 @@ def _sort_by(options: Mapping[str, Any], frames: list[Frame]) -> list[Frame]:
     def ordered(frame: Frame) -> Frame:
         name = frame.name_of(by["field"])
         if name is None:
-            return frame  # as Grafana does, without a word
+            return frame  # Grafana also ignores the field, and shows no error
         # Without a value or not a number: last.
         filled = [row for row in frame.rows if row.get(name) is not None and row[name] == row[name]]
         empty = [row for row in frame.rows if row not in filled]
