@@ -53,7 +53,7 @@ def _error_thresholds(config: MonitoringConfig) -> Thresholds:
 
 
 def paging_alerts(_: MonitoringConfig) -> Panel:
-    """Firing alerts that page someone."""
+    """Firing alerts of severity `page`."""
     return stat(
         "Paging alerts",
         "Alerts of severity `page` that are firing.",

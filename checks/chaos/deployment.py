@@ -16,7 +16,7 @@ from stack.settings import PROJECT, Settings, effective_config, load, parse
 def with_settings(
     stack: str, changes: Mapping[str, Mapping[str, Any]], on_progress: Callable[[str], None]
 ) -> Iterator[Settings]:
-    """Deploys a stack with changed sections of its settings; afterwards as it is declared.
+    """Deploys a stack with changed sections of its settings, and at the end with its own settings again.
 
     Raises:
         SettingsError: the changed settings cannot be used.

@@ -1,4 +1,4 @@
-"""A constant rate of spans. What was not acknowledged is sent again, the same, until it is."""
+"""Sends spans at a constant rate, and repeats each request until it is acknowledged."""
 
 import threading
 import time
@@ -37,13 +37,13 @@ class Load:
         self.acknowledged = 0
         """Requests."""
         self.resent = 0
-        """Requests that were sent once more, since no acknowledgement came."""
+        """Requests that were sent again because no acknowledgement arrived."""
         self.errors: dict[str, int] = {}
-        """gRPC codes of what was not acknowledged."""
+        """gRPC codes of the requests that were not acknowledged."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Sends while the context is open; on leaving it, what was begun is still sent."""
+        """Sends while the context is open; at its end, finishes the requests that have begun."""
         self._started = time.monotonic()
         threads = [threading.Thread(target=self._send_all, name=f"load-{index}") for index in range(_SENDERS)]
         for thread in threads:

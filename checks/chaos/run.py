@@ -38,9 +38,9 @@ class Survived:
 
     fault: str
     seconds: float
-    """From its begin to the end of its cause."""
+    """Seconds from its beginning to the end of its cause."""
     recovery_seconds: float
-    """From there until the load was no longer behind and the queues were as before."""
+    """Seconds from then until the load was no longer behind and the queues were as before."""
     queued: float
     """Spans in the queues at the end of its cause."""
 
@@ -89,7 +89,7 @@ class Run:
     _survived: list[Survived] = field(default_factory=list)
 
     def run(self) -> Result:
-        """Runs it.
+        """Runs the faults under load, then looks up every acknowledged span.
 
         Raises:
             CheckFailure: the stack does not recover from a fault.
@@ -151,7 +151,7 @@ class Run:
         )
 
     def _steady(self, load: Load, limit: float) -> float:
-        """Waits until the load is not behind and little is queued; seconds that it took."""
+        """Waits until the load is not behind and few spans are queued; returns the seconds that it took."""
         began = time.monotonic()
         little = 2 * self.rate
 

@@ -14,7 +14,7 @@ from stack.clients.traces import Span
 
 _READERS: Final = 4
 _LATE_SECONDS: Final = 60.0
-"""How long a span may take from the store's acknowledgement to where it is found."""
+"""Time from the acknowledgement by the store in which a span must be found, in s."""
 
 Lookup = Callable[[str], list[Span]]
 

@@ -1,4 +1,4 @@
-"""Which series and labels a PromQL query names, and which of them nothing emits."""
+"""Finds the series, labels and values that a PromQL query names, and which of them nothing emits."""
 
 import re
 from collections.abc import Callable, Iterator

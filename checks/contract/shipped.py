@@ -38,7 +38,7 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
 
 
 def _sent(place: str, program: Callable[[Query], object]) -> list[ShippedQuery]:
-    """The queries that a program sends, which gets an empty result for each."""
+    """Return the queries that a program sends; it gets an empty result for each."""
     sent: list[ShippedQuery] = []
 
     def query(text: str, _: float) -> list[Series]:

@@ -43,7 +43,7 @@ def coverage(stack: str = "local", *, operations: int = 10_000, malformed: int |
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar on a terminal; elsewhere a line every 15 s."""
+    """Shows the progress: a bar on a terminal, elsewhere a line every 15 s."""
     if not sys.stderr.isatty():
         printed = time.monotonic()
 

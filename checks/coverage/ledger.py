@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def is_covered(self) -> bool:
-        """Whether its trace is complete and rightly linked."""
+        """Whether its trace is complete and correctly linked."""
         return self.failure is None and self.comparison is not None and self.comparison.is_complete
 
     def problems(self) -> str:

@@ -23,7 +23,7 @@ class Panel:
 
     @property
     def normally_empty(self) -> str | None:
-        """Why the panel may be empty; None if it may not."""
+        """The reason why the panel may be empty; None if it must not be."""
         last = self.description.rpartition("\n")[2]
         return last.removeprefix(NORMALLY_EMPTY).strip() if last.startswith(NORMALLY_EMPTY) else None
 

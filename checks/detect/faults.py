@@ -21,9 +21,9 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 
 HARD_SECONDS: Final = 45.0
-"""The goal for a fault that stops something altogether."""
+"""The goal for a fault that stops a part of the stack completely."""
 SOFT_SECONDS: Final = 120.0
-"""The goal for a fault that degrades something."""
+"""The goal for a fault that degrades a part of the stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def crawler_cut_off(cluster: LocalCluster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def some_requests_fail(cluster: LocalCluster) -> Iterator[None]:
-    """One in ten of the gateway's requests to the task-manager fails; half of its own requests need one: 5 %."""
+    """One in ten requests of the gateway to the task-manager fails: 5 % of all requests, as half need one."""
     with cluster.reset(cluster.ready(GATEWAY)[0], endpoints.SERVICE_PORT, share=0.1):
         yield
 

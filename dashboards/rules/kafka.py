@@ -82,11 +82,11 @@ def _messages_wait(config: MonitoringConfig) -> AlertRule:
     messages, limit = f"{service_metrics.MESSAGE_WAIT}_count", config.objectives.message_seconds
     return AlertRule(
         name="MessagesWait",
-        # With few messages, the one behind a slow web site is their 95th percentile.
+        # With few messages, a single one that waits for a slow web site sets the 95th percentile.
         query=f"{many(f'{p95} > {limit}', messages, '2m', 0.05, TOPIC)}"
         f" or {many(f'{median} > {limit}', messages, '2m', 0.5, TOPIC)}",
         for_="30s",
-        # A backlog that is worked off wave by wave crosses the line again and again.
+        # A backlog that shrinks in waves crosses the limit many times.
         keep_firing_for="2m",
         severity="page",
         summary="Messages of {{ $labels.topic }} wait too long",

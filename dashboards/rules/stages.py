@@ -140,7 +140,7 @@ def of_span_jobs(config: MonitoringConfig) -> str:
 
 
 def processes_ended(config: MonitoringConfig, window: str) -> str:
-    """Return the query: how many processes that a span passes through ended within the window.
+    """Return the query of the number of processes on a span's way that ended within the window.
 
     Most of them have a successor.
     """

@@ -73,7 +73,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether the service is not stopping and no required dependency keeps it from work."""
+        """Whether the service is not stopping, and every required dependency is available."""
         if self._loop.is_stopping:
             return False
         return all(self._is_satisfied(dependency) for dependency in self._dependencies if dependency.required)

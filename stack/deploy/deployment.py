@@ -1,4 +1,4 @@
-"""Deploys a stack: with Pulumi if its CLI can be had, otherwise by server-side apply of the rendered program."""
+"""Deploys a stack: with Pulumi if its CLI is available, otherwise by server-side apply of the rendered program."""
 
 import time
 from collections.abc import Callable, Collection

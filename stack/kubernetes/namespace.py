@@ -1,4 +1,4 @@
-"""Whose a namespace is: a stack deploys only into its own."""
+"""Checks which stack a namespace belongs to: a stack deploys only into its own."""
 
 import kubernetes
 from kubernetes.dynamic.exceptions import ApiException

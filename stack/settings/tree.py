@@ -43,8 +43,8 @@ class Settings(Section):
     cluster: Cluster
     images: Images
     retention: Retention = "336h"
-    """How long traces, logs and metrics are kept, in hours. One value for all three: otherwise a link could lead to
-    deleted data."""
+    """Time for which traces, logs and metrics are kept, in hours. One value for all three: otherwise a link could lead
+    to deleted data."""
     services: Services = Services()
     tracing: Tracing = Tracing()
     collector: Collector = Collector()
