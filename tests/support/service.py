@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from checks.harness.ports import free_port
 from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
 from stack.polling import poll_until
+from tests.support.brokers import mock_brokers
 from tests.support.programs import skip_missing
 
 
@@ -66,13 +66,8 @@ def recorder(make_recorder: Callable[[str], Recorder]) -> Recorder:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """Addresses of a mock cluster inside this process; it creates a topic at the first request for it."""
-    owner = Producer({"bootstrap.servers": "replaced:9092", "test.mock.num.brokers": 1, "log_level": 3})
-
-    def brokers() -> str:
-        return ",".join(f"{broker.host}:{broker.port}" for broker in owner.list_topics(timeout=1).brokers.values())
-
-    yield poll_until("mock broker", brokers)
-    owner.flush(0)
+    with mock_brokers() as brokers:
+        yield brokers.addresses
 
 
 @pytest.fixture(scope="session")

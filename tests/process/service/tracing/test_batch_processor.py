@@ -21,7 +21,7 @@ from service.tracing.statistics import SignalStatistics
 from stack.polling import poll_until
 from tests.support.certificates import self_signed
 
-ROOT = Path(__file__).parents[4]
+_ROOT = Path(__file__).parents[4]
 
 
 def _account(tracing: Tracing) -> SignalStatistics:
@@ -300,7 +300,7 @@ def _script(receiver: Receiver, body: str) -> subprocess.Popen[str]:
     )
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "TRACING_DELAY_MS": "60000"}
     return subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
     )
 
 

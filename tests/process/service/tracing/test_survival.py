@@ -19,9 +19,9 @@ from checks.harness.receiver import Receiver, accept, receiving, refuse, reject,
 from service.tracing import Tracing, otlp_exporter
 from service.tracing.encoding import Request
 from stack.polling import poll_until
-from tests.process.service.tracing.test_batch_processor import ROOT
 from tests.support.exporting import Start, account, make, numbers, start_towards
 from tests.support.profiles import examples
+from tests.support.service_process import ROOT
 
 
 def _partial(count: int) -> bytes:

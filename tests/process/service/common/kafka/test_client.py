@@ -149,7 +149,9 @@ def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
         values.append(received.value)
         return "done"
 
-    consuming = RunningConsumer(kafka, recorder, "lost-2", handler, timing=ConsumerTiming(silence_seconds=0.5))
+    # The mock broker gives the second consumer its partitions after nearly a session.
+    timing = ConsumerTiming(silence_seconds=0.5, session_ms=3000)
+    consuming = RunningConsumer(kafka, recorder, "lost-2", handler, timing=timing)
     try:
         poll_until("the second consumer", lambda: monitors.connected, seconds=30)
         assert consuming.loop.alive

@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
+from service.common.kafka.consumer import ConsumerTiming
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.messages import TaskRequest
@@ -81,9 +82,11 @@ def test_a_restarted_loop_continues_with_the_next_message(kafka: str, recorder: 
         values.append(received.value)
         return "created"
 
+    # After a consumer has left its group, the mock broker waits for its members for nearly a session.
+    timing = ConsumerTiming(session_ms=3000)
     for value in (b"one", b"two"):
         _send(kafka, "loop-again", value)
-        consumer = RunningConsumer(kafka, recorder, "loop-again", handler)
+        consumer = RunningConsumer(kafka, recorder, "loop-again", handler, timing=timing)
         poll_until(f"message {value!r}", partial(values.__contains__, value))
         consumer.stop()
     assert values == [b"one", b"two"]
