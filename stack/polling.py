@@ -25,7 +25,7 @@ def poll_until(
     what: str,
     probe: Callable[[], T | None],
     *,
-    seconds: float = 20.0,
+    seconds: float = 60.0,
     every: float = 0.05,
     look_at: str = "",
     sleep: Callable[[float], object] = time.sleep,
@@ -35,7 +35,7 @@ def poll_until(
     A probe that raises `CheckFailure` or `httpx.HTTPError` is called again; any other exception ends the wait.
 
     Args:
-        what: the awaited condition, as it reads after "waited 20 s for".
+        what: the awaited condition, as it reads after "waited 60 s for".
         probe: looks once.
         seconds: the limit.
         every: the pause between two calls, in s.

@@ -96,7 +96,7 @@ class AlertmanagerProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("Alertmanager that is ready", ready, seconds=30, every=0.05)
+        poll_until("Alertmanager that is ready", ready, every=0.05)
 
     def stop(self) -> None:
         """Stop it as Kubernetes does."""

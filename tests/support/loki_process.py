@@ -57,7 +57,7 @@ class LokiProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("a ready Loki", ready, seconds=60, every=0.1)
+        poll_until("a ready Loki", ready, every=0.1)
 
     def kill(self) -> None:
         """Kill the process with SIGKILL, if it runs."""

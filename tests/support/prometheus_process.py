@@ -68,7 +68,7 @@ class PrometheusProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("Prometheus that is ready", ready, seconds=30, every=0.1)
+        poll_until("Prometheus that is ready", ready, every=0.1)
 
     def stop(self) -> None:
         """Kill the process; it has no data to keep."""

@@ -83,11 +83,10 @@ def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Recei
         exemplars.update(re.findall(r'trace_id="([0-9a-f]{32})"', sampler.span_metrics()))
         return exemplars
 
-    poll_until("exemplars", find, seconds=60)
+    poll_until("exemplars", find)
     poll_until(
         "the kept traces",
         lambda: {int.from_bytes(span.trace_id, "big") for span in store.spans()} == expected,
-        seconds=60,
     )
     assert {int(trace_id, 16) for trace_id in exemplars} <= expected
     assert "traces_stored_duration_milliseconds_bucket" in sampler.span_metrics()

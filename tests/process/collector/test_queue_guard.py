@@ -225,7 +225,7 @@ class GuardProcess:
                 f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
             ]
         )
-        poll_until("the guard's first check", self._answers, seconds=60)
+        poll_until("the guard's first check", self._answers)
 
     def _answers(self) -> bool:
         try:
@@ -255,18 +255,18 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
         for number in range(10):
             collector.send(REQUESTS.encode(number))
         known = directory / "known-items.json"
-        poll_until("the queue to be known", lambda: known.exists() and "1000" in known.read_text(), seconds=60)
+        poll_until("the queue to be known", lambda: known.exists() and "1000" in known.read_text())
         # While the Collector has the file locked, the guard does not touch it.
         with (directory / QUEUE).open("r+b") as file:
             file.write(bytes(8 * PAGE))
         collector.kill()
-        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"), seconds=60)
+        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"))
         assert guard.count("collector_queue_items_lost_total") == 10 * A_REQUEST
         store.behave = lambda _: b""
         collector.start()
         collector.send(REQUESTS.encode(77))
         expected = {span for spans in REQUESTS.traces(77).values() for span in spans}
-        poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()}, seconds=60)
+        poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()})
     finally:
         collector.kill()
         assert guard.end() == 0

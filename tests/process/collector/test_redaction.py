@@ -61,7 +61,7 @@ def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
 def test_what_comes_out_is_what_is_in_the_golden_file(collector: CollectorProcess, store: Receiver) -> None:
     sent = request(json.loads((GOLDEN / "redaction.sent.json").read_text()))
     collector.send(sent.SerializeToString())
-    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES], seconds=15)
+    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES])
     document = MessageToDict(ExportTraceServiceRequest.FromString(stored))
     if os.environ.get("GOLDEN") == "write":
         (GOLDEN / "redaction.stored.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -187,7 +187,7 @@ def through(collector: CollectorProcess, store: Receiver, spans: list[dict[str, 
 def sent_through(collector: CollectorProcess, store: Receiver, payload: bytes) -> list[dict[str, Any]]:
     store.requests[TRACES].clear()
     collector.send(payload)
-    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES], seconds=15, every=0.02)
+    (stored,) = poll_until("the request in the store", lambda: store.requests[TRACES], every=0.02)
     return spans_of(MessageToDict(ExportTraceServiceRequest.FromString(stored)))
 
 
@@ -235,7 +235,7 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
             }
             headers = {"authorization": f"Bearer {TOKEN}"}
             httpx.post(f"{collector.http}/v1/logs", json=sent, headers=headers, timeout=10).raise_for_status()
-            (stored,) = poll_until("the request in the store", lambda: requests, seconds=15)
+            (stored,) = poll_until("the request in the store", lambda: requests)
         finally:
             collector.kill()
     assert b"PLANTED" not in stored

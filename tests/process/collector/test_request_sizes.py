@@ -41,7 +41,7 @@ def test_long_spans_arrive_with_all_batch_sizes(collector: CollectorProcess, sto
     try:
         assert tracing.flush(30)
         assert (account(tracing).exported, account(tracing).lost) == (519, 0)
-        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(519)), seconds=30)
+        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(519)))
     finally:
         tracing.shutdown(1)
 
@@ -60,9 +60,9 @@ def test_a_store_without_room_is_given_the_rest(collector: CollectorProcess, sto
     )
     try:
         make(tracing, range(10))
-        assert tracing.flush(10)
+        assert tracing.flush(60)
         poll_until("a request at the store", lambda: store.asked >= 1)
         store.behave = lambda _context: b""
-        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(10)), seconds=20)
+        poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(10)))
     finally:
         tracing.shutdown(1)

@@ -43,7 +43,7 @@ def test_requests_without_the_token_are_refused(collector: CollectorProcess, sto
         )
         assert answer.status_code == httpx.codes.UNAUTHORIZED
     collector.send(payload)
-    poll_until("the spans in the store", lambda: len(store.spans()) == A_REQUEST, seconds=15)
+    poll_until("the spans in the store", lambda: len(store.spans()) == A_REQUEST)
 
 
 def test_a_token_is_replaced_without_a_restart_and_without_a_refusal(collector: CollectorProcess) -> None:
@@ -57,10 +57,10 @@ def test_a_token_is_replaced_without_a_restart_and_without_a_refusal(collector: 
     old = collector.token_file.read_text().strip()
     assert collector.token_file.name == TOKEN_FILE
     collector.token_file.write_text(f"{old}\nnew\n")
-    poll_until("the new token to be accepted", lambda: good("new"), seconds=30, every=0.1)
+    poll_until("the new token to be accepted", lambda: good("new"), every=0.1)
     assert good(old)
     collector.token_file.write_text("new\n")
-    poll_until("the old token to be refused", lambda: not good(old), seconds=30, every=0.1)
+    poll_until("the old token to be refused", lambda: not good(old), every=0.1)
     assert good("new")
 
 
@@ -78,12 +78,10 @@ def test_every_span_is_counted_before_its_export(collector: CollectorProcess, st
 
     for number in range(3):
         collector.send(REQUESTS.encode(number))
-    labels = poll_until("span metrics of all spans", counted, seconds=60)
+    labels = poll_until("span metrics of all spans", counted)
     assert 'service_name="chaos"' in labels
     assert 'span_name="process chaos"' in labels
-    assert poll_until("exemplars", exemplars, seconds=60) <= {
-        trace for number in range(3) for trace in REQUESTS.traces(number)
-    }
+    assert poll_until("exemplars", exemplars) <= {trace for number in range(3) for trace in REQUESTS.traces(number)}
 
 
 def test_ids_in_span_names_do_not_make_span_metrics_grow_without_bound(collector: CollectorProcess) -> None:
@@ -96,13 +94,12 @@ def test_ids_in_span_names_do_not_make_span_metrics_grow_without_bound(collector
     poll_until(
         "all spans to be accepted",
         lambda: collector.metric("otelcol_receiver_accepted_spans_total") == 8000,
-        seconds=15,
     )
 
     def series() -> list[str]:
         return re.findall(r"^traces_span_metrics_calls_total{.*}", collector.span_metrics(), re.MULTILINE)
 
-    poll_until("the series of the rest", lambda: any("overflow" in name for name in series()), seconds=15, every=0.2)
+    poll_until("the series of the rest", lambda: any("overflow" in name for name in series()), every=0.2)
     assert len(series()) <= 5001
 
 
@@ -133,7 +130,7 @@ def test_spans_that_do_not_fit_are_refused_with_a_code_that_allows_a_retry(
     assert 50 <= len(acknowledged) <= 150
     store.behave = lambda _: b""
     sent = set(expected(*acknowledged))
-    poll_until("all acknowledged spans", lambda: sent <= set(ids(store)), seconds=30, every=0.2)
+    poll_until("all acknowledged spans", lambda: sent <= set(ids(store)), every=0.2)
 
 
 def test_acknowledged_spans_survive_a_kill_and_arrive_once(collector: CollectorProcess, store: Receiver) -> None:
@@ -146,10 +143,8 @@ def test_acknowledged_spans_survive_a_kill_and_arrive_once(collector: CollectorP
     collector.send(REQUESTS.encode(30))
     store.behave = lambda _: b""
     sent = sorted(expected(*range(31)))
-    poll_until("as many spans as were sent", lambda: len(ids(store)) >= len(sent), seconds=30, every=0.1)
-    poll_until(
-        "an empty queue", lambda: collector.metric("otelcol_exporter_queue_size", data_type="traces") == 0, seconds=15
-    )
+    poll_until("as many spans as were sent", lambda: len(ids(store)) >= len(sent), every=0.1)
+    poll_until("an empty queue", lambda: collector.metric("otelcol_exporter_queue_size", data_type="traces") == 0)
     assert sorted(ids(store)) == sent
 
 
@@ -161,11 +156,10 @@ def test_a_request_that_the_store_refuses_for_good_does_not_hold_up_the_others(
     poll_until(
         "the failure to be counted",
         lambda: collector.metric("otelcol_exporter_send_failed_spans_total") == A_REQUEST,
-        seconds=15,
     )
     store.behave = lambda _: b""
     collector.send(REQUESTS.encode(2))
-    poll_until("the next request", lambda: sorted(ids(store)) == sorted(expected(2)), seconds=15)
+    poll_until("the next request", lambda: sorted(ids(store)) == sorted(expected(2)))
     assert store.requests[TRACES]
 
 
@@ -181,6 +175,6 @@ def test_large_spans_that_waited_together_are_sent_apart(collector: CollectorPro
             sent.add(span.span_id.hex())
         collector.send(request.SerializeToString())
     store.behave = lambda _: b""
-    poll_until("all spans", lambda: sent <= set(ids(store)), seconds=20, every=0.2)
+    poll_until("all spans", lambda: sent <= set(ids(store)), every=0.2)
     assert collector.metric("otelcol_exporter_send_failed_spans_total") == 0
     assert max(map(len, store.requests[TRACES])) <= endpoints.OTLP_BATCH_BYTES

@@ -62,7 +62,7 @@ def test_a_terminal_gets_a_table_of_all_jobs(tmp_path: Path) -> None:
 
 
 def test_independent_jobs_run_side_by_side(tmp_path: Path) -> None:
-    meet = threading.Barrier(2, timeout=5)  # breaks unless both get there
+    meet = threading.Barrier(2, timeout=60)  # breaks unless both get there
 
     def job(_: Progress) -> None:
         meet.wait()
@@ -177,7 +177,7 @@ def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(Failure, match="did not end within 0 s"):
         progress.run(["sleep", "1000"], timeout=0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_a_missing_program_is_a_failure(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_closed_output_ends_the_run_and_does_not_hang_it(tmp_path: Path) -> No
 
     began = time.monotonic()
     run_jobs([Job("first", nothing), Job("second", nothing, needs=("first",))], logs=tmp_path, output=Gone())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     # Their threads end with the error, which would else be a warning of a later test.
     for thread in threading.enumerate():
         if thread.name in ("first", "second"):

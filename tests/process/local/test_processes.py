@@ -24,7 +24,6 @@ def start(run: Path, component: str, *command: str) -> None:
         f"{component} to start",
         # `setsid` forks first, and the child leads a session a moment later.
         lambda: component in {process.component for process in processes.find(run) if process.leads},
-        seconds=5,
         every=0.01,
     )
 
@@ -39,7 +38,7 @@ def test_a_component_is_found_with_what_it_was_started_with(run: Path) -> None:
 
 def test_children_are_found_and_ended_but_do_not_lead(run: Path) -> None:
     start(run, "containerd", "sh", "-c", "sleep 1000 & sleep 1000 & wait")
-    time.sleep(0.1)
+    poll_until("two children", lambda: len(processes.find(run)) == 3, every=0.01)
     running = processes.find(run)
     assert sorted(process.leads for process in running) == [False, False, True]
     assert processes.stop(run, ["containerd"], leaders=True) == []
@@ -49,7 +48,7 @@ def test_children_are_found_and_ended_but_do_not_lead(run: Path) -> None:
 
 def test_one_that_ignores_sigterm_is_killed(run: Path) -> None:
     start(run, "etcd", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.1)
+    poll_until("a child, which starts after the trap is set", lambda: len(processes.find(run)) > 1, every=0.01)
     assert processes.stop(run, grace=0.3) == []
 
 

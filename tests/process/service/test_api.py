@@ -410,6 +410,6 @@ def test_any_result_that_is_stored_can_be_read(result: bytes, pair: Pair, own_ka
     producer = Producer({"bootstrap.servers": own_kafka})
     headers = [("status", b"completed"), ("id", task_id.encode())]
     producer.produce(STATUS_TOPIC, b'{"crawl_result":' + result + b"}", key=task_id, headers=headers)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     poll_until("its end", lambda: pair.gateway.get(f"/api/tasks/{task_id}").json()["status"] != "new")
     assert pair.gateway.get(f"/api/tasks/{task_id}").json()["result"] == json.loads(result)

@@ -24,7 +24,7 @@ from tests.support.service_process import ROOT, answers, http_status, service_en
 def test_a_service_stays_up_without_dependencies_and_ends_cleanly(module: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with service_process(module, log) as (process, url):
-        poll_until(f"answer of {module}", partial(answers, f"{url}/api/health/live"), seconds=60)
+        poll_until(f"answer of {module}", partial(answers, f"{url}/api/health/live"))
         poll_until("checked Kafka", lambda: "down" in httpx.get(f"{url}/api/health").text)
         assert http_status(f"{url}/api/health/live") == 200
         assert http_status(f"{url}/api/health/ready") == 503
@@ -109,7 +109,7 @@ def test_the_last_spans_reach_the_collector_at_sigterm(collector: tuple[_Collect
         "TRACING_DELAY_MS": "600000",  # nothing is sent before the end
     }
     with service_process("gateway", tmp_path / "log", **environment) as (process, url):
-        poll_until("gateway", partial(answers, f"{url}/demo"), seconds=60)
+        poll_until("gateway", partial(answers, f"{url}/demo"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     (request,) = servicer.requests

@@ -68,7 +68,7 @@ def test_every_task_the_gateway_accepted_before_its_end_is_published_once(tmp_pa
             url,
         ),
     ):
-        poll_until("gateway", partial(answers, f"{url}/demo"), seconds=60)
+        poll_until("gateway", partial(answers, f"{url}/demo"))
         poll_until("readiness", lambda: httpx.get(f"{url}/api/health/ready").is_success)
         load = Load(url)
         poll_until("load", lambda: len(load.accepted) >= 100)
@@ -100,14 +100,14 @@ def test_every_message_has_its_effect_although_the_task_manager_ends(
         for task_id in expected:
             message = messages.new(uuid.UUID(task_id), TASK)
             producer.produce(message.topic, message.value, key=message.key, headers=list(message.headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": brokers.addresses,
             "KAFKA_PUBLISH_TIMEOUT_MS": "5000",
             "DATABASE_URL": f"sqlite:///{database}",
         }
         with service_process("task_manager", tmp_path / "log", **environment) as (process, _):
-            poll_until("first effects", lambda: stored() >= 30, seconds=60)
+            poll_until("first effects", lambda: stored() >= 30)
             process.send_signal(sent_signal)
             code = process.wait(_GRACE_SECONDS)
         stored_at_end = stored()
@@ -115,7 +115,7 @@ def test_every_message_has_its_effect_although_the_task_manager_ends(
         assert code == (0 if sent_signal is signal.SIGTERM else -signal.SIGKILL)
         with service_process("task_manager", tmp_path / "log", **environment) as (process, _):
             # A killed process stays a member of its group until its session expires.
-            poll_until("all effects", lambda: stored() >= len(expected), seconds=60)
+            poll_until("all effects", lambda: stored() >= len(expected))
             published = read_topic(brokers.addresses, CRAWL_TOPIC, lambda messages: expected <= set(ids(messages)))
             process.send_signal(signal.SIGTERM)
             assert process.wait(_GRACE_SECONDS) == 0

@@ -28,7 +28,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus with some seconds of its own metrics."""
     process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"), scrapes_itself=True)
     process.start()
-    poll_until("two scrapes", lambda: process.query("count_over_time(up[1m]) >= 2"), seconds=30)
+    poll_until("two scrapes", lambda: process.query("count_over_time(up[1m]) >= 2"))
     yield process.url
     process.stop()
 

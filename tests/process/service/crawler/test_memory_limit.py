@@ -59,7 +59,7 @@ def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dic
             task = TaskRequest(user_email="ada@example.com", user_query="?", base_url=f"http://127.0.0.1:{site}/")
             request = messages.crawl_request(task_id, task)
             producer.produce(request.topic, request.value, partition=0, headers=list(request.headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
         crawler = subprocess.Popen(
             [sys.executable, "-m", "service.crawler"],
             env=service_environment(
@@ -75,7 +75,7 @@ def test_hostile_pages_neither_end_the_crawler_nor_hold_up_a_good_one(sites: dic
             preexec_fn=enter,  # the limit must apply from the first instruction on
         )
         try:
-            poll_until("the crawler", partial(answers, f"http://127.0.0.1:{port}/api/health/live"), seconds=60)
+            poll_until("the crawler", partial(answers, f"http://127.0.0.1:{port}/api/health/live"))
             statuses = read_topic(brokers.addresses, STATUS_TOPIC, lambda read: len(read) == len(sites), _GOOD_SECONDS)
             assert crawler.poll() is None, "the crawler has ended"
             assert peak() < _LIMIT

@@ -131,7 +131,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
         except httpx.TransportError:
             return False
 
-    poll_until("readiness", ready, seconds=60)
+    poll_until("readiness", ready)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=40)
     assert process.returncode == 0, output

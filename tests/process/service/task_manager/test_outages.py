@@ -46,7 +46,7 @@ class Manager:
         producer = Producer({"bootstrap.servers": self.brokers.addresses})
         for message in outgoing:
             producer.produce(message.topic, message.value, key=message.key, headers=list(message.headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def submit(self) -> str | None:
         """The id of a new task; None if the request was refused with 503."""

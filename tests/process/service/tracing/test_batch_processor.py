@@ -42,7 +42,7 @@ def _numbers(receiver: Receiver) -> list[int]:
 def test_spans_arrive_with_their_resource(receiver: Receiver, start: Callable[..., Tracing]) -> None:
     tracing = start(resource_attributes={"service.version": "7"}, headers={"authorization": "Bearer let-me-in"})
     _make(tracing, range(3))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert _numbers(receiver) == [0, 1, 2]
     assert receiver.metadata[0]["authorization"] == "Bearer let-me-in"
     account = _account(tracing)
@@ -59,7 +59,7 @@ def test_a_full_batch_does_not_wait_for_the_delay(receiver: Receiver, start: Cal
 def test_nothing_is_lost_in_an_outage_and_order_is_kept(receiver: Receiver, start: Callable[..., Tracing]) -> None:
     tracing = start(max_batch_size=5, max_queue_size=1000)
     _make(tracing, range(10))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     receiver.stop()
     for first in range(10, 60, 10):
         _make(tracing, range(first, first + 10))
@@ -69,7 +69,7 @@ def test_nothing_is_lost_in_an_outage_and_order_is_kept(receiver: Receiver, star
     poll_until("everything is buffered", lambda: account.buffered()[0] == 50)
     assert (account.exported, account.unaccounted) == (10, 0)
     receiver.start()
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert sorted(_numbers(receiver)) == list(range(60))
     assert _numbers(receiver) == sorted(_numbers(receiver)), "nothing new came in between, so old ones come in order"
     assert (account.exported, account.buffered(), account.unaccounted) == (60, (0, 0, 0), 0)
@@ -85,7 +85,7 @@ def test_a_retryable_request_is_sent_again(receiver: Receiver, start: Callable[.
     _make(tracing, range(3))
     poll_until("it is refused twice", lambda: receiver.asked >= 2)
     receiver.behave = lambda _context: b""
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert _numbers(receiver) == [0, 1, 2]
     assert _account(tracing).requests[code.lower()] >= 2
 
@@ -112,7 +112,7 @@ def test_a_hopeless_request_is_dropped_counted_and_logged(
     with caplog.at_level(logging.WARNING):
         for number in range(3):
             _make(tracing, range(number, number + 1))
-            assert tracing.flush(5)
+            assert tracing.flush(60)
     account = _account(tracing)
     assert dict(account.refused) == {code.lower(): 3}
     assert account.unaccounted == 0
@@ -124,7 +124,7 @@ def test_a_part_that_was_rejected_is_counted(receiver: Receiver, start: Callable
     tracing = start(delay_ms=200)
     receiver.behave = reject(2)
     _make(tracing, range(5))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     account = _account(tracing)
     assert (account.exported, dict(account.refused), account.unaccounted) == (3, {"partial": 2}, 0)
 
@@ -143,7 +143,7 @@ def test_a_hanging_receiver_is_given_up_in_time(receiver: Receiver, start: Calla
     assert _account(tracing).buffered()[0] == 1
     began = time.monotonic()
     assert not tracing.shutdown(0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     released.set()
     assert dict(_account(tracing).dropped) == {"shutdown": 1}
     assert _account(tracing).unaccounted == 0
@@ -166,7 +166,7 @@ def test_a_full_queue_drops_and_counts(receiver: Receiver, start: Callable[..., 
     assert account.dropped["queue_full"] == 15
     assert account.unaccounted == 0
     released.set()
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert (account.exported, account.unaccounted) == (15, 0)
 
 
@@ -182,7 +182,7 @@ def test_a_full_buffer_drops_the_oldest(receiver: Receiver, start: Callable[...,
     assert account.buffered()[2] <= 65_536
     assert account.unaccounted == 0
     receiver.start()
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert _numbers(receiver)[-1] == 2999
     assert account.exported + account.dropped["buffer_full"] == 3000
 
@@ -192,7 +192,7 @@ def test_a_span_that_cannot_be_encoded_costs_no_other(receiver: Receiver, start:
     _make(tracing, range(1))
     tracing.traces.start("span -1").end(2**64)  # after 2554, for which OTLP has no number
     _make(tracing, range(1, 2))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert _numbers(receiver) == [0, 1]
     assert dict(_account(tracing).dropped) == {"encoding": 1}
     assert _account(tracing).unaccounted == 0
@@ -220,7 +220,7 @@ def test_the_account_is_readable_as_metrics(receiver: Receiver, start: Callable[
     tracing = start(logs_exporter="otlp")
     registry.register(tracing.statistics)
     _make(tracing, range(2))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     text = generate_latest(registry).decode()
     for line in (
         "tracing_spans_started_total 2.0",
@@ -255,7 +255,7 @@ def test_logs_arrive_with_their_trace(receiver: Receiver, start: Callable[..., T
     finally:
         for one in (logger, library):
             one.removeHandler(tracing.log_handler)
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     records = [
         record for request in receiver.log_requests() for part in request.resource_logs for scope in part.scope_logs
         for record in scope.log_records
@@ -279,7 +279,7 @@ def test_tls_with_a_private_certificate(tmp_path: Path, start: Callable[..., Tra
     try:
         trusting = start(endpoint=f"https://localhost:{receiver.port}", certificate=file)
         _make(trusting, range(1))
-        assert trusting.flush(5)
+        assert trusting.flush(60)
         assert _numbers(receiver) == [0]
         doubting = start(endpoint=f"https://localhost:{receiver.port}")
         _make(doubting, range(1, 2))
@@ -339,7 +339,7 @@ print(sum(made), flush=True)
 def test_a_forked_child_sends_its_own_spans_and_only_those(receiver: Receiver) -> None:
     body = """
 with tracing.traces.span("span 0"): pass
-tracing.flush(5)
+tracing.flush(60)
 with tracing.traces.span("span 1"): pass  # waits in the parent's queue
 child = os.fork()
 with tracing.traces.span("span 3" if child else "span 2"): pass

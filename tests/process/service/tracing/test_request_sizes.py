@@ -31,7 +31,7 @@ def test_long_spans_reach_a_receiver_with_its_usual_limit(receiver: Receiver, st
     tracing = start(delay_ms=60_000)
     make(tracing, range(512), **_LONG)
     make(tracing, range(512, 518))
-    assert tracing.flush(20)
+    assert tracing.flush(60)
     assert numbers(receiver) == list(range(518))
     assert max(_sizes(receiver)) <= 3 << 20
     assert len(_sizes(receiver)) <= 9, "each as full as it may be"
@@ -43,7 +43,7 @@ def test_no_request_is_longer_than_the_setting_and_order_is_kept(receiver: Recei
     tracing = start(delay_ms=60_000, max_request_bytes=bound, max_batch_size=100)
     for number in range(300):
         make(tracing, range(number, number + 1), text="word " * (number * 37 % 2500))
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert numbers(receiver) == list(range(300))
     assert max(_sizes(receiver)) <= bound
     assert max(len(spans_of(request)) for requests in receiver.requests.values() for request in requests) <= 100
@@ -57,7 +57,7 @@ def test_a_span_too_long_for_any_request_holds_up_no_other(
     for _ in range(3):
         make(tracing, range(99, 100), **{f"text{number}": _TEXT for number in range(6)})
     make(tracing, range(1, 2))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1]
     assert dict(account(tracing).refused) == {"too_large": 3}
     assert account(tracing).unaccounted == 0
@@ -68,12 +68,12 @@ def test_a_span_too_long_for_any_request_holds_up_no_other(
 def test_a_request_refused_for_its_size_is_split(narrow: Receiver, start: Start) -> None:
     tracing = start(narrow, delay_ms=60_000)
     make(tracing, range(40), **_LONG)
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert numbers(narrow) == list(range(40))
     assert (account(tracing).exported, account(tracing).lost, account(tracing).unaccounted) == (40, 0, 0)
     refused = account(tracing).requests["resource_exhausted"]
     make(tracing, range(40, 60), **_LONG)
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert numbers(narrow) == list(range(60))
     assert account(tracing).requests["resource_exhausted"] == refused, "it has learned how much the receiver takes"
 
@@ -85,7 +85,7 @@ def test_one_span_too_large_for_the_receiver_is_refused_alone(
     make(tracing, range(20))
     make(tracing, range(99, 100), **{f"text{number}": _TEXT for number in range(8)})
     make(tracing, range(20, 40))
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert numbers(narrow) == list(range(40))
     assert dict(account(tracing).refused) == {"too_large": 1}
     assert account(tracing).unaccounted == 0
@@ -98,7 +98,7 @@ def test_a_receiver_without_any_room_is_not_tried_for_ever(
     receiver.behave = exhausted(None)
     tracing = start(delay_ms=60_000)
     make(tracing, range(512), text="x" * 100)
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert dict(account(tracing).refused) == {"too_large": 512}
     assert account(tracing).unaccounted == 0
     assert receiver.asked < 40, "not once for each span: what is refused small is not tried large"
@@ -106,14 +106,18 @@ def test_a_receiver_without_any_room_is_not_tried_for_ever(
 
 
 def test_a_receiver_that_names_a_time_is_tried_then(receiver: Receiver, start: Start) -> None:
-    receiver.behave = exhausted(0.7)
+    times: list[float] = []
+
+    def refuse_first(context: grpc.ServicerContext) -> bytes:
+        times.append(time.monotonic())
+        return exhausted(0.7)(context) if len(times) == 1 else b""
+
+    receiver.behave = refuse_first
     tracing = start(breaker_reset_ms=60_000, breaker_failures=100)
     make(tracing, range(3))
-    poll_until("the first request", lambda: receiver.asked == 1)
-    refused = time.monotonic()
-    receiver.behave = lambda _context: b""
-    assert tracing.flush(10)
-    assert 0.6 < time.monotonic() - refused < 3
+    assert tracing.flush(50)
+    refused, accepted = times
+    assert accepted - refused > 0.6
     assert numbers(receiver) == [0, 1, 2]
     assert dict(account(tracing).requests) == {"resource_exhausted": 1, "ok": 1}
     assert not account(tracing).refused
@@ -126,7 +130,7 @@ def test_a_wait_that_makes_no_sense_is_the_breakers(receiver: Receiver, start: S
     make(tracing, range(3))
     poll_until("two tries", lambda: receiver.asked >= 2)
     receiver.behave = lambda _context: b""
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1, 2]
 
 
@@ -138,7 +142,7 @@ def test_a_buffered_request_is_split_as_well(start: Start) -> None:
     make(tracing, range(40), **_LONG)
     poll_until("all in the buffer", lambda: account(tracing).buffered()[0] == 40)
     receiver.start()
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     assert sorted(numbers(receiver)) == list(range(40))
     assert (account(tracing).exported, account(tracing).unaccounted) == (40, 0)
     receiver.stop()
@@ -150,7 +154,7 @@ def test_logs_are_split_as_well(narrow: Receiver, start: Start) -> None:
     for number in range(20):
         record = logging.LogRecord("app", logging.INFO, "", 0, f"{number} {_TEXT}", (), None)
         tracing.log_handler.emit(record)
-    assert tracing.flush(10)
+    assert tracing.flush(60)
     records = [
         record.body.string_value.split()[0] for request in narrow.log_requests() for part in request.resource_logs
         for scope in part.scope_logs for record in scope.log_records
@@ -176,7 +180,7 @@ def test_one_span_that_never_gets_through_is_given_up_and_all_others_arrive(rece
         make(tracing, range(number, number + 1))
         number += 1
         time.sleep(0.002)
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert dict(account(tracing).refused) == {"unavailable": 1}
     assert sorted(numbers(receiver)) == [n for n in range(20) if n != 13] + list(range(1000, number))
     assert account(tracing).unaccounted == 0
@@ -200,7 +204,7 @@ def test_requests_that_take_too_long_become_smaller(receiver: Receiver, start: S
     receiver.keep = keep
     tracing = start(timeout_ms=50, breaker_reset_ms=100, breaker_failures=20)
     make(tracing, range(8))
-    assert tracing.flush(20)
+    assert tracing.flush(60)
     assert sorted(kept) == sorted(f"span {number}" for number in range(8))
     assert (account(tracing).exported, account(tracing).unaccounted) == (8, 0)
     released.set()

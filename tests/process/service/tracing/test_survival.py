@@ -48,12 +48,12 @@ def test_an_answer_that_makes_no_sense_harms_nothing(
     tracing = start(delay_ms=100)
     receiver.behave = reply(answer)
     make(tracing, range(3))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     spans = account(tracing)
     assert (spans.exported, sum(spans.refused.values()), spans.errors["answer"]) == (3 - refused, refused, 1)
     receiver.behave = accept
     make(tracing, range(3, 6))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == list(range(6))
     assert spans.unaccounted == 0
     assert [line for line in caplog.messages if "makes no sense" in line]
@@ -66,7 +66,7 @@ def test_an_answer_that_is_too_long_is_no_refusal(
     tracing = start(delay_ms=60_000, timeout_ms=20_000)
     receiver.behave = reply(b"\xff" * length)
     make(tracing, range(10))
-    assert tracing.flush(20)
+    assert tracing.flush(60)
     assert numbers(receiver) == list(range(10))
     spans = account(tracing)
     assert (receiver.asked, spans.exported, spans.lost, spans.errors["answer"]) == (1, 10, 0, 1)
@@ -79,7 +79,7 @@ def test_a_warning_in_an_accepting_answer_is_logged(
     tracing = start()
     receiver.behave = reject(0)
     make(tracing, range(1))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert "rejects by order of the test" in caplog.text
     assert (account(tracing).exported, account(tracing).lost) == (1, 0)
 
@@ -103,7 +103,7 @@ def test_any_exception_of_the_client_is_a_result(
         make(tracing, range(3))
         poll_until("a try", lambda: account(tracing).requests.total() >= 1)
     make(tracing, range(3, 6))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     spans = account(tracing)
     assert spans.exported + spans.lost == 6
     assert set(numbers(receiver)) >= {3, 4, 5}
@@ -207,7 +207,7 @@ def test_every_span_is_accounted_for_after_any_exception_anywhere(
         make(tracing, range(40))
         tracing.flush(5)
         make(tracing, range(40, 60))
-        assert tracing.flush(10), "the export goes on"
+        assert tracing.flush(60), "the export goes on"
         spans = account(tracing)
         assert spans.ended == 60
         assert spans.unaccounted == 0
@@ -226,7 +226,7 @@ def test_what_is_raised_in_the_loop_is_counted_and_logged(
     tracing = start()
     _Faults(tracing._processors[0]).plant("_delivery.breaker.allows", error, 1)
     make(tracing, range(3))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1, 2]
     assert account(tracing).errors["loop"] == 1
     (record,) = [record for record in caplog.records if record.exc_info]
@@ -250,7 +250,7 @@ def test_a_loop_that_always_fails_fills_no_log(
     poll_until("a thousand failures", lambda: account(tracing).errors["loop"] >= 1000)
     assert len(caplog.records) <= 11
     processor._work = turn
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1, 2]
 
 
@@ -265,7 +265,7 @@ def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receive
         raise SystemExit
 
     make(tracing, range(1))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     thread = processor._thread
     processor._runner.run = die
     assert dead.wait(5)
@@ -273,7 +273,7 @@ def test_a_dead_thread_is_replaced_and_what_was_queued_meanwhile_is_sent(receive
     thread.join()
     processor._runner.run = run
     make(tracing, range(1, 4))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1, 2, 3]
 
 
@@ -307,7 +307,7 @@ def test_threads_that_are_to_be_had_again_are_used(
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", _none_left)
         make(tracing, range(3))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1, 2]
 
 
@@ -324,7 +324,7 @@ def test_a_logging_handler_that_raises_ends_nothing(receiver: Receiver, start: S
         make(tracing, range(3))
         poll_until("a failure", lambda: account(tracing).errors["log"] >= 1)
         receiver.behave = accept
-        assert tracing.flush(5)
+        assert tracing.flush(60)
     finally:
         logger.removeHandler(handler)
     assert numbers(receiver) == [0, 1, 2]
@@ -336,7 +336,7 @@ def test_errors_are_a_metric(receiver: Receiver, start: Start) -> None:
     registry.register(tracing.statistics)
     receiver.behave = reply(b"\xff\xff\xff")
     make(tracing, range(1))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     text = generate_latest(registry).decode()
     assert 'tracing_export_errors_total{kind="answer",signal="traces"} 1.0' in text
 
@@ -364,7 +364,7 @@ def test_a_span_that_ends_within_the_start_of_the_thread_is_not_waited_for(recei
     with processor._starting:  # as where the collector of garbage ends a span
         make(tracing, range(1))
     make(tracing, range(1, 2))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [0, 1]
 
 
@@ -381,8 +381,8 @@ def test_building_a_request_that_fails_loses_its_items_alone(
     monkeypatch.setattr(Request, "encode", fail)
     tracing = start(delay_ms=100)
     make(tracing, range(3))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     make(tracing, range(3, 6))
-    assert tracing.flush(5)
+    assert tracing.flush(60)
     assert numbers(receiver) == [3, 4, 5]
     assert (dict(account(tracing).dropped), account(tracing).unaccounted) == ({"error": 3}, 0)

@@ -153,10 +153,10 @@ def test_a_consumer_that_lost_its_brokers_goes_on_with_a_new_client(
     timing = ConsumerTiming(silence_seconds=0.5, session_ms=3000)
     consuming = RunningConsumer(kafka, recorder, "lost-2", handler, timing=timing)
     try:
-        poll_until("the second consumer", lambda: monitors.connected, seconds=30)
+        poll_until("the second consumer", lambda: monitors.connected)
         assert consuming.loop.alive
         assert len(monitors.monitored) == 2
         consuming.publisher.publish(Outgoing(topic="lost-2", key="k", value=b"v", headers=()))
-        poll_until("the message", lambda: values == [b"v"], seconds=30)
+        poll_until("the message", lambda: values == [b"v"])
     finally:
         consuming.stop()

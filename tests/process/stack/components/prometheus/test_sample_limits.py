@@ -48,7 +48,7 @@ def test_the_alert_fires_before_the_limit_and_beyond_it(tmp_path: Path) -> None:
         def scraped() -> dict[str, str]:
             return {series["metric"]["job"]: series["value"][1] for series in prometheus.query("up")}
 
-        poll_until("three targets scraped", lambda: len(scraped()) == 3, seconds=20)
+        poll_until("three targets scraped", lambda: len(scraped()) == 3)
         assert scraped() == {"few": "1", "near": "1", "over": "0"}
         assert {series["metric"]["job"] for series in prometheus.query(alert.query)} == {"near", "over"}
     finally:

@@ -66,7 +66,7 @@ class JaegerProcess:
             except httpx.HTTPError:
                 return False
 
-        poll_until("Jaeger that is ready", ready, seconds=30, every=0.1)
+        poll_until("Jaeger that is ready", ready, every=0.1)
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""
@@ -106,7 +106,7 @@ def test_what_was_acknowledged_is_there_after_kills(tmp_path: Path) -> None:
             threads = [threading.Thread(target=send, args=(index, ending)) for index in range(_SENDERS)]
             for thread in threads:
                 thread.start()
-            poll_until("acknowledged requests", partial(reached, enough), seconds=30, every=0.01)
+            poll_until("acknowledged requests", partial(reached, enough), every=0.01)
             jaeger.kill()
             ending.set()
             for thread in threads:
@@ -148,7 +148,7 @@ def test_what_is_older_than_the_retention_is_gone(tmp_path: Path) -> None:
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10)
         began = time.monotonic()
         assert jaeger.store.trace(trace_id)
-        poll_until("the trace that is gone", lambda: not jaeger.store.trace(trace_id), seconds=20, every=0.2)
+        poll_until("the trace that is gone", lambda: not jaeger.store.trace(trace_id), every=0.2)
         assert time.monotonic() - began > 1.5
     finally:
         jaeger.kill()

@@ -84,7 +84,7 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
             return False
 
     try:
-        poll_until("Tempo that is ready", ready, seconds=60, every=0.1)
+        poll_until("Tempo that is ready", ready, every=0.1)
         yield otlp, TraceStoreClient("tempo", f"http://127.0.0.1:{http}")
     finally:
         process.kill()
@@ -120,7 +120,7 @@ def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -
     with running(binary, config, tmp_path) as (otlp, store):
         with grpc.insecure_channel(otlp) as channel:
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
-        poll_until("the block that is written", blocks, seconds=60, every=0.2)
+        poll_until("the block that is written", blocks, every=0.2)
         assert store.trace(trace_id)
         poll_until("the block that is deleted", lambda: not blocks(), seconds=90, every=0.5)
-        poll_until("the trace that is gone", lambda: not store.trace(trace_id), seconds=60, every=0.5)
+        poll_until("the trace that is gone", lambda: not store.trace(trace_id), every=0.5)
