@@ -17,12 +17,15 @@ from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.probe.match import match_hops
 from stack.probe.request import TaskFailed, accepted_task, completed_task, submit
+from stack.probe.search import is_searchable, task_query
 from stack.settings import Settings
 
 TASK_SECONDS: Final = 30.0
 TRACE_SECONDS: Final = 45.0
 _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
+_SEARCH_SECONDS: Final = 30.0
+"""Tempo in parts needs up to 15 s: 10 s until a live store has written a span, and the end that it leaves out."""
 _PAUSE_SECONDS: Final = 0.25
 CALLS_QUERY: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
@@ -43,8 +46,11 @@ class Report:
     """From the request until the task is `completed`."""
     trace_seconds: float
     """From `completed` until the whole trace is in the store."""
+    search_seconds: float
+    """From `completed` until a search finds the trace."""
     query: str
     """Path of the store's API that returns the trace."""
+    search_query: Mapping[str, Any]
     metrics_query: str
 
 
@@ -68,21 +74,27 @@ def check(settings: Settings) -> Report:
         prometheus = PrometheusClient(reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
 
-        sent_at = time.monotonic()
+        sent_at, started = time.monotonic(), time.time()
         identifier = _send(gateway, namespace, trace_id, span_id)
         task = _wait_for_task(gateway, namespace, identifier)
         completed_at = time.monotonic()
         spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
         stored_at = time.monotonic()
+        # While a search cannot find the trace yet, the span metrics are scraped.
+        calls = _wait_for_calls(prometheus, {hop.service for hop in HOPS})
+        _wait_for_search(store, trace_id, identifier, started)
+        found_at = time.monotonic()
         return Report(
             trace_id=trace_id,
             task=task,
             spans=spans,
             hops=hops,
-            calls=_wait_for_calls(prometheus, {hop.service for hop in HOPS}),
+            calls=calls,
             task_seconds=completed_at - sent_at,
             trace_seconds=stored_at - completed_at,
+            search_seconds=found_at - completed_at,
             query=store.url(trace_id).removeprefix(store.base_url),
+            search_query=task_query(backend, identifier),
             metrics_query=CALLS_QUERY,
         )
 
@@ -138,6 +150,16 @@ def _wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[st
         return calls
 
     return _wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
+
+
+def _wait_for_search(store: TraceStoreClient, trace_id: str, identifier: str, started: float) -> None:
+    query = " ".join(map(str, task_query(store.backend, identifier).values()))
+    _wait(
+        f"a search for {query} in the store that finds trace {trace_id}, which the store has",
+        lambda: is_searchable(store, trace_id, identifier, start=started, end=time.time()),
+        _SEARCH_SECONDS,
+        "`query_end_cutoff` and `live_store` in Tempo's configuration" if store.backend == "tempo" else "Jaeger's logs",
+    )
 
 
 def _logs(namespace: str, deployment: str) -> str:

@@ -24,11 +24,13 @@ def show(report: Report) -> None:
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(tree)
     print(
         f"{len(report.hops)} of {len(report.hops)} hops of the edge table, {len(report.spans)} spans; task completed "
-        f"after {report.task_seconds:.1f} s, whole trace in the store {report.trace_seconds:.1f} s later"
+        f"after {report.task_seconds:.1f} s, whole trace in the store {report.trace_seconds:.1f} s later, "
+        f"and found by a search {report.search_seconds:.1f} s after the task"
     )
     counts = ", ".join(f"{service} {calls:.0f}" for service, calls in sorted(report.calls.items()))
     print(f"calls in the span metrics: {counts}")
-    print(f"to repeat: GET {report.query} of the trace store; {report.metrics_query}")
+    search = " ".join(map(str, report.search_query.values()))
+    print(f"to repeat: GET {report.query} of the trace store; a search for {search}; {report.metrics_query}")
 
 
 def show_json(report: Report) -> None:

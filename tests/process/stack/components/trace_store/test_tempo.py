@@ -1,6 +1,7 @@
 """The real Tempo, where it is on PATH: it takes the configuration of every stack, and deletes what is past its time."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
+from stack.probe.search import is_searchable
 from stack.settings import Settings, load
 from tests.support.programs import require_program
 
@@ -70,6 +72,11 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
         "grpc_listen_port": free_port(),
     }
     config["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = otlp
+    paths = {
+        "wal": {"path": f"{TEMPO_DATA}/live-store/traces"},
+        "shutdown_marker_dir": f"{TEMPO_DATA}/live-store/marker",
+    }
+    config["live_store"] = {**config.get("live_store", {}), **paths}  # their defaults are outside of the directory
     config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
     file = directory / "tempo.yaml"
     file.write_text(yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")))
@@ -91,6 +98,21 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
         process.wait()
 
 
+def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> None:
+    requests = Requests("new")
+    trace_id = next(iter(requests.traces(0)))
+    with running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store):
+        start = time.time()
+        with grpc.insecure_channel(otlp) as channel:
+            channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
+
+        def is_found() -> bool:
+            return is_searchable(store, trace_id, "new-0-0", start=start, end=time.time())
+
+        # 2 s; with Tempo's own defaults more than 30 s.
+        poll_until("a search that finds the trace", is_found, seconds=15, every=0.1)
+
+
 def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -> None:
     # Longer than a busy machine needs to write a block: otherwise the block would be deleted before the test reads it.
     config = tempo_config(Traces(), "20s")
@@ -102,8 +124,6 @@ def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -
         "flush_op_timeout": "1s",
         # Also after which a block that is still to be written is given up.
         "complete_block_timeout": "15s",
-        "wal": {"path": f"{TEMPO_DATA}/live-store/traces"},
-        "shutdown_marker_dir": f"{TEMPO_DATA}/live-store/marker",
     }
     config["storage"]["trace"]["blocklist_poll"] = "1s"
     config["backend_scheduler"] = {
