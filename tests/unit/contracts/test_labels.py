@@ -66,7 +66,11 @@ def test_the_metrics_of_tasks_have_the_labels_of_the_registry(recorder: Recorder
             },
         ),
         (service_metrics.TASK_OPERATIONS, "outcome", {*Outcome, service_metrics.OUTCOME_FAILURE}),
-        (service_metrics.CRAWLED_PAGES, "outcome", {TaskStatus.COMPLETED, TaskStatus.ERROR}),
+        (
+            service_metrics.CRAWLED_PAGES,
+            "outcome",
+            {TaskStatus.COMPLETED, TaskStatus.ERROR, service_metrics.OUTCOME_FAILED},
+        ),
         (service_metrics.TASK_DURATION, "status", {Outcome.COMPLETED, Outcome.FAILED}),
         (service_metrics.TASKS, "status", set(TaskStatus)),
     ],

@@ -10,9 +10,16 @@ from contracts import service_metrics as service_metric_names
 from contracts import services
 from contracts.hops import HOPS, Hop
 from contracts.telemetry import load_registry, registry
+from dashboards.rules import groups
 from service.tracing import attributes as attribute_keys
+from stack.settings import load
+from stack.settings.monitoring import monitoring_config
 
 REGISTRY = load_registry()
+RECORDED = {
+    rule.name.removesuffix("_bucket") for group in groups(monitoring_config(load("local"))) for rule in group.rules
+}
+"""Names of the recorded series; of a histogram the base name."""
 
 
 def constants(module: object) -> dict[str, str]:
@@ -41,7 +48,7 @@ def is_a_value(name: str) -> bool:
 def test_every_metric_and_label_of_the_code_is_declared(name: str, text: str) -> None:
     series = {series for item in REGISTRY.metrics.values() for series in (item.name, *item.series)}
     labels = {attribute.label for attribute in REGISTRY.attributes.values()}
-    assert text in series | labels, name
+    assert text in series | labels | RECORDED, name
 
 
 def test_every_span_is_of_a_service_and_has_a_name_of_its_own() -> None:
