@@ -1,5 +1,6 @@
 """The report: one HTML file without dependencies, with the dashboards in their layout."""
 
+import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -8,6 +9,7 @@ from plotly.offline import get_plotlyjs
 
 from checks.dashboards.draw import drawn
 from checks.dashboards.links import Followed
+from checks.dashboards.pages import Shot
 from checks.dashboards.run import Checked, Result
 from checks.dashboards.substitute import Window
 
@@ -33,11 +35,14 @@ nav a { margin-right: 14px; } a { color: #3871dc; }
 .empty { color: var(--soft); font-style: italic; } .scroll { overflow: auto; height: calc(100% - 20px); }
 table { border-collapse: collapse; width: 100%; font-size: 12px; } code { font-size: 11px; }
 th { text-align: left; color: var(--soft); font-weight: 500; } td, th { padding: 1px 8px 1px 0; vertical-align: top; }
+details img { max-width: 100%; display: block; margin: 8px 0; border: 1px solid var(--edge); }
 td { border-top: 1px solid var(--edge); } .failures pre { white-space: pre-wrap; margin: 2px 0; color: #d6303a; }
 """
 
 
-def report(stack: str, heading: str, result: Result, links: Sequence[Followed], window: Window) -> str:
+def report(
+    stack: str, heading: str, result: Result, links: Sequence[Followed], window: Window, shots: Sequence[Shot] = ()
+) -> str:
     """The page.
 
     Args:
@@ -46,10 +51,15 @@ def report(stack: str, heading: str, result: Result, links: Sequence[Followed], 
         result: the results of panels, variables and alerts.
         links: the results of the links.
         window: the time axis of the panels.
+        shots: the dashboards as Grafana draws them.
     """
+    screens = {shot.title: shot.screens for shot in shots}
     names = list(result.dashboards)
     menu = "".join(f'<a href="#{index}">{escape(name)}</a>' for index, name in enumerate(names))
-    bodies = "".join(_dashboard(index, name, result.dashboards[name], window) for index, name in enumerate(names))
+    bodies = "".join(
+        _dashboard(index, name, result.dashboards[name], window, screens.get(name, ()))
+        for index, name in enumerate(names)
+    )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dashboards of {escape(stack)}</title>'
         f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head><body>"
@@ -82,9 +92,13 @@ def _links(links: Sequence[Followed]) -> str:
     return f"<h2>Links</h2><p>Followed as a user does who clicks them.</p><table>{rows}</table>"
 
 
-def _dashboard(index: int, name: str, panels: Sequence[Checked], window: Window) -> str:
+def _dashboard(index: int, name: str, panels: Sequence[Checked], window: Window, screens: Sequence[bytes]) -> str:
     shown = "".join(_panel(panel, window) for panel in panels)
-    return f'<h2 id="{index}">{escape(name)}</h2><div class="dashboard">{shown}</div>'
+    images = "".join(
+        f'<img alt="" src="data:image/png;base64,{base64.b64encode(screen).decode()}">' for screen in screens
+    )
+    drawn = f"<details><summary>As Grafana draws it</summary>{images}</details>" if images else ""
+    return f'<h2 id="{index}">{escape(name)}</h2>{drawn}<div class="dashboard">{shown}</div>'
 
 
 def _panel(checked: Checked, window: Window) -> str:

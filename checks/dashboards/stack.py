@@ -2,23 +2,27 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from checks.dashboards import browser, own_grafana
 from checks.dashboards.grafana import Grafana
 from checks.dashboards.links import Followed, Links
-from checks.dashboards.panels import panels
-from checks.dashboards.run import Check, Result
+from checks.dashboards.own_grafana import Provisioning
+from checks.dashboards.pages import Shot, log_in, visit
+from checks.dashboards.panels import Model, panels
+from checks.dashboards.run import Check, Failure, Result
 from checks.dashboards.sources import LokiSource, PrometheusSource, Source, TraceSource
 from checks.dashboards.substitute import Window
 from contracts import endpoints, secret_keys
-from dashboards.catalog import dashboards
+from dashboards.catalog import dashboards, runbooks
 from dashboards.datasources import datasources
 from dashboards.rules import groups
+from stack.clients.http import QueryError
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
@@ -40,6 +44,10 @@ class _Clients:
     traces: TraceStoreClient
     loki: LokiClient | None
     grafana: Grafana | None
+    urls: Mapping[str, str]
+    """Uid of a datasource → URL of the store."""
+    login: tuple[str, str] | None
+    """URL of the stack's Grafana and the password of `admin`."""
 
     def sources(self) -> Mapping[str, Source]:
         """The source of each datasource. Grafana answers for metrics and logs, so that its datasources are checked."""
@@ -52,10 +60,23 @@ class _Clients:
         return sources
 
 
-def check_stack(
-    settings: Settings, minutes: float, on_progress: Callable[[int], None]
-) -> tuple[Result, list[Followed], Window]:
-    """Runs every query of the stack's dashboards over the last minutes, and follows the links.
+@dataclass(frozen=True, kw_only=True)
+class StackReport:
+    """What the check found."""
+
+    result: Result
+    links: Sequence[Followed]
+    window: Window
+    shots: Sequence[Shot]
+    """The dashboards as Grafana draws them."""
+    not_drawn: str
+    """Why Grafana drew none; empty if it did."""
+
+
+def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int], None]) -> StackReport:
+    """Runs every query of the stack's dashboards over the last minutes, follows the links, and opens the pages.
+
+    The pages are opened in headless Chromium: in the stack's Grafana, or in one that is started from `PATH`.
 
     Args:
         settings: the settings of the stack.
@@ -70,16 +91,17 @@ def check_stack(
     step = max(scrape_seconds, round(minutes * 60 / _POINTS))
     window = Window(start=now - minutes * 60, end=now, step=step)
     config = monitoring_config(settings)
-    models = list(dashboards(config).values())
+    by_uid = dashboards(config)
+    models = list(by_uid.values())
     with _connect(settings) as clients:
         on_progress(sum(len(panels(model)) for model in models))
         check = Check(clients.sources(), clients.prometheus, window, scrape_seconds)
         result = check.run(models, groups(config), lambda: on_progress(0))
         provisioned = datasources(
             backend=settings.traces.backend,
-            traces_url="",
-            prometheus_url="",
-            loki_url="http://loki" if clients.loki else "",
+            traces_url=clients.urls[endpoints.TRACES_UID],
+            prometheus_url=clients.urls[endpoints.PROMETHEUS_UID],
+            loki_url=clients.urls.get(endpoints.LOGS_UID),
         )
         links = Links(
             provisioned=provisioned,
@@ -88,7 +110,41 @@ def check_stack(
             loki=clients.loki,
             window=window,
         ).follow()
-    return result, links, window
+        provisioning = Provisioning(datasources=provisioned, dashboards=by_uid, runbooks=runbooks(config))
+        shots, failures, not_drawn = _drawn(clients.login, provisioning, models, minutes)
+    return StackReport(
+        result=replace(result, failures=[*result.failures, *failures]),
+        links=links,
+        window=window,
+        shots=shots,
+        not_drawn=not_drawn,
+    )
+
+
+def _drawn(
+    login: tuple[str, str] | None, provisioning: Provisioning, models: Sequence[Model], minutes: float
+) -> tuple[list[Shot], list[Failure], str]:
+    """Return the pages of Grafana, what is wrong on them, and why there are none."""
+    chromium, home = browser.installed(), own_grafana.installed()
+    if chromium is None:
+        return [], [], f"no browser on PATH ({', '.join(browser.COMMANDS)})"
+    if login is None and home is None:
+        return [], [], "the stack has no Grafana, and there is none on PATH"
+    with contextlib.ExitStack() as programs:
+        try:
+            if login is None:
+                assert home is not None
+                login = programs.enter_context(own_grafana.running(home, provisioning))
+            url, password = login
+            with httpx.Client() as client:
+                cookies = log_in(client, url, password)
+            page = programs.enter_context(browser.browser(chromium))
+            for name, value in cookies.items():
+                page.set_cookie(name, value, url)
+            shots, failures = visit(page, url, models, minutes)
+        except (browser.BrowserError, QueryError) as error:
+            return [], [Failure(dashboard="pages", where="Grafana", what=str(error))], ""
+    return shots, failures, ""
 
 
 @contextlib.contextmanager
@@ -104,13 +160,13 @@ def _connect(settings: Settings) -> Iterator[_Clients]:
         stores[endpoints.LOGS_UID] = (endpoints.LOKI, endpoints.LOKI_PORT)
     with contextlib.ExitStack() as connections:
         http = connections.enter_context(httpx.Client())
-        grafana = None
+        grafana, login = None, None
         if settings.grafana.enabled:
             values = read_secret(client, namespace, secret_keys.SECRET)
             http.auth = httpx.BasicAuth("admin", values[secret_keys.GRAFANA_ADMIN_PASSWORD])
             forwarded = connections.enter_context(forward(client, namespace, endpoints.GRAFANA, endpoints.GRAFANA_PORT))
             url = forwarded + urlsplit(settings.grafana.url).path
-            grafana = Grafana(http, url)
+            grafana, login = Grafana(http, url), (url, values[secret_keys.GRAFANA_ADMIN_PASSWORD])
             urls = {uid: f"{url}/api/datasources/proxy/uid/{uid}" for uid in stores}
         else:
             urls = {
@@ -122,4 +178,6 @@ def _connect(settings: Settings) -> Iterator[_Clients]:
             traces=TraceStoreClient(backend, urls[endpoints.TRACES_UID], http.get),
             loki=LokiClient(urls[endpoints.LOGS_UID], http.get) if settings.logs.enabled else None,
             grafana=grafana,
+            urls=urls,
+            login=login,
         )

@@ -33,10 +33,11 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
 
         def fine() -> bool:
             _mistakes(gateway)
-            result, links, window = check_stack(settings, 5, lambda _: None)
+            found = check_stack(settings, 5, lambda _: None)
+            result, links = found.result, found.links
             last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in result.failures]
             last.extend(f"{link.link}: {link.detail}" for link in links if not link.ok)
-            (tmp_path / "report.html").write_text(report("local", "now", result, links, window))
+            (tmp_path / "report.html").write_text(report("local", "now", result, links, found.window, found.shots))
             if last:
                 return False  # and what follows a broken link was left out
             assert (len(result.dashboards), len(links)) == (8, 6 if settings.logs.enabled else 4)

@@ -1,0 +1,122 @@
+"""A Grafana of the check's own, from the program on this machine, for a stack that has none."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import yaml
+
+from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, provider
+from stack.clients.http import QueryError
+from stack.polling import CheckFailure, poll_until
+
+_START_SECONDS: Final = 120.0
+_DEFAULTS: Final = Path("conf/defaults.ini")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provisioning:
+    """What Grafana reads when it starts."""
+
+    datasources: Mapping[str, Any]
+    dashboards: Mapping[str, Any]
+    runbooks: Mapping[str, Any]
+
+
+def installed() -> Path | None:
+    """Return the home of the Grafana on `PATH`, if there is one."""
+    program = shutil.which("grafana")
+    if program is None:
+        return None
+    return next((folder for folder in Path(program).resolve().parents if (folder / _DEFAULTS).exists()), None)
+
+
+@contextlib.contextmanager
+def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]:
+    """Start Grafana, and end it.
+
+    Args:
+        home: its folder, with `bin`, `conf` and `public`.
+        provisioning: what it has.
+
+    Yields:
+        Its URL and the password of `admin`.
+
+    Raises:
+        QueryError: it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="dashboards-check-", ignore_cleanup_errors=True) as folder:
+        data, password = Path(folder), secrets.token_hex(16)
+        _write(data / "provisioning", provisioning)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = {
+            "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+            "GF_SERVER_HTTP_PORT": str(port),
+            "GF_SECURITY_ADMIN_PASSWORD": password,
+            "GF_PATHS_DATA": str(data / "data"),
+            "GF_PATHS_LOGS": str(data / "logs"),
+            "GF_PATHS_PLUGINS": str(data / "plugins"),
+            "GF_PATHS_PROVISIONING": str(data / "provisioning"),
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+            "GF_NEWS_NEWS_FEED_ENABLED": "false",
+            "GF_SECURITY_DISABLE_GRAVATAR": "true",
+            "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        }
+        log = data / "grafana.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [home / "bin" / "grafana", "server", f"--homepath={home}"],
+                env=os.environ | environment,
+                cwd=home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        url = f"http://127.0.0.1:{port}"
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                raise QueryError(f"Grafana ended: {log.read_text()[-500:]}")
+            return httpx.get(f"{url}/api/health", timeout=5).status_code == 200
+
+        try:
+            poll_until("Grafana", ready, seconds=_START_SECONDS, every=0.5)
+            yield url, password
+        except CheckFailure as error:
+            raise QueryError(f"{error}: {log.read_text()[-500:]}") from error
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _write(root: Path, provisioning: Provisioning) -> None:
+    folders = {TRACING_FOLDER: root / "tracing", RUNBOOK_FOLDER: root / "runbooks"}
+    files: dict[Path, Mapping[str, Any]] = {
+        root / "datasources" / "datasources.yaml": provisioning.datasources,
+        root / "dashboards" / "providers.yaml": provider({title: str(path) for title, path in folders.items()}),
+    }
+    # Grafana logs an error for each of its provisioning folders that does not exist.
+    for folder in (*folders.values(), *(file.parent for file in files), root / "alerting", root / "plugins"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for file, document in files.items():
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+    for title, models in ((TRACING_FOLDER, provisioning.dashboards), (RUNBOOK_FOLDER, provisioning.runbooks)):
+        for uid, model in models.items():
+            (folders[title] / f"{uid}.json").write_text(json.dumps(model))
