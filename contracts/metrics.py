@@ -66,6 +66,8 @@ STORE_RECEIVED_SPANS: Final = "tempo_distributor_spans_received_total"
 # Prometheus, about its targets and about itself.
 UP: Final = "up"
 ALERTS: Final = "ALERTS"
+ALERT_SINCE: Final = "ALERTS_FOR_STATE"
+"""Time at which the condition of an alert began to hold, in s."""
 SCRAPED_SAMPLES: Final = "scrape_samples_post_metric_relabeling"
 SAMPLE_LIMIT: Final = "scrape_sample_limit"
 RULE_FAILURES: Final = "prometheus_rule_evaluation_failures_total"

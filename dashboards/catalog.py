@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from dashboards import database, dependencies, kafka, rollout, services, slo, tasks, tracing
+from dashboards import database, dependencies, kafka, overview, rollout, services, slo, tasks, tracing
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import RUNBOOK_TAG, Dashboard, Model, Row
 from dashboards.panels import text
@@ -15,9 +15,12 @@ RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 
 TRACING_FOLDER: Final = "Tracing"
 RUNBOOK_FOLDER: Final = "Runbooks"
+HOME_DASHBOARD: Final = overview.DASHBOARD.uid
+"""The page that opens after signing in."""
 
 # In the order in which an on-call engineer reads them.
 _DASHBOARDS: Final = (
+    overview.DASHBOARD,
     services.DASHBOARD,
     tasks.DASHBOARD,
     kafka.DASHBOARD,

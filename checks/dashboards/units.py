@@ -1,6 +1,7 @@
 """Numbers as Grafana writes them, for the units that the dashboards use."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ _SECONDS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e
 _SHORT: Final = ((1e12, " T"), (1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1.0, ""))
 _BYTES: Final = ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B"))
 
-UNITS: Final = frozenset({"s", "ms", "percentunit", "short", "bytes"})
+UNITS: Final = frozenset({"s", "ms", "percentunit", "short", "bytes", "dateTimeFromNow"})
 COUNT: Final = "count:"
 """Begins a unit that is the word after it: `count:tasks/s`."""
 
@@ -30,6 +31,8 @@ def formatted(value: float, unit: str, decimals: int | None = None) -> str:
             return _scaled(value / 1000, _SECONDS, decimals, " ")
         case "percentunit":
             return f"{_digits(value * 100, decimals)}%"
+        case "dateTimeFromNow":
+            return f"{_scaled(time.time() - value / 1000, _SECONDS, 0, ' ')} ago"
         case "short":
             return _scaled(value, _SHORT, decimals, "")
         case "bytes":

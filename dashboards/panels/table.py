@@ -26,6 +26,7 @@ def table(
     columns: Sequence[Column],
     *,
     by: Mapping[str, str],
+    links: Mapping[str, str] | None = None,
     normally_empty: str | None = None,
     width: int = 24,
     height: int = 8,
@@ -37,6 +38,7 @@ def table(
         text: what the panel answers.
         columns: the values; the first one sorts.
         by: label → title of its column; these labels identify a row.
+        links: label → URL that a click on its value opens.
         normally_empty: the reason why the table normally has no rows.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
@@ -54,6 +56,9 @@ def table(
         # A query that keeps the name of its metric, or another label, would make rows of its own.
         panel.with_target(table_query(f"max by ({', '.join(by)}) ({column.query})", index))
         panel.override_by_name(column.title, _properties(column))
+    for label, url in (links or {}).items():
+        link = {"title": by[label], "url": url}
+        panel.override_by_name(by[label], [DynamicConfigValue(id_val="links", value=[link])])
     return panel.transformations(
         [
             DataTransformerConfig(id_val="merge", options={}),

@@ -38,13 +38,14 @@ def traces(
     search: TraceSearch,
     *,
     normally_empty: str | None = None,
+    limit: int = _MAX_TRACES,
     width: int = 24,
     height: int = 8,
 ) -> Panel:
     """Return a table of traces; each row is a link to the whole trace."""
     backend = config.trace_backend
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
-    target = _tempo_query(search, source) if backend == "tempo" else _JaegerQuery(search)
+    target = _tempo_query(search, source, limit) if backend == "tempo" else _JaegerQuery(search, limit)
     return (
         table.Panel()
         .title(title)
@@ -103,12 +104,12 @@ def _jaeger_search(search: TraceSearch) -> dict[str, Any]:
     return {key: value for key, value in query.items() if value}
 
 
-def _tempo_query(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery:
+def _tempo_query(search: TraceSearch, source: DataSourceRef, limit: int) -> tempo.TempoQuery:
     return (
         tempo.TempoQuery()
         .query_type("traceql")
         .query(_traceql(search))
-        .limit(_MAX_TRACES)
+        .limit(limit)
         .table_type(SearchTableType.SPANS if search.statements else SearchTableType.TRACES)
         .ref_id("A")
         .datasource(source)
@@ -118,8 +119,9 @@ def _tempo_query(search: TraceSearch, source: DataSourceRef) -> tempo.TempoQuery
 class _JaegerQuery(Dataquery):
     """A search of Jaeger's datasource, for which the SDK has no builder."""
 
-    def __init__(self, search: TraceSearch) -> None:
+    def __init__(self, search: TraceSearch, limit: int) -> None:
         self._search = search
+        self._limit = limit
 
     def build(self) -> "_JaegerQuery":
         return self
@@ -129,6 +131,6 @@ class _JaegerQuery(Dataquery):
             "refId": "A",
             "datasource": {"type": "jaeger", "uid": endpoints.TRACES_UID},
             "queryType": "search",
-            "limit": _MAX_TRACES,
+            "limit": self._limit,
             **_jaeger_search(self._search),
         }

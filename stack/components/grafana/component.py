@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from contracts import endpoints, secret_keys, versions
-from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
+from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
 from stack.components.grafana.settings import Grafana as GrafanaSettings
@@ -133,6 +133,7 @@ def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k
             # Links, redirects and the callbacks of OAuth begin with this.
             GF_SERVER_ROOT_URL=f"{settings.url}/",
             GF_SERVER_SERVE_FROM_SUB_PATH=has_path,
+            GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH=f"{_FOLDERS[TRACING_FOLDER]}/{HOME_DASHBOARD}.json",
             GF_ANALYTICS_REPORTING_ENABLED=False,
             **({} if settings.internet else _OFFLINE),
         ),

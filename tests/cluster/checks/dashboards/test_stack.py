@@ -40,7 +40,7 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
             (tmp_path / "report.html").write_text(report("local", "now", result, links, found.window, found.shots))
             if last:
                 return False  # and what follows a broken link was left out
-            assert (len(result.dashboards), len(links)) == (8, 6 if settings.logs.enabled else 4)
+            assert (len(result.dashboards), len(links)) == (9, 6 if settings.logs.enabled else 4)
             return True
 
         with Traffic(gateway, rate=5):

@@ -1,0 +1,182 @@
+"""The dashboard *What is broken*: the first page of an engineer who is paged."""
+
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import JOB, TRACK
+from contracts.services import GATEWAY
+from dashboards.config import MonitoringConfig
+from dashboards.dashboard import Dashboard, Row
+from dashboards.panels import Column, Panel, Query, Thresholds, TraceSearch, stat, table, timeseries, traces
+from dashboards.queries import (
+    ENTRY_SPAN,
+    FAILED_REQUESTS,
+    FAILED_SPAN,
+    RATE_INTERVAL,
+    REQUESTS,
+    SERVICE_JOBS,
+    equals,
+    ratio,
+    series,
+)
+from dashboards.rules.dependencies import FAILED_CALLS, MAX_ERROR_RATIO, RATE
+from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
+from dashboards.rules.slo import error_ratio, requests, tasks
+
+_FIRING: Final = (equals("alertstate", "firing"), 'severity!="none"')
+_ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN)
+_FAILED_ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN, FAILED_SPAN)
+
+
+def pages(_: MonitoringConfig) -> Panel:
+    """Alerts that page the engineer on call."""
+    return stat(
+        "Paging alerts",
+        "Alerts of severity `page` that are firing.",
+        f"count({series(metrics.ALERTS, equals('alertstate', 'firing'), equals('severity', 'page'))}) or vector(0)",
+        unit="short",
+        thresholds=Thresholds(None, 1),
+        width=6,
+    )
+
+
+def failed_requests(config: MonitoringConfig) -> Panel:
+    """Share of the users' requests that failed."""
+    limit = config.objectives.error_ratio
+    return stat(
+        "Failed requests of users",
+        "Share of the requests that got a response 5xx.",
+        ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL),
+        unit="percentunit",
+        thresholds=Thresholds(limit / 4, limit),
+        width=6,
+    )
+
+
+def requests_budget(config: MonitoringConfig) -> Panel:
+    """How fast the error budget of the requests is used up."""
+    objective = requests(config)
+    return stat(
+        "Burn rate, requests",
+        "At 1 the error budget of 30 days lasts 30 days. Of the last hour.",
+        f"{error_ratio(objective, '1h')} / {objective.budget:.6g}",
+        unit="short",
+        thresholds=Thresholds(1, 6),
+        width=6,
+    )
+
+
+def tasks_budget(config: MonitoringConfig) -> Panel:
+    """How fast the error budget of the tasks is used up."""
+    objective = tasks(config)
+    return stat(
+        "Burn rate, tasks in time",
+        "At 1 the error budget of 30 days lasts 30 days. Of the last hour.",
+        f"{error_ratio(objective, '1h')} / {objective.budget:.6g}",
+        unit="short",
+        thresholds=Thresholds(1, 6),
+        width=6,
+    )
+
+
+def firing(_: MonitoringConfig) -> Panel:
+    """Each firing alert, since when, and its runbook."""
+    alerts = "alertname, service, severity"
+    since = f"max by ({alerts}) ({metrics.ALERT_SINCE}) and on ({alerts}) {series(metrics.ALERTS, *_FIRING)}"
+    return table(
+        "Firing alerts, and since when",
+        "The alert that began first is at the bottom: it is often the cause. Click its runbook to open it.",
+        [
+            Column(
+                title="Since",
+                query=f"({since}) * 1000 * on (alertname) group_left ({RUNBOOK}) {RUNBOOK_LINK}",
+                unit="dateTimeFromNow",
+            )
+        ],
+        by={"severity": "Severity", "alertname": "Alert", "service": "Service", RUNBOOK: "Runbook"},
+        links={RUNBOOK: "/d/${__value.raw}?${__url_time_range}"},
+        normally_empty="no alert fires.",
+        width=14,
+    )
+
+
+def changes(_: MonitoringConfig) -> Panel:
+    """The latest starts of services."""
+    return table(
+        "What changed before",
+        "When the youngest pod of each service started: a deployment, a rollout (track `canary`) or a crash.",
+        [
+            Column(
+                title="Started",
+                query=f"{series(metrics.PROCESS_START, SERVICE_JOBS)} * 1000",
+                unit="dateTimeFromNow",
+            )
+        ],
+        by={JOB: "Service", TRACK: "Track"},
+        links={JOB: "/d/rollout?${__url_time_range}"},
+        width=10,
+    )
+
+
+def failures_over_time(config: MonitoringConfig) -> Panel:
+    """When it began."""
+    limit = config.objectives.error_ratio
+    return timeseries(
+        "Failed requests and messages, by service",
+        "Share of the requests and messages that each service failed to handle: when did it begin, and where?",
+        [
+            Query(
+                expr=ratio(_FAILED_ENTRIES, _ENTRIES, RATE_INTERVAL, metrics.SERVICE),
+                legend="{{service_name}}",
+            )
+        ],
+        unit="percentunit",
+        thresholds=Thresholds(None, limit),
+    )
+
+
+def failing_calls(_: MonitoringConfig) -> Panel:
+    """The edges of the service map that fail."""
+    failed = f"{FAILED_CALLS} / ({RATE} > 0)"
+    return table(
+        "Calls that fail",
+        "Calls of the last minute, the highest share of failures first. The deepest one is the cause.",
+        [
+            Column(
+                title="Failed",
+                query=f"{failed} > 0",
+                unit="percentunit",
+                thresholds=Thresholds(MAX_ERROR_RATIO / 5, MAX_ERROR_RATIO),
+            )
+        ],
+        by={"source": "From", "target": "To"},
+        links={"target": "/d/dependencies?${__url_time_range}"},
+        normally_empty="no call failed.",
+        width=12,
+    )
+
+
+def first_traces(config: MonitoringConfig) -> Panel:
+    """The three traces to look at first."""
+    service = ".+" if config.trace_backend == "tempo" else GATEWAY
+    return traces(
+        config,
+        "The three traces to look at first",
+        "The latest requests and messages that failed. The red spans of a trace show the cause.",
+        TraceSearch(service=service, failed=True, entry=True),
+        limit=3,
+        normally_empty="no request and no message failed.",
+        height=5,
+    )
+
+
+DASHBOARD: Final = Dashboard(
+    uid="overview",
+    title="What is broken",
+    question="What is broken now, since when, what changed before, and which traces show it?",
+    rows=(
+        Row("Now", (pages, failed_requests, requests_budget, tasks_budget)),
+        Row("Since when, and what changed before", (firing, changes, first_traces)),
+        Row("Where", (failures_over_time, failing_calls)),
+    ),
+)
