@@ -1,4 +1,4 @@
-"""The dashboard *What is broken*: the first page of an engineer who is paged."""
+"""The dashboard *What is broken*: the page that the engineer on call reads first."""
 
 from typing import Final
 

@@ -33,17 +33,17 @@ def check_dashboards(stack: str, console: Console, *, minutes: float = 15, file:
     """
     settings = load_here(stack)
     with _progress(console) as on_progress:
-        found = check_stack(settings, minutes, on_progress)
+        checked = check_stack(settings, minutes, on_progress)
     file = file or Path(f".local/dashboards-{stack}.html")
     file.parent.mkdir(parents=True, exist_ok=True)
-    heading = f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(found.window.end))} UTC, the last {minutes:g} minutes"
-    file.write_text(report(stack, heading, found.result, found.links, found.window, found.shots))
-    works = show(found.result, list(found.links), console)
-    if found.not_drawn:
-        console.print(f"pages were not opened in Grafana: {found.not_drawn}")
-    elif found.shots:
-        drawn = sum(shot.panels for shot in found.shots)
-        console.print(f"{len(found.shots)} pages ({drawn} panels) opened in Grafana: see the report")
+    heading = f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(checked.window.end))} UTC, the last {minutes:g} minutes"
+    file.write_text(report(stack, heading, checked.result, checked.links, checked.window, checked.shots))
+    works = show(checked.result, list(checked.links), console)
+    if checked.not_drawn:
+        console.print(f"pages were not opened in Grafana: {checked.not_drawn}")
+    elif checked.shots:
+        drawn = sum(shot.panels for shot in checked.shots)
+        console.print(f"{len(checked.shots)} pages ({drawn} panels) opened in Grafana: see the report")
     console.print(f"report: {file}")
     return works
 

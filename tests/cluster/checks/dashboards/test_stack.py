@@ -33,11 +33,11 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
 
         def fine() -> bool:
             _mistakes(gateway)
-            found = check_stack(settings, 5, lambda _: None)
-            result, links = found.result, found.links
+            checked = check_stack(settings, 5, lambda _: None)
+            result, links = checked.result, checked.links
             last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in result.failures]
             last.extend(f"{link.link}: {link.detail}" for link in links if not link.ok)
-            (tmp_path / "report.html").write_text(report("local", "now", result, links, found.window, found.shots))
+            (tmp_path / "report.html").write_text(report("local", "now", result, links, checked.window, checked.shots))
             if last:
                 return False  # and what follows a broken link was left out
             assert (len(result.dashboards), len(links)) == (9, 6 if settings.logs.enabled else 4)
