@@ -98,6 +98,10 @@ chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then
 detect: $(VENV)/installed ## inject faults and measure the time to each alert (ARGS=--quiet=3600: an hour without faults, no alerts)
 	@$(WCT) check detect $(ARGS)
 
+.PHONY: drill
+drill: $(VENV)/installed ## inject a fault into the local stack, and let an engineer find it (ARGS="--fault=NAME --seconds=600")
+	@$(WCT) check drill $(ARGS)
+
 dashboards-check: $(VENV)/installed ## run every query of STACK's dashboards, follow the links, write a report (ARGS=--minutes=60)
 	@$(WCT) dashboards-check $(STACK) $(ARGS)
 

@@ -14,7 +14,18 @@ from contracts.errors import UserError
     cls=LazyGroup,
     commands_at={
         name: f"cli.checks:{name}"
-        for name in ("bench", "capacity", "outage", "coverage", "chaos", "detect", "rollouts", "rotations", "upgrades")
+        for name in (
+            "bench",
+            "capacity",
+            "outage",
+            "coverage",
+            "chaos",
+            "detect",
+            "drill",
+            "rollouts",
+            "rotations",
+            "upgrades",
+        )
     },
 )
 def check() -> None:
@@ -118,6 +129,59 @@ def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
     detections = detect(console(140), names=faults, rate=rate)
     if late := [detection.fault for detection in detections if not detection.is_in_time]:
         raise UserError(f"detected too late or not at all: {', '.join(late)}")
+
+
+@click.command(cls=Command)
+@stack_argument
+@click.option("--fault", "names", multiple=True, metavar="NAME", help="One of these faults; by default of all.")
+@click.option("--list", "list_names", is_flag=True, help="Print the names of the faults, for trainers.")
+@click.option("--stop", "must_stop", is_flag=True, help="End a running drill, or undo what a killed one left.")
+@click.option("--verify", "must_verify", is_flag=True, help="Inject all faults in turn; each must show, and end.")
+@click.option("--answer", "answers", multiple=True, help="A line in place of the terminal's. May be repeated.")
+@click.option("--seed", type=int, help="The same seed chooses the same fault.")
+@click.option("--seconds", type=AMOUNT, default=1800, help="The time for the answer (1,800).")
+@click.option("--warm-up", type=AMOUNT, default=20, help="Seconds of traffic before the fault (20).")
+@click.option("--rate", type=AMOUNT, default=10, help="Requests per second meanwhile (10).")
+def drill(
+    stack: str,
+    names: tuple[str, ...],
+    list_names: bool,
+    must_stop: bool,
+    must_verify: bool,
+    answers: tuple[str, ...],
+    seed: int | None,
+    seconds: float,
+    warm_up: float,
+    rate: float,
+) -> None:
+    """Inject a fault into the local stack, and let an engineer find it; docs/on-call.md is the guide."""
+    from checks.drill import command
+
+    if list_names:
+        click.echo("\n".join(command.list_names()))
+        return
+    exit_on_termination()  # so that the fault is undone
+    if must_stop:
+        command.stop(console(120))
+        return
+    if must_verify:
+        from checks.drill.verify import verify
+
+        verifications = verify(console(140), names=names, rate=rate, warm_up=warm_up)
+        if wrong := [item.fault for item in verifications if not item.is_right]:
+            raise UserError(f"not as the catalogue says: {', '.join(wrong)}")
+        return
+    result = command.drill(
+        console(120),
+        names=names,
+        answers=answers,
+        seed=seed,
+        seconds=seconds,
+        warm_up=warm_up,
+        rate=rate,
+        stack=stack,
+    )
+    raise Exit(0 if result.is_solved else 1)
 
 
 @click.command(cls=Command)

@@ -99,5 +99,6 @@ def _is_output_closed() -> bool:
 
 
 def exit_on_termination() -> None:
-    """Make SIGTERM end the program as an interrupt does, so that it releases what it holds."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    """Make SIGTERM, or a closed terminal, end the program as an interrupt does, so that it releases what it holds."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(TERMINATED))

@@ -6,7 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
 from contracts.metrics import SENDING_QUEUE_SIZE
+from contracts.services import SERVICES
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import Settings
@@ -89,42 +90,32 @@ class LocalCluster:
 
     def process(self, pod: Any) -> int:
         """Id, on this machine, of the first process of a pod's main container."""
-        uid = str(pod.metadata.uid)
-        uids = {uid, uid.replace("-", "_")}
         container = pod.status.container_statuses[0].container_id.rpartition("/")[2]
-        processes = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    group = (entry / "cgroup").read_text()
-                    if container in group and any(text in group for text in uids):
-                        processes.append(int(entry.name))
+        processes = processes_of(str(pod.metadata.uid), container)
         if not processes:
             raise LookupError(f"no process of {pod.metadata.name} on this machine")
-        return min(processes)
+        return processes[0]
 
     def scale(self, name: str, replicas: int) -> None:
         """Scales a StatefulSet, and waits for its pods."""
         self._apps.patch_namespaced_stateful_set_scale(name, self.namespace, {"spec": {"replicas": replicas}})
         self.wait_ready(name, replicas)
 
-    @contextlib.contextmanager
-    def stopped(self, name: str) -> Iterator[None]:
-        """A StatefulSet or Deployment without pods while the context is open; the running pods are killed."""
-        running = self.pods(name)
-        kind = "deployment" if any(pod.metadata.labels.get("pod-template-hash") for pod in running) else "stateful_set"
-        scale = getattr(self._apps, f"patch_namespaced_{kind}_scale")
-        scale(name, self.namespace, {"spec": {"replicas": 0}})
-        for pod in running:
-            with contextlib.suppress(LookupError, ProcessLookupError):
-                os.kill(self.process(pod), signal.SIGKILL)
-            with contextlib.suppress(kubernetes.client.ApiException):
-                self._core.delete_namespaced_pod(str(pod.metadata.name), self.namespace, grace_period_seconds=0)
-        try:
-            yield
-        finally:
-            scale(name, self.namespace, {"spec": {"replicas": len(running)}})
-            self.wait_ready(name, len(running))
+    def replicas(self, name: str) -> int:
+        """The number of pods that a Deployment or StatefulSet declares."""
+        return int(getattr(self._apps, f"read_namespaced_{_kind(name)}_scale")(name, self.namespace).spec.replicas or 0)
+
+    def set_replicas(self, name: str, replicas: int) -> None:
+        """Scales a Deployment or StatefulSet, and does not wait."""
+        patch = getattr(self._apps, f"patch_namespaced_{_kind(name)}_scale")
+        patch(name, self.namespace, {"spec": {"replicas": replicas}})
+
+    def end(self, pod: Any) -> None:
+        """SIGKILL of the pod's main process; deletes the pod, and does not wait for another one."""
+        with contextlib.suppress(LookupError, ProcessLookupError):
+            os.kill(self.process(pod), signal.SIGKILL)
+        with contextlib.suppress(kubernetes.client.ApiException):
+            self._core.delete_namespaced_pod(str(pod.metadata.name), self.namespace, grace_period_seconds=0)
 
     def restart(self, name: str) -> None:
         """Rolls a StatefulSet, as `kubectl rollout restart` does, and waits until it has rolled."""
@@ -175,28 +166,15 @@ class LocalCluster:
     @contextlib.contextmanager
     def dropped(self, pod: Any, chain: str, port: int) -> Iterator[None]:
         """Drops the pod's packets of one direction (INPUT, OUTPUT) to a TCP port while the context is open."""
-        with self._filtered(pod, chain, port, ["--jump", "DROP"]):
-            yield
-
-    @contextlib.contextmanager
-    def reset(self, pod: Any, port: int, share: float = 1.0) -> Iterator[None]:
-        """Resets a share of the pod's connections to a TCP port when it sends data."""
-        sampling = ["--match", "statistic", "--mode", "random", "--probability", f"{share:.4f}"] if share < 1 else []
-        # PSH: once for the data of an application, not for the acknowledgements of the kernel.
-        sent = ["--tcp-flags", "PSH", "PSH", *sampling] if share < 1 else []
-        with self._filtered(pod, "OUTPUT", port, [*sent, "--jump", "REJECT", "--reject-with", "tcp-reset"]):
-            yield
-
-    @contextlib.contextmanager
-    def _filtered(self, pod: Any, chain: str, port: int, what: list[str]) -> Iterator[None]:
-        enter = ["nsenter", "--net", f"--target={self.process(pod)}", "iptables", "--wait"]
-        rule = [chain, "--protocol", "tcp", "--dport", str(port), *what]
-        subprocess.run([*enter, "--insert", *rule], check=True, capture_output=True)
+        process = self.process(pod)
+        rule = (chain, "--protocol", "tcp", "--dport", str(port), "--jump", "DROP")
+        filter_packets(process, "--insert", rule)
         try:
             yield
         finally:
             # If the pod has ended meanwhile, its rules are gone.
-            subprocess.run([*enter, "--delete", *rule], check=False, capture_output=True)
+            with contextlib.suppress(subprocess.CalledProcessError):
+                filter_packets(process, "--delete", rule)
 
     @contextlib.contextmanager
     def small_volume(self, pod: Any, mebibytes: int) -> "Iterator[SmallVolume]":
@@ -245,6 +223,29 @@ class SmallVolume:
             yield
         finally:
             ballast.unlink()
+
+
+def processes_of(uid: str, container: str = "") -> list[int]:
+    """Ids, on this machine, of the processes of a pod, or of one of its containers; ascending."""
+    uids = {uid, uid.replace("-", "_")}
+    processes = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                group = (entry / "cgroup").read_text()
+                if container in group and any(text in group for text in uids):
+                    processes.append(int(entry.name))
+    return sorted(processes)
+
+
+def filter_packets(process: int, action: str, rule: Sequence[str]) -> None:
+    """Inserts (`--insert`) or deletes (`--delete`) a rule of iptables in the network namespace of a process."""
+    enter = ["nsenter", "--net", f"--target={process}", "iptables", "--wait"]
+    subprocess.run([*enter, action, *rule], check=True, capture_output=True)
+
+
+def _kind(workload: str) -> str:
+    return "deployment" if workload in SERVICES else "stateful_set"
 
 
 def _sum(metrics: str, name: str) -> float:

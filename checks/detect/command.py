@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.chaos.cluster import LocalCluster
-from checks.detect.faults import faults
 from checks.detect.run import Detection, Run
+from checks.faults.catalogue import faults
 from contracts.errors import UserError
 from stack.settings import load_here
 
@@ -17,14 +17,14 @@ def detect(console: Console, *, names: Sequence[str] = (), rate: float = 10) -> 
 
     Args:
         console: where progress and the result are printed.
-        names: the faults, by default all.
+        names: the faults, by default all that have an alert.
         rate: requests per second meanwhile.
 
     Raises:
         UserError: a fault is unknown, or the stack cannot be reached or does not recover.
     """
     cluster = LocalCluster(load_here("local"))
-    known = faults(cluster.store)
+    known = {name: fault for name, fault in faults(cluster.store).items() if fault.alerts}
     if unknown := set(names) - known.keys():
         raise UserError(f"there is no fault {min(unknown)!r}; the faults are {', '.join(known)}")
     detections = Run(cluster, console.print).faults([(name, known[name]) for name in names or known], rate)

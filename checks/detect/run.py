@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from checks.chaos.cluster import LocalCluster
-from checks.detect.faults import Fault
-from checks.detect.traffic import Traffic
+from checks.faults.journal import Journal
+from checks.faults.model import Fault
+from checks.faults.stored import injected, undo_remaining
+from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
@@ -64,6 +66,7 @@ class Run:
     def __init__(self, cluster: LocalCluster, on_progress: Callable[[str], None]) -> None:
         self._cluster = cluster
         self._on_progress = on_progress
+        self._journal = Journal()
         prometheus = f"http://{cluster.address(endpoints.PROMETHEUS)}:{endpoints.PROMETHEUS_PORT}"
         self._alerts = Alerts(PrometheusClient(prometheus))
         self._gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
@@ -74,7 +77,9 @@ class Run:
         Raises:
             CheckFailure: an alert does not resolve, or the stack does not recover.
         """
-        with Traffic(self._gateway, rate):
+        with self._journal.locked(), Traffic(self._gateway, rate):
+            for name in undo_remaining(self._cluster, self._journal):
+                self._on_progress(f"undone: {name}, which an earlier run left in the cluster")
             time.sleep(_WARM_UP_SECONDS)
             return [self._detect(name, fault) for name, fault in faults]
 
@@ -109,7 +114,7 @@ class Run:
         self._wait_until_calm(fault.alerts)
         earlier = self._alerts.names("firing")
         started = time.monotonic()
-        with fault.inject(self._cluster):
+        with injected(name, fault.plan, self._cluster, self._journal):
             alert, firing = None, earlier
             while alert is None and time.monotonic() < started + _GIVE_UP * fault.seconds:
                 firing = self._alerts.names("firing")

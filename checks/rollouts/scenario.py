@@ -16,7 +16,7 @@ import kubernetes
 import yaml
 
 from checks.chaos.cluster import LocalCluster
-from checks.detect.traffic import Failure, Traffic
+from checks.harness.traffic import Failure, Traffic
 from contracts import endpoints
 from contracts.services import GATEWAY, SERVICES
 from stack.kubernetes.client import connect

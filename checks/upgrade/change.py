@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from checks.detect.traffic import Traffic
+from checks.harness.traffic import Traffic
 from checks.upgrade.data import Data, Stack
 from contracts.hops import HOPS, PAGE
 from stack.rollout.probes import Probes

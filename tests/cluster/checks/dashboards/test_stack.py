@@ -7,7 +7,7 @@ import httpx
 
 from checks.dashboards.report import report
 from checks.dashboards.stack import check_stack
-from checks.detect.traffic import Traffic
+from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.services import GATEWAY
 from stack.kubernetes.client import connect

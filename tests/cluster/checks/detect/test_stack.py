@@ -1,8 +1,8 @@
 """Some of the faults of `make detect` on the local stack: each is detected in time."""
 
 from checks.chaos.cluster import LocalCluster
-from checks.detect.faults import faults
 from checks.detect.run import Run
+from checks.faults.catalogue import faults
 from stack.settings import load
 
 
