@@ -179,7 +179,7 @@ def stop(console: Console) -> None:
 
 def list_names() -> list[str]:
     """The names of all faults."""
-    return list(faults(load_here("local").traces.backend))
+    return list(faults(endpoints.TEMPO))
 
 
 def _undo_remaining(cluster: LocalCluster, journal: Journal, console: Console) -> bool:
