@@ -53,6 +53,11 @@ class Page:
     text: str
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL that the crawler has requested."""
+    return httpx.URL(url).host
+
+
 class Fetcher:
     """An HTTP client with limits on the memory and the time that a page can cost: see `network`, `body`, `extract`."""
 

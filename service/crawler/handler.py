@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable
 
-import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION, OUTCOME_FAILED, UNREACHABLE_SITES
@@ -13,7 +12,7 @@ from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing
-from service.crawler.fetch import Cause, FetchFailed, Page
+from service.crawler.fetch import Cause, FetchFailed, Page, host_of
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
@@ -80,7 +79,7 @@ class CrawlHandler:
         if cause is not Cause.UNREACHABLE:
             self._unreachable.clear()
         elif len(self._unreachable) < _MOST_SITES:
-            self._unreachable.add(httpx.URL(url).host)
+            self._unreachable.add(host_of(url))
 
     def abandon(self, received: Received, reason: str) -> None:
         """Ends the task of a dead-lettered request, so that it does not stay new for ever. Raises Unavailable."""
