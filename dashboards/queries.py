@@ -116,8 +116,12 @@ def mean(histogram: str, window: str, *matchers: str) -> str:
     return f"{rate(total, window)} / {rate(count, window)}"
 
 
+_MANY: Final = 5
+"""A normal night has that many slow events within minutes only if something is wrong."""
+
+
 def many(value: str, whole: str, window: str, share: float, *by: str) -> str:
-    """Return the condition that a share of the events of a window is at least three events.
+    """Return the condition that a share of the events of a window is at least five events.
 
     Args:
         value: the query that must have a result.
@@ -126,7 +130,7 @@ def many(value: str, whole: str, window: str, share: float, *by: str) -> str:
         share: the share of the events that `value` is about, for example 0.05 for a 95th percentile.
         by: labels.
     """
-    return f"{value} and on ({_list(by)}) {exact_increase(whole, window, *by)} >= {3 / share:g}"
+    return f"{value} and on ({_list(by)}) {exact_increase(whole, window, *by)} >= {_MANY / share:g}"
 
 
 def above(value: str, start: float, end: float, alert: str, *by: str) -> str:

@@ -3,8 +3,9 @@
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,17 @@ class Expectation:
     seconds: int
     """Since the start."""
     alerts: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A query, and its expected result."""
+
+    query: str
+    seconds: int
+    """Since the start."""
+    samples: Mapping[str, float] = field(default_factory=dict)
+    """Labels, as Prometheus writes them → value."""
 
 
 def binary() -> Path:
@@ -63,8 +75,45 @@ def run_rules(
         metrics: simulated until the last expectation.
         expectations: which alerts must fire, and when.
     """
+    checks = [
+        Check(
+            # Watchdog always fires.
+            query='count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"}) > bool 0',
+            seconds=expectation.seconds,
+            samples={f'{{alertname="{name}"}}': 1 for name in sorted(expectation.alerts)},
+        )
+        for expectation in expectations
+    ] + [
+        # If a template has no result, the series shows the template itself.
+        Check(query='count by (alertname) (ALERTS{service=~"|.*[{].*"})', seconds=expectation.seconds)
+        for expectation in expectations
+    ]
+    return run_checks(promtool, directory, rules, metrics, checks)
+
+
+def run_checks(
+    promtool: Path,
+    directory: Path,
+    rules: Sequence[RuleGroup],
+    metrics: Metrics,
+    checks: Sequence[Check],
+    alerts: Sequence[Mapping[str, Any]] = (),
+    *,
+    seconds: float = 600,
+) -> str:
+    """Return the failures that promtool reports; empty if each query has exactly the expected result.
+
+    Args:
+        promtool: the program.
+        directory: for its files.
+        rules: the rules under test.
+        metrics: simulated until the last check.
+        checks: the queries.
+        alerts: expected alerts with their annotations, as `alert_rule_test` of promtool has them.
+        seconds: the time that promtool may take.
+    """
     (directory / "rules.yml").write_text(rule_file(rules, "http://grafana"))
-    times = range(0, max(expectation.seconds for expectation in expectations) + 1, STEP)
+    times = range(0, max(check.seconds for check in checks) + 1, STEP)
     test = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": f"{STEP}s",
@@ -77,24 +126,13 @@ def run_rules(
                 ],
                 "promql_expr_test": [
                     {
-                        # Watchdog always fires.
-                        "expr": 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"}) > bool 0',
-                        "eval_time": f"{expectation.seconds}s",
-                        "exp_samples": [
-                            {"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(expectation.alerts)
-                        ],
+                        "expr": check.query,
+                        "eval_time": f"{check.seconds}s",
+                        "exp_samples": [{"labels": labels, "value": value} for labels, value in check.samples.items()],
                     }
-                    for expectation in expectations
-                ]
-                + [
-                    {
-                        # If a template has no result, the series shows the template itself.
-                        "expr": 'count by (alertname) (ALERTS{service=~"|.*[{].*"})',
-                        "eval_time": f"{expectation.seconds}s",
-                        "exp_samples": [],
-                    }
-                    for expectation in expectations
+                    for check in checks
                 ],
+                "alert_rule_test": list(alerts),
             }
         ],
     }
@@ -105,7 +143,7 @@ def run_rules(
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=seconds,
     )
     return "" if done.returncode == 0 else re.sub(r"\n\s*\n", "\n", done.stdout + done.stderr)
 
