@@ -90,7 +90,7 @@ def unprivileged(manifest: Manifest) -> Iterator[str]:
                 yield f"container {container['name']} {problem}"
 
 
-def apart_from_the_host(manifest: Manifest) -> Iterator[str]:
+def no_access_to_the_node(manifest: Manifest) -> Iterator[str]:
     """A pod uses no namespace, folder or port of its node."""
     pod = _pod(manifest)
     for namespace in ("hostNetwork", "hostPID", "hostIPC"):
@@ -138,7 +138,7 @@ _CLUSTER_WIDE: Final = re.compile(
 )
 
 
-def within_the_namespace(manifest: Manifest) -> Iterator[str]:
+def only_the_own_namespace(manifest: Manifest) -> Iterator[str]:
     """A stack changes only its own namespace: others share the cluster, and its users need not administer it."""
     if manifest["kind"] == "Namespace":
         return
@@ -153,10 +153,10 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "pinned images": pinned_images,
         "limits": limits,
         "unprivileged": unprivileged,
-        "apart from the host": apart_from_the_host,
+        "no access to the node": no_access_to_the_node,
         "secrets by reference": secrets_by_reference,
         "private services": private_services,
-        "within the namespace": within_the_namespace,
+        "only the own namespace": only_the_own_namespace,
     }
 )
 
@@ -191,7 +191,7 @@ def _one_namespace(manifests: Iterable[Manifest]) -> Iterator[Violation]:
         namespace = manifest["metadata"].get("namespace")
         if namespace and declared and namespace not in declared:
             problem = f"is in namespace {namespace}, which is not the stack's"
-            yield Violation(rule="within the namespace", object=object_name(manifest), problem=problem)
+            yield Violation(rule="only the own namespace", object=object_name(manifest), problem=problem)
 
 
 def _leaked(manifests: Iterable[Manifest]) -> Iterator[Violation]:

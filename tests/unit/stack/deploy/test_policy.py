@@ -113,14 +113,14 @@ VIOLATIONS: list[tuple[str, str, Change]] = [
     ),
     ("unprivileged", "no seccomp profile", lambda o: pod(o)["securityContext"].pop("seccompProfile")),
     ("unprivileged", "token for the API server", lambda o: pod(o).pop("automountServiceAccountToken")),
-    ("apart from the host", "hostNetwork", lambda o: pod(o).update(hostNetwork=True)),
-    ("apart from the host", "hostPID", lambda o: pod(o).update(hostPID=True)),
+    ("no access to the node", "hostNetwork", lambda o: pod(o).update(hostNetwork=True)),
+    ("no access to the node", "hostPID", lambda o: pod(o).update(hostPID=True)),
     (
-        "apart from the host",
+        "no access to the node",
         "the node's /var/run",
         lambda o: pod(o)["volumes"].append({"name": "run", "hostPath": {"path": "/var/run"}}),
     ),
-    ("apart from the host", "the node's port 80", lambda o: container(o)["ports"].append({"hostPort": 80})),
+    ("no access to the node", "the node's port 80", lambda o: container(o)["ports"].append({"hostPort": 80})),
     ("secrets by reference", "variable PGPASSWORD", variable("PGPASSWORD", "hunter22")),
     ("secrets by reference", "variable TRACING_HASH_KEY", variable("TRACING_HASH_KEY", "0123456789abcdef")),
     ("secrets by reference", "variable DATABASE_URL", variable("DATABASE_URL", "postgresql://u:hunter2@db/tasks")),
@@ -138,9 +138,9 @@ VIOLATIONS: list[tuple[str, str, Change]] = [
     ("private services", "outside", lambda o: o["Service"]["spec"].update(type="NodePort")),
     ("private services", "outside", lambda o: o["Service"]["spec"].update(externalIPs=["192.0.2.1"])),
     ("private services", "outside", lambda o: o["Service"].update(kind="Ingress")),
-    ("within the namespace", "whole cluster", lambda o: o["Service"].update(kind="ClusterRoleBinding")),
-    ("within the namespace", "names no namespace", lambda o: o["Service"]["metadata"].pop("namespace")),
-    ("within the namespace", "not the stack's", lambda o: o["Service"]["metadata"].update(namespace="kube-system")),
+    ("only the own namespace", "whole cluster", lambda o: o["Service"].update(kind="ClusterRoleBinding")),
+    ("only the own namespace", "names no namespace", lambda o: o["Service"]["metadata"].pop("namespace")),
+    ("only the own namespace", "not the stack's", lambda o: o["Service"]["metadata"].update(namespace="kube-system")),
 ]
 
 
@@ -186,7 +186,7 @@ def test_pods_of_every_kind_are_checked(kind: str) -> None:
         "metadata": {"name": "x", "namespace": "tracing"},
         "spec": spec if kind == "Pod" else jobs,
     }
-    assert [item.rule for item in violations([made])] == ["apart from the host"]
+    assert [item.rule for item in violations([made])] == ["no access to the node"]
 
 
 def test_a_service_with_a_reason_may_be_public() -> None:
