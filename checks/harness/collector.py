@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import grpc
 import httpx
 
 from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
 from contracts import endpoints
 from contracts.errors import UserError
 from local.paths import Home
 from service.tracing.otlp_exporter import TRACES
-from stack.polling import poll_until
 
 TOKEN = "a-token-for-tests"
 _PORTS = (
@@ -46,15 +45,12 @@ def binary() -> Path:
     raise MissingProgram("no Collector to run: `./wct images build collector` builds it, and so does `make up`")
 
 
-class CollectorProcess:
+class CollectorProcess(ServerProcess):
     """One Collector as a process; its queue survives a kill."""
 
     def __init__(self, directory: Path, text: str, environment: Mapping[str, str] = {}) -> None:
         """`text` is a configuration as `collector.pipeline` renders it; only ports and paths become this machine's."""
-        self._environment = {**os.environ, **environment}
-        self._binary = binary()
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
+        program, file = binary(), directory / "config.yaml"
         self._ports = {port: free_port() for port in _PORTS}
         directory.mkdir(exist_ok=True)
         self.token_file = directory / TOKEN_FILE
@@ -64,8 +60,9 @@ class CollectorProcess:
             text = re.sub(rf"0\.0\.0\.0:{port}\b", f"127.0.0.1:{free}", text)
         text = text.replace("host: 0.0.0.0", "host: 127.0.0.1")
         text = re.sub(rf"port: {endpoints.COLLECTOR_TELEMETRY_PORT}\b", f"port: {self.telemetry}", text)
-        self._file = directory / "config.yaml"
-        self._file.write_text(text)
+        file.write_text(text)
+        health = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_HEALTH_PORT]}/"
+        super().__init__("collector", [program, f"--config={file}"], directory, lambda: answers(health), environment)
 
     @property
     def telemetry(self) -> int:
@@ -82,41 +79,6 @@ class CollectorProcess:
         """URL of OTLP over HTTP."""
         return f"http://127.0.0.1:{self._ports[endpoints.OTLP_HTTP_PORT]}"
 
-    def start(self) -> None:
-        """Returns when it is healthy."""
-        log = self._directory / "collector.log"
-        with log.open("ab") as output:
-            process = self._process = subprocess.Popen(
-                [self._binary, f"--config={self._file}"],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-            )
-
-        def healthy() -> bool:
-            assert process.poll() is None, log.read_text()[-2000:]
-            try:
-                url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_HEALTH_PORT]}/"
-                return httpx.get(url, timeout=2).status_code == httpx.codes.OK
-            except httpx.HTTPError:
-                return False
-
-        poll_until("the Collector to be healthy", healthy, seconds=30, every=0.05)
-
-    def stop(self) -> None:
-        """Stops it as Kubernetes does, if it runs: it finishes its writes and closes its queue."""
-        if self._process:
-            self._process.terminate()
-            self._process.wait(60)
-            self._process = None
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
     def cpu_seconds(self) -> float:
         """CPU time that it has used so far."""
         fields = self._proc("stat").rpartition(")")[2].split()
@@ -129,8 +91,7 @@ class CollectorProcess:
         return int(match[1]) / 1024
 
     def _proc(self, name: str) -> str:
-        assert self._process, "it does not run"
-        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+        return Path(f"/proc/{self.pid}/{name}").read_text()
 
     def send(self, request: bytes, *, token: str = TOKEN, timeout: float = 10) -> None:
         """Sends spans; raises grpc.RpcError if they are not acknowledged."""

@@ -2,10 +2,8 @@
 
 import base64
 import json
-import os
 import socketserver
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +19,8 @@ import httpx
 import yaml
 
 from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from stack.components.alertmanager.config import SECRETS
-from stack.polling import poll_until
 from tests.support.programs import require_built
 
 
@@ -43,67 +41,35 @@ def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) ->
     }
 
 
-class AlertmanagerProcess:
+class AlertmanagerProcess(ServerProcess):
     """One Alertmanager; its data and its secrets survive a restart."""
 
     def __init__(
         self, directory: Path, config: Mapping[str, Any], secrets: Mapping[str, str], **environment: str
     ) -> None:
         """`config` is the stack's; only the secrets' directory becomes this machine's."""
-        self._binary = require_built("alertmanager", "alertmanager")
-        self._directory = directory
-        self._environment = {**os.environ, **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        program, file = require_built("alertmanager", "alertmanager"), directory / "alertmanager.yml"
         self._secrets = directory / "secrets"
         self._secrets.mkdir(parents=True)
         for key, value in secrets.items():
             self.set_secret(key, value)
-        (directory / "alertmanager.yml").write_text(yaml.safe_dump(config).replace(SECRETS, str(self._secrets)))
-        self.url = f"http://127.0.0.1:{free_port()}"
+        file.write_text(yaml.safe_dump(config).replace(SECRETS, str(self._secrets)))
+        url = self.url = f"http://127.0.0.1:{free_port()}"
+        command: list[str | Path] = [
+            program,
+            f"--config.file={file}",
+            f"--storage.path={directory}/data",
+            f"--web.listen-address={url.removeprefix('http://')}",
+            "--web.external-url=https://alerts.example.com/team",
+            "--web.route-prefix=/",
+            "--enable-feature=receiver-name-in-metrics",
+            "--cluster.listen-address=",
+        ]
+        super().__init__("alertmanager", command, directory, lambda: answers(f"{url}/-/ready"), environment)
 
     def set_secret(self, key: str, value: str) -> None:
         """Write a secret's file, as Kubernetes does when the Secret changes."""
         (self._secrets / key).write_text(value)
-
-    @property
-    def log(self) -> str:
-        """Its log."""
-        return (self._directory / "log").read_text()
-
-    def start(self) -> None:
-        """Return when it is ready; raise AssertionError with its log if it ends."""
-        with (self._directory / "log").open("ab") as log:
-            process = self._process = subprocess.Popen(
-                [
-                    self._binary,
-                    f"--config.file={self._directory}/alertmanager.yml",
-                    f"--storage.path={self._directory}/data",
-                    f"--web.listen-address={self.url.removeprefix('http://')}",
-                    "--web.external-url=https://alerts.example.com/team",
-                    "--web.route-prefix=/",
-                    "--enable-feature=receiver-name-in-metrics",
-                    "--cluster.listen-address=",
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-            )
-
-        def ready() -> bool:
-            assert process.poll() is None, self.log[-2000:]
-            try:
-                return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        poll_until("Alertmanager that is ready", ready, every=0.05)
-
-    def stop(self) -> None:
-        """Stop it as Kubernetes does."""
-        if self._process:
-            self._process.terminate()
-            self._process.wait(30)
-            self._process = None
 
     def post(self, *alerts: dict[str, Any]) -> None:
         """Send alerts to it, all in one request."""

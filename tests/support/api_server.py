@@ -6,26 +6,21 @@ are ready, claims that are bound and resized.
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import kubernetes
-import pytest
 import yaml
 
 from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess
 from contracts.metadata import LOCAL_CONTEXT
 from local import pki
 from tests.support.programs import require_built
 
-_START_SECONDS = 60
 _CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
@@ -145,35 +140,21 @@ def running(directory: Path) -> Iterator[ApiServer]:
             "--horizontal-pod-autoscaler-sync-period=1s",
         ],
     ]
+    client = kubernetes.config.new_client_from_config(str(kubeconfig), context=LOCAL_CONTEXT)
+
+    def is_ready() -> bool:
+        try:
+            kubernetes.client.CoreV1Api(client).read_namespace("kube-system", _request_timeout=2)
+        except Exception:  # the client raises many kinds while the server starts
+            return False
+        return True
+
     with contextlib.ExitStack() as stack:
-        for command in commands[:2]:
-            stack.enter_context(_process([str(binary), *command], directory))
-        client = kubernetes.config.new_client_from_config(str(kubeconfig), context=LOCAL_CONTEXT)
-        _wait_ready(client, directory)
-        stack.enter_context(_process([str(binary), *commands[2]], directory))
+        for command in commands:
+            check = is_ready if command[0] == "kube-apiserver" else lambda: True
+            process = ServerProcess(command[0], [binary, *command], directory, check)
+            stack.callback(process.kill)  # its data goes with it
+            process.start()
         reports = Reports(client)
         stack.enter_context(reports.running())
         yield ApiServer(client=client, kubeconfig=kubeconfig, reports=reports)
-
-
-@contextlib.contextmanager
-def _process(command: list[str], directory: Path) -> Iterator[None]:
-    with (directory / f"{command[1]}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGKILL)  # its data goes with it
-        process.wait()
-
-
-def _wait_ready(client: kubernetes.client.ApiClient, directory: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        with contextlib.suppress(Exception):
-            kubernetes.client.CoreV1Api(client).read_namespace("kube-system", _request_timeout=2)
-            return
-        if time.monotonic() > deadline:
-            tail = (directory / "kube-apiserver.log").read_text()[-2000:]
-            pytest.fail(f"the API server was not ready after {_START_SECONDS} s: {tail}")
-        time.sleep(0.1)

@@ -1,6 +1,5 @@
 """Runs the real Loki as a process on this machine, with the stack's configuration."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,9 @@ import httpx
 import yaml
 
 from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from stack.components.loki.config import loki_config
 from stack.components.loki.settings import Logs
-from stack.polling import poll_until
 from tests.support.programs import require_built
 
 
@@ -26,14 +25,13 @@ def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, A
     return config
 
 
-class LokiProcess:
-    """Starts, kills and queries one Loki; its data stays on the disk."""
+class LokiProcess(ServerProcess):
+    """One Loki, and queries to it; its data stays on the disk."""
 
     def __init__(self, directory: Path, retention: str = "48h") -> None:
-        self._binary = require_built("loki", "loki")
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
         self._file = directory / "loki.yaml"
+        command: list[str | Path] = [require_built("loki", "loki"), f"-config.file={self._file}"]
+        super().__init__("loki", command, directory, lambda: answers(f"{self.url}/ready"))
         self.change(retention)
 
     def change(self, retention: str, **sections: dict[str, Any]) -> None:
@@ -43,35 +41,6 @@ class LokiProcess:
             config[name] |= section
         self._file.write_text(yaml.safe_dump(config))
         self.url = f"http://127.0.0.1:{config['server']['http_listen_port']}"
-
-    def start(self) -> None:
-        """Start the process, and wait until it is ready."""
-        with (self._directory / "loki.log").open("ab") as log:
-            command = [str(self._binary), f"-config.file={self._file}"]
-            process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-
-        def ready() -> bool:
-            assert process.poll() is None, (self._directory / "loki.log").read_text()[-2000:]
-            try:
-                return httpx.get(f"{self.url}/ready", timeout=2).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        poll_until("a ready Loki", ready, every=0.1)
-
-    def kill(self) -> None:
-        """Kill the process with SIGKILL, if it runs."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """Stop the process as Kubernetes does."""
-        if self._process:
-            self._process.terminate()
-            self._process.wait(30)
-            self._process = None
 
     def query(self, logql: str, start_ns: int, end_ns: int) -> list[tuple[dict[str, str], int, str]]:
         """Run a query; return at most 5,000 lines: labels and metadata, time in ns, text."""

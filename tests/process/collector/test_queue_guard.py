@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving, refuse
+from checks.harness.server import ServerProcess, answers
 from collector import queue_guard
 from collector.pipeline import GUARD, Pipeline, render
 from collector.queue_guard import KEPT, SUFFIX, Guard
@@ -213,35 +213,22 @@ def test_no_file_is_kept_on_a_volume_without_free_space(tmp_path: Path, monkeypa
     assert not list(tmp_path.glob(f"*{SUFFIX}"))
 
 
-class GuardProcess:
+class GuardProcess(ServerProcess):
     """The guard as a process, as it runs in a Collector's pod."""
 
-    def __init__(self, directory: Path, telemetry: int) -> None:
+    def __init__(self, directory: Path, telemetry: int, log_directory: Path) -> None:
         port = free_port()
-        self._url = f"http://127.0.0.1:{port}/"
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", GUARD, directory, f"--port={port}"),
-                f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
-            ]
-        )
-        poll_until("the guard's first check", self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(self._url, timeout=2).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
+        url = self._url = f"http://127.0.0.1:{port}/"
+        command: list[str | Path] = [
+            *(sys.executable, "-I", GUARD, directory, f"--port={port}"),
+            f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
+        ]
+        super().__init__("guard", command, log_directory, lambda: answers(url))
 
     def count(self, metric: str) -> int:
         """Return a metric of the spans' queue."""
         match = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', httpx.get(self._url).text, re.MULTILINE)
         return int(match[1]) if match else 0
-
-    def end(self) -> int:
-        """Stop it as Kubernetes does, and return its exit code."""
-        self._process.terminate()
-        return self._process.wait(60)
 
 
 def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Path) -> None:
@@ -249,8 +236,9 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
     collector = CollectorProcess(tmp_path / "collector", _configuration(store))
     directory = tmp_path / "collector" / "queue"
     directory.mkdir()
-    guard = GuardProcess(directory, collector.telemetry)
+    guard = GuardProcess(directory, collector.telemetry, tmp_path)
     try:
+        guard.start()
         collector.start()
         for number in range(10):
             collector.send(REQUESTS.encode(number))
@@ -269,4 +257,4 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
         poll_until("the spans", lambda: expected <= {span.span_id.hex() for span in store.spans()})
     finally:
         collector.kill()
-        assert guard.end() == 0
+        assert guard.stop() == 0

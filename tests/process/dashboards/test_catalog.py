@@ -154,7 +154,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
     process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"))
     process.start()
     yield process
-    process.stop()
+    process.kill()
 
 
 @pytest.mark.parametrize("stack", STACKS)

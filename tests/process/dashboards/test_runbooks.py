@@ -196,7 +196,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
     process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"))
     process.start()
     yield process
-    process.stop()
+    process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LokiProcess]:
     process = LokiProcess(tmp_path_factory.mktemp("loki"))
     process.start()
     yield process
-    process.stop()
+    process.kill()
 
 
 @pytest.mark.parametrize(("name", "query"), fenced("logql"))

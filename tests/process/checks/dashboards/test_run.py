@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.start()
     poll_until("two scrapes", lambda: process.query("count_over_time(up[1m]) >= 2"))
     yield process.url
-    process.stop()
+    process.kill()
 
 
 def checked(url: str, *panels: Builder[SdkPanel], rules: tuple[RuleGroup, ...] = (), variables: Any = ()) -> Result:

@@ -203,7 +203,7 @@ def test_the_stacks_own_alerts_come_from_prometheus(
         down = {"gateway", "task-manager", "web-crawler", "collector", "trace-store"}
         poll_until("pages of all that is down", lambda: paged() >= down, seconds=90, every=0.2)
     finally:
-        prometheus.stop()
+        prometheus.kill()
     page = next(body for body in receiver.bodies("/page") if body["groupLabels"].get("service") == "gateway")
     assert page["commonLabels"]["environment"] == "dev"
     assert page["alerts"][0]["annotations"]["runbook_url"] == f"{settings.grafana.url}/d/runbook-servicedown"

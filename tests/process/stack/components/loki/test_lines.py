@@ -1,7 +1,6 @@
 """The real Loki, fed by the service library through the real Collector, and killed."""
 
 import logging
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from checks.harness.ports import free_port
-from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, Pipeline, render
+from checks.harness.collector import TOKEN, CollectorProcess
+from collector.pipeline import Pipeline, render
 from dashboards.datasources import datasources
 from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.components.loki.config import INDEXED
@@ -24,7 +23,6 @@ from tests.support.loki_process import LokiProcess, otlp
 from tests.support.programs import require_built
 
 LOGGER = logging.getLogger("under.test")
-TOKEN = "a-token-for-tests"
 HOUR = 3600 * 10**9
 
 
@@ -39,37 +37,18 @@ def loki(tmp_path: Path) -> Iterator[LokiProcess]:
 @contextmanager
 def collector(log_store: str, directory: Path) -> Iterator[str]:
     """The real Collector with the stack's own logs pipeline; its OTLP gRPC URL."""
-    binary = require_built("otelcol-contrib", "collector")
-    (directory / "token").write_text(f"{TOKEN}\n")
+    require_built("otelcol-contrib", "collector")
     nowhere = "http://127.0.0.1:9"
-    text = render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))
-    text = text.replace(QUEUE_DIRECTORY, str(directory / "queue")).replace(TOKEN_DIRECTORY, str(directory))
-    config: dict[str, Any] = yaml.safe_load(text)
-    port, health, telemetry = free_port(), free_port(), free_port()
-    config["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"127.0.0.1:{port}"
-    config["receivers"]["otlp"]["protocols"]["http"]["endpoint"] = f"127.0.0.1:{free_port()}"
-    config["extensions"]["health_check"]["endpoint"] = f"127.0.0.1:{health}"
-    reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
-    reader |= {"host": "127.0.0.1", "port": telemetry}
+    config: dict[str, Any] = yaml.safe_load(
+        render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))
+    )
     config["service"]["pipelines"] = {"logs": config["service"]["pipelines"]["logs"]}
-    file = directory / "collector.yaml"
-    file.write_text(yaml.safe_dump(config))
-    with (directory / "collector.log").open("wb") as log:
-        process = subprocess.Popen([binary, f"--config={file}"], stdout=log, stderr=subprocess.STDOUT)
-
-    def healthy() -> bool:
-        assert process.poll() is None, (directory / "collector.log").read_text()[-2000:]
-        try:
-            return httpx.get(f"http://127.0.0.1:{health}/", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
+    process = CollectorProcess(directory / "collector", yaml.safe_dump(config))
     try:
-        poll_until("Collector that is healthy", healthy, every=0.1)
-        yield f"http://127.0.0.1:{port}"
+        process.start()
+        yield f"http://{process.grpc}"
     finally:
         process.kill()
-        process.wait()
 
 
 @contextmanager

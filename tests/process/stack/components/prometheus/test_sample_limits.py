@@ -52,6 +52,6 @@ def test_the_alert_fires_before_the_limit_and_beyond_it(tmp_path: Path) -> None:
         assert scraped() == {"few": "1", "near": "1", "over": "0"}
         assert {series["metric"]["job"] for series in prometheus.query(alert.query)} == {"near", "over"}
     finally:
-        prometheus.stop()
+        prometheus.kill()
         server.shutdown()
         server.server_close()

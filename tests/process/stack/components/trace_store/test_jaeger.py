@@ -1,79 +1,20 @@
 """The real Jaeger with the stack's configuration: what it acknowledged outlives a kill, and its age does not."""
 
-import subprocess
 import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
-import yaml
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
-from checks.harness.ports import free_port
-from contracts import endpoints
 from service.tracing.otlp_exporter import TRACES
-from stack.clients.traces import TraceStoreClient
-from stack.components.trace_store.config import JAEGER_DATA, jaeger_config
 from stack.polling import poll_until
-from tests.support.programs import require_built
+from tests.support.jaeger_process import JaegerProcess
 
 _SENDERS = 4
-
-
-class JaegerProcess:
-    """Starts and kills one Jaeger; its data outlives it."""
-
-    def __init__(self, directory: Path, retention: str = "336h") -> None:
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        ports = {
-            port: free_port()
-            for port in (
-                endpoints.OTLP_GRPC_PORT,
-                endpoints.JAEGER_QUERY_PORT,
-                endpoints.JAEGER_QUERY_GRPC_PORT,
-                endpoints.JAEGER_HEALTH_PORT,
-            )
-        }
-        config: dict[str, Any] = jaeger_config(retention)
-        reader = config["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
-        reader |= {"host": "127.0.0.1", "port": free_port()}
-        text = yaml.safe_dump(config).replace(JAEGER_DATA, str(directory / "data")).replace("0.0.0.0", "127.0.0.1")
-        for port, free in ports.items():
-            text = text.replace(f":{port}\n", f":{free}\n")
-        self._file = directory / "jaeger.yaml"
-        self._file.write_text(text)
-        self.otlp = f"127.0.0.1:{ports[endpoints.OTLP_GRPC_PORT]}"
-        self.metrics = f"http://127.0.0.1:{reader['port']}/metrics"
-        self._health = f"http://127.0.0.1:{ports[endpoints.JAEGER_HEALTH_PORT]}/status"
-        self.store = TraceStoreClient("jaeger", f"http://127.0.0.1:{ports[endpoints.JAEGER_QUERY_PORT]}")
-
-    def start(self) -> None:
-        """Returns when it is ready."""
-        binary = require_built("jaeger", "jaeger")
-        with (self._directory / "jaeger.log").open("ab") as log:
-            command = [str(binary), f"--config={self._file}"]
-            process = self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-
-        def ready() -> bool:
-            assert process.poll() is None, (self._directory / "jaeger.log").read_text()[-2000:]
-            try:
-                return httpx.get(self._health, timeout=2).status_code == httpx.codes.OK
-            except httpx.HTTPError:
-                return False
-
-        poll_until("Jaeger that is ready", ready, every=0.1)
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 def test_what_was_acknowledged_is_there_after_kills(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 import yaml
 
 from checks.chaos.requests import Requests
 from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
@@ -80,22 +80,13 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
     config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
     file = directory / "tempo.yaml"
     file.write_text(yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")))
-    with (directory / "tempo.log").open("wb") as log:
-        process = subprocess.Popen([binary, f"-config.file={file}"], stdout=log, stderr=subprocess.STDOUT)
-
-    def ready() -> bool:
-        assert process.poll() is None, (directory / "tempo.log").read_text()[-2000:]
-        try:
-            return httpx.get(f"http://127.0.0.1:{http}/ready", timeout=2).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
+    url = f"http://127.0.0.1:{http}"
+    process = ServerProcess("tempo", [binary, f"-config.file={file}"], directory, lambda: answers(f"{url}/ready"))
     try:
-        poll_until("Tempo that is ready", ready, every=0.1)
-        yield otlp, TraceStoreClient("tempo", f"http://127.0.0.1:{http}")
+        process.start()
+        yield otlp, TraceStoreClient("tempo", url)
     finally:
         process.kill()
-        process.wait()
 
 
 def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> None:
