@@ -90,8 +90,10 @@ class LocalCluster:
 
     def process(self, pod: Any) -> int:
         """Id, on this machine, of the first process of a pod's main container."""
-        container = pod.status.container_statuses[0].container_id.rpartition("/")[2]
-        processes = processes_of(str(pod.metadata.uid), container)
+        # A container that has not started has no id, and a new pod no status of its containers.
+        statuses = pod.status.container_statuses or []
+        container = (statuses[0].container_id or "").rpartition("/")[2] if statuses else ""
+        processes = processes_of(str(pod.metadata.uid), container) if container else []
         if not processes:
             raise LookupError(f"no process of {pod.metadata.name} on this machine")
         return processes[0]

@@ -60,17 +60,19 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         f'- Dashboard **{evidence.dashboard}**, panel "{evidence.panel}".',
         f"- {evidence.trace}",
         f"- Runbook: {runbook}.",
-        "- This query has a result only while the fault is there:",
-        "",
-        "  ```promql",
-        f"  {evidence.query}",
-        "  ```",
+        *_query(evidence.query),
         "",
         "## Hints",
         *(f"{number}. {hint}" for number, hint in enumerate(fault.hints, start=1)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _query(query: str) -> list[str]:
+    if not query:
+        return ["- No metric shows it."]
+    return ["- This query has a result only while the fault is there:", "", "  ```promql", f"  {query}", "  ```"]
 
 
 def _titles(names: Sequence[str], items: Sequence[Choice]) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.chaos.cluster import LocalCluster
+from checks.drill.torn import TornTraces
 from checks.faults.catalogue import faults
 from checks.faults.journal import Journal
 from checks.faults.model import Fault
@@ -21,6 +22,8 @@ from contracts.services import GATEWAY
 from dashboards.expectations import Expectation, Row, expectations, queries
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient
+from stack.polling import CheckFailure
 from stack.settings import load_here
 
 SHOWS_SECONDS: Final = 150.0
@@ -38,7 +41,7 @@ class Verification:
     fault: str
     injection: float
     shows: float | None
-    """From the injection until the query of its evidence had a result."""
+    """From the injection until its evidence showed: its query had a result, or a trace was torn."""
     alert: float | None
     """Until one of its alerts was pending or firing."""
     has_alert: bool
@@ -46,7 +49,7 @@ class Verification:
     """The expectations of its runbook that no result met."""
     undoing: float
     gone: float | None
-    """From the undoing until the query had no result."""
+    """From the undoing until it did not show any more."""
 
     @property
     def is_right(self) -> bool:
@@ -60,7 +63,10 @@ class Verifier:
     def __init__(self, cluster: LocalCluster, journal: Journal) -> None:
         self._cluster = cluster
         self._journal = journal
+        backend = cluster.settings.traces.backend
         self._prometheus = PrometheusClient(self._url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
+        store = TraceStoreClient(backend, self._url(*endpoints.TRACE_QUERY[backend]))
+        self._traces = TornTraces(self._url(GATEWAY, endpoints.SERVICE_PORT), store)
         self._loki = LokiClient(self._url(endpoints.LOKI, endpoints.LOKI_PORT))
 
     def _url(self, service: str, port: int) -> str:
@@ -99,8 +105,10 @@ class Verifier:
 
     def _shows(self, fault: Fault) -> bool:
         try:
-            return bool(self._prometheus.query(fault.evidence.query))
-        except httpx.HTTPError:
+            if fault.evidence.query:
+                return bool(self._prometheus.query(fault.evidence.query))
+            return self._traces.is_torn()
+        except (httpx.HTTPError, CheckFailure):
             return False
 
     def _alerts(self, fault: Fault) -> set[str]:

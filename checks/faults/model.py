@@ -27,10 +27,10 @@ class Evidence:
 
     dashboard: str
     panel: str
-    query: str
-    """PromQL that has a result only while the fault shows."""
     trace: str
-    """Where to look in a trace, a log or the cluster, and what is to be seen there."""
+    """Where to look in a trace, a log or the cluster, and what it shows."""
+    query: str = ""
+    """PromQL that has a result only while the fault shows; empty if no metric shows it, only a torn trace."""
     runbook: str | None = None
     """The runbook that fits, by the name of its alert."""
 

@@ -115,10 +115,6 @@ def faults(store: str) -> Mapping[str, Fault]:
             evidence=Evidence(
                 dashboard="Services",
                 panel="Latest traces",
-                query=(
-                    'sum(rate(traces_span_metrics_calls_total{service_name="web-crawler"}[1m])) > 0'
-                    ' and on () time() - max(process_start_time_seconds{job="web-crawler"}) < 300'
-                ),
                 trace="A trace ends at 'send requests-web-crawl'; 'process requests-web-crawl' is the root of another.",
             ),
             undo=_ORIGINAL_POD,
