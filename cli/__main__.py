@@ -25,6 +25,7 @@ COMMANDS = {
     "render": "cli.stack:render",
     "destroy": "cli.stack:destroy",
     "dashboards-check": "cli.stack:dashboards_check",
+    "explain": "cli.stack:explain",
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",
     "telemetry": "cli.reference:telemetry",

@@ -6,7 +6,7 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, exit_on_termination
-from cli.options import AMOUNT, StackName, as_json, console, file_option, stack_argument
+from cli.options import AMOUNT, LOCAL, StackName, as_json, console, file_option, stack_argument
 from contracts import secret_keys
 
 NO_ANSWER = 2
@@ -148,6 +148,19 @@ def dashboards_check(stack: str, minutes: float, report: Path | None) -> None:
     from checks.dashboards.command import check_dashboards
 
     raise Exit(0 if check_dashboards(stack, console(160), minutes=minutes, file=report) else 1)
+
+
+@click.command(cls=Command)
+@click.argument("alert")
+@click.option("--stack", type=StackName(), default=LOCAL, help="The stack (default: local).")
+def explain(alert: str, stack: str) -> None:
+    """Print what is known about ALERT: operation, error, trace, last changes, the runbook's first answer.
+
+    All stores are asked at the same time; one that does not answer within 15 s is left out. Texts are redacted.
+    """
+    from stack.explain.command import explain
+
+    explain(stack, alert, console(160))
 
 
 @click.command(cls=Command)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_links, of_rules, of_runbooks
 from checks.upgrade import data as upgrade_data
+from contracts.services import SERVICES
 from contracts.telemetry import load_registry
 from dashboards.catalog import RUNBOOKS, dashboards
 from dashboards.datasources import datasources
 from dashboards.rules import annotation_queries, groups
 from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
+from stack.explain.queries import all_queries as explain_queries
 from stack.rollout.measurements import collect
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
@@ -30,6 +32,7 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *of_rules(rules),
         *(ShippedQuery(place="annotation of an alert", language="promql", text=text) for text in annotation_queries()),
         *of_runbooks(runbooks),
+        *(ShippedQuery(place="wct explain", language="promql", text=text) for text in explain_queries(SERVICES)),
         *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
         *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),
         ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),

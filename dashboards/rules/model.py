@@ -64,6 +64,16 @@ def runbook_uid(alert: str) -> str:
     return f"runbook-{alert.lower()}"
 
 
+def runbook_url(grafana: str, alert: str) -> str:
+    """Return the URL of that page."""
+    return f"{grafana}/d/{runbook_uid(alert)}"
+
+
+def dashboard_url(grafana: str, uid: str) -> str:
+    """Return the URL of a dashboard."""
+    return f"{grafana}/d/{uid}"
+
+
 # Alertmanager groups alerts by the label `service`, so every alert has it, also if its query has another label. The
 # template is never empty: Prometheus would show the template itself.
 _SERVICE: Final = (
@@ -101,7 +111,7 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
             "description": rule.description,
             "operation": OPERATION,
             "users": USERS,
-            "runbook_url": f"{grafana}/d/{runbook_uid(rule.name)}",
-            "dashboard_url": f"{grafana}/d/{rule.dashboard}",
+            "runbook_url": runbook_url(grafana, rule.name),
+            "dashboard_url": dashboard_url(grafana, rule.dashboard),
         },
     }

@@ -165,13 +165,13 @@ def _life(name: str, value: Value, begin: float, end: float) -> Value:
         return lambda seconds: begin if begin <= seconds < end else None
     is_counter = "_total{" in name or "_bucket{" in name or "_count{" in name or "_sum{" in name
 
-    def at(seconds: float) -> float | None:
+    def sample(seconds: float) -> float | None:
         if not begin <= seconds < end:
             return None
         current = value(seconds)
         return None if current is None else current - (value(begin) or 0.0) * is_counter
 
-    return at
+    return sample
 
 
 def _joined(earlier: Value | None, later: Value) -> Value:

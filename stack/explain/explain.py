@@ -1,0 +1,256 @@
+"""Collects what an on-call engineer asks first about an alert, from all stores at the same time."""
+
+import difflib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.errors import UserError
+from contracts.services import SERVICES
+from dashboards.catalog import first_query
+from dashboards.config import MonitoringConfig
+from dashboards.panels.traces import TraceSearch, search_query
+from dashboards.rules import AlertRule, groups
+from dashboards.rules.model import dashboard_url, runbook_url
+from service.tracing import Redactor
+from stack.assistant.sources import Sources
+from stack.clients.prometheus import PrometheusClient, Series
+from stack.clients.traces import Span, TraceStoreClient
+from stack.explain.changes import Change
+from stack.explain.queries import FAILED_OPERATIONS, WINDOW_SECONDS, failed_spans
+
+SOURCE_SECONDS: Final = 15.0
+"""Time within which a source must answer; the others are printed without it."""
+MAX_TEXT: Final = 500
+_MAX_ROWS: Final = 8
+_ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
+_MAX_CHANGES: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading, and the lines below it."""
+
+    title: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    """A failed trace."""
+
+    trace_id: str
+    operation: str
+    error: str
+
+
+@dataclass
+class _Alert:
+    """What Prometheus knows of the alert."""
+
+    states: list[str] = field(default_factory=list)
+    annotations: list[Mapping[str, str]] = field(default_factory=list)
+    services: list[str] = field(default_factory=list)
+    """Services that its labels name."""
+
+
+def find_alert(name: str, config: MonitoringConfig) -> AlertRule:
+    """Returns the alert rule with this name.
+
+    Raises:
+        UserError: there is none; the message has the nearest names.
+    """
+    rules = {rule.name: rule for group in groups(config) for rule in group.rules if isinstance(rule, AlertRule)}
+    if name in rules:
+        return rules[name]
+    by_lower = {known.lower(): known for known in rules}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)
+    nearest = ", ".join(by_lower[match] for match in close) or ", ".join(sorted(rules))
+    raise UserError(f"there is no alert {name!r}; the nearest names are {nearest}")
+
+
+class Explainer:
+    """Explains the alerts of one stack."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        changes: Callable[[], Sequence[Change]],
+        *,
+        clock: Callable[[], float] = time.time,
+        seconds: float = SOURCE_SECONDS,
+    ) -> None:
+        """Creates the explainer.
+
+        Args:
+            sources: reach the stores.
+            changes: the changes of the workloads, the newest first.
+            clock: the time in s since the epoch.
+            seconds: the time within which a source must answer.
+        """
+        self._sources = sources
+        self._changes = changes
+        self._clock = clock
+        self._seconds = seconds
+        self._redactor = Redactor()
+
+    def explain(self, rule: AlertRule) -> list[Section]:
+        """Returns the sections for an alert."""
+        titles: dict[str, Callable[[], Sequence[str]]] = {
+            "Alert": lambda: self._alert(rule),
+            "Failing operation, error and trace": lambda: self._failure(rule),
+            "What changed last": self._what_changed,
+            "First query of the runbook": lambda: self._first_query(rule),
+        }
+        sections = [Section(title=title, lines=lines) for title, lines in self._collect(titles)]
+        return [*sections, Section(title="Links", lines=self._links(rule))]
+
+    def _collect(self, questions: Mapping[str, Callable[[], Sequence[str]]]) -> Iterable[tuple[str, Sequence[str]]]:
+        """Asks all questions at the same time, and answers in their order; a slow or broken source has one line."""
+        answers: dict[str, Sequence[str]] = {}
+
+        def ask(title: str, question: Callable[[], Sequence[str]]) -> None:
+            try:
+                answers[title] = question()
+            except Exception as error:  # one broken source must not hide the others
+                answers[title] = [f"no answer: {self._text(f'{type(error).__name__}: {error}')}"]
+
+        # Daemons: a thread that waits for a source must not keep the program from ending.
+        threads = [threading.Thread(target=ask, args=item, daemon=True) for item in questions.items()]
+        end = time.monotonic() + self._seconds
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        late = [f"no answer within {self._seconds:g} s"]
+        return [(title, answers.get(title, late)) for title in questions]
+
+    def _alert(self, rule: AlertRule) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            alert = self._state(prometheus, rule)
+        lines = [f"{rule.name} ({rule.severity}): {'; '.join(alert.states) or 'neither pending nor firing now'}"]
+        for annotations in alert.annotations[:_MAX_ROWS]:
+            lines += [
+                self._text(f"{label}{annotations[key]}")
+                for key, label in (
+                    ("summary", ""),
+                    ("description", ""),
+                    ("operation", "Operation: "),
+                    ("users", "Users: "),
+                )
+                if key in annotations
+            ]
+        return lines
+
+    def _state(self, prometheus: PrometheusClient, rule: AlertRule) -> _Alert:
+        alert = _Alert()
+        for active in prometheus.alerts():
+            labels = active["labels"]
+            if labels["alertname"] == rule.name:
+                alert.states.append(f"{active['state']} since {active['activeAt'][:19]}Z")
+                alert.annotations.append(active["annotations"])
+                named = (labels.get(label) for label in ("service_name", "source", "job", "service"))
+                alert.services += [name for name in named if name in SERVICES]
+        return alert
+
+    def _failure(self, rule: AlertRule) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            services = self._state(prometheus, rule).services
+            operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
+            lines = [_row(series, "failures in 15 minutes") for series in operations]
+            candidates = list(dict.fromkeys([*services, *(series.labels["service_name"] for series in operations)]))
+            trace_ids = [trace_id for service in candidates for trace_id in self._exemplars(prometheus, service)]
+        if not lines:
+            return ["no operation failed within 15 minutes"]
+        failure = self._failed_trace(candidates, trace_ids)
+        if failure is None:
+            return [*lines, "the trace store has none of the failed traces yet"]
+        return [*lines, f"Trace: {failure.trace_id}", f"Operation: {failure.operation}", f"Error: {failure.error}"]
+
+    def _exemplars(self, prometheus: PrometheusClient, service: str) -> list[str]:
+        end = self._clock()
+        exemplars = prometheus.exemplars(failed_spans(service), start=end - WINDOW_SECONDS, end=end)
+        return [exemplar["trace_id"] for exemplar in exemplars if "trace_id" in exemplar][-3:]
+
+    def _failed_trace(self, services: Sequence[str], trace_ids: Sequence[str]) -> _Failure | None:
+        """Returns the first trace that the store has: the latest that a search finds, else that of an exemplar."""
+        end = self._clock()
+        with self._sources.traces() as store:
+            for service in services:
+                search = TraceSearch(service=service, failed=True)
+                query = {**search_query(self._sources.settings.traces.backend, search), "limit": 5}
+                results = store.search(query, start=end - WINDOW_SECONDS, end=end)
+                latest = sorted(results, key=lambda trace: -trace.start)
+                if failure := self._first_failure(store, [trace.trace_id for trace in latest], service):
+                    return failure
+            return self._first_failure(store, trace_ids, services[0])
+
+    def _first_failure(self, store: TraceStoreClient, trace_ids: Sequence[str], service: str) -> _Failure | None:
+        for trace_id in trace_ids:
+            if span := _cause(store.trace(trace_id), service):
+                operation = self._text(f"{span.service}: {span.name}")
+                return _Failure(trace_id=trace_id, operation=operation, error=self._text(_error(span)))
+        return None
+
+    def _what_changed(self) -> Sequence[str]:
+        journal = self._sources.journal()
+        lines = ["no rollout is under way, and the last one was not rolled back"]
+        if journal is not None:
+            changes = ", ".join(journal.stable.changes_to(journal.canary))
+            lines = [f"rollout {journal.phase.value} at stage {journal.stage} since {_time(journal.since)}: {changes}"]
+            lines += [f"rolled back because {journal.reason}"] if journal.reason else []
+        now = self._clock()
+        for change in self._changes()[:_MAX_CHANGES]:
+            lines.append(f"{_ago(now - change.seconds)} ago, {_time(change.seconds)}: {change.text}")
+        return [self._text(line) for line in lines]
+
+    def _first_query(self, rule: AlertRule) -> Sequence[str]:
+        query = first_query(rule)
+        with self._sources.prometheus() as prometheus:
+            result = prometheus.query(query, self._clock())
+        rows = [self._text(_row(series)) for series in sorted(result, key=lambda series: -series.value)]
+        left_out = [f"… and {len(rows) - _MAX_ROWS} more"] if len(rows) > _MAX_ROWS else []
+        return [*query.splitlines(), *(f"→ {row}" for row in rows[:_MAX_ROWS] or ["no result"]), *left_out]
+
+    def _links(self, rule: AlertRule) -> Sequence[str]:
+        grafana = self._sources.settings.grafana.url
+        return [
+            f"Runbook: {runbook_url(grafana, rule.name)} (dashboards/runbooks/{rule.name}.md)",
+            f"Dashboard: {dashboard_url(grafana, rule.dashboard)}",
+        ]
+
+    def _text(self, text: str) -> str:
+        return self._redactor.text(text, MAX_TEXT)
+
+
+def _cause(spans: Sequence[Span], service: str) -> Span | None:
+    """Returns the failed span that no failed span has as its parent: where the failure began."""
+    failed = [span for span in spans if span.error]
+    parents = {span.parent_id for span in failed}
+    leaves = [span for span in failed if span.span_id not in parents]
+    with_text = [span for span in leaves if span.message] or leaves
+    return next((span for span in with_text if span.service == service), next(iter(with_text), None))
+
+
+def _error(span: Span) -> str:
+    kind = str(span.attributes.get("error.type", ""))
+    status = str(span.attributes.get("http.response.status_code", ""))
+    return ": ".join(dict.fromkeys(part for part in (kind or status, span.message) if part)) or "the span has no text"
+
+
+def _row(series: Series, unit: str = "") -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(series.labels.items()) if name != "__name__")
+    return f"{labels or 'value'}: {series.value:.4g}{f' {unit}' if unit else ''}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

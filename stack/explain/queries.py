@@ -1,0 +1,27 @@
+"""The PromQL that `wct explain` runs, in addition to the first query of the runbook."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from contracts import metrics
+from contracts.metrics import SERVICE, SPAN_KIND, SPAN_NAME
+from dashboards.queries import FAILED_SPAN, equals, series
+
+WINDOW: Final = "15m"
+WINDOW_SECONDS: Final = 900.0
+
+FAILED_OPERATIONS: Final = (
+    f"topk(5, sum by ({SERVICE}, {SPAN_NAME}, {SPAN_KIND})"
+    f" (increase({series(metrics.SPAN_CALLS, FAILED_SPAN)}[{WINDOW}])) > 0)"
+)
+"""The operations that failed most often, with the number of failures."""
+
+
+def failed_spans(service: str) -> str:
+    """Return the selector whose exemplars are failed spans of a service."""
+    return series(f"{metrics.SPAN_DURATION}_bucket", FAILED_SPAN, equals(SERVICE, service))
+
+
+def all_queries(services: Sequence[str]) -> list[str]:
+    """Return every query, so that the telemetry contract is checked with them."""
+    return [FAILED_OPERATIONS, *map(failed_spans, services)]

@@ -1,0 +1,156 @@
+"""What `wct explain` prints for an alert: complete, redacted, and without the sources that do not answer."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from contracts.errors import UserError
+from dashboards.catalog import RUNBOOKS, first_query
+from stack.explain.changes import Change
+from stack.explain.explain import Explainer, Section, find_alert
+from stack.release.journal import Journal, Phase
+from stack.release.plan import Version
+from stack.settings import load
+from stack.settings.monitoring import monitoring_config
+from tests.support.assistant import NOW, PreparedSources
+
+CONFIG = monitoring_config(load("staging"))
+SECRET = "password=hunter2-long-enough"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def _active(**annotations: str) -> dict[str, Any]:
+    labels = {"alertname": "ErrorRateHigh", "service_name": "gateway", "service": "gateway"}
+    return {"labels": labels, "annotations": annotations, "state": "firing", "activeAt": "2027-01-15T08:00:00.5Z"}
+
+
+def _vector(**labels: str) -> dict[str, Any]:
+    return {"data": {"resultType": "vector", "result": [{"metric": labels, "value": [NOW, "12"]}]}}
+
+
+def _span(number: int, parent: int, service: str, message: str = "") -> dict[str, Any]:
+    return {
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
+        "scopeSpans": [
+            {
+                "spans": [
+                    {
+                        "spanId": f"{number:016x}",
+                        "parentSpanId": f"{parent:016x}",
+                        "name": f"operation {number}",
+                        "startTimeUnixNano": str(int(NOW * 1e9) + number),
+                        "endTimeUnixNano": str(int(NOW * 1e9) + 9),
+                        "status": {"code": 2, "message": message},
+                        "attributes": [{"key": "error.type", "value": {"stringValue": "TimeoutError"}}],
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _answers(**changes: Any) -> dict[str, Any]:
+    failed = [_span(1, 0, "gateway"), _span(2, 1, "task-manager", f"no connection, {SECRET}")]
+    summary = {"traceID": TRACE, "startTimeUnixNano": str(int(NOW * 1e9)), "durationMs": 7}
+    return {
+        "/api/v1/alerts": {"data": {"alerts": [_active(summary="12 % fail", users="3 of 10 requests failed")]}},
+        "/api/v1/query_exemplars": {"data": [{"exemplars": [{"labels": {"trace_id": TRACE}}]}]},
+        "/api/v1/query": _vector(service_name="gateway", span_name="POST /api/tasks", span_kind="SPAN_KIND_SERVER"),
+        "/api/search": {"traces": [summary]},
+        "/api/v2/traces/": {"trace": {"resourceSpans": failed}},
+    } | changes
+
+
+def explain(
+    answers: dict[str, Any], changes: Sequence[Change] = (), journal: Journal | None = None
+) -> dict[str, Sequence[str]]:
+    explainer = Explainer(PreparedSources(answers, journal), lambda: changes, clock=lambda: NOW)
+    return _by_title(explainer.explain(find_alert("ErrorRateHigh", CONFIG)))
+
+
+def _by_title(sections: Sequence[Section]) -> dict[str, Sequence[str]]:
+    return {section.title: section.lines for section in sections}
+
+
+def test_the_alert_comes_with_its_texts_and_the_users_that_are_affected() -> None:
+    assert explain(_answers())["Alert"] == [
+        "ErrorRateHigh (page): firing since 2027-01-15T08:00:00Z",
+        "12 % fail",
+        "Users: 3 of 10 requests failed",
+    ]
+
+
+def test_the_error_is_that_of_the_span_in_which_the_failure_began_and_is_redacted() -> None:
+    lines = explain(_answers())["Failing operation, error and trace"]
+    assert lines[0].endswith("12 failures in 15 minutes")
+    assert lines[1:3] == [f"Trace: {TRACE}", "Operation: task-manager: operation 2"]
+    assert lines[3].startswith("Error: TimeoutError: no connection")
+    assert "hunter2" not in lines[3]
+
+
+def test_an_exemplar_is_taken_where_the_search_finds_nothing() -> None:
+    lines = explain(_answers(**{"/api/search": {"traces": []}}))["Failing operation, error and trace"]
+    assert f"Trace: {TRACE}" in lines
+
+
+def test_without_a_failure_no_trace_is_searched() -> None:
+    empty = {"data": {"resultType": "vector", "result": []}}
+    lines = explain(_answers(**{"/api/v1/query": empty}))["Failing operation, error and trace"]
+    assert lines == ["no operation failed within 15 minutes"]
+
+
+def test_the_rollout_and_the_newest_changes_are_listed() -> None:
+    tracing = load("dev").tracing
+    journal = Journal(
+        stable=Version(image="app:1", tracing=tracing),
+        canary=Version(image="app:2", tracing=tracing),
+        stage=2,
+        passed=1,
+        phase=Phase.DEGRADED,
+        since=NOW - 60,
+        baseline_window=(NOW - 120, NOW - 60),
+        reason="errors",
+    )
+    changes = [Change(seconds=NOW - 90 - number, text=f"gateway deployed {number}") for number in range(9)]
+    lines = explain(_answers(), changes, journal)["What changed last"]
+    assert lines[0].startswith("rollout Degraded at stage 2 since 2027-01-15 07:59:00Z: image: app:1 → app:2")
+    assert lines[1] == "rolled back because errors"
+    assert lines[2] == "90 s ago, 2027-01-15 07:58:30Z: gateway deployed 0"
+    assert len(lines) == 7
+
+
+def test_the_first_query_of_the_runbook_is_answered() -> None:
+    lines = explain(_answers())["First query of the runbook"]
+    assert lines[0] in (RUNBOOKS / "ErrorRateHigh.md").read_text()
+    assert lines[-1].startswith("→ service_name=gateway") or "→ service_name=gateway" in lines[-1]
+
+
+def test_a_source_that_fails_or_hangs_hides_no_other() -> None:
+    released = threading.Event()
+
+    def hang() -> Sequence[Change]:
+        released.wait(10)
+        return []
+
+    answers = _answers()
+    del answers["/api/search"]
+    explainer = Explainer(PreparedSources(answers), hang, clock=lambda: NOW, seconds=0.5)
+    sections = _by_title(explainer.explain(find_alert("ErrorRateHigh", CONFIG)))
+    released.set()
+    assert sections["Failing operation, error and trace"] == ["no answer: QueryError: 404: no such page"]
+    assert sections["What changed last"] == ["no answer within 0.5 s"]
+    assert sections["Alert"][0].startswith("ErrorRateHigh")
+    assert sections["Links"][0].endswith("(dashboards/runbooks/ErrorRateHigh.md)")
+
+
+def test_an_unknown_alert_gets_the_nearest_names() -> None:
+    with pytest.raises(UserError, match="no alert 'Servicedown'; the nearest names are ServiceDown"):
+        find_alert("Servicedown", CONFIG)
+
+
+def test_the_first_query_is_the_runbooks_or_that_of_the_alert() -> None:
+    in_runbook = find_alert("DependencyFails", CONFIG)
+    assert first_query(in_runbook).startswith("sort_desc(dependency_failed:rate1m")
+    assert first_query(find_alert("AlertmanagerDown", CONFIG)) == find_alert("AlertmanagerDown", CONFIG).query
