@@ -32,14 +32,14 @@ def test_long_spans_arrive_with_all_batch_sizes(collector: CollectorProcess, sto
         max_queue_size=50_000,
         max_batch_size=50_000,
         max_request_bytes=most,
-        timeout_ms=10_000,
+        timeout_ms=60_000,
         delay_ms=60_000,
     )
     make(tracing, range(512), **_LONG)
     make(tracing, range(512, 518))
     make(tracing, range(518, 519), **{f"text {number}": _TEXT for number in range(100)})  # 1.4 MB
     try:
-        assert tracing.flush(30)
+        assert tracing.flush(180)
         assert (account(tracing).exported, account(tracing).lost) == (519, 0)
         poll_until("all spans in the store", lambda: sorted(numbers(store)) == list(range(519)))
     finally:

@@ -407,7 +407,7 @@ def test_no_query_costs_more_than_a_short_answer(pair: Pair) -> None:
 def test_any_result_that_is_stored_can_be_read(result: bytes, pair: Pair, own_kafka: str) -> None:
     task_id = pair.gateway.post("/api/tasks", json=BODY).json()["id"]
     poll_until("the task", lambda: pair.gateway.get(f"/api/tasks/{task_id}").is_success)
-    producer = Producer({"bootstrap.servers": own_kafka})
+    producer = Producer({"bootstrap.servers": own_kafka, "log_level": 0})
     headers = [("status", b"completed"), ("id", task_id.encode())]
     producer.produce(STATUS_TOPIC, b'{"crawl_result":' + result + b"}", key=task_id, headers=headers)
     assert producer.flush(60) == 0

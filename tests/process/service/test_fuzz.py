@@ -118,7 +118,7 @@ _BODIES = st.one_of(
 
 
 def test_no_message_stops_consumption_or_is_lost(urls: dict[str, str]) -> None:
-    producer = Producer({"bootstrap.servers": urls["brokers"]})
+    producer = Producer({"bootstrap.servers": urls["brokers"], "log_level": 0})
     sent = 0
 
     @settings(_UNTIMED, max_examples=examples(2))

@@ -49,8 +49,8 @@ def _pages(outcome: str, share: float) -> Change:
 
 CASES: Final[Mapping[str, Case]] = {
     # A Collector that answers, a store that accepts, ten requests per second.
-    "healthy": case(after_0="", after_600="", after_1800=""),
-    "healthy, with samplers": case(sampled=True, after_0="", after_600="", after_1800=""),
+    "healthy": case(after_0="", after_600="", after_1900=""),
+    "healthy, with samplers": case(sampled=True, after_0="", after_600="", after_1900=""),
     # --- availability
     "a service is down": case(
         stopped("gateway"),

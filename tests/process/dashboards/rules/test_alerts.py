@@ -9,28 +9,14 @@ import pytest
 import yaml
 
 from dashboards.rules import AlertRule, groups, rule_file
-from stack.settings import Settings, load
+from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 from tests.support.alert_cases import CASES
 from tests.support.alert_cases.metrics import FAULT, healthy
+from tests.support.alert_cases.stacks import settings
 from tests.support.profiles import is_nightly
 from tests.support.promtool import Expectation, binary, run_rules
 from tests.support.rule_selection import affected, changed_metrics, needed
-
-
-def settings(*, sampled: bool) -> Settings:
-    """Return the settings of a stack whose trace store has the counters of Jaeger, as the simulated metrics have."""
-    stack = load("staging" if sampled else "dev")
-    services = stack.services.model_copy(
-        update={}
-        if sampled
-        else {
-            name: getattr(stack.services, name).model_copy(update={"replicas": 1})
-            for name in ("gateway", "task_manager", "crawler")
-        }
-    )
-    traces = stack.traces.model_copy(update={"backend": "jaeger"})
-    return stack.model_copy(update={"traces": traces, "services": services})
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from typing import Final
 
 from dashboards.rules import RuleGroup, groups
 from stack.settings.monitoring import monitoring_config
-from tests.process.dashboards.rules.test_alerts import settings
 from tests.support.alert_cases.normal_traffic import DAY, HOUR, normal
+from tests.support.alert_cases.stacks import settings
 from tests.support.profiles import is_nightly
 from tests.support.promtool import STEP, Check, binary, run_checks
 from tests.support.rule_selection import needed

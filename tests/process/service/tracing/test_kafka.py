@@ -40,7 +40,7 @@ class Topic:
 
     def __init__(self, name: str, kafka: str, recorder: Recorder) -> None:
         self.name = name
-        self.client = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
+        self.client = Producer({"bootstrap.servers": kafka, "linger.ms": 0, "log_level": 0})
         self.producer = TracingProducer(self.client, recorder.traces, client_id="p")
         self.reader = Consumer({"bootstrap.servers": kafka, "group.id": name, "auto.offset.reset": "earliest"})
         self.consumer = TracingConsumer(self.reader, recorder.traces, group=name, client_id="c")
