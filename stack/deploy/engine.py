@@ -185,6 +185,8 @@ def up(
     """
     engine = select(command, stack, settings, create=True)
     assert engine
+    if settings.cluster.context == LOCAL_CONTEXT and "PULUMI_BACKEND_URL" in os.environ:
+        _print(f"  PULUMI_BACKEND_URL is not used: the state of stack {stack} is in {engine.file.parent}")
     replace_all = take_over and settings.cluster.context == LOCAL_CONTEXT
     configured = (yaml.safe_load(engine.file.read_text()) or {}).get("config", {})
     for key, value in secret_values.items():

@@ -17,6 +17,9 @@ from local.paths import Home
 
 UNAVAILABLE = {
     "tempo": "Grafana publishes Tempo as a container image and a download, and in no package registry",
+    "pulumi": "Pulumi publishes its CLI as a download, and in no package registry",
+    "pulumi-resource-kubernetes": "Pulumi publishes its providers as downloads, and in no package registry",
+    "pulumi-language-python": "Pulumi publishes it with its CLI, and in no package registry",
     "grafana": "Grafana is published as a container image and a download, and in no package registry",
 }
 """Programs that CI may be without, each with the reason; their tests are skipped there too."""
