@@ -151,13 +151,11 @@ def write(stack: Stack) -> Data:
         CheckFailure: a task is not completed, or its trace is not whole in time.
     """
     started = time.time()
-    tasks: dict[str, Mapping[str, Any]] = {}
-    traces: dict[str, frozenset[str]] = {}
-    for _ in range(_TASKS):
-        trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-        identifier = _create_task(stack, trace_id, span_id)
-        tasks[identifier] = _wait_for_task(stack, identifier)
-        traces[trace_id] = _wait_for_trace(stack, trace_id, span_id)
+    # All are created before the first wait, so that the stack works on them at the same time.
+    created = {secrets.token_hex(16): secrets.token_hex(8) for _ in range(_TASKS)}
+    identifiers = [_create_task(stack, trace_id, span_id) for trace_id, span_id in created.items()]
+    tasks = {identifier: _wait_for_task(stack, identifier) for identifier in identifiers}
+    traces = {trace_id: _wait_for_trace(stack, trace_id, span_id) for trace_id, span_id in created.items()}
     folder = f"kept-{secrets.token_hex(4)}"
     if stack.grafana:
         stack.grafana.make_folder(folder)
