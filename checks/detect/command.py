@@ -27,7 +27,7 @@ def detect(console: Console, *, names: Sequence[str] = (), rate: float = 10) -> 
     known = {name: fault for name, fault in faults(cluster.store).items() if fault.alerts}
     if unknown := set(names) - known.keys():
         raise UserError(f"there is no fault {min(unknown)!r}; the faults are {', '.join(known)}")
-    detections = Run(cluster, console.print).faults([(name, known[name]) for name in names or known], rate)
+    detections = Run(cluster, console.print).faults([{name: known[name]} for name in names or known], rate)
     show(detections, console)
     return detections
 

@@ -1,7 +1,8 @@
-"""Injects faults one after the other under traffic; each starts when the stack has recovered from the previous one."""
+"""Injects groups of faults under traffic; each group starts when the stack has recovered from the previous one."""
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,14 +15,15 @@ from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
-from stack.polling import poll_until
+from stack.polling import CheckFailure, poll_until
 
 CALM_SECONDS: Final = 420.0
 """The time in which the alerts of the previous fault must resolve: the slowest of them has a window of five minutes."""
-_WARM_UP_SECONDS: Final = 60.0
-"""Traffic before the first fault: alerts compare with the time before."""
+WARM_UP_SECONDS: Final = 60.0
+"""Traffic before the first fault: the window of most alerts, so that a fault starts as a small share of it."""
 _GIVE_UP: Final = 3.0
 """A fault counts as not detected after this many times its goal."""
+_PAUSE_SECONDS: Final = 0.5
 _WATCHDOG: Final = "Watchdog"
 
 
@@ -71,8 +73,15 @@ class Run:
         self._alerts = Alerts(PrometheusClient(prometheus))
         self._gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
 
-    def faults(self, faults: Sequence[tuple[str, Fault]], rate: float) -> list[Detection]:
-        """Injects each fault and measures the time until its alert.
+    def faults(
+        self, groups: Sequence[Mapping[str, Fault]], rate: float, *, warm_up: float = WARM_UP_SECONDS
+    ) -> list[Detection]:
+        """Injects faults and measures the time until the alert of each.
+
+        Args:
+            groups: faults by name. Those of a group are injected together, so none may hide another.
+            rate: requests per second.
+            warm_up: seconds of traffic before the first fault.
 
         Raises:
             CheckFailure: an alert does not resolve, or the stack does not recover.
@@ -80,14 +89,14 @@ class Run:
         with self._journal.locked(), Traffic(self._gateway, rate):
             for name in undo_remaining(self._cluster, self._journal):
                 self._on_progress(f"undone: {name}, which an earlier run left in the cluster")
-            time.sleep(_WARM_UP_SECONDS)
-            return [self._detect(name, fault) for name, fault in faults]
+            time.sleep(warm_up)
+            return [detection for group in groups for detection in self._detect(group)]
 
     def without_faults(self, seconds: float, rate: float) -> set[str]:
         """Runs normal traffic; returns the names of the alerts that became active and fired within this time."""
         fired: set[str] = set()
         with Traffic(self._gateway, rate) as traffic:
-            time.sleep(_WARM_UP_SECONDS)
+            time.sleep(WARM_UP_SECONDS)
             # An alert of an earlier problem may still fire: an error budget has a window of hours.
             since = datetime.now(UTC)
             end = time.monotonic() + seconds
@@ -102,31 +111,40 @@ class Run:
 
     def _wait_until_calm(self, alerts: frozenset[str]) -> None:
         """Waits until none of these alerts is firing or pending."""
-        poll_until(
-            f"{', '.join(sorted(alerts))} to resolve",
-            lambda: not self._alerts.names("firing", "pending") & alerts,
-            seconds=CALM_SECONDS,
-            every=1,
-            look_at=f"the alerts of Prometheus: {self._alerts.names('firing', 'pending')}",
-        )
 
-    def _detect(self, name: str, fault: Fault) -> Detection:
-        self._wait_until_calm(fault.alerts)
+        def is_calm() -> bool:
+            if active := self._alerts.names("firing", "pending") & alerts:
+                raise CheckFailure(f"firing or pending: {', '.join(sorted(active))}")
+            return True
+
+        what = f"{', '.join(sorted(alerts))} to resolve"
+        poll_until(what, is_calm, seconds=CALM_SECONDS, every=1, look_at="the alerts of Prometheus")
+
+    def _detect(self, faults: Mapping[str, Fault]) -> list[Detection]:
+        self._wait_until_calm(frozenset().union(*(fault.alerts for fault in faults.values())))
         earlier = self._alerts.names("firing")
-        started = time.monotonic()
-        with injected(name, fault.plan, self._cluster, self._journal):
-            alert, firing = None, earlier
-            while alert is None and time.monotonic() < started + _GIVE_UP * fault.seconds:
+        started: dict[str, float] = {}
+        detections: dict[str, Detection] = {}
+        with contextlib.ExitStack() as active:
+            for name, fault in faults.items():
+                started[name] = time.monotonic()
+                active.enter_context(injected(name, fault.plan, self._cluster, self._journal))
+            while pending := faults.keys() - detections.keys():
                 firing = self._alerts.names("firing")
-                alert = min(firing & fault.alerts, default=None)
-                if alert is None:
-                    time.sleep(0.5)
-            seconds = time.monotonic() - started
-        self._on_progress(f"{name}: {alert or 'no alert'} after {seconds:.0f} s (goal {fault.seconds:.0f} s)")
-        return Detection(
-            fault=name,
-            goal=fault.seconds,
-            alert=alert,
-            seconds=seconds,
-            other_alerts=tuple(sorted(firing - earlier - {alert or ""})),
-        )
+                for name in pending:
+                    fault, seconds = faults[name], time.monotonic() - started[name]
+                    alert = min(firing & fault.alerts, default=None)
+                    if alert is None and seconds < _GIVE_UP * fault.seconds:
+                        continue
+                    self._on_progress(
+                        f"{name}: {alert or 'no alert'} after {seconds:.0f} s (goal {fault.seconds:.0f} s)"
+                    )
+                    detections[name] = Detection(
+                        fault=name,
+                        goal=fault.seconds,
+                        alert=alert,
+                        seconds=seconds,
+                        other_alerts=tuple(sorted(firing - earlier - {alert or ""})),
+                    )
+                time.sleep(_PAUSE_SECONDS)
+        return [detections[name] for name in faults]

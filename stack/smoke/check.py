@@ -54,8 +54,12 @@ class Report:
     metrics_query: str
 
 
-def check(settings: Settings) -> Report:
+def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     """Sends one request through the stack and proves that it was traced.
+
+    Args:
+        settings: the stack's settings.
+        task_seconds: how long the task may take.
 
     Raises:
         CheckFailure: names the hop that is missing and what to look at.
@@ -76,7 +80,7 @@ def check(settings: Settings) -> Report:
 
         sent_at, started = time.monotonic(), time.time()
         identifier = _send(gateway, namespace, trace_id, span_id)
-        task = _wait_for_task(gateway, namespace, identifier)
+        task = _wait_for_task(gateway, namespace, identifier, task_seconds)
         completed_at = time.monotonic()
         spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
         stored_at = time.monotonic()
@@ -115,12 +119,12 @@ def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
     return accepted_task(answer, trace_id, logs)
 
 
-def _wait_for_task(gateway: str, namespace: str, identifier: str) -> dict[str, Any]:
+def _wait_for_task(gateway: str, namespace: str, identifier: str, seconds: float) -> dict[str, Any]:
     """Returns the task, as the gateway shows it, once it is completed."""
 
     what = f"task {identifier} to be completed"
     try:
-        return _wait(what, lambda: completed_task(gateway, identifier), TASK_SECONDS, _logs(namespace, TASK_MANAGER))
+        return _wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
     except TaskFailed as error:
         raise CheckFailure(str(error), _logs(namespace, CRAWLER)) from None
 
