@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
@@ -17,7 +18,7 @@ from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
-from stack.polling import poll_until
+from stack.polling import CheckFailure, poll_until
 from stack.settings import load
 
 SPANS = 4
@@ -26,6 +27,8 @@ KINDS = ("error", "slow", "check", "rest", "rest", "rest", "rest", "rest")
 COUNT = 400
 """Number of traces; for 250 of them only the ratio decides."""
 RATIO = 0.2
+READERS = 4
+"""Look-ups of traces at the same time."""
 
 
 def trace_id(run: int, number: int) -> bytes:
@@ -52,6 +55,10 @@ def trace(run: int, number: int) -> list[bytes]:
             span.trace_state = f"{KEEP_KEY}=1"
         parts.append(bytes(request.SerializeToString()))
     return parts
+
+
+def is_always_kept(number: int) -> bool:
+    return KINDS[number % len(KINDS)] != "rest"
 
 
 def spans_read(cluster: LocalCluster) -> float:
@@ -81,12 +88,23 @@ def test_failed_slow_and_checked_traces_are_kept_whole_and_a_share_of_the_rest()
                 metadata = (("authorization", f"Bearer {token}"),)
                 channel.unary_unary(TRACES)(joined.SerializeToString(), timeout=10, metadata=metadata)
         poll_until("the samplers to read all spans", lambda: spans_read(cluster) >= already + COUNT * SPANS, seconds=60)
-        # Stopped in order, a sampler decides on what it has, and sends it.
-        cluster.restart(endpoints.SAMPLER)
+        # A sampler that is stopped decides on all that it has. It sends it then, or when it starts again.
+        cluster.scale(endpoints.SAMPLER, 0)
+        cluster.scale(endpoints.SAMPLER, 2)
         name, port = endpoints.TRACE_QUERY[settings.traces.backend]
         with httpx.Client() as client:
             store = TraceStoreClient(settings.traces.backend, f"http://{cluster.address(name)}:{port}", client.get)
-            stored = {number: len(store.trace(trace_id(run, number).hex())) for number in range(COUNT)}
+
+            def look_up() -> dict[int, int]:
+                """Returns the number of spans of each trace, once the store has the traces that are always kept."""
+                with ThreadPoolExecutor(READERS) as pool:
+                    spans = list(pool.map(lambda number: len(store.trace(trace_id(run, number).hex())), range(COUNT)))
+                missing = [number for number in range(COUNT) if is_always_kept(number) and spans[number] < SPANS]
+                if missing:
+                    raise CheckFailure(f"{len(missing)} traces are not whole, {KINDS[missing[0] % len(KINDS)]} first")
+                return dict(enumerate(spans))
+
+            stored = poll_until("failed, slow and checked traces in the store", look_up, seconds=60, every=1)
     LocalCluster(load("local")).wait_ready(endpoints.COLLECTOR, 1)  # the stack is restored
     assert set(stored.values()) == {0, SPANS}, "whole traces or nothing"
     kept = [KINDS[number % len(KINDS)] for number, spans in stored.items() if spans]
