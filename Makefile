@@ -61,10 +61,10 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 unit: $(VENV)/installed ## run the unit tests, which need no other program (20 seconds)
 	@HYPOTHESIS_PROFILE=dev $(RUN) -m pytest tests/unit --quiet --numprocesses=2 --dist=worksteal -p no:schemathesis
 
-test: check ## run all tests, including those on the local cluster
+test: check ## run the tests, including those on the local cluster (15 minutes)
 	@$(RUN) -m tests
 
-nightly: $(VENV)/installed ## run the unit and process tests with 3,000 examples for each property
+nightly: $(VENV)/installed ## run all tests, also the long ones, with 3,000 examples for each property (3 hours)
 	@$(RUN) -m tests nightly
 
 .PHONY: bench capacity coverage outage chaos detect

@@ -1,7 +1,8 @@
-"""`make test`: all tests, in stages; those on the real local cluster too, if this machine can run one.
+"""`make test`: the tests, in stages; those on the real local cluster too, if this machine can run one.
 
-`make nightly` is the same without the cluster, with thousands of examples for each property. In CI a cluster that
-cannot start fails the run. Elsewhere its tests are left out, and the reason is printed.
+`make nightly` is the same with thousands of examples for each property, and with the tests on the cluster that take
+minutes each. In CI a cluster that cannot start fails the run. Elsewhere its tests are left out, and the reason is
+printed.
 """
 
 import os
@@ -25,15 +26,22 @@ LIFE_CYCLE = (
     ("down", (sys.executable, "-m", "cli", "down")),
     ("life cycle", (*PYTEST, "tests/cluster/local/test_lifecycle.py")),
 )
+WITHOUT_NIGHTLY = ("-m", "not nightly")
+
+DURATION = {"test": "15 minutes", "nightly": "3 hours"}
+"""On 2 cores, with the packages and images in the caches."""
 
 Stage = tuple[str, tuple[str, ...]]
 
 
 def main() -> int:
-    is_nightly = sys.argv[1:] == ["nightly"]
-    os.environ.setdefault("HYPOTHESIS_PROFILE", "nightly" if is_nightly else "ci")
-    if is_nightly:
-        return run(UNIT, PROCESS)
+    target = "nightly" if sys.argv[1:] == ["nightly"] else "test"
+    print(f"make {target} takes about {DURATION[target]} on 2 cores", flush=True)
+    os.environ.setdefault("HYPOTHESIS_PROFILE", "nightly" if target == "nightly" else "ci")
+    unit, process, cluster = (
+        (name, command if target == "nightly" else (*command, *WITHOUT_NIGHTLY))
+        for name, command in (UNIT, PROCESS, CLUSTER)
+    )
     in_ci = bool(os.environ.get("CI"))
     try:
         require(Cluster())
@@ -42,8 +50,8 @@ def main() -> int:
             print(f"error: the local cluster cannot start: {reason}", file=sys.stderr)
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
-        return run(UNIT, PROCESS)
-    return run(UP, UNIT, PROCESS, CLUSTER, *(LIFE_CYCLE if in_ci else ()))
+        return run(unit, process)
+    return run(UP, unit, process, cluster, *(LIFE_CYCLE if in_ci else ()))
 
 
 def run(*stages: Stage) -> int:
