@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
-import httpx
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
@@ -101,7 +101,7 @@ class CollectorProcess(ServerProcess):
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of one of its own metrics over all series with these labels."""
-        text = httpx.get(f"http://127.0.0.1:{self.telemetry}/metrics", timeout=5).text
+        text = CLIENT.get(f"http://127.0.0.1:{self.telemetry}/metrics", timeout=5).text
         samples = re.findall(rf"^{name}(?:{{([^}}]*)}})? (\S+)$", text, re.MULTILINE)
         pairs = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(float(value) for labels_text, value in samples if all(pair in labels_text for pair in pairs))
@@ -109,4 +109,4 @@ class CollectorProcess(ServerProcess):
     def span_metrics(self) -> str:
         """The span metrics with their exemplars, as Prometheus scrapes them."""
         url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]}/metrics"
-        return httpx.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=5).text
+        return CLIENT.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=5).text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from checks.harness.http import CLIENT
 from stack.polling import poll_until
 
 _START_SECONDS = 60
@@ -17,7 +18,7 @@ _LAST_CHARACTERS = 2000
 def answers(url: str) -> bool:
     """Whether GET `url` has the status 200."""
     try:
-        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+        return CLIENT.get(url, timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 

@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from stack.components.alertmanager.config import SECRETS
@@ -73,12 +73,12 @@ class AlertmanagerProcess(ServerProcess):
 
     def post(self, *alerts: dict[str, Any]) -> None:
         """Send alerts to it, all in one request."""
-        answer = httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=10)
+        answer = CLIENT.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=10)
         assert answer.status_code == 200, answer.text
 
     def metric(self, series: str) -> float:
         """Return the value of one of its own series."""
-        text = httpx.get(f"{self.url}/metrics", timeout=10).text
+        text = CLIENT.get(f"{self.url}/metrics", timeout=10).text
         values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{series} ")]
         assert len(values) == 1, (series, values)
         return float(values[0])

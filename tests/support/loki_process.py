@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from stack.components.loki.config import loki_config
@@ -45,7 +45,7 @@ class LokiProcess(ServerProcess):
     def query(self, logql: str, start_ns: int, end_ns: int) -> list[tuple[dict[str, str], int, str]]:
         """Run a query; return at most 5,000 lines: labels and metadata, time in ns, text."""
         parameters = {"query": logql, "start": str(start_ns), "end": str(end_ns), "limit": "5000"}
-        answer = httpx.get(f"{self.url}/loki/api/v1/query_range", params=parameters, timeout=30)
+        answer = CLIENT.get(f"{self.url}/loki/api/v1/query_range", params=parameters, timeout=30)
         assert answer.status_code == 200, answer.text
         return [
             (stream["stream"], int(time), line)

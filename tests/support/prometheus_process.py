@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from tests.support.programs import require_built
@@ -51,7 +51,7 @@ class PrometheusProcess(ServerProcess):
 
     def query(self, promql: str) -> list[Any]:
         """Return the result; fail if Prometheus refuses the query or warns about it."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": promql}, timeout=10).json()
+        answer = CLIENT.get(f"{self.url}/api/v1/query", params={"query": promql}, timeout=10).json()
         assert answer["status"] == "success", (promql, answer)
         assert not answer.get("warnings"), (promql, answer)
         result: list[Any] = answer["data"]["result"]
@@ -59,7 +59,7 @@ class PrometheusProcess(ServerProcess):
 
     def metrics(self, promql: str) -> set[str]:
         """Return patterns of the names of all metrics in a query, as Prometheus itself parses it."""
-        answer = httpx.get(f"{self.url}/api/v1/parse_query", params={"query": promql}, timeout=10)
+        answer = CLIENT.get(f"{self.url}/api/v1/parse_query", params={"query": promql}, timeout=10)
         assert answer.status_code == 200, (promql, answer.text)
         names: set[str] = set()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def service_process(module: str, output: Path, **environment: str) -> Iterator[t
 def http_status(url: str) -> int:
     """The status of GET `url`; 0 without an answer."""
     try:
-        return httpx.get(url).status_code
+        return CLIENT.get(url).status_code
     except httpx.TransportError:
         return 0
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
@@ -17,6 +16,7 @@ from checks.coverage.ledger import Outcome
 from checks.coverage.operations import RunState
 from checks.coverage.plan import Plan
 from checks.coverage.run import Run
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from service.common.config import ServiceSettings
 from service.crawler import bootstrap as crawler
@@ -71,7 +71,7 @@ def _served(app: App, settings: ServiceSettings) -> Iterator[str]:
 
 
 def _ready(url: str) -> bool:
-    return httpx.get(f"{url}/api/health/ready").is_success
+    return CLIENT.get(f"{url}/api/health/ready").is_success
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving, refuse
 from checks.harness.server import ServerProcess, answers
@@ -227,7 +227,7 @@ class GuardProcess(ServerProcess):
 
     def count(self, metric: str) -> int:
         """Return a metric of the spans' queue."""
-        match = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', httpx.get(self._url).text, re.MULTILINE)
+        match = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', CLIENT.get(self._url).text, re.MULTILINE)
         return int(match[1]) if match else 0
 
 

@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import example, given
@@ -27,6 +26,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver
 from collector.pipeline import Pipeline, render
 from service.tracing.otlp_exporter import TRACES
@@ -234,7 +234,7 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
                 "resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record, nested, listed, plain]}]}]
             }
             headers = {"authorization": f"Bearer {TOKEN}"}
-            httpx.post(f"{collector.http}/v1/logs", json=sent, headers=headers, timeout=10).raise_for_status()
+            CLIENT.post(f"{collector.http}/v1/logs", json=sent, headers=headers, timeout=10).raise_for_status()
             (stored,) = poll_until("the request in the store", lambda: requests)
         finally:
             collector.kill()

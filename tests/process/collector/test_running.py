@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver, refuse
 from collector.pipeline import TOKEN_FILE
 from contracts import endpoints
@@ -36,7 +37,7 @@ def test_requests_without_the_token_are_refused(collector: CollectorProcess, sto
         with pytest.raises(grpc.RpcError) as refused:
             collector.send(payload, token=token)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        answer = httpx.post(
+        answer = CLIENT.post(
             f"{collector.http}/v1/traces",
             content=payload,
             headers={"content-type": "application/x-protobuf", "authorization": f"Bearer {token}"},

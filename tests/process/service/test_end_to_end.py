@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from contracts.hops import HOPS
 from service.crawler import bootstrap as crawler
@@ -79,7 +79,7 @@ def system(
 
 
 def _succeeds(url: str) -> bool:
-    return httpx.get(url).is_success
+    return CLIENT.get(url).is_success
 
 
 def _parent_names(spans: list[tuple[str, ReadableSpan]], span: ReadableSpan) -> tuple[str, str] | None:
@@ -97,13 +97,13 @@ def _parent_names(spans: list[tuple[str, ReadableSpan]], span: ReadableSpan) -> 
 
 def _finished(system: System, task_id: str) -> dict[str, Any] | None:
     """The task once it is stored and at its end."""
-    answer = httpx.get(f"{system.gateway}/api/tasks/{task_id}")
+    answer = CLIENT.get(f"{system.gateway}/api/tasks/{task_id}")
     task: dict[str, Any] = answer.json()
     return task if answer.is_success and task["status"] in ("completed", "error") else None
 
 
 def test_one_request_is_one_trace_with_every_edge(system: System) -> None:
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{system.gateway}/api/tasks",
         json={"user_email": USER, "user_query": "what is here?", "base_url": f"{system.gateway}/demo"},
         headers={"traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-01", "x-correlation-id": "order-4711"},
@@ -141,7 +141,7 @@ def test_one_request_is_one_trace_with_every_edge(system: System) -> None:
 
 
 def test_a_page_that_cannot_be_fetched_fails_the_task(system: System) -> None:
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{system.gateway}/api/tasks",
         json={"user_email": USER, "user_query": "?", "base_url": f"{system.gateway}/api/nowhere"},
     )
@@ -150,19 +150,19 @@ def test_a_page_that_cannot_be_fetched_fails_the_task(system: System) -> None:
     assert task["status"] == "error"
     assert task["result"] == {"error": "the server answered 404"}
 
-    page = httpx.get(f"{system.gateway}/api/tasks", params={"status": "error", "limit": 5}).json()
+    page = CLIENT.get(f"{system.gateway}/api/tasks", params={"status": "error", "limit": 5}).json()
     assert page["next"] is None
     assert [item["id"] for item in page["items"]] == [task_id]
-    metrics = httpx.get(f"{system.task_manager}/api/metrics").text
+    metrics = CLIENT.get(f"{system.task_manager}/api/metrics").text
     for window in ("1h", "6h", "24h", "168h"):
         assert f'web_crawl_tasks{{status="error",window="{window}"}} ' in metrics
     assert 'task_operations_total{operation="fail task",outcome="failed"} 1.0' in metrics
 
 
 def test_wrong_requests_get_problem_documents(system: System) -> None:
-    wrong = httpx.post(f"{system.gateway}/api/tasks", json={"user_email": "secret@", "base_url": "ftp://x"})
-    missing = httpx.get(f"{system.gateway}/api/tasks/{'0' * 8}-0000-4000-8000-{'0' * 12}")
-    nowhere = httpx.get(f"{system.gateway}/nowhere")
+    wrong = CLIENT.post(f"{system.gateway}/api/tasks", json={"user_email": "secret@", "base_url": "ftp://x"})
+    missing = CLIENT.get(f"{system.gateway}/api/tasks/{'0' * 8}-0000-4000-8000-{'0' * 12}")
+    nowhere = CLIENT.get(f"{system.gateway}/nowhere")
     for response, status in ((wrong, 422), (missing, 404), (nowhere, 404)):
         assert response.status_code == status
         assert response.headers["content-type"] == "application/problem+json"

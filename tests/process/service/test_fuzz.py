@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from schemathesis.checks import CHECKS, load_all_checks
 
+from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from contracts.topics import STATUS_TOPIC
 from service.common import messages
@@ -55,7 +56,7 @@ def urls(
 
 
 def _succeeds(url: str) -> bool:
-    return httpx.get(url).is_success
+    return CLIENT.get(url).is_success
 
 
 @pytest.mark.parametrize("service", ["gateway", "task-manager"])

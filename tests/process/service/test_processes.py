@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from checks.harness.http import CLIENT
 from local.images.service import code_files
 from stack.polling import poll_until
 from tests.support.service_process import ROOT, answers, http_status, service_environment, service_process
@@ -25,13 +25,13 @@ def test_a_service_stays_up_without_dependencies_and_ends_cleanly(module: str, t
     log = tmp_path / "log"
     with service_process(module, log) as (process, url):
         poll_until(f"answer of {module}", partial(answers, f"{url}/api/health/live"))
-        poll_until("checked Kafka", lambda: "down" in httpx.get(f"{url}/api/health").text)
+        poll_until("checked Kafka", lambda: "down" in CLIENT.get(f"{url}/api/health").text)
         assert http_status(f"{url}/api/health/live") == 200
         assert http_status(f"{url}/api/health/ready") == 503
-        assert httpx.get(f"{url}/api/metrics").is_success
+        assert CLIENT.get(f"{url}/api/metrics").is_success
         if module != "crawler":
             body = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://x/"}
-            refused = httpx.post(f"{url}/api/tasks", json=body, timeout=30)
+            refused = CLIENT.post(f"{url}/api/tasks", json=body, timeout=30)
             assert refused.status_code == 503
             assert refused.headers["content-type"] == "application/problem+json"
             assert "retry-after" in refused.headers

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
+from checks.harness.http import CLIENT
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from service.common import messages
 from service.common.messages import TaskRequest
@@ -69,7 +70,7 @@ def test_every_task_the_gateway_accepted_before_its_end_is_published_once(tmp_pa
         ),
     ):
         poll_until("gateway", partial(answers, f"{url}/demo"))
-        poll_until("readiness", lambda: httpx.get(f"{url}/api/health/ready").is_success)
+        poll_until("readiness", lambda: CLIENT.get(f"{url}/api/health/ready").is_success)
         load = Load(url)
         poll_until("load", lambda: len(load.accepted) >= 100)
         process.send_signal(signal.SIGTERM)

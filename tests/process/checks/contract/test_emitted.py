@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from checks.harness.http import CLIENT
 from contracts import http
 from contracts.telemetry import Metric, SpanType, load_registry
 from tests.support.system import System
@@ -89,7 +89,7 @@ def test_the_metrics_of_each_service_are_the_declared_ones(
         declared_metrics = {
             metric.name: metric for metric in REGISTRY.metrics.values() if metric.program in ("services", service)
         }
-        exposed = dict(families(httpx.get(f"{url}{http.METRICS}").text))
+        exposed = dict(families(CLIENT.get(f"{url}{http.METRICS}").text))
         assert exposed.keys() == declared_metrics.keys(), service
         for name, labels in exposed.items():
             assert labels <= labels_of(declared_metrics[name]), name

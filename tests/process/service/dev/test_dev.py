@@ -16,6 +16,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 from rich.console import Console
 
+from checks.harness.http import CLIENT
 from service.dev.traces import ServiceSpan, Trace, Traces, is_complete
 from service.dev.tree import draw
 from service.tracing import TracingSettings, start_tracing
@@ -127,7 +128,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     def ready() -> bool:
         assert process.poll() is None, process.communicate()[0]
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/api/health/ready").is_success
+            return CLIENT.get(f"http://127.0.0.1:{port}/api/health/ready").is_success
         except httpx.TransportError:
             return False
 

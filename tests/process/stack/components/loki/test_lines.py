@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.http import CLIENT
 from collector.pipeline import Pipeline, render
 from dashboards.datasources import datasources
 from service.tracing import Tracing, TracingSettings, start_tracing
@@ -111,7 +112,7 @@ def test_a_services_lines_are_found_by_trace_id(loki: LokiProcess, tmp_path: Pat
             assert labels["task_id"] == f"task-{number}"
             assert labels["severity_text"] == "WARNING"
 
-    (series,) = httpx.get(f"{loki.url}/loki/api/v1/series", params={"match[]": '{service_name="gateway"}'}).json()[
+    (series,) = CLIENT.get(f"{loki.url}/loki/api/v1/series", params={"match[]": '{service_name="gateway"}'}).json()[
         "data"
     ]
     assert series.keys() <= {attribute.replace(".", "_") for attribute in INDEXED}
@@ -186,7 +187,7 @@ def test_late_lines_of_a_stream_are_taken_and_found(loki: LokiProcess) -> None:
     now = time.time_ns()
     lines = {"now": now, "11 hours ago": now - 11 * HOUR, "5 hours ago": now - 5 * HOUR}
     for line, timestamp in lines.items():
-        answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({line: timestamp}, service_name="late"), timeout=10)
+        answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=otlp({line: timestamp}, service_name="late"), timeout=10)
         assert answer.is_success, answer.text
     stored = loki.query('{service_name="late"}', now - 12 * HOUR, now + HOUR)
     assert {line: timestamp for _, timestamp, line in stored} == lines
@@ -194,14 +195,14 @@ def test_late_lines_of_a_stream_are_taken_and_found(loki: LokiProcess) -> None:
 
 def test_lines_of_an_outage_of_days_are_found_at_once(loki: LokiProcess, tmp_path: Path) -> None:
     late = time.time_ns() - 40 * HOUR
-    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"late": late}, service_name="days"), timeout=10)
+    answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=otlp({"late": late}, service_name="days"), timeout=10)
     assert answer.is_success, answer.text
 
     def stored() -> list[str]:
         return [line for _, _, line in loki.query('{service_name="days"}', late - HOUR, late + HOUR)]
 
     assert stored() == ["late"]
-    assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
+    assert CLIENT.post(f"{loki.url}/flush", timeout=10).is_success
     poll_until("chunk on disk", lambda: list((tmp_path / "data" / "chunks" / "fake").rglob("*")))
     assert stored() == ["late"], "where it is kept makes no difference"
 
@@ -220,9 +221,9 @@ def test_what_is_past_its_retention_is_deleted(tmp_path: Path) -> None:
         loki.start()
         for service, age in ages.items():
             lines = otlp({f"{service} line": now - age}, service_name=service)
-            answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=lines, timeout=10)
+            answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=lines, timeout=10)
             assert answer.is_success, answer.text
-        assert httpx.post(f"{loki.url}/flush", timeout=10).is_success
+        assert CLIENT.post(f"{loki.url}/flush", timeout=10).is_success
         chunks = tmp_path / "data" / "chunks" / "fake"
         poll_until("a chunk of each", lambda: len([file for file in chunks.rglob("*") if file.is_file()]) == 2)
         loki.stop()
@@ -240,9 +241,9 @@ def test_large_requests_and_long_lines_are_taken(loki: LokiProcess) -> None:
     """2,048 records are one batch of the Collector; one that Loki always refused would come again for ever."""
     now = time.time_ns()
     lines = {f"{number:04} {'x' * 8000}": now + number for number in range(2048)}
-    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp(lines, service_name="large"), timeout=60)
+    answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=otlp(lines, service_name="large"), timeout=60)
     assert answer.is_success, answer.text
-    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"y" * 400_000: now}, service_name="long"), timeout=60)
+    answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=otlp({"y" * 400_000: now}, service_name="long"), timeout=60)
     assert answer.is_success, answer.text
     assert len(loki.query('{service_name="large"}', now - HOUR, now + HOUR)) == 2048
     ((_, _, line),) = loki.query('{service_name="long"}', now - HOUR, now + HOUR)
@@ -251,13 +252,13 @@ def test_large_requests_and_long_lines_are_taken(loki: LokiProcess) -> None:
 
 def test_a_line_older_than_the_retention_is_refused_with_the_reason(loki: LokiProcess) -> None:
     old = time.time_ns() - 49 * HOUR
-    answer = httpx.post(f"{loki.url}/otlp/v1/logs", json=otlp({"old": old}, service_name="old"), timeout=10)
+    answer = CLIENT.post(f"{loki.url}/otlp/v1/logs", json=otlp({"old": old}, service_name="old"), timeout=10)
     assert answer.status_code == 400
-    metrics = httpx.get(f"{loki.url}/metrics", timeout=10).text
+    metrics = CLIENT.get(f"{loki.url}/metrics", timeout=10).text
     assert 'reason="greater_than_max_sample_age"' in metrics
 
 
 def test_requests_to_delete_are_refused(loki: LokiProcess) -> None:
     what = {"query": '{service_name="gateway"}', "start": "0", "end": str(time.time_ns() // 10**9)}
-    answer = httpx.post(f"{loki.url}/loki/api/v1/delete", params=what, timeout=10)
+    answer = CLIENT.post(f"{loki.url}/loki/api/v1/delete", params=what, timeout=10)
     assert answer.status_code == 403, answer.text

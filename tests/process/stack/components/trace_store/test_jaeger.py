@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import grpc
-import httpx
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
+from checks.harness.http import CLIENT
 from service.tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
 from tests.support.jaeger_process import JaegerProcess
@@ -71,7 +71,7 @@ def test_a_span_sent_twice_is_stored_once_and_counted(tmp_path: Path) -> None:
             for _ in range(2):
                 channel.unary_unary(TRACES)(payload, timeout=10)
         verdict = verify(requests, [0], jaeger.store.trace)
-        metrics = httpx.get(jaeger.metrics, timeout=5).text
+        metrics = CLIENT.get(jaeger.metrics, timeout=5).text
     finally:
         jaeger.kill()
     assert (verdict.lost, verdict.duplicates) == ([], 0)
