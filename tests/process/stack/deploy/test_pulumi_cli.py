@@ -158,8 +158,15 @@ def _secrets_of(asked: Path) -> list[str]:
     ],
 )
 def test_the_local_stack_takes_over_what_was_applied_since_and_others_keep_what_their_users_set(
-    context: str, take_over: bool, expected: list[str], asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: str,
+    take_over: bool,
+    expected: list[str],
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://a-team")
     file = tmp_path / "Pulumi.dev.yaml"
     kept = {"web-crawl-tracing:otlpToken": {"secure": "x"}, "web-crawl-tracing:otlpTokenOther": {"secure": "y"}}
     file.write_text(json.dumps({"config": kept}))
@@ -172,3 +179,5 @@ def test_the_local_stack_takes_over_what_was_applied_since_and_others_keep_what_
     assert _secrets_of(asked) == expected
     (command,) = [line for line in commands(asked) if line.startswith("up ")]
     assert ("--refresh" in command) is take_over
+    ignored = f"PULUMI_BACKEND_URL is not used: the state of stack dev is in {tmp_path}"
+    assert (ignored in capsys.readouterr().out) is (context == "local")

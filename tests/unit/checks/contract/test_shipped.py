@@ -9,6 +9,7 @@ from checks.contract.page import PAGE
 from checks.contract.queries import Contract, ShippedQuery
 from checks.contract.shipped import shipped
 from contracts.telemetry import load_registry
+from dashboards.datasources import datasources
 from stack.settings import ROOT, load
 
 STACKS = ("local", "dev", "staging", "prod")
@@ -26,6 +27,16 @@ def test_queries_name_only_what_is_emitted(stack: str) -> None:
     assert {"promql", "logql"} <= languages
     problems = [f"{query.place}: {problem}" for query in queries for problem in contract.problems(query)]
     assert not problems, "\n".join(problems)
+
+
+def test_only_tempo_has_grafanas_service_graph() -> None:
+    assert any(query.place == "datasource Traces, service graph" for query in shipped_by("local")[1])
+    (traces,) = [
+        source
+        for source in datasources(backend="jaeger", traces_url="", prometheus_url="", loki_url=None)["datasources"]
+        if source["type"] == "jaeger"
+    ]
+    assert "serviceMap" not in traces["jsonData"]
 
 
 def test_a_renamed_metric_label_value_field_or_attribute_is_found() -> None:
