@@ -1,9 +1,6 @@
 """All dashboards of a stack, as Grafana reads them."""
 
-import re
-import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from dashboards import database, dependencies, kafka, overview, rollout, services, slo, tasks, tracing
@@ -12,8 +9,7 @@ from dashboards.dashboard import RUNBOOK_TAG, Dashboard, Model, Row
 from dashboards.panels import text
 from dashboards.rules import AlertRule, groups
 from dashboards.rules.model import runbook_uid
-
-RUNBOOKS: Final = Path(__file__).parent / "runbooks"
+from dashboards.rules.runbook import RUNBOOKS
 
 TRACING_FOLDER: Final = "Tracing"
 RUNBOOK_FOLDER: Final = "Runbooks"
@@ -43,20 +39,6 @@ def runbooks(config: MonitoringConfig) -> dict[str, Model]:
     """Return uid → a page of Grafana with the runbook of an alert, so that its link works wherever Grafana does."""
     names = sorted({rule.name for group in groups(config) for rule in group.rules if isinstance(rule, AlertRule)})
     return {runbook_uid(name): _runbook(name).model(config) for name in names}
-
-
-_DIAGNOSIS: Final = re.compile(r"^## Diagnosis$(.*?)^## ", re.MULTILINE | re.DOTALL)
-_PROMQL: Final = re.compile(r"^ *```promql\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
-
-
-def first_query(alert: AlertRule) -> str:
-    """Return the PromQL with which the diagnosis of an alert begins.
-
-    It is the first PromQL block below "Diagnosis" in the alert's runbook; where there is none, the alert's own query.
-    """
-    diagnosis = _DIAGNOSIS.search((RUNBOOKS / f"{alert.name}.md").read_text())
-    block = _PROMQL.search(diagnosis[1]) if diagnosis else None
-    return textwrap.dedent(block[1]) if block else alert.query
 
 
 def _runbook(alert: str) -> Dashboard:

@@ -6,9 +6,10 @@ from checks.contract.queries import Contract, ShippedQuery, of_dashboards, of_li
 from checks.upgrade import data as upgrade_data
 from contracts.services import SERVICES
 from contracts.telemetry import load_registry
-from dashboards.catalog import RUNBOOKS, dashboards
+from dashboards.catalog import dashboards
 from dashboards.datasources import datasources
 from dashboards.rules import annotation_queries, groups
+from dashboards.rules.runbook import RUNBOOKS
 from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
 from stack.explain.queries import all_queries as explain_queries

@@ -12,7 +12,16 @@ from contracts import metrics, service_metrics
 from contracts.metrics import JOB, SERVICE, SPAN_NAME, STATUS
 from contracts.services import GATEWAY
 from contracts.tasks import TaskStatus
-from dashboards.queries import ENTRY_SPAN, FAILED_SPAN, SERVER_ERROR, USER_ROUTES, equals, exact_increases, series
+from dashboards.queries import (
+    ENTRY_SPAN,
+    FAILED_SPAN,
+    SERVER_ERROR,
+    SERVICE_JOBS,
+    USER_ROUTES,
+    equals,
+    exact_increases,
+    series,
+)
 
 REQUESTS: Final = "users_requests:grown5m"
 """Requests of users within 5 minutes, as the gateway counts them."""
@@ -79,7 +88,31 @@ OPERATION: Final = (
 """Template of the annotation `operation`: that of the alert's labels, or the one that fails most often."""
 
 
+_NEWEST: Final = f"topk(1, max by ({JOB}) ({series(metrics.PROCESS_START, SERVICE_JOBS)}))"
+CHANGED: Final = (
+    f"{{{{ with query `{_NEWEST}` }}}}{{{{ with first . }}}}{{{{ .Labels.{JOB} }}}} started at"
+    " {{ .Value | humanizeTimestamp }}{{ end }}{{ else }}no service has metrics{{ end }}"
+)
+"""Template of the annotation `changed`: the newest process of the services. A deployment starts new ones."""
+
+_MAX_ANSWERS: Final = 3
+
+
+def answer(query: str) -> str:
+    """Return the template of the annotation `answer`: the first results of a query.
+
+    Args:
+        query: the first query of the alert's runbook.
+    """
+    return (
+        f"{{{{ with query `{query}` }}}}{{{{ range $number, $sample := . }}}}{{{{ if lt $number {_MAX_ANSWERS} }}}}"
+        "{{ if $number }}; {{ end }}{{ range $name, $value := $sample.Labels }}"
+        '{{ if ne $name "__name__" }}{{ $name }}={{ $value }} {{ end }}{{ end }}{{ $sample.Value | humanize }}'
+        "{{ end }}{{ end }}{{ else }}no result{{ end }}"
+    )
+
+
 def annotation_queries() -> Iterator[str]:
     """Return the queries in the annotations."""
-    for template in (USERS, OPERATION):
+    for template in (USERS, OPERATION, CHANGED):
         yield from _QUERY.findall(template)

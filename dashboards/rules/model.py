@@ -6,7 +6,8 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from dashboards.rules.impact import OPERATION, USERS
+from dashboards.rules.impact import CHANGED, OPERATION, USERS, answer
+from dashboards.rules.runbook import first_query
 
 Severity = Literal["page", "ticket", "none"]
 """`page` wakes the on-call engineer up, `ticket` waits for the morning, `none` notifies no person."""
@@ -111,6 +112,9 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
             "description": rule.description,
             "operation": OPERATION,
             "users": USERS,
+            "changed": CHANGED,
+            "answer": answer(first_query(rule.name, rule.query)),
+            "explain": f"./wct explain {rule.name} --stack {{{{ $externalLabels.environment }}}}",
             "runbook_url": runbook_url(grafana, rule.name),
             "dashboard_url": dashboard_url(grafana, rule.dashboard),
         },

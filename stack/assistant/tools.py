@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from dashboards.catalog import RUNBOOKS
 from dashboards.config import MonitoringConfig
 from dashboards.panels.traces import TraceSearch, search_query
 from dashboards.rules import AlertRule, groups
+from dashboards.rules.runbook import RUNBOOKS
 from service.tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.errors import DeployError

@@ -10,11 +10,11 @@ from typing import Final
 
 from contracts.errors import UserError
 from contracts.services import SERVICES
-from dashboards.catalog import first_query
 from dashboards.config import MonitoringConfig
 from dashboards.panels.traces import TraceSearch, search_query
 from dashboards.rules import AlertRule, groups
 from dashboards.rules.model import dashboard_url, runbook_url
+from dashboards.rules.runbook import first_query
 from service.tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
@@ -208,7 +208,7 @@ class Explainer:
         return [self._text(line) for line in lines]
 
     def _first_query(self, rule: AlertRule) -> Sequence[str]:
-        query = first_query(rule)
+        query = first_query(rule.name, rule.query)
         with self._sources.prometheus() as prometheus:
             result = prometheus.query(query, self._clock())
         rows = [self._text(_row(series)) for series in sorted(result, key=lambda series: -series.value)]

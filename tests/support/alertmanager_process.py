@@ -32,6 +32,11 @@ def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) ->
         "annotations": {
             "summary": f"{name} it is",
             "description": "More of it.",
+            "operation": "POST /api/tasks",
+            "users": "3 of 10 requests failed",
+            "changed": "gateway started",
+            "answer": "job=gateway 3",
+            "explain": f"./wct explain {name} --stack test",
             "runbook_url": f"http://grafana/d/runbook-{name.lower()}",
             "dashboard_url": "http://grafana/d/services",
         },

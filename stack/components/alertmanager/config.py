@@ -24,9 +24,21 @@ _TITLE: Final = (
     "{{ .Status | toUpper }} in {{ .CommonLabels.environment }}: {{ " + _FIRST + ".Annotations.summary }}"
     "{{ if gt (len .Alerts) 1 }} (one of {{ len .Alerts }}){{ end }}"
 )
+_FACTS: Final = {
+    "operation": "Operation",
+    "users": "Users",
+    "changed": "Last start",
+    "answer": "First query of the runbook",
+}
+"""Annotation → its heading in a notification."""
+_FACT_LINES: Final = "".join(
+    f"{{{{ with .Annotations.{name} }}}}{title}: {{{{ . }}}}\n{{{{ end }}}}" for name, title in _FACTS.items()
+)
 _SLACK_TEXT: Final = (
     "{{ range .Alerts }}{{ if eq .Status `resolved` }}Over: {{ end }}*{{ .Annotations.summary }}*\n"
     "{{ .Annotations.description }}\n"
+    f"{_FACT_LINES}"
+    '{{ with .Annotations.explain }}{{ printf "`%s`" . }}\n{{ end }}'
     "<{{ .Annotations.runbook_url }}|Runbook> · <{{ .Annotations.dashboard_url }}|Dashboard>\n\n{{ end }}"
 )
 
@@ -143,6 +155,10 @@ def _receiver(severity: str, receivers: Receivers, region: str) -> dict[str, Any
         "severity": _PAGERDUTY_SEVERITY[severity],
         "description": _TITLE,
         "component": "{{ .GroupLabels.service }}",
+        "details": {
+            title: "{{ with " + _FIRST + ".Annotations." + name + " }}{{ . }}{{ end }}"
+            for name, title in (_FACTS | {"explain": "Explain"}).items()
+        },
         "links": [
             {"href": "{{ " + _FIRST + ".Annotations.runbook_url }}", "text": "Runbook"},
             {"href": "{{ " + _FIRST + ".Annotations.dashboard_url }}", "text": "Dashboard"},

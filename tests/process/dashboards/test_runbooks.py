@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import create_engine
 
-from dashboards.catalog import RUNBOOKS, dashboards, runbooks
+from dashboards.catalog import dashboards, runbooks
 from dashboards.rules import AlertRule, RecordingRule, groups
+from dashboards.rules.runbook import RUNBOOKS
 from service.common.metrics import Metrics
 from service.crawler.handler import CrawlHandler
 from service.task_manager.telemetry import TelemetryObserver

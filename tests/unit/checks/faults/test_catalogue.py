@@ -4,8 +4,9 @@ import pytest
 
 from checks.faults.catalogue import faults
 from checks.faults.model import CAUSES, HOPS, Choice
-from dashboards.catalog import RUNBOOKS, dashboards
+from dashboards.catalog import dashboards
 from dashboards.rules import AlertRule, groups
+from dashboards.rules.runbook import RUNBOOKS
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 

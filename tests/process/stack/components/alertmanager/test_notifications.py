@@ -244,7 +244,11 @@ def test_notifications_name_the_alert_and_link_to_its_runbook(receiver: Receiver
     assert message["title"] == "FIRING in test: CrashLoop it is (one of 2)"
     assert message["title_link"] == "http://grafana/d/services"
     assert message["color"] == "danger"
-    assert "*ServiceDown it is*\nMore of it.\n<http://grafana/d/runbook-servicedown|Runbook>" in message["text"]
+    assert (
+        "*ServiceDown it is*\nMore of it.\nOperation: POST /api/tasks\nUsers: 3 of 10 requests failed\n"
+        "Last start: gateway started\nFirst query of the runbook: job=gateway 3\n"
+        "`./wct explain ServiceDown --stack test`\n<http://grafana/d/runbook-servicedown|Runbook>"
+    ) in message["text"]
     assert receiver.bodies("/slack")[-1]["attachments"][0]["title"].startswith("RESOLVED in test: ")
 
     incident, end = receiver.bodies("/pagerduty")[0], receiver.bodies("/pagerduty")[-1]
@@ -254,6 +258,8 @@ def test_notifications_name_the_alert_and_link_to_its_runbook(receiver: Receiver
     assert incident["payload"]["severity"] == "critical"
     assert incident["payload"]["summary"] == message["title"]
     assert incident["payload"]["component"] == "gateway"
+    assert incident["payload"]["custom_details"]["Users"] == "3 of 10 requests failed"
+    assert incident["payload"]["custom_details"]["Explain"] == "./wct explain CrashLoop --stack test"
     assert {link["text"]: link["href"] for link in incident["links"]} == {
         "Runbook": "http://grafana/d/runbook-crashloop",
         "Dashboard": "http://grafana/d/services",
