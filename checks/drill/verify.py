@@ -41,7 +41,7 @@ class Verification:
     fault: str
     injection: float
     shows: float | None
-    """From the injection until its evidence showed: its query had a result, or a trace was torn."""
+    """From the end of the injection until its evidence showed: its query had a result, or a trace was torn."""
     alert: float | None
     """Until one of its alerts was pending or firing."""
     has_alert: bool
@@ -80,7 +80,7 @@ class Verifier:
         shows = alert = None
         started = time.monotonic()
         with injected(name, fault.plan, self._cluster, self._journal):
-            injection = time.monotonic() - started
+            injection, started = time.monotonic() - started, time.monotonic()
             while time.monotonic() < started + SHOWS_SECONDS and (
                 shows is None or unmet or (not alert and fault.alerts)
             ):

@@ -23,7 +23,9 @@ from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from local.jobs import Progress
 
 _DNS_PORT: Final = 53
-_FAILED_PAGES: Final = 'sum(rate(crawler_pages_total{outcome="error"}[1m])) / sum(rate(crawler_pages_total[1m])) > 0.2'
+_FAILED_PAGES: Final = (
+    'sum(rate(crawler_pages_total{outcome!="completed"}[1m])) / sum(rate(crawler_pages_total[1m])) > 0.2'
+)
 _REMOVED_RULE: Final = "The rules of iptables in the pod are removed."
 _ORIGINAL_POD: Final = "The Deployment gets its original pod template."
 
@@ -180,10 +182,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
             panel="Pages, by outcome",
             query=_FAILED_PAGES,
             trace="The crawler's span says that the address is not public; there is no connection.",
-            runbook="CrawlsFail",
+            runbook="PagesFail",
         ),
         undo=_ORIGINAL_POD,
-        alerts=frozenset({"CrawlsFail"}),
     ),
     "crash-loop": Fault(
         title="the crawler's process is killed each time it starts",
@@ -200,7 +201,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             panel="Pods up",
             query='(sum(up{job="web-crawler"}) or vector(0)) == 0',
             trace="New traces end at the message to requests-web-crawl. The pod's restarts grow, with exit code 137.",
-            runbook="CrashLoop",
+            runbook="ServiceDown",
         ),
         undo="The killing ends, and the pod is replaced.",
         alerts=frozenset({"CrashLoop", "ServiceDown"}),
