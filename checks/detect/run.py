@@ -127,8 +127,8 @@ class Run:
         detections: dict[str, Detection] = {}
         with contextlib.ExitStack() as active:
             for name, fault in faults.items():
-                started[name] = time.monotonic()
                 active.enter_context(injected(name, fault.plan, self._cluster, self._journal))
+                started[name] = time.monotonic()  # the build of a faulty version takes a minute
             while pending := faults.keys() - detections.keys():
                 firing = self._alerts.names("firing")
                 for name in pending:
