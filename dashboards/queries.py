@@ -116,12 +116,12 @@ def mean(histogram: str, window: str, *matchers: str) -> str:
     return f"{rate(total, window)} / {rate(count, window)}"
 
 
-_MANY: Final = 5
+_MANY: Final = 8
 """A normal night has that many slow events within minutes only if something is wrong."""
 
 
 def many(value: str, whole: str, window: str, share: float, *by: str) -> str:
-    """Return the condition that a share of the events of a window is at least five events.
+    """Return the condition that a share of the events of a window is at least eight events.
 
     Args:
         value: the query that must have a result.

@@ -39,7 +39,8 @@ def _consumer_stopped() -> AlertRule:
     return AlertRule(
         name="ConsumerStopped",
         # At night there is one message in a minute, and a slow web site may hold it for ten seconds.
-        query=f"{many(f'{sent} > 0', messages, '1m', 1, TOPIC)} unless on ({TOPIC}) {handled} > 0",
+        query=f"{sent} > 0 and on ({TOPIC}) {exact_increase(messages, '1m', TOPIC)} >= 3"
+        f" unless on ({TOPIC}) {handled} > 0",
         for_="15s",
         severity="page",
         summary="No consumer handles the messages of {{ $labels.topic }}",
