@@ -49,7 +49,8 @@ class Pipeline:
     sampled_through: str | None = None
     """host:port of Kafka: with sampling, spans go there instead of to the trace store."""
     metrics_flush_interval: str = "5s"
-    """How often the exporter gets the span metrics. More often than Prometheus scrapes has no effect."""
+    """How often the exporter gets the span metrics: as often as Prometheus scrapes. An exemplar is visible from one
+    flush to the next, so that with more flushes a scrape would miss it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ TEMPO_BACKEND_WORKER: Final = "tempo-backend-worker"
 JAEGER: Final = "jaeger"
 LOKI: Final = "loki"
 GRAFANA: Final = "grafana"
+PROBE: Final = "probe"
 
 SERVICE_PORT: Final = 8080
 POSTGRES_PORT: Final = 5432

@@ -22,6 +22,8 @@ PROTECTED: Final = f"{PART_OF}/protect-data"
 """Annotation of a namespace whose data is not to be deleted by accident."""
 STACK: Final = f"{PART_OF}/stack"
 """Annotation of a namespace: the stack that is in it. Another one would take its objects over, and remove them."""
+SKIP_AWAIT: Final = {"pulumi.com/skipAwait": "true"}
+"""Annotation of an object for which a deployment does not wait."""
 PUBLIC: Final = f"{PART_OF}/public"
 """Annotation of a Service that is reached from outside of the cluster on purpose; its value says why."""
 

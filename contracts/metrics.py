@@ -60,6 +60,12 @@ COLLECTOR_UPTIME: Final = "otelcol_process_uptime_seconds_total"
 QUEUE_FILES_SET_ASIDE: Final = "collector_queue_files_set_aside_total"
 QUEUE_ITEMS_LOST: Final = "collector_queue_items_lost_total"
 
+# The probe.
+PROBE_PROOFS: Final = "telemetry_probe_proofs_total"
+PROBE_STEPS: Final = "telemetry_probe_steps_total"
+PROBE_VISIBLE: Final = "telemetry_probe_visible_seconds"
+PROBE_COMPLETE: Final = "telemetry_probe_complete_seconds"
+
 # Tempo.
 STORE_RECEIVED_SPANS: Final = "tempo_distributor_spans_received_total"
 
@@ -99,6 +105,10 @@ OUTCOME: Final = "outcome"
 OPERATION: Final = "operation"
 DEPENDENCY: Final = "dependency"
 SIGNAL: Final = "signal"
+
+# Labels of the probe's metrics.
+STEP: Final = "step"
+RESULT: Final = "result"
 
 # Labels of the span metrics.
 ENVIRONMENT: Final = "deployment_environment_name"

@@ -18,6 +18,8 @@ class MonitoringConfig:
     """Whether the stack has a log store."""
     alerting: bool
     """Whether the stack has an Alertmanager."""
+    probe_seconds: int | None
+    """Time between two requests of the probe, in s; None if the stack has no probe."""
     scrape_interval_seconds: int
     replicas: Mapping[str, int]
     """Service → number of its pods."""

@@ -18,6 +18,10 @@ class Objectives(Section):
     """Share of the tasks that must end within `taskSeconds`."""
     task_seconds: Literal[1, 5, 10, 30, 60, 300] = 30
     """Time from a task's creation to its end, in s: an edge of its histogram, so that it can be counted exactly."""
+    telemetry_visible: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    """Share of the probe's requests whose telemetry must be complete and visible within `visibleSeconds`."""
+    visible_seconds: Literal[10, 30, 60] = 60
+    """Time from a task's completion until all of its telemetry can be found, in s: an edge of the probe's histogram."""
     error_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """Share of failed operations of a service, within two minutes, from which an alert pages someone."""
     request_ms: Annotated[int, Field(ge=1, le=10_000)] = 1000

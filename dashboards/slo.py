@@ -8,14 +8,14 @@ from contracts import metrics
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, PanelFunction, Row
 from dashboards.panels import Column, Panel, Query, Thresholds, stat, table, timeseries
-from dashboards.rules.slo import BURN_RATE_WINDOWS, Objective, error_ratio, requests, tasks
+from dashboards.rules.slo import BURN_RATE_WINDOWS, Objective, error_ratio, requests, tasks, telemetry
 
-ObjectiveFunction = Callable[[MonitoringConfig], Objective]
+ObjectiveFunction = Callable[[MonitoringConfig], Objective | None]
+ObjectivePanel = Callable[[Objective], Panel]
 
 
-def good_events(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+def good_events(objective: Objective) -> Panel:
     """Share of the events that met the objective."""
-    objective = objective_of(config)
     return stat(
         "Good events, last 3 days",
         f"Share of the events of the last 3 days that met the objective: {objective.goal:.2%} {objective.title}.",
@@ -28,12 +28,12 @@ def good_events(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Pa
     )
 
 
-def used_budget(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+def used_budget(objective: Objective) -> Panel:
     """Share of the error budget that is used up."""
     return stat(
         "Error budget used, last 3 days",
         "100 % is all that may fail in that time. Above it the objective is missed.",
-        _burn_rate(objective_of(config), "3d"),
+        _burn_rate(objective, "3d"),
         unit="percentunit",
         thresholds=Thresholds(0.5, 1),
         width=6,
@@ -41,9 +41,8 @@ def used_budget(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Pa
     )
 
 
-def burn_rate(objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel:
+def burn_rate(objective: Objective) -> Panel:
     """How fast the error budget is used up."""
-    objective = objective_of(config)
     fastest = BURN_RATE_WINDOWS[0]
     return timeseries(
         "Burn rate",
@@ -94,7 +93,12 @@ def notifications(config: MonitoringConfig) -> Panel | None:
 
 
 def _panels(objective_of: ObjectiveFunction) -> tuple[PanelFunction, ...]:
-    return tuple(partial(function, objective_of) for function in (good_events, used_budget, burn_rate))
+    return tuple(partial(_panel, panel, objective_of) for panel in (good_events, used_budget, burn_rate))
+
+
+def _panel(panel: ObjectivePanel, objective_of: ObjectiveFunction, config: MonitoringConfig) -> Panel | None:
+    objective = objective_of(config)
+    return None if objective is None else panel(objective)
 
 
 DASHBOARD: Final = Dashboard(
@@ -104,6 +108,7 @@ DASHBOARD: Final = Dashboard(
     rows=(
         Row("Requests that succeed", _panels(requests)),
         Row("Tasks that finish in time", _panels(tasks)),
+        Row("Telemetry that is visible in time", _panels(telemetry)),
         Row("Alerts and notifications", (alerts, notifications)),
     ),
 )

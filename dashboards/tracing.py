@@ -4,6 +4,7 @@ from typing import Final
 
 from contracts import metrics
 from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
+from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, logs, per_second, stat, timeseries
@@ -210,6 +211,7 @@ DASHBOARD: Final = Dashboard(
     "shows what tracing costs.",
     rows=(
         Row("Now", (export_success, missing_spans, given_up_spans, fullest_queue, trace_store)),
+        proofs.ROW,
         Row("Span accounting", (spans_by_stage, waiting_spans)),
         Row("Services", (circuit_breaker, buffer, cost)),
         Row("Collectors", (collector_traffic, collector_queue, collector_cpu, collector_memory)),

@@ -14,6 +14,7 @@ from stack.components.grafana.component import Grafana, GrafanaArgs
 from stack.components.kafka.component import Kafka, KafkaArgs
 from stack.components.loki.component import Loki, LokiArgs
 from stack.components.postgres.component import Postgres, PostgresArgs
+from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.secrets.component import Secrets, SecretsArgs
 from stack.components.secrets.rotation import roll_with_secrets
@@ -67,6 +68,7 @@ def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
     collector = _collector(base, kafka, stores)
     services = _services(base, kafka, postgres, collector)
     grafana = _grafana(base, stores, alertmanager)
+    _probe(base, stores, services)
     return {
         "namespace": base.namespace,
         "gateway": services.gateway,
@@ -149,6 +151,7 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
         settings=settings,
         storage_class=base.storage_class,
         trace_store=stores.traces.otlp_endpoint,
+        scrape_seconds=base.settings.metrics.scrape_interval_seconds,
         metric_store=stores.prometheus.otlp_url,
         log_store=stores.logs.otlp_url if stores.logs else None,
         bootstrap_servers=kafka.bootstrap_servers,
@@ -160,6 +163,7 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
             kafka=base.settings.kafka,
             storage_class=base.storage_class,
             trace_store=stores.traces.otlp_endpoint,
+            scrape_seconds=base.settings.metrics.scrape_interval_seconds,
             bootstrap_servers=kafka.bootstrap_servers,
         )
         Sampler("sampler", sampler_args, base.opts)
@@ -184,6 +188,24 @@ def _services(base: _Base, kafka: Kafka, postgres: Postgres, collector: Collecto
         database_url=postgres.url,
     )
     return Services("services", args, base.opts)
+
+
+def _probe(base: _Base, stores: _Stores, services: Services) -> Probe | None:
+    settings = base.settings
+    if not settings.probe.enabled:
+        return None
+    args = ProbeArgs(
+        namespace=base.namespace,
+        settings=settings.probe,
+        image=settings.images.service,
+        trace_backend=settings.traces.backend,
+        tail_sampling=settings.collector.sampling is not None,
+        gateway_url=services.gateway,
+        traces_url=stores.traces.query_url,
+        prometheus_url=stores.prometheus.url,
+        loki_url=stores.logs.query_url if stores.logs else None,
+    )
+    return Probe("probe", args, base.opts)
 
 
 def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) -> Grafana | None:

@@ -13,6 +13,7 @@ from dashboards.rules.runbook import RUNBOOKS
 from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
 from stack.explain.queries import all_queries as explain_queries
+from stack.probe.telemetry import CALLS_QUERY as PROBE_CALLS_QUERY
 from stack.rollout.measurements import collect
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
@@ -38,6 +39,7 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),
         ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),
         ShippedQuery(place="check of upgrades", language="promql", text=upgrade_data.CALLS_QUERY),
+        ShippedQuery(place="probe", language="promql", text=PROBE_CALLS_QUERY),
     ]
 
 

@@ -55,7 +55,7 @@ def build(name: str, progress: Progress) -> str:
     module, text = FAULTS[name]
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch)
-        for package in ("service", "contracts"):
+        for package in ("service", "contracts", "stack"):
             shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
         with (source / "service" / module).open("a") as file:
             file.write(text)

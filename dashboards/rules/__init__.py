@@ -10,6 +10,7 @@ from dashboards.rules.impact import annotation_queries
 from dashboards.rules.kafka import kafka
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, rule_file
 from dashboards.rules.notifications import notifications
+from dashboards.rules.probe import probe
 from dashboards.rules.runbook_links import runbook_links
 from dashboards.rules.service_graph import service_graph
 from dashboards.rules.services import services
@@ -32,6 +33,7 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         export(),
         accounting(config),
         slo(config),
+        probe(config),
         notifications(config),
     )
     return (*(group for group in all_groups if group.rules), runbook_links(all_groups))

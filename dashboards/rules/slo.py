@@ -86,6 +86,24 @@ def tasks_in_time(config: MonitoringConfig) -> str:
     return buckets(service_metrics.TASK_DURATION, equals("le", float(config.objectives.task_seconds)))
 
 
+def telemetry(config: MonitoringConfig) -> Objective | None:
+    """Return the objective of the telemetry, which the probe measures; None without a probe.
+
+    A proof whose task was not done is no event: nothing is known of its telemetry.
+    """
+    if config.probe_seconds is None:
+        return None
+    seconds = config.objectives.visible_seconds
+    return Objective(
+        name="telemetry",
+        service=endpoints.PROBE,
+        title=f"requests whose telemetry is complete and visible within {seconds} s",
+        goal=config.objectives.telemetry_visible,
+        good=buckets(metrics.PROBE_COMPLETE, equals("le", float(seconds))),
+        events=series(metrics.PROBE_PROOFS, f'{metrics.RESULT}=~"complete|incomplete"'),
+    )
+
+
 def error_ratio(objective: Objective, window: str) -> str:
     """Return the query of the share of a window's events that missed the objective."""
     return series(ERRORS, equals("slo", objective.name), equals("window", window))
@@ -93,7 +111,7 @@ def error_ratio(objective: Objective, window: str) -> str:
 
 def slo(config: MonitoringConfig) -> RuleGroup:
     """Return the error ratios of all windows, and the alerts on them."""
-    objectives = (requests(config), tasks(config))
+    objectives = [objective for of in (requests, tasks, telemetry) if (objective := of(config)) is not None]
     records = (_error_ratio(objective, window) for objective in objectives for window in WINDOWS)
     alerts = (_budget_burns(objective, window) for objective in objectives for window in BURN_RATE_WINDOWS)
     return RuleGroup(name="slo", rules=(*records, *alerts))

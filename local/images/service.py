@@ -23,6 +23,7 @@ _RECIPE = 1  # raise it when this module makes another image from the same input
 _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_SHARED = ("contracts", "stack")
 _NOT_CODE = ("Dockerfile", "README.md", "requirements.in", "requirements.lock")
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
@@ -30,7 +31,7 @@ _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 def service_reference(source: Path = ROOT) -> str:
     """The image's reference: its tag changes with the code, the locked wheels and the layers below them.
 
-    source: a checkout, with the folders `service` and `contracts`.
+    source: a checkout, with the folders `service`, `contracts` and `stack`.
     """
     digest = hashlib.sha256(f"{wheels_key(source)} {_files_key(source)}".encode()).hexdigest()
     return f"{SERVICE_REPOSITORY}:{digest[:12]}"
@@ -130,26 +131,30 @@ def _code_tree(source: Path, scratch: Path) -> Tree:
 def code_files(source: Path) -> list[Path]:
     """The files of the image's code, without those that describe the image itself.
 
-    Of `service` all but caches, hidden files and the development mode; of `contracts` the modules that these import.
+    Of `service` all but caches, hidden files and the development mode; of `stack` the probe; and the modules of
+    `contracts` and `stack` that these import.
     """
-    code = source / "service"
-    own = [
+    own = [*_files_below(source / "service"), *_files_below(source / "stack" / "probe")]
+    return sorted({*own, *_imported_by(own, source)})
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [
         path
-        for path in code.rglob("*")
+        for path in folder.rglob("*")
         if path.is_file()
         and path.name not in _NOT_CODE
-        and not any(part in ("__pycache__", "dev") or part.startswith(".") for part in path.relative_to(code).parts)
+        and not any(part in ("__pycache__", "dev") or part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    return sorted([*own, *_contracts_of(own, source)])
 
 
-def _contracts_of(files: Sequence[Path], source: Path) -> set[Path]:
-    """The modules of `contracts` in the checkout `source` that these files import, directly or through another one."""
+def _imported_by(files: Sequence[Path], source: Path) -> set[Path]:
+    """The modules of `contracts` and `stack` in the checkout `source` that these files import, directly or not."""
     modules: set[Path] = set()
     unread = [file for file in files if file.suffix == ".py"]
     while unread:
         for node in ast.walk(ast.parse(unread.pop().read_bytes())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "contracts":
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _SHARED:
                 names = itertools.accumulate(str(node.module).split("."), "{}.{}".format)
                 attributes = (f"{node.module}.{alias.name}" for alias in node.names)
                 for path in _modules([*names, *attributes], source) - modules:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import kubernetes
 
-from contracts.metadata import Manifest
+from contracts.metadata import SKIP_AWAIT, Manifest
 from stack.errors import DeployError
 from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.diagnosis import PodState, list_pods, pod_creation_failure, pod_state
@@ -76,7 +76,7 @@ def wait_until_ready(
     waiting = {
         Workload(manifest["kind"], manifest["metadata"]["name"])
         for manifest in manifests
-        if manifest["kind"] in WORKLOAD_KINDS
+        if manifest["kind"] in WORKLOAD_KINDS and not SKIP_AWAIT.items() <= _annotations(manifest).items()
     }
 
     def failure(states: Mapping[str, PodState]) -> DeployError:
@@ -112,6 +112,10 @@ def wait_until_ready(
 
     if remaining := wait_while(unready, deadline=started + READY_SECONDS, report=report):
         raise failure(remaining)
+
+
+def _annotations(manifest: Manifest) -> Mapping[str, str]:
+    return manifest["metadata"].get("annotations") or {}
 
 
 def _list_workloads(client: kubernetes.client.ApiClient, namespace: str) -> dict[Workload, Any]:

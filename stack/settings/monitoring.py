@@ -13,6 +13,7 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         tail_sampling=settings.collector.sampling is not None,
         logs=settings.logs.enabled,
         alerting=settings.alerting.enabled,
+        probe_seconds=settings.probe.interval_seconds if settings.probe.enabled else None,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
         replicas={
             GATEWAY: services.gateway.replicas,

@@ -3,6 +3,7 @@
 from stack.components.alertmanager import scrape as alertmanager
 from stack.components.collector import scrape as collector
 from stack.components.loki import scrape as loki
+from stack.components.probe import scrape as probe
 from stack.components.prometheus.config import Scraping
 from stack.components.services import scrape as services
 from stack.components.trace_store import scrape as trace_store
@@ -22,6 +23,7 @@ def scraping(settings: Settings) -> Scraping:
             trace_store.target(settings.traces),
             *([loki.TARGET] if settings.logs.enabled else []),
             *([alertmanager.TARGET] if has_alertmanager else []),
+            *([probe.TARGET] if settings.probe.enabled else []),
         ],
         alertmanager=alertmanager.TARGET if has_alertmanager else None,
     )

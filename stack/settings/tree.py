@@ -12,6 +12,7 @@ from stack.components.grafana.settings import Grafana
 from stack.components.kafka.settings import Kafka
 from stack.components.loki.settings import Logs
 from stack.components.postgres.settings import Postgres
+from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
 from stack.components.services.settings import Images, Release, Services
 from stack.components.services.tracing import Tracing
@@ -55,6 +56,7 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     postgres: Postgres = Postgres()
     grafana: Grafana = Grafana()
+    probe: Probe = Probe()
     objectives: Objectives = Objectives()
     rollout: Rollout = Rollout()
     release: Release | None = None

@@ -14,6 +14,7 @@ CONFIG: Final = MonitoringConfig(
     logs=True,
     alerting=True,
     scrape_interval_seconds=15,
+    probe_seconds=60,
     replicas={},
     objectives=Objectives(),
 )

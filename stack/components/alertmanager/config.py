@@ -78,6 +78,11 @@ INHIBITIONS: Final = (
     _inhibits([_named("CollectorDown")], [_named("ExportFails", "BreakerOpen")]),
     # A queue that fills up is still notified: spans are about to be lost.
     _inhibits([_named("TraceStoreDown")], [_named("CollectorQueueStuck")]),
+    # These alerts name the cause of what the probe does not find.
+    _inhibits(
+        [_named("TraceStoreDown", "CollectorDown", "CollectorQueueStuck", "ExportFails", "LogStoreDown")],
+        [_named("TelemetryIncomplete")],
+    ),
     _inhibits(
         [_named("ErrorBudgetBurns"), 'severity="page"'], [_named("ErrorBudgetBurns"), 'severity="ticket"'], "slo"
     ),

@@ -28,6 +28,8 @@ class CollectorArgs:
     log_store: pulumi.Input[str] | None
     """URL that accepts OTLP over HTTP, if the stack has a log store."""
     bootstrap_servers: pulumi.Input[str]
+    scrape_seconds: int
+    """Time between two scrapes of the span metrics, in s."""
 
 
 class Collector(pulumi.ComponentResource):
@@ -81,6 +83,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
                 metric_store=addresses["metric_store"],
                 log_store=addresses["log_store"],
                 queue_size=args.settings.queue_size,
+                metrics_flush_interval=f"{args.scrape_seconds}s",
                 sampled_through=addresses["brokers"] if args.settings.sampling else None,
             )
         )

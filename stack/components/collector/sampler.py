@@ -28,6 +28,8 @@ class SamplerArgs:
     trace_store: pulumi.Input[str]
     """host:port that accepts OTLP over gRPC."""
     bootstrap_servers: pulumi.Input[str]
+    scrape_seconds: int
+    """Time between two scrapes of the metrics of stored spans, in s."""
 
 
 class Sampler(pulumi.ComponentResource):
@@ -74,6 +76,7 @@ def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
                 slow_ms=settings.slow_ms if "slow" in settings.policies else None,
                 decision_wait_seconds=settings.decision_wait_seconds,
                 traces=settings.waiting_traces,
+                metrics_flush_interval=f"{args.scrape_seconds}s",
             )
         )
     )

@@ -4,7 +4,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints
-from contracts.metadata import labels, selector
+from contracts.metadata import SKIP_AWAIT, labels, selector
 from stack.components.shared.object_meta import object_meta
 from stack.components.shared.pod import Pod
 
@@ -32,7 +32,7 @@ def headless_service(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.Resour
             namespace=namespace,
             labels=labels(pod.name, pod.component),
             # Pulumi would wait for a ready pod; Prometheus scrapes pods that are not ready as well.
-            annotations={"pulumi.com/skipAwait": "true"},
+            annotations=SKIP_AWAIT,
         ),
         spec=core.ServiceSpecArgs(
             type="ClusterIP",

@@ -1,5 +1,6 @@
 """Deployments and StatefulSets, each with its ServiceAccount and disruption budget."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,12 @@ WORKLOAD_TYPES: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:St
 
 
 def deployment(
-    pod: Pod, namespace: pulumi.Input[str], replicas: int, opts: pulumi.ResourceOptions, all_pods: int | None = None
+    pod: Pod,
+    namespace: pulumi.Input[str],
+    replicas: int,
+    opts: pulumi.ResourceOptions,
+    all_pods: int | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> apps.Deployment:
     """Create a Deployment that always has as many ready pods as declared while it is updated.
 
@@ -32,6 +38,7 @@ def deployment(
         replicas: of this Deployment.
         opts: of the resources.
         all_pods: pods of both tracks, which share a disruption budget; `replicas` if there is one track.
+        annotations: of the Deployment.
     """
     is_canary = pod.track == "canary"
     if not is_canary and (all_pods or replicas) > 1:
@@ -39,7 +46,7 @@ def deployment(
     pod_selector = pod.own_selector if is_canary else selector(pod.name)
     return apps.Deployment(
         pod.workload,
-        metadata=object_meta(pod.workload, namespace, component=pod.component),
+        metadata=object_meta(pod.workload, namespace, component=pod.component, annotations=annotations),
         spec=apps.DeploymentSpecArgs(
             replicas=replicas,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=pod_selector),

@@ -47,7 +47,8 @@ def test_the_code_of_the_image_is_complete(tmp_path: Path) -> None:
         target = tmp_path / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    modules = ", ".join(f"service.{name}.__main__" for name in ("gateway", "task_manager", "crawler"))
+    services = (f"service.{name}.__main__" for name in ("gateway", "task_manager", "crawler"))
+    modules = ", ".join((*services, "stack.probe.__main__"))
     subprocess.run([sys.executable, "-c", f"import {modules}"], cwd=tmp_path, check=True, timeout=60)
 
 

@@ -10,6 +10,8 @@ FAULT = 35 * 60
 """Seconds from the start to the fault; rules that compare half an hour have their data by then."""
 REQUESTS = 10.0
 """Requests per second at the gateway; each makes a task, two messages and ten spans."""
+PROOFS = 1 / 60
+"""Proofs of the probe per second."""
 SPANS = 100.0
 """Spans per second."""
 
@@ -102,6 +104,7 @@ def healthy(settings: Settings) -> dict[str, Value]:
         **_collectors(settings),
         **_store(settings),
         **_alerting(),
+        **_proofs(),
     }
 
 
@@ -116,6 +119,7 @@ def _targets(settings: Settings) -> dict[str, Value]:
         *("collector", "span-metrics", "trace-store"),
         *(("log-store",) if settings.logs.enabled else ()),
         *(("alertmanager",) if settings.alerting.enabled else ()),
+        *(("probe",) if settings.probe.enabled else ()),
     )
     replicas = {
         "gateway": settings.services.gateway.replicas,
@@ -247,6 +251,22 @@ def _alerting() -> dict[str, Value]:
         'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
         'reason="serverError"}': constant(0),
     }
+
+
+def _proofs() -> dict[str, Value]:
+    """Return the metrics of the probe: a complete proof a minute."""
+    labels = 'job="probe",instance="probe-0"'
+    series: dict[str, Value] = {
+        f'telemetry_probe_proofs_total{{{labels},result="complete"}}': counter(PROOFS),
+        f'telemetry_probe_proofs_total{{{labels},result="incomplete"}}': constant(0),
+        f'telemetry_probe_proofs_total{{{labels},result="no_task"}}': constant(0),
+    }
+    for step in ("request", "task", "trace", "search", "logs", "metrics", "exemplars"):
+        series |= {
+            f'telemetry_probe_steps_total{{{labels},step="{step}",result="ok"}}': counter(PROOFS),
+            f'telemetry_probe_steps_total{{{labels},step="{step}",result="failed"}}': constant(0),
+        }
+    return series | histogram("telemetry_probe_complete_seconds", labels, PROOFS, 12)
 
 
 def find(series: Metrics, *parts: str) -> list[str]:

@@ -13,11 +13,14 @@ from tests.support.alert_cases.faults import (
     case,
     for_seconds,
     lost_before,
+    stopped,
     unsent,
 )
 from tests.support.alert_cases.metrics import (
     FAULT,
+    PROOFS,
     SPANS,
+    Change,
     add,
     change,
     constant,
@@ -28,6 +31,23 @@ from tests.support.alert_cases.metrics import (
     since,
     then,
 )
+from tests.support.promtool import Value
+
+
+def _ends(name: str) -> Change:
+    """Return the fault: these counters no longer grow."""
+    return change(name, lambda value: then(value, constant(value(FAULT) or 0.0)))
+
+
+def _fails(step: str, failures: Value) -> tuple[Change, ...]:
+    """Return the fault: a step of the probe fails, and its proofs are incomplete."""
+    return (
+        replace(("telemetry_probe_steps_total", f'step="{step}",result="failed"'), failures),
+        replace(("telemetry_probe_proofs_total", 'result="incomplete"'), failures),
+        _ends('telemetry_probe_proofs_total{job="probe",instance="probe-0",result="complete"}'),
+        _ends("telemetry_probe_complete_seconds"),
+    )
+
 
 CASES: Final[Mapping[str, Case]] = {
     # --- the services' exports
@@ -57,6 +77,25 @@ CASES: Final[Mapping[str, Case]] = {
     "the breaker is open": case(replace(("breaker_state", "gateway"), constant(2)), after_45="BreakerOpen"),
     "a buffer fills": case(replace(("tracing_buffer_bytes", "gateway"), constant(9e6)), after_45="BufferFills"),
     "no metrics are made of the spans": case(change("traces_span_metrics", gone), after_240="SpanMetricsMissing"),
+    # --- the probe
+    "one proof in an hour is incomplete": case(*_fails("search", for_seconds(60, PROOFS)), after_180="", after_900=""),
+    "traces cannot be searched": case(
+        *_fails("search", since(PROOFS)),
+        after_45="",
+        after_150="TelemetryIncomplete",
+        # The budget of an hour is used up.
+        after_900="TelemetryIncomplete ErrorBudgetBurns",
+    ),
+    "the probe's requests fail": case(
+        _ends('telemetry_probe_proofs_total{job="probe",instance="probe-0",result="complete"}'),
+        _ends("telemetry_probe_complete_seconds"),
+        replace(("telemetry_probe_proofs_total", 'result="no_task"'), since(PROOFS)),
+        replace(("telemetry_probe_steps_total", 'step="request",result="failed"'), since(PROOFS)),
+        after_900="",
+        after_1500="",
+    ),
+    "the probe stops": case(stopped("probe"), after_300="", after_1200="ProbeSilent"),
+    "the probe hangs": case(_ends("telemetry_probe_"), after_300="", after_1200="ProbeSilent"),
     # --- span accounting
     "spans are lost in a service": case(*lost_before(EXPORTED), after_300="", after_1500="SpansMissing"),
     "spans are lost before the Collectors": case(*lost_before(ACCEPTED), after_1500="SpansMissing"),

@@ -20,6 +20,8 @@ def source(tmp_path: Path) -> Path:
         "contracts/names.py": "NAME = 'status'\n",
         "contracts/topics.py": "from contracts.names import NAME as STATUS_TOPIC\n",
         "contracts/endpoints.py": "PORT = 80\n",
+        "stack/probe/proof.py": "from stack.polling import poll_until\n",
+        "stack/polling.py": "def poll_until() -> None: ...\n",
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,8 @@ def test_reference_is_stable_and_a_short_hash(source: Path) -> None:
         "contracts/topics.py",
         "contracts/names.py",
         "contracts/__init__.py",
+        "stack/probe/proof.py",
+        "stack/polling.py",
     ],
 )
 def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> None:
@@ -61,6 +65,7 @@ def test_reference_follows_code_contracts_and_lock(source: Path, file: str) -> N
         "service/gateway/__pycache__/api.pyc",
         "service/.cache/file",
         "contracts/endpoints.py",
+        "stack/program.py",
     ],
 )
 def test_reference_ignores_what_is_not_in_the_image(source: Path, file: str) -> None:
@@ -76,7 +81,15 @@ def test_missing_lock_is_a_failure(source: Path) -> None:
         service_reference(source)
 
 
-def test_the_dockerfile_copies_the_same_modules_of_contracts() -> None:
-    copied = re.findall(r"contracts/\S+\.py", (ROOT / "service" / "Dockerfile").read_text())
+def test_the_dockerfile_copies_the_same_modules_of_contracts_and_stack() -> None:
+    dockerfile = (ROOT / "service" / "Dockerfile").read_text()
+    copied = re.findall(r"(?:contracts|stack)/\S+\.py", dockerfile)
     packed = [str(path.relative_to(ROOT)) for path in code_files(ROOT)]
-    assert sorted(copied) == [name for name in packed if name.startswith("contracts/")]
+    whole = ("service/", "stack/probe/")
+    assert all(f"COPY {folder.rstrip('/')} /app/" in dockerfile for folder in whole)
+    assert sorted(copied) == [name for name in packed if not name.startswith(whole)]
+
+
+def test_the_image_has_no_code_that_needs_pulumi_or_kubernetes() -> None:
+    for path in code_files(ROOT):
+        assert not re.search(r"^(import|from) (pulumi|kubernetes)", path.read_text(), re.MULTILINE), path

@@ -34,6 +34,7 @@ def test_the_chosen_trace_store_is_there_and_no_other(backend: str) -> None:
         "alertmanager",
         "loki",
         "grafana",
+        "probe",
     } < names
 
 
@@ -107,7 +108,7 @@ def test_components_have_a_constant_token_and_children() -> None:
     components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
     assert {token.rpartition(":")[2] for token in components} == {
         "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Loki", "Collector", "Sampler", "Services",
-        "Prometheus", "Alertmanager", "Grafana",
+        "Prometheus", "Alertmanager", "Grafana", "Probe",
     }  # fmt: skip
 
 

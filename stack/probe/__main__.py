@@ -1,0 +1,71 @@
+"""`python -m stack.probe`: proves once a minute, until SIGTERM, that the telemetry of one request is complete."""
+
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import httpx
+
+from contracts.errors import UserError
+from stack.clients.http import Get
+from stack.clients.loki import LokiClient
+from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient
+from stack.probe.config import ProbeConfig
+from stack.probe.loop import Loop
+from stack.probe.proof import STORE_SECONDS, Proof, Prover
+from stack.probe.results import Results
+from stack.probe.server import serve
+from stack.probe.telemetry import Step, Telemetry
+
+
+def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
+    """Builds the probe from its parts."""
+    telemetry = Telemetry(
+        traces=TraceStoreClient(config.trace_backend, config.traces, _limited(client.get)),
+        prometheus=PrometheusClient(config.prometheus, _limited(client.get)),
+        loki=LokiClient(config.loki, _limited(client.get)) if config.loki else None,
+        tail_sampling=config.tail_sampling,
+    )
+    results = Results(step for step in Step if config.loki or step is not Step.LOGS)
+
+    def prove() -> Proof:
+        return Prover(gateway=config.gateway, client=client, telemetry=telemetry, sleep=loop.sleep).prove()
+
+    loop = Loop(prove, results.add, config.interval_seconds)
+    return loop, results
+
+
+def _limited(get: Get) -> Get:
+    """Return a `get` whose answers have less time than other clients give them: a step looks many times."""
+
+    def get_in_time(url: str, **options: Any) -> httpx.Response:
+        return get(url, **{**options, "timeout": STORE_SECONDS})
+
+    return get_in_time
+
+
+def main() -> int:
+    """Runs the probe; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
+    try:
+        config = ProbeConfig.from_env(os.environ)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    # All addresses are those of the cluster: plain HTTP, and no proxy.
+    with httpx.Client(verify=False, trust_env=False) as client:
+        loop, results = build(config, client)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, loop.stop)
+        server = serve(config.port, results.registry, lambda: loop.is_alive)
+        loop.run()
+        server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
