@@ -7,7 +7,7 @@ chapter 5: 2 % of a month's budget in an hour, 5 % in six hours, 10 % in three d
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import service_metrics
+from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import JOB, STATUS
 from contracts.services import GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig

@@ -145,9 +145,7 @@ class Telemetry:
         return steps
 
     def _is_searchable(self, request: SentRequest) -> bool:
-        if not is_searchable(
-            self.traces, request.trace_id, request.task_id, start=request.sent_at, end=time.time()
-        ):
+        if not is_searchable(self.traces, request.trace_id, request.task_id, start=request.sent_at, end=time.time()):
             raise CheckFailure("the search did not find it")
         return True
 
