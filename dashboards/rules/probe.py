@@ -36,7 +36,7 @@ def _incomplete(interval_seconds: int) -> AlertRule:
         summary="The telemetry of a request is incomplete: {{ $labels.step }}",
         description=f"{{{{ $value | humanize }}}} requests of the probe within {window} minutes served their user, but"
         " the step {{ $labels.step }} found nothing in time.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         service=endpoints.PROBE,
     )
 
@@ -50,6 +50,6 @@ def _silent(interval_seconds: int) -> AlertRule:
         severity="ticket",
         summary="The probe gives no results",
         description="Nothing checks whether the telemetry is complete and visible.",
-        dashboard="tracing",
+        dashboard="tracing-pipeline",
         service=endpoints.PROBE,
     )
