@@ -4,7 +4,9 @@ from dataclasses import astuple, dataclass
 from typing import Final
 
 from grafana_foundation_sdk.builders import nodegraph as sdk
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.nodegraph import ArcOption
 
 from dashboards.panels.shared import ERROR_COLOR, PROMETHEUS, SUCCESS_COLOR, Panel, ref_id, table_query
 from dashboards.panels.transformations import complement, copy_number, merge, value_field
@@ -59,7 +61,7 @@ def node_graph(
         .datasource(PROMETHEUS)
         .span(width)
         .height(height)
-        .nodes(sdk.NodeOptions().main_stat_unit("/s").secondary_stat_unit("ms"))
+        .nodes(sdk.NodeOptions().main_stat_unit("/s").secondary_stat_unit("ms").arcs(_arcs()))
         .edges(sdk.EdgeOptions().main_stat_unit("/s").secondary_stat_unit("% failed"))
         .transformations(_transformations())
     )
@@ -67,10 +69,13 @@ def node_graph(
         panel.with_target(table_query(query, index))
     for name, unit in _UNITS.items():
         panel.override_by_name(name, [DynamicConfigValue(id_val="unit", value=unit)])
-    for name, color in ((_FAILED_ARC, ERROR_COLOR), (_SUCCEEDED_ARC, SUCCESS_COLOR)):
-        fixed = {"mode": "fixed", "fixedColor": color}
-        panel.override_by_name(name, [DynamicConfigValue(id_val="color", value=fixed)])
     return panel
+
+
+def _arcs() -> list[Builder[ArcOption]]:
+    """Return the colours of the arcs. The panel ignores the colours of field overrides."""
+    colors = {_FAILED_ARC: ERROR_COLOR, _SUCCEEDED_ARC: SUCCESS_COLOR}
+    return [sdk.ArcOption().field(name).color(color) for name, color in colors.items()]
 
 
 def _transformations() -> list[DataTransformerConfig]:
