@@ -74,7 +74,8 @@ def no_value(normally_empty: str | None) -> str:
     """Return what a panel shows if its queries return nothing: the reason if that is normal."""
     if normally_empty is None:
         return "No data in this time range: no traffic, or Prometheus has no metrics of it."
-    return f"Nothing to show: {normally_empty}"
+    # Grafana shows this text for a failed query, too, so it must not claim that all is well.
+    return f"No data. This is normal if {normally_empty}"
 
 
 def per_second(things: str) -> str:
