@@ -214,13 +214,18 @@ def _searched(config: MonitoringConfig) -> str:
     return "$service" if config.trace_backend == "tempo" else GATEWAY
 
 
+def _limitation(config: MonitoringConfig) -> str:
+    """Return the sentence about traces that the search leaves out."""
+    return " Requests to the gateway only." if config.trace_backend == "jaeger" else ""
+
+
 def failed_traces(config: MonitoringConfig) -> Panel:
     """Traces of failed requests and messages."""
     return traces(
         config,
         "Failed requests and messages",
         "Traces in which a service failed to handle a request or a message. The red spans of a trace show the cause."
-        + (" Requests to the gateway only." if config.trace_backend == "jaeger" else ""),
+        + _limitation(config),
         TraceSearch(service=_searched(config), failed=True, entry=True),
         normally_empty="no request and no message failed.",
         width=12,
@@ -232,7 +237,7 @@ def latest_traces(config: MonitoringConfig) -> Panel:
     return traces(
         config,
         "Latest traces",
-        "Traces of requests and messages, the latest first.",
+        "Traces of requests and messages, the latest first." + _limitation(config),
         TraceSearch(service=_searched(config), entry=True),
         width=12,
     )

@@ -30,7 +30,9 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
     start, end = _WINDOW
     return Contract(load_registry(), rules), [
         *of_dashboards(dashboards(monitoring).values()),
-        *of_links(datasources(backend="tempo", traces_url="", prometheus_url="", loki_url="http://loki")),
+        *of_links(
+            datasources(backend=monitoring.trace_backend, traces_url="", prometheus_url="", loki_url="http://loki")
+        ),
         *of_rules(rules),
         *(ShippedQuery(place="annotation of an alert", language="promql", text=text) for text in annotation_queries()),
         *of_runbooks(runbooks),

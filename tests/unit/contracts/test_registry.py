@@ -17,7 +17,7 @@ from stack.settings.monitoring import monitoring_config
 
 REGISTRY = load_registry()
 RECORDED = {
-    rule.name.removesuffix("_bucket") for group in groups(monitoring_config(load("local"))) for rule in group.rules
+    rule.name.removesuffix("_bucket") for group in groups(monitoring_config(load("prod"))) for rule in group.rules
 }
 """Names of the recorded series; of a histogram the base name."""
 

@@ -30,7 +30,7 @@ def test_queries_name_only_what_is_emitted(stack: str) -> None:
 
 
 def test_only_tempo_has_grafanas_service_graph() -> None:
-    assert any(query.place == "datasource Traces, service graph" for query in shipped_by("local")[1])
+    assert any(query.place == "datasource Traces, service graph" for query in shipped_by("prod")[1])
     (traces,) = [
         source
         for source in datasources(backend="jaeger", traces_url="", prometheus_url="", loki_url=None)["datasources"]
