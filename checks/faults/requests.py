@@ -119,7 +119,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             # Without traffic the process needs as little.
             query=(
                 'rate(process_cpu_seconds_total{job="task-manager"}[1m]) < 0.06 and on () '
-                'sum(rate(traces_span_metrics_calls_total{service_name="gateway",span_kind="SPAN_KIND_SERVER"}[1m])) > 5'
+                'sum(rate(traces_span_metrics_calls_total{service_name="gateway"}[1m])) > 10'
                 ' or up{job="task-manager"} == 0'
             ),
             trace="All spans of the task-manager are long, and so are the gaps between them.",
