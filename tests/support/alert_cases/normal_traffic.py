@@ -97,7 +97,7 @@ def normal(settings: Settings, length: int, seed: int) -> dict[str, Value]:
 def _scaled(name: str, value: Value, total: list[int]) -> Value:
     """Return a counter that grows with the requests; other values stay as they are."""
     rate = ((value(1000) or 0) - (value(0) or 0)) / 1000
-    if not rate or "uptime" in name or name.startswith("process_start"):
+    if not rate or "uptime" in name or name.startswith(("process_start", "telemetry_probe")):
         return value
     return lambda seconds: float(int(total[int(seconds) // STEP] * rate / REQUESTS))
 

@@ -78,7 +78,7 @@ def test_grafanas_service_graph_has_the_rates_and_times_of_every_edge(tmp_path: 
         for client, server, kind in SPANS.values()
     ]
     texts = ["{" + ", ".join(f'{key}="{value}"' for key, value in sorted(kind.items())) + "}" for kind in types]
-    (tmp_path / "rules.yml").write_text(rule_file([service_graph(monitoring_config(load("local")))], "http://grafana"))
+    (tmp_path / "rules.yml").write_text(rule_file([service_graph(monitoring_config(load("prod")))], "http://grafana"))
     test = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": f"{STEP}s",
