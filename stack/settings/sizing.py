@@ -22,7 +22,7 @@ MEMORY: Final = {
     "metrics": "256Mi",  # idle, Prometheus uses 105Mi
     "grafana": "128Mi",
     "alerting": "32Mi",
-    "probe": "48Mi",  # it uses 33Mi
+    "probe": "48Mi",  # it uses 30Mi
     "services.gateway": "128Mi",  # idle, the services use 80 to 105Mi
     "services.taskManager": "128Mi",
     "services.crawler": "128Mi",

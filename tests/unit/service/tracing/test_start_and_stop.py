@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -32,7 +33,8 @@ class _StuckExporter(SpanExporter):
         self.released.set()
 
 
-def test_shutdown_is_bounded_when_the_collector_hangs() -> None:
+def test_shutdown_is_bounded_when_the_collector_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.tracing.setup._CLOSE_SECONDS", 0.1)
     tracing = start_tracing(TracingSettings(), exporter=_StuckExporter())
     with tracing.traces.span("lost"):
         pass

@@ -136,11 +136,11 @@ def test_a_source_that_fails_or_hangs_hides_no_other() -> None:
 
     answers = _answers()
     del answers["/api/search"]
-    explainer = Explainer(PreparedSources(answers), hang, clock=lambda: NOW, seconds=0.5)
+    explainer = Explainer(PreparedSources(answers), hang, clock=lambda: NOW, seconds=0.2)
     sections = _by_title(explainer.explain(find_alert("ErrorRateHigh", CONFIG)))
     released.set()
     assert sections["Failing operation, error and trace"] == ["no answer: QueryError: 404: no such page"]
-    assert sections["What changed last"] == ["no answer within 0.5 s"]
+    assert sections["What changed last"] == ["no answer within 0.2 s"]
     assert sections["Alert"][0].startswith("ErrorRateHigh")
     assert sections["Links"][0].endswith("(dashboards/runbooks/ErrorRateHigh.md)")
 

@@ -186,7 +186,8 @@ def test_the_results_are_metrics_with_the_trace_as_exemplar() -> None:
     assert "telemetry_probe_complete_seconds_count 0.0" in text
 
 
-def test_the_loop_goes_on_after_a_bug_and_a_stop_ends_a_proof_without_a_result() -> None:
+def test_the_loop_goes_on_after_a_bug_and_a_stop_ends_a_proof_without_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.probe.loop._LEAST_PAUSE_SECONDS", 0.0)
     proofs: list[Proof] = []
     attempts = 0
 
