@@ -2,23 +2,22 @@
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import yaml
 
+from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, provider
 from stack.clients.http import QueryError
-from stack.polling import CheckFailure, poll_until
+from stack.components.grafana.offline import OFFLINE
+from stack.polling import CheckFailure
 
 _START_SECONDS: Final = 120.0
 _DEFAULTS: Final = Path("conf/defaults.ini")
@@ -58,9 +57,8 @@ def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]
     with tempfile.TemporaryDirectory(prefix="dashboards-check-", ignore_cleanup_errors=True) as folder:
         data, password = Path(folder), secrets.token_hex(16)
         _write(data / "provisioning", provisioning)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
         environment = {
             "GF_SERVER_HTTP_ADDR": "127.0.0.1",
             "GF_SERVER_HTTP_PORT": str(port),
@@ -70,40 +68,21 @@ def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]
             "GF_PATHS_PLUGINS": str(data / "plugins"),
             "GF_PATHS_PROVISIONING": str(data / "provisioning"),
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-            "GF_NEWS_NEWS_FEED_ENABLED": "false",
-            "GF_SECURITY_DISABLE_GRAVATAR": "true",
-            "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+            **{name: str(value).lower() for name, value in OFFLINE.items()},
         }
-        log = data / "grafana.log"
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [home / "bin" / "grafana", "server", f"--homepath={home}"],
-                env=os.environ | environment,
-                cwd=home,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        url = f"http://127.0.0.1:{port}"
-
-        def ready() -> bool:
-            if process.poll() is not None:
-                raise QueryError(f"Grafana ended: {log.read_text()[-500:]}")
-            return httpx.get(f"{url}/api/health", timeout=5).status_code == 200
-
+        command: list[str | Path] = [home / "bin" / "grafana", "server", f"--homepath={home}"]
+        grafana = ServerProcess("grafana", command, data, lambda: answers(f"{url}/api/health"), environment)
         try:
-            poll_until("Grafana", ready, seconds=_START_SECONDS, every=0.5)
-            yield url, password
-        except CheckFailure as error:
-            raise QueryError(f"{error}: {log.read_text()[-500:]}") from error
-        finally:
-            process.terminate()
             try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                grafana.start(_START_SECONDS)
+            except (AssertionError, CheckFailure) as error:
+                raise QueryError(f"Grafana does not start: {error}") from error
+            yield url, password
+        finally:
+            try:
+                grafana.stop()
+            finally:
+                grafana.kill()
 
 
 def _write(root: Path, provisioning: Provisioning) -> None:

@@ -12,4 +12,9 @@ def faults(store: str) -> Mapping[str, Fault]:
     Args:
         store: the trace store's workload.
     """
-    return {**requests.FAULTS, **dependencies.FAULTS, **telemetry.faults(store)}
+    return {
+        **requests.FAULTS,
+        **dependencies.FAULTS,
+        **telemetry.FAULTS,
+        "store-down": telemetry.store_down(store),
+    }

@@ -62,8 +62,8 @@ class ServerProcess:
         """What it wrote since its first start."""
         return self._log_file.read_text()
 
-    def start(self) -> None:
-        """Returns when it is ready; raises AssertionError with the end of its log if it ends."""
+    def start(self, seconds: float = _START_SECONDS) -> None:
+        """Returns when it is ready, within `seconds`; raises AssertionError with the end of its log if it ends."""
         with self._log_file.open("ab") as log:
             process = self._process = subprocess.Popen(
                 self._command,
@@ -78,7 +78,7 @@ class ServerProcess:
             assert process.poll() is None, self.log[-_LAST_CHARACTERS:]
             return self._is_ready()
 
-        poll_until(f"{self._name} to be ready", is_ready, seconds=_START_SECONDS, look_at=str(self._log_file))
+        poll_until(f"{self._name} to be ready", is_ready, seconds=seconds, look_at=str(self._log_file))
 
     def stop(self) -> int | None:
         """Stops it as Kubernetes does, with SIGTERM, and returns its exit code; None if it does not run."""

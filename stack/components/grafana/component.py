@@ -14,6 +14,7 @@ from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
+from stack.components.grafana.offline import OFFLINE
 from stack.components.grafana.settings import Grafana as GrafanaSettings
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.object_meta import config_map
@@ -29,19 +30,6 @@ _DATASOURCES: Final = "/etc/grafana/provisioning/datasources"
 _PROVIDERS: Final = "/etc/grafana/provisioning/dashboards"
 _FOLDERS: Final = {TRACING_FOLDER: "/etc/grafana/dashboards", RUNBOOK_FOLDER: "/etc/grafana/runbooks"}
 """Folder in Grafana → mount path of its dashboards."""
-
-_OFFLINE: Final[Mapping[str, bool]] = {
-    "GF_ANALYTICS_CHECK_FOR_UPDATES": False,
-    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": False,
-    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED": False,
-    "GF_NEWS_NEWS_FEED_ENABLED": False,
-    "GF_SECURITY_DISABLE_GRAVATAR": True,
-    "GF_SNAPSHOTS_EXTERNAL_ENABLED": False,
-    "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": False,
-    "GF_PLUGINS_PREINSTALL_DISABLED": True,
-    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": True,
-}
-"""Settings with which Grafana connects to nothing outside the stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +123,7 @@ def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k
             GF_SERVER_SERVE_FROM_SUB_PATH=has_path,
             GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH=f"{_FOLDERS[TRACING_FOLDER]}/{HOME_DASHBOARD}.json",
             GF_ANALYTICS_REPORTING_ENABLED=False,
-            **({} if settings.internet else _OFFLINE),
+            **({} if settings.internet else OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
     ]
