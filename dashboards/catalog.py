@@ -7,7 +7,7 @@ from dashboards import database, dependencies, kafka, overview, rollout, service
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import RUNBOOK_TAG, Dashboard, Model, Row
 from dashboards.panels import text
-from dashboards.rules import AlertRule, groups
+from dashboards.rules import alert_rules, groups
 from dashboards.rules.model import runbook_uid
 from dashboards.rules.runbook import RUNBOOKS
 
@@ -37,7 +37,7 @@ def dashboards(config: MonitoringConfig) -> dict[str, Model]:
 
 def runbooks(config: MonitoringConfig) -> dict[str, Model]:
     """Return uid → a page of Grafana with the runbook of an alert, so that its link works wherever Grafana does."""
-    names = sorted({rule.name for group in groups(config) for rule in group.rules if isinstance(rule, AlertRule)})
+    names = sorted({rule.name for rule in alert_rules(groups(config))})
     return {runbook_uid(name): _runbook(name).model(config) for name in names}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from checks.dashboards.panels import Panel, panels
 from checks.dashboards.sources import Answer, Source, variable_values
 from checks.dashboards.substitute import UnknownVariable, Window, built_in, substitute
-from dashboards.rules import AlertRule, RuleGroup
+from dashboards.rules import AlertRule, RuleGroup, alert_rules
 from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
 
@@ -114,7 +114,7 @@ class Check:
                 failures.append(
                     Failure(dashboard=checked.panel.dashboard, where=checked.panel.title, what=checked.failure)
                 )
-        alerts = [rule for group in rules for rule in group.rules if isinstance(rule, AlertRule)]
+        alerts = alert_rules(rules)
         failures += self._alerts(alerts)
         return Result(
             dashboards=by_dashboard,

@@ -60,6 +60,11 @@ class RuleGroup:
     rules: tuple[RecordingRule | AlertRule, ...]
 
 
+def alert_rules(groups: Iterable[RuleGroup]) -> list[AlertRule]:
+    """Return the alert rules of the groups, in their order; a name may occur several times."""
+    return [rule for group in groups for rule in group.rules if isinstance(rule, AlertRule)]
+
+
 def runbook_uid(alert: str) -> str:
     """Return the uid of the page in Grafana that has the runbook of an alert."""
     return f"runbook-{alert.lower()}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, runbook_uid
+from dashboards.rules.model import RecordingRule, RuleGroup, alert_rules, runbook_uid
 
 RUNBOOK_LINK: Final = "alert_runbook:info"
 """Always 1; labels `alertname` and `runbook`."""
@@ -13,7 +13,7 @@ RUNBOOK: Final = "runbook"
 
 def runbook_links(groups: Iterable[RuleGroup]) -> RuleGroup:
     """Return a series for each alert of the groups. A label of the alert itself would change its identity."""
-    names = sorted({rule.name for group in groups for rule in group.rules if isinstance(rule, AlertRule)})
+    names = sorted({rule.name for rule in alert_rules(groups)})
     rules = tuple(
         RecordingRule(name=RUNBOOK_LINK, query="vector(1)", labels={"alertname": name, RUNBOOK: runbook_uid(name)})
         for name in names

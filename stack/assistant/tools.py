@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dashboards.config import MonitoringConfig
 from dashboards.panels.traces import TraceSearch, search_query
-from dashboards.rules import AlertRule, groups
+from dashboards.rules import alert_rules, groups
 from dashboards.rules.runbook import RUNBOOKS
 from service.tracing import Redactor
 from stack.assistant.sources import Sources
@@ -51,10 +51,8 @@ class Tools:
         """
         self._sources = sources
         self._expressions: dict[str, list[str]] = {}
-        for group in groups(config):
-            for rule in group.rules:
-                if isinstance(rule, AlertRule):
-                    self._expressions.setdefault(rule.name, []).append(rule.query)
+        for rule in alert_rules(groups(config)):
+            self._expressions.setdefault(rule.name, []).append(rule.query)
         self._redactor = redactor or Redactor()
         self._clock = clock
 

@@ -12,7 +12,7 @@ from contracts.errors import UserError
 from contracts.services import SERVICES
 from dashboards.config import MonitoringConfig
 from dashboards.panels.traces import TraceSearch, search_query
-from dashboards.rules import AlertRule, groups
+from dashboards.rules import AlertRule, alert_rules, groups
 from dashboards.rules.model import dashboard_url, runbook_url
 from dashboards.rules.runbook import first_query
 from service.tracing import Redactor
@@ -63,7 +63,7 @@ def find_alert(name: str, config: MonitoringConfig) -> AlertRule:
     Raises:
         UserError: there is none; the message has the nearest names.
     """
-    rules = {rule.name: rule for group in groups(config) for rule in group.rules if isinstance(rule, AlertRule)}
+    rules = {rule.name: rule for rule in alert_rules(groups(config))}
     if name in rules:
         return rules[name]
     by_lower = {known.lower(): known for known in rules}
