@@ -21,7 +21,7 @@ from dashboards.queries import (
 )
 from dashboards.rules.dependencies import FAILED_CALLS, MAX_ERROR_RATIO, RATE
 from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
-from dashboards.rules.slo import error_ratio, requests, tasks
+from dashboards.rules.slo import Objective, error_ratio, requests, tasks
 
 _FIRING: Final = (equals("alertstate", "firing"), 'severity!="none"')
 _ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN)
@@ -55,22 +55,17 @@ def failed_requests(config: MonitoringConfig) -> Panel:
 
 def requests_budget(config: MonitoringConfig) -> Panel:
     """How fast the error budget of the requests is used up."""
-    objective = requests(config)
-    return stat(
-        "Burn rate, requests",
-        "At 1 the error budget of 30 days lasts 30 days. Of the last hour.",
-        f"{error_ratio(objective, '1h')} / {objective.budget:.6g}",
-        unit="short",
-        thresholds=Thresholds(1, 6),
-        width=6,
-    )
+    return _burn_rate("requests", requests(config))
 
 
 def tasks_budget(config: MonitoringConfig) -> Panel:
     """How fast the error budget of the tasks is used up."""
-    objective = tasks(config)
+    return _burn_rate("tasks in time", tasks(config))
+
+
+def _burn_rate(name: str, objective: Objective) -> Panel:
     return stat(
-        "Burn rate, tasks in time",
+        f"Burn rate, {name}",
         "At 1 the error budget of 30 days lasts 30 days. Of the last hour.",
         f"{error_ratio(objective, '1h')} / {objective.budget:.6g}",
         unit="short",
