@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Callable
 from random import Random
 
-import httpx
-
 from checks.coverage.agent_client import run_in_pod
 from checks.coverage.ledger import LedgerError, Outcome
 from checks.coverage.operations import RunState
@@ -13,10 +11,9 @@ from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from contracts import endpoints
 from contracts.services import GATEWAY
-from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.client import connect
-from stack.kubernetes.port_forward import forward
 from stack.settings import Settings
+from stack.stores import Stores
 
 
 def cover(
@@ -43,17 +40,13 @@ def cover(
     if settings.tracing.sampling_rate < 1:
         rate = settings.tracing.sampling_rate
         raise LedgerError(f"the stack samples {rate:.0%} of the new traces; this check needs all of them")
-    namespace, backend = settings.cluster.namespace, settings.traces.backend
-    client = connect(settings.cluster)
+    stores = Stores(settings=settings, client=connect(settings.cluster))
     state = RunState(page_base=endpoints.url(GATEWAY, endpoints.SERVICE_PORT), rng=Random(seed))
     with contextlib.ExitStack() as connections:
-        gateway = connections.enter_context(forward(client, namespace, GATEWAY, endpoints.SERVICE_PORT))
-        store = connections.enter_context(forward(client, namespace, *endpoints.TRACE_QUERY[backend]))
-        reader = connections.enter_context(httpx.Client())
         return Run(
-            gateway=gateway,
-            agent=connections.enter_context(run_in_pod(client, namespace)),
-            store=TraceStoreClient(backend, store, reader.get),
+            gateway=connections.enter_context(stores.gateway()),
+            agent=connections.enter_context(run_in_pod(stores.client, settings.cluster.namespace)),
+            store=connections.enter_context(stores.traces()),
             plan=Plan(operations, malformed, state),
             state=state,
             on_progress=on_progress,

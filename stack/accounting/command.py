@@ -11,12 +11,12 @@ from contracts.errors import UserError
 from stack.accounting.judge import account
 from stack.accounting.model import Accounting
 from stack.accounting.report import show
-from stack.clients.connect import connect_prometheus
 from stack.clients.http import QueryError
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
 from stack.settings import load_here
 from stack.settings.monitoring import monitoring_config
+from stack.stores import Stores
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 
@@ -42,7 +42,7 @@ def spans(stack: str, console: Console, *, seconds: float = 3600, as_json: bool 
     settings = load_here(stack)
     config = monitoring_config(settings)
     try:
-        with connect_prometheus(connect(settings.cluster), settings.cluster.namespace) as prometheus:
+        with Stores(settings=settings, client=connect(settings.cluster)).prometheus() as prometheus:
             accounting = account(config, prometheus.query, seconds=seconds, end=time.time())
     except (DeployError, QueryError) as error:
         raise UserError(f"the spans of stack {stack} cannot be counted: {error}") from None

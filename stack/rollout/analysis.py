@@ -9,13 +9,9 @@ from typing import Final
 import httpx
 import kubernetes
 
-from contracts import endpoints, metadata
+from contracts import metadata
 from contracts.errors import UserError
-from contracts.services import GATEWAY
-from stack.clients.connect import connect_prometheus
 from stack.clients.prometheus import PrometheusClient
-from stack.clients.traces import TraceStoreClient
-from stack.kubernetes.port_forward import forward
 from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Verdict
@@ -24,6 +20,7 @@ from stack.rollout.measurements import CANARY_SPANS, Measurements, Window, colle
 from stack.rollout.probes import Probes
 from stack.settings import Settings
 from stack.smoke.check import check
+from stack.stores import Stores
 
 _PAUSE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = (2.0, 30.0)
@@ -67,7 +64,7 @@ class Analysis:
         if smoke.verdict is not Verdict.SUCCESSFUL:
             return [smoke]
         with (
-            connect_prometheus(self.client, self.settings.cluster.namespace) as prometheus,
+            self._stores().prometheus() as prometheus,
             self._probes(step, canary) as probes,
         ):
             while True:
@@ -143,6 +140,9 @@ class Analysis:
             query=f"kubectl -n {namespace} get pods -l {selector}",
         )
 
+    def _stores(self) -> Stores:
+        return Stores(settings=self.settings, client=self.client)
+
     @contextlib.contextmanager
     def _probes(self, step: Step, canary: Version) -> Iterator[Probes | None]:
         """Probes the gateways of both versions; None if the canary does not trace."""
@@ -150,20 +150,18 @@ class Analysis:
         if not canary.tracing.enabled:
             yield None
             return
-        namespace, backend = self.settings.cluster.namespace, self.settings.traces.backend
         split = step.splits["gateway"]
         with contextlib.ExitStack() as forwards:
             gateways = [
-                forwards.enter_context(forward(self.client, namespace, GATEWAY, endpoints.SERVICE_PORT, track=track))
+                forwards.enter_context(self._stores().gateway(track))
                 for track, count in (("baseline", split.baseline), ("canary", split.canary))
                 if count
             ]
-            store = forwards.enter_context(forward(self.client, namespace, *endpoints.TRACE_QUERY[backend]))
             sampling = self.settings.collector.sampling
             shortest, longest = _PROBE_SECONDS
             probes = Probes(
                 gateways,
-                TraceStoreClient(backend, store),
+                forwards.enter_context(self._stores().traces()),
                 every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
                 stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
             )

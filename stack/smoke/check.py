@@ -1,24 +1,23 @@
 """The smoke check: sends a request, follows its task, and compares the stored trace with the edge table."""
 
-import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from contracts import endpoints, metrics
+from contracts import metrics
 from contracts.hops import HOPS, Hop
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
-from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.probe.match import match_hops
 from stack.probe.request import TaskFailed, accepted_task, completed_task, submit
 from stack.probe.search import is_searchable, task_query
 from stack.settings import Settings
+from stack.stores import Stores
 
 TASK_SECONDS: Final = 30.0
 TRACE_SECONDS: Final = 45.0
@@ -65,17 +64,9 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         CheckFailure: names the hop that is missing and what to look at.
         DeployError: the cluster cannot be used.
     """
-    namespace = settings.cluster.namespace
-    client = connect(settings.cluster)
-    backend = settings.traces.backend
-    with contextlib.ExitStack() as forwards:
-
-        def reach(name: str, port: int) -> str:
-            return forwards.enter_context(forward(client, namespace, name, port))
-
-        gateway = reach(GATEWAY, endpoints.SERVICE_PORT)
-        store = TraceStoreClient(backend, reach(*endpoints.TRACE_QUERY[backend]))
-        prometheus = PrometheusClient(reach(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
+    namespace, backend = settings.cluster.namespace, settings.traces.backend
+    stores = Stores(settings=settings, client=connect(settings.cluster))
+    with stores.gateway() as gateway, stores.traces() as store, stores.prometheus() as prometheus:
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
 
         sent_at, started = time.monotonic(), time.time()

@@ -1,0 +1,66 @@
+"""Connections to the gateway and to the stores of a stack, with the rights of the user."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import kubernetes
+
+from contracts import endpoints
+from contracts.services import GATEWAY
+from stack.clients.loki import LokiClient
+from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient
+from stack.errors import DeployError
+from stack.kubernetes.port_forward import forward
+from stack.settings import Settings
+
+_QUERY_SECONDS: Final = 30.0
+"""The time that Prometheus has to answer, in s: some queries of the accounting read hours of many series."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Reaches the stores through the API server.
+
+    Each method connects while its context is open. A pod may be replaced in the meantime, so keep contexts short.
+    Each raises `DeployError` if no pod of the store is ready.
+    """
+
+    settings: Settings
+    client: kubernetes.client.ApiClient
+
+    @contextlib.contextmanager
+    def prometheus(self) -> Iterator[PrometheusClient]:
+        """Connects to Prometheus."""
+        with self._connect(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as (url, http):
+            yield PrometheusClient(url, http.get, _QUERY_SECONDS)
+
+    @contextlib.contextmanager
+    def traces(self) -> Iterator[TraceStoreClient]:
+        """Connects to the trace store."""
+        backend = self.settings.traces.backend
+        with self._connect(*endpoints.TRACE_QUERY[backend]) as (url, http):
+            yield TraceStoreClient(backend, url, http.get)
+
+    @contextlib.contextmanager
+    def loki(self) -> Iterator[LokiClient]:
+        """Connects to Loki; raises `DeployError` if it is not part of the stack, too."""
+        if not self.settings.logs.enabled:
+            raise DeployError("the stack has no log store: `logs.enabled` is false")
+        with self._connect(endpoints.LOKI, endpoints.LOKI_PORT) as (url, http):
+            yield LokiClient(url, http.get)
+
+    @contextlib.contextmanager
+    def gateway(self, track: str | None = None) -> Iterator[str]:
+        """Yields the URL of a gateway, of one track of a rollout if `track` is given."""
+        namespace = self.settings.cluster.namespace
+        with forward(self.client, namespace, GATEWAY, endpoints.SERVICE_PORT, track=track) as url:
+            yield url
+
+    @contextlib.contextmanager
+    def _connect(self, name: str, port: int) -> Iterator[tuple[str, httpx.Client]]:
+        with forward(self.client, self.settings.cluster.namespace, name, port) as url, httpx.Client() as http:
+            yield url, http
