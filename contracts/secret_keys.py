@@ -6,6 +6,8 @@ from typing import Final
 
 POSTGRES_PASSWORD: Final = "postgresPassword"
 GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
+GRAFANA_OIDC_CLIENT_SECRET: Final = "grafanaOidcClientSecret"
+"""Secret of the client that your identity provider knows Grafana as."""
 HASH_KEY: Final = "hashKey"
 """Key of the hash that takes the place of personal data in traces."""
 OTLP_TOKEN: Final = "otlpToken"
@@ -27,6 +29,7 @@ ALERT_SMTP_PASSWORD: Final = "alertSmtpPassword"
 GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
 """Every stack has these; `make deploy` generates the missing ones."""
 OPTIONAL: Final = (
+    GRAFANA_OIDC_CLIENT_SECRET,
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,

@@ -11,6 +11,7 @@ from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
 from stack.components.grafana.component import Grafana, GrafanaArgs
+from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.component import Kafka, KafkaArgs
 from stack.components.loki.component import Loki, LokiArgs
 from stack.components.postgres.component import Postgres, PostgresArgs
@@ -69,6 +70,7 @@ def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
     services = _services(base, kafka, postgres, collector)
     grafana = _grafana(base, stores, alertmanager)
     _probe(base, stores, services)
+    _ingress(base)
     return {
         "namespace": base.namespace,
         "gateway": services.gateway,
@@ -92,9 +94,7 @@ def _base(settings: Settings) -> _Base:
         protect=cluster.protect_data,
     )
     namespace = Namespace("namespace", namespace_args, opts).name
-    secrets_args = SecretsArgs(
-        namespace=namespace, protect=cluster.protect_data, needed=settings.alerting.needed_secrets
-    )
+    secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, needed=settings.needed_secrets)
     secret = Secrets("secrets", secrets_args, opts).name
     return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
 
@@ -206,6 +206,14 @@ def _probe(base: _Base, stores: _Stores, services: Services) -> Probe | None:
         loki_url=stores.logs.query_url if stores.logs else None,
     )
     return Probe("probe", args, base.opts)
+
+
+def _ingress(base: _Base) -> Ingress | None:
+    settings = base.settings
+    if settings.ingress is None:
+        return None
+    args = IngressArgs(namespace=base.namespace, settings=settings.ingress, grafana_url=settings.grafana.url)
+    return Ingress("ingress", args, base.opts)
 
 
 def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) -> Grafana | None:

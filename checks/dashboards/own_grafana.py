@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -41,12 +42,15 @@ def installed() -> Path | None:
 
 
 @contextlib.contextmanager
-def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]:
+def running(
+    home: Path, provisioning: Provisioning, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, str]]:
     """Start Grafana, and end it.
 
     Args:
         home: its folder, with `bin`, `conf` and `public`.
         provisioning: what it has.
+        environment: further variables.
 
     Yields:
         Its URL and the password of `admin`.
@@ -59,9 +63,10 @@ def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]
         _write(data / "provisioning", provisioning)
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        environment = {
+        variables = {
             "GF_SERVER_HTTP_ADDR": "127.0.0.1",
             "GF_SERVER_HTTP_PORT": str(port),
+            "GF_SERVER_ROOT_URL": f"{url}/",
             "GF_SECURITY_ADMIN_PASSWORD": password,
             "GF_PATHS_DATA": str(data / "data"),
             "GF_PATHS_LOGS": str(data / "logs"),
@@ -69,9 +74,10 @@ def running(home: Path, provisioning: Provisioning) -> Iterator[tuple[str, str]]
             "GF_PATHS_PROVISIONING": str(data / "provisioning"),
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             **{name: str(value).lower() for name, value in OFFLINE.items()},
+            **environment,
         }
         command: list[str | Path] = [home / "bin" / "grafana", "server", f"--homepath={home}"]
-        grafana = ServerProcess("grafana", command, data, lambda: answers(f"{url}/api/health"), environment)
+        grafana = ServerProcess("grafana", command, data, lambda: answers(f"{url}/api/health"), variables)
         try:
             try:
                 grafana.start(_START_SECONDS)

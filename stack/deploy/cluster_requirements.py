@@ -11,6 +11,8 @@ from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.settings import Cluster
 
 _METRICS_API: Final = ("metrics.k8s.io", "v1beta1")
+_DEFINED_BY: Final = {"gateway.networking.k8s.io": "the Gateway API"}
+"""API group whose kinds are not part of Kubernetes → the project whose CustomResourceDefinitions it needs."""
 
 
 def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> None:
@@ -41,6 +43,33 @@ def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> No
                 ) from None
             if error.status != 403:
                 raise DeployError(f"{setting}: {name!r} cannot be read: {error.reason}") from None
+
+
+def require_kinds(client: kubernetes.client.ApiClient, manifests: Iterable[Manifest]) -> None:
+    """Raises an error if the cluster does not know the kind of an object that is not part of Kubernetes.
+
+    Raises:
+        DeployError: Names the kind, and what defines it.
+    """
+    kinds = {(item["apiVersion"], item["kind"]) for item in manifests}
+    for api_version, kind in sorted(kinds):
+        group, _, version = api_version.rpartition("/")
+        if (project := _DEFINED_BY.get(group)) is None:
+            continue
+        try:
+            api = kubernetes.client.CustomObjectsApi(client).get_api_resources(
+                group, version, _request_timeout=REQUEST_SECONDS
+            )
+        except kubernetes.client.ApiException as error:
+            if error.status != 404:
+                raise DeployError(f"the kinds of {api_version} cannot be read: {error.reason}") from None
+        else:
+            if kind in {resource.kind for resource in api.resources}:
+                continue
+        raise DeployError(
+            f"the cluster has no kind {kind} of {api_version}; nothing was changed. It is defined by "
+            f"{project}: install its CustomResourceDefinitions of that version"
+        )
 
 
 def metrics_warnings(client: kubernetes.client.ApiClient, manifests: Iterable[Manifest]) -> list[str]:

@@ -18,7 +18,7 @@ from pulumi.runtime.settings import SETTINGS
 
 from contracts.errors import UserError
 from stack.deploy import policy
-from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
 from stack.deploy.queues import check_queues
 from stack.deploy.render import record
 from stack.errors import DeployError
@@ -72,6 +72,7 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool) -> None:
         return
     require_own_namespace(client, cluster.namespace, stack, lenient=preview)
     require_classes(client, cluster)
+    require_kinds(client, manifests)
     warnings = metrics_warnings(client, manifests)
     for line in (*warnings, *check_queues(client, cluster.namespace, manifests, leave_queues=True)):
         print(line)

@@ -11,7 +11,7 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import engine, policy
-from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
 from stack.deploy.pulumi_cli import find_pulumi
 from stack.deploy.queues import check_queues
 from stack.deploy.render import release_config, render
@@ -74,6 +74,7 @@ def run_preflight(
     require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, release_config(release))
     policy.require_compliance(manifests)
+    require_kinds(client, manifests)
     queues = check_queues(client, namespace, manifests, leave_queues=leave_queues) if has_namespace else []
     for line in (*metrics_warnings(client, manifests), *queues):
         on_progress(line)
@@ -104,15 +105,15 @@ def _secret_values(existing: Mapping[str, str], forget: Collection[str]) -> dict
 
 
 def require_secrets(stack: str, settings: Settings, available: Collection[str]) -> None:
-    """Raises an error if a secret is missing that the receivers of alerts need.
+    """Raises an error if a secret is missing that the settings need.
 
     Raises:
         DeployError: Names the missing secrets, and how to set them.
     """
-    if missing := [key for key in settings.alerting.needed_secrets if key not in available]:
+    if missing := [key for key in settings.needed_secrets if key not in available]:
         variables = " ".join(f"{secret_keys.variable(key)}=…" for key in missing)
         lines = [
-            f"alerting names receivers whose secrets are missing: {', '.join(missing)}. Nothing was changed. Set them "
+            f"the settings need secrets that are missing: {', '.join(missing)}. Nothing was changed. Set them "
             f"once, without Pulumi, with `{variables} make deploy STACK={stack}`; or with Pulumi:",
             *commands(stack, missing),
         ]

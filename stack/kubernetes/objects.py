@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import kubernetes
 from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import ApiException, NotFoundError
+from kubernetes.dynamic.exceptions import ApiException, NotFoundError, ResourceNotFoundError
 from kubernetes.dynamic.resource import ResourceList
 
 from contracts import metadata
@@ -98,7 +98,12 @@ class Objects:
         return DynamicClient(self.client)
 
     def _resource(self, key: ObjectKey) -> tuple[Any, dict[str, Any]]:
-        resource = self._dynamic.resources.get(api_version=key.api_version, kind=key.kind)
+        try:
+            resource = self._dynamic.resources.get(api_version=key.api_version, kind=key.kind)
+        except ResourceNotFoundError:
+            # Without the kind, there is no object of it either.
+            message = f"the cluster has no kind {key.kind} of {key.api_version}"
+            raise NotFoundError(kubernetes.client.ApiException(status=404, reason=message)) from None
         namespace = self.namespace if resource.namespaced else None
         return resource, {"name": key.name, "namespace": namespace, "_request_timeout": REQUEST_SECONDS}
 

@@ -15,6 +15,8 @@ KINDS: Final = (
     "StatefulSet",
     "Deployment",
     "HorizontalPodAutoscaler",
+    "Ingress",
+    "HTTPRoute",
 )
 """A kind comes after the kinds that it needs; objects are deleted in the reverse order."""
 

@@ -13,7 +13,7 @@ _GENERATE: Final = "openssl rand -hex 24 | "
 
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
     """Return the keys of the secrets without which the stack cannot be deployed."""
-    return (*secret_keys.GENERATED, *settings.alerting.needed_secrets)
+    return (*secret_keys.GENERATED, *settings.needed_secrets)
 
 
 def require_configured_secrets(stack: str, settings: Settings, configured: Collection[str]) -> None:

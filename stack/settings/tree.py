@@ -1,6 +1,7 @@
 """The settings of a stack: one field for each section."""
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -9,6 +10,7 @@ from dashboards.objectives import Objectives
 from stack.components.alertmanager.settings import Alerting
 from stack.components.collector.settings import Collector
 from stack.components.grafana.settings import Grafana
+from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
 from stack.components.loki.settings import Logs
 from stack.components.postgres.settings import Postgres
@@ -56,6 +58,8 @@ class Settings(Section):
     kafka: Kafka = Kafka()
     postgres: Postgres = Postgres()
     grafana: Grafana = Grafana()
+    ingress: Ingress | None = None
+    """If unset, nothing is reached from outside of the cluster."""
     probe: Probe = Probe()
     objectives: Objectives = Objectives()
     rollout: Rollout = Rollout()
@@ -63,6 +67,24 @@ class Settings(Section):
     """State of a rollout that is in progress."""
     load: Load | None = None
     """If unset, the sizes are checked only for what is needed under any load."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        """Keys of the secrets that the sections need, without those that every stack has."""
+        return (*self.alerting.needed_secrets, *self.grafana.needed_secrets)
+
+    @model_validator(mode="after")
+    def _check_ingress_of_grafana(self) -> Self:
+        if self.ingress is None or self.ingress.grafana is None:
+            return self
+        if not self.grafana.enabled:
+            raise ValueError("ingress.grafana opens a Grafana that the stack does not have: grafana.enabled is false")
+        url = urlsplit(self.grafana.url)
+        if url.scheme != "https" or url.port or url.hostname in ("localhost", "127.0.0.1"):
+            raise ValueError(
+                "ingress.grafana needs grafana.url: an https URL with the host name that the ingress serves, no port"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_partitions_for_readers(self) -> Self:

@@ -19,6 +19,12 @@ TRACES: dict[str, dict[str, Any]] = {
     },
 }
 STACKS = list(TRACES)
+OIDC = {
+    "clientId": "grafana",
+    "authUrl": "https://login.example.com/authorize",
+    "tokenUrl": "https://login.example.com/token",
+    "apiUrl": "https://login.example.com/userinfo",
+}
 RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
 
 
@@ -52,6 +58,7 @@ def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Render
 
 def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: bool = True) -> Rendered:
     """Return what the program declares for a cluster."""
+    keys = (*secret_keys.GENERATED, secret_keys.GRAFANA_OIDC_CLIENT_SECRET, *(RECEIVERS if alerting else ()))
     config = {
         "environment": "test",
         "cluster": cluster,
@@ -59,9 +66,11 @@ def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: b
         "traces": TRACES[backend],
         "logs": {"enabled": logs},
         "services": {name: {"replicas": 2} for name in ("gateway", "taskManager", "crawler")},
+        "grafana": {"url": "https://grafana.example.com", "oidc": OIDC},
+        "ingress": {"tls": {"secret": "tls"}, "taskApi": {"host": "tasks.example.com", "reason": "for the tests"}},
         "collector": {"sampling": {"ratio": 0.1}, "autoscaling": {"maxReplicas": 3}},
         "alerting": {"page": {"slack": True}, "heartbeatMinutes": 5} if alerting else {"enabled": False},
-        **{key: f"value-of-{key}" for key in (*secret_keys.GENERATED, *(RECEIVERS if alerting else ()))},
+        **{key: f"value-of-{key}" for key in keys},
     }
     return recorded("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
 

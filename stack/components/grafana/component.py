@@ -15,6 +15,7 @@ from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, d
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
 from stack.components.grafana.offline import OFFLINE
+from stack.components.grafana.oidc import oidc_variables
 from stack.components.grafana.settings import Grafana as GrafanaSettings
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.object_meta import config_map
@@ -126,4 +127,5 @@ def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k
             **({} if settings.internet else OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
+        *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
     ]

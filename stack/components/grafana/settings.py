@@ -1,7 +1,57 @@
 """The section `grafana` of the settings."""
 
-from contracts.section import Quantity, WebAddress
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from contracts import secret_keys
+from contracts.section import DnsName, FromList, Quantity, Section, WebAddress
 from stack.components.shared.settings import Stateful
+
+_LOOPBACK = ("localhost", "127.0.0.1")
+Groups = Annotated[tuple[Annotated[str, Field(pattern=r"^[^'\\`]{1,200}$", examples=["sre"])], ...], FromList]
+
+
+class Oidc(Section):
+    """Users sign in with an identity provider (OpenID Connect). Register `<grafana.url>/login/generic_oauth` there.
+
+    The secret `grafanaOidcClientSecret` has the client's secret. The user `admin` keeps its password for the time in
+    which the provider does not answer.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "single sign-on"
+    """The button of the login page: Sign in with …"""
+    client_id: Annotated[str, Field(min_length=1)]
+    auth_url: WebAddress
+    """The provider's authorization endpoint, as its `/.well-known/openid-configuration` has it."""
+    token_url: WebAddress
+    """Its token endpoint."""
+    api_url: WebAddress
+    """Its userinfo endpoint."""
+    scopes: Annotated[tuple[str, ...], FromList] = ("openid", "profile", "email")
+    """Add the scope that brings the groups of a user, if your provider has one."""
+    groups_claim: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")] = "groups"
+    """The claim with the groups of a user, as a JMESPath."""
+    admins: Groups = ()
+    """Groups whose members change Grafana's configuration."""
+    editors: Groups = ()
+    """Groups whose members change dashboards."""
+    viewers: Groups = ()
+    """Groups whose members read. If empty, every user of the provider reads; otherwise a user outside of all groups
+    cannot sign in."""
+    allowed_domains: Annotated[tuple[DnsName, ...], FromList] = ()
+    """Domains of the mail addresses that may sign in; all if empty."""
+    sign_out_url: WebAddress | None = None
+    """The provider's page that ends its session."""
+
+    @model_validator(mode="after")
+    def _check_encryption(self) -> Self:
+        for url in (self.auth_url, self.token_url, self.api_url):
+            parts = urlsplit(url)
+            if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+                raise ValueError("authUrl, tokenUrl and apiUrl must be https: tokens would be sent in clear")
+        return self
 
 
 class Grafana(Stateful):
@@ -16,3 +66,10 @@ class Grafana(Stateful):
     """If on, Grafana may connect to grafana.com and gravatar.com: news, checks for updates, the catalog of plugins, and
     the Drilldown apps, which it downloads when it starts. Dashboards, logs and traces need none of it."""
     volume: Quantity = "1Gi"
+    oidc: Oidc | None = None
+    """If unset, only the user `admin` signs in."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        """Keys of the secrets that Grafana needs."""
+        return (secret_keys.GRAFANA_OIDC_CLIENT_SECRET,) if self.enabled and self.oidc else ()

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 import kubernetes
 import pytest
 
-from stack.deploy.cluster_requirements import metrics_warnings, require_classes
+from contracts.metadata import Manifest
+from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
 from stack.errors import DeployError
 from stack.kubernetes.settings import Cluster
 from tests.support.answering import answering
 
-ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404}
+ANSWERS = {"known": 200, "unknown": 404, "hidden": 403, "broken": 500, "v1beta1": 404, "v1": 200, "v2": 404, "v3": 503}
 
 
 def answer(path: str) -> tuple[int, str]:
     """Answers as an API server whose status for a class, or a version of an API, depends on its name."""
     body = {"metadata": {"name": "x"}, "value": 1, "provisioner": "x", "groupVersion": "x/v1", "resources": []}
+    if path.startswith("/apis/gateway.networking.k8s.io/"):
+        resource = {"kind": "HTTPRoute", "name": "httproutes", "namespaced": True, "singularName": "", "verbs": ["get"]}
+        body["resources"] = [resource]
     return ANSWERS[path.rpartition("/")[2]], json.dumps(body)
 
 
@@ -47,6 +51,29 @@ def test_a_class_that_exists_or_may_not_be_read_is_accepted(client: kubernetes.c
 def test_a_missing_class_is_named(client: kubernetes.client.ApiClient, settings: Cluster, text: str) -> None:
     with pytest.raises(DeployError, match=text):
         require_classes(client, settings)
+
+
+def route(version: str, kind: str = "HTTPRoute") -> Manifest:
+    return {"apiVersion": f"gateway.networking.k8s.io/{version}", "kind": kind, "metadata": {"name": "gateway"}}
+
+
+def test_a_kind_that_the_cluster_knows_is_accepted(client: kubernetes.client.ApiClient) -> None:
+    require_kinds(client, [route("v1"), {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}}])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        (route("v2"), r"no kind HTTPRoute of gateway\.networking\.k8s\.io/v2; nothing was changed.*the Gateway API"),
+        (route("v1", "GRPCRoute"), r"no kind GRPCRoute of gateway\.networking\.k8s\.io/v1"),
+        (route("v3"), r"the kinds of gateway\.networking\.k8s\.io/v3 cannot be read"),
+    ],
+)
+def test_a_kind_that_the_cluster_does_not_know_is_named(
+    client: kubernetes.client.ApiClient, manifest: Manifest, text: str
+) -> None:
+    with pytest.raises(DeployError, match=text):
+        require_kinds(client, [manifest])
 
 
 AUTOSCALER = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "collector"}}

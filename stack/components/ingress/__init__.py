@@ -1,0 +1,1 @@
+"""The way from outside of the cluster to the task API and to Grafana."""

@@ -1,0 +1,89 @@
+"""The section `ingress` of the settings."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contracts.section import DnsLabel, DnsName, Section
+
+Reason = Annotated[str, Field(min_length=10, max_length=300, examples=["Customers submit tasks here"])]
+"""Why a part of the stack is reached from outside of the cluster: an annotation of the object that opens it."""
+
+
+class Tls(Section):
+    """How an Ingress gets its certificate: exactly one of these."""
+
+    secret: DnsName | None = None
+    """Name of a Secret of type `kubernetes.io/tls` in the stack's namespace, which you create."""
+    issuer: DnsName | None = None
+    """Name of cert-manager's Issuer in the stack's namespace."""
+    cluster_issuer: DnsName | None = None
+    """Name of cert-manager's ClusterIssuer."""
+    before_ingress: bool = False
+    """If on, a load balancer before the Ingress ends TLS, and the Ingress takes plain HTTP."""
+
+    @model_validator(mode="after")
+    def _check_exactly_one(self) -> Self:
+        chosen = [self.secret, self.issuer, self.cluster_issuer, self.before_ingress or None]
+        if sum(item is not None for item in chosen) != 1:
+            raise ValueError("needs exactly one of secret, issuer, clusterIssuer and beforeIngress")
+        return self
+
+
+class Listener(Section):
+    """The Gateway of the Gateway API to which the routes are attached; it ends TLS."""
+
+    name: DnsLabel
+    """Name of the Gateway."""
+    namespace: DnsLabel
+    """Its namespace. The listener must allow routes from the namespace of the stack (`allowedRoutes`)."""
+    section: DnsName | None = None
+    """Name of its listener, such as `https`. All listeners of the Gateway if unset, those without TLS included."""
+
+
+class TaskApi(Section):
+    """The paths below `/api/tasks` of the gateway. Health, metrics and the demo page stay inside of the cluster."""
+
+    host: DnsName
+    """Host name under which clients reach it."""
+    reason: Reason
+
+
+class GrafanaIngress(Section):
+    """Grafana, under the host and the path of `grafana.url`."""
+
+    reason: Reason
+
+
+class Ingress(Section):
+    """What is reached from outside of the cluster; nothing is by default."""
+
+    api: Literal["Ingress", "HTTPRoute"] = "Ingress"
+    """The kind of object: `Ingress`, or `HTTPRoute` of the Gateway API."""
+    class_name: DnsName | None = None
+    """`ingressClassName` of an Ingress; the cluster's default class if unset."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Further annotations, with which you configure your controller."""
+    tls: Tls | None = None
+    """Needed by an Ingress."""
+    gateway: Listener | None = None
+    """Needed by an HTTPRoute."""
+    task_api: TaskApi | None = None
+    """Without authentication of its own: protect it with your controller, through `annotations`, or with a filter."""
+    grafana: GrafanaIngress | None = None
+
+    @model_validator(mode="after")
+    def _check_api(self) -> Self:
+        if not (self.task_api or self.grafana):
+            raise ValueError("opens nothing: set taskApi, grafana, or both")
+        if self.api == "Ingress":
+            if self.tls is None:
+                raise ValueError("an Ingress needs tls: secret, issuer, clusterIssuer or beforeIngress")
+            if self.gateway:
+                raise ValueError("gateway belongs to api HTTPRoute; this is an Ingress")
+        else:
+            if self.gateway is None:
+                raise ValueError("an HTTPRoute needs gateway: the name and namespace of your Gateway")
+            if self.tls or self.class_name:
+                raise ValueError("tls and className belong to api Ingress; the listener of the Gateway ends TLS")
+        return self
