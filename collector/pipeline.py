@@ -3,9 +3,10 @@
 import functools
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import jinja2
 import opentelemetry.semconv._incubating.attributes as incubating
@@ -34,16 +35,30 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
+@dataclass(frozen=True)
+class OtlpTarget:
+    """Where Collectors send OTLP."""
+
+    endpoint: str
+    """host:port for gRPC; URL without `/v1/traces` or `/v1/logs` for HTTP."""
+    protocol: Literal["grpc", "http"] = "grpc"
+    encrypted: bool = False
+    """Whether gRPC uses TLS; for HTTP, the URL decides."""
+    ca: str | None = None
+    """PEM of the authority that signed the receiver's certificate; the system's authorities if None."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each request; `${env:NAME}` is replaced when the Collector starts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """Settings of the Collectors, which receive all spans, metrics and logs."""
 
-    trace_store: str
-    """host:port of the trace store's OTLP gRPC receiver."""
+    trace_store: OtlpTarget
     metric_store: str
     """URL that takes OTLP metrics over HTTP, without `/v1/metrics`."""
-    log_store: str | None = None
-    """URL that takes OTLP logs over HTTP, without `/v1/logs`. None: the Collectors take no logs."""
+    log_store: OtlpTarget | None = None
+    """None: the Collectors take no logs."""
     queue_size: int
     """Spans that fit into the queue on disk; log records and metrics have queues of a quarter of this size."""
     sampled_through: str | None = None
@@ -57,8 +72,7 @@ class Pipeline:
 class Sampler:
     """Settings of the samplers, which read the topic and decide which traces are stored."""
 
-    trace_store: str
-    """host:port of the trace store's OTLP gRPC receiver."""
+    trace_store: OtlpTarget
     brokers: str
     """host:port of Kafka."""
     queue_size: int

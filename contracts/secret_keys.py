@@ -16,6 +16,13 @@ OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """A second token that the Collectors accept during a rotation: first the new one, then the old one."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
+TRACES_AUTHORIZATION: Final = "tracesAuthorization"
+"""Value of the header `Authorization` to the OTLP receiver of a trace store that the stack did not build."""
+TRACES_QUERY_AUTHORIZATION: Final = "tracesQueryAuthorization"
+"""The same to its query API."""
+LOGS_AUTHORIZATION: Final = "logsAuthorization"
+"""As `tracesAuthorization`, of a log store."""
+LOGS_QUERY_AUTHORIZATION: Final = "logsQueryAuthorization"
 ALERT_WEBHOOK_URL: Final = {"page": "alertPageWebhookUrl", "ticket": "alertTicketWebhookUrl"}
 """URL to which Alertmanager posts its own JSON, by severity."""
 ALERT_SLACK_URL: Final = {"page": "alertPageSlackUrl", "ticket": "alertTicketSlackUrl"}
@@ -33,6 +40,10 @@ OPTIONAL: Final = (
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
+    TRACES_AUTHORIZATION,
+    TRACES_QUERY_AUTHORIZATION,
+    LOGS_AUTHORIZATION,
+    LOGS_QUERY_AUTHORIZATION,
     *ALERT_WEBHOOK_URL.values(),
     *ALERT_SLACK_URL.values(),
     *ALERT_PAGERDUTY_KEY.values(),

@@ -12,10 +12,14 @@ class MonitoringConfig:
     """Facts of a stack that decide which panels and rules it has, and where their thresholds are."""
 
     trace_backend: Literal["tempo", "jaeger"]
+    trace_store_scraped: bool
+    """Whether Prometheus scrapes the trace store: the stack built it."""
     tail_sampling: bool
     """Whether samplers decide which traces are stored."""
     logs: bool
     """Whether the stack has a log store."""
+    log_store_scraped: bool
+    """Whether Prometheus scrapes the log store: the stack built it."""
     alerting: bool
     """Whether the stack has an Alertmanager."""
     probe_seconds: int | None

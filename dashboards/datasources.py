@@ -1,12 +1,20 @@
 """Grafana's datasources, and the links between them."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from contracts import endpoints, metrics
 
 
 def datasources(
-    *, backend: str, traces_url: str, prometheus_url: str, loki_url: str | None, alertmanager_url: str | None = None
+    *,
+    backend: str,
+    traces_url: str,
+    prometheus_url: str,
+    loki_url: str | None,
+    alertmanager_url: str | None = None,
+    access: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the provisioning document of the datasources; links and dashboards refer to their fixed uids.
 
@@ -16,7 +24,17 @@ def datasources(
         prometheus_url: base URL of Prometheus.
         loki_url: base URL of Loki; None if the stack has none.
         alertmanager_url: base URL of Alertmanager; None if the stack has none.
+        access: uid → fields of the datasource with which Grafana gets access to its store.
     """
+    traces = {
+        "name": "Traces",
+        "uid": endpoints.TRACES_UID,
+        "type": backend,
+        "access": "proxy",
+        "url": traces_url,
+        "editable": False,
+        "jsonData": _trace_links(backend, logs=loki_url is not None),
+    }
     return {
         "apiVersion": 1,
         # Grafana deletes datasources that are no longer declared here.
@@ -37,19 +55,17 @@ def datasources(
                     **({"alertmanagerUid": endpoints.ALERTS_UID} if alertmanager_url else {}),
                 },
             },
-            {
-                "name": "Traces",
-                "uid": endpoints.TRACES_UID,
-                "type": backend,
-                "access": "proxy",
-                "url": traces_url,
-                "editable": False,
-                "jsonData": _trace_links(backend, logs=loki_url is not None),
-            },
-            *([_loki(loki_url)] if loki_url else []),
+            _with_access(traces, access),
+            *([_with_access(_loki(loki_url), access)] if loki_url else []),
             *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
         ],
     }
+
+
+def _with_access(datasource: dict[str, Any], access: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a datasource with the fields that give access to its store."""
+    fields = access.get(datasource["uid"], {})
+    return {**datasource, **fields, "jsonData": {**datasource["jsonData"], **fields.get("jsonData", {})}}
 
 
 # The clocks of services differ, and a service may write a line shortly before or after its span.

@@ -76,8 +76,10 @@ def fullest_queue(_: MonitoringConfig) -> Panel:
     )
 
 
-def trace_store(_: MonitoringConfig) -> Panel:
-    """Pods of the trace store that are up."""
+def trace_store(config: MonitoringConfig) -> Panel | None:
+    """Pods of the trace store that are up; None for a store that the stack did not build."""
+    if not config.trace_store_scraped:
+        return None
     return stat(
         "Trace store",
         "Pods of the trace store that answer Prometheus.",

@@ -13,15 +13,16 @@ from stack.components.collector.sampler import Sampler, SamplerArgs
 from stack.components.grafana.component import Grafana, GrafanaArgs
 from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.component import Kafka, KafkaArgs
-from stack.components.loki.component import Loki, LokiArgs
+from stack.components.loki.component import LokiArgs, log_store
 from stack.components.postgres.component import Postgres, PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.secrets.component import Secrets, SecretsArgs
 from stack.components.secrets.rotation import roll_with_secrets
 from stack.components.services.component import Services, ServicesArgs
+from stack.components.shared.store import StoreAddresses
 from stack.components.trace_store.component import trace_store
-from stack.components.trace_store.interface import TraceStore, TraceStoreArgs
+from stack.components.trace_store.interface import TraceStoreArgs
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
 from stack.settings.scraping import scraping
@@ -46,9 +47,9 @@ class _Base:
 class _Stores:
     """The stores of telemetry."""
 
-    traces: TraceStore
+    traces: StoreAddresses
     prometheus: Prometheus
-    logs: Loki | None
+    logs: StoreAddresses | None
 
 
 def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
@@ -75,9 +76,9 @@ def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
         "namespace": base.namespace,
         "gateway": services.gateway,
         "prometheus": stores.prometheus.url,
-        "traces": stores.traces.query_url,
+        "traces": pulumi.Output.from_input(stores.traces.query_url),
         **({"alertmanager": alertmanager.url} if alertmanager else {}),
-        **({"logs": stores.logs.query_url} if stores.logs else {}),
+        **({"logs": pulumi.Output.from_input(stores.logs.query_url)} if stores.logs else {}),
         **({"grafana": grafana.url} if grafana else {}),
     }
 
@@ -128,7 +129,7 @@ def _stores(base: _Base, kafka: Kafka) -> _Stores:
     return _Stores(
         traces=trace_store(trace_args, base.opts),
         prometheus=Prometheus("prometheus", prometheus_args, base.opts),
-        logs=Loki("loki", loki_args, base.opts) if settings.logs.enabled else None,
+        logs=log_store(loki_args, base.opts) if settings.logs.enabled else None,
     )
 
 
@@ -150,10 +151,10 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
         secret=base.secret,
         settings=settings,
         storage_class=base.storage_class,
-        trace_store=stores.traces.otlp_endpoint,
+        trace_store=stores.traces,
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
         metric_store=stores.prometheus.otlp_url,
-        log_store=stores.logs.otlp_url if stores.logs else None,
+        log_store=stores.logs,
         bootstrap_servers=kafka.bootstrap_servers,
     )
     if settings.sampling:
@@ -162,7 +163,8 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
             settings=settings.sampling,
             kafka=base.settings.kafka,
             storage_class=base.storage_class,
-            trace_store=stores.traces.otlp_endpoint,
+            trace_store=stores.traces,
+            secret=base.secret,
             scrape_seconds=base.settings.metrics.scrape_interval_seconds,
             bootstrap_servers=kafka.bootstrap_servers,
         )
@@ -200,10 +202,11 @@ def _probe(base: _Base, stores: _Stores, services: Services) -> Probe | None:
         image=settings.images.service,
         trace_backend=settings.traces.backend,
         tail_sampling=settings.collector.sampling is not None,
+        secret=base.secret,
         gateway_url=services.gateway,
-        traces_url=stores.traces.query_url,
+        traces=stores.traces,
         prometheus_url=stores.prometheus.url,
-        loki_url=stores.logs.query_url if stores.logs else None,
+        logs=stores.logs,
     )
     return Probe("probe", args, base.opts)
 
@@ -226,9 +229,9 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) ->
         settings=settings.grafana,
         storage_class=base.storage_class,
         monitoring=monitoring_config(settings),
-        traces_url=stores.traces.query_url,
+        traces=stores.traces,
         prometheus_url=stores.prometheus.url,
-        loki_url=stores.logs.query_url if stores.logs else None,
+        logs=stores.logs,
         alertmanager_url=alertmanager.url if alertmanager else None,
     )
     return Grafana("grafana", args, base.opts)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from checks.bench.capacity_load import CountingStore, Request, requests, send
 from checks.harness.collector import TOKEN, CollectorProcess
-from collector.pipeline import Pipeline, render
+from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import metrics
 from contracts.errors import UserError
 from stack.polling import poll_until
@@ -99,7 +99,11 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
     with tempfile.TemporaryDirectory(dir=".") as directory:
         config = yaml.safe_load(
             render(
-                Pipeline(trace_store=f"127.0.0.1:{store.port}", metric_store="http://127.0.0.1:9", queue_size=_QUEUE)
+                Pipeline(
+                    trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
+                    metric_store="http://127.0.0.1:9",
+                    queue_size=_QUEUE,
+                )
             )
         )
         change(config)

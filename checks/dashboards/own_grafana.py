@@ -1,6 +1,7 @@
 """A Grafana of the check's own, from the program on this machine, for a stack that has none."""
 
 import contextlib
+import functools
 import json
 import secrets
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import httpx
 import yaml
 
 from checks.harness.ports import free_port
@@ -18,7 +20,7 @@ from checks.harness.server import ServerProcess, answers
 from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, provider
 from stack.clients.http import QueryError
 from stack.components.grafana.offline import OFFLINE
-from stack.polling import CheckFailure
+from stack.polling import CheckFailure, poll_until
 
 _START_SECONDS: Final = 120.0
 _DEFAULTS: Final = Path("conf/defaults.ini")
@@ -81,6 +83,7 @@ def running(
         try:
             try:
                 grafana.start(_START_SECONDS)
+                _wait_for_provisioning(url, password, provisioning)
             except (AssertionError, CheckFailure) as error:
                 raise QueryError(f"Grafana does not start: {error}") from error
             yield url, password
@@ -89,6 +92,19 @@ def running(
                 grafana.stop()
             finally:
                 grafana.kill()
+
+
+def _wait_for_provisioning(url: str, password: str, provisioning: Provisioning) -> None:
+    """Waits until Grafana has all that it is to have: it answers before it has read all of its files."""
+    paths = [f"datasources/uid/{item['uid']}" for item in provisioning.datasources.get("datasources", ())]
+    paths += [f"dashboards/uid/{uid}" for uid in (*provisioning.dashboards, *provisioning.runbooks)]
+    with httpx.Client(base_url=f"{url}/api/", auth=("admin", password), timeout=10, trust_env=False) as client:
+        for path in paths:
+            poll_until(f"{path} in Grafana", functools.partial(_exists, client, path), seconds=_START_SECONDS)
+
+
+def _exists(client: httpx.Client, path: str) -> bool:
+    return client.get(path).is_success
 
 
 def _write(root: Path, provisioning: Provisioning) -> None:

@@ -70,14 +70,18 @@ def _in_damaged_queues(exporter: str) -> Stage:
     return Stage(
         name="set_aside",
         title="in damaged queue files, which were quarantined",
-        counter=series(metrics.QUEUE_ITEMS_LOST, equals("queue", f"exporter_{exporter}_traces_traces")),
+        counter=series(metrics.QUEUE_ITEMS_LOST, f'queue=~"exporter_{exporter}_traces_traces"'),
     )
 
 
 def legs(config: MonitoringConfig) -> tuple[Leg, ...]:
-    """Return the way of a span through a stack. For spans that the samplers do not keep, it ends at the samplers."""
+    """Return the way of a span through a stack.
+
+    For spans that the samplers do not keep, it ends at the samplers; with a store that the stack did not build, at the
+    last Collector, which has the store's acknowledgement.
+    """
     in_collectors = series(metrics.SENDING_QUEUE_SIZE, _COLLECTOR, OTLP_TRACES)
-    lost_queues = _in_damaged_queues("kafka" if config.tail_sampling else "otlp_grpc")
+    lost_queues = _in_damaged_queues("kafka" if config.tail_sampling else "otlp_(grpc|http)")
     through_kafka = Leg(
         name="kafka",
         title="in Kafka",
@@ -110,12 +114,16 @@ def legs(config: MonitoringConfig) -> tuple[Leg, ...]:
             waiting=in_collectors,
         ),
         *((through_kafka,) if config.tail_sampling else ()),
-        Leg(
-            name="store",
-            title="between the last Collector and the store",
-            source=KEPT if config.tail_sampling else SENT,
-            target=STORED_IN_JAEGER if config.trace_backend == "jaeger" else STORED_IN_TEMPO,
-        ),
+        *((_to_the_store(config),) if config.trace_store_scraped else ()),
+    )
+
+
+def _to_the_store(config: MonitoringConfig) -> Leg:
+    return Leg(
+        name="store",
+        title="between the last Collector and the store",
+        source=KEPT if config.tail_sampling else SENT,
+        target=STORED_IN_JAEGER if config.trace_backend == "jaeger" else STORED_IN_TEMPO,
     )
 
 
@@ -131,7 +139,8 @@ def stages(config: MonitoringConfig) -> tuple[Stage, ...]:
 def span_jobs(config: MonitoringConfig) -> tuple[str, ...]:
     """Return the scrape jobs of the processes that a span passes through."""
     sampler = (endpoints.SAMPLER,) if config.tail_sampling else ()
-    return (*SERVICES, endpoints.COLLECTOR, *sampler, TRACE_STORE_JOB)
+    store = (TRACE_STORE_JOB,) if config.trace_store_scraped else ()
+    return (*SERVICES, endpoints.COLLECTOR, *sampler, *store)
 
 
 def of_span_jobs(config: MonitoringConfig) -> str:

@@ -22,11 +22,13 @@ from stack.probe.telemetry import Step, Telemetry
 
 
 def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
-    """Builds the probe from its parts."""
+    """Builds the probe from its parts; `client` reaches the stack's own programs."""
+    traces = config.traces_access.client() if config.traces_access else client
+    logs = config.loki_access.client() if config.loki_access else client
     telemetry = Telemetry(
-        traces=TraceStoreClient(config.trace_backend, config.traces, _limited(client.get)),
+        traces=TraceStoreClient(config.trace_backend, config.traces, _limited(traces.get)),
         prometheus=PrometheusClient(config.prometheus, _limited(client.get)),
-        loki=LokiClient(config.loki, _limited(client.get)) if config.loki else None,
+        loki=LokiClient(config.loki, _limited(logs.get)) if config.loki else None,
         tail_sampling=config.tail_sampling,
     )
     results = Results(step for step in Step if config.loki or step is not Step.LOGS)
@@ -56,7 +58,7 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # All addresses are those of the cluster: plain HTTP, and no proxy.
+    # The stack's own programs speak plain HTTP in the cluster, and need no proxy.
     with httpx.Client(verify=False, trust_env=False) as client:
         loop, results = build(config, client)
         for number in (signal.SIGTERM, signal.SIGINT):

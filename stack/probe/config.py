@@ -1,11 +1,13 @@
 """The probe's settings, which it reads from environment variables."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from contracts import endpoints
 from contracts.errors import UserError
+from stack.clients.access import Access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,9 @@ class ProbeConfig:
     prometheus: str
     loki: str
     """Empty if the stack has no log store."""
+    traces_access: Access | None
+    """None for a trace store of the stack, as `loki_access` for its log store."""
+    loki_access: Access | None
     tail_sampling: bool
     interval_seconds: float
     port: int = endpoints.SERVICE_PORT
@@ -45,7 +50,20 @@ class ProbeConfig:
             traces=environ["TRACES_URL"],
             prometheus=environ["PROMETHEUS_URL"],
             loki=environ.get("LOKI_URL", ""),
+            traces_access=_access("TRACES", environ),
+            loki_access=_access("LOKI", environ),
             tail_sampling=environ.get("TAIL_SAMPLING", "false") == "true",
             interval_seconds=float(interval),
             port=int(environ.get("PORT", endpoints.SERVICE_PORT)),
         )
+
+
+def _access(prefix: str, environ: Mapping[str, str]) -> Access | None:
+    """Reads the access to a store that the stack did not build."""
+    headers, ca = environ.get(f"{prefix}_HEADERS", ""), environ.get(f"{prefix}_CA", "")
+    authorization = environ.get(f"{prefix}_AUTHORIZATION", "")
+    if not (headers or ca or authorization or environ.get(f"{prefix}_URL", "").startswith("https:")):
+        return None
+    return Access(
+        headers={**json.loads(headers or "{}"), **({"Authorization": authorization} if authorization else {})}, ca=ca
+    )

@@ -10,8 +10,10 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
     services = settings.services
     return MonitoringConfig(
         trace_backend=settings.traces.backend,
+        trace_store_scraped=settings.traces.external is None,
         tail_sampling=settings.collector.sampling is not None,
         logs=settings.logs.enabled,
+        log_store_scraped=settings.logs.enabled and settings.logs.external is None,
         alerting=settings.alerting.enabled,
         probe_seconds=settings.probe.interval_seconds if settings.probe.enabled else None,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,

@@ -20,8 +20,8 @@ def scraping(settings: Settings) -> Scraping:
         targets=[
             *services.TARGETS,
             *collector.targets(settings.collector),
-            trace_store.target(settings.traces),
-            *([loki.TARGET] if settings.logs.enabled else []),
+            *([trace_store.target(settings.traces)] if settings.traces.external is None else []),
+            *([loki.TARGET] if settings.logs.enabled and settings.logs.external is None else []),
             *([alertmanager.TARGET] if has_alertmanager else []),
             *([probe.TARGET] if settings.probe.enabled else []),
         ],

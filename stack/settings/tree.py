@@ -71,7 +71,8 @@ class Settings(Section):
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the sections need, without those that every stack has."""
-        return (*self.alerting.needed_secrets, *self.grafana.needed_secrets)
+        sections = (self.alerting, self.grafana, self.traces, self.logs)
+        return tuple(key for section in sections for key in section.needed_secrets)
 
     @model_validator(mode="after")
     def _check_ingress_of_grafana(self) -> Self:

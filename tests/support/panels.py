@@ -10,8 +10,10 @@ from dashboards.panels import Panel
 
 CONFIG: Final = MonitoringConfig(
     trace_backend="tempo",
+    trace_store_scraped=True,
     tail_sampling=False,
     logs=True,
+    log_store_scraped=True,
     alerting=True,
     scrape_interval_seconds=15,
     probe_seconds=60,

@@ -1,5 +1,6 @@
 """The Collectors that receive the services' telemetry: they count the spans, queue them on disk and export them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +12,7 @@ from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
 from stack.components.shared.service import services
 from stack.components.shared.storage import SecretFiles
+from stack.components.shared.store import StoreAddresses
 from stack.components.shared.workload import Volume, stateful_set
 
 
@@ -18,15 +20,13 @@ from stack.components.shared.workload import Volume, stateful_set
 class CollectorArgs:
     namespace: pulumi.Input[str]
     secret: pulumi.Input[str]
-    """Name of the Secret with the accepted bearer tokens."""
+    """Name of the Secret with the accepted bearer tokens and the credentials of stores."""
     settings: CollectorSettings
     storage_class: str | None
-    trace_store: pulumi.Input[str]
-    """host:port that accepts OTLP over gRPC."""
+    trace_store: StoreAddresses
     metric_store: pulumi.Input[str]
     """URL that accepts OTLP over HTTP."""
-    log_store: pulumi.Input[str] | None
-    """URL that accepts OTLP over HTTP, if the stack has a log store."""
+    log_store: StoreAddresses | None
     bootstrap_servers: pulumi.Input[str]
     scrape_seconds: int
     """Time between two scrapes of the span metrics, in s."""
@@ -54,6 +54,7 @@ class Collector(pulumi.ComponentResource):
                 "span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
             },
             secrets={pipeline.TOKEN_DIRECTORY: tokens},
+            env=[variable for store in _stores(args) for variable in store.otlp_variables(args.secret)],
         )
         services(pod, args.namespace, child)
         stateful_set(
@@ -70,11 +71,19 @@ class Collector(pulumi.ComponentResource):
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint})
 
 
+def _stores(args: CollectorArgs) -> Iterator[StoreAddresses]:
+    """Yield the stores that the Collectors send to; with sampling, the samplers send to the trace store."""
+    if not args.settings.sampling:
+        yield args.trace_store
+    if args.log_store:
+        yield args.log_store
+
+
 def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
     return pulumi.Output.all(
-        trace_store=args.trace_store,
+        trace_store=args.trace_store.otlp,
         metric_store=args.metric_store,
-        log_store=args.log_store,
+        log_store=args.log_store.otlp if args.log_store else None,
         brokers=args.bootstrap_servers,
     ).apply(
         lambda addresses: pipeline.render(

@@ -1,6 +1,6 @@
 """Pods of Collectors: each has a queue on its own volume, and a guard that checks the queue's files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
@@ -41,6 +41,7 @@ def queueing_pod(
     *,
     ports: Mapping[str, int],
     secrets: Mapping[str, SecretFiles] = {},
+    env: Sequence[core.EnvVarArgs] = (),
     init: tuple[core.ContainerArgs, ...] = (),
 ) -> Pod:
     """Return the pods of Collectors that have a queue on disk.
@@ -51,6 +52,7 @@ def queueing_pod(
         config: its configuration.
         ports: besides those for telemetry and health, which all Collectors have.
         secrets: mount path → files of a Secret.
+        env: further variables.
         init: further init containers.
     """
     telemetry = {"telemetry": endpoints.COLLECTOR_TELEMETRY_PORT, "health": endpoints.COLLECTOR_HEALTH_PORT}
@@ -64,7 +66,7 @@ def queueing_pod(
             ports={**ports, **telemetry},
             args=[f"--config={_CONFIG}/config.yaml"],
             # The garbage collector works harder before the memory limiter refuses data.
-            env=go_memory_limit(settings),
+            env=[*go_memory_limit(settings), *env],
         ),
         storage=Storage(
             config_maps={_CONFIG: config.name},

@@ -12,6 +12,7 @@ from stack.components.collector.settings import Sampling
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.service import services
+from stack.components.shared.store import StoreAddresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _PART_OF_DISK: Final = 2
@@ -25,8 +26,9 @@ class SamplerArgs:
     settings: Sampling
     kafka: Kafka
     storage_class: str | None
-    trace_store: pulumi.Input[str]
-    """host:port that accepts OTLP over gRPC."""
+    trace_store: StoreAddresses
+    secret: pulumi.Input[str]
+    """Name of the Secret with the credentials of stores."""
     bootstrap_servers: pulumi.Input[str]
     scrape_seconds: int
     """Time between two scrapes of the metrics of stored spans, in s."""
@@ -54,6 +56,7 @@ class Sampler(pulumi.ComponentResource):
             settings,
             CollectorConfig("sampler-config", _configuration(args), args.namespace, child),
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
+            env=args.trace_store.otlp_variables(args.secret),
             init=(topic_container(topic, args.bootstrap_servers),),
         )
         services(pod, args.namespace, child)
@@ -65,7 +68,7 @@ class Sampler(pulumi.ComponentResource):
 
 def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
     settings = args.settings
-    return pulumi.Output.all(trace_store=args.trace_store, brokers=args.bootstrap_servers).apply(
+    return pulumi.Output.all(trace_store=args.trace_store.otlp, brokers=args.bootstrap_servers).apply(
         lambda addresses: pipeline.render_sampler(
             pipeline.Sampler(
                 trace_store=addresses["trace_store"],

@@ -23,6 +23,7 @@ from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage
+from stack.components.shared.store import StoreAddresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 472
@@ -42,9 +43,9 @@ class GrafanaArgs:
     storage_class: str | None
     monitoring: MonitoringConfig
     """Decides on the dashboards."""
-    traces_url: pulumi.Input[str]
+    traces: StoreAddresses
     prometheus_url: pulumi.Input[str]
-    loki_url: pulumi.Input[str] | None
+    logs: StoreAddresses | None
     alertmanager_url: pulumi.Input[str] | None
 
 
@@ -71,7 +72,7 @@ class Grafana(pulumi.ComponentResource):
                 image=versions.GRAFANA,
                 size=args.settings,
                 ports={"http": endpoints.GRAFANA_PORT},
-                env=_environment(args.settings, args.secret),
+                env=_environment(args),
             ),
             storage=Storage(
                 config_maps={
@@ -102,18 +103,25 @@ def _files(models: Mapping[str, Any]) -> dict[str, str]:
 def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
     backend = args.monitoring.trace_backend
 
+    access = {
+        uid: store.access.grafana()
+        for uid, store in ((endpoints.TRACES_UID, args.traces), (endpoints.LOGS_UID, args.logs))
+        if store
+    }
+
     def render(urls: Mapping[str, Any]) -> str:
-        return yaml.safe_dump(datasources(backend=backend, **urls), sort_keys=False)
+        return yaml.safe_dump(datasources(backend=backend, access=access, **urls), sort_keys=False)
 
     return pulumi.Output.all(
-        traces_url=args.traces_url,
+        traces_url=args.traces.query_url,
         prometheus_url=args.prometheus_url,
-        loki_url=args.loki_url,
+        loki_url=args.logs.query_url if args.logs else None,
         alertmanager_url=args.alertmanager_url,
     ).apply(render)
 
 
-def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
+    settings, secret = args.settings, args.secret
     has_path = urlsplit(settings.url).path != ""
     return [
         *variables(
@@ -127,5 +135,7 @@ def _environment(settings: GrafanaSettings, secret: pulumi.Input[str]) -> list[k
             **({} if settings.internet else OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
+        *args.traces.access.variables(secret),
+        *(args.logs.access.variables(secret) if args.logs else []),
         *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
     ]

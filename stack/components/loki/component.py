@@ -6,9 +6,10 @@ from typing import Final
 import pulumi
 import yaml
 
+from collector.pipeline import OtlpTarget
 from contracts import endpoints, versions
 from stack.components.loki.config import DATA, loki_config
-from stack.components.loki.settings import Logs
+from stack.components.loki.settings import CREDENTIALS, Logs
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
@@ -16,6 +17,7 @@ from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage
+from stack.components.shared.store import StoreAddresses, external_addresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 10001
@@ -28,6 +30,15 @@ class LokiArgs:
     settings: Logs
     retention: str
     storage_class: str | None
+
+
+def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> StoreAddresses:
+    """Return the addresses of the log store; create it, unless it is an external one."""
+    if external := args.settings.external:
+        return external_addresses(external, CREDENTIALS)
+    loki = Loki("loki", args, opts)
+    otlp = loki.otlp_url.apply(lambda url: OtlpTarget(url, "http"))
+    return StoreAddresses(otlp=otlp, query_url=loki.query_url)
 
 
 class Loki(pulumi.ComponentResource):

@@ -1,5 +1,6 @@
 """The permanent probe, which runs from the image of the services."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +10,11 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http
 from contracts.metadata import SKIP_AWAIT
 from stack.components.probe.settings import Probe as ProbeSettings
-from stack.components.shared.environment import variables
+from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import headless_service
+from stack.components.shared.store import QueryAccess, StoreAddresses
 from stack.components.shared.workload import deployment
 
 _UID: Final = 10001
@@ -27,9 +29,11 @@ class ProbeArgs:
     trace_backend: str
     tail_sampling: bool
     gateway_url: pulumi.Input[str]
-    traces_url: pulumi.Input[str]
+    secret: pulumi.Input[str]
+    """Name of the Secret with the credentials of stores."""
+    traces: StoreAddresses
     prometheus_url: pulumi.Input[str]
-    loki_url: pulumi.Input[str] | None
+    logs: StoreAddresses | None
 
 
 class Probe(pulumi.ComponentResource):
@@ -67,9 +71,9 @@ class Probe(pulumi.ComponentResource):
 def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
     addresses = {
         "GATEWAY_URL": args.gateway_url,
-        "TRACES_URL": args.traces_url,
+        "TRACES_URL": args.traces.query_url,
         "PROMETHEUS_URL": args.prometheus_url,
-        **({} if args.loki_url is None else {"LOKI_URL": args.loki_url}),
+        **({} if args.logs is None else {"LOKI_URL": args.logs.query_url}),
     }
     return [
         *variables(
@@ -79,4 +83,18 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
             TAIL_SAMPLING=args.tail_sampling,
         ),
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
+        *_access("TRACES", args.traces.access, args.secret),
+        *(_access("LOKI", args.logs.access, args.secret) if args.logs else []),
     ]
+
+
+def _access(prefix: str, access: QueryAccess, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+    """Return the variables with which the probe gets access to a store."""
+    values = {
+        **({f"{prefix}_HEADERS": json.dumps(dict(access.headers))} if access.headers else {}),
+        **({f"{prefix}_CA": access.ca} if access.ca else {}),
+    }
+    authorization = (
+        [secret_variable(f"{prefix}_AUTHORIZATION", access.authorization, secret)] if access.authorization else []
+    )
+    return [*variables(**values), *authorization]

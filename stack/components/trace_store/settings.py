@@ -1,11 +1,15 @@
 """The section `traces` of the settings."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from contracts import secret_keys
 from contracts.section import Quantity, Section
 from stack.components.shared.settings import Stateful, Workload
+from stack.components.shared.store import Credentials, ExternalStore
+
+CREDENTIALS: Final = Credentials(otlp=secret_keys.TRACES_AUTHORIZATION, query=secret_keys.TRACES_QUERY_AUTHORIZATION)
 
 
 class ObjectStorage(Section):
@@ -50,7 +54,10 @@ class Traces(Stateful):
     """The trace store: Tempo or Jaeger."""
 
     backend: Literal["tempo", "jaeger"] = "tempo"
-    """The trace store."""
+    """The trace store; with `external`, the query API that it has."""
+    external: ExternalStore | None = None
+    """A trace store that you run or rent. If set, the stack builds none; its retention, its sizes and its availability
+    are yours, and the accounting of spans ends when its receiver has acknowledged them."""
     memory: Quantity = "1Gi"
     volume: Quantity = "10Gi"
     object_storage: ObjectStorage | None = None
@@ -61,10 +68,17 @@ class Traces(Stateful):
     @property
     def durable(self) -> bool:
         """Whether every span that the store has acknowledged survives a kill of the store."""
-        return self.backend == "jaeger" or self.distributed is not None
+        return self.backend == "jaeger" or self.external is not None or self.distributed is not None
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        """Keys of the secrets that the external store needs."""
+        return CREDENTIALS.needed(self.external)
 
     @model_validator(mode="after")
     def _check_backend_supports(self) -> Self:
+        if self.external and (self.object_storage or self.distributed):
+            raise ValueError("objectStorage and distributed belong to a Tempo that the stack builds; external is yours")
         if self.backend != "tempo" and (self.object_storage or self.distributed):
             raise ValueError(f"objectStorage and distributed are Tempo's; backend is {self.backend!r}")
         if self.distributed and not self.object_storage:

@@ -7,7 +7,7 @@ import pytest
 
 from checks.harness.collector import CollectorProcess, MissingProgram
 from checks.harness.receiver import Receiver, receiving
-from collector.pipeline import Pipeline, render
+from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import endpoints
 from tests.support.programs import skipping
 
@@ -36,7 +36,7 @@ def store() -> Iterator[Receiver]:
 def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
     """A healthy Collector with a queue of 10,000 spans."""
     pipeline = Pipeline(
-        trace_store=f"127.0.0.1:{store.port}",
+        trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
         metric_store="http://127.0.0.1:9",
         queue_size=10_000,
         metrics_flush_interval="1s",

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver
-from collector.pipeline import Pipeline, Sampler, render, render_sampler
+from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
 from contracts import endpoints
 from contracts.http import KEEP_KEY
 from service.common.stored import KEPT, StoredTraces
@@ -30,7 +30,7 @@ FAILED, SLOW = IDS[:5], IDS[5:10]
 def sampler(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
     """A sampler that receives spans over OTLP instead of from Kafka."""
     asked = Sampler(
-        trace_store=f"127.0.0.1:{store.port}",
+        trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
         brokers="kafka:9092",
         queue_size=10_000,
         ratio=RATIO,
@@ -95,7 +95,10 @@ def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Recei
 def test_with_sampling_the_collectors_have_no_exemplars() -> None:
     def enabled(brokers: str | None) -> bool:
         pipeline = Pipeline(
-            trace_store="tempo:4317", metric_store="http://prometheus:9090", queue_size=1, sampled_through=brokers
+            trace_store=OtlpTarget("tempo:4317"),
+            metric_store="http://prometheus:9090",
+            queue_size=1,
+            sampled_through=brokers,
         )
         return bool(yaml.safe_load(render(pipeline))["connectors"]["span_metrics"]["exemplars"]["enabled"])
 

@@ -17,7 +17,7 @@ from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving, refuse
 from checks.harness.server import ServerProcess, answers
 from collector import queue_guard
-from collector.pipeline import GUARD, Pipeline, render
+from collector.pipeline import GUARD, OtlpTarget, Pipeline, render
 from collector.queue_guard import KEPT, SUFFIX, Guard
 from stack.polling import poll_until
 
@@ -63,7 +63,9 @@ def full(files: dict[str, bytes]) -> bytes:
 
 def _configuration(store: Receiver) -> str:
     return render(
-        Pipeline(trace_store=f"127.0.0.1:{store.port}", metric_store="http://127.0.0.1:9", queue_size=100_000)
+        Pipeline(
+            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"), metric_store="http://127.0.0.1:9", queue_size=100_000
+        )
     )
 
 

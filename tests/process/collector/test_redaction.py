@@ -28,7 +28,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver
-from collector.pipeline import Pipeline, render
+from collector.pipeline import OtlpTarget, Pipeline, render
 from service.tracing.otlp_exporter import TRACES
 from service.tracing.redaction import Redactor
 from service.tracing.span import Limits, RecordedSpan
@@ -40,7 +40,9 @@ GOLDEN = Path(__file__).parent / "golden"
 REDACTOR = Redactor("a key for tests")
 CONTEXT = SpanContext(1 << 64 | 1, 1, False, TraceFlags(1))
 SCOPE = InstrumentationScope("tests")
-CONFIG = yaml.safe_load(render(Pipeline(trace_store="s:1", metric_store="http://m", queue_size=10_000)))["processors"]
+CONFIG = yaml.safe_load(render(Pipeline(trace_store=OtlpTarget("s:1"), metric_store="http://m", queue_size=10_000)))[
+    "processors"
+]
 
 
 def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
@@ -225,7 +227,10 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "forgetful"}}]}
     with log_store() as (url, requests):
         pipeline = Pipeline(
-            trace_store="127.0.0.1:9", metric_store="http://127.0.0.1:9", log_store=url, queue_size=10_000
+            trace_store=OtlpTarget("127.0.0.1:9"),
+            metric_store="http://127.0.0.1:9",
+            log_store=OtlpTarget(url, "http"),
+            queue_size=10_000,
         )
         collector = CollectorProcess(tmp_path / "collector", render(pipeline))
         collector.start()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collector.pipeline import Pipeline, Sampler, render, render_sampler
+from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
 
 Config = dict[str, Any]
 
@@ -13,7 +13,7 @@ Config = dict[str, Any]
 def collector(**changes: Any) -> Config:
     """The configuration of the Collectors that take the spans."""
     values: Config = {
-        "trace_store": "tempo:4317",
+        "trace_store": OtlpTarget("tempo:4317"),
         "metric_store": "http://prometheus:9090/api/v1/otlp",
         "queue_size": 5000,
     }
@@ -24,7 +24,7 @@ def collector(**changes: Any) -> Config:
 def sampler(**changes: Any) -> Config:
     """The configuration of the samplers."""
     values: Config = {
-        "trace_store": "tempo:4317",
+        "trace_store": OtlpTarget("tempo:4317"),
         "brokers": "kafka:9092",
         "queue_size": 5000,
         "ratio": 0.1,
@@ -39,7 +39,10 @@ def sampler(**changes: Any) -> Config:
 
 ALL = [
     pytest.param(collector(), id="everything stored"),
-    pytest.param(collector(sampled_through="kafka:9092", log_store="http://loki:3100/otlp"), id="sampled, with logs"),
+    pytest.param(
+        collector(sampled_through="kafka:9092", log_store=OtlpTarget("http://loki:3100/otlp", "http")),
+        id="sampled, with logs",
+    ),
     pytest.param(sampler(), id="sampler"),
 ]
 

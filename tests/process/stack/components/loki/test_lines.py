@@ -15,7 +15,7 @@ import yaml
 
 from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.http import CLIENT
-from collector.pipeline import Pipeline, render
+from collector.pipeline import OtlpTarget, Pipeline, render
 from dashboards.datasources import datasources
 from service.tracing import Tracing, TracingSettings, start_tracing
 from stack.components.loki.config import INDEXED
@@ -41,7 +41,14 @@ def collector(log_store: str, directory: Path) -> Iterator[str]:
     require_built("otelcol-contrib", "collector")
     nowhere = "http://127.0.0.1:9"
     config: dict[str, Any] = yaml.safe_load(
-        render(Pipeline(trace_store="127.0.0.1:9", metric_store=nowhere, log_store=log_store, queue_size=10_000))
+        render(
+            Pipeline(
+                trace_store=OtlpTarget("127.0.0.1:9"),
+                metric_store=nowhere,
+                log_store=OtlpTarget(log_store, "http"),
+                queue_size=10_000,
+            )
+        )
     )
     config["service"]["pipelines"] = {"logs": config["service"]["pipelines"]["logs"]}
     process = CollectorProcess(directory / "collector", yaml.safe_dump(config))
