@@ -1,13 +1,12 @@
-"""The control group that every pod of the cluster is below, in each hierarchy that the machine has (v1, v2 or both)."""
+"""A control group in each hierarchy that the machine has (v1, v2 or both)."""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-from local.layout import CGROUP
 
 CONTROLLERS = "+cpuset +cpu +memory +pids"  # the kubelet does not start without them
 
@@ -22,47 +21,57 @@ def hierarchies(mounts: Path = Path("/proc/self/mounts")) -> list[Path]:
     return directories
 
 
-def create() -> None:
-    """Makes the group. The kubelet requires that it exists."""
-    for hierarchy in hierarchies():
-        group = hierarchy / CGROUP
-        if (hierarchy / "cgroup.controllers").exists():
-            # In v2, a group has the controllers that its parent enables. In a hybrid setup v2 has no controllers.
+@dataclass(frozen=True)
+class ControlGroup:
+    """A group and the groups below it. `path` is relative to the hierarchies."""
+
+    path: str
+
+    def create(self) -> None:
+        """Makes the group and its parents. The kubelet requires that it exists."""
+        for hierarchy in hierarchies():
+            parent = hierarchy
+            for name in self.path.split("/"):
+                _create(parent, parent / name)
+                parent /= name
+
+    def processes(self) -> set[int]:
+        """The ids of all processes in the group."""
+        pids: set[int] = set()
+        for group in self._groups():
             with contextlib.suppress(OSError):
-                (hierarchy / "cgroup.subtree_control").write_text(CONTROLLERS)
-        group.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new group; a process can enter once they are set
-            file = group / name
-            if file.exists() and not (hierarchy / "cgroup.controllers").exists() and not file.read_text().strip():
-                file.write_text((hierarchy / name).read_text())
+                pids.update(int(word) for word in (group / "cgroup.procs").read_text().split())
+        return pids
+
+    def remove(self, limit: float = 5.0) -> bool:
+        """Kills the processes of the group and removes it. Returns whether that succeeded within `limit` seconds."""
+        deadline = time.monotonic() + limit
+        while True:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for group in self._groups():  # deepest first
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            left = [hierarchy for hierarchy in hierarchies() if (hierarchy / self.path).exists()]
+            if not left or time.monotonic() > deadline:
+                return not left
+            time.sleep(0.02)
+
+    def _groups(self) -> Iterator[Path]:
+        for hierarchy in hierarchies():
+            for directory, _, _ in os.walk(hierarchy / self.path, topdown=False):
+                yield Path(directory)
 
 
-def processes() -> set[int]:
-    """The ids of all processes of pods."""
-    pids: set[int] = set()
-    for group in _groups():
+def _create(parent: Path, group: Path) -> None:
+    is_v2 = (parent / "cgroup.controllers").exists()
+    if is_v2:
+        # In v2, a group has the controllers that its parent enables. In a hybrid setup v2 has no controllers.
         with contextlib.suppress(OSError):
-            pids.update(int(word) for word in (group / "cgroup.procs").read_text().split())
-    return pids
-
-
-def remove(limit: float = 5.0) -> bool:
-    """Kills the processes of the group and removes it. Returns whether that succeeded within `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while True:
-        for pid in processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for group in _groups():  # deepest first
-            with contextlib.suppress(OSError):
-                group.rmdir()
-        left = [hierarchy for hierarchy in hierarchies() if (hierarchy / CGROUP).exists()]
-        if not left or time.monotonic() > deadline:
-            return not left
-        time.sleep(0.02)
-
-
-def _groups() -> Iterator[Path]:
-    for hierarchy in hierarchies():
-        for directory, _, _ in os.walk(hierarchy / CGROUP, topdown=False):
-            yield Path(directory)
+            (parent / "cgroup.subtree_control").write_text(CONTROLLERS)
+    group.mkdir(exist_ok=True)
+    for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new group; a process can enter once they are set
+        file = group / name
+        if file.exists() and not is_v2 and not file.read_text().strip():
+            file.write_text((parent / name).read_text())

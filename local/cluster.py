@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import cgroups, mounts, network, pki, processes
+from local import mounts, network, pki, processes
 from local.api import Api
 from local.archive import write_program_archive
+from local.cgroups import ControlGroup
 from local.components import Component, components
 from local.configuration import has_upstream_dns, write_files
 from local.containerd import Containerd, remove_pod_records, remove_shim_sockets
@@ -56,6 +57,7 @@ class Cluster:
 
     def __init__(self, home: Home | None = None) -> None:
         self.home = home or Home.default()
+        self._pods = ControlGroup(self.home.cgroup)
         self._api = Api(self.home.run / "pki")
         self._containerd = Containerd(self.home.run / "containerd.sock")
         # Not in `run`, so that a user who deletes `run` by hand does not lose it.
@@ -163,7 +165,7 @@ class Cluster:
         if not (run / "pki").exists():
             pki.create(run / "pki")
         write_files(self.home, cni_directory=cni_directory(), upstream_dns=has_upstream_dns())
-        cgroups.create()
+        self._pods.create()
         network.set_up()
 
         all_components = {component.name: component for component in self._components()}
@@ -266,9 +268,9 @@ class Cluster:
         others = {component.name for component in self._components()} - {"containerd"}
         survivors = processes.stop(run, others)
         progress.step("killing the pods")
-        groups_removed = cgroups.remove()
+        groups_removed = self._pods.remove()
         survivors += processes.stop(run)
-        groups_removed = cgroups.remove() and groups_removed
+        groups_removed = self._pods.remove() and groups_removed
         progress.step("removing mounts, bridge and firewall rules")
         mounted = mounts.unmount_below(run)
         network.tear_down(original)

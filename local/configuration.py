@@ -10,7 +10,6 @@ from local import pki
 from local.files import write_text
 from local.layout import (
     BRIDGE,
-    CGROUP,
     CNI_NETWORK,
     DNS_HEALTH_PORT,
     DNS_READY_PORT,
@@ -36,7 +35,7 @@ def write_files(home: Home, *, cni_directory: Path, upstream_dns: bool) -> None:
     files = {
         run / "containerd.toml": _containerd(home, cni_directory),
         run / "cni" / "10-pods.conflist": _json(_cni(run)),
-        run / "kubelet.yaml": yaml.safe_dump(_kubelet(run)),
+        run / "kubelet.yaml": yaml.safe_dump(_kubelet(home)),
         run / "Corefile": _corefile(run, upstream_dns),
     }
     for identity in ("admin", "kubelet", "controllers", "scheduler", "proxy", "dns"):
@@ -99,7 +98,8 @@ def _cni(run: Path) -> Document:
     return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [bridge, port_map]}
 
 
-def _kubelet(run: Path) -> Document:
+def _kubelet(home: Home) -> Document:
+    run = home.run
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -117,7 +117,7 @@ def _kubelet(run: Path) -> Document:
         "clusterDNS": [GATEWAY],
         "clusterDomain": "cluster.local",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
+        "cgroupRoot": f"/{home.cgroup}",
         "failCgroupV1": False,  # many machines still have version 1, and so has this project's reference machine
         "failSwapOn": False,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},

@@ -36,5 +36,4 @@ PORTS = (
 
 VOLUMES = 12  # static volumes behind the default StorageClass
 STORAGE_CLASS = "local"
-CGROUP = "web-crawl-tracing"  # every pod is below this cgroup, so that `down` finds them all
 MARK = "web-crawl-tracing"  # comment of our own firewall rules

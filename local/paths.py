@@ -1,10 +1,12 @@
 """The directories of what is made on this machine and not committed."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 HOME_VARIABLE = "WEB_CRAWL_TRACING_HOME"
+NAME = "web-crawl-tracing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +19,7 @@ class Home:
     def default(cls) -> "Home":
         """The directory that $WEB_CRAWL_TRACING_HOME names, by default ~/.cache/web-crawl-tracing."""
         configured = os.environ.get(HOME_VARIABLE)
-        root = Path(configured) if configured else Path.home() / ".cache" / "web-crawl-tracing"
-        return cls(root=root.resolve())  # without links, as in the kernel's list of mounts
+        return cls(root=Path(configured).resolve() if configured else _standard_root())
 
     @property
     def bin(self) -> Path:
@@ -54,3 +55,14 @@ class Home:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, context `local`."""
         return self.run / "admin.kubeconfig"
+
+    @property
+    def cgroup(self) -> str:
+        """Name of the control group that every pod is below. Clusters of two homes on one machine have two groups."""
+        if self.root == _standard_root():
+            return NAME
+        return f"{NAME}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+
+
+def _standard_root() -> Path:
+    return (Path.home() / ".cache" / NAME).resolve()  # without links, as in the kernel's list of mounts

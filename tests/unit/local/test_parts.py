@@ -157,3 +157,10 @@ def test_an_archive_of_the_same_program_is_the_same(tmp_path: Path) -> None:
         write_program_archive(tmp_path / name, "localhost/pause:1", program)
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     assert json.dumps("localhost/pause:1").encode() in (tmp_path / "a.tar").read_bytes()
+
+
+def test_each_home_has_a_control_group_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+    groups = {Home.default().cgroup, Home(root=tmp_path / "a").cgroup, Home(root=tmp_path / "b").cgroup}
+    assert len(groups) == 3
+    assert Home.default().cgroup == "web-crawl-tracing"
