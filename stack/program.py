@@ -17,7 +17,7 @@ from stack.components.loki.component import LokiArgs, log_store
 from stack.components.postgres.component import Postgres, PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
-from stack.components.secrets.component import Secrets, SecretsArgs
+from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues
 from stack.components.secrets.rotation import roll_with_secrets
 from stack.components.services.component import Services, ServicesArgs
 from stack.components.shared.store import StoreAddresses
@@ -52,13 +52,21 @@ class _Stores:
     logs: StoreAddresses | None
 
 
-def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
+def build(
+    settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOptions | None = None
+) -> dict[str, pulumi.Output[str]]:
     """Create all resources of the stack.
+
+    Args:
+        settings: its settings, complete and checked.
+        secrets: its secrets.
+        opts: of all resources, with a provider for the cluster. By default they have the provider of the context that
+            the settings name.
 
     Returns:
         The outputs of the stack, by name.
     """
-    base = _base(settings)
+    base = _base(settings, secrets, opts)
     postgres_args = PostgresArgs(
         namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
     )
@@ -83,10 +91,11 @@ def build(settings: Settings) -> dict[str, pulumi.Output[str]]:
     }
 
 
-def _base(settings: Settings) -> _Base:
+def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOptions | None) -> _Base:
     cluster = settings.cluster
-    opts = pulumi.ResourceOptions(
-        provider=provider(cluster), transformations=[pod_defaults(cluster), roll_with_secrets]
+    opts = pulumi.ResourceOptions.merge(
+        opts or pulumi.ResourceOptions(provider=provider(cluster)),
+        pulumi.ResourceOptions(transformations=[pod_defaults(cluster), roll_with_secrets(secrets)]),
     )
     namespace_args = NamespaceArgs(
         name=cluster.namespace,
@@ -95,7 +104,7 @@ def _base(settings: Settings) -> _Base:
         protect=cluster.protect_data,
     )
     namespace = Namespace("namespace", namespace_args, opts).name
-    secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, needed=settings.needed_secrets)
+    secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
     return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
 

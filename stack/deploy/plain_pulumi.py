@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pulumi
@@ -38,12 +39,28 @@ def check_before_update() -> None:
     Raises:
         DeployError: The cluster would refuse what the program declares, or a rule forbids it; nothing was changed.
     """
-    if isinstance(SETTINGS.monitor, MockMonitor) or os.environ.get(CHECKED):
+    if os.environ.get(CHECKED):
+        return
+    check({**engine_config.get_config_env(), **engine_config.CONFIG.get()})
+
+
+def check(config: Mapping[str, Any], *, ask_cluster: bool = True) -> None:
+    """Checks, under a real engine, what the program declares with a configuration.
+
+    Args:
+        config: Pulumi configuration, `project:key` → value.
+        ask_cluster: Also ask the cluster of the context that the settings name.
+
+    Raises:
+        DeployError: The cluster would refuse what the program declares, or a rule forbids it; nothing was changed.
+    """
+    if isinstance(SETTINGS.monitor, MockMonitor):
         return
     request = {
         "stack": pulumi.get_stack(),
-        "config": {**engine_config.get_config_env(), **engine_config.CONFIG.get()},
+        "config": config,
         "preview": pulumi.runtime.is_dry_run(),
+        "ask_cluster": ask_cluster,
     }
     process = subprocess.run(
         [sys.executable, "-m", "stack.deploy.plain_pulumi"],
@@ -59,9 +76,11 @@ def check_before_update() -> None:
         raise DeployError(process.stderr.strip())
 
 
-def _check(stack: str, config: dict[str, Any], *, preview: bool) -> None:
+def _check(stack: str, config: dict[str, Any], *, preview: bool, ask_cluster: bool) -> None:
     manifests = record(stack, config).manifests
     policy.require_compliance(manifests)
+    if not ask_cluster:
+        return
     # The engine passes decrypted values; its own program has refused secrets in clear in the stack file.
     encrypted = set(config)
     cluster = parse(config, f"stack {stack}", encrypted).cluster
@@ -87,7 +106,7 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool) -> None:
 def main() -> None:
     request = json.load(sys.stdin)
     try:
-        _check(request["stack"], request["config"], preview=request["preview"])
+        _check(request["stack"], request["config"], preview=request["preview"], ask_cluster=request["ask_cluster"])
     except UserError as error:
         sys.exit(str(error))
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import runpy
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,17 @@ class Rendered:
     """Registered outputs of each component, by its URN."""
 
 
-def record(stack: str, config: Mapping[str, Any]) -> Rendered:
-    """Runs the program with a mock of the engine.
+def _main() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def record(stack: str, config: Mapping[str, Any], program: Callable[[], None] = _main) -> Rendered:
+    """Runs a program with a mock of the engine.
 
     Args:
         stack: The stack's name.
         config: Pulumi configuration, `project:key` → text or object.
+        program: By default the project's own program.
     """
     # Pulumi's runtime keeps its state in the current event loop, so each run gets a loop of its own.
     loop = asyncio.new_event_loop()
@@ -52,9 +57,6 @@ def record(stack: str, config: Mapping[str, Any]) -> Rendered:
     set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
     keys = [f"{PROJECT}:{key}" for key in secret_keys.ALL]
     set_all_config({key: _text(value) for key, value in config.items()}, keys)
-
-    def program() -> None:
-        runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
     try:
         loop.run_until_complete(run_pulumi_func(program))

@@ -3,6 +3,7 @@
 import pulumi
 from pulumi.runtime import config as engine_config
 
+from contracts import secret_keys
 from contracts.metadata import PROJECT
 from stack.settings.configuration import parse
 from stack.settings.missing_secrets import require_configured_secrets
@@ -22,3 +23,9 @@ def from_engine() -> Settings:
     settings = parse(config, f"stack {stack}", encrypted)
     require_configured_secrets(stack, settings, {key.removeprefix(f"{PROJECT}:") for key in config})
     return settings
+
+
+def secrets_from_engine() -> dict[str, pulumi.Output[str]]:
+    """Return the secrets of Pulumi's configuration, by their keys."""
+    config = pulumi.Config()
+    return {key: value for key in secret_keys.ALL if (value := config.get_secret(key)) is not None}

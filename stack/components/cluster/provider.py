@@ -1,11 +1,12 @@
 """The Kubernetes provider, with the context that the settings name; the current context is never used."""
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 from stack.kubernetes.settings import Cluster
 
 
-def provider(cluster: Cluster) -> k8s.Provider:
+def provider(cluster: Cluster, opts: pulumi.ResourceOptions | None = None) -> k8s.Provider:
     """Create the Kubernetes provider for the stack's context."""
     return k8s.Provider(
         "cluster",
@@ -19,4 +20,5 @@ def provider(cluster: Cluster) -> k8s.Provider:
         # also one that server-side apply created, and fields of another field manager.
         upsert_existing_objects=True,
         enable_patch_force=True,
+        opts=opts,
     )

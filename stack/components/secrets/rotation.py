@@ -13,17 +13,25 @@ import pulumi
 
 from contracts import secret_keys
 from contracts.metadata import SECRETS_CHECKSUM
+from stack.components.secrets.component import SecretValues
 from stack.components.shared.workload import WORKLOAD_TYPES
 
 
-def roll_with_secrets(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """Annotate a workload's pods with a hash of the secrets in their environment, which does not reveal them."""
-    if args.type_ in WORKLOAD_TYPES:
-        spec: Any = args.props["spec"]
-        if keys := sorted(set(_secrets_of(spec.template.spec))):
-            metadata = spec.template.metadata
-            metadata.annotations = {**metadata.annotations, SECRETS_CHECKSUM: _checksum(keys)}
-    return None
+def roll_with_secrets(values: SecretValues) -> pulumi.ResourceTransformation:
+    """Return what annotates a workload's pods with a hash of the secrets in their environment.
+
+    The hash does not reveal them.
+    """
+
+    def annotate(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if args.type_ in WORKLOAD_TYPES:
+            spec: Any = args.props["spec"]
+            if keys := sorted(set(_secrets_of(spec.template.spec))):
+                metadata = spec.template.metadata
+                metadata.annotations = {**metadata.annotations, SECRETS_CHECKSUM: _checksum(keys, values)}
+        return None
+
+    return annotate
 
 
 def _secrets_of(pod: Any) -> Iterator[str]:
@@ -34,13 +42,10 @@ def _secrets_of(pod: Any) -> Iterator[str]:
                 yield variable.value_from.secret_key_ref.key
 
 
-def _checksum(keys: list[str]) -> pulumi.Output[str]:
-    config = pulumi.Config()
-    values = pulumi.Output.all(
-        key=config.require_secret(secret_keys.HASH_KEY), **{f"of-{key}": config.get_secret(key) for key in keys}
-    )
+def _checksum(keys: list[str], values: SecretValues) -> pulumi.Output[str]:
+    known = pulumi.Output.all(key=values[secret_keys.HASH_KEY], **{f"of-{key}": values.get(key) for key in keys})
     # It is keyed with the hash key: without that key, no guess of a secret can be tested against it.
-    return pulumi.Output.unsecret(values.apply(digest))
+    return pulumi.Output.unsecret(known.apply(digest))
 
 
 def digest(values: Mapping[str, str | None]) -> str:

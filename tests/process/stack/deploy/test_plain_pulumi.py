@@ -32,6 +32,7 @@ def test_plain_pulumi_is_refused_before_its_first_resource(server: ApiServer) ->
             for key, value in (config | {key: f"value-of-{key}" for key in secret_keys.GENERATED}).items()
         },
         "preview": True,
+        "ask_cluster": True,
     }
     command = [sys.executable, "-m", "stack.deploy.plain_pulumi"]
     process = subprocess.run(command, input=json.dumps(request), text=True, capture_output=True, cwd=ROOT, timeout=60)

@@ -1,0 +1,70 @@
+"""The component that Pulumi programs of others create."""
+
+from typing import Any
+
+import pytest
+
+from contracts import secret_keys
+from contracts.metadata import PROJECT
+from stack.deploy.render import Rendered, record
+from stack.package import TracingStack
+from stack.settings import SettingsError
+
+_SETTINGS: dict[str, Any] = {
+    "environment": "test",
+    "cluster": {"namespace": "tracing"},
+    "images": {"service": "registry.example.com/service:1"},
+    # Pulumi passes every number to a component as a float.
+    "services": {"gateway": {"replicas": 2.0}},
+    "collector": {"sampling": {"ratio": 0.5}},
+}
+_SECRETS = {key: f"value-of-{key}" for key in secret_keys.GENERATED}
+_STACK = f"{PROJECT}:index:TracingStack"
+
+
+def _component(settings: dict[str, Any], secrets: dict[str, Any] = _SECRETS) -> Rendered:
+    def program() -> None:
+        TracingStack("tracing", {"settings": settings, "secrets": secrets})
+
+    return record("test", {}, program)
+
+
+def test_it_declares_the_objects_of_the_program() -> None:
+    changed = {"cluster": {"context": "c", "namespace": "tracing"}, "services": {"gateway": {"replicas": 2}}}
+    config = _SETTINGS | changed | _SECRETS
+    expected = record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
+    assert _component(_SETTINGS).manifests == expected.manifests
+
+
+@pytest.mark.parametrize("context", [{}, {"context": "c"}])
+def test_all_resources_belong_to_it(context: dict[str, str]) -> None:
+    made = _component(_SETTINGS | {"cluster": {"namespace": "tracing", **context}})
+    parents = {item.urn: item.parent for item in made.registrations if not item.type.startswith("pulumi:pulumi:")}
+    (root,) = (urn for urn in parents if urn.endswith(f"{_STACK}::tracing"))
+    for urn in parents.keys() - {root}:
+        ancestor = urn
+        while ancestor != root:
+            ancestor = parents[ancestor]
+    # The provider of the program that creates the component stays in use if the settings name no context.
+    providers = [item for item in made.registrations if item.type == "pulumi:providers:kubernetes"]
+    assert len(providers) == len(context)
+
+
+def test_its_outputs_are_the_namespace_and_the_urls() -> None:
+    made = _component(_SETTINGS)
+    (outputs,) = (values for urn, values in made.outputs.items() if urn.endswith(f"{_STACK}::tracing"))
+    assert outputs["namespace"] == "tracing"
+    assert {"gateway", "prometheus", "traces", "logs", "grafana"} <= outputs["urls"].keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets", "message"),
+    [
+        (_SETTINGS | {"trases": {}}, _SECRETS, r"trases: unknown key; did you mean traces\?"),
+        (_SETTINGS, {}, "4 secrets are missing: "),
+        (_SETTINGS, _SECRETS | {"pasword": "x"}, "unknown key: pasword"),
+    ],
+)
+def test_a_mistake_ends_in_a_message(settings: dict[str, Any], secrets: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        _component(settings, secrets)
