@@ -5,6 +5,7 @@ from typing import Final
 from contracts import metrics
 from contracts.metrics import JOB, TRACK
 from contracts.services import GATEWAY
+from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Column, Panel, Query, Thresholds, TraceSearch, stat, table, timeseries, traces
@@ -36,7 +37,7 @@ def pages(_: MonitoringConfig) -> Panel:
         f"count({series(metrics.ALERTS, equals('alertstate', 'firing'), equals('severity', 'page'))}) or vector(0)",
         unit="short",
         thresholds=Thresholds(None, 1),
-        width=6,
+        width=4,
     )
 
 
@@ -49,7 +50,7 @@ def failed_requests(config: MonitoringConfig) -> Panel:
         ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL),
         unit="percentunit",
         thresholds=Thresholds(limit / 4, limit),
-        width=6,
+        width=5,
     )
 
 
@@ -70,7 +71,7 @@ def _burn_rate(name: str, objective: Objective) -> Panel:
         f"{error_ratio(objective, '1h')} / {objective.budget:.6g}",
         unit="short",
         thresholds=Thresholds(1, 6),
-        width=6,
+        width=5,
     )
 
 
@@ -170,7 +171,7 @@ DASHBOARD: Final = Dashboard(
     title="What is broken",
     question="What is broken now, since when, what changed before, and which traces show it?",
     rows=(
-        Row("Now", (pages, failed_requests, requests_budget, tasks_budget)),
+        Row("Now", (pages, failed_requests, proofs.failed_requests, requests_budget, tasks_budget)),
         Row("Since when, and what changed before", (firing, changes, first_traces)),
         Row("Where", (failures_over_time, failing_calls)),
     ),

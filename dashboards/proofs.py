@@ -7,12 +7,28 @@ from contracts.metrics import RESULT, STEP
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Row
 from dashboards.panels import Panel, Query, Thresholds, stat, timeseries
-from dashboards.queries import buckets, equals, quantile, ratio, series
+from dashboards.queries import buckets, equals, exact_increases, quantile, ratio, series
 
 _WINDOW: Final = "5m"
 """Holds several proofs, so that each time has a value."""
 _SERVED: Final = series(metrics.PROBE_PROOFS, f'{RESULT}=~"complete|incomplete"')
 _COMPLETE: Final = series(metrics.PROBE_PROOFS, equals(RESULT, "complete"))
+_NOT_SERVED: Final = series(metrics.PROBE_PROOFS, equals(RESULT, "no_task"))
+
+
+def failed_requests(config: MonitoringConfig) -> Panel | None:
+    """Requests of the probe that were not served."""
+    if config.probe_seconds is None:
+        return None
+    return stat(
+        "Failed requests of the probe",
+        "Of the last 15 minutes: the gateway did not accept the request, or its task was not completed in time. The"
+        " probe sends one as a user does, also while no user sends any.",
+        f"sum({exact_increases(_NOT_SERVED, '15m')})",
+        unit="short",
+        thresholds=Thresholds(1, 3),
+        width=5,
+    )
 
 
 def complete_proofs(config: MonitoringConfig) -> Panel | None:

@@ -71,6 +71,8 @@ HOPS: Final = (
     _choice("trace-store", "trace store (Jaeger or Tempo)", "jaeger", "tempo", "trace store"),
     _choice("loki", "Loki", "log store", "logs"),
     _choice("prometheus", "Prometheus", "metrics store"),
+    _choice("callers-gateway", "callers → gateway", "front door", "load balancer", "ingress", "probe gateway",
+            "users gateway"),
     _choice("gateway-task-manager", "gateway → task-manager", "gateway task manager"),
     _choice("task-manager-postgres", "task-manager → Postgres", "task manager database", "task manager db"),
     _choice("gateway-kafka", "gateway → Kafka", "gateway queue"),

@@ -149,6 +149,28 @@ FAULTS: Final[Mapping[str, Fault]] = {
         alerts=frozenset({"CrawlsFail"}),
         seconds=HARD_SECONDS,
     ),
+    "front-door-unreachable": Fault(
+        title="the probe's packets to the gateway are dropped, as those of users behind a broken load balancer",
+        plan=filtered(endpoints.PROBE, [*to_port(endpoints.SERVICE_PORT), *DROP]),
+        hops=("callers-gateway", "gateway"),
+        causes=("cut-off",),
+        hints=(
+            "The services report no error. Who does?",
+            "The requests of some callers are in no metric and no trace of the gateway.",
+            "The log of the probe says what happens to its connections.",
+        ),
+        evidence=Evidence(
+            dashboard="What is broken",
+            panel="Failed requests of the probe",
+            query='sum(increase(telemetry_probe_steps_total{step="request",result="failed"}[5m])) > 0',
+            trace="The probe's requests have no trace. Its log lines say ConnectTimeout.",
+            runbook="ProbeRequestsFail",
+        ),
+        undo=_REMOVED_RULE,
+        alerts=frozenset({"ProbeRequestsFail"}),
+        # Three requests, one a minute, each of which waits for 10 s.
+        seconds=240.0,
+    ),
     "dns-failing": Fault(
         title="the crawler's queries to the DNS server are dropped",
         plan=filtered(CRAWLER, [*to_port(_DNS_PORT, "udp"), *DROP], [*to_port(_DNS_PORT), *DROP]),

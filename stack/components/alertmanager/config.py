@@ -46,6 +46,14 @@ _NOTIFIED_ONCE: Final = ("DeadLetters", "SpansDropped")
 """Alerts about lost or dead-lettered data. They end before a page that inhibits them, and would never be sent."""
 
 
+_STOP_REQUESTS: Final = (
+    *("ServiceDown", "CrashLoop", "DependencyDown", "DependencyFails", "ErrorRateHigh", "RequestsSlow", "CrawlsFail"),
+    *("TasksSlow", "ConsumerStopped", "ConsumerUnassigned", "LagGrows", "MessagesWait", "SendingFails"),
+    *("StatementsSlow", "StatementsFail", "PoolExhausted"),
+)
+"""Alerts on what stops requests, or tasks before they are completed."""
+
+
 def _named(*alerts: str) -> str:
     return f'alertname=~"{"|".join(alerts)}"' if len(alerts) > 1 else f'alertname="{alerts[0]}"'
 
@@ -83,6 +91,8 @@ INHIBITIONS: Final = (
         [_named("TraceStoreDown", "CollectorDown", "CollectorQueueStuck", "ExportFails", "LogStoreDown")],
         [_named("TelemetryIncomplete")],
     ),
+    # The same for what the probe's requests fail at. If none of these pages, the front door alone fails.
+    _inhibits([_named(*_STOP_REQUESTS), 'severity="page"'], [_named("ProbeRequestsFail")]),
     _inhibits(
         [_named("ErrorBudgetBurns"), 'severity="page"'], [_named("ErrorBudgetBurns"), 'severity="ticket"'], "slo"
     ),

@@ -49,6 +49,16 @@ def _fails(step: str, failures: Value) -> tuple[Change, ...]:
     )
 
 
+def _not_served(failures: Value) -> tuple[Change, ...]:
+    """Return the fault: requests of the probe do not reach the gateway."""
+    return (
+        _ends('telemetry_probe_proofs_total{job="probe",instance="probe-0",result="complete"}'),
+        _ends("telemetry_probe_complete_seconds"),
+        replace(("telemetry_probe_proofs_total", 'result="no_task"'), failures),
+        replace(("telemetry_probe_steps_total", 'step="request",result="failed"'), failures),
+    )
+
+
 CASES: Final[Mapping[str, Case]] = {
     # --- the services' exports
     "a Collector restarts within seconds": case(
@@ -87,12 +97,16 @@ CASES: Final[Mapping[str, Case]] = {
         after_900="TelemetryIncomplete ErrorBudgetBurns",
     ),
     "the probe's requests fail": case(
-        _ends('telemetry_probe_proofs_total{job="probe",instance="probe-0",result="complete"}'),
-        _ends("telemetry_probe_complete_seconds"),
-        replace(("telemetry_probe_proofs_total", 'result="no_task"'), since(PROOFS)),
-        replace(("telemetry_probe_steps_total", 'step="request",result="failed"'), since(PROOFS)),
-        after_900="",
-        after_1500="",
+        *_not_served(since(PROOFS)),
+        after_60="",
+        after_180="ProbeRequestsFail",
+        after_900="ProbeRequestsFail",
+        # Nothing is known of the telemetry, and the users' requests succeed.
+        after_1500="ProbeRequestsFail",
+    ),
+    "two of the probe's requests fail": case(*_not_served(for_seconds(120, PROOFS)), after_180="", after_900=""),
+    "one in ten of the probe's requests fails": case(
+        *_not_served(since(PROOFS / 10)), after_900="", after_1500="ProbeRequestsFail"
     ),
     "the probe stops": case(stopped("probe"), after_300="", after_1200="ProbeSilent"),
     "the probe hangs": case(_ends("telemetry_probe_"), after_300="", after_1200="ProbeSilent"),
