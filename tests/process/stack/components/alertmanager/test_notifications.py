@@ -125,6 +125,18 @@ def test_a_page_inhibits_the_tickets_of_its_service_until_it_ends(
     poll_until("the inhibited ticket", lambda: {"BreakerOpen", "DeadLetters"} in receiver.names("/ticket"))
 
 
+def test_the_probe_pages_only_if_no_other_alert_names_the_cause(
+    alertmanager: AlertmanagerProcess, receiver: Receiver
+) -> None:
+    alertmanager.post(
+        alert("ServiceDown", "page", service="gateway"), alert("ProbeRequestsFail", "page", service="probe")
+    )
+    poll_until("page", lambda: receiver.bodies("/page"))
+    assert receiver.names("/page") == [{"ServiceDown"}]
+    alertmanager.post(alert("ServiceDown", "page", service="gateway", resolved=True))
+    poll_until("the probe's page", lambda: {"ProbeRequestsFail"} in receiver.names("/page"))
+
+
 def test_the_end_of_an_alert_is_notified(alertmanager: AlertmanagerProcess, receiver: Receiver) -> None:
     alertmanager.post(alert("ServiceDown", "page", service="gateway"))
     poll_until("page", lambda: receiver.bodies("/page"))
