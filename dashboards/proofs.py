@@ -38,7 +38,7 @@ def complete_proofs(config: MonitoringConfig) -> Panel | None:
     return stat(
         "Complete telemetry, last 15 minutes",
         "Share of the probe's requests whose trace, search result, log lines, span metrics and exemplar were all found"
-        " within 60 s. Requests that served no user do not count.",
+        f" within {config.objectives.visible_seconds} s. Requests that served no user do not count.",
         ratio(_COMPLETE, _SERVED, "15m"),
         unit="percentunit",
         thresholds=Thresholds(0.999, 0.9, rising=False),

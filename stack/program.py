@@ -208,6 +208,7 @@ def _probe(base: _Base, stores: _Stores, services: Services) -> Probe | None:
     args = ProbeArgs(
         namespace=base.namespace,
         settings=settings.probe,
+        visible_seconds=settings.objectives.visible_seconds,
         image=settings.images.service,
         trace_backend=settings.traces.backend,
         tail_sampling=settings.collector.sampling is not None,

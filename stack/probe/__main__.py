@@ -34,7 +34,14 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     results = Results(step for step in Step if config.loki or step is not Step.LOGS)
 
     def prove() -> Proof:
-        return Prover(gateway=config.gateway, client=client, telemetry=telemetry, sleep=loop.sleep).prove()
+        prover = Prover(
+            gateway=config.gateway,
+            client=client,
+            telemetry=telemetry,
+            sleep=loop.sleep,
+            visible_seconds=config.visible_seconds,
+        )
+        return prover.prove()
 
     loop = Loop(prove, results.add, config.interval_seconds)
     return loop, results

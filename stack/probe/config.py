@@ -26,6 +26,8 @@ class ProbeConfig:
     loki_access: Access | None
     tail_sampling: bool
     interval_seconds: float
+    visible_seconds: float
+    """The time within which telemetry must be visible after its task is completed."""
     port: int = endpoints.SERVICE_PORT
 
     @classmethod
@@ -35,13 +37,21 @@ class ProbeConfig:
         Raises:
             UserError: names each variable that is missing or wrong.
         """
-        required = ("GATEWAY_URL", "TRACE_BACKEND", "TRACES_URL", "PROMETHEUS_URL", "PROBE_INTERVAL_SECONDS")
+        required = (
+            "GATEWAY_URL",
+            "TRACE_BACKEND",
+            "TRACES_URL",
+            "PROMETHEUS_URL",
+            "PROBE_INTERVAL_SECONDS",
+            "PROBE_VISIBLE_SECONDS",
+        )
         problems = [f"{name} is not set" for name in required if not environ.get(name)]
-        backend, interval = environ.get("TRACE_BACKEND", ""), environ.get("PROBE_INTERVAL_SECONDS", "")
+        backend = environ.get("TRACE_BACKEND", "")
         if backend and backend not in endpoints.TRACE_QUERY:
             problems.append(f"TRACE_BACKEND={backend}: expected {' or '.join(endpoints.TRACE_QUERY)}")
-        if interval and not interval.isdecimal():
-            problems.append(f"PROBE_INTERVAL_SECONDS={interval}: expected a whole number of seconds")
+        for name in ("PROBE_INTERVAL_SECONDS", "PROBE_VISIBLE_SECONDS"):
+            if (seconds := environ.get(name)) and not seconds.isdecimal():
+                problems.append(f"{name}={seconds}: expected a whole number of seconds")
         if problems:
             raise UserError("; ".join(problems))
         return cls(
@@ -53,7 +63,8 @@ class ProbeConfig:
             traces_access=_access("TRACES", environ),
             loki_access=_access("LOKI", environ),
             tail_sampling=environ.get("TAIL_SAMPLING", "false") == "true",
-            interval_seconds=float(interval),
+            interval_seconds=float(environ["PROBE_INTERVAL_SECONDS"]),
+            visible_seconds=float(environ["PROBE_VISIBLE_SECONDS"]),
             port=int(environ.get("PORT", endpoints.SERVICE_PORT)),
         )
 

@@ -18,8 +18,6 @@ from stack.probe.telemetry import Awaited, Calls, SentRequest, Step, Telemetry
 
 TASK_SECONDS: Final = 30.0
 """The time that a task may take, in s."""
-VISIBLE_SECONDS: Final = 60.0
-"""The time within which telemetry must be visible after its task is completed, in s."""
 STORE_SECONDS: Final = 5.0
 """The time that one answer of a store may take, in s."""
 _PAUSE_SECONDS: Final = 1.0
@@ -95,7 +93,8 @@ class Prover:
     sleep: Callable[[float], object] = time.sleep
     """Pauses; what it raises ends the proof."""
     task_seconds: float = TASK_SECONDS
-    visible_seconds: float = VISIBLE_SECONDS
+    visible_seconds: float
+    """The time within which telemetry must be visible after its task is completed, in s."""
     pause_seconds: float = _PAUSE_SECONDS
 
     def prove(self) -> Proof:

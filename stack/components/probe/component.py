@@ -24,6 +24,8 @@ _UID: Final = 10001
 class ProbeArgs:
     namespace: pulumi.Input[str]
     settings: ProbeSettings
+    visible_seconds: int
+    """The objective of the telemetry: the time within which it must be visible, in s."""
     image: str
     """Image of the services."""
     trace_backend: str
@@ -79,6 +81,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
         *variables(
             PORT=endpoints.SERVICE_PORT,
             PROBE_INTERVAL_SECONDS=args.settings.interval_seconds,
+            PROBE_VISIBLE_SECONDS=args.visible_seconds,
             TRACE_BACKEND=args.trace_backend,
             TAIL_SAMPLING=args.tail_sampling,
         ),

@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "PROMETHEUS_URL": "http://prometheus:9090",
     "TRACE_BACKEND": "tempo",
     "PROBE_INTERVAL_SECONDS": "60",
+    "PROBE_VISIBLE_SECONDS": "60",
 }
 
 
