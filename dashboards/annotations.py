@@ -14,11 +14,9 @@ _SEVERITY: Final = "severity"
 _PROMETHEUS: Final = {"type": "prometheus", "uid": endpoints.PROMETHEUS_UID}
 
 
-def annotations(_: MonitoringConfig) -> list[dict[str, Any]]:
+def annotations(config: MonitoringConfig) -> list[dict[str, Any]]:
     """Return Grafana's annotation queries; the SDK has no fields for the texts of Prometheus' annotations."""
     firing = series(metrics.ALERTS, equals("alertstate", "firing"), f'{_SEVERITY}!="none"')
-    started = series(metrics.PROCESS_START, SERVICE_JOBS)
-    canary = series(metrics.UP, SERVICE_JOBS, equals(TRACK, "canary"))
     return [
         _annotation(
             "Alerts",
@@ -30,6 +28,15 @@ def annotations(_: MonitoringConfig) -> list[dict[str, Any]]:
             text=f'{{{{{_SEVERITY}}}}}, {{{{service}}}}. <a href="d/{{{{{RUNBOOK}}}}}">Runbook</a>',
             tags=(_SEVERITY, "service"),
         ),
+        *(_of_services() if config.services else ()),
+    ]
+
+
+def _of_services() -> tuple[dict[str, Any], ...]:
+    """Return the marks of the stack's own services: their starts and their rollouts."""
+    started = series(metrics.PROCESS_START, SERVICE_JOBS)
+    canary = series(metrics.UP, SERVICE_JOBS, equals(TRACK, "canary"))
+    return (
         _annotation(
             "Starts of services",
             f"max by ({JOB}, {TRACK}) ({started}) * 1000",
@@ -47,7 +54,7 @@ def annotations(_: MonitoringConfig) -> list[dict[str, Any]]:
             text='A rollout compares it with the old version. <a href="d/rollout">Rollout</a>',
             tags=(JOB,),
         ),
-    ]
+    )
 
 
 def _annotation(

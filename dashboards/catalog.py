@@ -32,7 +32,11 @@ _DASHBOARDS: Final = (
 
 def dashboards(config: MonitoringConfig) -> dict[str, Model]:
     """Return uid → Grafana's JSON model of every dashboard."""
-    return {dashboard.uid: dashboard.model(config) for dashboard in _DASHBOARDS}
+    return {
+        dashboard.uid: dashboard.model(config)
+        for dashboard in _DASHBOARDS
+        if config.services or not dashboard.only_of_services
+    }
 
 
 def runbooks(config: MonitoringConfig) -> dict[str, Model]:

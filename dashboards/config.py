@@ -26,5 +26,10 @@ class MonitoringConfig:
     """Time between two requests of the probe, in s; None if the stack has no probe."""
     scrape_interval_seconds: int
     replicas: Mapping[str, int]
-    """Service → number of its pods."""
+    """Service of the stack → number of its pods; empty if all services are the users' own."""
     objectives: Objectives
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services of the stack: their metrics, their tasks and their versions have panels and alerts."""
+        return tuple(self.replicas)

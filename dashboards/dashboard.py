@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -35,6 +36,16 @@ PanelFunction = Callable[[MonitoringConfig], Panel | None]
 """Returns a panel, or None if the stack has no use for it."""
 
 
+def of_services(function: PanelFunction) -> PanelFunction:
+    """Decorate the function of a panel whose metrics only the stack's own services emit."""
+
+    @wraps(function)
+    def panel(config: MonitoringConfig) -> Panel | None:
+        return function(config) if config.services else None
+
+    return panel
+
+
 @dataclass(frozen=True)
 class Row:
     """Panels under a heading; left out where the stack has none of them."""
@@ -54,6 +65,8 @@ class Dashboard:
     variables: Sequence[Builder[VariableModel]] = field(default_factory=tuple)
     tag: str = TAG
     """The menu that lists the dashboard."""
+    only_of_services: bool = False
+    """Whether all of it shows what only the stack's own services have."""
 
     def model(self, config: MonitoringConfig) -> Model:
         """Return Grafana's JSON model for a stack."""

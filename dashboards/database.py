@@ -6,7 +6,7 @@ from contracts import metrics
 from contracts.metrics import INSTANCE, SERVICE, SPAN_NAME
 from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import Dashboard, Row
+from dashboards.dashboard import Dashboard, Row, of_services
 from dashboards.panels import (
     Column,
     Panel,
@@ -74,6 +74,7 @@ def error_ratio(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def connections_in_use(_: MonitoringConfig) -> Panel:
     """Use of the fullest connection pool."""
     used = f"sum by ({INSTANCE}) ({series(metrics.DB_CONNECTIONS, equals('state', 'used'))})"
@@ -131,6 +132,7 @@ def statements_of_last_5_minutes(config: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def connection_pool(_: MonitoringConfig) -> Panel:
     """Connections by state, and the pools' size."""
     return timeseries(
@@ -145,6 +147,7 @@ def connection_pool(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def connection_wait(_: MonitoringConfig) -> Panel:
     """Time until a connection is free."""
     wait = quantile(0.95, buckets(metrics.DB_CONNECTION_WAIT), RATE_INTERVAL)
@@ -157,6 +160,7 @@ def connection_wait(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def connection_timeouts(_: MonitoringConfig) -> Panel:
     """How often no connection was free in time."""
     return timeseries(
@@ -168,14 +172,14 @@ def connection_timeouts(_: MonitoringConfig) -> Panel:
     )
 
 
-def slow_statements(config: MonitoringConfig) -> Panel:
+def slow_statements(config: MonitoringConfig) -> Panel | None:
     """Traces with a slow statement."""
     limit = config.objectives.statement_ms
     return traces(
         config,
         "Slow statements" if config.trace_backend == "tempo" else "Traces with slow statements",
         f"Statements that took more than {limit} ms, each with its trace.",
-        TraceSearch(service=TASK_MANAGER, statements=True, slower_than_ms=limit),
+        TraceSearch(service=TASK_MANAGER if config.services else ".+", statements=True, slower_than_ms=limit),
         normally_empty="no statement was slow.",
     )
 

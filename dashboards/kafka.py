@@ -133,7 +133,7 @@ def failures(_: MonitoringConfig) -> Panel:
     )
 
 
-def failed_traces(config: MonitoringConfig) -> Panel:
+def failed_traces(config: MonitoringConfig) -> Panel | None:
     """Traces with a failed span of the task-manager."""
     return traces(
         config,
@@ -147,6 +147,7 @@ def failed_traces(config: MonitoringConfig) -> Panel:
 DASHBOARD: Final = Dashboard(
     uid="kafka",
     title="Kafka",
+    only_of_services=True,
     question="Are messages sent, read and handled, and how long do they wait?",
     rows=(
         Row("Now", (lag, assigned_partitions, p95_wait)),

@@ -7,7 +7,7 @@ from contracts.metrics import JOB, TRACK
 from contracts.services import GATEWAY
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import Dashboard, Row
+from dashboards.dashboard import Dashboard, Row, of_services
 from dashboards.panels import Column, Panel, Query, Thresholds, TraceSearch, stat, table, timeseries, traces
 from dashboards.queries import (
     ENTRY_SPAN,
@@ -41,6 +41,7 @@ def pages(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def failed_requests(config: MonitoringConfig) -> Panel:
     """Share of the users' requests that failed."""
     limit = config.objectives.error_ratio
@@ -54,17 +55,19 @@ def failed_requests(config: MonitoringConfig) -> Panel:
     )
 
 
-def requests_budget(config: MonitoringConfig) -> Panel:
+def requests_budget(config: MonitoringConfig) -> Panel | None:
     """How fast the error budget of the requests is used up."""
     return _burn_rate("requests", requests(config))
 
 
-def tasks_budget(config: MonitoringConfig) -> Panel:
+def tasks_budget(config: MonitoringConfig) -> Panel | None:
     """How fast the error budget of the tasks is used up."""
     return _burn_rate("tasks in time", tasks(config))
 
 
-def _burn_rate(name: str, objective: Objective) -> Panel:
+def _burn_rate(name: str, objective: Objective | None) -> Panel | None:
+    if objective is None:
+        return None
     return stat(
         f"Burn rate, {name}",
         "At 1 the error budget of 30 days lasts 30 days. Of the last hour.",
@@ -96,6 +99,7 @@ def firing(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def changes(_: MonitoringConfig) -> Panel:
     """The latest starts of services."""
     return table(
@@ -152,7 +156,7 @@ def failing_calls(_: MonitoringConfig) -> Panel:
     )
 
 
-def first_traces(config: MonitoringConfig) -> Panel:
+def first_traces(config: MonitoringConfig) -> Panel | None:
     """The three traces to look at first."""
     service = ".+" if config.trace_backend == "tempo" else GATEWAY
     return traces(

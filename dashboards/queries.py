@@ -41,6 +41,7 @@ CONSUMER_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_CONSUMER")
 ENTRY_SPAN: Final = f'{SPAN_KIND}=~"SPAN_KIND_(SERVER|CONSUMER)"'
 """Spans with which a request or a message enters a service."""
 FAILED_SPAN: Final = equals(STATUS_CODE, "STATUS_CODE_ERROR")
+SUCCESSFUL_SPAN: Final = f'{STATUS_CODE}!="STATUS_CODE_ERROR"'
 STATEMENT_SPAN: Final = f'{CLIENT_SPAN},{DB_SYSTEM}!=""'
 """Spans of database statements."""
 NOT_DEAD_LETTER: Final = f'{TOPIC}!~".*{DEAD_LETTER_SUFFIX.replace(".", "[.]")}"'

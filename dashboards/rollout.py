@@ -148,6 +148,7 @@ def failed_exports(_: MonitoringConfig) -> Panel:
 DASHBOARD: Final = Dashboard(
     uid="rollout",
     title="Rollout",
+    only_of_services=True,
     question="Is the new version as good as the old one? Compares the canary with the baseline, and shows how many"
     " requests are traced.",
     rows=(

@@ -7,7 +7,7 @@ from contracts.metrics import DEPENDENCY, JOB, SERVICE, SPAN_KIND, SPAN_NAME
 from contracts.services import GATEWAY
 from dashboards import dashboard
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import OF_SERVICE, Dashboard, Row
+from dashboards.dashboard import OF_SERVICE, Dashboard, Row, of_services
 from dashboards.panels import (
     Column,
     Panel,
@@ -97,6 +97,7 @@ def p99(config: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def pods_up(_: MonitoringConfig) -> Panel:
     """Pods of each service that Prometheus can scrape."""
     return stat(
@@ -109,6 +110,7 @@ def pods_up(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def dependencies(_: MonitoringConfig) -> Panel:
     """Whether the services reach their dependencies."""
     return stat(
@@ -219,7 +221,7 @@ def _limitation(config: MonitoringConfig) -> str:
     return " Requests to the gateway only." if config.trace_backend == "jaeger" else ""
 
 
-def failed_traces(config: MonitoringConfig) -> Panel:
+def failed_traces(config: MonitoringConfig) -> Panel | None:
     """Traces of failed requests and messages."""
     return traces(
         config,
@@ -232,7 +234,7 @@ def failed_traces(config: MonitoringConfig) -> Panel:
     )
 
 
-def latest_traces(config: MonitoringConfig) -> Panel:
+def latest_traces(config: MonitoringConfig) -> Panel | None:
     """The latest traces."""
     return traces(
         config,

@@ -174,7 +174,7 @@ def dead_letters(_: MonitoringConfig) -> Panel:
     )
 
 
-def failed_traces(config: MonitoringConfig) -> Panel:
+def failed_traces(config: MonitoringConfig) -> Panel | None:
     """Traces with a failed span of the crawler."""
     return traces(
         config,
@@ -198,6 +198,7 @@ def operation_logs(config: MonitoringConfig) -> Panel | None:
 DASHBOARD: Final = Dashboard(
     uid="tasks",
     title="Tasks",
+    only_of_services=True,
     question="Do tasks finish in time, and where do they wait?",
     rows=(
         Row("Now", (created, finished_in_time, failed, open_tasks, oldest_open_task, p95)),

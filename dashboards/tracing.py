@@ -6,7 +6,7 @@ from contracts import metrics
 from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
-from dashboards.dashboard import Dashboard, Row
+from dashboards.dashboard import Dashboard, Row, of_services
 from dashboards.panels import Panel, Query, Thresholds, logs, per_second, stat, timeseries
 from dashboards.queries import (
     COLLECTOR_JOBS,
@@ -28,6 +28,7 @@ _CAPACITY: Final = f"sum by ({_QUEUE_LABELS}) ({series(metrics.SENDING_QUEUE_CAP
 _COLLECTOR: Final = "{{job}} {{instance}}"
 
 
+@of_services
 def export_success(_: MonitoringConfig) -> Panel:
     """Share of the export requests that succeeded."""
     requests = series(metrics.EXPORT_REQUESTS, TRACES)
@@ -54,6 +55,7 @@ def missing_spans(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def given_up_spans(_: MonitoringConfig) -> Panel:
     """Spans that were dropped or refused."""
     return stat(
@@ -110,6 +112,7 @@ def waiting_spans(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def circuit_breaker(_: MonitoringConfig) -> Panel:
     """State of the exporters' circuit breakers."""
     return timeseries(
@@ -123,6 +126,7 @@ def circuit_breaker(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def buffer(_: MonitoringConfig) -> Panel:
     """Use of the exporters' buffers."""
     used, capacity = series(metrics.BUFFER_BYTES, TRACES), series(metrics.BUFFER_CAPACITY, TRACES)
@@ -136,6 +140,7 @@ def buffer(_: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
 def cost(_: MonitoringConfig) -> Panel:
     """CPU time per span."""
     seconds = rate(metrics.TRACING_OVERHEAD, RATE_INTERVAL, JOB)
@@ -195,6 +200,7 @@ def collector_memory(_: MonitoringConfig) -> Panel:
     return timeseries("Memory, by Collector", "Resident memory.", [Query(expr=memory, legend=_COLLECTOR)], unit="bytes")
 
 
+@of_services
 def exporter_logs(config: MonitoringConfig) -> Panel | None:
     """Log lines of the tracing library."""
     return logs(

@@ -1,7 +1,7 @@
 """The stack as one component, for Pulumi programs that create it next to their other resources, in any language."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
@@ -13,22 +13,22 @@ from stack.program import build
 from stack.settings import SettingsError, parse
 from stack.settings.missing_secrets import require_configured_secrets
 
-_PROVIDER: Final = "of the program's Kubernetes provider"
-"""Stands for `cluster.context`, which a program with a provider of its own need not name."""
-
 
 class TracingStackArgs(TypedDict):
     settings: dict[str, Any]
     """The settings by section, as `config` of a stack file has them, without the prefix."""
     secrets: dict[str, pulumi.Input[str]]
     """The secrets by key; stack/README.md lists them."""
+    kubeconfig: NotRequired[pulumi.Input[str]]
+    """Content of a kubeconfig, such as the output of a cluster that the same program creates. By default the file that
+    `settings.cluster.kubeconfig` names, or that the Kubernetes clients use."""
 
 
 class TracingStack(pulumi.ComponentResource):
     """The web-crawl task-manager with its traces, metrics, logs, dashboards and alerts, on one Kubernetes cluster.
 
-    Its resources have the Kubernetes provider of the component, or the context that `settings.cluster.context` names.
-    The names of its Kubernetes objects are fixed, so a program creates one for each Pulumi stack.
+    `settings.cluster.context` names the context of the kubeconfig; the current context is never used. The names of
+    the Kubernetes objects are fixed, so a program creates one component for each Pulumi stack.
     """
 
     namespace: pulumi.Output[str]
@@ -38,19 +38,21 @@ class TracingStack(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TracingStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"{PROJECT}:index:TracingStack", name, None, opts)
-        config = _config(args["settings"])
-        has_context = "context" in args["settings"].get("cluster", {})
+        config = {f"{PROJECT}:{key}": value for key, value in _whole_numbers(args["settings"]).items()}
         settings = parse(config, f"{name}: settings")
         _require_known(name, args["secrets"])
         require_configured_secrets(pulumi.get_stack(), settings, args["secrets"])
         placeholders = {f"{PROJECT}:{key}": f"${{{key}}}" for key in args["secrets"]}
-        plain_pulumi.check({**config, **placeholders}, ask_cluster=has_context)
+        kubeconfig = args.get("kubeconfig")
+        # The cluster of a kubeconfig that another resource outputs may not exist yet.
+        plain_pulumi.check({**config, **placeholders}, ask_cluster=kubeconfig is None)
         secrets = {key: pulumi.Output.secret(value) for key, value in args["secrets"].items()}
-        # The resources are children of the component, so that they inherit its provider.
         child = pulumi.ResourceOptions(parent=self)
-        if has_context:
-            child.provider = provider(settings.cluster, child)
-        outputs = build(settings, secrets, child)
+        outputs = build(
+            settings,
+            secrets,
+            pulumi.ResourceOptions(parent=self, provider=provider(settings.cluster, kubeconfig, child)),
+        )
         self.namespace = outputs.pop("namespace")
         self.urls = pulumi.Output.all(**outputs)
         self.register_outputs({"namespace": self.namespace, "urls": self.urls})
@@ -61,13 +63,6 @@ def _require_known(name: str, secrets: Collection[str]) -> None:
     if unknown := sorted(set(secrets) - set(secret_keys.ALL)):
         known = ", ".join(secret_keys.ALL)
         raise SettingsError(f"{name}: secrets: unknown key: {', '.join(unknown)}. The keys are {known}.")
-
-
-def _config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings as Pulumi configuration, with the form that they have in a stack file."""
-    sections = _whole_numbers(settings)
-    sections["cluster"] = {"context": _PROVIDER, **sections.get("cluster", {})}
-    return {f"{PROJECT}:{key}": value for key, value in sections.items()}
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -67,22 +67,17 @@ def build(
         The outputs of the stack, by name.
     """
     base = _base(settings, secrets, opts)
-    postgres_args = PostgresArgs(
-        namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
-    )
-    postgres = Postgres("postgres", postgres_args, base.opts)
-    kafka_args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
-    kafka = Kafka("kafka", kafka_args, base.opts)
-    stores = _stores(base, kafka)
+    brokers = _kafka(base)
+    stores = _stores(base, brokers)
     alertmanager = _alertmanager(base)
-    collector = _collector(base, kafka, stores)
-    services = _services(base, kafka, postgres, collector)
+    collector = _collector(base, brokers, stores)
+    services = _services(base, brokers, collector)
     grafana = _grafana(base, stores, alertmanager)
     _probe(base, stores, services)
     _ingress(base)
     return {
         "namespace": base.namespace,
-        "gateway": services.gateway,
+        **({"gateway": services.gateway} if services else {"otlp": collector.otlp_endpoint}),
         "prometheus": stores.prometheus.url,
         "traces": pulumi.Output.from_input(stores.traces.query_url),
         **({"alertmanager": alertmanager.url} if alertmanager else {}),
@@ -109,7 +104,16 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
 
 
-def _stores(base: _Base, kafka: Kafka) -> _Stores:
+def _kafka(base: _Base) -> pulumi.Input[str]:
+    """Create Kafka if the stack needs it, and return its bootstrap servers, which nothing reads otherwise."""
+    settings = base.settings
+    if not settings.has_kafka:
+        return ""
+    args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
+    return Kafka("kafka", args, base.opts).bootstrap_servers
+
+
+def _stores(base: _Base, brokers: pulumi.Input[str]) -> _Stores:
     settings = base.settings
     trace_args = TraceStoreArgs(
         namespace=base.namespace,
@@ -118,7 +122,7 @@ def _stores(base: _Base, kafka: Kafka) -> _Stores:
         storage_class=base.storage_class,
         secret=base.secret,
         kafka=settings.kafka,
-        bootstrap_servers=kafka.bootstrap_servers,
+        bootstrap_servers=brokers,
     )
     prometheus_args = PrometheusArgs(
         namespace=base.namespace,
@@ -152,7 +156,7 @@ def _alertmanager(base: _Base) -> Alertmanager | None:
     return Alertmanager("alertmanager", args, base.opts)
 
 
-def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
+def _collector(base: _Base, brokers: pulumi.Input[str], stores: _Stores) -> Collector:
     """Create the Collectors, and with tail sampling the samplers."""
     settings = base.settings.collector
     args = CollectorArgs(
@@ -164,7 +168,7 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
         metric_store=stores.prometheus.otlp_url,
         log_store=stores.logs,
-        bootstrap_servers=kafka.bootstrap_servers,
+        bootstrap_servers=brokers,
     )
     if settings.sampling:
         sampler_args = SamplerArgs(
@@ -175,19 +179,26 @@ def _collector(base: _Base, kafka: Kafka, stores: _Stores) -> Collector:
             trace_store=stores.traces,
             secret=base.secret,
             scrape_seconds=base.settings.metrics.scrape_interval_seconds,
-            bootstrap_servers=kafka.bootstrap_servers,
+            bootstrap_servers=brokers,
         )
         Sampler("sampler", sampler_args, base.opts)
     return Collector("collector", args, base.opts)
 
 
-def _services(base: _Base, kafka: Kafka, postgres: Postgres, collector: Collector) -> Services:
+def _services(base: _Base, brokers: pulumi.Input[str], collector: Collector) -> Services | None:
+    """Create the services and their database."""
     settings = base.settings
+    if not settings.services.enabled:
+        return None
+    postgres_args = PostgresArgs(
+        namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
+    )
+    postgres = Postgres("postgres", postgres_args, base.opts)
     args = ServicesArgs(
         namespace=base.namespace,
         secret=base.secret,
         settings=settings.services,
-        image=settings.images.service,
+        image=settings.service_image,
         tracing=settings.tracing,
         release=settings.release,
         environment=settings.environment,
@@ -195,21 +206,21 @@ def _services(base: _Base, kafka: Kafka, postgres: Postgres, collector: Collecto
         export_logs=settings.logs.enabled,
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
-        bootstrap_servers=kafka.bootstrap_servers,
+        bootstrap_servers=brokers,
         database_url=postgres.url,
     )
     return Services("services", args, base.opts)
 
 
-def _probe(base: _Base, stores: _Stores, services: Services) -> Probe | None:
+def _probe(base: _Base, stores: _Stores, services: Services | None) -> Probe | None:
     settings = base.settings
-    if not settings.probe.enabled:
+    if services is None or not settings.has_probe:
         return None
     args = ProbeArgs(
         namespace=base.namespace,
         settings=settings.probe,
         visible_seconds=settings.objectives.visible_seconds,
-        image=settings.images.service,
+        image=settings.service_image,
         trace_backend=settings.traces.backend,
         tail_sampling=settings.collector.sampling is not None,
         secret=base.secret,

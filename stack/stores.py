@@ -1,4 +1,4 @@
-"""Connections to the gateway and to the stores of a stack, with the rights of the user."""
+"""Connections to the gateway, the Collectors and the stores of a stack, with the rights of the user."""
 
 import contextlib
 from collections.abc import Iterator
@@ -71,6 +71,13 @@ class Stores:
         """Yields the URL of a gateway, of one track of a rollout if `track` is given."""
         namespace = self.settings.cluster.namespace
         with forward(self.client, namespace, GATEWAY, endpoints.SERVICE_PORT, track=track) as url:
+            yield url
+
+    @contextlib.contextmanager
+    def collector(self) -> Iterator[str]:
+        """Yields the URL of a Collector that accepts OTLP over HTTP."""
+        namespace = self.settings.cluster.namespace
+        with forward(self.client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as url:
             yield url
 
     def _external(self, store: ExternalStore, credentials: Credentials) -> httpx.Client:

@@ -41,9 +41,14 @@ def traces(
     limit: int = _MAX_TRACES,
     width: int = 24,
     height: int = 8,
-) -> Panel:
-    """Return a table of traces; each row is a link to the whole trace."""
+) -> Panel | None:
+    """Return a table of traces; each row is a link to the whole trace.
+
+    None if Jaeger stores the traces of services whose names are not known here: it searches for one service by name.
+    """
     backend = config.trace_backend
+    if backend == "jaeger" and not config.services:
+        return None
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
     target = _tempo_query(search, source, limit) if backend == "tempo" else _JaegerQuery(search, limit)
     return (

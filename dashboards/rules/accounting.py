@@ -43,7 +43,7 @@ def accounting(config: MonitoringConfig) -> RuleGroup:
         rules=(
             *_records(config),
             *(_spans_missing(config, leg) for leg in legs(config)),
-            _spans_dropped(),
+            *((_spans_dropped(),) if config.services else ()),
             _collector_refuses(),
             _collector_queue_fills(),
             _collector_queue_stuck(),

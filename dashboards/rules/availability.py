@@ -4,7 +4,7 @@ from typing import Final
 
 from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB
-from contracts.services import SERVICES, TASK_MANAGER
+from contracts.services import TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS
 from dashboards.config import MonitoringConfig
 from dashboards.queries import OTLP_TRACES, SERVICE_JOBS, TRACES, equals, exact_increase, series
@@ -23,15 +23,13 @@ def availability(config: MonitoringConfig) -> RuleGroup:
     return RuleGroup(
         name="availability",
         rules=(
-            *(_service_down(service) for service in SERVICES),
+            *(_service_down(service) for service in config.services),
             *(_service_degraded(service, pods) for service, pods in config.replicas.items() if pods > 1),
-            _crash_loop(),
-            _dependency_down(),
+            *((_crash_loop(), _dependency_down(), _background_failures()) if config.services else ()),
             *((_trace_store_down(),) if config.trace_store_scraped else ()),
             *((_log_store_down(),) if config.log_store_scraped else ()),
             *_metrics_missing(config),
             _samples_near_limit(),
-            _background_failures(),
             _rules_fail(),
             _watchdog(),
         ),
@@ -120,13 +118,15 @@ def _log_store_down() -> AlertRule:
 
 def _metrics_missing(config: MonitoringConfig) -> tuple[AlertRule, ...]:
     """Return an alert for each metric that other alerts need and that a process has from its first second."""
-    services = SERVICES
+    services = config.services
+    consumers = CONSUMER_GROUPS.values() if services else ()
+    databases = (TASK_MANAGER,) if services else ()
     samplers = (endpoints.SAMPLER,) if config.tail_sampling else ()
     needed: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         *((service_metrics.DEPENDENCY_UP, service, ()) for service in services),
         *((metrics.SPANS_ENDED, service, (TRACES,)) for service in services),
-        *((service_metrics.CONSUMER_PARTITIONS, service, ()) for service in CONSUMER_GROUPS.values()),
-        (metrics.DB_POOL_SIZE, TASK_MANAGER, ()),
+        *((service_metrics.CONSUMER_PARTITIONS, service, ()) for service in consumers),
+        *((metrics.DB_POOL_SIZE, service, ()) for service in databases),
         (metrics.SENDING_QUEUE_CAPACITY, endpoints.COLLECTOR, (OTLP_TRACES,)),
         (metrics.UP, SPAN_METRICS_JOB, ()),
         *((metrics.SENDING_QUEUE_CAPACITY, sampler, (OTLP_TRACES,)) for sampler in samplers),

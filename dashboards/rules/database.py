@@ -25,7 +25,8 @@ _FAILED: Final = series(metrics.SPAN_CALLS, STATEMENT_SPAN, FAILED_SPAN)
 
 def database(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on statements and the connection pool."""
-    return RuleGroup(name="database", rules=(_statements_slow(config), _statements_fail(), _pool_exhausted()))
+    pool = (_pool_exhausted(),) if config.services else ()
+    return RuleGroup(name="database", rules=(_statements_slow(config), _statements_fail(), *pool))
 
 
 def _statements_slow(config: MonitoringConfig) -> AlertRule:

@@ -4,12 +4,14 @@ The metrics are not those of the trace store's own generator, so that the map is
 sampling.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from contracts import http, metrics
 from contracts.metrics import DB_SYSTEM, HTTP_STATUS, SERVICE, SPAN_NAME
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from dashboards.config import MonitoringConfig
 from dashboards.queries import (
     CLIENT_SPAN,
     CONSUMER_SPAN,
@@ -77,41 +79,47 @@ def _http_client(service: str, target: str, connection_type: str = "") -> Edges:
     return Edges(matchers, _SERVICE, _End(target), connection_type)
 
 
-EDGES: Final = (
+_OF_STACK: Final = (
     # Without the page that the stack serves to its own crawler: that is no request of a user.
     Edges((equals(SERVICE, GATEWAY), SERVER_SPAN, f'{SPAN_NAME}!="GET {http.DEMO}"'), _End("users"), _SERVICE),
-    Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)"), "messaging_system"),
-    Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE, "messaging_system"),
-    Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)"), "database"),
     _http_client(GATEWAY, TASK_MANAGER),
     _http_client(CRAWLER, WEB_PAGES, "virtual_node"),
 )
+_OF_ALL_SERVICES: Final = (
+    Edges((PRODUCER_SPAN,), _SERVICE, _End("$1", SPAN_NAME, "send (.*)"), "messaging_system"),
+    Edges((CONSUMER_SPAN,), _End("$1", SPAN_NAME, "process (.*)"), _SERVICE, "messaging_system"),
+    Edges((STATEMENT_SPAN,), _SERVICE, _End("$1", DB_SYSTEM, "(.*)"), "database"),
+)
 
 
-def dependencies() -> RuleGroup:
+def edges(config: MonitoringConfig) -> tuple[Edges, ...]:
+    """Return the edges of a stack. Of calls between the users' own services, the target's name is not known."""
+    return (*(_OF_STACK if config.services else ()), *_OF_ALL_SERVICES)
+
+
+def dependencies(config: MonitoringConfig) -> RuleGroup:
     """Return the edges as recording rules, and the alert on edges that fail."""
+    ends = edges(config)
     return RuleGroup(
         name="dependencies",
         rules=(
-            RecordingRule(name=RATE, query=f"sum by ({_EDGE}) ({_calls()})"),
-            RecordingRule(name=FAILED_CALLS, query=f"sum by ({_EDGE}) ({_calls(*FAILED)}) or 0 * {RATE}"),
-            RecordingRule(name=P95, query=f"max by ({_EDGE}) ({_p95()})"),
+            RecordingRule(name=RATE, query=f"sum by ({_EDGE}) ({_calls(ends)})"),
+            RecordingRule(name=FAILED_CALLS, query=f"sum by ({_EDGE}) ({_calls(ends, *FAILED)}) or 0 * {RATE}"),
+            RecordingRule(name=P95, query=f"max by ({_EDGE}) ({_p95(ends)})"),
             _dependency_fails(),
         ),
     )
 
 
-def _calls(*matchers: str) -> str:
+def _calls(ends: Sequence[Edges], *matchers: str) -> str:
     return " or ".join(
-        edges.label(rate(series(metrics.SPAN_CALLS, *edges.matchers, *matchers), "1m", *_SPAN_LABELS))
-        for edges in EDGES
+        of.label(rate(series(metrics.SPAN_CALLS, *of.matchers, *matchers), "1m", *_SPAN_LABELS)) for of in ends
     )
 
 
-def _p95() -> str:
+def _p95(ends: Sequence[Edges]) -> str:
     return " or ".join(
-        edges.label(quantile(0.95, buckets(metrics.SPAN_DURATION, *edges.matchers), "1m", *_SPAN_LABELS))
-        for edges in EDGES
+        of.label(quantile(0.95, buckets(metrics.SPAN_DURATION, *of.matchers), "1m", *_SPAN_LABELS)) for of in ends
     )
 
 

@@ -4,7 +4,8 @@ from typing import Final
 
 from contracts import endpoints, metrics
 from contracts.metrics import JOB
-from dashboards.queries import TRACES, exact_increase, ratio, series
+from dashboards.config import MonitoringConfig
+from dashboards.queries import TRACES, equals, exact_increase, ratio, series
 from dashboards.rules.model import AlertRule, RuleGroup
 
 _REQUESTS: Final = series(metrics.EXPORT_REQUESTS, TRACES)
@@ -13,9 +14,10 @@ _REFUSED: Final = series(metrics.SPANS_REFUSED, TRACES)
 _BUFFERED: Final = series(metrics.BUFFER_BYTES, TRACES)
 
 
-def export() -> RuleGroup:
-    """Return the alerts on the services' exporters."""
-    return RuleGroup(name="export", rules=(_export_fails(), _breaker_open(), _buffer_fills(), _span_metrics_missing()))
+def export(config: MonitoringConfig) -> RuleGroup:
+    """Return the alerts on the services' exporters, and on the metrics that are made of their spans."""
+    of_services = (_export_fails(), _breaker_open(), _buffer_fills()) if config.services else ()
+    return RuleGroup(name="export", rules=(*of_services, _span_metrics_missing()))
 
 
 def _export_fails() -> AlertRule:
@@ -62,11 +64,11 @@ def _buffer_fills() -> AlertRule:
 def _span_metrics_missing() -> AlertRule:
     return AlertRule(
         name="SpanMetricsMissing",
-        query=f"sum(rate({series(metrics.SPANS_EXPORTED, TRACES)}[2m])) > 1"
+        query=f"sum(rate({series(metrics.ACCEPTED_SPANS, equals(JOB, endpoints.COLLECTOR))}[2m])) > 1"
         f" unless on () sum(rate({metrics.SPAN_CALLS}[2m])) > 0",
         for_="1m",
         severity="page",
-        summary="The services export spans, but the Collectors make no metrics of them",
+        summary="The Collectors accept spans, but make no metrics of them",
         description="Rates, errors and durations on the dashboards are missing.",
         dashboard="tracing-pipeline",
         service=endpoints.COLLECTOR,

@@ -24,7 +24,7 @@ from dashboards.queries import (
 )
 
 REQUESTS: Final = "users_requests:grown5m"
-"""Requests of users within 5 minutes, as the gateway counts them."""
+"""Requests of users within 5 minutes, as the gateway counts them; without it, what enters the users' own services."""
 FAILED_REQUESTS: Final = "users_requests_failed:grown5m"
 TASKS: Final = "users_tasks:grown5m"
 """Tasks that ended within 5 minutes."""
@@ -47,13 +47,22 @@ def records(tasks_in_time: str) -> Iterator[tuple[str, str]]:
     """
     requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES)
     failed_requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES, SERVER_ERROR)
+    yield from _requests(requests, failed_requests)
     tasks = f"{service_metrics.TASK_DURATION}_count"
-    yield REQUESTS, _grown(requests)
-    yield FAILED_REQUESTS, f"{_grown(failed_requests)} or 0 * {REQUESTS}"
     yield TASKS, _grown(tasks)
     yield LATE_TASKS, f"clamp_min({TASKS} - {_grown(tasks_in_time)}, 0) or {TASKS}"
     yield FAILED_TASKS, f"{_grown(series(tasks, equals(STATUS, service_metrics.OUTCOME_FAILED)))} or 0 * {TASKS}"
     yield OPEN_TASKS, f"max({series(service_metrics.TASKS, equals(STATUS, TaskStatus.NEW))})"
+
+
+def records_of_spans() -> Iterator[tuple[str, str]]:
+    """Return name and query of the recording rules if all services are the users' own: what enters them counts."""
+    yield from _requests(series(metrics.SPAN_CALLS, ENTRY_SPAN), _FAILED_OPERATIONS)
+
+
+def _requests(requests: str, failed: str) -> Iterator[tuple[str, str]]:
+    yield REQUESTS, _grown(requests)
+    yield FAILED_REQUESTS, f"{_grown(failed)} or 0 * {REQUESTS}"
 
 
 def _grown(selector: str) -> str:
@@ -68,9 +77,11 @@ USERS: Final = (
     f"{{{{ with query `{REQUESTS} > 0` }}}}{_value(FAILED_REQUESTS)} of {_value(REQUESTS)} requests failed"
     f" ({{{{ with query `{FAILED_REQUESTS} / {REQUESTS}` }}}}{{{{ . | first | value | humanizePercentage }}}}"
     f"{{{{ end }}}}){{{{ else with query `{REQUESTS}` }}}}No user sent a request"
-    f"{{{{ else }}}}The gateway has no metrics, so the number of failed requests is unknown{{{{ end }}}}."
+    f"{{{{ else }}}}The requests have no metrics, so the number of failed ones is unknown{{{{ end }}}}."
+    f"{{{{ with query `{TASKS}` }}}}"
     f" {_value(TASKS)} tasks ended: {_value(LATE_TASKS)} late, {_value(FAILED_TASKS)} with an error."
     f" {_value(OPEN_TASKS)} tasks are open."
+    "{{ end }}"
 )
 """Template of the annotation `users`: requests and tasks of the last 5 minutes."""
 

@@ -17,17 +17,15 @@ _LAG: Final = f"sum by ({TOPIC}) ({service_metrics.CONSUMER_LAG})"
 
 def kafka(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on producers, consumers and the messages between them."""
-    return RuleGroup(
-        name="kafka",
-        rules=(
-            _consumer_stopped(),
-            _consumer_unassigned(),
-            _lag_grows(),
-            _messages_wait(config),
-            _sending_fails(),
-            _dead_letters(),
-        ),
+    rules = (
+        _consumer_stopped(),
+        _consumer_unassigned(),
+        _lag_grows(),
+        _messages_wait(config),
+        _sending_fails(),
+        _dead_letters(),
     )
+    return RuleGroup(name="kafka", rules=rules if config.services else ())
 
 
 def _consumer_stopped() -> AlertRule:

@@ -11,7 +11,7 @@ from typing import Final
 from contracts import metrics
 from dashboards.config import MonitoringConfig
 from dashboards.queries import series
-from dashboards.rules.dependencies import EDGES, FAILED, Edges
+from dashboards.rules.dependencies import FAILED, Edges, edges
 from dashboards.rules.model import RecordingRule, RuleGroup
 
 _DIGITS: Final = (
@@ -26,30 +26,33 @@ _DIGITS: Final = (
 def service_graph(config: MonitoringConfig) -> RuleGroup:
     """Return the series of the service graph; none with Jaeger, whose datasource has no such tab."""
     rules = (
-        RecordingRule(name=metrics.SERVICE_GRAPH_REQUESTS, query=_edges(metrics.SPAN_CALLS)),
-        RecordingRule(name=metrics.SERVICE_GRAPH_FAILED, query=_edges(metrics.SPAN_CALLS, *FAILED)),
+        RecordingRule(name=metrics.SERVICE_GRAPH_REQUESTS, query=_edges(config, metrics.SPAN_CALLS)),
+        RecordingRule(name=metrics.SERVICE_GRAPH_FAILED, query=_edges(config, metrics.SPAN_CALLS, *FAILED)),
         RecordingRule(
             name=f"{metrics.SERVICE_GRAPH_DURATION}_bucket",
-            query=_in_seconds(_edges(f"{metrics.SPAN_DURATION}_bucket")),
+            query=_in_seconds(_edges(config, f"{metrics.SPAN_DURATION}_bucket")),
         ),
         RecordingRule(
-            name=f"{metrics.SERVICE_GRAPH_DURATION}_sum", query=f"({_edges(f'{metrics.SPAN_DURATION}_sum')}) / 1000"
+            name=f"{metrics.SERVICE_GRAPH_DURATION}_sum",
+            query=f"({_edges(config, f'{metrics.SPAN_DURATION}_sum')}) / 1000",
         ),
-        RecordingRule(name=f"{metrics.SERVICE_GRAPH_DURATION}_count", query=_edges(f"{metrics.SPAN_DURATION}_count")),
+        RecordingRule(
+            name=f"{metrics.SERVICE_GRAPH_DURATION}_count", query=_edges(config, f"{metrics.SPAN_DURATION}_count")
+        ),
     )
     return RuleGroup(name="service graph", rules=rules if config.trace_backend == "tempo" else ())
 
 
-def _edges(metric: str, *matchers: str) -> str:
+def _edges(config: MonitoringConfig, metric: str, *matchers: str) -> str:
     """Return the query of a metric's series with the labels `client`, `server` and `connection_type`."""
-    return " or ".join(_labelled(edges, series(metric, *edges.matchers, *matchers)) for edges in EDGES)
+    return " or ".join(_labelled(of, series(metric, *of.matchers, *matchers)) for of in edges(config))
 
 
-def _labelled(edges: Edges, query: str) -> str:
-    labelled = edges.label(query, "client", "server")
-    if not edges.connection_type:
+def _labelled(of: Edges, query: str) -> str:
+    labelled = of.label(query, "client", "server")
+    if not of.connection_type:
         return labelled
-    return f'label_replace({labelled}, "connection_type", "{edges.connection_type}", "", "")'
+    return f'label_replace({labelled}, "connection_type", "{of.connection_type}", "", "")'
 
 
 def _in_seconds(query: str) -> str:

@@ -21,6 +21,7 @@ from dashboards.queries import (
     ratio,
     series,
 )
+from dashboards.rules import own_services
 from dashboards.rules.model import AlertRule, RuleGroup
 
 # The failures of the stack: its own page, or a bug of the crawler.
@@ -31,6 +32,8 @@ _UNREACHABLE_SITES: Final = 10
 
 def services(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on requests and tasks."""
+    if not config.services:
+        return RuleGroup(name="services", rules=(_error_rate_high(config), *own_services.alerts(config)))
     return RuleGroup(
         name="services",
         rules=(

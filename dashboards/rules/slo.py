@@ -11,7 +11,7 @@ from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import JOB, STATUS
 from contracts.services import GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
-from dashboards.queries import USER_ROUTES, buckets, equals, series
+from dashboards.queries import ENTRY_SPAN, SUCCESSFUL_SPAN, USER_ROUTES, buckets, equals, series
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
 
 ERRORS: Final = "slo_errors:ratio"
@@ -26,6 +26,7 @@ class Objective:
     title: str
     goal: float
     service: str
+    """The service that the alerts are about; empty if they are about all."""
     good: str
     """Selector of the counter of good events."""
     events: str
@@ -57,7 +58,16 @@ WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
 
 def requests(config: MonitoringConfig) -> Objective:
-    """Return the objective of the gateway's requests."""
+    """Return the objective of the gateway's requests; if all services are the users' own, of what enters them."""
+    if not config.services:
+        return Objective(
+            name="requests",
+            service="",
+            title="requests and messages that succeed",
+            goal=config.objectives.availability,
+            good=series(metrics.SPAN_CALLS, ENTRY_SPAN, SUCCESSFUL_SPAN),
+            events=series(metrics.SPAN_CALLS, ENTRY_SPAN),
+        )
     gateway = equals(JOB, GATEWAY)
     return Objective(
         name="requests",
@@ -69,8 +79,10 @@ def requests(config: MonitoringConfig) -> Objective:
     )
 
 
-def tasks(config: MonitoringConfig) -> Objective:
-    """Return the objective of the tasks."""
+def tasks(config: MonitoringConfig) -> Objective | None:
+    """Return the objective of the tasks; None without the task-manager."""
+    if not config.services:
+        return None
     return Objective(
         name="tasks",
         service=TASK_MANAGER,

@@ -5,7 +5,6 @@ from typing import Final
 
 from contracts import endpoints, metrics
 from contracts.metrics import JOB, TRACE_STORE_JOB
-from contracts.services import SERVICES
 from dashboards.config import MonitoringConfig
 from dashboards.queries import OTLP_TRACES, TRACES, WAITING_SPANS, equals, series
 
@@ -66,6 +65,25 @@ REFUSED_BY_RECEIVER = Stage(
 )
 
 
+_FROM_SERVICES: Final = (
+    Leg(
+        name="service",
+        title="in the services",
+        source=ENDED,
+        target=EXPORTED,
+        given_up=(DROPPED, REFUSED),
+        waiting=WAITING_SPANS,
+    ),
+    Leg(
+        name="handover",
+        title="between services and Collectors",
+        source=EXPORTED,
+        target=ACCEPTED,
+        has_other_sources=True,
+    ),
+)
+
+
 def _in_damaged_queues(exporter: str) -> Stage:
     return Stage(
         name="set_aside",
@@ -77,8 +95,9 @@ def _in_damaged_queues(exporter: str) -> Stage:
 def legs(config: MonitoringConfig) -> tuple[Leg, ...]:
     """Return the way of a span through a stack.
 
-    For spans that the samplers do not keep, it ends at the samplers; with a store that the stack did not build, at the
-    last Collector, which has the store's acknowledgement.
+    It begins at the Collectors if all services are the users' own. For spans that the samplers do not keep, it ends at
+    the samplers; with a store that the stack did not build, at the last Collector, which has the store's
+    acknowledgement.
     """
     in_collectors = series(metrics.SENDING_QUEUE_SIZE, _COLLECTOR, OTLP_TRACES)
     lost_queues = _in_damaged_queues("kafka" if config.tail_sampling else "otlp_(grpc|http)")
@@ -90,21 +109,7 @@ def legs(config: MonitoringConfig) -> tuple[Leg, ...]:
         idle=f"sum({series(metrics.SAMPLER_LAG, _SAMPLER)}) == 0",
     )
     return (
-        Leg(
-            name="service",
-            title="in the services",
-            source=ENDED,
-            target=EXPORTED,
-            given_up=(DROPPED, REFUSED),
-            waiting=WAITING_SPANS,
-        ),
-        Leg(
-            name="handover",
-            title="between services and Collectors",
-            source=EXPORTED,
-            target=ACCEPTED,
-            has_other_sources=True,
-        ),
+        *(_FROM_SERVICES if config.services else ()),
         Leg(
             name="collector",
             title="in the Collectors",
@@ -140,7 +145,7 @@ def span_jobs(config: MonitoringConfig) -> tuple[str, ...]:
     """Return the scrape jobs of the processes that a span passes through."""
     sampler = (endpoints.SAMPLER,) if config.tail_sampling else ()
     store = (TRACE_STORE_JOB,) if config.trace_store_scraped else ()
-    return (*SERVICES, endpoints.COLLECTOR, *sampler, *store)
+    return (*config.services, endpoints.COLLECTOR, *sampler, *store)
 
 
 def of_span_jobs(config: MonitoringConfig) -> str:

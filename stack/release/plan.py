@@ -128,7 +128,7 @@ def surge(step: Step, other: Step) -> Mapping[Service, Split]:
 
 def desired_version(settings: Settings) -> Version:
     """The version that the settings declare."""
-    return Version(image=settings.images.service, tracing=settings.tracing)
+    return Version(image=settings.service_image, tracing=settings.tracing)
 
 
 def running_version(client: kubernetes.client.ApiClient, namespace: str) -> Version | None:

@@ -23,6 +23,10 @@ def start_or_resume(
     Raises:
         RolloutError: nothing runs yet, or the rollout of another version is under way.
     """
+    if not settings.services.enabled:
+        raise RolloutError(
+            "the stack has no services of its own (services.enabled is off): deploy your services yourself"
+        )
     canary = desired_version(settings)
     journal = journals.read()
     if journal is not None and journal.is_under_way:

@@ -15,12 +15,14 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         logs=settings.logs.enabled,
         log_store_scraped=settings.logs.enabled and settings.logs.external is None,
         alerting=settings.alerting.enabled,
-        probe_seconds=settings.probe.interval_seconds if settings.probe.enabled else None,
+        probe_seconds=settings.probe.interval_seconds if settings.has_probe else None,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
         replicas={
             GATEWAY: services.gateway.replicas,
             TASK_MANAGER: services.task_manager.replicas,
             CRAWLER: services.crawler.replicas,
-        },
+        }
+        if services.enabled
+        else {},
         objectives=settings.objectives,
     )

@@ -18,12 +18,12 @@ def scraping(settings: Settings) -> Scraping:
         namespace=settings.cluster.namespace,
         interval_seconds=settings.metrics.scrape_interval_seconds,
         targets=[
-            *services.TARGETS,
+            *(services.TARGETS if settings.services.enabled else []),
             *collector.targets(settings.collector),
             *([trace_store.target(settings.traces)] if settings.traces.external is None else []),
             *([loki.TARGET] if settings.logs.enabled and settings.logs.external is None else []),
             *([alertmanager.TARGET] if has_alertmanager else []),
-            *([probe.TARGET] if settings.probe.enabled else []),
+            *([probe.TARGET] if settings.has_probe else []),
         ],
         alertmanager=alertmanager.TARGET if has_alertmanager else None,
     )

@@ -67,6 +67,8 @@ def _memory(settings: Settings) -> Iterator[str]:
 def _buffers(settings: Settings) -> Iterator[str]:
     """Spans that wait for an unavailable Collector may use half of a service's memory."""
     tracing, services = settings.tracing, settings.services
+    if not (tracing.enabled and services.enabled):
+        return
     needed = tracing.buffer_bytes + tracing.max_queue_size * _QUEUED_SPAN_BYTES
     for name, size in (
         ("gateway", services.gateway),
@@ -74,7 +76,7 @@ def _buffers(settings: Settings) -> Iterator[str]:
         ("crawler", services.crawler),
     ):
         room = quantity_bytes(size.memory) // 2
-        if tracing.enabled and needed > room:
+        if needed > room:
             yield (
                 f"tracing.bufferBytes: {tracing.buffer_bytes} and maxQueueSize {tracing.max_queue_size} need "
                 f"{_mebibytes(needed)}; half of services.{name}.memory {size.memory!r} is {_mebibytes(room)}"
@@ -119,10 +121,13 @@ def _partitions(settings: Settings) -> Iterator[str]:
 
 
 def _metrics(settings: Settings) -> Iterator[str]:
-    sampling = settings.collector.sampling
+    sampling, services = settings.collector.sampling, settings.services
     pods = (
-        sum(size.replicas for size in (settings.services.gateway, settings.services.task_manager))
-        + settings.services.crawler.replicas
+        (
+            services.gateway.replicas + services.task_manager.replicas + services.crawler.replicas
+            if services.enabled
+            else 0
+        )
         + settings.collector.replicas
         + (sampling.replicas if sampling else 0)
         + 2  # trace store and Prometheus

@@ -44,7 +44,8 @@ class Settings(Section):
     environment: DnsLabel
     """Name of the environment: `deployment.environment.name` of every span."""
     cluster: Cluster
-    images: Images
+    images: Images | None = None
+    """Needed unless `services.enabled` is off."""
     retention: Retention = "336h"
     """Time for which traces, logs and metrics are kept, in hours. One value for all three: otherwise a link could lead
     to deleted data."""
@@ -69,10 +70,41 @@ class Settings(Section):
     """If unset, the sizes are checked only for what is needed under any load."""
 
     @property
+    def has_probe(self) -> bool:
+        """Whether the stack has the probe."""
+        return self.services.enabled and self.probe.enabled is not False
+
+    @property
+    def has_kafka(self) -> bool:
+        """Whether messages or spans pass through Kafka."""
+        return self.services.enabled or bool(self.collector.sampling or self.traces.distributed)
+
+    @property
+    def service_image(self) -> str:
+        """Image of the services, which a stack with services has."""
+        assert self.images is not None
+        return self.images.service
+
+    @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the sections need, without those that every stack has."""
         sections = (self.alerting, self.grafana, self.traces, self.logs)
         return tuple(key for section in sections for key in section.needed_secrets)
+
+    @model_validator(mode="after")
+    def _check_services(self) -> Self:
+        if self.services.enabled:
+            if self.images is None:
+                raise ValueError("images.service is missing: the image of the services, with a tag or digest")
+            return self
+        without = "the stack has no services: services.enabled is off"
+        if self.probe.enabled:
+            raise ValueError(f"probe.enabled sends requests to the gateway, but {without}")
+        if self.ingress and self.ingress.task_api:
+            raise ValueError(f"ingress.taskApi opens the gateway, but {without}")
+        if self.release:
+            raise ValueError(f"release is the state of a rollout of services, but {without}")
+        return self
 
     @model_validator(mode="after")
     def _check_ingress_of_grafana(self) -> Self:

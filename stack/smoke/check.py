@@ -36,21 +36,22 @@ class Report:
     """The measurements of the check."""
 
     trace_id: str
-    task: dict[str, Any]
     spans: list[Span]
     hops: dict[Hop, Span]
+    """Empty in a stack without services."""
     calls: Mapping[str, float]
     """Calls by service that the span metrics in Prometheus count."""
-    task_seconds: float
-    """From the request until the task is `completed`."""
     trace_seconds: float
-    """From `completed` until the whole trace is in the store."""
+    """From `completed` (without services: from the acknowledgement of the spans) until the whole trace is stored."""
     search_seconds: float
-    """From `completed` until a search finds the trace."""
+    """From the same moment until a search finds the trace."""
     query: str
     """Path of the store's API that returns the trace."""
     search_query: Mapping[str, Any]
     metrics_query: str
+    task: dict[str, Any] | None = None
+    task_seconds: float | None = None
+    """From the request until the task is `completed`."""
 
 
 def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
@@ -76,7 +77,7 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
         stored_at = time.monotonic()
         # While a search cannot find the trace yet, the span metrics are scraped.
-        calls = _wait_for_calls(prometheus, {hop.service for hop in HOPS})
+        calls = wait_for_calls(prometheus, {hop.service for hop in HOPS})
         _wait_for_search(store, trace_id, identifier, started)
         found_at = time.monotonic()
         return Report(
@@ -94,14 +95,15 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         )
 
 
-def _wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str) -> T:
+def wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str) -> T:
+    """Waits for a result of `probe`; see `poll_until`."""
     return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
 
 def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
     """Sends the request; returns the id of its task."""
     logs = _logs(namespace, GATEWAY)
-    answer = _wait(
+    answer = wait(
         "the gateway to accept a request",
         lambda: submit(gateway, trace_id, span_id).raise_for_status(),
         _ACCEPT_SECONDS,
@@ -115,7 +117,7 @@ def _wait_for_task(gateway: str, namespace: str, identifier: str, seconds: float
 
     what = f"task {identifier} to be completed"
     try:
-        return _wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
+        return wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
     except TaskFailed as error:
         raise CheckFailure(str(error), _logs(namespace, CRAWLER)) from None
 
@@ -130,10 +132,10 @@ def _wait_for_trace(
         return spans, match_hops(spans, span_id)
 
     look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
-    return _wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, look_at)
+    return wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, look_at)
 
 
-def _wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str, float]:
+def wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str, float]:
     """Returns the calls by service, once the span metrics count calls of every service."""
 
     def counted() -> dict[str, float]:
@@ -144,12 +146,12 @@ def _wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[st
             raise CheckFailure(f"no span metrics of {', '.join(sorted(missing))}", CALLS_QUERY)
         return calls
 
-    return _wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
+    return wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
 
 
 def _wait_for_search(store: TraceStoreClient, trace_id: str, identifier: str, started: float) -> None:
     query = " ".join(map(str, task_query(store.backend, identifier).values()))
-    _wait(
+    wait(
         f"a search for {query} in the store that finds trace {trace_id}, which the store has",
         lambda: is_searchable(store, trace_id, identifier, start=started, end=time.time()),
         _SEARCH_SECONDS,

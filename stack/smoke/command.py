@@ -2,6 +2,7 @@
 
 from stack.settings import load_here
 from stack.smoke.check import check
+from stack.smoke.pipeline import check_pipeline
 from stack.smoke.report import show, show_json
 
 
@@ -12,5 +13,6 @@ def smoke(stack: str, *, as_json: bool = False) -> None:
         CheckFailure: names the hop that is missing and what to look at.
         UserError: the stack cannot be reached.
     """
-    report = check(load_here(stack))
+    settings = load_here(stack)
+    report = check(settings) if settings.services.enabled else check_pipeline(settings)
     (show_json if as_json else show)(report)

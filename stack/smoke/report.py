@@ -22,11 +22,7 @@ def show(report: Report) -> None:
         branches[span.span_id] = branches.get(span.parent_id, tree).add(line)
     # In a file, no line is cut.
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(tree)
-    print(
-        f"{len(report.hops)} of {len(report.hops)} hops of the edge table, {len(report.spans)} spans; task completed "
-        f"after {report.task_seconds:.1f} s, whole trace in the store {report.trace_seconds:.1f} s later, "
-        f"and found by a search {report.search_seconds:.1f} s after the task"
-    )
+    print(_summary(report))
     counts = ", ".join(f"{service} {calls:.0f}" for service, calls in sorted(report.calls.items()))
     print(f"calls in the span metrics: {counts}")
     search = " ".join(map(str, report.search_query.values()))
@@ -37,6 +33,20 @@ def show_json(report: Report) -> None:
     """Prints the report as JSON."""
     fields = {key: value for key, value in vars(report).items() if key not in ("hops", "spans")}
     print(json.dumps({**fields, "spans": [asdict(span) for span in report.spans]}, indent=2))
+
+
+def _summary(report: Report) -> str:
+    number = len(report.spans)
+    if report.task_seconds is None:
+        return (
+            f"{number} of {number} spans in the store {report.trace_seconds:.1f} s after a Collector accepted them, "
+            f"and found by a search after {report.search_seconds:.1f} s"
+        )
+    return (
+        f"{len(report.hops)} of {len(report.hops)} hops of the edge table, {number} spans; task completed "
+        f"after {report.task_seconds:.1f} s, whole trace in the store {report.trace_seconds:.1f} s later, "
+        f"and found by a search {report.search_seconds:.1f} s after the task"
+    )
 
 
 def _line(span: Span, start: int, *, is_hop: bool) -> str:

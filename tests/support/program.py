@@ -90,3 +90,10 @@ def containers(backend: str) -> list[tuple[str, dict[str, Any]]]:
             *item["spec"]["template"]["spec"].get("initContainers", []),
         ]
     ]
+
+
+def pipeline_config(**sections: Any) -> dict[str, Any]:
+    """Return the configuration of a stack without services, and with these sections; it has no secrets."""
+    cluster = {"context": "c", "namespace": "tracing"}
+    config = {"environment": "test", "cluster": cluster, "services": {"enabled": False}, **sections}
+    return {f"{PROJECT}:{key}": value for key, value in config.items()}

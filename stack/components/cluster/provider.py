@@ -6,11 +6,19 @@ import pulumi_kubernetes as k8s
 from stack.kubernetes.settings import Cluster
 
 
-def provider(cluster: Cluster, opts: pulumi.ResourceOptions | None = None) -> k8s.Provider:
-    """Create the Kubernetes provider for the stack's context."""
+def provider(
+    cluster: Cluster, kubeconfig: pulumi.Input[str] | None = None, opts: pulumi.ResourceOptions | None = None
+) -> k8s.Provider:
+    """Create the Kubernetes provider for the stack's context.
+
+    Args:
+        cluster: the section of the settings.
+        kubeconfig: content of a kubeconfig, in place of the file that the settings name.
+        opts: of the provider.
+    """
     return k8s.Provider(
         "cluster",
-        kubeconfig=cluster.kubeconfig,
+        kubeconfig=kubeconfig or cluster.kubeconfig,
         context=cluster.context,
         enable_server_side_apply=True,
         # The names are fixed, so changed ConfigMaps are updated in place; a checksum annotation replaces their pods.

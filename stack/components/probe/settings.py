@@ -11,11 +11,12 @@ from stack.components.shared.settings import Size
 class Probe(Size):
     """The permanent probe: it sends a request to the gateway, and proves that its telemetry is complete and visible.
 
-    On by default in every stack: a stack without traffic would not show that its telemetry is lost.
+    A stack without traffic would not show that its telemetry is lost.
     """
 
-    enabled: bool = True
-    """If off, there is no probe, and neither its objective nor its alerts."""
+    enabled: bool | None = None
+    """By default every stack with the task-manager has it. If off, there is no probe, and neither its objective nor its
+    alerts."""
     interval_seconds: Annotated[int, Field(ge=10, le=120)] = 60
     """Time between two requests, in s. Each stores a task and one trace. At most 120, since the shortest window of the
     objective's alerts must hold two proofs."""

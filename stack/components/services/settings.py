@@ -10,8 +10,11 @@ from stack.components.shared.settings import Workload
 
 
 class Services(Section):
-    """Sizes of the three services."""
+    """The task-manager: its three services, and their sizes."""
 
+    enabled: bool = True
+    """If off, the stack is the telemetry pipeline alone, with dashboards and alerts, for services of your own: no
+    services, no Postgres, and Kafka only if spans pass through it."""
     gateway: Workload = Workload(memory="192Mi")
     """Receives the requests of users and starts their traces."""
     task_manager: Workload = Workload(memory="256Mi")

@@ -2,17 +2,18 @@
 
 from typing import Any
 
+import pulumi
 import pytest
 
 from contracts import secret_keys
 from contracts.metadata import PROJECT
 from stack.deploy.render import Rendered, record
-from stack.package import TracingStack
+from stack.package import TracingStack, TracingStackArgs
 from stack.settings import SettingsError
 
 _SETTINGS: dict[str, Any] = {
     "environment": "test",
-    "cluster": {"namespace": "tracing"},
+    "cluster": {"context": "c", "namespace": "tracing"},
     "images": {"service": "registry.example.com/service:1"},
     # Pulumi passes every number to a component as a float.
     "services": {"gateway": {"replicas": 2.0}},
@@ -30,24 +31,33 @@ def _component(settings: dict[str, Any], secrets: dict[str, Any] = _SECRETS) -> 
 
 
 def test_it_declares_the_objects_of_the_program() -> None:
-    changed = {"cluster": {"context": "c", "namespace": "tracing"}, "services": {"gateway": {"replicas": 2}}}
-    config = _SETTINGS | changed | _SECRETS
+    config = _SETTINGS | {"services": {"gateway": {"replicas": 2}}} | _SECRETS
     expected = record("test", {f"{PROJECT}:{key}": value for key, value in config.items()})
     assert _component(_SETTINGS).manifests == expected.manifests
 
 
-@pytest.mark.parametrize("context", [{}, {"context": "c"}])
-def test_all_resources_belong_to_it(context: dict[str, str]) -> None:
-    made = _component(_SETTINGS | {"cluster": {"namespace": "tracing", **context}})
+def test_all_resources_belong_to_it() -> None:
+    made = _component(_SETTINGS)
     parents = {item.urn: item.parent for item in made.registrations if not item.type.startswith("pulumi:pulumi:")}
     (root,) = (urn for urn in parents if urn.endswith(f"{_STACK}::tracing"))
     for urn in parents.keys() - {root}:
         ancestor = urn
         while ancestor != root:
             ancestor = parents[ancestor]
-    # The provider of the program that creates the component stays in use if the settings name no context.
-    providers = [item for item in made.registrations if item.type == "pulumi:providers:kubernetes"]
-    assert len(providers) == len(context)
+
+
+def test_a_kubeconfig_of_the_program_reaches_the_provider() -> None:
+    def program() -> None:
+        args: TracingStackArgs = {
+            "settings": _SETTINGS,
+            "secrets": {**_SECRETS},
+            "kubeconfig": pulumi.Output.from_input("k"),
+        }
+        TracingStack("tracing", args)
+
+    (provider,) = (item for item in record("test", {}, program).resources if item.typ == "pulumi:providers:kubernetes")
+    assert provider.inputs["kubeconfig"] == "k"
+    assert provider.inputs["context"] == "c"
 
 
 def test_its_outputs_are_the_namespace_and_the_urls() -> None:

@@ -17,6 +17,7 @@ from stack.smoke.check import check
 def test_one_request_is_one_trace() -> None:
     report = check(load("local"))
     assert set(report.hops) == set(HOPS)
+    assert report.task
     assert report.task["status"] == "completed"
     assert report.search_seconds < 30
     assert all(report.calls[service] > 0 for service in ("gateway", "task-manager", "web-crawler"))

@@ -104,7 +104,7 @@ def test_step_0_and_the_end_have_one_version() -> None:
 def test_the_stable_version_does_not_change_when_a_rollout_begins() -> None:
     """Else every pod of it would be replaced at the first stage."""
     current = settings()
-    version = Version(image=current.images.service, tracing=current.tracing)
+    version = Version(image=current.service_image, tracing=current.tracing)
     release = plan_steps(settings(images={"service": "registry.example.com/service:3"}))[1].release(version)
     later = CONFIG | {
         f"{PROJECT}:images": {"service": "registry.example.com/service:3"},

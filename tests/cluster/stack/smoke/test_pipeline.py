@@ -1,0 +1,57 @@
+"""A stack without services on the real cluster, in a namespace of its own: it takes spans of other services."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import kubernetes
+import pytest
+
+from contracts import secret_keys
+from contracts.metadata import PROJECT, Manifest
+from stack.kubernetes.apply import apply
+from stack.kubernetes.client import connect
+from stack.settings import Settings, effective_config, load, parse
+from stack.smoke.pipeline import check_pipeline
+from tests.support.program import pipeline_config, recorded
+
+NAMESPACE = "tracing-pipeline-test"
+
+
+def _without_claims(manifest: Manifest) -> Manifest:
+    """Return a workload with empty directories: the local cluster has few volumes, which are not freed at once."""
+    spec = deepcopy(manifest)["spec"]
+    claims = spec.pop("volumeClaimTemplates", [])
+    volumes = spec["template"]["spec"].setdefault("volumes", [])
+    volumes.extend({"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims)
+    return {**manifest, "spec": spec}
+
+
+@pytest.fixture
+def pipeline() -> Iterator[Settings]:
+    """The settings of a stack that runs."""
+    local = effective_config("local")
+    config = pipeline_config(
+        cluster={**local[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
+        traces=local.get(f"{PROJECT}:traces", {}),
+        metrics={"scrapeIntervalSeconds": 5},
+        grafana={"enabled": False},
+        logs={"enabled": False},
+        alerting={"enabled": False},
+    )
+    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.GENERATED}
+    manifests = [
+        _without_claims(item) if item["kind"] == "StatefulSet" else item
+        for item in recorded("test", config | secrets).manifests
+    ]
+    client = connect(load("local").cluster)
+    apply(client, NAMESPACE, manifests, lambda _: None)
+    yield parse(config, "test")
+    kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
+
+
+def test_spans_of_other_services_are_stored_searched_and_counted(pipeline: Settings) -> None:
+    report = check_pipeline(pipeline)
+    kinds = [(span.service, span.kind) for span in report.spans]
+    assert kinds == [("smoke-check", "SERVER"), ("smoke-check", "CLIENT")]
+    assert report.spans[1].parent_id == report.spans[0].span_id
+    assert report.calls == {"smoke-check": 2}
