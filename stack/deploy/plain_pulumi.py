@@ -19,6 +19,7 @@ from pulumi.runtime.settings import SETTINGS
 
 from contracts.errors import UserError
 from stack.deploy import policy
+from stack.deploy.brokers import require_broker_steps
 from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
 from stack.deploy.queues import check_queues
 from stack.deploy.render import record
@@ -92,6 +93,7 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool, ask_cluster: bo
     require_own_namespace(client, cluster.namespace, stack, lenient=preview)
     require_classes(client, cluster)
     require_kinds(client, manifests)
+    require_broker_steps(client, cluster.namespace, manifests)
     warnings = metrics_warnings(client, manifests)
     for line in (*warnings, *check_queues(client, cluster.namespace, manifests, leave_queues=True)):
         print(line)

@@ -11,6 +11,7 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import engine, policy
+from stack.deploy.brokers import require_broker_steps
 from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
 from stack.deploy.pulumi_cli import find_pulumi
 from stack.deploy.queues import check_queues
@@ -75,6 +76,8 @@ def run_preflight(
     manifests = render(stack, values, release_config(release))
     policy.require_compliance(manifests)
     require_kinds(client, manifests)
+    if has_namespace:
+        require_broker_steps(client, namespace, manifests)
     queues = check_queues(client, namespace, manifests, leave_queues=leave_queues) if has_namespace else []
     for line in (*metrics_warnings(client, manifests), *queues):
         on_progress(line)

@@ -15,7 +15,7 @@ POM = Path(__file__).with_name("pom.xml")
 LOCK = Path(__file__).with_name("kafka.lock")  # in the format of sha256sum, so that `sha256sum -c` reads it as well
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-_LIBRARIES = "opt/kafka/libs"
+LIBRARIES = "opt/kafka/libs"
 
 
 def kafka_layers(progress: Progress, cache: LayerCache) -> tuple[Layer, ...]:
@@ -29,7 +29,7 @@ def kafka_layers(progress: Progress, cache: LayerCache) -> tuple[Layer, ...]:
                 _fetch(progress, directory)
                 verify(directory)
                 tree = Tree()
-                tree.copy(directory, _LIBRARIES)
+                tree.copy(directory, LIBRARIES)
                 jars = cache.put("kafka", key, tree)
     return (*Debian(cache).layers(progress, JAVA), jars)
 

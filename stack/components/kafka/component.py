@@ -1,6 +1,7 @@
-"""Apache Kafka: one KRaft node, broker and controller in one process, on its own volume."""
+"""Apache Kafka: KRaft nodes, each of them broker and controller in one process, on its own volume."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pulumi
@@ -8,20 +9,29 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, versions
 from contracts.section import quantity_bytes
-from stack.components.kafka.config import DATA, LOGGING, server_properties
+from stack.components.kafka.config import DATA, LOGGING, bootstrap_servers, pod_names, server_properties
 from stack.components.kafka.settings import Kafka as KafkaSettings
 from stack.components.kafka.topic import CLASS_PATH
 from stack.components.shared.availability import Shutdown
+from stack.components.shared.environment import field_variable, variables
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod, container_security, resources
-from stack.components.shared.probes import Probes, tcp_probe
+from stack.components.shared.probes import Probes, exec_probe, tcp_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage, volume_name
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 1000
 _CONFIG: Final = "/etc/kafka-config"
-_CLUSTER_ID: Final = "d2ViLWNyYXdsLXRyYWNpbg"
+_POD_CONFIG: Final = f"{_CONFIG}/$(POD_NAME).properties"
+"""Configuration of the broker in a pod; the kubelet inserts the pod's name."""
+IN_SYNC: Final = Path(__file__).with_name("is_in_sync.sh")
+"""Program that says whether another broker may be stopped."""
+REPLICATE: Final = Path(__file__).with_name("replicate.sh")
+"""Program that a person runs when there are more brokers than before."""
+_CATCH_UP_SECONDS: Final = 86_400
+"""Time in which a broker that was stopped copies what it missed; it serves clients meanwhile."""
+CLUSTER_ID: Final = "d2ViLWNyYXdsLXRyYWNpbg"
 """Identity of the cluster on disk. A constant: a volume always belongs to the one Kafka of its namespace."""
 
 
@@ -33,14 +43,15 @@ class KafkaArgs:
 
 
 class Kafka(pulumi.ComponentResource):
-    """A single Kafka broker. The programs that own the topics create them."""
+    """Kafka's brokers. The programs that own the topics create them."""
 
     bootstrap_servers: pulumi.Output[str]
 
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Kafka", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        files = {"server.properties": server_properties(args.settings.partitions), "log4j2.properties": LOGGING}
+        settings = args.settings
+        files = _files(settings)
         config = config_map("kafka-config", "queue", args.namespace, files, child)
         pod = Pod(
             name=endpoints.KAFKA,
@@ -48,21 +59,60 @@ class Kafka(pulumi.ComponentResource):
             user=_UID,
             container=Container(
                 image=versions.KAFKA,
-                size=args.settings,
+                size=settings,
                 ports={"kafka": endpoints.KAFKA_PORT},
-                command=_command(args.settings),
+                command=_command(settings),
+                env=[
+                    field_variable("POD_NAME", "metadata.name"),
+                    # For the two programs.
+                    *variables(
+                        BOOTSTRAP_SERVERS=f"localhost:{endpoints.KAFKA_PORT}",
+                        BROKERS=settings.brokers,
+                        IN_SYNC_REPLICAS=settings.in_sync_replicas,
+                        LIBRARIES=CLASS_PATH,
+                    ),
+                ],
             ),
-            init=[_format_container(args.settings)],
+            init=[_format_container(settings)],
             storage=Storage(config_maps={_CONFIG: config.metadata.name}, configuration=files, data=DATA),
-            probes=Probes(
-                readiness=tcp_probe(endpoints.KAFKA_PORT), liveness=tcp_probe(endpoints.KAFKA_PORT, failures=6)
-            ),
+            probes=_probes(settings),
             shutdown=Shutdown(grace_seconds=60),
         )
         services(pod, args.namespace, child)
-        stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
-        self.bootstrap_servers = pulumi.Output.from_input(f"{endpoints.KAFKA}:{endpoints.KAFKA_PORT}")
+        volume = Volume(size=settings.volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
+        self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers))
         self.register_outputs({"bootstrap_servers": self.bootstrap_servers})
+
+
+def _files(settings: KafkaSettings) -> dict[str, str]:
+    """Return the files of the ConfigMap: the configuration of each broker, of the log, and the two programs."""
+    return {
+        **{f"{pod}.properties": server_properties(n, settings) for n, pod in enumerate(pod_names(settings.brokers))},
+        "log4j2.properties": LOGGING,
+        **{program.name: program.read_text() for program in (IN_SYNC, REPLICATE)},
+    }
+
+
+def _probes(settings: KafkaSettings) -> Probes:
+    """Return the probes. Of several brokers, one that was restarted is ready when all replicas are in sync.
+
+    So a rolling update restarts the next broker only when no partition misses a replica. Once it is ready, a broker
+    stays ready while others are unavailable.
+    """
+    port = endpoints.KAFKA_PORT
+    period = 5
+    in_sync = exec_probe(
+        ["sh", f"{_CONFIG}/{IN_SYNC.name}"],
+        period=period,
+        failures=_CATCH_UP_SECONDS // period,
+        timeout=20,  # it starts a JVM, on a node that may be busy
+    )
+    return Probes(
+        readiness=tcp_probe(port),
+        liveness=tcp_probe(port, failures=6),
+        own_startup=in_sync if settings.brokers > 1 else None,
+    )
 
 
 def _command(settings: KafkaSettings) -> list[str]:
@@ -77,7 +127,7 @@ def _command(settings: KafkaSettings) -> list[str]:
         "-cp",
         CLASS_PATH,
         "kafka.Kafka",
-        f"{_CONFIG}/server.properties",
+        _POD_CONFIG,
     ]
 
 
@@ -94,7 +144,8 @@ def _format_container(settings: KafkaSettings) -> k8s.core.v1.ContainerArgs:
             CLASS_PATH,
             "kafka.tools.StorageTool",
         ],
-        args=["format", "--ignore-formatted", "-t", _CLUSTER_ID, "-c", f"{_CONFIG}/server.properties"],
+        env=[field_variable("POD_NAME", "metadata.name")],
+        args=["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", _POD_CONFIG],
         resources=resources(settings),
         security_context=container_security(),
         volume_mounts=[

@@ -17,10 +17,14 @@ class Probes:
 
     readiness: core.ProbeArgs
     liveness: core.ProbeArgs
+    own_startup: core.ProbeArgs | None = None
+    """What a start must reach before the other two count, if it is more than that the container lives."""
 
     @property
     def startup(self) -> core.ProbeArgs:
         """The liveness probe, run every second: a slow start, or a slow dependency, is no reason for a restart."""
+        if self.own_startup:
+            return self.own_startup
         return core.ProbeArgs(
             http_get=self.liveness.http_get,
             tcp_socket=self.liveness.tcp_socket,
@@ -43,7 +47,7 @@ def tcp_probe(port: int, *, period: int = 10, failures: int = 3) -> core.ProbeAr
     return core.ProbeArgs(tcp_socket=action, period_seconds=period, timeout_seconds=3, failure_threshold=failures)
 
 
-def exec_probe(command: Sequence[str], *, period: int = 10, failures: int = 3) -> core.ProbeArgs:
+def exec_probe(command: Sequence[str], *, period: int = 10, failures: int = 3, timeout: int = 5) -> core.ProbeArgs:
     """Return a probe that runs a command in the container."""
     action = core.ExecActionArgs(command=list(command))
-    return core.ProbeArgs(exec_=action, period_seconds=period, timeout_seconds=5, failure_threshold=failures)
+    return core.ProbeArgs(exec_=action, period_seconds=period, timeout_seconds=timeout, failure_threshold=failures)

@@ -1,0 +1,21 @@
+"""Kafka's brokers as processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.kafka_process import KafkaBrokers, libraries
+
+
+@pytest.fixture(scope="session")
+def class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return libraries(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def brokers(class_path: str, tmp_path: Path) -> Iterator[KafkaBrokers]:
+    """A cluster that is not configured yet."""
+    cluster = KafkaBrokers(tmp_path, class_path)
+    yield cluster
+    cluster.kill()

@@ -1,0 +1,141 @@
+"""Apache Kafka itself as processes of this machine, with the configuration of the stack's brokers."""
+
+import itertools
+import os
+import subprocess
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from checks.harness.server import ServerProcess
+from contracts import endpoints
+from local.images.cache import LayerCache
+from local.images.kafka import LIBRARIES, kafka_key
+from stack.components.kafka.component import CLUSTER_ID, IN_SYNC, REPLICATE
+from stack.components.kafka.config import DATA, pod_names, server_properties
+from stack.components.kafka.settings import Kafka
+from stack.polling import poll_until
+from tests.support.programs import require_program, skip_missing
+
+_JVM: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+_clusters = itertools.count(1)
+
+
+@cache
+def _extracted(archive: Path, target: Path) -> str:
+    with tarfile.open(archive) as layer:
+        layer.extractall(target, filter="data")
+    return f"{target / LIBRARIES}/*"
+
+
+def libraries(directory: Path) -> str:
+    """Returns the class path of Kafka's programs; skips the test if the machine has no Kafka image or no Java."""
+    require_program("java")
+    layer = LayerCache().get("kafka", kafka_key())
+    if layer is None:
+        skip_missing("Kafka", "`./wct images build kafka` builds it, and so does `make up`")
+    return _extracted(layer.path, directory)
+
+
+class KafkaBrokers:
+    """The brokers of one cluster, each on a loopback address of its own. Their files stay when they end."""
+
+    def __init__(self, directory: Path, class_path: str) -> None:
+        """directory: for configurations, data and logs."""
+        self._directory = directory
+        self._class_path = class_path
+        # The process id separates the clusters of tests that run at the same time.
+        self._network = f"127.{os.getpid() % 250 + 1}.{next(_clusters)}"
+        self._processes: dict[int, ServerProcess] = {}
+        self._settings = Kafka()
+        self._extra: tuple[str, ...] = ()
+
+    def address(self, ordinal: int) -> str:
+        """host:port of a broker for clients."""
+        return f"{self._network}.{ordinal + 1}:{endpoints.KAFKA_PORT}"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """host:port of all brokers."""
+        return ",".join(self.address(ordinal) for ordinal in range(self._settings.brokers))
+
+    def configure(self, settings: Kafka, *extra: str) -> None:
+        """Writes the configuration of each broker; brokers that run read it at their next start.
+
+        Args:
+            settings: of the stack.
+            extra: further lines, for all brokers.
+        """
+        self._settings = settings
+        for ordinal, name in enumerate(pod_names(settings.brokers)):
+            own = f"{self._network}.{ordinal + 1}"
+            text = server_properties(ordinal, settings).replace(DATA, str(self._directory / f"data-{ordinal}"))
+            for other, pod in enumerate(pod_names(settings.brokers)):
+                text = text.replace(f"{pod}.{endpoints.pods(endpoints.KAFKA)}:", f"{self._network}.{other + 1}:")
+            text = text.replace(f"BROKER://{endpoints.KAFKA}:", f"BROKER://{own}:").replace("@127.0.0.1:", f"@{own}:")
+            text = text.replace("://:", f"://{own}:")
+            self._configuration(ordinal).write_text("\n".join([text, *extra]))
+            self._processes.setdefault(ordinal, self._process(name, ordinal))
+
+    def start(self, *ordinals: int) -> None:
+        """Starts brokers, as their pods do: the storage is formatted first if it is new."""
+        for ordinal in ordinals:
+            arguments = ["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(self._configuration(ordinal))]
+            self.run("kafka.tools.StorageTool", *arguments)
+            self._processes[ordinal].start()
+
+    def stop(self, ordinal: int) -> None:
+        """Stops a broker in order."""
+        self._processes[ordinal].stop()
+
+    def kill(self, *ordinals: int) -> None:
+        """Ends brokers with SIGKILL; all of them if none is named."""
+        for ordinal in ordinals or self._processes:
+            self._processes[ordinal].kill()
+
+    def is_in_sync(self, ordinal: int) -> bool:
+        """Runs the startup probe of a broker's pod."""
+        return self._program(IN_SYNC, ordinal).returncode == 0
+
+    def wait(self, *ordinals: int) -> None:
+        """Returns when the pods of these brokers would be ready."""
+        for ordinal in ordinals:
+            poll_until(
+                f"broker {ordinal} in sync",
+                lambda ordinal=ordinal: self.is_in_sync(ordinal),  # type: ignore[misc]
+                seconds=120,
+                every=0.5,
+                look_at=str(self._directory),
+            )
+
+    def replicate(self) -> None:
+        """Runs the program of the upgrade."""
+        result = self._program(REPLICATE, 0)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Runs one of Kafka's own programs, and returns its output."""
+        command = ["java", "-Xmx64m", *_JVM, "-cp", self._class_path, program, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def _program(self, file: Path, ordinal: int) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "BOOTSTRAP_SERVERS": self.address(ordinal),
+            "BROKERS": str(self._settings.brokers),
+            "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
+            "LIBRARIES": self._class_path,
+        }
+        return subprocess.run(
+            ["sh", file], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def _configuration(self, ordinal: int) -> Path:
+        return self._directory / f"{endpoints.KAFKA}-{ordinal}.properties"
+
+    def _process(self, name: str, ordinal: int) -> ServerProcess:
+        configuration = str(self._configuration(ordinal))
+        command = ["java", "-Xmx256m", *_JVM, "-cp", self._class_path, "kafka.Kafka", configuration]
+        return ServerProcess(name, command, self._directory)
