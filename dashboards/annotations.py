@@ -5,28 +5,34 @@ from typing import Any, Final
 from contracts import endpoints, metrics
 from contracts.metrics import JOB, TRACK
 from dashboards.config import MonitoringConfig
-from dashboards.panels import ERROR_COLOR
 from dashboards.queries import SERVICE_JOBS, equals, series
 from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
 
 _ALERT_NAME: Final = "alertname"
 _SEVERITY: Final = "severity"
+# Translucent: the lines of a hundred marks must leave a graph readable.
+_ALERT_COLOR: Final = "rgba(242, 73, 92, 0.4)"
+_START_COLOR: Final = "rgba(87, 148, 242, 0.5)"
+_ROLLOUT_COLOR: Final = "rgba(184, 119, 217, 0.5)"
 _PROMETHEUS: Final = {"type": "prometheus", "uid": endpoints.PROMETHEUS_UID}
 
 
 def annotations(config: MonitoringConfig) -> list[dict[str, Any]]:
     """Return Grafana's annotation queries; the SDK has no fields for the texts of Prometheus' annotations."""
+    alert = f"{_ALERT_NAME}, {_SEVERITY}, service"
     firing = series(metrics.ALERTS, equals("alertstate", "firing"), f'{_SEVERITY}!="none"')
+    since = f"min by ({alert}) ({metrics.ALERT_SINCE}) and on ({alert}) {firing}"
     return [
         _annotation(
             "Alerts",
-            f"max by ({_ALERT_NAME}, {_SEVERITY}, service, {RUNBOOK}) "
-            f"({firing} * on ({_ALERT_NAME}) group_left ({RUNBOOK}) {RUNBOOK_LINK})",
-            color=ERROR_COLOR,
+            # One line where the alert began. A region for as long as it fires would cover the graphs.
+            f"({since}) * 1000 * on ({_ALERT_NAME}) group_left ({RUNBOOK}) {RUNBOOK_LINK}",
+            color=_ALERT_COLOR,
             title=f"{{{{{_ALERT_NAME}}}}}",
             # Relative, so that it works under a path, too: Grafana's pages have a base URL.
             text=f'{{{{{_SEVERITY}}}}}, {{{{service}}}}. <a href="d/{{{{{RUNBOOK}}}}}">Runbook</a>',
             tags=(_SEVERITY, "service"),
+            at_value=True,
         ),
         *(_of_services() if config.services else ()),
     ]
@@ -40,7 +46,7 @@ def _of_services() -> tuple[dict[str, Any], ...]:
         _annotation(
             "Starts of services",
             f"max by ({JOB}, {TRACK}) ({started}) * 1000",
-            color="blue",
+            color=_START_COLOR,
             title=f"{{{{{JOB}}}}} started",
             text=f"Its youngest pod started: a deployment, a rollout or a crash. {{{{{TRACK}}}}}",
             tags=(JOB,),
@@ -49,7 +55,7 @@ def _of_services() -> tuple[dict[str, Any], ...]:
         _annotation(
             "Rollouts",
             f"count by ({JOB}) ({canary})",
-            color="purple",
+            color=_ROLLOUT_COLOR,
             title=f"Canary of {{{{{JOB}}}}}",
             text='A rollout compares it with the old version. <a href="d/rollout">Rollout</a>',
             tags=(JOB,),

@@ -8,7 +8,21 @@ from contracts.services import GATEWAY
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row, of_services
-from dashboards.panels import Column, Panel, Query, Thresholds, TraceSearch, stat, table, timeseries, traces
+from dashboards.panels import (
+    ERROR_COLOR,
+    WARNING_COLOR,
+    Column,
+    Panel,
+    Query,
+    State,
+    Thresholds,
+    TraceSearch,
+    stat,
+    state_timeline,
+    table,
+    timeseries,
+    traces,
+)
 from dashboards.queries import (
     ENTRY_SPAN,
     FAILED_REQUESTS,
@@ -38,6 +52,7 @@ def pages(_: MonitoringConfig) -> Panel:
         unit="short",
         thresholds=Thresholds(None, 1),
         width=4,
+        height=3,
     )
 
 
@@ -52,6 +67,7 @@ def failed_requests(config: MonitoringConfig) -> Panel:
         unit="percentunit",
         thresholds=Thresholds(limit / 4, limit),
         width=5,
+        height=3,
     )
 
 
@@ -75,6 +91,7 @@ def _burn_rate(name: str, objective: Objective | None) -> Panel | None:
         unit="short",
         thresholds=Thresholds(1, 6),
         width=5,
+        height=3,
     )
 
 
@@ -94,8 +111,10 @@ def firing(_: MonitoringConfig) -> Panel:
         ],
         by={"severity": "Severity", "alertname": "Alert", "service": "Service", RUNBOOK: "Runbook"},
         links={RUNBOOK: "/d/${__value.raw}?${__url_time_range}"},
+        words={RUNBOOK: {".+": "open"}},
         normally_empty="no alert fires.",
         width=14,
+        height=6,
     )
 
 
@@ -115,6 +134,7 @@ def changes(_: MonitoringConfig) -> Panel:
         by={JOB: "Service", TRACK: "Track"},
         links={JOB: "/d/rollout?${__url_time_range}"},
         width=10,
+        height=6,
     )
 
 
@@ -132,6 +152,8 @@ def failures_over_time(config: MonitoringConfig) -> Panel:
         ],
         unit="percentunit",
         thresholds=Thresholds(None, limit),
+        width=8,
+        height=7,
     )
 
 
@@ -152,7 +174,8 @@ def failing_calls(_: MonitoringConfig) -> Panel:
         by={"source": "From", "target": "To"},
         links={"target": "/d/dependencies?${__url_time_range}"},
         normally_empty="no call failed.",
-        width=12,
+        width=6,
+        height=7,
     )
 
 
@@ -166,7 +189,22 @@ def first_traces(config: MonitoringConfig) -> Panel | None:
         TraceSearch(service=service, failed=True, entry=True),
         limit=3,
         normally_empty="no request and no message failed.",
-        height=5,
+        width=10,
+        height=7,
+    )
+
+
+def alerts_over_time(_: MonitoringConfig) -> Panel:
+    """When each alert was pending and firing."""
+    firing, pending = (
+        series(metrics.ALERTS, equals("alertstate", state), 'severity!="none"') for state in ("firing", "pending")
+    )
+    return state_timeline(
+        "Alerts over time",
+        "When each alert was pending, and when it was firing.",
+        Query(expr=f"max by (alertname) (2 * {firing} or {pending})", legend="{{alertname}}"),
+        {1: State("pending", WARNING_COLOR), 2: State("firing", ERROR_COLOR)},
+        normally_empty="no alert fired or was pending.",
     )
 
 
@@ -176,7 +214,8 @@ DASHBOARD: Final = Dashboard(
     question="What is broken now, since when, what changed before, and which traces show it?",
     rows=(
         Row("Now", (pages, failed_requests, proofs.failed_requests, requests_budget, tasks_budget)),
-        Row("Since when, and what changed before", (firing, changes, first_traces)),
-        Row("Where", (failures_over_time, failing_calls)),
+        Row("Since when, and what changed before", (firing, changes)),
+        Row("Where", (failures_over_time, failing_calls, first_traces)),
+        Row("Alerts over time", (alerts_over_time,)),
     ),
 )

@@ -28,6 +28,7 @@ def failed_requests(config: MonitoringConfig) -> Panel | None:
         unit="short",
         thresholds=Thresholds(1, 3),
         width=5,
+        height=3,
     )
 
 
@@ -42,7 +43,7 @@ def complete_proofs(config: MonitoringConfig) -> Panel | None:
         ratio(_COMPLETE, _SERVED, "15m"),
         unit="percentunit",
         thresholds=Thresholds(0.999, 0.9, rising=False),
-        width=4,
+        width=6,
         height=8,
         decimals=0,
     )
@@ -59,7 +60,7 @@ def visible_time(config: MonitoringConfig) -> Panel | None:
         [Query(expr=query, legend="{{step}}", exemplars=True)],
         unit="s",
         thresholds=Thresholds(None, config.objectives.visible_seconds),
-        width=10,
+        width=9,
     )
 
 
@@ -74,7 +75,7 @@ def failed_steps(config: MonitoringConfig) -> Panel | None:
         [Query(expr=f"sum by ({STEP}) (increase({failed}[{_WINDOW}]))", legend="{{step}}")],
         unit="short",
         thresholds=Thresholds(None, 2),
-        width=10,
+        width=9,
     )
 
 

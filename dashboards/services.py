@@ -44,6 +44,8 @@ _OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE)
 _FAILED_OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE, FAILED_SPAN)
 _OPERATION_DURATION: Final = buckets(metrics.SPAN_DURATION, OF_SERVICE)
 
+_KINDS: Final = ("server", "client", "producer", "consumer", "internal")
+
 _OF_JOB: Final = f'{JOB}=~"$service"'
 _OF_ALERT: Final = 'service=~"$service"'
 
@@ -166,6 +168,7 @@ def operations(config: MonitoringConfig) -> Panel:
             Column(title="p95", query=quantile(0.95, _OPERATION_DURATION, "5m", *by), unit="ms"),
         ],
         by=by,
+        words={SPAN_KIND: {f"SPAN_KIND_{kind.upper()}": kind for kind in _KINDS}},
         height=10,
     )
 
@@ -208,6 +211,7 @@ def firing_alerts(config: MonitoringConfig) -> Panel | None:
         [Column(title="Alerts", query=f"count by ({', '.join(by)}) ({firing})", unit="short")],
         by=by,
         normally_empty="no alert fires.",
+        height=6,
     )
 
 

@@ -8,6 +8,7 @@ from contracts import metrics
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, PanelFunction, Row
 from dashboards.panels import Column, Panel, Query, Thresholds, stat, table, timeseries
+from dashboards.queries import series
 from dashboards.rules.slo import BURN_RATE_WINDOWS, Objective, error_ratio, requests, tasks, telemetry
 
 ObjectiveFunction = Callable[[MonitoringConfig], Objective | None]
@@ -58,14 +59,16 @@ def _burn_rate(objective: Objective, window: str) -> str:
     return f"{error_ratio(objective, window)} / {objective.budget:.6g}"
 
 
-def alerts(_: MonitoringConfig) -> Panel:
+def firing_alerts(_: MonitoringConfig) -> Panel:
     """Firing and pending alerts."""
     by = {"alertname": "Alert", "severity": "Severity", "alertstate": "State"}
+    alerts = series(metrics.ALERTS, 'severity!="none"')
     return table(
         "Firing and pending alerts",
-        "Alerts by name, severity and state. `Watchdog` always fires, which shows that alerting works.",
-        [Column(title="Alerts", query=f"count by ({', '.join(by)}) ({metrics.ALERTS})", unit="short")],
+        "Alerts by name, severity and state, without `Watchdog`, which always fires.",
+        [Column(title="Alerts", query=f"count by ({', '.join(by)}) ({alerts})", unit="short")],
         by=by,
+        normally_empty="no alert fires or is pending.",
     )
 
 
@@ -109,6 +112,6 @@ DASHBOARD: Final = Dashboard(
         Row("Requests that succeed", _panels(requests)),
         Row("Tasks that finish in time", _panels(tasks)),
         Row("Telemetry that is visible in time", _panels(telemetry)),
-        Row("Alerts and notifications", (alerts, notifications)),
+        Row("Alerts and notifications", (firing_alerts, notifications)),
     ),
 )

@@ -191,7 +191,7 @@ def operation_logs(config: MonitoringConfig) -> Panel | None:
         config,
         "Operations of the task-manager",
         "A log line for each operation, with a link to its trace.",
-        f'{{{equals(SERVICE, TASK_MANAGER)}}} |~ "task: "',
+        f'{{{equals(SERVICE, TASK_MANAGER)}}} | logger_name="service.task_manager.telemetry"',
     )
 
 

@@ -7,7 +7,20 @@ from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row, of_services
-from dashboards.panels import Panel, Query, Thresholds, logs, per_second, stat, timeseries
+from dashboards.panels import (
+    ERROR_COLOR,
+    SUCCESS_COLOR,
+    WARNING_COLOR,
+    Panel,
+    Query,
+    State,
+    Thresholds,
+    logs,
+    per_second,
+    stat,
+    state_timeline,
+    timeseries,
+)
 from dashboards.queries import (
     COLLECTOR_JOBS,
     GIVEN_UP_SPANS,
@@ -21,6 +34,7 @@ from dashboards.queries import (
 )
 from dashboards.rules.accounting import MISSING, WAITING
 from dashboards.rules.accounting import RATE as SPAN_RATE
+from dashboards.rules.stages import stages
 
 _QUEUE_LABELS: Final = f"{JOB}, {INSTANCE}"
 _QUEUE: Final = f"sum by ({_QUEUE_LABELS}) ({series(metrics.SENDING_QUEUE_SIZE, COLLECTOR_JOBS, OTLP_TRACES)})"
@@ -84,21 +98,27 @@ def trace_store(config: MonitoringConfig) -> Panel | None:
         return None
     return stat(
         "Trace store",
-        "Pods of the trace store that answer Prometheus.",
-        f"sum({series(metrics.UP, equals(JOB, TRACE_STORE_JOB))})",
+        "Whether all pods of the trace store answer Prometheus.",
+        f"min({series(metrics.UP, equals(JOB, TRACE_STORE_JOB))})",
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
+        values={"0": "Down", "1": "Up"},
     )
 
 
-def spans_by_stage(_: MonitoringConfig) -> Panel:
+def spans_by_stage(config: MonitoringConfig) -> Panel:
     """Spans per second at each stage."""
     return timeseries(
         "Spans per second, by stage",
         "From ended in a service to received by the trace store. The lines are equal while no span is lost; with"
         " sampling, those of the last stages are lower.",
-        [Query(expr=SPAN_RATE, legend="{{stage}}")],
+        [
+            Query(expr=series(SPAN_RATE, equals("stage", stage.name)), legend=f"{number}. {stage.title}")
+            for number, stage in enumerate(stages(config), 1)
+        ],
         unit=per_second("spans"),
+        width=24,
+        table=True,
     )
 
 
@@ -107,21 +127,21 @@ def waiting_spans(_: MonitoringConfig) -> Panel:
     return timeseries(
         "Waiting spans",
         "Spans in the services' buffers and in the Collectors' queues.",
-        [Query(expr=f"sum by (leg) ({WAITING})", legend="{{leg}}")],
+        [Query(expr=f"sum by (leg) ({WAITING})", legend="in the {{leg}}")],
         unit="short",
+        width=24,
+        height=6,
     )
 
 
 @of_services
 def circuit_breaker(_: MonitoringConfig) -> Panel:
     """State of the exporters' circuit breakers."""
-    return timeseries(
+    return state_timeline(
         "Circuit breaker",
-        "0: closed, the service exports. 1: half-open, it tries one request. 2: open, it exports nothing.",
-        [Query(expr=f"max by ({JOB}) ({series(metrics.BREAKER_STATE, TRACES)})", legend="{{job}}")],
-        unit="short",
-        thresholds=Thresholds(None, 1),
-        maximum=2,
+        "Closed: the service exports. Half-open: it tries one request. Open: it exports nothing.",
+        Query(expr=f"max by ({JOB}) ({series(metrics.BREAKER_STATE, TRACES)})", legend="{{job}}"),
+        {0: State("closed", SUCCESS_COLOR), 1: State("half-open", WARNING_COLOR), 2: State("open", ERROR_COLOR)},
         width=8,
     )
 
@@ -205,7 +225,7 @@ def exporter_logs(config: MonitoringConfig) -> Panel | None:
     """Log lines of the tracing library."""
     return logs(
         config,
-        "Logs of the exporters",
+        "Problems that the exporters logged",
         "Log lines of the tracing library inside the services.",
         '{service_name=~".+"} | logger_name=~"service.tracing.*"',
         normally_empty="the library logs problems only.",

@@ -34,7 +34,7 @@ def drawn(checked: Checked, window: Window) -> str:
     answers = [answer for answer in checked.answers if isinstance(answer, Answer)]
     if checked.is_empty:
         return f'<p class="empty">No data: {escape(panel.normally_empty or "the panel must not be empty.")}</p>'
-    if panel.type == "timeseries":
+    if panel.type in ("timeseries", "state-timeline"):
         return _timeseries(panel, answers, window)
     painters: Mapping[str, Callable[[Panel, Sequence[Answer]], str]] = {
         "stat": _stat,

@@ -18,6 +18,7 @@ from dashboards.panels.shared import (
     per_second,
 )
 from dashboards.panels.stat import stat
+from dashboards.panels.state_timeline import State, state_timeline
 from dashboards.panels.table import Column, table
 from dashboards.panels.text import text
 from dashboards.panels.timeseries import timeseries, with_exemplars
@@ -34,12 +35,14 @@ __all__ = [
     "NodeGraphStats",
     "Panel",
     "Query",
+    "State",
     "Thresholds",
     "TraceSearch",
     "logs",
     "node_graph",
     "per_second",
     "stat",
+    "state_timeline",
     "table",
     "text",
     "timeseries",

@@ -4,20 +4,22 @@ from grafana_foundation_sdk.builders import logs as sdk
 from grafana_foundation_sdk.builders import loki
 
 from dashboards.config import MonitoringConfig
-from dashboards.panels.shared import LOGS, Panel, description, no_value
+from dashboards.panels.shared import LOGS, Panel, description
 
 
 def logs(
     config: MonitoringConfig, title: str, text: str, query: str, *, normally_empty: str | None = None
 ) -> Panel | None:
-    """Return the lines that a LogQL query selects; None if the stack has no log store."""
+    """Return the lines that a LogQL query selects; None if the stack has no log store.
+
+    An empty panel always shows "No data", so the title says what lines are expected.
+    """
     if not config.logs:
         return None
     return (
         sdk.Panel()
         .title(title)
         .description(description(text, normally_empty))
-        .no_value(no_value(normally_empty))
         .datasource(LOGS)
         .span(24)
         .height(8)

@@ -5,7 +5,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import nodegraph as sdk
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 from grafana_foundation_sdk.models.nodegraph import ArcOption
 
 from dashboards.panels.shared import ERROR_COLOR, PROMETHEUS, SUCCESS_COLOR, Panel, ref_id, table_query
@@ -26,16 +26,27 @@ class NodeGraphStats:
     """Share of the calls that failed, 0 to 1."""
 
 
-# Grafana finds these fields by their names, in lower case.
+# Grafana finds these fields by their names, in any case. The transformation that gives them their titles regards the
+# case, so that the second number has one title at nodes and another one at edges.
 _MAIN: Final = "mainstat"
-_SECONDARY: Final = "secondarystat"
+_SECONDARY_OF_NODE: Final = "secondaryStat"
+_SECONDARY_OF_EDGE: Final = "secondarystat"
 _FAILED_ARC: Final = "arc__failed"
 _SUCCEEDED_ARC: Final = "arc__succeeded"
 _FAILED_DETAIL: Final = "detail__failed"
 _P95_DETAIL: Final = "detail__p95"
 
-# Grafana writes the unit behind the number as it is, and does not scale the number.
-_UNITS: Final = {_FAILED_DETAIL: "% failed", _P95_DETAIL: "ms p95"}
+# Shown in the legend, and at a node or an edge that is clicked. The panel ignores overrides, so the details have their
+# units here.
+_TITLES: Final = {
+    _MAIN: "Calls per second",
+    _SECONDARY_OF_NODE: "p95",
+    _SECONDARY_OF_EDGE: "Failed",
+    _FAILED_ARC: "Failed",
+    _SUCCEEDED_ARC: "Succeeded",
+    _FAILED_DETAIL: "Failed, %",
+    _P95_DETAIL: "p95, ms",
+}
 
 
 def node_graph(
@@ -67,8 +78,6 @@ def node_graph(
     )
     for index, query in enumerate((*astuple(nodes), *astuple(edges))):
         panel.with_target(table_query(query, index))
-    for name, unit in _UNITS.items():
-        panel.override_by_name(name, [DynamicConfigValue(id_val="unit", value=unit)])
     return panel
 
 
@@ -86,12 +95,16 @@ def _transformations() -> list[DataTransformerConfig]:
         merge(letters[:3]),
         merge(letters[3:]),
         copy_number(node_rate, _MAIN),
-        copy_number(node_p95, _SECONDARY),
+        copy_number(node_p95, _SECONDARY_OF_NODE),
         copy_number(node_failed, _FAILED_ARC),
         complement(node_failed, _SUCCEEDED_ARC),
         copy_number(node_failed, _FAILED_DETAIL, 100),
         copy_number(edge_rate, _MAIN),
-        copy_number(edge_failed, _SECONDARY, 100),
+        copy_number(edge_failed, _SECONDARY_OF_EDGE, 100),
         copy_number(edge_p95, _P95_DETAIL),
-        DataTransformerConfig(id_val="organize", options={"excludeByName": dict.fromkeys(("Time", *values), True)}),
+        # A field keeps its name here, and gets a title.
+        DataTransformerConfig(
+            id_val="organize",
+            options={"excludeByName": dict.fromkeys(("Time", *values), True), "renameByName": _TITLES},
+        ),
     ]

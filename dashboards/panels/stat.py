@@ -12,6 +12,7 @@ from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, descr
 
 _NAME_PIXELS: Final = 14
 _VALUE_PIXELS: Final = 22
+_SINGLE_VALUE_PIXELS: Final = 34
 
 
 def stat(
@@ -53,14 +54,16 @@ def stat(
         .span(width)
         .height(height)
         .color_mode(BigValueColorMode.VALUE)
-        .graph_mode(BigValueGraphMode.NONE if query.legend else BigValueGraphMode.AREA)
+        .graph_mode(BigValueGraphMode.NONE if query.legend or values else BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .with_target(range_query(query, 0))
     )
+    # Grafana chooses sizes from the room that a tile has: a page gets values of ten sizes, and names too small to read.
+    sizes = common.VizTextDisplayOptions().value_size(_VALUE_PIXELS if query.legend else _SINGLE_VALUE_PIXELS)
     if query.legend:
-        # Grafana shrinks names and values until they fit, down to sizes that are unreadable.
         panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
-        panel.text(common.VizTextDisplayOptions().title_size(_NAME_PIXELS).value_size(_VALUE_PIXELS))
+        sizes.title_size(_NAME_PIXELS)
+    panel.text(sizes)
     if values:
         options = {value: ValueMappingResult(text=text) for value, text in values.items()}
         panel.mappings([ValueMap(options=options)])

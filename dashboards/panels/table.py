@@ -27,6 +27,7 @@ def table(
     *,
     by: Mapping[str, str],
     links: Mapping[str, str] | None = None,
+    words: Mapping[str, Mapping[str, str]] | None = None,
     normally_empty: str | None = None,
     width: int = 24,
     height: int = 8,
@@ -39,6 +40,7 @@ def table(
         columns: the values; the first one sorts.
         by: label → title of its column; these labels identify a row.
         links: label → URL that a click on its value opens.
+        words: label → what is shown instead of its values: regular expression of a value → text.
         normally_empty: the reason why the table normally has no rows.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
@@ -56,9 +58,14 @@ def table(
         # A query that keeps the name of its metric, or another label, would make rows of its own.
         panel.with_target(table_query(f"max by ({', '.join(by)}) ({column.query})", index))
         panel.override_by_name(column.title, _properties(column))
-    for label, url in (links or {}).items():
-        link = {"title": by[label], "url": url}
-        panel.override_by_name(by[label], [DynamicConfigValue(id_val="links", value=[link])])
+    for label, shown in by.items():
+        properties = []
+        if url := (links or {}).get(label):
+            properties.append(DynamicConfigValue(id_val="links", value=[{"title": shown, "url": url}]))
+        if texts := (words or {}).get(label):
+            properties.append(DynamicConfigValue(id_val="mappings", value=[_mapping(*item) for item in texts.items()]))
+        if properties:
+            panel.override_by_name(shown, properties)
     return panel.transformations(
         [
             DataTransformerConfig(id_val="merge", options={}),
@@ -79,6 +86,10 @@ def _properties(column: Column) -> list[DynamicConfigValue]:
         DynamicConfigValue(id_val="thresholds", value=column.thresholds.build().build()),
         DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
     ]
+
+
+def _mapping(pattern: str, text: str) -> dict[str, object]:
+    return {"type": "regex", "options": {"pattern": pattern, "result": {"text": text}}}
 
 
 def _organized(columns: Sequence[Column], by: Mapping[str, str]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models.common import (
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
+    ScaleDistribution,
     StackingMode,
     TooltipDisplayMode,
 )
@@ -17,11 +18,10 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from contracts import metrics
 from dashboards.config import MonitoringConfig
+from dashboards.panels.colors import SERIES_COLORS, shades
 from dashboards.panels.shared import (
     ERROR_COLOR,
     PROMETHEUS,
-    SUCCESS_COLOR,
-    WARNING_COLOR,
     Panel,
     Query,
     Thresholds,
@@ -31,12 +31,11 @@ from dashboards.panels.shared import (
 )
 from dashboards.queries import buckets
 
-# Part of a series' name → its colour, in all panels alike.
-_COLORS: Final = {
-    r"/(^|[ :])(error|failed|dead[_-]letter(ed)?|not sent\b.*|refused|dropped|timeouts?)$/": ERROR_COLOR,
-    r"/(^|[ :])(retried|duplicate|suppressed)$/": WARNING_COLOR,
-    r"/(^|[ :])(success|completed|accepted|sent)$/": SUCCESS_COLOR,
-}
+# The end of an axis as long as no value is larger: small, so that small values are seen.
+_SOFT_MAXIMUM: Final = {"bytes": 2**20, "s": 0.01, "ms": 10, "count:cores": 0.1}
+
+LIMIT: Final = "limit"
+"""Name of the series that draws the threshold of an alert on a logarithmic axis."""
 
 
 def timeseries(
@@ -53,7 +52,9 @@ def timeseries(
     maximum: float | None = None,
     table: bool = False,
 ) -> Panel:
-    """Return lines over time, from zero; a dashed line marks the threshold of an alert.
+    """Return lines over time; a dashed line marks the threshold of an alert.
+
+    The axis begins at zero; with a threshold, an axis of times is logarithmic.
 
     Args:
         title: of the panel.
@@ -79,7 +80,8 @@ def timeseries(
         .span(width)
         .height(height)
         .line_width(1)
-        .fill_opacity(30 if stacked else 8)
+        .point_size(3)
+        .fill_opacity(30 if stacked else 0 if table else 8)
         .axis_soft_max(_soft_maximum(unit, thresholds))
         .legend(_legend(table))
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
@@ -88,17 +90,31 @@ def timeseries(
         panel.max(maximum)
     if stacked:
         panel.stacking(common.StackingConfig().group("A").mode(StackingMode.NORMAL))
-    if thresholds:
+    has_log_scale = thresholds is not None and unit in ("s", "ms")
+    if thresholds and not has_log_scale:
         panel.thresholds(thresholds.build())
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for index, query in enumerate(queries):
         panel.with_target(range_query(query, index))
-    for pattern, color in _COLORS.items():
-        # Shades, so that two series of one kind can be distinguished.
-        panel.override_by_regexp(
-            pattern, [DynamicConfigValue(id_val="color", value={"mode": "shades", "fixedColor": color})]
-        )
+    for pattern, color in SERIES_COLORS.items():
+        panel.override_by_regexp(pattern, shades(color))
+    if thresholds and has_log_scale:
+        # A limit in seconds would press times in milliseconds onto a linear axis.
+        panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
+        # A logarithmic axis has no soft maximum, so the limit is a series; without data it is empty, too.
+        limit = Query(expr=f"group({queries[0].expr}) * {thresholds.critical:g}", legend=LIMIT)
+        panel.with_target(range_query(limit, len(queries)))
+        panel.override_by_name(LIMIT, _dashed(ERROR_COLOR))
     return panel
+
+
+def _dashed(color: str) -> list[DynamicConfigValue]:
+    return [
+        DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color}),
+        DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [10, 10]}),
+        DynamicConfigValue(id_val="custom.fillOpacity", value=0),
+        DynamicConfigValue(id_val="custom.showPoints", value="never"),
+    ]
 
 
 def _soft_maximum(unit: str, thresholds: Thresholds | None) -> float:
@@ -110,7 +126,7 @@ def _soft_maximum(unit: str, thresholds: Thresholds | None) -> float:
     if thresholds is not None:
         limit = thresholds.critical * 1.2
         return min(limit, 1.0) if unit == "percentunit" else limit
-    return 2**20 if unit == "bytes" else 1
+    return _SOFT_MAXIMUM.get(unit, 1)
 
 
 def _legend(table: bool) -> common.VizLegendOptions:

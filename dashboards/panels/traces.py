@@ -7,6 +7,7 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import table, tempo
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
 from contracts import endpoints
@@ -14,6 +15,15 @@ from dashboards.config import MonitoringConfig
 from dashboards.panels.shared import Panel, description, no_value
 
 _MAX_TRACES: Final = 20
+# Titles in Tempo's and in Jaeger's tables. Otherwise half a page shows no duration; the name takes what is left.
+_COLUMN_PIXELS: Final = {
+    "Trace ID": 110,
+    "Trace": 110,
+    "Start time": 190,
+    "Service": 120,
+    "Trace Service": 120,
+    "Duration": 90,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +61,7 @@ def traces(
         return None
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
     target = _tempo_query(search, source, limit) if backend == "tempo" else _JaegerQuery(search, limit)
-    return (
+    panel = (
         table.Panel()
         .title(title)
         .description(description(text, normally_empty))
@@ -61,6 +71,9 @@ def traces(
         .height(height)
         .with_target(target)  # type: ignore[arg-type]
     )
+    for column, pixels in _COLUMN_PIXELS.items():
+        panel.override_by_name(column, [DynamicConfigValue(id_val="custom.width", value=pixels)])
+    return panel
 
 
 def search_query(backend: str, search: TraceSearch) -> dict[str, Any]:
