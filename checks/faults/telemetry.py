@@ -144,7 +144,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         evidence=Evidence(
             dashboard="Tracing pipeline",
-            panel="Logs of the exporters",
+            panel="Problems that the exporters logged",
             query='(sum(up{job="log-store"}) or vector(0)) == 0',
             trace="A span's link to its log lines shows an error.",
             runbook="LogStoreDown",

@@ -98,7 +98,7 @@ def test_a_node_graph_has_the_fields_that_grafana_finds_by_name() -> None:
     assert nodes == {
         **node,
         "mainstat": 2.0,
-        "secondarystat": 30.0,
+        "secondaryStat": 30.0,
         "arc__failed": 0.25,
         "arc__succeeded": 0.75,
         "detail__failed": 25.0,
