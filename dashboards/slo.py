@@ -14,6 +14,9 @@ from dashboards.rules.slo import BURN_RATE_WINDOWS, Objective, error_ratio, requ
 ObjectiveFunction = Callable[[MonitoringConfig], Objective | None]
 ObjectivePanel = Callable[[Objective], Panel]
 
+# Three objectives fit on the first screen.
+_HEIGHT: Final = 6
+
 
 def good_events(objective: Objective) -> Panel:
     """Share of the events that met the objective."""
@@ -25,7 +28,7 @@ def good_events(objective: Objective) -> Panel:
         thresholds=Thresholds(objective.goal + objective.budget / 2, objective.goal, rising=False),
         decimals=3,
         width=6,
-        height=8,
+        height=_HEIGHT,
     )
 
 
@@ -38,7 +41,7 @@ def used_budget(objective: Objective) -> Panel:
         unit="percentunit",
         thresholds=Thresholds(0.5, 1),
         width=6,
-        height=8,
+        height=_HEIGHT,
     )
 
 
@@ -52,6 +55,7 @@ def burn_rate(objective: Objective) -> Panel:
         [Query(expr=_burn_rate(objective, window), legend=window) for window in ("5m", "1h", "6h")],
         unit="short",
         thresholds=Thresholds(None, fastest.factor),
+        height=_HEIGHT,
     )
 
 

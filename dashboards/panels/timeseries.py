@@ -90,22 +90,27 @@ def timeseries(
         panel.max(maximum)
     if stacked:
         panel.stacking(common.StackingConfig().group("A").mode(StackingMode.NORMAL))
-    has_log_scale = thresholds is not None and unit in ("s", "ms")
-    if thresholds and not has_log_scale:
-        panel.thresholds(thresholds.build())
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for index, query in enumerate(queries):
         panel.with_target(range_query(query, index))
     for pattern, color in SERIES_COLORS.items():
         panel.override_by_regexp(pattern, shades(color))
-    if thresholds and has_log_scale:
-        # A limit in seconds would press times in milliseconds onto a linear axis.
-        panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
-        # A logarithmic axis has no soft maximum, so the limit is a series; without data it is empty, too.
-        limit = Query(expr=f"group({queries[0].expr}) * {thresholds.critical:g}", legend=LIMIT)
-        panel.with_target(range_query(limit, len(queries)))
-        panel.override_by_name(LIMIT, _dashed(ERROR_COLOR))
+    if thresholds and unit in ("s", "ms"):
+        _draw_limit_on_log_scale(panel, queries, thresholds.critical)
+    elif thresholds:
+        panel.thresholds(thresholds.build())
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     return panel
+
+
+def _draw_limit_on_log_scale(panel: sdk.Panel, queries: Sequence[Query], limit: float) -> None:
+    """Make the axis logarithmic: a limit in seconds would press times in milliseconds onto a linear axis.
+
+    A logarithmic axis has no soft maximum, so the limit is a series; without data it is empty, too.
+    """
+    panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
+    line = Query(expr=f"group({queries[0].expr}) * {limit:g}", legend=LIMIT)
+    panel.with_target(range_query(line, len(queries)))
+    panel.override_by_name(LIMIT, _dashed(ERROR_COLOR))
 
 
 def _dashed(color: str) -> list[DynamicConfigValue]:

@@ -9,6 +9,7 @@ from checks.dashboards.panels import Panel, panels
 from dashboards.catalog import dashboards, runbooks
 from dashboards.dashboard import RUNBOOK_TAG, TAG
 from dashboards.panels import ERROR_COLOR, SUCCESS_COLOR
+from dashboards.panels.timeseries import LIMIT
 from dashboards.rules import AlertRule, RecordingRule, groups
 from dashboards.rules.model import runbook_uid
 from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
@@ -38,6 +39,28 @@ def test_axes_end_a_little_above_the_limit_and_never_at_grafanas_100(stack: str)
         if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
             limit = max(step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None)
             assert limit < soft <= 1.5 * limit or limit == soft == 1, f"{panel.title}: the line is on the page"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_limit_of_times_is_a_series_on_a_logarithmic_axis(stack: str) -> None:
+    limits = 0
+    for panel in panels_of(stack, "timeseries"):
+        scale = panel.defaults["custom"].get("scaleDistribution", {}).get("type", "linear")
+        limited = panel.targets[-1]["legendFormat"] == LIMIT
+        assert limited is (scale == "log"), panel.title
+        if limited:
+            assert panel.defaults["unit"] in ("s", "ms"), panel.title
+            (style,) = (o for o in panel.model["fieldConfig"]["overrides"] if o["matcher"]["options"] == LIMIT)
+            assert {"id": "color", "value": {"mode": "fixed", "fixedColor": ERROR_COLOR}} in style["properties"]
+            limits += 1
+    assert limits
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_state_has_a_name_and_a_color(stack: str) -> None:
+    for panel in panels_of(stack, "state-timeline"):
+        (mapping,) = panel.defaults["mappings"]
+        assert all(state["text"] and state["color"] for state in mapping["options"].values()), panel.title
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -130,6 +153,11 @@ def test_marks_have_names_and_links(stack: str) -> None:
         assert list(marks) == ["Alerts", "Starts of services", "Rollouts"]
         assert all(mark["titleFormat"] and mark["textFormat"] for mark in marks.values())
         assert marks["Alerts"]["titleFormat"] == "{{alertname}}"
+        assert marks["Alerts"]["useValueForTime"], "one line where the alert began, not a region over the graph"
+        for mark in marks.values():
+            opacity = re.fullmatch(r"rgba\(\d+, \d+, \d+, (0\.\d+)\)", mark["iconColor"])
+            assert opacity, mark["name"]
+            assert float(opacity[1]) <= 0.5, mark["name"]
         assert 'href="d/{{runbook}}"' in marks["Alerts"]["textFormat"], "relative: Grafana may have a path"
 
 

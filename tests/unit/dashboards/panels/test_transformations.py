@@ -109,6 +109,8 @@ def test_a_node_graph_has_the_fields_that_grafana_finds_by_name() -> None:
         "secondarystat": 25.0,
         "detail__p95": 30.0,
     }
+    legend = [frame.titles[name] for frame in drawn for name in frame.fields if re.search("stat$|^arc", name.lower())]
+    assert set(legend) == {"Calls per second", "p95", "Failed", "Succeeded"}, "the legend shows no names of fields"
     # The panel ignores the colours of field overrides.
     colors = {arc["field"]: arc["color"] for arc in panel.model["options"]["nodes"]["arcs"]}
     assert colors == {"arc__failed": "red", "arc__succeeded": "green"}
