@@ -10,7 +10,7 @@ from contracts.metadata import PROJECT
 from stack.components.cluster.provider import provider
 from stack.deploy import plain_pulumi
 from stack.program import build
-from stack.settings import SettingsError, parse
+from stack.settings import Settings, SettingsError, parse
 from stack.settings.missing_secrets import require_configured_secrets
 
 
@@ -38,14 +38,9 @@ class TracingStack(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TracingStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"{PROJECT}:index:TracingStack", name, None, opts)
-        config = {f"{PROJECT}:{key}": value for key, value in _whole_numbers(args["settings"]).items()}
-        settings = parse(config, f"{name}: settings")
-        _require_known(name, args["secrets"])
-        require_configured_secrets(pulumi.get_stack(), settings, args["secrets"])
-        placeholders = {f"{PROJECT}:{key}": f"${{{key}}}" for key in args["secrets"]}
         kubeconfig = args.get("kubeconfig")
         # The cluster of a kubeconfig that another resource outputs may not exist yet.
-        plain_pulumi.check({**config, **placeholders}, ask_cluster=kubeconfig is None)
+        settings = _checked(name, args, ask_cluster=kubeconfig is None)
         secrets = {key: pulumi.Output.secret(value) for key, value in args["secrets"].items()}
         child = pulumi.ResourceOptions(parent=self)
         outputs = build(
@@ -56,6 +51,16 @@ class TracingStack(pulumi.ComponentResource):
         self.namespace = outputs.pop("namespace")
         self.urls = pulumi.Output.all(**outputs)
         self.register_outputs({"namespace": self.namespace, "urls": self.urls})
+
+
+def _checked(name: str, args: TracingStackArgs, *, ask_cluster: bool) -> Settings:
+    config = {f"{PROJECT}:{key}": value for key, value in _whole_numbers(args["settings"]).items()}
+    settings = parse(config, f"{name}: settings")
+    _require_known(name, args["secrets"])
+    require_configured_secrets(pulumi.get_stack(), settings, args["secrets"])
+    placeholders = {f"{PROJECT}:{key}": f"${{{key}}}" for key in args["secrets"]}
+    plain_pulumi.check({**config, **placeholders}, ask_cluster=ask_cluster)
+    return settings
 
 
 def _require_known(name: str, secrets: Collection[str]) -> None:

@@ -1,0 +1,99 @@
+"""The example programs of the Pulumi package, with the real Pulumi CLI where it is on PATH."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contracts import secret_keys
+from stack.settings import ROOT
+from tests.support.programs import require_program
+
+_EXAMPLES = ROOT / "package" / "examples"
+
+
+class Program:
+    """A copy of an example, with the package of this checkout and a state of its own."""
+
+    def __init__(self, example: str, directory: Path) -> None:
+        for program in ("pulumi", "pulumi-resource-kubernetes", "pulumi-language-python"):
+            require_program(program)
+        self.path, state = directory / "program", directory / "state"
+        shutil.copytree(_EXAMPLES / example, self.path, ignore=shutil.ignore_patterns(".venv", "sdks", "node_modules"))
+        project = yaml.safe_load((self.path / "Pulumi.yaml").read_text())
+        project["packages"]["web-crawl-tracing"] = str(_package(directory))
+        (self.path / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+        state.mkdir()
+        self._environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))},
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
+            "PULUMI_HOME": str(directory / "home"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "KUBECONFIG": str(directory / "no-cluster"),
+        }
+
+    def run(self, *arguments: str) -> str:
+        """Run `pulumi`, and return what it prints."""
+        process = subprocess.run(
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=self.path,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return process.stdout + process.stderr
+
+
+def _package(directory: Path) -> Path:
+    """Return a copy of the checkout's package, with the packages of this environment."""
+    checkout = directory / "checkout"
+    ignored = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "tests")
+    shutil.copytree(ROOT, checkout, ignore=ignored)
+    _environment(checkout / "package" / ".venv")
+    return checkout / "package"
+
+
+def _environment(path: Path) -> None:
+    """Create a virtual environment that has the packages of this one, so that none is downloaded."""
+    venv.create(path, with_pip=True)
+    (site,) = path.glob("lib/python*/site-packages")
+    (here,) = Path(sys.prefix).glob("lib/python*/site-packages")
+    (site / "here.pth").write_text(f"{here}\n")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    example = Program("python", tmp_path)
+    _environment(example.path / ".venv")
+    return example
+
+
+def test_the_example_creates_the_stack_and_names_a_mistake(program: Program) -> None:
+    # The CLI downloads a plugin that a package needs, also if the plugin is on PATH.
+    plugin = shutil.which("pulumi-resource-kubernetes") or ""
+    program.run("plugin", "install", "resource", "kubernetes", version("pulumi-kubernetes"), "--file", plugin)
+    printed = program.run("install")
+    assert "error" not in printed, printed
+    program.run("stack", "init", "dev")
+    program.run("config", "set", "context", "dev")
+    for key in secret_keys.GENERATED:
+        program.run("config", "set", "--secret", key, f"value-of-{key}")
+    printed = program.run("preview")
+    assert "web-crawl-tracing:index:TracingStack" in printed, printed
+    assert re.search(r"\+ \d\d to create", printed), printed
+    assert "value-of-" not in printed
+
+    main = program.path / "__main__.py"
+    main.write_text(main.read_text().replace('"replicas": 2', '"replicaz": 2'))
+    printed = program.run("preview")
+    assert "collector.replicaz: unknown key; did you mean collector.replicas?" in printed, printed
