@@ -50,6 +50,21 @@ class OtlpTarget:
     """Sent with each request; `${env:NAME}` is replaced when the Collector starts."""
 
 
+@dataclass(frozen=True)
+class KafkaTarget:
+    """The Kafka through which Collectors pass spans to the samplers."""
+
+    brokers: str
+    """host:port of some brokers, separated by commas."""
+    encrypted: bool = False
+    """Whether they use TLS."""
+    ca: str | None = None
+    """PEM of the authority that signed their certificates; the system's authorities if None."""
+    mechanism: str | None = None
+    """SASL's, such as SCRAM-SHA-512; no SASL if None. The password is the variable KAFKA_PASSWORD of the Collector."""
+    username: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """Settings of the Collectors, which receive all spans, metrics and logs."""
@@ -61,8 +76,8 @@ class Pipeline:
     """None: the Collectors take no logs."""
     queue_size: int
     """Spans that fit into the queue on disk; log records and metrics have queues of a quarter of this size."""
-    sampled_through: str | None = None
-    """host:port of Kafka: with sampling, spans go there instead of to the trace store."""
+    sampled_through: KafkaTarget | None = None
+    """With sampling, spans go there instead of to the trace store."""
     metrics_flush_interval: str = "5s"
     """How often the exporter gets the span metrics: as often as Prometheus scrapes. An exemplar is visible from one
     flush to the next, so that with more flushes a scrape would miss it."""
@@ -73,8 +88,7 @@ class Sampler:
     """Settings of the samplers, which read the topic and decide which traces are stored."""
 
     trace_store: OtlpTarget
-    brokers: str
-    """host:port of Kafka."""
+    kafka: KafkaTarget
     queue_size: int
     """Spans that fit into the queue on disk. When it is full, the samplers stop reading the topic."""
     ratio: float
@@ -100,7 +114,7 @@ def render(pipeline: Pipeline) -> str:
         trace_store=pipeline.trace_store,
         metric_store=pipeline.metric_store,
         log_store=pipeline.log_store,
-        brokers=pipeline.sampled_through,
+        kafka=pipeline.sampled_through,
         otlp_max_mib=endpoints.OTLP_MAX_MIB,
         topic=TOPIC,
         max_message_bytes=MAX_MESSAGE_BYTES,
@@ -136,7 +150,7 @@ def render_sampler(sampler: Sampler) -> str:
     """Return the samplers' configuration as YAML."""
     return _TEMPLATES.get_template("sampler.yaml.j2").render(
         trace_store=sampler.trace_store,
-        brokers=sampler.brokers,
+        kafka=sampler.kafka,
         topic=TOPIC,
         max_message_bytes=MAX_MESSAGE_BYTES,
         batch_bytes=endpoints.OTLP_BATCH_BYTES,

@@ -16,6 +16,8 @@ OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """A second token that the Collectors accept during a rotation: first the new one, then the old one."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
+KAFKA_PASSWORD: Final = "kafkaPassword"
+"""Password of the stack's user at a Kafka that the stack did not build."""
 TRACES_AUTHORIZATION: Final = "tracesAuthorization"
 """Value of the header `Authorization` to the OTLP receiver of a trace store that the stack did not build."""
 TRACES_QUERY_AUTHORIZATION: Final = "tracesQueryAuthorization"
@@ -40,6 +42,7 @@ OPTIONAL: Final = (
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
+    KAFKA_PASSWORD,
     TRACES_AUTHORIZATION,
     TRACES_QUERY_AUTHORIZATION,
     LOGS_AUTHORIZATION,

@@ -12,6 +12,7 @@ from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
 from stack.components.grafana.component import Grafana, GrafanaArgs
 from stack.components.ingress.component import Ingress, IngressArgs
+from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.component import Kafka, KafkaArgs
 from stack.components.loki.component import LokiArgs, log_store
 from stack.components.postgres.component import Postgres, PostgresArgs
@@ -104,16 +105,18 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
 
 
-def _kafka(base: _Base) -> pulumi.Input[str]:
-    """Create Kafka if the stack needs it, and return its bootstrap servers, which nothing reads otherwise."""
+def _kafka(base: _Base) -> KafkaAccess:
+    """Create Kafka if the stack needs one of its own, and return the way to it, which nothing reads otherwise."""
     settings = base.settings
+    if external := settings.kafka.external:
+        return KafkaAccess(bootstrap_servers=external.bootstrap_servers, external=external)
     if not settings.has_kafka:
-        return ""
+        return KafkaAccess(bootstrap_servers="")
     args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
-    return Kafka("kafka", args, base.opts).bootstrap_servers
+    return KafkaAccess(bootstrap_servers=Kafka("kafka", args, base.opts).bootstrap_servers)
 
 
-def _stores(base: _Base, brokers: pulumi.Input[str]) -> _Stores:
+def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
     settings = base.settings
     trace_args = TraceStoreArgs(
         namespace=base.namespace,
@@ -122,7 +125,7 @@ def _stores(base: _Base, brokers: pulumi.Input[str]) -> _Stores:
         storage_class=base.storage_class,
         secret=base.secret,
         kafka=settings.kafka,
-        bootstrap_servers=brokers,
+        brokers=brokers,
     )
     prometheus_args = PrometheusArgs(
         namespace=base.namespace,
@@ -156,7 +159,7 @@ def _alertmanager(base: _Base) -> Alertmanager | None:
     return Alertmanager("alertmanager", args, base.opts)
 
 
-def _collector(base: _Base, brokers: pulumi.Input[str], stores: _Stores) -> Collector:
+def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
     """Create the Collectors, and with tail sampling the samplers."""
     settings = base.settings.collector
     args = CollectorArgs(
@@ -168,7 +171,7 @@ def _collector(base: _Base, brokers: pulumi.Input[str], stores: _Stores) -> Coll
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
         metric_store=stores.prometheus.otlp_url,
         log_store=stores.logs,
-        bootstrap_servers=brokers,
+        brokers=brokers,
     )
     if settings.sampling:
         sampler_args = SamplerArgs(
@@ -179,13 +182,13 @@ def _collector(base: _Base, brokers: pulumi.Input[str], stores: _Stores) -> Coll
             trace_store=stores.traces,
             secret=base.secret,
             scrape_seconds=base.settings.metrics.scrape_interval_seconds,
-            bootstrap_servers=brokers,
+            brokers=brokers,
         )
         Sampler("sampler", sampler_args, base.opts)
     return Collector("collector", args, base.opts)
 
 
-def _services(base: _Base, brokers: pulumi.Input[str], collector: Collector) -> Services | None:
+def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Services | None:
     """Create the services and their database."""
     settings = base.settings
     if not settings.services.enabled:
@@ -206,7 +209,7 @@ def _services(base: _Base, brokers: pulumi.Input[str], collector: Collector) -> 
         export_logs=settings.logs.enabled,
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
-        bootstrap_servers=brokers,
+        brokers=brokers,
         database_url=postgres.url,
     )
     return Services("services", args, base.opts)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from service.common.stored import StoredTraces
 from service.tracing.environment import EnvironmentSettings
@@ -22,6 +22,17 @@ class ServiceSettings(EnvironmentSettings):
         pattern=r"^[^\s,:/]+:\d{1,5}(,[^\s,:/]+:\d{1,5})*$",
         description="a comma-separated list of host:port",
     )
+    kafka_encrypted: bool = Field(
+        False, alias="KAFKA_ENCRYPTED", description="true or false: whether the brokers use TLS"
+    )
+    kafka_ca: str | None = Field(
+        None, alias="KAFKA_CA", description="PEM of the authority that signed the brokers' certificates"
+    )
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = Field(
+        None, alias="KAFKA_SASL_MECHANISM", description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN"
+    )
+    kafka_username: str | None = Field(None, alias="KAFKA_USERNAME", description="the user that SASL authenticates")
+    kafka_password: SecretStr | None = Field(None, alias="KAFKA_PASSWORD", description="the user's password")
     topic_partitions: int = Field(
         3, alias="KAFKA_TOPIC_PARTITIONS", ge=1, le=1000, description="a whole number, 1 to 1000"
     )

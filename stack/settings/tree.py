@@ -88,7 +88,7 @@ class Settings(Section):
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the sections need, without those that every stack has."""
-        sections = (self.alerting, self.grafana, self.traces, self.logs)
+        sections = (self.alerting, self.grafana, self.traces, self.logs, self.kafka)
         return tuple(key for section in sections for key in section.needed_secrets)
 
     @model_validator(mode="after")
@@ -116,6 +116,16 @@ class Settings(Section):
         if url.scheme != "https" or url.port or url.hostname in ("localhost", "127.0.0.1"):
             raise ValueError(
                 "ingress.grafana needs grafana.url: an https URL with the host name that the ingress serves, no port"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_kafka_for_tempo(self) -> Self:
+        external = self.kafka.external
+        if external and self.traces.distributed and (external.encrypted or "," in external.bootstrap_servers):
+            raise ValueError(
+                "kafka.external: Tempo in parts (traces.distributed) connects to one address, without TLS: its Kafka "
+                "client knows no more. Give the single binary objectStorage, or set traces.external"
             )
         return self
 

@@ -37,7 +37,24 @@ def client_configuration(settings: ServiceSettings, client_id: str) -> dict[str,
         "client.id": client_id,
         "reconnect.backoff.max.ms": _RECONNECT_MS,
         "socket.connection.setup.timeout.ms": _CONNECT_MS,
+        **_security(settings),
     }
+
+
+def _security(settings: ServiceSettings) -> dict[str, str]:
+    """TLS, which verifies the brokers' names too, and SASL."""
+    sasl = "SASL_" if settings.kafka_sasl_mechanism else ""
+    configuration = {"security.protocol": f"{sasl}{'SSL' if settings.kafka_encrypted else 'PLAINTEXT'}"}
+    if settings.kafka_ca:
+        configuration["ssl.ca.pem"] = settings.kafka_ca
+    if settings.kafka_sasl_mechanism:
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+        configuration |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_username or "",
+            "sasl.password": password,
+        }
+    return configuration
 
 
 class ConnectionMonitor:

@@ -10,6 +10,7 @@ from contracts import endpoints, secret_keys
 from stack.components.collector.autoscaler import autoscaler
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
+from stack.components.kafka.access import KafkaAccess
 from stack.components.shared.service import services
 from stack.components.shared.storage import SecretFiles
 from stack.components.shared.store import StoreAddresses
@@ -27,7 +28,7 @@ class CollectorArgs:
     metric_store: pulumi.Input[str]
     """URL that accepts OTLP over HTTP."""
     log_store: StoreAddresses | None
-    bootstrap_servers: pulumi.Input[str]
+    brokers: KafkaAccess
     scrape_seconds: int
     """Time between two scrapes of the span metrics, in s."""
 
@@ -54,7 +55,10 @@ class Collector(pulumi.ComponentResource):
                 "span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
             },
             secrets={pipeline.TOKEN_DIRECTORY: tokens},
-            env=[variable for store in _stores(args) for variable in store.otlp_variables(args.secret)],
+            env=[
+                *(variable for store in _stores(args) for variable in store.otlp_variables(args.secret)),
+                *(args.brokers.password(args.secret) if settings.sampling else ()),
+            ],
         )
         services(pod, args.namespace, child)
         stateful_set(
@@ -84,7 +88,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
         trace_store=args.trace_store.otlp,
         metric_store=args.metric_store,
         log_store=args.log_store.otlp if args.log_store else None,
-        brokers=args.bootstrap_servers,
+        kafka=args.brokers.collector_target(),
     ).apply(
         lambda addresses: pipeline.render(
             pipeline.Pipeline(
@@ -93,7 +97,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
                 log_store=addresses["log_store"],
                 queue_size=args.settings.queue_size,
                 metrics_flush_interval=f"{args.scrape_seconds}s",
-                sampled_through=addresses["brokers"] if args.settings.sampling else None,
+                sampled_through=addresses["kafka"] if args.settings.sampling else None,
             )
         )
     )

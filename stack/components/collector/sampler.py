@@ -9,6 +9,7 @@ from collector import pipeline
 from contracts import endpoints
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Sampling
+from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.service import services
@@ -29,7 +30,7 @@ class SamplerArgs:
     trace_store: StoreAddresses
     secret: pulumi.Input[str]
     """Name of the Secret with the credentials of stores."""
-    bootstrap_servers: pulumi.Input[str]
+    brokers: KafkaAccess
     scrape_seconds: int
     """Time between two scrapes of the metrics of stored spans, in s."""
 
@@ -56,8 +57,8 @@ class Sampler(pulumi.ComponentResource):
             settings,
             CollectorConfig("sampler-config", _configuration(args), args.namespace, child),
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
-            env=args.trace_store.otlp_variables(args.secret),
-            init=(topic_container(topic, args.bootstrap_servers),),
+            env=[*args.trace_store.otlp_variables(args.secret), *args.brokers.password(args.secret)],
+            init=(topic_container(topic, args.brokers, args.secret),),
         )
         services(pod, args.namespace, child)
         volume = Volume(size=settings.queue_volume, storage_class=args.storage_class)
@@ -68,11 +69,11 @@ class Sampler(pulumi.ComponentResource):
 
 def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
     settings = args.settings
-    return pulumi.Output.all(trace_store=args.trace_store.otlp, brokers=args.bootstrap_servers).apply(
+    return pulumi.Output.all(trace_store=args.trace_store.otlp, kafka=args.brokers.collector_target()).apply(
         lambda addresses: pipeline.render_sampler(
             pipeline.Sampler(
                 trace_store=addresses["trace_store"],
-                brokers=addresses["brokers"],
+                kafka=addresses["kafka"],
                 queue_size=settings.queue_size,
                 ratio=settings.ratio,
                 errors="errors" in settings.policies,

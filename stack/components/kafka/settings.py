@@ -4,23 +4,65 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.section import Cpu, Quantity, quantity_bytes
+from contracts import secret_keys
+from contracts.section import Cpu, Quantity, Section, quantity_bytes
 from stack.components.shared.settings import Stateful
+from stack.components.shared.store import Pem
 
 _SMALLEST_OF_SEVERAL: Final = "768Mi"
 """Memory for a broker and for the program that checks its replicas when it starts."""
 
 
+class ExternalKafka(Section):
+    """A Kafka that the stack did not build."""
+
+    bootstrap_servers: Annotated[
+        str,
+        Field(pattern=r"^[^\s,:/]+:\d{1,5}(,[^\s,:/]+:\d{1,5})*$", examples=["a.example.com:9093,b.example.com:9093"]),
+    ]
+    """Addresses at which clients ask for the brokers, separated by commas."""
+    encrypted: bool = True
+    """Whether the brokers use TLS; their certificates are verified, with their names."""
+    ca: Pem | None = None
+    """Authority that signed the brokers' certificates, as PEM; the public ones if unset."""
+    mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = None
+    """How SASL authenticates the stack's user, whose password is the secret `kafkaPassword`; no SASL if unset."""
+    username: Annotated[str, Field(pattern=r"^[^\s\"\\;$]+$")] | None = None
+    """The stack's user. It may create and describe topics that begin with `task-status`, `requests-web-crawl`,
+    `otlp-spans` and `tempo-ingest`, write and read them, and read as the groups `task-manager`, `web-crawler` and
+    `sampler`."""
+
+    @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        if (self.mechanism is None) != (self.username is None):
+            raise ValueError("mechanism and username belong together: set both or none")
+        if self.mechanism and not self.encrypted:
+            raise ValueError("mechanism: SASL without TLS (encrypted: false) would show the password to the network")
+        if self.ca and not self.encrypted:
+            raise ValueError("ca: nothing is verified without TLS (encrypted: false)")
+        return self
+
+
 class Kafka(Stateful):
     """Apache Kafka."""
 
+    external: ExternalKafka | None = None
+    """A Kafka that you run or rent. If set, the stack builds none, and ignores `brokers`, `cpu` and `memory`. The
+    topics' numbers of replicas are the defaults of your brokers."""
     brokers: Literal[1, 2, 3] = 1
     """Number of brokers; each is a controller, too. With 3, every message has three copies, an acknowledged one has at
     least two, and one broker may be unavailable. 2 is only a step on the way from 1 to 3: with 2, both are needed."""
     cpu: Cpu = "200m"
     memory: Quantity = "1Gi"
+    volume: Quantity = "5Gi"
+    """Size of each broker's persistent volume; with `external`, the disk space that the topics of spans share."""
     partitions: Annotated[int, Field(ge=1, le=256)] = 3
     """Partitions of each topic: the largest number of consumers that can read it in parallel."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        """Keys of the secrets that the external Kafka needs."""
+        return (secret_keys.KAFKA_PASSWORD,) if self.external and self.external.mechanism else ()
 
     @property
     def in_sync_replicas(self) -> int:

@@ -1,13 +1,16 @@
 """Creates topics before the pods that read them start."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import versions
 from contracts.section import quantity_bytes
+from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
+from stack.components.shared.environment import variables
 from stack.components.shared.pod import container_security
 
 CLASS_PATH = "/opt/kafka/libs/*"
@@ -38,8 +41,20 @@ class Topic:
         )
 
 
-def topic_container(topic: Topic, bootstrap_servers: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
-    """Return an init container that waits for Kafka and creates a topic if it does not exist."""
+_CLIENT: Final = "/tmp/client.properties"
+_WITH_PROPERTIES: Final = f'printf %s "$CLIENT_PROPERTIES" >{_CLIENT} && exec "$@" --command-config {_CLIENT}'
+"""Shell command: runs its arguments with a configuration file, whose content is a variable."""
+
+
+def topic_container(topic: Topic, brokers: KafkaAccess, secret: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+    """Return an init container that waits for Kafka and creates a topic if it does not exist.
+
+    Args:
+        topic: to create.
+        brokers: of Kafka.
+        secret: name of the Secret with the password.
+    """
+    properties = brokers.client_properties()
     config = {
         "retention.bytes": topic.retention_bytes,
         "retention.ms": topic.retention_hours * 3_600_000,
@@ -51,6 +66,7 @@ def topic_container(topic: Topic, bootstrap_servers: pulumi.Input[str]) -> k8s.c
         name="topic",
         image=versions.KAFKA,
         command=[
+            *(["sh", "-c", _WITH_PROPERTIES, "sh"] if properties else []),
             "java",
             "-Xmx64m",
             "-XX:TieredStopAtLevel=1",
@@ -61,7 +77,7 @@ def topic_container(topic: Topic, bootstrap_servers: pulumi.Input[str]) -> k8s.c
         ],
         args=[
             "--bootstrap-server",
-            bootstrap_servers,
+            brokers.bootstrap_servers,
             "--create",
             "--if-not-exists",
             "--topic",
@@ -70,6 +86,7 @@ def topic_container(topic: Topic, bootstrap_servers: pulumi.Input[str]) -> k8s.c
             str(topic.partitions),
             *(part for key, value in config.items() for part in ("--config", f"{key}={value}")),
         ],
+        env=[*variables(CLIENT_PROPERTIES=properties), *brokers.password(secret)] if properties else None,
         resources=k8s.core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "192Mi"}, limits={"memory": "192Mi"}
         ),

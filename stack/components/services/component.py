@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http, metadata, secret_keys
 from contracts.services import GATEWAY, TASK_MANAGER
 from stack.components.collector.settings import Sampling
+from stack.components.kafka.access import KafkaAccess
 from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
 from stack.components.services.tracing import Tracing
@@ -43,7 +44,7 @@ class ServicesArgs:
     sampling: Sampling | None
     """How the samplers decide, if the stack has some: exemplars then link only to traces that are stored."""
     otlp_endpoint: pulumi.Input[str]
-    bootstrap_servers: pulumi.Input[str]
+    brokers: KafkaAccess
     database_url: pulumi.Input[str]
 
 
@@ -140,7 +141,7 @@ def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[c
             OTEL_LOGS_EXPORTER="otlp" if args.export_logs else "none",
             OTEL_RESOURCE_ATTRIBUTES=_resource_attributes(name, version, args.environment),
         ),
-        core.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=args.bootstrap_servers),
+        *args.brokers.service_variables(args.secret),
         core.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
         *_sampling_variables(args.sampling),
         secret_variable("TRACING_HASH_KEY", secret_keys.HASH_KEY, args.secret),

@@ -45,7 +45,7 @@ class DistributedTempo(pulumi.ComponentResource):
         super().__init__(DISTRIBUTED_TEMPO, name, None, pulumi.ResourceOptions.merge(opts, alias))
         self._child = pulumi.ResourceOptions(parent=self)
         self._args = args
-        text = pulumi.Output.from_input(args.bootstrap_servers).apply(
+        text = pulumi.Output.from_input(args.brokers.bootstrap_servers).apply(
             lambda brokers: yaml.safe_dump(distributed_config(args.settings, args.retention, brokers), sort_keys=False)
         )
         self._files = {"tempo.yaml": text}
@@ -61,7 +61,7 @@ class DistributedTempo(pulumi.ComponentResource):
         topic = Topic.with_part_of_disk(
             INGEST_TOPIC, self._args.kafka, _PART_OF_DISK, max_message_bytes=_MAX_MESSAGE_BYTES
         )
-        init = (topic_container(topic, self._args.bootstrap_servers),)
+        init = (topic_container(topic, self._args.brokers, self._args.secret),)
         otlp, gossip = {"otlp-grpc": endpoints.OTLP_GRPC_PORT}, {"gossip": endpoints.TEMPO_GOSSIP_PORT}
         live_store = self._pod(endpoints.TEMPO_LIVE_STORE, "live-store", size, gossip, data=TEMPO_DATA, init=init)
         builder = self._pod(endpoints.TEMPO_BLOCK_BUILDER, "block-builder", size, data=TEMPO_DATA, init=init)

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 import pulumi
 
+from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.trace_store.settings import Traces
 
@@ -21,7 +22,7 @@ class TraceStoreArgs:
     secret: pulumi.Input[str]
     """Name of the Secret with the object storage's keys."""
     kafka: Kafka
-    bootstrap_servers: pulumi.Input[str]
+    brokers: KafkaAccess
 
 
 class TraceStore(Protocol):

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver
-from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
+from collector.pipeline import KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
 from contracts import endpoints
 from contracts.http import KEEP_KEY
 from service.common.stored import KEPT, StoredTraces
@@ -31,7 +31,7 @@ def sampler(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
     """A sampler that receives spans over OTLP instead of from Kafka."""
     asked = Sampler(
         trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-        brokers="kafka:9092",
+        kafka=KafkaTarget("kafka:9092"),
         queue_size=10_000,
         ratio=RATIO,
         errors=True,
@@ -93,17 +93,17 @@ def test_exemplars_lead_to_stored_traces(sampler: CollectorProcess, store: Recei
 
 
 def test_with_sampling_the_collectors_have_no_exemplars() -> None:
-    def enabled(brokers: str | None) -> bool:
+    def enabled(kafka: KafkaTarget | None) -> bool:
         pipeline = Pipeline(
             trace_store=OtlpTarget("tempo:4317"),
             metric_store="http://prometheus:9090",
             queue_size=1,
-            sampled_through=brokers,
+            sampled_through=kafka,
         )
         return bool(yaml.safe_load(render(pipeline))["connectors"]["span_metrics"]["exemplars"]["enabled"])
 
     assert enabled(None)
-    assert not enabled("kafka:9092")
+    assert not enabled(KafkaTarget("kafka:9092"))
 
 
 @pytest.mark.parametrize("sampled", [TraceFlags.DEFAULT, TraceFlags.SAMPLED])

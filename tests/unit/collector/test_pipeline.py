@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
+from collector.pipeline import KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
 
 Config = dict[str, Any]
 
@@ -25,7 +25,7 @@ def sampler(**changes: Any) -> Config:
     """The configuration of the samplers."""
     values: Config = {
         "trace_store": OtlpTarget("tempo:4317"),
-        "brokers": "kafka:9092",
+        "kafka": KafkaTarget("kafka:9092"),
         "queue_size": 5000,
         "ratio": 0.1,
         "errors": True,
@@ -40,7 +40,7 @@ def sampler(**changes: Any) -> Config:
 ALL = [
     pytest.param(collector(), id="everything stored"),
     pytest.param(
-        collector(sampled_through="kafka:9092", log_store=OtlpTarget("http://loki:3100/otlp", "http")),
+        collector(sampled_through=KafkaTarget("kafka:9092"), log_store=OtlpTarget("http://loki:3100/otlp", "http")),
         id="sampled, with logs",
     ),
     pytest.param(sampler(), id="sampler"),
@@ -80,7 +80,7 @@ def test_everything_that_is_configured_is_used(config: Config) -> None:
 
 
 def test_span_metrics_are_counted_before_sampling_and_after_redaction() -> None:
-    pipelines = collector(sampled_through="kafka:9092")["service"]["pipelines"]
+    pipelines = collector(sampled_through=KafkaTarget("kafka:9092"))["service"]["pipelines"]
     assert "span_metrics" in pipelines["traces"]["exporters"]
     assert {"redaction/keys", "redaction/values"} < set(pipelines["traces"]["processors"])
     assert "tail_sampling" not in pipelines["traces"]["processors"]
@@ -92,7 +92,7 @@ def test_both_protocols_ask_for_the_token() -> None:
 
 
 def test_sampled_spans_go_through_kafka_by_trace_and_others_straight_to_the_store() -> None:
-    exporters = collector(sampled_through="kafka:9092")["exporters"]
+    exporters = collector(sampled_through=KafkaTarget("kafka:9092"))["exporters"]
     assert exporters["kafka/traces"]["partition_traces_by_id"] is True
     assert exporters["kafka/traces"]["producer"]["required_acks"] == -1
     assert "otlp_grpc/traces" not in exporters

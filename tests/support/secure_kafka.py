@@ -1,0 +1,68 @@
+"""A real Kafka that the stack did not build: with TLS, and users that SASL authenticates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from checks.harness.ports import free_port
+from stack.components.kafka.settings import ExternalKafka, Kafka
+from tests.support.certificates import self_signed
+from tests.support.kafka_process import KafkaBrokers
+
+USERNAME: Final = "stack"
+PASSWORD: Final = "c0rrect-horse;battery staple"
+_LOGIN: Final = "org.apache.kafka.common.security"
+
+
+@dataclass(frozen=True)
+class SecureKafka:
+    """The broker, and the settings of a stack that uses it."""
+
+    brokers: KafkaBrokers
+    external: ExternalKafka
+
+
+@contextmanager
+def secure_kafka(directory: Path, class_path: str) -> Iterator[SecureKafka]:
+    """Runs a broker that takes clients on a port with TLS and SASL; SCRAM and PLAIN have the same user."""
+    brokers = KafkaBrokers(directory, class_path)
+    key, certificate = self_signed("localhost")
+    own, port = brokers.address(0).partition(":")[0], free_port()
+
+    def pem(content: bytes) -> str:
+        return content.decode().strip().replace("\n", "\\n")
+
+    brokers.configure(
+        Kafka(),
+        f"listeners=BROKER://{own}:9092,CONTROLLER://{own}:9093,CLIENT://127.0.0.1:{port}",
+        f"advertised.listeners=BROKER://{own}:9092,CLIENT://localhost:{port}",
+        "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
+        "listener.name.client.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN",
+        f"listener.name.client.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;",
+        f"listener.name.client.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required "
+        f'user_{USERNAME}="{PASSWORD}";',
+        "listener.name.client.ssl.keystore.type=PEM",
+        f"listener.name.client.ssl.keystore.key={pem(key)}",
+        f"listener.name.client.ssl.keystore.certificate.chain={pem(certificate)}",
+    )
+    try:
+        brokers.start(0)
+        brokers.wait(0)
+        brokers.run(
+            "kafka.admin.ConfigCommand",
+            *("--bootstrap-server", brokers.address(0), "--alter", "--entity-type", "users"),
+            *("--entity-name", USERNAME, "--add-config", f"SCRAM-SHA-512=[password={PASSWORD}]"),
+        )
+        yield SecureKafka(
+            brokers=brokers,
+            external=ExternalKafka(
+                bootstrap_servers=f"localhost:{port}",
+                ca=certificate.decode(),
+                mechanism="SCRAM-SHA-512",
+                username=USERNAME,
+            ),
+        )
+    finally:
+        brokers.kill()
