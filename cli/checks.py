@@ -138,8 +138,10 @@ def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
 @click.option("--stop", "must_stop", is_flag=True, help="End a running drill, or undo what a killed one left.")
 @click.option("--verify", "must_verify", is_flag=True, help="Inject all faults in turn; each must show, and end.")
 @click.option("--answer", "answers", multiple=True, help="A line in place of the terminal's. May be repeated.")
-@click.option("--seed", type=int, help="The same seed chooses the same fault.")
-@click.option("--seconds", type=AMOUNT, default=1800, help="The time for the answer (1,800).")
+@file_option("--answers-from", help="Read lines that are written into this file or named pipe, not the terminal.")
+@click.option("--rounds", type=COUNT, default=1, help="Number of faults, one after the other (1).")
+@click.option("--seed", type=int, help="The same seed chooses the same faults.")
+@click.option("--seconds", type=AMOUNT, default=1800, help="The time for each answer (1,800).")
 @click.option("--warm-up", type=AMOUNT, default=20, help="Seconds of traffic before the fault (20).")
 @click.option("--rate", type=AMOUNT, default=10, help="Requests per second meanwhile (10).")
 def drill(
@@ -149,12 +151,14 @@ def drill(
     must_stop: bool,
     must_verify: bool,
     answers: tuple[str, ...],
+    answers_from: Path | None,
+    rounds: int,
     seed: int | None,
     seconds: float,
     warm_up: float,
     rate: float,
 ) -> None:
-    """Inject a fault into the local stack, and let an engineer find it; docs/on-call.md is the guide."""
+    """Inject faults into the local stack, and let an engineer find them; docs/on-call.md is the guide."""
     from checks.drill import command
 
     if list_names:
@@ -171,17 +175,19 @@ def drill(
         if wrong := [item.fault for item in verifications if not item.is_right]:
             raise UserError(f"not as the catalogue says: {', '.join(wrong)}")
         return
-    result = command.drill(
+    played = command.drill(
         console(120),
         names=names,
         answers=answers,
+        answers_from=answers_from,
+        rounds=rounds,
         seed=seed,
         seconds=seconds,
         warm_up=warm_up,
         rate=rate,
         stack=stack,
     )
-    raise Exit(0 if result.is_solved else 1)
+    raise Exit(0 if len(played) == rounds and all(item.result.is_solved for item in played) else 1)
 
 
 @click.command(cls=Command)

@@ -11,6 +11,7 @@ import yaml
 RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 _FILE: Final = RUNBOOKS / "expects.yaml"
 _QUERY: Final = re.compile(r"^ *```(promql|logql)\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
+_RESOLVED: Final = "Resolved when"
 _RULE: Final = re.compile(
     r"(?P<amount>none|some|all)"
     r"(?: (?P<comparison>[<>]=?|[!=]=) (?P<limit>-?[\d.]+))?"
@@ -36,6 +37,8 @@ class Query:
     language: str
     """`promql` or `logql`."""
     text: str
+    introduction: str
+    """What it shows: the line above it; `Resolved when` in the section of that name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,8 @@ class Expectation:
 
     runbook: str
     fault: str
-    number: int
-    """Of the query among the queries of the page, from 1."""
+    query: str
+    """What the query shows, in words of the line above it: see `find_query`."""
     rule: str
 
     def is_met(self, rows: Sequence[Row]) -> bool:
@@ -76,16 +79,35 @@ def is_met(rule: str, rows: Sequence[Row]) -> bool:
 def queries(runbook: str) -> list[Query]:
     """The queries of a runbook for Prometheus and Loki, in their order."""
     page = (RUNBOOKS / f"{runbook}.md").read_text()
-    return [Query(language=language, text=text.strip()) for language, text in _QUERY.findall(page)]
+    resolved = page.index(f"## {_RESOLVED}")
+    result, end = [], 0
+    for block in _QUERY.finditer(page):
+        lines = [line.strip() for line in page[end : block.start()].splitlines() if line.strip()]
+        introduction = _RESOLVED if block.start() > resolved else lines[-1] if lines else ""
+        result.append(Query(language=block[1], text=block[2].strip(), introduction=introduction))
+        end = block.end()
+    return result
+
+
+def find_query(runbook: str, shows: str) -> Query:
+    """The query of a runbook whose introduction has these words.
+
+    Raises:
+        LookupError: no query has them, or several.
+    """
+    matches = [query for query in queries(runbook) if shows.lower() in query.introduction.lower()]
+    if len(matches) != 1:
+        raise LookupError(f"{len(matches)} queries of {runbook} are introduced by {shows!r}; one must be")
+    return matches[0]
 
 
 def expectations(fault: str | None = None) -> list[Expectation]:
     """What the runbooks expect of a fault, or of all."""
     document = yaml.safe_load(_FILE.read_text())
     return [
-        Expectation(runbook=runbook, fault=name, number=number, rule=rule)
+        Expectation(runbook=runbook, fault=name, query=query, rule=rule)
         for runbook, names in document.items()
         for name, rules in names.items()
-        for number, rule in rules.items()
+        for query, rule in rules.items()
         if fault in (None, name)
     ]

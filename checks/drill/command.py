@@ -1,22 +1,24 @@
-"""`make drill`: injects a fault into the local stack, pages, and compares the engineer's answer with the fault."""
+"""`make drill`: injects faults into the local stack one at a time, pages, and compares the engineer's answers."""
 
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Final
 
-import httpx
 from rich.console import Console
 
 from checks.chaos.cluster import LocalCluster
 from checks.drill import report
-from checks.drill.session import Event, Input, Result, Session
-from checks.drill.terminal import Lines
+from checks.drill.alerts import AlertWatch
+from checks.drill.lines import Lines, PreparedLines, appended
+from checks.drill.rounds import Round, write_summary
+from checks.drill.session import Input, Session
+from checks.drill.signs import Signs
 from checks.faults.catalogue import faults
 from checks.faults.journal import BusyError, Journal
 from checks.faults.model import Fault
@@ -25,77 +27,29 @@ from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.errors import UserError
 from contracts.services import GATEWAY
-from stack.clients.prometheus import PrometheusClient
 from stack.polling import poll_until
 from stack.settings import load_here
 
 LIMIT_SECONDS: Final = 1800.0
 WARM_UP_SECONDS: Final = 20.0
-"""Traffic before the fault, so that the dashboards show the time before it."""
+"""Traffic before the first fault, so that the dashboards show the time before it."""
 _STOP_SECONDS: Final = 240.0
-_WATCHDOG: Final = "Watchdog"
 
 
-class Answers:
-    """Prepared lines in place of a terminal."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = list(texts)
-        self.ended = not texts
-
-    def read(self, seconds: float) -> str | None:
-        """The next line."""
-        line = self._texts.pop(0) if self._texts else None
-        self.ended = not self._texts
-        return line
-
-
-class AlertWatch:
-    """Notes when alerts become pending or fire."""
-
-    def __init__(self, prometheus: PrometheusClient) -> None:
-        self._prometheus = prometheus
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._started = time.monotonic()
-        self.events: list[Event] = []
-        """In s since the context was opened."""
-
-    def __enter__(self) -> "AlertWatch":
-        self._known = self._states()
-        self._started = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _states(self) -> set[str]:
-        with contextlib.suppress(httpx.HTTPError):
-            return {f"alert {alert['labels']['alertname']} is {alert['state']}" for alert in self._prometheus.alerts()}
-        return set()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(1):
-            seconds = time.monotonic() - self._started
-            for text in sorted(self._states() - self._known):
-                if _WATCHDOG not in text:
-                    self.events.append(Event(seconds=seconds, text=text))
-                self._known.add(text)
-
-
-def choose(known: Mapping[str, Fault], names: Sequence[str], seed: int | None) -> str:
-    """One of these faults, or of all, at random.
+def choose(known: Mapping[str, Fault], names: Sequence[str], seed: int | None, rounds: int = 1) -> list[str]:
+    """Different faults of these, or of all, at random.
 
     Raises:
-        UserError: there is no such fault.
+        UserError: there is no such fault, or there are fewer faults than rounds.
     """
     if unknown := set(names) - known.keys():
         raise UserError(
             f"there is no fault {min(unknown)!r}; `./wct check drill --list` lists the faults, for trainers"
         )
-    return Random(seed).choice(sorted(names or known))
+    candidates = sorted(set(names) or known)
+    if rounds > len(candidates):
+        raise UserError(f"{rounds} rounds need as many faults; there are {len(candidates)}")
+    return Random(seed).sample(candidates, rounds)
 
 
 def drill(
@@ -103,21 +57,25 @@ def drill(
     *,
     names: Sequence[str] = (),
     answers: Sequence[str] = (),
+    answers_from: Path | None = None,
     seed: int | None = None,
+    rounds: int = 1,
     seconds: float = LIMIT_SECONDS,
     warm_up: float = WARM_UP_SECONDS,
     rate: float = 10,
     stack: str = "local",
-) -> Result:
-    """Runs one drill, and writes its report.
+) -> list[Round]:
+    """Runs drills, each with another fault, and writes their reports.
 
     Args:
         console: where the engineer reads.
-        names: the fault is one of these at random; by default one of all.
+        names: the faults are some of these at random; by default of all.
         answers: lines in place of those of the terminal.
+        answers_from: a file or named pipe into which lines are written, in place of the terminal.
         seed: of the random choice.
-        seconds: the time for the answer.
-        warm_up: seconds of traffic before the fault.
+        rounds: the number of faults.
+        seconds: the time for the answer of each round.
+        warm_up: seconds of traffic before the first fault.
         rate: requests per second.
         stack: the stack; the cluster of any stack but the local one is refused.
 
@@ -126,28 +84,71 @@ def drill(
     """
     cluster = LocalCluster(load_here(stack))
     known = faults(cluster.store)
-    name = choose(known, names, seed)
-    fault = known[name]
+    chosen = choose(known, names, seed, rounds)
     journal = Journal()
-    prometheus = f"http://{cluster.address(endpoints.PROMETHEUS)}:{endpoints.PROMETHEUS_PORT}"
     gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
-    lines: Input = Answers(answers) if answers else Lines()
-    with journal.locked():
+    played: list[Round] = []
+    with journal.locked(), _input(answers, answers_from) as lines:
         _undo_remaining(cluster, journal, console)
+        host = _Host(cluster, journal, console, lines, seconds)
         with Traffic(gateway, rate, keep=False):
             console.print(f"normal traffic runs; the page comes in about {warm_up:.0f} s or some more")
             time.sleep(warm_up)
-            with _undoing(console), injected(name, fault.plan, cluster, journal):
-                started = datetime.now(UTC)
-                with AlertWatch(PrometheusClient(prometheus)) as watch:
-                    session = Session(fault, lines, lambda text: console.print(text, markup=False), limit=seconds)
-                    try:
-                        session.run()
-                    finally:
-                        console.print("the fault is undone now", markup=False)
-    path = report.write(name, fault, session.result, watch.events, started)
-    console.print(f"{session.result.summary}. The fault: {fault.title}. Report: {path}", markup=False)
-    return session.result
+            try:
+                for number, name in enumerate(chosen, start=1):
+                    played.append(host.play(name, known[name]))
+                    if lines.ended or number == rounds:
+                        break
+                    host.recover(known[name], f"round {number + 1} of {rounds}")
+            finally:
+                if rounds > 1 and played:
+                    path = write_summary(played, seed)
+                    console.print(f"{path.read_text()}\nReport: {path}", markup=False)
+    return played
+
+
+class _Host:
+    """Plays rounds with one engineer."""
+
+    def __init__(self, cluster: LocalCluster, journal: Journal, console: Console, lines: Input, seconds: float) -> None:
+        self._cluster = cluster
+        self._journal = journal
+        self._console = console
+        self._lines = lines
+        self._seconds = seconds
+        self._signs = Signs(cluster)
+
+    def play(self, name: str, fault: Fault) -> Round:
+        """Injects a fault, pages, takes the answers, undoes the fault and writes the report."""
+        with _undoing(self._console), injected(name, fault.plan, self._cluster, self._journal):
+            started = datetime.now(UTC)
+            with AlertWatch(self._signs.prometheus) as watch:
+                session = Session(fault, self._lines, self._print, limit=self._seconds)
+                try:
+                    session.run()
+                finally:
+                    self._print("the fault is undone now")
+        path = report.write(name, fault, session.result, watch.events, started)
+        self._print(f"{session.result.summary}. The fault: {fault.title}. Report: {path}")
+        return Round(fault=name, result=session.result, alerts=tuple(watch.events))
+
+    def recover(self, fault: Fault, what: str) -> None:
+        """Waits until a fault does not show any more."""
+        self._print(f"the stack recovers; then comes the page of {what}")
+        if not self._signs.wait_until_clear(fault):
+            self._print("an alert of the last fault is still active; ignore it")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+@contextlib.contextmanager
+def _input(answers: Sequence[str], answers_from: Path | None) -> Iterator[Input]:
+    if answers_from:
+        with appended(answers_from) as lines:
+            yield lines
+    else:
+        yield PreparedLines(answers) if answers else Lines()
 
 
 def stop(console: Console) -> None:

@@ -1,7 +1,7 @@
 """Injects each fault, and checks that it shows, that the queries of its runbook show it, and that it can be undone."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.chaos.cluster import LocalCluster
-from checks.drill.torn import TornTraces
+from checks.drill.signs import Signs, wait
 from checks.faults.catalogue import faults
 from checks.faults.journal import Journal
 from checks.faults.model import Fault
@@ -19,11 +19,8 @@ from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.errors import UserError
 from contracts.services import GATEWAY
-from dashboards.expectations import Expectation, Row, expectations, queries
+from dashboards.expectations import Expectation, Row, expectations, find_query
 from stack.clients.loki import LokiClient
-from stack.clients.prometheus import PrometheusClient
-from stack.clients.traces import TraceStoreClient
-from stack.polling import CheckFailure
 from stack.settings import load_here
 
 SHOWS_SECONDS: Final = 150.0
@@ -39,6 +36,8 @@ class Verification:
     """What was seen of one fault; times in s, None for what did not come."""
 
     fault: str
+    is_clear: bool
+    """Whether neither its evidence nor its alerts showed before the injection."""
     injection: float
     shows: float | None
     """From the end of the injection until its evidence showed: its query had a result, or a trace was torn."""
@@ -54,7 +53,8 @@ class Verification:
     @property
     def is_right(self) -> bool:
         """Whether all came as the catalogue says."""
-        return self.shows is not None and self.gone is not None and not self.unmet
+        has_alerted = self.alert is not None or not self.has_alert
+        return self.is_clear and self.shows is not None and has_alerted and self.gone is not None and not self.unmet
 
 
 class Verifier:
@@ -63,19 +63,12 @@ class Verifier:
     def __init__(self, cluster: LocalCluster, journal: Journal) -> None:
         self._cluster = cluster
         self._journal = journal
-        backend = cluster.settings.traces.backend
-        self._prometheus = PrometheusClient(self._url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
-        store = TraceStoreClient(backend, self._url(*endpoints.TRACE_QUERY[backend]))
-        self._traces = TornTraces(self._url(GATEWAY, endpoints.SERVICE_PORT), store)
-        self._loki = LokiClient(self._url(endpoints.LOKI, endpoints.LOKI_PORT))
-
-    def _url(self, service: str, port: int) -> str:
-        return f"http://{self._cluster.address(service)}:{port}"
+        self._signs = Signs(cluster)
+        self._loki = LokiClient(f"http://{cluster.address(endpoints.LOKI)}:{endpoints.LOKI_PORT}")
 
     def verify(self, name: str, fault: Fault) -> Verification:
         """Injects a fault, waits until it shows, undoes it, and waits until it does not show any more."""
-        _wait(lambda: not self._shows(fault), GONE_SECONDS)
-        known = self._alerts(fault)
+        is_clear = self._signs.wait_until_clear(fault)
         unmet = expectations(name)
         shows = alert = None
         started = time.monotonic()
@@ -84,9 +77,9 @@ class Verifier:
             while time.monotonic() < started + SHOWS_SECONDS and (
                 shows is None or unmet or (not alert and fault.alerts)
             ):
-                if shows is None and self._shows(fault):
+                if shows is None and self._signs.shows(fault):
                     shows = time.monotonic() - started
-                if alert is None and self._alerts(fault) - known:
+                if alert is None and self._signs.alerts(fault):
                     alert = time.monotonic() - started
                 unmet = [expectation for expectation in unmet if not self._is_met(expectation)]
                 time.sleep(_EVERY_SECONDS)
@@ -94,31 +87,18 @@ class Verifier:
         undoing = time.monotonic() - ended
         return Verification(
             fault=name,
+            is_clear=is_clear,
             injection=injection,
             shows=shows,
             alert=alert,
             has_alert=bool(fault.alerts),
-            unmet=tuple(f"{item.runbook} {item.number}: {item.rule}" for item in unmet),
+            unmet=tuple(f"{item.runbook}, {item.query}: {item.rule}" for item in unmet),
             undoing=undoing,
-            gone=_wait(lambda: not self._shows(fault), GONE_SECONDS),
+            gone=wait(lambda: not self._signs.shows(fault), GONE_SECONDS),
         )
 
-    def _shows(self, fault: Fault) -> bool:
-        try:
-            if fault.evidence.query:
-                return bool(self._prometheus.query(fault.evidence.query))
-            return self._traces.is_torn()
-        except (httpx.HTTPError, CheckFailure):
-            return False
-
-    def _alerts(self, fault: Fault) -> set[str]:
-        try:
-            return {alert["labels"]["alertname"] for alert in self._prometheus.alerts()} & fault.alerts
-        except httpx.HTTPError:
-            return set()
-
     def _is_met(self, expectation: Expectation) -> bool:
-        query = queries(expectation.runbook)[expectation.number - 1]
+        query = find_query(expectation.runbook, expectation.query)
         try:
             rows = self._rows(query.language, query.text)
         except httpx.HTTPError:
@@ -127,7 +107,7 @@ class Verifier:
 
     def _rows(self, language: str, text: str) -> list[Row]:
         if language == "promql":
-            return [(series.labels, series.value) for series in self._prometheus.query(text)]
+            return [(series.labels, series.value) for series in self._signs.prometheus.query(text)]
         now = time.time()
         lines, series = self._loki.query_range(text, start=now - _LINES_SECONDS, end=now)
         return [(line.labels, 1.0) for line in lines] + [(item.labels, item.value) for item in series]
@@ -167,11 +147,21 @@ def verify(console: Console, *, names: Sequence[str] = (), rate: float = 10, war
 def show(verifications: Sequence[Verification], console: Console) -> None:
     """Prints a table."""
     table = Table(title="Faults")
-    for column in ("fault", "injected in", "shows after", "alert after", "undone in", "gone after", "runbook"):
+    for column in (
+        "fault",
+        "clear before",
+        "injected in",
+        "shows after",
+        "alert after",
+        "undone in",
+        "gone after",
+        "runbook",
+    ):
         table.add_column(column)
     for item in verifications:
         table.add_row(
             f"[{'green' if item.is_right else 'red'}]{item.fault}[/]",
+            "yes" if item.is_clear else "no",
             _seconds(item.injection),
             _seconds(item.shows),
             _seconds(item.alert) if item.has_alert else "no alert",
@@ -184,13 +174,3 @@ def show(verifications: Sequence[Verification], console: Console) -> None:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.0f} s"
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> float | None:
-    """Returns after how long a condition holds; None if it does not within the time."""
-    started = time.monotonic()
-    while not condition():
-        if time.monotonic() > started + seconds:
-            return None
-        time.sleep(_EVERY_SECONDS)
-    return time.monotonic() - started

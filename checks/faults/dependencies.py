@@ -6,8 +6,10 @@ from typing import Final
 from checks.faults.changes import DROP, filtered, share, stopped, to_port
 from checks.faults.database import connections_taken, password_changed, table_locked
 from checks.faults.model import HARD_SECONDS, Evidence, Fault
+from checks.faults.topics import topic_deleted
 from contracts import endpoints
 from contracts.services import CRAWLER, TASK_MANAGER
+from contracts.topics import STATUS_TOPIC
 
 _REMOVED_RULE: Final = "The rules of iptables in the pod are removed."
 _SCALED: Final = "The StatefulSet is scaled to its number of pods."
@@ -164,6 +166,28 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         undo=_REMOVED_RULE,
         alerts=frozenset({"ConsumerStopped", "DependencyDown"}),
+        seconds=HARD_SECONDS,
+    ),
+    "topic-deleted": Fault(
+        title="the topic task-status was deleted",
+        plan=topic_deleted(STATUS_TOPIC),
+        hops=("kafka", "gateway-kafka"),
+        causes=("topic-missing",),
+        hints=(
+            "Creating tasks fails after some seconds; reading tasks works.",
+            "Kafka runs, and one topic works. Why does it not take the gateway's messages?",
+            "The code in the gateway's log line 'Kafka is unavailable' is from the Kafka client.",
+        ),
+        evidence=Evidence(
+            dashboard="Kafka",
+            panel="Failed sends, retries and dead letters",
+            query='sum(rate(kafka_messages_produced_total{topic="task-status",outcome!="success"}[1m])) > 0'
+            ' and on () max(dependency_up{job="gateway",dependency="kafka"}) == 1',
+            trace="The gateway's span 'send task-status' has an error: _UNKNOWN_TOPIC. No span follows it.",
+            runbook="SendingFails",
+        ),
+        undo="The topic is created again, with as many partitions as before, and empty.",
+        alerts=frozenset({"SendingFails", "ConsumerUnassigned", "DependencyFails"}),
         seconds=HARD_SECONDS,
     ),
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from checks.chaos.cluster import LocalCluster
-from checks.faults import changes, database
+from checks.faults import changes, database, topics
 from checks.faults.changes import Change, Plan
 from checks.faults.journal import Journal
 
@@ -21,6 +21,7 @@ _KINDS: Final[dict[str, Any]] = {
         database.TableLocked,
         database.ConnectionsTaken,
         database.PasswordChanged,
+        topics.TopicDeleted,
     )
 }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from checks.faults.catalogue import faults
-from dashboards.expectations import Expectation, Row, expectations, is_met, queries
+from dashboards.expectations import Expectation, Row, expectations, find_query, is_met, queries
 
 FAULTS = faults("jaeger")
 ROWS: list[Row] = [({"job": "gateway", "code": "ok"}, 1.0), ({"job": "web-crawler", "code": "ok"}, 0.0)]
@@ -11,7 +11,7 @@ ROWS: list[Row] = [({"job": "gateway", "code": "ok"}, 1.0), ({"job": "web-crawle
 
 @pytest.mark.parametrize("expectation", expectations(), ids=str)
 def test_an_expectation_is_about_a_query_and_a_fault(expectation: Expectation) -> None:
-    assert 1 <= expectation.number <= len(queries(expectation.runbook))
+    assert find_query(expectation.runbook, expectation.query).text
     assert FAULTS[expectation.fault].evidence.runbook == expectation.runbook
     expectation.is_met([])
 
@@ -46,3 +46,14 @@ def test_a_result_is_compared(rule: str, expected: bool) -> None:
 def test_a_malformed_rule_is_refused(rule: str) -> None:
     with pytest.raises(ValueError, match="no expectation"):
         is_met(rule, ROWS)
+
+
+def test_a_query_is_named_by_what_it_shows() -> None:
+    assert find_query("ErrorRateHigh", "the operations that fail").text.startswith("sort_desc")
+    assert find_query("ErrorRateHigh", "resolved when") == queries("ErrorRateHigh")[-1]
+
+
+@pytest.mark.parametrize("words", ["the phase of the moon", "the"])
+def test_words_that_name_no_query_or_several_are_refused(words: str) -> None:
+    with pytest.raises(LookupError, match="queries of ExportFails"):
+        find_query("ExportFails", words)

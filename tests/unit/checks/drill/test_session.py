@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from checks.drill.command import Answers, choose, drill
+from checks.drill.command import choose, drill
+from checks.drill.lines import PreparedLines
 from checks.drill.report import report
 from checks.drill.session import PAGE, Event, Result, Session
 from checks.faults.catalogue import faults
@@ -19,7 +20,7 @@ def run(texts: Sequence[str], *, limit: float = 600) -> tuple[Result, list[str]]
     """Each look at the clock takes a second."""
     ticks = iter(range(10_000))
     output: list[str] = []
-    session = Session(FAULT, Answers(texts), output.append, limit=limit, clock=lambda: float(next(ticks)))
+    session = Session(FAULT, PreparedLines(texts), output.append, limit=limit, clock=lambda: float(next(ticks)))
     return session.run(), output
 
 
@@ -83,7 +84,7 @@ def test_the_report_has_everything() -> None:
 
 def test_a_seed_chooses_the_same_fault() -> None:
     assert choose(FAULTS, (), 7) == choose(FAULTS, (), 7)
-    assert {choose(FAULTS, (), seed) for seed in range(200)} == set(FAULTS)
+    assert {choose(FAULTS, (), seed)[0] for seed in range(200)} == set(FAULTS)
     with pytest.raises(UserError, match="no fault 'x'"):
         choose(FAULTS, ["x"], None)
 

@@ -10,6 +10,7 @@ from checks.faults import stored
 from checks.faults.changes import Change, CrashLooped, Deployed, Filtered, Misconfigured, Stopped, Throttled
 from checks.faults.database import ConnectionsTaken, PasswordChanged, TableLocked
 from checks.faults.journal import BusyError, Journal
+from checks.faults.topics import TopicDeleted
 from contracts.errors import UserError
 
 NO_CLUSTER: Any = None
@@ -72,6 +73,7 @@ def test_the_next_process_undoes_what_a_killed_one_left(journal: Journal, limit:
         Misconfigured(config_map="c", workload="collector", key="k", original="a", text="b"),
         CrashLooped(workload="web-crawler", replicas=1),
         PasswordChanged(password="p"),
+        TopicDeleted(topic="task-status", partitions=3),
     ],
 )
 def test_a_change_survives_the_journal(change: Change) -> None:
