@@ -138,7 +138,7 @@ def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
 @click.option("--stop", "must_stop", is_flag=True, help="End a running drill, or undo what a killed one left.")
 @click.option("--verify", "must_verify", is_flag=True, help="Inject all faults in turn; each must show, and end.")
 @click.option("--answer", "answers", multiple=True, help="A line in place of the terminal's. May be repeated.")
-@file_option("--answers-from", help="Read lines that are written into this file or named pipe, not the terminal.")
+@file_option("--answers-from", "Read lines that are written into this file or named pipe, not the terminal.")
 @click.option("--rounds", type=COUNT, default=1, help="Number of faults, one after the other (1).")
 @click.option("--seed", type=int, help="The same seed chooses the same faults.")
 @click.option("--seconds", type=AMOUNT, default=1800, help="The time for each answer (1,800).")

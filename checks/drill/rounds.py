@@ -1,4 +1,4 @@
-"""The summary of several rounds of the drill: the time, hints and wrong answers of each, and the median and the worst."""
+"""The summary of several rounds of the drill: the time and costs of each, the median and the worst."""
 
 import statistics
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ from local.jobs import Progress
 
 _DNS_PORT: Final = 53
 _RESET_SHARE: Final = 0.22
-"""Of the attempts. The gateway repeats a read once, so 0.22 × 0.22, one read in twenty, fails."""
+"""Of the attempts. The gateway repeats a read once, so one read in twenty (0.22 squared) fails."""
 _FAILED_PAGES: Final = (
     'sum(rate(crawler_pages_total{outcome!="completed"}[1m])) / sum(rate(crawler_pages_total[1m])) > 0.2'
 )

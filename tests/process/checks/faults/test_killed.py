@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from checks.drill.terminal import Lines
+from checks.drill.lines import Lines
 from checks.faults.journal import BusyError, Journal
 from checks.faults.stored import undo_remaining
 

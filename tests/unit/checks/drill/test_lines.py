@@ -12,7 +12,6 @@ def test_a_pipe_ends_with_its_last_line() -> None:
     lines = Lines(reader)
     assert lines.read(1) == "hint"
     assert lines.read(0) is None
-    assert not lines.ended
     os.write(writer, b"opped")
     os.close(writer)
     assert lines.read(1) == "kafka, stopped"
@@ -55,7 +54,6 @@ def test_a_named_pipe_outlives_its_writers(tmp_path: Path) -> None:
 
 def test_prepared_texts_end() -> None:
     lines = PreparedLines(["hint"])
-    assert not lines.ended
     assert lines.read(1) == "hint"
     assert lines.ended
     assert lines.read(1) is None
