@@ -25,8 +25,11 @@ class Answer:
     @property
     def problem(self) -> str:
         """What is missing in the answer; empty if it is complete."""
-        missing = [name for name, choice in (("hop", self.hop), ("cause", self.cause)) if choice is None]
-        return f"the {' and the '.join(missing)} of this answer is not clear" if missing else ""
+        if self.hop and not self.cause:
+            return f"the hop is clear ({self.hop.title}), the cause is not"
+        if self.cause and not self.hop:
+            return f"the cause is clear ({self.cause.title}), the hop is not"
+        return "" if self.hop else "neither the hop nor the cause is clear"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,7 @@ class _Host:
                 finally:
                     self._print("the fault is undone now")
         path = report.write(name, fault, session.result, watch.events, started)
-        self._print(f"{session.result.summary}. The fault: {fault.title}. Report: {path}")
+        self._print(f"{session.result.summary}\n{report.solution(fault)}\nReport: {path}")
         return Round(fault=name, result=session.result, alerts=tuple(watch.events))
 
     def recover(self, fault: Fault, what: str) -> None:

@@ -31,9 +31,6 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         started: when the page was sent.
     """
     evidence = fault.evidence
-    runbook = (
-        f"`dashboards/runbooks/{evidence.runbook}.md`" if evidence.runbook else "none: no alert reports this fault"
-    )
     lines = [
         f"# Drill: {name}",
         "",
@@ -59,7 +56,7 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         "## What shows it",
         f'- Dashboard **{evidence.dashboard}**, panel "{evidence.panel}".',
         f"- {evidence.trace}",
-        f"- Runbook: {runbook}.",
+        f"- Runbook: {_runbook(fault)}.",
         *_query(evidence.query),
         "",
         "## Hints",
@@ -67,6 +64,26 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         "",
     ]
     return "\n".join(lines)
+
+
+def solution(fault: Fault) -> str:
+    """The fault and what shows it, as the engineer reads it at the end."""
+    evidence = fault.evidence
+    return "\n".join(
+        (
+            f"The fault: {fault.title}.",
+            f"  hop: {_titles(fault.hops, HOPS)}",
+            f"  cause: {_titles(fault.causes, CAUSES)}",
+            f'  dashboard {evidence.dashboard}, panel "{evidence.panel}"',
+            f"  {evidence.trace}",
+            f"  runbook: {_runbook(fault)}",
+        )
+    )
+
+
+def _runbook(fault: Fault) -> str:
+    name = fault.evidence.runbook
+    return f"dashboards/runbooks/{name}.md" if name else "none: no alert reports this fault"
 
 
 def _query(query: str) -> list[str]:

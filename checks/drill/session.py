@@ -13,7 +13,12 @@ HINT_SECONDS: Final = 60.0
 """What a hint costs."""
 WRONG_SECONDS: Final = 60.0
 """What a wrong answer costs."""
-_HELP: Final = "answer HOP, CAUSE (numbers or words); or: choices, hint, give up"
+_HELP: Final = f"""\
+Which hop fails, and why? Look at the alerts, dashboards, traces and logs; docs/on-call.md says how to open them. Type:
+  HOP, CAUSE   your answer, in words or numbers of the lists
+  choices      the lists of hops and causes
+  hint         a hint (costs {HINT_SECONDS:.0f} s, as does a wrong answer)
+  give up      the end of this drill, with its solution"""
 
 
 class Input(Protocol):
@@ -117,14 +122,14 @@ class Session:
 
     def _hint(self) -> None:
         if self.result.hints == len(self._fault.hints):
-            self._on_output("there are no other hints")
+            self._on_output("there are no other hints; `give up` ends the drill and says what the fault was")
             return
         self._print(f"hint: {self._fault.hints[self.result.hints]}")
         self.result.hints += 1
 
     def _judge(self, answer: Answer) -> None:
         if answer.problem:
-            self._on_output(f"{answer.problem}; `choices` lists them")
+            self._on_output(f"{answer.problem}. Answer HOP, CAUSE; `choices` lists both. This cost nothing.")
             return
         verdict = compare(answer, self._fault)
         self._note(f"answer: {answer.text}")
@@ -150,8 +155,10 @@ def reply(verdict: Verdict) -> str:
     if verdict.is_right:
         return "right: hop and cause"
     if verdict.hop:
-        return "the hop is right, the cause is wrong"
-    return "the cause is right, the hop is wrong" if verdict.cause else "hop and cause are wrong"
+        return "the hop is right, the cause is wrong: read the errors of this hop, in its failed traces and its log"
+    if verdict.cause:
+        return "the cause is right, the hop is wrong: follow a failed trace to the last span that is there"
+    return "hop and cause are wrong: which service reports errors or is slow, and which of its calls?"
 
 
 def choices() -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from checks.drill.command import choose, drill
 from checks.drill.lines import PreparedLines
-from checks.drill.report import report
+from checks.drill.report import report, solution
 from checks.drill.session import PAGE, Event, Result, Session
 from checks.faults.catalogue import faults
 from contracts.errors import UserError
@@ -45,18 +45,34 @@ def test_hints_and_wrong_answers_cost_time() -> None:
     assert result.hints == 1
     assert result.wrong == 3
     assert result.score == result.seconds + 240
-    assert output[2:6] == [
-        f"hint: {FAULT.hints[0]}",
+    assert output[2] == f"hint: {FAULT.hints[0]}"
+    replies = (
         "the hop is right, the cause is wrong",
         "the cause is right, the hop is wrong",
         "hop and cause are wrong",
-    ]
+    )
+    assert [line.split(":")[0] for line in output[3:6]] == list(replies)
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("kafka", "the hop is clear (Kafka), the cause is not. Answer HOP, CAUSE"),
+        ("dns", "the cause is clear (names are not resolved), the hop is not. Answer HOP, CAUSE"),
+        ("what?", "neither the hop nor the cause is clear. Answer HOP, CAUSE"),
+    ],
+)
+def test_an_answer_that_is_not_clear_costs_nothing(line: str, reply: str) -> None:
+    result, output = run([line, "give up"])
+    assert output[2].startswith(reply)
+    assert result.wrong == 0
+    assert result.score == result.seconds
 
 
 def test_there_is_an_end_of_hints() -> None:
     result, output = run(["hint"] * 5)
     assert result.hints == 3
-    assert output[-1] == "there are no other hints"
+    assert output[-1].startswith("there are no other hints")
 
 
 def test_a_drill_ends_without_an_answer() -> None:
@@ -80,6 +96,14 @@ def test_the_report_has_everything() -> None:
     times = [int(line.split("|")[1]) for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert times == sorted(times)
     assert len(times) >= 5
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_solution_names_the_fault_and_what_shows_it(name: str) -> None:
+    fault = FAULTS[name]
+    text = solution(fault)
+    for part in (fault.title, fault.evidence.panel, fault.evidence.trace, fault.evidence.runbook or "no alert"):
+        assert part in text
 
 
 def test_a_seed_chooses_the_same_fault() -> None:
