@@ -99,7 +99,7 @@ detect: $(VENV)/installed ## inject faults and measure the time to each alert (A
 	@$(WCT) check detect $(ARGS)
 
 .PHONY: drill
-drill: $(VENV)/installed ## inject a fault into the local stack, and let an engineer find it (ARGS="--fault=NAME --seconds=600")
+drill: $(VENV)/installed ## inject faults into the local stack, and let an engineer find them (ARGS="--rounds=5 --seconds=600")
 	@$(WCT) check drill $(ARGS)
 
 dashboards-check: $(VENV)/installed ## run every query of STACK's dashboards, follow the links, write a report (ARGS=--minutes=60)
