@@ -13,7 +13,7 @@ FAULTS = faults("jaeger")
 
 def played(fault: str, seconds: float, *alerts: float, hints: int = 0, wrong: int = 0, is_solved: bool = True) -> Round:
     result = Result(is_solved=is_solved, seconds=seconds, hints=hints, wrong=wrong)
-    return Round(fault=fault, result=result, alerts=tuple(Event(seconds=at, text="alert") for at in alerts))
+    return Round(fault=fault, result=result, alerts=tuple(Event(seconds=second, text="alert") for second in alerts))
 
 
 def test_the_faults_of_several_rounds_differ() -> None:
