@@ -105,6 +105,7 @@ OUTCOME: Final = "outcome"
 OPERATION: Final = "operation"
 DEPENDENCY: Final = "dependency"
 SIGNAL: Final = "signal"
+REASON: Final = "reason"
 
 # Labels of the probe's metrics.
 STEP: Final = "step"

@@ -22,11 +22,16 @@ COLLECTION_FAILURES: Final = "metrics_collection_failures_total"
 TASK_OPERATIONS: Final = "task_operations_total"
 TASK_DURATION: Final = "task_duration_seconds"
 TASKS: Final = "web_crawl_tasks"
+TASKS_DELETED: Final = "web_crawl_tasks_deleted_total"
 OLDEST_TASK: Final = "web_crawl_tasks_oldest_seconds"
 
 CRAWLED_PAGES: Final = "crawler_pages_total"
 FETCH_DURATION: Final = "crawler_fetch_duration_seconds"
 UNREACHABLE_SITES: Final = "crawler_unreachable_sites"
+
+SYNTHETIC: Final = "synthetic"
+"""Label of the metrics of requests and tasks; `test` if the probe or a smoke check sent them, empty for users."""
+SYNTHETIC_TEST: Final = "test"
 
 OUTCOME_SUCCESS: Final = "success"
 """Label `outcome` of a message that the broker acknowledged."""

@@ -8,6 +8,11 @@ from typing import Final
 TABLE: Final = "web_crawl_tasks"
 """The table of tasks in the database."""
 
+PROBE_USER: Final = "probe@example.com"
+SMOKE_CHECK_USER: Final = "smoke@example.com"
+SYNTHETIC_USERS: Final = (PROBE_USER, SMOKE_CHECK_USER)
+"""Whose tasks are tests of the stack, not work of a user. The domain is reserved, so no person has these addresses."""
+
 
 class TaskStatus(StrEnum):
     """The state of a task."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from contracts import metrics
+from contracts import metrics, service_metrics
 from contracts.metrics import JOB, TRACK
 from contracts.services import GATEWAY
 from dashboards import proofs
@@ -25,11 +25,12 @@ from dashboards.panels import (
 )
 from dashboards.queries import (
     ENTRY_SPAN,
-    FAILED_REQUESTS,
     FAILED_SPAN,
+    OF_USERS,
     RATE_INTERVAL,
-    REQUESTS,
+    SERVER_ERROR,
     SERVICE_JOBS,
+    USER_ROUTES,
     equals,
     ratio,
     series,
@@ -39,6 +40,8 @@ from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
 from dashboards.rules.slo import Objective, error_ratio, requests, tasks
 
 _FIRING: Final = (equals("alertstate", "firing"), 'severity!="none"')
+_REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, OF_USERS)
+_FAILED_REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, OF_USERS, SERVER_ERROR)
 _ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN)
 _FAILED_ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN, FAILED_SPAN)
 
@@ -63,7 +66,7 @@ def failed_requests(config: MonitoringConfig) -> Panel:
     return stat(
         "Failed requests of users",
         "Share of the requests that got a response 5xx.",
-        ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL),
+        ratio(_FAILED_REQUESTS, _REQUESTS, RATE_INTERVAL),
         unit="percentunit",
         thresholds=Thresholds(limit / 4, limit),
         width=5,

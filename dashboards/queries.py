@@ -32,7 +32,9 @@ def equals(label: str, value: object) -> str:
 SERVICE_JOBS: Final = f'{JOB}=~"{"|".join(SERVICES)}"'
 COLLECTOR_JOBS: Final = f'{JOB}=~"{endpoints.COLLECTOR}|{endpoints.SAMPLER}"'
 USER_ROUTES: Final = f'{ROUTE}!~"{http.HEALTH}.*|{http.METRICS}"'
-"""Requests of users, without probes and scrapes: these are neither traffic nor success."""
+"""Requests to routes of users, without health checks and scrapes: these are neither traffic nor success."""
+OF_USERS: Final = equals(service_metrics.SYNTHETIC, "")
+"""Requests and tasks of users, without those of the probe and of smoke checks."""
 SERVER_ERROR: Final = f'{STATUS}=~"5.."'
 SERVER_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_SERVER")
 CLIENT_SPAN: Final = equals(SPAN_KIND, "SPAN_KIND_CLIENT")

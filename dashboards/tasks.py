@@ -3,16 +3,29 @@
 from typing import Final
 
 from contracts import service_metrics
-from contracts.metrics import JOB, OPERATION, OUTCOME, SERVICE, STATUS, TOPIC
+from contracts.metrics import JOB, OPERATION, OUTCOME, REASON, SERVICE, STATUS, TOPIC
 from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, per_second, stat, timeseries, traces
-from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, mean, quantile, rate, ratio, series
+from dashboards.queries import (
+    NOT_DEAD_LETTER,
+    OF_USERS,
+    RATE_INTERVAL,
+    buckets,
+    equals,
+    mean,
+    quantile,
+    rate,
+    ratio,
+    series,
+)
 from dashboards.rules.slo import tasks_in_time
 
-_ENDED: Final = f"{service_metrics.TASK_DURATION}_count"
+_ENDED: Final = series(f"{service_metrics.TASK_DURATION}_count", OF_USERS)
+_FAILED: Final = series(f"{service_metrics.TASK_DURATION}_count", OF_USERS, equals(STATUS, "failed"))
+_DURATION: Final = buckets(service_metrics.TASK_DURATION, OF_USERS)
 _LAST_HOUR: Final = equals("window", "1h")
 
 
@@ -27,7 +40,7 @@ def finished_in_time(config: MonitoringConfig) -> Panel:
     goals = config.objectives
     return stat(
         "Finished in time",
-        f"Share of the tasks that ended within {goals.task_seconds} s of their creation.",
+        f"Share of the users' tasks that ended within {goals.task_seconds} s of their creation.",
         ratio(tasks_in_time(config), _ENDED, RATE_INTERVAL),
         unit="percentunit",
         thresholds=Thresholds(1 - (1 - goals.tasks_in_time) / 2, goals.tasks_in_time, rising=False),
@@ -39,8 +52,8 @@ def failed(_: MonitoringConfig) -> Panel:
     """Share of the tasks that ended with an error."""
     return stat(
         "Failed tasks",
-        "Share of the tasks that ended with an error, for any reason.",
-        ratio(series(_ENDED, equals(STATUS, "failed")), _ENDED, RATE_INTERVAL),
+        "Share of the users' tasks that ended with an error, for any reason.",
+        ratio(_FAILED, _ENDED, RATE_INTERVAL),
         unit="percentunit",
         thresholds=Thresholds(0.05, 0.2),
     )
@@ -50,7 +63,7 @@ def open_tasks(_: MonitoringConfig) -> Panel:
     """Tasks that have not ended."""
     return stat(
         "Open tasks",
-        "Tasks of the last hour that have not ended.",
+        "Tasks of users of the last hour that have not ended.",
         f"max({series(service_metrics.TASKS, equals(STATUS, 'new'), _LAST_HOUR)})",
         unit="short",
         thresholds=Thresholds(100, 1000),
@@ -74,8 +87,8 @@ def p95(config: MonitoringConfig) -> Panel:
     limit = config.objectives.task_seconds
     return stat(
         "p95 task duration",
-        "95 % of the tasks end within this time of their creation.",
-        quantile(0.95, buckets(service_metrics.TASK_DURATION), RATE_INTERVAL),
+        "95 % of the users' tasks end within this time of their creation.",
+        quantile(0.95, _DURATION, RATE_INTERVAL),
         unit="s",
         thresholds=Thresholds(limit / 2, limit),
     )
@@ -96,10 +109,22 @@ def tasks_by_status(_: MonitoringConfig) -> Panel:
     """Tasks of the last hour."""
     return timeseries(
         "Tasks, by status",
-        "Tasks that were created within the last hour.",
+        "Tasks of users that were created within the last hour.",
         [Query(expr=f"max by ({STATUS}) ({series(service_metrics.TASKS, _LAST_HOUR)})", legend="{{status}}")],
         unit="short",
         stacked=True,
+    )
+
+
+def deleted(_: MonitoringConfig) -> Panel:
+    """Tasks that were deleted."""
+    expr = f"sum by ({REASON}) (increase({service_metrics.TASKS_DELETED}[{RATE_INTERVAL}]))"
+    return timeseries(
+        "Deleted tasks, by reason",
+        "`retention`: they ended longer ago than the setting `tasks.retention`. `synthetic`: those of the probe and of"
+        " smoke checks, after an hour.",
+        [Query(expr=expr, legend="{{reason}}")],
+        unit="short",
     )
 
 
@@ -107,7 +132,7 @@ def duration(config: MonitoringConfig) -> Panel:
     """Percentiles of the time from a task's creation to its end."""
 
     def percentile(q: float) -> Query:
-        expr = quantile(q, buckets(service_metrics.TASK_DURATION), RATE_INTERVAL)
+        expr = quantile(q, _DURATION, RATE_INTERVAL)
         return Query(expr=expr, legend=f"p{q * 100:g}", exemplars=q == 0.99)
 
     return timeseries(
@@ -202,7 +227,7 @@ DASHBOARD: Final = Dashboard(
     question="Do tasks finish in time, and where do they wait?",
     rows=(
         Row("Now", (created, finished_in_time, failed, open_tasks, oldest_open_task, p95)),
-        Row("Flow", (operations, tasks_by_status, duration, time_by_stage, pages, dead_letters)),
+        Row("Flow", (operations, tasks_by_status, duration, time_by_stage, pages, dead_letters, deleted)),
         Row("Traces and logs", (failed_traces, operation_logs)),
     ),
 )

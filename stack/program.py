@@ -202,6 +202,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         secret=base.secret,
         settings=settings.services,
         image=settings.service_image,
+        tasks=settings.tasks,
         tracing=settings.tracing,
         release=settings.release,
         environment=settings.environment,

@@ -15,6 +15,7 @@ from contracts.tasks import TaskStatus
 from dashboards.queries import (
     ENTRY_SPAN,
     FAILED_SPAN,
+    OF_USERS,
     SERVER_ERROR,
     SERVICE_JOBS,
     USER_ROUTES,
@@ -27,7 +28,7 @@ REQUESTS: Final = "users_requests:grown5m"
 """Requests of users within 5 minutes, as the gateway counts them; without it, what enters the users' own services."""
 FAILED_REQUESTS: Final = "users_requests_failed:grown5m"
 TASKS: Final = "users_tasks:grown5m"
-"""Tasks that ended within 5 minutes."""
+"""Tasks of users that ended within 5 minutes."""
 LATE_TASKS: Final = "users_tasks_late:grown5m"
 FAILED_TASKS: Final = "users_tasks_failed:grown5m"
 OPEN_TASKS: Final = "users_tasks_open:max"
@@ -45,13 +46,14 @@ def records(tasks_in_time: str) -> Iterator[tuple[str, str]]:
     Args:
         tasks_in_time: selector of the counter of tasks that end within the objective.
     """
-    requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES)
-    failed_requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES, SERVER_ERROR)
+    requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES, OF_USERS)
+    failed_requests = series(service_metrics.HTTP_REQUESTS, _GATEWAY, USER_ROUTES, OF_USERS, SERVER_ERROR)
     yield from _requests(requests, failed_requests)
-    tasks = f"{service_metrics.TASK_DURATION}_count"
-    yield TASKS, _grown(tasks)
+    ended = f"{service_metrics.TASK_DURATION}_count"
+    failed_tasks = series(ended, OF_USERS, equals(STATUS, service_metrics.OUTCOME_FAILED))
+    yield TASKS, _grown(series(ended, OF_USERS))
     yield LATE_TASKS, f"clamp_min({TASKS} - {_grown(tasks_in_time)}, 0) or {TASKS}"
-    yield FAILED_TASKS, f"{_grown(series(tasks, equals(STATUS, service_metrics.OUTCOME_FAILED)))} or 0 * {TASKS}"
+    yield FAILED_TASKS, f"{_grown(failed_tasks)} or 0 * {TASKS}"
     yield OPEN_TASKS, f"max({series(service_metrics.TASKS, equals(STATUS, TaskStatus.NEW))})"
 
 

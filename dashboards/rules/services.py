@@ -10,6 +10,7 @@ from dashboards.config import MonitoringConfig
 from dashboards.queries import (
     ENTRY_SPAN,
     FAILED_SPAN,
+    OF_USERS,
     USER_ROUTES,
     above,
     buckets,
@@ -69,8 +70,8 @@ def _error_rate_high(config: MonitoringConfig) -> AlertRule:
 
 
 def _requests_slow(config: MonitoringConfig) -> AlertRule:
-    duration = buckets(service_metrics.HTTP_DURATION, USER_ROUTES)
-    requests = series(f"{service_metrics.HTTP_DURATION}_count", USER_ROUTES)
+    duration = buckets(service_metrics.HTTP_DURATION, USER_ROUTES, OF_USERS)
+    requests = series(f"{service_metrics.HTTP_DURATION}_count", USER_ROUTES, OF_USERS)
     p99, p85 = (quantile(q, duration, "2m", JOB, ROUTE) for q in (0.99, 0.85))
     limit = config.objectives.request_ms / 1000
     return AlertRule(
@@ -89,7 +90,7 @@ def _requests_slow(config: MonitoringConfig) -> AlertRule:
 
 
 def _traffic_dropped() -> AlertRule:
-    requests = series(service_metrics.HTTP_REQUESTS, equals(JOB, GATEWAY), USER_ROUTES)
+    requests = series(service_metrics.HTTP_REQUESTS, equals(JOB, GATEWAY), USER_ROUTES, OF_USERS)
     last_hour = rate(requests, "1h")
     return AlertRule(
         name="TrafficDropped",
@@ -152,8 +153,8 @@ def _pages_fail() -> AlertRule:
 
 
 def _tasks_slow(config: MonitoringConfig) -> AlertRule:
-    p95, median = (quantile(q, buckets(service_metrics.TASK_DURATION), "5m") for q in (0.95, 0.5))
-    tasks, limit = f"{service_metrics.TASK_DURATION}_count", config.objectives.task_seconds
+    p95, median = (quantile(q, buckets(service_metrics.TASK_DURATION, OF_USERS), "5m") for q in (0.95, 0.5))
+    tasks, limit = series(f"{service_metrics.TASK_DURATION}_count", OF_USERS), config.objectives.task_seconds
     return AlertRule(
         name="TasksSlow",
         # With few tasks, the one of a slow web site is their 95th percentile.

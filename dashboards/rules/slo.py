@@ -11,7 +11,7 @@ from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import JOB, STATUS
 from contracts.services import GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
-from dashboards.queries import ENTRY_SPAN, SUCCESSFUL_SPAN, USER_ROUTES, buckets, equals, series
+from dashboards.queries import ENTRY_SPAN, OF_USERS, SUCCESSFUL_SPAN, USER_ROUTES, buckets, equals, series
 from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, Severity
 
 ERRORS: Final = "slo_errors:ratio"
@@ -58,7 +58,7 @@ WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
 
 def requests(config: MonitoringConfig) -> Objective:
-    """Return the objective of the gateway's requests; if all services are the users' own, of what enters them."""
+    """Return the objective of the users' requests to the gateway; if all services are the users' own, of what enters them."""
     if not config.services:
         return Objective(
             name="requests",
@@ -74,13 +74,13 @@ def requests(config: MonitoringConfig) -> Objective:
         service=GATEWAY,
         title="requests that succeed",
         goal=config.objectives.availability,
-        good=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES, f'{STATUS}!~"5.."'),
-        events=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES),
+        good=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES, OF_USERS, f'{STATUS}!~"5.."'),
+        events=series(service_metrics.HTTP_REQUESTS, gateway, USER_ROUTES, OF_USERS),
     )
 
 
 def tasks(config: MonitoringConfig) -> Objective | None:
-    """Return the objective of the tasks; None without the task-manager."""
+    """Return the objective of the users' tasks; None without the task-manager."""
     if not config.services:
         return None
     return Objective(
@@ -89,13 +89,13 @@ def tasks(config: MonitoringConfig) -> Objective | None:
         title=f"tasks that end within {config.objectives.task_seconds} s",
         goal=config.objectives.tasks_in_time,
         good=tasks_in_time(config),
-        events=f"{service_metrics.TASK_DURATION}_count",
+        events=series(f"{service_metrics.TASK_DURATION}_count", OF_USERS),
     )
 
 
 def tasks_in_time(config: MonitoringConfig) -> str:
-    """Return the selector of the counter of tasks that end within the objective."""
-    return buckets(service_metrics.TASK_DURATION, equals("le", float(config.objectives.task_seconds)))
+    """Return the selector of the counter of users' tasks that end within the objective."""
+    return buckets(service_metrics.TASK_DURATION, OF_USERS, equals("le", float(config.objectives.task_seconds)))
 
 
 def telemetry(config: MonitoringConfig) -> Objective | None:

@@ -19,6 +19,7 @@ from service.tracing.asgi import App, Message, Receive, Scope, Send
 _ALL_TRACES: Final = StoredTraces()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _UNMATCHED: Final = "unmatched"
+_SYNTHETIC_AGENTS: Final = frozenset(agent.encode() for agent in http.SYNTHETIC_AGENTS)
 
 _logger = logging.getLogger(__name__)
 
@@ -83,9 +84,11 @@ class Metrics:
         self.registry = Registry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.http_requests = self._counter(names.HTTP_REQUESTS, "HTTP requests.", "method", "route", "status")
+        self.http_requests = self._counter(
+            names.HTTP_REQUESTS, "HTTP requests.", "method", "route", "status", names.SYNTHETIC
+        )
         self.http_duration = self._histogram(
-            names.HTTP_DURATION, "Time to answer an HTTP request.", _SECONDS, "method", "route"
+            names.HTTP_DURATION, "Time to answer an HTTP request.", _SECONDS, "method", "route", names.SYNTHETIC
         )
         self.produced = self._counter(names.MESSAGES_PRODUCED, "Messages sent, by outcome.", "topic", "outcome")
         self.consumed = self._counter(names.MESSAGES_CONSUMED, "Messages handled, by outcome.", "topic", "outcome")
@@ -136,6 +139,14 @@ class Metrics:
         return router
 
 
+def _synthetic(scope: Scope) -> str:
+    """Return the value of the label `synthetic`: of a test of the stack, `test`."""
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            return names.SYNTHETIC_TEST if value in _SYNTHETIC_AGENTS else ""
+    return ""
+
+
 class MetricsMiddleware:
     """Counts and times requests by route template; a request without a route counts as `unmatched`."""
 
@@ -144,14 +155,14 @@ class MetricsMiddleware:
         self._method = traces.method
         self._metrics = metrics
         # Finding a series by its labels costs more than counting. The number of routes and statuses limits this.
-        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._series: dict[tuple[str, str, int, str], tuple[Counter, Histogram]] = {}
 
-    def _bind(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    def _bind(self, method: str, route: str, status: int, synthetic: str) -> tuple[Counter, Histogram]:
         series = (
-            self._metrics.http_requests.labels(method, route, str(status)),
-            self._metrics.http_duration.labels(method, route),
+            self._metrics.http_requests.labels(method, route, str(status), synthetic),
+            self._metrics.http_duration.labels(method, route, synthetic),
         )
-        self._series[method, route, status] = series
+        self._series[method, route, status, synthetic] = series
         return series
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,7 +185,8 @@ class MetricsMiddleware:
             route = template or _UNMATCHED
             # A client can invent any number of methods; each would make new series.
             method = self._method(scope["method"]) if template else "any"
-            requests, duration = self._series.get((method, route, status)) or self._bind(method, route, status)
+            key = method, route, status, _synthetic(scope)
+            requests, duration = self._series.get(key) or self._bind(*key)
             requests.inc()
             seconds = time.perf_counter() - started
             duration.observe(seconds, self._metrics.stored.exemplar(seconds))

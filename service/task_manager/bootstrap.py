@@ -12,6 +12,7 @@ from service.task_manager.api import task_router
 from service.task_manager.config import TaskManagerSettings
 from service.task_manager.kafka import CrawlRequests, StatusHandler
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
+from service.task_manager.retention import Retention
 from service.task_manager.telemetry import TaskCounts, TelemetryObserver
 from service.task_manager.use_cases import Tasks
 from service.tracing import Tracing
@@ -32,6 +33,9 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
     database = SqlUnitOfWork(build_engine(settings.database_url.get_secret_value(), traces, metrics.registry))
     tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry, metrics.stored))
     metrics.registry.register(TaskCounts(tasks))
+    retention = Retention(
+        tasks, settings.retention, traces, metrics.registry, metrics.loop_failures.labels("retention").inc
+    )
 
     def prepare() -> None:
         database.ensure_schema()
@@ -59,6 +63,6 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         title="Task manager",
         routers=[submission_router(publisher.publish_async, tracing.redactor), task_router(tasks), health.router()],
         metrics=metrics,
-        parts=[database, publisher, consumer, health],
+        parts=[database, publisher, consumer, health, retention],
         tracing=tracing,
     )

@@ -1,5 +1,6 @@
 """Settings of the task-manager."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -42,3 +43,15 @@ class TaskManagerSettings(DatabaseSettings, ServiceSettings):
         max_length=255,
         description="1 to 255 characters",
     )
+    retention_hours: int | None = Field(
+        None,
+        alias="TASKS_RETENTION_HOURS",
+        ge=24,
+        le=87_840,
+        description="hours for which ended tasks are kept, 24 to 87840; for ever if it is not set",
+    )
+
+    @property
+    def retention(self) -> timedelta | None:
+        """The time for which ended tasks are kept; None: for ever."""
+        return None if self.retention_hours is None else timedelta(hours=self.retention_hours)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from contracts.tasks import TaskStatus
+from contracts.tasks import SYNTHETIC_USERS, TaskStatus
 
 # COMPLETED and ERROR are final: a later message is a duplicate, or out of order.
 _NEXT = {
@@ -59,6 +59,11 @@ class Task:
             created_at=now,
             updated_at=now,
         )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it is a test of the stack, such as the probe sends, and no work of a user."""
+        return self.user_email in SYNTHETIC_USERS
 
     def is_same_request(self, other: "Task") -> bool:
         """Whether both come from one request, regardless of their status."""

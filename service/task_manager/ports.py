@@ -26,10 +26,13 @@ class TaskRepository(Protocol):
         """Tasks, newest first; after: the position before the first task to return."""
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
-        """For each time: the number of tasks of each status that were created since then, zero included."""
+        """For each time: the number of users' tasks of each status that were created since then, zero included."""
 
     def oldest(self, status: TaskStatus) -> datetime | None:
         """Time of creation of the oldest task of this status; None without one."""
+
+    def delete_ended(self, created_before: datetime, *, limit: int, only_synthetic: bool) -> int:
+        """Deletes at most `limit` ended tasks, the oldest first, and returns how many. Skips locked ones."""
 
 
 class UnitOfWork(Protocol):

@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from contracts.service_metrics import OLDEST_TASK, OUTCOME_FAILURE, TASK_DURATION, TASK_OPERATIONS, TASKS
+from contracts.service_metrics import (
+    OLDEST_TASK,
+    OUTCOME_FAILURE,
+    SYNTHETIC,
+    SYNTHETIC_TEST,
+    TASK_DURATION,
+    TASK_OPERATIONS,
+    TASKS,
+)
 from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
@@ -38,6 +46,7 @@ class ObservedOperation:
         self._traces = traces
         self.outcome: str = OUTCOME_FAILURE
         self.seconds: float | None = None
+        self.synthetic = ""
 
     def event(self, name: str) -> None:
         """A lifecycle event on the span."""
@@ -47,6 +56,7 @@ class ObservedOperation:
         """The task's status on the span; for a task at its end also its duration."""
         self._span.set_attribute(keys.TASK_STATUS, task.status)
         self._span.set_attribute(keys.TASK_USER_HASH, self._traces.redactor.hash(task.user_email))
+        self.synthetic = SYNTHETIC_TEST if task.is_synthetic else ""
         if task.status is not TaskStatus.NEW:
             self.seconds = (task.updated_at - task.created_at).total_seconds()
             self._span.set_attribute(keys.TASK_DURATION_MS, round(self.seconds * 1000, 3))
@@ -69,7 +79,7 @@ class TelemetryObserver:
         self._life = Histogram(
             TASK_DURATION,
             "Time from a task's creation to its end.",
-            ("status",),
+            ("status", SYNTHETIC),
             buckets=_LIFE_SECONDS,
             registry=registry,
         )
@@ -84,7 +94,8 @@ class TelemetryObserver:
             finally:
                 self._operations.labels(name, operation.outcome).inc()
             if operation.outcome in (Outcome.COMPLETED, Outcome.FAILED) and operation.seconds is not None:
-                self._life.labels(operation.outcome).observe(operation.seconds, self._stored.exemplar(span=span))
+                life = self._life.labels(operation.outcome, operation.synthetic)
+                life.observe(operation.seconds, self._stored.exemplar(span=span))
             _logger.log(
                 logging.WARNING if operation.outcome in _UNCHANGED else logging.INFO,
                 "%s: %s",
@@ -137,6 +148,8 @@ class TaskCounts(Collector):
     @staticmethod
     def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         return (
-            GaugeMetricFamily(TASKS, "Tasks created within the window, by status.", labels=["status", "window"]),
+            GaugeMetricFamily(
+                TASKS, "Tasks of users created within the window, by status.", labels=["status", "window"]
+            ),
             GaugeMetricFamily(OLDEST_TASK, "Age of the oldest task of status new; 0 without one."),
         )

@@ -114,10 +114,18 @@ class Tasks:
             return tasks.list(limit=limit, after=after, status=status)
 
     def count_by_status(self, windows: Sequence[timedelta]) -> Sequence[Mapping[TaskStatus, int]]:
-        """For each window that ends now: the number of tasks of each status that were created in it."""
+        """For each window that ends now: the number of users' tasks of each status that were created in it."""
         now = self._clock()
         with self._unit_of_work.begin() as tasks:
             return tasks.count_by_status([now - window for window in windows])
+
+    def delete_ended(self, age: timedelta, *, limit: int, only_synthetic: bool = False) -> int:
+        """Deletes at most `limit` ended tasks that are older than `age`, and returns how many.
+
+        A task that has not ended stays, whatever its age: its answer would be dead-lettered.
+        """
+        with self._unit_of_work.begin() as tasks:
+            return tasks.delete_ended(self._clock() - age, limit=limit, only_synthetic=only_synthetic)
 
     def oldest_open(self) -> timedelta:
         """Age of the oldest task of status `new`; zero without one."""

@@ -7,8 +7,9 @@ from typing import Any, Final
 import httpx
 
 from contracts import endpoints
-from contracts.http import DEMO, KEEP_KEY, TASKS
+from contracts.http import DEMO, KEEP_KEY, PROBE_AGENT, SMOKE_CHECK_AGENT, TASKS
 from contracts.services import GATEWAY
+from contracts.tasks import PROBE_USER, SMOKE_CHECK_USER
 from stack.polling import CheckFailure
 
 ANSWER_SECONDS: Final = 10.0
@@ -27,8 +28,8 @@ class Caller:
     """Attribute `user_agent.original` of the gateway's spans."""
 
 
-SMOKE_CHECK: Final = Caller(email="smoke@example.com", user_agent="web-crawl-smoke-check")
-PROBE: Final = Caller(email="probe@example.com", user_agent="web-crawl-probe")
+SMOKE_CHECK: Final = Caller(email=SMOKE_CHECK_USER, user_agent=SMOKE_CHECK_AGENT)
+PROBE: Final = Caller(email=PROBE_USER, user_agent=PROBE_AGENT)
 
 
 def submit(

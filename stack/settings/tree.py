@@ -16,7 +16,7 @@ from stack.components.loki.settings import Logs
 from stack.components.postgres.settings import Postgres
 from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
-from stack.components.services.settings import Images, Release, Services
+from stack.components.services.settings import Images, Release, Services, Tasks
 from stack.components.services.tracing import Tracing
 from stack.components.trace_store.settings import Traces
 from stack.kubernetes.settings import Cluster
@@ -50,6 +50,7 @@ class Settings(Section):
     """Time for which traces, logs and metrics are kept, in hours. One value for all three: otherwise a link could lead
     to deleted data."""
     services: Services = Services()
+    tasks: Tasks = Tasks()
     tracing: Tracing = Tracing()
     collector: Collector = Collector()
     traces: Traces = Traces()

@@ -51,11 +51,26 @@ class FakeTasks:
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
         return [
             {
-                status: sum(task.status is status and task.created_at >= time for task in self.stored.values())
+                status: sum(
+                    task.status is status and task.created_at >= time and not task.is_synthetic
+                    for task in self.stored.values()
+                )
                 for status in TaskStatus
             }
             for time in since
         ]
+
+    def delete_ended(self, created_before: datetime, *, limit: int, only_synthetic: bool) -> int:
+        ended = [
+            task
+            for task in sorted(self.stored.values(), key=lambda task: task.created_at)
+            if task.created_at < created_before
+            and task.status is not TaskStatus.NEW
+            and (task.is_synthetic or not only_synthetic)
+        ][:limit]
+        for task in ended:
+            del self.stored[task.id]
+        return len(ended)
 
     def oldest(self, status: TaskStatus) -> datetime | None:
         return min((task.created_at for task in self.stored.values() if task.status is status), default=None)

@@ -8,11 +8,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, metadata, secret_keys
+from contracts.section import duration_hours
 from contracts.services import GATEWAY, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.kafka.access import KafkaAccess
 from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
+from stack.components.services.settings import Tasks as TasksSettings
 from stack.components.services.tracing import Tracing
 from stack.components.services.versions import NAMES, Service, Version, running_versions, size_of
 from stack.components.shared.environment import field_variable, secret_variable, variables
@@ -33,6 +35,7 @@ class ServicesArgs:
     """Name of the stack's Secret."""
     settings: ServicesSettings
     image: str
+    tasks: TasksSettings
     tracing: Tracing
     release: Release | None
     """State of a rollout that is in progress."""
@@ -119,10 +122,15 @@ def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarA
             core.EnvVarArgs(name="DATABASE_URL", value=args.database_url),
             # The driver reads it by itself, so no URL that might be logged contains the password.
             secret_variable("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
+            *_retention(args.tasks),
         ],
         # The page that the smoke check crawls. All other addresses must be public.
         "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
     }
+
+
+def _retention(tasks: TasksSettings) -> list[core.EnvVarArgs]:
+    return variables(TASKS_RETENTION_HOURS=duration_hours(tasks.retention)) if tasks.retention else []
 
 
 def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[core.EnvVarArgs]:

@@ -1,10 +1,10 @@
-"""The sections `services`, `images` and `release` of the settings."""
+"""The sections `services`, `tasks`, `images` and `release` of the settings."""
 
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from contracts.section import ImageReference, Section
+from contracts.section import ImageReference, Retention, Section
 from stack.components.services.tracing import Tracing
 from stack.components.shared.settings import Workload
 
@@ -21,6 +21,14 @@ class Services(Section):
     """Owns the tasks: consumes `task-status`, writes to Postgres."""
     crawler: Workload = Workload(memory="192Mi")
     """Fetches the pages."""
+
+
+class Tasks(Section):
+    """The tasks in the database."""
+
+    retention: Retention | None = None
+    """Time for which a user's task is kept after its creation, in hours; tasks that have not ended stay. If unset, they
+    are kept for ever. Tasks of the probe and of smoke checks are deleted after an hour, whatever this says."""
 
 
 class Images(Section):

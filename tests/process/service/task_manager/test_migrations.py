@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from service.task_manager import migrations
 from service.task_manager.migrate import main
-from service.task_manager.schema import metadata, tasks
+from service.task_manager.schema import tasks
 from tests.support.service_process import ROOT
 
 ROW = {
@@ -70,7 +70,9 @@ def test_models_and_migrations_agree_on_postgres(postgres: str) -> None:
 
 
 def test_a_table_from_before_the_first_migration_is_adopted(engine: Engine) -> None:
-    metadata.create_all(engine)
+    migrations.upgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
     _insert(engine)
     migrations.upgrade(engine)
     assert migrations.current(engine) == migrations.HEAD
