@@ -20,11 +20,13 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.probe.match import match_hops
-from stack.probe.request import submit
+from stack.probe.request import Caller, submit
 from stack.settings import Settings
 from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
 
 _TASKS: Final = 20
+_USER: Final = Caller(email="kept@example.com", user_agent="web-crawl-upgrade-check")
+"""Not the smoke check, whose tasks are deleted after an hour."""
 _ACCEPT_SECONDS: Final = 15.0
 CALLS_QUERY: Final = f"sum({metrics.SPAN_CALLS})"
 _STEADY_SECONDS: Final = 60.0
@@ -172,7 +174,7 @@ def _create_task(stack: Stack, trace_id: str, span_id: str) -> str:
     """Creates a task as part of a trace; returns its id."""
     answer = _wait(
         "the gateway to accept a task",
-        lambda: submit(stack.gateway, trace_id, span_id).raise_for_status(),
+        lambda: submit(stack.gateway, trace_id, span_id, caller=_USER).raise_for_status(),
         _ACCEPT_SECONDS,
         "the gateway's logs",
     )

@@ -12,6 +12,7 @@ from contracts.service_metrics import SYNTHETIC, TASKS_DELETED
 from service.common.errors import Unavailable
 from service.task_manager.use_cases import Tasks
 from service.tracing import TraceManager
+from service.tracing import attributes as keys
 from service.tracing.background import Loop
 
 SYNTHETIC_AGE: Final = timedelta(hours=1)
@@ -57,10 +58,11 @@ class Retention:
     def delete(self) -> float:
         """Deletes one batch of each kind; returns the seconds until the next ones."""
         try:
-            with self._traces.span("delete ended tasks"):
+            with self._traces.span("delete ended tasks") as span:
                 counts = {SYNTHETIC: self._tasks.delete_ended(SYNTHETIC_AGE, limit=BATCH, only_synthetic=True)}
                 if self._age is not None:
                     counts[_RETENTION] = self._tasks.delete_ended(self._age, limit=BATCH)
+                span.set_attribute(keys.DB_ROWS_AFFECTED, sum(counts.values()))
         except Unavailable as error:
             # The health check and its alert report the database; what is left is deleted later.
             _logger.warning("no tasks were deleted: %s", error)

@@ -122,7 +122,7 @@ class Tasks:
     def delete_ended(self, age: timedelta, *, limit: int, only_synthetic: bool = False) -> int:
         """Deletes at most `limit` ended tasks that are older than `age`, and returns how many.
 
-        A task that has not ended stays, whatever its age: its answer would be dead-lettered.
+        A task that has not ended stays at any age: its answer would be dead-lettered.
         """
         with self._unit_of_work.begin() as tasks:
             return tasks.delete_ended(self._clock() - age, limit=limit, only_synthetic=only_synthetic)

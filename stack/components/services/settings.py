@@ -28,7 +28,7 @@ class Tasks(Section):
 
     retention: Retention | None = None
     """Time for which a user's task is kept after its creation, in hours; tasks that have not ended stay. If unset, they
-    are kept for ever. Tasks of the probe and of smoke checks are deleted after an hour, whatever this says."""
+    are kept for ever. Tasks of the probe and of smoke checks are always deleted after an hour."""
 
 
 class Images(Section):

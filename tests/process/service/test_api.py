@@ -289,6 +289,18 @@ def test_metrics_lead_to_traces_for_those_who_accept_openmetrics(pair: Pair) -> 
         assert recorded.issuperset(exemplars)
 
 
+def test_requests_of_the_probe_are_counted_apart_from_those_of_users(pair: Pair) -> None:
+    agent = {"User-Agent": "web-crawl-probe"}
+    task_id = pair.gateway.post("/api/tasks", json={**BODY, "user_email": "probe@example.com"}, headers=agent).json()[
+        "id"
+    ]
+    poll_until("stored task", lambda: pair.gateway.get(f"/api/tasks/{task_id}", headers=agent).is_success)
+    lines = [line for line in _series(pair.gateway) if line.startswith("http_server_requests_total")]
+    assert [line for line in lines if 'method="POST"' in line and 'status="202",synthetic="test"' in line]
+    pair.gateway.post("/api/tasks", json=BODY)
+    assert [line for line in _series(pair.gateway) if 'status="202",synthetic=""' in line]
+
+
 def _series(client: httpx.Client) -> set[str]:
     lines = client.get("/api/metrics").text.splitlines()
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}

@@ -77,6 +77,7 @@ def test_only_adapters_and_wiring_use_client_libraries(client: str) -> None:
             "task_manager/migrate.py",
             "task_manager/migrations/__init__.py",
             "task_manager/migrations/versions/0001_tasks.py",
+            "task_manager/migrations/versions/0002_synthetic_tasks.py",
             "task_manager/postgres.py",
             "task_manager/schema.py",
         },

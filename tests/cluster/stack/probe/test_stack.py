@@ -7,7 +7,7 @@ from checks.detect.run import Alerts
 from checks.faults.changes import deployed, stopped
 from checks.faults.journal import Journal
 from checks.faults.stored import injected
-from contracts import endpoints, metrics
+from contracts import endpoints, metrics, service_metrics
 from contracts.metrics import RESULT, STEP
 from dashboards.queries import equals, series
 from stack.clients.prometheus import PrometheusClient
@@ -42,6 +42,8 @@ def test_an_unavailable_store_is_reported_until_it_is_available() -> None:
     journal = Journal()
     with journal.locked(), injected("probe-in-a-hurry", hurried, cluster, journal):
         poll_until("a complete proof", complete, seconds=120, every=1, look_at="the log of the probe")
+        synthetic = series(f"{service_metrics.TASK_DURATION}_count", equals(service_metrics.SYNTHETIC, "test"))
+        assert prometheus.query(synthetic), "the probe's tasks are told apart from those of users"
         failed_before = failed("trace")
         with injected("store-down", stopped(cluster.store), cluster, journal):
             poll_until(

@@ -123,13 +123,15 @@ def test_the_tasks_of_users_stay_for_ever_without_a_retention(
 
 def test_the_deletion_is_traced(database: SqlUnitOfWork, cases: Tasks, recorder: Recorder) -> None:
     store(database, 2 * DAY)
-    before = len(recorder.spans())
+    earlier = len(recorder.spans())
     deletion, _ = retention(cases, recorder, DAY)
     deletion.delete()
-    spans = recorder.spans()[before:]
+    spans = recorder.spans()[earlier:]
     (root,) = [span for span in spans if span.name == "delete ended tasks"]
     statements = [span for span in spans if span.name == "DELETE web_crawl_tasks"]
     assert len(statements) == 2
+    assert root.attributes
+    assert root.attributes["task.db.rows_affected"] == 1
     assert {span.context.trace_id for span in statements} == {root.context.trace_id}
 
 
