@@ -30,8 +30,7 @@ FETCH_DURATION: Final = "crawler_fetch_duration_seconds"
 UNREACHABLE_SITES: Final = "crawler_unreachable_sites"
 
 SYNTHETIC: Final = "synthetic"
-"""Label of the metrics of requests and tasks; `test` if the probe or a smoke check sent them, empty for users."""
-SYNTHETIC_TEST: Final = "test"
+"""Label of the metrics of requests and tasks; empty for those of users."""
 
 OUTCOME_SUCCESS: Final = "success"
 """Label `outcome` of a message that the broker acknowledged."""

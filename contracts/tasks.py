@@ -13,6 +13,9 @@ SMOKE_CHECK_USER: Final = "smoke@example.com"
 SYNTHETIC_USERS: Final = (PROBE_USER, SMOKE_CHECK_USER)
 """Whose tasks are tests of the stack, not work of a user. The domain is reserved, so no person has these addresses."""
 
+SYNTHETIC_TEST: Final = "test"
+"""Value of the metrics' label `synthetic` for these tasks and their requests."""
+
 
 class TaskStatus(StrEnum):
     """The state of a task."""

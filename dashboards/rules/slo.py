@@ -58,7 +58,7 @@ WINDOWS: Final = ("5m", "30m", "1h", "6h", "3d")
 
 
 def requests(config: MonitoringConfig) -> Objective:
-    """Return the objective of the users' requests to the gateway; if all services are the users' own, of what enters them."""
+    """Return the objective of the users' requests to the gateway; without one, of what enters their services."""
     if not config.services:
         return Objective(
             name="requests",

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from contracts import http
 from contracts import service_metrics as names
+from contracts.tasks import SYNTHETIC_TEST
 from service.common.stored import StoredTraces
 from service.tracing import TraceManager
 from service.tracing.asgi import App, Message, Receive, Scope, Send
@@ -143,7 +144,7 @@ def _synthetic(scope: Scope) -> str:
     """Return the value of the label `synthetic`: of a test of the stack, `test`."""
     for name, value in scope["headers"]:
         if name == b"user-agent":
-            return names.SYNTHETIC_TEST if value in _SYNTHETIC_AGENTS else ""
+            return SYNTHETIC_TEST if value in _SYNTHETIC_AGENTS else ""
     return ""
 
 

@@ -18,12 +18,11 @@ from contracts.service_metrics import (
     OLDEST_TASK,
     OUTCOME_FAILURE,
     SYNTHETIC,
-    SYNTHETIC_TEST,
     TASK_DURATION,
     TASK_OPERATIONS,
     TASKS,
 )
-from contracts.tasks import TaskStatus
+from contracts.tasks import SYNTHETIC_TEST, TaskStatus
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
 from service.task_manager.domain import Task

@@ -43,7 +43,7 @@ def test_an_unavailable_store_is_reported_until_it_is_available() -> None:
     with journal.locked(), injected("probe-in-a-hurry", hurried, cluster, journal):
         poll_until("a complete proof", complete, seconds=120, every=1, look_at="the log of the probe")
         synthetic = series(f"{service_metrics.TASK_DURATION}_count", equals(service_metrics.SYNTHETIC, "test"))
-        assert prometheus.query(synthetic), "the probe's tasks are told apart from those of users"
+        assert prometheus.query(synthetic), "the probe's tasks are counted apart"
         failed_before = failed("trace")
         with injected("store-down", stopped(cluster.store), cluster, journal):
             poll_until(
