@@ -3,7 +3,7 @@
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -70,8 +70,8 @@ class Pipeline:
     """Settings of the Collectors, which receive all spans, metrics and logs."""
 
     trace_store: OtlpTarget
-    metric_store: str
-    """URL that takes OTLP metrics over HTTP, without `/v1/metrics`."""
+    metric_stores: Sequence[str]
+    """URLs that take OTLP metrics over HTTP, without `/v1/metrics`; all metrics go to each of them."""
     log_store: OtlpTarget | None = None
     """None: the Collectors take no logs."""
     queue_size: int
@@ -112,7 +112,7 @@ def render(pipeline: Pipeline) -> str:
         shapes=shapes.COLLECTOR,
         known_keys=_known_keys(),
         trace_store=pipeline.trace_store,
-        metric_store=pipeline.metric_store,
+        metric_stores=_named(pipeline.metric_stores),
         log_store=pipeline.log_store,
         kafka=pipeline.sampled_through,
         otlp_max_mib=endpoints.OTLP_MAX_MIB,
@@ -125,6 +125,13 @@ def render(pipeline: Pipeline) -> str:
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
     )
+
+
+def _named(metric_stores: Sequence[str]) -> dict[str, str]:
+    """Return name of the exporter → URL of its metric store."""
+    if len(metric_stores) == 1:
+        return {"metrics": metric_stores[0]}
+    return {f"metrics-{number}": url for number, url in enumerate(metric_stores)}
 
 
 @functools.cache

@@ -39,6 +39,7 @@ COLLECTOR_HEALTH_PORT: Final = 13133
 QUEUE_GUARD_PORT: Final = 8890
 PROMETHEUS_PORT: Final = 9090
 ALERTMANAGER_PORT: Final = 9093
+ALERTMANAGER_CLUSTER_PORT: Final = 9094
 TEMPO_HTTP_PORT: Final = 3200
 TEMPO_GRPC_PORT: Final = 9095
 TEMPO_GOSSIP_PORT: Final = 7946
@@ -79,6 +80,11 @@ def url(host: str, port: int) -> str:
 def pods(name: str) -> str:
     """Name of the headless Service behind which every pod of `name` has its own address; Prometheus scrapes these."""
     return f"{name}-pods"
+
+
+def pod(name: str, number: int) -> str:
+    """Address of one pod of a StatefulSet, in the stack's own namespace."""
+    return f"{name}-{number}.{pods(name)}"
 
 
 def canary(name: str) -> str:

@@ -8,6 +8,7 @@ POSTGRES_PASSWORD: Final = "postgresPassword"
 GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 GRAFANA_OIDC_CLIENT_SECRET: Final = "grafanaOidcClientSecret"
 """Secret of the client that your identity provider knows Grafana as."""
+GRAFANA_DATABASE_PASSWORD: Final = "grafanaDatabasePassword"
 HASH_KEY: Final = "hashKey"
 """Key of the hash that takes the place of personal data in traces."""
 OTLP_TOKEN: Final = "otlpToken"
@@ -39,6 +40,7 @@ GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TO
 """Every stack has these; `make deploy` generates the missing ones."""
 OPTIONAL: Final = (
     GRAFANA_OIDC_CLIENT_SECRET,
+    GRAFANA_DATABASE_PASSWORD,
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,

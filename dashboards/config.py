@@ -27,6 +27,8 @@ class MonitoringConfig:
     scrape_interval_seconds: int
     replicas: Mapping[str, int]
     """Service of the stack → number of its pods; empty if all services are the users' own."""
+    monitoring_replicas: Mapping[str, int]
+    """Prometheus and Alertmanager → number of its pods."""
     objectives: Objectives
 
     @property

@@ -169,7 +169,7 @@ def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
         storage_class=base.storage_class,
         trace_store=stores.traces,
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
-        metric_store=stores.prometheus.otlp_url,
+        metric_stores=stores.prometheus.otlp_urls,
         log_store=stores.logs,
         brokers=brokers,
     )

@@ -58,6 +58,11 @@ class ServerProcess:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         """What it wrote since its first start."""
         return self._log_file.read_text()

@@ -20,11 +20,12 @@ _BACKGROUND: Final = (
 
 def availability(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on services, stores, metrics and rules."""
+    several = {**config.replicas, **config.monitoring_replicas}
     return RuleGroup(
         name="availability",
         rules=(
             *(_service_down(service) for service in config.services),
-            *(_service_degraded(service, pods) for service, pods in config.replicas.items() if pods > 1),
+            *(_service_degraded(name, pods) for name, pods in several.items() if pods > 1),
             *((_crash_loop(), _dependency_down(), _background_failures()) if config.services else ()),
             *((_trace_store_down(),) if config.trace_store_scraped else ()),
             *((_log_store_down(),) if config.log_store_scraped else ()),

@@ -16,8 +16,8 @@ def notifications(config: MonitoringConfig) -> RuleGroup:
 def _alertmanager_down() -> AlertRule:
     return AlertRule(
         name="AlertmanagerDown",
-        query=f"(min({series(metrics.UP, equals(JOB, endpoints.ALERTMANAGER))}) or vector(0)) == 0",
-        # Alertmanager restarts within seconds, and cannot send this alert while it is down.
+        query=f"(sum({series(metrics.UP, equals(JOB, endpoints.ALERTMANAGER))}) or vector(0)) == 0",
+        # Alertmanager restarts within seconds, and cannot send this alert while all its pods are down.
         for_="30s",
         severity="page",
         summary="Alertmanager does not answer",

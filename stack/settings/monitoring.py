@@ -1,5 +1,6 @@
 """Derives the configuration of the dashboards and rules from the settings of a stack."""
 
+from contracts import endpoints
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from stack.settings.tree import Settings
@@ -24,5 +25,9 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         }
         if services.enabled
         else {},
+        monitoring_replicas={
+            endpoints.PROMETHEUS: settings.metrics.replicas,
+            **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.enabled else {}),
+        },
         objectives=settings.objectives,
     )

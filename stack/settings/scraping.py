@@ -25,5 +25,6 @@ def scraping(settings: Settings) -> Scraping:
             *([alertmanager.TARGET] if has_alertmanager else []),
             *([probe.TARGET] if settings.has_probe else []),
         ],
+        replicas=settings.metrics.replicas,
         alertmanager=alertmanager.TARGET if has_alertmanager else None,
     )

@@ -130,7 +130,8 @@ def _metrics(settings: Settings) -> Iterator[str]:
         )
         + settings.collector.replicas
         + (sampling.replicas if sampling else 0)
-        + 2  # trace store and Prometheus
+        + settings.metrics.replicas
+        + 1  # trace store
     )
     samples = duration_hours(settings.retention) * 3600 // settings.metrics.scrape_interval_seconds
     needed = pods * _SERIES_PER_POD * samples * _SAMPLE_BYTES

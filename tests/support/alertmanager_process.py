@@ -5,7 +5,7 @@ import json
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -20,6 +20,7 @@ import yaml
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
+from stack.components.alertmanager.component import cluster_arguments
 from stack.components.alertmanager.config import SECRETS
 from tests.support.programs import require_built
 
@@ -50,9 +51,22 @@ class AlertmanagerProcess(ServerProcess):
     """One Alertmanager; its data and its secrets survive a restart."""
 
     def __init__(
-        self, directory: Path, config: Mapping[str, Any], secrets: Mapping[str, str], **environment: str
+        self,
+        directory: Path,
+        config: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        cluster: Sequence[str] = tuple(cluster_arguments(1)),
+        **environment: str,
     ) -> None:
-        """`config` is the stack's; only the secrets' directory becomes this machine's."""
+        """Prepare the process.
+
+        Args:
+            directory: for its files.
+            config: the stack's; only the secrets' directory becomes this machine's.
+            secrets: key → content of its file.
+            cluster: arguments by which it finds others.
+            environment: further variables.
+        """
         program, file = require_built("alertmanager", "alertmanager"), directory / "alertmanager.yml"
         self._secrets = directory / "secrets"
         self._secrets.mkdir(parents=True)
@@ -68,7 +82,7 @@ class AlertmanagerProcess(ServerProcess):
             "--web.external-url=https://alerts.example.com/team",
             "--web.route-prefix=/",
             "--enable-feature=receiver-name-in-metrics",
-            "--cluster.listen-address=",
+            *cluster,
         ]
         super().__init__("alertmanager", command, directory, lambda: answers(f"{url}/-/ready"), environment)
 

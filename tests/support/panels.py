@@ -18,6 +18,7 @@ CONFIG: Final = MonitoringConfig(
     scrape_interval_seconds=15,
     probe_seconds=60,
     replicas={},
+    monitoring_replicas={},
     objectives=Objectives(),
 )
 

@@ -1,7 +1,7 @@
 """The real Prometheus as a process of this machine, without data or with its own metrics."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class PrometheusProcess(ServerProcess):
         scrapes_itself: bool = False,
         config: Mapping[str, Any] | None = None,
         features: str = "",
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
     ) -> None:
         """Prepare the process.
 
@@ -31,6 +33,8 @@ class PrometheusProcess(ServerProcess):
             scrapes_itself: whether it scrapes its own metrics.
             config: a whole configuration, instead of one that scrapes nothing or itself.
             features: that are enabled.
+            arguments: further ones.
+            environment: further variables.
         """
         url = self.url = f"http://127.0.0.1:{free_port()}"
         own = {"job_name": "prometheus", "static_configs": [{"targets": [url.removeprefix("http://")]}]}
@@ -46,8 +50,9 @@ class PrometheusProcess(ServerProcess):
             # An alert that fires before Prometheus has found its Alertmanager would wait for a minute.
             "--rules.alert.resend-delay=1s",
             *([f"--enable-feature={features}"] if features else []),
+            *arguments,
         ]
-        super().__init__("prometheus", command, directory, lambda: answers(f"{url}/-/ready"))
+        super().__init__("prometheus", command, directory, lambda: answers(f"{url}/-/ready"), environment)
 
     def query(self, promql: str) -> list[Any]:
         """Return the result; fail if Prometheus refuses the query or warns about it."""

@@ -9,7 +9,7 @@ import yaml
 from contracts import endpoints, versions
 from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
-from stack.components.shared.environment import go_memory_limit
+from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
@@ -20,6 +20,7 @@ from stack.components.shared.workload import Volume, stateful_set
 _UID: Final = 65534
 _CONFIG: Final = "/etc/alertmanager"
 _DATA: Final = "/alertmanager"
+_POD_IP: Final = "POD_IP"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class AlertmanagerArgs:
 
 
 class Alertmanager(pulumi.ComponentResource):
-    """One Alertmanager. Its volume holds the silences, and which notifications it has sent."""
+    """Alertmanager pods, each on its own volume; they share the silences, and which notifications they have sent."""
 
     url: pulumi.Output[str]
 
@@ -50,9 +51,12 @@ class Alertmanager(pulumi.ComponentResource):
             container=Container(
                 image=versions.ALERTMANAGER,
                 size=settings,
-                ports={"http": endpoints.ALERTMANAGER_PORT},
-                args=_arguments(settings),
-                env=go_memory_limit(settings),
+                ports={"http": endpoints.ALERTMANAGER_PORT, **_cluster_port(settings)},
+                args=[*_arguments(settings), *cluster_arguments(settings.replicas)],
+                env=[
+                    *go_memory_limit(settings),
+                    *([field_variable(_POD_IP, "status.podIP")] if settings.replicas > 1 else []),
+                ],
             ),
             storage=Storage(
                 config_maps={_CONFIG: config.metadata.name},
@@ -65,8 +69,9 @@ class Alertmanager(pulumi.ComponentResource):
                 liveness=http_probe(endpoints.ALERTMANAGER_LIVE, endpoints.ALERTMANAGER_PORT),
             ),
         )
-        services(pod, args.namespace, child)
-        stateful_set(pod, args.namespace, Volume(size=settings.volume, storage_class=args.storage_class), child)
+        services(pod, args.namespace, child, one_pod_a_client=settings.replicas > 1)
+        volume = Volume(size=settings.volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
         self.url = pulumi.Output.from_input(endpoints.url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT))
         self.register_outputs({"url": self.url})
 
@@ -80,6 +85,21 @@ def _arguments(settings: Alerting) -> list[str]:
         "--web.route-prefix=/",
         # The metrics then name the receiver that fails, and have no series for the 15 kinds that are not configured.
         "--enable-feature=receiver-name-in-metrics",
-        # There is one Alertmanager, so it has no peers.
-        "--cluster.listen-address=",
+    ]
+
+
+def _cluster_port(settings: Alerting) -> dict[str, int]:
+    return {"cluster": endpoints.ALERTMANAGER_CLUSTER_PORT} if settings.replicas > 1 else {}
+
+
+def cluster_arguments(replicas: int) -> list[str]:
+    """Return the arguments by which the pods find each other."""
+    port = endpoints.ALERTMANAGER_CLUSTER_PORT
+    if replicas == 1:
+        return ["--cluster.listen-address="]
+    return [
+        f"--cluster.listen-address=0.0.0.0:{port}",
+        # Alertmanager accepts only private addresses by itself, and the pods of some clusters have others.
+        f"--cluster.advertise-address=$({_POD_IP}):{port}",
+        *(f"--cluster.peer={endpoints.pod(endpoints.ALERTMANAGER, number)}:{port}" for number in range(replicas)),
     ]

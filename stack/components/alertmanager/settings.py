@@ -54,6 +54,8 @@ class Alerting(Stateful):
 
     enabled: bool = True
     """If off, there is no Alertmanager: alerts are visible in Prometheus only."""
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Number of pods. They tell each other what they have sent, so that each notification is sent once."""
     cpu: Cpu = "50m"
     memory: Quantity = "128Mi"
     volume: Quantity = "1Gi"

@@ -25,8 +25,8 @@ class CollectorArgs:
     settings: CollectorSettings
     storage_class: str | None
     trace_store: StoreAddresses
-    metric_store: pulumi.Input[str]
-    """URL that accepts OTLP over HTTP."""
+    metric_stores: pulumi.Input[list[str]]
+    """URLs that accept OTLP over HTTP; all metrics go to each of them."""
     log_store: StoreAddresses | None
     brokers: KafkaAccess
     scrape_seconds: int
@@ -86,14 +86,14 @@ def _stores(args: CollectorArgs) -> Iterator[StoreAddresses]:
 def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
     return pulumi.Output.all(
         trace_store=args.trace_store.otlp,
-        metric_store=args.metric_store,
+        metric_stores=args.metric_stores,
         log_store=args.log_store.otlp if args.log_store else None,
         kafka=args.brokers.collector_target(),
     ).apply(
         lambda addresses: pipeline.render(
             pipeline.Pipeline(
                 trace_store=addresses["trace_store"],
-                metric_store=addresses["metric_store"],
+                metric_stores=addresses["metric_stores"],
                 log_store=addresses["log_store"],
                 queue_size=args.settings.queue_size,
                 metrics_flush_interval=f"{args.scrape_seconds}s",

@@ -14,6 +14,7 @@ from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
+from stack.components.grafana.database import AUTHORITY, authority_files, database_variables
 from stack.components.grafana.offline import OFFLINE
 from stack.components.grafana.oidc import oidc_variables
 from stack.components.grafana.settings import Grafana as GrafanaSettings
@@ -50,7 +51,7 @@ class GrafanaArgs:
 
 
 class Grafana(pulumi.ComponentResource):
-    """One Grafana; user `admin`, password from the stack's Secret."""
+    """Grafana; user `admin`, password from the stack's Secret."""
 
     url: pulumi.Output[str]
 
@@ -64,6 +65,7 @@ class Grafana(pulumi.ComponentResource):
             made = config_map(f"grafana-{kind}", "dashboards", args.namespace, files, child)
             return made.metadata.name
 
+        authority = authority_files(args.settings.database) if args.settings.database else {}
         pod = Pod(
             name=endpoints.GRAFANA,
             component="dashboards",
@@ -80,9 +82,10 @@ class Grafana(pulumi.ComponentResource):
                     _PROVIDERS: make("providers", {"providers.yaml": providers}),
                     _FOLDERS[TRACING_FOLDER]: make("tracing", _files(dashboards(args.monitoring))),
                     _FOLDERS[RUNBOOK_FOLDER]: make("runbooks", _files(runbooks(args.monitoring))),
+                    **({AUTHORITY: make("database", authority)} if authority else {}),
                 },
                 # Grafana reads changed dashboards by itself.
-                configuration=[sources, {"providers.yaml": providers}],
+                configuration=[sources, {"providers.yaml": providers}, *([authority] if authority else [])],
                 data=_DATA,
             ),
             probes=Probes(
@@ -91,7 +94,8 @@ class Grafana(pulumi.ComponentResource):
             ),
         )
         services(pod, args.namespace, child)
-        stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
+        volume = Volume(size=args.settings.volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=args.settings.replicas)
         self.url = pulumi.Output.from_input(endpoints.url(endpoints.GRAFANA, endpoints.GRAFANA_PORT))
         self.register_outputs({"url": self.url})
 
@@ -138,4 +142,5 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
         *args.traces.access.variables(secret),
         *(args.logs.access.variables(secret) if args.logs else []),
         *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
+        *(database_variables(settings.database, secret) if settings.database else []),
     ]

@@ -1,13 +1,13 @@
 """The section `grafana` of the settings."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import DnsName, FromList, Quantity, Section, WebAddress
-from stack.components.shared.settings import Stateful
+from stack.components.shared.settings import Pem, Stateful
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 Groups = Annotated[tuple[Annotated[str, Field(pattern=r"^[^'\\`]{1,200}$", examples=["sre"])], ...], FromList]
@@ -54,6 +54,25 @@ class Oidc(Section):
         return self
 
 
+class Database(Section):
+    """A PostgreSQL database of Grafana's own, on a server that the stack did not build: several pods share it.
+
+    It holds users, sessions, stars, and the dashboards that people made. The secret `grafanaDatabasePassword` has the
+    password.
+    """
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["db.example.com:5432"])]
+    """Host name and port."""
+    name: Annotated[str, Field(min_length=1, max_length=63)] = "grafana"
+    """Of the database."""
+    user: Annotated[str, Field(min_length=1, max_length=63)] = "grafana"
+    """Owner of the database: Grafana creates its tables."""
+    tls: Literal["verify-full", "require", "disable"] = "verify-full"
+    """As PostgreSQL's `sslmode`: only `verify-full` notices a server that pretends to be yours."""
+    ca: Pem | None = None
+    """Authority that signed the server's certificate, as PEM; the public ones if unset."""
+
+
 class Grafana(Stateful):
     """Grafana, with all datasources, dashboards and runbooks."""
 
@@ -66,10 +85,27 @@ class Grafana(Stateful):
     """If on, Grafana may connect to grafana.com and gravatar.com: news, checks for updates, the catalog of plugins, and
     the Drilldown apps, which it downloads when it starts. Dashboards, logs and traces need none of it."""
     volume: Quantity = "1Gi"
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Number of pods; several need `database`."""
+    database: Database | None = None
+    """If unset, Grafana's own database is a file on its volume."""
     oidc: Oidc | None = None
     """If unset, only the user `admin` signs in."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that Grafana needs."""
-        return (secret_keys.GRAFANA_OIDC_CLIENT_SECRET,) if self.enabled and self.oidc else ()
+        if not self.enabled:
+            return ()
+        return (
+            *((secret_keys.GRAFANA_OIDC_CLIENT_SECRET,) if self.oidc else ()),
+            *((secret_keys.GRAFANA_DATABASE_PASSWORD,) if self.database else ()),
+        )
+
+    @model_validator(mode="after")
+    def _check_pods_share_a_database(self) -> Self:
+        if self.replicas > 1 and self.database is None:
+            raise ValueError(
+                f"replicas {self.replicas} need database: each pod would have users and sessions of its own"
+            )
+        return self

@@ -9,9 +9,10 @@ import yaml
 from contracts import endpoints, versions
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
-from stack.components.prometheus.config import CONFIG, Scraping, prometheus_config
+from stack.components.prometheus.config import CONFIG, POD_NAME, Scraping, prometheus_config
 from stack.components.prometheus.settings import Metrics
 from stack.components.shared.availability import Shutdown
+from stack.components.shared.environment import field_variable
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
@@ -37,16 +38,17 @@ class PrometheusArgs:
 
 
 class Prometheus(pulumi.ComponentResource):
-    """One Prometheus on its own volume."""
+    """Prometheus pods that do the same work, each on its own volume."""
 
     url: pulumi.Output[str]
-    otlp_url: pulumi.Output[str]
-    """URL that accepts OTLP metrics over HTTP, without `/v1/metrics`."""
+    otlp_urls: pulumi.Output[list[str]]
+    """URL of each pod that accepts OTLP metrics over HTTP, without `/v1/metrics`."""
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Prometheus", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
+        several = settings.replicas > 1
         files = {
             "prometheus.yml": yaml.safe_dump(prometheus_config(args.scraping), sort_keys=False),
             "rules.yml": rule_file(groups(args.monitoring), args.grafana_url),
@@ -68,6 +70,7 @@ class Prometheus(pulumi.ComponentResource):
                     "--enable-feature=exemplar-storage,extra-scrape-metrics",
                     "--web.enable-otlp-receiver",
                 ],
+                env=[field_variable(POD_NAME, "metadata.name")] if several else [],
             ),
             storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=_DATA),
             probes=Probes(
@@ -76,8 +79,15 @@ class Prometheus(pulumi.ComponentResource):
             ),
             shutdown=Shutdown(grace_seconds=60),
         )
-        services(pod, args.namespace, child)
-        stateful_set(pod, args.namespace, Volume(size=settings.volume, storage_class=args.storage_class), child)
+        services(pod, args.namespace, child, one_pod_a_client=several)
+        volume = Volume(size=settings.volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
         self.url = pulumi.Output.from_input(endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
-        self.otlp_url = self.url.apply(lambda url: f"{url}/api/v1/otlp")
-        self.register_outputs({"url": self.url, "otlp_url": self.otlp_url})
+        hosts = [endpoints.pod(endpoints.PROMETHEUS, number) for number in range(settings.replicas)]
+        self.otlp_urls = pulumi.Output.from_input(
+            [
+                f"{endpoints.url(host, endpoints.PROMETHEUS_PORT)}/api/v1/otlp"
+                for host in (hosts if several else [endpoints.PROMETHEUS])
+            ]
+        )
+        self.register_outputs({"url": self.url, "otlp_urls": self.otlp_urls})

@@ -11,6 +11,11 @@ from stack.components.shared.scrape import ScrapeTarget
 CONFIG: Final = "/etc/prometheus"
 """Folder of the configuration."""
 
+POD_NAME: Final = "POD_NAME"
+"""Variable with the name of Prometheus' pod."""
+REPLICA: Final = "replica"
+"""External label with the name of the Prometheus pod that a sample comes from, if there are several."""
+
 # The name under which Prometheus finds a pod contains its version; that of the canary exists only during a rollout.
 _TRACK_LABEL: Final = [
     {"target_label": "track", "replacement": "baseline"},
@@ -34,6 +39,8 @@ class Scraping:
     targets: Sequence[ScrapeTarget]
     alertmanager: ScrapeTarget | None
     """Where alerts are sent, if the stack has an Alertmanager."""
+    replicas: int = 1
+    """Number of Prometheus pods with this configuration."""
 
 
 def prometheus_config(scraping: Scraping) -> dict[str, Any]:
@@ -43,29 +50,40 @@ def prometheus_config(scraping: Scraping) -> dict[str, Any]:
     noticed, and Prometheus needs no access to the API server.
     """
     interval = f"{scraping.interval_seconds}s"
-    alerting = (
-        {"alertmanagers": [{"dns_sd_configs": [_discovery(scraping.alertmanager, scraping)]}]}
-        if (scraping.alertmanager)
-        else None
-    )
-    own_job = {
-        "job_name": "prometheus",
-        "sample_limit": 5_000,
-        "static_configs": [{"targets": [f"localhost:{endpoints.PROMETHEUS_PORT}"]}],
-    }
     return {
         "global": {
             "scrape_interval": interval,
             "evaluation_interval": interval,
             "scrape_timeout": f"{min(scraping.interval_seconds, 10)}s",
-            "external_labels": {"environment": scraping.environment},
+            "external_labels": _external_labels(scraping),
         },
         "rule_files": [f"{CONFIG}/rules.yml"],
-        **({"alerting": alerting} if alerting else {}),
+        **({"alerting": _alerting(scraping.alertmanager, scraping)} if scraping.alertmanager else {}),
         # Samples that waited in a Collector's queue arrive late.
         "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
-        "scrape_configs": [*(_job(target, scraping) for target in scraping.targets), own_job],
+        "scrape_configs": [*(_job(target, scraping) for target in scraping.targets), _own_job(scraping)],
     }
+
+
+def _external_labels(scraping: Scraping) -> dict[str, str]:
+    # Prometheus replaces the variable when it reads the file.
+    replica = {REPLICA: f"${{{POD_NAME}}}"} if scraping.replicas > 1 else {}
+    return {"environment": scraping.environment, **replica}
+
+
+def _alerting(alertmanager: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
+    # Two alerts are the same alert for Alertmanager if all their labels are the same.
+    relabeling = {"alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA}]} if scraping.replicas > 1 else {}
+    return {**relabeling, "alertmanagers": [{"dns_sd_configs": [_discovery(alertmanager, scraping)]}]}
+
+
+def _own_job(scraping: Scraping) -> dict[str, Any]:
+    """Return the job of Prometheus' own metrics; of several pods, each scrapes all."""
+    own = ScrapeTarget(job=endpoints.PROMETHEUS, pods=(endpoints.PROMETHEUS,), port=endpoints.PROMETHEUS_PORT)
+    if scraping.replicas > 1:
+        return _job(own, scraping)
+    targets = [f"localhost:{endpoints.PROMETHEUS_PORT}"]
+    return {"job_name": own.job, "sample_limit": own.samples, "static_configs": [{"targets": targets}]}
 
 
 def _job(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:

@@ -11,12 +11,27 @@ from stack.components.shared.pod import Pod
 core = k8s.core.v1
 
 
-def services(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
-    """Create the Service for clients, which selects the pods of both tracks, and the headless one."""
+def services(
+    pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions, *, one_pod_a_client: bool = False
+) -> None:
+    """Create the Service for clients, which selects the pods of both tracks, and the headless one.
+
+    Args:
+        pod: what runs.
+        namespace: of the stack.
+        opts: of the resources.
+        one_pod_a_client: whether a client stays with one pod while that pod is ready. For pods that hold the same data,
+            but not to the last sample: with each request to another pod, a graph would jump back and forth.
+    """
     core.Service(
         pod.name,
         metadata=object_meta(pod.name, namespace, component=pod.component),
-        spec=core.ServiceSpecArgs(type="ClusterIP", selector=selector(pod.name), ports=_ports(pod)),
+        spec=core.ServiceSpecArgs(
+            type="ClusterIP",
+            selector=selector(pod.name),
+            ports=_ports(pod),
+            session_affinity="ClientIP" if one_pod_a_client else None,
+        ),
         opts=opts,
     )
     headless_service(pod, namespace, opts)

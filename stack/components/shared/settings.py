@@ -6,6 +6,9 @@ from pydantic import Field
 
 from contracts.section import Cpu, Quantity, Section
 
+Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\s*$")]
+"""Certificates of authorities."""
+
 
 class Size(Section):
     """Size of a pod."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import pulumi
@@ -13,8 +13,7 @@ from collector.pipeline import OtlpTarget
 from contracts import endpoints
 from contracts.section import Section, WebAddress
 from stack.components.shared.environment import secret_variable
-
-Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\s*$")]
+from stack.components.shared.settings import Pem
 
 
 class ExternalStore(Section):

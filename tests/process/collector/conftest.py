@@ -37,7 +37,7 @@ def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
     """A healthy Collector with a queue of 10,000 spans."""
     pipeline = Pipeline(
         trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-        metric_store="http://127.0.0.1:9",
+        metric_stores=["http://127.0.0.1:9"],
         queue_size=10_000,
         metrics_flush_interval="1s",
     )

@@ -48,7 +48,7 @@ def test_every_component_is_configured_by_a_template_or_a_benchmark(manifest: di
     configured = "".join((folder / name).read_text() for name in ("config.yaml.j2", "parts.j2", "sampler.yaml.j2"))
     configured += (folder / "redaction.j2").read_text()
     # The benchmark of capacity compares the pipeline with a plain one, which has the batch processor.
-    names = set(re.findall(r"^ +([a-z_]+)(?:/[a-z_]+)?:", configured, flags=re.MULTILINE)) | {"batch"}
+    names = set(re.findall(r"^ +([a-z_]+)(?:/(?:[a-z_]+|{{ [a-z]+ }}))?:", configured, flags=re.MULTILINE)) | {"batch"}
     for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
         for entry in manifest[kind]:
             module = entry["gomod"].split()[0].rpartition("/")[2]

@@ -1,0 +1,90 @@
+"""Several pods of Prometheus, Alertmanager and Grafana: how they find each other, and who sends to which."""
+
+from typing import Any
+
+import yaml
+
+from contracts import endpoints, secret_keys
+from contracts.metadata import Manifest
+from dashboards.rules import alert_rules, groups
+from stack.deploy import policy
+from stack.settings import PROJECT, effective_config, load, parse
+from stack.settings.missing_secrets import needed_secrets
+from stack.settings.monitoring import monitoring_config
+from tests.support.configuration import config, refusal
+from tests.support.program import recorded, rendered
+
+DATABASE = {"host": "db.example.com:5432", "ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}
+
+
+def by_name(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
+    """The objects, by kind and name."""
+    return {(item["kind"], item["metadata"]["name"]): item for item in manifests}
+
+
+def container(manifest: Manifest) -> dict[str, Any]:
+    """The main container of a workload."""
+    containers: list[dict[str, Any]] = manifest["spec"]["template"]["spec"]["containers"]
+    return containers[0]
+
+
+def test_in_prod_no_pod_of_prometheus_and_alertmanager_is_alone() -> None:
+    objects = by_name(rendered("prod"))
+    for name in (endpoints.PROMETHEUS, endpoints.ALERTMANAGER):
+        assert objects["StatefulSet", name]["spec"]["replicas"] == 2
+        assert objects["PodDisruptionBudget", name]["spec"]["maxUnavailable"] == 1
+        assert objects["Service", name]["spec"]["sessionAffinity"] == "ClientIP"
+
+
+def test_each_alertmanager_knows_all_peers() -> None:
+    alertmanager = container(by_name(rendered("prod"))["StatefulSet", endpoints.ALERTMANAGER])
+    peers = [argument for argument in alertmanager["args"] if argument.startswith("--cluster.peer=")]
+    assert peers == [f"--cluster.peer=alertmanager-{number}.alertmanager-pods:9094" for number in (0, 1)]
+    assert {"name": "cluster", "containerPort": endpoints.ALERTMANAGER_CLUSTER_PORT} in alertmanager["ports"]
+    assert {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}} in alertmanager["env"]
+
+
+def test_metrics_that_collectors_receive_go_to_each_prometheus() -> None:
+    objects = by_name(rendered("prod"))
+    collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
+    names = collector["service"]["pipelines"]["metrics"]["exporters"]
+    assert [collector["exporters"][name]["endpoint"] for name in names] == [
+        f"http://prometheus-{number}.prometheus-pods:9090/api/v1/otlp" for number in (0, 1)
+    ]
+    assert all("storage" in collector["exporters"][name]["sending_queue"] for name in names)
+
+
+def test_each_prometheus_scrapes_both() -> None:
+    document = yaml.safe_load(by_name(rendered("prod"))["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    (job,) = [job for job in document["scrape_configs"] if job["job_name"] == endpoints.PROMETHEUS]
+    assert job["dns_sd_configs"][0]["names"] == ["prometheus-pods.tracing.svc.cluster.local."]
+
+
+def test_an_alert_reports_that_one_is_missing() -> None:
+    def degraded(stack: str) -> set[str]:
+        rules = alert_rules(groups(monitoring_config(load(stack))))
+        return {rule.labels["job"] for rule in rules if rule.name == "ServiceDegraded"}
+
+    assert degraded("prod") - degraded("dev") == {endpoints.PROMETHEUS, endpoints.ALERTMANAGER}
+
+
+def test_pods_of_grafana_share_a_database() -> None:
+    sections = {"grafana": {"replicas": 2, "database": DATABASE}}
+    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
+    changed = {f"{PROJECT}:{key}": value for key, value in sections.items()}
+    manifests = recorded("dev", effective_config("dev") | secrets | changed).manifests
+    policy.require_compliance(manifests)
+    objects = by_name(manifests)
+    grafana = container(objects["StatefulSet", endpoints.GRAFANA])
+    variables = {item["name"]: item.get("value") for item in grafana["env"]}
+    assert variables["GF_DATABASE_HOST"] == DATABASE["host"]
+    assert variables["GF_DATABASE_SSL_MODE"] == "verify-full"
+    assert variables["GF_DATABASE_PASSWORD"] is None, "the secret is a reference"
+    folder, _, file = str(variables["GF_DATABASE_CA_CERT_PATH"]).rpartition("/")
+    assert objects["ConfigMap", "grafana-database"]["data"] == {file: DATABASE["ca"]}
+    assert folder in {mount["mountPath"] for mount in grafana["volumeMounts"]}
+    assert secret_keys.GRAFANA_DATABASE_PASSWORD in needed_secrets(parse(config(**sections), "Pulumi.test.yaml"))
+
+
+def test_pods_of_grafana_without_a_database_are_refused() -> None:
+    assert "replicas 2 need database" in refusal(grafana={"replicas": 2})
