@@ -6,8 +6,7 @@ from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import Cpu, Quantity, Section, quantity_bytes
-from stack.components.shared.settings import Stateful
-from stack.components.shared.store import Pem
+from stack.components.shared.settings import Pem, Stateful
 
 _SMALLEST_OF_SEVERAL: Final = "768Mi"
 """Memory for a broker and for the program that checks its replicas when it starts."""
