@@ -199,6 +199,30 @@ def p95_by_operation(config: MonitoringConfig) -> Panel:
     )
 
 
+@of_services
+def cpu(_: MonitoringConfig) -> Panel:
+    """CPU of each service's busiest pod."""
+    used = f"rate({series(metrics.PROCESS_CPU, SERVICE_JOBS, _OF_JOB)}[{RATE_INTERVAL}])"
+    return timeseries(
+        "CPU, by service",
+        "Cores that the busiest pod uses.",
+        [Query(expr=f"max by ({JOB}) ({used})", legend="{{job}}")],
+        unit="count:cores",
+    )
+
+
+@of_services
+def memory(_: MonitoringConfig) -> Panel:
+    """Memory of each service's largest pod."""
+    used = series(metrics.PROCESS_MEMORY, SERVICE_JOBS, _OF_JOB)
+    return timeseries(
+        "Memory, by service",
+        "Resident memory of the pod that uses the most.",
+        [Query(expr=f"max by ({JOB}) ({used})", legend="{{job}}")],
+        unit="bytes",
+    )
+
+
 def firing_alerts(config: MonitoringConfig) -> Panel | None:
     """Alerts that fire now."""
     if not config.alerting:
@@ -269,6 +293,7 @@ DASHBOARD: Final = Dashboard(
         Row("Now", (paging_alerts, handled, error_ratio, p99, pods_up, dependencies)),
         Row("By service", (error_ratio_by_service, p99_by_service, operations)),
         Row("Rate and duration", (rate_by_operation, p95_by_operation)),
+        Row("Saturation", (cpu, memory)),
         Row("Alerts", (firing_alerts,)),
         Row("Traces and logs", (failed_traces, latest_traces, warnings_and_errors)),
     ),
