@@ -14,6 +14,8 @@ class MonitoringConfig:
     trace_backend: Literal["tempo", "jaeger"]
     trace_store_scraped: bool
     """Whether Prometheus scrapes the trace store: the stack built it."""
+    drilldown: bool
+    """Whether Grafana has the app Traces Drilldown: it searches Tempo only, and Grafana downloads it."""
     tail_sampling: bool
     """Whether samplers decide which traces are stored."""
     logs: bool

@@ -22,6 +22,7 @@ from contracts import metrics
 from contracts.metrics import SERVICE as SERVICE_LABEL
 from dashboards.annotations import annotations
 from dashboards.config import MonitoringConfig
+from dashboards.links import LinkFunction
 from dashboards.panels import PROMETHEUS, Panel
 from dashboards.queries import series
 
@@ -63,6 +64,8 @@ class Dashboard:
     question: str
     rows: Sequence[Row]
     variables: Sequence[Builder[VariableModel]] = field(default_factory=tuple)
+    links: Sequence[LinkFunction] = ()
+    """Shown before the menus."""
     tag: str = TAG
     """The menu that lists the dashboard."""
     only_of_services: bool = False
@@ -71,6 +74,10 @@ class Dashboard:
     def model(self, config: MonitoringConfig) -> Model:
         """Return Grafana's JSON model for a stack."""
         builder = self._frame()
+        for function in self.links:
+            if link := function(config):
+                builder.link(link)
+        builder.link(_menu("Dashboards", TAG)).link(_menu("Runbooks", RUNBOOK_TAG))
         for variable in self.variables:
             builder.with_variable(variable)
         for row in self.rows:
@@ -88,7 +95,7 @@ class Dashboard:
         return model
 
     def _frame(self) -> builders.Dashboard:
-        """Return what all dashboards have: the time range, and the menus of dashboards and of runbooks."""
+        """Return what all dashboards have: their place in the menus, the time range, and no changes by hand."""
         return (
             builders.Dashboard(self.title)
             .uid(self.uid)
@@ -99,8 +106,6 @@ class Dashboard:
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
-            .link(_menu("Dashboards", TAG))
-            .link(_menu("Runbooks", RUNBOOK_TAG))
         )
 
 

@@ -8,6 +8,7 @@ from contracts.services import GATEWAY
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row, of_services
+from dashboards.links import ALL_SERVICES, drilldown, failed_spans
 from dashboards.panels import (
     ERROR_COLOR,
     WARNING_COLOR,
@@ -215,6 +216,7 @@ DASHBOARD: Final = Dashboard(
     uid="overview",
     title="What is broken",
     question="What is broken now, since when, what changed before, and which traces show it?",
+    links=(failed_spans(ALL_SERVICES), drilldown(ALL_SERVICES)),
     rows=(
         Row("Now", (pages, failed_requests, proofs.failed_requests, requests_budget, tasks_budget)),
         Row("Since when, and what changed before", (firing, changes)),

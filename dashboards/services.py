@@ -8,6 +8,7 @@ from contracts.services import GATEWAY
 from dashboards import dashboard
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import OF_SERVICE, Dashboard, Row, of_services
+from dashboards.links import SERVICES, drilldown, failed_spans
 from dashboards.panels import (
     Column,
     Panel,
@@ -289,6 +290,7 @@ DASHBOARD: Final = Dashboard(
     title="Services",
     question="Which hop is broken? The symptoms are at the top, the causes further down.",
     variables=(dashboard.SERVICE,),
+    links=(failed_spans(SERVICES), drilldown(SERVICES)),
     rows=(
         Row("Now", (paging_alerts, handled, error_ratio, p99, pods_up, dependencies)),
         Row("By service", (error_ratio_by_service, p99_by_service, operations)),

@@ -11,6 +11,7 @@ from dashboards.panels import Panel
 CONFIG: Final = MonitoringConfig(
     trace_backend="tempo",
     trace_store_scraped=True,
+    drilldown=False,
     tail_sampling=False,
     logs=True,
     log_store_scraped=True,
