@@ -17,7 +17,7 @@ def links_of(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {link["title"]: link for link in model["links"] if link["type"] == "link"}
 
 
-@pytest.mark.parametrize("dashboard, chosen", [(services.DASHBOARD, "${service:pipe}"), (overview.DASHBOARD, ".+")])
+@pytest.mark.parametrize(("dashboard", "chosen"), [(services.DASHBOARD, "${service:pipe}"), (overview.DASHBOARD, ".+")])
 def test_failed_spans_open_in_explore_with_the_time_range_and_the_services(dashboard: Any, chosen: str) -> None:
     url = urlsplit(links_of(dashboard.model(CONFIG))["Failed spans"]["url"])
     (pane,) = json.loads(parse_qs(url.query)["panes"][0]).values()
