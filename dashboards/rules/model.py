@@ -118,7 +118,7 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
             "operation": OPERATION,
             "users": USERS,
             "changed": CHANGED,
-            "answer": answer(first_query(rule.name, rule.query)),
+            "answer": answer(first_query(rule.name)),
             "explain": f"./wct explain {rule.name} --stack {{{{ $externalLabels.environment }}}}",
             "runbook_url": runbook_url(grafana, rule.name),
             "dashboard_url": dashboard_url(grafana, rule.dashboard),

@@ -11,12 +11,14 @@ _DIAGNOSIS: Final = re.compile(r"^## Diagnosis$(.*?)^## ", re.MULTILINE | re.DOT
 _PROMQL: Final = re.compile(r"^ *```promql\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
 
 
-def first_query(alert: str, own_query: str) -> str:
-    """Return the PromQL with which the diagnosis of an alert begins.
+def first_query(alert: str) -> str:
+    """Return the PromQL with which the diagnosis of an alert begins: the first such block of its runbook.
 
-    It is the first PromQL block below "Diagnosis" in the alert's runbook; where there is none, the alert's own query.
+    Raises:
+        ValueError: the runbook has none.
     """
-    file = RUNBOOKS / f"{alert}.md"
-    diagnosis = _DIAGNOSIS.search(file.read_text()) if file.exists() else None
+    diagnosis = _DIAGNOSIS.search((RUNBOOKS / f"{alert}.md").read_text())
     block = _PROMQL.search(diagnosis[1]) if diagnosis else None
-    return textwrap.dedent(block[1]) if block else own_query
+    if block is None:
+        raise ValueError(f"{alert}.md: the diagnosis has no PromQL")
+    return textwrap.dedent(block[1])

@@ -124,13 +124,14 @@ def _web_unreachable() -> AlertRule:
     return AlertRule(
         name="WebUnreachable",
         # Of so many different sites, one after the other, at least one answers unless the way to the web is closed.
+        # The sites of one user, the one with the most, do not count: that user's input may be wrong.
         query=f"max({service_metrics.UNREACHABLE_SITES}) >= {_UNREACHABLE_SITES}",
         for_="1m",
         # A name server that answers now and then lets one page through.
         keep_firing_for="2m",
         severity="page",
         summary="The crawler does not reach the web",
-        description="{{ $value }} different sites did not answer, and no site has answered in between.",
+        description="{{ $value }} sites of several users did not answer, and no site has answered in between.",
         dashboard="tasks",
         service=CRAWLER,
     )

@@ -11,15 +11,15 @@ from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION, OUTCOME_FAI
 from contracts.tasks import TaskStatus
 from service.common import messages
 from service.common.kafka.received import Received
-from service.common.messages import Outgoing
+from service.common.messages import Outgoing, TaskRequest
 from service.crawler.fetch import Cause, FetchFailed, Page, host_of
+from service.crawler.unreachable import UnreachableSites
 from service.tracing import TraceManager
 from service.tracing import attributes as keys
 
 _logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
-_MOST_SITES = 100
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -39,13 +39,13 @@ class CrawlHandler:
         self._publish = publish
         self._traces = traces
         self._is_own = is_own
-        self._unreachable: set[str] = set()
+        self._unreachable = UnreachableSites()
         self._crawls = Counter(CRAWLED_PAGES, "Pages requested, by outcome.", ("outcome",), registry=registry)
         # Create the series at 0, so that rate() sees the first increment.
         for outcome in (TaskStatus.COMPLETED, TaskStatus.ERROR, OUTCOME_FAILED):
             self._crawls.labels(outcome)
-        sites = Gauge(UNREACHABLE_SITES, "Web sites without an answer since any web site answered.", registry=registry)
-        sites.set_function(lambda: len(self._unreachable))
+        text = "Web sites without an answer since any web site answered, without those of the user with the most."
+        Gauge(UNREACHABLE_SITES, text, registry=registry).set_function(lambda: self._unreachable.count)
         self._duration = Histogram(FETCH_DURATION, "Time to fetch a page.", buckets=_SECONDS, registry=registry)
 
     def __call__(self, received: Received) -> str:
@@ -69,17 +69,17 @@ class CrawlHandler:
             self._duration.observe(time.perf_counter() - started)
             span.set_attribute(keys.OUTCOME, outcome)
             self._publish(answer)
-        self._count(request.task.url, outcome, cause)
+        self._count(request.task, outcome, cause)
         return outcome
 
-    def _count(self, url: str, outcome: TaskStatus, cause: Cause | None) -> None:
+    def _count(self, task: TaskRequest, outcome: TaskStatus, cause: Cause | None) -> None:
         self._crawls.labels(OUTCOME_FAILED if cause is Cause.STACK else outcome).inc()
-        if self._is_own(url) or cause is Cause.STACK:
+        if self._is_own(task.url) or cause is Cause.STACK:
             return
-        if cause is not Cause.UNREACHABLE:
-            self._unreachable.clear()
-        elif len(self._unreachable) < _MOST_SITES:
-            self._unreachable.add(host_of(url))
+        if cause is Cause.UNREACHABLE:
+            self._unreachable.add_failure(task.user_email.lower(), host_of(task.url))
+        else:
+            self._unreachable.add_answer()
 
     def abandon(self, received: Received, reason: str) -> None:
         """Ends the task of a dead-lettered request, so that it does not stay new for ever. Raises Unavailable."""

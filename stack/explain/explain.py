@@ -208,7 +208,7 @@ class Explainer:
         return [self._text(line) for line in lines]
 
     def _first_query(self, rule: AlertRule) -> Sequence[str]:
-        query = first_query(rule.name, rule.query)
+        query = first_query(rule.name)
         with self._sources.prometheus() as prometheus:
             result = prometheus.query(query, self._clock())
         rows = [self._text(_row(series)) for series in sorted(result, key=lambda series: -series.value)]

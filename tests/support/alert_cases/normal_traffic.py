@@ -3,11 +3,12 @@
 import math
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from service.crawler.unreachable import UnreachableSites
 from stack.settings import Settings
 from tests.support.alert_cases.metrics import REQUESTS, healthy
 from tests.support.promtool import STEP, Value
@@ -26,6 +27,9 @@ _SLOW: Final[Mapping[str, tuple[float, float]]] = {
     "traces_span_metrics_duration_milliseconds": (0.01, 600.0),
 }
 _FAILING_PAGES: Final = (0.05, 0.10)
+_LIST_EVERY: Final = 20 * 60 // STEP
+_LIST_STEPS: Final = 5 * 60 // STEP
+"""A user asks for dead sites only, for so long."""
 
 
 def requests_per_second(seconds: float, length: float) -> float:
@@ -88,7 +92,7 @@ def normal(settings: Settings, length: int, seed: int) -> dict[str, Value]:
             if name.startswith(f"{metric}_bucket") and _edge(name) < duration
         }
     metrics |= _failures(course, usual, metrics)
-    metrics |= _unreachable(generator, steps, usual)
+    metrics |= _unreachable(generator, course.requests, usual)
     for number, job in enumerate(_SERVICES):
         _restart(metrics, job, length, offset=900 + 400 * number)
     return metrics
@@ -135,15 +139,20 @@ def _failures(course: _Course, usual: Mapping[str, Value], metrics: Mapping[str,
     return failed
 
 
-def _unreachable(generator: random.Random, steps: int, usual: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the number of sites without an answer in a row, of which one in ten does not answer."""
-    in_a_row = []
-    for _ in range(steps):
-        count = 0
-        while generator.random() < 0.1:
-            count += 1
-        in_a_row.append(count)
-    return {name: _counts(in_a_row) for name in usual if name.startswith("crawler_unreachable_sites")}
+def _unreachable(generator: random.Random, requests: Sequence[int], usual: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the number of sites without an answer: one in ten, and now and then a whole list of one user."""
+    sites, counts = UnreachableSites(), []
+    for step, of_users in enumerate(requests):
+        for number in range(of_users):
+            if generator.random() < 0.1:
+                sites.add_failure(f"user-{generator.randrange(20)}", f"site-{step}-{number}")
+            else:
+                sites.add_answer()
+        if step % _LIST_EVERY < _LIST_STEPS:
+            for number in range(3):
+                sites.add_failure("user-of-a-list", f"listed-{step}-{number}")
+        counts.append(sites.count)
+    return {name: _counts(counts) for name in usual if name.startswith("crawler_unreachable_sites")}
 
 
 def _restart(metrics: dict[str, Value], job: str, length: int, offset: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from service.crawler.unreachable import UnreachableSites
 from tests.support.alert_cases.faults import (
     REQUEST,
     STATEMENT,
@@ -45,6 +46,18 @@ def _pages(outcome: str, share: float) -> Change:
         )
 
     return apply
+
+
+def _sites_without_answer(users: int) -> Change:
+    """Return the fault: a site each three seconds does not answer, asked for by one of the users in turn."""
+
+    def sites(seconds: float) -> float:
+        unreachable = UnreachableSites()
+        for number in range(int(max(0.0, seconds - FAULT) // 3)):
+            unreachable.add_failure(f"user-{number % users}", f"site-{number}")
+        return unreachable.count
+
+    return replace("crawler_unreachable_sites", sites)
 
 
 CASES: Final[Mapping[str, Case]] = {
@@ -140,9 +153,13 @@ CASES: Final[Mapping[str, Case]] = {
     "a tenth of the web pages cannot be fetched": case(_pages("error", 0.1), after_120="", after_600="", after_1900=""),
     "most web pages cannot be fetched": case(_pages("error", 0.9), after_120="", after_600="", after_1900="PagesFail"),
     "web sites do not answer, one after the other": case(
-        replace("crawler_unreachable_sites", lambda seconds: min(100.0, (seconds - FAULT) // 3)),
+        _sites_without_answer(users=10),
         after_45="",
         after_120="WebUnreachable",
+        after_600="WebUnreachable",
+    ),
+    "one user asks for sites that do not answer": case(
+        _sites_without_answer(users=1), after_120="", after_600="", after_1900=""
     ),
     "some sites in a row do not answer": case(
         replace("crawler_unreachable_sites", lambda seconds: seconds % 9), after_120="", after_600=""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import UserError
-from dashboards.rules.runbook import RUNBOOKS, first_query
+from dashboards.rules.runbook import RUNBOOKS
 from stack.explain.changes import Change
 from stack.explain.explain import Explainer, Section, find_alert
 from stack.release.journal import Journal, Phase
@@ -148,8 +148,3 @@ def test_a_source_that_fails_or_hangs_hides_no_other() -> None:
 def test_an_unknown_alert_gets_the_nearest_names() -> None:
     with pytest.raises(UserError, match="no alert 'Servicedown'; the nearest names are ServiceDown"):
         find_alert("Servicedown", CONFIG)
-
-
-def test_the_first_query_is_the_runbooks_or_that_of_the_alert() -> None:
-    assert first_query("DependencyFails", "up == 0").startswith("sort_desc(dependency_failed:rate1m")
-    assert first_query("AlertmanagerDown", "up == 0") == "up == 0"
