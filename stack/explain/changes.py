@@ -1,49 +1,29 @@
-"""What changed last in the cluster: the rollout, and the newest revisions of the stack's workloads."""
+"""What changed last in the cluster: releases, changes by hand, the revisions of the workloads, restarts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from itertools import chain
+from typing import Final
 
 import kubernetes
 
 from contracts.metadata import PART_OF
+from stack.explain.change import Change
+from stack.explain.revisions import revisions
+from stack.explain.writes import stopped_workloads, writes
 from stack.kubernetes.client import REQUEST_SECONDS
 
 _SELECTOR: Final = f"app.kubernetes.io/part-of={PART_OF}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One change of a workload."""
-
-    seconds: float
-    """When, in s since the epoch."""
-    text: str
-
-
-def workload_changes(client: kubernetes.client.ApiClient, namespace: str) -> list[Change]:
-    """Return the revisions of the workloads, and the restarts of their containers; the newest first.
+def stack_changes(client: kubernetes.client.ApiClient, namespace: str) -> list[Change]:
+    """Return the changes that the API server still knows, the newest first. It knows no deleted object.
 
     Raises:
         ApiException: the API server refuses.
     """
-    return sorted((*_revisions(client, namespace), *_restarts(client, namespace)), key=lambda change: -change.seconds)
-
-
-def _revisions(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Change]:
-    apps = kubernetes.client.AppsV1Api(client)
-    options: dict[str, Any] = {"label_selector": _SELECTOR, "_request_timeout": REQUEST_SECONDS}
-    for replica_set in apps.list_namespaced_replica_set(namespace, **options).items:
-        images = ", ".join(container.image for container in replica_set.spec.template.spec.containers)
-        yield _revision(replica_set, f"deployed with {images}")
-    for revision in apps.list_namespaced_controller_revision(namespace, **options).items:
-        yield _revision(revision, f"has revision {revision.revision}")
-
-
-def _revision(item: Any, text: str) -> Change:
-    (owner,) = item.metadata.owner_references or [None]
-    name = owner.name if owner else item.metadata.name
-    return Change(seconds=item.metadata.creation_timestamp.timestamp(), text=f"{name} {text}")
+    sources = (writes, stopped_workloads, revisions, _restarts)
+    changes = chain.from_iterable(source(client, namespace) for source in sources)
+    return sorted(changes, key=lambda change: -change.seconds)
 
 
 def _restarts(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Change]:

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from stack.assistant.sources import StackSources
-from stack.explain.changes import workload_changes
+from stack.explain.changes import stack_changes
 from stack.explain.explain import Explainer, find_alert
 from stack.kubernetes.client import connect
 from stack.settings import load_here
@@ -21,7 +21,7 @@ def explain(stack: str, alert: str, console: Console) -> None:
     client = connect(settings.cluster)
     explainer = Explainer(
         StackSources(settings=settings, client=client),
-        lambda: workload_changes(client, settings.cluster.namespace),
+        lambda: stack_changes(client, settings.cluster.namespace),
     )
     for section in explainer.explain(rule):
         console.print(f"[bold]{section.title}[/]")

@@ -19,7 +19,7 @@ from service.tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
-from stack.explain.changes import Change
+from stack.explain.change import Change
 from stack.explain.queries import FAILED_OPERATIONS, WINDOW_SECONDS, failed_spans
 
 SOURCE_SECONDS: Final = 15.0
@@ -27,7 +27,7 @@ SOURCE_SECONDS: Final = 15.0
 MAX_TEXT: Final = 500
 _MAX_ROWS: Final = 8
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
-_MAX_CHANGES: Final = 5
+_MAX_CHANGES: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Explainer:
 
         Args:
             sources: reach the stores.
-            changes: the changes of the workloads, the newest first.
+            changes: what changed in the cluster, the newest first.
             clock: the time in s since the epoch.
             seconds: the time within which a source must answer.
         """
@@ -133,16 +133,7 @@ class Explainer:
             alert = self._state(prometheus, rule)
         lines = [f"{rule.name} ({rule.severity}): {'; '.join(alert.states) or 'neither pending nor firing now'}"]
         for annotations in alert.annotations[:_MAX_ROWS]:
-            lines += [
-                self._text(f"{label}{annotations[key]}")
-                for key, label in (
-                    ("summary", ""),
-                    ("description", ""),
-                    ("operation", "Operation: "),
-                    ("users", "Users: "),
-                )
-                if key in annotations
-            ]
+            lines += [self._text(f"{label}{annotations[key]}") for key, label in _ANNOTATIONS if key in annotations]
         return lines
 
     def _state(self, prometheus: PrometheusClient, rule: AlertRule) -> _Alert:

@@ -16,8 +16,8 @@ _MAINTAINED: Final = frozenset(
 )
 # `kubectl rollout restart` is no change of what is declared; the others are bookkeeping of kubectl and Pulumi.
 _NOTES: Final = ("kubectl.kubernetes.io/restartedAt", "kubectl.kubernetes.io/last-applied-configuration", "pulumi.com/")
-# Controllers that fill in fields which no manifest declares.
-_CONTROLLERS: Final = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "cloud-controller-manager"})
+CONTROLLERS: Final = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "cloud-controller-manager"})
+"""Field managers of controllers, which fill in fields that no manifest declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def _added(live: Manifest, applied: Manifest) -> Iterator[tuple[Path, str]]:
     }
     reported: set[Path] = set()
     for entry in _owner_entries(live):
-        if entry["manager"] in {FIELD_MANAGER, *_CONTROLLERS}:
+        if entry["manager"] in {FIELD_MANAGER, *CONTROLLERS}:
             continue
         owned = set(_owned_paths(entry.get("fieldsV1") or {}, ()))
         parents = {path[:-1] for path in owned}

@@ -1,4 +1,4 @@
-"""The sites without an answer, whatever a single user asks for."""
+"""The count of the sites without an answer, with any input of a single user."""
 
 from hypothesis import given
 from hypothesis import strategies as st

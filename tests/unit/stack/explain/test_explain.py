@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import UserError
 from dashboards.rules.runbook import RUNBOOKS
-from stack.explain.changes import Change
+from stack.explain.change import Change
 from stack.explain.explain import Explainer, Section, find_alert
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Version
@@ -118,7 +118,7 @@ def test_the_rollout_and_the_newest_changes_are_listed() -> None:
     assert lines[0].startswith("rollout Degraded at stage 2 since 2027-01-15 07:59:00Z: image: app:1 → app:2")
     assert lines[1] == "rolled back because errors"
     assert lines[2] == "90 s ago, 2027-01-15 07:58:30Z: gateway deployed 0"
-    assert len(lines) == 7
+    assert len(lines) == 10
 
 
 def test_the_first_query_of_the_runbook_is_answered() -> None:

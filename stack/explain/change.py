@@ -1,0 +1,18 @@
+"""A change of the stack, with its time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change of the stack."""
+
+    seconds: float
+    """When, in s since the epoch."""
+    text: str
+
+
+def seconds_of(time: str) -> float:
+    """Return the time of Kubernetes' JSON in s since the epoch."""
+    return datetime.fromisoformat(time).timestamp()

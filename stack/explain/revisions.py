@@ -1,0 +1,79 @@
+"""The revisions of the stack's workloads, each with what differs from the one before."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import pairwise
+from typing import Final
+
+import kubernetes
+
+from contracts.metadata import CHECKSUM, SECRETS_CHECKSUM, Manifest
+from stack.explain.change import Change, seconds_of
+from stack.explain.listing import list_objects
+from stack.explain.writes import last_write
+from stack.kubernetes.difference import Difference, differences
+
+_APPS: Final = "/apis/apps/v1"
+_NUMBER: Final = "deployment.kubernetes.io/revision"
+_HASH: Final = "pod-template-hash"
+_MAX_DIFFERENCES: Final = 4
+_CHECKSUMS: Final = {CHECKSUM: "configuration, in its ConfigMap", SECRETS_CHECKSUM: "secrets"}
+
+
+def revisions(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Change]:
+    """Return the revisions of Deployments and StatefulSets that Kubernetes keeps, but for the first of each.
+
+    Raises:
+        ApiException: the API server refuses.
+    """
+    owners = {
+        item["metadata"]["uid"]: item
+        for resource in ("deployments", "statefulsets")
+        for item in list_objects(client, namespace, _APPS, resource)
+    }
+    by_owner: defaultdict[str, list[tuple[int, Manifest, Manifest]]] = defaultdict(list)
+    for item in list_objects(client, namespace, _APPS, "replicasets"):
+        number = int((item["metadata"].get("annotations") or {}).get(_NUMBER, 0))
+        by_owner[_owner(item)].append((number, item, item["spec"]["template"]))
+    for item in list_objects(client, namespace, _APPS, "controllerrevisions"):
+        by_owner[_owner(item)].append((item["revision"], item, item["data"]["spec"]["template"]))
+    for uid, of_owner in by_owner.items():
+        if uid in owners:
+            yield from _changes(owners[uid], sorted(of_owner, key=lambda revision: revision[0]))
+
+
+def _owner(item: Manifest) -> str:
+    (owner,) = item["metadata"].get("ownerReferences") or [{"uid": ""}]
+    return str(owner["uid"])
+
+
+def _changes(owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) -> Iterator[Change]:
+    for (_, earlier, old), (number, later, new) in pairwise(in_order):
+        created = seconds_of(later["metadata"]["creationTimestamp"])
+        # An undone deployment makes an old revision the newest: Kubernetes gives it a new number, not a new time.
+        is_undone = created < seconds_of(earlier["metadata"]["creationTimestamp"])
+        yield Change(
+            seconds=last_write(owner) if is_undone else created,
+            text=f"{owner['metadata']['name']} got revision {number}: {_differences(old, new)}",
+        )
+
+
+def _differences(old: Manifest, new: Manifest) -> str:
+    fields = differences(_pod(old), _pod(new))
+    texts = [_text(field) for field in fields[:_MAX_DIFFERENCES]]
+    rest = [f"{len(fields) - _MAX_DIFFERENCES} more fields"] if len(fields) > _MAX_DIFFERENCES else []
+    return "; ".join([*texts, *rest]) or "the same pod template, started again"
+
+
+def _text(field: Difference) -> str:
+    for annotation, what in _CHECKSUMS.items():
+        if field.path.endswith(annotation):
+            return f"new {what}"
+    return f"{field.path}: {field.live or 'unset'} → {field.declared or 'unset'}"
+
+
+def _pod(template: Manifest) -> Manifest:
+    pod = {"kind": "Pod", "metadata": deepcopy(template.get("metadata") or {}), "spec": template["spec"]}
+    (pod["metadata"].get("labels") or {}).pop(_HASH, None)
+    return pod
