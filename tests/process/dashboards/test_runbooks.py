@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from dashboards.catalog import dashboards, runbooks
+from dashboards.config import MonitoringConfig
 from dashboards.rules import AlertRule, RecordingRule, groups
 from dashboards.rules.runbook import RUNBOOKS
 from service.common.metrics import Metrics
@@ -19,10 +20,11 @@ from service.crawler.handler import CrawlHandler
 from service.task_manager.telemetry import TelemetryObserver
 from service.tracing import TracingSettings, start_tracing
 from service.tracing.sqlalchemy import instrument_engine
-from stack.settings import ROOT, Settings, load
+from stack.settings import ROOT, Settings, load, parse
 from stack.settings.lookup import fields_at
 from stack.settings.monitoring import monitoring_config
 from tests.support.loki_process import LokiProcess
+from tests.support.program import pipeline_config
 from tests.support.prometheus_process import PrometheusProcess
 
 STACKS: Final = ("local", "dev", "staging", "prod")
@@ -64,8 +66,14 @@ _IN_CODE: Final = re.compile(r"`([^`\n]+)`")
 
 
 @cache
+def configs() -> tuple[MonitoringConfig, ...]:
+    """The stacks, and one whose services are all the users' own."""
+    return (*(monitoring_config(load(stack)) for stack in STACKS), monitoring_config(parse(pipeline_config(), "test")))
+
+
+@cache
 def rules() -> tuple[AlertRule | RecordingRule, ...]:
-    return tuple(rule for stack in STACKS for group in groups(monitoring_config(load(stack))) for rule in group.rules)
+    return tuple(rule for config in configs() for group in groups(config) for rule in group.rules)
 
 
 @cache
@@ -92,9 +100,7 @@ def in_code(name: str) -> list[str]:
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     assert set(PAGES) == set(alerts())
-    assert len(runbooks(monitoring_config(load("staging")))) == len(PAGES), (
-        "a stack with everything in it shows all of them"
-    )
+    assert len(set().union(*(runbooks(config) for config in configs()))) == len(PAGES)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -122,8 +128,8 @@ def test_the_first_step_names_the_dashboard_that_the_alert_links_to(name: str) -
 def panels() -> dict[str, set[str]]:
     """The titles of all panels of a dashboard, in any stack."""
     titles: dict[str, set[str]] = {}
-    for stack in STACKS:
-        for dashboard in dashboards(monitoring_config(load(stack))).values():
+    for config in configs():
+        for dashboard in dashboards(config).values():
             titles.setdefault(dashboard["title"], set()).update(each["title"] for each in _panels(dashboard))
     return titles
 

@@ -43,7 +43,7 @@ def test_a_release_names_what_it_changed_and_no_other_object(server: ApiServer) 
     assert time.time() - changes[0].seconds < 60
 
 
-def test_a_new_image_a_variable_and_a_secret_are_told_apart(server: ApiServer) -> None:
+def test_a_revision_names_the_changed_fields_and_hides_secrets(server: ApiServer) -> None:
     stack = SmallStack(server, "explained-deployment")
     declared = stack.manifests("gateway")
     stack.deploy(declared)
