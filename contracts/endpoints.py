@@ -48,6 +48,8 @@ JAEGER_QUERY_GRPC_PORT: Final = 16685
 JAEGER_TELEMETRY_PORT: Final = 8888
 JAEGER_HEALTH_PORT: Final = 13133
 LOKI_PORT: Final = 3100
+LOKI_GRPC_PORT: Final = 9095
+LOKI_GOSSIP_PORT: Final = 7946
 GRAFANA_PORT: Final = 3000
 
 # Paths of the other programs' health checks; those of the services are in `http`.

@@ -17,6 +17,11 @@ OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """A second token that the Collectors accept during a rotation: first the new one, then the old one."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
+"""With `objectStorageAccessKey`, the keys of S3."""
+OBJECT_STORAGE_SERVICE_ACCOUNT: Final = "objectStorageServiceAccount"
+"""Key file of a service account of Google Cloud, as JSON."""
+OBJECT_STORAGE_ACCOUNT_KEY: Final = "objectStorageAccountKey"
+"""Key of a storage account of Azure."""
 KAFKA_PASSWORD: Final = "kafkaPassword"
 """Password of the stack's user at a Kafka that the stack did not build."""
 TRACES_AUTHORIZATION: Final = "tracesAuthorization"
@@ -45,6 +50,8 @@ OPTIONAL: Final = (
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
     KAFKA_PASSWORD,
+    OBJECT_STORAGE_SERVICE_ACCOUNT,
+    OBJECT_STORAGE_ACCOUNT_KEY,
     TRACES_AUTHORIZATION,
     TRACES_QUERY_AUTHORIZATION,
     LOGS_AUTHORIZATION,

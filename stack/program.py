@@ -141,6 +141,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
         settings=settings.logs,
         retention=settings.retention,
         storage_class=base.storage_class,
+        secret=base.secret,
     )
     return _Stores(
         traces=trace_store(trace_args, base.opts),

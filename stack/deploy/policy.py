@@ -108,8 +108,11 @@ def no_access_to_the_node(manifest: Manifest) -> Iterator[str]:
 def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
     """Secrets are only in Secret objects. The problem does not repeat the value, because it ends up in logs."""
     for container in _containers(manifest):
+        folders = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
         for variable in container.get("env", []):
             value = str(variable.get("value", ""))
+            if any(value.startswith(f"{folder}/") for folder in folders):
+                continue  # the path of a file, which is mounted
             if value and ((is_secret_name(variable["name"]) and "$(" not in value) or has_secret_in_clear(value)):
                 yield f"container {container['name']}: variable {variable['name']} holds a secret in clear"
         for argument in (*container.get("command", []), *container.get("args", [])):

@@ -14,7 +14,7 @@ TRACES: dict[str, dict[str, Any]] = {
     "tempo": {"backend": "tempo"},
     "jaeger": {"backend": "jaeger"},
     "distributed tempo": {
-        "objectStorage": {"bucket": "traces", "endpoint": "s3.example.com"},
+        "objectStorage": {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}},
         "distributed": {"replicas": 3},
     },
 }
@@ -25,6 +25,7 @@ OIDC = {
     "tokenUrl": "https://login.example.com/token",
     "apiUrl": "https://login.example.com/userinfo",
 }
+BUCKET_SECRETS = (secret_keys.OBJECT_STORAGE_ACCESS_KEY, secret_keys.OBJECT_STORAGE_SECRET_KEY)
 RECEIVERS = (secret_keys.ALERT_SLACK_URL["page"], secret_keys.ALERT_HEARTBEAT_URL)
 
 
@@ -58,7 +59,12 @@ def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Render
 
 def run(backend: str, cluster: dict[str, Any], *, logs: bool = True, alerting: bool = True) -> Rendered:
     """Return what the program declares for a cluster."""
-    keys = (*secret_keys.GENERATED, secret_keys.GRAFANA_OIDC_CLIENT_SECRET, *(RECEIVERS if alerting else ()))
+    keys = (
+        *secret_keys.GENERATED,
+        secret_keys.GRAFANA_OIDC_CLIENT_SECRET,
+        *(RECEIVERS if alerting else ()),
+        *(BUCKET_SECRETS if "objectStorage" in TRACES[backend] else ()),
+    )
     config = {
         "environment": "test",
         "cluster": cluster,

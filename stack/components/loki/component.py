@@ -1,4 +1,7 @@
-"""Loki, the log store, as one process with chunks, index and write-ahead log on its own volume."""
+"""Loki, the log store: one process, or several with the same parts that share a bucket.
+
+Without a bucket, chunks and index are on its volume; the write-ahead log always is.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,11 +11,18 @@ import yaml
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, versions
-from stack.components.loki.config import DATA, loki_config
+from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_config
 from stack.components.loki.settings import CREDENTIALS, Logs
 from stack.components.shared.availability import Shutdown
-from stack.components.shared.environment import go_memory_limit
+from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
+from stack.components.shared.object_storage import (
+    identity_annotations,
+    identity_labels,
+    storage_files,
+    storage_secret_files,
+    storage_variables,
+)
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services
@@ -21,7 +31,7 @@ from stack.components.shared.store import StoreAddresses, external_addresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 10001
-_CONFIG: Final = "/etc/loki"
+_PEER_PORTS: Final = {"grpc": endpoints.LOKI_GRPC_PORT, "gossip": endpoints.LOKI_GOSSIP_PORT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,8 @@ class LokiArgs:
     settings: Logs
     retention: str
     storage_class: str | None
+    secret: pulumi.Input[str]
+    """Name of the Secret with the object storage's keys."""
 
 
 def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> StoreAddresses:
@@ -42,7 +54,7 @@ def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> Sto
 
 
 class Loki(pulumi.ComponentResource):
-    """Loki as one process."""
+    """Loki as one process, or as several that each have all parts of Loki."""
 
     otlp_url: pulumi.Output[str]
     """URL that accepts OTLP logs over HTTP, without `/v1/logs`."""
@@ -52,7 +64,10 @@ class Loki(pulumi.ComponentResource):
     def __init__(self, name: str, args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Loki", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        files = {"loki.yaml": yaml.safe_dump(loki_config(args.settings, args.retention), sort_keys=False)}
+        settings = args.settings
+        several, storage = settings.replicas > 1, settings.object_storage
+        text = yaml.safe_dump(loki_config(settings, args.retention), sort_keys=False)
+        files = {"loki.yaml": text, **storage_files(storage)}
         config = config_map("loki-config", "log-store", args.namespace, files, child)
         pod = Pod(
             name=endpoints.LOKI,
@@ -60,21 +75,33 @@ class Loki(pulumi.ComponentResource):
             user=_UID,
             container=Container(
                 image=versions.LOKI,
-                size=args.settings,
-                ports={"http": endpoints.LOKI_PORT},
-                args=[f"-config.file={_CONFIG}/loki.yaml"],
-                env=go_memory_limit(args.settings),
+                size=settings,
+                ports={"http": endpoints.LOKI_PORT, **(_PEER_PORTS if several else {})},
+                args=[f"-config.file={CONFIG}/loki.yaml", *(["-config.expand-env=true"] if storage else [])],
+                env=[
+                    *go_memory_limit(settings),
+                    *storage_variables(storage, args.secret),
+                    *([field_variable(ADDRESS_VARIABLE, "status.podIP")] if several else []),
+                ],
             ),
-            storage=Storage(config_maps={_CONFIG: config.metadata.name}, configuration=files, data=DATA),
+            storage=Storage(
+                config_maps={CONFIG: config.metadata.name},
+                configuration=files,
+                secrets=storage_secret_files(storage, args.secret),
+                data=DATA,
+            ),
             probes=Probes(
                 readiness=http_probe(endpoints.LOKI_READY, endpoints.LOKI_PORT, period=2),
                 # Not /ready: a Loki that replays its log is alive.
                 liveness=tcp_probe(endpoints.LOKI_PORT),
             ),
             shutdown=Shutdown(grace_seconds=60),
+            identity=identity_annotations(storage),
+            identity_labels=identity_labels(storage),
         )
         services(pod, args.namespace, child)
-        stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
+        volume = Volume(size=settings.volume, storage_class=args.storage_class)
+        stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
         self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.LOKI, endpoints.LOKI_PORT))
         self.otlp_url = self.query_url.apply(lambda url: f"{url}/otlp")
         self.register_outputs({"otlp_url": self.otlp_url, "query_url": self.query_url})

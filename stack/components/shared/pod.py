@@ -48,6 +48,8 @@ class Pod:
     init: Sequence[core.ContainerArgs] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     """Annotations of the ServiceAccount with which a cloud grants rights to the pods."""
+    identity_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels without which a cloud gives the pods no identity."""
     track: Track | None = None
     """For services that can be rolled out step by step."""
 
@@ -89,7 +91,7 @@ def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> co
     drain_seconds = 0 if alone else availability.DRAIN_SECONDS
     return core.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels={**labels(pod.name, pod.component), **pod.own_selector},
+            labels={**labels(pod.name, pod.component), **pod.own_selector, **pod.identity_labels},
             annotations={CHECKSUM: checksum(pod.storage.configuration)},
         ),
         spec=core.PodSpecArgs(

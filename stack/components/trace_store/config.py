@@ -3,10 +3,13 @@
 from typing import Any, Final
 
 from contracts import endpoints
-from stack.components.trace_store.settings import ObjectStorage, Traces
+from stack.components.shared.object_storage import CA_FILE, ObjectStorage
+from stack.components.trace_store.settings import Traces
 
 TEMPO_DATA: Final = "/var/tempo"
 """Mount path of Tempo's volumes."""
+TEMPO_CONFIG: Final = "/etc/tempo"
+"""Folder of Tempo's configuration."""
 JAEGER_DATA: Final = "/var/jaeger"
 """Mount path of Jaeger's volume, which holds Badger's files."""
 INGEST_TOPIC: Final = "tempo-ingest"
@@ -44,14 +47,30 @@ def tempo_config(settings: Traces, retention: str) -> dict[str, Any]:
     }
 
 
-def _blocks(bucket: ObjectStorage | None) -> dict[str, Any]:
-    if bucket is None:
+def _blocks(storage: ObjectStorage | None) -> dict[str, Any]:
+    if storage is None:
         return {"backend": "local", "local": {"path": f"{TEMPO_DATA}/blocks"}}
-    keys = {"bucket": bucket.bucket, "endpoint": bucket.endpoint, "region": bucket.region, "prefix": bucket.prefix}
-    return {
-        "backend": "s3",
-        "s3": {**{key: value for key, value in keys.items() if value}, "insecure": bucket.insecure},
+    prefix = {"prefix": storage.prefix} if storage.prefix else {}
+    if s3 := storage.s3:
+        keys = {
+            "bucket": s3.bucket,
+            "endpoint": s3.endpoint,
+            "region": s3.region,
+            "forcepathstyle": s3.force_path_style,
+            "tls_ca_path": f"{TEMPO_CONFIG}/{CA_FILE}" if s3.ca else None,
+        }
+        options = {key: value for key, value in keys.items() if value}
+        return {"backend": "s3", "s3": {**options, **prefix, "insecure": s3.insecure}}
+    if gcs := storage.gcs:
+        return {"backend": "gcs", "gcs": {"bucket_name": gcs.bucket, **prefix}}
+    assert storage.azure
+    azure = {
+        "storage_account_name": storage.azure.account,
+        "container_name": storage.azure.container,
+        "endpoint_suffix": storage.azure.endpoint,
+        "use_federated_token": storage.identity is not None,
     }
+    return {"backend": "azure", "azure": {**azure, **prefix}}
 
 
 def distributed_config(settings: Traces, retention: str, bootstrap_servers: str) -> dict[str, Any]:

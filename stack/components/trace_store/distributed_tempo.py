@@ -17,15 +17,22 @@ from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
+from stack.components.shared.object_storage import (
+    identity_annotations,
+    identity_labels,
+    storage_files,
+    storage_secret_files,
+    storage_variables,
+)
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services
 from stack.components.shared.settings import Size
 from stack.components.shared.storage import Storage
 from stack.components.shared.workload import Volume, deployment, stateful_set
-from stack.components.trace_store.config import INGEST_TOPIC, TEMPO_DATA, distributed_config
+from stack.components.trace_store.config import INGEST_TOPIC, TEMPO_CONFIG, TEMPO_DATA, distributed_config
 from stack.components.trace_store.interface import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
-from stack.components.trace_store.tempo import CONFIG, UID, object_storage_keys
+from stack.components.trace_store.tempo import UID
 
 _MAX_MESSAGE_BYTES: Final = 16 * 2**20
 _PART_OF_DISK: Final = 4
@@ -48,7 +55,7 @@ class DistributedTempo(pulumi.ComponentResource):
         text = pulumi.Output.from_input(args.brokers.bootstrap_servers).apply(
             lambda brokers: yaml.safe_dump(distributed_config(args.settings, args.retention, brokers), sort_keys=False)
         )
-        self._files = {"tempo.yaml": text}
+        self._files: dict[str, pulumi.Input[str]] = {"tempo.yaml": text, **storage_files(args.settings.object_storage)}
         self._config = config_map("tempo-config", "trace-store", args.namespace, self._files, self._child)
         self._create_parts()
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO_DISTRIBUTOR}:{endpoints.OTLP_GRPC_PORT}")
@@ -94,8 +101,7 @@ class DistributedTempo(pulumi.ComponentResource):
             data: mount path of its volume, if it has one.
             init: its init containers.
         """
-        bucket = self._args.settings.object_storage
-        assert bucket
+        bucket, secret = self._args.settings.object_storage, self._args.secret
         return Pod(
             name=name,
             component="trace-store",
@@ -104,17 +110,23 @@ class DistributedTempo(pulumi.ComponentResource):
                 image=versions.TEMPO,
                 size=size,
                 ports={"http": endpoints.TEMPO_HTTP_PORT, "grpc": endpoints.TEMPO_GRPC_PORT, **ports},
-                args=[f"-config.file={CONFIG}/tempo.yaml", f"-target={target}"],
-                env=[*go_memory_limit(size), *object_storage_keys(self._args.secret)],
+                args=[f"-config.file={TEMPO_CONFIG}/tempo.yaml", f"-target={target}"],
+                env=[*go_memory_limit(size), *storage_variables(bucket, secret)],
             ),
-            storage=Storage(config_maps={CONFIG: self._config.metadata.name}, configuration=self._files, data=data),
+            storage=Storage(
+                config_maps={TEMPO_CONFIG: self._config.metadata.name},
+                configuration=self._files,
+                secrets=storage_secret_files(bucket, secret),
+                data=data,
+            ),
             probes=Probes(
                 readiness=http_probe(endpoints.TEMPO_READY, endpoints.TEMPO_HTTP_PORT, period=2),
                 liveness=tcp_probe(endpoints.TEMPO_HTTP_PORT),
             ),
             shutdown=Shutdown(grace_seconds=60),
             init=init,
-            identity=bucket.identity,
+            identity=identity_annotations(bucket),
+            identity_labels=identity_labels(bucket),
         )
 
     def _stateful_set(self, pod: Pod, size: str, replicas: int) -> None:

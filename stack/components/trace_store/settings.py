@@ -5,35 +5,13 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import Quantity, Section
+from contracts.section import Quantity
+from stack.components.shared.object_storage import ObjectStorage
+from stack.components.shared.object_storage import needed_secrets as bucket_secrets
 from stack.components.shared.settings import Stateful, Workload
 from stack.components.shared.store import Credentials, ExternalStore
 
 CREDENTIALS: Final = Credentials(otlp=secret_keys.TRACES_AUTHORIZATION, query=secret_keys.TRACES_QUERY_AUTHORIZATION)
-
-
-class ObjectStorage(Section):
-    """A bucket with an S3 API.
-
-    Its access keys are the secrets `objectStorageAccessKey` and `objectStorageSecretKey`. Without them, the pods use
-    the identity that the cloud gives them.
-    """
-
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-    """Name of the bucket, which must exist."""
-    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", examples=["s3.eu-central-1.amazonaws.com"])]
-    """Host name, with a port if it is not the default one; no scheme."""
-    region: str | None = None
-    """Region, if the endpoint does not contain it."""
-    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
-    """Folder in the bucket, so that several stacks can share the bucket."""
-    insecure: bool = False
-    """Whether to use HTTP instead of HTTPS."""
-    identity: Annotated[
-        dict[str, str],
-        Field(default_factory=dict, examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}]),
-    ]
-    """Annotations of the ServiceAccounts of Tempo's pods, with which the cloud grants them access to the bucket."""
 
 
 class Distributed(Workload):
@@ -72,8 +50,8 @@ class Traces(Stateful):
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
-        """Keys of the secrets that the external store needs."""
-        return CREDENTIALS.needed(self.external)
+        """Keys of the secrets that the external store or the bucket needs."""
+        return (*CREDENTIALS.needed(self.external), *bucket_secrets(self.object_storage))
 
     @model_validator(mode="after")
     def _check_backend_supports(self) -> Self:

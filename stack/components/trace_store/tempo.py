@@ -1,34 +1,29 @@
 """Tempo as a single binary, with blocks on its own volume or in object storage."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import pulumi
-import pulumi_kubernetes as k8s
 import yaml
 
-from contracts import endpoints, secret_keys, versions
-from stack.components.shared.environment import go_memory_limit, secret_variable
+from contracts import endpoints, versions
+from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
+from stack.components.shared.object_storage import (
+    identity_annotations,
+    identity_labels,
+    storage_files,
+    storage_secret_files,
+    storage_variables,
+)
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage
 from stack.components.shared.workload import Volume, stateful_set
-from stack.components.trace_store.config import TEMPO_DATA, tempo_config
+from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, tempo_config
 from stack.components.trace_store.interface import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 
 UID: Final = 10001
-CONFIG: Final = "/etc/tempo"
-"""Folder of the configuration."""
-
-
-def object_storage_keys(secret: pulumi.Input[str]) -> Sequence[k8s.core.v1.EnvVarArgs]:
-    """Return the variables that the S3 client reads first; if they are unset, it uses the pod's own identity."""
-    return (
-        secret_variable("AWS_ACCESS_KEY_ID", secret_keys.OBJECT_STORAGE_ACCESS_KEY, secret),
-        secret_variable("AWS_SECRET_ACCESS_KEY", secret_keys.OBJECT_STORAGE_SECRET_KEY, secret),
-    )
 
 
 class Tempo(pulumi.ComponentResource):
@@ -44,7 +39,8 @@ class Tempo(pulumi.ComponentResource):
         super().__init__(TEMPO, name, None, pulumi.ResourceOptions.merge(opts, alias))
         child = pulumi.ResourceOptions(parent=self)
         bucket = args.settings.object_storage
-        files = {"tempo.yaml": yaml.safe_dump(tempo_config(args.settings, args.retention), sort_keys=False)}
+        text = yaml.safe_dump(tempo_config(args.settings, args.retention), sort_keys=False)
+        files = {"tempo.yaml": text, **storage_files(bucket)}
         config = config_map("tempo-config", "trace-store", args.namespace, files, child)
         pod = Pod(
             name=endpoints.TEMPO,
@@ -54,15 +50,21 @@ class Tempo(pulumi.ComponentResource):
                 image=versions.TEMPO,
                 size=args.settings,
                 ports={"http": endpoints.TEMPO_HTTP_PORT, "otlp-grpc": endpoints.OTLP_GRPC_PORT},
-                args=[f"-config.file={CONFIG}/tempo.yaml"],
-                env=[*go_memory_limit(args.settings), *(object_storage_keys(args.secret) if bucket else ())],
+                args=[f"-config.file={TEMPO_CONFIG}/tempo.yaml"],
+                env=[*go_memory_limit(args.settings), *storage_variables(bucket, args.secret)],
             ),
-            storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=TEMPO_DATA),
+            storage=Storage(
+                config_maps={TEMPO_CONFIG: config.metadata.name},
+                configuration=files,
+                secrets=storage_secret_files(bucket, args.secret),
+                data=TEMPO_DATA,
+            ),
             probes=Probes(
                 readiness=http_probe(endpoints.TEMPO_READY, endpoints.TEMPO_HTTP_PORT, period=2),
                 liveness=tcp_probe(endpoints.TEMPO_HTTP_PORT),
             ),
-            identity=bucket.identity if bucket else {},
+            identity=identity_annotations(bucket),
+            identity_labels=identity_labels(bucket),
         )
         services(pod, args.namespace, child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)

@@ -135,5 +135,5 @@ def test_a_store_that_cannot_be_used_or_would_leak_is_refused(external: Any, par
 
 
 def test_a_tempo_of_the_stack_and_yours_exclude_each_other() -> None:
-    storage = {"bucket": "abc", "endpoint": "s3.example.com"}
+    storage = {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}
     assert "external is yours" in refusal(traces={"external": TRACES, "objectStorage": storage})

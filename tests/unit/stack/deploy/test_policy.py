@@ -189,6 +189,16 @@ def test_pods_of_every_kind_are_checked(kind: str) -> None:
     assert [item.rule for item in violations([made])] == ["no access to the node"]
 
 
+def test_a_variable_may_name_the_file_of_a_secret_that_is_mounted() -> None:
+    def mounted(objects: dict[str, Manifest]) -> None:
+        container(objects)["volumeMounts"] = [{"name": "keys", "mountPath": "/etc/keys"}]
+        variable("CLOUD_CREDENTIALS", "/etc/keys/account.json")(objects)
+
+    assert violations(with_change(mounted)) == []
+    (violation,) = violations(with_change(variable("CLOUD_CREDENTIALS", "/etc/keys/account.json")))
+    assert violation.rule == "secrets by reference"
+
+
 def test_a_service_with_a_reason_may_be_public() -> None:
     def public(objects: dict[str, Manifest]) -> None:
         objects["Service"]["spec"]["type"] = "LoadBalancer"

@@ -103,7 +103,7 @@ def test_other_spellings_and_places_are_recognised(extra: dict[str, Any], part: 
         {"alerting": {"page": {"slack": "https://hooks.slack.com/services/T0/B0/x"}}},
         {"alerting": {"page": {"pagerduty": VALUE}}},
         {"alerting": {"page": "0123456789abcdef0123456789abcdef"}},
-        {"traces": {"objectStorage": {"bucket": "abc", "endpoint": "AKIAIOSFODNN7EXAMPLE/" + VALUE}}},
+        {"traces": {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "AKIAIOSFODNN7EXAMPLE/" + VALUE}}}},
     ],
 )
 def test_a_value_in_the_wrong_place_that_may_be_a_secret_is_not_repeated(extra: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from stack.settings.schema import json_schema
 from tests.support.command_line import wct
 from tests.support.configuration import config, refusal
 
+BUCKET = {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}
+
 
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
 def test_every_stack_loads(stack: str) -> None:
@@ -47,17 +49,20 @@ def test_the_engines_json_is_read_like_yaml() -> None:
             ["traces: distributed needs objectStorage: the parts share their blocks through it"],
         ),
         (
-            {"traces": {"backend": "jaeger", "objectStorage": {"bucket": "abc", "endpoint": "s3.example.com"}}},
+            {"traces": {"backend": "jaeger", "objectStorage": BUCKET}},
             ["traces: objectStorage and distributed are Tempo's; backend is 'jaeger'"],
         ),
         (
-            {"traces": {"objectStorage": {"bucket": "No_Bucket", "endpoint": "https://s3.example.com"}}},
-            ["traces.objectStorage.bucket: 'No_Bucket'", "traces.objectStorage.endpoint: 'https://s3.example.com'"],
+            {"traces": {"objectStorage": {"s3": {"bucket": "No_Bucket", "endpoint": "https://s3.example.com"}}}},
+            [
+                "traces.objectStorage.s3.bucket: 'No_Bucket'",
+                "traces.objectStorage.s3.endpoint: 'https://s3.example.com'",
+            ],
         ),
         (
             {
                 "traces": {
-                    "objectStorage": {"bucket": "abc", "endpoint": "s3.example.com"},
+                    "objectStorage": BUCKET,
                     "distributed": {"replicas": 4},
                 }
             },

@@ -8,7 +8,7 @@ from contracts.section import quantity_bytes
 from stack.settings import load, parse, sizing
 from tests.support.configuration import config, refusal
 
-BUCKET = {"bucket": "traces", "endpoint": "s3.example.com"}
+BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
 
 
 @pytest.mark.parametrize(

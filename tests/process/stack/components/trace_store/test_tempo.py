@@ -2,8 +2,10 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,16 @@ import yaml
 
 from checks.chaos.requests import Requests
 from checks.harness.ports import free_port
+from checks.harness.s3 import ACCESS
 from checks.harness.server import ServerProcess, answers
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
+from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
 from stack.probe.search import is_searchable
 from stack.settings import Settings, load
+from tests.support.object_storage import empty, object_storage
 from tests.support.programs import require_program
 
 Config = dict[str, Any]
@@ -62,8 +66,10 @@ def test_the_check_refuses_what_tempo_does_not_know(binary: str, tmp_path: Path)
 
 
 @contextmanager
-def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str, TraceStoreClient]]:
-    """Tempo as a process: host:port of its OTLP, and its API."""
+def running(
+    binary: str, config: Config, directory: Path, environment: Mapping[str, str] = {}
+) -> Iterator[tuple[str, TraceStoreClient]]:
+    """Tempo as a process, which is killed in the end: host:port of its OTLP, and its API."""
     otlp, http = f"127.0.0.1:{free_port()}", free_port()
     config["server"] = {
         "http_listen_address": "127.0.0.1",
@@ -79,9 +85,11 @@ def running(binary: str, config: Config, directory: Path) -> Iterator[tuple[str,
     config["live_store"] = {**config.get("live_store", {}), **paths}  # their defaults are outside of the directory
     config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
     file = directory / "tempo.yaml"
-    file.write_text(yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")))
+    text = yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")).replace(TEMPO_CONFIG, str(directory))
+    file.write_text(text)
     url = f"http://127.0.0.1:{http}"
-    process = ServerProcess("tempo", [binary, f"-config.file={file}"], directory, lambda: answers(f"{url}/ready"))
+    command = [binary, f"-config.file={file}"]
+    process = ServerProcess("tempo", command, directory, lambda: answers(f"{url}/ready"), environment)
     try:
         process.start()
         yield otlp, TraceStoreClient("tempo", url)
@@ -135,3 +143,35 @@ def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -
         assert store.trace(trace_id)
         poll_until("the block that is deleted", lambda: not blocks(), seconds=90, every=0.5)
         poll_until("the trace that is gone", lambda: not store.trace(trace_id), every=0.5)
+
+
+def test_traces_outlive_a_kill_the_disk_and_an_unavailable_storage(binary: str, tmp_path: Path) -> None:
+    first, second = Requests("first"), Requests("second")
+
+    def send(otlp: str, requests: Requests) -> None:
+        with grpc.insecure_channel(otlp) as channel:
+            channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
+
+    with object_storage(tmp_path / "storage") as storage:
+        storage.trust(tmp_path)
+        config = tempo_config(Traces(object_storage=storage.settings("traces")), "48h")
+        # Only faster than by default, so that a test can wait for it.
+        config["live_store"] |= {"max_block_duration": "1s", "flush_op_timeout": "1s"}
+        config["storage"]["trace"]["blocklist_poll"] = "1s"
+
+        def blocks() -> int:
+            return sum(file.name == "meta.json" for file in storage.files("traces"))
+
+        with running(binary, deepcopy(config), tmp_path, ACCESS) as (otlp, _):
+            send(otlp, first)
+            poll_until("a block in the bucket", blocks, every=0.2)
+            storage.server.kill()
+            send(otlp, second)
+            time.sleep(5)  # in which it tries to write the second block
+            storage.server.start()
+            poll_until("the second block", lambda: blocks() >= 2, every=0.2)
+        empty(tmp_path / "data")
+        with running(binary, deepcopy(config), tmp_path, ACCESS) as (_, store):
+            for requests in (first, second):
+                trace_id = next(iter(requests.traces(0)))
+                poll_until(f"trace {trace_id}", partial(store.trace, trace_id), every=0.2)

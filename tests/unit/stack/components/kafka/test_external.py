@@ -105,7 +105,7 @@ def test_what_cannot_work_or_would_leak_is_refused(external: Any, part: str) -> 
 
 
 def test_tempo_in_parts_knows_no_tls() -> None:
-    distributed = {"objectStorage": {"bucket": "abc", "endpoint": "s3.example.com"}, "distributed": {}}
+    distributed = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
     assert "without TLS" in refusal(kafka={"external": EXTERNAL}, traces=distributed)
     plain = {"bootstrapServers": "a.example.com:9092", "encrypted": False}
     parse(config(kafka={"external": plain}, traces=distributed), "Pulumi.test.yaml")

@@ -19,7 +19,7 @@ USERS = {
         f"tempo{part}"
         for part in ("", "-distributor", "-live-store", "-block-builder", "-querier", "-backend-scheduler")
     }
-    | {"tempo-backend-worker"},
+    | {"tempo-backend-worker", "loki"},
 }
 
 

@@ -1,0 +1,142 @@
+"""Object storage: the settings of a bucket with the API of S3, Google Cloud Storage or Azure, and its clients' access.
+
+Its secrets are shared: one identity reads and writes all buckets of a stack.
+"""
+
+from typing import Annotated, Final, Self
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pydantic import Field, model_validator
+
+from contracts import secret_keys
+from contracts.section import Section
+from stack.components.shared.environment import secret_variable, variables
+from stack.components.shared.settings import Pem
+from stack.components.shared.storage import SecretFiles
+
+CA_FILE: Final = "object-storage-ca.pem"
+"""Name of the file with the authority that signed the storage's certificate, next to the configuration."""
+AZURE_KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"
+"""The variable with the account's key."""
+HTTPS_PORT: Final = 443
+
+_GCS_FOLDER: Final = "/etc/object-storage"
+_GCS_FILE: Final = "service-account.json"
+_VARIABLES: Final = {
+    secret_keys.OBJECT_STORAGE_ACCESS_KEY: "AWS_ACCESS_KEY_ID",
+    secret_keys.OBJECT_STORAGE_SECRET_KEY: "AWS_SECRET_ACCESS_KEY",
+    secret_keys.OBJECT_STORAGE_ACCOUNT_KEY: AZURE_KEY_VARIABLE,
+}
+"""The variables that the clients of S3 and Azure read first, by the secret in them."""
+_AZURE_POD_LABELS: Final = {"azure.workload.identity/use": "true"}
+"""Without it, Azure gives a pod no identity."""
+
+
+class S3(Section):
+    """A bucket with an S3 API. Its secrets: `objectStorageAccessKey`, `objectStorageSecretKey`."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """Name of the bucket, which must exist."""
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", examples=["s3.eu-central-1.amazonaws.com"])]
+    """Host name, with a port if it is not the default one; no scheme."""
+    region: str | None = None
+    """Region, if the endpoint does not contain it."""
+    force_path_style: bool = False
+    """If on, the bucket is in the path of URLs and not in their host name: for most servers other than AWS."""
+    ca: Pem | None = None
+    """Authority that signed the server's certificate, as PEM; the public ones if unset."""
+    insecure: bool = False
+    """Whether to use HTTP instead of HTTPS."""
+
+    @property
+    def port(self) -> int:
+        """TCP port of the endpoint."""
+        _, _, port = self.endpoint.partition(":")
+        return int(port) if port else 80 if self.insecure else HTTPS_PORT
+
+
+class Gcs(Section):
+    """A bucket of Google Cloud Storage. Its secret: `objectStorageServiceAccount`."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
+    """Name of the bucket, which must exist."""
+
+
+class Azure(Section):
+    """A container of Azure Blob Storage. Its secret: `objectStorageAccountKey`."""
+
+    account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
+    """Name of the storage account."""
+    container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")]
+    """Name of the container, which must exist."""
+    endpoint: Annotated[str, Field(pattern=r"^blob\.[a-z0-9.-]+$")] = "blob.core.windows.net"
+    """Host name without the account."""
+
+
+class ObjectStorage(Section):
+    """A bucket: exactly one of `s3`, `gcs` and `azure`."""
+
+    s3: S3 | None = None
+    gcs: Gcs | None = None
+    azure: Azure | None = None
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    """Folder in the bucket, so that several stacks can share the bucket."""
+    identity: Annotated[
+        dict[str, str] | None, Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])
+    ] = None
+    """Annotations of the pods' ServiceAccounts, with which the cloud grants them access. If set, the pods have the
+    identity that the cloud gives them; `{}` is one without annotations. If unset, secrets of the stack are used."""
+
+    @model_validator(mode="after")
+    def _check_there_is_one(self) -> Self:
+        if sum(bucket is not None for bucket in (self.s3, self.gcs, self.azure)) != 1:
+            raise ValueError("needs exactly one of s3, gcs and azure")
+        return self
+
+    @property
+    def port(self) -> int:
+        """TCP port that its clients connect to."""
+        return self.s3.port if self.s3 else HTTPS_PORT
+
+
+def needed_secrets(storage: ObjectStorage | None) -> tuple[str, ...]:
+    """Return the keys of the secrets that the clients of a bucket need."""
+    if storage is None or storage.identity is not None:
+        return ()
+    if storage.gcs:
+        return (secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT,)
+    if storage.azure:
+        return (secret_keys.OBJECT_STORAGE_ACCOUNT_KEY,)
+    return (secret_keys.OBJECT_STORAGE_ACCESS_KEY, secret_keys.OBJECT_STORAGE_SECRET_KEY)
+
+
+def storage_variables(storage: ObjectStorage | None, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+    """Return the variables with which a client gets access to a bucket."""
+    keys = needed_secrets(storage)
+    if secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT in keys:
+        return variables(GOOGLE_APPLICATION_CREDENTIALS=f"{_GCS_FOLDER}/{_GCS_FILE}")
+    return [secret_variable(_VARIABLES[key], key, secret) for key in keys]
+
+
+def storage_secret_files(storage: ObjectStorage | None, secret: pulumi.Input[str]) -> dict[str, SecretFiles]:
+    """Return the secrets that a client reads as files: mount path → files."""
+    key = secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT
+    if key not in needed_secrets(storage):
+        return {}
+    return {_GCS_FOLDER: SecretFiles(secret=secret, keys={key: _GCS_FILE})}
+
+
+def storage_files(storage: ObjectStorage | None) -> dict[str, str]:
+    """Return the files that a client's configuration refers to, for its ConfigMap."""
+    return {CA_FILE: storage.s3.ca} if storage and storage.s3 and storage.s3.ca else {}
+
+
+def identity_annotations(storage: ObjectStorage | None) -> dict[str, str]:
+    """Return the annotations of the ServiceAccount of a client."""
+    return dict(storage.identity or {}) if storage else {}
+
+
+def identity_labels(storage: ObjectStorage | None) -> dict[str, str]:
+    """Return the labels that the pods of a client need to get their identity."""
+    return _AZURE_POD_LABELS if storage and storage.azure and storage.identity is not None else {}
