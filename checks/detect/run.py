@@ -1,6 +1,7 @@
 """Injects groups of faults under traffic; each group starts when the stack has recovered from the previous one."""
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from checks.chaos.cluster import LocalCluster
+from checks.detect.foreign import ForeignSites, mixed_pages
 from checks.faults.journal import Journal
 from checks.faults.model import Fault
 from checks.faults.stored import injected, undo_remaining
 from checks.harness.traffic import Traffic
 from contracts import endpoints
+from contracts.metrics import ALERTS, OUTCOME
+from contracts.service_metrics import CRAWLED_PAGES
 from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
 from stack.polling import CheckFailure, poll_until
@@ -25,6 +29,22 @@ _GIVE_UP: Final = 3.0
 """A fault counts as not detected after this many times its goal."""
 _PAUSE_SECONDS: Final = 0.5
 _WATCHDOG: Final = "Watchdog"
+MOST_FLAPS: Final = 2
+"""How often an alert may become pending, in a time without faults."""
+_STEP: Final = 5
+_SEED: Final = 16
+
+
+def began_pending(seconds: int, step: int) -> str:
+    """Return the PromQL that counts how often each alert became pending.
+
+    Args:
+        seconds: the time until now.
+        step: seconds between two evaluations of the rules.
+    """
+    pending = f'{ALERTS}{{alertstate="pending"}}'
+    began = f"count by (alertname) ({pending} unless {pending} offset {step}s)"
+    return f"sum_over_time({began}[{seconds}s:{step}s])"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +90,8 @@ class Run:
         self._on_progress = on_progress
         self._journal = Journal()
         prometheus = f"http://{cluster.address(endpoints.PROMETHEUS)}:{endpoints.PROMETHEUS_PORT}"
-        self._alerts = Alerts(PrometheusClient(prometheus))
+        self._prometheus = PrometheusClient(prometheus)
+        self._alerts = Alerts(self._prometheus)
         self._gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
 
     def faults(
@@ -92,22 +113,41 @@ class Run:
             time.sleep(warm_up)
             return [detection for group in groups for detection in self._detect(group)]
 
-    def without_faults(self, seconds: float, rate: float) -> set[str]:
-        """Runs normal traffic; returns the names of the alerts that became active and fired within this time."""
+    def without_faults(self, seconds: float, rate: float, *, warm_up: float = WARM_UP_SECONDS) -> set[str]:
+        """Runs normal traffic, of which some pages fail.
+
+        Returns:
+            The names of the alerts that became active and fired, or that were pending again and again.
+        """
         fired: set[str] = set()
-        with Traffic(self._gateway, rate) as traffic:
-            time.sleep(WARM_UP_SECONDS)
-            # An alert of an earlier problem may still fire: an error budget has a window of hours.
-            since = datetime.now(UTC)
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                new = self._alerts.names("firing", since=since) - fired
-                for name in sorted(new):
-                    self._on_progress(f"false alarm: {name}, {end - time.monotonic():.0f} s before the end")
-                fired |= new
-                time.sleep(min(5.0, max(0.0, end - time.monotonic())))
-        self._on_progress(f"answers: {dict(traffic.answers)}")
-        return fired
+        with ForeignSites() as sites:
+            choose = mixed_pages(sites.url, random.Random(_SEED))
+            with Traffic(self._gateway, rate, choose=choose) as traffic:
+                time.sleep(warm_up)
+                # An alert of an earlier problem may still fire: an error budget has a window of hours.
+                since = datetime.now(UTC)
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    new = self._alerts.names("firing", since=since) - fired
+                    for name in sorted(new):
+                        self._on_progress(f"false alarm: {name}, {end - time.monotonic():.0f} s before the end")
+                    fired |= new
+                    time.sleep(min(5.0, max(0.0, end - time.monotonic())))
+                pages, flapping = self._pages(seconds), self._flapping(seconds)
+        self._on_progress(f"answers: {dict(traffic.answers)}; pages: {pages}")
+        for name, times in flapping.items():
+            self._on_progress(f"flapping: {name} was pending {times} times")
+        return fired | flapping.keys()
+
+    def _pages(self, seconds: float) -> dict[str, int]:
+        """Number of pages by outcome."""
+        query = f"sum by ({OUTCOME}) (increase({CRAWLED_PAGES}[{seconds:.0f}s]))"
+        return {each.labels[OUTCOME]: round(each.value) for each in self._prometheus.query(query, time.time())}
+
+    def _flapping(self, seconds: float) -> dict[str, int]:
+        """Alerts that became pending more often than `MOST_FLAPS`, and how often."""
+        result = self._prometheus.query(began_pending(round(seconds), _STEP), time.time())
+        return {each.labels["alertname"]: round(each.value) for each in result if each.value > MOST_FLAPS}
 
     def _wait_until_calm(self, alerts: frozenset[str]) -> None:
         """Waits until none of these alerts is firing or pending."""

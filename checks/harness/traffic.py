@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,6 +15,22 @@ from contracts import endpoints, http
 from contracts.services import GATEWAY
 
 _SECONDS: Final = 10.0
+OWN_PAGE: Final = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}"
+"""The page that the stack serves to its own crawler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page, and the user who asks for it."""
+
+    user: str
+    """E-mail address."""
+    url: str
+
+
+def own_page() -> Page:
+    """Return the stack's own page, which never fails."""
+    return Page(user="traffic@example.com", url=OWN_PAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +46,20 @@ class Failure:
 
 
 class Traffic:
-    """Requests to the gateway: half of them create a task whose page is the gateway's own, half of them read it."""
+    """Requests to the gateway: half of them create a task, half of them read it."""
 
-    def __init__(self, gateway: str, rate: float, *, keep: bool = True) -> None:
+    def __init__(self, gateway: str, rate: float, *, keep: bool = True, choose: Callable[[], Page] = own_page) -> None:
         """Prepares traffic.
 
         Args:
             gateway: base URL of the gateway.
             rate: requests per second.
             keep: whether connections are kept, and so lead to the same pods.
+            choose: chooses the page of each task.
         """
         self._gateway = gateway
         self._every = 2 / rate
+        self._choose = choose
         self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,23 +79,19 @@ class Traffic:
         self._thread.join()
 
     def _run(self) -> None:
-        body = {
-            "user_email": "traffic@example.com",
-            "user_query": "normal traffic",
-            "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}",
-        }
         started, pairs = time.monotonic(), 0
         pending: list[threading.Thread] = []
         with httpx.Client(base_url=self._gateway, timeout=_SECONDS, limits=self._limits) as client:
             while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
                 pending = [thread for thread in pending if thread.is_alive()]
-                pending.append(threading.Thread(target=self._pair, args=(client, body), daemon=True))
+                pending.append(threading.Thread(target=self._pair, args=(client, self._choose()), daemon=True))
                 pending[-1].start()
             for thread in pending:  # the last requests are answered before the client is closed
                 thread.join(2 * _SECONDS)
 
-    def _pair(self, client: httpx.Client, body: dict[str, str]) -> None:
+    def _pair(self, client: httpx.Client, page: Page) -> None:
+        body = {"user_email": page.user, "user_query": "normal traffic", "base_url": page.url}
         created = self._ask(client, "POST", http.TASKS, body)
         if created is not None and created.is_success:
             self._ask(client, "GET", f"{http.TASKS}/{created.json()['id']}")
