@@ -11,6 +11,14 @@ from service.task_manager.domain import IllegalTransition, NewTask, Task
 from service.task_manager.ports import Observer, Publisher, UnitOfWork
 
 
+class UseCase(StrEnum):
+    """The name of a use case, on its span and its metric."""
+
+    CREATE = "create task"
+    COMPLETE = "complete task"
+    FAIL = "fail task"
+
+
 class Outcome(StrEnum):
     """The end of a use case; only the first three change a task."""
 
@@ -50,7 +58,7 @@ class Tasks:
         have ended before its request was acknowledged. A second answer to the same request changes nothing. When the
         task stored under this id is for another request, the result is a conflict, and the stored task stays.
         """
-        with self._observer.operation("create task", new.id) as operation:
+        with self._observer.operation(UseCase.CREATE, new.id) as operation:
             task = Task.create(new, self._clock())
             with self._unit_of_work.begin() as tasks:
                 is_added = tasks.add(task)
@@ -78,14 +86,14 @@ class Tasks:
     def complete(self, task_id: uuid.UUID, result: Any) -> Outcome:
         """Stores the page of a task."""
         return self._finish(
-            "complete task", task_id, Outcome.COMPLETED, lambda task: task.complete(result, self._clock())
+            UseCase.COMPLETE, task_id, Outcome.COMPLETED, lambda task: task.complete(result, self._clock())
         )
 
     def fail(self, task_id: uuid.UUID, error: str) -> Outcome:
         """Stores why a task failed."""
-        return self._finish("fail task", task_id, Outcome.FAILED, lambda task: task.fail(error, self._clock()))
+        return self._finish(UseCase.FAIL, task_id, Outcome.FAILED, lambda task: task.fail(error, self._clock()))
 
-    def _finish(self, name: str, task_id: uuid.UUID, success: Outcome, change: Callable[[Task], Task]) -> Outcome:
+    def _finish(self, name: UseCase, task_id: uuid.UUID, success: Outcome, change: Callable[[Task], Task]) -> Outcome:
         with self._observer.operation(name, task_id) as operation, self._unit_of_work.begin() as tasks:
             outcome = success
             task = tasks.get(task_id, for_update=True)

@@ -17,7 +17,7 @@ from stack.kubernetes.difference import Difference, differences
 _APPS: Final = "/apis/apps/v1"
 _NUMBER: Final = "deployment.kubernetes.io/revision"
 _HASH: Final = "pod-template-hash"
-_MAX_DIFFERENCES: Final = 4
+_MAX_DIFFERENCES: Final = 3
 _CHECKSUMS: Final = {CHECKSUM: "configuration, in its ConfigMap", SECRETS_CHECKSUM: "secrets"}
 
 
@@ -49,18 +49,20 @@ def _owner(item: Manifest) -> str:
 
 
 def _changes(owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) -> Iterator[Change]:
+    newest, _, _ = in_order[-1]
     for (_, earlier, old), (number, later, new) in pairwise(in_order):
-        created = seconds_of(later["metadata"]["creationTimestamp"])
+        seconds = seconds_of(later["metadata"]["creationTimestamp"])
         # An undone deployment makes an old revision the newest: Kubernetes gives it a new number, not a new time.
-        is_undone = created < seconds_of(earlier["metadata"]["creationTimestamp"])
-        yield Change(
-            seconds=last_write(owner) if is_undone else created,
-            text=f"{owner['metadata']['name']} got revision {number}: {_differences(old, new)}",
-        )
+        if seconds < seconds_of(earlier["metadata"]["creationTimestamp"]):
+            if number != newest:
+                continue
+            seconds = last_write(owner)
+        name = owner["metadata"]["name"]
+        yield Change(seconds=seconds, text=f"{name} got revision {number}: {_differences(old, new)}")
 
 
 def _differences(old: Manifest, new: Manifest) -> str:
-    fields = differences(_pod(old), _pod(new))
+    fields = sorted(differences(_pod(old), _pod(new)), key=lambda field: not field.path.endswith("].image"))
     texts = [_text(field) for field in fields[:_MAX_DIFFERENCES]]
     rest = [f"{len(fields) - _MAX_DIFFERENCES} more fields"] if len(fields) > _MAX_DIFFERENCES else []
     return "; ".join([*texts, *rest]) or "the same pod template, started again"

@@ -4,16 +4,21 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+from sqlalchemy import QueuePool, create_engine
 
 from contracts import service_metrics, services, topics
 from contracts.tasks import TaskStatus
 from contracts.telemetry import load_registry
 from service.common.metrics import Metrics
-from service.task_manager.telemetry import TelemetryObserver
-from service.task_manager.use_cases import Outcome
+from service.task_manager.telemetry import TaskCounts, TelemetryObserver
+from service.task_manager.use_cases import Outcome, UseCase
+from service.tracing import TracingSettings, start_tracing
+from service.tracing.sqlalchemy import instrument_engine
 from stack.components.prometheus.config import prometheus_config
 from stack.settings import load
 from stack.settings.scraping import scraping
+from tests.support.fakes import FakeTaskManager
 from tests.support.service import Recorder
 
 REGISTRY = load_registry()
@@ -66,6 +71,7 @@ def test_the_metrics_of_tasks_have_the_labels_of_the_registry(recorder: Recorder
             },
         ),
         (service_metrics.TASK_OPERATIONS, "outcome", {*Outcome, service_metrics.OUTCOME_FAILURE}),
+        (service_metrics.TASK_OPERATIONS, "operation", set(UseCase)),
         (
             service_metrics.CRAWLED_PAGES,
             "outcome",
@@ -78,6 +84,36 @@ def test_the_metrics_of_tasks_have_the_labels_of_the_registry(recorder: Recorder
 def test_the_values_of_a_label_are_those_of_the_code(metric: str, label: str, values: set[str]) -> None:
     (series, *_) = REGISTRY.metrics[metric].series
     assert REGISTRY.values_of(series, label) == {str(value) for value in values}
+
+
+def collected(metric: str, label: str, collector: Collector) -> frozenset[str]:
+    """Return the values of a label in the samples of a metric."""
+    samples = (sample for family in collector.collect() for sample in family.samples)
+    return frozenset(sample.labels[label] for sample in samples if sample.name in REGISTRY.metrics[metric].series)
+
+
+def test_the_windows_and_states_are_those_that_the_task_manager_serves(recorder: Recorder) -> None:
+    counts = TaskCounts(FakeTaskManager().cases)
+    assert collected(service_metrics.TASKS, "window", counts) == REGISTRY.members["window"]
+    pool = instrument_engine(create_engine("sqlite://", poolclass=QueuePool), recorder.traces)
+    declared_states = REGISTRY.values_of("db_client_connection_count", "state")
+    assert collected("db_client_connection_count", "state", pool) == declared_states == {"used", "idle"}
+
+
+def test_the_signals_are_those_that_a_service_exports() -> None:
+    unused = {
+        "OTEL_SERVICE_NAME": "any",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_LOGS_EXPORTER": "otlp",
+    }
+    tracing = start_tracing(TracingSettings.model_validate(unused))
+    try:
+        signal_metrics = [name for name, metric in REGISTRY.metrics.items() if "signal" in metric.labels]
+        values = [collected(name, "signal", tracing.statistics) for name in signal_metrics]
+        assert frozenset().union(*values) == REGISTRY.members["signal"]
+        assert len([each for each in values if each]) >= 10
+    finally:
+        tracing.shutdown()
 
 
 def test_each_value_that_a_metric_names_is_a_value_of_its_label() -> None:
