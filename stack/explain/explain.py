@@ -20,12 +20,14 @@ from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
 from stack.explain.change import Change
-from stack.explain.queries import FAILED_OPERATIONS, WINDOW_SECONDS, failed_spans
+from stack.explain.queries import FAILED_OPERATIONS, WINDOW_SECONDS, failed_spans, last_fired
 
 SOURCE_SECONDS: Final = 15.0
 """Time within which a source must answer; the others are printed without it."""
 MAX_TEXT: Final = 500
 _MAX_ROWS: Final = 8
+_MAX_TRACES: Final = 20
+"""Failed traces that are looked at: most may have a response 4xx only."""
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
 _MAX_CHANGES: Final = 8
 
@@ -131,10 +133,17 @@ class Explainer:
     def _alert(self, rule: AlertRule) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
             alert = self._state(prometheus, rule)
-        lines = [f"{rule.name} ({rule.severity}): {'; '.join(alert.states) or 'neither pending nor firing now'}"]
+            state = "; ".join(alert.states) or self._past(prometheus, rule)
+        lines = [f"{rule.name} ({rule.severity}): {state}"]
         for annotations in alert.annotations[:_MAX_ROWS]:
             lines += [self._text(f"{label}{annotations[key]}") for key, label in _ANNOTATIONS if key in annotations]
         return lines
+
+    def _past(self, prometheus: PrometheusClient, rule: AlertRule) -> str:
+        now = self._clock()
+        fired = prometheus.query(last_fired(rule.name), now)
+        past = f"it fired last {_ago(now - fired[0].value)} ago" if fired else "it did not fire within 24 hours"
+        return f"neither pending nor firing now; {past}"
 
     def _state(self, prometheus: PrometheusClient, rule: AlertRule) -> _Alert:
         alert = _Alert()
@@ -172,7 +181,7 @@ class Explainer:
         with self._sources.traces() as store:
             for service in services:
                 search = TraceSearch(service=service, failed=True)
-                query = {**search_query(self._sources.settings.traces.backend, search), "limit": 5}
+                query = {**search_query(self._sources.settings.traces.backend, search), "limit": _MAX_TRACES}
                 results = store.search(query, start=end - WINDOW_SECONDS, end=end)
                 latest = sorted(results, key=lambda trace: -trace.start)
                 if failure := self._first_failure(store, [trace.trace_id for trace in latest], service):
@@ -219,11 +228,16 @@ class Explainer:
 
 def _cause(spans: Sequence[Span], service: str) -> Span | None:
     """Returns the failed span that no failed span has as its parent: where the failure began."""
-    failed = [span for span in spans if span.error]
+    failed = [span for span in spans if span.error and not _is_refusal(span)]
     parents = {span.parent_id for span in failed}
     leaves = [span for span in failed if span.span_id not in parents]
     with_text = [span for span in leaves if span.message] or leaves
     return next((span for span in with_text if span.service == service), next(iter(with_text), None))
+
+
+def _is_refusal(span: Span) -> bool:
+    """Returns whether the server answered 4xx: it works, and refuses this request."""
+    return str(span.attributes.get("http.response.status_code", "")).startswith("4")
 
 
 def _error(span: Span) -> str:

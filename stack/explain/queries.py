@@ -5,23 +5,30 @@ from typing import Final
 
 from contracts import metrics
 from contracts.metrics import SERVICE, SPAN_KIND, SPAN_NAME
-from dashboards.queries import FAILED_SPAN, equals, series
+from dashboards.queries import equals, series
+from dashboards.rules.dependencies import FAILED
 
 WINDOW: Final = "15m"
 WINDOW_SECONDS: Final = 900.0
 
 FAILED_OPERATIONS: Final = (
     f"topk(5, sum by ({SERVICE}, {SPAN_NAME}, {SPAN_KIND})"
-    f" (increase({series(metrics.SPAN_CALLS, FAILED_SPAN)}[{WINDOW}])) > 0)"
+    f" (increase({series(metrics.SPAN_CALLS, *FAILED)}[{WINDOW}])) > 0)"
 )
-"""The operations that failed most often, with the number of failures."""
+"""The operations that failed most often, with the number of failures; without the responses 4xx."""
 
 
 def failed_spans(service: str) -> str:
     """Return the selector whose exemplars are failed spans of a service."""
-    return series(f"{metrics.SPAN_DURATION}_bucket", FAILED_SPAN, equals(SERVICE, service))
+    return series(f"{metrics.SPAN_DURATION}_bucket", *FAILED, equals(SERVICE, service))
+
+
+def last_fired(alert: str) -> str:
+    """Return the PromQL for the time at which an alert fired last within a day, in s since the epoch."""
+    firing = series(metrics.ALERTS, equals("alertname", alert), equals("alertstate", "firing"))
+    return f"max(max_over_time(timestamp({firing})[24h:1m]))"
 
 
 def all_queries(services: Sequence[str]) -> list[str]:
     """Return every query, so that the telemetry contract is checked with them."""
-    return [FAILED_OPERATIONS, *map(failed_spans, services)]
+    return [FAILED_OPERATIONS, *map(failed_spans, services), last_fired("Watchdog")]

@@ -18,6 +18,8 @@ _APPS: Final = "/apis/apps/v1"
 _NUMBER: Final = "deployment.kubernetes.io/revision"
 _HASH: Final = "pod-template-hash"
 _MAX_DIFFERENCES: Final = 3
+_MAX_VALUE: Final = 80
+"""Longer values are cut before they differ."""
 _CHECKSUMS: Final = {CHECKSUM: "configuration, in its ConfigMap", SECRETS_CHECKSUM: "secrets"}
 
 
@@ -72,7 +74,11 @@ def _text(field: Difference) -> str:
     for annotation, what in _CHECKSUMS.items():
         if field.path.endswith(annotation):
             return f"new {what}"
-    return f"{field.path}: {field.live or 'unset'} → {field.declared or 'unset'}"
+    if field.live is None or field.declared is None:
+        return f"{field.path} {'added' if field.live is None else 'removed'}"
+    if max(len(field.live), len(field.declared)) > _MAX_VALUE:
+        return f"{field.path} changed"
+    return f"{field.path}: {field.live} → {field.declared}"
 
 
 def _pod(template: Manifest) -> Manifest:

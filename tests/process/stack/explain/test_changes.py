@@ -53,7 +53,7 @@ def test_a_revision_names_the_changed_fields_and_hides_secrets(server: ApiServer
     release(stack, declared)
     (revision,) = (text for text in texts(stack) if text.startswith("gateway got revision 2"))
     assert f'spec.containers[gateway].image: "{IMAGE}" → "{IMAGE}1"' in revision
-    assert "API_TOKEN" in revision
+    assert "spec.containers[gateway].env[API_TOKEN] added" in revision
     assert "not-to-be-shown" not in revision
 
 

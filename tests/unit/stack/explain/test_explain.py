@@ -82,6 +82,26 @@ def test_the_alert_comes_with_its_texts_and_the_users_that_are_affected() -> Non
     ]
 
 
+def test_an_alert_that_does_not_fire_has_the_time_of_its_last_end() -> None:
+    none_active: dict[str, Any] = {"/api/v1/alerts": {"data": {"alerts": []}}}
+    ended = {"data": {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, str(NOW - 600)]}]}}
+    lines = explain(_answers(**none_active, **{"/api/v1/query": ended}))["Alert"]
+    assert lines == ["ErrorRateHigh (page): neither pending nor firing now; it fired last 10 min ago"]
+    never = {"data": {"resultType": "vector", "result": []}}
+    lines = explain(_answers(**none_active, **{"/api/v1/query": never}))["Alert"]
+    assert lines == ["ErrorRateHigh (page): neither pending nor firing now; it did not fire within 24 hours"]
+
+
+def test_a_response_4xx_is_no_failure() -> None:
+    refused = _span(1, 0, "gateway")
+    (span,) = refused["scopeSpans"][0]["spans"]
+    span["attributes"].append({"key": "http.response.status_code", "value": {"intValue": "404"}})
+    answers = _answers(**{"/api/v2/traces/": {"trace": {"resourceSpans": [refused]}}})
+    assert explain(answers)["Failing operation, error and trace"][1:] == [
+        "the trace store has none of the failed traces yet"
+    ]
+
+
 def test_the_error_is_that_of_the_span_in_which_the_failure_began_and_is_redacted() -> None:
     lines = explain(_answers())["Failing operation, error and trace"]
     assert lines[0].endswith("12 failures in 15 minutes")
