@@ -43,9 +43,13 @@ class _Handler(BaseHTTPRequestHandler):
 class ForeignSites:
     """Serves the pages while its context is open."""
 
+    def __init__(self, address: str = ADDRESS) -> None:
+        """address: given to this machine meanwhile."""
+        self._address = address
+
     def __enter__(self) -> "ForeignSites":
         self._set_address("replace")
-        self._server = ThreadingHTTPServer((ADDRESS, 0), _Handler)
+        self._server = ThreadingHTTPServer((self._address, 0), _Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self
@@ -61,11 +65,10 @@ class ForeignSites:
     @property
     def url(self) -> str:
         """Base URL of the pages."""
-        return f"http://{ADDRESS}:{self._server.server_port}"
+        return f"http://{self._address}:{self._server.server_port}"
 
-    @staticmethod
-    def _set_address(action: str) -> None:
-        subprocess.run(["ip", "address", action, f"{ADDRESS}/32", "dev", "lo"], check=True)
+    def _set_address(self, action: str) -> None:
+        subprocess.run(["ip", "address", action, f"{self._address}/32", "dev", "lo"], check=True)
 
 
 def mixed_pages(url: str, generator: random.Random) -> Callable[[], Page]:

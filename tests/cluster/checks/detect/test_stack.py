@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from checks.chaos.cluster import LocalCluster
-from checks.detect.command import detect
+from checks.detect.command import detect, watch
 from checks.detect.run import Run
 from checks.faults.catalogue import faults
 from stack.settings import load
@@ -28,3 +28,13 @@ def test_every_fault_is_detected_in_time() -> None:
     """`make detect`: each fault alone, after a minute of normal traffic."""
     late = [result for result in detect(Console(width=140)) if not result.is_in_time]
     assert not late
+
+
+def test_normal_traffic_with_failing_foreign_pages_raises_no_alert() -> None:
+    """Two minutes of it; `./wct check detect --quiet 1500` runs longer."""
+    assert Run(LocalCluster(load("local")), print).without_faults(120, rate=10, warm_up=15) == set()
+
+
+@pytest.mark.nightly
+def test_normal_traffic_raises_no_alert_for_25_minutes() -> None:
+    assert watch(Console(width=140), 1500) == set()
