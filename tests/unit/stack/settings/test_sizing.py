@@ -58,7 +58,7 @@ BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
         ),
         (
             {"retention": "8760h", "services": {"gateway": {"replicas": 10}}},
-            "metrics.volume: '10Gi' is less than the 30Gi or so that the metrics of 15 pods need in retention 8760h",
+            "metrics.volume: '10Gi' is less than the 51Gi or so that 13,000 series need in retention 8760h",
         ),
         (
             {"load": {"tracesPerSecond": 100}},
