@@ -91,7 +91,7 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     cluster = settings.cluster
     opts = pulumi.ResourceOptions.merge(
         opts or pulumi.ResourceOptions(provider=provider(cluster)),
-        pulumi.ResourceOptions(transformations=[pod_defaults(cluster), roll_with_secrets(secrets)]),
+        pulumi.ResourceOptions(transformations=[pod_defaults(cluster, settings.placement), roll_with_secrets(secrets)]),
     )
     namespace_args = NamespaceArgs(
         name=cluster.namespace,

@@ -29,6 +29,7 @@ def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> No
     classes: list[tuple[str, str | None, Callable[..., Any]]] = [
         ("cluster.priorityClasses.tasks", cluster.priority_classes.tasks, read_priority_class),
         ("cluster.priorityClasses.telemetry", cluster.priority_classes.telemetry, read_priority_class),
+        ("cluster.priorityClasses.dashboards", cluster.priority_classes.dashboards, read_priority_class),
         ("cluster.storageClass", cluster.storage_class, read_storage_class),
     ]
     for setting, name, read in classes:

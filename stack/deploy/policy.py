@@ -141,6 +141,9 @@ _CLUSTER_WIDE: Final = re.compile(
 )
 
 
+_SPREAD: Final = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+
+
 def only_the_own_namespace(manifest: Manifest) -> Iterator[str]:
     """A stack changes only its own namespace: others share the cluster, and its users need not administer it."""
     if manifest["kind"] == "Namespace":
@@ -172,7 +175,7 @@ def violations(manifests: Sequence[Manifest]) -> list[Violation]:
         for rule, check in RULES.items()
         for problem in check(manifest)
     ]
-    return [*of_single_objects, *_one_namespace(manifests), *_leaked(manifests)]
+    return [*of_single_objects, *_one_namespace(manifests), *_leaked(manifests), *_unavailable(manifests)]
 
 
 def require_compliance(manifests: Sequence[Manifest]) -> None:
@@ -195,6 +198,25 @@ def _one_namespace(manifests: Iterable[Manifest]) -> Iterator[Violation]:
         if namespace and declared and namespace not in declared:
             problem = f"is in namespace {namespace}, which is not the stack's"
             yield Violation(rule="only the own namespace", object=object_name(manifest), problem=problem)
+
+
+def _unavailable(manifests: Sequence[Manifest]) -> Iterator[Violation]:
+    """A workload of several pods loses no more than one of them with a node, a zone or a drain."""
+    selectors = [item["spec"]["selector"]["matchLabels"] for item in manifests if item["kind"] == "PodDisruptionBudget"]
+    for manifest in manifests:
+        if manifest["kind"] not in ("Deployment", "StatefulSet") or manifest["spec"].get("replicas", 2) < 2:
+            continue  # without `replicas` an autoscaler decides
+        labels = manifest["spec"]["template"]["metadata"]["labels"]
+        constraints = _pod(manifest).get("topologySpreadConstraints", [])
+        problems = [
+            f"its pods are not spread over {key}"
+            for key in _SPREAD
+            if not any(item["topologyKey"] == key for item in constraints)
+        ]
+        if not any(selector.items() <= labels.items() for selector in selectors):
+            problems.append("has several pods and no PodDisruptionBudget")
+        for problem in problems:
+            yield Violation(rule="available", object=object_name(manifest), problem=problem)
 
 
 def _leaked(manifests: Iterable[Manifest]) -> Iterator[Violation]:

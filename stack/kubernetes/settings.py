@@ -11,13 +11,15 @@ class PriorityClasses(Section):
     """Names of PriorityClasses that the cluster has; the cluster's default if unset.
 
     On nodes that are short of memory or CPU, pods with a higher priority replace pods with a lower one: give the tasks
-    a higher priority than their telemetry.
+    a higher priority than their telemetry, and that a higher one than the dashboards.
     """
 
     tasks: DnsName | None = None
     """For the pods that handle tasks: the services, Kafka, Postgres."""
     telemetry: DnsName | None = None
-    """For the pods that observe them: Collectors, stores, Grafana."""
+    """For the pods that observe them: Collectors, stores, Alertmanager, the probe."""
+    dashboards: DnsName | None = None
+    """For Grafana, which no task, span or alert passes; `telemetry` if unset."""
 
 
 class Cluster(Section):

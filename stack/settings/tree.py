@@ -18,6 +18,7 @@ from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
 from stack.components.services.settings import Images, Release, Services, Tasks
 from stack.components.services.tracing import Tracing
+from stack.components.shared.placement import StackPlacement
 from stack.components.trace_store.settings import Traces
 from stack.kubernetes.settings import Cluster
 from stack.settings.rollout import Rollout
@@ -44,6 +45,7 @@ class Settings(Section):
     environment: DnsLabel
     """Name of the environment: `deployment.environment.name` of every span."""
     cluster: Cluster
+    placement: StackPlacement = StackPlacement()
     images: Images | None = None
     """Needed unless `services.enabled` is off."""
     retention: Retention = "336h"

@@ -22,6 +22,7 @@ GOOD: list[Manifest] = [
         "kind": "Deployment",
         "metadata": {"name": "web", "namespace": "tracing"},
         "spec": {
+            "replicas": 1,
             "template": {
                 "spec": {
                     "automountServiceAccountToken": False,
@@ -54,7 +55,7 @@ GOOD: list[Manifest] = [
                         }
                     ],
                 }
-            }
+            },
         },
     },
     {"kind": "Service", "metadata": {"name": "web", "namespace": "tracing"}, "spec": {"type": "ClusterIP"}},
@@ -144,6 +145,17 @@ VIOLATIONS: list[tuple[str, str, Change]] = [
 ]
 
 
+def several(change: Change) -> Change:
+    def changed(objects: dict[str, Manifest]) -> None:
+        objects["Deployment"]["spec"]["replicas"] = 2
+        objects["Deployment"]["spec"]["template"]["metadata"] = {"labels": {"app": "web"}}
+        keys = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        pod(objects)["topologySpreadConstraints"] = [{"topologyKey": key} for key in keys]
+        change(objects)
+
+    return changed
+
+
 def with_change(change: Change) -> list[Manifest]:
     manifests = copy.deepcopy(GOOD)
     change({manifest["kind"]: manifest for manifest in manifests})
@@ -168,6 +180,26 @@ def test_a_violation_is_refused_by_its_rule(rule: str, part: str, change: Change
 
 def test_every_rule_has_a_violation() -> None:
     assert {rule for rule, _, _ in VIOLATIONS} == policy.RULES.keys()
+
+
+def budget(app: str) -> Manifest:
+    return {
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "tracing"},
+        "spec": {"selector": {"matchLabels": {"app": app}}},
+    }
+
+
+def test_several_pods_are_spread_and_have_a_budget() -> None:
+    assert violations([*with_change(several(lambda o: None)), budget("web")]) == []
+    (without,) = violations([*with_change(several(lambda o: None)), budget("other")])
+    assert (without.rule, without.problem) == ("available", "has several pods and no PodDisruptionBudget")
+    one_key = several(lambda o: pod(o)["topologySpreadConstraints"].pop())
+    (unspread,) = violations([*with_change(one_key), budget("web")])
+    assert (unspread.rule, unspread.problem) == (
+        "available",
+        "its pods are not spread over topology.kubernetes.io/zone",
+    )
 
 
 @pytest.mark.parametrize("change", [variable("PGPASSWORD", "hunter22"), file("x: correct horse battery staple")])

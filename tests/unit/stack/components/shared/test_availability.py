@@ -12,7 +12,7 @@ CLUSTER = {
     "context": "c",
     "namespace": "n",
     "protectData": True,
-    "priorityClasses": {"tasks": "high", "telemetry": "low"},
+    "priorityClasses": {"tasks": "high", "telemetry": "middle", "dashboards": "low"},
     "pullSecrets": ["registry"],
 }
 TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}
@@ -106,7 +106,9 @@ def test_protected_data_is_marked_in_the_cluster_and_for_pulumi() -> None:
 def test_the_clusters_priorities_and_pull_secrets_reach_every_pod(backend: str) -> None:
     made = run(backend, CLUSTER).manifests
     classes_of_pods = {name: pod["priorityClassName"] for name, pod in pods(made).items()}
-    assert classes_of_pods == {name: "high" if name in TASKS else "low" for name in classes_of_pods}
+    assert classes_of_pods == {
+        name: "high" if name in TASKS else "low" if name == "grafana" else "middle" for name in classes_of_pods
+    }
     for name, account in objects("ServiceAccount", made).items():
         assert account["imagePullSecrets"] == [{"name": "registry"}], name
 
