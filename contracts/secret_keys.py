@@ -22,6 +22,8 @@ OBJECT_STORAGE_SERVICE_ACCOUNT: Final = "objectStorageServiceAccount"
 """Key file of a service account of Google Cloud, as JSON."""
 OBJECT_STORAGE_ACCOUNT_KEY: Final = "objectStorageAccountKey"
 """Key of a storage account of Azure."""
+POSTGRES_EXTERNAL_PASSWORD: Final = "postgresExternalPassword"
+"""Password of the tasks' role in a Postgres that the stack did not build."""
 KAFKA_PASSWORD: Final = "kafkaPassword"
 """Password of the stack's user at a Kafka that the stack did not build."""
 TRACES_AUTHORIZATION: Final = "tracesAuthorization"
@@ -49,6 +51,7 @@ OPTIONAL: Final = (
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
+    POSTGRES_EXTERNAL_PASSWORD,
     KAFKA_PASSWORD,
     OBJECT_STORAGE_SERVICE_ACCOUNT,
     OBJECT_STORAGE_ACCOUNT_KEY,

@@ -15,7 +15,8 @@ from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.component import Kafka, KafkaArgs
 from stack.components.loki.component import LokiArgs, log_store
-from stack.components.postgres.component import Postgres, PostgresArgs
+from stack.components.postgres.choice import database
+from stack.components.postgres.component import PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues
@@ -197,7 +198,6 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
     postgres_args = PostgresArgs(
         namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
     )
-    postgres = Postgres("postgres", postgres_args, base.opts)
     args = ServicesArgs(
         namespace=base.namespace,
         secret=base.secret,
@@ -212,7 +212,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
         brokers=brokers,
-        database_url=postgres.url,
+        database=database(postgres_args, base.opts),
     )
     return Services("services", args, base.opts)
 

@@ -11,7 +11,11 @@ from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.settings import Cluster
 
 _METRICS_API: Final = ("metrics.k8s.io", "v1beta1")
-_DEFINED_BY: Final = {"gateway.networking.k8s.io": "the Gateway API"}
+_DEFINED_BY: Final = {
+    "gateway.networking.k8s.io": "the Gateway API",
+    "postgresql.cnpg.io": "CloudNativePG",
+    "barmancloud.cnpg.io": "the Barman Cloud plugin of CloudNativePG",
+}
 """API group whose kinds are not part of Kubernetes → the project whose CustomResourceDefinitions it needs."""
 
 

@@ -136,7 +136,7 @@ def private_services(manifest: Manifest) -> Iterator[str]:
 
 
 _CLUSTER_WIDE: Final = re.compile(
-    r"^(Cluster.*|PriorityClass|StorageClass|IngressClass|RuntimeClass|CustomResourceDefinition|PersistentVolume|Node"
+    r"^(Cluster.+|PriorityClass|StorageClass|IngressClass|RuntimeClass|CustomResourceDefinition|PersistentVolume|Node"
     r"|APIService|(Validating|Mutating)(Webhook|AdmissionPolicy).*)$"
 )
 

@@ -91,7 +91,7 @@ class Settings(Section):
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the sections need, without those that every stack has."""
-        sections = (self.alerting, self.grafana, self.traces, self.logs, self.kafka)
+        sections = (self.alerting, self.grafana, self.traces, self.logs, self.kafka, self.postgres)
         return tuple(key for section in sections for key in section.needed_secrets)
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from contracts.section import duration_hours
 from contracts.services import GATEWAY, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.kafka.access import KafkaAccess
+from stack.components.postgres.access import DatabaseAccess
 from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
 from stack.components.services.settings import Tasks as TasksSettings
@@ -21,6 +22,7 @@ from stack.components.shared.environment import field_variable, secret_variable,
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import headless_service, services
+from stack.components.shared.storage import Storage
 from stack.components.shared.workload import deployment
 
 core = k8s.core.v1
@@ -48,7 +50,7 @@ class ServicesArgs:
     """How the samplers decide, if the stack has some: exemplars then link only to traces that are stored."""
     otlp_endpoint: pulumi.Input[str]
     brokers: KafkaAccess
-    database_url: pulumi.Input[str]
+    database: DatabaseAccess
 
 
 class Services(pulumi.ComponentResource):
@@ -111,6 +113,7 @@ def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: 
             liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
         ),
         track=version.track,
+        storage=args.database.storage if service == "task_manager" else Storage(),
     )
 
 
@@ -119,9 +122,8 @@ def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarA
     return {
         "gateway": variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
         "task_manager": [
-            core.EnvVarArgs(name="DATABASE_URL", value=args.database_url),
-            # The driver reads it by itself, so no URL that might be logged contains the password.
-            secret_variable("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),
+            core.EnvVarArgs(name="DATABASE_URL", value=args.database.url),
+            args.database.password,
             *_retention(args.tasks),
         ],
         # The page that the smoke check crawls. All other addresses must be public.

@@ -66,6 +66,10 @@ def test_a_kind_that_the_cluster_knows_is_accepted(client: kubernetes.client.Api
     [
         (route("v2"), r"no kind HTTPRoute of gateway\.networking\.k8s\.io/v2; nothing was changed.*the Gateway API"),
         (route("v1", "GRPCRoute"), r"no kind GRPCRoute of gateway\.networking\.k8s\.io/v1"),
+        (
+            {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "postgres"}},
+            r"no kind Cluster of postgresql\.cnpg\.io/v1; nothing was changed\. It is defined by CloudNativePG",
+        ),
         (route("v3"), r"the kinds of gateway\.networking\.k8s\.io/v3 cannot be read"),
     ],
 )
