@@ -3,11 +3,9 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ from typing import Any, Final
 import httpx
 import kubernetes
 
+from checks.chaos.volumes import SmallVolume
 from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
@@ -178,53 +177,21 @@ class LocalCluster:
             with contextlib.suppress(subprocess.CalledProcessError):
                 filter_packets(process, "--delete", rule)
 
-    @contextlib.contextmanager
-    def small_volume(self, pod: Any, mebibytes: int) -> "Iterator[SmallVolume]":
-        """Mounts a small file system at a pod's volume, for the pods that start while the context is open."""
+    def volume(self, pod: Any) -> SmallVolume:
+        """The small volume that can be mounted in place of a pod's volume."""
         claim = self._core.read_namespaced_persistent_volume_claim(f"data-{pod.metadata.name}", self.namespace)
-        path = Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
-        if path.is_mount():  # an earlier run was killed
-            _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
-        owner = path.stat()
-        image = path.with_name(f"{path.name}.image")
-        with image.open("wb") as file:
-            file.truncate(mebibytes * 2**20)
-        try:
-            subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, capture_output=True)
-            subprocess.run(["mount", "-o", "loop", str(image), str(path)], check=True, capture_output=True)
-            try:
-                os.chown(path, owner.st_uid, owner.st_gid)
-                path.chmod(owner.st_mode & 0o7777)
-                yield SmallVolume(path)
-            finally:
-                _retry(lambda: subprocess.run(["umount", str(path)], check=True, capture_output=True))
-        finally:
-            image.unlink()
-
-
-@dataclass(frozen=True)
-class SmallVolume:
-    """A small file system."""
-
-    path: Path
+        return SmallVolume(Path(self._core.read_persistent_volume(claim.spec.volume_name).spec.local.path))
 
     @contextlib.contextmanager
-    def full(self) -> Iterator[None]:
-        """Fills it to the last byte while the context is open."""
-        ballast = self.path / "ballast"
-        with ballast.open("wb") as file:
-            end, size = 0, shutil.disk_usage(self.path).free
-            # The file system needs an unknown number of blocks for itself.
-            while size >= 1024:
-                try:
-                    os.posix_fallocate(file.fileno(), end, size)
-                    end += size
-                except OSError:
-                    size //= 2
+    def small_volume(self, pod: Any, mebibytes: int) -> Iterator[SmallVolume]:
+        """Mounts a small file system at a pod's volume, for the pods that start while the context is open."""
+        volume = self.volume(pod)
+        volume.unmount()  # an earlier run may have been killed
         try:
-            yield
+            volume.mount(mebibytes)
+            yield volume
         finally:
-            ballast.unlink()
+            volume.unmount()
 
 
 def processes_of(uid: str, container: str = "") -> list[int]:
@@ -254,16 +221,3 @@ def _sum(metrics: str, name: str) -> float:
     """Sum of a metric's samples that are about spans."""
     samples = re.findall(rf"^{name}(?:_total)?\{{([^}}]*)\}} (\S+)", metrics, re.MULTILINE)
     return sum(float(value) for labels, value in samples if 'data_type="' not in labels or "traces" in labels)
-
-
-def _retry(action: Callable[[], object]) -> None:
-    """Repeats an unmount: right after its last process has ended, the file system may still be in use."""
-
-    def succeeds() -> bool:
-        try:
-            action()
-        except subprocess.CalledProcessError:
-            return False
-        return True
-
-    poll_until("the small volume to be unmounted", succeeds, seconds=60, every=0.25, look_at="mount | grep volumes")

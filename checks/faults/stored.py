@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from checks.chaos.cluster import LocalCluster
-from checks.faults import changes, database, topics
+from checks.faults import changes, database, topics, volumes
 from checks.faults.changes import Change, Plan
 from checks.faults.journal import Journal
 
@@ -22,6 +22,7 @@ _KINDS: Final[dict[str, Any]] = {
         database.ConnectionsTaken,
         database.PasswordChanged,
         topics.TopicDeleted,
+        volumes.QueueVolumeFull,
     )
 }
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from checks.faults.changes import DROP, deployed, filtered, misconfigured, stopped, to_port, variable
 from checks.faults.model import HARD_SECONDS, Evidence, Fault
+from checks.faults.volumes import queue_volume_full
 from contracts import endpoints
 from contracts.services import CRAWLER, GATEWAY
 
@@ -54,6 +55,26 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         undo="The ConfigMap gets its original text, and the pod is replaced.",
         alerts=frozenset({"CollectorDown", "ExportFails"}),
+    ),
+    "collector-disk-full": Fault(
+        title="the volume of the Collector's queue is full",
+        plan=queue_volume_full,
+        hops=("collector",),
+        causes=("disk-full",),
+        hints=(
+            "Requests work. New traces are late, or missing.",
+            "The services keep their spans. What does the Collector answer to their exports?",
+            "kubectl -n tracing logs collector-0 --tail=20: why is a span not written into the queue?",
+        ),
+        evidence=Evidence(
+            dashboard="Tracing pipeline",
+            panel="Dropped or refused spans",
+            query='sum(rate(otelcol_exporter_enqueue_failed_spans_total{job="collector"}[1m])) > 0',
+            trace="There are no new traces. The Collector's log says 'no space left on device'.",
+            runbook="CollectorRefuses",
+        ),
+        undo="The volume is the original one again, after its queue was sent.",
+        alerts=frozenset({"CollectorRefuses", "ExportFails", "BufferFills", "SpansDropped"}),
     ),
     "wrong-token": Fault(
         title="the gateway sends another OTLP token than the Collectors accept",

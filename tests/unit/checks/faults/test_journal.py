@@ -11,6 +11,7 @@ from checks.faults.changes import Change, CrashLooped, Deployed, Filtered, Misco
 from checks.faults.database import ConnectionsTaken, PasswordChanged, TableLocked
 from checks.faults.journal import BusyError, Journal
 from checks.faults.topics import TopicDeleted
+from checks.faults.volumes import QueueVolumeFull
 from contracts.errors import UserError
 
 NO_CLUSTER: Any = None
@@ -74,6 +75,7 @@ def test_the_next_process_undoes_what_a_killed_one_left(journal: Journal, limit:
         CrashLooped(workload="web-crawler", replicas=1),
         PasswordChanged(password="p"),
         TopicDeleted(topic="task-status", partitions=3),
+        QueueVolumeFull(path="/volumes/data-collector-0"),
     ],
 )
 def test_a_change_survives_the_journal(change: Change) -> None:
