@@ -20,13 +20,13 @@ class AlertWatch:
         self._prometheus = prometheus
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._started = time.monotonic()
-        self.events: list[Event] = []
-        """In s since the context was opened."""
+        self._changes: list[tuple[float, str]] = []
+        self.previous: tuple[str, ...] = ()
+        """What was pending or firing when the context was opened."""
 
     def __enter__(self) -> "AlertWatch":
         self._known = self._states()
-        self._started = time.monotonic()
+        self.previous = tuple(sorted(self._known))
         self._thread.start()
         return self
 
@@ -34,15 +34,18 @@ class AlertWatch:
         self._ended.set()
         self._thread.join()
 
+    def events(self, page: float) -> list[Event]:
+        """What became pending or fired; before the page, which was sent at this monotonic time, in negative s."""
+        return [Event(seconds=moment - page, text=text) for moment, text in self._changes]
+
     def _states(self) -> set[str]:
         with contextlib.suppress(httpx.HTTPError):
-            return {f"alert {alert['labels']['alertname']} is {alert['state']}" for alert in self._prometheus.alerts()}
+            alerts = [(alert["labels"]["alertname"], alert["state"]) for alert in self._prometheus.alerts()]
+            return {f"alert {name} is {state}" for name, state in alerts if name != _WATCHDOG}
         return set()
 
     def _watch(self) -> None:
         while not self._ended.wait(1):
-            seconds = time.monotonic() - self._started
             for text in sorted(self._states() - self._known):
-                if _WATCHDOG not in text:
-                    self.events.append(Event(seconds=seconds, text=text))
+                self._changes.append((time.monotonic(), text))
                 self._known.add(text)

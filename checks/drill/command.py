@@ -120,17 +120,24 @@ class _Host:
 
     def play(self, name: str, fault: Fault) -> Round:
         """Injects a fault, pages, takes the answers, undoes the fault and writes the report."""
-        with _undoing(self._console), injected(name, fault.plan, self._cluster, self._journal):
-            started = datetime.now(UTC)
-            with AlertWatch(self._signs.prometheus) as watch:
-                session = Session(fault, self._lines, self._print, limit=self._seconds)
-                try:
-                    session.run()
-                finally:
-                    self._print("the fault is undone now")
-        path = report.write(name, fault, session.result, watch.events, started)
+        # The watch begins before the injection, which can take so long that the first alert comes before the page.
+        with (
+            _undoing(self._console),
+            AlertWatch(self._signs.prometheus) as watch,
+            injected(name, fault.plan, self._cluster, self._journal),
+        ):
+            started, page = datetime.now(UTC), time.monotonic()
+            if watch.previous:
+                self._print(f"older than the fault: {', '.join(watch.previous)}")
+            session = Session(fault, self._lines, self._print, limit=self._seconds)
+            try:
+                session.run()
+            finally:
+                self._print("the fault is undone now")
+            alerts = watch.events(page)
+        path = report.write(name, fault, session.result, alerts, watch.previous, started)
         self._print(f"{session.result.summary}\n{report.solution(fault)}\nReport: {path}")
-        return Round(fault=name, result=session.result, alerts=tuple(watch.events))
+        return Round(fault=name, result=session.result, alerts=tuple(alerts))
 
     def recover(self, fault: Fault, what: str) -> None:
         """Waits until a fault does not show any more."""

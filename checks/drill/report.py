@@ -12,15 +12,19 @@ from stack.settings import ROOT
 FOLDER: Final = ROOT / ".local" / "drills"
 
 
-def write(name: str, fault: Fault, result: Result, alerts: Sequence[Event], started: datetime) -> Path:
+def write(
+    name: str, fault: Fault, result: Result, alerts: Sequence[Event], previous: Sequence[str], started: datetime
+) -> Path:
     """Writes the report into `.local/drills`; returns its path."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{started:%Y-%m-%dT%H-%M-%S}-{name}.md"
-    path.write_text(report(name, fault, result, alerts, started))
+    path.write_text(report(name, fault, result, alerts, previous, started))
     return path
 
 
-def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], started: datetime) -> str:
+def report(
+    name: str, fault: Fault, result: Result, alerts: Sequence[Event], previous: Sequence[str], started: datetime
+) -> str:
     """The report.
 
     Args:
@@ -28,6 +32,7 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         fault: the fault.
         result: how the drill went.
         alerts: when alerts became pending or fired, in s since the page.
+        previous: which alerts were pending or firing before the fault.
         started: when the page was sent.
     """
     evidence = fault.evidence
@@ -43,6 +48,7 @@ def report(name: str, fault: Fault, result: Result, alerts: Sequence[Event], sta
         f"| cause | {_titles(fault.causes, CAUSES)} |",
         f"| hints | {result.hints} of {len(fault.hints)} |",
         f"| wrong answers | {result.wrong} |",
+        f"| alerts before the fault | {', '.join(previous) or 'no alert'} |",
         f"| undone | {fault.undo} |",
         "",
         "## Timeline",

@@ -88,11 +88,11 @@ def test_a_drill_ends_without_an_answer() -> None:
 
 def test_the_report_has_everything() -> None:
     result, _ = run(["hint", "loki, dns", "kafka, stopped"])
-    text = report(
-        "kafka-down", FAULT, result, [Event(seconds=2.5, text="alert DependencyDown is pending")], datetime.now(UTC)
-    )
-    for part in (FAULT.title, FAULT.undo, FAULT.evidence.query, FAULT.evidence.panel, *FAULT.hints, "DependencyDown"):
+    alerts = [Event(seconds=2.5, text="alert DependencyDown is pending")]
+    text = report("kafka-down", FAULT, result, alerts, ["alert LagGrows is firing"], datetime.now(UTC))
+    for part in (FAULT.title, FAULT.undo, FAULT.evidence.query, FAULT.evidence.panel, *FAULT.hints, alerts[0].text):
         assert part in text
+    assert "| alerts before the fault | alert LagGrows is firing |" in text
     times = [int(line.split("|")[1]) for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert times == sorted(times)
     assert len(times) >= 5
