@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,11 @@ from stack.kubernetes.client import connect
 from stack.polling import poll_until
 
 READY_SECONDS: Final = 180.0
+_PERIOD: Final = 100_000
+"""Of a limit of CPU time, in microseconds."""
+_LEAST_QUOTA: Final = 1_000
+"""The kernel refuses less."""
+_MEASURING_SECONDS: Final = 5.0
 
 
 class Change(Protocol):
@@ -196,20 +202,33 @@ class Throttled:
             Path(self.file).write_text(self.original)
 
 
-def throttled(workload: str, cores: float) -> Plan:
-    """A part of one core for the pod of a workload, in version 1 or 2 of control groups."""
+def throttled(workload: str, part: float) -> Plan:
+    """A part of the CPU time that the pod of a workload uses now, in version 1 or 2 of control groups."""
 
     def plan(cluster: LocalCluster) -> Change:
         process = cluster.process(cluster.ready(workload)[0])
+        quota = str(max(_LEAST_QUOTA, round(part * _used_cores(process) * _PERIOD)))
         groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{process}/cgroup").read_text().splitlines())
         path = next((value for names, value in groups.items() if "cpu" in names.split(",")), None)
         if path is not None:
-            file, limit = Path(f"/sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us"), str(round(cores * 100_000))
+            file, limit = Path(f"/sys/fs/cgroup/cpu{path}/cpu.cfs_quota_us"), quota
         else:
-            file, limit = Path(f"/sys/fs/cgroup{groups['']}/cpu.max"), f"{round(cores * 100_000)} 100000"
+            file, limit = Path(f"/sys/fs/cgroup{groups['']}/cpu.max"), f"{quota} {_PERIOD}"
         return Throttled(file=str(file), original=file.read_text().strip(), limit=limit)
 
     return plan
+
+
+def _used_cores(process: int) -> float:
+    """How many cores a process uses, measured over some seconds."""
+
+    def seconds() -> float:
+        user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    started, used = time.monotonic(), seconds()
+    time.sleep(_MEASURING_SECONDS)
+    return (seconds() - used) / (time.monotonic() - started)
 
 
 @dataclass(frozen=True, kw_only=True)

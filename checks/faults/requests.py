@@ -107,8 +107,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         alerts=frozenset({"ErrorRateHigh"}),
     ),
     "cpu-limit": Fault(
-        title="the task-manager gets 4 % of a core",
-        plan=throttled(TASK_MANAGER, 0.04),
+        title="the task-manager gets half of the CPU time that it needs",
+        plan=throttled(TASK_MANAGER, 0.5),
         hops=("task-manager",),
         causes=("cpu-limit",),
         hints=(
@@ -119,10 +119,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
         evidence=Evidence(
             dashboard="Services",
             panel="p99 duration, by service",
-            # Without traffic the process needs as little.
             query=(
-                'rate(process_cpu_seconds_total{job="task-manager"}[1m]) < 0.06 and on () '
-                'sum(rate(traces_span_metrics_calls_total{service_name="gateway"}[1m])) > 10'
+                "histogram_quantile(0.95, sum by (le) (rate(traces_span_metrics_duration_milliseconds_bucket"
+                '{service_name="task-manager",span_kind="SPAN_KIND_CONSUMER"}[1m]))) > 400'
                 ' or up{job="task-manager"} == 0'
             ),
             trace="All spans of the task-manager are long, and so are the gaps between them.",
