@@ -73,7 +73,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             trace="There are no new traces. The Collector's log says 'no space left on device'.",
             runbook="CollectorRefuses",
         ),
-        undo="The volume is the original one again, after its queue was sent.",
+        undo="The original volume is mounted again, some seconds after the small one has room.",
         alerts=frozenset({"CollectorRefuses", "ExportFails", "BufferFills", "SpansDropped"}),
     ),
     "wrong-token": Fault(
