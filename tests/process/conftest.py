@@ -13,6 +13,8 @@ LONGEST: Final = (
     "stack/components/alertmanager/test_notifications.py",
     "service/common/kafka/test_poison_messages.py",
     "service/test_processes.py",
+    "stack/components/kafka/test_killed_sampler.py",
+    "stack/components/loki/test_object_storage.py",
     "stack/components/loki/test_lines.py",
     "collector/test_running.py",
     "service/tracing/test_children.py",

@@ -39,7 +39,8 @@ class Sampler(pulumi.ComponentResource):
     """A consumer group: each sampler reads some of the topic's partitions, and all spans of a trace are in one.
 
     A sampler holds the spans that wait for their decision in memory. If it is killed, they are lost: at most
-    `decisionWaitSeconds` of spans. If it is stopped in order, it decides on what it has.
+    `decisionWaitSeconds` of spans, until the group's offsets are reset (`collector/README.md`). If it is stopped in
+    order, it decides on what it has.
     """
 
     topic: pulumi.Output[str]
