@@ -163,7 +163,7 @@ def reply(verdict: Verdict) -> str:
 
 def choices() -> str:
     """The numbered lists of hops and causes."""
-    return f"hops:\n{_numbered(HOPS)}\ncauses:\n{_numbered(CAUSES)}"
+    return f"hops (a program, or the way between two):\n{_numbered(HOPS)}\ncauses:\n{_numbered(CAUSES)}"
 
 
 def _numbered(items: tuple[Choice, ...]) -> str:

@@ -23,6 +23,13 @@ FAULTS = faults("jaeger")
         ("Postgres: table locked", "postgres", "lock"),
         ("collector to jaeger, no packet arrives", "collector-store", "cut-off"),
         ("web-crawler, trace context is not passed on", "web-crawler", "lost-context"),
+        ("kafka, scaled to zero", "kafka", "stopped"),
+        ("the database has 0 replicas", "postgres", "stopped"),
+        ("crawler cannot resolve names", "web-crawler", "dns"),
+        ("postgres, connection slots exhausted", "postgres", "connections"),
+        ("collector -> jaeger, network blocked", "collector-store", "cut-off"),
+        ("front door, connect timeout", "callers-gateway", "cut-off"),
+        ("web-crawler, misconfiguration", "web-crawler", "bad-setting"),
     ],
 )
 def test_an_answer_in_words(text: str, hop: str, cause: str) -> None:
