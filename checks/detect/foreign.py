@@ -25,8 +25,6 @@ _BODY: Final = b"<html><title>A foreign page</title><p>It answers.</p></html>"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
     def do_GET(self) -> None:
         if self.path == "/slow":
             time.sleep(SLOW_SECONDS)
@@ -40,6 +38,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing for a request."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing: the crawler resets connections."""
+
+
 class ForeignSites:
     """Serves the pages while its context is open."""
 
@@ -49,7 +52,7 @@ class ForeignSites:
 
     def __enter__(self) -> "ForeignSites":
         self._set_address("replace")
-        self._server = ThreadingHTTPServer((self._address, 0), _Handler)
+        self._server = _Server((self._address, 0), _Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self

@@ -66,7 +66,7 @@ def _changes(owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) ->
 def _differences(old: Manifest, new: Manifest) -> str:
     fields = sorted(differences(_pod(old), _pod(new)), key=lambda field: not field.path.endswith("].image"))
     texts = [_text(field) for field in fields[:_MAX_DIFFERENCES]]
-    rest = [f"{len(fields) - _MAX_DIFFERENCES} more fields"] if len(fields) > _MAX_DIFFERENCES else []
+    rest = [f"and {len(fields) - _MAX_DIFFERENCES} more"] if len(fields) > _MAX_DIFFERENCES else []
     return "; ".join([*texts, *rest]) or "the same pod template, started again"
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from checks.harness.http import CLIENT
+from contracts.telemetry import load_registry
 from dashboards.rules import groups, rule_file
 from stack.components.alertmanager.config import alertmanager_config
 from stack.components.alertmanager.settings import Alerting
@@ -20,6 +23,7 @@ from tests.support.alertmanager_process import AlertmanagerProcess, Receiver, al
 from tests.support.certificates import self_signed
 from tests.support.prometheus_process import PrometheusProcess
 
+_ALERTS = "alertmanager_alerts"
 BOTH = Alerting.model_validate({"page": {"webhook": True}, "ticket": {"webhook": True}, "heartbeatMinutes": 1})
 
 
@@ -282,3 +286,10 @@ def test_notifications_name_the_alert_and_link_to_its_runbook(receiver: Receiver
     assert login == "me:hunter2"
     assert to == ["oncall@example.com", "b@example.com"]
     assert subject(mail) == message["title"]
+
+
+def test_the_states_of_alerts_are_those_of_the_telemetry_contract(alertmanager: AlertmanagerProcess) -> None:
+    text = CLIENT.get(f"{alertmanager.url}/metrics").text
+    families = text_string_to_metric_families(text)
+    states = {sample.labels["state"] for family in families for sample in family.samples if sample.name == _ALERTS}
+    assert states == load_registry().values_of(_ALERTS, "state")
