@@ -71,7 +71,8 @@ class Pipeline:
 
     trace_store: OtlpTarget
     metric_stores: Sequence[str]
-    """URLs that take OTLP metrics over HTTP, without `/v1/metrics`; all metrics go to each of them."""
+    """URLs that take OTLP metrics over HTTP, without `/v1/metrics`; all metrics go to each of them. If empty, the
+    Collectors take no metrics."""
     log_store: OtlpTarget | None = None
     """None: the Collectors take no logs."""
     queue_size: int

@@ -33,6 +33,10 @@ TRACES_QUERY_AUTHORIZATION: Final = "tracesQueryAuthorization"
 LOGS_AUTHORIZATION: Final = "logsAuthorization"
 """As `tracesAuthorization`, of a log store."""
 LOGS_QUERY_AUTHORIZATION: Final = "logsQueryAuthorization"
+METRICS_WRITE_TOKEN: Final = "metricsWriteToken"
+"""Bearer token for remote write to a metric store that the stack did not build; its password if there is a user."""
+METRICS_QUERY_AUTHORIZATION: Final = "metricsQueryAuthorization"
+"""As `tracesQueryAuthorization`, of a metric store."""
 ALERT_WEBHOOK_URL: Final = {"page": "alertPageWebhookUrl", "ticket": "alertTicketWebhookUrl"}
 """URL to which Alertmanager posts its own JSON, by severity."""
 ALERT_SLACK_URL: Final = {"page": "alertPageSlackUrl", "ticket": "alertTicketSlackUrl"}
@@ -59,6 +63,8 @@ OPTIONAL: Final = (
     TRACES_QUERY_AUTHORIZATION,
     LOGS_AUTHORIZATION,
     LOGS_QUERY_AUTHORIZATION,
+    METRICS_WRITE_TOKEN,
+    METRICS_QUERY_AUTHORIZATION,
     *ALERT_WEBHOOK_URL.values(),
     *ALERT_SLACK_URL.values(),
     *ALERT_PAGERDUTY_KEY.values(),

@@ -23,7 +23,11 @@ class MonitoringConfig:
     log_store_scraped: bool
     """Whether Prometheus scrapes the log store: the stack built it."""
     alerting: bool
-    """Whether the stack has an Alertmanager."""
+    """Whether Prometheus sends its alerts to an Alertmanager."""
+    alertmanager_scraped: bool
+    """Whether Prometheus scrapes the Alertmanager: the stack built it."""
+    prometheus_scraped: bool
+    """Whether Prometheus scrapes itself as the job `prometheus`: the stack built it."""
     probe_seconds: int | None
     """Time between two requests of the probe, in s; None if the stack has no probe."""
     scrape_interval_seconds: int

@@ -40,21 +40,7 @@ def datasources(
         # Grafana deletes datasources that are no longer declared here.
         "prune": True,
         "datasources": [
-            {
-                "name": "Prometheus",
-                "uid": endpoints.PROMETHEUS_UID,
-                "type": "prometheus",
-                "access": "proxy",
-                "url": prometheus_url,
-                "isDefault": True,
-                "editable": False,
-                "jsonData": {
-                    "httpMethod": "POST",
-                    "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
-                    # Grafana shows this Alertmanager's notifications and silences next to the alerts.
-                    **({"alertmanagerUid": endpoints.ALERTS_UID} if alertmanager_url else {}),
-                },
-            },
+            _with_access(_prometheus(prometheus_url, alerts=alertmanager_url is not None), access),
             _with_access(traces, access),
             *([_with_access(_loki(loki_url), access)] if loki_url else []),
             *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
@@ -66,6 +52,24 @@ def _with_access(datasource: dict[str, Any], access: Mapping[str, Mapping[str, A
     """Return a datasource with the fields that give access to its store."""
     fields = access.get(datasource["uid"], {})
     return {**datasource, **fields, "jsonData": {**datasource["jsonData"], **fields.get("jsonData", {})}}
+
+
+def _prometheus(url: str, *, alerts: bool) -> dict[str, Any]:
+    return {
+        "name": "Prometheus",
+        "uid": endpoints.PROMETHEUS_UID,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": url,
+        "isDefault": True,
+        "editable": False,
+        "jsonData": {
+            "httpMethod": "POST",
+            "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
+            # Grafana shows this Alertmanager's notifications and silences next to the alerts.
+            **({"alertmanagerUid": endpoints.ALERTS_UID} if alerts else {}),
+        },
+    }
 
 
 # The clocks of services differ, and a service may write a line shortly before or after its span.

@@ -18,7 +18,8 @@ from stack.components.loki.component import LokiArgs, log_store
 from stack.components.postgres.choice import database
 from stack.components.postgres.component import PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
-from stack.components.prometheus.component import Prometheus, PrometheusArgs
+from stack.components.prometheus.component import PrometheusArgs
+from stack.components.prometheus.store import MetricStore, metric_store
 from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues
 from stack.components.secrets.rotation import roll_with_secrets
 from stack.components.services.component import Services, ServicesArgs
@@ -50,7 +51,7 @@ class _Stores:
     """The stores of telemetry."""
 
     traces: StoreAddresses
-    prometheus: Prometheus
+    metrics: MetricStore
     logs: StoreAddresses | None
 
 
@@ -80,9 +81,9 @@ def build(
     return {
         "namespace": base.namespace,
         **({"gateway": services.gateway} if services else {"otlp": collector.otlp_endpoint}),
-        "prometheus": stores.prometheus.url,
+        "prometheus": pulumi.Output.from_input(stores.metrics.query_url),
         "traces": pulumi.Output.from_input(stores.traces.query_url),
-        **({"alertmanager": alertmanager.url} if alertmanager else {}),
+        **({"alertmanager": pulumi.Output.from_input(alertmanager)} if alertmanager else {}),
         **({"logs": pulumi.Output.from_input(stores.logs.query_url)} if stores.logs else {}),
         **({"grafana": grafana.url} if grafana else {}),
     }
@@ -130,6 +131,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
     )
     prometheus_args = PrometheusArgs(
         namespace=base.namespace,
+        secret=base.secret,
         settings=settings.metrics,
         retention=settings.retention,
         storage_class=base.storage_class,
@@ -146,19 +148,22 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
     )
     return _Stores(
         traces=trace_store(trace_args, base.opts),
-        prometheus=Prometheus("prometheus", prometheus_args, base.opts),
+        metrics=metric_store(prometheus_args, base.opts),
         logs=log_store(loki_args, base.opts) if settings.logs.enabled else None,
     )
 
 
-def _alertmanager(base: _Base) -> Alertmanager | None:
+def _alertmanager(base: _Base) -> pulumi.Input[str] | None:
+    """Return the URL of Alertmanager; create it, unless it is an external one."""
     settings = base.settings.alerting
-    if not settings.enabled:
+    if settings.enabled and settings.external:
+        return settings.external.urls[0]
+    if not settings.built:
         return None
     args = AlertmanagerArgs(
         namespace=base.namespace, secret=base.secret, settings=settings, storage_class=base.storage_class
     )
-    return Alertmanager("alertmanager", args, base.opts)
+    return Alertmanager("alertmanager", args, base.opts).url
 
 
 def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
@@ -171,7 +176,7 @@ def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
         storage_class=base.storage_class,
         trace_store=stores.traces,
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
-        metric_stores=stores.prometheus.otlp_urls,
+        metric_stores=stores.metrics.otlp_urls,
         log_store=stores.logs,
         brokers=brokers,
     )
@@ -231,7 +236,7 @@ def _probe(base: _Base, stores: _Stores, services: Services | None) -> Probe | N
         secret=base.secret,
         gateway_url=services.gateway,
         traces=stores.traces,
-        prometheus_url=stores.prometheus.url,
+        metrics=stores.metrics,
         logs=stores.logs,
     )
     return Probe("probe", args, base.opts)
@@ -245,7 +250,7 @@ def _ingress(base: _Base) -> Ingress | None:
     return Ingress("ingress", args, base.opts)
 
 
-def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) -> Grafana | None:
+def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | None) -> Grafana | None:
     settings = base.settings
     if not settings.grafana.enabled:
         return None
@@ -256,8 +261,8 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: Alertmanager | None) ->
         storage_class=base.storage_class,
         monitoring=monitoring_config(settings),
         traces=stores.traces,
-        prometheus_url=stores.prometheus.url,
+        metrics=stores.metrics,
         logs=stores.logs,
-        alertmanager_url=alertmanager.url if alertmanager else None,
+        alertmanager_url=alertmanager,
     )
     return Grafana("grafana", args, base.opts)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import kubernetes
@@ -15,7 +15,7 @@ from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.components.loki.settings import CREDENTIALS as LOGS
-from stack.components.shared.store import Credentials, ExternalStore
+from stack.components.shared.store import QueriedStore, environment_name, query_access
 from stack.components.trace_store.settings import CREDENTIALS as TRACES
 from stack.errors import DeployError
 from stack.kubernetes.objects import read_secret
@@ -24,6 +24,25 @@ from stack.settings import Settings
 
 _QUERY_SECONDS: Final = 30.0
 """The time that Prometheus has to answer, in s: some queries of the accounting read hours of many series."""
+
+
+@dataclass(frozen=True)
+class External:
+    """A store that the stack did not build."""
+
+    store: QueriedStore
+    key: str
+    """Of the secret that is the header `Authorization` of queries."""
+
+
+def external_stores(settings: Settings) -> dict[str, External]:
+    """Returns uid of the datasource → its store, for those that the stack did not build."""
+    stores: dict[str, tuple[QueriedStore | None, str]] = {
+        endpoints.PROMETHEUS_UID: (settings.metrics.external, secret_keys.METRICS_QUERY_AUTHORIZATION),
+        endpoints.TRACES_UID: (settings.traces.external, TRACES.query),
+        endpoints.LOGS_UID: (settings.logs.external if settings.logs.enabled else None, LOGS.query),
+    }
+    return {uid: External(store, key) for uid, (store, key) in stores.items() if store}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,31 +59,38 @@ class Stores:
     @contextlib.contextmanager
     def prometheus(self) -> Iterator[PrometheusClient]:
         """Connects to Prometheus."""
-        with self._connect(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT) as (url, http):
+        with self.connection(endpoints.PROMETHEUS_UID) as (url, http):
             yield PrometheusClient(url, http.get, _QUERY_SECONDS)
 
     @contextlib.contextmanager
     def traces(self) -> Iterator[TraceStoreClient]:
         """Connects to the trace store."""
-        backend = self.settings.traces.backend
-        if external := self.settings.traces.external:
-            with self._external(external, TRACES) as http:
-                yield TraceStoreClient(backend, external.query_url, http.get)
-            return
-        with self._connect(*endpoints.TRACE_QUERY[backend]) as (url, http):
-            yield TraceStoreClient(backend, url, http.get)
+        with self.connection(endpoints.TRACES_UID) as (url, http):
+            yield TraceStoreClient(self.settings.traces.backend, url, http.get)
 
     @contextlib.contextmanager
     def loki(self) -> Iterator[LokiClient]:
         """Connects to Loki; raises `DeployError` if it is not part of the stack, too."""
         if not self.settings.logs.enabled:
             raise DeployError("the stack has no log store: `logs.enabled` is false")
-        if external := self.settings.logs.external:
-            with self._external(external, LOGS) as http:
-                yield LokiClient(external.query_url, http.get)
-            return
-        with self._connect(endpoints.LOKI, endpoints.LOKI_PORT) as (url, http):
+        with self.connection(endpoints.LOGS_UID) as (url, http):
             yield LokiClient(url, http.get)
+
+    @contextlib.contextmanager
+    def connection(self, uid: str) -> Iterator[tuple[str, httpx.Client]]:
+        """Yields the URL of the store behind a datasource, and a client that has access to it."""
+        if external := external_stores(self.settings).get(uid):
+            with self._client(external) as http:
+                yield external.store.query_url, http
+            return
+        services = {
+            endpoints.PROMETHEUS_UID: (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
+            endpoints.TRACES_UID: endpoints.TRACE_QUERY[self.settings.traces.backend],
+            endpoints.LOGS_UID: (endpoints.LOKI, endpoints.LOKI_PORT),
+        }
+        namespace = self.settings.cluster.namespace
+        with forward(self.client, namespace, *services[uid]) as url, httpx.Client() as http:
+            yield url, http
 
     @contextlib.contextmanager
     def gateway(self, track: str | None = None) -> Iterator[str]:
@@ -80,15 +106,18 @@ class Stores:
         with forward(self.client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as url:
             yield url
 
-    def _external(self, store: ExternalStore, credentials: Credentials) -> httpx.Client:
+    def datasource_access(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Returns what the datasources of external stores have, by their uid, and the variables that they refer to."""
+        external = external_stores(self.settings)
+        access = {uid: query_access(it.store, it.key).grafana() for uid, it in external.items()}
+        keys = [it.key for it in external.values() if it.store.authorize_queries]
+        values = read_secret(self.client, self.settings.cluster.namespace, secret_keys.SECRET) if keys else {}
+        return access, {environment_name(key): values.get(key, "") for key in keys}
+
+    def _client(self, external: External) -> httpx.Client:
         """Returns a client of a store that the stack did not build, with the credentials from the stack's Secret."""
-        headers = dict(store.headers)
+        store, headers = external.store, dict(external.store.headers)
         if store.authorize_queries:
             values = read_secret(self.client, self.settings.cluster.namespace, secret_keys.SECRET)
-            headers["Authorization"] = values.get(credentials.query, "")
+            headers["Authorization"] = values.get(external.key, "")
         return Access(headers=headers, ca=store.ca or "").client()
-
-    @contextlib.contextmanager
-    def _connect(self, name: str, port: int) -> Iterator[tuple[str, httpx.Client]]:
-        with forward(self.client, self.settings.cluster.namespace, name, port) as url, httpx.Client() as http:
-            yield url, http

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +31,7 @@ from stack.kubernetes.objects import read_secret
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
+from stack.stores import Stores
 
 _POINTS: Final = 240
 """Points of a series in the report."""
@@ -48,6 +49,10 @@ class _Clients:
     """Uid of a datasource → URL of the store."""
     login: tuple[str, str] | None
     """URL of the stack's Grafana and the password of `admin`."""
+    access: Mapping[str, Mapping[str, Any]]
+    """Uid → what a datasource needs for an external store, if Grafana is started for the check."""
+    variables: Mapping[str, str]
+    """The variables of Grafana that `access` refers to."""
 
     def sources(self) -> Mapping[str, Source]:
         """The source of each datasource. Grafana answers for metrics and logs, so that its datasources are checked."""
@@ -102,6 +107,7 @@ def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int],
             traces_url=clients.urls[endpoints.TRACES_UID],
             prometheus_url=clients.urls[endpoints.PROMETHEUS_UID],
             loki_url=clients.urls.get(endpoints.LOGS_UID),
+            access=clients.access,
         )
         links = Links(
             provisioned=provisioned,
@@ -111,7 +117,7 @@ def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int],
             window=window,
         ).follow()
         provisioning = Provisioning(datasources=provisioned, dashboards=by_uid, runbooks=runbooks(config))
-        shots, failures, not_drawn = _drawn(clients.login, provisioning, models, minutes)
+        shots, failures, not_drawn = _drawn(clients, provisioning, models, minutes)
     return StackReport(
         result=replace(result, failures=[*result.failures, *failures]),
         links=links,
@@ -122,9 +128,10 @@ def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int],
 
 
 def _drawn(
-    login: tuple[str, str] | None, provisioning: Provisioning, models: Sequence[Model], minutes: float
+    clients: _Clients, provisioning: Provisioning, models: Sequence[Model], minutes: float
 ) -> tuple[list[Shot], list[Failure], str]:
     """Return the pages of Grafana, what is wrong on them, and why there are none."""
+    login = clients.login
     chromium, home = browser.installed(), own_grafana.installed()
     if chromium is None:
         return [], [], f"no browser on PATH ({', '.join(browser.COMMANDS)})"
@@ -134,7 +141,7 @@ def _drawn(
         try:
             if login is None:
                 assert home is not None
-                login = programs.enter_context(own_grafana.running(home, provisioning))
+                login = programs.enter_context(own_grafana.running(home, provisioning, clients.variables))
             url, password = login
             with httpx.Client() as client:
                 cookies = log_in(client, url, password)
@@ -152,32 +159,35 @@ def _connect(settings: Settings) -> Iterator[_Clients]:
     """Connects to the stores: through Grafana's proxy if the stack has Grafana, otherwise to each of them."""
     namespace, backend = settings.cluster.namespace, settings.traces.backend
     client = connect(settings.cluster)
-    stores = {
-        endpoints.PROMETHEUS_UID: (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
-        endpoints.TRACES_UID: endpoints.TRACE_QUERY[backend],
-    }
-    if settings.logs.enabled:
-        stores[endpoints.LOGS_UID] = (endpoints.LOKI, endpoints.LOKI_PORT)
+    stores = Stores(settings=settings, client=client)
+    uids = [endpoints.PROMETHEUS_UID, endpoints.TRACES_UID, *([endpoints.LOGS_UID] if settings.logs.enabled else [])]
     with contextlib.ExitStack() as connections:
         http = connections.enter_context(httpx.Client())
         grafana, login = None, None
+        clients = dict.fromkeys(uids, http)
+        access, credentials = ({}, {}) if settings.grafana.enabled else stores.datasource_access()
         if settings.grafana.enabled:
             values = read_secret(client, namespace, secret_keys.SECRET)
             http.auth = httpx.BasicAuth("admin", values[secret_keys.GRAFANA_ADMIN_PASSWORD])
             forwarded = connections.enter_context(forward(client, namespace, endpoints.GRAFANA, endpoints.GRAFANA_PORT))
             url = forwarded + urlsplit(settings.grafana.url).path
             grafana, login = Grafana(http, url), (url, values[secret_keys.GRAFANA_ADMIN_PASSWORD])
-            urls = {uid: f"{url}/api/datasources/proxy/uid/{uid}" for uid in stores}
+            urls = {uid: f"{url}/api/datasources/proxy/uid/{uid}" for uid in uids}
         else:
-            urls = {
-                uid: connections.enter_context(forward(client, namespace, name, port))
-                for uid, (name, port) in stores.items()
-            }
+            reached = {uid: connections.enter_context(stores.connection(uid)) for uid in uids}
+            urls, clients = (
+                {uid: url for uid, (url, _) in reached.items()},
+                {uid: it for uid, (_, it) in reached.items()},
+            )
         yield _Clients(
-            prometheus=PrometheusClient(urls[endpoints.PROMETHEUS_UID], http.get),
-            traces=TraceStoreClient(backend, urls[endpoints.TRACES_UID], http.get),
-            loki=LokiClient(urls[endpoints.LOGS_UID], http.get) if settings.logs.enabled else None,
+            prometheus=PrometheusClient(urls[endpoints.PROMETHEUS_UID], clients[endpoints.PROMETHEUS_UID].get),
+            traces=TraceStoreClient(backend, urls[endpoints.TRACES_UID], clients[endpoints.TRACES_UID].get),
+            loki=LokiClient(urls[endpoints.LOGS_UID], clients[endpoints.LOGS_UID].get)
+            if settings.logs.enabled
+            else None,
             grafana=grafana,
             urls=urls,
             login=login,
+            access=access,
+            variables=credentials,
         )

@@ -8,7 +8,7 @@ from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
 from dashboards.rules.impact import annotation_queries
 from dashboards.rules.kafka import kafka
-from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, alert_rules, rule_file
+from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, alert_rules, rule_document, rule_file
 from dashboards.rules.notifications import notifications
 from dashboards.rules.probe import probe
 from dashboards.rules.runbook_links import runbook_links
@@ -17,7 +17,16 @@ from dashboards.rules.services import services
 from dashboards.rules.slo import slo
 from dashboards.rules.users import users
 
-__all__ = ["AlertRule", "RecordingRule", "RuleGroup", "alert_rules", "annotation_queries", "groups", "rule_file"]
+__all__ = [
+    "AlertRule",
+    "RecordingRule",
+    "RuleGroup",
+    "alert_rules",
+    "annotation_queries",
+    "groups",
+    "rule_document",
+    "rule_file",
+]
 
 
 def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:

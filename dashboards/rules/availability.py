@@ -31,7 +31,7 @@ def availability(config: MonitoringConfig) -> RuleGroup:
             *((_log_store_down(),) if config.log_store_scraped else ()),
             *_metrics_missing(config),
             _samples_near_limit(),
-            _rules_fail(),
+            *((_rules_fail(),) if config.prometheus_scraped else ()),
             _watchdog(),
         ),
     )

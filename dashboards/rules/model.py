@@ -88,30 +88,43 @@ _SERVICE: Final = (
 )
 
 
-def rule_file(groups: Iterable[RuleGroup], grafana: str) -> str:
-    """Return Prometheus' rule file, as YAML.
+_ENVIRONMENT: Final = "{{ $externalLabels.environment }}"
+
+
+def rule_document(groups: Iterable[RuleGroup], grafana: str, environment: str | None = None) -> dict[str, Any]:
+    """Return the content of Prometheus' rule file.
 
     Args:
         groups: the rules.
         grafana: URL under which people open Grafana; the alerts' links lead there.
+        environment: label of the alerts; None if Prometheus has it as an external label.
     """
-    document = {
-        "groups": [{"name": group.name, "rules": [_rule(rule, grafana) for rule in group.rules]} for group in groups]
+    return {
+        "groups": [
+            {"name": group.name, "rules": [_rule(rule, grafana, environment) for rule in group.rules]}
+            for group in groups
+        ]
     }
+
+
+def rule_file(groups: Iterable[RuleGroup], grafana: str, environment: str | None = None) -> str:
+    """Return Prometheus' rule file, as YAML; see `rule_document`."""
+    document = rule_document(groups, grafana, environment)
     return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 
-def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
+def _rule(rule: RecordingRule | AlertRule, grafana: str, environment: str | None) -> dict[str, Any]:
     if isinstance(rule, RecordingRule):
         labels = {"labels": dict(rule.labels)} if rule.labels else {}
         return {"record": rule.name, "expr": rule.query, **labels}
     service = rule.service or rule.labels.get("job", _SERVICE)
+    of_environment = {"environment": environment} if environment else {}
     return {
         "alert": rule.name,
         "expr": rule.query,
         "for": rule.for_,
         **({"keep_firing_for": rule.keep_firing_for} if rule.keep_firing_for else {}),
-        "labels": {"severity": rule.severity, "service": service, **rule.labels},
+        "labels": {"severity": rule.severity, "service": service, **of_environment, **rule.labels},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
@@ -119,7 +132,7 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str) -> dict[str, Any]:
             "users": USERS,
             "changed": CHANGED,
             "answer": answer(first_query(rule.name)),
-            "explain": f"./wct explain {rule.name} --stack {{{{ $externalLabels.environment }}}}",
+            "explain": f"./wct explain {rule.name} --stack {environment or _ENVIRONMENT}",
             "runbook_url": runbook_url(grafana, rule.name),
             "dashboard_url": dashboard_url(grafana, rule.dashboard),
         },

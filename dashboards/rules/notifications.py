@@ -9,7 +9,11 @@ from dashboards.rules.model import AlertRule, RuleGroup
 
 def notifications(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on alerting; what they report may also stop them, so a dead man's switch is needed as well."""
-    rules = (_alertmanager_down(), _alerts_not_sent(), _notifications_fail()) if config.alerting else ()
+    rules = (
+        *((_alertmanager_down(),) if config.alertmanager_scraped else ()),
+        *((_alerts_not_sent(),) if config.alerting and config.prometheus_scraped else ()),
+        *((_notifications_fail(),) if config.alertmanager_scraped else ()),
+    )
     return RuleGroup(name="notifications", rules=rules)
 
 

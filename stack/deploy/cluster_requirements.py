@@ -15,6 +15,7 @@ _DEFINED_BY: Final = {
     "gateway.networking.k8s.io": "the Gateway API",
     "postgresql.cnpg.io": "CloudNativePG",
     "barmancloud.cnpg.io": "the Barman Cloud plugin of CloudNativePG",
+    "monitoring.coreos.com": "the Prometheus Operator",
 }
 """API group whose kinds are not part of Kubernetes → the project whose CustomResourceDefinitions it needs."""
 

@@ -20,6 +20,8 @@ KINDS: Final = (
     "HorizontalPodAutoscaler",
     "Ingress",
     "HTTPRoute",
+    "PodMonitor",
+    "PrometheusRule",
 )
 """A kind comes after the kinds that it needs; objects are deleted in the reverse order."""
 

@@ -24,10 +24,11 @@ from stack.probe.telemetry import Step, Telemetry
 def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     """Builds the probe from its parts; `client` reaches the stack's own programs."""
     traces = config.traces_access.client() if config.traces_access else client
+    metrics = config.prometheus_access.client() if config.prometheus_access else client
     logs = config.loki_access.client() if config.loki_access else client
     telemetry = Telemetry(
         traces=TraceStoreClient(config.trace_backend, config.traces, _limited(traces.get)),
-        prometheus=PrometheusClient(config.prometheus, _limited(client.get)),
+        prometheus=PrometheusClient(config.prometheus, _limited(metrics.get)),
         loki=LokiClient(config.loki, _limited(logs.get)) if config.loki else None,
         tail_sampling=config.tail_sampling,
     )

@@ -22,7 +22,8 @@ class ProbeConfig:
     loki: str
     """Empty if the stack has no log store."""
     traces_access: Access | None
-    """None for a trace store of the stack, as `loki_access` for its log store."""
+    """None for a trace store of the stack, as the others for its other stores."""
+    prometheus_access: Access | None
     loki_access: Access | None
     tail_sampling: bool
     interval_seconds: float
@@ -61,6 +62,7 @@ class ProbeConfig:
             prometheus=environ["PROMETHEUS_URL"],
             loki=environ.get("LOKI_URL", ""),
             traces_access=_access("TRACES", environ),
+            prometheus_access=_access("PROMETHEUS", environ),
             loki_access=_access("LOKI", environ),
             tail_sampling=environ.get("TAIL_SAMPLING", "false") == "true",
             interval_seconds=float(environ["PROBE_INTERVAL_SECONDS"]),

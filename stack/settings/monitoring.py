@@ -17,6 +17,8 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         logs=settings.logs.enabled,
         log_store_scraped=settings.logs.enabled and settings.logs.external is None,
         alerting=settings.alerting.enabled,
+        alertmanager_scraped=settings.alerting.built,
+        prometheus_scraped=settings.metrics.external is None,
         probe_seconds=settings.probe.interval_seconds if settings.has_probe else None,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
         replicas={
@@ -27,8 +29,8 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         if services.enabled
         else {},
         monitoring_replicas={
-            endpoints.PROMETHEUS: settings.metrics.replicas,
-            **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.enabled else {}),
+            **({endpoints.PROMETHEUS: settings.metrics.replicas} if settings.metrics.external is None else {}),
+            **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.built else {}),
         },
         objectives=settings.objectives,
     )

@@ -12,7 +12,7 @@ from stack.settings.tree import Settings
 
 def scraping(settings: Settings) -> Scraping:
     """Return the scrape targets of all components that a stack has."""
-    has_alertmanager = settings.alerting.enabled
+    has_alertmanager = settings.alerting.built
     return Scraping(
         environment=settings.environment,
         namespace=settings.cluster.namespace,
@@ -25,6 +25,7 @@ def scraping(settings: Settings) -> Scraping:
             *([alertmanager.TARGET] if has_alertmanager else []),
             *([probe.TARGET] if settings.has_probe else []),
         ],
+        external_alertmanager=settings.alerting.external if settings.alerting.enabled else None,
         replicas=settings.metrics.replicas,
         alertmanager=alertmanager.TARGET if has_alertmanager else None,
     )

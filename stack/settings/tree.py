@@ -91,7 +91,15 @@ class Settings(Section):
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the sections need, without those that every stack has."""
-        sections = (self.alerting, self.grafana, self.traces, self.logs, self.kafka, self.postgres)
+        sections = (
+            self.alerting,
+            self.grafana,
+            self.traces,
+            self.metrics,
+            self.logs,
+            self.kafka,
+            self.postgres,
+        )
         return tuple(key for section in sections for key in section.needed_secrets)
 
     @model_validator(mode="after")
@@ -107,6 +115,15 @@ class Settings(Section):
             raise ValueError(f"ingress.taskApi opens the gateway, but {without}")
         if self.release:
             raise ValueError(f"release is the state of a rollout of services, but {without}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_alerts_have_a_sender(self) -> Self:
+        if self.metrics.external and self.alerting.built:
+            raise ValueError(
+                "metrics.external evaluates the rules and sends the alerts to an Alertmanager of yours: set "
+                "alerting.external, or alerting.enabled to false; otherwise no alert reaches the stack's own"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -11,6 +11,13 @@ from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from tests.support.programs import require_built
+
+_SERVER: Final = (
+    "--storage.tsdb.path=data",
+    # An alert that fires before Prometheus has found its Alertmanager would wait for a minute.
+    "--rules.alert.resend-delay=1s",
+)
+_AGENT: Final = ("--agent", "--storage.agent.path=data")
 
 
 class PrometheusProcess(ServerProcess):
@@ -24,6 +31,7 @@ class PrometheusProcess(ServerProcess):
         config: Mapping[str, Any] | None = None,
         features: str = "",
         arguments: Sequence[str] = (),
+        is_agent: bool = False,
         environment: Mapping[str, str] = {},
     ) -> None:
         """Prepare the process.
@@ -34,6 +42,7 @@ class PrometheusProcess(ServerProcess):
             config: a whole configuration, instead of one that scrapes nothing or itself.
             features: that are enabled.
             arguments: further ones.
+            is_agent: whether it runs in agent mode.
             environment: further variables.
         """
         url = self.url = f"http://127.0.0.1:{free_port()}"
@@ -45,10 +54,8 @@ class PrometheusProcess(ServerProcess):
         command: list[str | Path] = [
             require_built("prometheus", "prometheus"),
             f"--config.file={file}",
-            f"--storage.tsdb.path={directory}/data",
             f"--web.listen-address={url.removeprefix('http://')}",
-            # An alert that fires before Prometheus has found its Alertmanager would wait for a minute.
-            "--rules.alert.resend-delay=1s",
+            *(_AGENT if is_agent else _SERVER),
             *([f"--enable-feature={features}"] if features else []),
             *arguments,
         ]

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import Cpu, FromList, MailAddress, Quantity, Section, WebAddress
-from stack.components.shared.settings import Stateful
+from stack.components.shared.settings import Pem, Stateful
 
 
 class Receivers(Section):
@@ -49,8 +49,20 @@ class Smtp(Section):
         return self
 
 
+class ExternalAlertmanager(Section):
+    """Alertmanagers that the stack did not build. Their routes, receivers and inhibition rules are yours."""
+
+    urls: Annotated[tuple[WebAddress, ...], FromList, Field(min_length=1)]
+    """Of each pod: Prometheus sends every alert to all of them. Grafana shows the first."""
+    ca: Pem | None = None
+    """Authority that signed their certificates, as PEM; the public ones if unset."""
+
+
 class Alerting(Stateful):
     """Alertmanager and its receivers. Without receivers, alerts are visible in Alertmanager and Grafana only."""
+
+    external: ExternalAlertmanager | None = None
+    """If set, the stack builds no Alertmanager."""
 
     enabled: bool = True
     """If off, there is no Alertmanager: alerts are visible in Prometheus only."""
@@ -74,6 +86,11 @@ class Alerting(Stateful):
     """Service region of the PagerDuty account."""
 
     @property
+    def built(self) -> bool:
+        """Whether the stack builds the Alertmanager."""
+        return self.enabled and self.external is None
+
+    @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the receivers need."""
         if not self.enabled:
@@ -91,6 +108,14 @@ class Alerting(Stateful):
         if self.smtp and self.smtp.username:
             keys.append(secret_keys.ALERT_SMTP_PASSWORD)
         return tuple(keys)
+
+    @model_validator(mode="after")
+    def _check_receivers_are_used(self) -> Self:
+        if self.external and (self.page.any or self.ticket.any or self.heartbeat_minutes):
+            raise ValueError(
+                "page, ticket and heartbeatMinutes belong to an Alertmanager of the stack; external is yours"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_receivers(self) -> Self:

@@ -99,6 +99,8 @@ def _queue_guard() -> core.ContainerArgs:
             f"--port={endpoints.QUEUE_GUARD_PORT}",
             f"--telemetry={endpoints.url('127.0.0.1', endpoints.COLLECTOR_TELEMETRY_PORT)}/metrics",
         ],
+        # A PodMonitor finds only the ports that are declared.
+        ports=[core.ContainerPortArgs(name="queue-guard", container_port=endpoints.QUEUE_GUARD_PORT)],
         resources=core.ResourceRequirementsArgs(requests={"cpu": "10m", "memory": "48Mi"}, limits={"memory": "48Mi"}),
         security_context=container_security(),
         volume_mounts=[

@@ -18,6 +18,7 @@ from stack.components.grafana.database import AUTHORITY, authority_files, databa
 from stack.components.grafana.offline import OFFLINE
 from stack.components.grafana.oidc import oidc_variables
 from stack.components.grafana.settings import Grafana as GrafanaSettings
+from stack.components.prometheus.store import MetricStore
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -45,7 +46,7 @@ class GrafanaArgs:
     monitoring: MonitoringConfig
     """Decides on the dashboards."""
     traces: StoreAddresses
-    prometheus_url: pulumi.Input[str]
+    metrics: MetricStore
     logs: StoreAddresses | None
     alertmanager_url: pulumi.Input[str] | None
 
@@ -109,7 +110,11 @@ def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
 
     access = {
         uid: store.access.grafana()
-        for uid, store in ((endpoints.TRACES_UID, args.traces), (endpoints.LOGS_UID, args.logs))
+        for uid, store in (
+            (endpoints.TRACES_UID, args.traces),
+            (endpoints.LOGS_UID, args.logs),
+            (endpoints.PROMETHEUS_UID, args.metrics),
+        )
         if store
     }
 
@@ -118,7 +123,7 @@ def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
 
     return pulumi.Output.all(
         traces_url=args.traces.query_url,
-        prometheus_url=args.prometheus_url,
+        prometheus_url=args.metrics.query_url,
         loki_url=args.logs.query_url if args.logs else None,
         alertmanager_url=args.alertmanager_url,
     ).apply(render)
@@ -140,6 +145,7 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
         *args.traces.access.variables(secret),
+        *args.metrics.access.variables(secret),
         *(args.logs.access.variables(secret) if args.logs else []),
         *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
         *(database_variables(settings.database, secret) if settings.database else []),

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http
 from contracts.metadata import SKIP_AWAIT
 from stack.components.probe.settings import Probe as ProbeSettings
+from stack.components.prometheus.store import MetricStore
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
@@ -34,7 +35,7 @@ class ProbeArgs:
     secret: pulumi.Input[str]
     """Name of the Secret with the credentials of stores."""
     traces: StoreAddresses
-    prometheus_url: pulumi.Input[str]
+    metrics: MetricStore
     logs: StoreAddresses | None
 
 
@@ -74,7 +75,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
     addresses = {
         "GATEWAY_URL": args.gateway_url,
         "TRACES_URL": args.traces.query_url,
-        "PROMETHEUS_URL": args.prometheus_url,
+        "PROMETHEUS_URL": args.metrics.query_url,
         **({} if args.logs is None else {"LOKI_URL": args.logs.query_url}),
     }
     return [
@@ -87,6 +88,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
         ),
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
         *_access("TRACES", args.traces.access, args.secret),
+        *_access("PROMETHEUS", args.metrics.access, args.secret),
         *(_access("LOKI", args.logs.access, args.secret) if args.logs else []),
     ]
 

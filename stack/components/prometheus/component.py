@@ -6,10 +6,10 @@ from typing import Final
 import pulumi
 import yaml
 
-from contracts import endpoints, versions
+from contracts import endpoints, secret_keys, versions
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
-from stack.components.prometheus.config import CONFIG, POD_NAME, Scraping, prometheus_config
+from stack.components.prometheus.config import CONFIG, POD_NAME, SECRETS, Scraping, agent_config, prometheus_config
 from stack.components.prometheus.settings import Metrics
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import field_variable
@@ -17,7 +17,7 @@ from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import services
-from stack.components.shared.storage import Storage
+from stack.components.shared.storage import SecretFiles, Storage
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 65534
@@ -27,6 +27,8 @@ _DATA: Final = "/prometheus"
 @dataclass(frozen=True, kw_only=True)
 class PrometheusArgs:
     namespace: pulumi.Input[str]
+    secret: pulumi.Input[str]
+    """Name of the Secret with the credentials for remote write."""
     settings: Metrics
     retention: str
     storage_class: str | None
@@ -38,7 +40,10 @@ class PrometheusArgs:
 
 
 class Prometheus(pulumi.ComponentResource):
-    """Prometheus pods that do the same work, each on its own volume."""
+    """Prometheus pods that do the same work, each on its own volume.
+
+    For an external metric store they run in agent mode: they scrape, and send all samples there.
+    """
 
     url: pulumi.Output[str]
     otlp_urls: pulumi.Output[list[str]]
@@ -49,10 +54,8 @@ class Prometheus(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
         several = settings.replicas > 1
-        files = {
-            "prometheus.yml": yaml.safe_dump(prometheus_config(args.scraping), sort_keys=False),
-            "rules.yml": rule_file(groups(args.monitoring), args.grafana_url),
-        }
+        files = _files(args)
+        keys = [key for key in settings.needed_secrets if key == secret_keys.METRICS_WRITE_TOKEN]
         config = config_map("prometheus-config", "metrics", args.namespace, files, child)
         pod = Pod(
             name=endpoints.PROMETHEUS,
@@ -64,15 +67,19 @@ class Prometheus(pulumi.ComponentResource):
                 ports={"http": endpoints.PROMETHEUS_PORT},
                 args=[
                     f"--config.file={CONFIG}/prometheus.yml",
-                    f"--storage.tsdb.path={_DATA}/tsdb",
-                    f"--storage.tsdb.retention.time={args.retention}",
+                    *_storage(args),
                     # The extra metrics contain each target's sample limit, for the alert SamplesNearLimit.
                     "--enable-feature=exemplar-storage,extra-scrape-metrics",
                     "--web.enable-otlp-receiver",
                 ],
                 env=[field_variable(POD_NAME, "metadata.name")] if several else [],
             ),
-            storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=_DATA),
+            storage=Storage(
+                config_maps={CONFIG: config.metadata.name},
+                configuration=files,
+                secrets={SECRETS: SecretFiles(secret=args.secret, keys={key: key for key in keys})} if keys else {},
+                data=_DATA,
+            ),
             probes=Probes(
                 readiness=http_probe(endpoints.PROMETHEUS_READY, endpoints.PROMETHEUS_PORT),
                 liveness=http_probe(endpoints.PROMETHEUS_LIVE, endpoints.PROMETHEUS_PORT),
@@ -91,3 +98,20 @@ class Prometheus(pulumi.ComponentResource):
             ]
         )
         self.register_outputs({"url": self.url, "otlp_urls": self.otlp_urls})
+
+
+def _files(args: PrometheusArgs) -> dict[str, str]:
+    external = args.settings.external
+    if external and external.remote_write:
+        agent = agent_config(args.scraping, external, external.remote_write)
+        return {"prometheus.yml": yaml.safe_dump(agent, sort_keys=False)}
+    return {
+        "prometheus.yml": yaml.safe_dump(prometheus_config(args.scraping), sort_keys=False),
+        "rules.yml": rule_file(groups(args.monitoring), args.grafana_url),
+    }
+
+
+def _storage(args: PrometheusArgs) -> list[str]:
+    if args.settings.external:
+        return ["--agent", f"--storage.agent.path={_DATA}/agent"]
+    return [f"--storage.tsdb.path={_DATA}/tsdb", f"--storage.tsdb.retention.time={args.retention}"]

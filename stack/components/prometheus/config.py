@@ -1,13 +1,18 @@
 """Prometheus' configuration: what it scrapes, and where it sends alerts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from contracts import endpoints
+from contracts import endpoints, secret_keys
+from stack.components.alertmanager.settings import ExternalAlertmanager
+from stack.components.prometheus.settings import ExternalMetrics, RemoteWrite
 from stack.components.shared.scrape import ScrapeTarget
 
+SECRETS: Final = "/etc/prometheus-secrets"
+"""Folder of the credentials, a file each."""
 CONFIG: Final = "/etc/prometheus"
 """Folder of the configuration."""
 
@@ -39,6 +44,8 @@ class Scraping:
     targets: Sequence[ScrapeTarget]
     alertmanager: ScrapeTarget | None
     """Where alerts are sent, if the stack has an Alertmanager."""
+    external_alertmanager: ExternalAlertmanager | None = None
+    """Where alerts are sent, if the stack did not build the Alertmanager."""
     replicas: int = 1
     """Number of Prometheus pods with this configuration."""
 
@@ -50,6 +57,7 @@ def prometheus_config(scraping: Scraping) -> dict[str, Any]:
     noticed, and Prometheus needs no access to the API server.
     """
     interval = f"{scraping.interval_seconds}s"
+    receivers = list(_alertmanagers(scraping))
     return {
         "global": {
             "scrape_interval": interval,
@@ -58,10 +66,33 @@ def prometheus_config(scraping: Scraping) -> dict[str, Any]:
             "external_labels": _external_labels(scraping),
         },
         "rule_files": [f"{CONFIG}/rules.yml"],
-        **({"alerting": _alerting(scraping.alertmanager, scraping)} if scraping.alertmanager else {}),
+        **({"alerting": {**_without_replica(scraping), "alertmanagers": receivers}} if receivers else {}),
         # Samples that waited in a Collector's queue arrive late.
         "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
         "scrape_configs": [*(_job(target, scraping) for target in scraping.targets), _own_job(scraping)],
+    }
+
+
+def agent_config(scraping: Scraping, external: ExternalMetrics, remote_write: RemoteWrite) -> dict[str, Any]:
+    """Return the configuration of a Prometheus in agent mode, which stores nothing and evaluates no rules."""
+    complete = prometheus_config(scraping)
+    file = f"{SECRETS}/{secret_keys.METRICS_WRITE_TOKEN}"
+    access = (
+        {"basic_auth": {"username": remote_write.username, "password_file": file}}
+        if remote_write.username
+        else {"authorization": {"credentials_file": file}}
+    )
+    target = {
+        "url": remote_write.url,
+        "send_exemplars": True,
+        **({"headers": external.headers} if external.headers else {}),
+        **({"tls_config": {"ca": external.ca}} if external.ca else {}),
+        **(access if remote_write.authorize else {}),
+    }
+    return {
+        "global": complete["global"],
+        "scrape_configs": complete["scrape_configs"],
+        "remote_write": [target],
     }
 
 
@@ -71,10 +102,22 @@ def _external_labels(scraping: Scraping) -> dict[str, str]:
     return {"environment": scraping.environment, **replica}
 
 
-def _alerting(alertmanager: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
+def _without_replica(scraping: Scraping) -> dict[str, Any]:
     # Two alerts are the same alert for Alertmanager if all their labels are the same.
-    relabeling = {"alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA}]} if scraping.replicas > 1 else {}
-    return {**relabeling, "alertmanagers": [{"dns_sd_configs": [_discovery(alertmanager, scraping)]}]}
+    return {"alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA}]} if scraping.replicas > 1 else {}
+
+
+def _alertmanagers(scraping: Scraping) -> Iterator[dict[str, Any]]:
+    if scraping.alertmanager:
+        yield {"dns_sd_configs": [_discovery(scraping.alertmanager, scraping)]}
+    if external := scraping.external_alertmanager:
+        for url in map(urlsplit, external.urls):
+            yield {
+                "scheme": url.scheme,
+                "static_configs": [{"targets": [url.netloc]}],
+                **({"path_prefix": url.path} if url.path else {}),
+                **({"tls_config": {"ca": external.ca}} if external.ca else {}),
+            }
 
 
 def _own_job(scraping: Scraping) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A store of traces or logs: the settings of one that the stack did not build, and the addresses of any."""
+"""A store of telemetry: the settings of one that the stack did not build, and the addresses of any."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,33 +16,45 @@ from stack.components.shared.environment import secret_variable
 from stack.components.shared.settings import Pem
 
 
-class ExternalStore(Section):
+class QueriedStore(Section):
+    """A store that the stack did not build: the API that is queried."""
+
+    query_url: WebAddress
+    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
+    ca: Pem | None = None
+    """Authority that signed the store's certificates, as PEM; the public ones if unset."""
+    headers: dict[str, str] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
+    """Sent with each request, also to the receiver, without secrets."""
+    authorize_queries: bool = False
+    """If on, a secret is the header `Authorization` to the query API: `tracesQueryAuthorization`,
+    `logsQueryAuthorization`, `metricsQueryAuthorization`."""
+
+    @model_validator(mode="after")
+    def _check_queries_are_encrypted(self) -> Self:
+        require_encryption(self.query_url, on=self.authorize_queries, name="authorizeQueries")
+        return self
+
+
+class ExternalStore(QueriedStore):
     """A store of traces or logs that the stack did not build: an OTLP receiver, and the API that is queried."""
 
     otlp_url: WebAddress
     """Receiver of OTLP, such as `https://otlp.example.com:4317`; for HTTP without `/v1/traces` or `/v1/logs`."""
     protocol: Literal["grpc", "http"] = "grpc"
     """Of the receiver."""
-    query_url: WebAddress
-    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
-    ca: Pem | None = None
-    """Authority that signed the certificates of both, as PEM; the public ones if unset."""
-    headers: dict[str, str] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
-    """Sent with each request to both, without secrets."""
     authorize: bool = False
     """If on, a secret is the header `Authorization` to the receiver: `tracesAuthorization`, `logsAuthorization`."""
-    authorize_queries: bool = False
-    """If on, a secret is that header to the query API: `tracesQueryAuthorization`, `logsQueryAuthorization`."""
 
     @model_validator(mode="after")
-    def _check_credentials_are_encrypted(self) -> Self:
-        for on, url, name in (
-            (self.authorize, self.otlp_url, "authorize"),
-            (self.authorize_queries, self.query_url, "authorizeQueries"),
-        ):
-            if on and urlsplit(url).scheme != "https":
-                raise ValueError(f"{name}: the secret would be sent in clear, because the URL is not https")
+    def _check_spans_are_encrypted(self) -> Self:
+        require_encryption(self.otlp_url, on=self.authorize, name="authorize")
         return self
+
+
+def require_encryption(url: str, *, on: bool, name: str) -> None:
+    """Raise ValueError if a setting is on that sends a secret to a URL in clear."""
+    if on and urlsplit(url).scheme != "https":
+        raise ValueError(f"{name}: the secret would be sent in clear, because the URL is not https")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +144,10 @@ def external_addresses(store: ExternalStore, credentials: Credentials) -> StoreA
         otlp=otlp,
         otlp_secrets=(credentials.otlp,) if store.authorize else (),
         query_url=store.query_url,
-        access=query_access(store, credentials),
+        access=query_access(store, credentials.query),
     )
 
 
-def query_access(store: ExternalStore, credentials: Credentials) -> QueryAccess:
-    """Return what clients of the query API send and trust."""
-    return QueryAccess(
-        headers=store.headers, authorization=credentials.query if store.authorize_queries else None, ca=store.ca
-    )
+def query_access(store: QueriedStore, key: str) -> QueryAccess:
+    """Return what clients of the query API send and trust; `key` is that of the secret."""
+    return QueryAccess(headers=store.headers, authorization=key if store.authorize_queries else None, ca=store.ca)

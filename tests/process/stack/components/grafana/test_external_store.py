@@ -31,7 +31,7 @@ def test_grafana_sends_the_headers_and_the_secret(tmp_path: Path) -> None:
             traces_url=settings.query_url,
             prometheus_url="http://127.0.0.1:9",
             loki_url=None,
-            access={endpoints.TRACES_UID: query_access(settings, CREDENTIALS).grafana()},
+            access={endpoints.TRACES_UID: query_access(settings, CREDENTIALS.query).grafana()},
         )
         provisioning = Provisioning(datasources=document, dashboards={}, runbooks={})
         environment = {"TRACES_QUERY_AUTHORIZATION": "Bearer token"}
