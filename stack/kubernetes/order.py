@@ -11,6 +11,7 @@ KINDS: Final = (
     "Secret",
     "ConfigMap",
     "Service",
+    "NetworkPolicy",
     "PodDisruptionBudget",
     "ObjectStore",
     "Cluster",
