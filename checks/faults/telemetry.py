@@ -74,7 +74,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="CollectorRefuses",
         ),
         undo="The original volume is mounted again, some seconds after the small one has room.",
-        alerts=frozenset({"CollectorRefuses", "ExportFails", "BufferFills", "SpansDropped"}),
+        alerts=frozenset({"CollectorRefuses", "ExportFails", "BreakerOpen", "BufferFills", "SpansDropped"}),
     ),
     "wrong-token": Fault(
         title="the gateway sends another OTLP token than the Collectors accept",
