@@ -76,7 +76,7 @@ def build(
     collector = _collector(base, brokers, stores)
     services = _services(base, brokers, collector)
     grafana = _grafana(base, stores, alertmanager)
-    _probe(base, stores, services)
+    _probe(base, stores, collector, services)
     _ingress(base)
     return {
         "namespace": base.namespace,
@@ -222,7 +222,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
     return Services("services", args, base.opts)
 
 
-def _probe(base: _Base, stores: _Stores, services: Services | None) -> Probe | None:
+def _probe(base: _Base, stores: _Stores, collector: Collector, services: Services | None) -> Probe | None:
     settings = base.settings
     if services is None or not settings.has_probe:
         return None
@@ -234,7 +234,9 @@ def _probe(base: _Base, stores: _Stores, services: Services | None) -> Probe | N
         trace_backend=settings.traces.backend,
         tail_sampling=settings.collector.sampling is not None,
         secret=base.secret,
+        environment=settings.environment,
         gateway_url=services.gateway,
+        collector_url=collector.otlp_http_endpoint,
         traces=stores.traces,
         metrics=stores.metrics,
         logs=stores.logs,

@@ -106,6 +106,12 @@ class Stores:
         with forward(self.client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as url:
             yield url
 
+    def otlp_token(self) -> str:
+        """Returns the bearer token of the Collectors, from the stack's Secret."""
+        return read_secret(self.client, self.settings.cluster.namespace, secret_keys.SECRET).get(
+            secret_keys.OTLP_TOKEN, ""
+        )
+
     def datasource_access(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """Returns what the datasources of external stores have, by their uid, and the variables that they refer to."""
         external = external_stores(self.settings)

@@ -37,12 +37,15 @@ def own_page() -> Page:
 class Failure:
     """A request that failed."""
 
+    method: str
+    started: datetime
     time: datetime
+    """When it had failed."""
     reason: str
     """The status, or the name of the error if there was no answer."""
 
     def __str__(self) -> str:
-        return f"{self.reason} at {self.time:%H:%M:%S}"
+        return f"{self.method}: {self.reason} at {self.time:%H:%M:%S}"
 
 
 class Traffic:
@@ -101,15 +104,16 @@ class Traffic:
     def _ask(
         self, client: httpx.Client, method: str, path: str, body: dict[str, str] | None = None
     ) -> httpx.Response | None:
+        started = datetime.now(UTC)
         try:
             answer = client.request(method, path, json=body)
         except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed at the end
-            self._note(type(error).__name__, failed=True)
+            self._note(type(error).__name__, method, started, failed=True)
             return None
-        self._note(str(answer.status_code), failed=answer.is_server_error)
+        self._note(str(answer.status_code), method, started, failed=answer.is_server_error)
         return answer
 
-    def _note(self, status: str, *, failed: bool) -> None:
+    def _note(self, status: str, method: str, started: datetime, *, failed: bool) -> None:
         self.answers[status] += 1
         if failed:
-            self.failures.append(Failure(time=datetime.now(UTC), reason=status))
+            self.failures.append(Failure(method=method, started=started, time=datetime.now(UTC), reason=status))

@@ -25,7 +25,7 @@ from stack.settings import Settings
 from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
 
 _TASKS: Final = 20
-_USER: Final = Caller(email="kept@example.com", user_agent="web-crawl-upgrade-check")
+_USER: Final = Caller(email="kept@example.com", user_agent="web-crawl-upgrade-check", service="upgrade-check")
 """Not the smoke check, whose tasks are deleted after an hour."""
 _ACCEPT_SECONDS: Final = 15.0
 CALLS_QUERY: Final = f"sum({metrics.SPAN_CALLS})"

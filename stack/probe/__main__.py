@@ -17,6 +17,7 @@ from stack.probe.config import ProbeConfig
 from stack.probe.loop import Loop
 from stack.probe.proof import STORE_SECONDS, Proof, Prover
 from stack.probe.results import Results
+from stack.probe.root import Collector
 from stack.probe.server import serve
 from stack.probe.telemetry import Step, Telemetry
 
@@ -27,6 +28,9 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     metrics = config.prometheus_access.client() if config.prometheus_access else client
     logs = config.loki_access.client() if config.loki_access else client
     telemetry = Telemetry(
+        collector=Collector(
+            url=config.collector, token=config.otlp_token, environment=config.environment, post=client.post
+        ),
         traces=TraceStoreClient(config.trace_backend, config.traces, _limited(traces.get)),
         prometheus=PrometheusClient(config.prometheus, _limited(metrics.get)),
         loki=LokiClient(config.loki, _limited(logs.get)) if config.loki else None,

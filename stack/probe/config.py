@@ -14,7 +14,12 @@ from stack.clients.access import Access
 class ProbeConfig:
     """Where the probe sends requests, and where it looks for their telemetry. A dataclass: pydantic takes 10 MiB."""
 
+    environment: str
+    """Name of the stack's environment."""
     gateway: str
+    collector: str
+    """URL of the Collectors' receiver of OTLP over HTTP."""
+    otlp_token: str
     trace_backend: str
     """`tempo` or `jaeger`."""
     traces: str
@@ -39,7 +44,10 @@ class ProbeConfig:
             UserError: names each variable that is missing or wrong.
         """
         required = (
+            "ENVIRONMENT",
             "GATEWAY_URL",
+            "COLLECTOR_URL",
+            "OTLP_TOKEN",
             "TRACE_BACKEND",
             "TRACES_URL",
             "PROMETHEUS_URL",
@@ -56,7 +64,10 @@ class ProbeConfig:
         if problems:
             raise UserError("; ".join(problems))
         return cls(
+            environment=environ["ENVIRONMENT"],
             gateway=environ["GATEWAY_URL"],
+            collector=environ["COLLECTOR_URL"],
+            otlp_token=environ["OTLP_TOKEN"],
             trace_backend=backend,
             traces=environ["TRACES_URL"],
             prometheus=environ["PROMETHEUS_URL"],

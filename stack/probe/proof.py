@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -14,6 +15,7 @@ import httpx
 from contracts.services import GATEWAY
 from stack.polling import CheckFailure, poll_until
 from stack.probe.request import PROBE, TaskFailed, accepted_task, completed_task, submit
+from stack.probe.root import RootSpan
 from stack.probe.telemetry import Awaited, Calls, SentRequest, Step, Telemetry
 
 TASK_SECONDS: Final = 30.0
@@ -101,15 +103,24 @@ class Prover:
         """Sends a request and returns how each step ended."""
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
         previous = self._calls()
-        sent_at, started = time.time(), time.monotonic()
+        sent_at, started = time.time_ns(), time.monotonic()
+        root = partial(RootSpan, trace_id=trace_id, span_id=span_id, caller=PROBE, started=sent_at)
         try:
             answer = submit(self.gateway, trace_id, span_id, caller=PROBE, post=self.client.post)
             task_id = accepted_task(answer, trace_id, f"the logs of {GATEWAY}")
         except (httpx.HTTPError, CheckFailure, ValueError, KeyError) as error:  # the last two: not the gateway's JSON
             failed = StepResult(step=Step.REQUEST, result=Result.FAILED, reason=f"POST to {self.gateway}: {error!r}")
+            with suppress(httpx.HTTPError):  # the trace of a failed request has this span alone, or more
+                self.telemetry.collector.export(root(ended=time.time_ns(), error=repr(error)))
             return Proof(trace_id=trace_id, steps=(failed, *_skipped(Step.TASK, *self._telemetry_steps())))
         accepted = StepResult(step=Step.REQUEST, result=Result.OK, seconds=time.monotonic() - started)
-        request = SentRequest(trace_id=trace_id, span_id=span_id, task_id=task_id, sent_at=sent_at)
+        request = SentRequest(
+            trace_id=trace_id,
+            span_id=span_id,
+            task_id=task_id,
+            sent_at=sent_at / 1e9,
+            root=root(ended=time.time_ns()),
+        )
         task = self._task(task_id)
         if task.result is Result.OK:
             steps = self._look(self.telemetry.steps(request, previous))

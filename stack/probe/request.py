@@ -26,10 +26,12 @@ class Caller:
     email: str
     user_agent: str
     """Attribute `user_agent.original` of the gateway's spans."""
+    service: str
+    """`service.name` of its own span, the root of its traces."""
 
 
-SMOKE_CHECK: Final = Caller(email=SMOKE_CHECK_USER, user_agent=SMOKE_CHECK_AGENT)
-PROBE: Final = Caller(email=PROBE_USER, user_agent=PROBE_AGENT)
+SMOKE_CHECK: Final = Caller(email=SMOKE_CHECK_USER, user_agent=SMOKE_CHECK_AGENT, service="smoke-check")
+PROBE: Final = Caller(email=PROBE_USER, user_agent=PROBE_AGENT, service=endpoints.PROBE)
 
 
 def submit(

@@ -15,6 +15,7 @@ from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
 from stack.probe.match import match_hops
+from stack.probe.root import Collector, RootSpan
 from stack.probe.search import is_searchable, task_query
 
 _CLOCK_SECONDS: Final = 5.0
@@ -45,6 +46,7 @@ class SentRequest:
     task_id: str
     sent_at: float
     """In s since the epoch."""
+    root: RootSpan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ _REQUEST_SPAN: Final = (
 class Telemetry:
     """The stores of a stack, and what one request leaves there."""
 
+    collector: Collector
     traces: TraceStoreClient
     prometheus: PrometheusClient
     loki: LokiClient | None
@@ -116,7 +119,7 @@ class Telemetry:
         steps = {
             Step.TRACE: Awaited(
                 what=f"the whole trace {request.trace_id} in the trace store",
-                holds=lambda: bool(match_hops(self.traces.trace(request.trace_id), request.span_id)),
+                holds=self._whole_trace(request),
                 look_at=self.traces.url(request.trace_id),
             ),
             Step.SEARCH: Awaited(
@@ -143,6 +146,23 @@ class Telemetry:
                 look_at=query,
             )
         return steps
+
+    def _whole_trace(self, request: SentRequest) -> Callable[[], bool]:
+        """Return a look at the trace. Until a Collector has accepted the root span, each look sends it first."""
+        is_sent = False
+
+        def is_whole() -> bool:
+            nonlocal is_sent
+            if not is_sent:
+                self.collector.export(request.root)
+                is_sent = True
+            spans = self.traces.trace(request.trace_id)
+            match_hops(spans, request.span_id)
+            if not any(span.span_id == request.span_id for span in spans):
+                raise CheckFailure(f"the root span of {request.root.caller.service} is missing")
+            return True
+
+        return is_whole
 
     def _is_searchable(self, request: SentRequest) -> bool:
         if not is_searchable(self.traces, request.trace_id, request.task_id, start=request.sent_at, end=time.time()):

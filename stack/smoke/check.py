@@ -14,7 +14,8 @@ from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.probe.match import match_hops
-from stack.probe.request import TaskFailed, accepted_task, completed_task, submit
+from stack.probe.request import SMOKE_CHECK, TaskFailed, accepted_task, completed_task, submit
+from stack.probe.root import Collector, RootSpan
 from stack.probe.search import is_searchable, task_query
 from stack.settings import Settings
 from stack.stores import Stores
@@ -70,15 +71,18 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     with stores.gateway() as gateway, stores.traces() as store, stores.prometheus() as prometheus:
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
 
-        sent_at, started = time.monotonic(), time.time()
+        sent_at, started = time.monotonic(), time.time_ns()
         identifier = _send(gateway, namespace, trace_id, span_id)
+        root = RootSpan(trace_id=trace_id, span_id=span_id, caller=SMOKE_CHECK, started=started, ended=time.time_ns())
+        with stores.collector() as collector:
+            _send_root(collector, stores.otlp_token(), settings.environment, root, namespace)
         task = _wait_for_task(gateway, namespace, identifier, task_seconds)
         completed_at = time.monotonic()
         spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
         stored_at = time.monotonic()
         # While a search cannot find the trace yet, the span metrics are scraped.
         calls = wait_for_calls(prometheus, {hop.service for hop in HOPS})
-        _wait_for_search(store, trace_id, identifier, started)
+        _wait_for_search(store, trace_id, identifier, started / 1e9)
         found_at = time.monotonic()
         return Report(
             trace_id=trace_id,
@@ -112,6 +116,17 @@ def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
     return accepted_task(answer, trace_id, logs)
 
 
+def _send_root(url: str, token: str, environment: str, root: RootSpan, namespace: str) -> None:
+    """Sends the root of the trace, so that the results of a search show its service and name."""
+    collector = Collector(url=url, token=token, environment=environment)
+
+    def sent() -> bool:
+        collector.export(root)
+        return True
+
+    wait("the Collector to accept the root span", sent, _ACCEPT_SECONDS, f"kubectl -n {namespace} logs collector-0")
+
+
 def _wait_for_task(gateway: str, namespace: str, identifier: str, seconds: float) -> dict[str, Any]:
     """Returns the task, as the gateway shows it, once it is completed."""
 
@@ -129,7 +144,10 @@ def _wait_for_trace(
 
     def whole() -> tuple[list[Span], dict[Hop, Span]]:
         spans = store.trace(trace_id)
-        return spans, match_hops(spans, span_id)
+        hops = match_hops(spans, span_id)
+        if not any(span.span_id == span_id for span in spans):
+            raise CheckFailure("the root span is missing", store.url(trace_id))
+        return spans, hops
 
     look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
     return wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, look_at)

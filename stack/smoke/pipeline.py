@@ -6,11 +6,9 @@ from typing import Any, Final
 
 import httpx
 
-from contracts import secret_keys
 from contracts.http import KEEP_KEY
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
-from stack.kubernetes.objects import read_secret
 from stack.polling import CheckFailure
 from stack.settings import Settings
 from stack.smoke.check import CALLS_QUERY, TRACE_SECONDS, Report, wait, wait_for_calls
@@ -31,9 +29,9 @@ def check_pipeline(settings: Settings) -> Report:
         CheckFailure: names what is missing and what to look at.
         DeployError: the cluster cannot be used.
     """
-    client, namespace = connect(settings.cluster), settings.cluster.namespace
-    token = read_secret(client, namespace, secret_keys.SECRET).get(secret_keys.OTLP_TOKEN, "")
-    stores = Stores(settings=settings, client=client)
+    namespace = settings.cluster.namespace
+    stores = Stores(settings=settings, client=connect(settings.cluster))
+    token = stores.otlp_token()
     with stores.collector() as collector, stores.traces() as store, stores.prometheus() as prometheus:
         trace_id, identifier, started = secrets.token_hex(16), secrets.token_hex(8), time.time()
         request = _request(trace_id, identifier)

@@ -1,5 +1,6 @@
 """A stack as the probe sees it: the gateway, Jaeger, Prometheus and Loki answer what its requests left."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,12 +25,20 @@ class ProbedStack:
     span_id: str = ""
     requests: list[httpx.Request] = field(default_factory=list)
     is_served: bool = False
+    root: dict[str, Any] = field(default_factory=dict)
+    """The root span that the probe sent, as `resourceSpans` has it."""
     on_accept: Callable[["ProbedStack"], object] = lambda _: None
     """Called with each accepted request."""
+    on_root: Callable[["ProbedStack"], object] = lambda _: None
+    """Called with each root span."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         path = request.url.path
+        if path == "/v1/traces":
+            (self.root,) = json.loads(request.content)["resourceSpans"]
+            self.on_root(self)
+            return httpx.Response(503 if "root" in self.broken else 200, json={})
         if request.method == "POST":
             return self._accept(request)
         if path.startswith("/api/tasks/"):
@@ -58,7 +67,8 @@ class ProbedStack:
         """The spans of the accepted request, as the JSON of OTLP with hexadecimal ids."""
         ids = {hop: f"{number:016x}" for number, hop in enumerate(HOPS, 1)}
         hops = HOPS[:-1] if "trace" in self.broken else HOPS
-        return [self._resource(hop, ids) for hop in hops]
+        resources = [self._resource(hop, ids) for hop in hops]
+        return [*([self.root] if self.root and "root" not in self.broken else []), *resources]
 
     def _resource(self, hop: Hop, ids: dict[Hop, str]) -> dict[str, Any]:
         span = {

@@ -38,6 +38,8 @@ class Collector(pulumi.ComponentResource):
 
     otlp_endpoint: pulumi.Output[str]
     """URL that accepts OTLP over gRPC, with the bearer token."""
+    otlp_http_endpoint: pulumi.Output[str]
+    """URL that accepts OTLP over HTTP, with the same token."""
 
     def __init__(self, name: str, args: CollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Collector", name, None, opts)
@@ -72,7 +74,8 @@ class Collector(pulumi.ComponentResource):
         if settings.autoscaling:
             autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
         self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))
-        self.register_outputs({"otlp_endpoint": self.otlp_endpoint})
+        self.otlp_http_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT))
+        self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "otlp_http_endpoint": self.otlp_http_endpoint})
 
 
 def _stores(args: CollectorArgs) -> Iterator[StoreAddresses]:

@@ -7,7 +7,7 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from contracts import endpoints, http
+from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.prometheus.store import MetricStore
@@ -31,9 +31,13 @@ class ProbeArgs:
     """Image of the services."""
     trace_backend: str
     tail_sampling: bool
+    environment: str
+    """Name of the environment, for the root spans."""
     gateway_url: pulumi.Input[str]
+    collector_url: pulumi.Input[str]
+    """Of the Collectors' receiver of OTLP over HTTP."""
     secret: pulumi.Input[str]
-    """Name of the Secret with the credentials of stores."""
+    """Name of the Secret with the Collectors' token and the credentials of stores."""
     traces: StoreAddresses
     metrics: MetricStore
     logs: StoreAddresses | None
@@ -74,6 +78,7 @@ class Probe(pulumi.ComponentResource):
 def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
     addresses = {
         "GATEWAY_URL": args.gateway_url,
+        "COLLECTOR_URL": args.collector_url,
         "TRACES_URL": args.traces.query_url,
         "PROMETHEUS_URL": args.metrics.query_url,
         **({} if args.logs is None else {"LOKI_URL": args.logs.query_url}),
@@ -81,12 +86,14 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
     return [
         *variables(
             PORT=endpoints.SERVICE_PORT,
+            ENVIRONMENT=args.environment,
             PROBE_INTERVAL_SECONDS=args.settings.interval_seconds,
             PROBE_VISIBLE_SECONDS=args.visible_seconds,
             TRACE_BACKEND=args.trace_backend,
             TAIL_SAMPLING=args.tail_sampling,
         ),
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
+        secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
         *_access("TRACES", args.traces.access, args.secret),
         *_access("PROMETHEUS", args.metrics.access, args.secret),
         *(_access("LOKI", args.logs.access, args.secret) if args.logs else []),

@@ -21,6 +21,7 @@ def test_nothing_is_lost_in_an_upgrade_from_the_previous_release() -> None:
             current().deploy()
             raise
     assert made.is_lossless, made
+    assert made.is_available, made
 
 
 @pytest.mark.nightly

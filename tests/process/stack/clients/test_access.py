@@ -12,6 +12,9 @@ from stack.probe.config import ProbeConfig
 from tests.support.tls_store import tls_store
 
 ENVIRONMENT = {
+    "ENVIRONMENT": "test",
+    "COLLECTOR_URL": "http://collector:4318",
+    "OTLP_TOKEN": "t",
     "GATEWAY_URL": "http://gateway:8080",
     "PROMETHEUS_URL": "http://prometheus:9090",
     "TRACE_BACKEND": "tempo",

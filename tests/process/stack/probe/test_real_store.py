@@ -16,6 +16,7 @@ from service.tracing.otlp_exporter import TRACES
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.probe.proof import Proof, Prover, Result, Verdict
+from stack.probe.root import Collector
 from stack.probe.telemetry import Step, Telemetry
 from tests.support.jaeger_process import JaegerProcess
 from tests.support.probed_stack import ProbedStack
@@ -37,7 +38,7 @@ def export(jaeger: JaegerProcess, resources: list[dict[str, Any]], trace_id: str
 
     for resource in resources:
         for span in resource["scopeSpans"][0]["spans"]:
-            ids = {"spanId": encoded(span["spanId"]), "parentSpanId": encoded(span["parentSpanId"])}
+            ids = {"spanId": encoded(span["spanId"]), "parentSpanId": encoded(span.get("parentSpanId", ""))}
             span |= {"traceId": encoded(trace_id), **ids}
     request = ParseDict({"resourceSpans": resources}, ExportTraceServiceRequest())
     with grpc.insecure_channel(jaeger.otlp) as channel:
@@ -52,8 +53,10 @@ def prove(jaeger: JaegerProcess, visible_seconds: float, *, broken: str = "", st
             export(jaeger, stack.spans(), stack.trace_id)
 
     stack = ProbedStack(broken=frozenset({broken}), started=time.time_ns(), on_accept=store)
+    stack.on_root = lambda stack: export(jaeger, [stack.root], stack.trace_id) if stored else None
     client = httpx.Client(transport=httpx.MockTransport(stack))
     telemetry = Telemetry(
+        collector=Collector(url="http://collector", token="t", environment="test", post=client.post),
         traces=jaeger.store,
         prometheus=PrometheusClient("http://prometheus", client.get),
         loki=LokiClient("http://loki", client.get),

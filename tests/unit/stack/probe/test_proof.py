@@ -15,6 +15,7 @@ from stack.probe.config import ProbeConfig
 from stack.probe.loop import Loop
 from stack.probe.proof import Proof, Prover, Result, Verdict
 from stack.probe.results import Results
+from stack.probe.root import Collector
 from stack.probe.telemetry import Step, Telemetry
 from tests.support.probed_stack import ProbedStack
 
@@ -22,6 +23,7 @@ from tests.support.probed_stack import ProbedStack
 def prove(stack: ProbedStack, sleep: Callable[[float], object] = time.sleep) -> Proof:
     client = httpx.Client(transport=httpx.MockTransport(stack))
     telemetry = Telemetry(
+        collector=Collector(url="http://collector", token="t", environment="test", post=client.post),
         traces=TraceStoreClient("jaeger", "http://jaeger", client.get),
         prometheus=PrometheusClient("http://prometheus", client.get),
         loki=LokiClient("http://loki", client.get),
@@ -73,7 +75,7 @@ def test_without_a_served_user_nothing_is_known_of_the_telemetry(step: str, reas
 def test_the_requests_are_marked_and_the_looks_at_the_task_are_not_sampled() -> None:
     stack = ProbedStack()
     prove(stack)
-    (post,) = [request for request in stack.requests if request.method == "POST"]
+    (post,) = [request for request in stack.requests if request.url.path == "/api/tasks"]
     looks = [request for request in stack.requests if request.url.path.startswith("/api/tasks/")]
     assert post.headers["tracestate"] == "keep=1"
     assert post.headers["traceparent"].endswith("-01")
@@ -127,6 +129,7 @@ def test_wrong_variables_are_named_all_at_once() -> None:
         ProbeConfig.from_env(environ)
     for name in (
         "TRACES_URL is not set",
+        "OTLP_TOKEN is not set",
         "PROMETHEUS_URL is not set",
         "PROBE_VISIBLE_SECONDS is not set",
         "TRACE_BACKEND=zipkin",
