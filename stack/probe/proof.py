@@ -4,7 +4,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -110,16 +109,17 @@ class Prover:
             task_id = accepted_task(answer, trace_id, f"the logs of {GATEWAY}")
         except (httpx.HTTPError, CheckFailure, ValueError, KeyError) as error:  # the last two: not the gateway's JSON
             failed = StepResult(step=Step.REQUEST, result=Result.FAILED, reason=f"POST to {self.gateway}: {error!r}")
-            with suppress(httpx.HTTPError):  # the trace of a failed request has this span alone, or more
-                self.telemetry.collector.export(root(ended=time.time_ns(), error=repr(error)))
+            self._send(root(ended=time.time_ns(), error=repr(error)))
             return Proof(trace_id=trace_id, steps=(failed, *_skipped(Step.TASK, *self._telemetry_steps())))
         accepted = StepResult(step=Step.REQUEST, result=Result.OK, seconds=time.monotonic() - started)
+        root_span = root(ended=time.time_ns(), task_id=task_id)
         request = SentRequest(
             trace_id=trace_id,
             span_id=span_id,
             task_id=task_id,
             sent_at=sent_at / 1e9,
-            root=root(ended=time.time_ns()),
+            root=root_span,
+            is_root_accepted=self._send(root_span),
         )
         task = self._task(task_id)
         if task.result is Result.OK:
@@ -127,6 +127,14 @@ class Prover:
         else:
             steps = _skipped(*self._telemetry_steps())
         return Proof(trace_id=trace_id, steps=(accepted, task, *steps))
+
+    def _send(self, root: RootSpan) -> bool:
+        """Sends a root span at once, as the services send theirs; returns whether a Collector accepted it."""
+        try:
+            self.telemetry.collector.export(root)
+        except httpx.HTTPError:
+            return False
+        return True
 
     def _telemetry_steps(self) -> list[Step]:
         user_steps = {Step.REQUEST, Step.TASK}

@@ -29,6 +29,9 @@ class RootSpan:
     started: int
     """In ns since the epoch, as is `ended`."""
     ended: int
+    task_id: str = ""
+    """Of the task that was accepted. A search for the task then finds this span too, also where the store has not yet
+    put it together with the services' spans."""
     error: str = ""
     """Why the request failed; empty if it was accepted."""
 
@@ -38,6 +41,7 @@ class RootSpan:
         Args:
             environment: name of the stack's environment.
         """
+        attributes = {"user_agent.synthetic.type": "test", **({"task.id": self.task_id} if self.task_id else {})}
         span = {
             "traceId": self.trace_id,
             "spanId": self.span_id,
@@ -48,7 +52,7 @@ class RootSpan:
             "kind": _INTERNAL,
             "startTimeUnixNano": str(self.started),
             "endTimeUnixNano": str(self.ended),
-            "attributes": _attributes({"user_agent.synthetic.type": "test"}),
+            "attributes": _attributes(attributes),
             **({"status": {"code": _ERROR, "message": self.error}} if self.error else {}),
         }
         resource = {"service.name": self.caller.service, "deployment.environment.name": environment}

@@ -47,6 +47,8 @@ class SentRequest:
     sent_at: float
     """In s since the epoch."""
     root: RootSpan
+    is_root_accepted: bool
+    """Whether a Collector has accepted the root span."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,13 +151,13 @@ class Telemetry:
 
     def _whole_trace(self, request: SentRequest) -> Callable[[], bool]:
         """Return a look at the trace. Until a Collector has accepted the root span, each look sends it first."""
-        is_sent = False
+        is_root_accepted = request.is_root_accepted
 
         def is_whole() -> bool:
-            nonlocal is_sent
-            if not is_sent:
+            nonlocal is_root_accepted
+            if not is_root_accepted:
                 self.collector.export(request.root)
-                is_sent = True
+                is_root_accepted = True
             spans = self.traces.trace(request.trace_id)
             match_hops(spans, request.span_id)
             if not any(span.span_id == request.span_id for span in spans):

@@ -73,7 +73,14 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
 
         sent_at, started = time.monotonic(), time.time_ns()
         identifier = _send(gateway, namespace, trace_id, span_id)
-        root = RootSpan(trace_id=trace_id, span_id=span_id, caller=SMOKE_CHECK, started=started, ended=time.time_ns())
+        root = RootSpan(
+            trace_id=trace_id,
+            span_id=span_id,
+            caller=SMOKE_CHECK,
+            started=started,
+            ended=time.time_ns(),
+            task_id=identifier,
+        )
         with stores.collector() as collector:
             _send_root(collector, stores.otlp_token(), settings.environment, root, namespace)
         task = _wait_for_task(gateway, namespace, identifier, task_seconds)

@@ -1,6 +1,5 @@
 """The probe with a real trace store: while that is stopped, its proofs are incomplete and say why."""
 
-import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from service.tracing.otlp_exporter import TRACES
 from stack.clients.loki import LokiClient
@@ -19,6 +16,7 @@ from stack.probe.proof import Proof, Prover, Result, Verdict
 from stack.probe.root import Collector
 from stack.probe.telemetry import Step, Telemetry
 from tests.support.jaeger_process import JaegerProcess
+from tests.support.otlp_json import encode
 from tests.support.probed_stack import ProbedStack
 
 
@@ -32,17 +30,8 @@ def jaeger(tmp_path: Path) -> Iterator[JaegerProcess]:
 
 def export(jaeger: JaegerProcess, resources: list[dict[str, Any]], trace_id: str) -> None:
     """Sends spans as the Collector does."""
-
-    def encoded(identifier: str) -> str:
-        return base64.b64encode(bytes.fromhex(identifier)).decode()
-
-    for resource in resources:
-        for span in resource["scopeSpans"][0]["spans"]:
-            ids = {"spanId": encoded(span["spanId"]), "parentSpanId": encoded(span.get("parentSpanId", ""))}
-            span |= {"traceId": encoded(trace_id), **ids}
-    request = ParseDict({"resourceSpans": resources}, ExportTraceServiceRequest())
     with grpc.insecure_channel(jaeger.otlp) as channel:
-        channel.unary_unary(TRACES)(request.SerializeToString(), timeout=10)
+        channel.unary_unary(TRACES)(encode(resources, trace_id), timeout=10)
 
 
 def prove(jaeger: JaegerProcess, visible_seconds: float, *, broken: str = "", stored: bool = True) -> Proof:

@@ -22,9 +22,13 @@ from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
-from stack.probe.search import is_searchable
+from stack.probe.request import PROBE
+from stack.probe.root import RootSpan
+from stack.probe.search import is_searchable, task_query
 from stack.settings import Settings, load
 from tests.support.object_storage import empty, object_storage
+from tests.support.otlp_json import encode
+from tests.support.probed_stack import TASK, ProbedStack
 from tests.support.programs import require_program
 
 Config = dict[str, Any]
@@ -110,6 +114,30 @@ def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> N
 
         # 2 s; with Tempo's own defaults more than 30 s.
         poll_until("a search that finds the trace", is_found, seconds=15, every=0.1)
+
+
+def test_a_search_shows_the_service_and_the_name_of_the_probes_root_span(binary: str, tmp_path: Path) -> None:
+    stack = ProbedStack(started=time.time_ns(), trace_id="a" * 32, span_id="b" * 16)
+    now = time.time_ns()
+    root = RootSpan(
+        trace_id=stack.trace_id, span_id=stack.span_id, caller=PROBE, started=now, ended=now + 1, task_id=TASK
+    )
+
+    def shown(store: TraceStoreClient) -> tuple[str, str] | None:
+        end = time.time()
+        results = store.search(task_query("tempo", TASK), start=end - 600, end=end + 60)
+        return (results[0].service, results[0].name) if results else None
+
+    with (
+        running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store),
+        grpc.insecure_channel(otlp) as channel,
+    ):
+        export = channel.unary_unary(TRACES)
+        export(encode(stack.spans(), stack.trace_id), timeout=10, wait_for_ready=True)
+        without_root = poll_until("the trace without its root", lambda: shown(store), seconds=15, every=0.1)
+        assert without_root == ("<root span not yet received>", "")
+        export(encode(root.to_otlp("test")["resourceSpans"], stack.trace_id), timeout=10)
+        poll_until("the root", lambda: shown(store) == ("probe", "request"), seconds=15, every=0.1)
 
 
 def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -> None:

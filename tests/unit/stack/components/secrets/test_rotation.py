@@ -13,7 +13,7 @@ from tests.support.program import rendered_with_secrets
 USERS = {
     secret_keys.POSTGRES_PASSWORD: {"postgres", "task-manager"},
     secret_keys.GRAFANA_ADMIN_PASSWORD: {"grafana"},
-    secret_keys.OTLP_TOKEN: {"gateway", "task-manager", "web-crawler"},
+    secret_keys.OTLP_TOKEN: {"gateway", "task-manager", "web-crawler", "probe"},
     secret_keys.OTLP_TOKEN_OTHER: set(),  # the Collectors read it from a file, which follows
     secret_keys.OBJECT_STORAGE_ACCESS_KEY: {
         f"tempo{part}"
