@@ -22,8 +22,8 @@ $(VENV)/installed: requirements.lock
 	@$(RUN) -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	@touch $@
 
-up: $(VENV)/installed ## start a cluster on this machine, build the images, deploy the stack `local`, run the smoke check
-	@$(WCT) up
+up: $(VENV)/installed ## start a cluster on this machine, build the images, deploy the stack `local`, run the smoke check (NODES=3)
+	@$(WCT) up $(if $(NODES),--nodes $(NODES))
 
 down: $(VENV)/installed ## stop the local cluster and remove what it created on this machine
 	@$(WCT) down

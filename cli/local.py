@@ -8,14 +8,17 @@ from click.exceptions import Exit
 from cli.group import Command, LazyGroup, exit_on_termination
 from cli.options import COUNT
 
+nodes_option = click.option("--nodes", type=COUNT, help="Number of nodes (as many as there are; 1 at first).")
+
 
 @click.command(cls=Command)
-def up() -> None:
+@nodes_option
+def up(nodes: int | None) -> None:
     """Start the local cluster, load its images, deploy the stack `local` and run the smoke check."""
     from local import stack
 
     exit_on_termination()
-    stack.up()
+    stack.up(nodes)
 
 
 @click.command(cls=Command)
@@ -53,6 +56,7 @@ def dev(arguments: tuple[str, ...]) -> None:
         "kubeconfig": "cli.local:kubeconfig",
         "logs": "cli.local:logs",
         "kubectl": "cli.local:kubectl",
+        "node": "cli.local:node",
     },
 )
 def cluster() -> None:
@@ -60,12 +64,13 @@ def cluster() -> None:
 
 
 @click.command("up", cls=Command)
-def cluster_up() -> None:
+@nodes_option
+def cluster_up(nodes: int | None) -> None:
     """Build what is missing and start the cluster; a broken cluster is repaired."""
     from local import commands
 
     exit_on_termination()
-    commands.up()
+    commands.up(nodes)
 
 
 @click.command(cls=Command)
@@ -81,7 +86,10 @@ def kubeconfig() -> None:
 @click.option("-f", "--follow", is_flag=True, help="Continue with new lines.")
 @click.option("-n", "--lines", type=COUNT, default=50, help="Number of lines from the end (50).")
 def logs(component: str, follow: bool, lines: int) -> None:
-    """Show the log of COMPONENT: apiserver, containerd, controllers, dns, etcd, kubelet, proxy or scheduler."""
+    """Show the log of COMPONENT: apiserver, controllers, dns, etcd, scheduler; containerd, kubelet or proxy of a node.
+
+    The name of a component of a node begins with that of the node: node1/kubelet.
+    """
     from local import commands
 
     raise Exit(commands.logs(component, follow=follow, lines=lines))
@@ -94,6 +102,76 @@ def kubectl(arguments: tuple[str, ...]) -> None:
     from local import commands
 
     raise Exit(commands.kubectl(arguments))
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        "list": "cli.local:list_nodes",
+        "kill": "cli.local:kill_node",
+        "cut": "cli.local:cut_node",
+        "heal": "cli.local:heal_node",
+        "drain": "cli.local:drain_node",
+        "start": "cli.local:start_node",
+    },
+)
+def node() -> None:
+    """Kill, disconnect or drain a node of the local cluster, and bring it back."""
+
+
+@click.command("list", cls=Command)
+def list_nodes() -> None:
+    """List the nodes with their zones, addresses and states."""
+    from local import commands
+
+    commands.list_nodes()
+
+
+@click.command("kill", cls=Command)
+@click.argument("name")
+def kill_node(name: str) -> None:
+    """End every process of node NAME at once, as if the node had lost its power."""
+    from local import commands
+
+    commands.kill_node(name)
+
+
+@click.command("cut", cls=Command)
+@click.argument("name")
+def cut_node(name: str) -> None:
+    """Take node NAME off the network; its pods run on. The first node cannot be cut off."""
+    from local import commands
+
+    commands.cut_node(name)
+
+
+@click.command("heal", cls=Command)
+@click.argument("name")
+def heal_node(name: str) -> None:
+    """Give node NAME, which was cut off, its network back."""
+    from local import commands
+
+    commands.heal_node(name)
+
+
+@click.command("drain", cls=Command)
+@click.argument("name")
+@click.option("--timeout", type=COUNT, default=300, help="Seconds until the eviction of the pods has to end (300).")
+def drain_node(name: str, timeout: int) -> None:
+    """Evict the pods of node NAME, as far as their disruption budgets allow, and admit no new pods."""
+    from local import commands
+
+    raise Exit(commands.drain_node(name, timeout))
+
+
+@click.command("start", cls=Command)
+@click.argument("name")
+def start_node(name: str) -> None:
+    """Bring back node NAME, which was killed, cut off or drained."""
+    from local import commands
+
+    exit_on_termination()
+    commands.start_node(name)
 
 
 @click.group(

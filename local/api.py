@@ -7,12 +7,21 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.layout import API_PORT, GATEWAY, NODE
+from local.layout import API_PORT, GATEWAY
 
 Object = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeState:
+    """What the API server knows of a node: its Ready condition, and whether pods may be placed on it."""
+
+    ready: bool
+    schedulable: bool
 
 
 class Api:
@@ -28,14 +37,25 @@ class Api:
         except (OSError, http.client.HTTPException):
             return False
 
-    def node_is_ready(self) -> bool:
-        """Whether the node's Ready condition is true."""
+    def node_state(self, name: str) -> NodeState:
+        """The state of a node; not ready if the API server does not answer or knows no such node."""
         try:
-            status, node = self.call("GET", f"/api/v1/nodes/{NODE}")
+            status, node = self.call("GET", f"/api/v1/nodes/{name}")
         except (OSError, http.client.HTTPException):
-            return False
+            return NodeState(ready=False, schedulable=True)
         conditions = node.get("status", {}).get("conditions", []) if status == 200 else []
-        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+        return NodeState(
+            ready=any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions),
+            schedulable=not node.get("spec", {}).get("unschedulable", False),
+        )
+
+    def make_schedulable(self, name: str) -> None:
+        """Lets pods be placed on a node again, after it was drained."""
+        path = f"/api/v1/nodes/{name}"
+        body = {"spec": {"unschedulable": None}}
+        status, answer = self.call("PATCH", path, body, content_type="application/merge-patch+json")
+        if status != 200:
+            raise OSError(f"changing {path}: {status} {answer.get('message', answer)}")
 
     def apply(self, path: str, body: Object) -> None:
         """Server-side apply of one object at its full path."""

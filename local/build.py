@@ -1,5 +1,6 @@
 """The jobs that make the cluster: packages and programs in parallel, then the cluster."""
 
+from functools import partial
 from pathlib import Path
 
 from local.cluster import Cluster
@@ -12,10 +13,14 @@ from local.paths import Home
 MODULE = Path(__file__).parent / "kubernetes"
 
 
-def cluster_jobs(home: Home | None = None) -> list[Job]:
+def cluster_jobs(home: Home | None = None, nodes: int | None = None) -> list[Job]:
     """The jobs of the cluster. A job that needs a ready node needs the job "cluster", the last one.
 
     "kubernetes" comes first because everything else waits for it longest.
+
+    Args:
+        home: where the cluster's files are.
+        nodes: number of nodes; by default as many as the cluster has.
     """
     cluster = Cluster(home)
     bin_directory = cluster.home.bin
@@ -23,7 +28,7 @@ def cluster_jobs(home: Home | None = None) -> list[Job]:
         Job("kubernetes", lambda progress: build_kubernetes(progress, bin_directory)),
         Job("packages", install_packages),
         Job("pause", lambda progress: build_pause(progress, bin_directory)),
-        Job("cluster", cluster.up, needs=("packages", "kubernetes", "pause")),
+        Job("cluster", partial(cluster.up, count=nodes), needs=("packages", "kubernetes", "pause")),
     ]
 
 

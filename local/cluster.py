@@ -1,30 +1,29 @@
 """Starts, repairs, inspects and removes the cluster."""
 
 import contextlib
-import http.client
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import mounts, network, pki, processes
 from local.api import Api
-from local.archive import write_program_archive
 from local.cgroups import ControlGroup
-from local.components import Component, components
-from local.configuration import has_upstream_dns, write_files
+from local.components import Component, control_plane
+from local.configuration import has_upstream_dns, write_control_plane
 from local.containerd import Containerd, remove_pod_records, remove_shim_sockets
 from local.failure import Failure
 from local.files import exclusive_lock
-from local.jobs import Progress, quote
-from local.layout import DNS_READY_PORT, KUBELET_HEALTH_PORT, NODE, PAUSE_IMAGE
+from local.health import answers
+from local.host import Host
+from local.jobs import Progress
+from local.layout import DNS_READY_PORT, MAX_NODES
+from local.nodes import ALL_NODES, Node, first_nodes, node_named
 from local.objects import apply_objects
-from local.packages import cni_directory
 from local.paths import Home
+from local.supervisor import Supervisor
 
 LOCK_LIMIT = 600.0
-CONTAINERD_LIMIT = 30.0
 API_LIMIT = 120.0
 NODE_LIMIT = 120.0
 DNS_LIMIT = 60.0
@@ -44,67 +43,153 @@ class Status:
 
     components: Mapping[str, str]
     api_ready: bool
-    node_ready: bool
+    nodes_ready: Mapping[str, bool]
 
     @property
     def is_up(self) -> bool:
         """Whether everything runs, as it does after `up`."""
-        return self.api_ready and self.node_ready and set(self.components.values()) == {"running"}
+        return self.api_ready and all(self.nodes_ready.values()) and set(self.components.values()) == {"running"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """What is known of one node."""
+
+    node: Node
+    runs: bool
+    cut_off: bool
+    ready: bool
+    schedulable: bool
+
+    @property
+    def description(self) -> str:
+        """Its state in a few words."""
+        condition = "ready" if self.ready else "not ready"
+        faults = {
+            "killed": not self.runs,
+            "cut off": self.cut_off,
+            "cordoned": not self.schedulable,
+        }
+        return ", ".join([condition, *(fault for fault, applies in faults.items() if applies)])
 
 
 class Cluster:
-    """A single-node Kubernetes whose state is in one home. Every method may be called in every state."""
+    """A Kubernetes whose state is in one home. Every method may be called in every state."""
 
     def __init__(self, home: Home | None = None) -> None:
         self.home = home or Home.default()
         self._pods = ControlGroup(self.home.cgroup)
         self._api = Api(self.home.run / "pki")
-        self._containerd = Containerd(self.home.run / "containerd.sock")
+        self._supervisor = Supervisor(self.home)
         # Not in `run`, so that a user who deletes `run` by hand does not lose it.
         self._original_state = self.home.root / "before.json"
 
-    def up(self, progress: Progress) -> None:
+    def up(self, progress: Progress, count: int | None = None) -> None:
         """Makes the cluster ready: starts it, or repairs it; a cluster that is ready stays as it is.
 
         A cluster that cannot be repaired, from before a reboot, or with keys that are about to expire is replaced by a
         new one.
+
+        Args:
+            progress: shows the steps.
+            count: number of nodes; by default as many as the cluster has, and 1 for a new cluster.
+
+        Raises:
+            Failure: says what is wrong and what to do.
         """
         for program in ("kubernetes", "pause"):
             if not (self.home.bin / program).exists():
                 raise Failure(f"{self.home.bin / program} is not built yet. Run `./wct cluster up`, which builds it.")
         with self._locked(progress):
+            hosts = [Host(self.home, node) for node in self.planned_nodes(count)]
             repairing = self.home.run.exists()
             if repairing and (reason := self._reason_to_replace()):
                 progress.note(f"making a new cluster: {reason}")
                 self._clean(progress)
                 repairing = False
             try:
-                self._reconcile(progress)
+                self._reconcile(progress, hosts)
             except Failure as failure:
                 if not repairing:
                     raise
                 progress.note(f"making a new cluster, since this one could not be repaired: {failure}")
                 self._clean(progress)
-                self._reconcile(progress)
+                self._reconcile(progress, hosts)
 
     def down(self, progress: Progress) -> None:
         """Stops the cluster and removes all that it created on the machine, its data too. Images stay."""
         with self._locked(progress):
             self._clean(progress)
 
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that the cluster has, whether they run or not."""
+        return tuple(node for node in ALL_NODES if Host(self.home, node).exists())
+
+    def planned_nodes(self, count: int | None) -> tuple[Node, ...]:
+        """The nodes that `up` brings up.
+
+        Raises:
+            Failure: `count` is out of range, or the cluster has more nodes.
+        """
+        if count is not None and not 1 <= count <= MAX_NODES:
+            raise Failure(f"{count} nodes were asked for; the local cluster has 1 to {MAX_NODES}.")
+        existing = len(self.nodes())
+        if count is not None and count < existing:
+            raise Failure(
+                f"the cluster has {existing} nodes, and a node is not removed while volumes may be on it. "
+                "Run `make down` first, or ask for that many nodes."
+            )
+        return first_nodes(max(existing, count or 1))
+
+    def start_node(self, progress: Progress, name: str) -> None:
+        """Brings back a node that was killed, cut off or drained."""
+        with self._locked_host(progress, name) as host:
+            self._reconcile(progress, [host])
+            self._api.make_schedulable(name)
+
+    def kill_node(self, progress: Progress, name: str) -> None:
+        """Ends a node as if it had lost its power. The control plane runs on."""
+        with self._locked_host(progress, name) as host:
+            host.kill()
+
+    def cut_node(self, progress: Progress, name: str) -> None:
+        """Takes a node off the network; its pods run on."""
+        with self._locked_host(progress, name) as host:
+            host.cut()
+
+    def heal_node(self, progress: Progress, name: str) -> None:
+        """Gives the network back to a node that was cut off."""
+        with self._locked_host(progress, name) as host:
+            host.set_up()
+
+    def node_status(self) -> list[NodeStatus]:
+        """What is known of each node; empty if the cluster is down."""
+        statuses = []
+        for node in self.nodes():
+            host, state = Host(self.home, node), self._api.node_state(node.name)
+            statuses.append(
+                NodeStatus(
+                    node=node,
+                    runs=host.runs(),
+                    cut_off=host.is_cut_off(),
+                    ready=state.ready,
+                    schedulable=state.schedulable,
+                )
+            )
+        return statuses
+
     def status(self) -> Status:
         """What runs now."""
-        running = {process.component: process for process in processes.find(self.home.run) if process.leads}
-        states = {}
-        for component in self._components():
-            process = running.get(component.name)
-            current = process is not None and process.fingerprint == component.fingerprint()
-            states[component.name] = "running" if current else "outdated" if process else "dead"
+        nodes = self.nodes() or first_nodes(1)
+        hosts = [Host(self.home, node) for node in nodes]
+        running = self._supervisor.running()
         usable = pki.is_usable(self.home.run / "pki")
         return Status(
-            components=states,
+            components={
+                component.name: self._supervisor.state(component, running) for component in self._components(hosts)
+            },
             api_ready=usable and self._api.is_ready(),
-            node_ready=usable and self._api.node_is_ready(),
+            nodes_ready={node.name: usable and self._api.node_state(node.name).ready for node in nodes},
         )
 
     def was_up(self) -> bool:
@@ -129,19 +214,23 @@ class Cluster:
         """
         path = self.home.run / "logs" / f"{component}.log"
         if not path.exists():
-            names = ", ".join(sorted(file.stem for file in path.parent.glob("*.log"))) or "none, the cluster is down"
+            logs = self.home.run / "logs"
+            known = sorted(str(file.relative_to(logs).with_suffix("")) for file in logs.rglob("*.log"))
+            names = ", ".join(known) or "none, the cluster is down"
             raise Failure(f"there is no log of {component!r}. Logs: {names}")
         return path
 
-    def containerd(self) -> Containerd:
-        """The node's container runtime.
+    def containerds(self) -> Mapping[str, Containerd]:
+        """Node → container runtime of each node that runs, at least one.
 
         Raises:
             Failure: the cluster is down.
         """
-        if not (self.home.run / "containerd.sock").exists():
+        hosts = [Host(self.home, node) for node in self.nodes()]
+        runtimes = {host.node.name: host.containerd for host in hosts if host.containerd.answers()}
+        if not runtimes:
             raise Failure(_IS_DOWN)
-        return self._containerd
+        return runtimes
 
     def _reason_to_replace(self) -> str | None:
         original = network.MachineState.load(self._original_state)
@@ -151,10 +240,10 @@ class Cluster:
             return "the machine was restarted, which removed a part of the cluster's state"
         keys = self.home.run / "pki"
         if keys.exists() and not pki.is_usable(keys):
-            return "its certificates have expired, or will soon"
+            return "its certificates are incomplete, have expired, or will soon"
         return None
 
-    def _reconcile(self, progress: Progress) -> None:
+    def _reconcile(self, progress: Progress, hosts: Sequence[Host]) -> None:
         """Does the steps that are not done yet, so that it continues where an earlier call ended."""
         run = self.home.run
         run.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -164,100 +253,70 @@ class Cluster:
         is_new = not (run / "etcd").exists()
         if not (run / "pki").exists():
             pki.create(run / "pki")
-        write_files(self.home, cni_directory=cni_directory(), upstream_dns=has_upstream_dns())
+        write_control_plane(self.home, upstream_dns=has_upstream_dns())
         self._pods.create()
-        network.set_up()
+        running = self._supervisor.running()
+        existing = [host for host in hosts if host.exists()]
+        source = self._image_source(hosts, running)
+        for host in hosts:
+            host.set_up()
 
-        all_components = {component.name: component for component in self._components()}
-        if not is_new and (dead := sorted(set(all_components) - self._running())):
-            progress.note(f"starting {', '.join(dead)}, which had stopped")
-        self._stop_outdated(progress, all_components.values())
-        if is_new:
-            remove_pod_records(self.home.containerd)
-        self._start(all_components, "containerd", "etcd", "apiserver")
-        self._wait(progress, "containerd", self._containerd.answers, ("containerd",), CONTAINERD_LIMIT)
-        if is_new:
-            self._containerd.purge()
-        self._load_pause(progress)
-        self._start(all_components, "kubelet")
+        components = {component.name: component for component in self._components(hosts)}
+        dead = [component.name for component in self._components(existing) if component.name not in running]
+        if not is_new and dead:
+            progress.note(f"starting {', '.join(sorted(dead))}, which had stopped")
+        self._supervisor.stop_outdated(progress, components.values())
+        for host in hosts:
+            host.start_runtime()
+        for name in ("etcd", "apiserver"):
+            self._supervisor.start(components[name])
+        for host in hosts:
+            host.prepare_images(progress, None if host.node == source.node else source.containerd)
+            host.start("kubelet")
         self._wait(progress, "the API server", self._api.is_ready, ("apiserver", "etcd"), API_LIMIT)
         # These exit if no API server answers, and a ready node needs none of them. So they start after it.
-        self._start(all_components, "controllers", "scheduler", "proxy", "dns")
-        apply_objects(self._api, run / "volumes")
+        for name in ("controllers", "scheduler", "dns"):
+            self._supervisor.start(components[name])
+        for host in hosts:
+            host.start("proxy")
+        apply_objects(self._api, self.home, (host.node for host in hosts))
+        for host in hosts:
+            self._wait_for_node(progress, host)
+        self._wait(progress, "cluster DNS", lambda: answers("127.0.0.1", DNS_READY_PORT, "/ready"), ("dns",), DNS_LIMIT)
+        self._supervisor.check_alive(components)
+
+    def _image_source(self, hosts: Sequence[Host], running: Mapping[str, str]) -> Host:
+        """The node whose images the nodes that start get: one that has run since the last load, or the first."""
+        nodes = [Host(self.home, node) for node in self.nodes()]
+        return next((host for host in nodes if f"{host.node.name}/containerd" in running), hosts[0])
+
+    def _wait_for_node(self, progress: Progress, host: Host) -> None:
         # A node stays ready for some time after its kubelet has stopped, so ask the kubelet too.
-        self._wait(progress, "the kubelet", lambda: _answers(KUBELET_HEALTH_PORT, "/healthz"), ("kubelet",), NODE_LIMIT)
-        self._wait(progress, f"node {NODE} to be ready", self._api.node_is_ready, ("kubelet", "containerd"), NODE_LIMIT)
-        self._wait(progress, "cluster DNS", lambda: _answers(DNS_READY_PORT, "/ready"), ("dns",), DNS_LIMIT)
-        self._check_alive(tuple(all_components))
+        host.wait(progress)
+        name = host.node.name
+        needs = (f"{name}/kubelet", f"{name}/containerd")
+        self._wait(progress, f"node {name} to be ready", lambda: self._api.node_state(name).ready, needs, NODE_LIMIT)
 
-    def _components(self) -> Sequence[Component]:
-        return components(
-            self.home,
-            containerd=shutil.which("containerd") or "containerd",
-            masquerade_all=not network.bridge_filter_works(),
-        )
+    @contextlib.contextmanager
+    def _locked_host(self, progress: Progress, name: str) -> Iterator[Host]:
+        """Holds the lock, and finds a node.
 
-    def _stop_outdated(self, progress: Progress, all_components: Iterable[Component]) -> None:
-        """Stops the components alone: pods keep running without containerd and kubelet."""
-        running = {process.component: process for process in processes.find(self.home.run) if process.leads}
-        outdated = [
-            component.name
-            for component in all_components
-            if component.name in running and running[component.name].fingerprint != component.fingerprint()
-        ]
-        if outdated:
-            progress.note(f"restarting {', '.join(outdated)}, whose files or flags have changed")
-            processes.stop(self.home.run, outdated, leaders=True, grace=5)
+        Raises:
+            Failure: there is no such node, or the cluster is down.
+        """
+        with self._locked(progress):
+            nodes = self.nodes()
+            if not nodes:
+                raise Failure(_IS_DOWN)
+            yield Host(self.home, node_named(name, nodes))
 
-    def _start(self, all_components: Mapping[str, Component], *names: str) -> None:
-        running = self._running()
-        for name in names:
-            if name not in running:
-                component = all_components[name]
-                log = self.home.run / "logs" / f"{name}.log"
-                processes.start(self.home.run, name, component.fingerprint(), component.command, log)
-
-    def _running(self) -> set[str]:
-        return {process.component for process in processes.find(self.home.run) if process.leads}
-
-    def _load_pause(self, progress: Progress) -> None:
-        if not self._containerd.has(PAUSE_IMAGE):
-            archive = self.home.run / "pause.tar"
-            write_program_archive(archive, PAUSE_IMAGE, self.home.bin / "pause")
-            self._containerd.load(progress, archive)
-            archive.unlink()
+    def _components(self, hosts: Sequence[Host]) -> Sequence[Component]:
+        return [*control_plane(self.home), *(component for host in hosts for component in host.components())]
 
     def _wait(
-        self,
-        progress: Progress,
-        description: str,
-        is_ready: Callable[[], bool],
-        needs: tuple[str, ...],
-        timeout: float,
+        self, progress: Progress, description: str, is_ready: Callable[[], bool], needs: Sequence[str], timeout: float
     ) -> None:
-        """Waits for a condition; fails at once if one of the components that it needs has ended.
-
-        The error message quotes the log of the first component.
-        """
-        last_check = time.monotonic()
-
-        def ready_or_dead() -> bool:
-            nonlocal last_check
-            if is_ready():
-                return True
-            if time.monotonic() - last_check > 1:
-                self._check_alive(needs)
-                last_check = time.monotonic()
-            return False
-
-        log = self.home.run / "logs" / f"{needs[0]}.log"
-        progress.wait(description, ready_or_dead, timeout=timeout, log=log)
-
-    def _check_alive(self, names: tuple[str, ...]) -> None:
-        running = self._running()
-        for name in names:
-            if name not in running:
-                raise Failure(f"{name} has exited.{quote(self.home.run / 'logs' / f'{name}.log')}")
+        self._supervisor.wait(progress, description, is_ready, needs, timeout)
 
     def _clean(self, progress: Progress) -> None:
         """Kills all processes, without a graceful shutdown, since their state is deleted; then removes the rest."""
@@ -265,13 +324,13 @@ class Cluster:
         original = network.MachineState.load(self._original_state)
         progress.step("killing the components")
         # containerd and its shims come last: a kubelet that runs would start again what was killed.
-        others = {component.name for component in self._components()} - {"containerd"}
-        survivors = processes.stop(run, others)
+        names = {process.component for process in processes.find(run)}
+        survivors = processes.stop(run, {name for name in names if not name.endswith("containerd")})
         progress.step("killing the pods")
         groups_removed = self._pods.remove()
         survivors += processes.stop(run)
         groups_removed = self._pods.remove() and groups_removed
-        progress.step("removing mounts, bridge and firewall rules")
+        progress.step("removing mounts, links and firewall rules")
         mounted = mounts.unmount_below(run)
         network.tear_down(original)
         leftovers = [f"process {process.pid} ({process.component})" for process in survivors]
@@ -294,8 +353,9 @@ class Cluster:
             for directory in (CONTAINER_LOGS, DEVICE_PLUGINS, DEVICE_PLUGINS.parent):
                 with contextlib.suppress(OSError):  # it does not exist, or has files of another program
                     directory.rmdir()
-        remove_shim_sockets(run / "containerd")
-        remove_pod_records(self.home.containerd)
+        for node in self.nodes():
+            remove_shim_sockets(self.home.node(node.name) / "containerd")
+            remove_pod_records(self.home.image_store(node.number))
         shutil.rmtree(run, ignore_errors=True)
         if run.exists():
             shutil.rmtree(run)
@@ -303,16 +363,4 @@ class Cluster:
 
     def _locked(self, progress: Progress) -> contextlib.AbstractContextManager[None]:
         """Allows one change of the cluster at a time."""
-        return exclusive_lock(self.home.lock, progress, holder="another `up` or `down`", timeout=LOCK_LIMIT)
-
-
-def _answers(port: int, path: str) -> bool:
-    """Whether a component's health check on loopback answers with status 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+        return exclusive_lock(self.home.lock, progress, holder="another command on the cluster", timeout=LOCK_LIMIT)

@@ -5,17 +5,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.layout import API_PORT, GATEWAY, NODE, POD_SUBNET, SERVICE_SUBNET
+from local.layout import API_PORT, BRIDGE, GATEWAY, SERVICE_SUBNET
+from local.nodes import Node
 from local.paths import Home
 
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One program of the cluster; `reads` are the files that it reads when it starts."""
+    """One program of the cluster.
+
+    Attributes:
+        name: its name; that of a node's component begins with the node's, like node1/kubelet.
+        command: program and flags.
+        reads: the files that it reads when it starts.
+        node: the node that it is part of; None for the control plane.
+    """
 
     name: str
     command: tuple[str, ...]
     reads: tuple[Path, ...] = ()
+    node: Node | None = None
 
     def fingerprint(self) -> str:
         """A hash of the flags, the files and the binary. If it changes, the component has to be restarted."""
@@ -26,35 +35,49 @@ class Component:
         return digest.hexdigest()[:16]
 
 
-def components(home: Home, *, containerd: str, masquerade_all: bool) -> Sequence[Component]:
-    """All components in the order in which they start.
+def control_plane(home: Home) -> Sequence[Component]:
+    """The components of the control plane.
 
     Args:
         home: where the cluster's files are.
-        containerd: path of that program.
-        masquerade_all: whether kube-proxy hides the sender of every packet that goes to a Service.
     """
     return (
-        _containerd(home, containerd),
         _etcd(home),
         _apiserver(home),
-        _kubelet(home),
         _controllers(home),
         _scheduler(home),
-        _proxy(home, masquerade_all),
         _kubernetes(home, "dns", "coredns", f"-conf={home.run}/Corefile", reads=(home.run / "Corefile",)),
     )
 
 
-def _kubernetes(home: Home, name: str, program: str, *flags: str, reads: tuple[Path, ...] = ()) -> Component:
+def node_components(home: Home, node: Node, *, containerd: str, masquerade_all: bool) -> Sequence[Component]:
+    """The components of a node.
+
+    Args:
+        home: where the cluster's files are.
+        node: the node.
+        containerd: path of that program.
+        masquerade_all: whether kube-proxy hides the sender of every packet that goes to a Service.
+    """
+    return (_containerd(home, node, containerd), _kubelet(home, node), _proxy(home, node, masquerade_all))
+
+
+def _kubernetes(
+    home: Home, name: str, program: str, *flags: str, reads: tuple[Path, ...] = (), node: Node | None = None
+) -> Component:
     """A component that is part of the binary `kubernetes`."""
     command = (str(home.bin / "kubernetes"), program, *flags)
-    return Component(name=name, command=command, reads=(*reads, home.run / "pki" / "ca.crt"))
+    return Component(name=name, command=command, reads=(*reads, home.run / "pki" / "ca.crt"), node=node)
 
 
-def _containerd(home: Home, program: str) -> Component:
-    configuration = home.run / "containerd.toml"
-    return Component(name="containerd", command=(program, "--config", str(configuration)), reads=(configuration,))
+def _containerd(home: Home, node: Node, program: str) -> Component:
+    configuration = home.node(node.name) / "containerd.toml"
+    return Component(
+        name=f"{node.name}/containerd",
+        command=(program, "--config", str(configuration)),
+        reads=(configuration,),
+        node=node,
+    )
 
 
 def _etcd(home: Home) -> Component:
@@ -110,19 +133,21 @@ def _apiserver(home: Home) -> Component:
     )
 
 
-def _kubelet(home: Home) -> Component:
-    run = home.run
+def _kubelet(home: Home, node: Node) -> Component:
+    files = home.node(node.name)
     return _kubernetes(
         home,
+        f"{node.name}/kubelet",
         "kubelet",
-        "kubelet",
-        f"--config={run}/kubelet.yaml",
-        f"--kubeconfig={run}/kubelet.kubeconfig",
-        f"--hostname-override={NODE}",
-        f"--root-dir={run}/kubelet",
-        f"--cert-dir={run}/kubelet/pki",
-        f"--node-ip={GATEWAY}",
-        reads=(run / "kubelet.yaml",),
+        f"--config={files}/kubelet.yaml",
+        f"--kubeconfig={files}/kubelet.kubeconfig",
+        f"--hostname-override={node.name}",
+        f"--node-labels=topology.kubernetes.io/zone={node.zone}",
+        f"--root-dir={files}/kubelet",
+        f"--cert-dir={files}/kubelet/pki",
+        f"--node-ip={node.address}",
+        reads=(files / "kubelet.yaml",),
+        node=node,
     )
 
 
@@ -154,18 +179,19 @@ def _scheduler(home: Home) -> Component:
     )
 
 
-def _proxy(home: Home, masquerade_all: bool) -> Component:
+def _proxy(home: Home, node: Node, masquerade_all: bool) -> Component:
     return _kubernetes(
         home,
-        "proxy",
+        f"{node.name}/proxy",
         "kube-proxy",
         f"--kubeconfig={home.run}/proxy.kubeconfig",
-        f"--hostname-override={NODE}",
+        f"--hostname-override={node.name}",
         "--proxy-mode=iptables",
-        f"--cluster-cidr={POD_SUBNET}",
+        "--detect-local-mode=BridgeInterface",
+        f"--pod-bridge-interface={BRIDGE}",
         f"--masquerade-all={str(masquerade_all).lower()}",
         # Only this machine can reach a node port. Without loopback, kube-proxy changes no kernel setting.
-        f"--nodeport-addresses={GATEWAY}/32",
+        f"--nodeport-addresses={node.address}/32",
         "--iptables-localhost-nodeports=false",
         # 0 keeps the kernel's settings of connection tracking, which a container may not be allowed to change.
         "--conntrack-max-per-core=0",
@@ -173,4 +199,5 @@ def _proxy(home: Home, masquerade_all: bool) -> Component:
         "--conntrack-tcp-timeout-close-wait=0",
         "--metrics-bind-address=127.0.0.1:10249",
         "--healthz-bind-address=127.0.0.1:10256",
+        node=node,
     )

@@ -1,6 +1,7 @@
 """The configuration files of the cluster's programs."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,51 @@ from local.layout import (
     DNS_HEALTH_PORT,
     DNS_READY_PORT,
     GATEWAY,
+    KUBELET_HEALTH_PORT,
     KUBELET_PORT,
     PAUSE_IMAGE,
-    POD_SUBNET,
 )
+from local.nodes import Node
 from local.paths import Home
 
 Document = dict[str, Any]
 
 
-def write_files(home: Home, *, cni_directory: Path, upstream_dns: bool) -> None:
-    """Writes every configuration file and kubeconfig whose content changed.
+def write_control_plane(home: Home, *, upstream_dns: bool) -> None:
+    """Writes the files of the control plane whose content changed.
 
     Args:
         home: where the keys exist and the files go.
-        cni_directory: directory of the CNI plugins.
         upstream_dns: whether CoreDNS forwards the names that it does not know.
     """
     run = home.run
-    files = {
-        run / "containerd.toml": _containerd(home, cni_directory),
-        run / "cni" / "10-pods.conflist": _json(_cni(run)),
-        run / "kubelet.yaml": yaml.safe_dump(_kubelet(home)),
-        run / "Corefile": _corefile(run, upstream_dns),
-    }
-    for identity in ("admin", "kubelet", "controllers", "scheduler", "proxy", "dns"):
+    files = {run / "Corefile": _corefile(run, upstream_dns)}
+    for identity in ("admin", "controllers", "scheduler", "proxy", "dns"):
         files[run / f"{identity}.kubeconfig"] = pki.kubeconfig(run / "pki", identity)
+    _write(files)
+
+
+def write_node(home: Home, node: Node, *, cni_directory: Path) -> None:
+    """Writes the files of a node whose content changed.
+
+    Args:
+        home: where the keys exist and the files go.
+        node: the node.
+        cni_directory: directory of the CNI plugins.
+    """
+    directory = home.node(node.name)
+    kubelet = pki.kubelet_identity(node).file
+    _write(
+        {
+            directory / "containerd.toml": _containerd(home, node, cni_directory),
+            directory / "cni" / "10-pods.conflist": _json(_cni(directory, node)),
+            directory / "kubelet.yaml": yaml.safe_dump(_kubelet(home, node)),
+            directory / "kubelet.kubeconfig": pki.kubeconfig(home.run / "pki", kubelet),
+        }
+    )
+
+
+def _write(files: Mapping[Path, str]) -> None:
     for path, text in files.items():
         if not path.exists() or path.read_text() != text:
             write_text(path, text, mode=0o600)
@@ -53,16 +73,16 @@ def has_upstream_dns(resolv: Path = Path("/etc/resolv.conf")) -> bool:
         return False
 
 
-def _containerd(home: Home, cni_directory: Path) -> str:
-    run = home.run
+def _containerd(home: Home, node: Node, cni_directory: Path) -> str:
+    directory = home.node(node.name)
     return f"""\
 version = 2
-root = "{home.containerd}"
-state = "{run}/containerd"
+root = "{home.image_store(node.number)}"
+state = "{directory}/containerd"
 [grpc]
-  address = "{run}/containerd.sock"
+  address = "{directory}/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
-  path = "{run}/opt"
+  path = "{directory}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true # the machine may lack CAP_SYS_RESOURCE
@@ -71,26 +91,27 @@ state = "{run}/containerd"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-      Root = "{run}/runc"
+      Root = "{directory}/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_directory}"
-    conf_dir = "{run}/cni"
+    conf_dir = "{directory}/cni"
 """
 
 
-def _cni(run: Path) -> Document:
-    ranges = [[{"subnet": POD_SUBNET, "gateway": GATEWAY}]]
+def _cni(directory: Path, node: Node) -> Document:
+    ranges = [[{"subnet": node.subnet, "gateway": node.address}]]
     ipam = {
         "type": "host-local",
         "ranges": ranges,
         "routes": [{"dst": "0.0.0.0/0"}],
-        "dataDir": str(run / "cni-leases"),
+        "dataDir": str(directory / "cni-leases"),
     }
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
         "isGateway": True,
-        "ipMasq": True,
+        # The plugin would hide a pod's address from the other nodes, so `local.network` masquerades instead.
+        "ipMasq": False,
         "hairpinMode": True,  # a pod can reach itself through its own Service
         "ipam": ipam,
     }
@@ -98,26 +119,29 @@ def _cni(run: Path) -> Document:
     return {"cniVersion": "0.4.0", "name": CNI_NETWORK, "plugins": [bridge, port_map]}
 
 
-def _kubelet(home: Home) -> Document:
-    run = home.run
+def _kubelet(home: Home, node: Node) -> Document:
+    keys, directory = home.run / "pki", home.node(node.name)
+    identity = pki.kubelet_identity(node).file
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": GATEWAY,
+        "address": node.address,
         "port": KUBELET_PORT,
+        "healthzBindAddress": node.address,  # loopback would be that of the node's namespace
+        "healthzPort": KUBELET_HEALTH_PORT,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{run}/pki/ca.crt"},
+            "x509": {"clientCAFile": f"{keys}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": f"{run}/pki/kubelet.crt",
-        "tlsPrivateKeyFile": f"{run}/pki/kubelet.key",
-        "containerRuntimeEndpoint": f"unix://{run}/containerd.sock",
+        "tlsCertFile": f"{keys}/{identity}.crt",
+        "tlsPrivateKeyFile": f"{keys}/{identity}.key",
+        "containerRuntimeEndpoint": f"unix://{directory}/containerd.sock",
         "clusterDNS": [GATEWAY],
         "clusterDomain": "cluster.local",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{home.cgroup}",
+        "cgroupRoot": f"/{home.cgroup}/{node.name}",
         "failCgroupV1": False,  # many machines still have version 1, and so has this project's reference machine
         "failSwapOn": False,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
@@ -125,8 +149,8 @@ def _kubelet(home: Home) -> Document:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "featureGates": {"KubeletInUserNamespace": True},  # the kubelet starts even if kernel settings are read-only
-        "volumePluginDir": f"{run}/volume-plugins",
-        "podLogsDir": f"{run}/pod-logs",
+        "volumePluginDir": f"{directory}/volume-plugins",
+        "podLogsDir": f"{directory}/pod-logs",
     }
 
 

@@ -1,6 +1,7 @@
-"""The node's container runtime: imports and pulls images, and removes what an earlier cluster left."""
+"""A node's container runtime: imports and pulls images, and removes what an earlier cluster left."""
 
 import contextlib
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,25 @@ class Containerd:
     def images(self) -> list[str]:
         """References of all images. containerd also lists each image by its digest; those lines are left out."""
         return [line for line in self.ctr("images", "list", "--quiet").split() if not line.startswith("sha256:")]
+
+    def digests(self) -> dict[str, str]:
+        """Reference → digest of every image."""
+        rows = (line.split() for line in self.ctr("images", "list").splitlines()[1:])
+        return {row[0]: row[2] for row in rows if len(row) > 2}
+
+    def copy_images(self, progress: Progress, source: "Containerd") -> None:
+        """Copies the images of another node that are missing here, or that differ."""
+        own = self.digests()
+        missing = [
+            reference
+            for reference, digest in source.digests().items()
+            if not reference.startswith("sha256:") and own.get(reference) != digest
+        ]
+        if missing:
+            progress.step(f"copying {len(missing)} images from another node")
+            export = shlex.join([*source._base, "images", "export", "-", *missing])
+            import_ = shlex.join([*self._base, "images", "import", "-"])
+            progress.run(["sh", "-c", f"{export} | {import_}"], timeout=600)
 
     def has(self, reference: str) -> bool:
         """Whether a pod can use the image without a pull."""

@@ -1,33 +1,23 @@
-"""Sets up the bridge, the firewall and the kernel settings of the cluster, and restores the machine."""
+"""Sets up the bridges, links and routes of the nodes, and restores the machine."""
 
 import contextlib
 import ipaddress
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from local.failure import Failure
+from local import firewall
 from local.files import write_text
-from local.layout import (
-    API_PORT,
-    BRIDGE,
-    CNI_NETWORK,
-    DNS_PORT,
-    GATEWAY,
-    KUBELET_PORT,
-    MARK,
-    POD_SUBNET,
-    SERVICE_SUBNET,
-)
+from local.layout import BRIDGE, CNI_NETWORK, GATEWAY, LINKS, SERVICE_SUBNET, UPLINK
+from local.namespace import MACHINE, Namespace, read_setting
+from local.nodes import ALL_NODES, Node
 
-FAMILIES = ("iptables", "ip6tables")
-CHAIN_PREFIXES = ("KUBE-", "CNI-")
 CNI_RESULTS = Path("/var/lib/cni/results")  # the CNI library has no setting for it; one file a pod
 BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
+LAST_METRIC = "4096"  # a route that applies if the link's own route is gone
 
 # What the kubelet, kube-proxy and the bridge plugin change.
 SETTINGS = (
@@ -61,8 +51,11 @@ class MachineState:
         """Reads the machine's state."""
         return cls(
             boot=boot_id(),
-            settings={name: value for name in SETTINGS if (value := _read_setting(name)) is not None},
-            chains={family: sorted(f"{table}/{chain}" for table, chain in _chains(family)) for family in FAMILIES},
+            settings={name: value for name in SETTINGS if (value := read_setting(name)) is not None},
+            chains={
+                family: sorted(f"{table}/{chain}" for table, chain in firewall.chains(family))
+                for family in firewall.FAMILIES
+            },
         )
 
     @classmethod
@@ -80,8 +73,8 @@ class MachineState:
 
 def load_bridge_filter() -> None:
     """Loads the kernel module that passes bridged packets to the firewall, unless it is loaded or built in."""
-    if _read_setting(BRIDGE_FILTER) is None and shutil.which("modprobe"):
-        _run("modprobe", "br_netfilter", check=False)
+    if read_setting(BRIDGE_FILTER) is None and shutil.which("modprobe"):
+        MACHINE.run("modprobe", "br_netfilter", check=False)
 
 
 def bridge_filter_works() -> bool:
@@ -90,7 +83,7 @@ def bridge_filter_works() -> bool:
     If they do not, the answer of a pod to another pod on the same bridge is not translated back to the Service's
     address, so kube-proxy has to masquerade all packets.
     """
-    return _read_setting(BRIDGE_FILTER) is not None
+    return read_setting(BRIDGE_FILTER) is not None
 
 
 def boot_id() -> str:
@@ -98,36 +91,56 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def set_up() -> None:
-    """Turns forwarding on, adds the bridge, and lets the packets of pods pass. Steps that are done are skipped."""
+def set_up(node: Node, namespace: Namespace) -> None:
+    """Makes a node's namespace, links, routes and bridge, and lets its pods' packets pass; skips what is done."""
+    namespace.create()
     for name in ("net/ipv4/ip_forward", BRIDGE_FILTER):
-        if _read_setting(name) == "0":
-            (Path("/proc/sys") / name).write_text("1")
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
-    addresses = json.loads(_run("ip", "-j", "address", "show", "dev", BRIDGE))
-    if not any(entry.get("local") == GATEWAY for link in addresses for entry in link.get("addr_info", [])):
-        _run("ip", "address", "add", f"{GATEWAY}/{POD_SUBNET.partition('/')[2]}", "dev", BRIDGE)
-    _run("ip", "link", "set", BRIDGE, "up")
-    existing = _run("iptables-save", "-t", "filter")
-    if MARK not in existing:
-        _restore("iptables", {"filter": [f"-I {rule}" for rule in _own_rules()]})
+        namespace.set(name, "1")
+    if node.has_namespace:
+        _connect(node, namespace)
+    if not _links(namespace, "dev", BRIDGE):
+        namespace.run("ip", "link", "add", BRIDGE, "type", "bridge")
+    namespace.run("ip", "address", "replace", f"{node.address}/{node.subnet.partition('/')[2]}", "dev", BRIDGE)
+    namespace.run("ip", "link", "set", BRIDGE, "up")
+    firewall.let_pods_pass(namespace, node.address)
+
+
+def cut_off(node: Node) -> None:
+    """Takes the node's link down. Packets to the node are lost without an answer."""
+    MACHINE.run("ip", "link", "set", node.link, "down")
+
+
+def is_cut_off(node: Node) -> bool:
+    """Whether the node's link is down."""
+    return any("UP" not in link["flags"] for link in _links(MACHINE, "dev", node.link))
+
+
+def unplug(node: Node, namespace: Namespace) -> None:
+    """Removes the node's link and those of its pods, so that nothing that they send from now on arrives."""
+    if node.has_namespace:
+        MACHINE.run("ip", "link", "delete", node.link, check=False)
+    for link in _links(namespace, "master", BRIDGE):
+        namespace.run("ip", "link", "delete", link["ifname"], check=False)
 
 
 def tear_down(original: MachineState | None) -> None:
-    """Removes bridge, links, rules and chains, and restores the settings.
+    """Removes bridge, links, routes, rules and chains, and restores the settings.
 
     Args:
         original: the state before the cluster changed the machine; None if it changed nothing.
     """
     if original is None:
         return
-    # The kernel takes seconds to remove the namespaces of pods that have ended, and the links in them.
-    for port in Path(f"/sys/class/net/{BRIDGE}/brif").glob("veth*"):
-        _run("ip", "link", "delete", port.name, check=False)
-    _run("ip", "link", "delete", BRIDGE, check=False)
-    for family in FAMILIES:
-        _remove_chains(family, set(original.chains.get(family, [])))
+    # The kernel takes seconds to remove the namespaces of nodes and pods that have ended, and the links in them.
+    own_names = {BRIDGE, *(node.link for node in ALL_NODES)}
+    for link in _links(MACHINE):
+        if link.get("master") == BRIDGE or link["ifname"] in own_names:
+            MACHINE.run("ip", "link", "delete", link["ifname"], check=False)
+    for route in _routes():
+        if _is_last(route):
+            MACHINE.run("ip", "route", "delete", "blackhole", route["dst"], "metric", LAST_METRIC, check=False)
+    for family in firewall.FAMILIES:
+        firewall.remove_chains(family, set(original.chains.get(family, [])))
     with contextlib.suppress(FileNotFoundError):
         for result in list(CNI_RESULTS.glob(f"{CNI_NETWORK}-*-eth0")):
             sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
@@ -136,120 +149,53 @@ def tear_down(original: MachineState | None) -> None:
     # A reboot has reset the settings, so older values must not overwrite them.
     if original.boot == boot_id():
         for name, value in original.settings.items():
-            if _read_setting(name) not in (None, value):
-                (Path("/proc/sys") / name).write_text(value)
+            MACHINE.set(name, value)
 
 
-def foreign_routes() -> list[str]:
-    """Routes of other programs that overlap the addresses of the pods or the Services."""
-    ours = [ipaddress.ip_network(subnet) for subnet in (POD_SUBNET, SERVICE_SUBNET)]
+def foreign_routes(nodes: Iterable[Node]) -> list[str]:
+    """Routes of other programs that overlap the addresses of the nodes' pods or the Services."""
+    ours = [ipaddress.ip_network(subnet) for subnet in (*(node.subnet for node in nodes), SERVICE_SUBNET)]
     routes = []
-    for route in json.loads(_run("ip", "-j", "-4", "route", "show", "table", "all", check=False) or "[]"):
+    for route in _routes():
         destination, device = route.get("dst", "default"), route.get("dev", "")
-        if destination == "default" or device == BRIDGE or route.get("table") == "local":
+        is_ours = device.startswith(LINKS.removesuffix("+")) or _is_last(route)
+        if destination == "default" or is_ours or route.get("table") == "local":
             continue
         if any(ipaddress.ip_network(destination, strict=False).overlaps(subnet) for subnet in ours):
             routes.append(f"{destination} dev {device}")
     return routes
 
 
-def foreign_chains() -> list[str]:
-    """Chains of another Kubernetes. The result is correct while this cluster is down."""
-    return sorted({chain for _, chain in _chains("iptables") if chain.startswith("KUBE-SERVICES")})
+def _connect(node: Node, namespace: Namespace) -> None:
+    """Joins the node's namespace and the machine with a link. Both ends have the address of their side's bridge."""
+    if not _links(MACHINE, "dev", node.link):
+        peer = ("peer", "name", UPLINK, "netns", str(namespace.file))
+        MACHINE.run("ip", "link", "add", node.link, "type", "veth", *peer)
+    for side, device, address, destination, gateway in (
+        (MACHINE, node.link, GATEWAY, node.subnet, node.address),
+        (namespace, UPLINK, node.address, "default", GATEWAY),
+    ):
+        side.run("ip", "link", "set", "lo", "up")
+        side.run("ip", "address", "replace", f"{address}/32", "dev", device)
+        side.run("ip", "link", "set", device, "up")
+        side.run("ip", "route", "replace", destination, "via", gateway, "dev", device, "onlink")
+    # While the link is down or does not exist, the machine must not send the node's packets to its own default gateway.
+    MACHINE.run("ip", "route", "replace", "blackhole", node.subnet, "metric", LAST_METRIC)
 
 
-def _own_rules() -> list[str]:
-    """Rules that let the packets of pods pass: firewalls like ufw and Docker's drop packets by default.
-
-    Each rule is inserted before the rules above it.
-    """
-    mark = f"-m comment --comment {MARK}"
-    comment = f"{mark} -j ACCEPT"
-    tcp = f"INPUT -i {BRIDGE} -d {GATEWAY} -p tcp -m multiport --dports {API_PORT},{KUBELET_PORT},{DNS_PORT}"
-    return [
-        f"{tcp} {comment}",
-        f"INPUT -i {BRIDGE} -d {GATEWAY} -p udp --dport {DNS_PORT} {comment}",
-        f"FORWARD -i {BRIDGE} {comment}",
-        f"FORWARD -o {BRIDGE} {comment}",
-        # kube-proxy replaces the address of a Service with that of a pod. While it rewrites its rules, a packet may
-        # keep the Service's address. It would leave this machine, and a host that answers would get the connection.
-        f"FORWARD -i {BRIDGE} -d {SERVICE_SUBNET} {mark} -j REJECT",
-        f"OUTPUT -d {SERVICE_SUBNET} {mark} -j REJECT",
-    ]
+def _links(namespace: Namespace, *selector: str) -> list[dict[str, Any]]:
+    """The links that `ip link show` selects. It prints empty objects for links that it leaves out."""
+    links = json.loads(namespace.run("ip", "-j", "link", "show", *selector, check=False) or "[]")
+    return [link for link in links if link]
 
 
-def _chains(family: str) -> list[tuple[str, str]]:
-    return [(table, chain) for table, lines in _tables(family).items() for chain in _names(lines)]
-
-
-def _names(lines: Iterable[str]) -> list[str]:
-    return [line[1:].split()[0] for line in lines if line.startswith(":")]
-
-
-def _tables(family: str) -> dict[str, list[str]]:
-    """Table → its lines, as `iptables-save` prints them."""
-    tables: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in _run(f"{family}-save", check=False).splitlines():
-        if line.startswith("*"):
-            lines = tables.setdefault(line[1:], [])
-        elif line.startswith((":", "-A")):
-            lines.append(line)
-    return tables
-
-
-def _remove_chains(family: str, keep: set[str]) -> None:
-    """Removes the chains of Kubernetes and CNI, the rules that jump to them, and this program's own rules.
-
-    Args:
-        family: `iptables` or `ip6tables`.
-        keep: chains of another program, as table/chain.
-    """
-    changes: dict[str, list[str]] = {}
-    for table, lines in _tables(family).items():
-        ours = [chain for chain in _names(lines) if chain.startswith(CHAIN_PREFIXES) and f"{table}/{chain}" not in keep]
-        rules = [line for line in lines if line.startswith("-A")]
-        obsolete = [
-            rule
-            for rule in rules
-            if rule.split()[1] not in ours and (_target(rule) in ours or f"--comment {MARK}" in rule)
-        ]
-        if obsolete or ours:
-            changes[table] = [
-                *(f"-D{rule[2:]}" for rule in obsolete),
-                *(f"-F {chain}" for chain in ours),  # all of them before the first -X, since they jump to each other
-                *(f"-X {chain}" for chain in ours),
-            ]
-    if changes:
-        _restore(family, changes)
-
-
-def _target(rule: str) -> str:
-    words = rule.split()
-    for flag in ("-j", "-g"):
-        if flag in words:
-            return words[words.index(flag) + 1]
-    return ""
-
-
-def _restore(family: str, changes: dict[str, list[str]]) -> None:
-    text = "".join(
-        f"*{table}\n" + "".join(f"{line}\n" for line in lines) + "COMMIT\n" for table, lines in changes.items()
+def _routes() -> list[dict[str, Any]]:
+    routes: list[dict[str, Any]] = json.loads(
+        MACHINE.run("ip", "-j", "-4", "route", "show", "table", "all", check=False) or "[]"
     )
-    _run(f"{family}-restore", "--noflush", "--wait", stdin=text)
+    return routes
 
 
-def _read_setting(name: str) -> str | None:
-    try:
-        return (Path("/proc/sys") / name).read_text().strip()
-    except OSError:  # the module is not loaded, or the kernel lacks it
-        return None
-
-
-def _run(*command: str, stdin: str = "", check: bool = True) -> str:
-    if not check and shutil.which(command[0]) is None:
-        return ""  # without the program, the machine has nothing of its kind to list or to remove
-    result = subprocess.run(command, input=stdin, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
-    if check and result.returncode != 0:
-        raise Failure(f"`{' '.join(command)}` failed: {result.stderr.strip()}")
-    return result.stdout
+def _is_last(route: dict[str, Any]) -> bool:
+    """Whether it is the route of a node whose link is down."""
+    return route.get("type") == "blackhole" and route.get("dst") in {node.subnet for node in ALL_NODES}

@@ -2,18 +2,22 @@
 
 import shutil
 import time
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 from local.api import Api, Object
 from local.failure import Failure
-from local.layout import NODE, STORAGE_CLASS, VOLUMES
+from local.layout import STORAGE_CLASS, VOLUMES
+from local.nodes import Node
+from local.paths import Home
 
 LABELS = {"app.kubernetes.io/part-of": "web-crawl-tracing", "app.kubernetes.io/managed-by": "local"}
 
 DELETE_LIMIT = 30.0
 
 
-def apply_objects(api: Api, volumes: Path) -> None:
+def apply_objects(api: Api, home: Home, nodes: Iterable[Node]) -> None:
     """Creates missing objects, and empties each volume whose claim was deleted, so that it can be claimed again."""
     status, _ = api.call("GET", f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
     if status == 404:
@@ -21,8 +25,8 @@ def apply_objects(api: Api, volumes: Path) -> None:
             api.apply(path, body)
     _, volumes_found = api.call("GET", "/api/v1/persistentvolumes")
     phases = {item["metadata"]["name"]: item["status"].get("phase") for item in volumes_found.get("items", [])}
-    for number in range(1, VOLUMES + 1):
-        name, directory = f"local-{number}", volumes / str(number)
+    for node, number in product(nodes, range(1, VOLUMES + 1)):
+        name, directory = f"{node.name}-{number}", home.node(node.name) / "volumes" / str(number)
         path = f"/api/v1/persistentvolumes/{name}"
         if phases.get(name) in ("Released", "Failed"):
             _delete(api, path)
@@ -30,7 +34,7 @@ def apply_objects(api: Api, volumes: Path) -> None:
             phases.pop(name)
         if name not in phases:
             directory.mkdir(parents=True, exist_ok=True)
-            api.apply(path, _volume(name, directory))
+            api.apply(path, _volume(name, directory, node))
     # Last: if it exists, so do the permissions.
     if status == 404:
         api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}", _storage_class())
@@ -46,9 +50,9 @@ def _delete(api: Api, path: str) -> None:
         time.sleep(0.05)
 
 
-def _volume(name: str, directory: Path) -> Object:
-    """A `local` volume: unlike hostPath it honours fsGroup. Its size is not enforced."""
-    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+def _volume(name: str, directory: Path, node: Node) -> Object:
+    """A `local` volume of a node: unlike hostPath it honours fsGroup. Its size is not enforced."""
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

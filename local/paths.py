@@ -31,6 +31,10 @@ class Home:
         """State of the running cluster: keys, configuration, etcd's data, volumes. `down` deletes it."""
         return self.root / "run"
 
+    def node(self, name: str) -> Path:
+        """State of one node: its runtime's and kubelet's files, its volumes, its network namespace."""
+        return self.run / name
+
     @property
     def images(self) -> Path:
         """Image archives."""
@@ -38,8 +42,12 @@ class Home:
 
     @property
     def containerd(self) -> Path:
-        """containerd's image store, kept across `down` so that nothing is imported twice."""
-        return self.root / "containerd"
+        """The image store of the first node, kept across `down` so that nothing is imported twice."""
+        return self.image_store(1)
+
+    def image_store(self, number: int) -> Path:
+        """The image store of the node with that number. That of the first node is older than the other ones."""
+        return self.root / ("containerd" if number == 1 else f"containerd-{number}")
 
     @property
     def logs(self) -> Path:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from contracts.metadata import LOCAL_CONTEXT
-from local.layout import API_PORT, GATEWAY, NODE, SERVICE_API
+from local.layout import API_PORT, GATEWAY, SERVICE_API
+from local.nodes import ALL_NODES, Node
 
 VALID = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
@@ -32,12 +33,23 @@ class Identity:
     hosts: tuple[str, ...] = ()
 
 
+def kubelet_identity(node: Node) -> Identity:
+    """The kubelet of a node, as a client of the API server and as a server."""
+    return Identity(
+        f"kubelet-{node.name}",
+        f"system:node:{node.name}",
+        groups=("system:nodes",),
+        hosts=(node.name, node.address, "127.0.0.1"),
+    )
+
+
 API_HOSTS = (GATEWAY, SERVICE_API, "127.0.0.1", "localhost", "kubernetes.default.svc", "kubernetes.default")
 IDENTITIES = (
     Identity("apiserver", "kube-apiserver", hosts=API_HOSTS),
     Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", groups=("system:masters",)),
     Identity("admin", "admin", groups=("system:masters",)),
-    Identity("kubelet", f"system:node:{NODE}", groups=("system:nodes",), hosts=(NODE, GATEWAY, "127.0.0.1")),
+    # The CA's key is not kept, so nodes that are added later have their certificates from the start.
+    *(kubelet_identity(node) for node in ALL_NODES),
     Identity("controllers", "system:kube-controller-manager"),
     Identity("scheduler", "system:kube-scheduler"),
     Identity("proxy", "system:kube-proxy"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local import cgroups, network, processes
+from local import cgroups, firewall, network, processes
 from local.build import MODULE, is_built
 from local.cluster import Cluster
 from local.failure import Failure
@@ -27,8 +27,9 @@ GIB = 1024**3
 DISK_TO_BUILD = 10 * GIB  # modules, compiled packages, binaries
 DISK_TO_RUN = 3 * GIB  # images and the cluster's own data
 MEMORY = 4 * GIB
+MEMORY_OF_NODE = GIB // 2  # of each further node
 MACHINES = ("x86_64", "aarch64")
-RUN_LENGTH = 70  # a socket's path may have 107 characters; the kubelet's longest adds 35
+RUN_LENGTH = 64  # a socket's path may have 107 characters; the kubelet's longest adds 41
 REACH_LIMIT = 30  # seconds
 
 
@@ -57,6 +58,7 @@ class Facts:
     apt: bool = True
     disks: list[Disk] = field(default_factory=list)
     memory: int = 16 * GIB
+    nodes: int = 1
     taken: Mapping[tuple[str, int], str] = field(default_factory=dict)  # (address, port) → the program that listens
     hierarchies: list[Path] = field(default_factory=lambda: [Path("/sys/fs/cgroup")])
     kernel_errors: Mapping[str, str] = field(default_factory=dict)  # feature → error
@@ -64,13 +66,13 @@ class Facts:
     routes: list[str] = field(default_factory=list)
 
 
-def require(cluster: Cluster | None = None) -> None:
-    """Checks the machine.
+def require(cluster: Cluster | None = None, count: int | None = None) -> None:
+    """Checks whether the machine can run a cluster of `count` nodes; by default as many as the cluster has.
 
     Raises:
         Failure: the machine cannot run the cluster; the message lists all problems.
     """
-    if reasons := problems(look(cluster or Cluster())):
+    if reasons := problems(look(cluster or Cluster(), count)):
         raise Failure("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {item}" for item in reasons))
 
 
@@ -93,8 +95,9 @@ def problems(facts: Facts) -> list[str]:
             reasons.append(
                 f"{disk.path} has {disk.have / GIB:.1f} GiB free and {disk.need / GIB:.0f} GiB are needed. Free some."
             )
-    if facts.memory < MEMORY:
-        reasons.append(f"the machine has {facts.memory / GIB:.1f} GiB of memory; {MEMORY / GIB:.0f} GiB are needed.")
+    memory = MEMORY + (facts.nodes - 1) * MEMORY_OF_NODE
+    if facts.memory < memory:
+        reasons.append(f"the machine has {facts.memory / GIB:.1f} GiB of memory; {memory / GIB:.1f} GiB are needed.")
     owners: dict[str, list[str]] = {}
     for address, port, purpose in PORTS:
         for where in (address, "0.0.0.0", "::"):
@@ -116,12 +119,12 @@ def problems(facts: Facts) -> list[str]:
     return reasons
 
 
-def look(cluster: Cluster) -> Facts:
+def look(cluster: Cluster, count: int | None = None) -> Facts:
     """Collects the facts. It undoes at once what it tries."""
     system, root = platform.system(), os.geteuid() == 0
     if system != "Linux":
         return Facts(system=system)
-    home = cluster.home
+    home, nodes = cluster.home, cluster.planned_nodes(count)
     go = go_version() if shutil.which("go") else None
     to_build = not is_built(home.bin)
     running = bool(processes.find(home.run))
@@ -137,11 +140,12 @@ def look(cluster: Cluster) -> Facts:
         apt=shutil.which("apt-get") is not None,
         disks=_disks(home.root, to_build and go is not None),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        nodes=len(nodes),
         taken=_listeners(home.run) if root else {},  # only root can see which of them belong to this cluster
         hierarchies=cgroups.hierarchies(),
-        kernel_errors=_kernel_errors(home.root) if root and not running else {},
-        other_kubernetes=root and not running and not cluster.was_up() and bool(network.foreign_chains()),
-        routes=network.foreign_routes() if shutil.which("ip") else [],
+        kernel_errors=_kernel_errors(home.root, len(nodes)) if root and not running else {},
+        other_kubernetes=root and not running and not cluster.was_up() and bool(firewall.foreign_chains()),
+        routes=network.foreign_routes(nodes) if shutil.which("ip") else [],
     )
 
 
@@ -206,9 +210,11 @@ def _disks(root: Path, to_build: bool) -> list[Disk]:
     return list(per_device.values())
 
 
-def _kernel_errors(root: Path) -> dict[str, str]:
-    """Tries a bridge and an overlay mount, which sandboxes often refuse."""
+def _kernel_errors(root: Path, nodes: int) -> dict[str, str]:
+    """Tries a bridge, an overlay mount and, for several nodes, a namespace, which sandboxes often refuse."""
     errors = {}
+    if nodes > 1 and (refused := _error("unshare", "--net", "true")):
+        errors["network namespaces"] = refused
     name = f"probe{os.getpid() % 100000}"
     if shutil.which("ip"):
         made = _error("ip", "link", "add", name, "type", "bridge")

@@ -42,11 +42,14 @@ def overlay(images: Mapping[str, Resolved], kubeconfig: Path) -> dict[str, Any]:
     return config
 
 
-def up() -> None:
+def up(nodes: int | None = None) -> None:
     """Brings everything up. Steps that are done are skipped.
 
     Alertmanager and Loki take minutes to build, and no other component needs them. So they come last, when the stack
     is up.
+
+    Args:
+        nodes: number of nodes; by default as many as the cluster has.
 
     Raises:
         Failure: names what is wrong and what to do.
@@ -57,8 +60,8 @@ def up() -> None:
     except SettingsError as error:
         raise Failure(str(error)) from None
     cluster = Cluster()
-    require(cluster)
-    left = left_for_later(_bring_up(cluster, patient=False))
+    require(cluster, nodes)
+    left = left_for_later(_bring_up(cluster, nodes, patient=False))
     print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
     _print_addresses(cluster)
     if not left:
@@ -66,17 +69,17 @@ def up() -> None:
     names = ", ".join(left)
     print(f"building {names} now; the stack is up without it, and stays up if you press Ctrl-C", flush=True)
     try:
-        _bring_up(cluster, patient=True)
+        _bring_up(cluster, nodes, patient=True)
     except Failure as failure:
         raise Failure(f"{failure}\nThe stack was up without {names} before this") from failure
     print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
     _print_addresses(cluster)
 
 
-def _bring_up(cluster: Cluster, *, patient: bool) -> Mapping[str, Resolved]:
+def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[str, Resolved]:
     """Makes the cluster and the images, deploys, and checks. Without `patient`, it skips images that build slowly."""
     jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
-    run_jobs([*cluster_jobs(cluster.home), *jobs], logs=cluster.home.logs)
+    run_jobs([*cluster_jobs(cluster.home, nodes), *jobs], logs=cluster.home.logs)
     images = read_outcome()
     print(describe(images), flush=True)
     document = {"config": overlay(images, cluster.kubeconfig())}

@@ -22,10 +22,8 @@ PROCESS = ("process", (*PYTEST, "tests/process", "--numprocesses=4", "--dist=loa
 UP = ("up", (sys.executable, "-m", "cli", "up"))
 # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
 CLUSTER = ("cluster", (*PYTEST, "tests/cluster"))
-LIFE_CYCLE = (
-    ("down", (sys.executable, "-m", "cli", "down")),
-    ("life cycle", (*PYTEST, "tests/cluster/local/test_lifecycle.py")),
-)
+DOWN = ("down", (sys.executable, "-m", "cli", "down"))
+LIFE_CYCLE = ("life cycle", (*PYTEST, "tests/cluster/local"))
 WITHOUT_NIGHTLY = ("-m", "not nightly")
 
 DURATION = {"test": "15 minutes", "nightly": "3 hours"}
@@ -38,9 +36,9 @@ def main() -> int:
     target = "nightly" if sys.argv[1:] == ["nightly"] else "test"
     print(f"make {target} takes about {DURATION[target]} on 2 cores", flush=True)
     os.environ.setdefault("HYPOTHESIS_PROFILE", "nightly" if target == "nightly" else "ci")
-    unit, process, cluster = (
+    unit, process, cluster, life_cycle = (
         (name, command if target == "nightly" else (*command, *WITHOUT_NIGHTLY))
-        for name, command in (UNIT, PROCESS, CLUSTER)
+        for name, command in (UNIT, PROCESS, CLUSTER, LIFE_CYCLE)
     )
     in_ci = bool(os.environ.get("CI"))
     try:
@@ -51,7 +49,7 @@ def main() -> int:
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return run(unit, process)
-    return run(UP, unit, process, cluster, *(LIFE_CYCLE if in_ci else ()))
+    return run(UP, unit, process, cluster, *((DOWN, life_cycle) if in_ci else ()))
 
 
 def run(*stages: Stage) -> int:

@@ -1,4 +1,4 @@
-"""The node's image store, and a record of the images that this program put there."""
+"""The nodes' image stores, and a record of the images that this program put there."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from local.archive import Image
 from local.cluster import Cluster
+from local.containerd import Containerd
 from local.failure import Failure
 from local.files import write_text
 from local.jobs import Progress
@@ -20,10 +21,10 @@ PULL_LIMIT = 600.0
 
 
 class Node(Protocol):
-    """A node's images. `digests`, `load` and `pull` need the cluster to be up."""
+    """The images of the cluster's nodes. `digests`, `load` and `pull` need the cluster to be up."""
 
     def digests(self) -> dict[str, str]:
-        """Reference → digest of every image."""
+        """Reference → digest of every image that all nodes have."""
         ...
 
     def load(self, progress: Progress, image: Image) -> None:
@@ -40,7 +41,7 @@ class Node(Protocol):
 
 
 class LocalNode:
-    """The node of the local cluster."""
+    """The nodes of the local cluster that run. A node that starts later gets the images of one that runs."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -49,33 +50,38 @@ class LocalNode:
         self._lock = threading.Lock()
 
     def digests(self) -> dict[str, str]:
-        rows = (line.split() for line in self._cluster.containerd().ctr("images", "list").splitlines()[1:])
-        return {row[0]: row[2] for row in rows if len(row) > 2}
+        first, *others = (set(containerd.digests().items()) for containerd in self._cluster.containerds().values())
+        return dict(first.intersection(*others))
 
     def load(self, progress: Progress, image: Image) -> None:
+        for containerd in self._cluster.containerds().values():
+            self._load(progress, image, containerd)
+
+    def _load(self, progress: Progress, image: Image, containerd: Containerd) -> None:
         # The archive omits the layers that the node has: a changed service takes 0.3 s instead of 5 s.
-        layers_of_node = set(self._cluster.containerd().ctr("content", "list", "--quiet").split())
+        layers_of_node = set(containerd.ctr("content", "list", "--quiet").split())
         try:
-            self._import(progress, image, layers_of_node)
+            self._import(progress, image, containerd, layers_of_node)
         except Failure as failure:  # for example, the node's garbage collection has just removed a layer
             if not layers_of_node.intersection(layer.digest for layer in image.layers):
                 raise
             progress.note(f"importing all layers, since the import without those of the node failed: {failure}")
-            self._import(progress, image, set())
+            self._import(progress, image, containerd, set())
 
-    def _import(self, progress: Progress, image: Image, omit: set[str]) -> None:
+    def _import(self, progress: Progress, image: Image, containerd: Containerd, omit: set[str]) -> None:
         archive = self._home.images / f"{os.getpid()}-{image.digest[7:19]}.tar"
         try:
             progress.step("writing the archive")
             image.write(archive, omit=omit)
             progress.step("importing into the node")
-            self._cluster.containerd().load(progress, archive)
+            containerd.load(progress, archive)
         finally:
             archive.unlink(missing_ok=True)
 
     def pull(self, progress: Progress, reference: str) -> None:
         progress.step(f"pulling {reference}")
-        self._cluster.containerd().pull(progress, reference, PULL_LIMIT)
+        for containerd in self._cluster.containerds().values():
+            containerd.pull(progress, reference, PULL_LIMIT)
 
     def reaches(self, reference: str) -> bool:
         registry = reference.partition("/")[0]

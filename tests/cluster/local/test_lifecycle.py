@@ -9,55 +9,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from local import cgroups, mounts, network, processes
-from local.archive import write_program_archive
+from local import mounts, network, processes
 from local.build import cluster_jobs
 from local.cluster import Cluster
 from local.failure import Failure
-from local.golang import go_build
 from local.jobs import Progress, run_jobs
 from local.paths import HOME_VARIABLE, Home
 from stack.polling import poll_until
+from tests.support.own_cluster import ROOT, WORKLOADS, kubectl, load_probe, machine
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 PORT = 18080
-
-
-@pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A home of its own that shares the compiled programs, so that no other cluster or image store changes."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("needs root on Linux")
-    if Cluster().was_up():
-        pytest.skip("the local cluster is up, and there can be only one on a machine: `make down` first")
-    home = Home(root=tmp_path_factory.mktemp("home"))
-    Home.default().bin.mkdir(parents=True, exist_ok=True)
-    home.bin.symlink_to(Home.default().bin)
-    yield home
-    Cluster(home).down(Progress("down", logs=home.logs))
-
-
-def machine() -> dict[str, list[str]]:
-    """All that a cluster changes on a machine."""
-    firewall = []
-    for family in network.FAMILIES:
-        saved = subprocess.check_output([f"{family}-save"], text=True).splitlines()
-        # Without counters; a table that has only become visible, empty and letting everything through, is no change.
-        lines = [line.split(" [")[0] for line in saved if line.startswith((":", "-A"))]
-        firewall += [f"{family} {line}" for line in lines if not (line.startswith(":") and line.endswith(" ACCEPT"))]
-    return {
-        "links": sorted(link.name for link in Path("/sys/class/net").iterdir()),
-        "firewall": sorted(firewall),
-        "settings": [f"{name}={network._read_setting(name)}" for name in network.SETTINGS],
-        "groups": sorted(str(group) for h in cgroups.hierarchies() for group in h.iterdir() if group.is_dir()),
-        "mounts": [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()],
-        "leases": sorted(str(lease) for lease in network.CNI_RESULTS.glob("*")),
-    }
 
 
 def test_the_whole_life(home: Home) -> None:
@@ -85,7 +49,7 @@ def test_the_whole_life(home: Home) -> None:
 
     # A workload under PodSecurity `restricted`: volume, service, DNS, port-forward.
     load_probe(cluster, progress, home)
-    kubectl(home, "apply", "-f", str(HERE / "workload.yaml"))
+    kubectl(home, "apply", "-f", str(WORKLOADS / "workload.yaml"))
     kubectl(home, "rollout", "status", "deployment/probe", "--namespace=probe", "--timeout=90s")
     with forwarded(home):
         poll_until("the workload to answer", lambda: get("/") == "kept", seconds=10)
@@ -93,7 +57,7 @@ def test_the_whole_life(home: Home) -> None:
             poll_until("a call through DNS", lambda: (get("/call?host=probe") or "").endswith("kept"), seconds=20)
 
     # What dies is replaced, and pods live on.
-    for component in ("kubelet", "apiserver", "etcd", "containerd"):
+    for component in ("node1/kubelet", "apiserver", "etcd", "node1/containerd"):
         processes.stop(home.run, [component], leaders=True)
         assert cluster.status().components[component] == "dead"
         cluster.up(progress)
@@ -110,9 +74,9 @@ def test_the_whole_life(home: Home) -> None:
     assert not home.run.exists()
     assert machine() == untouched
     with pytest.raises(Failure, match="down"):
-        cluster.containerd().has("localhost/probe:1")
+        cluster.containerds()
     cluster.up(progress)
-    assert cluster.containerd().has("localhost/probe:1")
+    assert cluster.containerds()["node1"].has("localhost/probe:1")
     cluster.down(progress)
     assert machine() == untouched
     cluster.down(progress)  # nothing to do is no failure
@@ -124,7 +88,7 @@ def test_state_from_before_a_reboot_is_not_trusted(home: Home) -> None:
     run_jobs(cluster_jobs(home), logs=home.logs)
     file = home.root / "before.json"
     file.write_text(file.read_text().replace(network.boot_id(), "an-earlier-boot"))
-    marker = home.run / "volumes" / "1" / "marker"
+    marker = home.node("node1") / "volumes" / "1" / "marker"
     marker.touch()
     cluster.up(progress)
     assert not marker.exists()
@@ -134,20 +98,6 @@ def test_state_from_before_a_reboot_is_not_trusted(home: Home) -> None:
 def components(home: Home) -> dict[int, str]:
     """The components by their process ids. Not their children: they call iptables and the like whenever they please."""
     return {process.pid: process.component for process in processes.find(home.run) if process.leads}
-
-
-def load_probe(cluster: Cluster, progress: Progress, home: Home) -> None:
-    go_build(progress, HERE / "probe", home.root / "probe")
-    archive = home.root / "probe.tar"
-    write_program_archive(archive, "localhost/probe:1", home.root / "probe")
-    cluster.containerd().load(progress, archive)
-
-
-def kubectl(home: Home, *arguments: str) -> None:
-    environment = os.environ | {HOME_VARIABLE: str(home.root)}
-    subprocess.run(
-        [sys.executable, "-m", "cli", "cluster", "kubectl", *arguments], cwd=ROOT, env=environment, check=True
-    )
 
 
 @contextmanager

@@ -8,9 +8,11 @@ import pytest
 import yaml
 from cryptography import x509
 
-from local import components, configuration, mounts, network, pki, preflight
+from local import components, configuration, firewall, mounts, network, pki, preflight
 from local.archive import write_program_archive
-from local.layout import GATEWAY, NODE
+from local.layout import GATEWAY
+from local.namespace import Namespace
+from local.nodes import first_nodes
 from local.paths import HOME_VARIABLE, Home
 
 
@@ -30,8 +32,8 @@ def test_keys_are_private_and_name_who_they_speak_for(home: Home) -> None:
     keys = home.run / "pki"
     assert pki.is_usable(keys)
     assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys.glob("*.key"))
-    kubelet = x509.load_pem_x509_certificate((keys / "kubelet.crt").read_bytes())
-    assert kubelet.subject.rfc4514_string() == f"CN=system:node:{NODE},O=system:nodes"
+    kubelet = x509.load_pem_x509_certificate((keys / "kubelet-node2.crt").read_bytes())
+    assert kubelet.subject.rfc4514_string() == "CN=system:node:node2,O=system:nodes"
     kubelet.verify_directly_issued_by(x509.load_pem_x509_certificate((keys / "ca.crt").read_bytes()))
 
 
@@ -40,8 +42,27 @@ def test_incomplete_keys_are_not_usable(home: Home) -> None:
     assert not pki.is_usable(home.run / "pki")
 
 
+def write_files(home: Home, *, upstream_dns: bool = True) -> None:
+    configuration.write_control_plane(home, upstream_dns=upstream_dns)
+    for node in first_nodes(2):
+        configuration.write_node(home, node, cni_directory=Path("/usr/lib/cni"))
+
+
+def all_components(home: Home) -> list[components.Component]:
+    return [
+        *components.control_plane(home),
+        *(
+            component
+            for node in first_nodes(2)
+            for component in components.node_components(
+                home, node, containerd="/usr/bin/containerd", masquerade_all=False
+            )
+        ),
+    ]
+
+
 def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
-    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    write_files(home)
     assert stat.S_IMODE(home.kubeconfig.stat().st_mode) == 0o600
     document = yaml.safe_load(home.kubeconfig.read_text())
     assert document["current-context"] == "local"
@@ -49,9 +70,9 @@ def test_a_kubeconfig_is_private_and_has_the_agreed_context(home: Home) -> None:
 
 
 def test_unchanged_files_are_not_written_again(home: Home) -> None:
-    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    write_files(home)
     first = {path: path.stat().st_mtime_ns for path in home.run.rglob("*") if path.is_file()}
-    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    write_files(home)
     assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
@@ -62,29 +83,29 @@ def test_dns_forwards_only_where_there_is_something_to_forward_to(home: Home, tm
     resolv.write_text("nameserver 192.0.2.1\n")
     assert configuration.has_upstream_dns(resolv)
     for upstream in (True, False):
-        configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=upstream)
+        write_files(home, upstream_dns=upstream)
         assert ("forward ." in (home.run / "Corefile").read_text()) is upstream
 
 
 def test_a_component_is_outdated_when_what_it_reads_changes(home: Home) -> None:
-    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=True)
+    write_files(home)
 
     def prints() -> dict[str, str]:
-        made = components.components(home, containerd="/usr/bin/containerd", masquerade_all=False)
-        return {component.name: component.fingerprint() for component in made}
+        return {component.name: component.fingerprint() for component in all_components(home)}
 
     first = prints()
     assert prints() == first
-    configuration.write_files(home, cni_directory=Path("/usr/lib/cni"), upstream_dns=False)
+    write_files(home, upstream_dns=False)
     assert {name for name, value in prints().items() if value != first[name]} == {"dns"}
 
 
 def test_nothing_listens_beyond_this_machine(home: Home) -> None:
-    for component in components.components(home, containerd="containerd", masquerade_all=False):
+    for component in all_components(home):
+        address = component.node.address if component.node else GATEWAY
         for flag in component.command:
             name, _, value = flag.partition("=")
             if name.endswith("bind-address") or name == "--nodeport-addresses":
-                assert value.startswith(("127.0.0.1", GATEWAY)), flag
+                assert value.startswith(("127.0.0.1", address)), flag
 
 
 def test_mounts_are_found_below_a_directory_only(tmp_path: Path) -> None:
@@ -129,13 +150,13 @@ COMMIT
 def test_the_firewall_loses_our_rules_and_chains_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     restored: list[str] = []
 
-    def fake(*command: str, stdin: str = "", check: bool = True) -> str:
+    def fake(namespace: Namespace, *command: str, stdin: str = "", check: bool = True) -> str:
         if command[0].endswith("-restore"):
             restored.append(stdin)
         return SAVED if command[0].endswith("-save") else ""
 
-    monkeypatch.setattr(network, "_run", fake)
-    network._remove_chains("iptables", keep={"nat/CNI-aaaa"})
+    monkeypatch.setattr(Namespace, "run", fake)
+    firewall.remove_chains("iptables", keep={"nat/CNI-aaaa"})
     assert restored == [
         '*nat\n-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
         "-F KUBE-SERVICES\n-X KUBE-SERVICES\nCOMMIT\n"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from local import network
+from local import firewall, network
+from local.nodes import first_nodes
 from local.preflight import GIB, Disk, Facts, problems
 
 
@@ -25,7 +26,8 @@ def test_a_good_machine_has_no_problems() -> None:
         ({"to_build": True, "modules_error": "no answer within 30 s"}, ["modules", "no answer", "GOPROXY"]),
         ({"missing": ["runc"], "apt": False}, ["runc", "no apt-get"]),
         ({"disks": [Disk(path=Path("/data"), have=GIB // 2, need=8 * GIB)]}, ["/data", "0.5 GiB free", "8 GiB"]),
-        ({"memory": GIB}, ["1.0 GiB of memory", "4 GiB"]),
+        ({"memory": GIB}, ["1.0 GiB of memory", "4.0 GiB"]),
+        ({"memory": 4 * GIB, "nodes": 3}, ["4.0 GiB of memory", "5.0 GiB"]),
         ({"taken": {("0.0.0.0", 6443): "k3s (pid 7)"}}, ["6443", "kube-apiserver", "k3s (pid 7)"]),
         ({"taken": {("127.0.0.1", 10257): "other (pid 8)"}}, ["10257", "other (pid 8)"]),
         ({"hierarchies": []}, ["control groups"]),
@@ -53,5 +55,5 @@ def test_a_port_at_an_address_that_is_not_ours_is_no_problem() -> None:
 
 def test_a_machine_without_the_network_programs_is_looked_at_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert network.foreign_chains() == []
-    assert network.foreign_routes() == []
+    assert firewall.foreign_chains() == []
+    assert network.foreign_routes(first_nodes(3)) == []

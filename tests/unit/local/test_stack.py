@@ -51,11 +51,11 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """The patience of each time that everything was brought up; Loki is built in the patient ones."""
     patience: list[bool] = []
 
-    def bring_up(cluster: object, *, patient: bool) -> dict[str, Resolved]:
+    def bring_up(cluster: object, nodes: int | None, *, patient: bool) -> dict[str, Resolved]:
         patience.append(patient)
         return images(loki="built" if patient else "later")
 
-    monkeypatch.setattr(stack, "require", lambda cluster: None)
+    monkeypatch.setattr(stack, "require", lambda cluster, nodes: None)
     monkeypatch.setattr(stack, "_bring_up", bring_up)
     monkeypatch.setattr(stack, "_print_addresses", lambda cluster: print("addresses"))
     return patience
@@ -83,10 +83,10 @@ def test_an_interrupted_build_keeps_the_running_stack(
     monkeypatch.setattr(stack, "left_for_later", lambda images: ["loki"])
     first = stack._bring_up
 
-    def interrupted(cluster: object, *, patient: bool) -> dict[str, Resolved]:
+    def interrupted(cluster: object, nodes: int | None, *, patient: bool) -> dict[str, Resolved]:
         if patient:
             raise KeyboardInterrupt
-        return first(cluster, patient=patient)  # type: ignore[arg-type, return-value]
+        return first(cluster, nodes, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", interrupted)
     result = wct("up")
@@ -101,10 +101,10 @@ def test_a_build_that_fails_there_says_what_is_up_all_the_same(
     monkeypatch.setattr(stack, "left_for_later", lambda images: ["loki"])
     first = stack._bring_up
 
-    def failing(cluster: object, *, patient: bool) -> dict[str, Resolved]:
+    def failing(cluster: object, nodes: int | None, *, patient: bool) -> dict[str, Resolved]:
         if patient:
             raise Failure("image/loki: no network")
-        return first(cluster, patient=patient)  # type: ignore[arg-type, return-value]
+        return first(cluster, nodes, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", failing)
     result = wct("up")

@@ -21,6 +21,7 @@ _COMMANDS = {
     "alertmanager": ["/bin/alertmanager", "--version"],
     "loki": ["/usr/bin/loki", "--version"],
 }
+_SOCKET = Home.default().node("node1") / "containerd.sock"
 _SAYS = {"service": "imported", "postgres": "PostgreSQL) 15"}
 # The tag of an official image can name any patch release; the images of this project print their version.
 _VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", "alertmanager", "loki")
@@ -28,7 +29,7 @@ _VERSIONED = ("collector", "prometheus", "jaeger", "kafka", "tempo", "grafana", 
 
 @pytest.fixture(scope="module")
 def outcome() -> dict[str, Resolved]:
-    if not (Home.default().run / "containerd.sock").exists():
+    if not _SOCKET.exists():
         pytest.skip("the local cluster is down")
     images = read_outcome()
     if not images:
@@ -41,9 +42,8 @@ def test_image_starts(name: str, outcome: dict[str, Resolved]) -> None:
     resolved = outcome.get(name)
     if not resolved or not resolved.available:
         pytest.skip(resolved.detail if resolved else "not wanted")
-    socket = Home.default().run / "containerd.sock"
     container = f"starts-{name}-{uuid.uuid4().hex[:8]}"
-    command = ["ctr", "--address", str(socket), "--namespace", NAMESPACE, "run", "--rm", "--read-only"]
+    command = ["ctr", "--address", str(_SOCKET), "--namespace", NAMESPACE, "run", "--rm", "--read-only"]
     result = subprocess.run(
         [*command, resolved.reference, container, *_COMMANDS[name]], capture_output=True, text=True, timeout=120
     )
