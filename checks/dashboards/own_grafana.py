@@ -19,6 +19,7 @@ from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, provider
 from stack.clients.http import QueryError
+from stack.components.grafana.address import address_variables
 from stack.components.grafana.offline import OFFLINE
 from stack.polling import CheckFailure, poll_until
 
@@ -45,7 +46,7 @@ def installed() -> Path | None:
 
 @contextlib.contextmanager
 def running(
-    home: Path, provisioning: Provisioning, environment: Mapping[str, str] = MappingProxyType({})
+    home: Path, provisioning: Provisioning, environment: Mapping[str, str] = MappingProxyType({}), *, path: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Start Grafana, and end it.
 
@@ -53,6 +54,7 @@ def running(
         home: its folder, with `bin`, `conf` and `public`.
         provisioning: what it has.
         environment: further variables.
+        path: of its URL, with a slash at its begin.
 
     Yields:
         Its URL and the password of `admin`.
@@ -64,18 +66,17 @@ def running(
         data, password = Path(folder), secrets.token_hex(16)
         _write(data / "provisioning", provisioning)
         port = free_port()
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}{path}"
         variables = {
             "GF_SERVER_HTTP_ADDR": "127.0.0.1",
             "GF_SERVER_HTTP_PORT": str(port),
-            "GF_SERVER_ROOT_URL": f"{url}/",
             "GF_SECURITY_ADMIN_PASSWORD": password,
             "GF_PATHS_DATA": str(data / "data"),
             "GF_PATHS_LOGS": str(data / "logs"),
             "GF_PATHS_PLUGINS": str(data / "plugins"),
             "GF_PATHS_PROVISIONING": str(data / "provisioning"),
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            **{name: str(value).lower() for name, value in OFFLINE.items()},
+            **{name: _text(value) for name, value in {**OFFLINE, **address_variables(url)}.items()},
             **environment,
         }
         command: list[str | Path] = [home / "bin" / "grafana", "server", f"--homepath={home}"]
@@ -92,6 +93,10 @@ def running(
                 grafana.stop()
             finally:
                 grafana.kill()
+
+
+def _text(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _wait_for_provisioning(url: str, password: str, provisioning: Provisioning) -> None:

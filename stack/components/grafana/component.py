@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,6 +13,7 @@ from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
+from stack.components.grafana.address import address_variables
 from stack.components.grafana.database import AUTHORITY, authority_files, database_variables
 from stack.components.grafana.offline import OFFLINE
 from stack.components.grafana.oidc import oidc_variables
@@ -131,14 +131,11 @@ def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
 
 def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
     settings, secret = args.settings, args.secret
-    has_path = urlsplit(settings.url).path != ""
     return [
         *variables(
             GF_AUTH_ANONYMOUS_ENABLED=False,
             GF_USERS_ALLOW_SIGN_UP=False,
-            # Links, redirects and the callbacks of OAuth begin with this.
-            GF_SERVER_ROOT_URL=f"{settings.url}/",
-            GF_SERVER_SERVE_FROM_SUB_PATH=has_path,
+            **address_variables(settings.url),
             GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH=f"{_FOLDERS[TRACING_FOLDER]}/{HOME_DASHBOARD}.json",
             GF_ANALYTICS_REPORTING_ENABLED=False,
             **({} if settings.internet else OFFLINE),
