@@ -20,6 +20,8 @@ from dashboards.panels import (
 from dashboards.rules.dependencies import FAILED_CALLS, MAX_ERROR_RATIO, P95, RATE
 
 _ERROR_RATIO: Final = f"{FAILED_CALLS} / ({RATE} > 0)"
+# Fewer rows cut the circles at the top and at the bottom off.
+_FIRST_SCREEN: Final = 18
 _EDGE: Final = "{{source}} → {{target}}"
 
 
@@ -58,6 +60,8 @@ def service_map(_: MonitoringConfig) -> Panel:
             failed=titled(f"({failed}) / (({rate}) > 0)"),
         ),
         edges=NodeGraphStats(rate=edges(_colored(RATE)), p95_ms=edges(f"({P95} >= 0)"), failed=edges(_ERROR_RATIO)),
+        width=15,
+        height=_FIRST_SCREEN,
     )
 
 
@@ -77,6 +81,8 @@ def calls(_: MonitoringConfig) -> Panel:
             Column(title="p95", query=f"{P95} >= 0", unit="ms"),
         ],
         by={"source": "From", "target": "To"},
+        width=9,
+        height=_FIRST_SCREEN,
     )
 
 
@@ -106,7 +112,7 @@ DASHBOARD: Final = Dashboard(
     title="Dependencies",
     question="Who calls whom, and which calls fail?",
     rows=(
-        Row("Map", (service_map,)),
-        Row("Calls", (calls, error_ratio, p95)),
+        Row("Now", (service_map, calls)),
+        Row("Over time", (error_ratio, p95)),
     ),
 )

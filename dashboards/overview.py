@@ -178,7 +178,7 @@ def failing_calls(_: MonitoringConfig) -> Panel:
         by={"source": "From", "target": "To"},
         links={"target": "/d/dependencies?${__url_time_range}"},
         normally_empty="no call failed.",
-        width=6,
+        width=7,
         height=7,
     )
 
@@ -193,7 +193,7 @@ def first_traces(config: MonitoringConfig) -> Panel | None:
         TraceSearch(service=service, failed=True, entry=True),
         limit=3,
         normally_empty="no request and no message failed.",
-        width=10,
+        width=9,
         height=7,
     )
 

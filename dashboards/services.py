@@ -139,7 +139,7 @@ def error_ratio_by_service(config: MonitoringConfig) -> Panel:
         " page that cannot be fetched is no failure of the crawler: see the dashboard Tasks.",
         [Query(expr=ratio(_FAILED_ENTRIES, _ENTRIES, RATE_INTERVAL, SERVICE), legend="{{service_name}}")],
         unit="percentunit",
-        thresholds=_error_thresholds(config),
+        thresholds=Thresholds(None, config.objectives.error_ratio),
     )
 
 

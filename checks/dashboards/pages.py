@@ -19,16 +19,20 @@ _ROW_PIXELS: Final = 38
 _LOAD_SECONDS: Final = 60.0
 
 # Grafana draws a panel when it is on the screen, so the window is as tall as the page. Reads, for each panel: its
-# title, the text of an error or of missing data, and whether it still loads.
+# title, the text of an error or of missing data, whether it has a content, and whether it still loads.
 _READ: Final = """
 (() => {
   const text = (node) => node ? node.innerText.trim() : "";
+  // Panels wait, without a bar, for the variables of their dashboard; until then they have only a frame.
+  const isDrawn = (content) =>
+    content !== null && (content.querySelector("canvas, svg, table, [role=grid]") !== null || text(content) !== "");
   const sections = [...document.querySelectorAll('section[data-testid^="data-testid Panel header"]')];
   return {
     panels: sections.map((section) => ({
       title: section.dataset.testid.replace("data-testid Panel header", "").trim(),
       error: section.querySelector('[data-testid="data-testid Panel status error"]') !== null,
       message: text(section.querySelector('[data-testid="data-testid Panel data error message"], .panel-empty')),
+      drawn: isDrawn(section.querySelector('[data-testid="data-testid panel content"]')),
       loading: section.querySelector('[aria-label="Panel loading bar"]') !== null,
     })),
     missing: /Dashboard not found|Failed to load dashboard/.test(document.body.innerText),
@@ -112,6 +116,8 @@ def _visit(
             problem = "Grafana does not draw the panel"
         elif entry["loading"]:
             problem = f"the panel still loads after {_LOAD_SECONDS:.0f} s"
+        elif not entry["drawn"]:
+            problem = f"the panel is blank after {_LOAD_SECONDS:.0f} s"
         elif entry["error"]:
             problem = f"Grafana shows an error: {entry['message'] or 'see the panel'}"
         elif entry["message"] and panel.normally_empty is None:
@@ -128,7 +134,9 @@ def _settled(page: Page, number: int, sleep: Callable[[float], object]) -> dict[
     previous: dict[str, Any] | None = None
     while True:
         state: dict[str, Any] = page.evaluate(_READ) or {"panels": [], "missing": False}
-        done = len(state["panels"]) >= number and not any(panel["loading"] for panel in state["panels"])
+        done = len(state["panels"]) >= number and all(
+            panel["drawn"] and not panel["loading"] for panel in state["panels"]
+        )
         # Twice the same: a panel that is drawn has not yet begun to load.
         if state["missing"] or (done and state == previous) or time.monotonic() > deadline:
             return state

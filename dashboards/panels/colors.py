@@ -24,6 +24,11 @@ SERIES_COLORS: Final = {
     r"/^(search|SELECT .*)$/": "purple",
     r"/^(trace|INSERT .*)$/": "#4ab8b8",
     r"/^\d+\. /": "blue",
+    r"/^message waits for the task-manager$|^in the collector$/": "purple",
+    r"/^message waits for the crawler$/": "orange",
+    r"/^message of task-status /": "#4ab8b8",
+    r"/^message of requests-web-crawl /": "#d6a35c",
+    r"/(^|: )created$|^new$|^in the service$/": "blue",
     r"/(^|[ :])(retried|duplicate|suppressed)$/": WARNING_COLOR,
     r"/(^|[ :])(success|completed|accepted|sent)$/": SUCCESS_COLOR,
     # Grafana takes the last override that matches, and `not sent` is no success.

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import common
+from grafana_foundation_sdk.builders import common, dashboard
 from grafana_foundation_sdk.builders import statetimeline as sdk
 from grafana_foundation_sdk.models.common import VisibilityMode
-from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.dashboard import FieldColorModeId, ValueMap, ValueMappingResult
 
 from dashboards.panels.shared import PROMETHEUS, Panel, Query, description, no_value, range_query
 
@@ -53,6 +53,8 @@ def state_timeline(
         .mappings([ValueMap(options=texts)])
         .merge_values(True)
         .show_value(VisibilityMode.NEVER)
+        # The default scale of colours has no legend.
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .row_height(0.7)
         .line_width(0)
         .fill_opacity(80)

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
 from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, no_value, ref_id, table_query
 from dashboards.panels.transformations import value_field
+
+# A narrower table has no room for equal columns: the names need more of it than the numbers.
+_NARROW: Final = 12
+_NUMBER_PIXELS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,12 @@ def table(
         .datasource(PROMETHEUS)
         .span(width)
         .height(height)
+        .min_width(_NUMBER_PIXELS)
     )
     for index, column in enumerate(columns):
         # A query that keeps the name of its metric, or another label, would make rows of its own.
         panel.with_target(table_query(f"max by ({', '.join(by)}) ({column.query})", index))
-        panel.override_by_name(column.title, _properties(column))
+        panel.override_by_name(column.title, _properties(column, is_narrow=width < _NARROW))
     for label, shown in by.items():
         properties = []
         if url := (links or {}).get(label):
@@ -77,12 +83,14 @@ def table(
     )
 
 
-def _properties(column: Column) -> list[DynamicConfigValue]:
-    unit = DynamicConfigValue(id_val="unit", value=column.unit)
+def _properties(column: Column, *, is_narrow: bool) -> list[DynamicConfigValue]:
+    properties = [DynamicConfigValue(id_val="unit", value=column.unit)]
+    if is_narrow:
+        properties.append(DynamicConfigValue(id_val="custom.width", value=_NUMBER_PIXELS))
     if column.thresholds is None:
-        return [unit]
+        return properties
     return [
-        unit,
+        *properties,
         DynamicConfigValue(id_val="thresholds", value=column.thresholds.build().build()),
         DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
     ]

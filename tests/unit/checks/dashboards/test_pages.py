@@ -28,8 +28,8 @@ class _FakePage(Page):
         return b"png"
 
 
-def panel(title: str, *, error: bool = False, message: str = "") -> dict[str, Any]:
-    return {"title": title, "error": error, "message": message, "loading": False}
+def panel(title: str, *, error: bool = False, message: str = "", drawn: bool = True) -> dict[str, Any]:
+    return {"title": title, "error": error, "message": message, "drawn": drawn, "loading": False}
 
 
 def problems(page: _FakePage) -> dict[str, str]:
@@ -62,6 +62,13 @@ def test_a_panel_that_is_not_drawn_is_a_failure(monkeypatch: Any) -> None:
     assert problems(_FakePage(panel("fine"), panel("broken"), panel("empty"))) == {
         "calm": "Grafana does not draw the panel"
     }
+
+
+def test_a_blank_panel_is_a_failure(monkeypatch: Any) -> None:
+    """It is also no sign that the page is complete: a panel waits for the variables without saying so."""
+    monkeypatch.setattr("checks.dashboards.pages._LOAD_SECONDS", 0.0)
+    page = _FakePage(panel("fine"), panel("broken"), panel("empty"), panel("calm", drawn=False))
+    assert problems(page) == {"calm": "the panel is blank after 0 s"}
 
 
 def test_a_dashboard_that_grafana_did_not_load_is_one_failure() -> None:
