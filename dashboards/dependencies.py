@@ -57,7 +57,8 @@ def service_map(_: MonitoringConfig) -> Panel:
         nodes=NodeGraphStats(
             rate=titled(rate),
             p95_ms=titled(_of_nodes(f"({P95} >= 0)", "max")),
-            failed=titled(f"({failed}) / (({rate}) > 0)"),
+            # Without a call no call failed; Grafana draws no circle without a number.
+            failed=titled(f"(({failed}) / (({rate}) > 0) or ({rate}) * 0)"),
         ),
         edges=NodeGraphStats(rate=edges(_colored(RATE)), p95_ms=edges(f"({P95} >= 0)"), failed=edges(_ERROR_RATIO)),
         width=15,

@@ -11,6 +11,7 @@ from dashboards.dashboard import Dashboard, Row, of_services
 from dashboards.links import ALL_SERVICES, drilldown, failed_spans
 from dashboards.panels import (
     ERROR_COLOR,
+    SUCCESS_COLOR,
     WARNING_COLOR,
     Column,
     Panel,
@@ -203,12 +204,12 @@ def alerts_over_time(_: MonitoringConfig) -> Panel:
     firing, pending = (
         series(metrics.ALERTS, equals("alertstate", state), 'severity!="none"') for state in ("firing", "pending")
     )
+    quiet = 'label_replace(vector(0), "alertname", "no alert", "", "")'
     return state_timeline(
         "Alerts over time",
         "When each alert was pending, and when it was firing.",
-        Query(expr=f"max by (alertname) (2 * {firing} or {pending})", legend="{{alertname}}"),
-        {1: State("pending", WARNING_COLOR), 2: State("firing", ERROR_COLOR)},
-        normally_empty="no alert fired or was pending.",
+        Query(expr=f"max by (alertname) (2 * {firing} or {pending}) or on () {quiet}", legend="{{alertname}}"),
+        {0: State("quiet", SUCCESS_COLOR), 1: State("pending", WARNING_COLOR), 2: State("firing", ERROR_COLOR)},
     )
 
 

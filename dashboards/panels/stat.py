@@ -10,6 +10,9 @@ from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
 
 from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, no_value, range_query
 
+NO_DATA: Final = "no data ⓘ"
+"""A tile has no room for the reason, which is in its description."""
+
 _NAME_PIXELS: Final = 14
 _VALUE_PIXELS: Final = 22
 _SINGLE_VALUE_PIXELS: Final = 34
@@ -47,8 +50,8 @@ def stat(
     panel = (
         sdk.Panel()
         .title(title)
-        .description(description(text, normally_empty))
-        .no_value(no_value(normally_empty))
+        .description(description(text if normally_empty else f"{text} {no_value(None)}", normally_empty))
+        .no_value(NO_DATA)
         .datasource(PROMETHEUS)
         .unit(unit)
         .span(width)

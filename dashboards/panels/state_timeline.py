@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import common, dashboard
+from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.builders import statetimeline as sdk
 from grafana_foundation_sdk.models.common import VisibilityMode
-from grafana_foundation_sdk.models.dashboard import FieldColorModeId, ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
 
-from dashboards.panels.shared import PROMETHEUS, Panel, Query, description, no_value, range_query
+from dashboards.panels.shared import PROMETHEUS, Panel, Query, no_value, range_query
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ def state_timeline(
     query: Query,
     states: Mapping[int, State],
     *,
-    normally_empty: str | None = None,
     width: int = 24,
     height: int = 8,
 ) -> Panel:
@@ -34,9 +33,8 @@ def state_timeline(
     Args:
         title: of the panel.
         text: what the panel answers.
-        query: a series for each thing.
+        query: a series for each thing. Grafana shows an error that misleads if there is none.
         states: value → state.
-        normally_empty: the reason why the panel normally has no bars.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
     """
@@ -44,8 +42,8 @@ def state_timeline(
     return (
         sdk.Panel()
         .title(title)
-        .description(description(text, normally_empty))
-        .no_value(no_value(normally_empty))
+        .description(text)
+        .no_value(no_value(None))
         .datasource(PROMETHEUS)
         .unit("short")
         .span(width)
@@ -53,11 +51,10 @@ def state_timeline(
         .mappings([ValueMap(options=texts)])
         .merge_values(True)
         .show_value(VisibilityMode.NEVER)
-        # The default scale of colours has no legend.
-        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .row_height(0.7)
         .line_width(0)
         .fill_opacity(80)
-        .legend(common.VizLegendOptions().show_legend(True))
+        # A legend would also list the times without a value.
+        .legend(common.VizLegendOptions().show_legend(False))
         .with_target(range_query(query, 0))
     )

@@ -13,6 +13,7 @@ from dashboards.panels.transformations import value_field
 # A narrower table has no room for equal columns: the names need more of it than the numbers.
 _NARROW: Final = 12
 _NUMBER_PIXELS: Final = 100
+_TIME_PIXELS: Final = 140
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,8 @@ def table(
 def _properties(column: Column, *, is_narrow: bool) -> list[DynamicConfigValue]:
     properties = [DynamicConfigValue(id_val="unit", value=column.unit)]
     if is_narrow:
-        properties.append(DynamicConfigValue(id_val="custom.width", value=_NUMBER_PIXELS))
+        pixels = _TIME_PIXELS if column.unit.startswith("dateTime") else _NUMBER_PIXELS
+        properties.append(DynamicConfigValue(id_val="custom.width", value=pixels))
     if column.thresholds is None:
         return properties
     return [

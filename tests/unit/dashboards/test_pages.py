@@ -9,6 +9,7 @@ from checks.dashboards.panels import Panel, panels
 from dashboards.catalog import dashboards, runbooks
 from dashboards.dashboard import RUNBOOK_TAG, TAG
 from dashboards.panels import ERROR_COLOR, SUCCESS_COLOR
+from dashboards.panels.stat import NO_DATA
 from dashboards.panels.timeseries import LIMIT
 from dashboards.rules import AlertRule, RecordingRule, groups
 from dashboards.rules.model import runbook_uid
@@ -107,7 +108,10 @@ def test_searches_return_the_latest_traces(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_an_empty_panel_says_why(stack: str) -> None:
-    for panel in panels_of(stack, "timeseries", "state-timeline", "stat", "table"):
+    for panel in panels_of(stack, "stat"):
+        assert panel.defaults["noValue"] == NO_DATA, panel.title
+        assert panel.normally_empty or "No data" in panel.question, f"{panel.title}: the tile refers to its description"
+    for panel in panels_of(stack, "timeseries", "state-timeline", "table"):
         text = panel.defaults["noValue"]
         assert text not in ("", "No data"), panel.title
         if panel.normally_empty:
