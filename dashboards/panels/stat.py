@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
 
 from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, no_value, range_query
 
-NO_DATA: Final = "no data ⓘ"
+NO_DATA: Final = "no data"
 """A tile has no room for the reason, which is in its description."""
 
 _NAME_PIXELS: Final = 14
