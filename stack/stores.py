@@ -15,7 +15,8 @@ from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.components.loki.settings import CREDENTIALS as LOGS
-from stack.components.shared.store import QueriedStore, environment_name, query_access
+from stack.components.shared.external_store import QueriedStore
+from stack.components.shared.store import environment_name, query_access
 from stack.components.trace_store.settings import CREDENTIALS as TRACES
 from stack.errors import DeployError
 from stack.kubernetes.objects import read_secret

@@ -34,7 +34,12 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
     tasks = Tasks(database, CrawlRequests(publisher), TelemetryObserver(traces, metrics.registry, metrics.stored))
     metrics.registry.register(TaskCounts(tasks))
     retention = Retention(
-        tasks, settings.retention, traces, metrics.registry, metrics.loop_failures.labels("retention").inc
+        tasks,
+        settings.retention,
+        traces,
+        metrics.registry,
+        prepare=database.prepare,
+        on_error=metrics.loop_failures.labels("retention").inc,
     )
 
     def prepare() -> None:

@@ -190,8 +190,7 @@ class SqlUnitOfWork:
 
     @contextmanager
     def begin(self) -> Iterator[SqlTaskRepository]:
-        if not self._is_migrated:
-            self.ensure_schema()
+        self.prepare()
         try:
             with _as_unavailable(), self._engine.begin() as connection:
                 yield SqlTaskRepository(connection)
@@ -202,6 +201,11 @@ class SqlUnitOfWork:
             if isinstance(error.__cause__, DBAPIError):
                 self._engine.dispose()
             raise
+
+    def prepare(self) -> None:
+        """Brings the schema up to date, unless it is known to be. Raises Unavailable."""
+        if not self._is_migrated:
+            self.ensure_schema()
 
     def ensure_schema(self) -> None:
         """Brings the schema up to date. Raises Unavailable."""

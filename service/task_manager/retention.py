@@ -36,12 +36,24 @@ class Retention:
         age: timedelta | None,
         traces: TraceManager,
         registry: CollectorRegistry,
+        *,
+        prepare: Callable[[], object] = lambda: None,
         on_error: Callable[[], object] = lambda: None,
     ) -> None:
-        """age: time for which a user's ended task is kept; None: for ever. on_error: called after each failure."""
+        """Creates it; nothing is deleted before `start`.
+
+        Args:
+            tasks: the tasks.
+            age: time for which a user's ended task is kept; None: for ever.
+            traces: get a span for each batch.
+            registry: gets the counter of the deleted tasks.
+            prepare: brings the schema up to date, without spans: that is no part of the deletion.
+            on_error: called after each failure.
+        """
         self._tasks = tasks
         self._age = age
         self._traces = traces
+        self._prepare = prepare
         self._deleted = Counter(TASKS_DELETED, "Tasks deleted, by reason.", (REASON,), registry=registry)
         for reason in (_RETENTION, SYNTHETIC):
             self._deleted.labels(reason)
@@ -58,6 +70,8 @@ class Retention:
     def delete(self) -> float:
         """Deletes one batch of each kind; returns the seconds until the next ones."""
         try:
+            with self._traces.suppressed():
+                self._prepare()
             with self._traces.span("delete ended tasks") as span:
                 counts = {SYNTHETIC: self._tasks.delete_ended(SYNTHETIC_AGE, limit=BATCH, only_synthetic=True)}
                 if self._age is not None:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import pulumi
 
-from stack.components.shared.placement import StackPlacement, place
+from stack.components.cluster.place import place
+from stack.components.shared.placement import StackPlacement
 from stack.components.shared.workload import WORKLOAD_TYPES
 from stack.kubernetes.settings import Cluster, PriorityClasses
 

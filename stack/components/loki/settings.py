@@ -6,10 +6,10 @@ from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import Quantity
+from stack.components.shared.external_store import Credentials, ExternalStore
 from stack.components.shared.object_storage import ObjectStorage
 from stack.components.shared.object_storage import needed_secrets as bucket_secrets
 from stack.components.shared.settings import Stateful
-from stack.components.shared.store import Credentials, ExternalStore
 
 CREDENTIALS: Final = Credentials(otlp=secret_keys.LOGS_AUTHORIZATION, query=secret_keys.LOGS_QUERY_AUTHORIZATION)
 

@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import Quantity, Section, WebAddress
+from stack.components.shared.external_store import QueriedStore, require_encryption
 from stack.components.shared.settings import Stateful
-from stack.components.shared.store import QueriedStore, require_encryption
 
 
 class ObjectLabels(Section):

@@ -1,19 +1,15 @@
-"""Object storage: the settings of a bucket with the API of S3, Google Cloud Storage or Azure, and its clients' access.
+"""Object storage: the settings of a bucket with the API of S3, Google Cloud Storage or Azure.
 
 Its secrets are shared: one identity reads and writes all buckets of a stack.
 """
 
 from typing import Annotated, Final, Self
 
-import pulumi
-import pulumi_kubernetes as k8s
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
 from contracts.section import Section
-from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.settings import Pem
-from stack.components.shared.storage import SecretFiles
 
 CA_FILE: Final = "object-storage-ca.pem"
 """Name of the file with the authority that signed the storage's certificate, next to the configuration."""
@@ -21,14 +17,6 @@ AZURE_KEY_VARIABLE: Final = "AZURE_STORAGE_KEY"
 """The variable with the account's key."""
 HTTPS_PORT: Final = 443
 
-_GCS_FOLDER: Final = "/etc/object-storage"
-_GCS_FILE: Final = "service-account.json"
-_VARIABLES: Final = {
-    secret_keys.OBJECT_STORAGE_ACCESS_KEY: "AWS_ACCESS_KEY_ID",
-    secret_keys.OBJECT_STORAGE_SECRET_KEY: "AWS_SECRET_ACCESS_KEY",
-    secret_keys.OBJECT_STORAGE_ACCOUNT_KEY: AZURE_KEY_VARIABLE,
-}
-"""The variables that the clients of S3 and Azure read first, by the secret in them."""
 _AZURE_POD_LABELS: Final = {"azure.workload.identity/use": "true"}
 """Without it, Azure gives a pod no identity."""
 
@@ -109,22 +97,6 @@ def needed_secrets(storage: ObjectStorage | None) -> tuple[str, ...]:
     if storage.azure:
         return (secret_keys.OBJECT_STORAGE_ACCOUNT_KEY,)
     return (secret_keys.OBJECT_STORAGE_ACCESS_KEY, secret_keys.OBJECT_STORAGE_SECRET_KEY)
-
-
-def storage_variables(storage: ObjectStorage | None, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
-    """Return the variables with which a client gets access to a bucket."""
-    keys = needed_secrets(storage)
-    if secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT in keys:
-        return variables(GOOGLE_APPLICATION_CREDENTIALS=f"{_GCS_FOLDER}/{_GCS_FILE}")
-    return [secret_variable(_VARIABLES[key], key, secret) for key in keys]
-
-
-def storage_secret_files(storage: ObjectStorage | None, secret: pulumi.Input[str]) -> dict[str, SecretFiles]:
-    """Return the secrets that a client reads as files: mount path → files."""
-    key = secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT
-    if key not in needed_secrets(storage):
-        return {}
-    return {_GCS_FOLDER: SecretFiles(secret=secret, keys={key: _GCS_FILE})}
 
 
 def storage_files(storage: ObjectStorage | None) -> dict[str, str]:

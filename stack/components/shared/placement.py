@@ -1,17 +1,10 @@
 """The section `placement` of the settings: on which nodes the pods run."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import pulumi_kubernetes as k8s
 from pydantic import Field, model_validator
 
 from contracts.section import FromList, Section
-
-core = k8s.core.v1
-
-_NODES = "kubernetes.io/hostname"
-_ZONES = "topology.kubernetes.io/zone"
-_CONDITION = {"preferred": "ScheduleAnyway", "required": "DoNotSchedule"}
 
 Component = Literal[
     "service",
@@ -79,22 +72,3 @@ class StackPlacement(Placement):
         own = next((placement for name, placement in self.components.items() if name == component), Placement())
         values = {name: getattr(self, name) for name in Placement.model_fields}
         return Placement(**values | {name: getattr(own, name) for name in own.model_fields_set})
-
-
-def place(pod: Any, placement: Placement) -> None:
-    """Set the placement in a pod's specification."""
-    pod.node_selector = dict(placement.node_selector) or None
-    pod.tolerations = [_toleration(item) for item in placement.tolerations] or None
-    conditions = {_NODES: _CONDITION[placement.nodes], _ZONES: _CONDITION[placement.zones]}
-    for constraint in pod.topology_spread_constraints:
-        constraint.when_unsatisfiable = conditions[constraint.topology_key]
-
-
-def _toleration(item: Toleration) -> core.TolerationArgs:
-    return core.TolerationArgs(
-        key=item.key,
-        operator=item.operator,
-        value=item.value,
-        effect=item.effect,
-        toleration_seconds=item.toleration_seconds,
-    )

@@ -1,76 +1,17 @@
-"""A store of telemetry: the settings of one that the stack did not build, and the addresses of any."""
+"""The addresses of a store of telemetry, and what its clients send and trust."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pydantic import Field, model_validator
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints
-from contracts.section import Section, WebAddress
 from stack.components.shared.environment import secret_variable
-from stack.components.shared.settings import Pem
-
-
-class QueriedStore(Section):
-    """A store that the stack did not build: the API that is queried."""
-
-    query_url: WebAddress
-    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
-    ca: Pem | None = None
-    """Authority that signed the store's certificates, as PEM; the public ones if unset."""
-    headers: dict[str, str] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
-    """Sent with each request, also to the receiver, without secrets."""
-    authorize_queries: bool = False
-    """If on, a secret is the header `Authorization` to the query API: `tracesQueryAuthorization`,
-    `logsQueryAuthorization`, `metricsQueryAuthorization`."""
-
-    @model_validator(mode="after")
-    def _check_queries_are_encrypted(self) -> Self:
-        require_encryption(self.query_url, on=self.authorize_queries, name="authorizeQueries")
-        return self
-
-
-class ExternalStore(QueriedStore):
-    """A store of traces or logs that the stack did not build: an OTLP receiver, and the API that is queried."""
-
-    otlp_url: WebAddress
-    """Receiver of OTLP, such as `https://otlp.example.com:4317`; for HTTP without `/v1/traces` or `/v1/logs`."""
-    protocol: Literal["grpc", "http"] = "grpc"
-    """Of the receiver."""
-    authorize: bool = False
-    """If on, a secret is the header `Authorization` to the receiver: `tracesAuthorization`, `logsAuthorization`."""
-
-    @model_validator(mode="after")
-    def _check_spans_are_encrypted(self) -> Self:
-        require_encryption(self.otlp_url, on=self.authorize, name="authorize")
-        return self
-
-
-def require_encryption(url: str, *, on: bool, name: str) -> None:
-    """Raise ValueError if a setting is on that sends a secret to a URL in clear."""
-    if on and urlsplit(url).scheme != "https":
-        raise ValueError(f"{name}: the secret would be sent in clear, because the URL is not https")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """The secrets of an external store."""
-
-    otlp: str
-    """Key of the secret that is the header `Authorization` to the OTLP receiver."""
-    query: str
-    """Key of the secret that is this header to the query API."""
-
-    def needed(self, store: ExternalStore | None) -> tuple[str, ...]:
-        """Return the keys of the secrets that a store needs."""
-        if store is None:
-            return ()
-        return (*((self.otlp,) if store.authorize else ()), *((self.query,) if store.authorize_queries else ()))
+from stack.components.shared.external_store import Credentials, ExternalStore, QueriedStore
 
 
 def environment_name(key: str) -> str:

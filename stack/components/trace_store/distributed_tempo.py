@@ -18,13 +18,8 @@ from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.network import storage_egress
 from stack.components.shared.object_meta import config_map
-from stack.components.shared.object_storage import (
-    identity_annotations,
-    identity_labels,
-    storage_files,
-    storage_secret_files,
-    storage_variables,
-)
+from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
+from stack.components.shared.object_storage_access import storage_secret_files, storage_variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services

@@ -14,7 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver, spans_of
 from collector.pipeline import OtlpTarget, Pipeline, render
-from stack.components.shared.store import ExternalStore, external_addresses
+from stack.components.shared.external_store import ExternalStore
+from stack.components.shared.store import external_addresses
 from stack.components.trace_store.settings import CREDENTIALS
 from stack.polling import poll_until
 from tests.support.certificates import self_signed

@@ -9,7 +9,8 @@ from checks.dashboards import own_grafana
 from checks.dashboards.own_grafana import Provisioning
 from contracts import endpoints
 from dashboards.datasources import datasources
-from stack.components.shared.store import ExternalStore, query_access
+from stack.components.shared.external_store import ExternalStore
+from stack.components.shared.store import query_access
 from stack.components.trace_store.settings import CREDENTIALS
 from tests.support.tls_store import tls_store
 
