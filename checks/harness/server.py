@@ -85,12 +85,16 @@ class ServerProcess:
 
         poll_until(f"{self._name} to be ready", is_ready, seconds=seconds, look_at=str(self._log_file))
 
-    def stop(self) -> int | None:
-        """Stops it as Kubernetes does, with SIGTERM, and returns its exit code; None if it does not run."""
+    def stop(self, seconds: float = _STOP_SECONDS) -> int | None:
+        """Stops it as Kubernetes does, with SIGTERM, and returns its exit code; None if it does not run.
+
+        Raises:
+            TimeoutExpired: it still runs after `seconds`.
+        """
         if (process := self._process) is None:
             return None
         process.terminate()
-        code = process.wait(_STOP_SECONDS)
+        code = process.wait(seconds)
         self._process = None
         return code
 

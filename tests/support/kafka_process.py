@@ -38,6 +38,10 @@ def libraries(directory: Path) -> str:
     return _extracted(layer.path, directory)
 
 
+_GRACE_SECONDS: Final = 20.0
+"""Shorter than that of the pods, so that the tests end sooner."""
+
+
 class KafkaBrokers:
     """The brokers of one cluster, each on a loopback address of its own. Their files stay when they end."""
 
@@ -86,8 +90,15 @@ class KafkaBrokers:
             self._processes[ordinal].start()
 
     def stop(self, ordinal: int) -> None:
-        """Stops a broker in order."""
-        self._processes[ordinal].stop()
+        """Stops a broker as the kubelet does: with SIGTERM, and with SIGKILL if it still runs after the grace period.
+
+        A broker waits for the active controller to take its partitions. It waits in vain for one that its configuration
+        does not name yet, while brokers are added.
+        """
+        try:
+            self._processes[ordinal].stop(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._processes[ordinal].kill()
 
     def kill(self, *ordinals: int) -> None:
         """Ends brokers with SIGKILL; all of them if none is named."""

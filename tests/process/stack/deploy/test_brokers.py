@@ -9,7 +9,7 @@ from tests.support.small_stack import SmallStack
 
 
 def test_brokers_are_added_one_at_a_time_and_never_removed(server: ApiServer) -> None:
-    stack = SmallStack(server, "growing")
+    stack = SmallStack(server, "more-brokers")
 
     def check(brokers: int) -> None:
         require_broker_steps(stack.client, stack.namespace, stack.manifests("kafka", kafka={"brokers": brokers}))
