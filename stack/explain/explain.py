@@ -47,6 +47,8 @@ class _Failure:
     trace_id: str
     operation: str
     error: str
+    end: float
+    """Of the span with the error, in s since the epoch."""
 
 
 @dataclass
@@ -168,7 +170,10 @@ class Explainer:
         failure = self._failed_trace(candidates, trace_ids)
         if failure is None:
             return [*lines, "the trace store has none of the failed traces yet"]
-        return [*lines, f"Trace: {failure.trace_id}", f"Operation: {failure.operation}", f"Error: {failure.error}"]
+        # An old trace may be of another fault, which has ended.
+        age = _ago(self._clock() - failure.end)
+        trace = f"Trace: {failure.trace_id}, ended {age} ago"
+        return [*lines, trace, f"Operation: {failure.operation}", f"Error: {failure.error}"]
 
     def _exemplars(self, prometheus: PrometheusClient, service: str) -> list[str]:
         end = self._clock()
@@ -192,7 +197,9 @@ class Explainer:
         for trace_id in trace_ids:
             if span := _cause(store.trace(trace_id), service):
                 operation = self._text(f"{span.service}: {span.name}")
-                return _Failure(trace_id=trace_id, operation=operation, error=self._text(_error(span)))
+                return _Failure(
+                    trace_id=trace_id, operation=operation, error=self._text(_error(span)), end=span.end / 1e9
+                )
         return None
 
     def _what_changed(self) -> Sequence[str]:

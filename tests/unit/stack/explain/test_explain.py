@@ -40,8 +40,8 @@ def _span(number: int, parent: int, service: str, message: str = "") -> dict[str
                         "spanId": f"{number:016x}",
                         "parentSpanId": f"{parent:016x}",
                         "name": f"operation {number}",
-                        "startTimeUnixNano": str(int(NOW * 1e9) + number),
-                        "endTimeUnixNano": str(int(NOW * 1e9) + 9),
+                        "startTimeUnixNano": str(int((NOW - 30) * 1e9) + number),
+                        "endTimeUnixNano": str(int((NOW - 30) * 1e9) + 9),
                         "status": {"code": 2, "message": message},
                         "attributes": [{"key": "error.type", "value": {"stringValue": "TimeoutError"}}],
                     }
@@ -105,14 +105,15 @@ def test_a_response_4xx_is_no_failure() -> None:
 def test_the_error_is_that_of_the_span_in_which_the_failure_began_and_is_redacted() -> None:
     lines = explain(_answers())["Failing operation, error and trace"]
     assert lines[0].endswith("12 failures in 15 minutes")
-    assert lines[1:3] == [f"Trace: {TRACE}", "Operation: task-manager: operation 2"]
+    assert lines[1] == f"Trace: {TRACE}, ended 30 s ago"
+    assert lines[2] == "Operation: task-manager: operation 2"
     assert lines[3].startswith("Error: TimeoutError: no connection")
     assert "hunter2" not in lines[3]
 
 
 def test_an_exemplar_is_taken_where_the_search_finds_nothing() -> None:
     lines = explain(_answers(**{"/api/search": {"traces": []}}))["Failing operation, error and trace"]
-    assert f"Trace: {TRACE}" in lines
+    assert f"Trace: {TRACE}, ended 30 s ago" in lines
 
 
 def test_without_a_failure_no_trace_is_searched() -> None:
