@@ -21,9 +21,8 @@ def test_nothing_is_lost_in_an_upgrade_from_the_previous_release() -> None:
             current().deploy()
             raise
     assert made.is_lossless, made
-    assert made.is_available, made
 
 
 @pytest.mark.nightly
-def test_nothing_is_lost_in_upgrades_and_a_downgrade() -> None:
+def test_nothing_is_lost_in_upgrades_and_a_downgrade_and_few_requests_fail() -> None:
     assert upgrade(Console())

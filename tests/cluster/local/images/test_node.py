@@ -17,7 +17,7 @@ _COMMANDS = {
     "kafka": ["java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka", "--version"],
     "postgres": ["/usr/lib/postgresql/15/bin/postgres", "--version"],
     "service": ["python3", "-c", "import service.gateway.bootstrap, service.task_manager.bootstrap; print('imported')"],
-    "grafana": ["grafana", "--version"],
+    "grafana": ["/usr/share/grafana/bin/grafana", "--version"],
     "alertmanager": ["/bin/alertmanager", "--version"],
     "loki": ["/usr/bin/loki", "--version"],
 }
