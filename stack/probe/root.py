@@ -9,14 +9,10 @@ from typing import Any, Final
 
 import httpx
 
-from contracts.http import KEEP_KEY
+from stack.probe import otlp
 from stack.probe.request import Caller, Send
 
 SPAN_NAME: Final = "request"
-_PATH: Final = "/v1/traces"
-_INTERNAL: Final = 1
-_ERROR: Final = 2
-_SEND_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +37,20 @@ class RootSpan:
         Args:
             environment: name of the stack's environment.
         """
-        attributes = {"user_agent.synthetic.type": "test", **({"task.id": self.task_id} if self.task_id else {})}
-        span = {
-            "traceId": self.trace_id,
-            "spanId": self.span_id,
-            # The samplers keep the trace.
-            "traceState": f"{KEEP_KEY}=1",
-            "flags": 1,
-            "name": SPAN_NAME,
-            "kind": _INTERNAL,
-            "startTimeUnixNano": str(self.started),
-            "endTimeUnixNano": str(self.ended),
-            "attributes": _attributes(attributes),
-            **({"status": {"code": _ERROR, "message": self.error}} if self.error else {}),
-        }
-        resource = {"service.name": self.caller.service, "deployment.environment.name": environment}
-        scope_spans = [{"scope": {"name": self.caller.service}, "spans": [span]}]
-        return {"resourceSpans": [{"resource": {"attributes": _attributes(resource)}, "scopeSpans": scope_spans}]}
+        span = otlp.span(
+            self.trace_id,
+            self.span_id,
+            SPAN_NAME,
+            otlp.INTERNAL,
+            started=self.started,
+            ended=self.ended,
+            attributes={
+                "user_agent.synthetic.type": "test",
+                **({"task.id": self.task_id} if self.task_id else {}),
+            },
+            error=self.error,
+        )
+        return otlp.export_request(self.caller.service, [span], **{"deployment.environment.name": environment})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +69,4 @@ class Collector:
         Raises:
             httpx.HTTPError: the Collector does not accept it.
         """
-        self.post(
-            f"{self.url}{_PATH}",
-            json=span.to_otlp(self.environment),
-            headers={"Authorization": f"Bearer {self.token}"},
-            timeout=_SEND_SECONDS,
-        ).raise_for_status()
-
-
-def _attributes(values: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+        otlp.send(self.url, self.token, span.to_otlp(self.environment), self.post)

@@ -167,7 +167,8 @@ class Telemetry:
         return is_whole
 
     def _is_searchable(self, request: SentRequest) -> bool:
-        if not is_searchable(self.traces, request.trace_id, request.task_id, start=request.sent_at, end=time.time()):
+        query = task_query(self.traces.backend, request.task_id)
+        if not is_searchable(self.traces, request.trace_id, query, start=request.sent_at, end=time.time()):
             raise CheckFailure("the search did not find it")
         return True
 

@@ -89,7 +89,8 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         stored_at = time.monotonic()
         # While a search cannot find the trace yet, the span metrics are scraped.
         calls = wait_for_calls(prometheus, {hop.service for hop in HOPS})
-        _wait_for_search(store, trace_id, identifier, started / 1e9)
+        search = task_query(backend, identifier)
+        wait_for_search(store, trace_id, search, started / 1e9)
         found_at = time.monotonic()
         return Report(
             trace_id=trace_id,
@@ -101,7 +102,7 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
             trace_seconds=stored_at - completed_at,
             search_seconds=found_at - completed_at,
             query=store.url(trace_id).removeprefix(store.base_url),
-            search_query=task_query(backend, identifier),
+            search_query=search,
             metrics_query=CALLS_QUERY,
         )
 
@@ -174,11 +175,19 @@ def wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str
     return wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
 
 
-def _wait_for_search(store: TraceStoreClient, trace_id: str, identifier: str, started: float) -> None:
-    query = " ".join(map(str, task_query(store.backend, identifier).values()))
+def wait_for_search(store: TraceStoreClient, trace_id: str, query: Mapping[str, Any], started: float) -> None:
+    """Waits until a search finds a trace.
+
+    Args:
+        store: the trace store, which has the trace.
+        trace_id: of the trace.
+        query: in the terms of the store.
+        started: when the trace began, in s since the epoch.
+    """
+    text = " ".join(map(str, query.values()))
     wait(
-        f"a search for {query} in the store that finds trace {trace_id}, which the store has",
-        lambda: is_searchable(store, trace_id, identifier, start=started, end=time.time()),
+        f"a search for {text} in the store that finds trace {trace_id}, which the store has",
+        lambda: is_searchable(store, trace_id, query, start=started, end=time.time()),
         _SEARCH_SECONDS,
         "`query_end_cutoff` and `live_store` in Tempo's configuration" if store.backend == "tempo" else "Jaeger's logs",
     )

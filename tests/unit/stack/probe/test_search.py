@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from stack.clients.traces import TraceStoreClient
-from stack.probe.search import is_searchable
+from stack.probe.search import is_searchable, task_query
 
 TRACE_ID = "0a" * 16
 TEMPO = {"traces": [{"traceID": TRACE_ID.lstrip("0"), "startTimeUnixNano": "1000000000"}]}
@@ -31,7 +31,7 @@ def search(backend: str, answer: dict[str, Any], trace_id: str = TRACE_ID) -> tu
         return httpx.Response(200, json=answer)
 
     store = TraceStoreClient(backend, "http://store", get)
-    return is_searchable(store, trace_id, "some-task", start=1000, end=1010), sent
+    return is_searchable(store, trace_id, task_query(backend, "some-task"), start=1000, end=1010), sent
 
 
 def test_tempo_is_asked_for_the_attribute_in_traceql() -> None:

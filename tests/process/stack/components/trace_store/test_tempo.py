@@ -110,7 +110,7 @@ def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> N
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
 
         def is_found() -> bool:
-            return is_searchable(store, trace_id, "new-0-0", start=start, end=time.time())
+            return is_searchable(store, trace_id, task_query("tempo", "new-0-0"), start=start, end=time.time())
 
         # 2 s; with Tempo's own defaults more than 30 s.
         poll_until("a search that finds the trace", is_found, seconds=15, every=0.1)
