@@ -1,6 +1,6 @@
 """PromQL that dashboards, rules and the rollout's analysis share: one query for one question."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from contracts import endpoints, http, metrics, service_metrics
@@ -123,17 +123,24 @@ _MANY: Final = 8
 """A normal night has that many slow events within minutes only if something is wrong."""
 
 
-def many(value: str, whole: str, window: str, share: float, *by: str) -> str:
-    """Return the condition that a share of the events of a window is at least eight events.
+def slow(duration: str, events: str, window: str, limit: float, quantiles: Sequence[float], *by: str) -> str:
+    """Return the condition that one of several quantiles of a duration is above a limit, each of many slow events.
+
+    With few events, a single slow one is their highest quantile.
 
     Args:
-        value: the query that must have a result.
-        whole: selector of the counter of all events.
+        duration: selector of the histogram's buckets.
+        events: selector of the counter of all events.
         window: of the events.
-        share: the share of the events that `value` is about, for example 0.05 for a 95th percentile.
+        limit: in the histogram's unit.
+        quantiles: for example 0.95, with which at least eight slow events are one in twenty.
         by: labels.
     """
-    return f"{value} and on ({_list(by)}) {exact_increase(whole, window, *by)} >= {_MANY / share:g}"
+    return " or ".join(
+        f"{quantile(q, duration, window, *by)} > {limit}"
+        f" and on ({_list(by)}) {exact_increase(events, window, *by)} >= {_MANY / (1 - q):g}"
+        for q in quantiles
+    )
 
 
 def above(value: str, start: float, end: float, alert: str, *by: str) -> str:

@@ -12,10 +12,9 @@ from dashboards.queries import (
     buckets,
     equals,
     exact_increase,
-    many,
-    quantile,
     ratio,
     series,
+    slow,
 )
 from dashboards.rules.model import AlertRule, RuleGroup
 
@@ -32,13 +31,10 @@ def database(config: MonitoringConfig) -> RuleGroup:
 def _statements_slow(config: MonitoringConfig) -> AlertRule:
     statement = (SERVICE, SPAN_NAME)
     duration = buckets(metrics.SPAN_DURATION, STATEMENT_SPAN)
-    p95, median = (quantile(q, duration, "1m", *statement) for q in (0.95, 0.5))
     limit = config.objectives.statement_ms
     return AlertRule(
         name="StatementsSlow",
-        # With few statements, a single slow one is their 95th percentile.
-        query=f"{many(f'{p95} > {limit}', _STATEMENTS, '1m', 0.05, *statement)}"
-        f" or {many(f'{median} > {limit}', _STATEMENTS, '1m', 0.5, *statement)}",
+        query=slow(duration, _STATEMENTS, "1m", limit, (0.95, 0.5), *statement),
         for_="15s",
         # A lock or a checkpoint that comes again makes the percentile go up and down.
         keep_firing_for="1m",

@@ -7,7 +7,7 @@ from contracts.metrics import JOB, OUTCOME, TOPIC
 from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC
 from dashboards.config import MonitoringConfig
-from dashboards.queries import NOT_DEAD_LETTER, buckets, equals, exact_increase, many, quantile, rate, series
+from dashboards.queries import NOT_DEAD_LETTER, buckets, equals, exact_increase, rate, series, slow
 from dashboards.rules.model import AlertRule, RuleGroup
 
 # Each of the two topics has one kind of consumer.
@@ -77,13 +77,10 @@ def _lag_grows() -> AlertRule:
 
 
 def _messages_wait(config: MonitoringConfig) -> AlertRule:
-    p95, median = (quantile(q, buckets(service_metrics.MESSAGE_WAIT), "2m", TOPIC) for q in (0.95, 0.5))
-    messages, limit = f"{service_metrics.MESSAGE_WAIT}_count", config.objectives.message_seconds
+    wait, messages = buckets(service_metrics.MESSAGE_WAIT), f"{service_metrics.MESSAGE_WAIT}_count"
     return AlertRule(
         name="MessagesWait",
-        # With few messages, a single one that waits for a slow web site sets the 95th percentile.
-        query=f"{many(f'{p95} > {limit}', messages, '2m', 0.05, TOPIC)}"
-        f" or {many(f'{median} > {limit}', messages, '2m', 0.5, TOPIC)}",
+        query=slow(wait, messages, "2m", config.objectives.message_seconds, (0.95, 0.5), TOPIC),
         for_="30s",
         # A backlog that shrinks in waves crosses the limit many times.
         keep_firing_for="2m",

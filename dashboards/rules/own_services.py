@@ -1,12 +1,14 @@
 """Alerts on services that are the users' own: only their spans are known, and the metrics made of them."""
 
+from typing import Final
+
 from contracts import metrics
 from contracts.metrics import SERVICE, SPAN_NAME
 from dashboards.config import MonitoringConfig
-from dashboards.queries import ENTRY_SPAN, buckets, many, quantile, rate, series
+from dashboards.queries import ENTRY_SPAN, buckets, rate, series, slow
 from dashboards.rules.model import AlertRule
 
-_ENTRIES = series(metrics.SPAN_CALLS, ENTRY_SPAN)
+_ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN)
 
 
 def alerts(config: MonitoringConfig) -> tuple[AlertRule, ...]:
@@ -17,13 +19,10 @@ def alerts(config: MonitoringConfig) -> tuple[AlertRule, ...]:
 def _service_slow(config: MonitoringConfig) -> AlertRule:
     operation = (SERVICE, SPAN_NAME)
     duration = buckets(metrics.SPAN_DURATION, ENTRY_SPAN)
-    p99, p85 = (quantile(q, duration, "2m", *operation) for q in (0.99, 0.85))
     limit = config.objectives.request_ms
     return AlertRule(
         name="ServiceSlow",
-        # With few requests, a single slow one is their 99th percentile.
-        query=f"{many(f'{p99} > {limit}', _ENTRIES, '2m', 0.01, *operation)}"
-        f" or {many(f'{p85} > {limit}', _ENTRIES, '2m', 0.15, *operation)}",
+        query=slow(duration, _ENTRIES, "2m", limit, (0.99, 0.85), *operation),
         for_="30s",
         # A percentile around the objective crosses it at each wave of the traffic.
         keep_firing_for="2m",

@@ -16,11 +16,10 @@ from dashboards.queries import (
     buckets,
     equals,
     exact_increase,
-    many,
-    quantile,
     rate,
     ratio,
     series,
+    slow,
 )
 from dashboards.rules import own_services
 from dashboards.rules.model import AlertRule, RuleGroup
@@ -72,13 +71,10 @@ def _error_rate_high(config: MonitoringConfig) -> AlertRule:
 def _requests_slow(config: MonitoringConfig) -> AlertRule:
     duration = buckets(service_metrics.HTTP_DURATION, USER_ROUTES, OF_USERS)
     requests = series(f"{service_metrics.HTTP_DURATION}_count", USER_ROUTES, OF_USERS)
-    p99, p85 = (quantile(q, duration, "2m", JOB, ROUTE) for q in (0.99, 0.85))
     limit = config.objectives.request_ms / 1000
     return AlertRule(
         name="RequestsSlow",
-        # With few requests, a single slow one is their 99th percentile.
-        query=f"{many(f'{p99} > {limit}', requests, '2m', 0.01, JOB, ROUTE)}"
-        f" or {many(f'{p85} > {limit}', requests, '2m', 0.15, JOB, ROUTE)}",
+        query=slow(duration, requests, "2m", limit, (0.99, 0.85), JOB, ROUTE),
         for_="30s",
         # A percentile around the objective crosses it at each wave of the traffic.
         keep_firing_for="2m",
@@ -154,12 +150,11 @@ def _pages_fail() -> AlertRule:
 
 
 def _tasks_slow(config: MonitoringConfig) -> AlertRule:
-    p95, median = (quantile(q, buckets(service_metrics.TASK_DURATION, OF_USERS), "5m") for q in (0.95, 0.5))
-    tasks, limit = series(f"{service_metrics.TASK_DURATION}_count", OF_USERS), config.objectives.task_seconds
+    duration = buckets(service_metrics.TASK_DURATION, OF_USERS)
+    tasks = series(f"{service_metrics.TASK_DURATION}_count", OF_USERS)
     return AlertRule(
         name="TasksSlow",
-        # With few tasks, the one of a slow web site is their 95th percentile.
-        query=f"{many(f'{p95} > {limit}', tasks, '5m', 0.05)} or {many(f'{median} > {limit}', tasks, '5m', 0.5)}",
+        query=slow(duration, tasks, "5m", config.objectives.task_seconds, (0.95, 0.5)),
         for_="1m",
         # A backlog that is worked off wave by wave crosses the line again and again.
         keep_firing_for="2m",
