@@ -8,6 +8,11 @@ from typing import Any
 import httpx
 
 from contracts.hops import HOPS, Hop
+from stack.clients.loki import LokiClient
+from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient
+from stack.probe.root import Collector
+from stack.probe.telemetry import Telemetry
 
 TASK = "3f2b1c9e-0000-4000-8000-000000000001"
 KINDS = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
@@ -108,3 +113,14 @@ class ProbedStack:
             for hop in HOPS
         ]
         return {"resultType": "vector", "result": series}
+
+
+def telemetry(client: httpx.Client, traces: TraceStoreClient) -> Telemetry:
+    """Return what the probe looks into; a `ProbedStack` answers the client."""
+    return Telemetry(
+        collector=Collector(url="http://collector", token="t", environment="test", post=client.post),
+        traces=traces,
+        prometheus=PrometheusClient("http://prometheus", client.get),
+        loki=LokiClient("http://loki", client.get),
+        tail_sampling=False,
+    )

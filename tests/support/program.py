@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
+from stack.deploy import policy
 from stack.deploy.render import Rendered, record, render
 from stack.settings import PROJECT, effective_config
 
@@ -50,6 +51,15 @@ def rendered_with_secrets(stack: str) -> list[Manifest]:
     return recorded(
         stack, effective_config(stack) | {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
     ).manifests
+
+
+def dev_with(**sections: Any) -> dict[tuple[str, str], Manifest]:
+    """Return the objects of stack dev with these sections, by kind and name; the policy accepts them."""
+    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
+    config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
+    objects = recorded("dev", effective_config("dev") | secrets | config).manifests
+    policy.require_compliance(objects)
+    return {(item["kind"], item["metadata"]["name"]): item for item in objects}
 
 
 def program(backend: str, *, logs: bool = True, alerting: bool = True) -> Rendered:

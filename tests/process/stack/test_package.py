@@ -1,6 +1,5 @@
 """The example programs of the Pulumi package, with the real Pulumi CLI where it is on PATH."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import yaml
 from contracts import secret_keys
 from stack.settings import ROOT
 from tests.support.programs import require_program
+from tests.support.pulumi_cli import NOT_IN_A_CLONE, pulumi_environment
 
 _EXAMPLES = ROOT / "package" / "examples"
 
@@ -25,20 +25,12 @@ class Program:
     def __init__(self, example: str, directory: Path) -> None:
         for program in ("pulumi", "pulumi-resource-kubernetes", "pulumi-language-python"):
             require_program(program)
-        self.path, state = directory / "program", directory / "state"
+        self.path = directory / "program"
         shutil.copytree(_EXAMPLES / example, self.path, ignore=shutil.ignore_patterns(".venv", "sdks", "node_modules"))
         project = yaml.safe_load((self.path / "Pulumi.yaml").read_text())
         project["packages"]["web-crawl-tracing"] = str(_package(directory))
         (self.path / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-        state.mkdir()
-        self._environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))},
-            "PULUMI_BACKEND_URL": f"file://{state}",
-            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
-            "PULUMI_HOME": str(directory / "home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "KUBECONFIG": str(directory / "no-cluster"),
-        }
+        self._environment = pulumi_environment(directory)
 
     def run(self, *arguments: str) -> str:
         """Run `pulumi`, and return what it prints."""
@@ -57,8 +49,7 @@ class Program:
 def _package(directory: Path) -> Path:
     """Return a copy of the checkout's package, with the packages of this environment."""
     checkout = directory / "checkout"
-    ignored = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "tests")
-    shutil.copytree(ROOT, checkout, ignore=ignored)
+    shutil.copytree(ROOT, checkout, ignore=NOT_IN_A_CLONE)
     _environment(checkout / "package" / ".venv")
     return checkout / "package"
 

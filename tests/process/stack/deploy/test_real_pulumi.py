@@ -1,6 +1,5 @@
 """The real Pulumi CLI, where it is on PATH: what its users type works in a fresh clone, and after `make up`."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,9 +16,9 @@ from stack.deploy.engine import select
 from stack.settings import ROOT, parse
 from tests.support.api_server import ApiServer
 from tests.support.programs import require_program
+from tests.support.pulumi_cli import NOT_IN_A_CLONE, pulumi_environment
 from tests.support.small_stack import IMAGE
 
-_NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "tests")
 _NAMESPACE = "real-pulumi"
 _SET = "pulumi config set -s dev --path"
 _COMPONENT = f"{PROJECT}:index:Namespace"
@@ -36,18 +35,10 @@ class Clone:
     def __init__(self, directory: Path) -> None:
         for program in ("pulumi", "pulumi-resource-kubernetes", "pulumi-language-python", "openssl"):
             require_program(program)
-        self.path, state = directory / "clone", directory / "state"
-        shutil.copytree(ROOT, self.path, ignore=_NOT_IN_A_CLONE)
+        self.path = directory / "clone"
+        shutil.copytree(ROOT, self.path, ignore=NOT_IN_A_CLONE)
         (self.path / ".venv").symlink_to(sys.prefix)
-        state.mkdir()
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBE"))},
-            "PULUMI_BACKEND_URL": f"file://{state}",
-            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
-            "PULUMI_HOME": str(directory / "home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "KUBECONFIG": str(directory / "no-cluster"),
-        }
+        self.environment = pulumi_environment(directory)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run(["pulumi", "--non-interactive", *arguments])

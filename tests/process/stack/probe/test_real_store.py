@@ -10,14 +10,11 @@ import httpx
 import pytest
 
 from service.tracing.otlp_exporter import TRACES
-from stack.clients.loki import LokiClient
-from stack.clients.prometheus import PrometheusClient
 from stack.probe.proof import Proof, Prover, Result, Verdict
-from stack.probe.root import Collector
-from stack.probe.telemetry import Step, Telemetry
+from stack.probe.telemetry import Step
 from tests.support.jaeger_process import JaegerProcess
 from tests.support.otlp_json import encode
-from tests.support.probed_stack import ProbedStack
+from tests.support.probed_stack import ProbedStack, telemetry
 
 
 @pytest.fixture
@@ -44,17 +41,10 @@ def prove(jaeger: JaegerProcess, visible_seconds: float, *, broken: str = "", st
     stack = ProbedStack(broken=frozenset({broken}), started=time.time_ns(), on_accept=store)
     stack.on_root = lambda stack: export(jaeger, [stack.root], stack.trace_id) if stored else None
     client = httpx.Client(transport=httpx.MockTransport(stack))
-    telemetry = Telemetry(
-        collector=Collector(url="http://collector", token="t", environment="test", post=client.post),
-        traces=jaeger.store,
-        prometheus=PrometheusClient("http://prometheus", client.get),
-        loki=LokiClient("http://loki", client.get),
-        tail_sampling=False,
-    )
     prover = Prover(
         gateway="http://gateway",
         client=client,
-        telemetry=telemetry,
+        telemetry=telemetry(client, jaeger.store),
         visible_seconds=visible_seconds,
         pause_seconds=0.1,
     )

@@ -8,13 +8,12 @@ import yaml
 from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
 from dashboards.rules import alert_rules, groups
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, parse
+from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
 from stack.settings.scraping import scraping
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 LABELS = {"release": "kube-prometheus-stack"}
 OPERATOR = {
@@ -32,15 +31,6 @@ ALERTMANAGERS = {"urls": ["https://alerts-0.example.com/team", "https://alerts-1
 YOURS: dict[str, Any] = {"alerting": {"external": ALERTMANAGERS}}
 
 
-def manifests(**sections: Any) -> dict[tuple[str, str], Manifest]:
-    """The objects of stack dev with these sections, by kind and name; the policy accepts them."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {f"{PROJECT}:{key}": value for key, value in sections.items()}
-    objects = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    policy.require_compliance(objects)
-    return {(item["kind"], item["metadata"]["name"]): item for item in objects}
-
-
 def container(manifest: Manifest) -> dict[str, Any]:
     """The main container of a workload."""
     containers: list[dict[str, Any]] = manifest["spec"]["template"]["spec"]["containers"]
@@ -48,7 +38,7 @@ def container(manifest: Manifest) -> dict[str, Any]:
 
 
 def test_the_operators_prometheus_scrapes_each_job_by_a_declared_port() -> None:
-    objects = manifests(metrics={"external": OPERATOR}, **YOURS)
+    objects = dev_with(metrics={"external": OPERATOR}, **YOURS)
     assert ("StatefulSet", endpoints.PROMETHEUS) not in objects
     pods = [item["spec"]["template"] for (kind, _), item in objects.items() if kind in ("Deployment", "StatefulSet")]
     settings = parse(config(metrics={"external": OPERATOR}, **YOURS), "Pulumi.test.yaml")
@@ -70,7 +60,7 @@ def test_the_operators_prometheus_scrapes_each_job_by_a_declared_port() -> None:
 
 
 def test_the_rules_name_the_environment_themselves() -> None:
-    objects = manifests(metrics={"external": OPERATOR}, **YOURS)
+    objects = dev_with(metrics={"external": OPERATOR}, **YOURS)
     rules = objects["PrometheusRule", "rules"]
     assert rules["metadata"]["labels"].items() >= LABELS.items()
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
@@ -80,14 +70,14 @@ def test_the_rules_name_the_environment_themselves() -> None:
 
 
 def test_a_store_that_scrapes_gets_no_metrics_from_the_collectors() -> None:
-    objects = manifests(metrics={"external": OPERATOR}, **YOURS)
+    objects = dev_with(metrics={"external": OPERATOR}, **YOURS)
     collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
     assert "metrics" not in collector["service"]["pipelines"]
     assert "metrics/spans" in collector["service"]["pipelines"]
 
 
 def test_an_agent_sends_to_a_remote_store() -> None:
-    objects = manifests(metrics={"external": MIMIR}, **YOURS)
+    objects = dev_with(metrics={"external": MIMIR}, **YOURS)
     agent = container(objects["StatefulSet", endpoints.PROMETHEUS])
     assert "--agent" in agent["args"]
     document = yaml.safe_load(objects["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
@@ -106,7 +96,7 @@ def test_an_agent_sends_to_a_remote_store() -> None:
 
 
 def test_grafana_and_the_probe_query_it_with_the_secret() -> None:
-    objects = manifests(metrics={"external": MIMIR}, **YOURS)
+    objects = dev_with(metrics={"external": MIMIR}, **YOURS)
     document = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])
     sources = {item["uid"]: item for item in document["datasources"]}
     assert sources[endpoints.PROMETHEUS_UID]["url"] == MIMIR["queryUrl"]
@@ -123,7 +113,7 @@ def test_grafana_and_the_probe_query_it_with_the_secret() -> None:
 
 
 def test_prometheus_sends_to_each_external_alertmanager() -> None:
-    objects = manifests(**YOURS)
+    objects = dev_with(**YOURS)
     assert ("StatefulSet", endpoints.ALERTMANAGER) not in objects
     document = yaml.safe_load(objects["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
     assert document["alerting"]["alertmanagers"] == [

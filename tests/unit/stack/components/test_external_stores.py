@@ -10,12 +10,11 @@ from contracts.metadata import Manifest
 from dashboards.catalog import dashboards
 from dashboards.rules import groups
 from dashboards.rules.stages import legs
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, parse
+from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 TRACES = {
@@ -27,15 +26,6 @@ TRACES = {
     "authorizeQueries": True,
 }
 LOGS = {"otlpUrl": "https://loki.example.com/otlp", "protocol": "http", "queryUrl": "https://loki.example.com"}
-
-
-def manifests(**sections: Any) -> dict[tuple[str, str], Manifest]:
-    """The objects of stack dev with these sections, by kind and name; the policy accepts them."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {f"{PROJECT}:{key}": value for key, value in sections.items()}
-    objects = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    policy.require_compliance(objects)
-    return {(item["kind"], item["metadata"]["name"]): item for item in objects}
 
 
 def variables(manifest: Manifest) -> dict[str, Any]:
@@ -51,7 +41,7 @@ EXTERNAL = {"traces": {"external": TRACES}, "logs": {"external": LOGS}}
 
 
 def test_the_stack_builds_no_store_and_sends_to_yours() -> None:
-    objects = manifests(**EXTERNAL)
+    objects = dev_with(**EXTERNAL)
     assert not [name for _, name in objects if name.startswith(("tempo", "jaeger", "loki"))]
     collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
     assert collector["exporters"]["otlp_grpc/traces"] | {"sending_queue": 0, "retry_on_failure": 0} == {
@@ -67,13 +57,13 @@ def test_the_stack_builds_no_store_and_sends_to_yours() -> None:
 
 
 def test_with_sampling_the_samplers_send_to_it() -> None:
-    objects = manifests(**EXTERNAL, collector={"sampling": {"ratio": 0.1}})
+    objects = dev_with(**EXTERNAL, collector={"sampling": {"ratio": 0.1}})
     assert "TRACES_AUTHORIZATION" not in variables(objects["StatefulSet", "collector"])
     assert variables(objects["StatefulSet", "sampler"])["TRACES_AUTHORIZATION"] == secret_keys.TRACES_AUTHORIZATION
 
 
 def test_grafana_and_the_probe_query_it_with_the_secret() -> None:
-    objects = manifests(**EXTERNAL)
+    objects = dev_with(**EXTERNAL)
     document = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])
     traces, logs = (
         next(item for item in document["datasources"] if item["uid"] == uid)
@@ -107,7 +97,7 @@ def test_nothing_waits_for_metrics_of_a_store_that_prometheus_does_not_scrape() 
     texts += [str(rule.query) for group in groups(monitoring) for rule in group.rules]
     for job in (metrics.TRACE_STORE_JOB, metrics.LOG_STORE_JOB):
         assert not [text for text in texts if f'"{job}"' in text]
-    scraped = manifests(**EXTERNAL)["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"]
+    scraped = dev_with(**EXTERNAL)["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"]
     assert "trace-store" not in scraped
 
 

@@ -7,12 +7,11 @@ import yaml
 from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
 from dashboards.rules import alert_rules, groups
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, load, parse
+from stack.settings import load, parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded, rendered
+from tests.support.program import dev_with, rendered
 
 DATABASE = {"host": "db.example.com:5432", "ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}
 
@@ -70,11 +69,7 @@ def test_an_alert_reports_that_one_is_missing() -> None:
 
 def test_pods_of_grafana_share_a_database() -> None:
     sections = {"grafana": {"replicas": 2, "database": DATABASE}}
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {f"{PROJECT}:{key}": value for key, value in sections.items()}
-    manifests = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    policy.require_compliance(manifests)
-    objects = by_name(manifests)
+    objects = dev_with(**sections)
     grafana = container(objects["StatefulSet", endpoints.GRAFANA])
     variables = {item["name"]: item.get("value") for item in grafana["env"]}
     assert variables["GF_DATABASE_HOST"] == DATABASE["host"]

@@ -8,31 +8,21 @@ import pytest
 from prometheus_client.exposition import choose_encoder
 
 from contracts.errors import UserError
-from stack.clients.loki import LokiClient
-from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.probe.config import ProbeConfig
 from stack.probe.loop import Loop
 from stack.probe.proof import Proof, Prover, Result, Verdict
 from stack.probe.results import Results
-from stack.probe.root import Collector
-from stack.probe.telemetry import Step, Telemetry
-from tests.support.probed_stack import ProbedStack
+from stack.probe.telemetry import Step
+from tests.support.probed_stack import ProbedStack, telemetry
 
 
 def prove(stack: ProbedStack, sleep: Callable[[float], object] = time.sleep) -> Proof:
     client = httpx.Client(transport=httpx.MockTransport(stack))
-    telemetry = Telemetry(
-        collector=Collector(url="http://collector", token="t", environment="test", post=client.post),
-        traces=TraceStoreClient("jaeger", "http://jaeger", client.get),
-        prometheus=PrometheusClient("http://prometheus", client.get),
-        loki=LokiClient("http://loki", client.get),
-        tail_sampling=False,
-    )
     prover = Prover(
         gateway="http://gateway",
         client=client,
-        telemetry=telemetry,
+        telemetry=telemetry(client, TraceStoreClient("jaeger", "http://jaeger", client.get)),
         sleep=sleep,
         task_seconds=0.5,
         visible_seconds=0.1,

@@ -4,20 +4,13 @@ from typing import Any
 
 import pytest
 
-from contracts import endpoints, secret_keys
-from stack.settings import PROJECT, effective_config
-from tests.support.program import recorded
+from contracts import endpoints
+from tests.support.program import dev_with
 
 
 def environment(**settings: Any) -> dict[str, str]:
     """Return the variables of Grafana's container with these settings."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    config = effective_config("dev") | secrets | {f"{PROJECT}:grafana": settings}
-    (pod,) = (
-        item
-        for item in recorded("dev", config).manifests
-        if item["kind"] == "StatefulSet" and item["metadata"]["name"] == endpoints.GRAFANA
-    )
+    pod = dev_with(grafana=settings)["StatefulSet", endpoints.GRAFANA]
     (container,) = pod["spec"]["template"]["spec"]["containers"]
     return {item["name"]: item["value"] for item in container["env"] if "value" in item}
 

@@ -5,12 +5,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from contracts import secret_keys, versions
+from contracts import versions
 from contracts.metadata import PUBLIC, Manifest
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config
 from tests.support.configuration import refusal
-from tests.support.program import recorded, rendered
+from tests.support.program import dev_with, rendered
 
 REASON = "Customers submit their tasks here"
 TLS = {"clusterIssuer": "letsencrypt"}
@@ -21,14 +19,11 @@ GRAFANA = {"url": "https://example.com/grafana"}
 
 def objects(**ingress: Any) -> dict[str, Manifest]:
     """The objects of the ingress, by name; the rest of the stack is that of dev."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    config = effective_config("dev") | secrets | {f"{PROJECT}:grafana": GRAFANA, f"{PROJECT}:ingress": ingress}
-    manifests = recorded("dev", config).manifests
-    policy.require_compliance(manifests)
-    for manifest in manifests:
-        if manifest["kind"] == "Ingress":
+    manifests = dev_with(grafana=GRAFANA, ingress=ingress)
+    for (kind, _), manifest in manifests.items():
+        if kind == "Ingress":
             kubernetes_validate.validate(manifest, versions.KUBERNETES[-1], strict=True)
-    return {item["metadata"]["name"]: item for item in manifests if item["kind"] in ("Ingress", "HTTPRoute")}
+    return {name: item for (kind, name), item in manifests.items() if kind in ("Ingress", "HTTPRoute")}
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])

@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.kafka.config import bootstrap_servers, server_properties
 from stack.components.kafka.settings import Kafka
-from stack.settings import PROJECT, effective_config
 from tests.support.configuration import refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 
 def properties(ordinal: int, brokers: int) -> dict[str, str]:
@@ -21,10 +19,8 @@ def properties(ordinal: int, brokers: int) -> dict[str, str]:
 
 def kafka(brokers: int) -> dict[str, Manifest]:
     """The objects of Kafka in stack dev, by kind."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {f"{PROJECT}:kafka": {"brokers": brokers}}
-    objects = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    return {item["kind"]: item for item in objects if item["metadata"]["name"] in ("kafka", "kafka-config")}
+    objects = dev_with(kafka={"brokers": brokers})
+    return {kind: item for (kind, name), item in objects.items() if name in ("kafka", "kafka-config")}
 
 
 def container(brokers: int) -> dict[str, Any]:

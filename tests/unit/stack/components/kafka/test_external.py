@@ -7,11 +7,10 @@ import yaml
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, parse
+from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXTERNAL = {
@@ -25,11 +24,7 @@ SAMPLING = {"sampling": {"ratio": 0.1}}
 
 def objects() -> dict[tuple[str, str], Manifest]:
     """The objects of stack dev with that Kafka, by kind and name; the policy accepts them."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {f"{PROJECT}:kafka": {"external": EXTERNAL}, f"{PROJECT}:collector": SAMPLING}
-    manifests = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    policy.require_compliance(manifests)
-    return {(item["kind"], item["metadata"]["name"]): item for item in manifests}
+    return dev_with(kafka={"external": EXTERNAL}, collector=SAMPLING)
 
 
 def variables(container: Any) -> dict[str, Any]:

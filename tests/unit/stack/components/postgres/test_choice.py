@@ -6,11 +6,10 @@ import pytest
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, parse
+from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXTERNAL = {"hosts": ["db-1.example.com:5432", "db-2.example.com:5432"], "username": "web", "ca": CA}
@@ -19,10 +18,7 @@ BACKUP = {"destination": "s3://backups/tracing", "endpoint": "https://s3.example
 
 def objects(**postgres: Any) -> dict[tuple[str, str], Manifest]:
     """The objects of stack dev with that database, by kind and name; the policy accepts them."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    manifests = recorded("dev", effective_config("dev") | secrets | {f"{PROJECT}:postgres": postgres}).manifests
-    policy.require_compliance(manifests)
-    return {(item["kind"], item["metadata"]["name"]): item for item in manifests}
+    return dev_with(postgres=postgres)
 
 
 def task_manager(manifests: dict[tuple[str, str], Manifest]) -> dict[str, Any]:

@@ -7,11 +7,10 @@ import yaml
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
-from stack.deploy import policy
-from stack.settings import PROJECT, effective_config, parse
+from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
-from tests.support.program import recorded
+from tests.support.program import dev_with
 
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "telemetry", "endpoint": "s3.example.com:9000", "region": "a", "forcePathStyle": True, "ca": CA}
@@ -30,14 +29,10 @@ STORES = ("tempo", "loki")
 
 def manifests(storage: dict[str, Any]) -> dict[tuple[str, str], Manifest]:
     """The objects of stack dev with this storage for both stores; the policy accepts them."""
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    changed = {
-        f"{PROJECT}:traces": {"objectStorage": {**storage, "prefix": "tempo"}},
-        f"{PROJECT}:logs": {"replicas": 3, "objectStorage": {**storage, "prefix": "loki"}},
-    }
-    rendered = recorded("dev", effective_config("dev") | secrets | changed).manifests
-    policy.require_compliance(rendered)
-    return {(item["kind"], item["metadata"]["name"]): item for item in rendered}
+    return dev_with(
+        traces={"objectStorage": {**storage, "prefix": "tempo"}},
+        logs={"replicas": 3, "objectStorage": {**storage, "prefix": "loki"}},
+    )
 
 
 def container(objects: dict[tuple[str, str], Manifest], store: str) -> dict[str, Any]:
@@ -145,9 +140,7 @@ def test_several_lokis_are_one_ring() -> None:
 
 
 def test_one_loki_keeps_its_grpc_to_itself() -> None:
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    rendered = recorded("dev", effective_config("dev") | secrets).manifests
-    (item,) = [each for each in rendered if each["metadata"]["name"] == "loki-config"]
+    item = dev_with()["ConfigMap", "loki-config"]
     assert yaml.safe_load(item["data"]["loki.yaml"])["server"]["grpc_listen_address"] == "127.0.0.1"
 
 
@@ -179,7 +172,4 @@ def test_only_other_lokis_reach_the_ports_of_a_ring() -> None:
 
 
 def test_a_stack_without_a_bucket_has_no_network_policy() -> None:
-    secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
-    assert not [
-        item for item in recorded("dev", effective_config("dev") | secrets).manifests if "Network" in item["kind"]
-    ]
+    assert not [kind for kind, _ in dev_with() if "Network" in kind]
