@@ -20,7 +20,7 @@ from contracts.metadata import LOCAL_CONTEXT
 from contracts.metrics import SENDING_QUEUE_SIZE
 from contracts.services import SERVICES
 from stack.kubernetes.client import connect
-from stack.polling import poll_until
+from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
 
 READY_SECONDS: Final = 180.0
@@ -147,7 +147,9 @@ class LocalCluster:
         def is_drained() -> bool:
             text = self._metrics(pod)
             accepted, sent = (_sum(text, f"otelcol_{name}_spans") for name in ("receiver_accepted", "exporter_sent"))
-            return accepted == sent
+            if accepted != sent:
+                raise CheckFailure(f"it accepted {accepted:.0f} spans and sent {sent:.0f}")
+            return True
 
         self._poll_until(
             f"{pod.metadata.name} to send all that it accepted",

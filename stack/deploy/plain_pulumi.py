@@ -19,13 +19,11 @@ from pulumi.runtime.settings import SETTINGS
 
 from contracts.errors import UserError
 from stack.deploy import policy
-from stack.deploy.brokers import require_broker_steps
-from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
-from stack.deploy.queues import check_queues
+from stack.deploy.cluster_checks import check_cluster
+from stack.deploy.cluster_requirements import require_classes
 from stack.deploy.render import record
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
-from stack.kubernetes.dry_run import require_accepted
 from stack.kubernetes.namespace import require_own_namespace
 from stack.settings import ROOT, parse
 
@@ -92,12 +90,9 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool, ask_cluster: bo
         return
     require_own_namespace(client, cluster.namespace, stack, lenient=preview)
     require_classes(client, cluster)
-    require_kinds(client, manifests)
-    require_broker_steps(client, cluster.namespace, manifests)
-    warnings = metrics_warnings(client, manifests)
-    for line in (*warnings, *check_queues(client, cluster.namespace, manifests, leave_queues=True)):
-        print(line)
-    for growth in require_accepted(client, cluster.namespace, manifests, lenient=preview):
+    for growth in check_cluster(
+        client, cluster.namespace, manifests, on_warning=print, leave_queues=True, lenient=preview
+    ):
         raise DeployError(
             f"{growth.workload}: its volumes are to become larger ({', '.join(growth.sizes.values())}). Pulumi would "
             "delete it with its pods for that, and the volumes would stay as they are. Nothing was changed. "

@@ -11,14 +11,12 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import engine, policy
-from stack.deploy.brokers import require_broker_steps
-from stack.deploy.cluster_requirements import metrics_warnings, require_classes, require_kinds
+from stack.deploy.cluster_checks import check_cluster
+from stack.deploy.cluster_requirements import require_classes
 from stack.deploy.pulumi_cli import find_pulumi
-from stack.deploy.queues import check_queues
 from stack.deploy.render import release_config, render
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
-from stack.kubernetes.dry_run import require_accepted
 from stack.kubernetes.namespace import namespace_exists, require_own_namespace
 from stack.kubernetes.objects import read_secret
 from stack.kubernetes.volume_growth import Growth
@@ -75,12 +73,7 @@ def run_preflight(
     require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, release_config(release))
     policy.require_compliance(manifests)
-    require_kinds(client, manifests)
-    if has_namespace:
-        require_broker_steps(client, namespace, manifests)
-    queues = check_queues(client, namespace, manifests, leave_queues=leave_queues) if has_namespace else []
-    for line in (*metrics_warnings(client, manifests), *queues):
-        on_progress(line)
+    growths = check_cluster(client, namespace, manifests, on_warning=on_progress, leave_queues=leave_queues)
     if pulumi is not None and not has_namespace:
         _require_same_namespace(stack, settings, pulumi)
     return Preflight(
@@ -90,7 +83,7 @@ def run_preflight(
         secrets=values,
         manifests=manifests,
         has_namespace=has_namespace,
-        growths=require_accepted(client, namespace, manifests),
+        growths=growths,
     )
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from stack.components.alertmanager.component import cluster_arguments
 from stack.components.alertmanager.config import SECRETS
+from tests.support.http_server import Request, Response, http_server
 from tests.support.programs import require_built
 
 
@@ -104,33 +104,18 @@ class AlertmanagerProcess(ServerProcess):
 
 
 class Receiver:
-    """An HTTP server that keeps all notifications that are posted to it."""
+    """Keeps all notifications that are posted to its URL."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
-        receiver = self
+        self.url = ""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if receiver.status == 200:
-                    receiver.posts.append((self.path, json.loads(body)))
-                self.send_response(receiver.status)
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_: Any) -> None:
-                """Write no log."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, request: Request) -> Response:
+        """Answers a request, and keeps the notification unless the status is an error."""
+        if self.status == 200:
+            self.posts.append((request.path, json.loads(request.body)))
+        return Response("ok", self.status)
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
         """The notifications to a path, in their order."""
@@ -142,6 +127,14 @@ class Receiver:
             {each["labels"]["alertname"] for each in body["alerts"] if each["status"] == status}
             for body in self.bodies(path)
         ]
+
+
+@contextmanager
+def receiving_notifications() -> Iterator[Receiver]:
+    """A receiver whose server ends with the block."""
+    receiver = Receiver()
+    with http_server(receiver.answer) as receiver.url:
+        yield receiver
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""An API server whose answers a test defines, and a client of it."""
+"""A client of an API server whose answers a test defines."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import kubernetes
+
+from tests.support.http_server import Request, Response, http_server
 
 
 @contextmanager
@@ -20,23 +20,9 @@ def answering(content_type: str, answer: Callable[[str], tuple[int, str]]) -> It
         A client.
     """
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = answer(self.path)
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
+    def respond(request: Request) -> Response:
+        status, body = answer(request.path)
+        return Response(body, status, {"Content-Type": content_type})
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Writes nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
-        yield kubernetes.client.ApiClient(kubernetes.client.Configuration(host=address))
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server(respond) as url:
+        yield kubernetes.client.ApiClient(kubernetes.client.Configuration(host=url))

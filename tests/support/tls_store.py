@@ -1,14 +1,13 @@
 """An HTTPS server that stands for a store which the stack did not build, and records the headers of its clients."""
 
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.support.certificates import self_signed
+from tests.support.http_server import Request, Response, http_server
 
 
 @dataclass
@@ -30,34 +29,16 @@ def tls_store(folder: Path) -> Iterator[TlsStore]:
     key, certificate = self_signed("localhost")
     (folder / "key.pem").write_bytes(key)
     (folder / "certificate.pem").write_bytes(certificate)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(b'{"traces": []}')
-
-        def do_POST(self) -> None:
-            store.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(b"")
-
-        def _answer(self, body: bytes) -> None:
-            store.headers.append({name.lower(): value for name, value in self.headers.items()})
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Writes nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    store = TlsStore(url=f"https://localhost:{server.server_port}", ca=certificate.decode())
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    store = TlsStore(url="", ca=certificate.decode())
+
+    def answer(request: Request) -> Response:
+        store.headers.append(request.headers)
+        if request.method == "POST":
+            store.bodies.append(request.body)
+        return Response("" if request.method == "POST" else '{"traces": []}', 200, {"Content-Type": "application/json"})
+
+    with http_server(answer, tls=context) as url:
+        store.url = url
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -8,10 +8,8 @@ import gzip
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from service.tracing.redaction import Redactor
 from service.tracing.span import Limits, RecordedSpan
 from service.tracing.span_encoder import SpanEncoder
 from stack.polling import poll_until
+from tests.support.http_server import Request, Response, http_server
 from tests.support.redaction import NAMES, SIGNED_URLS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -267,20 +266,10 @@ def log_store() -> Iterator[tuple[str, list[bytes]]]:
     """Run a receiver of logs over OTLP/HTTP; yield its URL and its requests."""
     requests: list[bytes] = []
 
-    class Store(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            requests.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            self.send_response(200)
-            self.end_headers()
+    def keep(request: Request) -> Response:
+        is_zipped = request.headers.get("content-encoding") == "gzip"
+        requests.append(gzip.decompress(request.body) if is_zipped else request.body)
+        return Response()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server(keep) as url:
+        yield url, requests

@@ -2,9 +2,7 @@
 
 import json
 import math
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -14,11 +12,13 @@ from checks.dashboards.grafana import Grafana
 from checks.dashboards.run import Check
 from checks.dashboards.sources import Answer
 from checks.dashboards.substitute import Window
+from checks.harness.ports import free_port
 from contracts import endpoints
 from dashboards.panels import Query as PanelQuery
 from dashboards.panels import logs, stat, timeseries
 from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient, Series
+from tests.support.http_server import Request, Response, http_server
 from tests.support.panels import CONFIG, dashboard_of
 
 WINDOW = Window(start=1000, end=1900, step=15)
@@ -31,39 +31,24 @@ class Stub:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answer: tuple[int, Any] = (200, {"results": {}})
-        stub = self
+        self.url = ""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                stub.asked.append((self.path, body))
-                status, answer = stub.answer
-                text = answer if isinstance(answer, str) else json.dumps(answer)
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, *_: Any) -> None:
-                """Nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def respond(self, request: Request) -> Response:
+        """Answers a request."""
+        self.asked.append((request.path, json.loads(request.body)))
+        status, answer = self.answer
+        return Response(answer if isinstance(answer, str) else json.dumps(answer), status)
 
     def frames(self, *frames: Any, ref: str = "A") -> None:
         """The answer from now on."""
         self.answer = (200, {"results": {ref: {"status": 200, "frames": list(frames)}}})
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    server = Stub()
-    yield server
-    server.close()
+    stub = Stub()
+    with http_server(stub.respond) as stub.url:
+        yield stub
 
 
 def ask(stub: Stub, **target: Any) -> Answer:
@@ -198,8 +183,9 @@ def test_an_unusable_response_is_a_failure(stub: Stub, status: int, answer: Any,
         ask(stub)
 
 
-def test_an_unavailable_grafana_is_a_failure(stub: Stub) -> None:
-    stub.close()
+def test_an_unavailable_grafana_is_a_failure() -> None:
+    stub = Stub()
+    stub.url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(QueryError, match="Connect"):
         ask(stub)
 

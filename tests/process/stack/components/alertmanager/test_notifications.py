@@ -19,7 +19,14 @@ from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 from stack.settings.scraping import scraping
-from tests.support.alertmanager_process import AlertmanagerProcess, Receiver, alert, mail_server, subject
+from tests.support.alertmanager_process import (
+    AlertmanagerProcess,
+    Receiver,
+    alert,
+    mail_server,
+    receiving_notifications,
+    subject,
+)
 from tests.support.certificates import self_signed
 from tests.support.prometheus_process import PrometheusProcess
 
@@ -29,9 +36,8 @@ BOTH = Alerting.model_validate({"page": {"webhook": True}, "ticket": {"webhook":
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
+    with receiving_notifications() as receiver:
+        yield receiver
 
 
 def hurried(config: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,8 @@ import base64
 import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -18,6 +16,7 @@ from checks.dashboards import own_grafana
 from checks.dashboards.own_grafana import Provisioning
 from stack.components.grafana.oidc import oidc_variables
 from stack.components.grafana.settings import Oidc
+from tests.support.http_server import Request, Response, http_server
 
 CLIENT_SECRET = "secret-of-the-client"
 
@@ -49,44 +48,27 @@ class Provider:
 def provider() -> Iterator[tuple[Provider, str]]:
     state = Provider()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            if url.path == "/authorize":
-                self.send_response(302)
-                query = {key: values[0] for key, values in parse_qs(url.query).items()}
-                self.send_header("Location", state.authorize(query))
-                self.end_headers()
-            elif self.headers.get("Authorization") == "Bearer the-token":
-                self._answer(state.claims)
-            else:
-                self.send_error(401)
+    def answer(request: Request) -> Response:
+        url = urlsplit(request.path)
+        if request.method == "POST":
+            basic = request.headers.get("authorization", "").removeprefix("Basic ")
+            tokens = state.token(_parameters(request.body.decode()), basic)
+            return Response(status=400) if tokens is None else _json(tokens)
+        if url.path == "/authorize":
+            return Response(status=302, headers={"Location": state.authorize(_parameters(url.query))})
+        is_known = request.headers.get("authorization") == "Bearer the-token"
+        return _json(state.claims) if is_known else Response(status=401)
 
-        def do_POST(self) -> None:
-            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            form = {key: values[0] for key, values in parse_qs(text).items()}
-            tokens = state.token(form, self.headers.get("Authorization", "").removeprefix("Basic "))
-            if tokens is None:
-                self.send_error(400)
-            else:
-                self._answer(tokens)
+    with http_server(answer) as url:
+        yield state, url
 
-        def _answer(self, document: Mapping[str, Any]) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Writes nothing."""
+def _parameters(text: str) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(text).items()}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield state, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+
+def _json(document: Mapping[str, Any]) -> Response:
+    return Response(json.dumps(document), 200, {"Content-Type": "application/json"})
 
 
 @pytest.fixture(scope="module")

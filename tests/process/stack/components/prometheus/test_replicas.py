@@ -20,7 +20,7 @@ from stack.components.prometheus.config import POD_NAME, REPLICA, prometheus_con
 from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.scraping import scraping
-from tests.support.alertmanager_process import AlertmanagerProcess, Receiver
+from tests.support.alertmanager_process import AlertmanagerProcess, Receiver, receiving_notifications
 from tests.support.prometheus_process import PrometheusProcess
 
 _PEER_SECONDS = 2
@@ -63,8 +63,13 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    receiver = Receiver()
+def receiver() -> Iterator[Receiver]:
+    with receiving_notifications() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def pair(receiver: Receiver, tmp_path: Path) -> Iterator[Pair]:
     alerting = Alerting.model_validate({"replicas": 2, "page": {"webhook": True}})
     routes = alertmanager_config(alerting)
     routes["route"]["routes"][0] |= {"group_wait": "1s", "group_interval": "1s"}
@@ -100,7 +105,6 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     finally:
         for process in processes:
             process.kill()
-        receiver.close()
 
 
 @pytest.mark.parametrize("stopped", [0, 1])

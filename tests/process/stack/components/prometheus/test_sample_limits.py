@@ -1,29 +1,20 @@
 """The real Prometheus enforces sample limits, and an alert fires before a target reaches its limit."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from dashboards.rules import AlertRule, groups
 from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
+from tests.support.http_server import Request, Response, http_server
 from tests.support.prometheus_process import PrometheusProcess
 
 
-class _Target(BaseHTTPRequestHandler):
-    """Serves `/900` with 900 samples."""
-
-    def do_GET(self) -> None:
-        count = int(self.path.removeprefix("/"))
-        body = "".join(f'made{{n="{n}"}} 1\n' for n in range(count)).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
+def _samples(request: Request) -> Response:
+    """Answers `/900` with 900 samples."""
+    count = int(request.path.removeprefix("/"))
+    body = "".join(f'made{{n="{n}"}} 1\n' for n in range(count))
+    return Response(body, 200, {"Content-Type": "text/plain; version=0.0.4"})
 
 
 def test_the_alert_fires_before_the_limit_and_beyond_it(tmp_path: Path) -> None:
@@ -33,25 +24,22 @@ def test_the_alert_fires_before_the_limit_and_beyond_it(tmp_path: Path) -> None:
         for rule in group.rules
         if isinstance(rule, AlertRule) and rule.name == "SamplesNearLimit"
     ]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    targets = [{"targets": [f"127.0.0.1:{server.server_port}"]}]
-    jobs = [
-        {"job_name": name, "metrics_path": f"/{count}", "sample_limit": 1_000, "static_configs": targets}
-        for name, count in (("few", 700), ("near", 900), ("over", 1_100))
-    ]
-    config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": jobs}
-    prometheus = PrometheusProcess(tmp_path, config=config, features="extra-scrape-metrics")
-    prometheus.start()
-    try:
+    with http_server(_samples) as url:
+        targets = [{"targets": [url.removeprefix("http://")]}]
+        jobs = [
+            {"job_name": name, "metrics_path": f"/{count}", "sample_limit": 1_000, "static_configs": targets}
+            for name, count in (("few", 700), ("near", 900), ("over", 1_100))
+        ]
+        config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": jobs}
+        prometheus = PrometheusProcess(tmp_path, config=config, features="extra-scrape-metrics")
+        prometheus.start()
+        try:
 
-        def scraped() -> dict[str, str]:
-            return {series["metric"]["job"]: series["value"][1] for series in prometheus.query("up")}
+            def scraped() -> dict[str, str]:
+                return {series["metric"]["job"]: series["value"][1] for series in prometheus.query("up")}
 
-        poll_until("three targets scraped", lambda: len(scraped()) == 3)
-        assert scraped() == {"few": "1", "near": "1", "over": "0"}
-        assert {series["metric"]["job"] for series in prometheus.query(alert.query)} == {"near", "over"}
-    finally:
-        prometheus.kill()
-        server.shutdown()
-        server.server_close()
+            poll_until("three targets scraped", lambda: len(scraped()) == 3)
+            assert scraped() == {"few": "1", "near": "1", "over": "0"}
+            assert {series["metric"]["job"] for series in prometheus.query(alert.query)} == {"near", "over"}
+        finally:
+            prometheus.kill()
