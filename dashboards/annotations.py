@@ -34,11 +34,11 @@ def annotations(config: MonitoringConfig) -> list[dict[str, Any]]:
             tags=(_SEVERITY, "service"),
             at_value=True,
         ),
-        *(_of_services() if config.services else ()),
+        *(_of_services(config) if config.services else ()),
     ]
 
 
-def _of_services() -> tuple[dict[str, Any], ...]:
+def _of_services(config: MonitoringConfig) -> tuple[dict[str, Any], ...]:
     """Return the marks of the stack's own services: their starts and their rollouts."""
     started = series(metrics.PROCESS_START, SERVICE_JOBS)
     canary = series(metrics.UP, SERVICE_JOBS, equals(TRACK, "canary"))
@@ -57,7 +57,7 @@ def _of_services() -> tuple[dict[str, Any], ...]:
             f"count by ({JOB}) ({canary})",
             color=_ROLLOUT_COLOR,
             title=f"Canary of {{{{{JOB}}}}}",
-            text='A rollout compares it with the old version. <a href="d/rollout">Rollout</a>',
+            text=f'A rollout compares it with the old version. <a href="d/{config.names.uid("rollout")}">Rollout</a>',
             tags=(JOB,),
         ),
     )

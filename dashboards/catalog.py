@@ -33,7 +33,7 @@ _DASHBOARDS: Final = (
 def dashboards(config: MonitoringConfig) -> dict[str, Model]:
     """Return uid → Grafana's JSON model of every dashboard."""
     return {
-        dashboard.uid: dashboard.model(config)
+        config.names.uid(dashboard.uid): dashboard.model(config)
         for dashboard in _DASHBOARDS
         if config.services or not dashboard.only_of_services
     }
@@ -42,7 +42,7 @@ def dashboards(config: MonitoringConfig) -> dict[str, Model]:
 def runbooks(config: MonitoringConfig) -> dict[str, Model]:
     """Return uid → a page of Grafana with the runbook of an alert, so that its link works wherever Grafana does."""
     names = sorted({rule.name for rule in alert_rules(groups(config))})
-    return {runbook_uid(name): _runbook(name).model(config) for name in names}
+    return {config.names.uid(runbook_uid(name)): _runbook(name).model(config) for name in names}
 
 
 def _runbook(alert: str) -> Dashboard:

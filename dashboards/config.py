@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from dashboards.names import Names
 from dashboards.objectives import Objectives
 
 
@@ -36,6 +37,8 @@ class MonitoringConfig:
     monitoring_replicas: Mapping[str, int]
     """Prometheus and Alertmanager → number of its pods."""
     objectives: Objectives
+    names: Names = Names()
+    """Of the datasources, dashboards and runbooks in Grafana."""
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from contracts.metrics import SERVICE as SERVICE_LABEL
 from dashboards.annotations import annotations
 from dashboards.config import MonitoringConfig
 from dashboards.links import LinkFunction
+from dashboards.names import Names
 from dashboards.panels import PROMETHEUS, Panel
 from dashboards.queries import series
 
@@ -73,11 +74,12 @@ class Dashboard:
 
     def model(self, config: MonitoringConfig) -> Model:
         """Return Grafana's JSON model for a stack."""
-        builder = self._frame()
+        names = config.names
+        builder = self._frame(names)
         for function in self.links:
             if link := function(config):
                 builder.link(link)
-        builder.link(_menu("Dashboards", TAG)).link(_menu("Runbooks", RUNBOOK_TAG))
+        builder.link(_menu("Dashboards", names.uid(TAG))).link(_menu("Runbooks", names.uid(RUNBOOK_TAG)))
         for variable in self.variables:
             builder.with_variable(variable)
         for row in self.rows:
@@ -92,15 +94,16 @@ class Dashboard:
             panel["id"] = number
         model["templating"].setdefault("list", [])
         model["annotations"] = {"list": annotations(config)}
-        return model
+        renamed: Model = names.with_references(model)
+        return renamed
 
-    def _frame(self) -> builders.Dashboard:
+    def _frame(self, names: Names) -> builders.Dashboard:
         """Return what all dashboards have: their place in the menus, the time range, and no changes by hand."""
         return (
             builders.Dashboard(self.title)
-            .uid(self.uid)
+            .uid(names.uid(self.uid))
             .description(self.question)
-            .tags([self.tag])
+            .tags([names.uid(self.tag)])
             .readonly()
             .tooltip(DashboardCursorSync.CROSSHAIR)
             .time("now-1h", "now")

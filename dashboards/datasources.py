@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from contracts import endpoints, metrics
+from dashboards.names import Names
 
 
 def datasources(
@@ -15,6 +16,7 @@ def datasources(
     loki_url: str | None,
     alertmanager_url: str | None = None,
     access: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    names: Names = Names(),
 ) -> dict[str, Any]:
     """Return the provisioning document of the datasources; links and dashboards refer to their fixed uids.
 
@@ -24,7 +26,8 @@ def datasources(
         prometheus_url: base URL of Prometheus.
         loki_url: base URL of Loki; None if the stack has none.
         alertmanager_url: base URL of Alertmanager; None if the stack has none.
-        access: uid → fields of the datasource with which Grafana gets access to its store.
+        access: uid of `endpoints` → fields of the datasource with which Grafana gets access to its store.
+        names: of the datasources; with a prefix none of them is the default of its Grafana.
     """
     traces = {
         "name": "Traces",
@@ -35,17 +38,25 @@ def datasources(
         "editable": False,
         "jsonData": _trace_links(backend, logs=loki_url is not None),
     }
+    sources = [
+        _with_access(_prometheus(prometheus_url, alerts=alertmanager_url is not None), access),
+        _with_access(traces, access),
+        *([_with_access(_loki(loki_url), access)] if loki_url else []),
+        *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
+    ]
     return {
         "apiVersion": 1,
         # Grafana deletes datasources that are no longer declared here.
         "prune": True,
-        "datasources": [
-            _with_access(_prometheus(prometheus_url, alerts=alertmanager_url is not None), access),
-            _with_access(traces, access),
-            *([_with_access(_loki(loki_url), access)] if loki_url else []),
-            *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
-        ],
+        "datasources": [_named(source, names) for source in sources],
     }
+
+
+def _named(datasource: dict[str, Any], names: Names) -> dict[str, Any]:
+    """Return a datasource under its names; the default of a Grafana that others use, too, is theirs."""
+    renamed: dict[str, Any] = names.with_references(datasource)
+    is_default = {"isDefault": False} if names.prefix else {}
+    return {**renamed, "name": names.title(datasource["name"]), **is_default}
 
 
 def _with_access(datasource: dict[str, Any], access: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -32,9 +32,10 @@ def failed_spans(services: str) -> LinkFunction:
     def link(config: MonitoringConfig) -> DashboardLink | None:
         if config.trace_backend != "tempo":
             return None
-        source = {"type": "tempo", "uid": endpoints.TRACES_UID}
+        uid = config.names.uid(endpoints.TRACES_UID)
+        source = {"type": "tempo", "uid": uid}
         target = {"refId": "A", "datasource": source, "queryType": "traceql", "query": query}
-        panes = {"traces": {"datasource": endpoints.TRACES_UID, "queries": [target], "range": _RANGE}}
+        panes = {"traces": {"datasource": uid, "queries": [target], "range": _RANGE}}
         url = f"/explore?schemaVersion=1&panes={quote(json.dumps(panes), safe=_KEPT)}"
         return _link("Failed spans", "Explore the failed spans, by operation", url)
 
@@ -54,7 +55,7 @@ def drilldown(services: str) -> LinkFunction:
         # Without a filter on root spans: a message is handled below the span that sent it.
         filters = quote(f"resource.service.name|=~|{services}", safe=_KEPT)
         url = (
-            f"/a/grafana-exploretraces-app/explore?var-ds={endpoints.TRACES_UID}&var-primarySignal=true"
+            f"/a/grafana-exploretraces-app/explore?var-ds={config.names.uid(endpoints.TRACES_UID)}&var-primarySignal=true"
             f"&var-metric=errors&var-filters={filters}&actionView=breakdown"
         )
         return _link("Traces Drilldown", "Break the failed spans down by their attributes", url).keep_time(True)

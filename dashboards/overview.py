@@ -124,7 +124,7 @@ def firing(_: MonitoringConfig) -> Panel:
 
 
 @of_services
-def changes(_: MonitoringConfig) -> Panel:
+def changes(config: MonitoringConfig) -> Panel:
     """The latest starts of services."""
     return table(
         "What changed before",
@@ -137,7 +137,7 @@ def changes(_: MonitoringConfig) -> Panel:
             )
         ],
         by={JOB: "Service", TRACK: "Track"},
-        links={JOB: "/d/rollout?${__url_time_range}"},
+        links={JOB: f"/d/{config.names.uid('rollout')}?${{__url_time_range}}"},
         width=10,
         height=6,
     )
@@ -162,7 +162,7 @@ def failures_over_time(config: MonitoringConfig) -> Panel:
     )
 
 
-def failing_calls(_: MonitoringConfig) -> Panel:
+def failing_calls(config: MonitoringConfig) -> Panel:
     """The edges of the service map that fail."""
     failed = f"{FAILED_CALLS} / ({RATE} > 0)"
     return table(
@@ -177,7 +177,7 @@ def failing_calls(_: MonitoringConfig) -> Panel:
             )
         ],
         by={"source": "From", "target": "To"},
-        links={"target": "/d/dependencies?${__url_time_range}"},
+        links={"target": f"/d/{config.names.uid('dependencies')}?${{__url_time_range}}"},
         normally_empty="no call failed.",
         width=7,
         height=7,

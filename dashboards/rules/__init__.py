@@ -45,4 +45,4 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         probe(config),
         notifications(config),
     )
-    return (*(group for group in all_groups if group.rules), runbook_links(all_groups))
+    return (*(group for group in all_groups if group.rules), runbook_links(all_groups, config.names))

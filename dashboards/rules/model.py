@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from dashboards.names import Names
 from dashboards.rules.impact import CHANGED, OPERATION, USERS, answer
 from dashboards.rules.runbook import first_query
 
@@ -70,14 +71,14 @@ def runbook_uid(alert: str) -> str:
     return f"runbook-{alert.lower()}"
 
 
-def runbook_url(grafana: str, alert: str) -> str:
+def runbook_url(grafana: str, alert: str, names: Names) -> str:
     """Return the URL of that page."""
-    return f"{grafana}/d/{runbook_uid(alert)}"
+    return dashboard_url(grafana, runbook_uid(alert), names)
 
 
-def dashboard_url(grafana: str, uid: str) -> str:
+def dashboard_url(grafana: str, uid: str, names: Names) -> str:
     """Return the URL of a dashboard."""
-    return f"{grafana}/d/{uid}"
+    return f"{grafana}/d/{names.uid(uid)}"
 
 
 # Alertmanager groups alerts by the label `service`, so every alert has it, also if its query has another label. The
@@ -91,29 +92,34 @@ _SERVICE: Final = (
 _ENVIRONMENT: Final = "{{ $externalLabels.environment }}"
 
 
-def rule_document(groups: Iterable[RuleGroup], grafana: str, environment: str | None = None) -> dict[str, Any]:
+def rule_document(
+    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = Names()
+) -> dict[str, Any]:
     """Return the content of Prometheus' rule file.
 
     Args:
         groups: the rules.
         grafana: URL under which people open Grafana; the alerts' links lead there.
         environment: label of the alerts; None if Prometheus has it as an external label.
+        names: of the pages in that Grafana.
     """
     return {
         "groups": [
-            {"name": group.name, "rules": [_rule(rule, grafana, environment) for rule in group.rules]}
+            {"name": group.name, "rules": [_rule(rule, grafana, environment, names) for rule in group.rules]}
             for group in groups
         ]
     }
 
 
-def rule_file(groups: Iterable[RuleGroup], grafana: str, environment: str | None = None) -> str:
+def rule_file(
+    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = Names()
+) -> str:
     """Return Prometheus' rule file, as YAML; see `rule_document`."""
-    document = rule_document(groups, grafana, environment)
+    document = rule_document(groups, grafana, environment, names)
     return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 
-def _rule(rule: RecordingRule | AlertRule, grafana: str, environment: str | None) -> dict[str, Any]:
+def _rule(rule: RecordingRule | AlertRule, grafana: str, environment: str | None, names: Names) -> dict[str, Any]:
     if isinstance(rule, RecordingRule):
         labels = {"labels": dict(rule.labels)} if rule.labels else {}
         return {"record": rule.name, "expr": rule.query, **labels}
@@ -133,7 +139,7 @@ def _rule(rule: RecordingRule | AlertRule, grafana: str, environment: str | None
             "changed": CHANGED,
             "answer": answer(first_query(rule.name)),
             "explain": f"./wct explain {rule.name} --stack {environment or _ENVIRONMENT}",
-            "runbook_url": runbook_url(grafana, rule.name),
-            "dashboard_url": dashboard_url(grafana, rule.dashboard),
+            "runbook_url": runbook_url(grafana, rule.name, names),
+            "dashboard_url": dashboard_url(grafana, rule.dashboard, names),
         },
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from dashboards.names import Names
 from dashboards.rules.model import RecordingRule, RuleGroup, alert_rules, runbook_uid
 
 RUNBOOK_LINK: Final = "alert_runbook:info"
@@ -11,11 +12,15 @@ RUNBOOK: Final = "runbook"
 """Label with the uid of the page in Grafana."""
 
 
-def runbook_links(groups: Iterable[RuleGroup]) -> RuleGroup:
+def runbook_links(groups: Iterable[RuleGroup], grafana: Names) -> RuleGroup:
     """Return a series for each alert of the groups. A label of the alert itself would change its identity."""
     names = sorted({rule.name for rule in alert_rules(groups)})
     rules = tuple(
-        RecordingRule(name=RUNBOOK_LINK, query="vector(1)", labels={"alertname": name, RUNBOOK: runbook_uid(name)})
+        RecordingRule(
+            name=RUNBOOK_LINK,
+            query="vector(1)",
+            labels={"alertname": name, RUNBOOK: grafana.uid(runbook_uid(name))},
+        )
         for name in names
     )
     return RuleGroup(name="runbooks", rules=rules)

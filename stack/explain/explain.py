@@ -223,10 +223,10 @@ class Explainer:
         return [*query.splitlines(), *(f"→ {row}" for row in rows[:_MAX_ROWS] or ["no result"]), *left_out]
 
     def _links(self, rule: AlertRule) -> Sequence[str]:
-        grafana = self._sources.settings.grafana.url
+        grafana, names = self._sources.settings.grafana.url, self._sources.settings.grafana.names
         return [
-            f"Runbook: {runbook_url(grafana, rule.name)} (dashboards/runbooks/{rule.name}.md)",
-            f"Dashboard: {dashboard_url(grafana, rule.dashboard)}",
+            f"Runbook: {runbook_url(grafana, rule.name, names)} (dashboards/runbooks/{rule.name}.md)",
+            f"Dashboard: {dashboard_url(grafana, rule.dashboard, names)}",
         ]
 
     def _text(self, text: str) -> str:

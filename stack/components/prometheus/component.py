@@ -107,7 +107,7 @@ def _files(args: PrometheusArgs) -> dict[str, str]:
         return {"prometheus.yml": yaml.safe_dump(agent, sort_keys=False)}
     return {
         "prometheus.yml": yaml.safe_dump(prometheus_config(args.scraping), sort_keys=False),
-        "rules.yml": rule_file(groups(args.monitoring), args.grafana_url),
+        "rules.yml": rule_file(groups(args.monitoring), args.grafana_url, names=args.monitoring.names),
     }
 
 
