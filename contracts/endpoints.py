@@ -4,6 +4,7 @@ The names of the three services are in `services`, which is part of their image.
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
@@ -22,6 +23,7 @@ JAEGER: Final = "jaeger"
 LOKI: Final = "loki"
 GRAFANA: Final = "grafana"
 PROBE: Final = "probe"
+GRAFANA_PUBLISHER: Final = "grafana-publisher"
 
 SERVICE_PORT: Final = 8080
 POSTGRES_PORT: Final = 5432
@@ -77,6 +79,18 @@ TRACE_QUERY: Final = {"tempo": (TEMPO, TEMPO_HTTP_PORT), "jaeger": (JAEGER, JAEG
 def url(host: str, port: int) -> str:
     """`http://host:port` of a Service in the stack's own namespace."""
     return f"http://{host}:{port}"
+
+
+def from_outside(address: str, namespace: str) -> str:
+    """Return a URL under which pods of other namespaces reach what `address` is in the stack's own namespace.
+
+    >>> from_outside("http://loki:3100/path", "tracing")
+    'http://loki.tracing:3100/path'
+    """
+    parts = urlsplit(address)
+    if parts.hostname is None or "." in parts.hostname:
+        return address  # no Service of this namespace
+    return parts._replace(netloc=parts.netloc.replace(parts.hostname, f"{parts.hostname}.{namespace}", 1)).geturl()
 
 
 def pods(name: str) -> str:

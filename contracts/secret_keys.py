@@ -9,6 +9,8 @@ GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 GRAFANA_OIDC_CLIENT_SECRET: Final = "grafanaOidcClientSecret"
 """Secret of the client that your identity provider knows Grafana as."""
 GRAFANA_DATABASE_PASSWORD: Final = "grafanaDatabasePassword"
+GRAFANA_TOKEN: Final = "grafanaToken"
+"""Token of a service account of a Grafana that the stack did not build."""
 HASH_KEY: Final = "hashKey"
 """Key of the hash that takes the place of personal data in traces."""
 OTLP_TOKEN: Final = "otlpToken"
@@ -52,6 +54,7 @@ GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TO
 OPTIONAL: Final = (
     GRAFANA_OIDC_CLIENT_SECRET,
     GRAFANA_DATABASE_PASSWORD,
+    GRAFANA_TOKEN,
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,

@@ -56,6 +56,11 @@ def _runbook(alert: str) -> Dashboard:
     )
 
 
+def folder_uid(title: str) -> str:
+    """Return the uid of a folder in a Grafana of the stack."""
+    return title.lower()
+
+
 def provider(folders: Mapping[str, str]) -> dict[str, Any]:
     """Return Grafana's provisioning document.
 
@@ -68,7 +73,7 @@ def provider(folders: Mapping[str, str]) -> dict[str, Any]:
             {
                 "name": title,
                 "folder": title,
-                "folderUid": title.lower(),
+                "folderUid": folder_uid(title),
                 "type": "file",
                 # The next deployment would overwrite changes that are made in Grafana.
                 "allowUiUpdates": False,

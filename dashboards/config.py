@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dashboards.names import Names
+from dashboards.names import UNCHANGED, Names
 from dashboards.objectives import Objectives
 
 
@@ -37,7 +37,7 @@ class MonitoringConfig:
     monitoring_replicas: Mapping[str, int]
     """Prometheus and Alertmanager → number of its pods."""
     objectives: Objectives
-    names: Names = Names()
+    names: Names = UNCHANGED
     """Of the datasources, dashboards and runbooks in Grafana."""
 
     @property

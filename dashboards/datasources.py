@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from contracts import endpoints, metrics
-from dashboards.names import Names
+from dashboards.names import UNCHANGED, Names
 
 
 def datasources(
@@ -16,7 +16,7 @@ def datasources(
     loki_url: str | None,
     alertmanager_url: str | None = None,
     access: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    names: Names = Names(),
+    names: Names = UNCHANGED,
 ) -> dict[str, Any]:
     """Return the provisioning document of the datasources; links and dashboards refer to their fixed uids.
 
@@ -50,6 +50,23 @@ def datasources(
         "prune": True,
         "datasources": [_named(source, names) for source in sources],
     }
+
+
+def of_api(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the datasources as Grafana's API takes them: only in files `$$` stands for `$`."""
+    return [{**source, "jsonData": _unescaped(source["jsonData"])} for source in document["datasources"]]
+
+
+def _unescaped(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("$$", "$")
+        case dict():
+            return {key: _unescaped(item) for key, item in value.items()}
+        case list():
+            return [_unescaped(item) for item in value]
+        case _:
+            return value
 
 
 def _named(datasource: dict[str, Any], names: Names) -> dict[str, Any]:

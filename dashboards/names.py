@@ -47,3 +47,7 @@ class Names:
                 return [self.with_references(item) for item in model]
             case _:
                 return model
+
+
+UNCHANGED: Final = Names()
+"""The names in a Grafana of the stack."""

@@ -111,7 +111,7 @@ def _print_addresses(cluster: Cluster) -> None:
         *([(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)] if settings.alerting.enabled else []),
         endpoints.TRACE_QUERY[settings.traces.backend],
         *([(endpoints.LOKI, endpoints.LOKI_PORT)] if settings.logs.enabled else []),
-        *([(endpoints.GRAFANA, endpoints.GRAFANA_PORT)] if settings.grafana.enabled else []),
+        *([(endpoints.GRAFANA, endpoints.GRAFANA_PORT)] if settings.grafana.built else []),
     ]
     for name, port in addresses:
         print(f"  kubectl -n {settings.cluster.namespace} port-forward svc/{name} {port}   # http://localhost:{port}")

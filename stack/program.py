@@ -10,7 +10,9 @@ from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
-from stack.components.grafana.component import Grafana, GrafanaArgs
+from stack.components.grafana.args import GrafanaArgs
+from stack.components.grafana.choice import grafana
+from stack.components.grafana.content import Content
 from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.component import Kafka, KafkaArgs
@@ -40,6 +42,7 @@ class _Base:
     namespace: pulumi.Output[str]
     secret: pulumi.Output[str]
     """Name of the stack's Secret."""
+    secrets: SecretValues
 
     @property
     def storage_class(self) -> str | None:
@@ -75,7 +78,7 @@ def build(
     alertmanager = _alertmanager(base)
     collector = _collector(base, brokers, stores)
     services = _services(base, brokers, collector)
-    grafana = _grafana(base, stores, alertmanager)
+    grafana_url = _grafana(base, stores, alertmanager)
     _probe(base, stores, collector, services)
     _ingress(base)
     return {
@@ -85,7 +88,7 @@ def build(
         "traces": pulumi.Output.from_input(stores.traces.query_url),
         **({"alertmanager": pulumi.Output.from_input(alertmanager)} if alertmanager else {}),
         **({"logs": pulumi.Output.from_input(stores.logs.query_url)} if stores.logs else {}),
-        **({"grafana": grafana.url} if grafana else {}),
+        **({"grafana": grafana_url} if grafana_url else {}),
     }
 
 
@@ -104,7 +107,7 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     namespace = Namespace("namespace", namespace_args, opts).name
     secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
-    return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret)
+    return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret, secrets=secrets)
 
 
 def _kafka(base: _Base) -> KafkaAccess:
@@ -252,19 +255,26 @@ def _ingress(base: _Base) -> Ingress | None:
     return Ingress("ingress", args, base.opts)
 
 
-def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | None) -> Grafana | None:
+def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | None) -> pulumi.Output[str] | None:
+    """Return the URL of Grafana; create it, or what an external one gets."""
     settings = base.settings
     if not settings.grafana.enabled:
         return None
-    args = GrafanaArgs(
-        namespace=base.namespace,
-        secret=base.secret,
-        settings=settings.grafana,
-        storage_class=base.storage_class,
+    content = Content(
+        namespace=settings.cluster.namespace if settings.grafana.external else None,
         monitoring=monitoring_config(settings),
         traces=stores.traces,
         metrics=stores.metrics,
         logs=stores.logs,
         alertmanager_url=alertmanager,
     )
-    return Grafana("grafana", args, base.opts)
+    args = GrafanaArgs(
+        namespace=base.namespace,
+        secret=base.secret,
+        secrets=base.secrets,
+        settings=settings.grafana,
+        storage_class=base.storage_class,
+        content=content,
+        image=settings.images.service if settings.images else None,
+    )
+    return grafana(args, base.opts)

@@ -66,9 +66,9 @@ class Page:
         """Change the size of the window, in pixels."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def set_cookie(self, name: str, value: str, url: str) -> None:
-        """Add a cookie for a URL."""
-        self.call("Network.setCookie", name=name, value=value, url=url)
+    def authorize(self, authorization: str) -> None:
+        """Send a header `Authorization` with every request."""
+        self.call("Network.setExtraHTTPHeaders", headers={"Authorization": authorization})
 
     def open(self, url: str) -> None:
         """Go to a URL."""

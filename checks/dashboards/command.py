@@ -44,6 +44,9 @@ def check_dashboards(stack: str, console: Console, *, minutes: float = 15, file:
     elif checked.shots:
         drawn = sum(shot.panels for shot in checked.shots)
         console.print(f"{len(checked.shots)} pages ({drawn} panels) opened in Grafana: see the report")
+    external = settings.grafana.external
+    if external and not external.has_token:
+        console.print("your Grafana was not queried: grafana.external.authorize is off; the stores were, directly")
     console.print(f"report: {file}")
     return works
 

@@ -9,6 +9,7 @@ from checks.dashboards.substitute import Window
 from contracts import endpoints, metrics
 from contracts.hops import REQUEST
 from contracts.services import GATEWAY
+from dashboards.names import UNCHANGED, Names
 from dashboards.queries import equals, series_of
 from stack.clients.http import QueryError
 from stack.clients.loki import LokiClient
@@ -39,6 +40,8 @@ class Links:
 
     provisioned: Mapping[str, Any]
     """The provisioning document of the datasources."""
+    names: Names = UNCHANGED
+    """Of the datasources."""
     traces: TraceStoreClient
     prometheus: PrometheusClient
     loki: LokiClient | None
@@ -71,7 +74,7 @@ class Links:
 
     def _datasource(self, uid: str) -> Mapping[str, Any]:
         sources = {source["uid"]: source for source in self.provisioned["datasources"]}
-        data: Mapping[str, Any] = sources[uid]["jsonData"]
+        data: Mapping[str, Any] = sources[self.names.uid(uid)]["jsonData"]
         return data
 
     def _search(self) -> tuple[TraceSummary, str]:
@@ -108,7 +111,7 @@ class Links:
     def _back(self, labels: Mapping[str, str], trace: TraceSummary) -> tuple[str, str]:
         (field,) = self._datasource(endpoints.LOGS_UID)["derivedFields"]
         trace_id = labels.get(field["matcherRegex"], "")
-        if field["datasourceUid"] != endpoints.TRACES_UID or trace_id != trace.trace_id:
+        if field["datasourceUid"] != self.names.uid(endpoints.TRACES_UID) or trace_id != trace.trace_id:
             raise BrokenLink(f"the line leads to {trace_id!r}, not to {trace.trace_id}")
         if not self.traces.trace(trace_id):
             raise BrokenLink(f"the store does not have {trace_id}")
@@ -134,6 +137,6 @@ class Links:
         ]
         if not ids:
             raise BrokenLink(f"no exemplar with a {destination['name']}: {query}")
-        if destination["datasourceUid"] != endpoints.TRACES_UID or not self.traces.trace(ids[0]):
+        if destination["datasourceUid"] != self.names.uid(endpoints.TRACES_UID) or not self.traces.trace(ids[0]):
             raise BrokenLink(f"the store does not have {ids[0]}, the trace of an exemplar")
         return ids[0], f"{len(ids)} exemplars: {query}"

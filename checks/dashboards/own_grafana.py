@@ -48,7 +48,7 @@ def installed() -> Path | None:
 def running(
     home: Path, provisioning: Provisioning, environment: Mapping[str, str] = MappingProxyType({}), *, path: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Start Grafana, and end it.
+    """Start Grafana with what it has, and end it.
 
     Args:
         home: its folder, with `bin`, `conf` and `public`.
@@ -63,8 +63,22 @@ def running(
         QueryError: it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="dashboards-check-", ignore_cleanup_errors=True) as folder:
-        data, password = Path(folder), secrets.token_hex(16)
-        _write(data / "provisioning", provisioning)
+        _write(Path(folder), provisioning)
+        with provisioned(home, Path(folder), environment, path=path) as (url, password):
+            try:
+                _wait_for_provisioning(url, password, provisioning)
+            except CheckFailure as error:
+                raise QueryError(f"Grafana does not start: {error}") from error
+            yield url, password
+
+
+@contextlib.contextmanager
+def provisioned(
+    home: Path, folder: Path, environment: Mapping[str, str] = MappingProxyType({}), *, path: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Start Grafana with a folder of provisioning files, and end it; see `running`."""
+    with tempfile.TemporaryDirectory(prefix="dashboards-check-", ignore_cleanup_errors=True) as directory:
+        data, password = Path(directory), secrets.token_hex(16)
         port = free_port()
         url = f"http://127.0.0.1:{port}{path}"
         variables = {
@@ -74,7 +88,7 @@ def running(
             "GF_PATHS_DATA": str(data / "data"),
             "GF_PATHS_LOGS": str(data / "logs"),
             "GF_PATHS_PLUGINS": str(data / "plugins"),
-            "GF_PATHS_PROVISIONING": str(data / "provisioning"),
+            "GF_PATHS_PROVISIONING": str(folder),
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             **{name: _text(value) for name, value in {**OFFLINE, **address_variables(url)}.items()},
             **environment,
@@ -84,7 +98,6 @@ def running(
         try:
             try:
                 grafana.start(_START_SECONDS)
-                _wait_for_provisioning(url, password, provisioning)
             except (AssertionError, CheckFailure) as error:
                 raise QueryError(f"Grafana does not start: {error}") from error
             yield url, password

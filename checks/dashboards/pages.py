@@ -5,12 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from checks.dashboards.browser import Page
 from checks.dashboards.panels import panels
 from checks.dashboards.run import Failure
-from stack.clients.http import SECONDS, QueryError
 
 WIDTH: Final = 1600
 HEIGHT: Final = 900
@@ -51,21 +48,6 @@ class Shot:
     panels: int
 
 
-def log_in(client: httpx.Client, url: str, password: str) -> Mapping[str, str]:
-    """Return the cookies of a session of `admin`.
-
-    Raises:
-        QueryError: Grafana refuses the password or is unavailable.
-    """
-    try:
-        answer = client.post(f"{url}/login", json={"user": "admin", "password": password}, timeout=SECONDS)
-    except httpx.HTTPError as error:
-        raise QueryError(f"{type(error).__name__}: {error}") from error
-    if answer.status_code != 200:
-        raise QueryError(f"{answer.status_code}: {answer.text[:300]}")
-    return dict(answer.cookies)
-
-
 def visit(
     page: Page,
     url: str,
@@ -76,7 +58,7 @@ def visit(
     """Open each dashboard.
 
     Args:
-        page: of a browser that is signed in.
+        page: of a browser that Grafana admits.
         url: of Grafana.
         models: the dashboards, as they were provisioned.
         minutes: the time range.

@@ -53,7 +53,7 @@ class Stack:
         )
         self.loki = LokiClient(url(endpoints.LOKI, endpoints.LOKI_PORT), _get) if settings.logs.enabled else None
         self.grafana: Grafana | None = None
-        if settings.grafana.enabled:
+        if settings.grafana.built:
             password = read_secret(connect(settings.cluster), settings.cluster.namespace, SECRET)
             self.grafana = Grafana(url(endpoints.GRAFANA, endpoints.GRAFANA_PORT), password[GRAFANA_ADMIN_PASSWORD])
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from dashboards.names import Names
+from dashboards.names import UNCHANGED, Names
 from dashboards.rules.impact import CHANGED, OPERATION, USERS, answer
 from dashboards.rules.runbook import first_query
 
@@ -93,7 +93,7 @@ _ENVIRONMENT: Final = "{{ $externalLabels.environment }}"
 
 
 def rule_document(
-    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = Names()
+    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = UNCHANGED
 ) -> dict[str, Any]:
     """Return the content of Prometheus' rule file.
 
@@ -112,7 +112,7 @@ def rule_document(
 
 
 def rule_file(
-    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = Names()
+    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = UNCHANGED
 ) -> str:
     """Return Prometheus' rule file, as YAML; see `rule_document`."""
     document = rule_document(groups, grafana, environment, names)

@@ -131,10 +131,11 @@ def _code_tree(source: Path, scratch: Path) -> Tree:
 def code_files(source: Path) -> list[Path]:
     """The files of the image's code, without those that describe the image itself.
 
-    Of `service` all but caches, hidden files and the development mode; of `stack` the probe; and the modules of
-    `contracts` and `stack` that these import.
+    Of `service` all but caches, hidden files and the development mode; of `stack` the probe and the publisher; and
+    the modules of `contracts` and `stack` that these import.
     """
-    own = [*_files_below(source / "service"), *_files_below(source / "stack" / "probe")]
+    folders = (source / "service", source / "stack" / "probe", source / "stack" / "publisher")
+    own = [file for folder in folders for file in _files_below(folder)]
     return sorted({*own, *_imported_by(own, source)})
 
 

@@ -16,6 +16,7 @@ _DEFINED_BY: Final = {
     "postgresql.cnpg.io": "CloudNativePG",
     "barmancloud.cnpg.io": "the Barman Cloud plugin of CloudNativePG",
     "monitoring.coreos.com": "the Prometheus Operator",
+    "grafana.integreatly.org": "the Grafana Operator",
 }
 """API group whose kinds are not part of Kubernetes → the project whose CustomResourceDefinitions it needs."""
 

@@ -23,6 +23,9 @@ KINDS: Final = (
     "HTTPRoute",
     "PodMonitor",
     "PrometheusRule",
+    "GrafanaFolder",
+    "GrafanaDatasource",
+    "GrafanaDashboard",
 )
 """A kind comes after the kinds that it needs; objects are deleted in the reverse order."""
 

@@ -1,4 +1,4 @@
-"""Serves the probe's metrics and its health."""
+"""Serves metrics and the health of a process."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,13 +10,19 @@ from prometheus_client.exposition import choose_encoder
 from contracts import http
 
 
-def serve(port: int, registry: CollectorRegistry, is_alive: Callable[[], bool]) -> ThreadingHTTPServer:
+def serve(
+    port: int,
+    registry: CollectorRegistry,
+    is_alive: Callable[[], bool],
+    is_ready: Callable[[], bool] | None = None,
+) -> ThreadingHTTPServer:
     """Starts to serve in a thread.
 
     Args:
         port: 0 takes a free one.
         registry: of the metrics.
         is_alive: False when only a restart can help the process.
+        is_ready: whether the process does its work; by default whether it is alive.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,8 +33,10 @@ def serve(port: int, registry: CollectorRegistry, is_alive: Callable[[], bool]) 
                 case http.METRICS:
                     encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                     self._answer(200, content_type, encode(registry))
-                case http.LIVE | http.READY:
+                case http.LIVE:
                     self._answer(200 if is_alive() else 503, "text/plain", b"")
+                case http.READY:
+                    self._answer(200 if (is_ready or is_alive)() else 503, "text/plain", b"")
                 case _:
                     self._answer(404, "text/plain", b"")
 

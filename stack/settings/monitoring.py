@@ -12,7 +12,7 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
     return MonitoringConfig(
         trace_backend=settings.traces.backend,
         trace_store_scraped=settings.traces.external is None,
-        drilldown=settings.traces.backend == "tempo" and settings.grafana.enabled and settings.grafana.internet,
+        drilldown=settings.traces.backend == "tempo" and settings.grafana.built and settings.grafana.internet,
         tail_sampling=settings.collector.sampling is not None,
         logs=settings.logs.enabled,
         log_store_scraped=settings.logs.enabled and settings.logs.external is None,
@@ -33,4 +33,5 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
             **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.built else {}),
         },
         objectives=settings.objectives,
+        names=settings.grafana.names,
     )

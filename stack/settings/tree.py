@@ -118,6 +118,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_image_of_the_publisher(self) -> Self:
+        if self.grafana.external and self.grafana.external.api and self.images is None:
+            raise ValueError(
+                "grafana.external.api runs from the image of the services: images.service is missing. sidecar and "
+                "operator need no image"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_alerts_have_a_sender(self) -> Self:
         if self.metrics.external and self.alerting.built:
             raise ValueError(
@@ -130,8 +139,9 @@ class Settings(Section):
     def _check_ingress_of_grafana(self) -> Self:
         if self.ingress is None or self.ingress.grafana is None:
             return self
-        if not self.grafana.enabled:
-            raise ValueError("ingress.grafana opens a Grafana that the stack does not have: grafana.enabled is false")
+        if not self.grafana.built:
+            reason = "grafana.external is yours" if self.grafana.external else "grafana.enabled is false"
+            raise ValueError(f"ingress.grafana opens a Grafana that the stack does not have: {reason}")
         url = urlsplit(self.grafana.url)
         if url.scheme != "https" or url.port or url.hostname in ("localhost", "127.0.0.1"):
             raise ValueError(

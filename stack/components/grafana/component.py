@@ -1,31 +1,25 @@
 """Grafana with its datasources, dashboards and runbooks provisioned; nothing is configured by hand."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
 from contracts import endpoints, secret_keys, versions
-from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, provider, runbooks
-from dashboards.config import MonitoringConfig
-from dashboards.datasources import datasources
+from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, provider
 from stack.components.grafana.address import address_variables
+from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.database import AUTHORITY, authority_files, database_variables
 from stack.components.grafana.offline import OFFLINE
 from stack.components.grafana.oidc import oidc_variables
-from stack.components.grafana.settings import Grafana as GrafanaSettings
-from stack.components.prometheus.store import MetricStore
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage
-from stack.components.shared.store import StoreAddresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 472
@@ -36,21 +30,6 @@ _FOLDERS: Final = {TRACING_FOLDER: "/etc/grafana/dashboards", RUNBOOK_FOLDER: "/
 """Folder in Grafana → mount path of its dashboards."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GrafanaArgs:
-    namespace: pulumi.Input[str]
-    secret: pulumi.Input[str]
-    """Name of the Secret with the password of `admin`."""
-    settings: GrafanaSettings
-    storage_class: str | None
-    monitoring: MonitoringConfig
-    """Decides on the dashboards."""
-    traces: StoreAddresses
-    metrics: MetricStore
-    logs: StoreAddresses | None
-    alertmanager_url: pulumi.Input[str] | None
-
-
 class Grafana(pulumi.ComponentResource):
     """Grafana; user `admin`, password from the stack's Secret."""
 
@@ -59,13 +38,14 @@ class Grafana(pulumi.ComponentResource):
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Grafana", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        sources = _datasources_file(args)
+        sources = args.content.datasources().apply(lambda document: yaml.safe_dump(document, sort_keys=False))
         providers = yaml.safe_dump(provider(_FOLDERS), sort_keys=False)
 
         def make(kind: str, files: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
             made = config_map(f"grafana-{kind}", "dashboards", args.namespace, files, child)
             return made.metadata.name
 
+        folders = args.content.folders()
         authority = authority_files(args.settings.database) if args.settings.database else {}
         pod = Pod(
             name=endpoints.GRAFANA,
@@ -81,8 +61,8 @@ class Grafana(pulumi.ComponentResource):
                 config_maps={
                     _DATASOURCES: make("datasources", {"datasources.yaml": sources}),
                     _PROVIDERS: make("providers", {"providers.yaml": providers}),
-                    _FOLDERS[TRACING_FOLDER]: make("tracing", _files(dashboards(args.monitoring))),
-                    _FOLDERS[RUNBOOK_FOLDER]: make("runbooks", _files(runbooks(args.monitoring))),
+                    _FOLDERS[TRACING_FOLDER]: make("tracing", folders[TRACING_FOLDER]),
+                    _FOLDERS[RUNBOOK_FOLDER]: make("runbooks", folders[RUNBOOK_FOLDER]),
                     **({AUTHORITY: make("database", authority)} if authority else {}),
                 },
                 # Grafana reads changed dashboards by itself.
@@ -101,34 +81,6 @@ class Grafana(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
-def _files(models: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{uid}.json": json.dumps(model, indent=1, sort_keys=True) for uid, model in models.items()}
-
-
-def _datasources_file(args: GrafanaArgs) -> pulumi.Output[str]:
-    backend = args.monitoring.trace_backend
-
-    access = {
-        uid: store.access.grafana()
-        for uid, store in (
-            (endpoints.TRACES_UID, args.traces),
-            (endpoints.LOGS_UID, args.logs),
-            (endpoints.PROMETHEUS_UID, args.metrics),
-        )
-        if store
-    }
-
-    def render(urls: Mapping[str, Any]) -> str:
-        return yaml.safe_dump(datasources(backend=backend, access=access, **urls), sort_keys=False)
-
-    return pulumi.Output.all(
-        traces_url=args.traces.query_url,
-        prometheus_url=args.metrics.query_url,
-        loki_url=args.logs.query_url if args.logs else None,
-        alertmanager_url=args.alertmanager_url,
-    ).apply(render)
-
-
 def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
     settings, secret = args.settings, args.secret
     return [
@@ -141,9 +93,7 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
             **({} if settings.internet else OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
-        *args.traces.access.variables(secret),
-        *args.metrics.access.variables(secret),
-        *(args.logs.access.variables(secret) if args.logs else []),
+        *(variable for access in args.content.access().values() for variable in access.variables(secret)),
         *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
         *(database_variables(settings.database, secret) if settings.database else []),
     ]

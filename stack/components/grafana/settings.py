@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import DnsName, FromList, Quantity, Section, WebAddress
-from stack.components.shared.settings import Pem, Stateful
+from contracts.section import Cpu, DnsLabel, DnsName, FromList, Quantity, Section, WebAddress
+from dashboards.names import Names
+from stack.components.shared.external_store import require_encryption
+from stack.components.shared.settings import Pem, Size, Stateful
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 Groups = Annotated[tuple[Annotated[str, Field(pattern=r"^[^'\\`]{1,200}$", examples=["sre"])], ...], FromList]
@@ -73,8 +75,71 @@ class Database(Section):
     """Authority that signed the server's certificate, as PEM; the public ones if unset."""
 
 
+class Sidecar(Section):
+    """ConfigMaps with the dashboards and a Secret with the datasources, for the sidecar containers of the Helm chart
+    `grafana`, which kube-prometheus-stack uses. They are in the stack's namespace, where the sidecars must look."""
+
+    dashboard_labels: dict[str, str] = Field(default_factory=lambda: {"grafana_dashboard": "1"}, min_length=1)
+    """Labels of the ConfigMaps: the chart's `sidecar.dashboards.label` and `labelValue`."""
+    datasource_labels: dict[str, str] = Field(default_factory=lambda: {"grafana_datasource": "1"}, min_length=1)
+    """Labels of the Secret: the chart's `sidecar.datasources.label` and `labelValue`."""
+    folder_annotation: Annotated[str, Field(min_length=1)] = "grafana_folder"
+    """Annotation with the title of the folder: the chart's `sidecar.dashboards.folderAnnotation`."""
+
+
+class GrafanaOperator(Section):
+    """Objects of the Grafana Operator: a `GrafanaDatasource`, `GrafanaFolder` or `GrafanaDashboard` for each."""
+
+    instance_selector: dict[str, str] = Field(min_length=1, examples=[{"dashboards": "grafana"}])
+    """Labels of your `Grafana` object."""
+
+
+class Publisher(Size):
+    """A pod that writes the dashboards and datasources through Grafana's HTTP API, and again every five minutes.
+
+    It runs from the image of the services.
+    """
+
+    cpu: Cpu = "10m"
+    memory: Quantity = "96Mi"
+
+
+class ExternalGrafana(Section):
+    """A Grafana that the stack did not build. It gets the dashboards in one of three ways: `sidecar`, `operator` or
+    `api`."""
+
+    prefix: Annotated[DnsLabel, Field(max_length=12)] = "tracing"
+    """Begins the uids and ends the titles of the stack's datasources, folders and dashboards. Each stack whose
+    dashboards are in the same Grafana needs its own."""
+    sidecar: Sidecar | None = None
+    operator: GrafanaOperator | None = None
+    api: Publisher | None = None
+    api_url: WebAddress | None = None
+    """Base URL of its HTTP API, for `api` and for the checks, if it is not `grafana.url`."""
+    ca: Pem | None = None
+    """Authority that signed the certificate of that URL, as PEM; the public ones if unset."""
+    authorize: bool = False
+    """If on, `make dashboards-check` queries through this Grafana, and opens the pages there. It needs the secret
+    `grafanaToken`: the token of a service account, of the role Viewer at least. `api` needs it, too, of the role
+    Admin."""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the stack has a token of this Grafana."""
+        return self.authorize or self.api is not None
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if sum(way is not None for way in (self.sidecar, self.operator, self.api)) != 1:
+            raise ValueError("set one of sidecar, operator and api: the way in which your Grafana gets the dashboards")
+        return self
+
+
 class Grafana(Stateful):
     """Grafana, with all datasources, dashboards and runbooks."""
+
+    external: ExternalGrafana | None = None
+    """If set, the stack builds no Grafana; `url` is that of yours."""
 
     enabled: bool = True
     """If off, there is no Grafana; its datasources and dashboards are still rendered and checked."""
@@ -93,14 +158,46 @@ class Grafana(Stateful):
     """If unset, only the user `admin` signs in."""
 
     @property
+    def built(self) -> bool:
+        """Whether the stack builds the Grafana."""
+        return self.enabled and self.external is None
+
+    @property
+    def names(self) -> Names:
+        """Names of the stack's objects in Grafana."""
+        return Names(prefix=self.external.prefix) if self.external else Names()
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the HTTP API of an external Grafana."""
+        return (self.external and self.external.api_url) or self.url
+
+    @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that Grafana needs."""
         if not self.enabled:
             return ()
+        if self.external:
+            return (secret_keys.GRAFANA_TOKEN,) if self.external.has_token else ()
         return (
             *((secret_keys.GRAFANA_OIDC_CLIENT_SECRET,) if self.oidc else ()),
             *((secret_keys.GRAFANA_DATABASE_PASSWORD,) if self.database else ()),
         )
+
+    @model_validator(mode="after")
+    def _check_external(self) -> Self:
+        external = self.external
+        if external is None:
+            return self
+        if not self.enabled:
+            raise ValueError("enabled is false, and external is set: remove one of them")
+        if "url" not in self.model_fields_set:
+            raise ValueError("external needs url: the URL of your Grafana, to which the links of alerts lead")
+        if self.replicas > 1 or self.database or self.oidc or self.internet:
+            raise ValueError("replicas, database, oidc, internet belong to a Grafana of the stack; external is yours")
+        if urlsplit(self.api_url).hostname not in _LOOPBACK:
+            require_encryption(self.api_url, on=external.has_token, name="external")
+        return self
 
     @model_validator(mode="after")
     def _check_pods_share_a_database(self) -> Self:

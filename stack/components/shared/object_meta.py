@@ -34,9 +34,12 @@ def config_map(
     namespace: pulumi.Input[str],
     files: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    extra_labels: Mapping[str, str] | None = None,
 ) -> k8s.core.v1.ConfigMap:
     """Create a ConfigMap of files, by their names."""
-    metadata = object_meta(name, namespace, component=component)
+    metadata = object_meta(name, namespace, component=component, annotations=annotations, extra_labels=extra_labels)
     return k8s.core.v1.ConfigMap(name, metadata=metadata, data=dict(files), opts=opts)
 
 

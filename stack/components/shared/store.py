@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,11 +40,21 @@ class QueryAccess:
             return []
         return [secret_variable(environment_name(self.authorization), self.authorization, secret)]
 
-    def grafana(self) -> dict[str, Any]:
-        """Return what the datasource has of it. Grafana replaces the variable when it reads the file."""
+    @property
+    def authorization_field(self) -> str:
+        """Field of a datasource's `secureJsonData` that has the header `Authorization`."""
+        return f"httpHeaderValue{len(self.headers) + 1}"
+
+    def grafana(self, authorizations: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+        """Return what the datasource has of it.
+
+        Args:
+            authorizations: key of a secret → the header `Authorization`. By default it is a variable, which Grafana
+                replaces when it reads the file.
+        """
         headers = dict(self.headers)
-        if self.authorization:
-            headers["Authorization"] = f"${environment_name(self.authorization)}"
+        if key := self.authorization:
+            headers["Authorization"] = authorizations.get(key, f"${environment_name(key)}")
         plain: dict[str, Any] = {f"httpHeaderName{number}": name for number, name in enumerate(headers, 1)}
         secret = {f"httpHeaderValue{number}": value for number, value in enumerate(headers.values(), 1)}
         if self.ca:

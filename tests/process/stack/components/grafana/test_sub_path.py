@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from checks.dashboards import browser, own_grafana
+from checks.dashboards.connection import password_login
 from checks.dashboards.own_grafana import Provisioning
-from checks.dashboards.pages import log_in, visit
+from checks.dashboards.pages import visit
 from contracts import endpoints
 from dashboards import catalog, overview
 from tests.support.panels import CONFIG
@@ -61,11 +62,8 @@ def test_a_page_is_drawn_below_the_path(grafana: tuple[str, str]) -> None:
     chromium = browser.installed()
     if chromium is None:
         pytest.skip("no browser on PATH")
-    with httpx.Client() as client:
-        cookies = log_in(client, url, password)
     with browser.browser(chromium) as page:
-        for name, value in cookies.items():
-            page.set_cookie(name, value, url)
+        page.authorize(password_login(url, password).authorization)
         shots, failures = visit(page, url, list(_RUNBOOKS.values()), 15)
         assert not failures
         assert shots[0].panels == 1
