@@ -151,10 +151,13 @@ def dashboards_check(stack: str, minutes: float, report: Path | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("alert")
+@click.argument("alert", required=False)
 @click.option("--stack", type=StackName(), default=LOCAL, help="The stack (default: local).")
-def explain(alert: str, stack: str) -> None:
+def explain(alert: str | None, stack: str) -> None:
     """Print what is known about ALERT: operation, error, trace, last changes, the runbook's first answer.
+
+    Without ALERT, print what is wrong now, also if no alert fires yet: the most severe alert, what is down, the failing
+    and slow operations with a failed trace, and the last changes.
 
     All stores are asked at the same time; one that does not answer within 15 s is left out. Texts are redacted.
     """

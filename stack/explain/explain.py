@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from contracts.errors import UserError
 from contracts.services import SERVICES
@@ -20,7 +20,14 @@ from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
 from stack.explain.change import Change
-from stack.explain.queries import FAILED_OPERATIONS, WINDOW_SECONDS, failed_spans, last_fired
+from stack.explain.queries import (
+    DOWN_TARGETS,
+    FAILED_OPERATIONS,
+    SLOW_OPERATIONS,
+    WINDOW_SECONDS,
+    failed_spans,
+    last_fired,
+)
 
 SOURCE_SECONDS: Final = 15.0
 """Time within which a source must answer; the others are printed without it."""
@@ -30,6 +37,8 @@ _MAX_TRACES: Final = 20
 """Failed traces that are looked at: most may have a response 4xx only."""
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
 _MAX_CHANGES: Final = 8
+_MINUTES: Final = f"{WINDOW_SECONDS / 60:g} minutes"
+_SEVERITIES: Final = {"page": 0, "ticket": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +70,18 @@ class _Alert:
     """Services that its labels name."""
 
 
+def rules_by_name(config: MonitoringConfig) -> dict[str, AlertRule]:
+    """Returns the alert rules by name."""
+    return {rule.name: rule for rule in alert_rules(groups(config))}
+
+
 def find_alert(name: str, config: MonitoringConfig) -> AlertRule:
     """Returns the alert rule with this name.
 
     Raises:
         UserError: there is none; the message has the nearest names.
     """
-    rules = {rule.name: rule for rule in alert_rules(groups(config))}
+    rules = rules_by_name(config)
     if name in rules:
         return rules[name]
     by_lower = {known.lower(): known for known in rules}
@@ -83,6 +97,7 @@ class Explainer:
         self,
         sources: Sources,
         changes: Callable[[], Sequence[Change]],
+        unready: Callable[[], Sequence[str]] = tuple,
         *,
         clock: Callable[[], float] = time.time,
         seconds: float = SOURCE_SECONDS,
@@ -92,11 +107,13 @@ class Explainer:
         Args:
             sources: reach the stores.
             changes: what changed in the cluster, the newest first.
+            unready: the pods that are not ready, each as a sentence.
             clock: the time in s since the epoch.
             seconds: the time within which a source must answer.
         """
         self._sources = sources
         self._changes = changes
+        self._unready = unready
         self._clock = clock
         self._seconds = seconds
         self._redactor = Redactor()
@@ -111,6 +128,47 @@ class Explainer:
         }
         sections = [Section(title=title, lines=lines) for title, lines in self._collect(titles)]
         return [*sections, Section(title="Links", lines=self._links(rule))]
+
+    def overview(self, rules: Mapping[str, AlertRule]) -> list[Section]:
+        """Returns what is wrong now, if no alert is named: with an alert that is active, or with none yet.
+
+        Args:
+            rules: the alert rules, by name.
+        """
+        titles: dict[str, Callable[[], Sequence[str]]] = {
+            "Alerts, the most severe first": lambda: self._active_alerts(rules),
+            "Down now": self._down,
+            "Failing operation, error and trace": lambda: self._failure(None),
+            "Slow operations": self._slow,
+            "What changed last": self._what_changed,
+        }
+        return [Section(title=title, lines=lines) for title, lines in self._collect(titles)]
+
+    def _active_alerts(self, rules: Mapping[str, AlertRule]) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            active = by_urgency(alert for alert in prometheus.alerts() if alert["labels"]["alertname"] in rules)
+        if not active:
+            return ["no alert is pending or firing; what fails may be too new for an alert"]
+        first, *others = active
+        name = first["labels"]["alertname"]
+        lines = [_title(first), *self._annotations(first["annotations"])]
+        lines += [*self._links(rules[name]), f"More about it: ./wct explain {name}"]
+        rest = [self._text(f"{_title(alert)}: {alert['annotations'].get('summary', '')}") for alert in others]
+        left_out = [f"… and {len(rest) - _MAX_ROWS} more"] if len(rest) > _MAX_ROWS else []
+        return [*lines, *rest[:_MAX_ROWS], *left_out]
+
+    def _down(self) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            targets = prometheus.query(DOWN_TARGETS, self._clock())
+        named = sorted({f"{target.labels.get('job')} ({target.labels.get('instance')})" for target in targets})
+        lines = [*(f"Prometheus cannot scrape {name}" for name in named), *self._unready()]
+        return [self._text(line) for line in lines] or ["all pods are ready, and Prometheus can scrape all targets"]
+
+    def _slow(self) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            operations = sorted(prometheus.query(SLOW_OPERATIONS, self._clock()), key=lambda series: -series.value)
+        lines = [_row(series, f"ms, 95th percentile of {_MINUTES}") for series in operations]
+        return lines or [f"the 95th percentile of no operation was above 500 ms within {_MINUTES}"]
 
     def _collect(self, questions: Mapping[str, Callable[[], Sequence[str]]]) -> Iterable[tuple[str, Sequence[str]]]:
         """Asks all questions at the same time, and answers in their order; a slow or broken source has one line."""
@@ -138,8 +196,11 @@ class Explainer:
             state = "; ".join(alert.states) or self._past(prometheus, rule)
         lines = [f"{rule.name} ({rule.severity}): {state}"]
         for annotations in alert.annotations[:_MAX_ROWS]:
-            lines += [self._text(f"{label}{annotations[key]}") for key, label in _ANNOTATIONS if key in annotations]
+            lines += self._annotations(annotations)
         return lines
+
+    def _annotations(self, annotations: Mapping[str, str]) -> list[str]:
+        return [self._text(f"{label}{annotations[key]}") for key, label in _ANNOTATIONS if key in annotations]
 
     def _past(self, prometheus: PrometheusClient, rule: AlertRule) -> str:
         now = self._clock()
@@ -158,15 +219,15 @@ class Explainer:
                 alert.services += [name for name in named if name in SERVICES]
         return alert
 
-    def _failure(self, rule: AlertRule) -> Sequence[str]:
+    def _failure(self, rule: AlertRule | None) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
-            services = self._state(prometheus, rule).services
+            services = self._state(prometheus, rule).services if rule else []
             operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
-            lines = [_row(series, "failures in 15 minutes") for series in operations]
+            lines = [_row(series, f"failures in {_MINUTES}") for series in operations]
             candidates = list(dict.fromkeys([*services, *(series.labels["service_name"] for series in operations)]))
             trace_ids = [trace_id for service in candidates for trace_id in self._exemplars(prometheus, service)]
         if not lines:
-            return ["no operation failed within 15 minutes"]
+            return [f"no operation failed within {_MINUTES}"]
         failure = self._failed_trace(candidates, trace_ids)
         if failure is None:
             return [*lines, "the trace store has none of the failed traces yet"]
@@ -231,6 +292,26 @@ class Explainer:
 
     def _text(self, text: str) -> str:
         return self._redactor.text(text, MAX_TEXT)
+
+
+def by_urgency(alerts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sorts active alerts: pages first, firing ones before pending ones, and of equal ones that which began first.
+
+    Alerts on an objective come last of their severity: they look back for hours, and so fire for faults that ended.
+    """
+
+    def urgency(alert: Mapping[str, Any]) -> tuple[int, bool, bool, str]:
+        labels = alert["labels"]
+        severity = _SEVERITIES.get(labels.get("severity", ""), len(_SEVERITIES))
+        return (severity, "slo" in labels, alert["state"] != "firing", alert["activeAt"])
+
+    return sorted((alert for alert in alerts if alert["labels"].get("severity") != "none"), key=urgency)
+
+
+def _title(alert: Mapping[str, Any]) -> str:
+    labels = alert["labels"]
+    severity = labels.get("severity", "unknown")
+    return f"{labels['alertname']} ({severity}): {alert['state']} since {alert['activeAt'][:19]}Z"
 
 
 def _cause(spans: Sequence[Span], service: str) -> Span | None:

@@ -82,7 +82,8 @@ def _all_writes(client: kubernetes.client.ApiClient, namespace: str) -> Iterator
 
 def _entries(item: Manifest) -> Iterator[Mapping[str, Any]]:
     for entry in item["metadata"].get("managedFields") or ():
-        if entry["manager"] not in CONTROLLERS and not entry.get("subresource"):
+        # The time is optional: an entry of the API server itself may have none.
+        if entry["manager"] not in CONTROLLERS and not entry.get("subresource") and "time" in entry:
             yield entry
 
 

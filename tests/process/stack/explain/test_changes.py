@@ -7,6 +7,7 @@ import kubernetes
 
 from contracts.metadata import FIELD_MANAGER
 from stack.explain.changes import stack_changes
+from stack.explain.readiness import unready_pods
 from tests.support.api_server import ApiServer
 from tests.support.small_stack import IMAGE, SmallStack, find
 
@@ -99,3 +100,19 @@ def test_an_undone_deployment_is_the_newest_change(server: ApiServer) -> None:
     )
     assert any(text.startswith("a release changed") for text in newest)
     assert FIELD_MANAGER not in " ".join(newest)
+
+
+def test_a_pod_that_is_not_ready_is_named_with_its_reason(server: ApiServer) -> None:
+    stack = SmallStack(server, "explained-unready")
+    stack.deploy(stack.manifests("gateway"))
+    template = find(stack.manifests("gateway"), "Deployment", "gateway")["spec"]["template"]
+    name = "gateway-without-node"
+    pod = {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    stack.core.create_namespaced_pod(stack.namespace, pod)
+    assert f"pod {name} is not ready: Pending" in unready_pods(stack.client, stack.namespace)
+    waiting = {"name": "gateway", "ready": False, "restartCount": 4, "image": IMAGE, "imageID": ""}
+    state = {"waiting": {"reason": "ImagePullBackOff"}}
+    status = {"status": {"containerStatuses": [{**waiting, "state": state}]}}
+    stack.core.patch_namespaced_pod_status(name, stack.namespace, status)
+    named = [text for text in unready_pods(stack.client, stack.namespace) if name in text]
+    assert named == [f"pod {name} is not ready: container gateway: ImagePullBackOff, 4 restarts"]

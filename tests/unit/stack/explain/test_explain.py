@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import UserError
 from dashboards.rules.runbook import RUNBOOKS
 from stack.explain.change import Change
-from stack.explain.explain import Explainer, Section, find_alert
+from stack.explain.explain import Explainer, Section, by_urgency, find_alert, rules_by_name
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Version
 from stack.settings import load
@@ -104,7 +104,7 @@ def test_a_response_4xx_is_no_failure() -> None:
 
 def test_the_error_is_that_of_the_span_in_which_the_failure_began_and_is_redacted() -> None:
     lines = explain(_answers())["Failing operation, error and trace"]
-    assert lines[0].endswith("12 failures in 15 minutes")
+    assert lines[0].endswith("12 failures in 5 minutes")
     assert lines[1] == f"Trace: {TRACE}, ended 30 s ago"
     assert lines[2] == "Operation: task-manager: operation 2"
     assert lines[3].startswith("Error: TimeoutError: no connection")
@@ -119,7 +119,7 @@ def test_an_exemplar_is_taken_where_the_search_finds_nothing() -> None:
 def test_without_a_failure_no_trace_is_searched() -> None:
     empty = {"data": {"resultType": "vector", "result": []}}
     lines = explain(_answers(**{"/api/v1/query": empty}))["Failing operation, error and trace"]
-    assert lines == ["no operation failed within 15 minutes"]
+    assert lines == ["no operation failed within 5 minutes"]
 
 
 def test_the_rollout_and_the_newest_changes_are_listed() -> None:
@@ -169,3 +169,64 @@ def test_a_source_that_fails_or_hangs_hides_no_other() -> None:
 def test_an_unknown_alert_gets_the_nearest_names() -> None:
     with pytest.raises(UserError, match="no alert 'Servicedown'; the nearest names are ServiceDown"):
         find_alert("Servicedown", CONFIG)
+
+
+def overview(answers: dict[str, Any], *unready: str) -> dict[str, Sequence[str]]:
+    changes = [Change(seconds=NOW - 90, text="gateway deployed")]
+    explainer = Explainer(PreparedSources(answers), lambda: changes, lambda: unready, clock=lambda: NOW)
+    return _by_title(explainer.overview(rules_by_name(CONFIG)))
+
+
+def _of(name: str, severity: str, state: str, minute: int, **labels: str) -> dict[str, Any]:
+    return {
+        "labels": {"alertname": name, "severity": severity, **labels},
+        "annotations": {"summary": f"{name} says"},
+        "state": state,
+        "activeAt": f"2027-01-15T08:{minute:02}:00Z",
+    }
+
+
+def test_without_an_alert_the_picture_is_there_all_the_same() -> None:
+    sections = overview(_answers(**{"/api/v1/alerts": {"data": {"alerts": []}}}), f"pod kafka-0 is not ready: {SECRET}")
+    assert next(iter(sections)) == "Alerts, the most severe first"
+    assert sections["Alerts, the most severe first"] == [
+        "no alert is pending or firing; what fails may be too new for an alert"
+    ]
+    assert sections["Down now"][-1].startswith("pod kafka-0 is not ready")
+    assert "hunter2" not in sections["Down now"][-1]
+    assert f"Trace: {TRACE}, ended 30 s ago" in sections["Failing operation, error and trace"]
+    assert sections["Slow operations"][0].endswith("12 ms, 95th percentile of 5 minutes")
+    assert sections["What changed last"][-1].endswith("gateway deployed")
+
+
+def test_a_stack_without_a_fault_says_so() -> None:
+    empty = {"data": {"resultType": "vector", "result": []}}
+    sections = overview(_answers(**{"/api/v1/alerts": {"data": {"alerts": []}}, "/api/v1/query": empty}))
+    assert sections["Down now"] == ["all pods are ready, and Prometheus can scrape all targets"]
+    assert sections["Slow operations"] == ["the 95th percentile of no operation was above 500 ms within 5 minutes"]
+
+
+def test_the_most_severe_alert_is_explained_and_the_others_are_listed() -> None:
+    alerts = [
+        _of("Watchdog", "none", "firing", 0),
+        _of("LagGrows", "ticket", "firing", 1),
+        _of("ServiceDown", "page", "firing", 3),
+        _of("RuleOfOthers", "page", "firing", 1),
+    ]
+    lines = overview(_answers(**{"/api/v1/alerts": {"data": {"alerts": alerts}}}))["Alerts, the most severe first"]
+    assert lines[:2] == ["ServiceDown (page): firing since 2027-01-15T08:03:00Z", "ServiceDown says"]
+    assert "More about it: ./wct explain ServiceDown" in lines
+    assert lines[-1] == "LagGrows (ticket): firing since 2027-01-15T08:01:00Z: LagGrows says"
+    assert not any("Watchdog" in line or "RuleOfOthers" in line for line in lines)
+
+
+def test_the_order_of_alerts_is_severity_cause_state_and_time() -> None:
+    alerts = [
+        _of("OldTicket", "ticket", "firing", 0),
+        _of("Burn", "page", "firing", 1, slo="requests"),
+        _of("Pending", "page", "pending", 2),
+        _of("Later", "page", "firing", 5),
+        _of("Earlier", "page", "firing", 4),
+    ]
+    names = [alert["labels"]["alertname"] for alert in by_urgency(alerts)]
+    assert names == ["Earlier", "Later", "Pending", "Burn", "OldTicket"]
