@@ -1,7 +1,7 @@
 """The agent of the coverage check inside the stack: writes to Kafka, reads topics and the database. It does no tracing.
 
-It runs in the services' image with a service's KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL, and needs nothing else. It
-reads commands as lines of JSON on stdin and answers with lines of JSON on stdout; bytes are in base64.
+It runs in the services' image with a service's variables of Kafka and DATABASE_URL, and needs nothing else. It reads
+commands as lines of JSON on stdin and answers with lines of JSON on stdout; bytes are in base64.
 """
 
 import base64
@@ -15,6 +15,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from sqlalchemy import bindparam, create_engine, text
 
+from service.common.config import ServiceSettings
+from service.common.kafka.client import client_configuration
+
 SECONDS = 20.0
 # Other headers are the senders' own, and may be long.
 READ_HEADERS = frozenset({"traceparent", "dead-letter-source"})
@@ -24,21 +27,20 @@ _READY = {"ready": True}
 class Agent:
     """Serves one run."""
 
-    def __init__(self, servers: str, database: str) -> None:
-        self._servers = servers
+    def __init__(self, kafka: dict[str, Any], database: str) -> None:
+        """kafka: the configuration that all clients share."""
+        self._kafka = kafka
         self._groups: dict[tuple[str, str], tuple[Consumer, list[TopicPartition]]] = {}
-        self._producer = Producer(
-            {"bootstrap.servers": servers, "enable.idempotence": True, "message.max.bytes": 2_000_000, "linger.ms": 1}
-        )
+        self._producer = Producer(kafka | {"enable.idempotence": True, "message.max.bytes": 2_000_000, "linger.ms": 1})
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": servers,
+            kafka
+            | {
                 "group.id": "coverage-ledger",  # the client requires one; nothing is committed
                 "enable.auto.commit": False,
                 "fetch.message.max.bytes": 2_000_000,
             }
         )
-        self._admin = AdminClient({"bootstrap.servers": servers})
+        self._admin = AdminClient(kafka)
         self._watched: list[TopicPartition] = []
         self._engine = create_engine(database, pool_pre_ping=True)
 
@@ -115,7 +117,7 @@ class Agent:
         """The offset up to which the group has handled the topic, by partition."""
         if (group, topic) not in self._groups:
             self._groups[group, topic] = (
-                Consumer({"bootstrap.servers": self._servers, "group.id": group}),
+                Consumer(self._kafka | {"group.id": group}),
                 [TopicPartition(topic, partition) for partition in self._partitions(topic)],
             )
         reader, partitions = self._groups[group, topic]
@@ -164,7 +166,8 @@ def _decode(value: str | None) -> bytes | None:
 
 def main() -> None:
     """Serves until stdin ends."""
-    agent = Agent(os.environ["KAFKA_BOOTSTRAP_SERVERS"], os.environ["DATABASE_URL"])
+    kafka = client_configuration(ServiceSettings.from_env(os.environ), "coverage-ledger")
+    agent = Agent(kafka, os.environ["DATABASE_URL"])
     print(json.dumps(_READY), flush=True)
     for line in sys.stdin:
         try:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from checks.harness.ports import free_port
+from contracts import secret_keys
+from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import ExternalKafka, Kafka
 from tests.support.certificates import self_signed
 from tests.support.kafka_process import KafkaBrokers
@@ -66,3 +68,18 @@ def secure_kafka(directory: Path, class_path: str) -> Iterator[SecureKafka]:
         )
     finally:
         brokers.kill()
+
+
+def access(external: ExternalKafka) -> KafkaAccess:
+    """Return how the stack's clients reach it."""
+    return KafkaAccess(bootstrap_servers=external.bootstrap_servers, external=external)
+
+
+def environment(variables: Any, password: str = PASSWORD) -> dict[str, str]:
+    """Return the variables of a container in its pod, where the Secret holds the password."""
+    values: dict[str, str] = {}
+    for variable in variables:
+        if variable.value is None:
+            assert variable.value_from.secret_key_ref.key == secret_keys.KAFKA_PASSWORD
+        values[variable.name] = password if variable.value is None else variable.value
+    return values

@@ -1,7 +1,7 @@
 """All three services in this process: real HTTP, Kafka's real protocol, SQLite."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -81,7 +81,8 @@ class System:
     urls: dict[str, str]
     """Service → URL."""
     database: str
-    kafka: str
+    kafka: Mapping[str, str]
+    """The services' variables of Kafka."""
     recorders: dict[str, Recorder]
 
     def cover(
@@ -89,7 +90,7 @@ class System:
     ) -> Outcome:
         """A run of the ledger."""
         state = RunState(page_base=self.urls["gateway"], rng=Random(operations))
-        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database}
+        environment = {**os.environ, **self.kafka, "DATABASE_URL": self.database}
         with run_in_process(environment) as agent:
             return Run(
                 gateway=self.urls["gateway"],
@@ -102,14 +103,16 @@ class System:
 
 
 @contextmanager
-def running_system(kafka: str, make_recorder: Callable[[str], Recorder], directory: Path) -> Iterator[System]:
-    """The three services on ports of this machine, their database in the directory."""
+def running_system(
+    kafka: Mapping[str, str], make_recorder: Callable[[str], Recorder], directory: Path
+) -> Iterator[System]:
+    """The three services on ports of this machine; `kafka` has their variables, the directory their database."""
     database = f"sqlite:///{directory / 'tasks.db'}"
     ports = {name: free_port() for name in ("gateway", "task-manager", "web-crawler")}
     recorders = {name: make_recorder(name) for name in ports}
     environment = {
         "HOST": "127.0.0.1",
-        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        **kafka,
         "KAFKA_TOPIC_PARTITIONS": "1",
         "DATABASE_URL": database,
         "TASK_MANAGER_URL": f"http://127.0.0.1:{ports['task-manager']}",

@@ -12,5 +12,6 @@ from tests.support.system import System, running_system
 def system(
     kafka: str, make_recorder: Callable[[str], Recorder], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
-    with running_system(kafka, make_recorder, tmp_path_factory.mktemp("database")) as system:
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka}
+    with running_system(variables, make_recorder, tmp_path_factory.mktemp("database")) as system:
         yield system

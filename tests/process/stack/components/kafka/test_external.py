@@ -14,38 +14,23 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from checks.harness.collector import CollectorProcess, MissingProgram
 from checks.harness.receiver import receiving
 from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
-from contracts import secret_keys
 from service.common.config import ServiceSettings
 from service.common.errors import Unavailable
 from service.common.kafka.client import client_configuration
 from service.common.kafka.topics import create_missing_topics
-from stack.components.kafka.access import KafkaAccess, target
+from stack.components.kafka.access import target
 from stack.components.kafka.settings import ExternalKafka, Kafka
 from stack.components.kafka.topic import CLASS_PATH, Topic, topic_container
 from stack.polling import poll_until
 from tests.support.certificates import self_signed
 from tests.support.programs import skipping
-from tests.support.secure_kafka import PASSWORD, SecureKafka, secure_kafka
+from tests.support.secure_kafka import PASSWORD, SecureKafka, access, environment, secure_kafka
 
 
 @pytest.fixture(scope="module")
 def kafka(class_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     with secure_kafka(tmp_path_factory.mktemp("brokers"), class_path) as started:
         yield started
-
-
-def access(external: ExternalKafka) -> KafkaAccess:
-    return KafkaAccess(bootstrap_servers=external.bootstrap_servers, external=external)
-
-
-def environment(variables: Any, password: str = PASSWORD) -> dict[str, str]:
-    """The variables of a container in its pod, where the Secret holds the password."""
-    values: dict[str, str] = {}
-    for variable in variables:
-        if variable.value is None:
-            assert variable.value_from.secret_key_ref.key == secret_keys.KAFKA_PASSWORD
-        values[variable.name] = password if variable.value is None else variable.value
-    return values
 
 
 def service(external: ExternalKafka, password: str = PASSWORD) -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""The coverage check with a Kafka that the stack did not build: the services and the agent use TLS and SASL."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from checks.coverage.ledger import describe
+from tests.support.kafka_process import libraries
+from tests.support.secure_kafka import access, environment, secure_kafka
+from tests.support.service import Recorder
+from tests.support.system import running_system
+
+OPERATIONS = 30
+
+
+def test_every_operation_has_its_complete_trace(make_recorder: Callable[[str], Recorder], tmp_path: Path) -> None:
+    for name in ("programs", "brokers"):
+        (tmp_path / name).mkdir()
+    with secure_kafka(tmp_path / "brokers", libraries(tmp_path / "programs")) as kafka:
+        variables = environment(access(kafka.external).service_variables("s"))
+        assert variables["KAFKA_ENCRYPTED"] == "true"
+        with running_system(variables, make_recorder, tmp_path) as system:
+            outcome = system.cover(OPERATIONS, OPERATIONS // 3)
+    assert len(outcome.entries) == OPERATIONS
+    assert not outcome.failed, "\n".join(describe(outcome.failed))
