@@ -9,6 +9,8 @@ GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 GRAFANA_OIDC_CLIENT_SECRET: Final = "grafanaOidcClientSecret"
 """Secret of the client that your identity provider knows Grafana as."""
 GRAFANA_DATABASE_PASSWORD: Final = "grafanaDatabasePassword"
+GRAFANA_SECRET_KEY: Final = "grafanaSecretKey"
+"""Key with which Grafana encrypts credentials in a database that several pods share."""
 GRAFANA_TOKEN: Final = "grafanaToken"
 """Token of a service account of a Grafana that the stack did not build."""
 HASH_KEY: Final = "hashKey"
@@ -54,6 +56,7 @@ GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TO
 OPTIONAL: Final = (
     GRAFANA_OIDC_CLIENT_SECRET,
     GRAFANA_DATABASE_PASSWORD,
+    GRAFANA_SECRET_KEY,
     GRAFANA_TOKEN,
     OTLP_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
@@ -74,7 +77,9 @@ OPTIONAL: Final = (
     ALERT_HEARTBEAT_URL,
     ALERT_SMTP_PASSWORD,
 )
-"""Another system issues these, so they cannot be generated; some settings need some of them."""
+"""Some settings need some of these. Another system issues them, except those in `RANDOM`."""
+RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY)
+"""Every long value will do: `make deploy` generates those that the settings need."""
 ALL: Final = (*GENERATED, *OPTIONAL)
 
 SECRET: Final = "stack-secrets"

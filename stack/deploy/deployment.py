@@ -78,7 +78,7 @@ def _deploy_with_pulumi(
     if take_over:
         on_progress("Pulumi takes over what was applied server-side before")
     # Pulumi's configuration has the optional secrets; a secret that the user removed there must not come back.
-    is_new = {key for key in preflight.secrets if key in secret_keys.GENERATED or secret_keys.from_environment(key)}
+    is_new = {key for key in preflight.secrets if key in secret_keys.RANDOM or secret_keys.from_environment(key)}
     secrets = {key: value for key, value in preflight.secrets.items() if take_over or key in is_new}
     was_changed = _change_before_pulumi(preflight, on_progress)
     engine.up(

@@ -21,7 +21,7 @@ from stack.kubernetes.namespace import namespace_exists, require_own_namespace
 from stack.kubernetes.objects import read_secret
 from stack.kubernetes.volume_growth import Growth
 from stack.settings import PROJECT, Settings, effective_config, load_here
-from stack.settings.missing_secrets import commands
+from stack.settings.missing_secrets import commands, needed_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def run_preflight(
     require_own_namespace(client, namespace, stack)
     has_namespace = namespace_exists(client, namespace)
     require_classes(client, settings.cluster)
-    values = _secret_values(read_secret(client, namespace, secret_keys.SECRET), forget)
+    values = secret_values(settings, read_secret(client, namespace, secret_keys.SECRET), forget)
     pulumi = find_pulumi(on_progress)
     configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if pulumi else {})}
     require_secrets(stack, settings, {*values, *configured} - {*forget})
@@ -87,14 +87,13 @@ def run_preflight(
     )
 
 
-def _secret_values(existing: Mapping[str, str], forget: Collection[str]) -> dict[str, str]:
-    """The stack's secrets: from the environment, else as the cluster has them; generated ones are made if missing."""
-    values = {
-        key: secret_keys.from_environment(key) or existing.get(key) or secrets.token_urlsafe(24)
-        for key in secret_keys.GENERATED
-    }
-    for key in secret_keys.OPTIONAL:
+def secret_values(settings: Settings, existing: Mapping[str, str], forget: Collection[str]) -> dict[str, str]:
+    """The stack's secrets: from the environment, else as the cluster has them; random ones are made if missing."""
+    values = {}
+    for key in secret_keys.ALL:
         value = secret_keys.from_environment(key) or existing.get(key)
+        if key in secret_keys.RANDOM and key in needed_secrets(settings):
+            value = value or secrets.token_urlsafe(24)
         if key not in forget and value is not None:
             values[key] = value
     return values

@@ -42,6 +42,5 @@ def require_configured_secrets(stack: str, settings: Settings, configured: Colle
 def commands(stack: str, keys: Iterable[str]) -> Sequence[str]:
     """Return the commands that set secrets: to random values, or to values that another system issues."""
     return [
-        f"{_GENERATE if key in secret_keys.GENERATED else ''}pulumi config set --secret {key} -s {stack}"
-        for key in keys
+        f"{_GENERATE if key in secret_keys.RANDOM else ''}pulumi config set --secret {key} -s {stack}" for key in keys
     ]

@@ -31,4 +31,6 @@ def database_variables(settings: Database, secret: pulumi.Input[str]) -> list[k8
             **({"GF_DATABASE_CA_CERT_PATH": f"{AUTHORITY}/{_FILE}"} if settings.ca else {}),
         ),
         secret_variable("GF_DATABASE_PASSWORD", secret_keys.GRAFANA_DATABASE_PASSWORD, secret),
+        # Grafana's default is published, and every pod must have the same one.
+        secret_variable("GF_SECURITY_SECRET_KEY", secret_keys.GRAFANA_SECRET_KEY, secret),
     ]

@@ -60,7 +60,7 @@ class Database(Section):
     """A PostgreSQL database of Grafana's own, on a server that the stack did not build: several pods share it.
 
     It holds users, sessions, stars, and the dashboards that people made. The secret `grafanaDatabasePassword` has the
-    password.
+    password; `grafanaSecretKey` encrypts credentials in it.
     """
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["db.example.com:5432"])]
@@ -181,7 +181,7 @@ class Grafana(Stateful):
             return (secret_keys.GRAFANA_TOKEN,) if self.external.has_token else ()
         return (
             *((secret_keys.GRAFANA_OIDC_CLIENT_SECRET,) if self.oidc else ()),
-            *((secret_keys.GRAFANA_DATABASE_PASSWORD,) if self.database else ()),
+            *((secret_keys.GRAFANA_DATABASE_PASSWORD, secret_keys.GRAFANA_SECRET_KEY) if self.database else ()),
         )
 
     @model_validator(mode="after")
