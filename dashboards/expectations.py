@@ -1,4 +1,4 @@
-"""What the queries of a runbook return while a fault is in the stack: the file `runbooks/expects.yaml`."""
+"""What the queries of a runbook return while something is wrong: the file `runbooks/expects.yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ import yaml
 RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 _FILE: Final = RUNBOOKS / "expects.yaml"
 _QUERY: Final = re.compile(r"^ *```(promql|logql)\n(.*?)\n *```$", re.MULTILINE | re.DOTALL)
-_RESOLVED: Final = "Resolved when"
+RESOLVED: Final = "Resolved when"
 _RULE: Final = re.compile(
     r"(?P<amount>none|some|all)"
     r"(?: (?P<comparison>[<>]=?|[!=]=) (?P<limit>-?[\d.]+))?"
-    r"(?: where (?P<labels>\S+=\S+(?:,\S+=\S+)*))?"
+    r"(?: where (?P<labels>[^,=\s]+=[^,=]+(?:,[^,=\s]+=[^,=]+)*))?"
 )
 _COMPARE: Final = {
     "<": float.__lt__,
@@ -43,10 +43,11 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """The expected result of one query of a runbook for one fault."""
+    """The expected result of one query of a runbook in one state."""
 
     runbook: str
-    fault: str
+    state: str
+    """A fault of the drill, or a simulated case of the tests."""
     query: str
     """What the query shows, in words of the line above it: see `find_query`."""
     rule: str
@@ -79,11 +80,11 @@ def is_met(rule: str, rows: Sequence[Row]) -> bool:
 def queries(runbook: str) -> list[Query]:
     """The queries of a runbook for Prometheus and Loki, in their order."""
     page = (RUNBOOKS / f"{runbook}.md").read_text()
-    resolved = page.index(f"## {_RESOLVED}")
+    resolved = page.index(f"## {RESOLVED}")
     result, end = [], 0
     for block in _QUERY.finditer(page):
         lines = [line.strip() for line in page[end : block.start()].splitlines() if line.strip()]
-        introduction = _RESOLVED if block.start() > resolved else lines[-1] if lines else ""
+        introduction = RESOLVED if block.start() > resolved else lines[-1] if lines else ""
         result.append(Query(language=block[1], text=block[2].strip(), introduction=introduction))
         end = block.end()
     return result
@@ -101,13 +102,13 @@ def find_query(runbook: str, shows: str) -> Query:
     return matches[0]
 
 
-def expectations(fault: str | None = None) -> list[Expectation]:
-    """What the runbooks expect of a fault, or of all."""
+def expectations(state: str | None = None) -> list[Expectation]:
+    """What the runbooks expect in a state, or in all."""
     document = yaml.safe_load(_FILE.read_text())
     return [
-        Expectation(runbook=runbook, fault=name, query=query, rule=rule)
-        for runbook, names in document.items()
-        for name, rules in names.items()
+        Expectation(runbook=runbook, state=name, query=query, rule=rule)
+        for runbook, states in document.items()
+        for name, rules in states.items()
         for query, rule in rules.items()
-        if fault in (None, name)
+        if state in (None, name)
     ]

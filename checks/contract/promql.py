@@ -26,6 +26,7 @@ ValuesOf = Callable[[str, str], frozenset[str]]
 """Name of a series, a label of it → all values that the label can have; empty if it can have any value."""
 
 _NAME: Final = "__name__"
+_EVERY_NAME: Final = ".+"
 """The label that every series has."""
 _KEEP_LABELS: Final = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 """Aggregations whose results keep the labels of their series."""
@@ -99,7 +100,9 @@ class Query:
         if not known:
             self.problems.append(f"nothing emits {pattern}")
             return frozenset()
-        self.series.update(names)
+        # A query that counts all series uses none of them in particular.
+        if pattern != _EVERY_NAME:
+            self.series.update(names)
         available = frozenset[str]().union(*known)
         self._require({name for name, _ in matchers}, available, f"{pattern} has")
         for matcher in selector.matchers.matchers:

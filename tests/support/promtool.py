@@ -121,7 +121,7 @@ def run_checks(
             {
                 "interval": f"{STEP}s",
                 "input_series": [
-                    {"series": series, "values": _samples([value(time) for time in times])}
+                    {"series": series, "values": samples([value(time) for time in times])}
                     for series, value in metrics.items()
                 ],
                 "promql_expr_test": [
@@ -148,7 +148,7 @@ def run_checks(
     return "" if done.returncode == 0 else re.sub(r"\n\s*\n", "\n", done.stdout + done.stderr)
 
 
-def _samples(values: Sequence[float | None]) -> str:
+def samples(values: Sequence[float | None]) -> str:
     """Return the samples in promtool's notation; `stale` marks the end of a series, as after a scrape without it."""
     texts = []
     for previous, value in zip((None, *values), values, strict=False):

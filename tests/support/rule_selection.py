@@ -32,9 +32,9 @@ def changed_metrics(healthy: Metrics, faulty: Metrics) -> set[str]:
     return {_metric(series) for series in {**healthy, **faulty} if healthy.get(series) is not faulty.get(series)}
 
 
-def needed(metrics: Metrics, groups: Iterable[RuleGroup]) -> Metrics:
-    """Return the series that the rules read."""
-    queries = {rule.query for group in groups for rule in group.rules}
+def needed(metrics: Metrics, groups: Iterable[RuleGroup], queries: Iterable[str] = ()) -> Metrics:
+    """Return the series that the rules and the queries read."""
+    queries = {*queries, *(rule.query for group in groups for rule in group.rules)}
     return {
         series: value for series, value in metrics.items() if any(reads(query, [_metric(series)]) for query in queries)
     }
@@ -57,9 +57,40 @@ def affected(groups: Sequence[RuleGroup], changed: Iterable[str]) -> tuple[RuleG
     while new := [rule for rule in rules if rule not in kept and reads(rule.query, metrics)]:
         kept += new
         metrics = {rule.name for rule in new if isinstance(rule, RecordingRule)}
+    return _selection(groups, kept)
+
+
+def inputs(groups: Sequence[RuleGroup], queries: Iterable[str]) -> tuple[RuleGroup, ...]:
+    """Return the rules whose results the queries read, also through recording rules.
+
+    Args:
+        groups: all rules of a stack.
+        queries: PromQL. One that selects an alert in `ALERTS` names it.
+    """
+    texts = list(queries)
+    return _selection(
+        groups,
+        [
+            rule
+            for group in groups
+            for rule in group.rules
+            if any(
+                reads(text, [rule.name])
+                if isinstance(rule, RecordingRule)
+                else reads(text, ["ALERTS"]) and f'"{rule.name}"' in text
+                for text in texts
+            )
+        ],
+    )
+
+
+def _selection(groups: Sequence[RuleGroup], rules: Iterable[AlertRule | RecordingRule]) -> tuple[RuleGroup, ...]:
+    """Return the groups with these rules only, and with the recording rules that they read."""
+    kept = list(rules)
     while new := [
         rule
-        for rule in rules
+        for group in groups
+        for rule in group.rules
         if isinstance(rule, RecordingRule)
         and rule not in kept
         and any(reads(reader.query, [rule.name]) for reader in kept)

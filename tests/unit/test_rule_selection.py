@@ -1,7 +1,7 @@
 """The selection of rules for a case leaves out no rule whose result the case can change."""
 
-from dashboards.rules import RecordingRule, RuleGroup
-from tests.support.rule_selection import affected, changed_metrics, needed
+from dashboards.rules import AlertRule, RecordingRule, RuleGroup
+from tests.support.rule_selection import affected, changed_metrics, inputs, needed
 
 GROUPS = (
     RuleGroup(
@@ -39,3 +39,25 @@ def test_a_series_that_came_went_or_changed_is_a_change() -> None:
 def test_series_of_the_selected_rules_are_needed() -> None:
     series = dict.fromkeys(('a_total{x="1"}', 'b_total{x="2"}', "a", "c_x_total"), lambda _: 1.0)
     assert list(needed(series, affected(GROUPS, ["a_total"]))) == ['a_total{x="1"}', 'b_total{x="2"}']
+    assert list(needed(series, (), ["b_total"])) == ['b_total{x="2"}']
+
+
+def test_the_rules_that_a_query_reads_are_selected_with_all_that_they_read() -> None:
+    alert = AlertRule(
+        name="Late",
+        query="b:rate > 1",
+        for_="1m",
+        severity="page",
+        summary="",
+        description="",
+        dashboard="services",
+    )
+    rules = (*GROUPS, RuleGroup(name="alerts", rules=(alert,)))
+
+    def selected(*queries: str) -> list[str]:
+        return [rule.name for group in inputs(rules, queries) for rule in group.rules]
+
+    assert selected("a:ratio > 1") == ["a:rate", "b:rate", "a:ratio"]
+    assert selected("a_total", 'c:rate{job="Late"}') == ["c:rate"]
+    assert selected('ALERTS{alertname="Late"}') == ["b:rate", "Late"]
+    assert selected("up", 'ALERTS{alertname="Other"}') == []

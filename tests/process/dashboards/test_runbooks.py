@@ -38,7 +38,7 @@ _OTHERS: Final = frozenset(
         "alertmanager_alerts",
         "alertmanager_notifications_total",
         "otelcol_process_cpu_seconds_total",
-        "otelcol_process_memory_rss_bytes",
+        "otelcol_process_runtime_heap_alloc_bytes",
         "process_cpu_seconds_total",
         "prometheus_notifications_alertmanagers_discovered",
         "prometheus_notifications_errors_total",

@@ -16,8 +16,8 @@ SPANS = 100.0
 """Spans per second."""
 
 _SERVICES: Final = ("gateway", "task-manager", "web-crawler")
-_MANAGER: Final = 'job="task-manager",instance="task-manager-0"'
-_CRAWLER: Final = 'job="web-crawler",instance="web-crawler-0"'
+MANAGER: Final = 'job="task-manager",instance="task-manager-0"'
+CRAWLER: Final = 'job="web-crawler",instance="web-crawler-0"'
 
 Change = Callable[[dict[str, Value]], None]
 
@@ -52,6 +52,11 @@ def counter(rate: float) -> Value:
     return lambda seconds: float(int(seconds * rate + 1e-9))
 
 
+def used(share: float) -> Value:
+    """Return the CPU time of a process that uses this share of a core."""
+    return lambda seconds: seconds * share
+
+
 def then(healthy_value: Value, faulty_value: Value) -> Value:
     """Return a value that changes with the fault."""
     return lambda seconds: healthy_value(seconds) if seconds < FAULT else faulty_value(seconds)
@@ -64,6 +69,11 @@ def counted(healthy_rate: float, faulty_rate: float) -> Value:
         return float(int(healthy_rate * min(seconds, FAULT) + faulty_rate * max(0.0, seconds - FAULT) + 1e-9))
 
     return value
+
+
+def stops(value: Value) -> Value:
+    """Return a counter that no longer grows."""
+    return then(value, constant(value(FAULT) or 0.0))
 
 
 def gone(value: Value) -> Value:
@@ -98,13 +108,12 @@ def healthy(settings: Settings) -> dict[str, Value]:
     """Return all metrics that the rules use, with ten requests per second and no fault."""
     return {
         **_targets(settings),
-        **_services(),
-        **_messages(),
+        **(_services() | _messages() if settings.services.enabled else {}),
         **_all_spans(),
         **_collectors(settings),
         **_store(settings),
         **_alerting(),
-        **_proofs(),
+        **(_proofs() if settings.has_probe else {}),
     }
 
 
@@ -119,14 +128,15 @@ def _targets(settings: Settings) -> dict[str, Value]:
         *("collector", "span-metrics", "trace-store"),
         *(("log-store",) if settings.logs.enabled else ()),
         *(("alertmanager",) if settings.alerting.enabled else ()),
-        *(("probe",) if settings.probe.enabled else ()),
+        *(("probe",) if settings.has_probe else ()),
     )
+    services = _SERVICES if settings.services.enabled else ()
     replicas = {
         "gateway": settings.services.gateway.replicas,
         "task-manager": settings.services.task_manager.replicas,
         "web-crawler": settings.services.crawler.replicas,
     }
-    for job in (*_SERVICES, *stores, *_samplers(settings)):
+    for job in (*services, *stores, *_samplers(settings)):
         for pod in range(replicas.get(job, 1)):
             labels = f'job="{job}",instance="{job}-{pod}"'
             series |= {
@@ -144,12 +154,14 @@ def _services() -> dict[str, Value]:
         labels = f'job="{job}",instance="{job}-0"'
         series |= {
             f"process_start_time_seconds{{{labels}}}": constant(1),
+            f"process_cpu_seconds_total{{{labels}}}": used(0.1),
             f'dependency_up{{{labels},dependency="kafka"}}': constant(1),
             f'tracing_items_ended_total{{{labels},signal="traces"}}': counter(SPANS / 3),
             f'tracing_items_exported_total{{{labels},signal="traces"}}': counter(SPANS / 3),
             f'tracing_queue_items{{{labels},signal="traces"}}': constant(0),
             f'tracing_export_requests_total{{{labels},signal="traces",code="ok"}}': counter(1),
             f'tracing_breaker_state{{{labels},signal="traces"}}': constant(0),
+            f'tracing_breaker_opened_total{{{labels},signal="traces"}}': constant(0),
             f'tracing_buffer_bytes{{{labels},signal="traces"}}': constant(0),
             f'tracing_buffer_capacity_bytes{{{labels},signal="traces"}}': constant(16e6),
         }
@@ -157,18 +169,20 @@ def _services() -> dict[str, Value]:
     series |= {f'http_server_requests_total{{{gateway},status="202"}}': counter(REQUESTS)}
     series |= histogram("http_server_request_duration_seconds", gateway, REQUESTS, 0.004)
     series |= {
-        f'dependency_up{{{_MANAGER},dependency="postgres"}}': constant(1),
-        f'crawler_pages_total{{{_CRAWLER},outcome="completed"}}': counter(REQUESTS),
-        f'crawler_pages_total{{{_CRAWLER},outcome="error"}}': constant(0),
-        f'crawler_pages_total{{{_CRAWLER},outcome="failed"}}': constant(0),
-        f"crawler_unreachable_sites{{{_CRAWLER}}}": constant(0),
-        f'web_crawl_tasks{{{_MANAGER},status="new",window="24h"}}': constant(2),
-        f"web_crawl_tasks_oldest_seconds{{{_MANAGER}}}": constant(0.2),
-        f'db_client_connection_pool_size{{{_MANAGER},pool="tasks"}}': constant(5),
-        f'db_client_connection_count{{{_MANAGER},pool="tasks",state="used"}}': constant(1),
-        f'db_client_connection_timeouts_total{{{_MANAGER},pool="tasks"}}': constant(0),
+        f'dependency_up{{{MANAGER},dependency="postgres"}}': constant(1),
+        f'crawler_pages_total{{{CRAWLER},outcome="completed"}}': counter(REQUESTS),
+        f'crawler_pages_total{{{CRAWLER},outcome="error"}}': constant(0),
+        f'crawler_pages_total{{{CRAWLER},outcome="failed"}}': constant(0),
+        f"crawler_unreachable_sites{{{CRAWLER}}}": constant(0),
+        f'web_crawl_tasks{{{MANAGER},status="new",window="24h"}}': constant(2),
+        f"web_crawl_tasks_oldest_seconds{{{MANAGER}}}": constant(0.2),
+        f'db_client_connection_pool_size{{{MANAGER},pool="tasks"}}': constant(5),
+        f'db_client_connection_count{{{MANAGER},pool="tasks",state="used"}}': constant(1),
+        f'db_client_connection_timeouts_total{{{MANAGER},pool="tasks"}}': constant(0),
     }
-    series |= histogram("task_duration_seconds", f'{_MANAGER},status="completed"', REQUESTS, 0.3)
+    series |= histogram("db_client_connection_wait_seconds", f'{MANAGER},pool="tasks"', REQUESTS, 0.001)
+    series |= histogram("crawler_fetch_duration_seconds", CRAWLER, REQUESTS, 0.2)
+    series |= histogram("task_duration_seconds", f'{MANAGER},status="completed"', REQUESTS, 0.3)
     return series
 
 
@@ -176,8 +190,8 @@ def _messages() -> dict[str, Value]:
     """Return the metrics of both topics."""
     series: dict[str, Value] = {}
     for consumer, topic, sender in (
-        (_MANAGER, "task-status", 'job="gateway",instance="gateway-0"'),
-        (_CRAWLER, "requests-web-crawl", _MANAGER),
+        (MANAGER, "task-status", 'job="gateway",instance="gateway-0"'),
+        (CRAWLER, "requests-web-crawl", MANAGER),
     ):
         of = f'{consumer},topic="{topic}"'
         series |= {
@@ -219,6 +233,10 @@ def _collectors(settings: Settings) -> dict[str, Value]:
             f"otelcol_exporter_sent_spans_total{{{labels}}}": counter(SPANS if job == "collector" else SPANS / 10),
             f'otelcol_exporter_queue_size{{{labels},data_type="traces"}}': constant(0),
             f'otelcol_exporter_queue_capacity{{{labels},data_type="traces"}}': constant(1e6),
+            f'otelcol_exporter_queue_size{{{labels},data_type="logs"}}': constant(0),
+            f'otelcol_exporter_queue_capacity{{{labels},data_type="logs"}}': constant(250_000),
+            f"otelcol_process_runtime_heap_alloc_bytes{{{labels}}}": constant(60e6),
+            f"otelcol_process_cpu_seconds_total{{{labels}}}": used(0.1),
             f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
         }
     for job in _samplers(settings):
@@ -246,8 +264,12 @@ def _alerting() -> dict[str, Value]:
     """Return the metrics of Prometheus and Alertmanager about themselves."""
     return {
         'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="x"}': constant(0),
+        'prometheus_rule_group_last_duration_seconds{job="prometheus",rule_group="x"}': constant(0.05),
+        'prometheus_rule_group_interval_seconds{job="prometheus",rule_group="x"}': constant(15),
         'prometheus_notifications_alertmanagers_discovered{job="prometheus"}': constant(1),
         'prometheus_notifications_dropped_total{job="prometheus"}': constant(0),
+        'prometheus_notifications_sent_total{job="prometheus",alertmanager="http://alertmanager-0"}': counter(0.1),
+        'prometheus_notifications_errors_total{job="prometheus",alertmanager="http://alertmanager-0"}': constant(0),
         'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
         'reason="serverError"}': constant(0),
     }

@@ -110,7 +110,7 @@ def _restarts_every_two_minutes(job: str, *counters: tuple[str, float]) -> tuple
 CASES: Final[Mapping[str, Case]] = {
     # --- counters that restart
     **{
-        f"everything fails, {how}": case(*_everything_fails(course), sampled=True, **TIMELINE)
+        f"everything fails, {how}": case(*_everything_fails(course), stack="with samplers", **TIMELINE)
         for how, course in {
             "for the first time": begins,
             "with many events at once": began_high,

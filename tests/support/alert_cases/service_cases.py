@@ -1,13 +1,20 @@
 """Faults of services, Alertmanager, Kafka, database and dependencies, and the alerts that they raise."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
 from service.crawler.unreachable import UnreachableSites
 from tests.support.alert_cases.faults import (
+    ACCEPTED,
+    CRAWL,
+    ENTRY,
     REQUEST,
+    SENDING,
+    SENT,
     STATEMENT,
     STATUS,
+    STORED,
     Case,
     case,
     failing_spans,
@@ -16,18 +23,24 @@ from tests.support.alert_cases.faults import (
     stopped,
 )
 from tests.support.alert_cases.metrics import (
+    CRAWLER,
     FAULT,
+    MANAGER,
     REQUESTS,
+    SPANS,
     Change,
     add,
     change,
     constant,
     counted,
     gone,
+    histogram,
     replace,
     since,
+    stops,
     then,
 )
+from tests.support.alert_cases.normal_traffic import DAY
 from tests.support.promtool import Value
 
 _LOOP_FAILURES: Final = (
@@ -48,6 +61,30 @@ def _pages(outcome: str, share: float) -> Change:
     return apply
 
 
+def _routes_with_ids(seconds: int) -> Change:
+    """Return the fault: the gateway counts each task as a route of its own; one is new after so many seconds."""
+
+    def apply(series: dict[str, Value]) -> None:
+        new: dict[str, Value] = {}
+        for number in range(100):
+            labels = REQUEST.replace("/api/tasks", f"/api/tasks/{number}")
+            route = histogram("http_server_request_duration_seconds", labels, REQUESTS, 0.004)
+            route[f'http_server_requests_total{{{labels},status="200"}}'] = constant(1)
+            begin = FAULT + seconds * number
+            new |= {name: _begins(begin, constant(0 if value(1000) == 0 else 1)) for name, value in route.items()}
+        series.update(new)
+        replace(
+            ("scrape_samples_post_metric_relabeling", "gateway"),
+            lambda now: 400 + len(new) // 100 * ((now - FAULT) // seconds + 1),
+        )(series)
+
+    return apply
+
+
+def _begins(begin: float, value: Value) -> Value:
+    return lambda now: value(now) if now >= begin else None
+
+
 def _sites_without_answer(users: int) -> Change:
     """Return the fault: a site each three seconds does not answer, asked for by one of the users in turn."""
 
@@ -63,7 +100,8 @@ def _sites_without_answer(users: int) -> Change:
 CASES: Final[Mapping[str, Case]] = {
     # A Collector that answers, a store that accepts, ten requests per second.
     "healthy": case(after_0="", after_600="", after_1900=""),
-    "healthy, with samplers": case(sampled=True, after_0="", after_600="", after_1900=""),
+    "healthy, with samplers": case(stack="with samplers", after_0="", after_600="", after_1900=""),
+    "healthy, with the users' own services": case(stack="with own services", after_0="", after_600="", after_1900=""),
     # --- availability
     "a service is down": case(
         stopped("gateway"),
@@ -76,7 +114,7 @@ CASES: Final[Mapping[str, Case]] = {
         after_45="ServiceDown",
     ),
     "one of two pods is missing": case(
-        replace(("up{", "gateway-1"), constant(0)), sampled=True, after_240="", after_330="ServiceDegraded"
+        replace(("up{", "gateway-1"), constant(0)), stack="with samplers", after_240="", after_330="ServiceDegraded"
     ),
     "a pod crashes again and again": case(
         replace(("process_start_time_seconds", "web-crawler"), start_time(20)), after_45="CrashLoop"
@@ -89,20 +127,24 @@ CASES: Final[Mapping[str, Case]] = {
         change(("dependency_up", "postgres"), lambda _: lambda s: 0 if FAULT < s <= FAULT + 15 else 1), after_30=""
     ),
     "the trace store is down": case(replace(("up{", "trace-store"), constant(0)), after_45="TraceStoreDown"),
-    "the log store is down": case(replace(("up{", "log-store"), constant(0)), after_45="LogStoreDown"),
+    "the log store is down": case(
+        replace(("up{", "log-store"), constant(0)),
+        # Thirty log lines per second wait.
+        replace(("queue_size", "collector", 'data_type="logs"'), lambda seconds: (seconds - FAULT) * 30),
+        after_45="LogStoreDown",
+    ),
     "metrics are missing": case(
         change("db_client_connection_pool_size", gone), after_90="", after_150="MetricsMissing"
     ),
     "the series of a pod grow without limit": case(
-        replace(
-            ("scrape_samples_post_metric_relabeling", "gateway"), lambda seconds: 400 + 10 * max(0.0, seconds - FAULT)
-        ),
-        after_60="",
-        after_240="SamplesNearLimit",
+        _routes_with_ids(seconds=8), after_480="", after_660="SamplesNearLimit"
     ),
     "a target without a limit": case(replace(("scrape_sample_limit", "gateway"), constant(0)), after_240=""),
     "a background loop fails again and again": case(
         add({_LOOP_FAILURES: since(0.1)}), after_15="", after_60="BackgroundFailures"
+    ),
+    "a background loop fails three times between two scrapes": case(
+        add({_LOOP_FAILURES: constant(3)}), after_15="BackgroundFailures", after_400=""
     ),
     "a background loop failed once": case(add({_LOOP_FAILURES: constant(1)}), after_60=""),
     "the receiver of the spans sends unreadable responses": case(
@@ -116,7 +158,10 @@ CASES: Final[Mapping[str, Case]] = {
         after_60="BackgroundFailures",
     ),
     "rules cannot be evaluated": case(
-        replace("prometheus_rule_evaluation_failures_total", since(0.1)), after_120="RulesFail"
+        replace("prometheus_rule_evaluation_failures_total", since(0.1)),
+        # A query that takes too long.
+        replace("prometheus_rule_group_last_duration_seconds", constant(120)),
+        after_120="RulesFail",
     ),
     # --- notifications
     "Alertmanager is down": case(
@@ -126,7 +171,11 @@ CASES: Final[Mapping[str, Case]] = {
         replace("alertmanagers_discovered", constant(0)), after_120="", after_210="AlertsNotSent"
     ),
     "alerts are dropped again and again": case(
-        replace("notifications_dropped", since(0.1)), after_120="", after_240="AlertsNotSent"
+        replace("notifications_dropped", since(0.1)),
+        # Alertmanager refuses all that are sent.
+        replace("notifications_errors", since(0.1)),
+        after_120="",
+        after_240="AlertsNotSent",
     ),
     "Alertmanager restarted": case(replace("notifications_dropped", constant(5)), after_120="", after_300=""),
     "a notification fails": case(replace("notifications_failed", since(0.01)), after_60="NotificationsFail"),
@@ -137,13 +186,22 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "one percent of the requests fails": case(failing_spans(("POST /api/tasks",), 0.01), after_120="", after_600=""),
     "requests take too long": case(
-        slow("http_server_request_duration_seconds", REQUEST, 2.0), after_15="", after_120="RequestsSlow"
+        slow("http_server_request_duration_seconds", REQUEST, 2.0),
+        # Kafka acknowledges late.
+        slow("traces_span_metrics_duration_milliseconds", SENDING, 1900, "milliseconds"),
+        after_15="",
+        after_120="RequestsSlow",
     ),
     "requests take half the time they may": case(
         slow("http_server_request_duration_seconds", REQUEST, 0.4), after_120="", after_600=""
     ),
-    "hardly any request": case(
-        change("http_server_requests_total", lambda _: counted(REQUESTS, 0)), after_240="", after_900="TrafficDropped"
+    "hardly any request": dataclasses.replace(
+        case(
+            change("http_server_requests_total", lambda _: counted(REQUESTS, 0)),
+            after_240="",
+            after_900="TrafficDropped",
+        ),
+        begins=-DAY,
     ),
     "half the requests": case(
         change("http_server_requests_total", lambda _: counted(REQUESTS, REQUESTS / 2)), after_240="", after_900=""
@@ -165,16 +223,29 @@ CASES: Final[Mapping[str, Case]] = {
         replace("crawler_unreachable_sites", lambda seconds: seconds % 9), after_120="", after_600=""
     ),
     "tasks take too long": case(
-        slow("task_duration_seconds", 'job="task-manager",instance="task-manager-0",status="completed"', 31),
+        slow("task_duration_seconds", f'{MANAGER},status="completed"', 31),
         after_30="",
         after_300="ErrorBudgetBurns TasksSlow",
+    ),
+    "web sites answer slowly": case(
+        # The only crawler fetches a page in five seconds, so messages wait for it, and so do tasks.
+        slow("crawler_fetch_duration_seconds", CRAWLER, 5, rate=0.2),
+        slow("kafka_message_processing_seconds", CRAWL, 5, rate=0.2),
+        slow("kafka_message_wait_seconds", CRAWL, 30, rate=0.2),
+        change(("kafka_messages_consumed_total", "requests-web-crawl"), lambda _: counted(REQUESTS, 0.2)),
+        change(('outcome="completed"', "crawler_pages_total"), lambda _: counted(REQUESTS, 0.2)),
+        replace(("kafka_consumer_lag_messages", "requests-web-crawl"), lambda now: (now - FAULT) * (REQUESTS - 0.2)),
+        slow("task_duration_seconds", f'{MANAGER},status="completed"', 36, rate=0.2),
+        after_30="",
+        after_300="LagGrows MessagesWait TasksSlow",
     ),
     "a task is stuck": case(
         replace("web_crawl_tasks_oldest_seconds", lambda seconds: seconds - FAULT), after_300="", after_420="TasksStuck"
     ),
     # --- Kafka
     "a consumer stopped": case(
-        change(("kafka_message_processing_seconds_count", "requests-web-crawl"), lambda _: counted(REQUESTS, 0)),
+        change(("kafka_message_processing_seconds", "requests-web-crawl"), stops),
+        change(("kafka_messages_consumed_total", "requests-web-crawl"), stops),
         # The rate is over one minute.
         after_30="",
         after_90="ConsumerStopped",
@@ -184,17 +255,44 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "no partition is assigned": case(replace("kafka_consumer_partitions", constant(0)), after_60="ConsumerUnassigned"),
     "consumers are too slow": case(
+        # The only consumer needs 0.2 s for each.
+        slow("kafka_message_processing_seconds", STATUS, 0.2, rate=5),
+        change(("kafka_messages_consumed_total", "task-status"), lambda _: counted(REQUESTS, 5)),
         replace(("kafka_consumer_lag_messages", "task-status"), lambda seconds: (seconds - FAULT) * 5),
+        after_120="LagGrows",
+    ),
+    "a message is retried again and again": case(
+        # The message blocks its partition, one of three.
+        add({f'kafka_messages_consumed_total{{{STATUS},outcome="retried"}}': since(0.2)}),
+        change(
+            ("kafka_messages_consumed_total", "task-status", "completed"), lambda _: counted(REQUESTS, REQUESTS * 2 / 3)
+        ),
+        replace(("kafka_consumer_lag_messages", "task-status"), lambda seconds: (seconds - FAULT) * REQUESTS / 3),
         after_120="LagGrows",
     ),
     "a backlog is worked off": case(
         replace(("kafka_consumer_lag_messages", "task-status"), lambda seconds: max(0, 3000 - (seconds - FAULT) * 5)),
         after_300="",
     ),
-    "messages wait": case(slow("kafka_message_wait_seconds", STATUS, 20), after_15="", after_120="MessagesWait"),
+    "messages wait after a rebalance": case(
+        # For twenty seconds no consumer has a partition; then the consumers work off what has come.
+        replace(("kafka_consumer_partitions", "task-status"), lambda now: 3 * (now >= FAULT + 20)),
+        replace(
+            ("kafka_consumer_lag_messages", "task-status"),
+            lambda now: max(0, min((now - FAULT) * REQUESTS, 200 - (now - FAULT - 20) * 3)),
+        ),
+        slow("kafka_message_wait_seconds", STATUS, 20, lasts=90),
+        after_15="",
+        after_120="MessagesWait",
+    ),
     "messages cannot be sent": case(
         add({'kafka_messages_produced_total{job="gateway",topic="task-status",outcome="failure"}': since(1)}),
         after_45="SendingFails",
+    ),
+    "three messages cannot be sent between two scrapes": case(
+        add({'kafka_messages_produced_total{job="gateway",topic="task-status",outcome="failure"}': constant(3)}),
+        after_15="SendingFails",
+        after_400="",
     ),
     "messages are dead-lettered": case(
         add(
@@ -214,7 +312,10 @@ CASES: Final[Mapping[str, Case]] = {
         replace("db_client_connection_count", constant(5)), after_45="", after_90="PoolExhausted"
     ),
     "no connection is free in time": case(
-        replace("db_client_connection_timeouts_total", since(0.2)), after_120="PoolExhausted"
+        replace("db_client_connection_timeouts_total", since(2)),
+        replace("db_client_connection_count", constant(10)),
+        slow("db_client_connection_wait_seconds", f'{MANAGER},pool="tasks"', 4),
+        after_120="PoolExhausted",
     ),
     # --- dependencies
     "half the web pages answer with errors": case(
@@ -222,6 +323,22 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "a tenth of the calls between services fails": case(
         failing_spans(("send requests-web-crawl",), 0.1), after_60="DependencyFails"
+    ),
+    # --- services of users
+    "requests to a service of a user take too long": case(
+        slow("traces_span_metrics_duration_milliseconds", ENTRY, 2000, "milliseconds"),
+        slow("traces_span_metrics_duration_milliseconds", SENDING, 1900, "milliseconds"),
+        stack="with own services",
+        after_15="",
+        after_120="ServiceSlow",
+    ),
+    "a service of a user gets no messages": case(
+        change(("traces_span_metrics", "web-crawler"), stops),
+        # Two of ten spans were made by it.
+        *(change(part, lambda _: counted(SPANS, SPANS * 0.8)) for part in (ACCEPTED, SENT, STORED)),
+        stack="with own services",
+        after_240="",
+        after_900="ServiceQuiet",
     ),
     # --- objectives
     "a tenth of the requests fails": case(

@@ -1,18 +1,34 @@
 """The stacks whose rules the cases run."""
 
-from stack.settings import Settings, load
+from typing import Final, Literal, get_args
+
+from dashboards.rules import RuleGroup, groups
+from stack.settings import Settings, load, parse
+from stack.settings.monitoring import monitoring_config
+from tests.support.program import pipeline_config
+
+Stack = Literal["plain", "with samplers", "with own services"]
+"""`with own services`: the services are the users' own, and only their spans are known."""
+STACKS: Final[tuple[Stack, ...]] = get_args(Stack)
 
 
-def settings(*, sampled: bool) -> Settings:
+def settings(stack: Stack) -> Settings:
     """Return the settings of a stack whose trace store has the counters of Jaeger, as the simulated metrics have."""
-    stack = load("staging" if sampled else "dev")
-    services = stack.services.model_copy(
+    if stack == "with own services":
+        return parse(pipeline_config(traces={"backend": "jaeger"}), "test")
+    loaded = load("staging" if stack == "with samplers" else "dev")
+    services = loaded.services.model_copy(
         update={}
-        if sampled
+        if stack == "with samplers"
         else {
-            name: getattr(stack.services, name).model_copy(update={"replicas": 1})
+            name: getattr(loaded.services, name).model_copy(update={"replicas": 1})
             for name in ("gateway", "task_manager", "crawler")
         }
     )
-    traces = stack.traces.model_copy(update={"backend": "jaeger"})
-    return stack.model_copy(update={"traces": traces, "services": services})
+    traces = loaded.traces.model_copy(update={"backend": "jaeger"})
+    return loaded.model_copy(update={"traces": traces, "services": services})
+
+
+def rules_of(stack: Stack) -> tuple[RuleGroup, ...]:
+    """Return the rules of a stack."""
+    return groups(monitoring_config(settings(stack)))

@@ -29,6 +29,7 @@ from tests.support.alert_cases.metrics import (
     gone,
     replace,
     since,
+    stops,
     then,
 )
 from tests.support.promtool import Value
@@ -36,7 +37,7 @@ from tests.support.promtool import Value
 
 def _ends(name: str) -> Change:
     """Return the fault: these counters no longer grow."""
-    return change(name, lambda value: then(value, constant(value(FAULT) or 0.0)))
+    return change(name, stops)
 
 
 def _fails(step: str, failures: Value) -> tuple[Change, ...]:
@@ -85,8 +86,33 @@ CASES: Final[Mapping[str, Case]] = {
         after_300="",
     ),
     "the breaker is open": case(replace(("breaker_state", "gateway"), constant(2)), after_45="BreakerOpen"),
+    "no Collector runs": case(
+        stopped("collector"),
+        stopped("span-metrics"),
+        change("traces_span_metrics", gone),
+        *(change(part, stops) for part in (STORED, EXPORTED)),
+        change("tracing_export_requests_total", stops),
+        add(
+            {
+                f'tracing_export_requests_total{{job="{job}",signal="traces",code="unavailable"}}': since(0.5)
+                for job in ("gateway", "task-manager", "web-crawler")
+            }
+        ),
+        # A third of the spans, of 1.5 kB each.
+        replace("tracing_buffer_bytes", lambda now: (now - FAULT) * SPANS / 3 * 1500),
+        replace("tracing_breaker_state", constant(2)),
+        replace("tracing_breaker_opened_total", constant(1)),
+        after_45="BreakerOpen CollectorDown ExportFails",
+        after_210="BreakerOpen BufferFills CollectorDown ExportFails MetricsMissing",
+    ),
     "a buffer fills": case(replace(("tracing_buffer_bytes", "gateway"), constant(9e6)), after_45="BufferFills"),
     "no metrics are made of the spans": case(change("traces_span_metrics", gone), after_240="SpanMetricsMissing"),
+    "the span metrics have more samples than a scrape may have": case(
+        replace(("scrape_samples_post_metric_relabeling", "span-metrics"), constant(2100)),
+        replace(("up{", "span-metrics"), constant(0)),
+        change("traces_span_metrics", gone),
+        after_240="SamplesNearLimit SpanMetricsMissing",
+    ),
     # --- the probe
     "one proof in an hour is incomplete": case(*_fails("search", for_seconds(60, PROOFS)), after_180="", after_900=""),
     "traces cannot be searched": case(
@@ -130,12 +156,16 @@ CASES: Final[Mapping[str, Case]] = {
     "the store accepts nothing": case(*unsent(1.0), after_90="CollectorQueueStuck"),
     "the store accepts half": case(
         *unsent(0.5),
-        replace('queue_capacity{job="collector"', constant(1000)),
-        after_240="",
-        after_360="CollectorQueueFills",
+        change(('queue_capacity{job="collector"', "traces"), lambda _: constant(60_000)),
+        after_840="",
+        after_930="CollectorQueueFills",
     ),
     "a Collector refuses": case(
-        replace('receiver_refused_spans_total{job="collector"', since(5)), after_240="", after_360="CollectorRefuses"
+        replace('receiver_refused_spans_total{job="collector"', since(5)),
+        # Its memory limiter refuses them: the limit of the container is 512 MiB.
+        replace(("heap_alloc", "collector"), constant(340e6)),
+        after_240="",
+        after_360="CollectorRefuses",
     ),
     "the store refuses a request for good": case(
         add(
@@ -190,16 +220,17 @@ CASES: Final[Mapping[str, Case]] = {
     "spans are lost in Kafka": case(
         change(READ, lambda _: counted(SPANS, SPANS / 2)),
         change('exporter_sent_spans_total{job="sampler"', lambda _: counter(SPANS / 10)),
-        sampled=True,
+        stack="with samplers",
         after_1500="SpansMissing",
     ),
     "samplers are too slow": case(
         change(READ, lambda _: counted(SPANS, SPANS / 2)),
         replace("offset_lag", lambda seconds: (seconds - FAULT) * 5),
-        sampled=True,
+        replace(("process_cpu", "sampler"), lambda now: 0.1 * FAULT + 0.5 * (now - FAULT)),
+        stack="with samplers",
         after_840="SamplerBehind",
     ),
     "samplers have no free memory": case(
-        replace("sampling_trace_dropped_too_early", since(5)), sampled=True, after_150="SamplerDropsTraces"
+        replace("sampling_trace_dropped_too_early", since(5)), stack="with samplers", after_150="SamplerDropsTraces"
     ),
 }

@@ -12,8 +12,9 @@ from dashboards.rules import AlertRule, groups, rule_file
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 from tests.support.alert_cases import CASES
+from tests.support.alert_cases.faults import ALWAYS
 from tests.support.alert_cases.metrics import FAULT, healthy
-from tests.support.alert_cases.stacks import settings
+from tests.support.alert_cases.stacks import STACKS, rules_of, settings
 from tests.support.profiles import is_nightly
 from tests.support.promtool import Expectation, binary, run_rules
 from tests.support.rule_selection import affected, changed_metrics, needed
@@ -27,12 +28,11 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     def play(name: str) -> str:
         case = CASES[name]
-        stack = settings(sampled=case.sampled)
-        usual = healthy(stack)
+        usual = healthy(settings(case.stack))
         series = dict(usual)
         for apply in case.changes:
             apply(series)
-        rules = groups(monitoring_config(stack))
+        rules = rules_of(case.stack)
         if case.changes and not is_nightly():
             # The healthy cases run all rules for as long as any other case.
             rules = affected(rules, changed_metrics(usual, series))
@@ -51,8 +51,8 @@ def test_exactly_the_right_alerts_fire(name: str, failures: dict[str, str]) -> N
 
 
 def test_the_healthy_cases_last_as_long_as_any_other() -> None:
-    for sampled in (False, True):
-        cases = [case for case in CASES.values() if case.sampled == sampled]
+    for stack in STACKS:
+        cases = [case for case in CASES.values() if case.stack == stack]
         healthy_until = max(seconds for case in cases if not case.changes for seconds in case.alerts)
         assert healthy_until >= max(seconds for case in cases for seconds in case.alerts)
 
@@ -60,14 +60,12 @@ def test_the_healthy_cases_last_as_long_as_any_other() -> None:
 def test_every_alert_has_a_case_in_which_it_fires() -> None:
     declared = {
         rule.name
-        for sampled in (False, True)
-        for group in groups(monitoring_config(settings(sampled=sampled)))
+        for stack in STACKS
+        for group in rules_of(stack)
         for rule in group.rules
         if isinstance(rule, AlertRule)
     }
-    assert declared - {"Watchdog"} == {
-        name for case in CASES.values() for alerts in case.alerts.values() for name in alerts
-    }
+    assert declared - ALWAYS == {name for case in CASES.values() for alerts in case.alerts.values() for name in alerts}
 
 
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])

@@ -15,7 +15,7 @@ _SECONDS: Final = 600
 
 
 def test_an_alert_names_operation_users_last_start_and_the_first_answer(tmp_path: Path) -> None:
-    stack = settings(sampled=False)
+    stack = settings("plain")
     rules = [group for group in groups(monitoring_config(stack)) if group.name in ("users", "availability")]
     series = dict(healthy(stack))
     (postgres,) = (name for name in series if name.startswith("dependency_up") and "postgres" in name)

@@ -30,7 +30,7 @@ def checks(length: int) -> list[Check]:
 def test_a_day_of_normal_traffic_raises_no_alert(tmp_path: Path) -> None:
     """A day at night; else an hour from night to day, without the accounting of spans."""
     length = DAY if is_nightly() else HOUR
-    stack = settings(sampled=False)
+    stack = settings("plain")
     rules: tuple[RuleGroup, ...] = groups(monitoring_config(stack))
     if not is_nightly():
         rules = tuple(group for group in rules if group.name != "span-accounting")

@@ -72,3 +72,9 @@ def test_a_query_of_what_nothing_emits_has_a_problem(text: str, problem: str) ->
 def test_what_is_no_promql_is_refused() -> None:
     with pytest.raises(ValueError, match="unclosed"):
         read("sum by (job")
+
+
+def test_a_query_of_all_series_uses_none_in_particular() -> None:
+    query = read('count by (job, __name__) ({__name__=~".+"})')
+    assert (query.problems, query.series) == ([], set())
+    assert read('{__name__=~"requests_.*"}').series == {"requests_total"}
