@@ -19,6 +19,7 @@ from checks.drill.lines import Lines, PreparedLines, appended
 from checks.drill.rounds import Round, write_summary
 from checks.drill.session import Input, Session
 from checks.drill.signs import Signs
+from checks.drill.start import require_ready
 from checks.faults.catalogue import faults
 from checks.faults.journal import BusyError, Journal
 from checks.faults.model import Fault
@@ -80,16 +81,17 @@ def drill(
         stack: the stack; the cluster of any stack but the local one is refused.
 
     Raises:
-        UserError: the stack is not the local one, cannot be reached, or another process injects faults.
+        UserError: the stack is not the local one, is not up, cannot be reached, or another process injects faults.
     """
     cluster = LocalCluster(load_here(stack))
     known = faults(cluster.store)
     chosen = choose(known, names, seed, rounds)
     journal = Journal()
-    gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
     played: list[Round] = []
     with journal.locked(), _input(answers, answers_from) as lines:
         _undo_remaining(cluster, journal, console)
+        require_ready(cluster)
+        gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
         host = _Host(cluster, journal, console, lines, seconds)
         with Traffic(gateway, rate, keep=False):
             console.print(f"normal traffic runs; the page comes in about {warm_up:.0f} s or some more")

@@ -8,7 +8,6 @@ from typing import Final, Protocol
 from checks.drill.answer import Answer, Verdict, compare, parse
 from checks.faults.model import CAUSES, HOPS, Choice, Fault
 
-PAGE: Final = "page: users complain"
 HINT_SECONDS: Final = 60.0
 """What a hint costs."""
 WRONG_SECONDS: Final = 60.0
@@ -96,7 +95,7 @@ class Session:
     def run(self) -> Result:
         """Pages, and reads lines until the answer is right, the engineer gives up, or the time is over."""
         self._started = self._clock()
-        self._print(PAGE)
+        self._print(self._fault.page)
         self._on_output(_HELP)
         while not (self.result.is_solved or self.result.gave_up):
             remaining = self._limit - self._elapsed()

@@ -31,7 +31,10 @@ class BusyError(UserError):
     """Another process injects faults."""
 
     def __init__(self, process: int | None) -> None:
-        super().__init__(f"process {process or 'unknown'} injects faults already; end it first")
+        super().__init__(
+            f"process {process or 'unknown'} injects faults already; `./wct check drill --stop` ends it, and undoes "
+            "its fault"
+        )
         self.process = process
 
 

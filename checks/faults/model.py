@@ -11,6 +11,10 @@ SOFT_SECONDS: Final = 120.0
 """The goal for a fault that degrades a part of the stack."""
 
 
+USERS_COMPLAIN: Final = "page: users complain"
+TELEMETRY_INCOMPLETE: Final = "ticket: users are well; traces, logs or metrics are not as they should be"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """One of the hops or causes of an answer."""
@@ -51,6 +55,8 @@ class Fault:
     evidence: Evidence
     undo: str
     """How it is undone."""
+    page: str = USERS_COMPLAIN
+    """What reaches the engineer first; it names neither hop nor cause."""
     alerts: frozenset[str] = frozenset()
     """Any of these alerts detects the fault."""
     seconds: float = SOFT_SECONDS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from checks.faults.changes import DROP, deployed, filtered, misconfigured, stopped, to_port, variable
-from checks.faults.model import HARD_SECONDS, Evidence, Fault
+from checks.faults.model import HARD_SECONDS, TELEMETRY_INCOMPLETE, Evidence, Fault
 from checks.faults.volumes import queue_volume_full
 from contracts import endpoints
 from contracts.services import CRAWLER, GATEWAY
@@ -33,6 +33,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="CollectorDown",
         ),
         undo=_SCALED,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"CollectorDown", "ExportFails"}),
         seconds=HARD_SECONDS,
     ),
@@ -54,6 +55,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="CollectorDown",
         ),
         undo="The ConfigMap gets its original text, and the pod is replaced.",
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"CollectorDown", "ExportFails"}),
     ),
     "collector-disk-full": Fault(
@@ -74,6 +76,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="CollectorRefuses",
         ),
         undo="The original volume is mounted again, some seconds after the small one has room.",
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"CollectorRefuses", "ExportFails", "BreakerOpen", "BufferFills", "SpansDropped"}),
     ),
     "wrong-token": Fault(
@@ -94,6 +97,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="ExportFails",
         ),
         undo=_ORIGINAL_POD,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"ExportFails", "SpansDropped"}),
     ),
     "not-sampled": Fault(
@@ -113,6 +117,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             trace="There are no new traces, and no export fails. TRACING_SAMPLING_RATE of the gateway is 0.",
         ),
         undo=_ORIGINAL_POD,
+        page=TELEMETRY_INCOMPLETE,
     ),
     "torn-traces": Fault(
         title="the crawler ignores the trace context of messages",
@@ -130,6 +135,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             trace="A trace ends at 'send requests-web-crawl'; 'process requests-web-crawl' is the root of another.",
         ),
         undo=_ORIGINAL_POD,
+        page=TELEMETRY_INCOMPLETE,
     ),
     "queue-filling": Fault(
         title="the Collector's packets to the trace store are dropped",
@@ -150,6 +156,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="CollectorQueueStuck",
         ),
         undo=_REMOVED_RULE,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"CollectorQueueStuck"}),
         seconds=HARD_SECONDS,
     ),
@@ -171,6 +178,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="LogStoreDown",
         ),
         undo=_SCALED,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"LogStoreDown"}),
     ),
     "not-scraped": Fault(
@@ -191,6 +199,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
             runbook="ServiceDown",
         ),
         undo=_REMOVED_RULE,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"ServiceDown"}),
     ),
 }
@@ -220,6 +229,7 @@ def store_down(store: str) -> Fault:
             runbook="TraceStoreDown",
         ),
         undo=_SCALED,
+        page=TELEMETRY_INCOMPLETE,
         alerts=frozenset({"TraceStoreDown"}),
         seconds=HARD_SECONDS,
     )

@@ -90,11 +90,11 @@ def _traffic_dropped() -> AlertRule:
     last_hour = rate(requests, "1h")
     return AlertRule(
         name="TrafficDropped",
-        query=f"(sum({rate(requests, '5m')}) or vector(0)) < 0.1 * {last_hour} and {last_hour} > 0.2",
+        query=f"60 * (sum({rate(requests, '5m')}) or vector(0)) < 6 * {last_hour} and {last_hour} > 0.2",
         for_="5m",
         severity="ticket",
         summary="The gateway gets hardly any requests",
-        description="{{ $value | humanize }} requests per second, less than a tenth of the last hour's rate.",
+        description="{{ $value | printf `%.1f` }} requests per minute, less than a tenth of the last hour's rate.",
         dashboard="services",
         service=GATEWAY,
     )

@@ -8,7 +8,7 @@ import pytest
 from checks.drill.command import choose, drill
 from checks.drill.lines import PreparedLines
 from checks.drill.report import report, solution
-from checks.drill.session import PAGE, Event, Result, Session
+from checks.drill.session import Event, Result, Session
 from checks.faults.catalogue import faults
 from contracts.errors import UserError
 
@@ -26,8 +26,18 @@ def run(texts: Sequence[str], *, limit: float = 600) -> tuple[Result, list[str]]
 
 def test_the_page_says_nothing_about_the_fault() -> None:
     _, output = run(["give up"])
-    assert output[0] == PAGE == "page: users complain"
+    assert output[0] == "page: users complain"
     assert not any("kafka" in line.lower() for line in output)
+
+
+def test_a_fault_that_no_user_sees_brings_no_complaint() -> None:
+    """Its page names neither hop nor cause."""
+    telemetry = {name: fault.page for name, fault in FAULTS.items() if fault.page != "page: users complain"}
+    assert {"store-down", "torn-traces", "logs-missing", "not-scraped", "collector-down"} <= telemetry.keys()
+    assert {"kafka-down", "postgres-down", "front-door-unreachable", "bad-setting"}.isdisjoint(telemetry)
+    output: list[str] = []
+    Session(FAULTS["store-down"], PreparedLines(["give up"]), output.append, limit=60).run()
+    assert output[0] == "ticket: users are well; traces, logs or metrics are not as they should be"
 
 
 def test_a_right_answer_ends_the_drill() -> None:

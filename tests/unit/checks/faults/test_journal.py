@@ -102,7 +102,7 @@ def test_only_its_owner_reads_the_journal(journal: Journal, limit: Path, tmp_pat
 
 
 def test_one_process_at_a_time(journal: Journal) -> None:
-    with journal.locked(), pytest.raises(BusyError, match="injects faults already"), journal.locked():
+    with journal.locked(), pytest.raises(BusyError, match="check drill --stop` ends it"), journal.locked():
         pass
     with journal.locked():
         pass
