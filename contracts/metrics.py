@@ -39,6 +39,9 @@ STORED_SPAN_DURATION: Final = "traces_stored_duration_milliseconds"
 SERVICE_GRAPH_REQUESTS: Final = "traces_service_graph_request_total"
 SERVICE_GRAPH_FAILED: Final = "traces_service_graph_request_failed_total"
 SERVICE_GRAPH_DURATION: Final = "traces_service_graph_request_server_seconds"
+# Copies of the span metrics of requests, under the names that Grafana knows.
+REQUEST_SPAN_CALLS: Final = "traces_spanmetrics_calls_total"
+REQUEST_SPAN_DURATION: Final = "traces_spanmetrics_latency"
 
 # The Collector about itself.
 ACCEPTED_SPANS: Final = "otelcol_receiver_accepted_spans_total"

@@ -95,7 +95,7 @@ def duration(config: MonitoringConfig) -> Panel:
         return Query(expr=quantile(q, _DURATION, RATE_INTERVAL), legend=f"p{q * 100:g}")
 
     return timeseries(
-        "Duration",
+        "Statement duration",
         "Duration of all statements. Click a dot to open its trace.",
         [percentile(0.5), percentile(0.95), *with_exemplars(config, percentile(0.99), STATEMENT_SPAN)],
         unit="ms",

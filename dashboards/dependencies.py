@@ -48,7 +48,7 @@ def service_map(_: MonitoringConfig) -> Panel:
         return f'label_replace({query}, "title", "$1", "id", "(.*)")'
 
     def edges(query: str) -> str:
-        return f'label_join({query}, "id", " → ", "source", "target")'
+        return f'label_join({query}, "id", "→", "source", "target")'
 
     return node_graph(
         "Service map",
@@ -70,18 +70,19 @@ def calls(_: MonitoringConfig) -> Panel:
     """Every edge of the map with its error ratio, rate and duration."""
     return table(
         "Calls of the last minute",
-        "The highest error ratio comes first.",
+        "The highest share of failures comes first.",
         [
             Column(
-                title="Error ratio",
+                title="Failed",
                 query=_ERROR_RATIO,
                 unit="percentunit",
                 thresholds=Thresholds(MAX_ERROR_RATIO / 5, MAX_ERROR_RATIO),
             ),
-            Column(title="Rate", query=f"{RATE} > 0", unit=per_second("calls")),
+            Column(title="Rate", query=f"{RATE} > 0", unit=per_second("")),
             Column(title="p95", query=f"{P95} >= 0", unit="ms"),
         ],
         by={"source": "From", "target": "To"},
+        wrapped=True,
         width=9,
         height=_FIRST_SCREEN,
     )

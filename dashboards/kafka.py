@@ -8,7 +8,7 @@ from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, TraceSearch, per_second, stat, timeseries, traces
-from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, equals, quantile, rate, series
+from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, counted, equals, quantile, rate, series
 
 _P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
 
@@ -30,7 +30,7 @@ def assigned_partitions(_: MonitoringConfig) -> Panel:
     return stat(
         "Assigned partitions",
         "Partitions of each topic that its consumers read. 0: no consumer reads the topic.",
-        Query(expr=f"sum by ({TOPIC}) ({service_metrics.CONSUMER_PARTITIONS})", legend="{{topic}}"),
+        Query(expr=counted(service_metrics.CONSUMER_PARTITIONS, TOPIC), legend="{{topic}}"),
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
         width=8,
@@ -92,7 +92,7 @@ def lag_by_partition(_: MonitoringConfig) -> Panel:
 def wait(config: MonitoringConfig) -> Panel:
     """Time that messages wait, with exemplars."""
     return timeseries(
-        "Wait",
+        "Wait of messages",
         "p95 of the time from sending a message until its handling begins. Click a dot to open its trace.",
         [Query(expr=_P95_WAIT, legend="{{topic}}", exemplars=True)],
         unit="s",

@@ -21,7 +21,7 @@ def failed_requests(config: MonitoringConfig) -> Panel | None:
     if config.probe_seconds is None:
         return None
     return stat(
-        "Failed requests of the probe",
+        "Failed probe requests",
         "Of the last 15 minutes: the gateway did not accept the request, or its task was not completed in time. The"
         " probe sends one as a user does, also while no user sends any.",
         f"sum({exact_increases(_NOT_SERVED, '15m')})",
@@ -37,9 +37,10 @@ def complete_proofs(config: MonitoringConfig) -> Panel | None:
     if config.probe_seconds is None:
         return None
     return stat(
-        "Complete telemetry, last 15 minutes",
-        "Share of the probe's requests whose trace, search result, log lines, span metrics and exemplar were all found"
-        f" within {config.objectives.visible_seconds} s. Requests that served no user do not count.",
+        "Complete telemetry",
+        "Share of the probe's requests of the last 15 minutes whose trace, search result, log lines, span metrics and"
+        f" exemplar were all found within {config.objectives.visible_seconds} s. Requests that served no user do not"
+        " count.",
         ratio(_COMPLETE, _SERVED, "15m"),
         unit="percentunit",
         thresholds=Thresholds(0.999, 0.9, rising=False),

@@ -21,6 +21,8 @@ from contracts.topics import DEAD_LETTER_SUFFIX
 
 RATE_INTERVAL: Final = "$__rate_interval"
 """Grafana's window for `rate`: at least four scrapes long, so that there is always a result."""
+RANGE: Final = "$__range"
+"""Grafana's name of the length of a page's time range."""
 
 
 def equals(label: str, value: object) -> str:
@@ -111,6 +113,15 @@ def ratio(part: str, whole: str, window: str, *by: str) -> str:
 def quantile(q: float, selector: str, window: str, *by: str) -> str:
     """Return a quantile of a histogram's buckets, in the histogram's unit."""
     return f"histogram_quantile({q}, {rate(selector, window, 'le', *by)})"
+
+
+def counted(selector: str, *by: str) -> str:
+    """Return the sum of gauges for each set of the labels `by`: 0 if all of them ended within the time range.
+
+    A service that is stopped has no series any more, which a panel would show as nothing.
+    """
+    labels = _list(by)
+    return f"sum by ({labels}) ({selector}) or 0 * sum by ({labels}) (last_over_time({selector}[{RANGE}]))"
 
 
 def mean(histogram: str, window: str, *matchers: str) -> str:

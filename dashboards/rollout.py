@@ -58,8 +58,8 @@ def traced_requests(_: MonitoringConfig) -> Panel:
 def sampled_out(_: MonitoringConfig) -> Panel:
     """Share of the spans that the services sample out."""
     return stat(
-        "Spans sampled out by the services",
-        "Share of the started spans.",
+        "Spans sampled out",
+        "Share of the started spans that the services sampled out.",
         ratio(metrics.SPANS_SAMPLED_OUT, metrics.SPANS_STARTED, "5m"),
         unit="percentunit",
         width=6,

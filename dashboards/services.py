@@ -29,12 +29,14 @@ from dashboards.queries import (
     RATE_INTERVAL,
     SERVICE_JOBS,
     buckets,
+    counted,
     equals,
     quantile,
     rate,
     ratio,
     series,
 )
+from dashboards.rules.dependencies import FAILED
 
 _ENTRY: Final = (OF_SERVICE, ENTRY_SPAN)
 _ENTRIES: Final = series(metrics.SPAN_CALLS, *_ENTRY)
@@ -42,7 +44,7 @@ _FAILED_ENTRIES: Final = series(metrics.SPAN_CALLS, *_ENTRY, FAILED_SPAN)
 _ENTRY_DURATION: Final = buckets(metrics.SPAN_DURATION, *_ENTRY)
 
 _OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE)
-_FAILED_OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE, FAILED_SPAN)
+_FAILED_OPERATIONS: Final = series(metrics.SPAN_CALLS, OF_SERVICE, *FAILED)
 _OPERATION_DURATION: Final = buckets(metrics.SPAN_DURATION, OF_SERVICE)
 
 _KINDS: Final = ("server", "client", "producer", "consumer", "internal")
@@ -74,6 +76,7 @@ def handled(_: MonitoringConfig) -> Panel:
         "Requests and messages that the services handle per second.",
         rate(_ENTRIES, RATE_INTERVAL),
         unit=per_second(""),
+        width=5,
     )
 
 
@@ -106,10 +109,10 @@ def pods_up(_: MonitoringConfig) -> Panel:
     return stat(
         "Pods up",
         "Pods of each service that answer Prometheus.",
-        Query(expr=f"sum by ({JOB}) ({series(metrics.UP, SERVICE_JOBS, _OF_JOB)})", legend="{{job}}"),
+        Query(expr=counted(series(metrics.UP, SERVICE_JOBS, _OF_JOB), JOB), legend="{{job}}"),
         unit="short",
         thresholds=Thresholds(None, 1, rising=False),
-        width=8,
+        width=7,
     )
 
 
@@ -162,7 +165,8 @@ def operations(config: MonitoringConfig) -> Panel:
     return table(
         "Operations",
         "All operations (span names) of the last 5 minutes, with the share of their spans that failed; the highest"
-        " comes first. A failed span is not always a failed request: its caller may handle the error.",
+        " comes first. A response 4xx is the caller's mistake and no failure. A failed span is not always a failed"
+        " request: its caller may handle the error.",
         [
             Column(title="Failed spans", query=failed, unit="percentunit", thresholds=_error_thresholds(config)),
             Column(title="Rate", query=f"{rate(_OPERATIONS, '5m', *by)} > 0", unit=per_second("spans")),

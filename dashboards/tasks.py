@@ -32,7 +32,7 @@ _LAST_HOUR: Final = equals("window", "1h")
 def created(_: MonitoringConfig) -> Panel:
     """New tasks per second."""
     new = series(service_metrics.TASK_OPERATIONS, equals(OPERATION, "create task"))
-    return stat("Created", "New tasks per second.", rate(new, RATE_INTERVAL), unit=per_second("tasks"))
+    return stat("Created tasks", "New tasks per second.", rate(new, RATE_INTERVAL), unit=per_second("tasks"))
 
 
 def finished_in_time(config: MonitoringConfig) -> Panel:
@@ -86,7 +86,7 @@ def p95(config: MonitoringConfig) -> Panel:
     """95th percentile of the time from a task's creation to its end."""
     limit = config.objectives.task_seconds
     return stat(
-        "p95 task duration",
+        "p95 duration",
         "95 % of the users' tasks end within this time of their creation.",
         quantile(0.95, _DURATION, RATE_INTERVAL),
         unit="s",

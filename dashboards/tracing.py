@@ -32,8 +32,8 @@ from dashboards.queries import (
     ratio,
     series,
 )
-from dashboards.rules.accounting import MISSING, WAITING
 from dashboards.rules.accounting import RATE as SPAN_RATE
+from dashboards.rules.accounting import WAITING, unexplained
 from dashboards.rules.stages import stages
 
 _QUEUE_LABELS: Final = f"{JOB}, {INSTANCE}"
@@ -48,7 +48,7 @@ def export_success(_: MonitoringConfig) -> Panel:
     requests = series(metrics.EXPORT_REQUESTS, TRACES)
     succeeded = series(metrics.EXPORT_REQUESTS, TRACES, equals("code", "ok"))
     return stat(
-        "Successful exports",
+        "Export success",
         "Share of the services' export requests that succeeded.",
         ratio(succeeded, requests, RATE_INTERVAL),
         unit="percentunit",
@@ -57,15 +57,17 @@ def export_success(_: MonitoringConfig) -> Panel:
     )
 
 
-def missing_spans(_: MonitoringConfig) -> Panel:
+def missing_spans(config: MonitoringConfig) -> Panel:
     """Spans that were lost without being counted."""
     return stat(
         "Missing spans",
-        "Spans of the last 30 minutes that are not stored, do not wait, and are not counted as dropped or refused.",
-        Query(expr=MISSING, legend="{{leg}}"),
+        "Spans of the last 30 minutes that are not stored, do not wait, and are not counted as dropped or refused, as"
+        " far as ended processes do not explain them. After ten minutes above 0 the alert `SpansMissing` fires.",
+        Query(expr=unexplained(config), legend="{{leg}}"),
         unit="short",
+        thresholds=Thresholds(None, 1),
         normally_empty="there are no metrics of 30 minutes yet.",
-        width=8,
+        width=6,
     )
 
 
@@ -78,6 +80,7 @@ def given_up_spans(_: MonitoringConfig) -> Panel:
         f"{rate(GIVEN_UP_SPANS, RATE_INTERVAL)} or vector(0)",
         unit=per_second("spans"),
         thresholds=Thresholds(None, 0.001),
+        width=6,
     )
 
 

@@ -66,7 +66,7 @@ def of_links(document: Mapping[str, Any]) -> Iterator[ShippedQuery]:
             text = log_links["query"].replace("$${__tags}", _tags(log_links))
             yield ShippedQuery(place=f"{place}, link to logs", language="logql", text=text)
         if "serviceMap" in data:
-            for text in service_graph_queries("15m"):
+            for text in (*service_graph_queries("15m"), *service_graph_table_queries("15m", ".+")):
                 yield ShippedQuery(place=f"{place}, service graph", language="promql", text=text)
 
 
@@ -78,6 +78,17 @@ def service_graph_queries(window: str) -> list[str]:
         *(f"sum by (client, server) (rate({name}[{window}]))" for name in names),
         *(f"group by (client, connection_type, server) ({name})" for name in names),
         f"histogram_quantile(.9, sum(rate({histogram}_bucket[{window}])) by (le, client, server))",
+    ]
+
+
+def service_graph_table_queries(window: str, span_name: str) -> list[str]:
+    """What the tab asks for its table: the names with the highest rates, their errors, and the p90 of one name."""
+    calls, duration = "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket"
+    name = f'span_name=~"{span_name}"'
+    return [
+        f'topk(5, sum(rate({calls}{{span_kind="SPAN_KIND_SERVER"}}[{window}])) by (span_name))',
+        f'topk(5, sum(rate({calls}{{status_code="STATUS_CODE_ERROR",{name}}}[{window}])) by (span_name))',
+        f"histogram_quantile(.9, sum(rate({duration}{{{name}}}[{window}])) by (le))",
     ]
 
 

@@ -123,16 +123,12 @@ def _color(value: float, thresholds: Mapping[str, Any]) -> str:
     return color
 
 
-def _last(series: Series) -> float:
-    return next((value for _, value in reversed(series.points) if not math.isnan(value)), math.nan)
-
-
 def _stat(panel: Panel, answers: Sequence[Answer]) -> str:
     named = _named(panel, answers)
     unit, decimals = panel.defaults.get("unit", "short"), panel.defaults.get("decimals")
     parts = []
     for name, series in named:
-        value = _last(series)
+        value = series.points[-1][1]
         color = _color(value, panel.defaults.get("thresholds", {}))
         label = f"<small>{escape(name)}</small>" if len(named) > 1 else ""
         size = "" if len(named) == 1 else " several"

@@ -163,7 +163,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         evidence=Evidence(
             dashboard="What is broken",
-            panel="Failed requests of the probe",
+            panel="Failed probe requests",
             query='sum(increase(telemetry_probe_steps_total{step="request",result="failed"}[5m])) > 0',
             trace="The probe's requests have no trace. Its log lines say ConnectTimeout.",
             runbook="ProbeRequestsFail",

@@ -112,7 +112,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         ),
         evidence=Evidence(
             dashboard="Rollout",
-            panel="Spans sampled out by the services",
+            panel="Spans sampled out",
             query=('(sum(rate(traces_span_metrics_calls_total{service_name="gateway"}[30s])) or vector(0)) < 0.1'),
             trace="There are no new traces, and no export fails. TRACING_SAMPLING_RATE of the gateway is 0.",
         ),

@@ -8,6 +8,7 @@ from dashboards.panels.node_graph import NodeGraphStats, node_graph
 from dashboards.panels.shared import (
     ERROR_COLOR,
     LOGS,
+    NEUTRAL_COLOR,
     NORMALLY_EMPTY,
     PROMETHEUS,
     SUCCESS_COLOR,
@@ -27,6 +28,7 @@ from dashboards.panels.traces import TraceSearch, traces
 __all__ = [
     "ERROR_COLOR",
     "LOGS",
+    "NEUTRAL_COLOR",
     "NORMALLY_EMPTY",
     "PROMETHEUS",
     "SUCCESS_COLOR",

@@ -17,7 +17,8 @@ class NodeGraphStats:
     """PromQL of the numbers of all nodes or of all edges.
 
     The labels of `rate` are the fields that Grafana expects: `id`, `title` of a node; `id`, `source`, `target`, `color`
-    of an edge. The other two queries have at least the labels that identify the node or the edge.
+    of an edge. An edge whose `id` has a space gets no arrowhead. The other two queries have at least the labels that
+    identify the node or the edge.
     """
 
     rate: str
@@ -107,4 +108,6 @@ def _transformations() -> list[DataTransformerConfig]:
             id_val="organize",
             options={"excludeByName": dict.fromkeys(("Time", *values), True), "renameByName": _TITLES},
         ),
+        # The layout depends on the order, and Prometheus has none: the map would change its shape with each refresh.
+        DataTransformerConfig(id_val="sortBy", options={"fields": {}, "sort": [{"field": "id", "desc": True}]}),
     ]

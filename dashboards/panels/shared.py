@@ -23,6 +23,8 @@ LOGS: Final = DataSourceRef(type_val="loki", uid=endpoints.LOGS_UID)
 SUCCESS_COLOR: Final = "green"
 WARNING_COLOR: Final = "yellow"
 ERROR_COLOR: Final = "red"
+NEUTRAL_COLOR: Final = "text"
+"""The colour of Grafana's text: of a number that is neither good nor bad."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,41 @@
-"""Stat panels: the latest value, large."""
+"""Stat panels: the present value, large."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from grafana_foundation_sdk.builders import common
+from grafana_foundation_sdk.builders import common, dashboard
 from grafana_foundation_sdk.builders import stat as sdk
 from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode, BigValueTextMode
-from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
+    SpecialValueMap,
+    SpecialValueMatch,
+    Threshold,
+    ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
+)
 
-from dashboards.panels.shared import PROMETHEUS, Panel, Query, Thresholds, description, no_value, range_query
+from dashboards.panels.shared import (
+    NEUTRAL_COLOR,
+    PROMETHEUS,
+    Panel,
+    Query,
+    Thresholds,
+    description,
+    no_value,
+    range_query,
+)
 
 NO_DATA: Final = "no data"
 """A tile has no room for the reason, which is in its description."""
 
+_GAP: Final = SpecialValueMap(
+    options=DashboardSpecialValueMapOptions(
+        match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=NO_DATA, color=NEUTRAL_COLOR)
+    )
+)
 _NAME_PIXELS: Final = 14
 _VALUE_PIXELS: Final = 22
 _SINGLE_VALUE_PIXELS: Final = 34
@@ -31,14 +54,16 @@ def stat(
     decimals: int | None = None,
     values: Mapping[str, str] | None = None,
 ) -> Panel:
-    """Return the latest value of each series, coloured by the thresholds.
+    """Return the value of each series at the end of the time range, coloured by the thresholds.
+
+    A series that has ended before has no value: the last value of a stopped service would look like the present one.
 
     Args:
         title: of the panel.
         text: what the panel answers.
         query: PromQL; with a legend if it has several series, each of which is a tile with its name.
         unit: of the values.
-        thresholds: that colour the values.
+        thresholds: that colour the values; None for numbers that are neither good nor bad.
         normally_empty: the reason why the panel normally has no value.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
@@ -47,6 +72,7 @@ def stat(
     """
     if isinstance(query, str):
         query = Query(expr=query)
+    has_graph = not (query.legend or values)
     panel = (
         sdk.Panel()
         .title(title)
@@ -57,9 +83,9 @@ def stat(
         .span(width)
         .height(height)
         .color_mode(BigValueColorMode.VALUE)
-        .graph_mode(BigValueGraphMode.NONE if query.legend or values else BigValueGraphMode.AREA)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(range_query(query, 0))
+        .graph_mode(BigValueGraphMode.AREA if has_graph else BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]))
+        .with_target(range_query(_with_gaps(query), 0) if has_graph else range_query(query, 0).instant())
     )
     # Grafana chooses sizes from the room that a tile has: a page gets values of ten sizes, and names too small to read.
     sizes = common.VizTextDisplayOptions().value_size(_VALUE_PIXELS if query.legend else _SINGLE_VALUE_PIXELS)
@@ -67,11 +93,20 @@ def stat(
         panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
         sizes.title_size(_NAME_PIXELS)
     panel.text(sizes)
-    if values:
-        options = {value: ValueMappingResult(text=text) for value, text in values.items()}
-        panel.mappings([ValueMap(options=options)])
+    words = {value: ValueMappingResult(text=text) for value, text in (values or {}).items()}
+    panel.mappings([_GAP, *([ValueMap(options=words)] if words else [])])
     if decimals is not None:
         panel.decimals(decimals)
-    if thresholds:
-        panel.thresholds(thresholds.build())
-    return panel
+    return panel.thresholds(thresholds.build() if thresholds else _neutral())
+
+
+def _with_gaps(query: Query) -> Query:
+    """Return the query with NaN where it has no value. Grafana's frames end with the last value, however old it is."""
+    return replace(query, expr=f"({query.expr}) or on () vector(NaN)")
+
+
+def _neutral() -> dashboard.ThresholdsConfig:
+    """Return one colour for all values. Without thresholds, Grafana's own are used: red from 80 on."""
+    return (
+        dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(value=None, color=NEUTRAL_COLOR)])
+    )

@@ -7,13 +7,26 @@ from typing import Final
 from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
-from dashboards.panels.shared import PROMETHEUS, Panel, Thresholds, description, no_value, ref_id, table_query
+from dashboards.panels.shared import (
+    PROMETHEUS,
+    Panel,
+    Thresholds,
+    description,
+    no_value,
+    per_second,
+    ref_id,
+    table_query,
+)
 from dashboards.panels.transformations import value_field
 
 # A narrower table has no room for equal columns: the names need more of it than the numbers.
-_NARROW: Final = 12
-_NUMBER_PIXELS: Final = 100
-_TIME_PIXELS: Final = 140
+_NARROW: Final = 16
+_PIXELS: Final = {"percentunit": 75, per_second(""): 75, "ms": 80, "dateTimeFromNow": 140}
+"""Width of a column of numbers, by unit."""
+_OTHER_PIXELS: Final = 100
+_WORD_PIXELS: Final = 90
+_LEAST_PIXELS: Final = 75
+_WRAPPED: Final = DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto", "wrapText": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +48,7 @@ def table(
     links: Mapping[str, str] | None = None,
     words: Mapping[str, Mapping[str, str]] | None = None,
     normally_empty: str | None = None,
+    wrapped: bool = False,
     width: int = 24,
     height: int = 8,
 ) -> Panel:
@@ -48,6 +62,7 @@ def table(
         links: label → URL that a click on its value opens.
         words: label → what is shown instead of its values: regular expression of a value → text.
         normally_empty: the reason why the table normally has no rows.
+        wrapped: whether labels may take several lines.
         width: in columns of the dashboard.
         height: in rows of the dashboard.
     """
@@ -59,17 +74,20 @@ def table(
         .datasource(PROMETHEUS)
         .span(width)
         .height(height)
-        .min_width(_NUMBER_PIXELS)
+        .min_width(_LEAST_PIXELS)
     )
+    is_narrow = width < _NARROW
     for index, column in enumerate(columns):
         # A query that keeps the name of its metric, or another label, would make rows of its own.
         panel.with_target(table_query(f"max by ({', '.join(by)}) ({column.query})", index))
-        panel.override_by_name(column.title, _properties(column, is_narrow=width < _NARROW))
+        panel.override_by_name(column.title, _properties(column, is_narrow=is_narrow))
     for label, shown in by.items():
-        properties = []
+        properties = [_WRAPPED] if wrapped else []
         if url := (links or {}).get(label):
             properties.append(DynamicConfigValue(id_val="links", value=[{"title": shown, "url": url}]))
         if texts := (words or {}).get(label):
+            if is_narrow:
+                properties.append(DynamicConfigValue(id_val="custom.width", value=_WORD_PIXELS))
             properties.append(DynamicConfigValue(id_val="mappings", value=[_mapping(*item) for item in texts.items()]))
         if properties:
             panel.override_by_name(shown, properties)
@@ -87,7 +105,7 @@ def table(
 def _properties(column: Column, *, is_narrow: bool) -> list[DynamicConfigValue]:
     properties = [DynamicConfigValue(id_val="unit", value=column.unit)]
     if is_narrow:
-        pixels = _TIME_PIXELS if column.unit.startswith("dateTime") else _NUMBER_PIXELS
+        pixels = _PIXELS.get(column.unit, _OTHER_PIXELS)
         properties.append(DynamicConfigValue(id_val="custom.width", value=pixels))
     if column.thresholds is None:
         return properties

@@ -24,6 +24,10 @@ _COLUMN_PIXELS: Final = {
     "Trace Service": 120,
     "Duration": 90,
 }
+# A narrow table has no room for dates, and says how long ago it was.
+_NARROW: Final = 12
+_NARROW_COLUMN_PIXELS: Final = _COLUMN_PIXELS | {"Trace ID": 80, "Trace": 80, "Start time": 120, "Duration": 75}
+_AGO: Final = DynamicConfigValue(id_val="unit", value="dateTimeFromNow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +75,10 @@ def traces(
         .height(height)
         .with_target(target)  # type: ignore[arg-type]
     )
-    for column, pixels in _COLUMN_PIXELS.items():
-        panel.override_by_name(column, [DynamicConfigValue(id_val="custom.width", value=pixels)])
+    is_narrow = width < _NARROW
+    for column, pixels in (_NARROW_COLUMN_PIXELS if is_narrow else _COLUMN_PIXELS).items():
+        properties = [DynamicConfigValue(id_val="custom.width", value=pixels)]
+        panel.override_by_name(column, [*properties, _AGO] if is_narrow and column == "Start time" else properties)
     return panel
 
 

@@ -101,13 +101,9 @@ def _missing(leg: Leg) -> str:
 
 
 def _spans_missing(config: MonitoringConfig, leg: Leg) -> AlertRule:
-    source = equals("stage", leg.source.name)
-    highest_rate = f"max_over_time({series(RATE, source)}[{_WINDOW}])"
     return AlertRule(
         name="SpansMissing",
-        # Each process that ended may have counted spans that no scrape saw, at most at the highest rate.
-        query=f"{series(MISSING, equals('leg', leg.name))} > {_TOLERANCE} * scalar({series(GROWN, source)})"
-        f" + {unseen_seconds(config)} * scalar({ENDED}) * scalar({highest_rate})",
+        query=f"{series(MISSING, equals('leg', leg.name))} > {_tolerated(config, leg)}",
         for_="10m",
         severity="page",
         summary=f"Spans are missing {leg.title}",
@@ -115,6 +111,25 @@ def _spans_missing(config: MonitoringConfig, leg: Leg) -> AlertRule:
         f" {leg.target.title}. They wait nowhere, and no counter gives a reason.",
         dashboard="tracing-pipeline",
         labels={"leg": leg.name},
+    )
+
+
+def _tolerated(config: MonitoringConfig, leg: Leg) -> str:
+    """Return how many spans of a leg may be missing within the window without an alert."""
+    source = equals("stage", leg.source.name)
+    highest_rate = f"max_over_time({series(RATE, source)}[{_WINDOW}])"
+    # Each process that ended may have counted spans that no scrape saw, at most at the highest rate.
+    return (
+        f"{_TOLERANCE} * scalar({series(GROWN, source)})"
+        f" + {unseen_seconds(config)} * scalar({ENDED}) * scalar({highest_rate})"
+    )
+
+
+def unexplained(config: MonitoringConfig) -> str:
+    """Return the missing spans of each leg that are more than its alert tolerates."""
+    return " or ".join(
+        f"clamp_min({series(MISSING, equals('leg', leg.name))} - ({_tolerated(config, leg)}), 0)"
+        for leg in legs(config)
     )
 
 

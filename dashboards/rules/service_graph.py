@@ -1,4 +1,5 @@
-"""The series that Grafana's tab *Service Graph* reads, made of the same edges as the dashboard *Dependencies*.
+"""The series that Grafana's tab *Service Graph* reads: for its graph, the edges of the dashboard *Dependencies*; for
+its table, the requests by span name.
 
 Grafana expects the names and labels of Tempo's metrics generator, which is not used: it sees no sampled out spans.
 
@@ -9,8 +10,9 @@ it falls when a Collector restarts or a series expires, which `rate` takes for a
 from typing import Final
 
 from contracts import metrics
+from contracts.metrics import SERVICE
 from dashboards.config import MonitoringConfig
-from dashboards.queries import series
+from dashboards.queries import SERVER_SPAN, series
 from dashboards.rules.dependencies import FAILED, Edges, edges
 from dashboards.rules.model import RecordingRule, RuleGroup
 
@@ -39,8 +41,18 @@ def service_graph(config: MonitoringConfig) -> RuleGroup:
         RecordingRule(
             name=f"{metrics.SERVICE_GRAPH_DURATION}_count", query=_edges(config, f"{metrics.SPAN_DURATION}_count")
         ),
+        RecordingRule(name=metrics.REQUEST_SPAN_CALLS, query=_requests(metrics.SPAN_CALLS)),
+        RecordingRule(
+            name=f"{metrics.REQUEST_SPAN_DURATION}_bucket",
+            query=_in_seconds(_requests(f"{metrics.SPAN_DURATION}_bucket")),
+        ),
     )
     return RuleGroup(name="service graph", rules=rules if config.trace_backend == "tempo" else ())
+
+
+def _requests(metric: str) -> str:
+    """Return the query of the series of server spans, which alone are in the table, with the label `service`."""
+    return f'label_replace({series(metric, SERVER_SPAN)}, "service", "$1", "{SERVICE}", "(.*)")'
 
 
 def _edges(config: MonitoringConfig, metric: str, *matchers: str) -> str:

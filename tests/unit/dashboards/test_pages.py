@@ -8,10 +8,11 @@ import pytest
 from checks.dashboards.panels import Panel, panels
 from dashboards.catalog import dashboards, runbooks
 from dashboards.dashboard import RUNBOOK_TAG, TAG
-from dashboards.panels import ERROR_COLOR, SUCCESS_COLOR
+from dashboards.panels import ERROR_COLOR, NEUTRAL_COLOR, SUCCESS_COLOR
 from dashboards.panels.stat import NO_DATA
 from dashboards.panels.timeseries import LIMIT
 from dashboards.rules import AlertRule, RecordingRule, groups
+from dashboards.rules.dependencies import edges
 from dashboards.rules.model import runbook_uid
 from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
 from stack.settings import load
@@ -73,6 +74,47 @@ def test_tiles_with_names_are_readable(stack: str) -> None:
             assert text["titleSize"] >= 12, panel.title
             assert text["valueSize"] >= 18, panel.title
             assert panel.place[2] >= 6, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_titles_fit_at_1280_pixels(stack: str) -> None:
+    """Grafana cuts a title off. Beside it are the frame of the panel and the sign that opens the description."""
+    for panel in panels_of(stack, "stat", "timeseries", "table", "state-timeline", "nodeGraph", "logs"):
+        pixels = 51.7 * panel.place[2] - 85
+        assert 7.1 * len(panel.title) <= pixels, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_tile_shows_the_present_and_says_if_there_is_no_value(stack: str) -> None:
+    """Grafana's frames end with the last value, so that a series that has ended would seem to go on."""
+    for panel in panels_of(stack, "stat"):
+        (target,) = panel.targets
+        assert panel.model["options"]["reduceOptions"]["calcs"] == ["last"], panel.title
+        if not target.get("instant"):
+            assert target["expr"].endswith(" or on () vector(NaN)"), panel.title
+        (gap, *_) = panel.defaults["mappings"]
+        assert gap["options"] == {"match": "null+nan", "result": {"text": NO_DATA, "color": NEUTRAL_COLOR}}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_tile_has_thresholds_of_its_own(stack: str) -> None:
+    """Grafana's own make every number from 80 on red."""
+    for panel in panels_of(stack, "stat"):
+        steps = panel.defaults["thresholds"]["steps"]
+        assert steps[0]["value"] is None, panel.title
+        assert len(steps) > 1 or steps[0]["color"] == NEUTRAL_COLOR, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_edges_have_ids_without_spaces_and_an_order(stack: str) -> None:
+    """The id of an edge is in the URL of its arrowhead; the order of the edges makes the layout."""
+    for panel in panels_of(stack, "nodeGraph"):
+        for expr in (target["expr"] for target in panel.targets[3:]):
+            (separator,) = re.findall(r'"id", "([^"]*)", "source", "target"', expr)
+            assert not re.search(r"\s", separator), panel.title
+        assert panel.model["transformations"][-1]["options"]["sort"] == [{"field": "id", "desc": True}], panel.title
+    for of in edges(monitoring_config(load(stack))):
+        assert " " not in of.source.replacement + of.target.replacement
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from checks.contract.queries import service_graph_queries
+from checks.contract.queries import service_graph_queries, service_graph_table_queries
 from dashboards.rules import rule_file
 from dashboards.rules.service_graph import service_graph
 from stack.settings import load
@@ -21,7 +21,7 @@ SPANS = {
     ("task-manager", "CONSUMER", "process task-status", ""): ("task-status", "task-manager", "messaging_system"),
     ("task-manager", "CLIENT", "INSERT tasks", "postgresql"): ("task-manager", "postgresql", "database"),
     ("gateway", "CLIENT", "GET", ""): ("gateway", "task-manager", ""),
-    ("web-crawler", "CLIENT", "GET", ""): ("web-crawler", "web pages", "virtual_node"),
+    ("web-crawler", "CLIENT", "GET", ""): ("web-crawler", "web-pages", "virtual_node"),
 }
 """Service, kind, name and database of spans → client, server and type of their edge."""
 
@@ -78,6 +78,39 @@ def test_grafanas_service_graph_has_the_rates_and_times_of_every_edge(tmp_path: 
         for client, server, kind in SPANS.values()
     ]
     texts = ["{" + ", ".join(f'{key}="{value}"' for key, value in sorted(kind.items())) + "}" for kind in types]
+    evaluate(
+        [
+            expected(total, 1.0),
+            expected(failed, 0.133),
+            expected(seconds, 0.2),
+            expected(p90, 0.235),
+            *(
+                {"expr": group, "eval_time": "10m", "exp_samples": [{"labels": text, "value": 1} for text in texts]}
+                for group in groups
+            ),
+        ],
+        tmp_path,
+    )
+
+
+def test_grafanas_table_has_the_rate_the_errors_and_the_time_of_every_request(tmp_path: Path) -> None:
+    rate, errors, p90 = service_graph_table_queries("5m", "POST /tasks")
+    post = '{span_name="POST /tasks"}'
+    expected = {rate: (post, 1.0), errors: (post, 0.133), p90: ("{}", 0.235)}
+    evaluate(
+        [
+            {
+                "expr": f"round({query}, 0.001)",
+                "eval_time": "10m",
+                "exp_samples": [{"labels": labels, "value": value}],
+            }
+            for query, (labels, value) in expected.items()
+        ],
+        tmp_path,
+    )
+
+
+def evaluate(expressions: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(rule_file([service_graph(monitoring_config(load("prod")))], "http://grafana"))
     test = {
         "rule_files": ["rules.yml"],
@@ -86,20 +119,7 @@ def test_grafanas_service_graph_has_the_rates_and_times_of_every_edge(tmp_path: 
             {
                 "interval": f"{STEP}s",
                 "input_series": input_series(),
-                "promql_expr_test": [
-                    expected(total, 1.0),
-                    expected(failed, 0.133),
-                    expected(seconds, 0.2),
-                    expected(p90, 0.235),
-                    *(
-                        {
-                            "expr": group,
-                            "eval_time": "10m",
-                            "exp_samples": [{"labels": text, "value": 1} for text in texts],
-                        }
-                        for group in groups
-                    ),
-                ],
+                "promql_expr_test": expressions,
             }
         ],
     }

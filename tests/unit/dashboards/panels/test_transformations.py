@@ -88,7 +88,7 @@ def test_an_empty_query_leaves_its_column_empty() -> None:
 def test_a_node_graph_has_the_fields_that_grafana_finds_by_name() -> None:
     stats = NodeGraphStats(rate="r", p95_ms="p", failed="f")
     panel = first_panel(node_graph("map", "It.", stats, stats))
-    node, edge = {"id": "a", "title": "a"}, {"id": "a → b", "source": "a", "target": "b"}
+    node, edge = {"id": "a", "title": "a"}, {"id": "a→b", "source": "a", "target": "b"}
 
     def answers(**labels: str) -> list[Answer]:
         return [Answer(series=(series(value, **labels),)) for value in (2.0, 30.0, 0.25)]
