@@ -5,12 +5,16 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Final
 
 import kubernetes
 from kubernetes.stream import portforward
 
 from contracts import metadata
 from stack.errors import DeployError
+
+_BYTES: Final = 65536
+_END_SECONDS: Final = 5.0
 
 
 @contextlib.contextmanager
@@ -88,9 +92,23 @@ def _serve(
             ends = {connection: remote, remote: connection}
             while not closing.is_set():
                 for source in select.select(list(ends), [], [], 0.5)[0]:
-                    data = source.recv(65536)
+                    data = source.recv(_BYTES)
                     if not data:
                         return
                     ends[source].sendall(data)
         finally:
-            remote.close()
+            end(remote)
+
+
+def end(remote: socket.socket) -> None:
+    """Close one end of a pair of sockets in a way that the other end sees as an orderly end.
+
+    A client that leaves early (a browser that opens another page) leaves bytes unread. If this end were closed with
+    them, the thread of the client library, which reads from the other end, would get a connection reset, print a
+    traceback, and never close its connection to the API server.
+    """
+    with contextlib.suppress(OSError), contextlib.closing(remote):
+        remote.settimeout(_END_SECONDS)
+        remote.shutdown(socket.SHUT_WR)
+        while remote.recv(_BYTES):
+            pass

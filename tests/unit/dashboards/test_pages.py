@@ -78,7 +78,7 @@ def test_tiles_with_names_are_readable(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_titles_fit_at_1280_pixels(stack: str) -> None:
-    """Grafana cuts a title off. Beside it are the frame of the panel and the sign that opens the description."""
+    """Grafana cuts a title off. Next to it are the frame of the panel and the sign that opens the description."""
     for panel in panels_of(stack, "stat", "timeseries", "table", "state-timeline", "nodeGraph", "logs"):
         pixels = 51.7 * panel.place[2] - 85
         assert 7.1 * len(panel.title) <= pixels, panel.title
