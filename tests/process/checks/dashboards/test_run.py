@@ -148,4 +148,5 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
 
 def test_a_failure_names_dashboard_panel_and_query(url: str) -> None:
     (failure,) = checked(url, stat_panel("empty", "nothing_of_this_name")).failures
-    assert failure == Failure(dashboard="Up", where="empty", what="no data\nnothing_of_this_name")
+    query = "(nothing_of_this_name) or on () vector(NaN)"
+    assert failure == Failure(dashboard="Up", where="empty", what=f"no data\n{query}")
