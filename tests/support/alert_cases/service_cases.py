@@ -144,7 +144,10 @@ CASES: Final[Mapping[str, Case]] = {
         add({_LOOP_FAILURES: since(0.1)}), after_15="", after_60="BackgroundFailures"
     ),
     "a background loop fails three times between two scrapes": case(
-        add({_LOOP_FAILURES: constant(3)}), after_15="BackgroundFailures", after_400=""
+        # The process is new; its other counters are 0.
+        add({_LOOP_FAILURES: constant(3), _LOOP_FAILURES.replace("consume-task-status", "health"): constant(0)}),
+        after_15="BackgroundFailures",
+        after_400="",
     ),
     "a background loop failed once": case(add({_LOOP_FAILURES: constant(1)}), after_60=""),
     "the receiver of the spans sends unreadable responses": case(

@@ -195,6 +195,8 @@ CASES: Final[Mapping[str, Case]] = {
                 'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_grpc_traces_traces"}': (
                     constant(5000)
                 ),
+                'collector_queue_files_set_aside_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(0),
+                'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(0),
             }
         ),
         after_15="QueueSetAside",
