@@ -71,6 +71,7 @@ PROBE_COMPLETE: Final = "telemetry_probe_complete_seconds"
 
 # Tempo.
 STORE_RECEIVED_SPANS: Final = "tempo_distributor_spans_received_total"
+STORE_REQUEST_DURATION: Final = "tempo_request_duration_seconds"
 
 # Prometheus, about its targets and about itself.
 UP: Final = "up"

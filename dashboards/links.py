@@ -17,6 +17,9 @@ LinkFunction = Callable[[MonitoringConfig], DashboardLink | None]
 # Grafana replaces these in the URL of a link. The values of the variable are joined to a regular expression.
 SERVICES: Final = "${service:pipe}"
 ALL_SERVICES: Final = ".+"
+# A response 4xx is the caller's mistake, as in the metrics of the dashboards. Most spans have no response at all.
+_STATUS: Final = "span.http.response.status_code"
+_FAILED: Final = f"status = error && ({_STATUS} = nil || {_STATUS} >= 500)"
 _RANGE: Final = {"from": "${__from}", "to": "${__to}"}
 _KEPT: Final = "${}:"
 
@@ -27,7 +30,7 @@ def failed_spans(services: str) -> LinkFunction:
     Args:
         services: regular expression, or `SERVICES` on a dashboard with that variable.
     """
-    query = f'{{ resource.service.name =~ "{services}" && status = error }} | rate() by (resource.service.name, name)'
+    query = f'{{ resource.service.name =~ "{services}" && {_FAILED} }} | rate() by (resource.service.name, name)'
 
     def link(config: MonitoringConfig) -> DashboardLink | None:
         if config.trace_backend != "tempo":

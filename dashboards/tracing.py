@@ -3,7 +3,7 @@
 from typing import Final
 
 from contracts import metrics
-from contracts.metrics import INSTANCE, JOB, TRACE_STORE_JOB
+from contracts.metrics import INSTANCE, JOB, ROUTE, TRACE_STORE_JOB
 from dashboards import proofs
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row, of_services
@@ -27,7 +27,9 @@ from dashboards.queries import (
     OTLP_TRACES,
     RATE_INTERVAL,
     TRACES,
+    buckets,
     equals,
+    quantile,
     rate,
     ratio,
     series,
@@ -132,6 +134,28 @@ def waiting_spans(_: MonitoringConfig) -> Panel:
         "Spans in the services' buffers and in the Collectors' queues.",
         [Query(expr=f"sum by (leg) ({WAITING})", legend="in the {{leg}}")],
         unit="short",
+        width=24,
+        height=6,
+    )
+
+
+def store_queries(config: MonitoringConfig) -> Panel | None:
+    """Duration of the trace store's answers; None for Jaeger, which does not count its queries by kind."""
+    if not (config.trace_store_scraped and config.trace_backend == "tempo"):
+        return None
+    routes = {"api_v2_traces_traceid": "trace by id", "api_search": "search", "api_metrics_query_range": "metrics"}
+
+    def p95(route: str) -> str:
+        answers = buckets(metrics.STORE_REQUEST_DURATION, equals(JOB, TRACE_STORE_JOB), equals(ROUTE, route))
+        return quantile(0.95, answers, RATE_INTERVAL)
+
+    return timeseries(
+        "p95 duration of queries, by kind",
+        "95 % of the trace store's answers take at most this long: a trace by its id, a search, and metrics that it"
+        " computes from traces. An engineer who opens a trace waits for it.",
+        [Query(expr=p95(route), legend=kind) for route, kind in routes.items()],
+        unit="s",
+        normally_empty="no trace was searched or opened.",
         width=24,
         height=6,
     )
@@ -244,6 +268,7 @@ DASHBOARD: Final = Dashboard(
         Row("Now", (export_success, missing_spans, given_up_spans, fullest_queue, trace_store)),
         proofs.ROW,
         Row("Span accounting", (spans_by_stage, waiting_spans)),
+        Row("Trace store", (store_queries,)),
         Row("Services", (circuit_breaker, buffer, cost)),
         Row("Collectors", (collector_traffic, collector_queue, collector_cpu, collector_memory)),
         Row("Logs", (exporter_logs,)),

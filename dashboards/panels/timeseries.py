@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.common import (
     LegendDisplayMode,
     LegendPlacement,
     ScaleDistribution,
+    SortOrder,
     StackingMode,
     TooltipDisplayMode,
 )
@@ -84,7 +85,7 @@ def timeseries(
         .fill_opacity(30 if stacked else 0 if table else 8)
         .axis_soft_max(_soft_maximum(unit, thresholds))
         .legend(_legend(table))
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
     if maximum is not None:
         panel.max(maximum)

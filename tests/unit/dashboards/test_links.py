@@ -24,7 +24,8 @@ def test_failed_spans_open_in_explore_with_the_time_range_and_the_services(dashb
     assert url.path == "/explore"
     assert pane["range"] == {"from": "${__from}", "to": "${__to}"}
     (target,) = pane["queries"]
-    assert target["query"].startswith(f'{{ resource.service.name =~ "{chosen}" && status = error }} | rate() by (')
+    assert target["query"].startswith(f'{{ resource.service.name =~ "{chosen}" && status = error && (')
+    assert "status_code = nil ||" in target["query"], "without those that only refuse a wrong request"
 
 
 def test_grafana_finds_its_variables_in_the_url() -> None:
