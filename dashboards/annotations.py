@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from contracts import endpoints, metrics
-from contracts.metrics import JOB, TRACK
+from contracts.metrics import INSTANCE, JOB, TRACK
 from dashboards.config import MonitoringConfig
 from dashboards.queries import SERVICE_JOBS, equals, series
 from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
@@ -45,10 +45,11 @@ def _of_services(config: MonitoringConfig) -> tuple[dict[str, Any], ...]:
     return (
         _annotation(
             "Starts of services",
-            f"max by ({JOB}, {TRACK}) ({started}) * 1000",
+            # By pod: the maximum of several falls when the youngest ends, which Grafana draws as a region.
+            f"max by ({JOB}, {TRACK}, {INSTANCE}) ({started}) * 1000",
             color=_START_COLOR,
             title=f"{{{{{JOB}}}}} started",
-            text=f"Its youngest pod started: a deployment, a rollout or a crash. {{{{{TRACK}}}}}",
+            text=f"{{{{{TRACK}}}}} {{{{{INSTANCE}}}}}: a deployment, a rollout or a crash.",
             tags=(JOB,),
             at_value=True,
         ),

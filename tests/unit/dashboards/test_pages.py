@@ -198,6 +198,7 @@ def test_marks_have_names_and_links(stack: str) -> None:
         assert all(mark["titleFormat"] and mark["textFormat"] for mark in marks.values())
         assert marks["Alerts"]["titleFormat"] == "{{alertname}}"
         assert marks["Alerts"]["useValueForTime"], "one line where the alert began, not a region over the graph"
+        assert "instance" in marks["Starts of services"]["expr"], "a time that falls is drawn as a region"
         for mark in marks.values():
             opacity = re.fullmatch(r"rgba\(\d+, \d+, \d+, (0\.\d+)\)", mark["iconColor"])
             assert opacity, mark["name"]
