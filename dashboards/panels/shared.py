@@ -8,6 +8,7 @@ from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from contracts import endpoints
@@ -78,6 +79,14 @@ def no_value(normally_empty: str | None) -> str:
         return "No data in this time range: no traffic, or Prometheus has no metrics of it."
     # Grafana shows this text for a failed query, too, so it must not claim that all is well.
     return f"No data. This is normal if {normally_empty}"
+
+
+ALL_FIELDS: Final = "/.*/"
+
+
+def empty_cells() -> DynamicConfigValue:
+    """Return the property of columns whose empty cells do not have the text for a panel without data."""
+    return DynamicConfigValue(id_val="noValue", value="-")
 
 
 def per_second(things: str) -> str:

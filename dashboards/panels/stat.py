@@ -36,6 +36,7 @@ _GAP: Final = SpecialValueMap(
         match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=NO_DATA, color=NEUTRAL_COLOR)
     )
 )
+_LAST_STEP: Final = "${__to} - $__interval_ms"
 _NAME_PIXELS: Final = 14
 _VALUE_PIXELS: Final = 22
 _SINGLE_VALUE_PIXELS: Final = 34
@@ -85,7 +86,7 @@ def stat(
         .color_mode(BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.AREA if has_graph else BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["last"]))
-        .with_target(range_query(_with_gaps(query), 0) if has_graph else range_query(query, 0).instant())
+        .with_target(range_query(_with_end(query), 0) if has_graph else range_query(query, 0).instant())
     )
     # Grafana chooses sizes from the room that a tile has: a page gets values of ten sizes, and names too small to read.
     sizes = common.VizTextDisplayOptions().value_size(_VALUE_PIXELS if query.legend else _SINGLE_VALUE_PIXELS)
@@ -100,9 +101,12 @@ def stat(
     return panel.thresholds(thresholds.build() if thresholds else _neutral())
 
 
-def _with_gaps(query: Query) -> Query:
-    """Return the query with NaN where it has no value. Grafana's frames end with the last value, however old it is."""
-    return replace(query, expr=f"({query.expr}) or on () vector(NaN)")
+def _with_end(query: Query) -> Query:
+    """Return the query with NaN at the end of the time range, if it has no value there.
+
+    Grafana's frames end with the last value, however old it is. Earlier gaps stay gaps in the graph of the tile.
+    """
+    return replace(query, expr=f"({query.expr}) or on () (vector(NaN) and on () vector(time()) * 1000 > {_LAST_STEP})")
 
 
 def _neutral() -> dashboard.ThresholdsConfig:

@@ -8,10 +8,12 @@ from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
 from dashboards.panels.shared import (
+    ALL_FIELDS,
     PROMETHEUS,
     Panel,
     Thresholds,
     description,
+    empty_cells,
     no_value,
     per_second,
     ref_id,
@@ -75,6 +77,7 @@ def table(
         .span(width)
         .height(height)
         .min_width(_LEAST_PIXELS)
+        .override_by_regexp(ALL_FIELDS, [empty_cells()])
     )
     is_narrow = width < _NARROW
     for index, column in enumerate(columns):

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.tempo import SearchTableType
 
 from contracts import endpoints
 from dashboards.config import MonitoringConfig
-from dashboards.panels.shared import Panel, description, no_value
+from dashboards.panels.shared import ALL_FIELDS, Panel, description, empty_cells, no_value
 
 _MAX_TRACES: Final = 20
 # Titles in Tempo's and in Jaeger's tables. Otherwise half a page shows no duration; the name takes what is left.
@@ -23,6 +23,10 @@ _COLUMN_PIXELS: Final = {
     "Service": 120,
     "Trace Service": 120,
     "Duration": 90,
+    "Trace Name": 180,
+    "Span ID": 170,
+    "db.system.name": 130,
+    "service.name": 130,
 }
 # A narrow table has no room for dates, and says how long ago it was.
 _NARROW: Final = 12
@@ -74,6 +78,7 @@ def traces(
         .span(width)
         .height(height)
         .with_target(target)  # type: ignore[arg-type]
+        .override_by_regexp(ALL_FIELDS, [empty_cells()])
     )
     is_narrow = width < _NARROW
     for column, pixels in (_NARROW_COLUMN_PIXELS if is_narrow else _COLUMN_PIXELS).items():
@@ -108,7 +113,9 @@ def _traceql(search: TraceSearch) -> str:
         conditions.append("span.db.system.name != nil")
     if search.slower_than_ms:
         conditions.append(f"duration > {search.slower_than_ms}ms")
-    return f"{{ {' && '.join(conditions)} }} with (most_recent=true)"
+    # Without its name, a statement is only a number in the table.
+    selected = " | select(name)" if search.statements else ""
+    return f"{{ {' && '.join(conditions)} }}{selected} with (most_recent=true)"
 
 
 def _jaeger_search(search: TraceSearch) -> dict[str, Any]:

