@@ -14,6 +14,8 @@ MESSAGE_PROCESSING: Final = "kafka_message_processing_seconds"
 MESSAGE_WAIT: Final = "kafka_message_wait_seconds"
 CONSUMER_LAG: Final = "kafka_consumer_lag_messages"
 CONSUMER_PARTITIONS: Final = "kafka_consumer_partitions"
+UNDER_REPLICATED_PARTITIONS: Final = "kafka_partitions_under_replicated"
+OFFLINE_PARTITIONS: Final = "kafka_partitions_offline"
 
 DEPENDENCY_UP: Final = "dependency_up"
 BACKGROUND_FAILURES: Final = "background_loop_failures_total"

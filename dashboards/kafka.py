@@ -133,6 +133,20 @@ def failures(_: MonitoringConfig) -> Panel:
     )
 
 
+def replicas(_: MonitoringConfig) -> Panel:
+    """Partitions that miss a replica or a leader."""
+    return timeseries(
+        "Partitions without all replicas",
+        "Partitions of which a replica is not in sync, and partitions without a leader, as the services see them.",
+        [
+            Query(expr=f"max({service_metrics.UNDER_REPLICATED_PARTITIONS})", legend="under-replicated"),
+            Query(expr=f"max({service_metrics.OFFLINE_PARTITIONS})", legend="offline"),
+        ],
+        unit="short",
+        thresholds=Thresholds(None, 1),
+    )
+
+
 def failed_traces(config: MonitoringConfig) -> Panel | None:
     """Traces with a failed span of the task-manager."""
     return traces(
@@ -151,7 +165,7 @@ DASHBOARD: Final = Dashboard(
     question="Are messages sent, read and handled, and how long do they wait?",
     rows=(
         Row("Now", (lag, assigned_partitions, p95_wait)),
-        Row("Flow", (sent, handled, lag_by_partition, wait, handling_time, failures)),
+        Row("Flow", (sent, handled, lag_by_partition, wait, handling_time, failures, replicas)),
         Row("Traces", (failed_traces,)),
     ),
 )

@@ -24,6 +24,8 @@ def kafka(config: MonitoringConfig) -> RuleGroup:
         _messages_wait(config),
         _sending_fails(),
         _dead_letters(),
+        _partitions_offline(),
+        _partitions_under_replicated(),
     )
     return RuleGroup(name="kafka", rules=rules if config.services else ())
 
@@ -117,5 +119,30 @@ def _dead_letters() -> AlertRule:
         severity="ticket",
         summary="{{ $labels.job }} dead-lettered messages of {{ $labels.topic }}",
         description="{{ $value }} messages of the last 5 minutes cannot be handled, however often they are tried.",
+        dashboard="kafka",
+    )
+
+
+def _partitions_offline() -> AlertRule:
+    return AlertRule(
+        name="PartitionsOffline",
+        query=f"max({service_metrics.OFFLINE_PARTITIONS}) > 0",
+        for_="15s",
+        severity="page",
+        summary="{{ $value }} partitions of Kafka have no leader",
+        description="Their messages can be neither sent nor read, because no broker with all of them runs.",
+        dashboard="kafka",
+    )
+
+
+def _partitions_under_replicated() -> AlertRule:
+    return AlertRule(
+        name="PartitionsUnderReplicated",
+        query=f"max({service_metrics.UNDER_REPLICATED_PARTITIONS}) > 0",
+        # A broker that is restarted, as in an update, catches up within a minute or two.
+        for_="5m",
+        severity="ticket",
+        summary="{{ $value }} partitions of Kafka miss a replica",
+        description="A broker is stopped, or does not keep up. If another one stops, messages cannot be sent.",
         dashboard="kafka",
     )

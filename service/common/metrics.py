@@ -106,6 +106,13 @@ class Metrics:
         self.partitions = self._gauge(
             names.CONSUMER_PARTITIONS, "Partitions that are assigned to this process; 0 until the first one.", "topic"
         )
+        self.under_replicated = self._gauge(
+            names.UNDER_REPLICATED_PARTITIONS, "Partitions of Kafka of which a replica is not in sync."
+        )
+        self.offline = self._gauge(
+            names.OFFLINE_PARTITIONS,
+            "Partitions of Kafka without a leader: their messages can be neither sent nor read.",
+        )
         self.loop_failures = self._counter(
             names.BACKGROUND_FAILURES, "Failures of a background loop, which goes on.", "loop"
         )

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -18,6 +19,16 @@ _RECONNECT_MS: Final = 1000
 _CONNECT_MS: Final = 3000
 
 client_logger: Final = logging.getLogger("librdkafka")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replication:
+    """The state of all partitions that the client may know."""
+
+    under_replicated: int
+    """Partitions of which a replica is not in sync."""
+    offline: int
+    """Partitions without a leader."""
 
 
 class BrokersLost(Exception):
@@ -82,15 +93,15 @@ class ConnectionMonitor:
         self._patience_seconds = patience_seconds
         self._only_others_since: float | None = None
 
-    def check(self) -> None:
-        """Requests the brokers' metadata; takes two time limits at most.
+    def check(self) -> Replication:
+        """Requests the brokers' metadata, and returns the state of replicas; takes two time limits at most.
 
         Raises:
             KafkaException: No broker answers.
             BrokersLost: For `patience_seconds`, brokers have answered other clients only.
         """
         try:
-            self._client.list_topics(timeout=self._check_seconds)
+            metadata = self._client.list_topics(timeout=self._check_seconds)
         except KafkaException as error:
             if not self._answer_another_client():
                 self._only_others_since = None
@@ -100,6 +111,11 @@ class ConnectionMonitor:
                 raise BrokersLost(f"Kafka answers other clients only: {error.args[0].str()}") from error
             raise
         self._only_others_since = None
+        partitions = [partition for topic in metadata.topics.values() for partition in topic.partitions.values()]
+        return Replication(
+            under_replicated=sum(len(partition.isrs) < len(partition.replicas) for partition in partitions),
+            offline=sum(partition.leader < 0 for partition in partitions),
+        )
 
     def _answer_another_client(self) -> bool:
         # Without a log: the first client already logs the connections that fail.

@@ -155,7 +155,9 @@ class KafkaPublisher:
             self.ensure_topics()
             return
         try:
-            self._monitor.check()
+            replication = self._monitor.check()
+            self._metrics.under_replicated.set(replication.under_replicated)
+            self._metrics.offline.set(replication.offline)
         except BrokersLost as error:
             _logger.warning("the producer is replaced: %s", error)
             lost_producer = self._producer

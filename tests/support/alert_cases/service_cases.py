@@ -257,6 +257,17 @@ CASES: Final[Mapping[str, Case]] = {
         change("kafka_message", lambda value: then(value, lambda _: value(FAULT))), after_120="", after_600=""
     ),
     "no partition is assigned": case(replace("kafka_consumer_partitions", constant(0)), after_60="ConsumerUnassigned"),
+    "a partition has no leader": case(
+        replace("kafka_partitions_offline", constant(1)), after_15="", after_60="PartitionsOffline"
+    ),
+    "a broker is restarted": case(
+        replace("kafka_partitions_under_replicated", lambda seconds: 30 if seconds - FAULT < 120 else 0),
+        after_120="",
+        after_600="",
+    ),
+    "a broker stays stopped": case(
+        replace("kafka_partitions_under_replicated", constant(30)), after_120="", after_600="PartitionsUnderReplicated"
+    ),
     "consumers are too slow": case(
         # The only consumer needs 0.2 s for each.
         slow("kafka_message_processing_seconds", STATUS, 0.2, rate=5),

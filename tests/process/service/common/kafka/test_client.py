@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from service.common.config import ServiceSettings
-from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration
+from service.common.kafka.client import BrokersLost, ConnectionMonitor, Replication, client_configuration
 from service.common.kafka.consumer import ConsumerTiming
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
@@ -112,10 +112,11 @@ class _FakeMonitor:
         self._monitors = monitors
         self._client = client
 
-    def check(self) -> None:
+    def check(self) -> Replication:
         if self._client is self._monitors.monitored[0]:
             raise BrokersLost("Kafka answers other clients only")
         self._monitors.connected.append(self._client)
+        return Replication(under_replicated=0, offline=0)
 
 
 def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
