@@ -127,7 +127,8 @@ def _partitions_offline() -> AlertRule:
     return AlertRule(
         name="PartitionsOffline",
         query=f"max({service_metrics.OFFLINE_PARTITIONS}) > 0",
-        for_="15s",
+        # If a broker is killed, the controller elects other leaders after 9 s, the session timeout of a broker.
+        for_="30s",
         severity="page",
         summary="{{ $value }} partitions of Kafka have no leader",
         description="Their messages can be neither sent nor read, because no broker with all of them runs.",

@@ -1,6 +1,7 @@
 """The Prometheus metrics that all services have, and their endpoint."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -106,19 +107,25 @@ class Metrics:
         self.partitions = self._gauge(
             names.CONSUMER_PARTITIONS, "Partitions that are assigned to this process; 0 until the first one.", "topic"
         )
-        self.under_replicated = self._gauge(
-            names.UNDER_REPLICATED_PARTITIONS, "Partitions of Kafka of which a replica is not in sync."
+        self._under_replicated = self._gauge(
+            names.UNDER_REPLICATED_PARTITIONS,
+            "Partitions of Kafka of which a replica is not in sync; NaN while no broker answers.",
         )
-        self.offline = self._gauge(
-            names.OFFLINE_PARTITIONS,
-            "Partitions of Kafka without a leader: their messages can be neither sent nor read.",
+        self._offline = self._gauge(
+            names.OFFLINE_PARTITIONS, "Partitions of Kafka without a leader; NaN while no broker answers."
         )
+        self.set_replication(math.nan, math.nan)
         self.loop_failures = self._counter(
             names.BACKGROUND_FAILURES, "Failures of a background loop, which goes on.", "loop"
         )
         self.dependency_up = self._gauge(
             names.DEPENDENCY_UP, "1 if the last check of a dependency succeeded.", "dependency"
         )
+
+    def set_replication(self, under_replicated: float, offline: float) -> None:
+        """Sets the numbers of Kafka's partitions without all replicas, and without a leader; NaN if not known."""
+        self._under_replicated.set(under_replicated)
+        self._offline.set(offline)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, registry=self.registry)

@@ -1,5 +1,6 @@
 """Tests rules on simulated metrics with Prometheus' own `promtool`: hours pass in seconds, and each run is the same."""
 
+import math
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -153,7 +154,9 @@ def samples(values: Sequence[float | None]) -> str:
     texts = []
     for previous, value in zip((None, *values), values, strict=False):
         nothing = "_" if previous is None else "stale"
-        texts.append(
-            nothing if value is None else f"{value:g}" if value == int(value) and value < 1e6 else repr(float(value))
-        )
+        texts.append(nothing if value is None else f"{value:g}" if value % 1 == 0 and value < 1e6 else _number(value))
     return " ".join(texts)
+
+
+def _number(value: float) -> str:
+    return "NaN" if math.isnan(value) else repr(float(value))

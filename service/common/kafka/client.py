@@ -1,6 +1,7 @@
 """The configuration of every Kafka client, and the detection of a client that has lost its brokers."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,10 +26,14 @@ client_logger: Final = logging.getLogger("librdkafka")
 class Replication:
     """The state of all partitions that the client may know."""
 
-    under_replicated: int
+    under_replicated: float
     """Partitions of which a replica is not in sync."""
-    offline: int
+    offline: float
     """Partitions without a leader."""
+
+
+UNKNOWN_REPLICATION: Final = Replication(under_replicated=math.nan, offline=math.nan)
+"""The state while no broker answers."""
 
 
 class BrokersLost(Exception):

@@ -19,7 +19,13 @@ from contracts.topics import (
 )
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected, Unavailable
-from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration, client_logger
+from service.common.kafka.client import (
+    UNKNOWN_REPLICATION,
+    BrokersLost,
+    ConnectionMonitor,
+    client_configuration,
+    client_logger,
+)
 from service.common.kafka.topics import create_missing_topics
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
@@ -154,10 +160,9 @@ class KafkaPublisher:
         if not self._topics_exist:
             self.ensure_topics()
             return
+        replication = UNKNOWN_REPLICATION
         try:
             replication = self._monitor.check()
-            self._metrics.under_replicated.set(replication.under_replicated)
-            self._metrics.offline.set(replication.offline)
         except BrokersLost as error:
             _logger.warning("the producer is replaced: %s", error)
             lost_producer = self._producer
@@ -165,6 +170,8 @@ class KafkaPublisher:
             # The callers that wait for its messages get an answer: the client fails each message at its time limit.
             lost_producer.flush(self._ack_seconds + _REPORT_SECONDS)
             raise
+        finally:
+            self._metrics.set_replication(replication.under_replicated, replication.offline)
 
     def ensure_topics(self) -> None:
         """Creates the service's topics that do not exist. Raises Unavailable."""

@@ -1,6 +1,7 @@
 """Faults of services, Alertmanager, Kafka, database and dependencies, and the alerts that they raise."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -258,7 +259,12 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "no partition is assigned": case(replace("kafka_consumer_partitions", constant(0)), after_60="ConsumerUnassigned"),
     "a partition has no leader": case(
-        replace("kafka_partitions_offline", constant(1)), after_15="", after_60="PartitionsOffline"
+        replace("kafka_partitions_offline", constant(1)), after_30="", after_60="PartitionsOffline"
+    ),
+    "a partition has no leader, then no broker answers": case(
+        replace("kafka_partitions_offline", lambda seconds: 1 if seconds - FAULT < 30 else math.nan),
+        after_60="",
+        after_120="",
     ),
     "a broker is restarted": case(
         replace("kafka_partitions_under_replicated", lambda seconds: 30 if seconds - FAULT < 120 else 0),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
+from contracts.service_metrics import OFFLINE_PARTITIONS
 from service.common.config import ServiceSettings
 from service.common.kafka.client import BrokersLost, ConnectionMonitor, Replication, client_configuration
 from service.common.kafka.consumer import ConsumerTiming
@@ -123,18 +124,27 @@ def test_a_publisher_that_lost_its_brokers_goes_on_with_a_new_client(
     kafka: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitors = _FailingMonitors(Producer, monkeypatch)
+    metrics = Metrics()
     publisher = KafkaPublisher(
-        ServiceSettings(kafka_bootstrap_servers=kafka), recorder.traces, Metrics(), client_id="p", topics=("lost-1",)
+        ServiceSettings(kafka_bootstrap_servers=kafka), recorder.traces, metrics, client_id="p", topics=("lost-1",)
     )
+
+    def offline() -> str:
+        return str(metrics.registry.get_sample_value(OFFLINE_PARTITIONS))
+
+    assert offline() == "nan"
     publisher.start()
     try:
         publisher.check()  # the topics
         message = Outgoing(topic="lost-1", key="k", value=b"v", headers=())
         publisher.publish(message)
+        metrics.set_replication(3, 3)
         with pytest.raises(BrokersLost):
             publisher.check()
+        assert offline() == "nan"
         publisher.publish(message)
         publisher.check()
+        assert offline() == "0.0"
         assert monitors.connected == monitors.monitored[1:]
     finally:
         publisher.stop()
