@@ -138,7 +138,7 @@ def _partitions_offline() -> AlertRule:
 
 def _partitions_under_replicated() -> AlertRule:
     return AlertRule(
-        name="PartitionsUnderReplicated",
+        name="ReplicasMissing",
         query=f"max({service_metrics.UNDER_REPLICATED_PARTITIONS}) > 0",
         # A broker that is restarted, as in an update, catches up within a minute or two.
         for_="5m",

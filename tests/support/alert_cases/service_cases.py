@@ -259,7 +259,7 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "no partition is assigned": case(replace("kafka_consumer_partitions", constant(0)), after_60="ConsumerUnassigned"),
     "a partition has no leader": case(
-        replace("kafka_partitions_offline", constant(1)), after_30="", after_60="PartitionsOffline"
+        replace("kafka_partitions_offline", constant(1)), after_15="", after_60="PartitionsOffline"
     ),
     "a partition has no leader, then no broker answers": case(
         replace("kafka_partitions_offline", lambda seconds: 1 if seconds - FAULT < 30 else math.nan),
@@ -272,7 +272,7 @@ CASES: Final[Mapping[str, Case]] = {
         after_600="",
     ),
     "a broker stays stopped": case(
-        replace("kafka_partitions_under_replicated", constant(30)), after_120="", after_600="PartitionsUnderReplicated"
+        replace("kafka_partitions_under_replicated", constant(30)), after_120="", after_600="ReplicasMissing"
     ),
     "consumers are too slow": case(
         # The only consumer needs 0.2 s for each.
