@@ -189,8 +189,8 @@ def _services() -> dict[str, Value]:
 def _messages() -> dict[str, Value]:
     """Return the metrics of both topics, and of Kafka's partitions."""
     series: dict[str, Value] = {
-        f"kafka_partitions_under_replicated{{{_MANAGER}}}": constant(0),
-        f"kafka_partitions_offline{{{_MANAGER}}}": constant(0),
+        f"kafka_partitions_under_replicated{{{MANAGER}}}": constant(0),
+        f"kafka_partitions_offline{{{MANAGER}}}": constant(0),
     }
     for consumer, topic, sender in (
         (MANAGER, "task-status", 'job="gateway",instance="gateway-0"'),
