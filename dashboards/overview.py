@@ -19,6 +19,7 @@ from dashboards.panels import (
     State,
     Thresholds,
     TraceSearch,
+    Word,
     stat,
     state_timeline,
     table,
@@ -42,6 +43,7 @@ from dashboards.rules.runbook_links import RUNBOOK, RUNBOOK_LINK
 from dashboards.rules.slo import Objective, error_ratio, requests, tasks
 
 _FIRING: Final = (equals("alertstate", "firing"), 'severity!="none"')
+_SEVERITIES: Final = {"page": Word("page", ERROR_COLOR), "ticket": Word("ticket", WARNING_COLOR)}
 _REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, OF_USERS)
 _FAILED_REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, OF_USERS, SERVER_ERROR)
 _ENTRIES: Final = series(metrics.SPAN_CALLS, ENTRY_SPAN)
@@ -116,7 +118,7 @@ def firing(_: MonitoringConfig) -> Panel:
         ],
         by={"severity": "Severity", "alertname": "Alert", "service": "Service", RUNBOOK: "Runbook"},
         links={RUNBOOK: "/d/${__value.raw}?${__url_time_range}"},
-        words={RUNBOOK: {".+": "open"}},
+        words={RUNBOOK: {".+": Word("open")}, "severity": _SEVERITIES},
         normally_empty="no alert fires.",
         width=14,
         height=6,
@@ -147,7 +149,7 @@ def failures_over_time(config: MonitoringConfig) -> Panel:
     """When it began."""
     limit = config.objectives.error_ratio
     return timeseries(
-        "Failed requests and messages, by service",
+        "Failures, by service",
         "Share of the requests and messages that each service failed to handle: when did it begin, and where?",
         [
             Query(
@@ -157,7 +159,7 @@ def failures_over_time(config: MonitoringConfig) -> Panel:
         ],
         unit="percentunit",
         thresholds=Thresholds(None, limit),
-        width=8,
+        width=7,
         height=7,
     )
 
@@ -179,7 +181,7 @@ def failing_calls(config: MonitoringConfig) -> Panel:
         by={"source": "From", "target": "To"},
         links={"target": f"/d/{config.names.uid('dependencies')}?${{__url_time_range}}"},
         normally_empty="no call failed.",
-        width=7,
+        width=6,
         height=7,
     )
 
@@ -194,7 +196,7 @@ def first_traces(config: MonitoringConfig) -> Panel | None:
         TraceSearch(service=service, failed=True, entry=True),
         limit=3,
         normally_empty="no request and no message failed.",
-        width=9,
+        width=11,
         height=7,
     )
 

@@ -15,6 +15,7 @@ from dashboards.panels import (
     Query,
     Thresholds,
     TraceSearch,
+    Word,
     logs,
     per_second,
     stat,
@@ -173,7 +174,7 @@ def operations(config: MonitoringConfig) -> Panel:
             Column(title="p95", query=quantile(0.95, _OPERATION_DURATION, "5m", *by), unit="ms"),
         ],
         by=by,
-        words={SPAN_KIND: {f"SPAN_KIND_{kind.upper()}": kind for kind in _KINDS}},
+        words={SPAN_KIND: {f"SPAN_KIND_{kind.upper()}": Word(kind) for kind in _KINDS}},
         height=10,
     )
 

@@ -20,7 +20,7 @@ from dashboards.panels.shared import (
 )
 from dashboards.panels.stat import stat
 from dashboards.panels.state_timeline import State, state_timeline
-from dashboards.panels.table import Column, table
+from dashboards.panels.table import Column, Word, table
 from dashboards.panels.text import text
 from dashboards.panels.timeseries import timeseries, with_exemplars
 from dashboards.panels.traces import TraceSearch, traces
@@ -40,6 +40,7 @@ __all__ = [
     "State",
     "Thresholds",
     "TraceSearch",
+    "Word",
     "logs",
     "node_graph",
     "per_second",

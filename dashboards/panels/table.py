@@ -28,6 +28,7 @@ _PIXELS: Final = {"percentunit": 75, per_second(""): 75, "ms": 80, "dateTimeFrom
 _OTHER_PIXELS: Final = 100
 _WORD_PIXELS: Final = 90
 _LEAST_PIXELS: Final = 75
+_COLORED: Final = DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"})
 _WRAPPED: Final = DynamicConfigValue(id_val="custom.cellOptions", value={"type": "auto", "wrapText": True})
 
 
@@ -41,6 +42,14 @@ class Column:
     thresholds: Thresholds | None = None
 
 
+@dataclass(frozen=True)
+class Word:
+    """What a table shows instead of a label's value."""
+
+    text: str
+    color: str | None = None
+
+
 def table(
     title: str,
     text: str,
@@ -48,7 +57,7 @@ def table(
     *,
     by: Mapping[str, str],
     links: Mapping[str, str] | None = None,
-    words: Mapping[str, Mapping[str, str]] | None = None,
+    words: Mapping[str, Mapping[str, Word]] | None = None,
     normally_empty: str | None = None,
     wrapped: bool = False,
     width: int = 24,
@@ -62,7 +71,7 @@ def table(
         columns: the values; the first one sorts.
         by: label → title of its column; these labels identify a row.
         links: label → URL that a click on its value opens.
-        words: label → what is shown instead of its values: regular expression of a value → text.
+        words: label → what is shown instead of its values: regular expression of a value → word.
         normally_empty: the reason why the table normally has no rows.
         wrapped: whether labels may take several lines.
         width: in columns of the dashboard.
@@ -88,10 +97,13 @@ def table(
         properties = [_WRAPPED] if wrapped else []
         if url := (links or {}).get(label):
             properties.append(DynamicConfigValue(id_val="links", value=[{"title": shown, "url": url}]))
-        if texts := (words or {}).get(label):
+        if shown_as := (words or {}).get(label):
             if is_narrow:
                 properties.append(DynamicConfigValue(id_val="custom.width", value=_WORD_PIXELS))
-            properties.append(DynamicConfigValue(id_val="mappings", value=[_mapping(*item) for item in texts.items()]))
+            if any(word.color for word in shown_as.values()):
+                properties.append(_COLORED)
+            mappings = [_mapping(*item) for item in shown_as.items()]
+            properties.append(DynamicConfigValue(id_val="mappings", value=mappings))
         if properties:
             panel.override_by_name(shown, properties)
     return panel.transformations(
@@ -115,12 +127,13 @@ def _properties(column: Column, *, is_narrow: bool) -> list[DynamicConfigValue]:
     return [
         *properties,
         DynamicConfigValue(id_val="thresholds", value=column.thresholds.build().build()),
-        DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
+        _COLORED,
     ]
 
 
-def _mapping(pattern: str, text: str) -> dict[str, object]:
-    return {"type": "regex", "options": {"pattern": pattern, "result": {"text": text}}}
+def _mapping(pattern: str, word: Word) -> dict[str, object]:
+    result = {"text": word.text, **({"color": word.color} if word.color else {})}
+    return {"type": "regex", "options": {"pattern": pattern, "result": result}}
 
 
 def _organized(columns: Sequence[Column], by: Mapping[str, str]) -> dict[str, object]:

@@ -30,7 +30,15 @@ _COLUMN_PIXELS: Final = {
 }
 # A narrow table has no room for dates, and says how long ago it was.
 _NARROW: Final = 12
-_NARROW_COLUMN_PIXELS: Final = _COLUMN_PIXELS | {"Trace ID": 80, "Trace": 80, "Start time": 120, "Duration": 75}
+_NARROW_COLUMN_PIXELS: Final = _COLUMN_PIXELS | {
+    "Trace ID": 75,
+    "Trace": 75,
+    "Start time": 115,
+    "Service": 105,
+    "Trace Service": 105,
+    "Duration": 75,
+}
+_LEAST_PIXELS: Final = 75
 _AGO: Final = DynamicConfigValue(id_val="unit", value="dateTimeFromNow")
 
 
@@ -77,6 +85,7 @@ def traces(
         .datasource(source)
         .span(width)
         .height(height)
+        .min_width(_LEAST_PIXELS)
         .with_target(target)  # type: ignore[arg-type]
         .override_by_regexp(ALL_FIELDS, [empty_cells()])
     )

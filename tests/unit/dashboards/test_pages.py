@@ -8,7 +8,7 @@ import pytest
 from checks.dashboards.panels import Panel, panels
 from dashboards.catalog import dashboards, runbooks
 from dashboards.dashboard import RUNBOOK_TAG, TAG
-from dashboards.panels import ERROR_COLOR, NEUTRAL_COLOR, SUCCESS_COLOR
+from dashboards.panels import ERROR_COLOR, NEUTRAL_COLOR, SUCCESS_COLOR, WARNING_COLOR
 from dashboards.panels.stat import NO_DATA
 from dashboards.panels.timeseries import LIMIT
 from dashboards.rules import AlertRule, RecordingRule, groups
@@ -186,6 +186,16 @@ def test_failures_are_red_and_successes_green_in_all_panels(stack: str) -> None:
                 # Grafana takes the last override that matches.
                 matching = [c for pattern, c in colors.items() if re.search(pattern, name)]
                 assert matching[-1:] == [color], (panel.title, name)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_pages_are_red_on_the_start_page(stack: str) -> None:
+    (table,) = (panel for panel in panels_of(stack, "table") if panel.title == "Firing alerts, and since when")
+    (column,) = (o for o in table.model["fieldConfig"]["overrides"] if o["matcher"]["options"] == "Severity")
+    properties = {item["id"]: item["value"] for item in column["properties"]}
+    colors = {one["options"]["pattern"]: one["options"]["result"]["color"] for one in properties["mappings"]}
+    assert colors == {"page": ERROR_COLOR, "ticket": WARNING_COLOR}
+    assert properties["custom.cellOptions"] == {"type": "color-text"}
 
 
 @pytest.mark.parametrize("stack", STACKS)
