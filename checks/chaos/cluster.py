@@ -27,12 +27,18 @@ READY_SECONDS: Final = 180.0
 _RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 
 
+_BACK_ENDS: Final = ("kafka", "postgres", "traces", "logs", "metrics", "alerting")
+
+
 class LocalCluster:
     """Faults reach into processes, network namespaces and mounts, so they work on the local cluster only."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.cluster.context != LOCAL_CONTEXT:
             raise UserError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
+        if yours := [name for name in _BACK_ENDS if getattr(settings, name).external]:
+            names = ", ".join(f"{name}.external" for name in yours)
+            raise UserError(f"faults are for what the stack has built, and {names} is yours")
         self.settings = settings
         self.namespace = settings.cluster.namespace
         self.store = endpoints.TRACE_QUERY[settings.traces.backend][0]

@@ -23,18 +23,18 @@ _HBA: Final = "hostssl all all 127.0.0.1/32 scram-sha-256\nhostssl replication a
 class PostgresServers:
     """The servers, and the settings of a stack that uses them."""
 
-    def __init__(self, directory: Path) -> None:
-        """directory: of all files."""
+    def __init__(self, directory: Path, host: str) -> None:
+        """directory: of all files; host: the name by which clients reach them."""
         self._directory = directory
         self._programs = _programs()
         self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if _is_root() else []
-        key, certificate = self_signed("localhost")
+        key, certificate = self_signed(host)
         self._write("server.key", key)
         self._write("server.crt", certificate)
         self._ports = {name: free_port() for name in ("primary", "standby")}
         self.external = ExternalPostgres(
             # The standby first: a client must go on to the next one.
-            hosts=tuple(f"localhost:{self._ports[name]}" for name in ("standby", "primary")),
+            hosts=tuple(f"{host}:{self._ports[name]}" for name in ("standby", "primary")),
             ca=certificate.decode(),
         )
         self.ca = directory / "server.crt"
@@ -100,7 +100,7 @@ class PostgresServers:
         assert result.returncode == 0, result.stdout + result.stderr
 
     def _connection(self, server: str) -> list[str]:
-        return ["-h", "localhost", "-p", str(self._ports[server]), "-U", ROLE]
+        return ["-h", "127.0.0.1", "-p", str(self._ports[server]), "-U", ROLE]
 
     def _data(self, server: str) -> Path:
         return self._directory / server
@@ -153,12 +153,15 @@ def _programs() -> Path:
 
 
 @contextmanager
-def postgres_servers() -> Iterator[PostgresServers]:
-    """Runs a primary and a standby, with a folder that their user can enter: pytest's are root's alone."""
+def postgres_servers(host: str = "localhost") -> Iterator[PostgresServers]:
+    """Runs a primary and a standby, with a folder that their user can enter: pytest's are root's alone.
+
+    They listen on 127.0.0.1; `host` is in their certificate.
+    """
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         if _is_root():
             shutil.chown(folder, "postgres", "postgres")
-        servers = PostgresServers(Path(folder))
+        servers = PostgresServers(Path(folder), host)
         try:
             servers.start()
             yield servers

@@ -27,10 +27,16 @@ class SecureKafka:
 
 
 @contextmanager
-def secure_kafka(directory: Path, class_path: str) -> Iterator[SecureKafka]:
-    """Runs a broker that takes clients on a port with TLS and SASL; SCRAM and PLAIN have the same user."""
+def secure_kafka(directory: Path, class_path: str, host: str = "localhost") -> Iterator[SecureKafka]:
+    """Runs a broker that takes clients on a port of 127.0.0.1 with TLS and SASL; SCRAM and PLAIN have the same user.
+
+    Args:
+        directory: of its files.
+        class_path: of Kafka.
+        host: the name by which clients reach it, and which is in its certificate.
+    """
     brokers = KafkaBrokers(directory, class_path)
-    key, certificate = self_signed("localhost")
+    key, certificate = self_signed(host)
     own, port = brokers.address(0).partition(":")[0], free_port()
 
     def pem(content: bytes) -> str:
@@ -39,7 +45,7 @@ def secure_kafka(directory: Path, class_path: str) -> Iterator[SecureKafka]:
     brokers.configure(
         Kafka(),
         f"listeners=BROKER://{own}:9092,CONTROLLER://{own}:9093,CLIENT://127.0.0.1:{port}",
-        f"advertised.listeners=BROKER://{own}:9092,CLIENT://localhost:{port}",
+        f"advertised.listeners=BROKER://{own}:9092,CLIENT://{host}:{port}",
         "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
         "listener.name.client.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN",
         f"listener.name.client.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;",
@@ -60,7 +66,7 @@ def secure_kafka(directory: Path, class_path: str) -> Iterator[SecureKafka]:
         yield SecureKafka(
             brokers=brokers,
             external=ExternalKafka(
-                bootstrap_servers=f"localhost:{port}",
+                bootstrap_servers=f"{host}:{port}",
                 ca=certificate.decode(),
                 mechanism="SCRAM-SHA-512",
                 username=USERNAME,

@@ -1,9 +1,6 @@
 """On the local stack, with traffic and with mistakes in it: every panel has data, every link leads somewhere."""
 
-import contextlib
 from pathlib import Path
-
-import httpx
 
 from checks.dashboards.report import report
 from checks.dashboards.stack import check_stack
@@ -14,16 +11,7 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.port_forward import forward
 from stack.polling import CheckFailure, poll_until
 from stack.settings import load
-
-
-def _mistakes(gateway: str) -> None:
-    """What people do wrong: a page that is not there, a task that is none, a request that cannot be read."""
-    with contextlib.suppress(httpx.HTTPError):
-        missing = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}/nothing"
-        body = {"user_email": "a@example.com", "user_query": "?", "base_url": missing}
-        httpx.post(f"{gateway}/api/tasks", json=body, timeout=10)
-        httpx.get(f"{gateway}/api/tasks/00000000-0000-4000-8000-000000000000", timeout=10)
-        httpx.post(f"{gateway}/api/tasks", content=b"{", timeout=10)
+from tests.support.mistakes import make_mistakes
 
 
 def test_every_query_and_every_link_works(tmp_path: Path) -> None:
@@ -32,7 +20,7 @@ def test_every_query_and_every_link_works(tmp_path: Path) -> None:
     with forward(connect(settings.cluster), settings.cluster.namespace, GATEWAY, endpoints.SERVICE_PORT) as gateway:
 
         def fine() -> bool:
-            _mistakes(gateway)
+            make_mistakes(gateway)
             checked = check_stack(settings, 5, lambda _: None)
             result, links = checked.result, checked.links
             last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in result.failures]

@@ -1,0 +1,161 @@
+"""A stack that built none of its back ends: the checks work with it.
+
+Kafka, Postgres, Prometheus and Grafana are processes of this machine; the other stores are those of the local stack.
+"""
+
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import kubernetes
+import pytest
+
+from checks.coverage.ledger import describe
+from checks.coverage.stack import cover
+from checks.dashboards.stack import check_stack
+from checks.harness.traffic import Traffic
+from contracts import endpoints, secret_keys
+from contracts.metadata import PROJECT, Manifest
+from contracts.services import SERVICES
+from stack.accounting.judge import account
+from stack.kubernetes.apply import apply
+from stack.kubernetes.client import connect
+from stack.polling import CheckFailure, poll_until
+from stack.rollout.measurements import collect
+from stack.settings import Settings, effective_config, load, parse
+from stack.settings.monitoring import monitoring_config
+from stack.smoke.check import check
+from stack.stores import Stores
+from tests.support.back_ends import BackEnds, back_ends
+from tests.support.mistakes import make_mistakes
+from tests.support.program import recorded
+
+pytestmark = pytest.mark.nightly
+
+NAMESPACE = "tracing-back-ends-test"
+MINUTES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The stack, and what it uses."""
+
+    settings: Settings
+    back_ends: BackEnds
+
+    @property
+    def stores(self) -> Stores:
+        return Stores(settings=self.settings, client=connect(self.settings.cluster))
+
+
+def _without_claims(manifest: Manifest) -> Manifest:
+    """Return a workload with empty directories: the local cluster has few volumes, which are not freed at once."""
+    spec = deepcopy(manifest)["spec"]
+    claims = spec.pop("volumeClaimTemplates", [])
+    volumes = spec["template"]["spec"].setdefault("volumes", [])
+    volumes.extend({"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims)
+    return {**manifest, "spec": spec}
+
+
+def _stores_of_the_local_stack() -> dict[str, Any]:
+    """Return the sections with which another stack uses them; Grafana, outside of the cluster, has no names for it."""
+    settings = load("local")
+    core = kubernetes.client.CoreV1Api(connect(settings.cluster))
+
+    def url(service: str, port: int) -> str:
+        return endpoints.url(core.read_namespaced_service(service, settings.cluster.namespace).spec.cluster_ip, port)
+
+    store, port = endpoints.TRACE_QUERY[settings.traces.backend]
+    traces = {"otlpUrl": url(store, endpoints.OTLP_GRPC_PORT), "queryUrl": url(store, port)}
+    loki = url(endpoints.LOKI, endpoints.LOKI_PORT) if settings.logs.enabled else ""
+    logs = {"external": {"otlpUrl": f"{loki}/otlp", "protocol": "http", "queryUrl": loki}}
+    alertmanager = (
+        {"external": {"urls": [url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)]}}
+        if settings.alerting.enabled
+        else {"enabled": False}
+    )
+    return {
+        "traces": {"backend": settings.traces.backend, "external": traces},
+        "logs": logs if loki else {"enabled": False},
+        "alerting": alertmanager,
+    }
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with the services, in a namespace of its own."""
+    local = effective_config("local")
+    client = connect(load("local").cluster)
+    with back_ends(tmp_path_factory.mktemp("back-ends"), client) as made:
+        sections = {
+            "environment": "test",
+            "cluster": {**local[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
+            "images": local[f"{PROJECT}:images"],
+            "probe": {"enabled": False},
+            **_stores_of_the_local_stack(),
+            **made.sections,
+        }
+        config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
+        values = {key: f"value-of-{key}" for key in secret_keys.GENERATED} | made.secrets
+        manifests = recorded("test", config | {f"{PROJECT}:{key}": value for key, value in values.items()}).manifests
+        (rules,) = (item for item in manifests if item["metadata"]["name"] == "prometheus-rules")
+        made.load_rules(rules["data"]["rules.yml"])
+        deployed = [_without_claims(item) if item["kind"] == "StatefulSet" else item for item in manifests]
+        try:
+            apply(client, NAMESPACE, deployed, lambda _: None)
+            yield Stack(settings=parse(config, "test"), back_ends=made)
+        finally:
+            kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
+
+
+def test_the_stack_builds_none_of_them(stack: Stack) -> None:
+    apps = kubernetes.client.AppsV1Api(stack.stores.client)
+    sets = {item.metadata.name for item in apps.list_namespaced_stateful_set(NAMESPACE).items}
+    # The Prometheus is an agent: it scrapes, and sends the samples on.
+    assert sets == {endpoints.COLLECTOR, endpoints.PROMETHEUS}
+
+
+def test_the_smoke_check_passes(stack: Stack) -> None:
+    report = check(stack.settings)
+    assert {hop.service for hop in report.hops} >= {*SERVICES}
+    assert set(report.calls) >= {*SERVICES}
+
+
+def test_the_coverage_check_reads_topics_and_the_database(stack: Stack) -> None:
+    outcome = cover(stack.settings, operations=30, malformed=10, seed=1)
+    assert not outcome.failed, "\n".join(describe(outcome.failed))
+
+
+def test_the_dashboards_check_passes_in_your_grafana(stack: Stack) -> None:
+    last: list[str] = []
+
+    def fine(gateway: str) -> bool:
+        make_mistakes(gateway)
+        checked = check_stack(stack.settings, MINUTES, lambda _: None)
+        last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in checked.result.failures]
+        last.extend(f"{link.link}: {link.detail}" for link in checked.links if not link.ok)
+        assert checked.result.dashboards
+        return not last
+
+    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5):
+        try:
+            poll_until("data in every panel", lambda: fine(gateway), seconds=180, every=5)
+        except CheckFailure as error:
+            raise AssertionError("\n".join([str(error), *last])) from None
+
+
+def test_spans_are_counted_and_the_gate_measures(stack: Stack) -> None:
+    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5):
+        started = time.time()
+        time.sleep(30)
+    with stack.stores.prometheus() as prometheus:
+
+        def is_accounted() -> bool:
+            accounting = account(monitoring_config(stack.settings), prometheus.query, seconds=60, end=time.time())
+            return bool(accounting.differences) and not accounting.is_lost
+
+        poll_until("every span at every stage", is_accounted, seconds=60, every=5)
+        measured = collect(prometheus.query, (started, time.time()))
+    assert {kind.partition(",")[0] for kind in measured.samples["baseline"]} == {*SERVICES}
