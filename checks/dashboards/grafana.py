@@ -1,6 +1,6 @@
 """Metrics and log lines as Grafana's panels get them: through its query API, as data frames.
 
-Written from Grafana's documentation, not tried on a Grafana: request and response after "Query a data source" of the
+Tried with Grafana 12. Request and response after "Query a data source" of the
 data source HTTP API (https://grafana.com/docs/grafana/latest/developers/http_api/data_source/), frames and their
 encoding after "Data frames" of the plugin tools (https://grafana.com/developers/plugin-tools/), frames of log lines
 after the data plane contract (https://grafana.com/developers/dataplane/logs) and Loki's older form of it.
