@@ -1,5 +1,8 @@
 """The gateway's own routes: reading tasks through the task-manager, and a page for trial crawls."""
 
+import contextlib
+import socket
+import sys
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -24,6 +27,14 @@ _DEMO_PAGE = """<!doctype html>
 </body>
 </html>
 """
+_ATTEMPTS: Final = 3
+"""A read is safe to repeat. When a node is lost, several connections may lead to a pod that is gone with it."""
+_CONNECT_RETRIES: Final = 3
+_UNREACHABLE_MS: Final = 2000
+"""A connection is given up when the other side has confirmed no packet for so long; a slow answer is no reason."""
+_SOCKET_OPTIONS: Final = (
+    [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREACHABLE_MS)] if sys.platform == "linux" else []
+)
 _FORWARDED_HEADERS: Final = ("content-type", "retry-after")
 
 
@@ -45,15 +56,13 @@ class TaskReader:
         if self._client is None:  # created on the event loop that uses it
             self._client = httpx.AsyncClient(
                 base_url=self._base_url,
-                transport=AsyncTracingTransport(self._traces, httpx.AsyncHTTPTransport(retries=1)),
-                timeout=httpx.Timeout(5.0, connect=2.0),
+                transport=AsyncTracingTransport(
+                    self._traces, httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, socket_options=_SOCKET_OPTIONS)
+                ),
+                timeout=httpx.Timeout(5.0, connect=1.0),
             )
         try:
-            try:
-                answer = await self._client.get(path, params=query)
-            except (httpx.RemoteProtocolError, httpx.ReadError):
-                # A reused connection whose pod has just ended. A second read is safe.
-                answer = await self._client.get(path, params=query)
+            answer = await self._get(self._client, path, query)
         except httpx.TransportError as error:
             raise Unavailable(f"The task-manager is unavailable ({type(error).__name__})") from error
         headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
@@ -61,6 +70,14 @@ class TaskReader:
             # A proxy in between has answered; its page is not for our users.
             raise HTTPException(502, "The task-manager gave no usable answer.")
         return Response(answer.content, answer.status_code, headers=headers)
+
+    @staticmethod
+    async def _get(client: httpx.AsyncClient, path: str, query: Mapping[str, Any] | None) -> httpx.Response:
+        for _ in range(_ATTEMPTS - 1):
+            # A reused connection whose pod has just ended.
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                return await client.get(path, params=query)
+        return await client.get(path, params=query)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -1,10 +1,18 @@
 """The gateway reads on when the pod of the previous answer ends."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from service.gateway.api import TaskReader
 from service.tracing import TracingSettings, start_tracing
 
+_ROOT = Path(__file__).parents[4]
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
 
@@ -34,3 +42,13 @@ def test_a_closed_connection_fails_no_read() -> None:
         assert asyncio.run(reads()) == [200] * 4
     finally:
         tracing.shutdown()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops packets")
+def test_a_connection_to_a_lost_node_fails_no_read() -> None:
+    command = ["unshare", "--net", sys.executable, "-m", "tests.support.vanishing_peer"]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    reads = json.loads(done.stdout)
+    assert [status for status, _ in reads] == [200, 200, 200]
+    assert reads[1][1] < 5, "a lost node is noticed before a slow answer is given up"
