@@ -15,6 +15,11 @@ core = k8s.core.v1
 DRAIN_SECONDS: Final = 5
 """A terminating pod serves for so long before SIGTERM: until all clients have learnt to use the other pods."""
 
+LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+"""Taints of a node that Kubernetes no longer hears of."""
+LEAVE_SECONDS: Final = 15
+"""A pod without a volume stays so long on a lost node; by Kubernetes' default it would be 300 s."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shutdown:
@@ -51,6 +56,14 @@ def spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
             label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name)),
         )
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+
+
+def leave_lost_node() -> list[core.TolerationArgs]:
+    """Let another pod take the place of one on a lost node soon. A pod with a volume cannot start elsewhere."""
+    return [
+        core.TolerationArgs(key=key, operator="Exists", effect="NoExecute", toleration_seconds=LEAVE_SECONDS)
+        for key in LOST_NODE
     ]
 
 

@@ -80,13 +80,20 @@ def resources(size: Size) -> core.ResourceRequirementsArgs:
     )
 
 
-def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> core.PodTemplateSpecArgs:
+def template(
+    pod: Pod,
+    service_account: pulumi.Input[str],
+    *,
+    alone: bool,
+    tolerations: Sequence[core.TolerationArgs] = (),
+) -> core.PodTemplateSpecArgs:
     """Return the pod template of a Deployment or StatefulSet.
 
     Args:
         pod: the description of the pod.
         service_account: the name of the pod's service account.
         alone: whether the workload never has a second pod. Then no pod can take over, and draining is useless.
+        tolerations: of taints that nodes get while the pod runs.
     """
     drain_seconds = 0 if alone else availability.DRAIN_SECONDS
     return core.PodTemplateSpecArgs(
@@ -98,6 +105,7 @@ def template(pod: Pod, service_account: pulumi.Input[str], *, alone: bool) -> co
             containers=[_main_container(pod, drain_seconds)],
             init_containers=list(pod.init) or None,
             volumes=pod.storage.volumes(),
+            tolerations=list(tolerations) or None,
             topology_spread_constraints=availability.spread(pod.name),
             service_account_name=service_account,
             # No pod calls the API server, so none needs a token for it.

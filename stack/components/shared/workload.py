@@ -44,6 +44,12 @@ def deployment(
     if not is_canary and (all_pods or replicas) > 1:
         availability.disruption_budget(pod.name, pod.component, namespace, opts)
     pod_selector = pod.own_selector if is_canary else selector(pod.name)
+    pod_template = template(
+        pod,
+        _service_account(pod, namespace, opts),
+        alone=False,  # during an update the new pod is ready before the old one ends
+        tolerations=availability.leave_lost_node(),
+    )
     return apps.Deployment(
         pod.workload,
         metadata=object_meta(pod.workload, namespace, component=pod.component, annotations=annotations),
@@ -55,8 +61,7 @@ def deployment(
                 rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
             ),
             revision_history_limit=3,
-            # Never alone: during an update the new pod is ready before the old one ends.
-            template=template(pod, _service_account(pod, namespace, opts), alone=False),
+            template=pod_template,
         ),
         opts=opts,
     )

@@ -18,6 +18,10 @@ PLACEMENT = {
     "zones": "required",
     "components": {"queue": {"nodeSelector": {"disk": "fast"}, "nodes": "required"}, "dashboards": {"tolerations": []}},
 }
+LEAVE = [
+    {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 15}
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+]
 
 
 def workloads(stack: str, **sections: Any) -> list[Manifest]:
@@ -34,12 +38,21 @@ def test_every_workload_follows_the_settings(stack: str) -> None:
         pod = item["spec"]["template"]["spec"]
         is_queue = component == "queue"
         assert pod["nodeSelector"] == ({"disk": "fast"} if is_queue else {"pool": "tracing"}), component
-        expected = None if component == "dashboards" else [{**TOLERATION, "operator": "Equal"}]
-        assert pod.get("tolerations") == expected, component
+        declared = [] if component == "dashboards" else [{**TOLERATION, "operator": "Equal"}]
+        leave = LEAVE if item["kind"] == "Deployment" else []
+        assert pod.get("tolerations", []) == [*leave, *declared], component
         assert {each["topologyKey"]: each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]} == {
             "kubernetes.io/hostname": "DoNotSchedule" if is_queue else "ScheduleAnyway",
             "topology.kubernetes.io/zone": "DoNotSchedule",
         }
+
+
+def test_the_settings_decide_how_long_pods_stay_on_a_lost_node() -> None:
+    key = "node.kubernetes.io/unreachable"
+    stay = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+    for item in workloads("dev", placement={"tolerations": [stay]}):
+        tolerations = item["spec"]["template"]["spec"]["tolerations"]
+        assert [each["tolerationSeconds"] for each in tolerations if each["key"] == key] == [60]
 
 
 def test_every_component_can_be_placed() -> None:
