@@ -95,6 +95,9 @@ rotations: $(VENV)/installed ## give the local stack's secrets new values, with 
 chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 
+ha: $(VENV)/installed ## lose nodes, zones, pods and stores of a stack like prod on three nodes, and update it, under load (ARGS="--rows=node-killed-1 --minutes=3")
+	@$(WCT) check ha $(ARGS)
+
 detect: $(VENV)/installed ## inject faults and measure the time to each alert (ARGS=--quiet=3600: an hour without faults, no alerts)
 	@$(WCT) check detect $(ARGS)
 

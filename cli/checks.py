@@ -22,6 +22,7 @@ from contracts.errors import UserError
             "chaos",
             "detect",
             "drill",
+            "ha",
             "rollouts",
             "rotations",
             "upgrades",
@@ -188,6 +189,23 @@ def drill(
         stack=stack,
     )
     raise Exit(0 if len(played) == rounds and all(item.result.is_solved for item in played) else 1)
+
+
+@click.command(cls=Command)
+@click.option("--rows", help="Only these rows, separated by commas, such as node-killed-1,pod-kafka.")
+@click.option("--minutes", type=AMOUNT, default=10, help="Window of each row, which contains the fault (10).")
+@click.option("--outage", type=AMOUNT, default=120, help="Seconds that a fault with a duration lasts (120).")
+@click.option("--rate", type=AMOUNT, default=20, help="Requests per second (20).")
+@click.option("--small", is_flag=True, help="One Jaeger in place of the parts of Tempo, and no Loki.")
+def ha(rows: str | None, minutes: float, outage: float, rate: float, small: bool) -> None:
+    """Lose nodes, zones, pods and stores of a stack like prod on three nodes, and update it, under load."""
+    from checks.ha.command import ha
+
+    exit_on_termination()  # so that nodes come back, and the stack is removed
+    names = rows.split(",") if rows else ()
+    results = ha(console(160), names=names, minutes=minutes, outage=outage, rate=rate, small=small)
+    if failed := [f"{result.row}: {'; '.join(result.problems)}" for result in results if result.problems]:
+        raise UserError("\n".join(failed))
 
 
 @click.command(cls=Command)

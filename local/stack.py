@@ -78,6 +78,23 @@ def up(nodes: int | None = None) -> None:
 
 def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[str, Resolved]:
     """Makes the cluster and the images, deploys, and checks. Without `patient`, it skips images that build slowly."""
+    images = prepare(cluster, nodes, patient=patient)
+    deployment.run(STACK)
+    smoke(STACK)
+    return images
+
+
+def prepare(cluster: Cluster, nodes: int | None, *, patient: bool = True) -> Mapping[str, Resolved]:
+    """Makes the cluster and the images, and writes the settings that this machine adds to stacks on it.
+
+    Args:
+        cluster: which is brought up.
+        nodes: number of nodes; by default as many as the cluster has.
+        patient: whether images that build slowly are made, too.
+
+    Raises:
+        Failure: names what is wrong and what to do.
+    """
     jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
     run_jobs([*cluster_jobs(cluster.home, nodes), *jobs], logs=cluster.home.logs)
     images = read_outcome()
@@ -86,8 +103,6 @@ def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
     path.write_text("# Written by `make up`: the settings that this machine adds.\n" + yaml.safe_dump(document))
-    deployment.run(STACK)
-    smoke(STACK)
     return images
 
 

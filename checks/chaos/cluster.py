@@ -18,7 +18,6 @@ from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
 from contracts.metrics import SENDING_QUEUE_SIZE
-from contracts.services import SERVICES
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
@@ -110,11 +109,13 @@ class LocalCluster:
 
     def replicas(self, name: str) -> int:
         """The number of pods that a Deployment or StatefulSet declares."""
-        return int(getattr(self._apps, f"read_namespaced_{_kind(name)}_scale")(name, self.namespace).spec.replicas or 0)
+        return int(
+            getattr(self._apps, f"read_namespaced_{self._kind(name)}_scale")(name, self.namespace).spec.replicas or 0
+        )
 
     def set_replicas(self, name: str, replicas: int) -> None:
         """Scales a Deployment or StatefulSet, and does not wait."""
-        patch = getattr(self._apps, f"patch_namespaced_{_kind(name)}_scale")
+        patch = getattr(self._apps, f"patch_namespaced_{self._kind(name)}_scale")
         patch(name, self.namespace, {"spec": {"replicas": replicas}})
 
     def end(self, pod: Any) -> None:
@@ -125,20 +126,41 @@ class LocalCluster:
             self._core.delete_namespaced_pod(str(pod.metadata.name), self.namespace, grace_period_seconds=0)
 
     def restart(self, name: str) -> None:
-        """Rolls a StatefulSet, as `kubectl rollout restart` does, and waits until it has rolled."""
+        """Rolls a workload, as `kubectl rollout restart` does, and waits until it has rolled."""
         annotations = {_RESTARTED: datetime.now(UTC).isoformat()}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-        generation = self._apps.patch_namespaced_stateful_set(name, self.namespace, body).metadata.generation
+        kind = self._kind(name)
+        patched = getattr(self._apps, f"patch_namespaced_{kind}")(name, self.namespace, body)
 
         def is_rolled() -> bool:
-            stateful_set = self._apps.read_namespaced_stateful_set(name, self.namespace)
-            status = stateful_set.status
-            return bool(
-                (status.observed_generation or 0) >= generation
-                and status.updated_replicas == status.available_replicas == stateful_set.spec.replicas
-            )
+            workload = getattr(self._apps, f"read_namespaced_{kind}")(name, self.namespace)
+            return _is_complete(workload, patched.metadata.generation)
 
         self._poll_until(f"all pods of {name} to restart", is_rolled)
+
+    def workloads(self) -> list[str]:
+        """Names of the Deployments and StatefulSets."""
+        return sorted(str(workload.metadata.name) for workload in self._workloads())
+
+    def not_ready(self) -> list[str]:
+        """Names of the nodes that are not ready or take no pods, and of the workloads that lack a ready pod."""
+        nodes = [str(node.metadata.name) for node in self._core.list_node().items if not _takes_pods(node)]
+        workloads = [
+            str(workload.metadata.name)
+            for workload in self._workloads()
+            if not _is_complete(workload, workload.metadata.generation)
+        ]
+        return [*nodes, *workloads]
+
+    def _workloads(self) -> list[Any]:
+        return [
+            *self._apps.list_namespaced_deployment(self.namespace).items,
+            *self._apps.list_namespaced_stateful_set(self.namespace).items,
+        ]
+
+    def _kind(self, workload: str) -> str:
+        deployments = self._apps.list_namespaced_deployment(self.namespace).items
+        return "deployment" if workload in {item.metadata.name for item in deployments} else "stateful_set"
 
     def queued(self) -> float:
         """Spans in the queues of all Collectors; raises httpx.HTTPError where one does not answer."""
@@ -221,8 +243,20 @@ def filter_packets(process: int, action: str, rule: Sequence[str]) -> None:
     subprocess.run([*enter, action, *rule], check=True, capture_output=True)
 
 
-def _kind(workload: str) -> str:
-    return "deployment" if workload in SERVICES else "stateful_set"
+def _is_complete(workload: Any, generation: int) -> bool:
+    """Whether all declared pods of a workload are of its latest version, and available."""
+    status, replicas = workload.status, workload.spec.replicas
+    return bool(
+        (status.observed_generation or 0) >= generation
+        and status.updated_replicas == status.available_replicas == replicas
+        # A Deployment counts pods of the earlier version, too, while they are replaced.
+        and status.replicas == replicas
+    )
+
+
+def _takes_pods(node: Any) -> bool:
+    is_ready = any(status.type == "Ready" and status.status == "True" for status in node.status.conditions or [])
+    return is_ready and not node.spec.unschedulable
 
 
 def _sum(metrics: str, name: str) -> float:

@@ -38,21 +38,22 @@ def binary() -> Path:
 class S3Server(ServerProcess):
     """One server; its buckets stay on the disk."""
 
-    def __init__(self, directory: Path, key: bytes, certificate: bytes) -> None:
+    def __init__(self, directory: Path, key: bytes, certificate: bytes, host: str = "localhost") -> None:
         """Prepares the process.
 
         Args:
             directory: where its files are.
             key: of its certificate, as PEM.
-            certificate: for `localhost`, as PEM.
+            certificate: for the host, as PEM.
+            host: name or address at which it listens.
         """
-        self.endpoint = f"localhost:{(port := free_port())}"
+        self.endpoint = f"{host}:{(port := free_port())}"
         self._buckets = directory / "buckets"
         self._buckets.mkdir(parents=True)
         self._ca = directory / "certificate.pem"
         self._ca.write_bytes(certificate)
         (directory / "key.pem").write_bytes(key)
-        command: list[str | Path] = [binary(), "--port", f"127.0.0.1:{port}", "--quiet"]
+        command: list[str | Path] = [binary(), "--port", f"{host}:{port}", "--quiet"]
         command += ["--access", ACCESS["AWS_ACCESS_KEY_ID"], "--secret", ACCESS["AWS_SECRET_ACCESS_KEY"]]
         command += ["--cert", self._ca, "--key", directory / "key.pem"]
         command += ["posix", "--sidecar", self._folder(directory / "metadata"), self._buckets]

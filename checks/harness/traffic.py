@@ -15,6 +15,7 @@ from contracts import endpoints, http
 from contracts.services import GATEWAY
 
 _SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 1.0
 OWN_PAGE: Final = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}"
 """The page that the stack serves to its own crawler."""
 
@@ -51,7 +52,15 @@ class Failure:
 class Traffic:
     """Requests to the gateway: half of them create a task, half of them read it."""
 
-    def __init__(self, gateway: str, rate: float, *, keep: bool = True, choose: Callable[[], Page] = own_page) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        rate: float,
+        *,
+        keep: bool = True,
+        choose: Callable[[], Page] = own_page,
+        connect_retries: int = 0,
+    ) -> None:
         """Prepares traffic.
 
         Args:
@@ -59,15 +68,20 @@ class Traffic:
             rate: requests per second.
             keep: whether connections are kept, and so lead to the same pods.
             choose: chooses the page of each task.
+            connect_retries: how often a request that reached no pod within a second is sent to another one, as load
+                balancers do.
         """
         self._gateway = gateway
         self._every = 2 / rate
         self._choose = choose
+        self._retries = connect_retries
         self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.answers: Counter[str] = Counter()
         """Number of requests by status, or by error if there was no answer."""
+        self.created: list[str] = []
+        """Ids of the tasks that were acknowledged."""
         self.failures: list[Failure] = []
         """The requests without an answer, or with a status of 5xx."""
 
@@ -84,7 +98,9 @@ class Traffic:
     def _run(self) -> None:
         started, pairs = time.monotonic(), 0
         pending: list[threading.Thread] = []
-        with httpx.Client(base_url=self._gateway, timeout=_SECONDS, limits=self._limits) as client:
+        transport = httpx.HTTPTransport(limits=self._limits, retries=self._retries)
+        timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS if self._retries else _SECONDS)
+        with httpx.Client(base_url=self._gateway, timeout=timeout, transport=transport) as client:
             while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
                 pending = [thread for thread in pending if thread.is_alive()]
@@ -97,7 +113,9 @@ class Traffic:
         body = {"user_email": page.user, "user_query": "normal traffic", "base_url": page.url}
         created = self._ask(client, "POST", http.TASKS, body)
         if created is not None and created.is_success:
-            self._ask(client, "GET", f"{http.TASKS}/{created.json()['id']}")
+            identifier = str(created.json()["id"])
+            self.created.append(identifier)
+            self._ask(client, "GET", f"{http.TASKS}/{identifier}")
         else:
             self._ask(client, "GET", f"{http.TASKS}?limit=1")
 

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import kubernetes
 
+from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
+from checks.harness.postgres_servers import PASSWORD as POSTGRES_PASSWORD
+from checks.harness.postgres_servers import MissingProgram, postgres_servers
 from contracts import secret_keys
-from tests.support.certificates import self_signed
 from tests.support.grafana import YourGrafana, your_grafana
 from tests.support.kafka_process import libraries
-from tests.support.postgres_servers import PASSWORD as POSTGRES_PASSWORD
-from tests.support.postgres_servers import postgres_servers
+from tests.support.programs import skipping
 from tests.support.prometheus_process import PrometheusProcess
 from tests.support.relay import relay
 from tests.support.secure_kafka import PASSWORD as KAFKA_PASSWORD
@@ -71,6 +72,7 @@ def back_ends(directory: Path, client: kubernetes.client.ApiClient) -> Iterator[
             return port
 
         kafka = running.enter_context(secure_kafka(folders["kafka"], libraries(folders["programs"]), host))
+        running.enter_context(skipping("initdb", MissingProgram))
         postgres = running.enter_context(postgres_servers(host))
         for address in (kafka.external.bootstrap_servers, *postgres.external.hosts):
             reached(_port(address))

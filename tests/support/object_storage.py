@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from checks.harness.certificates import self_signed
 from checks.harness.s3 import S3Server, binary
 from local.failure import Failure
 from stack.components.shared.object_storage import CA_FILE, S3, ObjectStorage
-from tests.support.certificates import self_signed
 from tests.support.programs import skip_missing
 
 BUCKET = "telemetry"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
 from contracts import secret_keys
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import ExternalKafka, Kafka
-from tests.support.certificates import self_signed
 from tests.support.kafka_process import KafkaBrokers
 
 USERNAME: Final = "stack"

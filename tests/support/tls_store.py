@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.certificates import self_signed
+from checks.harness.certificates import self_signed
 from tests.support.http_server import Request, Response, http_server
 
 

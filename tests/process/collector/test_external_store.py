@@ -11,6 +11,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from checks.harness.certificates import self_signed
 from checks.harness.collector import CollectorProcess
 from checks.harness.receiver import Receiver, spans_of
 from collector.pipeline import OtlpTarget, Pipeline, render
@@ -18,7 +19,6 @@ from stack.components.shared.external_store import ExternalStore
 from stack.components.shared.store import external_addresses
 from stack.components.trace_store.settings import CREDENTIALS
 from stack.polling import poll_until
-from tests.support.certificates import self_signed
 from tests.support.tls_store import tls_store
 
 AUTHORIZATION = "Basic dGVuYW50OnBhc3N3b3Jk"

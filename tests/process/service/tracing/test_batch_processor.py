@@ -14,12 +14,12 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from checks.harness.certificates import self_signed
 from checks.harness.receiver import Receiver, refuse, reject
 from service.tracing import Tracing, TracingSettings, start_tracing
 from service.tracing.breaker import State
 from service.tracing.statistics import SignalStatistics
 from stack.polling import poll_until
-from tests.support.certificates import self_signed
 
 _ROOT = Path(__file__).parents[4]
 

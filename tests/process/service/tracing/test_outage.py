@@ -9,11 +9,11 @@ import threading
 import grpc
 import pytest
 
+from checks.harness.certificates import self_signed
 from checks.harness.receiver import Receiver, accept, refuse
 from service.tracing.otlp_exporter import ExportResult
 from service.tracing.outage import OutageLog
 from stack.polling import poll_until
-from tests.support.certificates import self_signed
 from tests.support.exporting import Start, account, make, numbers
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from checks.harness.certificates import self_signed
 from checks.harness.http import CLIENT
 from contracts.telemetry import load_registry
 from dashboards.rules import groups, rule_file
@@ -27,7 +28,6 @@ from tests.support.alertmanager_process import (
     receiving_notifications,
     subject,
 )
-from tests.support.certificates import self_signed
 from tests.support.prometheus_process import PrometheusProcess
 
 _ALERTS = "alertmanager_alerts"

@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from checks.harness.certificates import self_signed
 from checks.harness.collector import CollectorProcess, MissingProgram
 from checks.harness.receiver import receiving
 from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
@@ -22,7 +23,6 @@ from stack.components.kafka.access import target
 from stack.components.kafka.settings import ExternalKafka, Kafka
 from stack.components.kafka.topic import CLASS_PATH, Topic, topic_container
 from stack.polling import poll_until
-from tests.support.certificates import self_signed
 from tests.support.programs import skipping
 from tests.support.secure_kafka import PASSWORD, SecureKafka, access, environment, secure_kafka
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from checks.harness.certificates import self_signed
+from checks.harness.postgres_servers import PASSWORD, MissingProgram, PostgresServers, postgres_servers
 from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.task_manager.domain import Task
@@ -16,14 +18,13 @@ from stack.components.postgres.access import CA_FILE
 from stack.components.postgres.external import external_database
 from stack.components.postgres.settings import ExternalPostgres
 from stack.polling import poll_until
-from tests.support.certificates import self_signed
-from tests.support.postgres_servers import PASSWORD, PostgresServers, postgres_servers
+from tests.support.programs import skipping
 
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServers]:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    with postgres_servers() as started:
+    with skipping("initdb", MissingProgram), postgres_servers() as started:
         yield started
 
 

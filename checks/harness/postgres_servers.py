@@ -9,23 +9,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess
+from contracts.errors import UserError
 from stack.components.postgres.database import DATABASE, ROLE
 from stack.components.postgres.settings import ExternalPostgres
-from tests.support.certificates import self_signed
-from tests.support.programs import skip_missing
 
 PASSWORD: Final = "a-password-for-tests"
-_HBA: Final = "hostssl all all 127.0.0.1/32 scram-sha-256\nhostssl replication all 127.0.0.1/32 scram-sha-256\n"
+_HBA: Final = "hostssl all all all scram-sha-256\nhostssl replication all all scram-sha-256\n"
+
+
+class MissingProgram(UserError):
+    """This machine has no PostgreSQL server."""
 
 
 class PostgresServers:
     """The servers, and the settings of a stack that uses them."""
 
-    def __init__(self, directory: Path, host: str) -> None:
-        """directory: of all files; host: the name by which clients reach them."""
+    def __init__(self, directory: Path, host: str, address: str) -> None:
+        """Prepares the processes.
+
+        Args:
+            directory: of all files.
+            host: the name or address by which clients reach them, which is in their certificate.
+            address: where they listen.
+
+        Raises:
+            MissingProgram: there is no PostgreSQL server.
+        """
         self._directory = directory
+        self._address = address
         self._programs = _programs()
         self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if _is_root() else []
         key, certificate = self_signed(host)
@@ -34,7 +48,7 @@ class PostgresServers:
         self._ports = {name: free_port() for name in ("primary", "standby")}
         self.external = ExternalPostgres(
             # The standby first: a client must go on to the next one.
-            hosts=tuple(f"{host}:{self._ports[name]}" for name in ("standby", "primary")),
+            hosts=tuple(f"{host}:{self._ports[server]}" for server in ("standby", "primary")),
             ca=certificate.decode(),
         )
         self.ca = directory / "server.crt"
@@ -100,7 +114,7 @@ class PostgresServers:
         assert result.returncode == 0, result.stdout + result.stderr
 
     def _connection(self, server: str) -> list[str]:
-        return ["-h", "127.0.0.1", "-p", str(self._ports[server]), "-U", ROLE]
+        return ["-h", self._address, "-p", str(self._ports[server]), "-U", ROLE]
 
     def _data(self, server: str) -> Path:
         return self._directory / server
@@ -116,7 +130,7 @@ class PostgresServers:
 
     def _server(self, name: str) -> ServerProcess:
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self._address,
             "unix_socket_directories": "",
             "ssl": "on",
             "ssl_cert_file": self._directory / "server.crt",
@@ -129,7 +143,7 @@ class PostgresServers:
             *("-D", str(self._data(name)), "-p", str(port)),
             *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
         ]
-        is_ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        is_ready = [str(self._programs / "pg_isready"), "-q", "-h", self._address, "-p", str(port)]
         return ServerProcess(
             name,
             command,
@@ -148,20 +162,25 @@ def _programs() -> Path:
     candidates = [shutil.which("initdb") or "", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
     initdb = next((Path(path) for path in candidates if path), None)
     if initdb is None:
-        skip_missing("initdb", "install a PostgreSQL server")
+        raise MissingProgram("initdb is missing: install a PostgreSQL server")
     return initdb.resolve().parent
 
 
 @contextmanager
-def postgres_servers(host: str = "localhost") -> Iterator[PostgresServers]:
-    """Runs a primary and a standby, with a folder that their user can enter: pytest's are root's alone.
+def postgres_servers(host: str = "localhost", address: str = "127.0.0.1") -> Iterator[PostgresServers]:
+    """Runs a primary and a standby, in a folder that their user can enter.
 
-    They listen on 127.0.0.1; `host` is in their certificate.
+    Args:
+        host: the name or address by which clients reach them, which is in their certificate.
+        address: where they listen.
+
+    Raises:
+        MissingProgram: there is no PostgreSQL server.
     """
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         if _is_root():
             shutil.chown(folder, "postgres", "postgres")
-        servers = PostgresServers(Path(folder), host)
+        servers = PostgresServers(Path(folder), host, address)
         try:
             servers.start()
             yield servers

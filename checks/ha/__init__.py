@@ -1,0 +1,1 @@
+"""Losses of nodes, zones, pods and stores, and updates, on a production-like stack of several nodes under load."""

@@ -1,0 +1,133 @@
+"""The rows: what each does to the stack. A fault returns once its cause is over."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from checks.ha.model import NONE, Expected
+from checks.ha.stack import Stack
+from local import commands
+from local.cluster import Cluster
+from local.jobs import Progress
+from local.nodes import Node, first_nodes
+
+NODES: Final = first_nodes(3)
+Fault = Callable[[Stack, float], None]
+"""Takes the stack and the seconds that the fault lasts, if it has a duration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row."""
+
+    title: str
+    fault: Fault
+    client: Node
+    """The node from whose network the load is sent: one that the fault does not hit."""
+    expected: Expected = NONE
+
+
+def _progress() -> Progress:
+    return Progress("node", logs=Cluster().home.logs)
+
+
+def _other(*nodes: Node) -> Node:
+    return next(node for node in reversed(NODES) if node not in nodes)
+
+
+def _killed(*nodes: Node) -> Fault:
+    def fault(_stack: Stack, seconds: float) -> None:
+        cluster = Cluster()
+        try:
+            for node in nodes:
+                cluster.kill_node(_progress(), node.name)
+            _wait(seconds)
+        finally:
+            for node in nodes:
+                cluster.start_node(_progress(), node.name)
+
+    return fault
+
+
+def _cut(node: Node) -> Fault:
+    def fault(_stack: Stack, seconds: float) -> None:
+        cluster = Cluster()
+        cluster.cut_node(_progress(), node.name)
+        try:
+            _wait(seconds)
+        finally:
+            cluster.heal_node(_progress(), node.name)
+
+    return fault
+
+
+def _drained(node: Node) -> Fault:
+    def fault(_stack: Stack, seconds: float) -> None:
+        try:
+            commands.drain_node(node.name, timeout=300)
+            _wait(seconds / 4)
+        finally:
+            Cluster().start_node(_progress(), node.name)
+
+    return fault
+
+
+def _pod_killed(workload: str) -> Fault:
+    def fault(stack: Stack, _seconds: float) -> None:
+        stack.cluster.end(stack.cluster.ready(workload)[0])
+
+    return fault
+
+
+def _storage_stopped(stack: Stack, seconds: float) -> None:
+    stack.storage.kill()
+    try:
+        _wait(seconds)
+    finally:
+        stack.storage.start()
+
+
+def _all_restarted(stack: Stack, _seconds: float) -> None:
+    for workload in stack.cluster.workloads():
+        stack.cluster.restart(workload)
+
+
+def _fail_over(stack: Stack, _seconds: float) -> None:
+    stack.postgres.fail_over()
+
+
+def rows(workloads: list[str]) -> Mapping[str, Row]:
+    """Return all rows by name.
+
+    Args:
+        workloads: of the stack, of each of which a pod is killed.
+    """
+    result: dict[str, Row] = {}
+    for node in NODES:
+        result[f"node-killed-{node.number}"] = Row(
+            title=f"{node.name} killed", fault=_killed(node), client=_other(node)
+        )
+    for node in NODES:
+        if node.has_namespace:
+            result[f"node-cut-{node.number}"] = Row(title=f"{node.name} cut off", fault=_cut(node), client=_other(node))
+    for node in NODES:
+        result[f"node-drained-{node.number}"] = Row(
+            title=f"{node.name} drained", fault=_drained(node), client=_other(node)
+        )
+    for zone in sorted({node.zone for node in NODES}):
+        lost = tuple(node for node in NODES if node.zone == zone)
+        result[zone] = Row(title=f"{zone} lost", fault=_killed(*lost), client=_other(*lost))
+    for workload in workloads:
+        result[f"pod-{workload}"] = Row(
+            title=f"a pod of {workload} killed", fault=_pod_killed(workload), client=_other()
+        )
+    result["storage-unavailable"] = Row(title="object storage unavailable", fault=_storage_stopped, client=_other())
+    result["rolling-update"] = Row(title="rolling update of everything", fault=_all_restarted, client=_other())
+    result["postgres-failover"] = Row(title="Postgres: primary killed", fault=_fail_over, client=_other())
+    return result
+
+
+def _wait(seconds: float) -> None:
+    """The duration of a fault: the only wait without a condition."""
+    threading.Event().wait(seconds)

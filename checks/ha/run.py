@@ -1,0 +1,202 @@
+"""One row: the load, the fault, the alerts meanwhile; then everything whole, and the ledgers compared."""
+
+import json
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from checks.chaos.cluster import LocalCluster
+from checks.chaos.ledger import read
+from checks.chaos.requests import Requests
+from checks.chaos.verify import Verdict, verify
+from checks.detect.run import Alerts
+from checks.ha.client import Client, Sent
+from checks.ha.model import Result, covered
+from checks.ha.rows import Row
+from checks.ha.stack import Stack
+from contracts import endpoints, http
+from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
+from contracts.services import GATEWAY
+from service.tracing.background import Loop
+from stack.clients.prometheus import PrometheusClient
+from stack.clients.traces import TraceStoreClient
+from stack.polling import CheckFailure, poll_until
+
+_WARM_UP_SECONDS: Final = 20.0
+_WHOLE_SECONDS: Final = 420.0
+_TASK_SECONDS: Final = 120.0
+_PAUSE_SECONDS: Final = 1.0
+_READERS: Final = 4
+_DONE: Final = frozenset({"completed", "error"})
+_logger = logging.getLogger(__name__)
+
+
+class AlertWatch:
+    """Notes when alerts that became active after its start fire, in any Prometheus."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster = cluster
+        self._since = datetime.now(UTC)
+        self._started = time.monotonic()
+        self.seconds: dict[str, float] = {}
+        """Alert → seconds from the start of the fault."""
+
+    def start(self) -> None:
+        """The fault begins."""
+        self._since, self._started = datetime.now(UTC), time.monotonic()
+        self.seconds.clear()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Looks once a second."""
+        loop = Loop("alerts", self._look, _logger)
+        loop.start()
+        try:
+            yield
+        finally:
+            loop.stop(10)
+
+    def _look(self) -> float:
+        for pod in self._cluster.ready(endpoints.PROMETHEUS):
+            url = f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}"
+            try:
+                names = Alerts(PrometheusClient(url, seconds=2)).names("firing", since=self._since)
+            except Exception:  # a pod that does not answer: the other one is asked
+                continue
+            for name in names:
+                self.seconds.setdefault(name, time.monotonic() - self._started)
+        return _PAUSE_SECONDS
+
+
+def run_row(
+    name: str,
+    row: Row,
+    stack: Stack,
+    directory: Path,
+    *,
+    seconds: float,
+    outage: float,
+    rate: float,
+    spans_rate: float,
+    on_progress: Callable[[str], None],
+) -> Result:
+    """Runs one row.
+
+    Args:
+        name: of the row.
+        row: what it does.
+        stack: the running stack.
+        directory: of its files.
+        seconds: the window under load.
+        outage: how long a fault with a duration lasts, in s.
+        rate: requests per second.
+        spans_rate: spans per second.
+        on_progress: takes a line of progress.
+    """
+    wait_whole(stack.cluster)
+    directory.mkdir(parents=True, exist_ok=True)
+    client = Client(stack.cluster, row.client, directory, f"{name}-{secrets.token_hex(4)}")
+    alerts = AlertWatch(stack.cluster)
+    whole, note = -1.0, ""
+    began = time.monotonic()
+    with alerts.watching(), client.sending(rate, spans_rate):
+        time.sleep(_WARM_UP_SECONDS)
+        alerts.start()
+        on_progress(f"{name}: the fault begins")
+        row.fault(stack, outage)
+        ended = time.monotonic()
+        on_progress(f"{name}: the fault has ended")
+        try:
+            wait_whole(stack.cluster)
+            whole = time.monotonic() - ended
+        except CheckFailure as failure:
+            note = str(failure)
+        on_progress(f"{name}: whole after {whole:.0f} s")
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    sent, window = client.sent, time.monotonic() - began
+    fired = dict(alerts.seconds)
+    lost_tasks = _lost_tasks(stack.cluster, sent)
+    verdict = _spans(stack.cluster, sent)
+    (directory / "lost.json").write_text(json.dumps({"tasks": lost_tasks, "spans": verdict.lost}))
+    (directory / "failures.json").write_text(json.dumps(sent.failures))
+    return Result(
+        row=row.title,
+        seconds=window,
+        tasks=len(sent.tasks),
+        lost_tasks=len(lost_tasks),
+        spans=verdict.acknowledged,
+        lost_spans=len(verdict.lost),
+        requests=sent.requests,
+        failed=len(sent.failures),
+        failing_seconds=covered((start, end) for start, end, _ in sent.failures),
+        reasons=Counter(reason for _, _, reason in sent.failures),
+        whole_seconds=whole,
+        alerts=fired,
+        expected=row.expected,
+        note=note,
+    )
+
+
+def wait_whole(cluster: LocalCluster) -> None:
+    """Waits until all nodes and pods are ready, and no partition of Kafka misses a replica.
+
+    Raises:
+        CheckFailure: they are not in time.
+    """
+    poll_until(
+        "everything to be whole",
+        lambda: _require_whole(cluster),
+        seconds=_WHOLE_SECONDS,
+        every=_PAUSE_SECONDS,
+        look_at=f"kubectl -n {cluster.namespace} get pods -o wide",
+    )
+
+
+def _require_whole(cluster: LocalCluster) -> bool:
+    if missing := cluster.not_ready():
+        raise CheckFailure(f"not ready: {', '.join(missing)}")
+    pod = cluster.ready(endpoints.PROMETHEUS)[0]
+    prometheus = PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=5)
+    result = prometheus.query(f"max({UNDER_REPLICATED_PARTITIONS})")
+    if not result or result[0].value != 0:
+        raise CheckFailure(f"partitions without all replicas: {result[0].value if result else 'unknown'}")
+    return True
+
+
+def _lost_tasks(cluster: LocalCluster, sent: Sent) -> list[str]:
+    """Acknowledged tasks that are not completed in time."""
+    deadline = time.monotonic() + _TASK_SECONDS
+    gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
+
+    def is_lost(client: httpx.Client, identifier: str) -> bool:
+        while True:
+            try:
+                answer = client.get(f"{gateway}{http.TASKS}/{identifier}", timeout=10)
+                if answer.is_success and answer.json()["status"] in _DONE:
+                    return False
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.5)
+
+    with httpx.Client() as client, ThreadPoolExecutor(_READERS) as pool:
+        lost = list(pool.map(lambda identifier: is_lost(client, identifier), sent.tasks))
+    return [identifier for identifier, missing in zip(sent.tasks, lost, strict=True) if missing]
+
+
+def _spans(cluster: LocalCluster, sent: Sent) -> Verdict:
+    backend = cluster.settings.traces.backend
+    name, port = endpoints.TRACE_QUERY[backend]
+    with httpx.Client() as client:
+        store = TraceStoreClient(backend, f"http://{cluster.address(name)}:{port}", client.get)
+        return verify(Requests(sent.run), read(sent.ledger), store.trace)

@@ -1,0 +1,19 @@
+"""Every node, every zone and every workload has its rows, and the load comes from a node that the fault spares."""
+
+from checks.ha.rows import NODES, rows
+
+ROWS = rows(["kafka", "gateway"])
+
+
+def test_each_node_zone_and_workload_has_a_row() -> None:
+    killed = {f"node-killed-{number}" for number in (1, 2, 3)}
+    drained = {f"node-drained-{number}" for number in (1, 2, 3)}
+    others = {"node-cut-2", "node-cut-3", "zone-a", "zone-b", "zone-c", "pod-kafka", "pod-gateway"}
+    assert ROWS.keys() >= killed | drained | others
+
+
+def test_the_load_comes_from_another_node() -> None:
+    for node in NODES:
+        for fault in ("killed", "cut", "drained"):
+            if row := ROWS.get(f"node-{fault}-{node.number}"):
+                assert row.client != node
