@@ -156,10 +156,11 @@ def dashboards_check(stack: str, minutes: float, report: Path | None) -> None:
 def explain(alert: str | None, stack: str) -> None:
     """Print what is known about ALERT: operation, error, trace, last changes, the runbook's first answer.
 
-    Without ALERT, print what is wrong now, also if no alert fires yet: the most severe alert, what is down, the failing
-    and slow operations with a failed trace, and the last changes.
+    Without ALERT, print what is wrong now, also if no alert fires yet: the alert that began now, what is down, the
+    failing and slow operations with a failed trace, and the last changes.
 
-    All stores are asked at the same time; one that does not answer within 15 s is left out. Texts are redacted.
+    All stores are asked at the same time, and each answer is printed as soon as it is there. What does not answer
+    within 15 s, or the search for a trace within 5 s, is left out. Texts are redacted.
     """
     from stack.explain.command import explain
 

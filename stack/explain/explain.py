@@ -1,9 +1,8 @@
 """Collects what an on-call engineer asks first about an alert, from all stores at the same time."""
 
 import difflib
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +18,7 @@ from service.tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
+from stack.explain.alerts import NEW_SECONDS, by_start, start_of
 from stack.explain.change import Change
 from stack.explain.queries import (
     DOWN_TARGETS,
@@ -28,9 +28,10 @@ from stack.explain.queries import (
     failed_spans,
     last_fired,
 )
+from stack.explain.sections import Question, Section, answers
 
-SOURCE_SECONDS: Final = 15.0
-"""Time within which a source must answer; the others are printed without it."""
+TRACE_SECONDS: Final = 5.0
+"""Time within which the trace store must answer: its search is the slowest of all sources."""
 MAX_TEXT: Final = 500
 _MAX_ROWS: Final = 8
 _MAX_TRACES: Final = 20
@@ -38,15 +39,6 @@ _MAX_TRACES: Final = 20
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
 _MAX_CHANGES: Final = 8
 _MINUTES: Final = f"{WINDOW_SECONDS / 60:g} minutes"
-_SEVERITIES: Final = {"page": 0, "ticket": 1}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A heading, and the lines below it."""
-
-    title: str
-    lines: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +92,6 @@ class Explainer:
         unready: Callable[[], Sequence[str]] = tuple,
         *,
         clock: Callable[[], float] = time.time,
-        seconds: float = SOURCE_SECONDS,
     ) -> None:
         """Creates the explainer.
 
@@ -109,53 +100,70 @@ class Explainer:
             changes: what changed in the cluster, the newest first.
             unready: the pods that are not ready, each as a sentence.
             clock: the time in s since the epoch.
-            seconds: the time within which a source must answer.
         """
         self._sources = sources
         self._changes = changes
         self._unready = unready
         self._clock = clock
-        self._seconds = seconds
         self._redactor = Redactor()
 
-    def explain(self, rule: AlertRule) -> list[Section]:
-        """Returns the sections for an alert."""
-        titles: dict[str, Callable[[], Sequence[str]]] = {
-            "Alert": lambda: self._alert(rule),
-            "Failing operation, error and trace": lambda: self._failure(rule),
-            "What changed last": self._what_changed,
-            "First query of the runbook": lambda: self._first_query(rule),
-        }
-        sections = [Section(title=title, lines=lines) for title, lines in self._collect(titles)]
-        return [*sections, Section(title="Links", lines=self._links(rule))]
+    def explain(self, rule: AlertRule) -> Iterator[Section]:
+        """Yields the sections for an alert, each as soon as it is known."""
+        yield from self._answers(
+            {
+                "Alert": Question(lambda: self._alert(rule)),
+                "What changed last": Question(self._what_changed),
+                "Failing operations": Question(self._failing),
+                "First query of the runbook": Question(lambda: self._first_query(rule)),
+                "Error and trace": Question(lambda: self._failure(rule), TRACE_SECONDS),
+            }
+        )
+        yield Section(title="Links", lines=self._links(rule))
 
-    def overview(self, rules: Mapping[str, AlertRule]) -> list[Section]:
-        """Returns what is wrong now, if no alert is named: with an alert that is active, or with none yet.
+    def overview(self, rules: Mapping[str, AlertRule]) -> Iterator[Section]:
+        """Yields what is wrong now, if no alert is named: with an alert that is active, or with none yet.
 
         Args:
             rules: the alert rules, by name.
         """
-        titles: dict[str, Callable[[], Sequence[str]]] = {
-            "Alerts, the most severe first": lambda: self._active_alerts(rules),
-            "Down now": self._down,
-            "Failing operation, error and trace": lambda: self._failure(None),
-            "Slow operations": self._slow,
-            "What changed last": self._what_changed,
-        }
-        return [Section(title=title, lines=lines) for title, lines in self._collect(titles)]
+        return self._answers(
+            {
+                "What changed last": Question(self._what_changed),
+                "Down now": Question(self._down),
+                "Alerts, the newest first": Question(lambda: self._active_alerts(rules)),
+                "Failing operations": Question(self._failing),
+                "Slow operations": Question(self._slow),
+                "Error and trace": Question(lambda: self._failure(None), TRACE_SECONDS),
+            }
+        )
+
+    def _answers(self, questions: Mapping[str, Question]) -> Iterator[Section]:
+        return answers(questions, self._text)
 
     def _active_alerts(self, rules: Mapping[str, AlertRule]) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
-            active = by_urgency(alert for alert in prometheus.alerts() if alert["labels"]["alertname"] in rules)
-        if not active:
+            active = [alert for alert in prometheus.alerts() if alert["labels"]["alertname"] in rules]
+        new, older = by_start(active, self._clock())
+        if not new and not older:
             return ["no alert is pending or firing; what fails may be too new for an alert"]
-        first, *others = active
+        first = (new or older)[0]
         name = first["labels"]["alertname"]
-        lines = [_title(first), *self._annotations(first["annotations"])]
+        lines = [self._title(first), *self._annotations(first["annotations"])]
         lines += [*self._links(rules[name]), f"More about it: ./wct explain {name}"]
-        rest = [self._text(f"{_title(alert)}: {alert['annotations'].get('summary', '')}") for alert in others]
-        left_out = [f"… and {len(rest) - _MAX_ROWS} more"] if len(rest) > _MAX_ROWS else []
-        return [*lines, *rest[:_MAX_ROWS], *left_out]
+        lines += self._alert_rows(new[1:])
+        if not new:
+            return [*lines, *self._alert_rows(older[1:])]
+        heading = [f"Older than {NEW_SECONDS / 60:g} minutes, perhaps of an earlier fault:"] if older else []
+        return [*lines, *heading, *self._alert_rows(older)]
+
+    def _alert_rows(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
+        rows = [self._text(f"{self._title(alert)}: {alert['annotations'].get('summary', '')}") for alert in alerts]
+        return [*rows[:_MAX_ROWS], *([f"… and {len(rows) - _MAX_ROWS} more"] if len(rows) > _MAX_ROWS else [])]
+
+    def _title(self, alert: Mapping[str, Any]) -> str:
+        labels = alert["labels"]
+        start = f"{alert['activeAt'][:19]}Z, {_ago(self._clock() - start_of(alert))} ago"
+        return f"{labels['alertname']} ({labels.get('severity', 'unknown')}): {alert['state']} since {start}"
 
     def _down(self) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
@@ -169,26 +177,6 @@ class Explainer:
             operations = sorted(prometheus.query(SLOW_OPERATIONS, self._clock()), key=lambda series: -series.value)
         lines = [_row(series, f"ms, 95th percentile of {_MINUTES}") for series in operations]
         return lines or [f"the 95th percentile of no operation was above 500 ms within {_MINUTES}"]
-
-    def _collect(self, questions: Mapping[str, Callable[[], Sequence[str]]]) -> Iterable[tuple[str, Sequence[str]]]:
-        """Asks all questions at the same time, and answers in their order; a slow or broken source has one line."""
-        answers: dict[str, Sequence[str]] = {}
-
-        def ask(title: str, question: Callable[[], Sequence[str]]) -> None:
-            try:
-                answers[title] = question()
-            except Exception as error:  # one broken source must not hide the others
-                answers[title] = [f"no answer: {self._text(f'{type(error).__name__}: {error}')}"]
-
-        # Daemons: a thread that waits for a source must not keep the program from ending.
-        threads = [threading.Thread(target=ask, args=item, daemon=True) for item in questions.items()]
-        end = time.monotonic() + self._seconds
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        late = [f"no answer within {self._seconds:g} s"]
-        return [(title, answers.get(title, late)) for title in questions]
 
     def _alert(self, rule: AlertRule) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
@@ -219,22 +207,27 @@ class Explainer:
                 alert.services += [name for name in named if name in SERVICES]
         return alert
 
+    def _failing(self) -> Sequence[str]:
+        with self._sources.prometheus() as prometheus:
+            operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
+        lines = [_row(series, f"failures in {_MINUTES}") for series in operations]
+        return lines or [f"no operation failed within {_MINUTES}"]
+
     def _failure(self, rule: AlertRule | None) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
             services = self._state(prometheus, rule).services if rule else []
             operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
-            lines = [_row(series, f"failures in {_MINUTES}") for series in operations]
             candidates = list(dict.fromkeys([*services, *(series.labels["service_name"] for series in operations)]))
             trace_ids = [trace_id for service in candidates for trace_id in self._exemplars(prometheus, service)]
-        if not lines:
+        if not operations:
             return [f"no operation failed within {_MINUTES}"]
         failure = self._failed_trace(candidates, trace_ids)
         if failure is None:
-            return [*lines, "the trace store has none of the failed traces yet"]
+            return ["the trace store has none of the failed traces yet"]
         # An old trace may be of another fault, which has ended.
         age = _ago(self._clock() - failure.end)
         trace = f"Trace: {failure.trace_id}, ended {age} ago"
-        return [*lines, trace, f"Operation: {failure.operation}", f"Error: {failure.error}"]
+        return [trace, f"Operation: {failure.operation}", f"Error: {failure.error}"]
 
     def _exemplars(self, prometheus: PrometheusClient, service: str) -> list[str]:
         end = self._clock()
@@ -292,26 +285,6 @@ class Explainer:
 
     def _text(self, text: str) -> str:
         return self._redactor.text(text, MAX_TEXT)
-
-
-def by_urgency(alerts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Sorts active alerts: pages first, firing ones before pending ones, and of equal ones that which began first.
-
-    Alerts on an objective come last of their severity: they look back for hours, and so fire for faults that ended.
-    """
-
-    def urgency(alert: Mapping[str, Any]) -> tuple[int, bool, bool, str]:
-        labels = alert["labels"]
-        severity = _SEVERITIES.get(labels.get("severity", ""), len(_SEVERITIES))
-        return (severity, "slo" in labels, alert["state"] != "firing", alert["activeAt"])
-
-    return sorted((alert for alert in alerts if alert["labels"].get("severity") != "none"), key=urgency)
-
-
-def _title(alert: Mapping[str, Any]) -> str:
-    labels = alert["labels"]
-    severity = labels.get("severity", "unknown")
-    return f"{labels['alertname']} ({severity}): {alert['state']} since {alert['activeAt'][:19]}Z"
 
 
 def _cause(spans: Sequence[Span], service: str) -> Span | None:
