@@ -73,7 +73,10 @@ def _tolerance_reason(accounting: Accounting) -> str:
     if not stopped:
         return "which is the number between two scrapes"
     processes = f"{stopped} process{'es' if stopped != 1 else ''}"
-    return f"since {processes} stopped in this time, and the spans counted after the last scrape of each are unknown"
+    return (
+        f"since {processes} stopped or could not be scraped in this time, and the spans counted after the last scrape "
+        "of each are unknown"
+    )
 
 
 def _other_window(accounting: Accounting) -> str:

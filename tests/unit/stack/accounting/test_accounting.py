@@ -169,7 +169,7 @@ def test_spans_that_stopped_processes_may_have_counted_are_a_tolerance_that_is_p
     accounting = counted(stopped)
     assert (accounting.is_lost, accounting.tolerated) == (False, round(1000 / 15 * (2 * 15 + 2 * 25)))
     text = printed(accounting, capsys)
-    assert "every span is accounted for within 5,333 spans, since 2 processes stopped in this time" in text
+    assert "every span is accounted for within 5,333 spans, since 2 processes stopped or could not be scraped" in text
     assert re.search(r"between the last Collector and the store\s*│\s*│\s*│\s*5,000 │\s*±5,333", text)
     assert "counters began" not in text
     lost = counted(Prometheus(counters(stored=34_000), ended=2))
