@@ -20,10 +20,13 @@ from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
 from stack.explain.alerts import NEW_SECONDS, by_start, start_of
 from stack.explain.change import Change
+from stack.explain.operations import Operation, compare, failing, failing_rows, slow_rows
 from stack.explain.queries import (
     DOWN_TARGETS,
-    FAILED_OPERATIONS,
-    SLOW_OPERATIONS,
+    FAILING_NOW,
+    FAILING_PREVIOUSLY,
+    SLOW_NOW,
+    SLOW_PREVIOUSLY,
     WINDOW_SECONDS,
     failed_spans,
     last_fired,
@@ -38,7 +41,6 @@ _MAX_TRACES: Final = 20
 """Failed traces that are looked at: most may have a response 4xx only."""
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
 _MAX_CHANGES: Final = 8
-_MINUTES: Final = f"{WINDOW_SECONDS / 60:g} minutes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +176,8 @@ class Explainer:
 
     def _slow(self) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
-            operations = sorted(prometheus.query(SLOW_OPERATIONS, self._clock()), key=lambda series: -series.value)
-        lines = [_row(series, f"ms, 95th percentile of {_MINUTES}") for series in operations]
-        return lines or [f"the 95th percentile of no operation was above 500 ms within {_MINUTES}"]
+            now, previous = (prometheus.query(query, self._clock()) for query in (SLOW_NOW, SLOW_PREVIOUSLY))
+        return slow_rows(compare(now, previous)) or ["the 95th percentile of no operation was above 500 ms"]
 
     def _alert(self, rule: AlertRule) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
@@ -209,18 +210,21 @@ class Explainer:
 
     def _failing(self) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
-            operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
-        lines = [_row(series, f"failures in {_MINUTES}") for series in operations]
-        return lines or [f"no operation failed within {_MINUTES}"]
+            operations = self._failures(prometheus)
+        return failing_rows(operations) or ["no operation failed within 6 minutes"]
+
+    def _failures(self, prometheus: PrometheusClient) -> list[Operation]:
+        now, previous = (prometheus.query(query, self._clock()) for query in (FAILING_NOW, FAILING_PREVIOUSLY))
+        return compare(now, previous)
 
     def _failure(self, rule: AlertRule | None) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:
             services = self._state(prometheus, rule).services if rule else []
-            operations = sorted(prometheus.query(FAILED_OPERATIONS, self._clock()), key=lambda series: -series.value)
-            candidates = list(dict.fromkeys([*services, *(series.labels["service_name"] for series in operations)]))
+            operations = failing(self._failures(prometheus))
+            candidates = list(dict.fromkeys([*services, *(operation.service for operation in operations)]))
             trace_ids = [trace_id for service in candidates for trace_id in self._exemplars(prometheus, service)]
         if not operations:
-            return [f"no operation failed within {_MINUTES}"]
+            return ["no operation failed within 6 minutes"]
         failure = self._failed_trace(candidates, trace_ids)
         if failure is None:
             return ["the trace store has none of the failed traces yet"]
@@ -307,9 +311,9 @@ def _error(span: Span) -> str:
     return ": ".join(dict.fromkeys(part for part in (kind or status, span.message) if part)) or "the span has no text"
 
 
-def _row(series: Series, unit: str = "") -> str:
+def _row(series: Series) -> str:
     labels = ", ".join(f"{name}={value}" for name, value in sorted(series.labels.items()) if name != "__name__")
-    return f"{labels or 'value'}: {series.value:.4g}{f' {unit}' if unit else ''}"
+    return f"{labels or 'value'}: {series.value:.4g}"
 
 
 def _time(seconds: float) -> str:
