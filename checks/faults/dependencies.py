@@ -113,13 +113,14 @@ FAULTS: Final[Mapping[str, Fault]] = {
         hints=(
             "Reading tasks fails; creating tasks works.",
             "Postgres runs. Why does it not accept the task-manager?",
-            "The code at the end of the log line 'The database is unavailable' is from Postgres.",
+            "The words at the end of the log line 'The database is unavailable' are from Postgres.",
         ),
         evidence=Evidence(
             dashboard="Database",
             panel="Error ratio",
             query=f"{_NO_DATABASE} or {_FAILING}",
-            trace="The log line 'The database is unavailable' has 'too many clients already' (53300).",
+            trace="The log line 'The database is unavailable' has 'FATAL: sorry, too many clients already' or 'FATAL: "
+            "remaining connection slots are reserved'; so has the log of postgres-0.",
             runbook="StatementsFail",
         ),
         undo="The other program closes its connections.",

@@ -16,6 +16,7 @@ from service.tracing.background import Loop
 _SECONDS_WHEN_UP = 3.0
 _SECONDS_WHEN_DOWN = 0.5
 _LONGEST_DETAIL = 200
+_SECONDS_BETWEEN_REASONS = 10.0
 _logger = logging.getLogger(__name__)
 
 
@@ -60,6 +61,7 @@ class Health:
         self._metrics = metrics
         self._alive = alive
         self._states: dict[str, _State] = {}
+        self._logged: dict[str, _State] = {}
         self._have_answered: set[str] = set()
         self._loop = Loop("health", self._check_all, _logger, metrics.loop_failures.labels("health").inc)
 
@@ -102,8 +104,8 @@ class Health:
         ended = time.monotonic()
         latency_ms = round((ended - started) * 1000, 1)
         state = _State(is_up=not detail, detail=detail, latency_ms=latency_ms, checked_at=ended)
-        previous = self._states.get(dependency.name)
-        if previous is None or previous.is_up != state.is_up:
+        if self._must_log(dependency.name, state):
+            self._logged[dependency.name] = state
             _logger.log(
                 logging.INFO if state.is_up else logging.WARNING,
                 "dependency %s is %s",
@@ -114,6 +116,16 @@ class Health:
         if state.is_up:
             self._have_answered.add(dependency.name)
         self._metrics.dependency_up.labels(dependency.name).set(state.is_up)
+
+    def _must_log(self, name: str, state: _State) -> bool:
+        """Whether the log's last line about a dependency is not true any more.
+
+        A new reason may wait for a while, so that reasons in turn do not fill the log.
+        """
+        logged = self._logged.get(name)
+        if logged is None or logged.is_up != state.is_up:
+            return True
+        return logged.detail != state.detail and state.checked_at - logged.checked_at >= _SECONDS_BETWEEN_REASONS
 
     def router(self) -> APIRouter:
         """GET /api/health, /api/health/live and /api/health/ready: 200, or 503 if the answer is no."""

@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Unavailable)
     async def unavailable(_request: Request, error: Unavailable) -> JSONResponse:
         _logger.warning("request refused: %s", error)
-        return problem(503, f"{error}. Try again.", headers={"Retry-After": str(RETRY_SECONDS)})
+        return problem(503, f"{error.message}. Try again.", headers={"Retry-After": str(RETRY_SECONDS)})
 
     @app.exception_handler(Rejected)
     async def rejected(_request: Request, error: Rejected) -> JSONResponse:

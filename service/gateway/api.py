@@ -64,7 +64,7 @@ class TaskReader:
         try:
             answer = await self._get(self._client, path, query)
         except httpx.TransportError as error:
-            raise Unavailable(f"The task-manager is unavailable ({type(error).__name__})") from error
+            raise Unavailable("The task-manager is unavailable", type(error).__name__) from error
         headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
         if headers.get("content-type") not in ("application/json", problems.MEDIA_TYPE):
             # A proxy in between has answered; its page is not for our users.

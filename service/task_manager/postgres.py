@@ -37,6 +37,7 @@ from service.tracing import TraceManager
 from service.tracing.sqlalchemy import instrument_engine
 
 _CONNECT_SECONDS = 2
+_LONGEST_MESSAGE = 200
 
 
 def build_engine(url: str, traces: TraceManager | None = None, registry: CollectorRegistry | None = None) -> Engine:
@@ -76,12 +77,24 @@ def _as_unavailable() -> Iterator[None]:
     except (DataError, IntegrityError):
         raise
     except (DBAPIError, PoolTimeout) as error:
-        raise Unavailable(f"The database is unavailable ({_kind(error)})") from error
+        raise Unavailable("The database is unavailable", _reason(error)) from error
 
 
-def _kind(error: Exception) -> str:
-    code = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return f"{type(error).__name__} {code}" if code else type(error).__name__
+def _reason(error: Exception) -> str:
+    """The kind, the code and the server's message: `OperationalError: FATAL: sorry, too many clients already`.
+
+    A refused connection has no code: the driver gives it to statements alone. The message of the driver has neither the
+    statement nor its parameters, and no password.
+    """
+    kind = type(error).__name__
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return kind
+    code = getattr(cause, "sqlstate", None)
+    # After the first line come details and advice; before the reason come the addresses that were tried.
+    line = str(cause).partition("\n")[0].rpartition(" failed: ")[2]
+    message = " ".join(line.split())[:_LONGEST_MESSAGE]
+    return f"{kind} {code}: {message}" if code else f"{kind}: {message}"
 
 
 # Built once: building the statements of one message costs more than all of its tracing.

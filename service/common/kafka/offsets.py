@@ -48,7 +48,7 @@ class Offsets:
             position = self._position(partition, offset, earlier_attempts + 1)
             self._consumer.commit(offsets=[position], asynchronous=False)
         except KafkaException as error:
-            raise Unavailable(f"Kafka is unavailable ({error.args[0].name()})") from error
+            raise Unavailable("Kafka is unavailable", error.args[0].name()) from error
         self._done.pop(partition, None)
         self._unfinished[partition] = (offset, earlier_attempts)
         return earlier_attempts

@@ -234,4 +234,4 @@ class KafkaPublisher:
 
 
 def _unavailable(reason: str) -> Unavailable:
-    return Unavailable(f"Kafka is unavailable ({reason})")
+    return Unavailable("Kafka is unavailable", reason)

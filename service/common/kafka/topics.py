@@ -30,7 +30,7 @@ def create_missing_topics(configuration: dict[str, Any], topics: Sequence[str], 
             for name, creation in admin.create_topics(new_topics, request_timeout=10.0).items():
                 _finish_creation(name, creation, partitions)
     except KafkaException as error:
-        raise Unavailable(f"Kafka is unavailable ({error.args[0].name()})") from error
+        raise Unavailable("Kafka is unavailable", error.args[0].name()) from error
 
 
 def _finish_creation(topic: str, creation: Future[None], partitions: int) -> None:

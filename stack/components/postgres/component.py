@@ -21,6 +21,12 @@ _BIN: Final = "/usr/lib/postgresql/15/bin"
 _DATA: Final = "/var/lib/postgresql/data"
 _CLUSTER: Final = f"{_DATA}/pgdata"  # a folder of the volume: initdb refuses a mount point with lost+found in it
 _UID: Final = 999
+# pg_isready logs in without a password, and any answer of the server counts. A user or a database that pg_hba.conf does
+# not have is an error in the server's log; with the role of the tasks, the server asks for a password and logs nothing.
+READY: Final = ("-q", "-h", "127.0.0.1", "-p", str(endpoints.POSTGRES_PORT), "-U", ROLE, "-d", DATABASE)
+"""Arguments of `pg_isready` in the pod."""
+ACCESS: Final = f"host {DATABASE} {ROLE} all scram-sha-256"
+"""The only line of `pg_hba.conf`."""
 
 # Runs before every start. It sets the role's password to the one in the Secret, so a rotation needs only a restart.
 # Single-user mode needs no server, does not listen, and reads one statement a line. It reports errors but exits with 0,
@@ -33,7 +39,7 @@ esac
 if [ ! -s {_CLUSTER}/PG_VERSION ]; then
   rm -rf {_CLUSTER}
   {_BIN}/initdb -D {_CLUSTER} -U postgres --auth-local=reject --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
-  echo "host {DATABASE} {ROLE} all scram-sha-256" > {_CLUSTER}/pg_hba.conf
+  echo "{ACCESS}" > {_CLUSTER}/pg_hba.conf
 fi
 # Left by a server that was killed. It names process 1, which here is this shell, so nobody else would call it stale;
 # a StatefulSet runs one pod at a time, so it is.
@@ -84,7 +90,7 @@ class Postgres(pulumi.ComponentResource):
             init=[_prepare_container(args)],
             storage=Storage(data=_DATA),
             probes=Probes(
-                readiness=exec_probe([f"{_BIN}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-d", DATABASE]),
+                readiness=exec_probe([f"{_BIN}/pg_isready", *READY]),
                 liveness=tcp_probe(port, failures=6),
             ),
             # On SIGTERM, Postgres waits for the services to close their connections. They keep them open, so the

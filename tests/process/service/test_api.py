@@ -248,7 +248,7 @@ def test_a_task_without_a_key_is_a_new_one() -> None:
 
 def test_an_unavailable_publisher_is_a_503(recorder: Recorder) -> None:
     async def publish(_: Outgoing) -> None:
-        raise Unavailable("Kafka is unavailable (_MSG_TIMED_OUT)")
+        raise Unavailable("Kafka is unavailable", "_MSG_TIMED_OUT")
 
     app = FastAPI()
     problems.install(app)

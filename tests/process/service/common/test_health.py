@@ -1,6 +1,7 @@
 """Readiness follows the dependencies of a service: always, or until their first answer."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,11 +23,11 @@ class Switch:
 
     def __init__(self, reason: str = "no answer") -> None:
         self.is_up = False
-        self._reason = reason
+        self.reason = reason
 
     def check(self) -> None:
         if not self.is_up:
-            raise ConnectionError(self._reason)
+            raise ConnectionError(self.reason)
 
 
 @contextmanager
@@ -68,6 +69,26 @@ def test_no_part_of_a_password_appears_where_a_long_reason_is_cut() -> None:
         answer = client.get("/api/health").text
     assert "xxx cannot" in answer
     assert "hunter" not in answer
+
+
+@pytest.mark.parametrize(("pause", "expected"), [(0.0, 3), (3600.0, 1)])
+def test_the_log_has_each_new_reason_and_is_not_filled_by_reasons_in_turn(
+    pause: float, expected: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "service.common.health")
+    monkeypatch.setattr("service.common.health._SECONDS_BETWEEN_REASONS", pause)
+    monkeypatch.setattr("service.common.health._SECONDS_WHEN_DOWN", 0.01)
+    database = Switch("refused")
+    with health_of(Dependency(name="postgres", check=database.check)) as client:
+        for reason in ("refused", "no connection left", "refused"):
+            database.reason = reason
+            poll_until("a check", lambda reason=reason: reason in client.get("/api/health").text)
+        lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(lines) == expected, "a reason that stays is logged once"
+        assert lines[0] == "dependency postgres is unavailable (ConnectionError: refused)"
+        database.is_up = True
+        poll_until("readiness", lambda: client.get("/api/health/ready").is_success)
+    assert "dependency postgres is up" in caplog.messages
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])

@@ -4,16 +4,18 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import Engine, inspect, text
 
 from contracts.tasks import TaskStatus
 from service.common.errors import Unavailable
 from service.task_manager.domain import NewTask, Task
-from service.task_manager.postgres import SqlUnitOfWork, build_engine
+from service.task_manager.postgres import SqlUnitOfWork, _as_unavailable, build_engine
 from stack.polling import poll_until
 from tests.support.service import Recorder
 
@@ -120,4 +122,54 @@ def test_a_database_that_does_not_answer_is_unavailable(recorder: Recorder) -> N
     unit_of_work = SqlUnitOfWork(build_engine("postgresql+psycopg://a:hunter2@127.0.0.1:1/x", recorder.traces))
     with pytest.raises(Unavailable) as error, unit_of_work.begin():
         pass
-    assert "hunter2" not in str(error.value)
+    assert str(error.value) == "The database is unavailable (OperationalError: Connection refused)"
+
+
+@pytest.fixture
+def engine(postgres: str, recorder: Recorder) -> Iterator[Engine]:
+    engine = build_engine(postgres, recorder.traces)
+    poll_until("schema", lambda: _has_schema(SqlUnitOfWork(engine)))
+    yield engine
+    engine.dispose()
+
+
+def _refusal(unit_of_work: SqlUnitOfWork) -> Unavailable:
+    with pytest.raises(Unavailable) as error, unit_of_work.begin():
+        pass
+    return error.value
+
+
+def test_the_reason_is_the_message_of_the_server_for_logs_alone(engine: Engine, recorder: Recorder) -> None:
+    stranger = engine.url.set(username="stranger", password="hunter2").render_as_string(hide_password=False)
+    error = _refusal(SqlUnitOfWork(build_engine(stranger, recorder.traces)))
+    assert str(error) == 'The database is unavailable (OperationalError: FATAL: role "stranger" does not exist)'
+    assert error.message == "The database is unavailable"
+
+
+def test_a_server_without_a_free_connection_says_so(engine: Engine) -> None:
+    engine.dispose()
+    with _connections_taken(engine):
+        error = _refusal(SqlUnitOfWork(engine))
+    assert str(error).endswith("(OperationalError: FATAL: sorry, too many clients already)")
+
+
+@contextmanager
+def _connections_taken(engine: Engine) -> Iterator[None]:
+    """Opens connections until the server has none left."""
+    with ExitStack() as connections:
+        try:
+            while True:
+                connections.enter_context(psycopg.connect(engine.url.render_as_string().replace("+psycopg", "")))
+        except psycopg.OperationalError:
+            yield
+
+
+def test_a_statement_that_the_server_ends_has_its_code(engine: Engine) -> None:
+    def wait_too_long() -> None:
+        with _as_unavailable(), engine.connect() as connection:
+            connection.execute(text("SET statement_timeout = 10"))
+            connection.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(Unavailable) as error:
+        wait_too_long()
+    assert str(error.value).endswith("57014: canceling statement due to statement timeout)")
