@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -80,9 +81,13 @@ def test_the_log_has_each_new_reason_and_is_not_filled_by_reasons_in_turn(
     monkeypatch.setattr("service.common.health._SECONDS_WHEN_DOWN", 0.01)
     database = Switch("refused")
     with health_of(Dependency(name="postgres", check=database.check)) as client:
+
+        def has(reason: str) -> bool:
+            return reason in client.get("/api/health").text
+
         for reason in ("refused", "no connection left", "refused"):
             database.reason = reason
-            poll_until("a check", lambda reason=reason: reason in client.get("/api/health").text)
+            poll_until("a check", partial(has, reason))
         lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert len(lines) == expected, "a reason that stays is logged once"
         assert lines[0] == "dependency postgres is unavailable (ConnectionError: refused)"

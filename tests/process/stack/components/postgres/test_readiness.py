@@ -27,7 +27,7 @@ def programs() -> Path:
 
 def is_ready(programs: Path, *arguments: str) -> bool:
     """Runs the probe; a later argument replaces an earlier one of the same name."""
-    command = [programs / "pg_isready", *READY, "-p", str(PORT), *arguments]
+    command = [str(programs / "pg_isready"), *READY, "-p", str(PORT), *arguments]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -42,7 +42,7 @@ def server(programs: Path) -> Iterator[ServerProcess]:
             [*as_user, programs / "initdb", "-D", data, "--no-sync"], check=True, capture_output=True, cwd="/"
         )
         (data / "pg_hba.conf").write_text(f"{ACCESS}\n")
-        command = [*as_user, programs / "postgres", "-D", data, "-p", str(PORT), "-k", ""]
+        command = [*as_user, str(programs / "postgres"), "-D", str(data), "-p", str(PORT), "-k", ""]
         server = ServerProcess("postgres", command, Path(folder), lambda: is_ready(programs))
         server.start()
         yield server
