@@ -20,8 +20,8 @@ from service.tracing.redaction import names, shapes
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
 TOKEN_FILE: Final = "token"
-GUARD: Final = Path(__file__).with_name("queue_guard.py")
-"""Program that runs in each Collector's pod and quarantines damaged queue files."""
+GUARD: Final = tuple(Path(__file__).with_name(f"queue_{name}.py") for name in ("guard", "file", "reserve"))
+"""The modules of the program that runs in each Collector's pod and guards its queue files. The first one starts it."""
 TOPIC: Final = "otlp-spans"
 """Kafka topic from which the samplers read spans."""
 MAX_MESSAGE_BYTES: Final = 10_000_000

@@ -1,9 +1,10 @@
-"""Quarantines a Collector's damaged queue file before the Collector opens it: `queue_guard.py DIRECTORY --port PORT`.
+"""Guards the queue files of a Collector's volume: `python -m collector.queue_guard DIRECTORY --port PORT`.
 
 A queue is a bbolt database. With a damaged one the Collector ends, or hangs, at every start; its own option `recreate`
 detects few kinds of damage. This program runs in the Collector's pod and checks each file while no Collector has locked
 it: before the first start, and between two starts. It reads the pages that the Collector reads when it opens the file,
-but not the spans in them. It uses only Python's standard library, because its image is plain Python.
+but not the spans in them. While the Collector runs, `queue_reserve` keeps room in the files. Both use only Python's
+standard library, because the image is plain Python.
 """
 
 import argparse
@@ -14,15 +15,18 @@ import os
 import re
 import signal
 import stat
-import struct
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
+
+from collector.queue_file import Damaged, check, queue_files
+from collector.queue_reserve import KEEP_SECONDS, Reserve
 
 SUFFIX = ".damaged"
 """Ending of the name of a quarantined file."""
@@ -31,139 +35,15 @@ KEPT = 2
 FREE = 0.2
 """Quarantined files are deleted if a smaller share of the volume is free."""
 
+LIVENESS = "/collector"
+"""Path at which this program answers whether the Collector lives."""
+
+_CHECK_SECONDS = 1
+_LEARN_SECONDS = 5
+_HEALTH_SECONDS = 2
 _READ_WRITE = stat.S_IRUSR | stat.S_IWUSR
-_QUEUE = re.compile(r"exporter_\w+")
 _RECREATED = re.compile(r"(exporter_\w+)\..*\.backup")
 _KNOWN = "known-items.json"
-_META = struct.Struct("<IIIIQQQQQQ")
-_MAGIC, _VERSION = 0xED0CDAED, 2
-_PAGE = struct.Struct("<QHHI")
-_ELEMENT = struct.Struct("<IIII")
-_BRANCH, _LEAF = 1, 2
-_BUCKET = 1
-
-
-class _Keys(NamedTuple):
-    """The keys that a page may contain."""
-
-    lowest: bytes = b""
-    too_high: bytes | None = None
-    buckets: bool = False
-    """Every key names a bucket: true at the top level."""
-
-
-class Damaged(Exception):
-    """The Collector cannot use this file, for the reason in the message."""
-
-
-def check(path: Path) -> None:
-    """Check all pages of a database that are in use.
-
-    Raises:
-        Damaged: the file is not a database, or one of its pages is damaged.
-    """
-    try:
-        with path.open("rb") as file:
-            _Database(file.fileno()).check()
-    except (OSError, struct.error) as error:
-        raise Damaged(f"it cannot be read: {error}") from error
-
-
-class _Database:
-    def __init__(self, file: int) -> None:
-        self._file = file  # not mapped into memory, where a bad sector would kill this process
-        self._size = os.fstat(file).st_size
-        if not self._size:
-            raise Damaged("it is empty")
-        # The second meta page begins at the page size, which is written only in a meta page: try each possible size.
-        offsets = (0, *(1024 << power for power in range(15)))
-        metas = [meta for offset in offsets if (meta := self._meta(offset))]
-        if not metas:
-            raise Damaged("neither of its first pages is valid")
-        _, _, self._page_size, _, self._root, _, _, self._pages, _, _ = max(metas, key=lambda meta: meta[8])
-        self._used = bytearray(min(self._pages, self._size // self._page_size))
-
-    def _read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._file, size, offset)
-
-    def _meta(self, offset: int) -> tuple[int, ...] | None:
-        content = self._read(offset + _PAGE.size, _META.size)
-        if len(content) < _META.size:
-            return None
-        meta = _META.unpack(content)
-        valid = meta[0] == _MAGIC and meta[1] == _VERSION and meta[-1] == _fnv(content[:-8])
-        return meta if valid else None
-
-    def check(self) -> None:
-        todo: list[tuple[int, _Keys]] = [(self._root, _Keys(buckets=True))]
-        while todo:
-            number, keys = todo.pop()
-            todo.extend(self._page(number, keys))
-
-    def _page(self, number: int, keys: _Keys) -> Iterator[tuple[int, _Keys]]:
-        """Check a page, and yield the pages below it."""
-        begin = number * self._page_size
-        if not 2 <= number < len(self._used):
-            raise Damaged(f"page {number} is not in the file")
-        name, kind, count, overflow = _PAGE.unpack(self._read(begin, _PAGE.size))
-        if name != number or kind not in (_BRANCH, _LEAF):
-            raise Damaged(f"page {number} has the header of another page")
-        end = number + 1 + overflow
-        if end > len(self._used):
-            raise Damaged(f"page {number} is longer than the file")
-        if self._used.find(1, number, end) >= 0:
-            raise Damaged(f"page {number} is used twice")
-        self._used[number:end] = b"\1" * (end - number)
-        return self._elements(kind, count, begin + _PAGE.size, end * self._page_size, keys)
-
-    def _elements(self, kind: int, count: int, first: int, end: int, keys: _Keys) -> Iterator[tuple[int, _Keys]]:
-        """Check the elements between two offsets of the file, and yield the pages below them."""
-        behind = first + count * _ELEMENT.size
-        if behind > end or (kind == _BRANCH and not count):
-            raise Damaged(f"a page has {count} elements at {first}")
-        children: list[tuple[bytes, int]] = []
-        below, above = keys.lowest, keys.too_high
-        for index, element in enumerate(_ELEMENT.iter_unpack(self._read(first, behind - first))):
-            if kind == _BRANCH:
-                offset, key_size, *halves = element
-                child = halves[0] + (halves[1] << 32)
-                flags = size = 0
-            else:
-                flags, offset, key_size, size = element
-            begin = first + index * _ELEMENT.size + offset
-            if begin < behind or begin + key_size + size > end:
-                raise Damaged(f"element {index} at {first} is not in its page")
-            key = self._read(begin, key_size)
-            if key < below or (index and key == below) or (above is not None and key >= above):
-                raise Damaged(f"the key of element {index} at {first} is not in order")
-            below = key
-            if kind == _BRANCH:
-                children.append((key, child))
-            elif flags & _BUCKET:
-                yield from self._bucket(begin + key_size, size)
-            elif keys.buckets:
-                raise Damaged(f"element {index} at {first} is not a bucket")
-        upper_limits = [*(key for key, _ in children[1:]), above]
-        for (key, child), too_high in zip(children, upper_limits, strict=False):
-            yield child, _Keys(key, too_high, keys.buckets)
-
-    def _bucket(self, offset: int, size: int) -> Iterator[tuple[int, _Keys]]:
-        """Check a bucket. A small one has its page inside its value."""
-        root, _, _, kind, count, _ = struct.unpack("<QQQHHI", self._read(offset, min(size, 32)).ljust(32, b"\0"))
-        if root:
-            yield root, _Keys()
-        elif kind != _LEAF:
-            raise Damaged(f"the bucket at {offset} has no page")
-        else:
-            yield from self._elements(kind, count, offset + 32, offset + size, _Keys())
-
-
-def _fnv(data: bytes) -> int:
-    """FNV-1a, 64 bits."""
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = (value ^ byte) * 0x100000001B3 % 2**64
-    return value
 
 
 class Guard:
@@ -185,9 +65,9 @@ class Guard:
         for path in sorted(self._directory.iterdir()):
             if recreated := _RECREATED.fullmatch(path.name):
                 self._quarantine(path, recreated[1], "the Collector could not open it")
-            elif _QUEUE.fullmatch(path.name):
-                self._count(path.name)
-                self._check(path)
+        for path in queue_files(self._directory):
+            self._count(path.name)
+            self._check(path)
         self._tidy()
 
     def learn(self) -> None:
@@ -283,13 +163,38 @@ def _open(path: Path) -> BinaryIO:
     return path.open("r+b")
 
 
-def serve(guard: Guard, port: int) -> None:
-    """Serve the metrics over HTTP, in a thread."""
+class Health:
+    """What the Collector answers about its health."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def is_good(self) -> bool:
+        """Return whether the Collector answers that it is healthy."""
+        with contextlib.suppress(OSError), urllib.request.urlopen(self._url, timeout=_HEALTH_SECONDS):
+            return True
+        return False
+
+    def is_starting(self) -> bool:
+        """Return whether the Collector refuses the request, or answers that it is not ready yet."""
+        try:
+            with urllib.request.urlopen(self._url, timeout=_HEALTH_SECONDS):
+                return False
+        except urllib.error.HTTPError:
+            return True
+        except OSError as error:
+            return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+
+
+def serve(guard: Guard, reserve: Reserve, health: Health, port: int) -> None:
+    """Serve the metrics and the Collector's liveness over HTTP, in a thread. A paused Collector is live."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = guard.metrics().encode()
-            self.send_response(200)
+            is_probe = self.path == LIVENESS
+            body = b"" if is_probe else (guard.metrics() + reserve.metrics()).encode()
+            is_good = not is_probe or reserve.is_paused or health.is_good() or reserve.is_paused
+            self.send_response(200 if is_good else 503)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -302,29 +207,39 @@ def serve(guard: Guard, port: int) -> None:
     Thread(target=server.serve_forever, daemon=True).start()
 
 
+def _repeat(action: Callable[[], None], seconds: float) -> None:
+    """Call `action` forever, with `seconds` between two calls, and continue after any error."""
+    last = ""
+    while True:
+        try:
+            action()
+            last = ""
+        except Exception as error:
+            if repr(error) != last:
+                print(f"{action.__qualname__} failed: {error!r}", flush=True)
+            last = repr(error)
+        time.sleep(seconds)
+
+
 def main() -> None:
-    """Check the directory every second until the process is stopped."""
+    """Guard the directory until the process is stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument(
         "--port", type=int, required=True, help="port of this program's metrics; it opens after the first check"
     )
     parser.add_argument("--telemetry", required=True, help="URL of the Collector's metrics")
+    parser.add_argument("--health", required=True, help="URL of the Collector's health")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no default handler
-    guard = Guard(asked.directory, asked.telemetry)
+    health = Health(asked.health)
+    guard, reserve = Guard(asked.directory, asked.telemetry), Reserve(asked.directory, health.is_starting)
     guard.check_all()
-    serve(guard, asked.port)
-    checks = 0
-    while True:
-        time.sleep(1)
-        checks += 1
-        try:
-            guard.check_all()
-            if checks % 5 == 0:
-                guard.learn()
-        except Exception as error:  # the guard must continue after any error
-            print(f"cannot check {asked.directory}: {error!r}", flush=True)
+    reserve.keep()
+    Thread(target=_repeat, args=(reserve.keep, KEEP_SECONDS), daemon=True).start()
+    serve(guard, reserve, health, asked.port)
+    Thread(target=_repeat, args=(guard.learn, _LEARN_SECONDS), daemon=True).start()
+    _repeat(guard.check_all, _CHECK_SECONDS)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ COLLECTOR_UPTIME: Final = "otelcol_process_uptime_seconds_total"
 # The guard of the Collector's queue files.
 QUEUE_FILES_SET_ASIDE: Final = "collector_queue_files_set_aside_total"
 QUEUE_ITEMS_LOST: Final = "collector_queue_items_lost_total"
+QUEUE_VOLUME_FULL: Final = "collector_queue_volume_full"
+QUEUE_PAUSED: Final = "collector_queue_paused"
 
 # The probe.
 PROBE_PROOFS: Final = "telemetry_probe_proofs_total"

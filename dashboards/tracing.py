@@ -230,6 +230,18 @@ def collector_queue(_: MonitoringConfig) -> Panel:
     )
 
 
+def queue_volume(_: MonitoringConfig) -> Panel:
+    """State of the volume of each Collector's queues."""
+    state = f"max by ({INSTANCE}) ({metrics.QUEUE_VOLUME_FULL} + {metrics.QUEUE_PAUSED})"
+    return state_timeline(
+        "Volume of the queues, by Collector",
+        "Whether it has free space. If it has none and a queue has used up its reserve, the Collector is paused.",
+        Query(expr=state, legend="{{instance}}"),
+        {0: State("has room", SUCCESS_COLOR), 1: State("full", WARNING_COLOR), 2: State("paused", ERROR_COLOR)},
+        width=24,
+    )
+
+
 def collector_cpu(_: MonitoringConfig) -> Panel:
     """CPU of each Collector."""
     cpu = series(metrics.COLLECTOR_CPU, COLLECTOR_JOBS)
@@ -270,7 +282,7 @@ DASHBOARD: Final = Dashboard(
         Row("Span accounting", (spans_by_stage, waiting_spans)),
         Row("Trace store", (store_queries,)),
         Row("Services", (circuit_breaker, buffer, cost)),
-        Row("Collectors", (collector_traffic, collector_queue, collector_cpu, collector_memory)),
+        Row("Collectors", (collector_traffic, collector_queue, collector_cpu, collector_memory, queue_volume)),
         Row("Logs", (exporter_logs,)),
     ),
 )

@@ -25,12 +25,13 @@ class SmallVolume:
     def _ballast(self) -> Path:
         return self.path / "ballast"
 
-    def mount(self, mebibytes: int) -> None:
-        """Mounts it, empty, for the pods that start from now on."""
+    def mount(self, mebibytes: int, features: str = "") -> None:
+        """Mounts it, empty, for the pods that start from now on; `features` as `mkfs.ext4 -O` knows them."""
         owner = self.path.stat()
         with self._image.open("wb") as file:
             file.truncate(mebibytes * 2**20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(self._image)], check=True, capture_output=True)
+        options = ["-O", features] if features else []
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", *options, str(self._image)], check=True, capture_output=True)
         subprocess.run(["mount", "-o", "loop", str(self._image), str(self.path)], check=True, capture_output=True)
         os.chown(self.path, owner.st_uid, owner.st_gid)
         self.path.chmod(owner.st_mode & 0o7777)

@@ -61,8 +61,13 @@ class CollectorProcess(ServerProcess):
         text = text.replace("host: 0.0.0.0", "host: 127.0.0.1")
         text = re.sub(rf"port: {endpoints.COLLECTOR_TELEMETRY_PORT}\b", f"port: {self.telemetry}", text)
         file.write_text(text)
-        health = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_HEALTH_PORT]}/"
+        health = self.health
         super().__init__("collector", [program, f"--config={file}"], directory, lambda: answers(health), environment)
+
+    @property
+    def health(self) -> str:
+        """URL of its health."""
+        return f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_HEALTH_PORT]}/"
 
     @property
     def telemetry(self) -> int:

@@ -49,6 +49,7 @@ def accounting(config: MonitoringConfig) -> RuleGroup:
             _collector_queue_stuck(),
             _export_refused(),
             _queue_set_aside(),
+            _collector_volume_full(),
             _collector_down(),
             *((_sampler_behind(), _sampler_drops_traces()) if config.tail_sampling else ()),
         ),
@@ -214,6 +215,20 @@ def _queue_set_aside() -> AlertRule:
         severity="ticket",
         summary="The queue file {{ $labels.queue }} of {{ $labels.instance }} was damaged and quarantined",
         description="The file held {{ $value | humanize }} items, as far as is known. They are lost.",
+        dashboard="tracing-pipeline",
+        service=endpoints.COLLECTOR,
+    )
+
+
+def _collector_volume_full() -> AlertRule:
+    return AlertRule(
+        name="CollectorVolumeFull",
+        query=f"max by ({INSTANCE}) ({metrics.QUEUE_VOLUME_FULL}) == 1",
+        for_="0s",
+        severity="page",
+        summary="The volume with the queues of {{ $labels.instance }} is full",
+        description="The Collector uses the room that its queue files have reserved. Before it is used up, the guard"
+        " pauses the Collector until there is room again. Nothing is lost: the senders keep their spans meanwhile.",
         dashboard="tracing-pipeline",
         service=endpoints.COLLECTOR,
     )

@@ -83,12 +83,21 @@ INHIBITIONS: Final = (
         "service",
     ),
     _inhibits([_named("DependencyDown"), 'dependency="kafka"'], [_named("SendingFails", "ErrorRateHigh")], "service"),
-    _inhibits([_named("CollectorDown")], [_named("ExportFails", "BreakerOpen")]),
+    _inhibits([_named("CollectorDown", "CollectorVolumeFull")], [_named("ExportFails", "BreakerOpen")]),
     # A queue that fills up is still notified: spans are about to be lost.
     _inhibits([_named("TraceStoreDown")], [_named("CollectorQueueStuck")]),
     # These alerts name the cause of what the probe does not find.
     _inhibits(
-        [_named("TraceStoreDown", "CollectorDown", "CollectorQueueStuck", "ExportFails", "LogStoreDown")],
+        [
+            _named(
+                "TraceStoreDown",
+                "CollectorDown",
+                "CollectorVolumeFull",
+                "CollectorQueueStuck",
+                "ExportFails",
+                "LogStoreDown",
+            )
+        ],
         [_named("TelemetryIncomplete")],
     ),
     # The same for what the probe's requests fail at. If none of these pages, the front door alone fails.

@@ -1,4 +1,4 @@
-"""Pods of Collectors: each has a queue on its own volume, and a guard that checks the queue's files."""
+"""Pods of Collectors: each has a queue on its own volume, and a guard of the queue's files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from collector import pipeline
+from collector.queue_guard import LIVENESS
 from contracts import endpoints, versions
 from stack.components.collector.settings import Queueing
 from stack.components.shared.availability import Shutdown
@@ -20,6 +21,7 @@ core = k8s.core.v1
 
 _UID: Final = 10001
 _CONFIG: Final = "/etc/otelcol"
+_PROGRAM: Final = "/opt/queue-guard"
 _LONGEST_CHECK_SECONDS: Final = 300
 """Time for the first check of the queue's files; a large queue takes seconds."""
 
@@ -30,7 +32,7 @@ class CollectorConfig:
     def __init__(
         self, name: str, text: pulumi.Input[str], namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
     ) -> None:
-        self.files = {"config.yaml": text, pipeline.GUARD.name: pipeline.GUARD.read_text()}
+        self.files = {"config.yaml": text, **{module.name: module.read_text() for module in pipeline.GUARD}}
         self.name = config_map(name, "collector", namespace, self.files, opts).metadata.name
 
 
@@ -76,15 +78,17 @@ def queueing_pod(
         ),
         probes=Probes(
             readiness=http_probe(endpoints.COLLECTOR_HEALTH, endpoints.COLLECTOR_HEALTH_PORT, period=2),
-            liveness=http_probe(endpoints.COLLECTOR_HEALTH, endpoints.COLLECTOR_HEALTH_PORT),
+            # The guard asks the Collector. A restart of a Collector that the guard has paused would help nothing.
+            liveness=http_probe(LIVENESS, endpoints.QUEUE_GUARD_PORT),
         ),
+        share_processes=True,  # so that the guard can pause the Collector
         shutdown=Shutdown(grace_seconds=60),
         init=(_queue_guard(), *init),
     )
 
 
 def _queue_guard() -> core.ContainerArgs:
-    """Return the sidecar that checks the queue's files before every start of the Collector.
+    """Return the sidecar that checks the queue's files before every start of the Collector, and keeps room in them.
 
     It is a sidecar, since an init container that ends does not run again when the Collector alone is restarted. Its
     image is not the services', since each of their releases would then restart the Collectors.
@@ -94,10 +98,12 @@ def _queue_guard() -> core.ContainerArgs:
         image=versions.PYTHON,
         image_pull_policy="IfNotPresent",
         restart_policy="Always",
-        command=["python3", f"{_CONFIG}/{pipeline.GUARD.name}", pipeline.QUEUE_DIRECTORY],
+        working_dir=_PROGRAM,
+        command=["python3", "-m", f"collector.{pipeline.GUARD[0].stem}", pipeline.QUEUE_DIRECTORY],
         args=[
             f"--port={endpoints.QUEUE_GUARD_PORT}",
             f"--telemetry={endpoints.url('127.0.0.1', endpoints.COLLECTOR_TELEMETRY_PORT)}/metrics",
+            f"--health={endpoints.url('127.0.0.1', endpoints.COLLECTOR_HEALTH_PORT)}{endpoints.COLLECTOR_HEALTH}",
         ],
         # A PodMonitor finds only the ports that are declared.
         ports=[core.ContainerPortArgs(name="queue-guard", container_port=endpoints.QUEUE_GUARD_PORT)],
@@ -105,7 +111,15 @@ def _queue_guard() -> core.ContainerArgs:
         security_context=container_security(),
         volume_mounts=[
             core.VolumeMountArgs(name="data", mount_path=pipeline.QUEUE_DIRECTORY),
-            core.VolumeMountArgs(name=volume_name(_CONFIG), mount_path=_CONFIG, read_only=True),
+            *(
+                core.VolumeMountArgs(
+                    name=volume_name(_CONFIG),
+                    mount_path=f"{_PROGRAM}/collector/{module.name}",
+                    sub_path=module.name,
+                    read_only=True,
+                )
+                for module in pipeline.GUARD
+            ),
         ],
         # The Collector starts after the first check.
         startup_probe=http_probe(

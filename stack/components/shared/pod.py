@@ -50,6 +50,8 @@ class Pod:
     """Annotations of the ServiceAccount with which a cloud grants rights to the pods."""
     identity_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels without which a cloud gives the pods no identity."""
+    share_processes: bool = False
+    """Whether the containers see, and may signal, each other's processes."""
     track: Track | None = None
     """For services that can be rolled out step by step."""
 
@@ -106,6 +108,7 @@ def template(
             init_containers=list(pod.init) or None,
             volumes=pod.storage.volumes(),
             tolerations=list(tolerations) or None,
+            share_process_namespace=pod.share_processes or None,
             topology_spread_constraints=availability.spread(pod.name),
             service_account_name=service_account,
             # No pod calls the API server, so none needs a token for it.

@@ -1,9 +1,7 @@
 """The guard quarantines damaged queue files, so that the Collector starts, and counts the lost items."""
 
 import os
-import re
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,14 +10,12 @@ import pytest
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess
-from checks.harness.http import CLIENT
-from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving, refuse
-from checks.harness.server import ServerProcess, answers
 from collector import queue_guard
-from collector.pipeline import GUARD, OtlpTarget, Pipeline, render
+from collector.pipeline import OtlpTarget, Pipeline, render
 from collector.queue_guard import KEPT, SUFFIX, Guard
 from stack.polling import poll_until
+from tests.support.queue_guard import GuardProcess
 
 QUEUE = "exporter_otlp_grpc_traces_traces"
 REQUESTS = Requests("guard")
@@ -215,30 +211,12 @@ def test_no_file_is_kept_on_a_volume_without_free_space(tmp_path: Path, monkeypa
     assert not list(tmp_path.glob(f"*{SUFFIX}"))
 
 
-class GuardProcess(ServerProcess):
-    """The guard as a process, as it runs in a Collector's pod."""
-
-    def __init__(self, directory: Path, telemetry: int, log_directory: Path) -> None:
-        port = free_port()
-        url = self._url = f"http://127.0.0.1:{port}/"
-        command: list[str | Path] = [
-            *(sys.executable, "-I", GUARD, directory, f"--port={port}"),
-            f"--telemetry=http://127.0.0.1:{telemetry}/metrics",
-        ]
-        super().__init__("guard", command, log_directory, lambda: answers(url))
-
-    def count(self, metric: str) -> int:
-        """Return a metric of the spans' queue."""
-        match = re.search(rf'^{metric}{{queue="{QUEUE}"}} (\d+)$', CLIENT.get(self._url).text, re.MULTILINE)
-        return int(match[1]) if match else 0
-
-
 def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Path) -> None:
     store.behave = refuse(grpc.StatusCode.UNAVAILABLE)
     collector = CollectorProcess(tmp_path / "collector", _configuration(store))
     directory = tmp_path / "collector" / "queue"
     directory.mkdir()
-    guard = GuardProcess(directory, collector.telemetry, tmp_path)
+    guard = GuardProcess(tmp_path, collector)
     try:
         guard.start()
         collector.start()
@@ -250,8 +228,8 @@ def test_the_collector_starts_again_and_spans_flow(store: Receiver, tmp_path: Pa
         with (directory / QUEUE).open("r+b") as file:
             file.write(bytes(8 * PAGE))
         collector.kill()
-        poll_until("a quarantined file", lambda: guard.count("collector_queue_files_set_aside_total"))
-        assert guard.count("collector_queue_items_lost_total") == 10 * A_REQUEST
+        poll_until("a quarantined file", lambda: guard.metric("collector_queue_files_set_aside_total", QUEUE))
+        assert guard.metric("collector_queue_items_lost_total", QUEUE) == 10 * A_REQUEST
         store.behave = lambda _: b""
         collector.start()
         collector.send(REQUESTS.encode(77))

@@ -209,6 +209,18 @@ CASES: Final[Mapping[str, Case]] = {
         add({'collector_queue_items_lost_total{instance="a",queue="exporter_otlp_http_logs_logs"}': constant(0)}),
         after_15="QueueSetAside",
     ),
+    "the volume of a Collector's queue is full": case(
+        add(
+            {
+                'collector_queue_volume_full{instance="collector-0",job="queue-guard"}': constant(1),
+                'collector_queue_paused{instance="collector-0",job="queue-guard"}': constant(1),
+            }
+        ),
+        after_15="CollectorVolumeFull",
+    ),
+    "the volume of a Collector's queue has room": case(
+        add({'collector_queue_volume_full{instance="collector-0",job="queue-guard"}': constant(0)}), after_15=""
+    ),
     "a Collector is down": case(
         replace(("up{", 'job="collector"'), constant(0)), after_15="", after_45="CollectorDown"
     ),

@@ -82,6 +82,17 @@ def test_main_containers_have_probes(backend: str) -> None:
             assert {"readinessProbe", "livenessProbe", "startupProbe"} <= container.keys(), container["name"]
 
 
+@pytest.mark.parametrize("name", ["collector", "sampler"])
+def test_a_guard_can_pause_its_collector_and_nothing_kills_a_paused_one(name: str) -> None:
+    pods = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in workloads("tempo")}
+    (guard,) = (item for item in pods[name]["initContainers"] if item["name"] == "queue-guard")
+    (main,) = pods[name]["containers"]
+    assert pods[name]["shareProcessNamespace"] is True
+    assert main["livenessProbe"]["httpGet"] == {"path": "/collector", "port": guard["ports"][0]["containerPort"]}
+    assert main["readinessProbe"]["httpGet"]["port"] in [port["containerPort"] for port in main["ports"]]
+    assert [name for name, pod in pods.items() if pod.get("shareProcessNamespace")] == ["collector", "sampler"]
+
+
 @pytest.mark.parametrize("backend", STACKS)
 def test_services_select_pods_that_have_their_ports(backend: str) -> None:
     pods = {item["metadata"]["name"]: item["spec"]["template"] for item in workloads(backend)}
