@@ -5,6 +5,7 @@ from rich.console import Console
 from stack.assistant.sources import StackSources
 from stack.explain.changes import stack_changes
 from stack.explain.explain import Explainer, find_alert, rules_by_name
+from stack.explain.logs import fatal_errors
 from stack.explain.readiness import unready_pods
 from stack.kubernetes.client import connect
 from stack.settings import load_here
@@ -26,6 +27,7 @@ def explain(stack: str, alert: str | None, console: Console) -> None:
         StackSources(settings=settings, client=client),
         lambda: stack_changes(client, namespace),
         lambda: unready_pods(client, namespace),
+        lambda: fatal_errors(client, namespace),
     )
     for section in explainer.explain(rule) if rule else explainer.overview(rules_by_name(config)):
         console.print(f"[bold]{section.title}[/]")

@@ -20,6 +20,8 @@ from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient
 from stack.explain.alerts import NEW_SECONDS, by_start, start_of
 from stack.explain.change import Change
+from stack.explain.logs import WINDOW_SECONDS as LOG_SECONDS
+from stack.explain.logs import newest_warnings
 from stack.explain.operations import Operation, compare, failing, failing_rows, slow_rows
 from stack.explain.queries import (
     DOWN_TARGETS,
@@ -41,6 +43,7 @@ _MAX_TRACES: Final = 20
 """Failed traces that are looked at: most may have a response 4xx only."""
 _ANNOTATIONS: Final = (("summary", ""), ("description", ""), ("operation", "Operation: "), ("users", "Users: "))
 _MAX_CHANGES: Final = 8
+_LOG_MINUTES: Final = f"{LOG_SECONDS / 60:g} minutes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,7 @@ class Explainer:
         sources: Sources,
         changes: Callable[[], Sequence[Change]],
         unready: Callable[[], Sequence[str]] = tuple,
+        fatal: Callable[[], Sequence[str]] = tuple,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -101,11 +105,13 @@ class Explainer:
             sources: reach the stores.
             changes: what changed in the cluster, the newest first.
             unready: the pods that are not ready, each as a sentence.
+            fatal: the last fatal errors of the dependencies, each as a sentence.
             clock: the time in s since the epoch.
         """
         self._sources = sources
         self._changes = changes
         self._unready = unready
+        self._fatal = fatal
         self._clock = clock
         self._redactor = Redactor()
 
@@ -116,6 +122,8 @@ class Explainer:
                 "Alert": Question(lambda: self._alert(rule)),
                 "What changed last": Question(self._what_changed),
                 "Failing operations": Question(self._failing),
+                "Fatal errors of PostgreSQL and Kafka": Question(self._fatal_errors),
+                "Warnings and errors of the services": Question(self._warnings),
                 "First query of the runbook": Question(lambda: self._first_query(rule)),
                 "Error and trace": Question(lambda: self._failure(rule), TRACE_SECONDS),
             }
@@ -134,6 +142,8 @@ class Explainer:
                 "Down now": Question(self._down),
                 "Alerts, the newest first": Question(lambda: self._active_alerts(rules)),
                 "Failing operations": Question(self._failing),
+                "Fatal errors of PostgreSQL and Kafka": Question(self._fatal_errors),
+                "Warnings and errors of the services": Question(self._warnings),
                 "Slow operations": Question(self._slow),
                 "Error and trace": Question(lambda: self._failure(None), TRACE_SECONDS),
             }
@@ -178,6 +188,14 @@ class Explainer:
         with self._sources.prometheus() as prometheus:
             now, previous = (prometheus.query(query, self._clock()) for query in (SLOW_NOW, SLOW_PREVIOUSLY))
         return slow_rows(compare(now, previous)) or ["the 95th percentile of no operation was above 500 ms"]
+
+    def _fatal_errors(self) -> Sequence[str]:
+        return [self._text(line) for line in self._fatal()] or [f"none was logged within {_LOG_MINUTES}"]
+
+    def _warnings(self) -> Sequence[str]:
+        with self._sources.loki() as loki:
+            lines = newest_warnings(loki, self._clock())
+        return [self._text(line) for line in lines] or [f"no service logged one within {_LOG_MINUTES}"]
 
     def _alert(self, rule: AlertRule) -> Sequence[str]:
         with self._sources.prometheus() as prometheus:

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 import kubernetes
 
-from contracts.metadata import Manifest
+from contracts.metadata import PART_OF, Manifest
 from stack.kubernetes.client import REQUEST_SECONDS
 
+_PART_OF: Final = "app.kubernetes.io/part-of"
 # Without the data of a ConfigMap or Secret.
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -36,3 +37,13 @@ def list_objects(
     response.read()
     answer: dict[str, Any] = client.response_deserialize(response, {"200": "object"}).data
     return list(answer["items"] or ())
+
+
+def stack_pods(client: kubernetes.client.ApiClient, namespace: str) -> list[Manifest]:
+    """Return the pods of the stack; those of others in its namespace are left out.
+
+    Raises:
+        ApiException: the API server refuses.
+    """
+    pods = list_objects(client, namespace, "/api/v1", "pods")
+    return [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(_PART_OF) == PART_OF]

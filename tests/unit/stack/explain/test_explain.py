@@ -18,6 +18,7 @@ from tests.support.assistant import NOW, PreparedSources
 
 CONFIG = monitoring_config(load("staging"))
 SECRET = "password=hunter2-long-enough"
+NO_LINES: dict[str, Any] = {"data": {"resultType": "streams", "result": []}}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -190,10 +191,21 @@ def test_without_an_alert_the_picture_is_there_all_the_same() -> None:
 
 def test_a_stack_without_a_fault_says_so() -> None:
     empty = {"data": {"resultType": "vector", "result": []}}
-    sections = overview(_answers(**{"/api/v1/alerts": {"data": {"alerts": []}}, "/api/v1/query": empty}))
+    sections = overview(
+        _answers(**{"/api/v1/alerts": {"data": {"alerts": []}}, "/api/v1/query": empty, "/loki/": NO_LINES})
+    )
     assert sections["Down now"] == ["all pods are ready, and Prometheus can scrape all targets"]
     assert sections["Slow operations"] == ["the 95th percentile of no operation was above 500 ms"]
     assert sections["Failing operations"] == ["no operation failed within 6 minutes"]
+    assert sections["Warnings and errors of the services"] == ["no service logged one within 5 minutes"]
+    assert sections["Fatal errors of PostgreSQL and Kafka"] == ["none was logged within 5 minutes"]
+
+
+def test_fatal_errors_are_redacted() -> None:
+    explainer = Explainer(PreparedSources(_answers()), list, fatal=lambda: [f"pod postgres-0: FATAL: {SECRET}"])
+    (line,) = _by_title(explainer.overview(rules_by_name(CONFIG)))["Fatal errors of PostgreSQL and Kafka"]
+    assert line.startswith("pod postgres-0: FATAL")
+    assert "hunter2" not in line
 
 
 def test_the_alert_that_began_now_is_explained_and_the_others_are_listed() -> None:
