@@ -1,6 +1,7 @@
 """What changed last, as a real API server tells: releases, changes by hand, undone deployments, stopped workloads."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import kubernetes
@@ -10,6 +11,8 @@ from stack.explain.changes import stack_changes
 from stack.explain.readiness import unready_pods
 from tests.support.api_server import ApiServer
 from tests.support.small_stack import IMAGE, SmallStack, find
+
+PART_OF_LABEL = "app.kubernetes.io/part-of"
 
 
 def texts(stack: SmallStack) -> list[str]:
@@ -102,12 +105,17 @@ def test_an_undone_deployment_is_the_newest_change(server: ApiServer) -> None:
     assert FIELD_MANAGER not in " ".join(newest)
 
 
+def _labels(template: dict[str, Any]) -> dict[str, str]:
+    # With the labels that the ReplicaSet selects, it would adopt the pod and delete it as one too many.
+    return {PART_OF_LABEL: template["metadata"]["labels"][PART_OF_LABEL]}
+
+
 def test_a_pod_that_is_not_ready_is_named_with_its_reason(server: ApiServer) -> None:
     stack = SmallStack(server, "explained-unready")
     stack.deploy(stack.manifests("gateway"))
     template = find(stack.manifests("gateway"), "Deployment", "gateway")["spec"]["template"]
     name = "gateway-without-node"
-    pod = {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    pod = {"metadata": {"name": name, "labels": _labels(template)}, "spec": template["spec"]}
     stack.core.create_namespaced_pod(stack.namespace, pod)
     assert f"pod {name} is not ready: Pending" in unready_pods(stack.client, stack.namespace)
     waiting = {"name": "gateway", "ready": False, "restartCount": 4, "image": IMAGE, "imageID": ""}
@@ -116,3 +124,76 @@ def test_a_pod_that_is_not_ready_is_named_with_its_reason(server: ApiServer) -> 
     stack.core.patch_namespaced_pod_status(name, stack.namespace, status)
     named = [text for text in unready_pods(stack.client, stack.namespace) if name in text]
     assert named == [f"pod {name} is not ready: container gateway: ImagePullBackOff, 4 restarts"]
+
+
+def _restarted(stack: SmallStack, name: str, seconds_ago: float, exit_code: int, reason: str) -> str:
+    """Create a pod whose container was restarted; return the pod's uid."""
+    template = find(stack.manifests("gateway"), "Deployment", "gateway")["spec"]["template"]
+    pod = {"metadata": {"name": name, "labels": _labels(template)}, "spec": template["spec"]}
+    uid = str(stack.core.create_namespaced_pod(stack.namespace, pod).metadata.uid)
+    ended = {"reason": reason, "exitCode": exit_code, "finishedAt": _time(seconds_ago), "startedAt": _time(900)}
+    container = {"name": "gateway", "ready": True, "restartCount": 1, "image": IMAGE, "imageID": ""}
+    status = {"status": {"containerStatuses": [{**container, "lastState": {"terminated": ended}}]}}
+    stack.core.patch_namespaced_pod_status(name, stack.namespace, status)
+    return uid
+
+
+def _kill(stack: SmallStack, name: str, uid: str, seconds_ago: float, message: str) -> None:
+    stack.core.create_namespaced_event(
+        stack.namespace,
+        {
+            "metadata": {"name": f"{name}.1"},
+            "involvedObject": {
+                "kind": "Pod",
+                "namespace": stack.namespace,
+                "name": name,
+                "uid": uid,
+                "fieldPath": "spec.containers{gateway}",
+            },
+            "reason": "Killing",
+            "message": message,
+            "type": "Normal",
+            "lastTimestamp": _time(seconds_ago),
+        },
+    )
+
+
+def _time(seconds_ago: float) -> str:
+    return datetime.fromtimestamp(time.time() - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _restarts(stack: SmallStack) -> list[str]:
+    return [text for text in texts(stack) if "restarted" in text]
+
+
+def test_a_container_that_its_liveness_probe_killed_is_no_end_of_its_own(server: ApiServer) -> None:
+    stack = SmallStack(server, "explained-liveness")
+    stack.deploy(stack.manifests("gateway"))
+    uid = _restarted(stack, "hung", 30, 0, "Completed")
+    _kill(stack, "hung", uid, 55, "Container gateway failed liveness probe, will be restarted")
+    uid = _restarted(stack, "ended", 300, 0, "Completed")
+    _kill(stack, "ended", uid, 301, "Stopping container gateway")
+    assert _restarts(stack) == [
+        "pod hung restarted (killed: its liveness probe failed)",
+        "pod ended restarted (Completed, exit code 0)",
+    ]
+
+
+def test_an_earlier_failure_of_the_probe_does_not_explain_a_later_end(server: ApiServer) -> None:
+    stack = SmallStack(server, "explained-later")
+    stack.deploy(stack.manifests("gateway"))
+    uid = _restarted(stack, "crashed", 30, 1, "Error")
+    _kill(stack, "crashed", uid, 600, "Container gateway failed liveness probe, will be restarted")
+    assert _restarts(stack) == ["pod crashed restarted (Error, exit code 1)"]
+
+
+def test_a_restart_of_the_machine_is_one_change(server: ApiServer) -> None:
+    stack = SmallStack(server, "explained-machine")
+    stack.deploy(stack.manifests("gateway"))
+    for number in range(6):
+        _restarted(stack, f"pod-{number}", 100 - number, 255, "Unknown")
+    _restarted(stack, "earlier", 800, 255, "Unknown")
+    assert _restarts(stack) == [
+        "pods pod-0, pod-1, pod-2, pod-3 and 2 more pods restarted (Unknown, exit code 255)",
+        "pod earlier restarted (Unknown, exit code 255)",
+    ]
