@@ -26,6 +26,7 @@ COMMANDS = {
     "destroy": "cli.stack:destroy",
     "dashboards-check": "cli.stack:dashboards_check",
     "explain": "cli.stack:explain",
+    "connections": "cli.stack:connections",
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",
     "telemetry": "cli.reference:telemetry",

@@ -167,6 +167,19 @@ def explain(alert: str | None, stack: str) -> None:
     explain(stack, alert, console(160))
 
 
+@click.command(cls=Command, failure_code=NO_ANSWER)
+@stack_argument
+def connections(stack: str) -> None:
+    """Try the connections from the pods of STACK to their dependencies: OK, refused, timed out, in ms.
+
+    A small program runs in each pod, connects, and sends nothing. If a Service has no ready pod, the result says so: a
+    connection to it times out as with a firewall. The exit code is 1 if a connection fails.
+    """
+    from stack.connections.command import show_connections
+
+    raise Exit(0 if show_connections(stack, console(140)) else 1)
+
+
 @click.command(cls=Command)
 @stack_argument
 def mcp(stack: str) -> None:

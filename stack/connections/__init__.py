@@ -1,0 +1,1 @@
+"""Whether the pods of the services reach their dependencies: each connection, tried from the pod itself."""
