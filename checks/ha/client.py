@@ -19,7 +19,9 @@ from local.nodes import Node
 from local.paths import Home
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
+from stack.polling import CheckFailure
 
+_LOG: Final = "load.log"
 _END_SECONDS: Final = 120.0
 """Until the last requests are answered, and the last spans acknowledged."""
 
@@ -69,13 +71,22 @@ class Client:
         arguments = [self._run, gateway, collector, str(self._directory), str(rate), str(spans_rate)]
         command = self._namespace.enter(sys.executable, "-m", load.__name__, *arguments)
         environment = os.environ | {load.TOKEN: token.get(secret_keys.OTLP_TOKEN, "")}
-        with (self._directory / "load.log").open("ab") as log:
+        with (self._directory / _LOG).open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
         try:
             yield
         finally:
-            process.communicate(timeout=_END_SECONDS)
+            self._end(process)
         self.sent = self._read()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.communicate(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise CheckFailure("the load does not end", str(self._directory / _LOG)) from None
+        if process.returncode != 0:
+            raise CheckFailure("the load failed", str(self._directory / _LOG))
 
     def _read(self) -> Sent:
         written = json.loads((self._directory / load.RESULT).read_text())

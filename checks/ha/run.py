@@ -1,5 +1,6 @@
 """One row: the load, the fault, the alerts meanwhile; then everything whole, and the ledgers compared."""
 
+import contextlib
 import json
 import logging
 import secrets
@@ -27,6 +28,7 @@ from contracts import endpoints, http
 from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
 from contracts.services import GATEWAY
 from service.tracing.background import Loop
+from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure, poll_until
@@ -36,6 +38,7 @@ _WHOLE_SECONDS: Final = 420.0
 _TASK_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 1.0
 _READERS: Final = 4
+_ANSWER_SECONDS: Final = 3.0
 _DONE: Final = frozenset({"completed", "error"})
 _logger = logging.getLogger(__name__)
 
@@ -66,14 +69,10 @@ class AlertWatch:
             loop.stop(10)
 
     def _look(self) -> float:
-        for pod in self._cluster.ready(endpoints.PROMETHEUS):
-            url = f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}"
-            try:
-                names = Alerts(PrometheusClient(url, seconds=2)).names("firing", since=self._since)
-            except Exception:  # a pod that does not answer: the other one is asked
-                continue
-            for name in names:
-                self.seconds.setdefault(name, time.monotonic() - self._started)
+        for prometheus in _prometheuses(self._cluster):
+            with contextlib.suppress(QueryError):  # a pod that does not answer: the other one is asked
+                for name in Alerts(prometheus).names("firing", since=self._since):
+                    self.seconds.setdefault(name, time.monotonic() - self._started)
         return _PAUSE_SECONDS
 
 
@@ -164,12 +163,20 @@ def wait_whole(cluster: LocalCluster) -> None:
 def _require_whole(cluster: LocalCluster) -> bool:
     if missing := cluster.not_ready():
         raise CheckFailure(f"not ready: {', '.join(missing)}")
-    pod = cluster.ready(endpoints.PROMETHEUS)[0]
-    prometheus = PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=5)
-    result = prometheus.query(f"max({UNDER_REPLICATED_PARTITIONS})")
-    if not result or result[0].value != 0:
-        raise CheckFailure(f"partitions without all replicas: {result[0].value if result else 'unknown'}")
+    # Not `max`, which leaves out the services that do not know the number.
+    query = f"sum({UNDER_REPLICATED_PARTITIONS})"
+    missing_replicas = [series.value for each in _prometheuses(cluster)[:1] for series in each.query(query)]
+    if missing_replicas != [0]:
+        raise CheckFailure(f"partitions without all replicas: {missing_replicas}")
     return True
+
+
+def _prometheuses(cluster: LocalCluster) -> list[PrometheusClient]:
+    """Return a client of each Prometheus that is ready, at its pod's own address."""
+    return [
+        PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=_ANSWER_SECONDS)
+        for pod in cluster.ready(endpoints.PROMETHEUS)
+    ]
 
 
 def _lost_tasks(cluster: LocalCluster, sent: Sent) -> list[str]:

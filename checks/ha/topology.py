@@ -30,7 +30,8 @@ def sections(postgres: ExternalPostgres, bucket: S3, *, tempo: bool, logs: bool)
         "services": {name: {**pod, "replicas": 2} for name in ("gateway", "taskManager", "crawler")},
         "kafka": {"brokers": 3, "cpu": "100m", "memory": "768Mi", "partitions": 6},
         "postgres": {"external": postgres.model_dump(by_alias=True, exclude_none=True, mode="json")},
-        "collector": {**pod, "replicas": 2},
+        # One on each node: a lost node is first noticed by its Collector.
+        "collector": {**pod, "replicas": 3},
         "traces": {
             "backend": "tempo",
             "objectStorage": {**storage, "prefix": "tempo"},
