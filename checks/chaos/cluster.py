@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,10 +32,19 @@ _BACK_ENDS: Final = ("kafka", "postgres", "traces", "logs", "metrics", "alerting
 class LocalCluster:
     """Faults reach into processes, network namespaces and mounts, so they work on the local cluster only."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outside: Collection[str] = ()) -> None:
+        """Connects to the cluster.
+
+        Args:
+            settings: of the stack.
+            outside: back ends that the stack has not built, and that no fault reaches.
+
+        Raises:
+            UserError: it is another cluster, or the stack has not built another back end.
+        """
         if settings.cluster.context != LOCAL_CONTEXT:
             raise UserError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
-        if yours := [name for name in _BACK_ENDS if getattr(settings, name).external]:
+        if yours := [name for name in _BACK_ENDS if name not in outside and getattr(settings, name).external]:
             names = ", ".join(f"{name}.external" for name in yours)
             raise UserError(f"faults are for what the stack has built, and {names} is yours")
         self.settings = settings

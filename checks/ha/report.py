@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +48,7 @@ def write(results: Sequence[Result], directory: Path) -> None:
     """Writes `results.json` and `table.md`."""
     rows = [
         {
-            **asdict(result),
+            **asdict(replace(result, reasons=dict(result.reasons))),  # it copies a Counter wrongly
             "expected": {name: sorted(alerts) for name, alerts in asdict(result.expected).items()},
             "failures": failures_text(result.reasons),
             "problems": result.problems,

@@ -137,7 +137,7 @@ def run_row(
         requests=sent.requests,
         failed=len(sent.failures),
         failing_seconds=covered((start, end) for start, end, _ in sent.failures),
-        reasons=Counter(reason for _, _, reason in sent.failures),
+        reasons=dict(Counter(reason for _, _, reason in sent.failures)),
         whole_seconds=whole,
         alerts=fired,
         expected=row.expected,

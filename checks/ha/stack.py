@@ -91,7 +91,7 @@ def _stack(postgres: PostgresServers, storage: S3Server, certificate: str, *, sm
     values |= {key: secrets.token_urlsafe(32) for key in secret_keys.GENERATED}
     return Stack(
         settings=settings,
-        cluster=LocalCluster(settings),
+        cluster=LocalCluster(settings, outside=("postgres",)),
         storage=storage,
         postgres=postgres,
         config=config | {f"{PROJECT}:{key}": value for key, value in values.items()},

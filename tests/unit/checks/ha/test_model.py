@@ -1,11 +1,14 @@
 """A row is judged by what was lost, which requests failed and for how long, and the alerts."""
 
+import json
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from checks.ha.model import Expected, Result, covered
-from checks.ha.report import markdown
+from checks.ha.report import markdown, write
 
 EXPECTED = Expected(needed=frozenset({"ServiceDegraded"}), allowed=frozenset({"ReplicasMissing"}))
 
@@ -64,6 +67,14 @@ def test_each_broken_promise_is_a_problem(changes: dict[str, Any], problem: str)
 )
 def test_time_in_which_several_requests_fail_counts_once(intervals: list[tuple[float, float]], seconds: float) -> None:
     assert covered(intervals) == seconds
+
+
+def test_the_results_are_written_with_their_problems(tmp_path: Path) -> None:
+    write([result(reasons=Counter({"POST: 503": 3}), lost_tasks=1)], tmp_path)
+    (row,) = json.loads((tmp_path / "results.json").read_text())
+    assert row["reasons"] == {"POST: 503": 3}
+    assert row["problems"] == ["1 acknowledged tasks are lost"]
+    assert (tmp_path / "table.md").read_text().count("\n") == 3
 
 
 def test_the_table_has_a_line_for_each_row() -> None:
