@@ -16,10 +16,11 @@ from checks.chaos.cluster import LocalCluster
 from checks.drill import report
 from checks.drill.alerts import AlertWatch
 from checks.drill.lines import Lines, PreparedLines, appended
+from checks.drill.recovery import WHOLE_SECONDS, Recovery
 from checks.drill.rounds import Round, write_summary
 from checks.drill.session import Input, Session
 from checks.drill.signs import Signs
-from checks.drill.start import require_ready
+from checks.drill.start import missing, require_ready
 from checks.faults.catalogue import faults
 from checks.faults.journal import BusyError, Journal
 from checks.faults.model import Fault
@@ -28,6 +29,8 @@ from checks.harness.traffic import Traffic
 from contracts import endpoints
 from contracts.errors import UserError
 from contracts.services import GATEWAY
+from stack.explain.readiness import unready_pods
+from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load_here
 
@@ -119,6 +122,8 @@ class _Host:
         self._lines = lines
         self._seconds = seconds
         self._signs = Signs(cluster)
+        self._client = connect(cluster.settings.cluster)
+        self._recovery = Recovery(self._signs.prometheus, self._not_ready)
 
     def play(self, name: str, fault: Fault) -> Round:
         """Injects a fault, pages, takes the answers, undoes the fault and writes the report."""
@@ -139,13 +144,23 @@ class _Host:
             alerts = watch.events(page)
         path = report.write(name, fault, session.result, alerts, watch.previous, started)
         self._print(f"{session.result.summary}\n{report.solution(fault)}\nReport: {path}")
-        return Round(fault=name, result=session.result, alerts=tuple(alerts))
+        return Round(fault=name, result=session.result, first_alert=watch.first(fault.alerts))
 
     def recover(self, fault: Fault, what: str) -> None:
-        """Waits until a fault does not show any more."""
-        self._print(f"the stack recovers; then comes the page of {what}")
-        if not self._signs.wait_until_clear(fault):
-            self._print("an alert of the last fault is still active; ignore it")
+        """Waits until the stack is whole again, within a limit."""
+        self._print(
+            f"the stack recovers, for at most {WHOLE_SECONDS:.0f} s: all pods ready, no message waits, no alert but "
+            f"those that look back for long; then comes the page of {what}"
+        )
+        if remaining := self._recovery.wait(lambda: self._signs.shows(fault)):
+            self._print(f"still there, and older than the next fault: {'; '.join(remaining)}")
+
+    def _not_ready(self) -> list[str]:
+        settings = self._cluster.settings.cluster
+        return [
+            *(f"{name} has no ready pod" for name in missing(self._cluster)),
+            *unready_pods(self._client, settings.namespace),
+        ]
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)

@@ -39,8 +39,8 @@ def require_ready(cluster: Cluster, seconds: float = 60.0, ports: Mapping[str, i
     Raises:
         UserError: a workload has no ready pod, or this machine does not reach one.
     """
-    if wait(lambda: not _missing(cluster), seconds) is None:
-        raise UserError(f"the local stack is not up: {', '.join(_missing(cluster))} has no ready pod. Run `make up`")
+    if wait(lambda: not missing(cluster), seconds) is None:
+        raise UserError(f"the local stack is not up: {', '.join(missing(cluster))} has no ready pod. Run `make up`")
     for name, port in ports.items():
         address = cluster.address(name)
         try:
@@ -52,5 +52,6 @@ def require_ready(cluster: Cluster, seconds: float = 60.0, ports: Mapping[str, i
             ) from None
 
 
-def _missing(cluster: Cluster) -> list[str]:
+def missing(cluster: Cluster) -> list[str]:
+    """The workloads that have no ready pod."""
     return [name for name in _WORKLOADS if not cluster.ready(name)]

@@ -4,16 +4,18 @@ import pytest
 
 from checks.drill.command import choose
 from checks.drill.rounds import Round, summary
-from checks.drill.session import Event, Result
+from checks.drill.session import Result
 from checks.faults.catalogue import faults
 from contracts.errors import UserError
 
 FAULTS = faults("jaeger")
 
 
-def played(fault: str, seconds: float, *alerts: float, hints: int = 0, wrong: int = 0, is_solved: bool = True) -> Round:
+def played(
+    fault: str, seconds: float, alert: float | None = None, hints: int = 0, wrong: int = 0, is_solved: bool = True
+) -> Round:
     result = Result(is_solved=is_solved, seconds=seconds, hints=hints, wrong=wrong)
-    return Round(fault=fault, result=result, alerts=tuple(Event(seconds=second, text="alert") for second in alerts))
+    return Round(fault=fault, result=result, first_alert=alert)
 
 
 def test_the_faults_of_several_rounds_differ() -> None:
@@ -31,7 +33,7 @@ def test_more_rounds_than_faults_are_refused() -> None:
 
 def test_the_summary_has_the_median_the_worst_and_the_costs() -> None:
     rounds = [
-        played("kafka-down", 40, 12, 9),
+        played("kafka-down", 40, 9),
         played("dns-failing", 200, hints=2, wrong=1),
         played("crash-loop", 700, 30, is_solved=False),
     ]
