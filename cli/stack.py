@@ -173,7 +173,7 @@ def connections(stack: str) -> None:
     """Try the connections from the pods of STACK to their dependencies: OK, refused, timed out, in ms.
 
     A small program runs in each pod, connects, and sends nothing. If a Service has no ready pod, the result says so: a
-    connection to it times out as with a firewall. The exit code is 1 if a connection fails.
+    connection to it times out or is refused, as with a firewall. The exit code is 1 if a connection fails.
     """
     from stack.connections.command import show_connections
 

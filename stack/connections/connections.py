@@ -74,7 +74,7 @@ def _of_pod(source: Source, execute: Execute) -> list[Connection]:
 
 
 def _with_cause(connection: Connection, without_pods: frozenset[str]) -> Connection:
-    """Adds that a Service has no ready pod, because packets to it are dropped as by a firewall, or refused."""
+    """Adds that a Service has no ready pod, because packets to it are dropped or refused as by a firewall."""
     service = connection.address.partition(":")[0].partition(".")[0]
     if connection.is_ok or service not in without_pods:
         return connection

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, inspect, text
 
+from checks.faults.catalogue import faults
 from contracts.tasks import TaskStatus
+from dashboards.rules.runbook import RUNBOOKS
 from service.common.errors import Unavailable
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, _as_unavailable, build_engine
@@ -146,20 +148,33 @@ def test_the_reason_is_the_message_of_the_server_for_logs_alone(engine: Engine, 
     assert error.message == "The database is unavailable"
 
 
-def test_a_server_without_a_free_connection_says_so(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("tasks", "sorry, too many clients already"),  # a superuser here
+        ("ordinary", "remaining connection slots are reserved"),
+    ],
+)
+def test_a_server_without_a_free_connection_says_so(engine: Engine, recorder: Recorder, role: str, words: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS ordinary"))
+        connection.execute(text("CREATE ROLE ordinary LOGIN"))
     engine.dispose()
-    with _connections_taken(engine):
-        error = _refusal(SqlUnitOfWork(engine))
-    assert str(error).endswith("(OperationalError: FATAL: sorry, too many clients already)")
+    url = engine.url.set(username=role).render_as_string()
+    with _connections_taken(url):
+        error = _refusal(SqlUnitOfWork(build_engine(url, recorder.traces)))
+    assert f"The database is unavailable (OperationalError: FATAL: {words}" in str(error)
+    assert words in faults("jaeger")["too-many-connections"].evidence.trace
+    assert words in (RUNBOOKS / "StatementsFail.md").read_text()
 
 
 @contextmanager
-def _connections_taken(engine: Engine) -> Iterator[None]:
+def _connections_taken(url: str) -> Iterator[None]:
     """Opens connections until the server has none left."""
     with ExitStack() as connections:
         try:
             while True:
-                connections.enter_context(psycopg.connect(engine.url.render_as_string().replace("+psycopg", "")))
+                connections.enter_context(psycopg.connect(url.replace("+psycopg", "")))
         except psycopg.OperationalError:
             yield
 

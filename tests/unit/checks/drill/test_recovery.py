@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from checks.drill.recovery import LONG_ALERTS, STEADY_SECONDS, Recovery
+from dashboards.rules.runbook import RUNBOOKS
 from stack.clients.prometheus import PrometheusClient
 
 
@@ -58,6 +59,10 @@ def test_an_alert_that_looks_back_for_long_does_not_delay_it() -> None:
     stack.long_alerts = tuple(LONG_ALERTS)
     assert stack.recovery().wait(stack.shows) == []
     assert stack.now == STEADY_SECONDS
+
+
+def test_each_of_these_alerts_exists() -> None:
+    assert [name for name in LONG_ALERTS if not (RUNBOOKS / f"{name}.md").is_file()] == []
 
 
 def test_the_wait_has_a_limit_and_lists_what_is_left() -> None:

@@ -285,6 +285,8 @@ SQL = "UPDATE users SET password = :password, token = %(token_1)s, secret = ? WH
         SQL,
         "INSERT INTO web_crawl_tasks (id, user_email) VALUES (%(id)s::UUID, :user_email)",
         "message task-status/3/9223372036854775807 again in 0.1 s: Kafka is unavailable (_TRANSPORT)",
+        "The database is unavailable (OperationalError: FATAL: sorry, too many clients already)",
+        'The database is unavailable (OperationalError: FATAL: password authentication failed for user "tasks")',
         "http://site.example:81/page/7?limit=10&offset=20&status=new",
         "0.4111111111111111",
         "4111 1111 1111 1112",
