@@ -20,7 +20,7 @@ _WARNINGS: Final = f'{_LEVEL}=~"WARN|WARNING|ERROR|CRITICAL|FATAL"'
 _SERVICE: Final = "service_name"
 _FATAL: Final = re.compile(r"\bFATAL\b")
 # The readiness probe of PostgreSQL connects without a password; the server refuses it with this line, and is ready.
-_NORMAL: Final = 'no pg_hba.conf entry for host "127.0.0.1"'
+_NORMAL: Final = re.compile(r'no pg_hba\.conf entry for host "(127\.0\.0\.1|\[local\])"')
 _DEPENDENCIES: Final = (endpoints.POSTGRES, endpoints.KAFKA)
 _MAX_LINES: Final = 2000
 
@@ -86,5 +86,5 @@ def _fatal_errors(client: kubernetes.client.ApiClient, namespace: str) -> Iterat
 
 def last_fatal(log: str) -> str | None:
     """Return the last line of a log with a fatal error."""
-    lines = (line for line in reversed(log.splitlines()) if _FATAL.search(line) and _NORMAL not in line)
+    lines = (line for line in reversed(log.splitlines()) if _FATAL.search(line) and not _NORMAL.search(line))
     return next(lines, None)

@@ -12,7 +12,10 @@ def test_the_last_fatal_line_is_that_of_a_fault() -> None:
 
 
 def test_a_healthy_server_has_none() -> None:
-    assert last_fatal(f"{NOISE}\nLOG:  the last operation was not FATALITY\n") is None
+    assert (
+        last_fatal(f"{NOISE}\n{NOISE.replace('127.0.0.1', '[local]')}\nLOG:  the last operation was not FATALITY\n")
+        is None
+    )
 
 
 def test_a_client_of_another_host_that_is_refused_is_a_fault() -> None:
