@@ -11,6 +11,8 @@ class Change:
     seconds: float
     """When, in s since the epoch."""
     text: str
+    target: str = ""
+    """Kind and name of the workload, if the change is its revision."""
 
 
 def seconds_of(time: str) -> float:

@@ -16,6 +16,10 @@ def stack_changes(client: kubernetes.client.ApiClient, namespace: str) -> list[C
     Raises:
         ApiException: the API server refuses.
     """
-    sources = (writes, stopped_workloads, revisions, restarts)
-    changes = chain.from_iterable(source(client, namespace) for source in sources)
-    return sorted(changes, key=lambda change: -change.seconds)
+    of_workloads = list(revisions(client, namespace))
+    others = (
+        writes(client, namespace, of_workloads),
+        stopped_workloads(client, namespace),
+        restarts(client, namespace),
+    )
+    return sorted(chain(of_workloads, *others), key=lambda change: -change.seconds)

@@ -11,7 +11,7 @@ import kubernetes
 from contracts.metadata import CHECKSUM, SECRETS_CHECKSUM, Manifest
 from stack.explain.change import Change, seconds_of
 from stack.explain.listing import list_objects
-from stack.explain.writes import last_write
+from stack.explain.writes import last_author, last_write
 from stack.kubernetes.difference import Difference, differences
 
 _APPS: Final = "/apis/apps/v1"
@@ -30,8 +30,8 @@ def revisions(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[C
         ApiException: the API server refuses.
     """
     owners = {
-        item["metadata"]["uid"]: item
-        for resource in ("deployments", "statefulsets")
+        item["metadata"]["uid"]: (kind, item)
+        for resource, kind in (("deployments", "Deployment"), ("statefulsets", "StatefulSet"))
         for item in list_objects(client, namespace, _APPS, resource)
     }
     by_owner: defaultdict[str, list[tuple[int, Manifest, Manifest]]] = defaultdict(list)
@@ -42,7 +42,7 @@ def revisions(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[C
         by_owner[_owner(item)].append((item["revision"], item, item["data"]["spec"]["template"]))
     for uid, of_owner in by_owner.items():
         if uid in owners:
-            yield from _changes(owners[uid], sorted(of_owner, key=lambda revision: revision[0]))
+            yield from _changes(*owners[uid], sorted(of_owner, key=lambda revision: revision[0]))
 
 
 def _owner(item: Manifest) -> str:
@@ -50,7 +50,7 @@ def _owner(item: Manifest) -> str:
     return str(owner["uid"])
 
 
-def _changes(owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) -> Iterator[Change]:
+def _changes(kind: str, owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) -> Iterator[Change]:
     newest, _, _ = in_order[-1]
     for (_, earlier, old), (number, later, new) in pairwise(in_order):
         seconds = seconds_of(later["metadata"]["creationTimestamp"])
@@ -60,7 +60,9 @@ def _changes(owner: Manifest, in_order: list[tuple[int, Manifest, Manifest]]) ->
                 continue
             seconds = last_write(owner)
         name = owner["metadata"]["name"]
-        yield Change(seconds=seconds, text=f"{name} got revision {number}: {_differences(old, new)}")
+        author = last_author(owner, seconds)
+        revision = f"{name} got revision {number}{f' ({author})' if author else ''}"
+        yield Change(seconds=seconds, text=f"{revision}: {_differences(old, new)}", target=f"{kind} {name}")
 
 
 def _differences(old: Manifest, new: Manifest) -> str:

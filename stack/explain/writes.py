@@ -18,7 +18,11 @@ from stack.kubernetes.difference import CONTROLLERS
 
 RELEASE_SECONDS: Final = 60.0
 """Writes of one manager belong together if the next is not later than this: a release waits for pods in between."""
+REVISION_SECONDS: Final = 5.0
+"""The longest time from a write to the revision that a controller makes of it."""
 _MAX_OBJECTS: Final = 6
+_PULUMI: Final = "pulumi-kubernetes"
+"""Begin of the names that Pulumi takes for objects without a field manager of their own."""
 _WORKLOADS: Final = (("/apis/apps/v1", "deployments", "Deployment"), ("/apis/apps/v1", "statefulsets", "StatefulSet"))
 _OTHERS: Final = (
     ("/api/v1", "configmaps", "ConfigMap"),
@@ -30,25 +34,37 @@ _OTHERS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Write:
-    """The last write of a manager to an object."""
+    """The last write of an author to an object."""
 
     seconds: float
-    manager: str
+    author: str
     target: str
     """Kind and name of the object."""
 
 
-def writes(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Change]:
+def writes(client: kubernetes.client.ApiClient, namespace: str, revisions: Sequence[Change] = ()) -> Iterator[Change]:
     """Return the releases, and the changes by other managers than controllers.
+
+    Args:
+        client: reaches the API server.
+        namespace: of the stack.
+        revisions: of workloads; a write that made one of them is left out, since it is the same change.
 
     Raises:
         ApiException: the API server refuses.
     """
-    single = list(_all_writes(client, namespace))
-    single.sort(key=lambda write: (write.manager, write.seconds))
-    for manager, of_manager in groupby(single, key=lambda write: write.manager):
-        for group in _groups(list(of_manager)):
-            yield Change(seconds=group[-1].seconds, text=_text(manager, group))
+    single = [write for write in _all_writes(client, namespace) if not _made_revision(write, revisions)]
+    single.sort(key=lambda write: (write.author, write.seconds))
+    for author, of_author in groupby(single, key=lambda write: write.author):
+        for group in _groups(list(of_author)):
+            yield Change(seconds=group[-1].seconds, text=_text(author, group))
+
+
+def _made_revision(write: _Write, revisions: Sequence[Change]) -> bool:
+    return any(
+        revision.target == write.target and abs(revision.seconds - write.seconds) <= REVISION_SECONDS
+        for revision in revisions
+    )
 
 
 def stopped_workloads(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Change]:
@@ -72,12 +88,23 @@ def last_write(item: Manifest) -> float:
     return max(map(_seconds, _entries(item)), default=0.0)
 
 
+def last_author(item: Manifest, seconds: float) -> str:
+    """Return who wrote the object at a time; empty if its last write was at another time."""
+    authors = [_author(entry) for entry in _entries(item) if abs(_seconds(entry) - seconds) <= REVISION_SECONDS]
+    return authors[-1] if authors else ""
+
+
+def _author(entry: Mapping[str, Any]) -> str:
+    manager = str(entry["manager"])
+    return "a release" if manager == FIELD_MANAGER or manager.startswith(_PULUMI) else manager
+
+
 def _all_writes(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[_Write]:
     for api, resource, kind in (*_WORKLOADS, *_OTHERS):
         for item in list_objects(client, namespace, api, resource, metadata_only=True):
             target = f"{kind} {item['metadata']['name']}"
             for entry in _entries(item):
-                yield _Write(seconds=_seconds(entry), manager=entry["manager"], target=target)
+                yield _Write(seconds=_seconds(entry), author=_author(entry), target=target)
 
 
 def _entries(item: Manifest) -> Iterator[Mapping[str, Any]]:
@@ -101,8 +128,7 @@ def _groups(in_order: Sequence[_Write]) -> Iterator[list[_Write]]:
     yield group
 
 
-def _text(manager: str, group: Sequence[_Write]) -> str:
+def _text(author: str, group: Sequence[_Write]) -> str:
     names = list(dict.fromkeys(write.target for write in reversed(group)))
     rest = f" and {len(names) - _MAX_OBJECTS} more objects" if len(names) > _MAX_OBJECTS else ""
-    who = "a release" if manager == FIELD_MANAGER else manager
-    return f"{who} changed {', '.join(names[:_MAX_OBJECTS])}{rest}"
+    return f"{author} changed {', '.join(names[:_MAX_OBJECTS])}{rest}"
