@@ -91,4 +91,6 @@ def checked_out(reference: str) -> Iterator[Release]:
         overlay["config"][f"{PROJECT}:images"] = {"service": image}
         (folder / OVERLAY).parent.mkdir(exist_ok=True)
         (folder / OVERLAY).write_text(yaml.safe_dump(overlay))
+        # Pulumi runs the program of a release in the environment of its folder: here, the one that runs this check.
+        (folder / ".venv").symlink_to(sys.prefix)
         yield Release(name=reference, folder=folder)
