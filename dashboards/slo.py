@@ -77,8 +77,8 @@ def firing_alerts(_: MonitoringConfig) -> Panel:
 
 
 def notifications(config: MonitoringConfig) -> Panel | None:
-    """Alerts by state, and the notifications that Alertmanager sent."""
-    if not config.alerting:
+    """Alerts by state, and the notifications that the stack's Alertmanager sent."""
+    if not config.alertmanager_scraped:
         return None
 
     def sent(counter: str) -> str:
