@@ -6,7 +6,7 @@ import click
 from click.exceptions import Exit
 
 from cli.group import Command, LazyGroup, exit_on_termination
-from cli.options import AMOUNT, COUNT, console, file_option, stack_argument
+from cli.options import AMOUNT, COUNT, Amount, console, file_option, stack_argument
 from contracts.errors import UserError
 
 
@@ -87,7 +87,7 @@ def coverage(stack: str, operations: int, malformed: int | None, seed: int) -> N
     "--unavailable",
     "--away",
     "unavailable",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     default=600,
     help="Seconds without a store (600).",
 )

@@ -11,13 +11,26 @@ from click.shell_completion import CompletionItem
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCAL: Final = "local"
 COUNT: Final = click.IntRange(min=1)
-AMOUNT: Final = click.FloatRange(min=0, min_open=True)
-"""A number of seconds, minutes or events per second, above 0."""
+MAX_AMOUNT: Final = 10_000_000
+"""In s about 115 days; the functions that wait take no number without a limit."""
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 F = Callable[..., Any]
+
+
+class Amount(click.FloatRange):
+    """A number of seconds, minutes or events per second. `nan` and `inf` are refused: a wait would not end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        amount = float(super().convert(value, param, ctx))
+        if not amount <= MAX_AMOUNT:  # no comparison with `nan` is true
+            self.fail(f"{amount:g} is not in the range x<={MAX_AMOUNT}.", param, ctx)
+        return amount
+
+
+AMOUNT: Final = Amount(min=0, min_open=True)
 
 
 class StackName(click.ParamType[str]):
