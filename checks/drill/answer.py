@@ -60,7 +60,7 @@ def parse(text: str) -> Answer:
 
 def choose(text: str, choices: Sequence[Choice]) -> Choice | None:
     """The choice that a text names: by its number, or by the longest of its names; None if none or several do."""
-    if text.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", text):
         number = int(text)
         return choices[number - 1] if 1 <= number <= len(choices) else None
     words = _words(text)

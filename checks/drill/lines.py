@@ -9,6 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from contracts.errors import UserError
+
+MAX_LINE: Final = 65_536
+"""Bytes after which a line without an end is taken as it is, so that an endless one does not stop the clock."""
 _POLL_SECONDS: Final = 0.2
 
 
@@ -33,6 +37,9 @@ class Lines:
                 line, self._rest = self._rest, b""
                 return line.decode(errors="replace") if line else None
             self._rest += chunk
+            if len(self._rest) >= MAX_LINE and b"\n" not in self._rest:
+                line, self._rest = self._rest, b""
+                return line.decode(errors="replace")
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode(errors="replace")
 
@@ -71,9 +78,16 @@ class PreparedLines:
 
 @contextlib.contextmanager
 def appended(path: Path) -> Iterator[Lines]:
-    """The lines that are written into a file or a named pipe from now on; the file is created if it does not exist."""
-    # A named pipe that is open for writing here does not end when a writer closes it.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    """The lines that are written into a file or a named pipe from now on; the file is created if it does not exist.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    try:
+        # A named pipe that is open for writing here does not end when a writer closes it.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise UserError(f"the file of the answers {path} cannot be opened: {error.strerror}") from None
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             yield Lines(descriptor)

@@ -62,3 +62,8 @@ def test_a_wrong_part_is_known() -> None:
     assert verdict.hop
     assert not verdict.cause
     assert not verdict.is_right
+
+
+@pytest.mark.parametrize("text", ["²", "²,³", "9" * 5000, "1," + "9" * 5000])
+def test_digits_that_number_no_choice_name_none(text: str) -> None:
+    assert parse(text).cause is None

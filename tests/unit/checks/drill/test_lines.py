@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-from checks.drill.lines import Lines, PreparedLines, appended
+import pytest
+
+from checks.drill.lines import MAX_LINE, Lines, PreparedLines, appended
+from contracts.errors import UserError
 
 
 def test_a_pipe_ends_with_its_last_line() -> None:
@@ -57,3 +60,17 @@ def test_prepared_texts_end() -> None:
     assert lines.read(1) == "hint"
     assert lines.ended
     assert lines.read(1) is None
+
+
+def test_a_line_without_an_end_is_taken_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "answers"
+    with appended(path) as lines:
+        path.write_bytes(b"\xff" * (2 * MAX_LINE))
+        assert [len(lines.read(0) or "") for _ in range(2)] == [MAX_LINE, MAX_LINE]
+        assert lines.read(0) is None
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "answers"
+    with pytest.raises(UserError, match=f"{path} cannot be opened: No such file"), appended(path):
+        pass
