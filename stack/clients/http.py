@@ -24,7 +24,7 @@ def get_json(get: Get, url: str, params: Mapping[str, Any] | None = None, *, sec
     """
     try:
         answer = get(url, params=params, headers={"Accept": "application/json"}, timeout=seconds)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:  # a query can be too long for a URL
         raise QueryError(f"{type(error).__name__}: {error}") from error
     return json_of(answer)
 

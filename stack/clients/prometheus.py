@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from stack.clients.http import SECONDS, Get, get_json
+from stack.clients.http import SECONDS, Get, QueryError, get_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,8 @@ class PrometheusClient:
         data = self._get("query", query=promql, **({} if time is None else {"time": f"{time:.3f}"}))
         if data["resultType"] == "scalar":
             return [to_series({}, [data["result"]])]
+        if data["resultType"] == "string":
+            raise QueryError("the query returns a string, not series")
         return [to_series(item["metric"], item.get("values") or [item["value"]]) for item in data["result"]]
 
     def query_range(self, promql: str, *, start: float, end: float, step: float) -> list[Series]:

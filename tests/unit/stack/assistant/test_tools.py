@@ -133,6 +133,17 @@ def test_what_the_store_answers_to_a_wrong_query_is_passed_on() -> None:
         tools(PreparedSources({})).query_metrics("sum(")
 
 
+def test_a_query_that_returns_a_string_is_refused() -> None:
+    sources = PreparedSources({"/api/v1/query": {"data": {"resultType": "string", "result": [NOW, "text"]}}})
+    with pytest.raises(QueryError, match="returns a string"):
+        tools(sources).query_metrics('"text"')
+
+
+def test_a_query_that_is_too_long_for_a_url_is_refused() -> None:
+    with pytest.raises(QueryError, match="too long"):
+        tools(PreparedSources({})).query_metrics("x" * 100_000)
+
+
 def test_the_rollout_names_phase_stage_change_and_reason() -> None:
     tracing = load("dev").tracing
     journal = Journal(
