@@ -306,7 +306,9 @@ class Explainer:
         ]
 
     def _text(self, text: str) -> str:
-        return self._redactor.text(text, MAX_TEXT)
+        # A foreign page can put escape sequences into an error; a terminal would run them.
+        printable = "".join(char if char.isprintable() or char in "\t\n" else " " for char in text)
+        return self._redactor.text(printable, MAX_TEXT)
 
 
 def _cause(spans: Sequence[Span], service: str) -> Span | None:

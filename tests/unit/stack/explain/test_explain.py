@@ -236,3 +236,9 @@ def test_without_a_new_alert_the_most_severe_is_explained() -> None:
     assert lines[0].startswith("ServiceDown (page)")
     assert lines[-1].startswith("LagGrows (ticket)")
     assert not any(line.startswith("Older") for line in lines)
+
+
+def test_escape_sequences_do_not_reach_the_terminal() -> None:
+    explainer = Explainer(PreparedSources(_answers()), list, fatal=lambda: ["FATAL: \x1b[2J\x9b31m\rdone é"])
+    (line,) = _by_title(explainer.overview(rules_by_name(CONFIG)))["Fatal errors of PostgreSQL and Kafka"]
+    assert line == "FATAL:  [2J 31m done é"
