@@ -35,7 +35,7 @@ def table(results: list[Connection]) -> Table:
     for result in results:
         rows.add_row(
             result.pod,
-            result.address,
+            Text(result.address),  # the brackets of an IPv6 address are no markup
             Text(result.outcome, "green" if result.is_ok else "red"),
             "" if result.ms is None else f"{result.ms:.1f}",
         )

@@ -26,8 +26,11 @@ def targets(environment: Mapping[str, str]) -> list[str]:
 
 
 def _of_url(url: str) -> list[str]:
-    parts = urlsplit(url)
-    port = parts.port or _PORTS.get(parts.scheme)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # a malformed URL names no address
+        return []
     if port is None:
         return []
     # The URL of several database servers has them as parameters.

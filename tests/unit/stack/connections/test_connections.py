@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from stack.connections.command import table
-from stack.connections.connections import Source, connections
+from stack.connections.connections import Connection, Source, connections
 from stack.connections.targets import targets
 
 GATEWAY = Source(
@@ -38,6 +38,8 @@ def manager_cut_off(_: Source, command: Sequence[str]) -> str:
         ("CRAWLER_ALLOWED_HOSTS", "*", []),
         ("OTEL_SERVICE_NAME", "gateway:1", []),
         ("DATABASE_URL", "sqlite:///tasks.db", []),
+        ("TRACES_URL", "http://$(HOST):$(PORT)", []),
+        ("TRACES_URL", "http://[fd00::1", []),
     ],
 )
 def test_the_targets_are_those_of_the_environment(name: str, value: str, expected: list[str]) -> None:
@@ -62,3 +64,9 @@ def test_a_pod_that_runs_no_command_has_its_rows() -> None:
     console = Console(width=140, record=True)
     console.print(table(results))
     assert "task-manager:8080" in console.export_text()
+
+
+def test_the_brackets_of_an_ipv6_address_are_printed() -> None:
+    console = Console(width=140, record=True)
+    console.print(table([Connection(pod="gateway-1", address="[fd00::1]:9092", outcome="OK", ms=1.0)]))
+    assert "[fd00::1]:9092" in console.export_text()
