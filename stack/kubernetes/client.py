@@ -30,8 +30,9 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
             else "`kubectl config get-contexts` lists the contexts; `cluster.context` in the stack file names the one "
             "to use"
         )
+        file = f" of {cluster.kubeconfig}" if cluster.kubeconfig else ""
         raise DeployError(
-            f"kube context {cluster.context!r} cannot be used: {str(error).rstrip('.')}. {remedy}"
+            f"kube context {cluster.context!r}{file} cannot be used: {str(error).rstrip('.')}. {remedy}"
         ) from None
     client = kubernetes.client.ApiClient(configuration)
     try:

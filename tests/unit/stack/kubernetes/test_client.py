@@ -14,8 +14,8 @@ from stack.kubernetes.settings import Cluster
 @pytest.mark.parametrize(
     ("context", "text"),
     [
-        (LOCAL_CONTEXT, r"'local' cannot be used: .*\. Run `make up` first"),
-        ("theirs", r"'theirs' cannot be used: .*\. `kubectl config get-contexts` lists the contexts"),
+        (LOCAL_CONTEXT, r"'local' of .* cannot be used: .*\. Run `make up` first"),
+        ("theirs", r"'theirs' of .* cannot be used: .*\. `kubectl config get-contexts` lists the contexts"),
     ],
 )
 def test_a_context_that_the_kubeconfig_does_not_have_is_named(tmp_path: Path, context: str, text: str) -> None:
@@ -26,5 +26,5 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_named(tmp_path: Path, co
 
 
 def test_a_cluster_that_does_not_exist_here_is_named() -> None:
-    with pytest.raises(DeployError, match="Run `make up` first"):
+    with pytest.raises(DeployError, match=r"of /nonexistent/kubeconfig cannot be used: .*Run `make up` first"):
         connect(Cluster(context=LOCAL_CONTEXT, kubeconfig="/nonexistent/kubeconfig"))
