@@ -10,7 +10,7 @@ from dashboards.dashboard import Dashboard, Row
 from dashboards.panels import Panel, Query, Thresholds, TraceSearch, per_second, stat, timeseries, traces
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, counted, equals, quantile, rate, series
 
-_P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), RATE_INTERVAL, TOPIC)
+_P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), "5m", TOPIC)
 
 
 def lag(_: MonitoringConfig) -> Panel:
@@ -42,7 +42,7 @@ def p95_wait(config: MonitoringConfig) -> Panel:
     limit = config.objectives.message_seconds
     return stat(
         "p95 wait",
-        "95 % of the messages wait at most this long from being sent until their handling begins.",
+        "95 % of the messages of the last 5 minutes waited at most this long until their handling began.",
         Query(expr=_P95_WAIT, legend="{{topic}}"),
         unit="s",
         thresholds=Thresholds(limit / 2, limit),

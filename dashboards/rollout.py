@@ -71,8 +71,8 @@ def error_ratio(config: MonitoringConfig) -> Panel:
     limit = config.objectives.error_ratio
     return stat(
         "Error ratio, by track",
-        "Share of the requests that failed.",
-        Query(expr=ratio(FAILED_REQUESTS, REQUESTS, RATE_INTERVAL, TRACK), legend="{{track}}"),
+        "Share of the requests of the last 5 minutes that failed.",
+        Query(expr=ratio(FAILED_REQUESTS, REQUESTS, "5m", TRACK), legend="{{track}}"),
         unit="percentunit",
         thresholds=Thresholds(limit / 4, limit),
         width=6,
