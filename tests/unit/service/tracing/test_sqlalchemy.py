@@ -58,7 +58,9 @@ def test_statement_span_without_parameters(recorder: Recorder, engine: Engine) -
     assert inserted.kind is SpanKind.CLIENT
     assert inserted.parent is not None
     assert inserted.parent.span_id == request.get_span_context().span_id
-    assert _attributes(inserted) == {
+    attributes = _attributes(inserted)
+    attributes.pop("task.db.pool_wait_ms", None)  # present if a busy machine opened the connection slowly
+    assert attributes == {
         "db.system.name": "sqlite",
         "db.namespace": engine.url.database,
         "db.operation.name": "INSERT",
