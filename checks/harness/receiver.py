@@ -103,7 +103,7 @@ class Receiver:
             service, _, name = method[1:].partition("/")
             handler = grpc.unary_unary_rpc_method_handler(self._answer(method))
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
-        address = f"localhost:{self.port}" if credentials else f"127.0.0.1:{self.port}"
+        address = f"127.0.0.1:{self.port}"  # of `localhost`, another server could have one of the two addresses
         self.port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         server.start()
         self._server = server

@@ -37,6 +37,7 @@ _OTHERS: Final = frozenset(
         "ALERTS",
         "alertmanager_alerts",
         "alertmanager_notifications_total",
+        "collector_queue_paused",
         "otelcol_process_cpu_seconds_total",
         "otelcol_process_runtime_heap_alloc_bytes",
         "process_cpu_seconds_total",
