@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -86,12 +87,17 @@ def lab(home: Home) -> Lab:
     return lab
 
 
+def reaches(caller: str, target: str) -> bool:
+    """Returns whether a pod gets the answer of a pod or a Service."""
+    return str(call(caller, f"/call?host={target}")).endswith("kept")
+
+
 def test_three_nodes(lab: Lab) -> None:
     # Each pod reaches the pods of all nodes, and a Service by its name.
     for caller in lab.pods("mobile").values():
         for target in (*lab.pods("keeper").values(), *lab.pods("mobile").values(), "keeper", "mobile"):
-            answer = call(caller, f"/call?host={target}")
-            assert str(answer).endswith("kept"), (caller, target)
+            # A node learns the addresses behind a Service a moment after their pods are ready.
+            poll_until(f"{caller} to reach {target}", partial(reaches, caller, target), seconds=30)
 
     # A killed node has no process, no control group and no network; the others do not notice.
     lab.cluster.kill_node(lab.progress, "node2")
