@@ -9,7 +9,7 @@ from typing import Final
 import kubernetes
 
 from contracts.metadata import Manifest
-from stack.explain.change import Change, seconds_of
+from stack.explain.change import Change, in_groups, seconds_of
 from stack.explain.listing import list_objects, stack_pods
 
 _TOGETHER_SECONDS: Final = 60.0
@@ -39,7 +39,7 @@ def restarts(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[Ch
     single = [restart for pod in stack_pods(client, namespace) for restart in _of_pod(pod, events)]
     single.sort(key=lambda restart: (restart.reason, restart.seconds))
     for reason, of_reason in groupby(single, key=lambda restart: restart.reason):
-        for group in _groups(list(of_reason)):
+        for group in in_groups(list(of_reason), _TOGETHER_SECONDS):
             names = list(dict.fromkeys(restart.pod for restart in group))
             rest = f" and {len(names) - _MAX_PODS} more pods" if len(names) > _MAX_PODS else ""
             pods = f"{'pods' if len(names) > 1 else 'pod'} {', '.join(names[:_MAX_PODS])}{rest}"
@@ -69,13 +69,3 @@ def _failed_probe(pod: Manifest, container: str, ended: float, events: Sequence[
         if match and event.get("lastTimestamp") and -1 <= ended - seconds_of(event["lastTimestamp"]) <= _KILL_SECONDS:
             return match[1]
     return None
-
-
-def _groups(in_order: Sequence[_Restart]) -> Iterator[list[_Restart]]:
-    group: list[_Restart] = []
-    for restart in in_order:
-        if group and restart.seconds - group[-1].seconds > _TOGETHER_SECONDS:
-            yield group
-            group = []
-        group.append(restart)
-    yield group

@@ -12,7 +12,7 @@ from typing import Any, Final
 import kubernetes
 
 from contracts.metadata import FIELD_MANAGER, Manifest
-from stack.explain.change import Change, seconds_of
+from stack.explain.change import Change, in_groups, seconds_of
 from stack.explain.listing import list_objects
 from stack.kubernetes.difference import CONTROLLERS
 
@@ -56,7 +56,7 @@ def writes(client: kubernetes.client.ApiClient, namespace: str, revisions: Seque
     single = [write for write in _all_writes(client, namespace) if not _made_revision(write, revisions)]
     single.sort(key=lambda write: (write.author, write.seconds))
     for author, of_author in groupby(single, key=lambda write: write.author):
-        for group in _groups(list(of_author)):
+        for group in in_groups(list(of_author), RELEASE_SECONDS):
             yield Change(seconds=group[-1].seconds, text=_text(author, group))
 
 
@@ -116,16 +116,6 @@ def _entries(item: Manifest) -> Iterator[Mapping[str, Any]]:
 
 def _seconds(entry: Mapping[str, Any]) -> float:
     return seconds_of(entry["time"])
-
-
-def _groups(in_order: Sequence[_Write]) -> Iterator[list[_Write]]:
-    group: list[_Write] = []
-    for write in in_order:
-        if group and write.seconds - group[-1].seconds > RELEASE_SECONDS:
-            yield group
-            group = []
-        group.append(write)
-    yield group
 
 
 def _text(author: str, group: Sequence[_Write]) -> str:

@@ -1,7 +1,8 @@
 """What the program declares, rendered once a process for each configuration."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,19 @@ def recorded(stack: str, config: Mapping[str, Any]) -> Rendered:
 @cache
 def _recorded(stack: str, config: str) -> Rendered:
     return record(stack, json.loads(config))
+
+
+def without_claims(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Return the StatefulSets with empty directories: the local cluster has few volumes, not freed at once."""
+    return [_with_directories(item) if item["kind"] == "StatefulSet" else item for item in manifests]
+
+
+def _with_directories(manifest: Manifest) -> Manifest:
+    spec = deepcopy(manifest)["spec"]
+    claims = spec.pop("volumeClaimTemplates", [])
+    volumes = spec["template"]["spec"].setdefault("volumes", [])
+    volumes.extend({"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims)
+    return {**manifest, "spec": spec}
 
 
 @cache

@@ -5,7 +5,6 @@ Kafka, Postgres, Prometheus and Grafana are processes of this machine; the other
 
 import time
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from checks.coverage.stack import cover
 from checks.dashboards.stack import check_stack
 from checks.harness.traffic import Traffic
 from contracts import endpoints, secret_keys
-from contracts.metadata import PROJECT, Manifest
+from contracts.metadata import PROJECT
 from contracts.services import SERVICES
 from stack.accounting.judge import account
 from stack.kubernetes.apply import apply
@@ -30,7 +29,7 @@ from stack.smoke.check import check
 from stack.stores import Stores
 from tests.support.back_ends import BackEnds, back_ends
 from tests.support.mistakes import make_mistakes
-from tests.support.program import recorded
+from tests.support.program import recorded, without_claims
 
 pytestmark = pytest.mark.nightly
 
@@ -48,15 +47,6 @@ class Stack:
     @property
     def stores(self) -> Stores:
         return Stores(settings=self.settings, client=connect(self.settings.cluster))
-
-
-def _without_claims(manifest: Manifest) -> Manifest:
-    """Return a workload with empty directories: the local cluster has few volumes, which are not freed at once."""
-    spec = deepcopy(manifest)["spec"]
-    claims = spec.pop("volumeClaimTemplates", [])
-    volumes = spec["template"]["spec"].setdefault("volumes", [])
-    volumes.extend({"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims)
-    return {**manifest, "spec": spec}
 
 
 def _stores_of_the_local_stack() -> dict[str, Any]:
@@ -102,7 +92,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         manifests = recorded("test", config | {f"{PROJECT}:{key}": value for key, value in values.items()}).manifests
         (rules,) = (item for item in manifests if item["metadata"]["name"] == "prometheus-rules")
         made.load_rules(rules["data"]["rules.yml"])
-        deployed = [_without_claims(item) if item["kind"] == "StatefulSet" else item for item in manifests]
+        deployed = without_claims(manifests)
         try:
             apply(client, NAMESPACE, deployed, lambda _: None)
             yield Stack(settings=parse(config, "test"), back_ends=made)

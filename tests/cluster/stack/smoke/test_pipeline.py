@@ -1,29 +1,19 @@
 """A stack without services on the real cluster, in a namespace of its own: it takes spans of other services."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 import kubernetes
 import pytest
 
 from contracts import secret_keys
-from contracts.metadata import PROJECT, Manifest
+from contracts.metadata import PROJECT
 from stack.kubernetes.apply import apply
 from stack.kubernetes.client import connect
 from stack.settings import Settings, effective_config, load, parse
 from stack.smoke.pipeline import check_pipeline
-from tests.support.program import pipeline_config, recorded
+from tests.support.program import pipeline_config, recorded, without_claims
 
 NAMESPACE = "tracing-pipeline-test"
-
-
-def _without_claims(manifest: Manifest) -> Manifest:
-    """Return a workload with empty directories: the local cluster has few volumes, which are not freed at once."""
-    spec = deepcopy(manifest)["spec"]
-    claims = spec.pop("volumeClaimTemplates", [])
-    volumes = spec["template"]["spec"].setdefault("volumes", [])
-    volumes.extend({"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims)
-    return {**manifest, "spec": spec}
 
 
 @pytest.fixture
@@ -39,10 +29,7 @@ def pipeline() -> Iterator[Settings]:
         alerting={"enabled": False},
     )
     secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.GENERATED}
-    manifests = [
-        _without_claims(item) if item["kind"] == "StatefulSet" else item
-        for item in recorded("test", config | secrets).manifests
-    ]
+    manifests = without_claims(recorded("test", config | secrets).manifests)
     client = connect(load("local").cluster)
     apply(client, NAMESPACE, manifests, lambda _: None)
     yield parse(config, "test")
