@@ -16,6 +16,9 @@ SYNTHETIC_USERS: Final = (PROBE_USER, SMOKE_CHECK_USER)
 SYNTHETIC_TEST: Final = "test"
 """Value of the metrics' label `synthetic` for these tasks and their requests."""
 
+REFUSED: Final = "cannot be fetched: the server accepts no connections"
+"""The error of a task whose page's server refuses connections."""
+
 
 class TaskStatus(StrEnum):
     """The state of a task."""

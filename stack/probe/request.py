@@ -81,9 +81,14 @@ def completed_task(gateway: str, identifier: str, *, get: Send = httpx.get) -> d
         return None
     task: dict[str, Any] = answer.raise_for_status().json()
     if task["status"] == "error":
-        raise TaskFailed(f"task {identifier} ended in error: {task.get('result')}")
+        raise TaskFailed(identifier, str((task.get("result") or {}).get("error", "")))
     return task if task["status"] == "completed" else None
 
 
 class TaskFailed(Exception):
     """The task ended in error, so waiting longer does not help."""
+
+    def __init__(self, identifier: str, reason: str) -> None:
+        super().__init__(f"task {identifier} ended in error: {reason}")
+        self.reason = reason
+        """The text that the task shows to its user."""

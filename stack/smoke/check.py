@@ -1,6 +1,7 @@
 """The smoke check: sends a request, follows its task, and compares the stored trace with the edge table."""
 
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeVar
 from contracts import metrics
 from contracts.hops import HOPS, Hop
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from contracts.tasks import REFUSED
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span, TraceStoreClient
 from stack.kubernetes.client import connect
@@ -26,6 +28,9 @@ _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
 _SEARCH_SECONDS: Final = 30.0
 """Tempo in parts needs up to 15 s: 10 s until a live store has written a span, and the end that it leaves out."""
+_ROUTE_SECONDS: Final = 15.0
+"""How long the Service of the gateway's page may refuse connections after a deployment: kube-proxy needs a moment, on
+each node, to learn the address of a new pod."""
 _PAUSE_SECONDS: Final = 0.25
 CALLS_QUERY: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
@@ -55,6 +60,15 @@ class Report:
     """From the request until the task is `completed`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """A request that the gateway accepted."""
+
+    root: RootSpan
+    sent_at: float
+    """As `time.monotonic` counts."""
+
+
 def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     """Sends one request through the stack and proves that it was traced.
 
@@ -69,28 +83,22 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     namespace, backend = settings.cluster.namespace, settings.traces.backend
     stores = Stores(settings=settings, client=connect(settings.cluster))
     with stores.gateway() as gateway, stores.traces() as store, stores.prometheus() as prometheus:
-        trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-
-        sent_at, started = time.monotonic(), time.time_ns()
-        identifier = _send(gateway, namespace, trace_id, span_id)
-        root = RootSpan(
-            trace_id=trace_id,
-            span_id=span_id,
-            caller=SMOKE_CHECK,
-            started=started,
-            ended=time.time_ns(),
-            task_id=identifier,
-        )
         with stores.collector() as collector:
-            _send_root(collector, stores.otlp_token(), settings.environment, root, namespace)
-        task = _wait_for_task(gateway, namespace, identifier, task_seconds)
+
+            def attempt() -> tuple[_Request, dict[str, Any]]:
+                request = _send(gateway, namespace)
+                _send_root(collector, stores.otlp_token(), settings.environment, request.root, namespace)
+                return request, _wait_for_task(gateway, namespace, request.root.task_id, task_seconds)
+
+            request, task = until_fetched(attempt, _logs(namespace, CRAWLER))
+        root, trace_id = request.root, request.root.trace_id
         completed_at = time.monotonic()
-        spans, hops = _wait_for_trace(store, namespace, trace_id, span_id)
+        spans, hops = _wait_for_trace(store, namespace, trace_id, root.span_id)
         stored_at = time.monotonic()
         # While a search cannot find the trace yet, the span metrics are scraped.
         calls = wait_for_calls(prometheus, {hop.service for hop in HOPS})
-        search = task_query(backend, identifier)
-        wait_for_search(store, trace_id, search, started / 1e9)
+        search = task_query(backend, root.task_id)
+        wait_for_search(store, trace_id, search, root.started / 1e9)
         found_at = time.monotonic()
         return Report(
             trace_id=trace_id,
@@ -98,7 +106,7 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
             spans=spans,
             hops=hops,
             calls=calls,
-            task_seconds=completed_at - sent_at,
+            task_seconds=completed_at - request.sent_at,
             trace_seconds=stored_at - completed_at,
             search_seconds=found_at - completed_at,
             query=store.url(trace_id).removeprefix(store.base_url),
@@ -107,21 +115,60 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         )
 
 
+def until_fetched(
+    attempt: Callable[[], T],
+    look_at: str,
+    *,
+    seconds: float = _ROUTE_SECONDS,
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
+    """Sends requests until the page of a task can be fetched, and returns the result of that attempt.
+
+    Args:
+        attempt: sends a request and waits for its task.
+        look_at: what explains a failed task.
+        seconds: how long the page's server may refuse connections; any other failure ends the check at once.
+        sleep: pauses for some seconds.
+
+    Raises:
+        CheckFailure: the task failed.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return attempt()
+        except TaskFailed as error:
+            if error.reason != REFUSED or time.monotonic() > deadline:
+                raise CheckFailure(str(error), look_at) from None
+            print(f"{error}; sending another request", file=sys.stderr, flush=True)
+        sleep(1.0)
+
+
 def wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str) -> T:
     """Waits for a result of `probe`; see `poll_until`."""
     return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
 
-def _send(gateway: str, namespace: str, trace_id: str, span_id: str) -> str:
-    """Sends the request; returns the id of its task."""
+def _send(gateway: str, namespace: str) -> _Request:
+    """Sends the request, in a trace of its own."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     logs = _logs(namespace, GATEWAY)
+    sent_at, started = time.monotonic(), time.time_ns()
     answer = wait(
         "the gateway to accept a request",
         lambda: submit(gateway, trace_id, span_id).raise_for_status(),
         _ACCEPT_SECONDS,
         logs,
     )
-    return accepted_task(answer, trace_id, logs)
+    root = RootSpan(
+        trace_id=trace_id,
+        span_id=span_id,
+        caller=SMOKE_CHECK,
+        started=started,
+        ended=time.time_ns(),
+        task_id=accepted_task(answer, trace_id, logs),
+    )
+    return _Request(root=root, sent_at=sent_at)
 
 
 def _send_root(url: str, token: str, environment: str, root: RootSpan, namespace: str) -> None:
@@ -137,12 +184,8 @@ def _send_root(url: str, token: str, environment: str, root: RootSpan, namespace
 
 def _wait_for_task(gateway: str, namespace: str, identifier: str, seconds: float) -> dict[str, Any]:
     """Returns the task, as the gateway shows it, once it is completed."""
-
     what = f"task {identifier} to be completed"
-    try:
-        return wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
-    except TaskFailed as error:
-        raise CheckFailure(str(error), _logs(namespace, CRAWLER)) from None
+    return wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
 
 
 def _wait_for_trace(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from checks.harness.ports import free_port
+from contracts.tasks import REFUSED
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher, FetchFailed
 from stack.polling import poll_until
@@ -204,7 +205,7 @@ def _no_http(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("site", "url", "reason"),
     [
-        (None, "http://127.0.0.1:{port}/", "the server accepts no connections"),
+        (None, "http://127.0.0.1:{port}/", REFUSED),
         (None, "http://no-such-host.invalid/", "its host has no address"),
         (_no_tls, "https://127.0.0.1:{port}/", "the server speaks no TLS there"),
         (_no_http, "http://127.0.0.1:{port}/", "the server's answer is not valid HTTP"),
