@@ -48,7 +48,7 @@ class ProbedStack:
             return self._accept(request)
         if path.startswith("/api/tasks/"):
             status = "error" if "task" in self.broken else "completed"
-            return httpx.Response(200, json={"id": TASK, "status": status, "result": "refused"})
+            return httpx.Response(200, json={"id": TASK, "status": status, "result": {"error": "refused"}})
         if path.startswith("/api/v3/traces/"):
             return self._trace()
         if path == "/api/traces":
