@@ -113,12 +113,14 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
 def _kafka(base: _Base) -> KafkaAccess:
     """Create Kafka if the stack needs one of its own, and return the way to it, which nothing reads otherwise."""
     settings = base.settings
-    if external := settings.kafka.external:
-        return KafkaAccess(bootstrap_servers=external.bootstrap_servers, external=external)
-    if not settings.has_kafka:
-        return KafkaAccess(bootstrap_servers="")
-    args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
-    return KafkaAccess(bootstrap_servers=Kafka("kafka", args, base.opts).bootstrap_servers)
+    external = settings.kafka.external
+    servers: pulumi.Input[str] = ""
+    if external:
+        servers = external.bootstrap_servers
+    elif settings.has_kafka:
+        args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
+        servers = Kafka("kafka", args, base.opts).bootstrap_servers
+    return KafkaAccess(bootstrap_servers=servers, publish_seconds=settings.kafka.publish_limit, external=external)
 
 
 def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:

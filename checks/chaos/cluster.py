@@ -23,6 +23,8 @@ from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
 
 READY_SECONDS: Final = 180.0
+_ROLL_SECONDS: Final = 600.0
+"""Until all pods of a workload are replaced, one after the other."""
 _RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 
 
@@ -145,7 +147,7 @@ class LocalCluster:
             workload = getattr(self._apps, f"read_namespaced_{kind}")(name, self.namespace)
             return _is_complete(workload, patched.metadata.generation)
 
-        self._poll_until(f"all pods of {name} to restart", is_rolled)
+        self._poll_until(f"all pods of {name} to restart", is_rolled, seconds=_ROLL_SECONDS)
 
     def workloads(self) -> list[str]:
         """Names of the Deployments and StatefulSets."""
@@ -194,9 +196,11 @@ class LocalCluster:
             look_at=f"kubectl -n {self.namespace} logs {pod.metadata.name}",
         )
 
-    def _poll_until(self, what: str, probe: Callable[[], bool], look_at: str = "") -> None:
+    def _poll_until(
+        self, what: str, probe: Callable[[], bool], look_at: str = "", seconds: float = READY_SECONDS
+    ) -> None:
         look_at = look_at or f"kubectl -n {self.namespace} get pods"
-        poll_until(what, probe, seconds=READY_SECONDS, every=0.25, look_at=look_at)
+        poll_until(what, probe, seconds=seconds, every=0.25, look_at=look_at)
 
     @staticmethod
     def _metrics(pod: Any) -> str:

@@ -13,7 +13,6 @@ from typing import Final
 from checks.chaos.cluster import LocalCluster
 from checks.ha import load
 from contracts import endpoints, secret_keys
-from contracts.services import GATEWAY
 from local.namespace import Namespace
 from local.nodes import Node
 from local.paths import Home
@@ -34,6 +33,8 @@ class Sent:
     requests: int = 0
     failures: list[tuple[float, float, str]] = field(default_factory=list)
     """Start and end of each failed request, in s since the epoch, and what failed."""
+    slowest: float = 0.0
+    """Longest time to an answer, in s."""
     tasks: list[str] = field(default_factory=list)
     """Ids of the acknowledged tasks."""
     ledger: Path
@@ -66,9 +67,15 @@ class Client:
         """Sends while the context is open; rates per second."""
         settings = self._cluster.settings
         token = read_secret(connect(settings.cluster), self._cluster.namespace, secret_keys.SECRET)
-        gateway = f"http://{self._cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
         collector = f"{self._cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"
-        arguments = [self._run, gateway, collector, str(self._directory), str(rate), str(spans_rate)]
+        arguments = [
+            self._run,
+            settings.cluster.model_dump_json(by_alias=True),
+            collector,
+            str(self._directory),
+            str(rate),
+            str(spans_rate),
+        ]
         command = self._namespace.enter(sys.executable, "-m", load.__name__, *arguments)
         environment = os.environ | {load.TOKEN: token.get(secret_keys.OTLP_TOKEN, "")}
         with (self._directory / _LOG).open("ab") as log:
@@ -96,6 +103,7 @@ class Client:
             failures=[
                 (started, ended, f"{method}: {reason}") for method, reason, started, ended in written["failures"]
             ],
+            slowest=written["slowest"],
             tasks=written["tasks"],
             ledger=self._directory / load.SPANS,
             resent=written["resent"],

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from checks.ha.model import Result
 from checks.ha.report import markdown, write
-from checks.ha.rows import NODES, rows
+from checks.ha.rows import KAFKA_UPGRADED, NODES, rows
 from checks.ha.run import run_row
 from checks.ha.stack import running
-from contracts import endpoints
+from contracts import endpoints, versions
 from contracts.errors import UserError
 from local.cluster import Cluster
+from local.images.catalogue import KAFKA_PREVIOUS
 from local.images.commands import load as load_images
 from local.preflight import require
 from local.stack import prepare
@@ -51,10 +52,14 @@ def ha(
     prepare(cluster, len(NODES))
     if small:
         load_images([endpoints.JAEGER])
+    upgraded = not names or KAFKA_UPGRADED in names
+    if upgraded:
+        load_images([KAFKA_PREVIOUS])
+    kafka = versions.KAFKA_PREVIOUS if upgraded else versions.KAFKA
     directory = DIRECTORY / time.strftime("%Y%m%d-%H%M%S")
     results: list[Result] = []
-    with running(lambda line: console.print(f"  {line}"), small=small) as stack:
-        known = rows(stack.cluster.workloads())
+    with running(lambda line: console.print(f"  {line}"), small=small, kafka=kafka) as stack:
+        known = rows(stack.cluster.workloads(), object_storage=not small)
         if unknown := [name for name in names if name not in known]:
             raise UserError(f"there is no row {unknown[0]!r}; the rows are {', '.join(known)}")
         for name in names or known:

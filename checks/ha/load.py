@@ -1,7 +1,7 @@
 """The load, as a process of its own: `python -m checks.ha.load`, in the network of one node.
 
-Its packets pass the proxy of that node, as those of a pod do. It runs until its standard input is closed, and writes
-what was acknowledged and what failed.
+Spans go through the proxy of that node, as those of a pod do; requests go through a front door. The process runs until
+its standard input is closed, and writes what was acknowledged and what failed.
 """
 
 import json
@@ -13,32 +13,39 @@ from typing import Final
 from checks.chaos.ledger import Ledger
 from checks.chaos.load import Load
 from checks.chaos.requests import Requests
+from checks.ha.front_door import FrontDoor, ReadyPods
 from checks.harness.traffic import Traffic
+from contracts.services import GATEWAY
+from stack.kubernetes.client import connect
+from stack.kubernetes.settings import Cluster
 
 TOKEN: Final = "OTLP_TOKEN"
 """Variable with the Collectors' token."""
 SPANS: Final = "spans.ledger"
 RESULT: Final = "load.json"
-CONNECT_RETRIES: Final = 5
+_ANSWER_SECONDS: Final = 30.0
+"""A user waits so long. Ingress controllers wait 60 s by default."""
 _ENDLESS: Final = 10**9
 
 
-def main(run: str, gateway: str, collector: str, directory: Path, rate: float, spans_rate: float) -> None:
+def main(run: str, cluster: Cluster, collector: str, directory: Path, rate: float, spans_rate: float) -> None:
     """Sends requests and spans until the standard input is closed.
 
     Args:
         run: text that no other run has.
-        gateway: base URL of the gateway.
+        cluster: with the gateway.
         collector: host:port of the Collectors' OTLP over gRPC.
         directory: of the results.
         rate: requests per second.
         spans_rate: spans per second.
     """
-    traffic = Traffic(gateway, rate, keep=False, connect_retries=CONNECT_RETRIES)
+    pods = ReadyPods(connect(cluster), cluster.namespace, GATEWAY)
+    door = FrontDoor(pods.addresses)
+    traffic = Traffic(f"http://{GATEWAY}", rate, transport=door, seconds=_ANSWER_SECONDS)
     with Ledger(directory / SPANS) as ledger:
         token = os.environ.get(TOKEN)
         spans = Load(Requests(run), ledger, collector, token, spans=_ENDLESS, rate=spans_rate)
-        with traffic, spans.running():
+        with pods.followed(), traffic, spans.running():
             sys.stdin.read()
     result = {
         "answers": dict(traffic.answers),
@@ -47,11 +54,12 @@ def main(run: str, gateway: str, collector: str, directory: Path, rate: float, s
             [failure.method, failure.reason, failure.started.timestamp(), failure.time.timestamp()]
             for failure in traffic.failures
         ],
+        "slowest": traffic.slowest,
         "resent": spans.resent,
     }
     (directory / RESULT).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":
-    name, gateway, collector, directory, rate, spans_rate = sys.argv[1:]
-    main(name, gateway, collector, Path(directory), float(rate), float(spans_rate))
+    name, settings, collector, directory, rate, spans_rate = sys.argv[1:]
+    main(name, Cluster.model_validate_json(settings), collector, Path(directory), float(rate), float(spans_rate))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_FAILED: Final = 0.001
-"""Share of the requests that may fail."""
+"""Share of the requests of ten minutes that may fail."""
+TEN_MINUTES: Final = 600.0
 MAX_FAILING_SECONDS: Final = 10.0
 """The time in which requests may fail."""
 MAX_ALERT_SECONDS: Final = 45.0
@@ -38,10 +39,14 @@ class Result:
     spans: int
     """Acknowledged spans."""
     lost_spans: int
+    rate: float
+    """Requests per second."""
     requests: int
     failed: int
     failing_seconds: float
     """Time in which a request that failed was under way."""
+    slowest_seconds: float
+    """Longest time to an answer."""
     reasons: Mapping[str, int]
     """What failed → how often."""
     whole_seconds: float
@@ -53,8 +58,8 @@ class Result:
 
     @property
     def failed_share(self) -> float:
-        """Share of the requests that failed."""
-        return self.failed / self.requests if self.requests else 0.0
+        """Share of the requests of ten minutes that failed: after a shorter window, none fails any more."""
+        return self.failed / max(self.requests, self.rate * TEN_MINUTES)
 
     @property
     def alert(self) -> str | None:
@@ -80,7 +85,7 @@ class Result:
         if not self.tasks or not self.spans:
             yield "nothing was acknowledged"
         if self.failed_share > MAX_FAILED:
-            yield f"{self.failed_share:.2%} of the requests failed"
+            yield f"{self.failed_share:.2%} of the requests of ten minutes failed"
         if self.failing_seconds >= MAX_FAILING_SECONDS:
             yield f"requests failed during {self.failing_seconds:.0f} s"
         if self.whole_seconds < 0:

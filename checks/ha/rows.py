@@ -7,10 +7,12 @@ from typing import Final
 
 from checks.ha.model import NONE, Expected
 from checks.ha.stack import Stack
+from contracts import endpoints
 from local import commands
 from local.cluster import Cluster
 from local.jobs import Progress
 from local.nodes import Node, first_nodes
+from stack.components.kafka import component as kafka
 from stack.polling import CheckFailure
 
 NODES: Final = first_nodes(3)
@@ -19,6 +21,20 @@ _NODE_LOST: Final = Expected(
     # The first two come after five minutes. The third, where the node has the only trace store.
     allowed=frozenset({"ServiceDegraded", "ReplicasMissing", "TraceStoreDown"}),
 )
+_NODE_DRAINED: Final = Expected(allowed=_NODE_LOST.needed | _NODE_LOST.allowed)
+"""Its pods with a volume wait for it. All of this is true, and whoever drains a node knows it."""
+_POD_KILLED: Final[Mapping[str, Expected]] = {
+    name: Expected(allowed=frozenset({alert}))
+    for name, alert in {
+        endpoints.COLLECTOR: "CollectorDown",
+        endpoints.JAEGER: "TraceStoreDown",
+        endpoints.ALERTMANAGER: "AlertmanagerDown",
+        endpoints.LOKI: "LogStoreDown",
+    }.items()
+}
+"""Kubernetes replaces a pod at once, so nobody needs to be told. An alert of that part is right if its pod is slow to
+start."""
+KAFKA_UPGRADED: Final = "kafka-upgraded"
 _DRAIN_SECONDS: Final = 300
 Fault = Callable[[Stack, float], None]
 """Takes the stack and the seconds that the fault lasts, if it has a duration."""
@@ -88,6 +104,18 @@ def _pod_killed(workload: str) -> Fault:
     return fault
 
 
+def _no_fault(_stack: Stack, seconds: float) -> None:
+    _wait(seconds)
+
+
+def _kafka_upgraded(stack: Stack, _seconds: float) -> None:
+    stack.deploy()
+    pod = f"{endpoints.KAFKA}-0"
+    program = f"{kafka.CONFIG}/{kafka.FINISH_UPGRADE.name}"
+    if commands.kubectl(["-n", stack.cluster.namespace, "exec", pod, "-c", endpoints.KAFKA, "--", "sh", program]):
+        raise CheckFailure("the upgrade of Kafka cannot be finished", "the output of kubectl above")
+
+
 def _storage_stopped(stack: Stack, seconds: float) -> None:
     stack.storage.kill()
     try:
@@ -105,13 +133,18 @@ def _fail_over(stack: Stack, _seconds: float) -> None:
     stack.postgres.fail_over()
 
 
-def rows(workloads: list[str]) -> Mapping[str, Row]:
-    """Return all rows by name.
+def rows(workloads: list[str], *, object_storage: bool = True) -> Mapping[str, Row]:
+    """Return all rows by name, in their order.
 
     Args:
         workloads: of the stack, of each of which a pod is killed.
+        object_storage: whether the stack uses some.
     """
-    result: dict[str, Row] = {}
+    result = {
+        # First: the stack starts with the earlier version for it.
+        KAFKA_UPGRADED: Row(title="Kafka upgraded by a version", fault=_kafka_upgraded, client=_other()),
+        "no-fault": Row(title="nothing", fault=_no_fault, client=_other()),
+    }
     for node in NODES:
         result[f"node-killed-{node.number}"] = Row(
             title=f"{node.name} killed", fault=_killed(node), client=_other(node), expected=_NODE_LOST
@@ -123,16 +156,20 @@ def rows(workloads: list[str]) -> Mapping[str, Row]:
             )
     for node in NODES:
         result[f"node-drained-{node.number}"] = Row(
-            title=f"{node.name} drained", fault=_drained(node), client=_other(node)
+            title=f"{node.name} drained", fault=_drained(node), client=_other(node), expected=_NODE_DRAINED
         )
     for zone in sorted({node.zone for node in NODES}):
         lost = tuple(node for node in NODES if node.zone == zone)
         result[zone] = Row(title=f"{zone} lost", fault=_killed(*lost), client=_other(*lost), expected=_NODE_LOST)
     for workload in workloads:
         result[f"pod-{workload}"] = Row(
-            title=f"a pod of {workload} killed", fault=_pod_killed(workload), client=_other()
+            title=f"a pod of {workload} killed",
+            fault=_pod_killed(workload),
+            client=_other(),
+            expected=_POD_KILLED.get(workload, NONE),
         )
-    result["storage-unavailable"] = Row(title="object storage unavailable", fault=_storage_stopped, client=_other())
+    if object_storage:
+        result["storage-unavailable"] = Row(title="object storage unavailable", fault=_storage_stopped, client=_other())
     result["rolling-update"] = Row(title="rolling update of everything", fault=_all_restarted, client=_other())
     result["postgres-failover"] = Row(title="Postgres: primary killed", fault=_fail_over, client=_other())
     return result

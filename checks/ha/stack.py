@@ -1,6 +1,7 @@
 """The stack of the check with its servers outside of the cluster: deployed on entry, removed on exit."""
 
 import contextlib
+import json
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ from checks.ha.topology import NAME, NAMESPACE, outside_secrets, sections, with_
 from checks.harness.certificates import self_signed
 from checks.harness.postgres_servers import PASSWORD, PostgresServers, postgres_servers
 from checks.harness.s3 import ACCESS, S3Server
-from contracts import secret_keys
-from contracts.metadata import PROJECT
+from contracts import endpoints, secret_keys, versions
+from contracts.metadata import PROJECT, Manifest
 from local.layout import GATEWAY as MACHINE
 from stack.components.shared.object_storage import S3
 from stack.deploy.render import record
@@ -40,20 +41,28 @@ class Stack:
     postgres: PostgresServers
     config: dict[str, Any]
     """Its configuration, secrets included."""
+    on_progress: Callable[[str], None]
+    """Takes a line of progress."""
 
-    def deploy(self, on_progress: Callable[[str], None]) -> None:
-        """Applies what the program declares, and waits until it is ready."""
+    def deploy(self, kafka: str = versions.KAFKA) -> None:
+        """Applies what the program declares, and waits until it is ready.
+
+        Args:
+            kafka: image of the brokers.
+        """
         client = connect(self.settings.cluster)
-        apply(client, self.settings.cluster.namespace, record(NAME, self.config).manifests, on_progress)
+        manifests = [_with_kafka(manifest, kafka) for manifest in record(NAME, self.config).manifests]
+        apply(client, self.settings.cluster.namespace, manifests, self.on_progress)
 
 
 @contextlib.contextmanager
-def running(on_progress: Callable[[str], None], *, small: bool = False) -> Iterator[Stack]:
+def running(on_progress: Callable[[str], None], *, small: bool = False, kafka: str = versions.KAFKA) -> Iterator[Stack]:
     """Runs the stack on the local cluster, and its database and its object storage on this machine.
 
     Args:
         on_progress: takes a line of progress.
         small: whether it has one Jaeger in place of the parts of Tempo, and no Loki: for two busy cores.
+        kafka: image of the brokers at first.
 
     Raises:
         UserError: this machine lacks a program, or the stack does not become ready.
@@ -64,11 +73,11 @@ def running(on_progress: Callable[[str], None], *, small: bool = False) -> Itera
         storage.make_bucket(_BUCKET)
         storage.start()
         try:
-            stack = _stack(postgres, storage, certificate.decode(), small=small)
+            stack = _stack(postgres, storage, certificate.decode(), on_progress, small=small)
             client = connect(stack.settings.cluster)
             _remove(client)  # an earlier run may have been killed
             try:
-                stack.deploy(on_progress)
+                stack.deploy(kafka)
                 yield stack
             finally:
                 _remove(client)
@@ -76,7 +85,22 @@ def running(on_progress: Callable[[str], None], *, small: bool = False) -> Itera
             storage.kill()
 
 
-def _stack(postgres: PostgresServers, storage: S3Server, certificate: str, *, small: bool) -> Stack:
+def _with_kafka(manifest: Manifest, image: str) -> Manifest:
+    """Returns a manifest that has this image, if it is the one of the brokers."""
+    if (manifest["kind"], manifest["metadata"]["name"]) != ("StatefulSet", endpoints.KAFKA):
+        return manifest
+    changed: Manifest = json.loads(json.dumps(manifest).replace(f'"{versions.KAFKA}"', f'"{image}"'))
+    return changed
+
+
+def _stack(
+    postgres: PostgresServers,
+    storage: S3Server,
+    certificate: str,
+    on_progress: Callable[[str], None],
+    *,
+    small: bool,
+) -> Stack:
     local = effective_config("local")
     bucket = S3(bucket=_BUCKET, endpoint=storage.endpoint, region="us-east-1", force_path_style=True, ca=certificate)
     changes = sections(
@@ -95,6 +119,7 @@ def _stack(postgres: PostgresServers, storage: S3Server, certificate: str, *, sm
         storage=storage,
         postgres=postgres,
         config=config | {f"{PROJECT}:{key}": value for key, value in values.items()},
+        on_progress=on_progress,
     )
 
 

@@ -15,7 +15,6 @@ from contracts import endpoints, http
 from contracts.services import GATEWAY
 
 _SECONDS: Final = 10.0
-_CONNECT_SECONDS: Final = 1.0
 OWN_PAGE: Final = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}"
 """The page that the stack serves to its own crawler."""
 
@@ -59,7 +58,8 @@ class Traffic:
         *,
         keep: bool = True,
         choose: Callable[[], Page] = own_page,
-        connect_retries: int = 0,
+        transport: httpx.BaseTransport | None = None,
+        seconds: float = _SECONDS,
     ) -> None:
         """Prepares traffic.
 
@@ -68,14 +68,15 @@ class Traffic:
             rate: requests per second.
             keep: whether connections are kept, and so lead to the same pods.
             choose: chooses the page of each task.
-            connect_retries: how often a request that reached no pod within a second is sent to another one, as load
-                balancers do.
+            transport: sends the requests; by default straight to the gateway's address.
+            seconds: after which a request without an answer has failed.
         """
         self._gateway = gateway
         self._every = 2 / rate
         self._choose = choose
-        self._retries = connect_retries
-        self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
+        self._seconds = seconds
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
+        self._transport = transport or httpx.HTTPTransport(limits=limits)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.answers: Counter[str] = Counter()
@@ -84,6 +85,8 @@ class Traffic:
         """Ids of the tasks that were acknowledged."""
         self.failures: list[Failure] = []
         """The requests without an answer, or with a status of 5xx."""
+        self.slowest = 0.0
+        """Longest time to an answer, in s."""
 
     def __enter__(self) -> "Traffic":
         self._thread.start()
@@ -98,16 +101,14 @@ class Traffic:
     def _run(self) -> None:
         started, pairs = time.monotonic(), 0
         pending: list[threading.Thread] = []
-        transport = httpx.HTTPTransport(limits=self._limits, retries=self._retries)
-        timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS if self._retries else _SECONDS)
-        with httpx.Client(base_url=self._gateway, timeout=timeout, transport=transport) as client:
+        with httpx.Client(base_url=self._gateway, timeout=self._seconds, transport=self._transport) as client:
             while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
                 pending = [thread for thread in pending if thread.is_alive()]
                 pending.append(threading.Thread(target=self._pair, args=(client, self._choose()), daemon=True))
                 pending[-1].start()
             for thread in pending:  # the last requests are answered before the client is closed
-                thread.join(2 * _SECONDS)
+                thread.join(2 * self._seconds)
 
     def _pair(self, client: httpx.Client, page: Page) -> None:
         body = {"user_email": page.user, "user_query": "normal traffic", "base_url": page.url}
@@ -128,6 +129,7 @@ class Traffic:
         except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed at the end
             self._note(type(error).__name__, method, started, failed=True)
             return None
+        self.slowest = max(self.slowest, (datetime.now(UTC) - started).total_seconds())
         self._note(str(answer.status_code), method, started, failed=answer.is_server_error)
         return answer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from contracts import versions
 from local.archive import PATH, Image
 from local.golang import go_build, go_is_built
-from local.images import alertmanager
+from local.images import alertmanager, kafka
 from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
 from local.images.debian import POSTGRES, PYTHON, Debian
@@ -21,6 +21,7 @@ from local.paths import Home
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+KAFKA_PREVIOUS = "kafka-previous"
 Build = Callable[[Progress, Home], Image]
 
 
@@ -34,6 +35,7 @@ class Known:
     optional: bool = False  # the stack can do without it
     later: Callable[[Home], bool] | None = None  # whether the first deployment must not wait for it
     stands_in_for: str = ""  # it is made only if that image is unavailable
+    only_by_name: bool = False  # no stack uses it
 
 
 def _go_image(name: str, packed: Packed, reference: str, module: Path, **options: object) -> Build:
@@ -65,13 +67,16 @@ def _alertmanager_takes_long(home: Home) -> bool:
     return not go_is_built(module, binary, **_ALERTMANAGER_OPTIONS)  # type: ignore[arg-type]
 
 
-def _kafka(progress: Progress, home: Home) -> Image:
-    return Image(
-        reference=versions.KAFKA,
-        layers=kafka_layers(progress, LayerCache(home.images)),
-        entrypoint=("java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka"),
-        user="1000:1000",
-    )
+def _kafka(reference: str, version: Path) -> Build:
+    def build(progress: Progress, home: Home) -> Image:
+        return Image(
+            reference=reference,
+            layers=kafka_layers(progress, LayerCache(home.images), version),
+            entrypoint=("java", "-cp", "/opt/kafka/libs/*", "kafka.Kafka"),
+            user="1000:1000",
+        )
+
+    return build
 
 
 def _postgres(progress: Progress, home: Home) -> Image:
@@ -177,7 +182,12 @@ CATALOGUE: Mapping[str, Known] = {
     "service": Known(reference=service_reference, build=_service),
     # The base of the service's image, so it costs one line in a manifest.
     "python": Known(reference=lambda: versions.PYTHON, build=_python),
-    "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka),
+    "kafka": Known(reference=lambda: versions.KAFKA, build=_kafka(versions.KAFKA, kafka.CURRENT)),
+    KAFKA_PREVIOUS: Known(
+        reference=lambda: versions.KAFKA_PREVIOUS,
+        build=_kafka(versions.KAFKA_PREVIOUS, kafka.PREVIOUS),
+        only_by_name=True,
+    ),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
     "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),
     "alertmanager": Known(

@@ -213,7 +213,7 @@ class Images:
         return on_path or self._record.get(reference) is not None or self._node.reaches(reference)
 
 
-DEFAULT = tuple(name for name, known in CATALOGUE.items() if not known.stands_in_for)
+DEFAULT = tuple(name for name, known in CATALOGUE.items() if not (known.stands_in_for or known.only_by_name))
 
 
 def image_jobs(

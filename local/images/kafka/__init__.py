@@ -11,32 +11,43 @@ from local.images.debian import JAVA, Debian
 from local.jobs import Progress
 from local.packages import install_packages
 
-POM = Path(__file__).with_name("pom.xml")
-LOCK = Path(__file__).with_name("kafka.lock")  # in the format of sha256sum, so that `sha256sum -c` reads it as well
+CURRENT = Path(__file__).parent
+"""Folder of the version that the stack runs: `pom.xml`, and `kafka.lock` in the format of `sha256sum -c`."""
+PREVIOUS = CURRENT / "previous"
+"""Folder of the version before it, from which `make ha` upgrades."""
+POM = "pom.xml"
+LOCK = "kafka.lock"
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 LIBRARIES = "opt/kafka/libs"
 
 
-def kafka_layers(progress: Progress, cache: LayerCache) -> tuple[Layer, ...]:
-    """Base, Java and the jars; started as `java -cp /opt/kafka/libs/* kafka.Kafka <server.properties>`."""
+def kafka_layers(progress: Progress, cache: LayerCache, version: Path = CURRENT) -> tuple[Layer, ...]:
+    """Base, Java and the jars; started as `java -cp /opt/kafka/libs/* kafka.Kafka <server.properties>`.
+
+    Args:
+        progress: takes the steps.
+        cache: of the layers.
+        version: its folder.
+    """
+    name = "kafka" if version == CURRENT else f"kafka-{version.name}"
     with cache.lock("kafka", progress):
-        key = kafka_key()
-        jars = cache.get("kafka", key)
+        key = kafka_key(version)
+        jars = cache.get(name, key)
         if not jars:
             with tempfile.TemporaryDirectory(dir=cache.scratch(), prefix="kafka-") as scratch:
                 directory = Path(scratch)
-                _fetch(progress, directory)
-                verify(directory)
+                _fetch(progress, directory, version)
+                verify(directory, version)
                 tree = Tree()
                 tree.copy(directory, LIBRARIES)
-                jars = cache.put("kafka", key, tree)
+                jars = cache.put(name, key, tree)
     return (*Debian(cache).layers(progress, JAVA), jars)
 
 
-def kafka_key() -> str:
+def kafka_key(version: Path = CURRENT) -> str:
     """The key of the layer of jars."""
-    return hashlib.sha256(POM.read_bytes() + LOCK.read_bytes()).hexdigest()
+    return hashlib.sha256((version / POM).read_bytes() + (version / LOCK).read_bytes()).hexdigest()
 
 
 def read_lock(text: str) -> dict[str, str]:
@@ -49,30 +60,30 @@ def read_lock(text: str) -> dict[str, str]:
     for line in text.splitlines():
         digest, separator, name = line.partition("  ")
         if not separator or len(digest) != 64 or not name.endswith(".jar") or name in hashes:
-            raise ValueError(f"{LOCK.name}: not a line of sha256sum, or there twice: {line!r}")
+            raise ValueError(f"{LOCK}: not a line of sha256sum, or there twice: {line!r}")
         hashes[name] = digest
     return hashes
 
 
-def verify(directory: Path) -> None:
-    """Compares the jars of a directory with the lock.
+def verify(directory: Path, version: Path = CURRENT) -> None:
+    """Compares the jars of a directory with the lock of a version.
 
     Raises:
         Failure: they differ.
     """
-    locked = read_lock(LOCK.read_text())
+    locked = read_lock((version / LOCK).read_text())
     actual = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in directory.glob("*.jar")}
     if actual != locked:
         missing = sorted(locked.keys() - actual.keys())
         unknown = sorted(actual.keys() - locked.keys())
         changed = sorted(name for name in locked.keys() & actual.keys() if locked[name] != actual[name])
         raise Failure(
-            f"Kafka's jars are not the ones of {LOCK.name}: missing {missing}, not in it {unknown}, changed {changed}. "
+            f"Kafka's jars are not the ones of {LOCK}: missing {missing}, not in it {unknown}, changed {changed}. "
             "A changed jar means that the repository you use serves another file under that name: do not use it."
         )
 
 
-def _fetch(progress: Progress, directory: Path) -> None:
+def _fetch(progress: Progress, directory: Path, version: Path) -> None:
     install_packages(progress, {"mvn": "maven"})
 
     def follow(line: str) -> None:
@@ -82,4 +93,4 @@ def _fetch(progress: Progress, directory: Path) -> None:
     progress.step("fetching Kafka's jars")
     options = [f"-DoutputDirectory={directory}", "-DincludeScope=runtime", "-Dmdep.prependGroupId=true"]
     # --batch-mode also keeps Maven from drawing a progress bar into the log.
-    progress.run(["mvn", "--batch-mode", "-f", POM, _PLUGIN, *options], on_line=follow, timeout=900)
+    progress.run(["mvn", "--batch-mode", "-f", version / POM, _PLUGIN, *options], on_line=follow, timeout=900)

@@ -34,6 +34,9 @@ from service.tracing.kafka import TracingProducer, message_headers
 from service.tracing.propagation import KafkaHeader
 
 _POLL_SECONDS: Final = 0.2
+# A broker that is lost with its node closes no connection. After this time the client asks the others who took over;
+# the default, 60 s, is longer than a message may wait.
+_ANSWER_MS: Final = 4000
 # The client reports a message as failed at its own time limit; this is the time for the report to arrive.
 _REPORT_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 2.0
@@ -77,6 +80,7 @@ class KafkaPublisher:
                 "linger.ms": 1,
                 # After this the client drops the message: one that was reported as failed must not arrive later.
                 "message.timeout.ms": round(self._ack_seconds * 1000),
+                "socket.timeout.ms": _ANSWER_MS,
                 "topic.metadata.refresh.interval.ms": 30_000,
             },
             logger=client_logger,

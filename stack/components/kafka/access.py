@@ -28,6 +28,8 @@ class KafkaAccess:
     """Addresses and credentials, in the form that each kind of client takes."""
 
     bootstrap_servers: pulumi.Input[str]
+    publish_seconds: int
+    """How long a service waits for the acknowledgement of a message."""
     external: ExternalKafka | None = None
 
     @property
@@ -44,13 +46,16 @@ class KafkaAccess:
 
     def service_variables(self, secret: pulumi.Input[str]) -> list[core.EnvVarArgs]:
         """Return the variables from which a service connects."""
-        addresses = [core.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=self.bootstrap_servers)]
+        shared = [
+            core.EnvVarArgs(name="KAFKA_BOOTSTRAP_SERVERS", value=self.bootstrap_servers),
+            *variables(KAFKA_PUBLISH_TIMEOUT_MS=1000 * self.publish_seconds),
+        ]
         external = self.external
         if external is None:
-            return addresses
+            return shared
         optional = {"CA": external.ca, "SASL_MECHANISM": external.mechanism, "USERNAME": external.username}
         return [
-            *addresses,
+            *shared,
             *variables(
                 KAFKA_ENCRYPTED=external.encrypted,
                 **{f"KAFKA_{name}": value for name, value in optional.items() if value is not None},

@@ -22,15 +22,20 @@ from stack.components.shared.storage import Storage, volume_name
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 1000
-_CONFIG: Final = "/etc/kafka-config"
-_POD_CONFIG: Final = f"{_CONFIG}/$(POD_NAME).properties"
+CONFIG: Final = "/etc/kafka-config"
+"""Folder of the configuration and of the programs, in a pod."""
+_POD_CONFIG: Final = f"{CONFIG}/$(POD_NAME).properties"
 """Configuration of the broker in a pod; the kubelet inserts the pod's name."""
 IN_SYNC: Final = Path(__file__).with_name("is_in_sync.sh")
 """Program that says whether another broker may be stopped."""
 REPLICATE: Final = Path(__file__).with_name("replicate.sh")
 """Program that a person runs when there are more brokers than before."""
+FINISH_UPGRADE: Final = Path(__file__).with_name("finish_upgrade.sh")
+"""Program that a person runs when all brokers have a new version."""
 _CATCH_UP_SECONDS: Final = 86_400
 """Time in which a broker that was stopped copies what it missed; it serves clients meanwhile."""
+RELEASE: Final = ".".join(versions.KAFKA.rpartition(":")[2].split(".")[:2])
+"""Major and minor version of the brokers, by which Kafka names what they can do."""
 CLUSTER_ID: Final = "d2ViLWNyYXdsLXRyYWNpbg"
 """Identity of the cluster on disk. A constant: a volume always belongs to the one Kafka of its namespace."""
 
@@ -64,17 +69,18 @@ class Kafka(pulumi.ComponentResource):
                 command=_command(settings),
                 env=[
                     field_variable("POD_NAME", "metadata.name"),
-                    # For the two programs.
+                    # For the three programs.
                     *variables(
                         BOOTSTRAP_SERVERS=f"localhost:{endpoints.KAFKA_PORT}",
                         BROKERS=settings.brokers,
                         IN_SYNC_REPLICAS=settings.in_sync_replicas,
                         LIBRARIES=CLASS_PATH,
+                        RELEASE=RELEASE,
                     ),
                 ],
             ),
             init=[_format_container(settings)],
-            storage=Storage(config_maps={_CONFIG: config.metadata.name}, configuration=files, data=DATA),
+            storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=DATA),
             probes=_probes(settings),
             shutdown=Shutdown(grace_seconds=60),
         )
@@ -86,11 +92,11 @@ class Kafka(pulumi.ComponentResource):
 
 
 def _files(settings: KafkaSettings) -> dict[str, str]:
-    """Return the files of the ConfigMap: the configuration of each broker, of the log, and the two programs."""
+    """Return the files of the ConfigMap: the configuration of each broker, of the log, and the three programs."""
     return {
         **{f"{pod}.properties": server_properties(n, settings) for n, pod in enumerate(pod_names(settings.brokers))},
         "log4j2.properties": LOGGING,
-        **{program.name: program.read_text() for program in (IN_SYNC, REPLICATE)},
+        **{program.name: program.read_text() for program in (IN_SYNC, REPLICATE, FINISH_UPGRADE)},
     }
 
 
@@ -103,7 +109,7 @@ def _probes(settings: KafkaSettings) -> Probes:
     port = endpoints.KAFKA_PORT
     period = 5
     in_sync = exec_probe(
-        ["sh", f"{_CONFIG}/{IN_SYNC.name}"],
+        ["sh", f"{CONFIG}/{IN_SYNC.name}"],
         period=period,
         failures=_CATCH_UP_SECONDS // period,
         timeout=20,  # it starts a JVM, on a node that may be busy
@@ -123,7 +129,7 @@ def _command(settings: KafkaSettings) -> list[str]:
         f"-Xms{heap}m",
         f"-Xmx{heap}m",
         "-XX:+ExitOnOutOfMemoryError",
-        f"-Dlog4j2.configurationFile={_CONFIG}/log4j2.properties",
+        f"-Dlog4j2.configurationFile={CONFIG}/log4j2.properties",
         "-cp",
         CLASS_PATH,
         "kafka.Kafka",
@@ -150,7 +156,7 @@ def _format_container(settings: KafkaSettings) -> k8s.core.v1.ContainerArgs:
         security_context=container_security(),
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="data", mount_path=DATA),
-            k8s.core.v1.VolumeMountArgs(name=volume_name(_CONFIG), mount_path=_CONFIG, read_only=True),
+            k8s.core.v1.VolumeMountArgs(name=volume_name(CONFIG), mount_path=CONFIG, read_only=True),
             k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),
         ],
     )

@@ -5,6 +5,9 @@ from typing import Final
 from contracts import endpoints
 from stack.components.kafka.settings import Kafka
 
+SESSION_SECONDS: Final = 6
+"""When one of several brokers is not heard of for so long, the others take its partitions, and no longer wait for its
+acknowledgements. Kafka's default is 9; a broker reports every 2 seconds."""
 DATA: Final = "/var/lib/kafka"
 """Mount path of the volume."""
 
@@ -45,6 +48,8 @@ def server_properties(ordinal: int, settings: Kafka) -> str:
     """
     brokers, in_sync = settings.brokers, settings.in_sync_replicas
     host = endpoints.KAFKA if brokers == 1 else _host(ordinal)
+    # No other broker could take the partitions of the only one.
+    session = [f"broker.session.timeout.ms={1000 * SESSION_SECONDS}"] if brokers > 1 else []
     return "\n".join(
         [
             "process.roles=broker,controller",
@@ -55,6 +60,7 @@ def server_properties(ordinal: int, settings: Kafka) -> str:
             "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name=BROKER",
             "controller.listener.names=CONTROLLER",
+            *session,
             f"log.dirs={DATA}/log",
             f"num.partitions={settings.partitions}",
             # A misspelt topic must be an error, not a new topic.

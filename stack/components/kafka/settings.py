@@ -10,6 +10,10 @@ from stack.components.shared.settings import Pem, Stateful
 
 _SMALLEST_OF_SEVERAL: Final = "768Mi"
 """Memory for a broker and for the program that checks its replicas when it starts."""
+_PUBLISH_SECONDS_OF_ONE: Final = 5
+"""No other broker takes over, so a longer wait would only delay the answer."""
+_PUBLISH_SECONDS_OF_SEVERAL: Final = 12
+"""A lost broker is replaced after `SESSION_SECONDS`; if it led the controllers, they first elect another leader."""
 
 
 class ExternalKafka(Section):
@@ -57,11 +61,21 @@ class Kafka(Stateful):
     """Size of each broker's persistent volume; with `external`, the disk space that the topics of spans share."""
     partitions: Annotated[int, Field(ge=1, le=256)] = 3
     """Partitions of each topic: the largest number of consumers that can read it in parallel."""
+    publish_seconds: Annotated[int, Field(ge=1, le=60)] | None = None
+    """How long a service waits for the acknowledgement of a message; the gateway then answers with 503. By default 5
+    with one broker, and otherwise 12: if a broker is lost, the others acknowledge again after 6 to 9 seconds."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that the external Kafka needs."""
         return (secret_keys.KAFKA_PASSWORD,) if self.external and self.external.mechanism else ()
+
+    @property
+    def publish_limit(self) -> int:
+        """How long a service waits for the acknowledgement of a message, in s."""
+        if self.publish_seconds is not None:
+            return self.publish_seconds
+        return _PUBLISH_SECONDS_OF_SEVERAL if self.external or self.brokers > 1 else _PUBLISH_SECONDS_OF_ONE
 
     @property
     def in_sync_replicas(self) -> int:

@@ -21,9 +21,11 @@ def result(**changes: Any) -> Result:
         "lost_tasks": 0,
         "spans": 60_000,
         "lost_spans": 0,
+        "rate": 20.0,
         "requests": 12_000,
         "failed": 3,
         "failing_seconds": 4.2,
+        "slowest_seconds": 6.5,
         "reasons": {"POST: 503": 3},
         "whole_seconds": 31.0,
         "alerts": {"ServiceDegraded": 30.0, "ReplicasMissing": 310.0},
@@ -44,7 +46,7 @@ def test_a_row_that_keeps_all_promises_has_no_problem() -> None:
         ({"lost_spans": 2}, "2 acknowledged spans are lost"),
         ({"tasks": 0}, "nothing was acknowledged"),
         ({"spans": 0}, "nothing was acknowledged"),
-        ({"failed": 13}, "0.11% of the requests failed"),
+        ({"failed": 13}, "0.11% of the requests of ten minutes failed"),
         ({"failing_seconds": 10.0}, "requests failed during 10 s"),
         ({"whole_seconds": -1.0}, "the stack did not become whole again"),
         ({"alerts": {}}, "no alert after 45 s: ServiceDegraded"),
@@ -69,6 +71,11 @@ def test_time_in_which_several_requests_fail_counts_once(intervals: list[tuple[f
     assert covered(intervals) == seconds
 
 
+def test_failures_of_a_short_window_are_related_to_the_requests_of_ten_minutes() -> None:
+    assert result(requests=2_400, failed=6).failed_share == 0.0005
+    assert result(requests=24_000, failed=6).failed_share == 0.00025
+
+
 def test_the_results_are_written_with_their_problems(tmp_path: Path) -> None:
     write([result(reasons=Counter({"POST: 503": 3}), lost_tasks=1)], tmp_path)
     (row,) = json.loads((tmp_path / "results.json").read_text())
@@ -82,7 +89,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     header, _, first, second = markdown([result(), late]).splitlines()
     assert header.startswith("| what happens | lost tasks | lost spans |")
     assert first == (
-        "| node1 killed | 0 of 6,000 | 0 of 60,000 | 0.03% (3 of 12,000) | 4.2 s | 31 s | ServiceDegraded after 30 s "
-        "| none |"
+        "| node1 killed | 0 of 6,000 | 0 of 60,000 | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
+        "| ServiceDegraded after 30 s | none |"
     )
-    assert second.endswith("| 4.2 s | not | none | LagGrows after 60 s |")
+    assert second.endswith("| 6.5 s | not | none | LagGrows after 60 s |")

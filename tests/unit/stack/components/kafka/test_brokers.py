@@ -39,6 +39,23 @@ def test_three_brokers_have_three_copies_and_acknowledge_with_two() -> None:
     assert {properties(ordinal, 3)["controller.quorum.voters"] for ordinal in range(3)} == {voters}
 
 
+def test_a_lost_broker_of_three_is_replaced_before_a_service_gives_up() -> None:
+    """If it led the controllers, they first elect another leader, which takes up to 3 s."""
+    session = int(properties(1, 3)["broker.session.timeout.ms"])
+    assert session + 3000 < 1000 * Kafka.model_validate({"brokers": 3}).publish_limit
+    assert "broker.session.timeout.ms" not in properties(0, 1), "there is no other broker"
+
+
+@pytest.mark.parametrize(
+    ("settings", "milliseconds"),
+    [({"brokers": 1}, "5000"), ({"brokers": 3}, "12000"), ({"brokers": 3, "publishSeconds": 20}, "20000")],
+)
+def test_a_service_waits_longer_where_another_broker_can_take_over(settings: dict[str, Any], milliseconds: str) -> None:
+    (main,) = dev_with(kafka=settings)["Deployment", "gateway"]["spec"]["template"]["spec"]["containers"]
+    values = {variable["name"]: variable.get("value") for variable in main["env"]}
+    assert values["KAFKA_PUBLISH_TIMEOUT_MS"] == milliseconds
+
+
 def test_the_first_of_three_is_the_one_of_one() -> None:
     """Its volume names its node; another id would be refused."""
     assert properties(0, 1)["node.id"] == properties(0, 3)["node.id"] == "1"
