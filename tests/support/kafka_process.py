@@ -11,8 +11,10 @@ from typing import Final
 from checks.harness.server import ServerProcess
 from contracts import endpoints
 from local.images.cache import LayerCache
-from local.images.kafka import LIBRARIES, kafka_key
-from stack.components.kafka.component import CLUSTER_ID, IN_SYNC, REPLICATE
+from local.images.kafka import LIBRARIES, PREVIOUS, kafka_key, kafka_layers
+from local.jobs import Progress
+from local.paths import Home
+from stack.components.kafka.component import CLUSTER_ID, FINISH_UPGRADE, IN_SYNC, RELEASE, REPLICATE
 from stack.components.kafka.config import DATA, pod_names, server_properties
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
@@ -36,6 +38,14 @@ def libraries(directory: Path) -> str:
     if layer is None:
         skip_missing("Kafka", "`./wct images build kafka` builds it, and so does `make up`")
     return _extracted(layer.path, directory)
+
+
+def previous_libraries(directory: Path) -> str:
+    """Returns the class path of the version before; its jars are fetched if they have not been."""
+    require_program("java")
+    home = Home.default()
+    jars = kafka_layers(Progress("kafka-previous", logs=home.logs), LayerCache(home.images), PREVIOUS)[-1]
+    return _extracted(jars.path, directory)
 
 
 _GRACE_SECONDS: Final = 20.0
@@ -81,6 +91,17 @@ class KafkaBrokers:
             text = text.replace("://:", f"://{own}:")
             self._configuration(ordinal).write_text("\n".join([text, *extra]))
             self._processes.setdefault(ordinal, self._process(name, ordinal))
+
+    def upgrade(self, class_path: str) -> None:
+        """Brokers that start from now on have another version."""
+        self._class_path = class_path
+        for ordinal in self._processes:
+            self._processes[ordinal] = self._process(pod_names(self._settings.brokers)[ordinal], ordinal)
+
+    def finish_upgrade(self) -> None:
+        """Runs the program that ends an upgrade."""
+        result = self._program(FINISH_UPGRADE, 0)
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def start(self, *ordinals: int) -> None:
         """Starts brokers, as their pods do: the storage is formatted first if it is new."""
@@ -138,6 +159,7 @@ class KafkaBrokers:
             "BROKERS": str(self._settings.brokers),
             "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
             "LIBRARIES": self._class_path,
+            "RELEASE": RELEASE,
         }
         return subprocess.run(
             ["sh", file], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
