@@ -127,7 +127,7 @@ def _partitions_offline() -> AlertRule:
     return AlertRule(
         name="PartitionsOffline",
         query=f"max({service_metrics.OFFLINE_PARTITIONS}) > 0",
-        # If a broker is killed, the controller elects other leaders after 9 s, the session timeout of a broker.
+        # If a broker is killed, the controller elects other leaders after 6 s, the session timeout of a broker.
         for_="30s",
         severity="page",
         summary="{{ $value }} partitions of Kafka have no leader",
