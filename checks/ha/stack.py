@@ -21,6 +21,7 @@ from contracts.metadata import PROJECT, Manifest
 from local.layout import GATEWAY as MACHINE
 from stack.components.shared.object_storage import S3
 from stack.deploy.render import record
+from stack.errors import DeployError
 from stack.kubernetes.apply import apply
 from stack.kubernetes.client import connect
 from stack.kubernetes.namespace import namespace_exists
@@ -28,6 +29,8 @@ from stack.polling import poll_until
 from stack.settings import Settings, effective_config, parse
 
 _BUCKET: Final = "telemetry"
+_DEPLOYMENTS: Final = 3
+"""Three nodes on a small machine start more slowly than a deployment waits; the next one continues."""
 _REMOVAL_SECONDS: Final = 180.0
 
 
@@ -52,7 +55,15 @@ class Stack:
         """
         client = connect(self.settings.cluster)
         manifests = [_with_kafka(manifest, kafka) for manifest in record(NAME, self.config).manifests]
-        apply(client, self.settings.cluster.namespace, manifests, self.on_progress)
+        for attempt in range(1, _DEPLOYMENTS + 1):
+            try:
+                apply(client, self.settings.cluster.namespace, manifests, self.on_progress)
+            except DeployError as error:
+                if attempt == _DEPLOYMENTS:
+                    raise
+                self.on_progress(f"deployment {attempt} of {_DEPLOYMENTS}: {error}")
+            else:
+                return
 
 
 @contextlib.contextmanager
