@@ -69,6 +69,11 @@ class Result:
 
     @property
     def other_alerts(self) -> list[str]:
+        """All alerts but the one that reported the fault, in their order."""
+        return sorted(self.alerts.keys() - {self.alert}, key=lambda name: self.alerts[name])
+
+    @property
+    def wrong_alerts(self) -> list[str]:
         """Alerts that should not have fired."""
         return sorted(self.alerts.keys() - self.expected.needed - self.expected.allowed)
 
@@ -92,8 +97,8 @@ class Result:
             yield "the stack did not become whole again"
         if self.expected.needed and (self.alert is None or self.alerts[self.alert] > MAX_ALERT_SECONDS):
             yield f"no alert after {MAX_ALERT_SECONDS:.0f} s: {', '.join(sorted(self.expected.needed))}"
-        if self.other_alerts:
-            yield f"other alerts: {', '.join(self.other_alerts)}"
+        if self.wrong_alerts:
+            yield f"other alerts: {', '.join(self.wrong_alerts)}"
 
 
 def covered(intervals: Iterable[tuple[float, float]]) -> float:

@@ -1,4 +1,4 @@
 # Lets the brokers use what their version has and the one before has not. Afterwards they cannot go back to that one.
 set -eu
 exec java -Xmx64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$LIBRARIES" \
-  org.apache.kafka.tools.FeatureCommand --bootstrap-server "$BOOTSTRAP_SERVERS" upgrade --metadata "$RELEASE"
+  org.apache.kafka.tools.FeatureCommand --bootstrap-server "$BOOTSTRAP_SERVERS" upgrade --release-version "$RELEASE"

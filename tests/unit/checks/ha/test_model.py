@@ -90,6 +90,6 @@ def test_the_table_has_a_line_for_each_row() -> None:
     assert header.startswith("| what happens | lost tasks | lost spans |")
     assert first == (
         "| node1 killed | 0 of 6,000 | 0 of 60,000 | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
-        "| ServiceDegraded after 30 s | none |"
+        "| ServiceDegraded after 30 s | ReplicasMissing after 310 s |"
     )
     assert second.endswith("| 6.5 s | not | none | LagGrows after 60 s |")
