@@ -46,7 +46,7 @@ class Sent:
 class Client:
     """The load of one row."""
 
-    def __init__(self, cluster: LocalCluster, node: Node, directory: Path, run: str) -> None:
+    def __init__(self, cluster: LocalCluster, node: Node, directory: Path, run: str, page: str) -> None:
         """Prepares the load.
 
         Args:
@@ -54,7 +54,9 @@ class Client:
             node: in whose network the load runs.
             directory: of its files.
             run: text that no other run has.
+            page: URL that the tasks crawl.
         """
+        self._page = page
         self._cluster = cluster
         self._namespace = Namespace(Home.default().node(node.name) / "network" if node.has_namespace else None)
         self._directory = directory
@@ -68,14 +70,8 @@ class Client:
         settings = self._cluster.settings
         token = read_secret(connect(settings.cluster), self._cluster.namespace, secret_keys.SECRET)
         collector = f"{self._cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"
-        arguments = [
-            self._run,
-            settings.cluster.model_dump_json(by_alias=True),
-            collector,
-            str(self._directory),
-            str(rate),
-            str(spans_rate),
-        ]
+        cluster = settings.cluster.model_dump_json(by_alias=True)
+        arguments = [self._run, cluster, collector, self._page, str(self._directory), str(rate), str(spans_rate)]
         command = self._namespace.enter(sys.executable, "-m", load.__name__, *arguments)
         environment = os.environ | {load.TOKEN: token.get(secret_keys.OTLP_TOKEN, "")}
         with (self._directory / _LOG).open("ab") as log:

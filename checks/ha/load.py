@@ -14,7 +14,7 @@ from checks.chaos.ledger import Ledger
 from checks.chaos.load import Load
 from checks.chaos.requests import Requests
 from checks.ha.front_door import FrontDoor, ReadyPods
-from checks.harness.traffic import Traffic
+from checks.harness.traffic import Page, Traffic
 from contracts.services import GATEWAY
 from stack.kubernetes.client import connect
 from stack.kubernetes.settings import Cluster
@@ -28,20 +28,24 @@ _ANSWER_SECONDS: Final = 30.0
 _ENDLESS: Final = 10**9
 
 
-def main(run: str, cluster: Cluster, collector: str, directory: Path, rate: float, spans_rate: float) -> None:
+def main(
+    run: str, cluster: Cluster, collector: str, page: str, directory: Path, rate: float, spans_rate: float
+) -> None:
     """Sends requests and spans until the standard input is closed.
 
     Args:
         run: text that no other run has.
         cluster: with the gateway.
         collector: host:port of the Collectors' OTLP over gRPC.
+        page: URL that the tasks crawl.
         directory: of the results.
         rate: requests per second.
         spans_rate: spans per second.
     """
     pods = ReadyPods(connect(cluster), cluster.namespace, GATEWAY)
     door = FrontDoor(pods.addresses)
-    traffic = Traffic(f"http://{GATEWAY}", rate, transport=door, seconds=_ANSWER_SECONDS)
+    crawled = Page(user="traffic@example.com", url=page)
+    traffic = Traffic(f"http://{GATEWAY}", rate, choose=lambda: crawled, transport=door, seconds=_ANSWER_SECONDS)
     with Ledger(directory / SPANS) as ledger:
         token = os.environ.get(TOKEN)
         spans = Load(Requests(run), ledger, collector, token, spans=_ENDLESS, rate=spans_rate)
@@ -61,5 +65,6 @@ def main(run: str, cluster: Cluster, collector: str, directory: Path, rate: floa
 
 
 if __name__ == "__main__":
-    name, settings, collector, directory, rate, spans_rate = sys.argv[1:]
-    main(name, Cluster.model_validate_json(settings), collector, Path(directory), float(rate), float(spans_rate))
+    name, settings, collector, page, directory, rate, spans_rate = sys.argv[1:]
+    cluster = Cluster.model_validate_json(settings)
+    main(name, cluster, collector, page, Path(directory), float(rate), float(spans_rate))

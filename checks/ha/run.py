@@ -103,7 +103,7 @@ def run_row(
     """
     wait_whole(stack.cluster)
     directory.mkdir(parents=True, exist_ok=True)
-    client = Client(stack.cluster, row.client, directory, f"{name}-{secrets.token_hex(4)}")
+    client = Client(stack.cluster, row.client, directory, f"{name}-{secrets.token_hex(4)}", stack.page)
     alerts = AlertWatch(stack.cluster)
     whole, note = -1.0, ""
     began = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any, Final
 import kubernetes
 
 from checks.chaos.cluster import LocalCluster
+from checks.detect.foreign import ForeignSites
 from checks.ha.topology import NAME, NAMESPACE, outside_secrets, sections, with_sections
 from checks.harness.certificates import self_signed
 from checks.harness.postgres_servers import PASSWORD, PostgresServers, postgres_servers
@@ -44,6 +45,8 @@ class Stack:
     postgres: PostgresServers
     config: dict[str, Any]
     """Its configuration, secrets included."""
+    page: str
+    """URL of a page outside of the cluster, which no fault reaches."""
     on_progress: Callable[[str], None]
     """Takes a line of progress."""
 
@@ -78,13 +81,17 @@ def running(on_progress: Callable[[str], None], *, small: bool = False, kafka: s
     Raises:
         UserError: this machine lacks a program, or the stack does not become ready.
     """
-    with tempfile.TemporaryDirectory(prefix="ha-") as folder, postgres_servers(MACHINE, MACHINE) as postgres:
+    with (
+        tempfile.TemporaryDirectory(prefix="ha-") as folder,
+        postgres_servers(MACHINE, MACHINE) as postgres,
+        ForeignSites() as sites,
+    ):
         key, certificate = self_signed(MACHINE)
         storage = S3Server(Path(folder), key, certificate, MACHINE)
         storage.make_bucket(_BUCKET)
         storage.start()
         try:
-            stack = _stack(postgres, storage, certificate.decode(), on_progress, small=small)
+            stack = _stack(postgres, storage, certificate.decode(), f"{sites.url}/page", on_progress, small=small)
             client = connect(stack.settings.cluster)
             _remove(client)  # an earlier run may have been killed
             try:
@@ -108,6 +115,7 @@ def _stack(
     postgres: PostgresServers,
     storage: S3Server,
     certificate: str,
+    page: str,
     on_progress: Callable[[str], None],
     *,
     small: bool,
@@ -130,6 +138,7 @@ def _stack(
         storage=storage,
         postgres=postgres,
         config=config | {f"{PROJECT}:{key}": value for key, value in values.items()},
+        page=page,
         on_progress=on_progress,
     )
 

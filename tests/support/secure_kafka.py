@@ -78,7 +78,7 @@ def secure_kafka(directory: Path, class_path: str, host: str = "localhost") -> I
 
 def access(external: ExternalKafka) -> KafkaAccess:
     """Return how the stack's clients reach it."""
-    return KafkaAccess(bootstrap_servers=external.bootstrap_servers, publish_seconds=12, external=external)
+    return KafkaAccess(bootstrap_servers=external.bootstrap_servers, publish_seconds=20, external=external)
 
 
 def environment(variables: Any, password: str = PASSWORD) -> dict[str, str]:

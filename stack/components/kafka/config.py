@@ -8,6 +8,9 @@ from stack.components.kafka.settings import Kafka
 SESSION_SECONDS: Final = 6
 """When one of several brokers is not heard of for so long, the others take its partitions, and no longer wait for its
 acknowledgements. Kafka's default is 9; a broker reports every 2 seconds."""
+_CONTROLLER_SECONDS: Final = 4
+"""A broker asks the next controller when one does not answer for so long. With Kafka's default of 30, producers that
+start after a controller was cut off wait for their id for so long (seen in `make ha`)."""
 DATA: Final = "/var/lib/kafka"
 """Mount path of the volume."""
 
@@ -49,7 +52,10 @@ def server_properties(ordinal: int, settings: Kafka) -> str:
     brokers, in_sync = settings.brokers, settings.in_sync_replicas
     host = endpoints.KAFKA if brokers == 1 else _host(ordinal)
     # No other broker could take the partitions of the only one.
-    session = [f"broker.session.timeout.ms={1000 * SESSION_SECONDS}"] if brokers > 1 else []
+    failover = [
+        f"broker.session.timeout.ms={1000 * SESSION_SECONDS}",
+        f"controller.socket.timeout.ms={1000 * _CONTROLLER_SECONDS}",
+    ]
     return "\n".join(
         [
             "process.roles=broker,controller",
@@ -60,7 +66,7 @@ def server_properties(ordinal: int, settings: Kafka) -> str:
             "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name=BROKER",
             "controller.listener.names=CONTROLLER",
-            *session,
+            *(failover if brokers > 1 else ()),
             f"log.dirs={DATA}/log",
             f"num.partitions={settings.partitions}",
             # A misspelt topic must be an error, not a new topic.

@@ -12,8 +12,9 @@ _SMALLEST_OF_SEVERAL: Final = "768Mi"
 """Memory for a broker and for the program that checks its replicas when it starts."""
 _PUBLISH_SECONDS_OF_ONE: Final = 5
 """No other broker takes over, so a longer wait would only delay the answer."""
-_PUBLISH_SECONDS_OF_SEVERAL: Final = 12
-"""A lost broker is replaced after `SESSION_SECONDS`; if it led the controllers, they first elect another leader."""
+_PUBLISH_SECONDS_OF_SEVERAL: Final = 20
+"""The others take the partitions of a lost broker after 6 s. If it led the controllers, they first elect another
+leader: 14 s until the last message was acknowledged were seen in `make ha`."""
 
 
 class ExternalKafka(Section):
@@ -63,7 +64,7 @@ class Kafka(Stateful):
     """Partitions of each topic: the largest number of consumers that can read it in parallel."""
     publish_seconds: Annotated[int, Field(ge=1, le=60)] | None = None
     """How long a service waits for the acknowledgement of a message; the gateway then answers with 503. By default 5
-    with one broker, and otherwise 12: if a broker is lost, the others acknowledge again after 6 to 9 seconds."""
+    with one broker, and otherwise 20: if a broker is lost, the others acknowledge again after 6 to 14 seconds."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def test_the_services_connect_to_it(name: str) -> None:
         "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
         "KAFKA_USERNAME": "tracing",
         "KAFKA_PASSWORD": secret_keys.KAFKA_PASSWORD,
-        "KAFKA_PUBLISH_TIMEOUT_MS": "12000",
+        "KAFKA_PUBLISH_TIMEOUT_MS": "20000",
         "KAFKA_TOPIC_PARTITIONS": "3",
     }
 
