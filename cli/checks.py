@@ -192,7 +192,7 @@ def drill(
 
 
 @click.command(cls=Command)
-@click.option("--rows", help="Only these rows, separated by commas, such as node-killed-1,pod-kafka.")
+@click.option("--rows", help="Only these rows, with their outage if it differs: pod-kafka,node-cut-2:120.")
 @click.option("--minutes", type=AMOUNT, default=10, help="Window of each row, which contains the fault (10).")
 @click.option("--outage", type=AMOUNT, default=120, help="Seconds that a fault with a duration lasts (120).")
 @click.option("--rate", type=AMOUNT, default=20, help="Requests per second (20).")

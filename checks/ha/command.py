@@ -37,7 +37,7 @@ def ha(
 
     Args:
         console: where progress and the table are printed.
-        names: the rows; all by default.
+        names: the rows; all by default. `node-cut-2:120` has its own `outage`.
         minutes: the window of each row, under load, that contains the fault.
         outage: how long a fault with a duration lasts, in s.
         rate: requests per second.
@@ -52,7 +52,8 @@ def ha(
     prepare(cluster, len(NODES))
     if small:
         load_images([endpoints.JAEGER])
-    upgraded = not names or KAFKA_UPGRADED in names
+    own = dict(name.partition(":")[::2] for name in names)
+    upgraded = not own or KAFKA_UPGRADED in own
     if upgraded:
         load_images([KAFKA_PREVIOUS])
     kafka = versions.KAFKA_PREVIOUS if upgraded else versions.KAFKA
@@ -60,16 +61,16 @@ def ha(
     results: list[Result] = []
     with running(lambda line: console.print(f"  {line}"), small=small, kafka=kafka) as stack:
         known = rows(stack.cluster.workloads(), object_storage=not small)
-        if unknown := [name for name in names if name not in known]:
+        if unknown := [name for name in own if name not in known]:
             raise UserError(f"there is no row {unknown[0]!r}; the rows are {', '.join(known)}")
-        for name in names or known:
+        for name in own or known:
             result = run_row(
                 name,
                 known[name],
                 stack,
                 directory / name,
                 seconds=60 * minutes,
-                outage=outage,
+                outage=float(own.get(name) or outage),
                 rate=rate,
                 spans_rate=spans_rate,
                 on_progress=console.print,
