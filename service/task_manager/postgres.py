@@ -38,6 +38,16 @@ from service.tracing.sqlalchemy import instrument_engine
 
 _CONNECT_SECONDS = 2
 _LONGEST_MESSAGE = 200
+_SESSION = {
+    "statement_timeout": "10s",
+    # The server ends the session of a client that disappears from the network after 11 s, and releases its locks. By
+    # default it takes two hours, and the tasks whose rows are locked wait for so long.
+    "tcp_keepalives_idle": "5s",
+    "tcp_keepalives_interval": "2s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
+"""Settings of the server for this client's sessions."""
 
 
 def build_engine(url: str, traces: TraceManager | None = None, registry: CollectorRegistry | None = None) -> Engine:
@@ -54,7 +64,7 @@ def build_engine(url: str, traces: TraceManager | None = None, registry: Collect
                 "connect_timeout": _CONNECT_SECONDS,
                 # A server that disappears from the network is detected within 5 s, not after the kernel's 15 minutes.
                 "tcp_user_timeout": 5000,
-                "options": "-c statement_timeout=10000",
+                "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
             },
         }
     # hide_parameters: an error's text must not quote a user's data.

@@ -188,3 +188,19 @@ def test_a_statement_that_the_server_ends_has_its_code(engine: Engine) -> None:
     with pytest.raises(Unavailable) as error:
         wait_too_long()
     assert str(error.value).endswith("57014: canceling statement due to statement timeout)")
+
+
+def test_the_server_soon_notices_a_client_that_disappears_from_the_network(engine: Engine) -> None:
+    """The locks of a transaction that a lost node has begun would block the tasks until then."""
+    with engine.connect() as connection:
+        values = {
+            name: connection.execute(text(f"SHOW tcp_{name}")).scalar_one()
+            for name in ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+        }
+    expected = {
+        "keepalives_idle": "5s",
+        "keepalives_interval": "2s",
+        "keepalives_count": "3",
+        "user_timeout": "10s",
+    }
+    assert values == expected
