@@ -24,7 +24,7 @@ _NODE_LOST: Final = Expected(
     allowed=_BROKER_LOST | {"ServiceDegraded", "TraceStoreDown"},
 )
 _NODE_DRAINED: Final = Expected(allowed=_NODE_LOST.needed | _NODE_LOST.allowed)
-"""Its pods with a volume wait for it. All of this is true, and whoever drains a node knows it."""
+"""Its pods with a volume wait for it. All of this is true, and the operator who drains a node knows it."""
 _POD_KILLED: Final[Mapping[str, Expected]] = {
     endpoints.KAFKA: Expected(allowed=_BROKER_LOST),
     endpoints.COLLECTOR: Expected(allowed=frozenset({"CollectorDown"})),

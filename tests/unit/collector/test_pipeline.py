@@ -71,6 +71,13 @@ def test_every_queue_is_on_disk_and_never_gives_up(config: Config) -> None:
 
 
 @pytest.mark.parametrize("config", ALL)
+def test_a_connection_ends_when_its_receiver_is_lost_with_its_node(config: Config) -> None:
+    """Otherwise requests go to the lost receiver until the kernel gives up, after a quarter of an hour."""
+    grpc = [exporter for name, exporter in config["exporters"].items() if name.startswith("otlp_grpc/")]
+    assert all(exporter["keepalive"] == {"time": "10s", "timeout": "5s"} for exporter in grpc)
+
+
+@pytest.mark.parametrize("config", ALL)
 def test_everything_that_is_configured_is_used(config: Config) -> None:
     service = config["service"]
     for kind in ("receivers", "processors", "exporters"):
