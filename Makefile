@@ -6,11 +6,13 @@ RUN := $(VENV)/bin/python
 # The one command line; the targets below are short names of its commands.
 WCT := ./wct
 LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
+# An option from a variable of make's command line. The shell's variables of that name may be meant for other programs.
+OPTION = $(if $(filter command,$(firstword $(origin $1))),--$2 $($1))
 # Without cached byte code, the import of the Kubernetes and Pulumi SDKs takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down dev deploy rollout smoke spans dashboards-check render test check lint types lock schema clean
+.PHONY: help doctor up down dev deploy rollout smoke spans dashboards-check render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,10 +24,14 @@ $(VENV)/installed: requirements.lock
 	@$(RUN) -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	@touch $@
 
-up: $(VENV)/installed ## start a cluster on this machine, build the images, deploy the stack `local`, run the smoke check (NODES=3)
-	@$(WCT) up $(if $(NODES),--nodes $(NODES))
+doctor: $(VENV)/installed ## show what this machine has, which cluster `make up` would use, and what is missing
+	@$(WCT) doctor
 
-down: $(VENV)/installed ## stop the local cluster and remove what it created on this machine
+up: $(VENV)/installed ## start a cluster, deploy the stack `local`, run the smoke check (NODES=3, CLUSTER=kind, CONTEXT=…)
+	@$(WCT) up $(call OPTION,NODES,nodes) $(call OPTION,CLUSTER,cluster) $(call OPTION,CONTEXT,context) \
+	  $(call OPTION,IMAGE,image) $(call OPTION,REGISTRY,registry)
+
+down: $(VENV)/installed ## stop the cluster of `make up` and remove what it created on this machine
 	@$(WCT) down
 
 dev: $(VENV)/installed ## run the three services in one process and draw their traces as trees (ARGS="--task URL": one task)

@@ -13,6 +13,7 @@ from cli.group import LazyGroup
 
 COMMANDS = {
     "up": "cli.local:up",
+    "doctor": "cli.local:doctor",
     "down": "cli.local:down",
     "status": "cli.local:status",
     "dev": "cli.local:dev",

@@ -18,6 +18,7 @@ from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
 from contracts.metrics import SENDING_QUEUE_SIZE
+from local.paths import Home
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
@@ -30,7 +31,7 @@ _BACK_ENDS: Final = ("kafka", "postgres", "traces", "logs", "metrics", "alerting
 
 
 class LocalCluster:
-    """Faults reach into processes, network namespaces and mounts, so they work on the local cluster only."""
+    """Faults reach into processes, network namespaces and mounts, so they work on the compiled cluster only."""
 
     def __init__(self, settings: Settings, outside: Collection[str] = ()) -> None:
         """Connects to the cluster.
@@ -42,8 +43,12 @@ class LocalCluster:
         Raises:
             UserError: it is another cluster, or the stack has not built another back end.
         """
-        if settings.cluster.context != LOCAL_CONTEXT:
-            raise UserError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
+        compiled = str(Home.default().kubeconfig)
+        if (settings.cluster.context, settings.cluster.kubeconfig) != (LOCAL_CONTEXT, compiled):
+            raise UserError(
+                f"faults are for the compiled cluster of this machine; this stack is on context "
+                f"{settings.cluster.context!r} of {settings.cluster.kubeconfig or 'your kubeconfig'}"
+            )
         if yours := [name for name in _BACK_ENDS if name not in outside and getattr(settings, name).external]:
             names = ", ".join(f"{name}.external" for name in yours)
             raise UserError(f"faults are for what the stack has built, and {names} is yours")
