@@ -124,8 +124,9 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	@$(RUN) -m mypy
 
-schema: $(VENV)/installed ## generate the JSON Schema of the stack files
+schema: $(VENV)/installed ## write stack/settings.schema.json and docs/settings.md from the settings
 	@$(WCT) schema > stack/settings.schema.json
+	@$(WCT) schema --page > docs/settings.md
 
 .PHONY: telemetry
 telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contract
