@@ -27,6 +27,7 @@ COMMANDS = {
     "destroy": "cli.stack:destroy",
     "dashboards-check": "cli.stack:dashboards_check",
     "explain": "cli.stack:explain",
+    "admission": "cli.stack:admission",
     "connections": "cli.stack:connections",
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",

@@ -13,6 +13,7 @@ from stack.components.grafana.settings import Grafana
 from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
 from stack.components.loki.settings import Logs
+from stack.components.network.settings import Network
 from stack.components.postgres.settings import Postgres
 from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
@@ -64,6 +65,7 @@ class Settings(Section):
     grafana: Grafana = Grafana()
     ingress: Ingress | None = None
     """If unset, nothing is reached from outside of the cluster."""
+    network: Network = Network()
     probe: Probe = Probe()
     objectives: Objectives = Objectives()
     rollout: Rollout = Rollout()
