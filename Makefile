@@ -98,6 +98,10 @@ upgrades: $(VENV)/installed ## upgrade from the previous release, and downgrade 
 rotations: $(VENV)/installed ## give the local stack's secrets new values, with data and traffic
 	@$(WCT) check rotations
 
+.PHONY: security
+security: $(VENV)/installed ## attack gateway and task-manager as processes of this machine; a table of what gets in (ARGS="--only=tokens")
+	@$(WCT) check security $(ARGS)
+
 chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 

@@ -22,6 +22,7 @@ from local.paths import Home
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
+from stack.stores import Stores
 
 READY_SECONDS: Final = 180.0
 _RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
@@ -56,12 +57,17 @@ class LocalCluster:
         self.namespace = settings.cluster.namespace
         self.store = endpoints.TRACE_QUERY[settings.traces.backend][0]
         client = connect(settings.cluster)
+        self._stores = Stores(settings=settings, client=client)
         self._core = kubernetes.client.CoreV1Api(client)
         self._apps = kubernetes.client.AppsV1Api(client)
 
     def address(self, service: str) -> str:
         """Cluster address of a Service, which this machine reaches, being the node."""
         return str(self._core.read_namespaced_service(service, self.namespace).spec.cluster_ip)
+
+    def stack_key(self) -> str:
+        """API key for the gateway; empty if it needs none."""
+        return self._stores.stack_key()
 
     def pods(self, name: str) -> list[Any]:
         """The pods of a workload, by name."""

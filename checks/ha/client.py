@@ -70,7 +70,10 @@ class Client:
         collector = f"{self._cluster.address(endpoints.COLLECTOR)}:{endpoints.OTLP_GRPC_PORT}"
         arguments = [self._run, gateway, collector, str(self._directory), str(rate), str(spans_rate)]
         command = self._namespace.enter(sys.executable, "-m", load.__name__, *arguments)
-        environment = os.environ | {load.TOKEN: token.get(secret_keys.OTLP_TOKEN, "")}
+        environment = os.environ | {
+            load.TOKEN: token.get(secret_keys.OTLP_TOKEN, ""),
+            load.KEY: self._cluster.stack_key(),
+        }
         with (self._directory / _LOG).open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
         try:

@@ -17,6 +17,8 @@ from checks.harness.traffic import Traffic
 
 TOKEN: Final = "OTLP_TOKEN"
 """Variable with the Collectors' token."""
+KEY: Final = "GATEWAY_KEY"
+"""Variable with the API key for the gateway; empty if it needs none."""
 SPANS: Final = "spans.ledger"
 RESULT: Final = "load.json"
 CONNECT_RETRIES: Final = 5
@@ -34,7 +36,7 @@ def main(run: str, gateway: str, collector: str, directory: Path, rate: float, s
         rate: requests per second.
         spans_rate: spans per second.
     """
-    traffic = Traffic(gateway, rate, keep=False, connect_retries=CONNECT_RETRIES)
+    traffic = Traffic(gateway, rate, keep=False, connect_retries=CONNECT_RETRIES, key=os.environ.get(KEY, ""))
     with Ledger(directory / SPANS) as ledger:
         token = os.environ.get(TOKEN)
         spans = Load(Requests(run), ledger, collector, token, spans=_ENDLESS, rate=spans_rate)

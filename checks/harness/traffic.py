@@ -13,6 +13,7 @@ import httpx
 
 from contracts import endpoints, http
 from contracts.services import GATEWAY
+from stack.probe.request import authorization
 
 _SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 1.0
@@ -60,6 +61,7 @@ class Traffic:
         keep: bool = True,
         choose: Callable[[], Page] = own_page,
         connect_retries: int = 0,
+        key: str = "",
     ) -> None:
         """Prepares traffic.
 
@@ -70,11 +72,13 @@ class Traffic:
             choose: chooses the page of each task.
             connect_retries: how often a request that reached no pod within a second is sent to another one, as load
                 balancers do.
+            key: API key for the gateway; empty if it needs none.
         """
         self._gateway = gateway
         self._every = 2 / rate
         self._choose = choose
         self._retries = connect_retries
+        self._headers = authorization(key)
         self._limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -100,7 +104,9 @@ class Traffic:
         pending: list[threading.Thread] = []
         transport = httpx.HTTPTransport(limits=self._limits, retries=self._retries)
         timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS if self._retries else _SECONDS)
-        with httpx.Client(base_url=self._gateway, timeout=timeout, transport=transport) as client:
+        with httpx.Client(
+            base_url=self._gateway, timeout=timeout, transport=transport, headers=self._headers
+        ) as client:
             while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
                 pending = [thread for thread in pending if thread.is_alive()]

@@ -131,10 +131,14 @@ class SqlTaskRepository:
         changes = {"status": task.status, "result": task.result, "updated_at": task.updated_at}
         self._connection.execute(_change, {"task_id": task.id, **changes})
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
         query = _newest_first.limit(limit)
         if status:
             query = query.where(_tasks.c.status == status)
+        if owner is not None:
+            query = query.where(_tasks.c.owner == owner)
         if after:
             query = query.where(_position < after)
         return [_task(row) for row in self._connection.execute(query)]

@@ -43,10 +43,12 @@ class FakeTasks:
     def update(self, task: Task) -> None:
         self.stored[task.id] = task
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
         newest_first = sorted(self.stored.values(), key=lambda task: (task.created_at, task.id), reverse=True)
         later = [task for task in newest_first if after is None or (task.created_at, task.id) < after]
-        return [task for task in later if status in (None, task.status)][:limit]
+        return [task for task in later if status in (None, task.status) and owner in (None, task.owner)][:limit]
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
         return [
