@@ -35,6 +35,7 @@ BACKUPS: Final = "backups"
 CLOUD_IDENTITY: Final = "cloud-identity"
 LOG_CLOUD_IDENTITY: Final = "log-cloud-identity"
 IDENTITY_PROVIDER: Final = "identity-provider"
+TOKEN_ISSUER: Final = "token-issuer"
 GRAFANA_DATABASE: Final = "grafana-database"
 GRAFANA_SITE: Final = "grafana-site"
 YOUR_GRAFANA_API: Final = "your-grafana-api"
@@ -116,6 +117,7 @@ _TASKS: Final = (
     *_each(SERVICES, (endpoints.KAFKA,), (endpoints.KAFKA_PORT,), "messages about tasks"),
     *[Connection(caller=service, target=YOUR_KAFKA, why="messages about tasks") for service in SERVICES],
     *_each((GATEWAY,), (TASK_MANAGER,), _HTTP, "reads tasks"),
+    Connection(caller=GATEWAY, target=TOKEN_ISSUER, why="public keys of the identity provider"),
     *_each((TASK_MANAGER,), (endpoints.POSTGRES,), (endpoints.POSTGRES_PORT,), "stores tasks"),
     *_each((TASK_MANAGER,), (CLOUDNATIVEPG,), (endpoints.POSTGRES_PORT,), "stores tasks"),
     Connection(caller=TASK_MANAGER, target=YOUR_DATABASE, why="stores tasks"),

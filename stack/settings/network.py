@@ -95,6 +95,9 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, list[str]]]:
     """Yield each end outside of the namespace that the settings name, and its URLs or `host:port`."""
     if settings.has_kafka and settings.kafka.external:
         yield ends.YOUR_KAFKA, settings.kafka.external.bootstrap_servers.split(",")
+    provider = settings.access.identity_provider
+    if settings.services.enabled and settings.has_access_control and provider:
+        yield ends.TOKEN_ISSUER, [provider.keys_url]
     if settings.services.enabled and settings.postgres.external:
         yield ends.YOUR_DATABASE, list(settings.postgres.external.hosts)
     database = settings.postgres.cloudnativepg

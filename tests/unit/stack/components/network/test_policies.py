@@ -45,6 +45,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "external Grafana": {"grafana": {"url": "https://grafana.example.com", "external": {"sidecar": {}}}},
     "published dashboards": {"grafana": {"url": "https://grafana.example.com", "external": {"api": {}}}},
     "ingress": {"ingress": INGRESS},
+    "identity provider": {
+        "access": {
+            "identityProvider": {
+                "issuer": "https://login.example.com",
+                "audience": "web-crawl",
+                "keysUrl": "https://login.example.com:8443/keys",
+            }
+        }
+    },
     "no logs": {"logs": {"enabled": False}},
 }
 
@@ -230,6 +239,12 @@ def test_applications_of_other_namespaces_reach_the_collectors_of_a_stack_withou
     assert [ports([rule]) for rule in collector["spec"]["ingress"] if {"namespaceSelector": {}} in rule["from"]] == [
         {4317, 4318}
     ]
+
+
+def test_the_gateway_reaches_the_identity_provider_of_its_callers() -> None:
+    own = policies(dev_with(**VARIANTS["identity provider"]))["gateway"]["egress"]
+    assert {8443} in [ports([rule]) for rule in own]
+    assert {8443} not in [ports([rule]) for rule in policies(dev_with())["gateway"]["egress"]]
 
 
 def test_targets_outside_have_the_ports_of_the_settings() -> None:
