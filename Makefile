@@ -98,6 +98,11 @@ upgrades: $(VENV)/installed ## upgrade from the previous release, and downgrade 
 rotations: $(VENV)/installed ## give the local stack's secrets new values, with data and traffic
 	@$(WCT) check rotations
 
+.PHONY: forget
+forget: export EMAIL := $(EMAIL)
+forget: $(VENV)/installed ## delete what STACK holds about one person, and print what remains until when (EMAIL=ada@example.com)
+	@$(WCT) forget $(STACK)
+
 .PHONY: security
 security: $(VENV)/installed ## attack gateway and task-manager as processes of this machine; a table of what gets in (ARGS="--only=tokens")
 	@$(WCT) check security $(ARGS)

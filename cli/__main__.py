@@ -26,6 +26,7 @@ COMMANDS = {
     "render": "cli.stack:render",
     "destroy": "cli.stack:destroy",
     "dashboards-check": "cli.stack:dashboards_check",
+    "forget": "cli.access:forget",
     "access-key": "cli.access:access_key",
     "explain": "cli.stack:explain",
     "admission": "cli.stack:admission",

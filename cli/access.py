@@ -1,9 +1,24 @@
-"""Commands about the callers of the gateway."""
+"""Commands about the people whose tasks a stack has, and about the callers of its gateway."""
 
 import click
+from click.exceptions import Exit
 
 from cli.group import Command
+from cli.options import console, stack_argument
 from contracts.access import Role
+
+
+@click.command(cls=Command)
+@stack_argument
+@click.option("--email", envvar="EMAIL", required=True, help="Address of the person; by default the variable EMAIL.")
+def forget(stack: str, email: str) -> None:
+    """Delete what STACK holds about one person: tasks, pages, handled messages. Print what remains until when.
+
+    Exit code 1: some tasks have not ended; run it again. Traces and logs have a keyed hash in place of the address.
+    """
+    from stack.forget.command import forget
+
+    raise Exit(0 if forget(stack, email, console(160)) else 1)
 
 
 @click.command(cls=Command)

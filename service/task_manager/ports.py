@@ -39,6 +39,12 @@ class TaskRepository(Protocol):
     def delete_ended(self, created_before: datetime, *, limit: int, only_synthetic: bool) -> int:
         """Deletes at most `limit` ended tasks, the oldest first, and returns how many. Skips locked ones."""
 
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        """Deletes at most `limit` ended tasks of a user, and returns how many. Case does not count."""
+
+    def count_of_user(self, user_email: str) -> int:
+        """The number of a user's tasks."""
+
 
 class UnitOfWork(Protocol):
     """Transactions."""

@@ -188,6 +188,22 @@ class SqlTaskRepository:
         deletion = delete(_tasks).where(_tasks.c.id.in_(select(ended.c.id))).returning(_tasks.c.id)
         return len(self._connection.execute(deletion).all())
 
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        """Read all rows, since no index has the addresses: people ask for it rarely."""
+        of_user = _tasks.c.user_email
+        ended = (
+            select(_tasks.c.id)
+            .where(func.lower(of_user) == user_email.lower(), _tasks.c.status != TaskStatus.NEW)
+            .limit(limit)
+        )
+        deletion = delete(_tasks).where(_tasks.c.id.in_(ended)).returning(_tasks.c.id)
+        return len(self._connection.execute(deletion).all())
+
+    def count_of_user(self, user_email: str) -> int:
+        """Read all rows, like `delete_of_user`."""
+        query = select(func.count()).select_from(_tasks).where(func.lower(_tasks.c.user_email) == user_email.lower())
+        return int(self._connection.scalar(query) or 0)
+
 
 def _task(row: Row[Any]) -> Task:
     values = {column.key: row._mapping[column] for column in _tasks.columns}

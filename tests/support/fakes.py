@@ -74,6 +74,18 @@ class FakeTasks:
             del self.stored[task.id]
         return len(ended)
 
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        ended = [task.id for task in self._of_user(user_email) if task.status is not TaskStatus.NEW][:limit]
+        for task_id in ended:
+            del self.stored[task_id]
+        return len(ended)
+
+    def count_of_user(self, user_email: str) -> int:
+        return len(self._of_user(user_email))
+
+    def _of_user(self, user_email: str) -> Sequence[Task]:
+        return [task for task in self.stored.values() if task.user_email.lower() == user_email.lower()]
+
     def oldest(self, status: TaskStatus) -> datetime | None:
         return min((task.created_at for task in self.stored.values() if task.status is status), default=None)
 

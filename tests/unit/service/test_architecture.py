@@ -66,6 +66,7 @@ def test_only_adapters_and_wiring_use_client_libraries(client: str) -> None:
         "confluent_kafka": {
             "common/kafka/client.py",
             "common/kafka/consumer.py",
+            "common/kafka/handled.py",
             "common/kafka/offsets.py",
             "common/kafka/processing.py",
             "common/kafka/publisher.py",
