@@ -73,10 +73,12 @@ def policies(plan: Plan) -> dict[str, Rule]:
     made = plan.connections()
     specifications: dict[str, Rule] = {DENY_ALL: {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
     for component in (item for item in COMPONENTS if item in plan.components):
+        ingress = _ingress(plan, [item for item in made if item.target == component])
         specifications[component] = {
             "podSelector": {"matchLabels": pod_labels(component)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": _ingress(plan, [item for item in made if item.target == component]),
+            # The API server stores no empty list, so each deployment would change the object.
+            **({"ingress": ingress} if ingress else {}),
             "egress": [_dns(plan.dns), *_egress(plan, [item for item in made if item.caller == component])],
         }
     return specifications

@@ -258,6 +258,13 @@ def test_targets_outside_have_the_ports_of_the_settings() -> None:
     assert any("storage" in str(rule) and "ports" not in rule for rule in bucket)
 
 
+def test_no_list_is_empty() -> None:
+    """The API server stores none, so each deployment would change the object."""
+    for sections in VARIANTS.values():
+        for spec in policies(dev_with(**sections)).values():
+            assert [] not in spec.values()
+
+
 def test_a_stack_can_do_without_policies() -> None:
     assert not policies(dev_with(network={"enabled": False}))
 
