@@ -6,11 +6,13 @@ RUN := $(VENV)/bin/python
 # The one command line; the targets below are short names of its commands.
 WCT := ./wct
 LOCK := --quiet --python-version 3.11 --universal --generate-hashes --no-header --no-annotate
+# An option from a variable of make's command line. The shell's variables of that name may be meant for other programs.
+OPTION = $(if $(filter command,$(firstword $(origin $1))),--$2 $($1))
 # Without cached byte code, the import of the Kubernetes and Pulumi SDKs takes seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down dev deploy rollout smoke spans dashboards-check render test check lint types lock schema clean
+.PHONY: help doctor up down dev deploy rollout smoke spans dashboards-check render test check lint types lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,10 +24,14 @@ $(VENV)/installed: requirements.lock
 	@$(RUN) -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	@touch $@
 
-up: $(VENV)/installed ## start a cluster on this machine, build the images, deploy the stack `local`, run the smoke check (NODES=3)
-	@$(WCT) up $(if $(NODES),--nodes $(NODES))
+doctor: $(VENV)/installed ## show what this machine has, which cluster `make up` would use, and what is missing
+	@$(WCT) doctor
 
-down: $(VENV)/installed ## stop the local cluster and remove what it created on this machine
+up: $(VENV)/installed ## start a cluster, deploy the stack `local`, run the smoke check (NODES=3, CLUSTER=kind, CONTEXT=…)
+	@$(WCT) up $(call OPTION,NODES,nodes) $(call OPTION,CLUSTER,cluster) $(call OPTION,CONTEXT,context) \
+	  $(call OPTION,IMAGE,image) $(call OPTION,REGISTRY,registry)
+
+down: $(VENV)/installed ## stop the cluster of `make up` and remove what it created on this machine
 	@$(WCT) down
 
 dev: $(VENV)/installed ## run the three services in one process and draw their traces as trees (ARGS="--task URL": one task)
@@ -92,6 +98,15 @@ upgrades: $(VENV)/installed ## upgrade from the previous release, and downgrade 
 rotations: $(VENV)/installed ## give the local stack's secrets new values, with data and traffic
 	@$(WCT) check rotations
 
+.PHONY: forget
+forget: export EMAIL := $(EMAIL)
+forget: $(VENV)/installed ## delete what STACK holds about one person, and print what remains until when (EMAIL=ada@example.com)
+	@$(WCT) forget $(STACK)
+
+.PHONY: security
+security: $(VENV)/installed ## attack gateway and task-manager as processes of this machine; a table of what gets in (ARGS="--only=tokens")
+	@$(WCT) check security $(ARGS)
+
 chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 
@@ -118,8 +133,9 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	@$(RUN) -m mypy
 
-schema: $(VENV)/installed ## generate the JSON Schema of the stack files
+schema: $(VENV)/installed ## write stack/settings.schema.json and docs/settings.md from the settings
 	@$(WCT) schema > stack/settings.schema.json
+	@$(WCT) schema --page > docs/settings.md
 
 .PHONY: telemetry
 telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contract

@@ -13,6 +13,7 @@ from cli.group import LazyGroup
 
 COMMANDS = {
     "up": "cli.local:up",
+    "doctor": "cli.local:doctor",
     "down": "cli.local:down",
     "status": "cli.local:status",
     "dev": "cli.local:dev",
@@ -25,7 +26,10 @@ COMMANDS = {
     "render": "cli.stack:render",
     "destroy": "cli.stack:destroy",
     "dashboards-check": "cli.stack:dashboards_check",
+    "forget": "cli.access:forget",
+    "access-key": "cli.access:access_key",
     "explain": "cli.stack:explain",
+    "admission": "cli.stack:admission",
     "connections": "cli.stack:connections",
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",

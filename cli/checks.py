@@ -25,12 +25,29 @@ from contracts.errors import UserError
             "ha",
             "rollouts",
             "rotations",
+            "security",
             "upgrades",
         )
     },
 )
 def check() -> None:
     """Prove what the project promises, or measure it; checks/README.md lists what each program needs."""
+
+
+@click.command(cls=Command)
+@click.option("--only", multiple=True, metavar="GROUP", help="Only this group of attacks; may be repeated.")
+@click.option("--count", type=COUNT, default=10_000, help="Attempts of a group (10000).")
+@click.option("--seed", type=int, default=1, help="Decides the attempts (1).")
+def security(only: tuple[str, ...], count: int, seed: int) -> None:
+    """Attack a gateway and a task-manager of this machine, and count what gets in.
+
+    Forged tokens, guessed API keys, other callers' tasks, requests past the gateway, credentials in telemetry.
+    """
+    from checks.security.command import ATTACKS, run
+
+    if unknown := set(only) - ATTACKS.keys():
+        raise click.BadParameter(f"there is no group {min(unknown)!r}; there are {', '.join(ATTACKS)}")
+    raise Exit(0 if run(console(180), only=only, count=count, seed=seed) else 1)
 
 
 @click.command(cls=Command)

@@ -13,29 +13,56 @@ nodes_option = click.option("--nodes", type=COUNT, help="Number of nodes (as man
 
 @click.command(cls=Command)
 @nodes_option
-def up(nodes: int | None) -> None:
-    """Start the local cluster, load its images, deploy the stack `local` and run the smoke check."""
-    from local import stack
+@click.option(
+    "--cluster",
+    "name",
+    type=click.Choice(["kind", "k3d", "minikube", "context", "compiled"]),
+    help="Kind of the cluster (the one of the last `up`; else kind, k3d or minikube if it is on PATH and Docker or "
+    "Podman answers; else compiled).",
+)
+@click.option("--context", default="", help="Use the cluster of this context of your kubeconfig.")
+@click.option("--image", default="", help="With --context: the service's image, which that cluster can pull.")
+@click.option("--registry", default="", help="With --context: build the service's image and push it to this registry.")
+def up(nodes: int | None, name: str | None, context: str, image: str, registry: str) -> None:
+    """Start a cluster, load the images, deploy the stack `local` and run the smoke check.
+
+    The compiled cluster needs root on Linux and neither Docker nor a registry of images.
+    """
+    from local.clusters.choice import Request
+    from local.clusters.up import up
 
     exit_on_termination()
-    stack.up(nodes)
+    up(nodes, Request(cluster=name or "", context=context, image=image, registry=registry))
+
+
+@click.command(cls=Command)
+@click.option("--nodes", type=COUNT, help="Number of nodes that `up` shall have.")
+def doctor(nodes: int | None) -> None:
+    """Show what this machine has, which cluster `up` would use, what is missing, and how long it takes.
+
+    Exit code 1 if something is missing.
+    """
+    from cli.options import console
+    from local.clusters.doctor import examine
+
+    raise Exit(0 if examine(console(120), nodes) else 1)
 
 
 @click.command(cls=Command)
 def down() -> None:
-    """Stop the local cluster and remove what it created on this machine; images stay."""
-    from local import commands
+    """Stop the cluster that `up` started and remove what it created on this machine; images stay."""
+    from local.clusters.up import down
 
     exit_on_termination()
-    commands.down()
+    down()
 
 
 @click.command(cls=Command)
 def status() -> None:
     """Show the components of the local cluster; exit code 1 if one of them does not run."""
-    from local import commands
+    from local.clusters.up import status
 
-    raise Exit(0 if commands.status() else 1)
+    raise Exit(0 if status() else 1)
 
 
 @click.command(cls=Command, context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -60,7 +87,7 @@ def dev(arguments: tuple[str, ...]) -> None:
     },
 )
 def cluster() -> None:
-    """Operate the local cluster: a real Kubernetes on this machine. It needs root."""
+    """Operate the compiled cluster: a real Kubernetes on this machine. It needs root."""
 
 
 @click.command("up", cls=Command)

@@ -128,6 +128,15 @@ def render(stack: str, output: Path | None) -> None:
 
 
 @click.command(cls=Command)
+@stack_argument
+def admission(stack: str) -> None:
+    """Write ValidatingAdmissionPolicies with the rules of STACK, for an administrator of its cluster."""
+    from stack.deploy.admission import print_policies
+
+    print_policies(stack)
+
+
+@click.command(cls=Command)
 @click.argument("stack", type=StackName())
 @click.option("--yes", is_flag=True, help="Do not ask for the stack's name.")
 @click.option("--delete-data", is_flag=True, help="Delete data that the settings protect.")
@@ -169,14 +178,19 @@ def explain(alert: str | None, stack: str) -> None:
 
 @click.command(cls=Command, failure_code=NO_ANSWER)
 @stack_argument
-def connections(stack: str) -> None:
+@click.option("--document", is_flag=True, help="Write docs/connections.md, and try nothing.")
+def connections(stack: str, document: bool) -> None:
     """Try the connections from the pods of STACK to their dependencies: OK, refused, timed out, in ms.
 
     A small program runs in each pod, connects, and sends nothing. If a Service has no ready pod, the result says so: a
     connection to it times out or is refused, as with a firewall. The exit code is 1 if a connection fails.
     """
+    from stack.connections import document as pages
     from stack.connections.command import show_connections
 
+    if document:
+        print(pages.write())
+        raise Exit(0)
     raise Exit(0 if show_connections(stack, console(140)) else 1)
 
 

@@ -19,6 +19,14 @@ OTLP_TOKEN: Final = "otlpToken"
 """Bearer token that the Collectors' receivers require."""
 OTLP_TOKEN_OTHER: Final = "otlpTokenOther"
 """A second token that the Collectors accept during a rotation: first the new one, then the old one."""
+STACK_KEY: Final = "stackKey"
+"""API key with which the stack's own programs call the gateway: the probe, smoke checks, the checks' load."""
+STACK_KEY_OTHER: Final = "stackKeyOther"
+"""A second one that the gateway accepts during a rotation: first the new one, then the old one."""
+SERVICE_TOKEN: Final = "serviceToken"
+"""Token by which the task-manager knows the gateway."""
+SERVICE_TOKEN_OTHER: Final = "serviceTokenOther"
+"""A second one that the task-manager accepts during a rotation, like `stackKeyOther`."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
 """With `objectStorageAccessKey`, the keys of S3."""
@@ -51,7 +59,7 @@ ALERT_HEARTBEAT_URL: Final = "alertHeartbeatUrl"
 """URL of the dead man's switch."""
 ALERT_SMTP_PASSWORD: Final = "alertSmtpPassword"
 
-GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN)
+GENERATED: Final = (POSTGRES_PASSWORD, GRAFANA_ADMIN_PASSWORD, HASH_KEY, OTLP_TOKEN, STACK_KEY, SERVICE_TOKEN)
 """Every stack has these; `make deploy` generates the missing ones."""
 OPTIONAL: Final = (
     GRAFANA_OIDC_CLIENT_SECRET,
@@ -59,6 +67,8 @@ OPTIONAL: Final = (
     GRAFANA_SECRET_KEY,
     GRAFANA_TOKEN,
     OTLP_TOKEN_OTHER,
+    STACK_KEY_OTHER,
+    SERVICE_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
     POSTGRES_EXTERNAL_PASSWORD,

@@ -17,6 +17,7 @@ CONSUMER_PARTITIONS: Final = "kafka_consumer_partitions"
 UNDER_REPLICATED_PARTITIONS: Final = "kafka_partitions_under_replicated"
 OFFLINE_PARTITIONS: Final = "kafka_partitions_offline"
 
+ACCESS_REFUSALS: Final = "access_refusals_total"
 DEPENDENCY_UP: Final = "dependency_up"
 BACKGROUND_FAILURES: Final = "background_loop_failures_total"
 COLLECTION_FAILURES: Final = "metrics_collection_failures_total"

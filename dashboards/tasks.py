@@ -199,6 +199,17 @@ def dead_letters(_: MonitoringConfig) -> Panel:
     )
 
 
+def refused(_: MonitoringConfig) -> Panel:
+    """Requests that the gateway refused."""
+    expr = f"sum by ({REASON}) (increase({service_metrics.ACCESS_REFUSALS}[{RATE_INTERVAL}]))"
+    return timeseries(
+        "Refused requests, by reason",
+        "Requests without access to the gateway, and requests over a limit of their caller (`rate`, `concurrency`).",
+        [Query(expr=expr, legend="{{reason}}")],
+        unit="short",
+    )
+
+
 def failed_traces(config: MonitoringConfig) -> Panel | None:
     """Traces with a failed span of the crawler."""
     return traces(
@@ -227,7 +238,7 @@ DASHBOARD: Final = Dashboard(
     question="Do tasks finish in time, and where do they wait?",
     rows=(
         Row("Now", (created, finished_in_time, failed, open_tasks, oldest_open_task, p95)),
-        Row("Flow", (operations, tasks_by_status, duration, time_by_stage, pages, dead_letters, deleted)),
+        Row("Flow", (operations, tasks_by_status, duration, time_by_stage, pages, dead_letters, deleted, refused)),
         Row("Traces and logs", (failed_traces, operation_logs)),
     ),
 )

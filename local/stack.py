@@ -1,4 +1,4 @@
-"""Brings everything up: the cluster and the images in parallel, then the stack `local`, then the smoke check."""
+"""Brings the compiled cluster and the images up in parallel, then the stack `local`, then runs the smoke check."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from local.cluster import Cluster
 from local.failure import Failure
 from local.images.resolve import DEFAULT, Resolved, describe, image_jobs, left_for_later, read_outcome
 from local.jobs import run_jobs
-from local.preflight import require
 from stack.deploy import deployment
 from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load, parse, stack_file
 from stack.smoke.command import smoke
@@ -60,10 +59,9 @@ def up(nodes: int | None = None) -> None:
     except SettingsError as error:
         raise Failure(str(error)) from None
     cluster = Cluster()
-    require(cluster, nodes)
     left = left_for_later(_bring_up(cluster, nodes, patient=False))
     print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
-    _print_addresses(cluster)
+    print_addresses(cluster.kubeconfig())
     if not left:
         return
     names = ", ".join(left)
@@ -73,7 +71,7 @@ def up(nodes: int | None = None) -> None:
     except Failure as failure:
         raise Failure(f"{failure}\nThe stack was up without {names} before this") from failure
     print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
-    _print_addresses(cluster)
+    print_addresses(cluster.kubeconfig())
 
 
 def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[str, Resolved]:
@@ -99,11 +97,16 @@ def prepare(cluster: Cluster, nodes: int | None, *, patient: bool = True) -> Map
     run_jobs([*cluster_jobs(cluster.home, nodes), *jobs], logs=cluster.home.logs)
     images = read_outcome()
     print(describe(images), flush=True)
-    document = {"config": overlay(images, cluster.kubeconfig())}
+    write_overlay(overlay(images, cluster.kubeconfig()))
+    return images
+
+
+def write_overlay(config: Mapping[str, Any]) -> None:
+    """Writes the settings that this machine adds to stacks on its cluster."""
     path = ROOT / OVERLAY
     path.parent.mkdir(exist_ok=True)
-    path.write_text("# Written by `make up`: the settings that this machine adds.\n" + yaml.safe_dump(document))
-    return images
+    document = yaml.safe_dump({"config": dict(config)})
+    path.write_text("# Written by `make up`: the settings that this machine adds.\n" + document)
 
 
 def _wanted() -> list[str]:
@@ -117,9 +120,10 @@ def _wanted() -> list[str]:
     return [name for name in DEFAULT if name not in unwanted]
 
 
-def _print_addresses(cluster: Cluster) -> None:
-    print(f"`export KUBECONFIG={cluster.kubeconfig()}`, then")
-    settings = load(STACK)  # with the overlay that `_bring_up` wrote
+def print_addresses(kubeconfig: Path) -> None:
+    """Prints the commands that lead to the pages of the stack."""
+    print(f"`export KUBECONFIG={kubeconfig}`, then")
+    settings = load(STACK)  # with the overlay that was just written
     addresses = [
         (GATEWAY, endpoints.SERVICE_PORT),
         (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),

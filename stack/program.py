@@ -17,6 +17,7 @@ from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.component import Kafka, KafkaArgs
 from stack.components.loki.component import LokiArgs, log_store
+from stack.components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from stack.components.postgres.choice import database
 from stack.components.postgres.component import PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
@@ -30,6 +31,7 @@ from stack.components.trace_store.component import trace_store
 from stack.components.trace_store.interface import TraceStoreArgs
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
+from stack.settings.network import network_plan
 from stack.settings.scraping import scraping
 
 
@@ -73,6 +75,7 @@ def build(
         The outputs of the stack, by name.
     """
     base = _base(settings, secrets, opts)
+    _network(base)
     brokers = _kafka(base)
     stores = _stores(base, brokers)
     alertmanager = _alertmanager(base)
@@ -108,6 +111,13 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
     return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret, secrets=secrets)
+
+
+def _network(base: _Base) -> NetworkPolicies | None:
+    if not base.settings.network.enabled:
+        return None
+    args = NetworkPoliciesArgs(namespace=base.namespace, plan=network_plan(base.settings))
+    return NetworkPolicies("network", args, base.opts)
 
 
 def _kafka(base: _Base) -> KafkaAccess:
@@ -214,6 +224,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         settings=settings.services,
         image=settings.service_image,
         tasks=settings.tasks,
+        access=settings.access if settings.has_access_control else None,
         tracing=settings.tracing,
         release=settings.release,
         environment=settings.environment,
@@ -241,6 +252,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         secret=base.secret,
         environment=settings.environment,
         gateway_url=services.gateway,
+        needs_key=settings.has_access_control,
         collector_url=collector.otlp_http_endpoint,
         traces=stores.traces,
         metrics=stores.metrics,

@@ -113,6 +113,14 @@ class Stores:
             secret_keys.OTLP_TOKEN, ""
         )
 
+    def stack_key(self) -> str:
+        """Returns the API key of the stack's own programs, from the stack's Secret; empty if the gateway needs none."""
+        if not self.settings.has_access_control:
+            return ""
+        return read_secret(self.client, self.settings.cluster.namespace, secret_keys.SECRET).get(
+            secret_keys.STACK_KEY, ""
+        )
+
     def datasource_access(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """Returns what the datasources of external stores have, by their uid, and the variables that they refer to."""
         external = external_stores(self.settings)

@@ -18,9 +18,11 @@ from contracts import endpoints, metadata
 from contracts.errors import UserError
 from contracts.metadata import LOCAL_CONTEXT
 from contracts.metrics import SENDING_QUEUE_SIZE
+from local.paths import Home
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.settings import Settings
+from stack.stores import Stores
 
 READY_SECONDS: Final = 180.0
 _ROLL_SECONDS: Final = 600.0
@@ -32,7 +34,7 @@ _BACK_ENDS: Final = ("kafka", "postgres", "traces", "logs", "metrics", "alerting
 
 
 class LocalCluster:
-    """Faults reach into processes, network namespaces and mounts, so they work on the local cluster only."""
+    """Faults reach into processes, network namespaces and mounts, so they work on the compiled cluster only."""
 
     def __init__(self, settings: Settings, outside: Collection[str] = ()) -> None:
         """Connects to the cluster.
@@ -44,8 +46,12 @@ class LocalCluster:
         Raises:
             UserError: it is another cluster, or the stack has not built another back end.
         """
-        if settings.cluster.context != LOCAL_CONTEXT:
-            raise UserError(f"faults are for the local cluster; this stack's context is {settings.cluster.context!r}")
+        compiled = str(Home.default().kubeconfig)
+        if (settings.cluster.context, settings.cluster.kubeconfig) != (LOCAL_CONTEXT, compiled):
+            raise UserError(
+                f"faults are for the compiled cluster of this machine; this stack is on context "
+                f"{settings.cluster.context!r} of {settings.cluster.kubeconfig or 'your kubeconfig'}"
+            )
         if yours := [name for name in _BACK_ENDS if name not in outside and getattr(settings, name).external]:
             names = ", ".join(f"{name}.external" for name in yours)
             raise UserError(f"faults are for what the stack has built, and {names} is yours")
@@ -53,12 +59,17 @@ class LocalCluster:
         self.namespace = settings.cluster.namespace
         self.store = endpoints.TRACE_QUERY[settings.traces.backend][0]
         client = connect(settings.cluster)
+        self._stores = Stores(settings=settings, client=client)
         self._core = kubernetes.client.CoreV1Api(client)
         self._apps = kubernetes.client.AppsV1Api(client)
 
     def address(self, service: str) -> str:
         """Cluster address of a Service, which this machine reaches, being the node."""
         return str(self._core.read_namespaced_service(service, self.namespace).spec.cluster_ip)
+
+    def stack_key(self) -> str:
+        """API key for the gateway; empty if it needs none."""
+        return self._stores.stack_key()
 
     def pods(self, name: str) -> list[Any]:
         """The pods of a workload, by name."""

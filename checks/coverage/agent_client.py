@@ -13,10 +13,12 @@ import kubernetes
 from kubernetes.stream import stream
 
 from checks.coverage.ledger import LedgerError
+from checks.harness.admitted import admitted
 from contracts.services import TASK_MANAGER
 from stack.polling import CheckFailure, poll_until
 
 POD: Final = "coverage-ledger"
+_LABELS: Final = {"app.kubernetes.io/name": POD}
 # If this program is killed, the cluster ends the pod after this time.
 _POD_SECONDS: Final = 3 * 3600
 _START_SECONDS: Final = 90.0
@@ -130,7 +132,15 @@ def run_in_pod(client: kubernetes.client.ApiClient, namespace: str) -> Iterator[
     """
     core = kubernetes.client.CoreV1Api(client)
     _remove(core, namespace)
-    core.create_namespaced_pod(namespace, _pod(client, namespace))
+    labels = {"matchLabels": _LABELS}
+    with admitted(client, namespace, POD, {"podSelector": labels}, sender=labels):
+        core.create_namespaced_pod(namespace, _pod(client, namespace))
+        yield from _agent(client, core, namespace)
+
+
+def _agent(
+    client: kubernetes.client.ApiClient, core: kubernetes.client.CoreV1Api, namespace: str
+) -> Iterator[AgentClient]:
     try:
         _wait(f"pod {POD} to run", lambda: core.read_namespaced_pod(POD, namespace).status.phase == "Running")
         # `stream` changes the client that it is given.
@@ -164,8 +174,8 @@ def _pod(client: kubernetes.client.ApiClient, namespace: str) -> dict[str, Any]:
     container["command"] = ["python3", "-c", f"import time; time.sleep({_POD_SECONDS})"]
     # A short grace period, since `sleep` as process 1 ignores SIGTERM.
     spec |= {"restartPolicy": "Never", "activeDeadlineSeconds": _POD_SECONDS, "terminationGracePeriodSeconds": 1}
-    # No labels, so that no Service sends it requests and no Deployment counts it.
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec}
+    # None of the stack's labels, so that no Service sends it requests and no Deployment counts it.
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD, "labels": _LABELS}, "spec": spec}
 
 
 def _remove(core: kubernetes.client.CoreV1Api, namespace: str) -> None:

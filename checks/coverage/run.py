@@ -16,6 +16,7 @@ from checks.coverage.plan import Plan
 from contracts.services import TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, DEAD_LETTER_SOURCE, STATUS_TOPIC, dead_letter_topic
 from stack.clients.traces import Span
+from stack.probe.request import authorization
 
 IN_FLIGHT: Final = 96
 """The most operations between their start and the comparison of their trace. So a store needs to keep a trace for
@@ -51,6 +52,7 @@ class Run:
         self,
         *,
         gateway: str,
+        key: str = "",
         agent: Agent,
         store: Store,
         plan: Plan,
@@ -62,6 +64,7 @@ class Run:
 
         Args:
             gateway: base URL of the gateway, as this process reaches it.
+            key: API key for the gateway; empty if it needs none.
             agent: the agent inside the stack.
             store: the trace store.
             plan: the operations.
@@ -71,6 +74,7 @@ class Run:
         """
         self._client = httpx.Client(
             base_url=gateway,
+            headers=authorization(key),
             timeout=20,
             limits=httpx.Limits(max_connections=_SENDERS, max_keepalive_connections=_SENDERS),
         )

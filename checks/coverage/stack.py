@@ -45,6 +45,7 @@ def cover(
     with contextlib.ExitStack() as connections:
         return Run(
             gateway=connections.enter_context(stores.gateway()),
+            key=stores.stack_key(),
             agent=connections.enter_context(run_in_pod(stores.client, settings.cluster.namespace)),
             store=connections.enter_context(stores.traces()),
             plan=Plan(operations, malformed, state),

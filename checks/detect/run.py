@@ -107,7 +107,7 @@ class Run:
         Raises:
             CheckFailure: an alert does not resolve, or the stack does not recover.
         """
-        with self._journal.locked(), Traffic(self._gateway, rate):
+        with self._journal.locked(), Traffic(self._gateway, rate, key=self._cluster.stack_key()):
             for name in undo_remaining(self._cluster, self._journal):
                 self._on_progress(f"undone: {name}, which an earlier run left in the cluster")
             time.sleep(warm_up)
@@ -122,7 +122,7 @@ class Run:
         fired: set[str] = set()
         with ForeignSites() as sites:
             choose = mixed_pages(sites.url, random.Random(_SEED))
-            with Traffic(self._gateway, rate, choose=choose) as traffic:
+            with Traffic(self._gateway, rate, choose=choose, key=self._cluster.stack_key()) as traffic:
                 time.sleep(warm_up)
                 # An alert of an earlier problem may still fire: an error budget has a window of hours.
                 since = datetime.now(UTC)

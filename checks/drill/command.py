@@ -96,7 +96,7 @@ def drill(
         require_ready(cluster)
         gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
         host = _Host(cluster, journal, console, lines, seconds)
-        with Traffic(gateway, rate, keep=False):
+        with Traffic(gateway, rate, keep=False, key=cluster.stack_key()):
             console.print(f"normal traffic runs; the page comes in about {warm_up:.0f} s or some more")
             time.sleep(warm_up)
             try:

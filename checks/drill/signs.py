@@ -31,7 +31,7 @@ class Signs:
 
         self.prometheus = PrometheusClient(url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
         store = TraceStoreClient(backend, url(*endpoints.TRACE_QUERY[backend]))
-        self._traces = TornTraces(url(GATEWAY, endpoints.SERVICE_PORT), store)
+        self._traces = TornTraces(url(GATEWAY, endpoints.SERVICE_PORT), cluster.stack_key(), store)
 
     def shows(self, fault: Fault) -> bool:
         """Whether the evidence of a fault shows: its query has a result, or a trace is torn."""

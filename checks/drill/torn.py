@@ -20,6 +20,8 @@ class TornTraces:
     """Follows requests through a stack."""
 
     gateway: str
+    key: str
+    """API key for the gateway; empty if it needs none."""
     store: TraceStoreClient
 
     def is_torn(self) -> bool:
@@ -30,7 +32,7 @@ class TornTraces:
             CheckFailure: the trace is not stored in time.
         """
         trace_id = secrets.token_hex(16)
-        submit(self.gateway, trace_id, secrets.token_hex(8)).raise_for_status()
+        submit(self.gateway, trace_id, secrets.token_hex(8), key=self.key).raise_for_status()
         poll_until(
             "the trace to be stored",
             lambda: any(span.name == SEND_CRAWL.name for span in self._spans(trace_id)),

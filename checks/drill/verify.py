@@ -135,7 +135,7 @@ def verify(console: Console, *, names: Sequence[str] = (), rate: float = 10, war
     with journal.locked():
         undo_remaining(cluster, journal)
         verifier = Verifier(cluster, journal)
-        with Traffic(gateway, rate, keep=False):
+        with Traffic(gateway, rate, keep=False, key=cluster.stack_key()):
             time.sleep(warm_up)
             for name in names or known:
                 verifications.append(verifier.verify(name, known[name]))

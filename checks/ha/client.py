@@ -73,7 +73,10 @@ class Client:
         cluster = settings.cluster.model_dump_json(by_alias=True)
         arguments = [self._run, cluster, collector, self._page, str(self._directory), str(rate), str(spans_rate)]
         command = self._namespace.enter(sys.executable, "-m", load.__name__, *arguments)
-        environment = os.environ | {load.TOKEN: token.get(secret_keys.OTLP_TOKEN, "")}
+        environment = os.environ | {
+            load.TOKEN: token.get(secret_keys.OTLP_TOKEN, ""),
+            load.KEY: self._cluster.stack_key(),
+        }
         with (self._directory / _LOG).open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
         try:

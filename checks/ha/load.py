@@ -21,6 +21,8 @@ from stack.kubernetes.settings import Cluster
 
 TOKEN: Final = "OTLP_TOKEN"
 """Variable with the Collectors' token."""
+KEY: Final = "GATEWAY_KEY"
+"""Variable with the API key for the gateway; empty if it needs none."""
 SPANS: Final = "spans.ledger"
 RESULT: Final = "load.json"
 _ANSWER_SECONDS: Final = 30.0
@@ -43,9 +45,14 @@ def main(
         spans_rate: spans per second.
     """
     pods = ReadyPods(connect(cluster), cluster.namespace, GATEWAY)
-    door = FrontDoor(pods.addresses)
-    crawled = Page(user="traffic@example.com", url=page)
-    traffic = Traffic(f"http://{GATEWAY}", rate, choose=lambda: crawled, transport=door, seconds=_ANSWER_SECONDS)
+    traffic = Traffic(
+        f"http://{GATEWAY}",
+        rate,
+        choose=lambda: Page(user="traffic@example.com", url=page),
+        transport=FrontDoor(pods.addresses),
+        seconds=_ANSWER_SECONDS,
+        key=os.environ.get(KEY, ""),
+    )
     with Ledger(directory / SPANS) as ledger:
         token = os.environ.get(TOKEN)
         spans = Load(Requests(run), ledger, collector, token, spans=_ENDLESS, rate=spans_rate)

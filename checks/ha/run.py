@@ -32,6 +32,7 @@ from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure, poll_until
+from stack.probe.request import authorization
 
 _WARM_UP_SECONDS: Final = 20.0
 _WHOLE_SECONDS: Final = 420.0
@@ -198,7 +199,7 @@ def _lost_tasks(cluster: LocalCluster, sent: Sent) -> list[str]:
                 return True
             time.sleep(0.5)
 
-    with httpx.Client() as client, ThreadPoolExecutor(_READERS) as pool:
+    with httpx.Client(headers=authorization(cluster.stack_key())) as client, ThreadPoolExecutor(_READERS) as pool:
         lost = list(pool.map(lambda identifier: is_lost(client, identifier), sent.tasks))
     return [identifier for identifier, missing in zip(sent.tasks, lost, strict=True) if missing]
 

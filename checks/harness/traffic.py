@@ -13,6 +13,7 @@ import httpx
 
 from contracts import endpoints, http
 from contracts.services import GATEWAY
+from stack.probe.request import authorization
 
 _SECONDS: Final = 10.0
 OWN_PAGE: Final = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}"
@@ -60,6 +61,7 @@ class Traffic:
         choose: Callable[[], Page] = own_page,
         transport: httpx.BaseTransport | None = None,
         seconds: float = _SECONDS,
+        key: str = "",
     ) -> None:
         """Prepares traffic.
 
@@ -70,11 +72,13 @@ class Traffic:
             choose: chooses the page of each task.
             transport: sends the requests; by default straight to the gateway's address.
             seconds: after which a request without an answer has failed.
+            key: API key for the gateway; empty if it needs none.
         """
         self._gateway = gateway
         self._every = 2 / rate
         self._choose = choose
         self._seconds = seconds
+        self._headers = authorization(key)
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep else 0)
         self._transport = transport or httpx.HTTPTransport(limits=limits)
         self._ended = threading.Event()
@@ -101,7 +105,9 @@ class Traffic:
     def _run(self) -> None:
         started, pairs = time.monotonic(), 0
         pending: list[threading.Thread] = []
-        with httpx.Client(base_url=self._gateway, timeout=self._seconds, transport=self._transport) as client:
+        with httpx.Client(
+            base_url=self._gateway, timeout=self._seconds, transport=self._transport, headers=self._headers
+        ) as client:
             while not self._ended.wait(max(0.0, started + pairs * self._every - time.monotonic())):
                 pairs += 1
                 pending = [thread for thread in pending if thread.is_alive()]

@@ -120,10 +120,11 @@ def run(*, kill_after: float | None = None) -> Outcome:
         kill_after: seconds after which the rollout is killed with SIGKILL, and run again.
     """
     settings = load("local")
-    gateway = f"http://{LocalCluster(settings).address(GATEWAY)}:{endpoints.SERVICE_PORT}"
+    cluster = LocalCluster(settings)
+    gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
     report = Path(".local/rollout-test.md")
     report.unlink(missing_ok=True)
-    with Traffic(gateway, RATE, keep=False) as traffic, Exposure(settings) as exposure:
+    with Traffic(gateway, RATE, keep=False, key=cluster.stack_key()) as traffic, Exposure(settings) as exposure:
         process = start_rollout("--report", str(report))
         if kill_after is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -81,10 +81,17 @@ def change(title: str, make: Callable[[], object], data: Data) -> Change:
         CheckFailure: the stack does not work afterwards.
     """
     stack = Stack(load("local"))
-    probes = Probes([stack.gateway], stack.store, every=_EVERY_SECONDS, stored_seconds=_STORED_SECONDS, hops=_HOPS)
+    probes = Probes(
+        [stack.gateway],
+        stack.store,
+        every=_EVERY_SECONDS,
+        stored_seconds=_STORED_SECONDS,
+        key=stack.key,
+        hops=_HOPS,
+    )
     cluster = LocalCluster(stack.settings)
     outages = Outages(_SINGLE, lambda workload: bool(cluster.ready(workload)))
-    with Traffic(stack.gateway, RATE, keep=False) as traffic, outages.watched():
+    with Traffic(stack.gateway, RATE, keep=False, key=stack.key) as traffic, outages.watched():
         with probes.run():
             started = time.monotonic()
             make()

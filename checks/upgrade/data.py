@@ -20,7 +20,7 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.probe.match import match_hops
-from stack.probe.request import Caller, submit
+from stack.probe.request import Caller, authorization, submit
 from stack.settings import Settings
 from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
 
@@ -42,6 +42,7 @@ class Stack:
     def __init__(self, settings: Settings) -> None:
         cluster = LocalCluster(settings)
         self.settings = settings
+        self.key = cluster.stack_key()
 
         def url(name: str, port: int) -> str:
             return f"http://{cluster.address(name)}:{port}"
@@ -59,7 +60,7 @@ class Stack:
 
     def task(self, identifier: str) -> dict[str, Any]:
         """A task as the gateway shows it."""
-        answer = _get(f"{self.gateway}{TASKS}/{identifier}", timeout=10)
+        answer = _get(f"{self.gateway}{TASKS}/{identifier}", headers=authorization(self.key), timeout=10)
         task: dict[str, Any] = answer.raise_for_status().json()
         return task
 
@@ -174,7 +175,7 @@ def _create_task(stack: Stack, trace_id: str, span_id: str) -> str:
     """Creates a task as part of a trace; returns its id."""
     answer = _wait(
         "the gateway to accept a task",
-        lambda: submit(stack.gateway, trace_id, span_id, caller=_USER).raise_for_status(),
+        lambda: submit(stack.gateway, trace_id, span_id, caller=_USER, key=stack.key).raise_for_status(),
         _ACCEPT_SECONDS,
         "the gateway's logs",
     )

@@ -16,6 +16,8 @@ from service.common.errors import MalformedMessage
 from service.tracing.propagation import KafkaHeader
 from service.tracing.values import check_http_url
 
+LONGEST_OWNER: Final = 300
+"""Of the name of a caller."""
 MAX_BYTES: Final = 256 * 1024
 """Longest body: several times the crawler's longest page. A list of tasks has up to 100 pages in one response."""
 
@@ -67,6 +69,10 @@ class TaskRequest(BaseModel):
     )
 
 
+class _New(TaskRequest):
+    owner: Text | None = Field(None, min_length=1, max_length=LONGEST_OWNER)
+
+
 class _Completed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
     crawl_result: Annotated[JsonValue, AfterValidator(_storable_json)]
@@ -89,10 +95,11 @@ class Outgoing:
 
 @dataclass(frozen=True, kw_only=True)
 class NewMessage:
-    """A task to create. `id` is None when the sender set none."""
+    """A task to create. `id` is None when the sender set none; `owner` is None when it knew no caller."""
 
     id: uuid.UUID | None
     task: TaskRequest
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +130,10 @@ StatusMessage = NewMessage | CompletedMessage | FailedMessage
 _JSON_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
-def new(task_id: uuid.UUID, task: TaskRequest) -> Outgoing:
-    """A task to create."""
-    return _message(STATUS_TOPIC, task_id, TaskStatus.NEW, task.model_dump())
+def new(task_id: uuid.UUID, task: TaskRequest, owner: str | None = None) -> Outgoing:
+    """A task to create; owner: the caller who submitted it, if access control is on."""
+    body = task.model_dump() | ({} if owner is None else {"owner": owner})
+    return _message(STATUS_TOPIC, task_id, TaskStatus.NEW, body)
 
 
 def crawl_request(task_id: uuid.UUID, task: TaskRequest) -> Outgoing:
@@ -161,7 +169,9 @@ def read_status(headers: Iterable[KafkaHeader], value: bytes | None) -> StatusMe
     known = _known_headers(headers)
     match known.get("status"):
         case TaskStatus.NEW:
-            return NewMessage(id=_task_id(known) if "id" in known else None, task=_body(TaskRequest, value))
+            body = _body(_New, value)
+            task = TaskRequest(user_email=body.user_email, user_query=body.user_query, base_url=body.url)
+            return NewMessage(id=_task_id(known) if "id" in known else None, task=task, owner=body.owner)
         case TaskStatus.COMPLETED:
             return CompletedMessage(id=_task_id(known), result=_body(_Completed, value).crawl_result)
         case TaskStatus.ERROR:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from service.common.access import Guard
 from service.common.errors import Rejected, Unavailable
 from service.tracing import propagation
 
@@ -18,10 +20,12 @@ MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2
 _DETAILS: Final = {
     400: "The request cannot be read.",
+    401: "The credential is missing or not valid.",
     404: "There is no such task.",
     408: "The request's body did not arrive in time.",
     413: "The request's body is too long.",
     415: "The request's body is not JSON.",
+    429: "Too many requests. Try again later.",
     422: "The request does not have the expected form.",
     500: "An unexpected error happened.",
     502: "The task-manager gave no usable answer.",
@@ -51,6 +55,16 @@ class Problem(BaseModel):
     errors: list[InvalidField] | None = Field(None, description="only with status 422")
 
 
+def guarded(guard: Guard) -> tuple[int, ...]:
+    """The statuses with which a guard refuses requests."""
+    return () if guard.is_open else (401, 429)
+
+
+def credentials(guard: Guard) -> list[Any]:
+    """The dependencies by which OpenAPI documents that a guard demands a credential; the guard itself checks it."""
+    return [] if guard.is_open else [Depends(HTTPBearer(auto_error=False, description="an API key, or a token"))]
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems, for its OpenAPI document."""
     return {status: _documented(status) for status in statuses}
@@ -70,7 +84,7 @@ def _documented(status: int) -> dict[str, Any]:
         "description": _DETAILS[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
     }
-    if status == 503:
+    if status in (429, 503):
         response["headers"] = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
     return response
 

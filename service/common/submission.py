@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts import http
 from contracts.tasks import TaskStatus
 from service.common import messages, problems
+from service.common.access import Caller, Guard, caller_of, guarded
 from service.common.messages import Outgoing, TaskRequest
 from service.tracing import attributes as keys
 from service.tracing import propagation
@@ -47,14 +48,16 @@ IdempotencyKey = Annotated[
 ]
 
 
-def task_id_of(task: TaskRequest, idempotency_key: str | None) -> uuid.UUID:
+def task_id_of(task: TaskRequest, idempotency_key: str | None, owner: str | None = None) -> uuid.UUID:
     """A random id; with a key, the id that the same request always gets, so that no service has to store keys.
 
-    The id depends on the request: the same key with another request, or from another user, is another task.
+    The id depends on the request: the same key with another request, from another user or another caller is another
+    task.
     """
     if idempotency_key is None:
         return uuid.uuid4()
-    return uuid.uuid5(_REQUEST_IDS, f"{idempotency_key}\n{task.model_dump_json()}")
+    parts = [idempotency_key, task.model_dump_json(), *([owner] if owner else [])]
+    return uuid.uuid5(_REQUEST_IDS, "\n".join(parts))
 
 
 def _json_only(request: Request) -> None:
@@ -63,9 +66,9 @@ def _json_only(request: Request) -> None:
         raise HTTPException(415, "The request's body is not JSON: send it with Content-Type: application/json.")
 
 
-def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: Redactor) -> APIRouter:
+def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: Redactor, guard: Guard) -> APIRouter:
     """POST /api/tasks. Answers 202 when the broker has acknowledged the task: from then on it cannot get lost."""
-    router = APIRouter(tags=["tasks"])
+    router = APIRouter(tags=["tasks"], route_class=guarded(guard), dependencies=problems.credentials(guard))
 
     @router.post(
         http.TASKS,
@@ -78,11 +81,16 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
                 "description": "The task is stored in Kafka and will be done.",
                 "headers": {"Location": {"description": "path of the task", "schema": {"type": "string"}}},
             },
-            **problems.documented(400, 408, 413, 415, 422, 503),
+            **problems.documented(*problems.guarded(guard), 400, 408, 413, 415, 422, 503),
         },
     )
-    async def submit(task: TaskSubmission, response: Response, idempotency_key: IdempotencyKey = None) -> Accepted:
-        task_id = task_id_of(task, idempotency_key)
+    async def submit(
+        task: TaskSubmission,
+        response: Response,
+        caller: Annotated[Caller, Depends(caller_of)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Accepted:
+        task_id = task_id_of(task, idempotency_key, caller.owner)
         trace.get_current_span().set_attributes(
             {
                 keys.TASK_ID: str(task_id),
@@ -90,7 +98,7 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
                 keys.TASK_USER_HASH: redactor.hash(task.user_email),
             }
         )
-        await publish(messages.new(task_id, task))
+        await publish(messages.new(task_id, task, caller.owner))
         _logger.info("task accepted", extra={keys.TASK_ID: str(task_id), "user_email": task.user_email})
         response.headers["Location"] = f"{http.TASKS}/{task_id}"
         return Accepted(id=task_id, status=TaskStatus.NEW, trace_id=propagation.trace_id())

@@ -21,7 +21,9 @@ class TaskView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: uuid.UUID = Field(examples=[_TASK_ID])
-    user_email: str = Field(examples=["ada@example.com"])
+    user_email: str | None = Field(
+        examples=["ada@example.com"], description="null if the caller may not see the address of another caller's task"
+    )
     user_query: str = Field(examples=["What is on this page?"])
     url: str = Field(serialization_alias="original_url", examples=["https://example.com/"])
     status: TaskStatus

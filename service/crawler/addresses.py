@@ -20,7 +20,7 @@ Resolve = Callable[[str, int], Sequence[Address]]
 
 # IANA's registries of special-purpose addresses, IPv4 and IPv6, both as of 2025-10-09, and the multicast blocks. Not
 # Python's own table, which differs between patch releases. The exceptions are globally reachable.
-_NOT_PUBLIC: Final = tuple(
+NOT_PUBLIC: Final = tuple(
     map(
         ipaddress.IPv4Network,
         (
@@ -44,11 +44,11 @@ _NOT_PUBLIC: Final = tuple(
         ),
     )
 )
-_PUBLIC_EXCEPTIONS: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.9/32", "192.0.0.10/32")))
+PUBLIC_EXCEPTIONS: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.9/32", "192.0.0.10/32")))
 # The block for the public internet; all other addresses are special or unassigned.
-_PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
-_PUBLIC_EXCEPTIONS_6: Final = tuple(
+PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
+NOT_PUBLIC_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+PUBLIC_EXCEPTIONS_6: Final = tuple(
     map(
         ipaddress.IPv6Network,
         (
@@ -106,10 +106,10 @@ class AddressRule:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
-        return _in(address, _PUBLIC_EXCEPTIONS) or not _in(address, _NOT_PUBLIC)
-    if address.scope_id is not None or address not in _PUBLIC_6:
+        return _in(address, PUBLIC_EXCEPTIONS) or not _in(address, NOT_PUBLIC)
+    if address.scope_id is not None or address not in PUBLIC_6:
         return False
-    return _in(address, _PUBLIC_EXCEPTIONS_6) or not _in(address, _NOT_PUBLIC_6)
+    return _in(address, PUBLIC_EXCEPTIONS_6) or not _in(address, NOT_PUBLIC_6)
 
 
 def _in(address: Address, networks: Sequence[Network]) -> bool:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import httpx
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
 from contracts import http
 from service.common import problems
+from service.common.access import Caller, Guard, caller_of, guarded, to_headers
 from service.common.errors import Unavailable
 from service.common.views import TaskPage, TaskQuery, TaskView
 from service.tracing import TraceManager
@@ -41,13 +42,15 @@ _FORWARDED_HEADERS: Final = ("content-type", "retry-after")
 class TaskReader:
     """Reads tasks from the task-manager and forwards its answers."""
 
-    def __init__(self, base_url: str, traces: TraceManager) -> None:
+    def __init__(self, base_url: str, traces: TraceManager, token: str = "") -> None:
+        """Prepares it; token: by which the task-manager knows the gateway, if access control is on."""
         self._base_url = base_url
         self._traces = traces
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._client: httpx.AsyncClient | None = None
 
-    async def read(self, path: str, query: Mapping[str, Any] | None = None) -> Response:
-        """The task-manager's answer to GET `path`, problem documents included.
+    async def read(self, path: str, caller: Caller, query: Mapping[str, Any] | None = None) -> Response:
+        """The task-manager's answer to GET `path` for a caller, problem documents included.
 
         Raises:
             Unavailable: The task-manager does not answer.
@@ -62,22 +65,25 @@ class TaskReader:
                 timeout=httpx.Timeout(5.0, connect=1.0),
             )
         try:
-            answer = await self._get(self._client, path, query)
+            answer = await self._get(self._client, path, query, self._authorization | to_headers(caller))
         except httpx.TransportError as error:
             raise Unavailable("The task-manager is unavailable", type(error).__name__) from error
         headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
-        if headers.get("content-type") not in ("application/json", problems.MEDIA_TYPE):
-            # A proxy in between has answered; its page is not for our users.
+        is_usable = headers.get("content-type") in ("application/json", problems.MEDIA_TYPE)
+        if not is_usable or answer.status_code == httpx.codes.UNAUTHORIZED:
+            # A proxy in between has answered, or the task-manager does not know the gateway's token: nothing for users.
             raise HTTPException(502, "The task-manager gave no usable answer.")
         return Response(answer.content, answer.status_code, headers=headers)
 
     @staticmethod
-    async def _get(client: httpx.AsyncClient, path: str, query: Mapping[str, Any] | None) -> httpx.Response:
+    async def _get(
+        client: httpx.AsyncClient, path: str, query: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> httpx.Response:
         for _ in range(_ATTEMPTS - 1):
             # A reused connection whose pod has just ended.
             with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
-                return await client.get(path, params=query)
-        return await client.get(path, params=query)
+                return await client.get(path, params=query, headers=headers)
+        return await client.get(path, params=query, headers=headers)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -85,29 +91,40 @@ class TaskReader:
             await self._client.aclose()
 
 
-def gateway_router(reader: TaskReader) -> APIRouter:
-    """GET /api/tasks, /api/tasks/{id} and /demo."""
-    router = APIRouter()
+def reading_router(reader: TaskReader, guard: Guard) -> APIRouter:
+    """GET /api/tasks and /api/tasks/{id}."""
+    router = APIRouter(route_class=guarded(guard), dependencies=problems.credentials(guard))
 
     @router.get(
         http.TASKS,
         tags=["tasks"],
         summary="List tasks, newest first",
         response_model=TaskPage,
-        responses=problems.documented(422, 502, 503),
+        responses=problems.documented(*problems.guarded(guard), 422, 502, 503),
     )
-    async def list_tasks(query: Annotated[TaskQuery, Query()]) -> Response:
-        return await reader.read(http.TASKS, query.model_dump(mode="json", exclude_none=True))
+    async def list_tasks(
+        query: Annotated[TaskQuery, Query()], caller: Annotated[Caller, Depends(caller_of)]
+    ) -> Response:
+        return await reader.read(http.TASKS, caller, query.model_dump(mode="json", exclude_none=True))
 
     @router.get(
         f"{http.TASKS}/{{id}}",
         tags=["tasks"],
         summary="Read a task",
         response_model=TaskView,
-        responses=problems.documented(404, 422, 502, 503),
+        responses=problems.documented(*problems.guarded(guard), 404, 422, 502, 503),
     )
-    async def read_task(task_id: Annotated[uuid.UUID, Path(alias="id")]) -> Response:
-        return await reader.read(f"{http.TASKS}/{task_id}")
+    async def read_task(
+        task_id: Annotated[uuid.UUID, Path(alias="id")], caller: Annotated[Caller, Depends(caller_of)]
+    ) -> Response:
+        return await reader.read(f"{http.TASKS}/{task_id}", caller)
+
+    return router
+
+
+def demo_router() -> APIRouter:
+    """GET /demo."""
+    router = APIRouter()
 
     @router.get(http.DEMO, response_class=HTMLResponse, summary="A page to crawl")
     async def demo() -> HTMLResponse:

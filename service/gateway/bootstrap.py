@@ -1,5 +1,7 @@
 """Builds the gateway from its parts."""
 
+from typing import Final
+
 import httpx
 
 from contracts import http
@@ -10,10 +12,15 @@ from service.common.health import Dependency, Health
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.metrics import Metrics
 from service.common.submission import submission_router
-from service.gateway.api import TaskReader, gateway_router
+from service.gateway.access.build import build_guard
+from service.gateway.api import TaskReader, demo_router, reading_router
 from service.gateway.config import GatewaySettings
 from service.tracing import Tracing
 from service.tracing.asgi import App
+from service.tracing.httpx import AsyncTracingTransport
+
+_PROVIDER_SECONDS: Final = 3.0
+"""The time that an identity provider has to answer."""
 
 
 def build(settings: GatewaySettings, tracing: Tracing) -> App:
@@ -36,12 +43,25 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
         metrics,
         alive=lambda: publisher.alive,
     )
-    reader = TaskReader(settings.task_manager_url, traces)
+    token = settings.service_token.get_secret_value() if settings.access_control and settings.service_token else ""
+    reader = TaskReader(settings.task_manager_url, traces, token)
+    provider = httpx.AsyncClient(transport=AsyncTracingTransport(traces), timeout=_PROVIDER_SECONDS)
+    guard = build_guard(settings, provider, metrics.registry)
+
+    async def close() -> None:
+        await reader.close()
+        await provider.aclose()
+
     return build_application(
         title="Gateway",
-        routers=[submission_router(publisher.publish_async, tracing.redactor), gateway_router(reader), health.router()],
+        routers=[
+            submission_router(publisher.publish_async, tracing.redactor, guard),
+            reading_router(reader, guard),
+            demo_router(),
+            health.router(),
+        ],
         metrics=metrics,
         parts=[publisher, health],
         tracing=tracing,
-        close=reader.close,
+        close=close,
     )

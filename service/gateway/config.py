@@ -5,11 +5,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from service.common.config import ServiceSettings
+from service.gateway.access.settings import AccessSettings
 from service.tracing.values import check_http_url
 
 
-class GatewaySettings(ServiceSettings):
-    """Settings of the service, with the task-manager's address."""
+class GatewaySettings(AccessSettings, ServiceSettings):
+    """Settings of the service, with access to it and the task-manager's address."""
 
     task_manager_url: Annotated[str, AfterValidator(check_http_url)] = Field(
         "http://localhost:8081", alias="TASK_MANAGER_URL", description="an http or https URL"

@@ -2,12 +2,14 @@
 
 from contracts.services import TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from service.common.access import OpenGuard
 from service.common.application import build_application
 from service.common.health import Dependency, Health
 from service.common.kafka.consumer import ConsumerLoop
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.metrics import Metrics
 from service.common.submission import submission_router
+from service.task_manager.access import GatewayOnly
 from service.task_manager.api import task_router
 from service.task_manager.config import TaskManagerSettings
 from service.task_manager.kafka import CrawlRequests, StatusHandler
@@ -64,9 +66,14 @@ def build(settings: TaskManagerSettings, tracing: Tracing) -> App:
         metrics,
         alive=lambda: consumer.alive and publisher.alive,
     )
+    guard = GatewayOnly(settings.service_tokens) if settings.access_control else OpenGuard()
     return build_application(
         title="Task manager",
-        routers=[submission_router(publisher.publish_async, tracing.redactor), task_router(tasks), health.router()],
+        routers=[
+            submission_router(publisher.publish_async, tracing.redactor, guard),
+            task_router(tasks, guard),
+            health.router(),
+        ],
         metrics=metrics,
         parts=[database, publisher, consumer, health, retention],
         tracing=tracing,

@@ -1,9 +1,9 @@
 """Settings of the task-manager."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -50,6 +50,28 @@ class TaskManagerSettings(DatabaseSettings, ServiceSettings):
         le=87_840,
         description="hours for which ended tasks are kept, 24 to 87840; for ever if it is not set",
     )
+
+    access_control: bool = Field(
+        False, alias="ACCESS_CONTROL", description="true or false: whether only the gateway may call the REST API"
+    )
+    service_token: SecretStr | None = Field(
+        None, alias="SERVICE_TOKEN", description="the token by which the task-manager knows the gateway"
+    )
+    service_token_other: SecretStr | None = Field(
+        None, alias="SERVICE_TOKEN_OTHER", description="a second one, during a rotation"
+    )
+
+    @property
+    def service_tokens(self) -> list[str]:
+        """The tokens by which the task-manager knows the gateway."""
+        tokens = (self.service_token, self.service_token_other)
+        return [token.get_secret_value() for token in tokens if token and token.get_secret_value()]
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
+        if self.access_control and not self.service_tokens:
+            raise ValueError("ACCESS_CONTROL=true needs SERVICE_TOKEN")
+        return self
 
     @property
     def retention(self) -> timedelta | None:

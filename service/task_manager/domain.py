@@ -33,6 +33,8 @@ class NewTask:
     user_query: str
     url: str
     """The page to crawl."""
+    owner: str | None = None
+    """The caller who submitted it; None if access control was off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class Task:
     updated_at: datetime
     status: TaskStatus = TaskStatus.NEW
     result: Any = None
+    owner: str | None = None
+    """The caller who submitted it; None if access control was off."""
 
     @classmethod
     def create(cls, new: NewTask, now: datetime) -> "Task":
@@ -58,6 +62,7 @@ class Task:
             url=new.url,
             created_at=now,
             updated_at=now,
+            owner=new.owner,
         )
 
     @property

@@ -80,6 +80,7 @@ def _new_task(message: NewMessage, received: Received) -> NewTask:
         user_email=message.task.user_email,
         user_query=message.task.user_query,
         url=message.task.url,
+        owner=message.owner,
     )
 
 

@@ -22,8 +22,13 @@ class TaskRepository(Protocol):
     def update(self, task: Task) -> None:
         """Stores the task's status, result and time of change."""
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
-        """Tasks, newest first; after: the position before the first task to return."""
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
+        """Tasks, newest first.
+
+        after: the position before the first task to return; owner: whose tasks, by default those of all callers.
+        """
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
         """For each time: the number of users' tasks of each status that were created since then, zero included."""
@@ -33,6 +38,12 @@ class TaskRepository(Protocol):
 
     def delete_ended(self, created_before: datetime, *, limit: int, only_synthetic: bool) -> int:
         """Deletes at most `limit` ended tasks, the oldest first, and returns how many. Skips locked ones."""
+
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        """Deletes at most `limit` ended tasks of a user, and returns how many. Case does not count."""
+
+    def count_of_user(self, user_email: str) -> int:
+        """The number of a user's tasks."""
 
 
 class UnitOfWork(Protocol):

@@ -141,10 +141,14 @@ class SqlTaskRepository:
         changes = {"status": task.status, "result": task.result, "updated_at": task.updated_at}
         self._connection.execute(_change, {"task_id": task.id, **changes})
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
         query = _newest_first.limit(limit)
         if status:
             query = query.where(_tasks.c.status == status)
+        if owner is not None:
+            query = query.where(_tasks.c.owner == owner)
         if after:
             query = query.where(_position < after)
         return [_task(row) for row in self._connection.execute(query)]
@@ -193,6 +197,22 @@ class SqlTaskRepository:
         # SQLite's driver has no row count of a statement that begins with WITH.
         deletion = delete(_tasks).where(_tasks.c.id.in_(select(ended.c.id))).returning(_tasks.c.id)
         return len(self._connection.execute(deletion).all())
+
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        """Read all rows, since no index has the addresses: people ask for it rarely."""
+        of_user = _tasks.c.user_email
+        ended = (
+            select(_tasks.c.id)
+            .where(func.lower(of_user) == user_email.lower(), _tasks.c.status != TaskStatus.NEW)
+            .limit(limit)
+        )
+        deletion = delete(_tasks).where(_tasks.c.id.in_(ended)).returning(_tasks.c.id)
+        return len(self._connection.execute(deletion).all())
+
+    def count_of_user(self, user_email: str) -> int:
+        """Read all rows, like `delete_of_user`."""
+        query = select(func.count()).select_from(_tasks).where(func.lower(_tasks.c.user_email) == user_email.lower())
+        return int(self._connection.scalar(query) or 0)
 
 
 def _task(row: Row[Any]) -> Task:

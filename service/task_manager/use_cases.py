@@ -116,10 +116,12 @@ class Tasks:
         with self._unit_of_work.begin() as tasks:
             return tasks.get(task_id)
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
         """Tasks, newest first; see `TaskRepository.list`."""
         with self._unit_of_work.begin() as tasks:
-            return tasks.list(limit=limit, after=after, status=status)
+            return tasks.list(limit=limit, after=after, status=status, owner=owner)
 
     def count_by_status(self, windows: Sequence[timedelta]) -> Sequence[Mapping[TaskStatus, int]]:
         """For each window that ends now: the number of users' tasks of each status that were created in it."""

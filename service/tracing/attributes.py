@@ -54,12 +54,14 @@ KAFKA_REDELIVERIES: Final = "task.kafka.redeliveries"
 PROCESSING_TIME_MS: Final = "task.processing_time_ms"
 OUTCOME: Final = "task.outcome"
 
+ACCESS_REFUSAL: Final = "task.access.refusal"
 TASK_ID: Final = "task.id"
 TASK_STATUS: Final = "task.status"
 TASK_DURATION_MS: Final = "task.duration_ms"
 TASK_USER_HASH: Final = "task.user_hash"
 
 __all__ = [
+    "ACCESS_REFUSAL",
     "DB_COLLECTION_NAME",
     "DB_NAMESPACE",
     "DB_OPERATION_BATCH_SIZE",

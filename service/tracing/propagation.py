@@ -16,6 +16,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
+from service.tracing import tracestate
+
 R = TypeVar("R")
 
 TRACEPARENT: Final = "traceparent"
@@ -32,15 +34,12 @@ _TRACEPARENT_NAME = TRACEPARENT.encode()
 _LENGTHS = frozenset(len(name) for name in PROPAGATED)
 _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
 _PLAIN = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_STATE_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
-_STATE_MEMBER = re.compile(rf"({_STATE_KEY})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e])")
 _BAGGAGE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BAGGAGE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 # It is written to logs and headers unchanged, so that only harmless characters are allowed.
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
-# W3C obliges everyone to carry at least this much. No more is carried here.
-_STATE_MEMBERS, _STATE_LENGTH = 32, 512
+# W3C obliges every system to carry at least this much. No more is carried here.
 _BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
 
 _CORRELATION_KEY = otel_context.create_key("correlation-id")
@@ -105,7 +104,7 @@ class Propagator:
             for name, value in items.items():
                 context = baggage.set_baggage(name, value, context)
         if self._trace_context and TRACEPARENT in candidates and (parent := _last(_parent, candidates[TRACEPARENT])):
-            state = (_last(_trace_state, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
+            state = (_last(tracestate.parse, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
             context = _remote(context, *parent, state)
         return context
 
@@ -178,21 +177,6 @@ def _parent(text: str) -> tuple[int, int, TraceFlags] | None:
     if not trace_number or not span_number:
         return None
     return trace_number, span_number, _FLAGS[int(flags, 16)]
-
-
-def _trace_state(text: str) -> TraceState | None:
-    """None if any part is malformed, repeated or beyond the limits: W3C then prescribes to drop all of it."""
-    if len(text) > _STATE_LENGTH:
-        return None
-    members: dict[str, str] = {}
-    for part in text.split(","):
-        if not (part := part.strip(" ")):
-            continue
-        match = _STATE_MEMBER.fullmatch(part)
-        if match is None or match.group(1) in members:
-            return None
-        members[match.group(1)] = match.group(2)
-    return TraceState(list(members.items())) if 0 < len(members) <= _STATE_MEMBERS else None
 
 
 def _baggage_items(text: str) -> dict[str, str] | None:

@@ -1,10 +1,30 @@
 """The section `cluster` of the settings."""
 
+import ipaddress
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.section import DnsLabel, DnsName, FromList, Section
+
+
+def _check_range(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+AddressRange = Annotated[str, AfterValidator(_check_range), Field(examples=["10.0.0.0/8", "fd00::/8"])]
+"""Addresses, in CIDR notation."""
+
+
+class Dns(Section):
+    """Where the DNS servers of the cluster are, for the NetworkPolicies."""
+
+    namespaces: Annotated[tuple[DnsLabel, ...], FromList] = ("kube-system",)
+    """Namespaces of their pods; `openshift-dns` on OpenShift."""
+    ranges: Annotated[tuple[AddressRange, ...], FromList] = ("169.254.20.10/32",)
+    """Addresses of servers that are no pods. The default is that of NodeLocal DNSCache."""
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], FromList, Field(min_length=1)] = (53,)
+    """Ports of the pods; 5353 on OpenShift."""
 
 
 class PriorityClasses(Section):
@@ -35,6 +55,9 @@ class Cluster(Section):
     """StorageClass of all volumes; the cluster's default if unset."""
     protect_data: bool = False
     """Whether the namespace, with its volumes and secrets, is protected from accidental deletion."""
+    dns: Dns = Dns()
+    ranges: Annotated[tuple[AddressRange, ...], FromList] = ()
+    """Public addresses of pods, Services or nodes: the crawler must not reach them. It reaches no private one."""
     priority_classes: PriorityClasses = PriorityClasses()
     pull_secrets: Annotated[tuple[DnsName, ...], FromList] = ()
     """Secrets of the namespace that are used to pull images. Create them yourself: the stack does not know their

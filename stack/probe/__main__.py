@@ -41,6 +41,7 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     def prove() -> Proof:
         prover = Prover(
             gateway=config.gateway,
+            key=config.gateway_key,
             client=client,
             telemetry=telemetry,
             sleep=loop.sleep,

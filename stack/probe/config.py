@@ -17,6 +17,8 @@ class ProbeConfig:
     environment: str
     """Name of the stack's environment."""
     gateway: str
+    gateway_key: str
+    """API key; empty if the gateway needs none."""
     collector: str
     """URL of the Collectors' receiver of OTLP over HTTP."""
     otlp_token: str
@@ -66,6 +68,7 @@ class ProbeConfig:
         return cls(
             environment=environ["ENVIRONMENT"],
             gateway=environ["GATEWAY_URL"],
+            gateway_key=environ.get("GATEWAY_KEY", ""),
             collector=environ["COLLECTOR_URL"],
             otlp_token=environ["OTLP_TOKEN"],
             trace_backend=backend,

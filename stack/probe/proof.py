@@ -89,6 +89,8 @@ class Prover:
 
     gateway: str
     """Its URL."""
+    key: str = ""
+    """The probe's API key; empty if the gateway needs none."""
     client: httpx.Client
     telemetry: Telemetry
     sleep: Callable[[float], object] = time.sleep
@@ -105,7 +107,7 @@ class Prover:
         sent_at, started = time.time_ns(), time.monotonic()
         root = partial(RootSpan, trace_id=trace_id, span_id=span_id, caller=PROBE, started=sent_at)
         try:
-            answer = submit(self.gateway, trace_id, span_id, caller=PROBE, post=self.client.post)
+            answer = submit(self.gateway, trace_id, span_id, caller=PROBE, post=self.client.post, key=self.key)
             task_id = accepted_task(answer, trace_id, f"the logs of {GATEWAY}")
         except (httpx.HTTPError, CheckFailure, ValueError, KeyError) as error:  # the last two: not the gateway's JSON
             failed = StepResult(step=Step.REQUEST, result=Result.FAILED, reason=f"POST to {self.gateway}: {error!r}")
@@ -155,8 +157,10 @@ class Prover:
             # The first look comes later: until Kafka has delivered the task, the answer would be 404.
             self.sleep(self.pause_seconds)
             not_sampled = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
-            get = partial(self.client.get, headers=headers | not_sampled)
-            return completed_task(self.gateway, task_id, get=get) is not None
+            task = completed_task(
+                self.gateway, task_id, get=self.client.get, key=self.key, headers=headers | not_sampled
+            )
+            return task is not None
 
         what = f"task {task_id} to be completed"
         try:

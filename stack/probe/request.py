@@ -1,6 +1,6 @@
 """One request through the front door, in a trace whose ids the caller chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,10 +34,23 @@ SMOKE_CHECK: Final = Caller(email=SMOKE_CHECK_USER, user_agent=SMOKE_CHECK_AGENT
 PROBE: Final = Caller(email=PROBE_USER, user_agent=PROBE_AGENT, service=endpoints.PROBE)
 
 
+def authorization(key: str) -> dict[str, str]:
+    """Returns the headers with an API key of the gateway; none if it needs no key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def submit(
-    gateway: str, trace_id: str, span_id: str, *, caller: Caller = SMOKE_CHECK, post: Send = httpx.post
+    gateway: str, trace_id: str, span_id: str, *, caller: Caller = SMOKE_CHECK, post: Send = httpx.post, key: str = ""
 ) -> httpx.Response:
     """Submits a task whose page is the gateway's own, within the trace of the caller.
+
+    Args:
+        gateway: its base URL.
+        trace_id: of the trace.
+        span_id: of the caller's span.
+        caller: sends the request.
+        post: sends it over HTTP.
+        key: the caller's API key; empty if the gateway needs none.
 
     Raises:
         httpx.HTTPError: the gateway does not answer.
@@ -52,6 +65,7 @@ def submit(
         # The flag makes the services sample the trace, the key makes the Collectors keep it.
         "traceparent": f"00-{trace_id}-{span_id}-01",
         "tracestate": f"{KEEP_KEY}=1",
+        **authorization(key),
     }
     return post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=ANSWER_SECONDS)
 
@@ -69,14 +83,23 @@ def accepted_task(answer: httpx.Response, trace_id: str, look_at: str) -> str:
     return str(answer.json()["id"])
 
 
-def completed_task(gateway: str, identifier: str, *, get: Send = httpx.get) -> dict[str, Any] | None:
+def completed_task(
+    gateway: str, identifier: str, *, get: Send = httpx.get, key: str = "", headers: Mapping[str, str] = {}
+) -> dict[str, Any] | None:
     """Returns the task as the gateway shows it; None while it is not completed.
+
+    Args:
+        gateway: its base URL.
+        identifier: of the task.
+        get: sends requests over HTTP.
+        key: the caller's API key; empty if the gateway needs none.
+        headers: further headers.
 
     Raises:
         httpx.HTTPError: the gateway does not answer, or answers with an error.
         TaskFailed: the task ended in error.
     """
-    answer = get(f"{gateway}{TASKS}/{identifier}", timeout=ANSWER_SECONDS)
+    answer = get(f"{gateway}{TASKS}/{identifier}", headers={**headers, **authorization(key)}, timeout=ANSWER_SECONDS)
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
     task: dict[str, Any] = answer.raise_for_status().json()

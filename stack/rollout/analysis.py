@@ -164,5 +164,6 @@ class Analysis:
                 forwards.enter_context(self._stores().traces()),
                 every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
                 stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
+                key=self._stores().stack_key(),
             )
             yield forwards.enter_context(probes.run())

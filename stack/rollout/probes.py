@@ -39,6 +39,7 @@ class Probes:
         *,
         every: float,
         stored_seconds: float,
+        key: str = "",
         hops: Sequence[Hop] = HOPS,
     ) -> None:
         """Prepares probes.
@@ -48,9 +49,11 @@ class Probes:
             store: the trace store.
             every: seconds between two probes.
             stored_seconds: a trace that is not whole after this time counts as missed.
+            key: API key for the gateways; empty if they need none.
             hops: the hops that each trace must have.
         """
         self._hops = hops
+        self._key = key
         self._gateways = gateways
         self._store = store
         self._every = every
@@ -98,7 +101,7 @@ class Probes:
         probe = _Probe(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), sent=time.monotonic())
         # A request that fails is an error of the version, not a gap in its traces: the check of errors counts it.
         with contextlib.suppress(httpx.HTTPError):
-            if submit(gateway, probe.trace_id, probe.span_id).is_success:
+            if submit(gateway, probe.trace_id, probe.span_id, key=self._key).is_success:
                 self._pending.append(probe)
 
     def _look_up(self) -> None:

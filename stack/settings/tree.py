@@ -1,6 +1,6 @@
 """The settings of a stack: one field for each section."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -13,15 +13,20 @@ from stack.components.grafana.settings import Grafana
 from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
 from stack.components.loki.settings import Logs
+from stack.components.network.settings import Network
 from stack.components.postgres.settings import Postgres
 from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
+from stack.components.services.access import Access
 from stack.components.services.settings import Images, Release, Services, Tasks
 from stack.components.services.tracing import Tracing
 from stack.components.shared.placement import StackPlacement
 from stack.components.trace_store.settings import Traces
 from stack.kubernetes.settings import Cluster
 from stack.settings.rollout import Rollout
+
+LOCAL: Final = "local"
+"""Environment of the stack on one machine, whose gateway needs no credential unless the settings say otherwise."""
 
 
 class Load(Section):
@@ -53,6 +58,7 @@ class Settings(Section):
     to deleted data."""
     services: Services = Services()
     tasks: Tasks = Tasks()
+    access: Access = Access()
     tracing: Tracing = Tracing()
     collector: Collector = Collector()
     traces: Traces = Traces()
@@ -64,6 +70,7 @@ class Settings(Section):
     grafana: Grafana = Grafana()
     ingress: Ingress | None = None
     """If unset, nothing is reached from outside of the cluster."""
+    network: Network = Network()
     probe: Probe = Probe()
     objectives: Objectives = Objectives()
     rollout: Rollout = Rollout()
@@ -71,6 +78,13 @@ class Settings(Section):
     """State of a rollout that is in progress."""
     load: Load | None = None
     """If unset, the sizes are checked only for what is needed under any load."""
+
+    @property
+    def has_access_control(self) -> bool:
+        """Whether callers of the gateway need an API key or a token."""
+        if self.access.enabled is None:
+            return self.environment != LOCAL
+        return self.access.enabled
 
     @property
     def has_probe(self) -> bool:

@@ -82,13 +82,14 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     """
     namespace, backend = settings.cluster.namespace, settings.traces.backend
     stores = Stores(settings=settings, client=connect(settings.cluster))
+    key = stores.stack_key()
     with stores.gateway() as gateway, stores.traces() as store, stores.prometheus() as prometheus:
         with stores.collector() as collector:
 
             def attempt() -> tuple[_Request, dict[str, Any]]:
-                request = _send(gateway, namespace)
+                request = _send(gateway, key, namespace)
                 _send_root(collector, stores.otlp_token(), settings.environment, request.root, namespace)
-                return request, _wait_for_task(gateway, namespace, request.root.task_id, task_seconds)
+                return request, _wait_for_task(gateway, key, namespace, request.root.task_id, task_seconds)
 
             request, task = until_fetched(attempt, _logs(namespace, CRAWLER))
         root, trace_id = request.root, request.root.trace_id
@@ -149,14 +150,14 @@ def wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str)
     return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
 
-def _send(gateway: str, namespace: str) -> _Request:
+def _send(gateway: str, key: str, namespace: str) -> _Request:
     """Sends the request, in a trace of its own."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     logs = _logs(namespace, GATEWAY)
     sent_at, started = time.monotonic(), time.time_ns()
     answer = wait(
         "the gateway to accept a request",
-        lambda: submit(gateway, trace_id, span_id).raise_for_status(),
+        lambda: submit(gateway, trace_id, span_id, key=key).raise_for_status(),
         _ACCEPT_SECONDS,
         logs,
     )
@@ -182,10 +183,10 @@ def _send_root(url: str, token: str, environment: str, root: RootSpan, namespace
     wait("the Collector to accept the root span", sent, _ACCEPT_SECONDS, f"kubectl -n {namespace} logs collector-0")
 
 
-def _wait_for_task(gateway: str, namespace: str, identifier: str, seconds: float) -> dict[str, Any]:
+def _wait_for_task(gateway: str, key: str, namespace: str, identifier: str, seconds: float) -> dict[str, Any]:
     """Returns the task, as the gateway shows it, once it is completed."""
     what = f"task {identifier} to be completed"
-    return wait(what, lambda: completed_task(gateway, identifier), seconds, _logs(namespace, TASK_MANAGER))
+    return wait(what, lambda: completed_task(gateway, identifier, key=key), seconds, _logs(namespace, TASK_MANAGER))
 
 
 def _wait_for_trace(

@@ -40,8 +40,8 @@ class Reports:
     client: kubernetes.client.ApiClient
     resizes: bool = True
     """Whether claims get the size that they ask for."""
-    readies: bool = True
-    """Whether pods become ready."""
+    unready: set[str] = field(default_factory=set)
+    """Names of the pods that do not become ready."""
     _end: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
@@ -74,7 +74,7 @@ class Reports:
             # No kubelet confirms the end of a pod here.
             if "deletionTimestamp" in pod["metadata"]:
                 core.delete_namespaced_pod(*_name(pod), grace_period_seconds=0)
-            elif self.readies and pod["status"]["phase"] != "Running":
+            elif pod["metadata"]["name"] not in self.unready and pod["status"]["phase"] != "Running":
                 ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")]
                 core.patch_namespaced_pod_status(*_name(pod), {"status": {"phase": "Running", "conditions": ready}})
 

@@ -43,10 +43,12 @@ class FakeTasks:
     def update(self, task: Task) -> None:
         self.stored[task.id] = task
 
-    def list(self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None) -> Sequence[Task]:
+    def list(
+        self, *, limit: int, after: Position | None = None, status: TaskStatus | None = None, owner: str | None = None
+    ) -> Sequence[Task]:
         newest_first = sorted(self.stored.values(), key=lambda task: (task.created_at, task.id), reverse=True)
         later = [task for task in newest_first if after is None or (task.created_at, task.id) < after]
-        return [task for task in later if status in (None, task.status)][:limit]
+        return [task for task in later if status in (None, task.status) and owner in (None, task.owner)][:limit]
 
     def count_by_status(self, since: Sequence[datetime]) -> Sequence[Mapping[TaskStatus, int]]:
         return [
@@ -71,6 +73,18 @@ class FakeTasks:
         for task in ended:
             del self.stored[task.id]
         return len(ended)
+
+    def delete_of_user(self, user_email: str, *, limit: int) -> int:
+        ended = [task.id for task in self._of_user(user_email) if task.status is not TaskStatus.NEW][:limit]
+        for task_id in ended:
+            del self.stored[task_id]
+        return len(ended)
+
+    def count_of_user(self, user_email: str) -> int:
+        return len(self._of_user(user_email))
+
+    def _of_user(self, user_email: str) -> Sequence[Task]:
+        return [task for task in self.stored.values() if task.user_email.lower() == user_email.lower()]
 
     def oldest(self, status: TaskStatus) -> datetime | None:
         return min((task.created_at for task in self.stored.values() if task.status is status), default=None)

@@ -4,7 +4,7 @@ import pulumi
 from pulumi_web_crawl_tracing import TracingStack
 
 config = pulumi.Config()
-generated = ("postgresPassword", "grafanaAdminPassword", "hashKey", "otlpToken")
+generated = ("postgresPassword", "grafanaAdminPassword", "hashKey", "otlpToken", "stackKey", "serviceToken")
 
 tracing = TracingStack(
     "tracing",

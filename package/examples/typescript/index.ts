@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { TracingStack } from "@pulumi/web-crawl-tracing";
 
 const config = new pulumi.Config();
-const generated = ["postgresPassword", "grafanaAdminPassword", "hashKey", "otlpToken"];
+const generated = ["postgresPassword", "grafanaAdminPassword", "hashKey", "otlpToken", "stackKey", "serviceToken"];
 
 const tracing = new TracingStack("tracing", {
     settings: {

@@ -170,6 +170,12 @@ SHAPES: Final = (
         setting=r"\bglpat-[\w-]{20}",
     ),
     Shape(
+        name="API key of the gateway",
+        hit="«wct_Wm9vIGtlZXBlcnMgc2xlZXAgYXQgbmlnaHQ_fo-x»",
+        miss="wct_is_a_prefix",
+        setting=r"\bwct_[\w-]{40}",
+    ),
+    Shape(
         name="token of Slack",
         hit="«xoxb-123456789012-abc»",
         miss="xoxo-and-goodbye",

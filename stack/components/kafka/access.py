@@ -32,12 +32,6 @@ class KafkaAccess:
     """How long a service waits for the acknowledgement of a message."""
     external: ExternalKafka | None = None
 
-    @property
-    def outside_ports(self) -> set[int]:
-        """TCP ports of brokers outside of the namespace."""
-        addresses = self.external.bootstrap_servers.split(",") if self.external else []
-        return {int(address.rpartition(":")[2]) for address in addresses}
-
     def password(self, secret: pulumi.Input[str]) -> list[core.EnvVarArgs]:
         """Return the variable with the password, if there is one."""
         if self.external is None or self.external.mechanism is None:

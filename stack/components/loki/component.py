@@ -15,7 +15,6 @@ from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_co
 from stack.components.loki.settings import CREDENTIALS, Logs
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import field_variable, go_memory_limit
-from stack.components.shared.network import peer_ports, storage_egress
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
 from stack.components.shared.object_storage_access import storage_secret_files, storage_variables
@@ -96,10 +95,6 @@ class Loki(pulumi.ComponentResource):
             identity_labels=identity_labels(storage),
         )
         services(pod, args.namespace, child)
-        if several:
-            peer_ports(pod, args.namespace, ("http",), child)
-        if storage:
-            storage_egress(pod.component, args.namespace, storage, (), child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
         self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.LOKI, endpoints.LOKI_PORT))

@@ -34,6 +34,8 @@ class ProbeArgs:
     environment: str
     """Name of the environment, for the root spans."""
     gateway_url: pulumi.Input[str]
+    needs_key: bool
+    """Whether the gateway needs an API key."""
     collector_url: pulumi.Input[str]
     """Of the Collectors' receiver of OTLP over HTTP."""
     secret: pulumi.Input[str]
@@ -93,6 +95,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
             TAIL_SAMPLING=args.tail_sampling,
         ),
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
+        *([secret_variable("GATEWAY_KEY", secret_keys.STACK_KEY, args.secret)] if args.needs_key else []),
         secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
         *_access("TRACES", args.traces.access, args.secret),
         *_access("PROMETHEUS", args.metrics.access, args.secret),

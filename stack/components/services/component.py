@@ -13,6 +13,8 @@ from contracts.services import GATEWAY, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
+from stack.components.services.access import Access
+from stack.components.services.access_environment import gateway_variables, task_manager_variables
 from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
 from stack.components.services.settings import Tasks as TasksSettings
@@ -38,6 +40,8 @@ class ServicesArgs:
     settings: ServicesSettings
     image: str
     tasks: TasksSettings
+    access: Access | None
+    """Who may call the gateway; None: every program."""
     tracing: Tracing
     release: Release | None
     """State of a rollout that is in progress."""
@@ -120,11 +124,15 @@ def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: 
 def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarArgs]]:
     """Return the variables that only one of the services needs."""
     return {
-        "gateway": variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
+        "gateway": [
+            *variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
+            *(gateway_variables(args.access, args.secret) if args.access else []),
+        ],
         "task_manager": [
             core.EnvVarArgs(name="DATABASE_URL", value=args.database.url),
             args.database.password,
             *_retention(args.tasks),
+            *(task_manager_variables(args.secret) if args.access else []),
         ],
         # The page that the smoke check crawls. All other addresses must be public.
         "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),

@@ -16,7 +16,6 @@ from contracts import endpoints, versions
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
-from stack.components.shared.network import storage_egress
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
 from stack.components.shared.object_storage_access import storage_secret_files, storage_variables
@@ -53,9 +52,6 @@ class DistributedTempo(pulumi.ComponentResource):
         )
         self._files: dict[str, pulumi.Input[str]] = {"tempo.yaml": text, **storage_files(args.settings.object_storage)}
         self._config = config_map("tempo-config", "trace-store", args.namespace, self._files, self._child)
-        bucket = args.settings.object_storage
-        assert bucket
-        storage_egress("trace-store", args.namespace, bucket, args.brokers.outside_ports, self._child)
         self._create_parts()
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO_DISTRIBUTOR}:{endpoints.OTLP_GRPC_PORT}")
         self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT))

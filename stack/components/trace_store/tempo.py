@@ -7,7 +7,6 @@ import yaml
 
 from contracts import endpoints, versions
 from stack.components.shared.environment import go_memory_limit
-from stack.components.shared.network import storage_egress
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
 from stack.components.shared.object_storage_access import storage_secret_files, storage_variables
@@ -63,8 +62,6 @@ class Tempo(pulumi.ComponentResource):
             identity_labels=identity_labels(bucket),
         )
         services(pod, args.namespace, child)
-        if bucket:
-            storage_egress(pod.component, args.namespace, bucket, (), child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO}:{endpoints.OTLP_GRPC_PORT}")
         self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT))

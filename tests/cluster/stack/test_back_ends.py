@@ -14,6 +14,7 @@ import pytest
 from checks.coverage.ledger import describe
 from checks.coverage.stack import cover
 from checks.dashboards.stack import check_stack
+from checks.harness.admitted import admitted
 from checks.harness.traffic import Traffic
 from contracts import endpoints, secret_keys
 from contracts.metadata import PROJECT
@@ -93,9 +94,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         (rules,) = (item for item in manifests if item["metadata"]["name"] == "prometheus-rules")
         made.load_rules(rules["data"]["rules.yml"])
         deployed = without_claims(manifests)
+        neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
         try:
-            apply(client, NAMESPACE, deployed, lambda _: None)
-            yield Stack(settings=parse(config, "test"), back_ends=made)
+            with admitted(client, load("local").cluster.namespace, NAMESPACE, neighbour):
+                apply(client, NAMESPACE, deployed, lambda _: None)
+                yield Stack(settings=parse(config, "test"), back_ends=made)
         finally:
             kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
 

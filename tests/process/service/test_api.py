@@ -23,6 +23,7 @@ from checks.harness.ports import free_port
 from contracts.tasks import TaskStatus
 from contracts.topics import STATUS_TOPIC
 from service.common import problems
+from service.common.access import ANYONE, OpenGuard
 from service.common.bodies import BodyLimits
 from service.common.errors import Unavailable
 from service.common.messages import Outgoing, TaskRequest
@@ -165,7 +166,7 @@ def test_the_gateway_forwards_no_foreign_page_and_reports_an_outage(recorder: Re
     async def read(url: str) -> Any:
         reader = TaskReader(url, recorder.traces)
         try:
-            return await reader.read("/api/tasks")
+            return await reader.read("/api/tasks", ANYONE)
         finally:
             await reader.close()
 
@@ -252,7 +253,7 @@ def test_an_unavailable_publisher_is_a_503(recorder: Recorder) -> None:
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(submission_router(publish, recorder.tracing.redactor))
+    app.include_router(submission_router(publish, recorder.tracing.redactor, OpenGuard()))
 
     async def post() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://under.test") as client:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from local import stack
+from local.clusters import up
+from local.clusters.choice import Machine
 from local.failure import Failure
 from local.images.resolve import Resolved
+from local.preflight import Facts
 from local.stack import overlay
 from stack.settings import PROJECT
 from tests.support.command_line import wct
@@ -55,9 +58,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         patience.append(patient)
         return images(loki="built" if patient else "later")
 
-    monkeypatch.setattr(stack, "require", lambda cluster, nodes: None)
+    monkeypatch.setattr(up, "look", Machine)
+    monkeypatch.setattr(up, "look_at_machine", lambda cluster, nodes: Facts())
     monkeypatch.setattr(stack, "_bring_up", bring_up)
-    monkeypatch.setattr(stack, "_print_addresses", lambda cluster: print("addresses"))
+    monkeypatch.setattr(stack, "print_addresses", lambda kubeconfig: print("addresses"))
     return patience
 
 
@@ -89,7 +93,7 @@ def test_an_interrupted_build_keeps_the_running_stack(
         return first(cluster, nodes, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", interrupted)
-    result = wct("up")
+    result = wct("up", "--cluster", "compiled")
     assert result.exit_code == 130
     assert "run the same command again" in result.stderr
     assert "addresses" in result.stdout
@@ -107,6 +111,6 @@ def test_a_build_that_fails_there_says_what_is_up_all_the_same(
         return first(cluster, nodes, patient=patient)  # type: ignore[arg-type, return-value]
 
     monkeypatch.setattr(stack, "_bring_up", failing)
-    result = wct("up")
+    result = wct("up", "--cluster", "compiled")
     assert result.exit_code == 1
     assert re.search(r"(?s)no network.*was up without loki", result.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.common.access import ANYONE
 from service.gateway.api import TaskReader
 from service.tracing import TracingSettings, start_tracing
 
@@ -34,7 +35,7 @@ def test_a_closed_connection_fails_no_read() -> None:
             port = server.sockets[0].getsockname()[1]
             tasks = TaskReader(f"http://127.0.0.1:{port}", tracing.traces)
             try:
-                return [(await tasks.read("/api/tasks")).status_code for _ in range(4)]
+                return [(await tasks.read("/api/tasks", ANYONE)).status_code for _ in range(4)]
             finally:
                 await tasks.close()
 

@@ -79,6 +79,19 @@ def test_a_table_from_before_the_first_migration_is_adopted(engine: Engine) -> N
     assert _rows(engine) == 1
 
 
+def test_code_of_the_previous_release_stores_tasks_with_the_new_schema_and_they_survive_the_way_back(
+    engine: Engine,
+) -> None:
+    migrations.upgrade(engine, "0002")
+    _insert(engine)
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM web_crawl_tasks"))
+    _insert(engine)  # names no owner, as the previous release does
+    migrations.downgrade(engine, "0002")
+    assert _rows(engine) == 1
+
+
 def test_a_newer_schema_is_not_changed(engine: Engine) -> None:
     migrations.upgrade(engine)
     with engine.begin() as connection:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def test_tasks_come_back_as_stored(database: SqlUnitOfWork, recorder: Recorder) 
         assert task.id in [listed.id for listed in tasks.list(limit=100, status=TaskStatus.COMPLETED)]
     assert {"INSERT web_crawl_tasks", "UPDATE web_crawl_tasks"} <= {span.name for span in recorder.spans()}
     assert "ada@example.com" not in " ".join(span.to_json() for span in recorder.spans())
+
+
+def test_a_list_of_one_owner_has_its_tasks_alone(database: SqlUnitOfWork) -> None:
+    own = [replace(_task(NOW + timedelta(seconds=number)), owner="key:lists") for number in range(3)]
+    with database.begin() as tasks:
+        for task in (*own, replace(_task(), owner="key:other"), _task()):
+            tasks.add(task)
+        assert tasks.list(limit=10, owner="key:lists") == own[::-1]
+        assert tasks.list(limit=10, owner="key:lists", status=TaskStatus.ERROR) == []
+        assert tasks.list(limit=10, owner="key:without-tasks") == []
+        assert tasks.get(own[0].id) == own[0]
 
 
 def test_an_error_rolls_back(database: SqlUnitOfWork) -> None:

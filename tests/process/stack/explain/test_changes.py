@@ -118,6 +118,7 @@ def test_a_pod_that_is_not_ready_is_named_with_its_reason(server: ApiServer) -> 
     stack.deploy(stack.manifests("gateway"))
     template = find(stack.manifests("gateway"), "Deployment", "gateway")["spec"]["template"]
     name = "gateway-without-node"
+    server.reports.unready.add(name)
     pod = {"metadata": {"name": name, "labels": _labels(template)}, "spec": template["spec"]}
     stack.core.create_namespaced_pod(stack.namespace, pod)
     assert f"pod {name} is not ready: Pending" in unready_pods(stack.client, stack.namespace)

@@ -6,16 +6,18 @@ import pytest
 
 from checks.chaos.cluster import LocalCluster
 from contracts.errors import UserError
+from local.paths import Home
 from stack.settings import parse
 from tests.support.configuration import config
 
-LOCAL = {"context": "local"}
+LOCAL = {"context": "local", "kubeconfig": str(Home.default().kubeconfig)}
 
 
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"cluster": {"context": "prod"}}, "this stack's context is 'prod'"),
+        ({"cluster": {"context": "prod"}}, "this stack is on context 'prod' of your kubeconfig"),
+        ({"cluster": {"context": "local", "kubeconfig": "/clone/kubeconfig"}}, "context 'local' of /clone/kubeconfig"),
         (
             {
                 "cluster": LOCAL,

@@ -127,5 +127,5 @@ def test_a_seed_chooses_the_same_fault() -> None:
 def test_other_stacks_are_refused(stack: str) -> None:
     from rich.console import Console
 
-    with pytest.raises(UserError, match="faults are for the local cluster"):
+    with pytest.raises(UserError, match="faults are for the compiled cluster"):
         drill(Console(), stack=stack)

@@ -125,17 +125,62 @@ def _forwarded(name: str, *values: str) -> dict[str, str]:
         (("t@v=1 , ,b=2",), "t@v=1,b=2"),
         ((",".join(f"k{number}=1" for number in range(32)),), ",".join(f"k{number}=1" for number in range(32))),
         ((",".join(f"k{number}=1" for number in range(33)),), None),
-        (("a=" + "x" * 600,), None),
-        (("a=1,a=2",), None),
+        (("a=" + "x" * 257,), None),
+        (("a=1,a=1,b=2",), "a=1,b=2"),
+        (("a=1", "b=2,a=2"), "a=1,b=2"),
+        (("a@=1,b@@c=2,d@e@f=3",), "a@=1,b@@c=2,d@e@f=3"),
+        ((f"{'t' * 242}@v=1,{'t' * 241}@{'v' * 14}=2",), f"{'t' * 242}@v=1,{'t' * 241}@{'v' * 14}=2"),
+        ((f"{'t' * 257}=1,a=1",), None),
+        (("@a=1,b=2",), None),
+        (("a=1,b",), None),
+        (("a=1,b=c=d",), None),
         (("A=1",), None),
         (("a=1\r\nset-cookie: x",), None),
         (("a=\u00e9",), None),
     ],
 )
-def test_tracestate_is_carried_whole_or_not_at_all(values: tuple[str, ...], kept: str | None) -> None:
+def test_tracestate_is_carried_unless_it_is_malformed(values: tuple[str, ...], kept: str | None) -> None:
     out = _forwarded("tracestate", *values)
     assert out["traceparent"] == TRACEPARENT
     assert out.get("tracestate") == kept
+
+
+def _member(name: str, length: int) -> str:
+    return f"{name}={'x' * (length - len(name) - 1)}"
+
+
+@pytest.mark.parametrize(
+    ("members", "kept"),
+    [
+        ([_member("a", 256), _member("b", 255)], ["a", "b"]),
+        ([_member("a", 256), _member("b", 256)], ["a"]),
+        ([_member(name, 100) for name in "abcdefgh"], ["a", "b", "c", "d", "e"]),
+        # A long member is removed before any short one, and the last long one before the first.
+        ([_member("a", 129), *(_member(name, 100) for name in "bcde")], ["b", "c", "d", "e"]),
+        ([_member("a", 128), *(_member(name, 100) for name in "bcde")], ["a", "b", "c", "d"]),
+        ([_member("a", 200), _member("b", 100), _member("c", 200), _member("d", 100)], ["a", "b", "d"]),
+    ],
+)
+def test_of_a_long_tracestate_members_are_removed(members: list[str], kept: list[str]) -> None:
+    header = _forwarded("tracestate", ",".join(members))["tracestate"]
+    assert len(header) <= 512
+    assert header.split(",") == [member for member in members if member[0] in kept]
+
+
+def test_a_carried_tracestate_has_the_methods_of_every_other() -> None:
+    context = PROPAGATOR.from_http([(b"traceparent", TRACEPARENT.encode()), (b"tracestate", b"a@=1,b=2")])
+    state = _span_context(context).trace_state
+    assert dict(state) == {"a@": "1", "b": "2"}
+    assert state.to_header() == "a@=1,b=2"
+    assert state.add("c", "3").to_header() == "c=3,a@=1,b=2"
+    assert state.add("b", "3").to_header() == "a@=1,b=2"
+    assert state.add("C", "3").to_header() == "a@=1,b=2"
+    assert state.update("b", "3").to_header() == "b=3,a@=1"
+    assert state.delete("a@").to_header() == "b=2"
+    full = state
+    for number in range(40):
+        full = full.add(f"k{number}", "1")
+    assert len(full) == 32
 
 
 @pytest.mark.parametrize(

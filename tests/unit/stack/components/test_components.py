@@ -119,7 +119,7 @@ def test_components_have_a_constant_token_and_children() -> None:
     components = {args.typ for args in resources if args.typ.startswith("web-crawl-tracing:index:")}
     assert {token.rpartition(":")[2] for token in components} == {
         "Namespace", "Secrets", "Postgres", "Kafka", "Tempo", "Loki", "Collector", "Sampler", "Services",
-        "Prometheus", "Alertmanager", "Grafana", "Ingress", "Probe",
+        "Prometheus", "Alertmanager", "Grafana", "Ingress", "Probe", "NetworkPolicies",
     }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def refusal(*configured: str) -> str:
 def test_all_missing_secrets_are_named_at_once_with_their_commands() -> None:
     stack = pulumi.get_stack()
     summary, *lines = refusal().splitlines()
-    assert summary.startswith(f"stack {stack}: 6 secrets are missing: postgresPassword, ")
+    assert summary.startswith(f"stack {stack}: 8 secrets are missing: postgresPassword, ")
     generated = [
         f"  openssl rand -hex 24 | pulumi config set --secret {key} -s {stack}" for key in secret_keys.GENERATED
     ]

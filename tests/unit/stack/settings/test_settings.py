@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.settings import PROJECT, ROOT, SettingsError, files, load, load_here, parse
+from stack.settings import PROJECT, ROOT, SettingsError, files, load, load_here, parse, reference
 from stack.settings.schema import json_schema
 from tests.support.command_line import wct
 from tests.support.configuration import config, refusal
@@ -155,6 +155,15 @@ def test_the_overlay_is_merged_into_stacks_of_the_local_cluster_only(
 def test_the_committed_schema_is_the_current_one() -> None:
     committed = json.loads((ROOT / "stack" / "settings.schema.json").read_text())
     assert committed == json_schema(), "run `make schema`"
+
+
+def test_the_committed_page_is_the_current_one_and_has_every_setting() -> None:
+    committed = (ROOT / reference.PAGE).read_text()
+    assert committed == reference.page(), "run `make schema`"
+    assert "**`services.gateway.memory`** (text, default `192Mi`)" in committed, "the section's default, not the type's"
+    for name, definition in json_schema()["$defs"].items():
+        for key in definition.get("properties", {}):
+            assert f".{key}`**" in committed, f"{name}.{key}"
 
 
 @pytest.mark.parametrize(

@@ -142,34 +142,3 @@ def test_several_lokis_are_one_ring() -> None:
 def test_one_loki_keeps_its_grpc_to_itself() -> None:
     item = dev_with()["ConfigMap", "loki-config"]
     assert yaml.safe_load(item["data"]["loki.yaml"])["server"]["grpc_listen_address"] == "127.0.0.1"
-
-
-def test_pods_with_a_bucket_reach_nothing_outside_but_the_bucket() -> None:
-    for storage, ports in (
-        (KINDS["s3"], {53, 9000}),
-        (KINDS["gcs"], {53, 443}),
-        ({**KINDS["s3"], "identity": {}}, {53, 443, 9000}),
-    ):
-        objects = manifests(storage)
-        for store, component in (("tempo", "trace-store"), ("loki", "log-store")):
-            spec = objects["NetworkPolicy", f"{component}-egress"]["spec"]
-            labels = objects["StatefulSet", store]["spec"]["template"]["metadata"]["labels"]
-            assert spec["podSelector"]["matchLabels"].items() <= labels.items()
-            assert spec["policyTypes"] == ["Egress"]
-            own_namespace, outside, *identity = spec["egress"]
-            assert own_namespace == {"to": [{"podSelector": {}}]}
-            assert {item["port"] for item in outside["ports"]} == ports
-            assert bool(identity) == ("identity" in storage)
-
-
-def test_only_other_lokis_reach_the_ports_of_a_ring() -> None:
-    objects = manifests(KINDS["s3"])
-    spec = objects["NetworkPolicy", "loki-peers"]["spec"]
-    open_to_all, peers = spec["ingress"]
-    assert [item["port"] for item in open_to_all["ports"]] == [3100]
-    assert peers == {"from": [{"podSelector": spec["podSelector"]}]}
-    assert spec["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "loki"
-
-
-def test_a_stack_without_a_bucket_has_no_network_policy() -> None:
-    assert not [kind for kind, _ in dev_with() if "Network" in kind]

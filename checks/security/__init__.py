@@ -1,0 +1,1 @@
+"""Attacks on the services of this machine, counted."""

@@ -1,0 +1,1 @@
+"""The NetworkPolicies of a stack, derived from the table of its connections."""
