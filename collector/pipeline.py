@@ -14,8 +14,8 @@ import opentelemetry.semconv.attributes as stable
 
 from contracts import endpoints
 from contracts.http import KEEP_KEY
-from service.tracing import Redactor, attributes
-from service.tracing.redaction import names, shapes
+from lean_tracing import Redactor, attributes
+from lean_tracing.redaction import names, shapes
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"

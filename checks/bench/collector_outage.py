@@ -28,8 +28,8 @@ from checks.bench.usage import resident_mib
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, spans_of
 from contracts.errors import UserError
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.asgi import TracingMiddleware
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.asgi import TracingMiddleware
 from stack.polling import poll_until
 
 ROOT: Final = Path(__file__).parents[2]

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import uvicorn
 
+from lean_tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
+from lean_tracing.asgi import App
+from lean_tracing.logs import configure_logging
 from service.common.config import ServiceSettings
 from service.common.usage import usage
-from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
-from service.tracing.asgi import App
-from service.tracing.logs import configure_logging
 
 _REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
 Settings = TypeVar("Settings", bound=ServiceSettings)

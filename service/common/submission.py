@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import http
 from contracts.tasks import TaskStatus
+from lean_tracing import attributes as keys
+from lean_tracing import propagation
+from lean_tracing.redaction import Redactor
 from service.common import messages, problems
 from service.common.access import Caller, Guard, caller_of, guarded
 from service.common.messages import Outgoing, TaskRequest
-from service.tracing import attributes as keys
-from service.tracing import propagation
-from service.tracing.redaction import Redactor
 
 _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "idempotency-key")
 _logger = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION, OUTCOME_FAILED, UNREACHABLE_SITES
 from contracts.tasks import TaskStatus
+from lean_tracing import TraceManager
+from lean_tracing import attributes as keys
 from service.common import messages
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing, TaskRequest
 from service.crawler.fetch import Cause, FetchFailed, Page, host_of
 from service.crawler.unreachable import UnreachableSites
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
 
 _logger = logging.getLogger(__name__)
 

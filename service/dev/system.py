@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from contracts import http, service_metrics
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
+from lean_tracing import Tracing, TracingSettings, start_tracing
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -23,7 +24,6 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing import Tracing, TracingSettings, start_tracing
 
 HOST: Final = "127.0.0.1"
 # A developer's own pages are served on this machine.

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 
 from contracts.topics import DEAD_LETTER_SUFFIX
-from service.tracing import attributes as keys
+from lean_tracing import attributes as keys
 
 # A server's span may end a moment after its caller's, so a complete trace is shown after this delay.
 _SETTLE_SECONDS = 0.3

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from lean_tracing import attributes as keys
 from service.dev.traces import ServiceSpan, Trace
-from service.tracing import attributes as keys
 
 COLOURS: Final = {GATEWAY: "cyan", TASK_MANAGER: "green", CRAWLER: "magenta"}
 _BAR_WIDTH: Final = 24

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter
 
 from contracts.metrics import REASON
 from contracts.service_metrics import SYNTHETIC, TASKS_DELETED
+from lean_tracing import TraceManager
+from lean_tracing import attributes as keys
+from lean_tracing.background import Loop
 from service.common.errors import Unavailable
 from service.task_manager.use_cases import Tasks
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
-from service.tracing.background import Loop
 
 SYNTHETIC_AGE: Final = timedelta(hours=1)
 """Time for which a task of the probe or of a smoke check is kept."""

@@ -23,12 +23,12 @@ from contracts.service_metrics import (
     TASKS,
 )
 from contracts.tasks import SYNTHETIC_TEST, TaskStatus
+from lean_tracing import TraceManager
+from lean_tracing import attributes as keys
 from service.common.errors import Unavailable
 from service.common.stored import StoredTraces
 from service.task_manager.domain import Task
 from service.task_manager.use_cases import Outcome, Tasks
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
 
 _UNCHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER, Outcome.CONFLICT})
 _WINDOWS = {f"{hours}h": timedelta(hours=hours) for hours in (1, 6, 24, 168)}

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from checks.harness.ports import free_port
-from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
+from lean_tracing import TraceManager, Tracing, TracingSettings, start_tracing
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.programs import skip_missing

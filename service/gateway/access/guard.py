@@ -10,11 +10,11 @@ from opentelemetry import trace
 from starlette.exceptions import HTTPException
 
 from contracts.access import Refusal
+from lean_tracing import attributes as keys
 from service.common.access import Caller, bearer, unauthorized
 from service.gateway.access.keys import ApiKeys
 from service.gateway.access.limits import Concurrency, Rate
 from service.gateway.access.refused import Refused
-from service.tracing import attributes as keys
 
 _TOO_MANY: Final = "Too many requests. Try again later."
 

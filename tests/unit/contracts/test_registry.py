@@ -11,7 +11,7 @@ from contracts import services
 from contracts.hops import HOPS, Hop
 from contracts.telemetry import load_registry, registry
 from dashboards.rules import groups
-from service.tracing import attributes as attribute_keys
+from lean_tracing import attributes as attribute_keys
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 

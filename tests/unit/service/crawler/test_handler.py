@@ -9,12 +9,12 @@ import pytest
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
+from lean_tracing import attributes as keys
 from service.common import messages
 from service.common.errors import MalformedMessage
 from service.common.messages import CompletedMessage, FailedMessage, Outgoing, TaskRequest
 from service.crawler.fetch import Cause, FetchFailed, Page
 from service.crawler.handler import CrawlHandler
-from service.tracing import attributes as keys
 from tests.support.messages import received
 from tests.support.service import Recorder
 
