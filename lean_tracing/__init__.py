@@ -11,15 +11,17 @@ Example::
 """
 
 from lean_tracing.environment import SettingsError
+from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 from lean_tracing.settings import TracingSettings
-from lean_tracing.setup import Tracing, start_tracing
 from lean_tracing.spans import TraceManager
+from lean_tracing.start import Tracing, start_tracing
 from lean_tracing.threads import ContextExecutor, carry
 
 __all__ = [
     "ContextExecutor",
+    "OwnAttributes",
     "Propagator",
     "Redactor",
     "SettingsError",

@@ -2,7 +2,7 @@
 
 import functools
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -21,7 +21,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-EXCLUDED_PATHS = ("/api/health", "/api/metrics")
 CLIENT_DISCONNECTED = "client_disconnected"
 _MAX_MOUNTS = 64
 _MAX_METHOD, _MAX_AGENT, _MAX_PATH = 32, 256, 1024
@@ -37,7 +36,7 @@ class TracingMiddleware:
     Websockets and lifespan events pass unchanged.
     """
 
-    def __init__(self, app: App, traces: TraceManager, excluded: tuple[str, ...] = EXCLUDED_PATHS) -> None:
+    def __init__(self, app: App, traces: TraceManager, excluded: Sequence[str] = ()) -> None:
         self._app = app
         self._traces = traces
         self._excluded = frozenset(excluded)

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
+from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import KafkaHeader
 from lean_tracing.redaction import REDACTED
 from lean_tracing.spans import SpanScope, TraceManager
@@ -110,7 +111,7 @@ class TracingProducer:
 
         def delivered(error: "KafkaError | None", message: "Message") -> None:
             try:
-                _end_send(span, error, message)
+                _end_send(span, error, message, self._traces.own.outcome)
             finally:
                 if on_delivery is not None:
                     token = otel_context.attach(context)
@@ -126,7 +127,7 @@ class TracingProducer:
             )
         except BaseException as error:
             self._traces.fail(span, error)
-            span.set_attribute(keys.OUTCOME, FAILURE)
+            span.set_attribute(self._traces.own.outcome, FAILURE)
             span.end()
             raise
 
@@ -138,18 +139,18 @@ def _describe_message(attributes: _Attributes, key: str | bytes | None, value: s
         attributes[keys.MESSAGING_KAFKA_MESSAGE_TOMBSTONE] = True
 
 
-def _end_send(span: Span, error: "KafkaError | None", message: "Message") -> None:
+def _end_send(span: Span, error: "KafkaError | None", message: "Message", outcome: str) -> None:
     if not span.is_recording():
         return
     if error is not None:
         span.set_status(Status(StatusCode.ERROR, error.str()))
-        span.set_attributes({keys.ERROR_TYPE: error.name(), keys.OUTCOME: FAILURE})
+        span.set_attributes({keys.ERROR_TYPE: error.name(), outcome: FAILURE})
     else:
         span.set_attributes(
             {
                 keys.MESSAGING_DESTINATION_PARTITION_ID: str(message.partition()),
                 keys.MESSAGING_KAFKA_OFFSET: message.offset() or 0,
-                keys.OUTCOME: SUCCESS,
+                outcome: SUCCESS,
             }
         )
     span.end()
@@ -166,10 +167,11 @@ class Processing:
 class ProcessScope:
     """The block in which a message is processed."""
 
-    __slots__ = ("_processing", "_scope", "_span", "_started")
+    __slots__ = ("_own", "_processing", "_scope", "_span", "_started")
 
-    def __init__(self, scope: SpanScope) -> None:
+    def __init__(self, scope: SpanScope, own: OwnAttributes) -> None:
         self._scope = scope
+        self._own = own
 
     def __enter__(self) -> Processing:
         self._started = time.perf_counter()
@@ -181,8 +183,8 @@ class ProcessScope:
     ) -> None:
         self._processing.span.set_attributes(
             {
-                keys.PROCESSING_TIME_MS: round((time.perf_counter() - self._started) * 1000, 3),
-                keys.OUTCOME: self._processing.outcome if error is None else FAILURE,
+                self._own.processing_time_ms: round((time.perf_counter() - self._started) * 1000, 3),
+                self._own.outcome: self._processing.outcome if error is None else FAILURE,
             }
         )
         self._scope.__exit__(kind, error, where)
@@ -239,6 +241,7 @@ class TracingConsumer:
 
         A message without a context, or with one that cannot be read, begins a trace.
         """
+        own = self._traces.own
         topic = message.topic() or ""
         partition = message.partition() or 0
         offset = message.offset() or 0
@@ -256,19 +259,19 @@ class TracingConsumer:
         }
         _describe_message(attributes, message.key(), value)
         if (lag := self.lag(message)) is not None:
-            attributes[keys.KAFKA_CONSUMER_LAG] = lag
+            attributes[own.kafka_consumer_lag] = lag
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
             # The clocks of two machines may differ; the time is never below zero.
-            attributes[keys.KAFKA_QUEUE_TIME_MS] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
+            attributes[own.kafka_queue_time_ms] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
         deliveries = self._deliveries.get((topic, partition))
         if deliveries is None:
             deliveries = self._deliveries[topic, partition] = _Deliveries()
         if times := deliveries.count(offset):
-            attributes[keys.KAFKA_REDELIVERIES] = times
+            attributes[own.kafka_redeliveries] = times
         context = self._traces.propagator.from_kafka(message_headers(message))
         return ProcessScope(
-            self._traces.span(f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context)
+            self._traces.span(f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context), own
         )
 
     @contextmanager

@@ -16,6 +16,7 @@ from lean_tracing import attributes as keys
 from lean_tracing.cardinality import KNOWN_METHODS, OTHER_METHOD
 from lean_tracing.decorator import AttributesOf, SpanDecorator
 from lean_tracing.failures import ABORTED, is_failure, stack_of, text_of
+from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 
@@ -72,6 +73,7 @@ class TraceManager:
         *,
         sampled_by_attributes: bool = True,
         methods: Collection[str] = KNOWN_METHODS,
+        own: OwnAttributes | None = None,
     ) -> None:
         """Creates a manager.
 
@@ -81,12 +83,14 @@ class TraceManager:
             propagator: None reads and writes all formats.
             sampled_by_attributes: False if the sampler reads no attributes, so that they may be set after the start.
             methods: those of HTTP that spans and metrics name.
+            own: keys of the attributes that are not standard; None takes the library's.
         """
         self._tracer = tracer
         self.redactor = redactor
         self.sampled_by_attributes = sampled_by_attributes
         self.propagator = propagator or Propagator()
         self.active = not isinstance(tracer, NoOpTracer)
+        self.own = own or OwnAttributes.below()
         self._methods = frozenset(methods)
 
     def method(self, method: str) -> str:

@@ -113,6 +113,7 @@ class _EngineTracing:
     def _executing(self, execute: Callable[..., None], *, many: bool = False) -> Callable[..., None]:
         statements = self._statements
         start = self._traces.start
+        waited_ms, rows_affected = self._traces.own.db_pool_wait_ms, self._traces.own.db_rows_affected
         sqlite = self._dialect == "sqlite"
 
         def run(cursor: Any, statement: str, *arguments: Any) -> None:
@@ -127,7 +128,7 @@ class _EngineTracing:
             if described.writes:
                 info[_WROTE] = True
             if _WAITED in info:
-                attributes = {**attributes, keys.DB_POOL_WAIT_MS: info.pop(_WAITED)}
+                attributes = {**attributes, waited_ms: info.pop(_WAITED)}
             if many:
                 attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(arguments[0])}
             span = start(described.name, kind=SpanKind.CLIENT, attributes=attributes)
@@ -140,7 +141,7 @@ class _EngineTracing:
             # SQLite counts the rows of `INSERT ... RETURNING` while they are read; the count is still 0 here.
             is_counted = not (sqlite and rows == 0 and cursor.description)
             if isinstance(rows, int) and rows >= 0 and is_counted:
-                span.set_attribute(keys.DB_ROWS_AFFECTED, rows)
+                span.set_attribute(rows_affected, rows)
             span.end()
 
         return run

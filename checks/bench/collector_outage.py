@@ -56,7 +56,7 @@ def serve(port: int, endpoint: str) -> None:
             "dropped": sum(traces.dropped.values()), "waiting": items + traces.queued() + traces.in_flight,
         }  # fmt: skip
 
-    wrapped = TracingMiddleware(app, tracing.traces)
+    wrapped = TracingMiddleware(app, tracing.traces, excluded=["/api/health"])
     uvicorn.run(wrapped, host="127.0.0.1", port=port, log_level="warning", access_log=False)
     tracing.shutdown()
 

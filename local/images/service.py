@@ -24,7 +24,9 @@ _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _SHARED = ("contracts", "stack")
-_NOT_CODE = ("Dockerfile", "README.md", "requirements.in", "requirements.lock")
+_NOT_CODE = (
+    "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock",
+)  # fmt: skip
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import uvicorn
 
+from contracts.span_attributes import PREFIX
 from lean_tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
 from lean_tracing.asgi import App
 from lean_tracing.logs import configure_logging
@@ -78,7 +79,7 @@ def run(
         return 2
     # Before tracing starts, so that its warnings about settings are logged in the same format.
     configure_logging(settings.log_level, tracing_settings.service_name, Redactor())
-    tracing = start_tracing(tracing_settings)
+    tracing = start_tracing(tracing_settings, attribute_prefix=PREFIX)
     configure_logging(settings.log_level, tracing_settings.service_name, tracing.redactor, tracing.log_handler)
     server = build_server(build(settings, tracing), settings)
 

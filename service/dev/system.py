@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from contracts import http, service_metrics
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
+from contracts.span_attributes import PREFIX
 from lean_tracing import Tracing, TracingSettings, start_tracing
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
@@ -70,6 +71,7 @@ def running(
                 # A fixed key, so that two runs make the same hashes; development has no secret to protect.
                 TracingSettings(service_name=name, delay_ms=50, hash_key=SecretStr("development")),
                 exporter=exporter(name),
+                attribute_prefix=PREFIX,
             )
             for name in SERVICES
         }

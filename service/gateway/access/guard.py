@@ -9,8 +9,8 @@ from fastapi import Request
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
 
+from contracts import span_attributes
 from contracts.access import Refusal
-from lean_tracing import attributes as keys
 from service.common.access import Caller, bearer, unauthorized
 from service.gateway.access.keys import ApiKeys
 from service.gateway.access.limits import Concurrency, Rate
@@ -57,7 +57,7 @@ class FrontDoor:
                 self._rate.take(owner)
                 yield caller
         except Refused as refusal:
-            trace.get_current_span().set_attribute(keys.ACCESS_REFUSAL, refusal.reason)
+            trace.get_current_span().set_attribute(span_attributes.ACCESS_REFUSAL, refusal.reason)
             self._on_refusal(refusal.reason)
             raise _answer(refusal) from None
 

@@ -7,6 +7,7 @@ import pytest
 
 from checks.harness.receiver import Receiver, receiving
 from lean_tracing import Tracing
+from lean_tracing.own_attributes import PREFIX
 from tests.support.exporting import Start, start_towards
 
 
@@ -29,3 +30,9 @@ def start(receiver: Receiver) -> Iterator[Start]:
     yield begin
     for tracing in started:
         tracing.shutdown(1.0)
+
+
+@pytest.fixture(scope="session")
+def attribute_prefix() -> str:
+    """The library's own."""
+    return PREFIX

@@ -17,9 +17,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from lean_tracing import TracingSettings, propagation, start_tracing
 from lean_tracing.kafka import TracingConsumer, TracingProducer, message_headers
 from lean_tracing.propagation import Propagator
+from lean_tracing.testing import Recorder
 from stack.polling import poll_until
 from tests.support.brokers import send_raw
-from tests.support.service import Recorder
 
 PROPAGATOR = Propagator()
 
@@ -124,11 +124,11 @@ def test_consumer_span_is_child_of_producer_span(recorder: Recorder, topic: Topi
         "messaging.message.body.size": 4,
         "messaging.kafka.message.key": key,
         "messaging.kafka.offset": 0,
-        "task.outcome": "success",
+        "lean_tracing.outcome": "success",
     }
     attributes = _attributes(first)
-    assert attributes.pop("task.processing_time_ms") >= 0
-    assert attributes.pop("task.kafka.queue_time_ms") >= 0
+    assert attributes.pop("lean_tracing.processing_time_ms") >= 0
+    assert attributes.pop("lean_tracing.kafka.queue_time_ms") >= 0
     assert attributes == {
         "messaging.system": "kafka",
         "messaging.operation.name": "process",
@@ -140,12 +140,12 @@ def test_consumer_span_is_child_of_producer_span(recorder: Recorder, topic: Topi
         "messaging.message.body.size": 4,
         "messaging.kafka.message.key": key,
         "messaging.kafka.offset": 0,
-        "task.kafka.consumer_lag": 0,
-        "task.outcome": "created",
+        "lean_tracing.kafka.consumer_lag": 0,
+        "lean_tracing.outcome": "created",
     }
     assert second.status.status_code is StatusCode.ERROR
-    assert _attributes(second)["task.outcome"] == "failure"
-    assert _attributes(second)["task.kafka.redeliveries"] == 1
+    assert _attributes(second)["lean_tracing.outcome"] == "failure"
+    assert _attributes(second)["lean_tracing.kafka.redeliveries"] == 1
     assert dict(message_headers(message))["id"] == b"7"
 
 
@@ -170,7 +170,7 @@ def test_a_redelivered_message_shows_how_often(recorder: Recorder, topic: Topic)
     topic.reader.seek(TopicPartition(topic.name, 0, 0))
     process(3)
     deliveries = [_attributes(span) for span in recorder.spans() if span.name == f"process {topic.name}"]
-    assert [(one["messaging.kafka.offset"], one.get("task.kafka.redeliveries")) for one in deliveries] == [
+    assert [(one["messaging.kafka.offset"], one.get("lean_tracing.kafka.redeliveries")) for one in deliveries] == [
         (0, None), (1, None), (0, 1), (0, 2), (1, 1), (2, None),
     ]  # fmt: skip
 
@@ -297,7 +297,7 @@ def test_failed_delivery_fails_the_span(recorder: Recorder) -> None:
     span = recorder.one("send t")
     assert span.status.status_code is StatusCode.ERROR
     assert _attributes(span)["error.type"] == "_MSG_TIMED_OUT"
-    assert _attributes(span)["task.outcome"] == "failure"
+    assert _attributes(span)["lean_tracing.outcome"] == "failure"
 
 
 def test_a_message_the_client_refuses_fails_the_span(recorder: Recorder) -> None:
@@ -306,7 +306,7 @@ def test_a_message_the_client_refuses_fails_the_span(recorder: Recorder) -> None
         TracingProducer(producer, recorder.traces, client_id="p").produce("t", b"x" * 2000)
     span = recorder.one("send t")
     assert span.status.status_code is StatusCode.ERROR
-    assert _attributes(span)["task.outcome"] == "failure"
+    assert _attributes(span)["lean_tracing.outcome"] == "failure"
 
 
 @contextmanager
@@ -350,7 +350,7 @@ def test_a_callback_runs_in_its_senders_context_and_may_fail(recorder: Recorder,
     assert sorted(map(str, received)) == sorted(map(str, traces))
     assert {type(error) for error in errors} == {ZeroDivisionError}
     sent = [span for span in recorder.spans() if span.name == f"send {topic.name}"]
-    assert [_attributes(span)["task.outcome"] for span in sent] == ["success"] * 3
+    assert [_attributes(span)["lean_tracing.outcome"] for span in sent] == ["success"] * 3
 
 
 def test_without_tracing_the_context_is_still_carried_on(topic: Topic) -> None:

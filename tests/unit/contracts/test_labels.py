@@ -12,6 +12,7 @@ from contracts.tasks import TaskStatus
 from contracts.telemetry import load_registry
 from lean_tracing import TracingSettings, start_tracing
 from lean_tracing.sqlalchemy import instrument_engine
+from lean_tracing.testing import Recorder
 from service.common.metrics import Metrics
 from service.task_manager.telemetry import TaskCounts, TelemetryObserver
 from service.task_manager.use_cases import Outcome, UseCase
@@ -19,7 +20,6 @@ from stack.components.prometheus.config import prometheus_config
 from stack.settings import load
 from stack.settings.scraping import scraping
 from tests.support.fakes import FakeTaskManager
-from tests.support.service import Recorder
 
 REGISTRY = load_registry()
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from lean_tracing import TracingSettings, propagation, start_tracing
 from lean_tracing.asgi import App, Message, Receive, Scope, Send, TracingMiddleware
 from lean_tracing.propagation import Propagator
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 
 PROPAGATOR = Propagator()
 
@@ -117,7 +117,7 @@ def client(recorder: Recorder) -> AsgiClient:
     app.mount("/files/{rest:path}/in", mounted)
     app.mount("/same/{item}", mounted)
     app.mount("/tenants/{tenant}", mounted)
-    return AsgiClient(TracingMiddleware(app, recorder.traces))
+    return AsgiClient(TracingMiddleware(app, recorder.traces, excluded=["/api/health"]))
 
 
 def test_request_span_continues_the_callers_trace(recorder: Recorder, client: AsgiClient) -> None:
@@ -182,7 +182,7 @@ def test_excluded_paths_below_a_servers_root_path(recorder: Recorder) -> None:
         await send({"type": "http.response.body"})
 
     scope = _scope(path="/gateway/api/metrics", root_path="/gateway")
-    asyncio.run(_exchange(TracingMiddleware(app, recorder.traces), scope))
+    asyncio.run(_exchange(TracingMiddleware(app, recorder.traces, excluded=["/api/metrics"]), scope))
     assert recorder.spans() == []
 
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from lean_tracing import TracingSettings, start_tracing
 from lean_tracing.httpx import AsyncTracingTransport, TracingTransport
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 
 
 def _attributes(span: ReadableSpan) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from lean_tracing import SettingsError, TracingSettings, start_tracing
 from lean_tracing.propagation import Propagator
 from lean_tracing.sampling import TraceSampler, parse_rules
-from lean_tracing.setup import build_sampler
-from tests.support.service import Recorder
+from lean_tracing.start import build_sampler
+from lean_tracing.testing import Recorder
 
 PROPAGATOR = Propagator()
 

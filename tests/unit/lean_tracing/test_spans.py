@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from lean_tracing import Propagator, TracingSettings, propagation, start_tracing
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 
 PROPAGATOR = Propagator()
 

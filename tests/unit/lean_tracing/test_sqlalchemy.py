@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lean_tracing import TracingSettings, start_tracing
 from lean_tracing.sqlalchemy import instrument_engine
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 
 _metadata = MetaData()
 PEOPLE = Table("people", _metadata, Column("id", Integer, primary_key=True), Column("mail", String, unique=True))
@@ -59,7 +59,7 @@ def test_statement_span_without_parameters(recorder: Recorder, engine: Engine) -
     assert inserted.parent is not None
     assert inserted.parent.span_id == request.get_span_context().span_id
     attributes = _attributes(inserted)
-    attributes.pop("task.db.pool_wait_ms", None)  # present if a busy machine opened the connection slowly
+    attributes.pop("lean_tracing.db.pool_wait_ms", None)  # present if a busy machine opened the connection slowly
     assert attributes == {
         "db.system.name": "sqlite",
         "db.namespace": engine.url.database,
@@ -67,7 +67,7 @@ def test_statement_span_without_parameters(recorder: Recorder, engine: Engine) -
         "db.collection.name": "people",
         "db.query.summary": "INSERT people",
         "db.query.text": "INSERT INTO people (mail) VALUES (?)",
-        "task.db.rows_affected": 1,
+        "lean_tracing.db.rows_affected": 1,
     }
     assert refused.status.status_code is StatusCode.ERROR
     assert _attributes(refused)["error.type"] == "IntegrityError"
@@ -91,7 +91,7 @@ def test_many_rows_are_one_span_that_counts_them(recorder: Recorder, engine: Eng
     many, returning, _ = recorder.spans()
     assert many.name == returning.name == "INSERT people"
     assert _attributes(many)["db.operation.batch.size"] == 50
-    assert _attributes(many)["task.db.rows_affected"] == 50
+    assert _attributes(many)["lean_tracing.db.rows_affected"] == 50
     assert "db.operation.batch.size" not in _attributes(returning), "its rows are in one statement"
     assert "example.com" not in many.to_json()
 
@@ -265,6 +265,6 @@ def test_waiting_for_a_connection_shows_on_the_first_statement(recorder: Recorde
         connection.execute(text("SELECT 1"))
         connection.execute(text("SELECT 2"))
     first, second = recorder.spans()
-    assert _attributes(first)["task.db.pool_wait_ms"] >= 2.0
-    assert "task.db.pool_wait_ms" not in _attributes(second)
+    assert _attributes(first)["lean_tracing.db.pool_wait_ms"] >= 2.0
+    assert "lean_tracing.db.pool_wait_ms" not in _attributes(second)
     engine.dispose()

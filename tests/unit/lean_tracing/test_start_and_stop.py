@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from lean_tracing import TracingSettings, start_tracing
 from lean_tracing.logs import JsonFormatter
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 
 # --- start and stop ---------------------------------------------------------------------------------------------------
 
@@ -35,7 +35,7 @@ class _StuckExporter(SpanExporter):
 
 
 def test_shutdown_is_bounded_when_the_collector_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lean_tracing.setup._CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("lean_tracing.start._CLOSE_SECONDS", 0.1)
     tracing = start_tracing(TracingSettings(), exporter=_StuckExporter())
     with tracing.traces.span("lost"):
         pass

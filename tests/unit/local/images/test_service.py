@@ -90,6 +90,8 @@ def test_the_dockerfile_copies_the_same_modules_of_contracts_and_stack() -> None
     whole = ("service/", "lean_tracing/", "stack/probe/", "stack/publisher/")
     assert all(f"COPY {folder.rstrip('/')} /app/" in dockerfile for folder in whole)
     assert sorted(copied) == [name for name in packed if not name.startswith(whole)]
+    sent = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert set(sent) == {name.partition("/")[0] for name in packed}
 
 
 def test_the_image_has_no_code_that_needs_pulumi_or_kubernetes() -> None:

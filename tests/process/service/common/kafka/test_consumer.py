@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer
 
 from lean_tracing.kafka import message_headers
+from lean_tracing.testing import Recorder
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
@@ -17,7 +18,6 @@ from service.common.messages import TaskRequest
 from service.common.metrics import Metrics
 from stack.polling import poll_until
 from tests.support.consumer import RunningConsumer
-from tests.support.service import Recorder
 from tests.support.topics import read_topic
 
 

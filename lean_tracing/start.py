@@ -22,6 +22,7 @@ from lean_tracing.encoding import Encoder
 from lean_tracing.log_encoder import LogEncoder, LogEntry
 from lean_tracing.logs import OtlpHandler
 from lean_tracing.otlp_exporter import OtlpExporter
+from lean_tracing.own_attributes import PREFIX, OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.readable_span import to_readable_span
 from lean_tracing.redaction import Redactor
@@ -136,12 +137,15 @@ class Tracing:
         return len(results) == len(threads) and all(results)
 
 
-def start_tracing(settings: TracingSettings, *, exporter: "SpanExporter | None" = None) -> Tracing:
+def start_tracing(
+    settings: TracingSettings, *, exporter: "SpanExporter | None" = None, attribute_prefix: str = PREFIX
+) -> Tracing:
     """Starts tracing. Never waits for the Collector, and never fails because of it.
 
     Args:
         settings: what is traced, and how it is exported.
         exporter: replaces OTLP over gRPC; tests use one that keeps the spans.
+        attribute_prefix: of the keys of attributes that are not standard, see `OwnAttributes`.
     """
     _warn(settings)
     redactor = Redactor(settings.hash_key.get_secret_value() if settings.hash_key else None)
@@ -167,6 +171,7 @@ def start_tracing(settings: TracingSettings, *, exporter: "SpanExporter | None" 
             Propagator(settings.propagators),
             sampled_by_attributes=bool(settings.sampling_rules),
             methods=settings.http_known_methods or KNOWN_METHODS,
+            own=OwnAttributes.below(attribute_prefix),
         ),
         statistics=Statistics(counts, [export.processor.statistics for export in exports]),
         processors=[export.processor for export in exports],
