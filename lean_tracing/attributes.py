@@ -14,6 +14,10 @@ from opentelemetry.semconv._incubating.attributes.messaging_attributes import (
     MESSAGING_OPERATION_TYPE,
     MESSAGING_SYSTEM,
 )
+from opentelemetry.semconv._incubating.attributes.telemetry_attributes import (
+    TELEMETRY_DISTRO_NAME,
+    TELEMETRY_DISTRO_VERSION,
+)
 from opentelemetry.semconv.attributes.db_attributes import (
     DB_COLLECTION_NAME,
     DB_NAMESPACE,
@@ -40,6 +44,10 @@ from opentelemetry.semconv.attributes.http_attributes import (
 from opentelemetry.semconv.attributes.network_attributes import NETWORK_PROTOCOL_VERSION
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_INSTANCE_ID, SERVICE_NAME
+from opentelemetry.semconv.attributes.telemetry_attributes import (
+    TELEMETRY_SDK_NAME,
+    TELEMETRY_SDK_VERSION,
+)
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL, URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
@@ -78,6 +86,10 @@ __all__ = [
     "SERVER_PORT",
     "SERVICE_INSTANCE_ID",
     "SERVICE_NAME",
+    "TELEMETRY_DISTRO_NAME",
+    "TELEMETRY_DISTRO_VERSION",
+    "TELEMETRY_SDK_NAME",
+    "TELEMETRY_SDK_VERSION",
     "URL_FULL",
     "URL_PATH",
     "URL_SCHEME",

@@ -20,7 +20,7 @@ from lean_tracing.buffer import Batch
 from lean_tracing.delivery import TOO_LARGE, Delivery, Splitter
 from lean_tracing.encoding import Request
 from lean_tracing.export_log import ExportLog
-from lean_tracing.otlp_exporter import OtlpExporter
+from lean_tracing.export_result import Exporter
 from lean_tracing.settings import TracingSettings
 from lean_tracing.statistics import SignalStatistics
 
@@ -46,7 +46,7 @@ class Encoder(Splitter, Protocol[Input]):
 class BatchProcessor(Generic[Item]):
     """Exports one signal. `put` is for any thread; the rest happens in a thread that the first item starts."""
 
-    def __init__(self, signal: str, settings: TracingSettings, encoder: Encoder[Item], exporter: OtlpExporter) -> None:
+    def __init__(self, signal: str, settings: TracingSettings, encoder: Encoder[Item], exporter: Exporter) -> None:
         self._signal = signal
         self._settings = settings
         self._encoder = encoder

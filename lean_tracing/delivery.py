@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from lean_tracing.breaker import Breaker, State
 from lean_tracing.buffer import Batch, Buffer
 from lean_tracing.export_log import ExportLog
-from lean_tracing.otlp_exporter import ExportResult, OtlpExporter
+from lean_tracing.export_result import Exporter, ExportResult
 from lean_tracing.outage import OutageLog, format_duration
 from lean_tracing.settings import TracingSettings
 from lean_tracing.statistics import SignalStatistics
@@ -33,7 +33,7 @@ class Delivery:
         self,
         settings: TracingSettings,
         splitter: Splitter,
-        exporter: OtlpExporter,
+        exporter: Exporter,
         statistics: SignalStatistics,
         log: ExportLog,
     ) -> None:

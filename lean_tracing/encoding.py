@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 _MAX_CACHED: Final = 4096
 _MAX_CACHED_LENGTH: Final = 128
 _RESOURCE_ATTRIBUTES: Final = b"\x0a"
+_SCOPE_ATTRIBUTES: Final = b"\x1a"
 # Bytes for the tag and the length of each message around the items, at most.
 _FRAME: Final = 16
 
@@ -92,12 +93,18 @@ class AttributeEncoder:
 class Request:
     """An export request to which items are added. `size` is an upper limit of its length in bytes, and close to it."""
 
-    __slots__ = ("_last", "_last_items", "_resource", "_scopes", "items", "size")
+    __slots__ = ("_describe", "_last", "_last_items", "_resource", "_scopes", "items", "size")
 
-    def __init__(self, resource: bytes) -> None:
-        """Creates an empty request of a resource, which is encoded and has its tag."""
+    def __init__(self, resource: bytes, describe: Callable[[InstrumentationScope | None], bytes]) -> None:
+        """Creates an empty request.
+
+        Args:
+            resource: encoded, with its tag and the URL of its schema.
+            describe: encodes a scope in the same way.
+        """
         self._resource = resource
-        self._scopes: dict[tuple[str, str], list[bytes]] = {}
+        self._describe = describe
+        self._scopes: dict[bytes, list[bytes]] = {}
         self._last: object = self  # the scope of the previous item, which is usually that of all items
         self._last_items: list[bytes] = []
         self.items = 0
@@ -112,12 +119,11 @@ class Request:
         self.size += len(item)
 
     def _items_of(self, scope: InstrumentationScope | None) -> list[bytes]:
-        key = name, version = (scope.name, scope.version or "") if scope is not None else ("", "")
-        if key not in self._scopes:
-            header = sized(b"\x0a", text(b"\x0a", name) + (text(b"\x12", version) if version else b""))
-            self._scopes[key] = [header]
+        header = self._describe(scope)
+        if header not in self._scopes:
+            self._scopes[header] = [header]
             self.size += len(header) + _FRAME
-        return self._scopes[key]
+        return self._scopes[header]
 
     def encode(self) -> bytes:
         """Export{Trace,Logs}ServiceRequest; the fields of the two have the same numbers."""
@@ -150,6 +156,7 @@ class Encoder(Generic[Item]):
         self._filter = _Filter(dropped)
         self._value_length = value_length
         self._attributes = self._with_tag(self._tag)
+        self._scope_attributes = self._with_tag(_SCOPE_ATTRIBUTES)
         self.describe(resource)
 
     def _with_tag(self, tag: bytes) -> AttributeEncoder:
@@ -158,11 +165,18 @@ class Encoder(Generic[Item]):
     def describe(self, resource: Resource) -> None:
         """Sets the resource of all further requests."""
         attributes = AttributeEncoder(_RESOURCE_ATTRIBUTES, self._redactor, self._filter)
-        self._resource = sized(b"\x0a", attributes.encode(resource.attributes))
+        self._resource = sized(b"\x0a", attributes.encode(resource.attributes)) + _schema(resource.schema_url)
 
     def begin(self) -> Request:
         """An empty request."""
-        return Request(self._resource)
+        return Request(self._resource, self._scope)
+
+    def _scope(self, scope: InstrumentationScope | None) -> bytes:
+        if scope is None:
+            return sized(b"\x0a", text(b"\x0a", ""))
+        version = text(b"\x12", scope.version) if scope.version else b""
+        attributes = self._scope_attributes.encode(scope.attributes)
+        return sized(b"\x0a", text(b"\x0a", scope.name) + version + attributes) + _schema(scope.schema_url)
 
     def item(self, item: Item) -> tuple[InstrumentationScope | None, bytes]:
         """The arguments of `Request.add`. Raises what a value raises that cannot be encoded."""
@@ -178,6 +192,10 @@ class Encoder(Generic[Item]):
         for item in items:
             request.add(*self.item(item))
         return request.encode()
+
+
+def _schema(url: str | None) -> bytes:
+    return text(b"\x1a", url) if url else b""
 
 
 def halve(kind: "type[Message]", payload: bytes, item_lists: Callable[[Any], Iterable[Any]]) -> tuple[bytes, bytes]:

@@ -1,7 +1,7 @@
 """Traces confluent-kafka: a PRODUCER span for each message sent, a CONSUMER span for each message processed.
 
-The consumer's span is a child of the producer's, in the same trace. The conventions also allow a span link, which would
-begin a new trace at every topic and so cut the path of a request.
+The consumer's span is a child of the producer's, in the same trace, and links to it, as the conventions ask: the link
+says which span created the message, even where a program between the two has become the parent.
 """
 
 import gc
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
 from lean_tracing.own_attributes import OwnAttributes
@@ -270,9 +270,15 @@ class TracingConsumer:
         if times := deliveries.count(offset):
             attributes[own.kafka_redeliveries] = times
         context = self._traces.propagator.from_kafka(message_headers(message))
-        return ProcessScope(
-            self._traces.span(f"process {topic}", kind=SpanKind.CONSUMER, attributes=attributes, context=context), own
+        creation = trace.get_current_span(context).get_span_context()
+        span = self._traces.span(
+            f"process {topic}",
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            context=context,
+            links=(Link(creation),) if creation.is_valid else (),
         )
+        return ProcessScope(span, own)
 
     @contextmanager
     def batch(self, messages: Sequence["Message"]) -> Iterator[None]:

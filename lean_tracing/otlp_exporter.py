@@ -3,10 +3,17 @@
 import os
 import re
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from lean_tracing.export_result import (
+    EXCEPTION,
+    MAX_DETAIL,
+    MAX_WAIT,
+    RESOURCE_EXHAUSTED,
+    ExportResult,
+    result_of_response,
+)
 from lean_tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
@@ -15,59 +22,11 @@ if TYPE_CHECKING:
 TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LOGS: Final = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 
-# After these codes OTLP's specification allows another try; after all others the same request would fail again.
-# RESOURCE_EXHAUSTED is not among them: it allows another try only if the response says when.
-_RETRYABLE: Final = frozenset({"cancelled", "deadline_exceeded", "aborted", "out_of_range", "unavailable", "data_loss"})
-_RESOURCE_EXHAUSTED: Final = "resource_exhausted"
 # Bytes of a response; a longer one is not read. In gRPC's message this number tells this limit from a receiver's.
 _MAX_RESPONSE: Final = (16 << 20) + 1
 _RESPONSE_TOO_LONG = re.compile(rf"(?<!SERVER: )Received message larger than max \([0-9]+ vs\. {_MAX_RESPONSE}\)")
 # gRPC's message for a response that has a status of HTTP, and none of gRPC.
 _NOT_GRPC: Final = "Received http2 header with status"
-# Not a code of gRPC's: the client itself raised an exception, so there is no response.
-_EXCEPTION: Final = "exception"
-# A receiver that asks for a longer wait is tried again after this.
-_MAX_WAIT: Final = 600.0  # seconds
-# gRPC puts the reason at the end of a text that names every address.
-_MAX_DETAIL: Final = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportResult:
-    """The end of one request.
-
-    Attributes:
-        code: gRPC's, in lower case, or `exception`.
-        rejected: items of an accepted request that the receiver refused.
-        detail: the receiver's or gRPC's reason.
-        retry_after: seconds after which the receiver asks to be tried again, if it does.
-        unreadable: the request was accepted, with a response that cannot be read.
-        not_grpc: the response is not a receiver's. A proxy has no route to one, or another program has its address.
-    """
-
-    code: str
-    rejected: int = 0
-    detail: str = ""
-    retry_after: float | None = None
-    unreadable: bool = False
-    not_grpc: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Accepted, apart from the rejected items."""
-        return self.code == "ok"
-
-    @property
-    def retryable(self) -> bool:
-        """Another try may succeed."""
-        if self.code == _RESOURCE_EXHAUSTED:
-            return self.retry_after is not None
-        return self.code in _RETRYABLE or self.code == _EXCEPTION or self.not_grpc
-
-    @property
-    def too_large(self) -> bool:
-        """The receiver will never accept the request, but it may accept a smaller one."""
-        return self.code == _RESOURCE_EXHAUSTED and self.retry_after is None
 
 
 class OtlpExporter:
@@ -99,7 +58,7 @@ class OtlpExporter:
             if result.not_grpc:
                 self._disconnect()  # a new connection may reach the receiver
             return result
-        return _result_of_response(response)
+        return result_of_response(response)
 
     def close(self) -> None:
         """Closes the connection for good; a request that is being sent ends as cancelled."""
@@ -161,12 +120,12 @@ def _result_of_error(error: Exception, *, is_closed: bool) -> ExportResult:
 
     if not isinstance(error, grpc.RpcError):
         # gRPC raises ValueError if `close` has closed the channel meanwhile.
-        code = "cancelled" if is_closed and isinstance(error, ValueError) else _EXCEPTION
-        return ExportResult(code=code, detail=f"{type(error).__name__}: {error}"[:_MAX_DETAIL])
+        code = "cancelled" if is_closed and isinstance(error, ValueError) else EXCEPTION
+        return ExportResult(code=code, detail=f"{type(error).__name__}: {error}"[:MAX_DETAIL])
     # Only errors that are also calls have these methods, and gRPC does not promise them for any.
     code = getattr(_call(error, "code"), "name", "UNKNOWN").lower()
-    detail = str(_call(error, "details") or "")[:_MAX_DETAIL]
-    if code == _RESOURCE_EXHAUSTED and _RESPONSE_TOO_LONG.search(detail):
+    detail = str(_call(error, "details") or "")[:MAX_DETAIL]
+    if code == RESOURCE_EXHAUSTED and _RESPONSE_TOO_LONG.search(detail):
         # The request is accepted, because a refusal has no message. Sent again, it would arrive twice.
         return ExportResult(code="ok", detail="unreadable answer: too long", unreadable=True)
     return ExportResult(
@@ -197,21 +156,7 @@ def _retry_after(metadata: Any) -> float | None:
             info = RetryInfo()
             if detail.Unpack(info):
                 seconds = info.retry_delay.seconds + info.retry_delay.nanos * 1e-9
-                return float(min(max(0.0, seconds), _MAX_WAIT))
+                return float(min(max(0.0, seconds), MAX_WAIT))
     except Exception:  # a response is foreign input
         return None
     return None
-
-
-def _result_of_response(response: bytes) -> ExportResult:
-    if not response:  # nothing rejected, which is nearly always so
-        return ExportResult(code="ok")
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
-    try:
-        # The response to logs has the same field numbers: partial_success 1, in it the count 1 and the reason 2.
-        partial = ExportTraceServiceResponse.FromString(response).partial_success
-    except Exception as error:
-        # The status says that the request is accepted. Sent again, all of it would arrive twice.
-        return ExportResult(code="ok", detail=f"unreadable answer: {type(error).__name__}", unreadable=True)
-    return ExportResult(code="ok", rejected=partial.rejected_spans, detail=partial.error_message[:_MAX_DETAIL])

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from lean_tracing.otlp_exporter import ExportResult
+from lean_tracing.export_result import ExportResult
 
 # A receiver that fails with every other request must not fill the log: so many lines at once, then one a minute.
 _LINES_AT_ONCE: Final = 6

@@ -14,6 +14,11 @@ from lean_tracing.sampling import SamplingRule, parse_rules
 
 # OpenTelemetry's API and resource detection read these themselves.
 _READ_BY_THE_API: Final = frozenset({"OTEL_PYTHON_CONTEXT", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"})
+Signal = Literal["traces", "logs"]
+_ENDPOINTS: Final[Mapping[Signal, str]] = {
+    "traces": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "logs": "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+}
 _STANDARD_BOOLEAN: Final = BeforeValidator(values.parse_standard_boolean)
 
 
@@ -140,13 +145,13 @@ class TracingSettings(EnvironmentSettings):
         5000, alias="TRACING_BREAKER_RESET_MS", ge=100, le=600_000, description="milliseconds, 100 to 600000"
     )
 
-    endpoint: Annotated[str, AfterValidator(values.check_http_url), *_otlp("ENDPOINT")] = Field(
-        "http://localhost:4317",
-        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        description="an http or https URL of an OTLP gRPC receiver, such as http://collector:4317",
+    protocol: Annotated[Literal["grpc", "http/protobuf"], *_otlp("PROTOCOL")] = Field(
+        "grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc or http/protobuf"
     )
-    protocol: Annotated[Literal["grpc"], *_otlp("PROTOCOL")] = Field(
-        "grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc"
+    endpoint: Annotated[str, AfterValidator(values.check_http_url), *_otlp("ENDPOINT")] = Field(
+        default_factory=lambda data: f"http://localhost:{4317 if data.get('protocol', 'grpc') == 'grpc' else 4318}",
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="an http or https URL of an OTLP receiver, such as http://collector:4317, for HTTP without /v1/…",
     )
     headers: Annotated[
         Mapping[str, SecretStr],
@@ -196,6 +201,8 @@ class TracingSettings(EnvironmentSettings):
     )
 
     _logs: "TracingSettings | None" = PrivateAttr(None)
+    # Signals whose endpoint has a variable of its own, which has the whole path.
+    _whole_urls: frozenset[str] = PrivateAttr(frozenset())
     _ignored: tuple[str, ...] = PrivateAttr(())
     _taken_as_false: tuple[str, ...] = PrivateAttr(())
 
@@ -210,6 +217,8 @@ class TracingSettings(EnvironmentSettings):
         present = {name for name, value in environ.items() if value.strip()}
         if present & (of_logs ^ of_traces):
             settings._logs = read(cls, environ, defaults or {}, "logs")
+        whole = frozenset(signal for signal, variable in _ENDPOINTS.items() if variable in present)
+        settings._whole_urls = settings.of_logs._whole_urls = whole
         settings._ignored = tuple(sorted(_unsupported(environ, present - of_logs - of_traces)))
         settings._taken_as_false = tuple(
             name
@@ -222,6 +231,10 @@ class TracingSettings(EnvironmentSettings):
     def of_logs(self) -> "TracingSettings":
         """The settings of log records, some of which have variables of their own."""
         return self._logs or self
+
+    def url(self, signal: Signal) -> str:
+        """Where a signal is sent over HTTP: as OpenTelemetry prescribes, below an endpoint that is for all signals."""
+        return self.endpoint if signal in self._whole_urls else f"{self.endpoint.rstrip('/')}/v1/{signal}"
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """The trace manager: the one place where spans of business operations begin and end."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -9,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from lean_tracing import attributes as keys
@@ -19,11 +18,11 @@ from lean_tracing.failures import ABORTED, is_failure, stack_of, text_of
 from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
+from lean_tracing.suppression import SUPPRESSED, suppressed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SUPPRESSED = otel_context.create_key("tracing-suppressed")
 _MAX_DESCRIPTION: Final = 256
 
 
@@ -104,11 +103,12 @@ class TraceManager:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Attributes = None,
         context: Context | None = None,
+        links: Sequence[Link] = (),
     ) -> Span:
         """A started span that is not made current; the caller ends it. Child of `context`, or of the current one."""
-        if not self.active or otel_context.get_value(_SUPPRESSED):
+        if not self.active or otel_context.get_value(SUPPRESSED):
             return NonRecordingSpan(trace.get_current_span(context).get_span_context())
-        return self._tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+        return self._tracer.start_span(name, context, kind, attributes, links)
 
     def span(
         self,
@@ -117,9 +117,12 @@ class TraceManager:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Attributes = None,
         context: Context | None = None,
+        links: Sequence[Link] = (),
     ) -> SpanScope:
         """A span around a block. An exception sets its status, is recorded with its text redacted, and continues."""
-        return SpanScope(self, self.start(name, kind=kind, attributes=attributes, context=context), context)
+        return SpanScope(
+            self, self.start(name, kind=kind, attributes=attributes, context=context, links=links), context
+        )
 
     def scope(self, span: Span) -> SpanScope:
         """The block in which `span` is current, and with which it ends."""
@@ -159,11 +162,4 @@ class TraceManager:
             {keys.EXCEPTION_TYPE: name, keys.EXCEPTION_MESSAGE: message, keys.EXCEPTION_STACKTRACE: stack},
         )
 
-    @contextmanager
-    def suppressed(self) -> Iterator[None]:
-        """No spans inside this block: for probes, scrapes and start-up work, whose spans are of no use."""
-        token = otel_context.attach(otel_context.set_value(_SUPPRESSED, True))
-        try:
-            yield
-        finally:
-            otel_context.detach(token)
+    suppressed = staticmethod(suppressed)

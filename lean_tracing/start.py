@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.trace import NoOpTracer, Tracer
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.semconv.schemas import Schemas
+from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, TracerProvider
 
 from lean_tracing import attributes as keys
 from lean_tracing import otlp_exporter
@@ -19,20 +21,24 @@ from lean_tracing.batch_processor import BatchProcessor
 from lean_tracing.cardinality import KNOWN_METHODS
 from lean_tracing.children import call_at_childs_end
 from lean_tracing.encoding import Encoder
+from lean_tracing.export_result import Exporter
 from lean_tracing.log_encoder import LogEncoder, LogEntry
 from lean_tracing.logs import OtlpHandler
 from lean_tracing.otlp_exporter import OtlpExporter
+from lean_tracing.otlp_http import OtlpHttpExporter
 from lean_tracing.own_attributes import PREFIX, OwnAttributes
 from lean_tracing.propagation import Propagator
+from lean_tracing.provider import LeanTracerProvider
 from lean_tracing.readable_span import to_readable_span
 from lean_tracing.redaction import Redactor
 from lean_tracing.sampling import TraceSampler
-from lean_tracing.settings import TracingSettings
+from lean_tracing.settings import Signal, TracingSettings
 from lean_tracing.span import Limits, RecordedSpan
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
 from lean_tracing.statistics import SpanCounts, Statistics
-from lean_tracing.tracer import LeanTracer
+from lean_tracing.tracer import LeanTracer, TracerParts
+from lean_tracing.version import NAME, VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -44,6 +50,9 @@ Item = TypeVar("Item")
 _FLUSH_SECONDS: Final = 5.0
 # Time to end a request that hangs, and the thread.
 _CLOSE_SECONDS: Final = 1.5
+SCHEMA_URL: Final = list(Schemas)[-1].value
+"""Of the conventions that the attributes follow: those of the installed version."""
+_SCOPE: Final = InstrumentationScope("lean_tracing", VERSION, SCHEMA_URL)
 _logger = logging.getLogger(__name__)
 
 
@@ -52,6 +61,7 @@ class Tracing:
 
     Attributes:
         traces: makes spans.
+        provider: makes tracers for the instrumentations of other libraries.
         redactor: that of the spans.
         statistics: a Prometheus collector.
         log_handler: sends logs as OTLP; None if logs are not exported.
@@ -61,6 +71,8 @@ class Tracing:
         self,
         traces: TraceManager,
         *,
+        resource: Resource,
+        tracer_parts: TracerParts | None,
         statistics: Statistics,
         processors: Sequence[BatchProcessor[Any]] = (),
         sdk_processor: "SpanProcessor | None" = None,
@@ -71,6 +83,8 @@ class Tracing:
 
         Args:
             traces: makes spans.
+            resource: that of the process.
+            tracer_parts: what all tracers share; None if there are no spans.
             statistics: of spans and log records.
             processors: export them.
             sdk_processor: exports them instead, through an exporter that replaces OTLP.
@@ -78,6 +92,9 @@ class Tracing:
             on_fork: called in each forked child.
         """
         self.traces = traces
+        self.provider: TracerProvider = (
+            LeanTracerProvider(resource, tracer_parts, self.flush) if tracer_parts else NoOpTracerProvider()
+        )
         self.redactor = traces.redactor
         self.statistics = statistics
         self.log_handler = log_handler
@@ -144,7 +161,7 @@ def start_tracing(
 
     Args:
         settings: what is traced, and how it is exported.
-        exporter: replaces OTLP over gRPC; tests use one that keeps the spans.
+        exporter: replaces OTLP; tests use one that keeps the spans.
         attribute_prefix: of the keys of attributes that are not standard, see `OwnAttributes`.
     """
     _warn(settings)
@@ -154,31 +171,38 @@ def start_tracing(
     logs = _export_logs(settings, resource, redactor) if settings.exports_logs and exporter is None else None
     spans: _Export[RecordedSpan] | None = None
     sdk_processor: SpanProcessor | None = None
-    tracer: Tracer = NoOpTracer()
+    on_end: Callable[[RecordedSpan], None] | None = None
     if settings.active and exporter is not None:
         sdk_processor = _sdk_batch_processor(exporter, settings)
-        on_end = sdk_processor.on_end
-        tracer = _tracer(settings, counts, lambda span: on_end(to_readable_span(span, resource, redactor)))
+        on_end = _through_sdk(sdk_processor, resource, redactor)
     elif settings.active:
         spans = _export_spans(settings, resource, redactor)
-        tracer = _tracer(settings, counts, spans.processor.put)
+        on_end = spans.processor.put
+    parts = TracerParts(build_sampler(settings), _limits(settings), counts, on_end) if on_end else None
     log_limit = settings.of_logs.log_record_attribute_count_limit
     exports: list[_Export[Any]] = [export for export in (spans, logs) if export is not None]
     return Tracing(
         TraceManager(
-            tracer,
+            LeanTracer(_SCOPE, parts) if parts else NoOpTracer(),
             redactor,
             Propagator(settings.propagators),
             sampled_by_attributes=bool(settings.sampling_rules),
             methods=settings.http_known_methods or KNOWN_METHODS,
             own=OwnAttributes.below(attribute_prefix),
         ),
+        resource=resource,
+        tracer_parts=parts,
         statistics=Statistics(counts, [export.processor.statistics for export in exports]),
         processors=[export.processor for export in exports],
         sdk_processor=sdk_processor,
         log_handler=OtlpHandler(logs.processor.put, log_limit) if logs else None,
         on_fork=(lambda: _describe_child(settings, resource, exports)) if exports else None,
     )
+
+
+def _through_sdk(processor: "SpanProcessor", resource: Resource, redactor: Redactor) -> Callable[[RecordedSpan], None]:
+    on_end = processor.on_end
+    return lambda span: on_end(to_readable_span(span, resource, redactor))
 
 
 @dataclass(frozen=True)
@@ -192,19 +216,25 @@ class _Export(Generic[Item]):
 def _export_spans(settings: TracingSettings, resource: Resource, redactor: Redactor) -> _Export[RecordedSpan]:
     length = settings.attribute_value_length_limit
     encoder = SpanEncoder(resource, redactor, settings.filtered_attributes, length)
-    exporter = OtlpExporter(settings, otlp_exporter.TRACES)
+    exporter = _exporter(settings, "traces")
     return _Export(encoder, BatchProcessor("traces", settings, encoder, exporter))
 
 
 def _export_logs(settings: TracingSettings, resource: Resource, redactor: Redactor) -> _Export[LogEntry]:
     of_logs = settings.of_logs
     encoder = LogEncoder(resource, redactor, settings.filtered_attributes, of_logs.attribute_value_length_limit)
-    exporter = OtlpExporter(of_logs, otlp_exporter.LOGS)
+    exporter = _exporter(of_logs, "logs")
     return _Export(encoder, BatchProcessor("logs", of_logs, encoder, exporter))
 
 
-def _tracer(settings: TracingSettings, counts: SpanCounts, on_end: Callable[[RecordedSpan], None]) -> LeanTracer:
-    limits = Limits(
+def _exporter(settings: TracingSettings, signal: Signal) -> Exporter:
+    if settings.protocol == "grpc":
+        return OtlpExporter(settings, otlp_exporter.TRACES if signal == "traces" else otlp_exporter.LOGS)
+    return OtlpHttpExporter(settings, signal)
+
+
+def _limits(settings: TracingSettings) -> Limits:
+    return Limits(
         attributes=settings.span_attribute_count_limit,
         events=settings.span_event_count_limit,
         value_length=settings.attribute_value_length_limit,
@@ -212,7 +242,6 @@ def _tracer(settings: TracingSettings, counts: SpanCounts, on_end: Callable[[Rec
         event_attributes=settings.event_attribute_count_limit,
         link_attributes=settings.link_attribute_count_limit,
     )
-    return LeanTracer("lean_tracing", build_sampler(settings), limits, counts, on_end)
 
 
 def build_sampler(settings: TracingSettings) -> TraceSampler:
@@ -228,14 +257,22 @@ def _warn(settings: TracingSettings) -> None:
 
 
 def _resource(settings: TracingSettings) -> Resource:
-    """Return the resource of all spans and logs of this process: its name, the environment's attributes, the SDK."""
+    """Return the resource of all spans and logs of this process: its name, the environment's attributes, this library.
+
+    Another implementation than OpenTelemetry's may not use the name `opentelemetry`, says the specification.
+    """
     return Resource.create(
         {
+            keys.TELEMETRY_SDK_NAME: __package__,
+            keys.TELEMETRY_SDK_VERSION: VERSION,
+            keys.TELEMETRY_DISTRO_NAME: NAME,
+            keys.TELEMETRY_DISTRO_VERSION: VERSION,
             # Distinguishes replicas and restarts; Kubernetes sets the pod's name.
             keys.SERVICE_INSTANCE_ID: str(uuid.uuid4()),
             **settings.resource_attributes,
             keys.SERVICE_NAME: settings.service_name,
-        }
+        },
+        SCHEMA_URL,
     )
 
 

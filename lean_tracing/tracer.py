@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -42,31 +42,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_generator.seed)
 
 
+class TracerParts(NamedTuple):
+    """What the tracers of a process share."""
+
+    sampler: TraceSampler
+    """Decides which spans are recorded."""
+    limits: Limits
+    """Of each span."""
+    counts: SpanCounts
+    """Where the spans are counted."""
+    on_end: Callable[[RecordedSpan], None]
+    """Gets every recorded span at its end, in the thread that ends it."""
+
+
 class LeanTracer(Tracer):
     """Makes `RecordedSpan`s, and for traces that are not sampled spans that record nothing."""
 
-    def __init__(
-        self,
-        scope: str,
-        sampler: TraceSampler,
-        limits: Limits,
-        counts: SpanCounts,
-        on_end: Callable[[RecordedSpan], None],
-    ) -> None:
-        """Creates a tracer of one library.
-
-        Args:
-            scope: name of the library that makes the spans.
-            sampler: decides which spans are recorded.
-            limits: of each span.
-            counts: where the spans are counted.
-            on_end: gets every recorded span at its end, in the thread that ends it.
-        """
-        self._scope = InstrumentationScope(scope)
-        self._sampler = sampler
-        self._limits = limits
-        self._counts = counts
-        self._on_end = on_end
+    def __init__(self, scope: InstrumentationScope, parts: TracerParts) -> None:
+        """Creates a tracer of one library, `scope`."""
+        self._scope = scope
+        self._sampler, self._limits, self._counts, self._on_end = parts
 
     def start_span(
         self,

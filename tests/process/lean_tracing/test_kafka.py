@@ -114,6 +114,7 @@ def test_consumer_span_is_child_of_producer_span(recorder: Recorder, topic: Topi
     assert _parent(first) == _parent(second) == sent.context.span_id
     assert _parent(recorder.one("effect")) == first.context.span_id
     assert len({span.context.trace_id for span in recorder.spans()}) == 1
+    assert [link.context.span_id for span in (first, second) for link in span.links] == [sent.context.span_id] * 2
     assert _attributes(sent) == {
         "messaging.system": "kafka",
         "messaging.operation.name": "send",

@@ -11,14 +11,16 @@ import pytest
 
 from checks.harness.certificates import self_signed
 from checks.harness.receiver import Receiver, accept, refuse
-from lean_tracing.otlp_exporter import ExportResult
+from lean_tracing.export_result import ExportResult
 from lean_tracing.outage import OutageLog
 from stack.polling import poll_until
 from tests.support.exporting import Start, account, make, numbers
 
 
 def _lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
-    return [(record.levelno, record.getMessage()) for record in caplog.records if record.name.startswith("service.")]
+    return [
+        (record.levelno, record.getMessage()) for record in caplog.records if record.name.startswith("lean_tracing.")
+    ]
 
 
 def test_an_unreachable_receiver_is_logged_once_and_its_return_once(

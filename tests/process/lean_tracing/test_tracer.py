@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -26,7 +27,7 @@ from lean_tracing.readable_span import to_readable_span
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.span import Limits, RecordedSpan
 from lean_tracing.statistics import SpanCounts
-from lean_tracing.tracer import LeanTracer
+from lean_tracing.tracer import LeanTracer, TracerParts
 
 
 class _Traced:
@@ -35,7 +36,10 @@ class _Traced:
     def __init__(self, ratio: float = 1.0, limits: Limits | None = None) -> None:
         self.counts = SpanCounts()
         self.ended: list[RecordedSpan] = []
-        self.tracer = LeanTracer("tests", TraceSampler(ratio), limits or Limits(), self.counts, self.ended.append)
+        self.tracer = LeanTracer(
+            InstrumentationScope("tests"),
+            TracerParts(TraceSampler(ratio), limits or Limits(), self.counts, self.ended.append),
+        )
 
     def start(self, name: str = "work") -> RecordedSpan:
         span = self.tracer.start_span(name)
@@ -138,12 +142,14 @@ def test_a_clock_that_was_set_back_ends_no_span_before_its_start(traced: _Traced
 
 _IDS = """
 import os, random, sys
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.statistics import SpanCounts
 from lean_tracing.span import Limits
-from lean_tracing.tracer import LeanTracer
+from lean_tracing.tracer import LeanTracer, TracerParts
 
-tracer = LeanTracer("tests", TraceSampler(1.0), Limits(), SpanCounts(), lambda span: None)
+parts = TracerParts(TraceSampler(1.0), Limits(), SpanCounts(), lambda span: None)
+tracer = LeanTracer(InstrumentationScope("tests"), parts)
 
 def ids():
     random.seed(42)
