@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
-from lean_tracing import values
+from lean_tracing import configuration_file, values
 from lean_tracing.attributes import SERVICE_NAME
 from lean_tracing.environment import EnvironmentSettings, Synonym, read, variables_of
 from lean_tracing.sampling import SamplingRule, parse_rules
@@ -209,7 +209,13 @@ class TracingSettings(EnvironmentSettings):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Self:
         """Return the settings of the traces, and with them those of the logs where they differ."""
-        environ = _with_service_name(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        without_effect: tuple[str, ...] = ()
+        if path := environ.get(configuration_file.VARIABLE, "").strip():
+            from_file, without_effect = configuration_file.read_file(path, environ)
+            # As OpenTelemetry prescribes: the file replaces its variables, and not only some of them.
+            environ = {name: value for name, value in environ.items() if not name.startswith("OTEL_")} | from_file
+        environ = _with_service_name(environ)
         settings = read(cls, environ, defaults or {}, "traces")
         fields = [(field.alias or name, field) for name, field in cls.model_fields.items()]
         of_logs = {name for variable, field in fields for name in variables_of(variable, field, "logs")}
@@ -219,7 +225,7 @@ class TracingSettings(EnvironmentSettings):
             settings._logs = read(cls, environ, defaults or {}, "logs")
         whole = frozenset(signal for signal, variable in _ENDPOINTS.items() if variable in present)
         settings._whole_urls = settings.of_logs._whole_urls = whole
-        settings._ignored = tuple(sorted(_unsupported(environ, present - of_logs - of_traces)))
+        settings._ignored = tuple(sorted(_unsupported(environ, present - of_logs - of_traces))) + without_effect
         settings._taken_as_false = tuple(
             name
             for name, field in fields
@@ -238,7 +244,7 @@ class TracingSettings(EnvironmentSettings):
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Variables of OpenTelemetry that are set and not supported."""
+        """Variables of OpenTelemetry, and keys of its configuration file, that are set and not supported."""
         return self._ignored
 
     @property

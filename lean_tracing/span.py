@@ -125,8 +125,11 @@ class RecordedSpan(Span):
         self.links: Sequence[Link] = ()
         self.dropped_links = 0
         if links:
-            self.links = tuple(_bound_link(link.context, link, limits) for link in links[: limits.links])
-            self.dropped_links = len(links) - len(self.links)
+            if len(links) == 1 and links[0].attributes is None:  # a consumer's, which is made for each message
+                self.links = tuple(links)
+            else:
+                self.links = tuple(_bound_link(link.context, link, limits) for link in links[: limits.links])
+                self.dropped_links = len(links) - len(self.links)
         self.events: Sequence[Event] = ()
         self.status = _UNSET
         self.instrumentation_scope = scope

@@ -85,11 +85,14 @@ class SpanEncoder(Encoder[RecordedSpan]):
         return b"\x09" + FIXED64(event.timestamp) + name + attributes + dropped
 
     def _link(self, link: Link) -> bytes:
-        state = text(b"\x1a", link.context.trace_state.to_header()) if link.context.trace_state else b""
-        dropped = b"\x28" + varint(link.dropped_attributes) if link.dropped_attributes else b""
-        attributes = self._link_attributes.encode(link.attributes)
-        flags = FIXED32(_flags(link.context, link.context))
-        return _ids(link.context) + state + attributes + dropped + b"\x35" + flags
+        context = link.context
+        encoded = _ids(context) + b"\x35" + FIXED32(_flags(context, context))
+        if context.trace_state:
+            encoded += text(b"\x1a", context.trace_state.to_header())
+        if link.attributes is not None:  # the link of a consumer has none
+            dropped = b"\x28" + varint(link.dropped_attributes) if link.dropped_attributes else b""
+            encoded += self._link_attributes.encode(link.attributes) + dropped
+        return encoded
 
 
 def _ids(context: SpanContext) -> bytes:

@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -36,6 +36,7 @@ from lean_tracing.settings import Signal, TracingSettings
 from lean_tracing.span import Limits, RecordedSpan
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
+from lean_tracing.standard_metrics import StandardMetrics
 from lean_tracing.statistics import SpanCounts, Statistics
 from lean_tracing.tracer import LeanTracer, TracerParts
 from lean_tracing.version import NAME, VERSION
@@ -64,6 +65,7 @@ class Tracing:
         provider: makes tracers for the instrumentations of other libraries.
         redactor: that of the spans.
         statistics: a Prometheus collector.
+        standard_metrics: another one, with the names of OpenTelemetry's conventions.
         log_handler: sends logs as OTLP; None if logs are not exported.
     """
 
@@ -74,6 +76,7 @@ class Tracing:
         resource: Resource,
         tracer_parts: TracerParts | None,
         statistics: Statistics,
+        protocols: Mapping[str, str] | None = None,
         processors: Sequence[BatchProcessor[Any]] = (),
         sdk_processor: "SpanProcessor | None" = None,
         log_handler: logging.Handler | None = None,
@@ -86,6 +89,7 @@ class Tracing:
             resource: that of the process.
             tracer_parts: what all tracers share; None if there are no spans.
             statistics: of spans and log records.
+            protocols: `grpc` or `http`, by signal that is exported.
             processors: export them.
             sdk_processor: exports them instead, through an exporter that replaces OTLP.
             log_handler: sends logs as OTLP.
@@ -97,6 +101,7 @@ class Tracing:
         )
         self.redactor = traces.redactor
         self.statistics = statistics
+        self.standard_metrics = StandardMetrics(statistics, protocols or {})
         self.log_handler = log_handler
         self._processors = processors
         self._sdk_processor = sdk_processor
@@ -193,6 +198,7 @@ def start_tracing(
         resource=resource,
         tracer_parts=parts,
         statistics=Statistics(counts, [export.processor.statistics for export in exports]),
+        protocols={"traces": _transport(settings), "logs": _transport(settings.of_logs)},
         processors=[export.processor for export in exports],
         sdk_processor=sdk_processor,
         log_handler=OtlpHandler(logs.processor.put, log_limit) if logs else None,
@@ -225,6 +231,10 @@ def _export_logs(settings: TracingSettings, resource: Resource, redactor: Redact
     encoder = LogEncoder(resource, redactor, settings.filtered_attributes, of_logs.attribute_value_length_limit)
     exporter = _exporter(of_logs, "logs")
     return _Export(encoder, BatchProcessor("logs", of_logs, encoder, exporter))
+
+
+def _transport(settings: TracingSettings) -> str:
+    return settings.protocol.partition("/")[0]
 
 
 def _exporter(settings: TracingSettings, signal: Signal) -> Exporter:

@@ -52,7 +52,7 @@ class _Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[_Receiver]:  # type: ignore[override]
+def receiver() -> Iterator[_Receiver]:
     receiver = _Receiver()
     with http_server(receiver) as url:
         receiver.url = url
