@@ -14,6 +14,7 @@ from lean_tracing import Redactor, SettingsError, Tracing, TracingSettings, star
 from lean_tracing.asgi import App
 from lean_tracing.logs import configure_logging
 from service.common.config import ServiceSettings
+from service.common.patience import PatientProtocol
 from service.common.usage import usage
 
 _REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
@@ -40,6 +41,7 @@ def build_server(app: App, settings: ServiceSettings) -> Server:
             access_log=False,
             server_header=False,
             lifespan="on",
+            http=PatientProtocol,
             ws="none",
             timeout_graceful_shutdown=_REQUEST_SECONDS,
         )
