@@ -4,7 +4,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,10 +12,10 @@ import jinja2
 import opentelemetry.semconv._incubating.attributes as incubating
 import opentelemetry.semconv.attributes as stable
 
-from contracts import endpoints
+from contracts import endpoints, span_attributes
 from contracts.http import KEEP_KEY
-from service.tracing import Redactor, attributes
-from service.tracing.redaction import names, shapes
+from lean_tracing import OwnAttributes, Redactor, attributes
+from lean_tracing.redaction import names, shapes
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
@@ -138,7 +138,7 @@ def _named(metric_stores: Sequence[str]) -> dict[str, str]:
 @functools.cache
 def _known_keys() -> list[str]:
     """Attribute keys of OpenTelemetry's conventions and of this project that hold no secrets; a lookup is cheap."""
-    modules = [attributes] + [
+    modules = [attributes, span_attributes] + [
         importlib.import_module(f"{package.__name__}.{module.name}")
         for package in (stable, incubating)
         for module in pkgutil.iter_modules(package.__path__)
@@ -149,7 +149,7 @@ def _known_keys() -> list[str]:
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, str) and "." in value
     }
-    keys |= {"correlation_id", "logger.name"}
+    keys |= {*asdict(OwnAttributes.below(span_attributes.PREFIX)).values(), "correlation_id", "logger.name"}
     redactor = Redactor()
     return sorted(key for key in keys if redactor.named(key, "text") == "text")
 

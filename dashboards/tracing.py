@@ -266,7 +266,7 @@ def exporter_logs(config: MonitoringConfig) -> Panel | None:
         config,
         "Problems that the exporters logged",
         "Log lines of the tracing library inside the services.",
-        '{service_name=~".+"} | logger_name=~"service.tracing.*"',
+        '{service_name=~".+"} | logger_name=~"lean_tracing.*"',
         normally_empty="the library logs problems only.",
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from checks.bench.instrumentation import Consuming, Sending
 
 if TYPE_CHECKING:
-    from service.tracing.asgi import App
+    from lean_tracing.asgi import App
 
 
 class Bare:

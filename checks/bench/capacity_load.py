@@ -18,7 +18,7 @@ from contracts.http import TASKS
 from contracts.services import GATEWAY, SERVICES, TASK_MANAGER
 from contracts.tasks import TABLE
 from contracts.topics import STATUS_TOPIC
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 
 A_REQUEST: Final = 512
 """Spans per export request: the batch size of the services."""

@@ -28,8 +28,8 @@ from checks.bench.usage import resident_mib
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, spans_of
 from contracts.errors import UserError
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.asgi import TracingMiddleware
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.asgi import TracingMiddleware
 from stack.polling import poll_until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def serve(port: int, endpoint: str) -> None:
             "dropped": sum(traces.dropped.values()), "waiting": items + traces.queued() + traces.in_flight,
         }  # fmt: skip
 
-    wrapped = TracingMiddleware(app, tracing.traces)
+    wrapped = TracingMiddleware(app, tracing.traces, excluded=["/api/health"])
     uvicorn.run(wrapped, host="127.0.0.1", port=port, log_level="warning", access_log=False)
     tracing.shutdown()
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 if TYPE_CHECKING:
-    from service.tracing.asgi import App
+    from lean_tracing.asgi import App
 
 Variant = Literal["bare", "stock", "ours"]
 Mode = Literal["on", "unsampled", "off"]

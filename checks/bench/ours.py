@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.asgi import App, TracingMiddleware
-from service.tracing.kafka import TracingConsumer, TracingProducer
-from service.tracing.sqlalchemy import instrument_engine
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.asgi import App, TracingMiddleware
+from lean_tracing.kafka import TracingConsumer, TracingProducer
+from lean_tracing.sqlalchemy import instrument_engine
 
 _NAME = "bench"
 

@@ -19,7 +19,7 @@ from checks.bench.usage import cpu_seconds
 from stack.polling import poll_until
 
 if TYPE_CHECKING:
-    from service.tracing.asgi import App
+    from lean_tracing.asgi import App
 
 ScenarioName = Literal["span", "request", "create", "process", "serve"]
 

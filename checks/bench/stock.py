@@ -22,7 +22,7 @@ from sqlalchemy import Engine, create_engine
 from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
 
 if TYPE_CHECKING:
-    from service.tracing.asgi import App
+    from lean_tracing.asgi import App
 
 
 class Stock:

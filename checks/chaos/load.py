@@ -10,7 +10,7 @@ import grpc
 
 from checks.chaos.ledger import Ledger
 from checks.chaos.requests import A_REQUEST, Requests
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 
 _SENDERS: Final = 8
 _REQUEST_SECONDS: Final = 10.0

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 import kubernetes
 
-from service.tracing.background import Loop
+from lean_tracing.background import Loop
 
 ATTEMPTS: Final = 4
 """Pods to which a request is sent at most."""

@@ -27,7 +27,7 @@ from checks.ha.stack import Stack
 from contracts import endpoints, http
 from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
 from contracts.services import GATEWAY
-from service.tracing.background import Loop
+from lean_tracing.background import Loop
 from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient

@@ -14,8 +14,8 @@ from checks.harness.server import ServerProcess, answers
 from collector.pipeline import QUEUE_DIRECTORY, TOKEN_DIRECTORY, TOKEN_FILE
 from contracts import endpoints
 from contracts.errors import UserError
+from lean_tracing.otlp_exporter import TRACES
 from local.paths import Home
-from service.tracing.otlp_exporter import TRACES
 
 TOKEN = "a-token-for-tests"
 _PORTS = (

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from service.tracing.otlp_exporter import LOGS, TRACES
+from lean_tracing.otlp_exporter import LOGS, TRACES
 
 Behaviour = Callable[[grpc.ServicerContext], bytes]
 

@@ -27,7 +27,7 @@ def BodyLimits(app):
 
     return around
 """
-_APPLICATION: Final = "common/application.py"
+_APPLICATION: Final = "service/common/application.py"
 
 FAULTS: Final = {
     "good": (_APPLICATION, "\n# The same, under another name.\n"),
@@ -42,7 +42,7 @@ FAULTS: Final = {
     "leak": (_APPLICATION, _BEFORE_EACH_REQUEST.format(what='_kept.append(b"x" * 1_000_000)')),
     # Lost without being counted as dropped.
     "lost-spans": (
-        "tracing/batch_processor.py",
+        "lean_tracing/batch_processor.py",
         "\nimport random\n\n_whole = BatchProcessor.put\n"
         "BatchProcessor.put = lambda self, item: None if random.random() < 0.3 else _whole(self, item)\n",
     ),
@@ -55,9 +55,9 @@ def build(name: str, progress: Progress) -> str:
     module, text = FAULTS[name]
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch)
-        for package in ("service", "contracts", "stack"):
+        for package in ("service", "lean_tracing", "contracts", "stack"):
             shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-        with (source / "service" / module).open("a") as file:
+        with (source / module).open("a") as file:
             file.write(text)
         return image_of(source, progress)
 

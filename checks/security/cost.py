@@ -18,6 +18,8 @@ from checks.security.issuer import AUDIENCE, Issuer
 from checks.security.services import KEYS, SERVICE_TOKEN
 from contracts.access import Role
 from contracts.http import TASKS
+from lean_tracing import Tracing, TracingSettings, start_tracing
+from lean_tracing.asgi import App, Message, TracingMiddleware
 from service.common import problems
 from service.common.access import digest
 from service.common.messages import Outgoing
@@ -25,8 +27,6 @@ from service.common.submission import submission_router
 from service.gateway.access.build import build_guard
 from service.gateway.access.keys import ApiKey
 from service.gateway.config import GatewaySettings
-from service.tracing import Tracing, TracingSettings, start_tracing
-from service.tracing.asgi import App, Message, TracingMiddleware
 
 _ROUNDS: Final = 15
 _REQUESTS: Final = 200

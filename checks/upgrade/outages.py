@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from checks.harness.traffic import Failure
-from service.tracing.background import Loop
+from lean_tracing.background import Loop
 
 RECOVERY_SECONDS: Final = 5.0
 """After its pod is ready again, until its clients have connected."""

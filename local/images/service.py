@@ -24,14 +24,16 @@ _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _SHARED = ("contracts", "stack")
-_NOT_CODE = ("Dockerfile", "README.md", "requirements.in", "requirements.lock")
+_NOT_CODE = (
+    "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock",
+)  # fmt: skip
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
 
 def service_reference(source: Path = ROOT) -> str:
     """The image's reference: its tag changes with the code, the locked wheels and the layers below them.
 
-    source: a checkout, with the folders `service`, `contracts` and `stack`.
+    source: a checkout, with the folders `service`, `lean_tracing`, `contracts` and `stack`.
     """
     digest = hashlib.sha256(f"{wheels_key(source)} {_files_key(source)}".encode()).hexdigest()
     return f"{SERVICE_REPOSITORY}:{digest[:12]}"
@@ -131,10 +133,11 @@ def _code_tree(source: Path, scratch: Path) -> Tree:
 def code_files(source: Path) -> list[Path]:
     """The files of the image's code, without those that describe the image itself.
 
-    Of `service` all but caches, hidden files and the development mode; of `stack` the probe and the publisher; and
-    the modules of `contracts` and `stack` that these import.
+    Of `service` and the tracing library all but caches, hidden files and the development mode; of `stack` the probe
+    and the publisher; and the modules of `contracts` and `stack` that these import.
     """
-    folders = (source / "service", source / "stack" / "probe", source / "stack" / "publisher")
+    names = ("service", "lean_tracing", "stack/probe", "stack/publisher")
+    folders = [source / name for name in names]
     own = [file for folder in folders for file in _files_below(folder)]
     return sorted({*own, *_imported_by(own, source)})
 

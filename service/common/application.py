@@ -8,11 +8,11 @@ from typing import Protocol
 from fastapi import APIRouter, FastAPI
 
 from contracts import http
+from lean_tracing import Tracing
+from lean_tracing.asgi import App, TracingMiddleware
 from service.common import problems
 from service.common.bodies import BodyLimits
 from service.common.metrics import Metrics, MetricsMiddleware
-from service.tracing import Tracing
-from service.tracing.asgi import App, TracingMiddleware
 
 
 class Part(Protocol):

@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
-from service.tracing.asgi import App, Message, Receive, Scope, Send
+from lean_tracing.asgi import App, Message, Receive, Scope, Send
 
 MAX_BYTES: Final = 64 * 1024  # several times the longest task request
 MAX_SECONDS: Final = 10.0

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from lean_tracing.environment import EnvironmentSettings
 from service.common.stored import StoredTraces
-from service.tracing.environment import EnvironmentSettings
 
 
 class ServiceSettings(EnvironmentSettings):

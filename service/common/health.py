@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from contracts import http
+from lean_tracing import TraceManager
+from lean_tracing.background import Loop
 from service.common.metrics import Metrics
-from service.tracing import TraceManager
-from service.tracing.background import Loop
 
 _SECONDS_WHEN_UP = 3.0
 _SECONDS_WHEN_DOWN = 0.5

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Ty
 
 from contracts.tasks import TaskStatus
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
+from lean_tracing.propagation import KafkaHeader
+from lean_tracing.values import check_http_url
 from service.common.errors import MalformedMessage
-from service.tracing.propagation import KafkaHeader
-from service.tracing.values import check_http_url
 
 LONGEST_OWNER: Final = 300
 """Of the name of a caller."""

@@ -14,9 +14,9 @@ from prometheus_client.registry import Collector
 from contracts import http
 from contracts import service_metrics as names
 from contracts.tasks import SYNTHETIC_TEST
+from lean_tracing import TraceManager
+from lean_tracing.asgi import App, Message, Receive, Scope, Send
 from service.common.stored import StoredTraces
-from service.tracing import TraceManager
-from service.tracing.asgi import App, Message, Receive, Scope, Send
 
 _ALL_TRACES: Final = StoredTraces()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -12,9 +12,9 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from lean_tracing import propagation
 from service.common.access import Guard
 from service.common.errors import Rejected, Unavailable
-from service.tracing import propagation
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2

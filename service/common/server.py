@@ -9,11 +9,13 @@ from typing import TypeVar
 
 import uvicorn
 
+from contracts.span_attributes import PREFIX
+from lean_tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
+from lean_tracing.asgi import App
+from lean_tracing.logs import configure_logging
 from service.common.config import ServiceSettings
+from service.common.patience import PatientProtocol
 from service.common.usage import usage
-from service.tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
-from service.tracing.asgi import App
-from service.tracing.logs import configure_logging
 
 _REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -39,6 +41,7 @@ def build_server(app: App, settings: ServiceSettings) -> Server:
             access_log=False,
             server_header=False,
             lifespan="on",
+            http=PatientProtocol,
             ws="none",
             timeout_graceful_shutdown=_REQUEST_SECONDS,
         )
@@ -78,7 +81,7 @@ def run(
         return 2
     # Before tracing starts, so that its warnings about settings are logged in the same format.
     configure_logging(settings.log_level, tracing_settings.service_name, Redactor())
-    tracing = start_tracing(tracing_settings)
+    tracing = start_tracing(tracing_settings, attribute_prefix=PREFIX)
     configure_logging(settings.log_level, tracing_settings.service_name, tracing.redactor, tracing.log_handler)
     server = build_server(build(settings, tracing), settings)
 

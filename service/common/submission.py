@@ -9,14 +9,13 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from opentelemetry import trace
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts import http
+from contracts import http, span_attributes
 from contracts.tasks import TaskStatus
+from lean_tracing import propagation
+from lean_tracing.redaction import Redactor
 from service.common import messages, problems
 from service.common.access import Caller, Guard, caller_of, guarded
 from service.common.messages import Outgoing, TaskRequest
-from service.tracing import attributes as keys
-from service.tracing import propagation
-from service.tracing.redaction import Redactor
 
 _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "idempotency-key")
 _logger = logging.getLogger(__name__)
@@ -93,13 +92,13 @@ def submission_router(publish: Callable[[Outgoing], Awaitable[None]], redactor: 
         task_id = task_id_of(task, idempotency_key, caller.owner)
         trace.get_current_span().set_attributes(
             {
-                keys.TASK_ID: str(task_id),
-                keys.TASK_STATUS: TaskStatus.NEW,
-                keys.TASK_USER_HASH: redactor.hash(task.user_email),
+                span_attributes.TASK_ID: str(task_id),
+                span_attributes.TASK_STATUS: TaskStatus.NEW,
+                span_attributes.TASK_USER_HASH: redactor.hash(task.user_email),
             }
         )
         await publish(messages.new(task_id, task, caller.owner))
-        _logger.info("task accepted", extra={keys.TASK_ID: str(task_id), "user_email": task.user_email})
+        _logger.info("task accepted", extra={span_attributes.TASK_ID: str(task_id), "user_email": task.user_email})
         response.headers["Location"] = f"{http.TASKS}/{task_id}"
         return Accepted(id=task_id, status=TaskStatus.NEW, trace_id=propagation.trace_id())
 

@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from service.tracing.environment import EnvironmentSettings
+from lean_tracing.environment import EnvironmentSettings
 
 
 def usage(command: str, *models: type[EnvironmentSettings]) -> str:

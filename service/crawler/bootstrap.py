@@ -2,6 +2,8 @@
 
 from contracts.services import CRAWLER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from lean_tracing import Tracing
+from lean_tracing.asgi import App
 from service.common.application import build_application
 from service.common.health import Dependency, Health
 from service.common.kafka.consumer import ConsumerLoop
@@ -11,8 +13,6 @@ from service.crawler.addresses import AddressRule
 from service.crawler.config import CrawlerSettings
 from service.crawler.fetch import Fetcher
 from service.crawler.handler import CrawlHandler
-from service.tracing import Tracing
-from service.tracing.asgi import App
 
 
 def build(settings: CrawlerSettings, tracing: Tracing) -> App:

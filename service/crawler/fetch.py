@@ -12,12 +12,12 @@ from typing import cast
 
 import httpx
 
+from lean_tracing import TraceManager
+from lean_tracing.httpx import TracingTransport
 from service.crawler import body, charset
 from service.crawler.addresses import AddressRefused, AddressRule, GuardedTransport
 from service.crawler.extract import PageReader
 from service.crawler.network import DEADLINE, Deadline, DeadlineTransport, NoThread
-from service.tracing import TraceManager
-from service.tracing.httpx import TracingTransport
 
 _PORTS = {"http": 80, "https": 443}
 _READABLE = ("text/html", "text/plain", "application/xhtml+xml")

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from contracts import span_attributes
 from contracts.service_metrics import CRAWLED_PAGES, FETCH_DURATION, OUTCOME_FAILED, UNREACHABLE_SITES
 from contracts.tasks import TaskStatus
+from lean_tracing import TraceManager
 from service.common import messages
 from service.common.kafka.received import Received
 from service.common.messages import Outgoing, TaskRequest
+from service.common.span_attributes import OWN
 from service.crawler.fetch import Cause, FetchFailed, Page, host_of
 from service.crawler.unreachable import UnreachableSites
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class CrawlHandler:
     def __call__(self, received: Received) -> str:
         """Fetches the page, publishes the answer, and returns the outcome. Raises MalformedMessage or Unavailable."""
         request = messages.read_crawl_request(received.headers, received.value)
-        with self._traces.span("crawl page", attributes={keys.TASK_ID: str(request.id)}) as span:
+        with self._traces.span("crawl page", attributes={span_attributes.TASK_ID: str(request.id)}) as span:
             started = time.perf_counter()
             cause = None
             try:
@@ -63,11 +64,11 @@ class CrawlHandler:
                 answer, outcome = messages.failed(request, str(error)), TaskStatus.ERROR
                 cause = error.cause
                 # Within the span, so that the line has its trace and the span's link to its logs leads to it.
-                _logger.warning("page not fetched: %s", error, extra={keys.TASK_ID: str(request.id)})
+                _logger.warning("page not fetched: %s", error, extra={span_attributes.TASK_ID: str(request.id)})
             else:
-                _logger.info("page fetched", extra={keys.TASK_ID: str(request.id)})
+                _logger.info("page fetched", extra={span_attributes.TASK_ID: str(request.id)})
             self._duration.observe(time.perf_counter() - started)
-            span.set_attribute(keys.OUTCOME, outcome)
+            span.set_attribute(OWN.outcome, outcome)
             self._publish(answer)
         self._count(request.task, outcome, cause)
         return outcome

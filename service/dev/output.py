@@ -11,10 +11,10 @@ from rich.text import Text
 from contracts import http
 from contracts.services import CRAWLER, SERVICES
 from contracts.tasks import TaskStatus
+from lean_tracing.logs import JsonFormatter
+from lean_tracing.redaction import Redactor
 from service.dev.system import System
 from service.dev.tree import COLOURS
-from service.tracing.logs import JsonFormatter
-from service.tracing.redaction import Redactor
 
 _LONGEST_TEXT: Final = 200
 

@@ -16,6 +16,8 @@ from pydantic import SecretStr
 
 from contracts import http, service_metrics
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
+from contracts.span_attributes import PREFIX
+from lean_tracing import Tracing, TracingSettings, start_tracing
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -23,7 +25,6 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing import Tracing, TracingSettings, start_tracing
 
 HOST: Final = "127.0.0.1"
 # A developer's own pages are served on this machine.
@@ -70,6 +71,7 @@ def running(
                 # A fixed key, so that two runs make the same hashes; development has no secret to protect.
                 TracingSettings(service_name=name, delay_ms=50, hash_key=SecretStr("development")),
                 exporter=exporter(name),
+                attribute_prefix=PREFIX,
             )
             for name in SERVICES
         }

@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 
 from contracts.topics import DEAD_LETTER_SUFFIX
-from service.tracing import attributes as keys
+from lean_tracing import attributes as keys
+from service.common.span_attributes import OWN
 
 # A server's span may end a moment after its caller's, so a complete trace is shown after this delay.
 _SETTLE_SECONDS = 0.3
@@ -83,7 +84,7 @@ def is_complete(spans: Sequence[ServiceSpan]) -> bool:
             continue
         attempts = [span for span in spans if span.parent_id == sent.id and span.span.kind is SpanKind.CONSUMER]
         # After a failure the message is delivered again.
-        if not attempts or max(attempts, key=lambda span: span.start).attribute(keys.OUTCOME) == "failure":
+        if not attempts or max(attempts, key=lambda span: span.start).attribute(OWN.outcome) == "failure":
             return False
     return True
 

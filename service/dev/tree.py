@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from lean_tracing import attributes as keys
+from service.common.span_attributes import OWN
 from service.dev.traces import ServiceSpan, Trace
-from service.tracing import attributes as keys
 
 COLOURS: Final = {GATEWAY: "cyan", TASK_MANAGER: "green", CRAWLER: "magenta"}
 _BAR_WIDTH: Final = 24
@@ -83,9 +84,9 @@ def _notes(span: ServiceSpan) -> str:
         notes.append(str(url))
     if (offset := span.attribute(keys.MESSAGING_KAFKA_OFFSET)) is not None:
         notes.append(f"{span.attribute(keys.MESSAGING_DESTINATION_PARTITION_ID)}/{offset}")
-    if (rows := span.attribute(keys.DB_ROWS_AFFECTED)) is not None:
+    if (rows := span.attribute(OWN.db_rows_affected)) is not None:
         notes.append(f"{rows} row" if rows == 1 else f"{rows} rows")
-    outcome = span.attribute(keys.OUTCOME)
+    outcome = span.attribute(OWN.outcome)
     if outcome and outcome != "success":
         notes.append(str(outcome))
     return " ".join(notes)

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
 from contracts import http
+from lean_tracing import TraceManager
+from lean_tracing.httpx import AsyncTracingTransport
 from service.common import problems
 from service.common.access import Caller, Guard, caller_of, guarded, to_headers
 from service.common.errors import Unavailable
 from service.common.views import TaskPage, TaskQuery, TaskView
-from service.tracing import TraceManager
-from service.tracing.httpx import AsyncTracingTransport
 
 _DEMO_PAGE = """<!doctype html>
 <html lang="en">

@@ -7,6 +7,9 @@ import httpx
 from contracts import http
 from contracts.services import GATEWAY, TASK_MANAGER
 from contracts.topics import STATUS_TOPIC
+from lean_tracing import Tracing
+from lean_tracing.asgi import App
+from lean_tracing.httpx import AsyncTracingTransport
 from service.common.application import build_application
 from service.common.health import Dependency, Health
 from service.common.kafka.publisher import KafkaPublisher
@@ -15,9 +18,6 @@ from service.common.submission import submission_router
 from service.gateway.access.build import build_guard
 from service.gateway.api import TaskReader, demo_router, reading_router
 from service.gateway.config import GatewaySettings
-from service.tracing import Tracing
-from service.tracing.asgi import App
-from service.tracing.httpx import AsyncTracingTransport
 
 _PROVIDER_SECONDS: Final = 3.0
 """The time that an identity provider has to answer."""

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from lean_tracing.values import check_http_url
 from service.common.config import ServiceSettings
 from service.gateway.access.settings import AccessSettings
-from service.tracing.values import check_http_url
 
 
 class GatewaySettings(AccessSettings, ServiceSettings):

@@ -2,6 +2,8 @@
 
 from contracts.services import TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from lean_tracing import Tracing
+from lean_tracing.asgi import App
 from service.common.access import OpenGuard
 from service.common.application import build_application
 from service.common.health import Dependency, Health
@@ -17,8 +19,6 @@ from service.task_manager.postgres import SqlUnitOfWork, build_engine
 from service.task_manager.retention import Retention
 from service.task_manager.telemetry import TaskCounts, TelemetryObserver
 from service.task_manager.use_cases import Tasks
-from service.tracing import Tracing
-from service.tracing.asgi import App
 
 
 def build(settings: TaskManagerSettings, tracing: Tracing) -> App:

@@ -8,8 +8,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from contracts.topics import CONSUMER_GROUPS, STATUS_TOPIC
+from lean_tracing.environment import EnvironmentSettings
 from service.common.config import ServiceSettings
-from service.tracing.environment import EnvironmentSettings
 
 _DRIVERS = frozenset({"postgresql+psycopg", "sqlite"})
 

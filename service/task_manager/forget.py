@@ -10,12 +10,12 @@ from typing import Final
 
 from contracts.services import TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS, dead_letter_topic
+from lean_tracing import Redactor, SettingsError, TracingSettings
 from service.common.errors import Unavailable
 from service.common.kafka.client import client_configuration
 from service.common.kafka.handled import HandledMessages
 from service.task_manager.config import TaskManagerSettings
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
-from service.tracing import Redactor, SettingsError, TracingSettings
 
 _BATCH: Final = 500
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from lean_tracing import SettingsError
 from service.task_manager import migrations
 from service.task_manager.config import DatabaseSettings
 from service.task_manager.postgres import build_engine
-from service.tracing import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

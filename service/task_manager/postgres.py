@@ -28,13 +28,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.tasks import Position, TaskStatus
+from lean_tracing import TraceManager
+from lean_tracing.sqlalchemy import instrument_engine
 from service.common.errors import Unavailable
 from service.task_manager import migrations
 from service.task_manager.domain import Task
 from service.task_manager.schema import IS_SYNTHETIC
 from service.task_manager.schema import tasks as _tasks
-from service.tracing import TraceManager
-from service.tracing.sqlalchemy import instrument_engine
 
 _CONNECT_SECONDS = 2
 _LONGEST_MESSAGE = 200

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter
 
 from contracts.metrics import REASON
 from contracts.service_metrics import SYNTHETIC, TASKS_DELETED
+from lean_tracing import TraceManager
+from lean_tracing.background import Loop
 from service.common.errors import Unavailable
+from service.common.span_attributes import OWN
 from service.task_manager.use_cases import Tasks
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
-from service.tracing.background import Loop
 
 SYNTHETIC_AGE: Final = timedelta(hours=1)
 """Time for which a task of the probe or of a smoke check is kept."""
@@ -76,7 +76,7 @@ class Retention:
                 counts = {SYNTHETIC: self._tasks.delete_ended(SYNTHETIC_AGE, limit=BATCH, only_synthetic=True)}
                 if self._age is not None:
                     counts[_RETENTION] = self._tasks.delete_ended(self._age, limit=BATCH)
-                span.set_attribute(keys.DB_ROWS_AFFECTED, sum(counts.values()))
+                span.set_attribute(OWN.db_rows_affected, sum(counts.values()))
         except Unavailable as error:
             # The health check and its alert report the database; what is left is deleted later.
             _logger.warning("no tasks were deleted: %s", error)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from contracts import span_attributes
 from contracts.service_metrics import (
     OLDEST_TASK,
     OUTCOME_FAILURE,
@@ -23,12 +24,12 @@ from contracts.service_metrics import (
     TASKS,
 )
 from contracts.tasks import SYNTHETIC_TEST, TaskStatus
+from lean_tracing import TraceManager
 from service.common.errors import Unavailable
+from service.common.span_attributes import OWN
 from service.common.stored import StoredTraces
 from service.task_manager.domain import Task
 from service.task_manager.use_cases import Outcome, Tasks
-from service.tracing import TraceManager
-from service.tracing import attributes as keys
 
 _UNCHANGED = frozenset({Outcome.DUPLICATE, Outcome.UNKNOWN_TASK, Outcome.OUT_OF_ORDER, Outcome.CONFLICT})
 _WINDOWS = {f"{hours}h": timedelta(hours=hours) for hours in (1, 6, 24, 168)}
@@ -53,17 +54,17 @@ class ObservedOperation:
 
     def task(self, task: Task) -> None:
         """The task's status on the span; for a task at its end also its duration."""
-        self._span.set_attribute(keys.TASK_STATUS, task.status)
-        self._span.set_attribute(keys.TASK_USER_HASH, self._traces.redactor.hash(task.user_email))
+        self._span.set_attribute(span_attributes.TASK_STATUS, task.status)
+        self._span.set_attribute(span_attributes.TASK_USER_HASH, self._traces.redactor.hash(task.user_email))
         self.synthetic = SYNTHETIC_TEST if task.is_synthetic else ""
         if task.status is not TaskStatus.NEW:
             self.seconds = (task.updated_at - task.created_at).total_seconds()
-            self._span.set_attribute(keys.TASK_DURATION_MS, round(self.seconds * 1000, 3))
+            self._span.set_attribute(span_attributes.TASK_DURATION_MS, round(self.seconds * 1000, 3))
 
     def ended(self, outcome: str) -> None:
         """Sets the outcome of span and metric."""
         self.outcome = outcome
-        self._span.set_attribute(keys.OUTCOME, outcome)
+        self._span.set_attribute(OWN.outcome, outcome)
 
 
 class TelemetryObserver:
@@ -86,7 +87,7 @@ class TelemetryObserver:
     @contextmanager
     def operation(self, name: str, task_id: uuid.UUID) -> Iterator[ObservedOperation]:
         """A span around a use case."""
-        with self._traces.span(name, attributes={keys.TASK_ID: str(task_id)}) as span:
+        with self._traces.span(name, attributes={span_attributes.TASK_ID: str(task_id)}) as span:
             operation = ObservedOperation(span, self._traces)
             try:
                 yield operation
@@ -100,7 +101,7 @@ class TelemetryObserver:
                 "%s: %s",
                 name,
                 operation.outcome,
-                extra={keys.TASK_ID: str(task_id)},
+                extra={span_attributes.TASK_ID: str(task_id)},
             )
 
 

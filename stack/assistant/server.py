@@ -10,7 +10,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 from contracts.errors import UserError
-from service.tracing import Redactor
+from lean_tracing import Redactor
 from stack.assistant.sources import StackSources
 from stack.assistant.tools import MAX_TEXT, Tools
 from stack.kubernetes.client import connect

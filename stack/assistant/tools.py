@@ -12,7 +12,7 @@ from dashboards.config import MonitoringConfig
 from dashboards.panels.traces import TraceSearch, search_query
 from dashboards.rules import alert_rules, groups
 from dashboards.rules.runbook import RUNBOOKS
-from service.tracing import Redactor
+from lean_tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.errors import DeployError
 

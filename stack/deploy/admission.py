@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from contracts.metadata import PART_OF, PUBLIC, Manifest
-from service.tracing.redaction import names
+from lean_tracing.redaction import names
 from stack.deploy.render import as_yaml
 from stack.settings import Settings, load
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from contracts import metadata
 from contracts.errors import UserError
 from contracts.metadata import Manifest
-from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
+from lean_tracing.redaction.configuration import has_secret_in_clear, is_secret_name
 from stack.kubernetes.keys import object_name
 
 

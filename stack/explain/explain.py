@@ -14,7 +14,7 @@ from dashboards.panels.traces import TraceSearch, search_query
 from dashboards.rules import AlertRule, alert_rules, groups
 from dashboards.rules.model import dashboard_url, runbook_url
 from dashboards.rules.runbook import first_query
-from service.tracing import Redactor
+from lean_tracing import Redactor
 from stack.assistant.sources import Sources
 from stack.clients.prometheus import PrometheusClient, Series
 from stack.clients.traces import Span, TraceStoreClient

@@ -8,9 +8,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from contracts import span_attributes
 from contracts.section import duration_hours
 from contracts.services import TASK_MANAGER
-from service.tracing import attributes
 from stack.errors import DeployError
 from stack.forget.pod import forget_in_pod
 from stack.forget.report import lines
@@ -50,7 +50,7 @@ def forget(stack: str, address: str, console: Console) -> bool:
 
 def _traces(stores: Stores, settings: Settings, user_hash: str, retention: timedelta) -> int | None:
     """Counts the stored traces with the keyed hash, up to a limit; None if the store does not answer."""
-    query = attribute_query(settings.traces.backend, TASK_MANAGER, attributes.TASK_USER_HASH, user_hash)
+    query = attribute_query(settings.traces.backend, TASK_MANAGER, span_attributes.TASK_USER_HASH, user_hash)
     now = time.time()
     try:
         with stores.traces() as store:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kubernetes.utils import parse_quantity
 
-from service.tracing.redaction.configuration import has_secret_in_clear, is_secret_name
+from lean_tracing.redaction.configuration import has_secret_in_clear, is_secret_name
 
 Path = tuple[str, ...]
 """Names of fields from the top of an object; an item of a list is `[name]` or `[index]`."""

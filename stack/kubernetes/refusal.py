@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import Manifest
-from service.tracing.redaction.configuration import has_secret_in_clear
+from lean_tracing.redaction.configuration import has_secret_in_clear
 from stack.kubernetes import volume_growth
 from stack.kubernetes.failures import api_message
 from stack.kubernetes.fields import Change, Path, changes, path_text, printable

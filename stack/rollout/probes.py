@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from contracts.hops import HOPS, Hop
-from service.tracing.background import Loop
+from lean_tracing.background import Loop
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
 from stack.probe.match import match_hops

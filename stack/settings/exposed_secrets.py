@@ -11,8 +11,8 @@ from typing import Any, Final
 import yaml
 
 from contracts import secret_keys
-from service.tracing.redaction import names
-from service.tracing.redaction.configuration import has_secret_in_clear
+from lean_tracing.redaction import names
+from lean_tracing.redaction.configuration import has_secret_in_clear
 
 KeyPath = tuple[str, ...]
 """Names of a section, of the sections in it, and of the setting."""

@@ -17,7 +17,7 @@ LONGEST: Final = (
     "stack/components/loki/test_object_storage.py",
     "stack/components/loki/test_lines.py",
     "collector/test_running.py",
-    "service/tracing/test_children.py",
+    "lean_tracing/test_children.py",
     "dashboards/test_catalog.py",
     "stack/deploy/test_manifests.py",
     "stack/components/trace_store/test_jaeger.py",

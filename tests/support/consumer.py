@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from contracts.service_metrics import MESSAGES_CONSUMED
 from contracts.topics import dead_letter_topic
+from lean_tracing.testing import Recorder
 from service.common.config import ServiceSettings
 from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.metrics import Metrics
-from tests.support.service import Recorder
 
 
 class RunningConsumer:

@@ -15,6 +15,9 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from contracts.topics import dead_letter_topic
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.kafka import message_headers
+from lean_tracing.propagation import KafkaHeader
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected
 from service.common.kafka import processing
@@ -22,9 +25,6 @@ from service.common.kafka.consumer import ConsumerLoop, ConsumerTiming
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.metrics import Metrics
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.kafka import message_headers
-from service.tracing.propagation import KafkaHeader
 
 
 def main(brokers: str, topic: str, log: Path, attempts: int, max_poll_ms: int) -> None:

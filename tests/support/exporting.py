@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from checks.harness.receiver import Receiver
-from service.tracing import Tracing, TracingSettings, start_tracing
-from service.tracing.statistics import SignalStatistics
+from lean_tracing import Tracing, TracingSettings, start_tracing
+from lean_tracing.statistics import SignalStatistics
 
 Start = Callable[..., Tracing]
 

@@ -5,57 +5,36 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from checks.harness.ports import free_port
-from service.tracing import TraceManager, Tracing, TracingSettings, start_tracing
+from contracts.span_attributes import PREFIX
+from lean_tracing.testing import Recorder
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.programs import skip_missing
 
 
-@dataclass(frozen=True)
-class Recorder:
-    """The tracing of one service, and its spans."""
-
-    tracing: Tracing
-    exporter: InMemorySpanExporter
-
-    @property
-    def traces(self) -> TraceManager:
-        return self.tracing.traces
-
-    def spans(self) -> list[ReadableSpan]:
-        """All ended spans, in the order of their ends."""
-        assert self.tracing.flush(), "the spans are not exported in time"
-        return list(self.exporter.get_finished_spans())
-
-    def one(self, name: str) -> ReadableSpan:
-        """The only span of this name."""
-        spans = [span for span in self.spans() if span.name == name]
-        assert len(spans) == 1, f"{len(spans)} spans named {name!r} among {[span.name for span in self.spans()]}"
-        return spans[0]
+@pytest.fixture(scope="session")
+def attribute_prefix() -> str:
+    """Of the attributes that are not standard; the tests of the library itself have another one."""
+    return PREFIX
 
 
 @pytest.fixture(scope="module")
-def make_recorder() -> Iterator[Callable[[str], Recorder]]:
+def make_recorder(attribute_prefix: str) -> Iterator[Callable[[str], Recorder]]:
     made: list[Recorder] = []
 
     def make(service_name: str) -> Recorder:
-        exporter = InMemorySpanExporter()
-        settings = TracingSettings(service_name=service_name, delay_ms=50, hash_key="a key for tests")
-        recorder = Recorder(start_tracing(settings, exporter=exporter), exporter)
+        recorder = Recorder(service_name, attribute_prefix=attribute_prefix)
         made.append(recorder)
         return recorder
 
     yield make
     for recorder in made:
-        recorder.tracing.shutdown()
+        recorder.close()
 
 
 @pytest.fixture

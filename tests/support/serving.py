@@ -4,9 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lean_tracing.asgi import App
 from service.common.config import ServiceSettings
 from service.common.server import build_server
-from service.tracing.asgi import App
 from stack.polling import poll_until
 
 

@@ -18,6 +18,8 @@ from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
+from lean_tracing.asgi import App
+from lean_tracing.testing import Recorder
 from service.common.config import ServiceSettings
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
@@ -25,10 +27,8 @@ from service.gateway import bootstrap as gateway
 from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing.asgi import App
 from stack.clients.traces import Span
 from stack.polling import poll_until
-from tests.support.service import Recorder
 from tests.support.serving import served
 
 

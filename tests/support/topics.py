@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message
 
-from service.tracing.kafka import message_headers
+from lean_tracing.kafka import message_headers
 from stack.polling import poll_until
 
 

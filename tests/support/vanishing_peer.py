@@ -8,9 +8,9 @@ import json
 import subprocess
 import time
 
+from lean_tracing import TracingSettings, start_tracing
 from service.common.access import ANYONE
 from service.gateway.api import TaskReader
-from service.tracing import TracingSettings, start_tracing
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.service_metrics import OUTCOME_RETRIED
+from lean_tracing import TraceManager
+from lean_tracing.kafka import TracingConsumer
 from service.common.config import ServiceSettings
 from service.common.errors import Unavailable
 from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_configuration, client_logger
@@ -19,8 +21,6 @@ from service.common.kafka.processing import Abandon, Handler, InProgress, Messag
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.retry import Backoff
 from service.common.metrics import Metrics
-from service.tracing import TraceManager
-from service.tracing.kafka import TracingConsumer
 
 # Also the longest time that a stop waits for an idle consumer.
 _POLL_SECONDS: Final = 0.2

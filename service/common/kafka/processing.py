@@ -10,13 +10,13 @@ from confluent_kafka import Message
 from opentelemetry.trace import Span
 
 from contracts.service_metrics import OUTCOME_DEAD_LETTER
+from lean_tracing import TraceManager
+from lean_tracing.kafka import TracingConsumer, message_headers
 from service.common.errors import Misdirected, Rejected, Unavailable
 from service.common.kafka.offsets import Offsets
 from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.metrics import Metrics
-from service.tracing import TraceManager
-from service.tracing.kafka import TracingConsumer, message_headers
 
 _UNEXPECTED: Final = "an unexpected error happened"
 _logger = logging.getLogger(__name__)

@@ -17,6 +17,9 @@ from contracts.topics import (
     DEAD_LETTER_SOURCE,
     dead_letter_topic,
 )
+from lean_tracing import TraceManager
+from lean_tracing.kafka import TracingProducer, message_headers
+from lean_tracing.propagation import KafkaHeader
 from service.common.config import ServiceSettings
 from service.common.errors import Rejected, Unavailable
 from service.common.kafka.client import (
@@ -29,9 +32,6 @@ from service.common.kafka.client import (
 from service.common.kafka.topics import create_missing_topics
 from service.common.messages import Outgoing
 from service.common.metrics import Metrics
-from service.tracing import TraceManager
-from service.tracing.kafka import TracingProducer, message_headers
-from service.tracing.propagation import KafkaHeader
 
 _POLL_SECONDS: Final = 0.2
 # A broker that is lost with its node closes no connection. After this time the client asks the others who took over;

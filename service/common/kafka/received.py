@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.tracing.propagation import KafkaHeader
+from lean_tracing.propagation import KafkaHeader
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from fastapi import Request
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
 
+from contracts import span_attributes
 from contracts.access import Refusal
 from service.common.access import Caller, bearer, unauthorized
 from service.gateway.access.keys import ApiKeys
 from service.gateway.access.limits import Concurrency, Rate
 from service.gateway.access.refused import Refused
-from service.tracing import attributes as keys
 
 _TOO_MANY: Final = "Too many requests. Try again later."
 
@@ -57,7 +57,7 @@ class FrontDoor:
                 self._rate.take(owner)
                 yield caller
         except Refused as refusal:
-            trace.get_current_span().set_attribute(keys.ACCESS_REFUSAL, refusal.reason)
+            trace.get_current_span().set_attribute(span_attributes.ACCESS_REFUSAL, refusal.reason)
             self._on_refusal(refusal.reason)
             raise _answer(refusal) from None
 

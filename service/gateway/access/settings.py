@@ -5,9 +5,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from contracts.access import STACK_CALLER
+from lean_tracing.environment import EnvironmentSettings
+from lean_tracing.values import check_http_url
 from service.gateway.access.keys import ApiKey
-from service.tracing.environment import EnvironmentSettings
-from service.tracing.values import check_http_url
 
 
 def _api_keys(value: object) -> object:

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from contracts import endpoints
 from contracts.section import Section
-from service.tracing import TracingSettings
-from service.tracing.values import ATTRIBUTES_FILTER
+from lean_tracing import TracingSettings
+from lean_tracing.values import ATTRIBUTES_FILTER
 
 _MAX_REQUEST_BYTES: Final = endpoints.OTLP_BATCH_BYTES - 2**20
 """The Collectors would drop longer requests: redaction lengthens some of them a little."""

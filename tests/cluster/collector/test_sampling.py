@@ -14,7 +14,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.chaos.deployment import with_settings
 from contracts import endpoints, secret_keys
 from contracts.http import KEEP_KEY
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.service import Recorder
+from lean_tracing.testing import Recorder
 from tests.support.system import System, running_system
 
 

@@ -27,10 +27,10 @@ from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver
 from collector.pipeline import OtlpTarget, Pipeline, render
-from service.tracing.otlp_exporter import TRACES
-from service.tracing.redaction import Redactor
-from service.tracing.span import Limits, RecordedSpan
-from service.tracing.span_encoder import SpanEncoder
+from lean_tracing.otlp_exporter import TRACES
+from lean_tracing.redaction import Redactor
+from lean_tracing.span import Limits, RecordedSpan
+from lean_tracing.span_encoder import SpanEncoder
 from stack.polling import poll_until
 from tests.support.http_server import Request, Response, http_server
 from tests.support.redaction import NAMES, SIGNED_URLS

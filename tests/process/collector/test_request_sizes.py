@@ -7,7 +7,7 @@ import pytest
 from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.receiver import Receiver, exhausted, receiving
 from contracts import endpoints
-from service.tracing import TracingSettings
+from lean_tracing import TracingSettings
 from stack.components.services.tracing import Tracing
 from stack.polling import poll_until
 from tests.support.exporting import account, make, numbers, start_towards

@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.receiver import Receiver
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
 from stack.probe.request import PROBE
 from stack.probe.root import Collector, RootSpan

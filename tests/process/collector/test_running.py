@@ -14,7 +14,7 @@ from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver, refuse
 from collector.pipeline import TOKEN_FILE
 from contracts import endpoints
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
 
 REQUESTS = Requests("collector")

@@ -15,11 +15,11 @@ from dashboards.catalog import dashboards, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.rules import AlertRule, RecordingRule, groups
 from dashboards.rules.runbook import RUNBOOKS
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.sqlalchemy import instrument_engine
 from service.common.metrics import Metrics
 from service.crawler.handler import CrawlHandler
 from service.task_manager.telemetry import TelemetryObserver
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.sqlalchemy import instrument_engine
 from stack.settings import ROOT, Settings, load, parse
 from stack.settings.lookup import fields_at
 from stack.settings.monitoring import monitoring_config

@@ -22,6 +22,8 @@ from pydantic import SecretStr
 from checks.harness.ports import free_port
 from contracts.tasks import TaskStatus
 from contracts.topics import STATUS_TOPIC
+from lean_tracing import TracingSettings
+from lean_tracing.testing import Recorder
 from service.common import problems
 from service.common.access import ANYONE, OpenGuard
 from service.common.bodies import BodyLimits
@@ -40,11 +42,9 @@ from service.task_manager.config import TaskManagerSettings
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.telemetry import TaskCounts
 from service.task_manager.use_cases import Tasks
-from service.tracing import TracingSettings
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.fakes import FakeObserver, FakePublisher, FakeTasks
-from tests.support.service import Recorder
 from tests.support.serving import served
 
 BODY = {"user_email": "ada@example.com", "user_query": "?", "base_url": "http://site.example/"}

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from contracts.hops import HOPS
+from lean_tracing.testing import Recorder
 from service.crawler import bootstrap as crawler
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
@@ -22,7 +23,6 @@ from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from stack.polling import poll_until
-from tests.support.service import Recorder
 from tests.support.serving import served
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

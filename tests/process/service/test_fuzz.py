@@ -18,6 +18,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from contracts.topics import STATUS_TOPIC
+from lean_tracing.testing import Recorder
 from service.common import messages
 from service.common.messages import CrawlRequest, TaskRequest
 from service.gateway import bootstrap as gateway
@@ -27,7 +28,6 @@ from service.task_manager.config import TaskManagerSettings
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers
 from tests.support.profiles import examples
-from tests.support.service import Recorder
 from tests.support.serving import served
 
 _UNTIMED = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)

@@ -10,16 +10,16 @@ from sqlalchemy import QueuePool, create_engine
 from contracts import service_metrics, services, topics
 from contracts.tasks import TaskStatus
 from contracts.telemetry import load_registry
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.sqlalchemy import instrument_engine
+from lean_tracing.testing import Recorder
 from service.common.metrics import Metrics
 from service.task_manager.telemetry import TaskCounts, TelemetryObserver
 from service.task_manager.use_cases import Outcome, UseCase
-from service.tracing import TracingSettings, start_tracing
-from service.tracing.sqlalchemy import instrument_engine
 from stack.components.prometheus.config import prometheus_config
 from stack.settings import load
 from stack.settings.scraping import scraping
 from tests.support.fakes import FakeTaskManager
-from tests.support.service import Recorder
 
 REGISTRY = load_registry()
 

@@ -1,5 +1,6 @@
 """The registry is complete, and the code's constants are its names."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import yaml
 
 from contracts import metrics as metric_names
 from contracts import service_metrics as service_metric_names
-from contracts import services
+from contracts import services, span_attributes
 from contracts.hops import HOPS, Hop
 from contracts.telemetry import load_registry, registry
 from dashboards.rules import groups
-from service.tracing import attributes as attribute_keys
+from lean_tracing import OwnAttributes
+from lean_tracing import attributes as attribute_keys
 from stack.settings import load
 from stack.settings.monitoring import monitoring_config
 
@@ -26,7 +28,12 @@ def constants(module: object) -> dict[str, str]:
     return {name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
 
 
-@pytest.mark.parametrize(("name", "key"), constants(attribute_keys).items())
+_OWN_KEYS = asdict(OwnAttributes.below(span_attributes.PREFIX))
+_KEYS = {**constants(attribute_keys), **constants(span_attributes), **_OWN_KEYS}
+_KEYS.pop("PREFIX")
+
+
+@pytest.mark.parametrize(("name", "key"), _KEYS.items())
 def test_every_attribute_key_of_the_code_is_declared(name: str, key: str) -> None:
     assert key in REGISTRY.attributes, name
 

@@ -98,7 +98,6 @@ def test_only_adapters_and_wiring_use_client_libraries(client: str) -> None:
     users = {
         str(module.relative_to(SERVICE))
         for module in SERVICE.rglob("*.py")
-        if "tracing" not in module.relative_to(SERVICE).parts
-        and any(name.partition(".")[0] == client for name in _imports(module))
+        if any(name.partition(".")[0] == client for name in _imports(module))
     }
     assert users == allowed[client]

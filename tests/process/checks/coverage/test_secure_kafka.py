@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checks.coverage.ledger import describe
+from lean_tracing.testing import Recorder
 from tests.support.kafka_process import libraries
 from tests.support.secure_kafka import access, environment, secure_kafka
-from tests.support.service import Recorder
 from tests.support.system import running_system
 
 OPERATIONS = 30

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from checks.detect.foreign import ForeignSites
+from lean_tracing.testing import Recorder
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Cause, Fetcher, FetchFailed
-from tests.support.service import Recorder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to add an address to this machine")
 

@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 
 from checks.harness.ports import free_port
+from lean_tracing import TracingSettings, start_tracing
 from service.common.config import ServiceSettings
 from service.common.health import Dependency, Health
 from service.common.metrics import Metrics
-from service.tracing import TracingSettings, start_tracing
 from stack.polling import poll_until
 from tests.support.serving import served
 

@@ -14,12 +14,12 @@ import pytest
 
 from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
+from lean_tracing import SettingsError
+from lean_tracing.testing import Recorder
 from service.crawler.addresses import Address, AddressRule, GuardedTransport
 from service.crawler.config import CrawlerSettings
 from service.crawler.fetch import Fetcher, FetchFailed
 from service.crawler.network import DEADLINE, Deadline, DeadlineTransport
-from service.tracing import SettingsError
-from tests.support.service import Recorder
 from tests.support.sites import page, serving
 
 

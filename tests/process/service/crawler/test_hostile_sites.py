@@ -13,10 +13,10 @@ import pytest
 
 from checks.harness.ports import free_port
 from contracts.tasks import REFUSED
+from lean_tracing.testing import Recorder
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher, FetchFailed
 from stack.polling import poll_until
-from tests.support.service import Recorder
 from tests.support.sites import FOR_EVER, HOSTILE, Site, dripping, page, serving
 
 _SECONDS = 0.4

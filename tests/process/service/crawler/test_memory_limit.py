@@ -14,9 +14,9 @@ from confluent_kafka import Producer
 from checks.harness.ports import free_port
 from contracts.section import quantity_bytes
 from contracts.topics import STATUS_TOPIC
+from lean_tracing.kafka import message_headers
 from service.common import messages
 from service.common.messages import CompletedMessage, FailedMessage, TaskRequest
-from service.tracing.kafka import message_headers
 from stack.components.services.settings import Services
 from stack.polling import poll_until
 from tests.support.brokers import mock_brokers

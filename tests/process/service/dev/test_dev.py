@@ -17,11 +17,11 @@ from opentelemetry.trace import SpanKind
 from rich.console import Console
 
 from checks.harness.http import CLIENT
+from lean_tracing import TracingSettings, start_tracing
+from lean_tracing.testing import Recorder
 from service.dev.traces import ServiceSpan, Trace, Traces, is_complete
 from service.dev.tree import draw
-from service.tracing import TracingSettings, start_tracing
 from stack.polling import poll_until
-from tests.support.service import Recorder
 from tests.support.service_process import ROOT
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lean_tracing import TracingSettings, start_tracing
 from service.common.access import ANYONE
 from service.gateway.api import TaskReader
-from service.tracing import TracingSettings, start_tracing
 
 _ROOT = Path(__file__).parents[4]
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"

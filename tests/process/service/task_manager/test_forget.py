@@ -13,11 +13,11 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from lean_tracing import Redactor
 from service.common.kafka.topics import create_missing_topics
 from service.task_manager import forget as command
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
-from service.tracing import Redactor
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
 from tests.support.kafka_process import KafkaBrokers, libraries

@@ -138,7 +138,7 @@ def test_the_command(
 
 def test_a_migration_writes_only_to_the_database_and_only_then_imports_alembic(tmp_path: Path, url: str) -> None:
     code = tmp_path / "app"
-    for package in ("service", "contracts"):
+    for package in ("service", "lean_tracing", "contracts"):
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
     files = sorted(code.rglob("*"))
     script = (

@@ -16,15 +16,15 @@ from pydantic import SecretStr
 
 from checks.harness.ports import free_port
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
+from lean_tracing.kafka import message_headers
+from lean_tracing.propagation import Propagator
+from lean_tracing.testing import Recorder
 from service.common import messages
 from service.common.messages import CrawlRequest, Outgoing, TaskRequest
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
-from service.tracing.kafka import message_headers
-from service.tracing.propagation import Propagator
 from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers
-from tests.support.service import Recorder
 from tests.support.serving import served
 from tests.support.topics import headers_of, ids, read_topic
 

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, inspect, text
 from checks.faults.catalogue import faults
 from contracts.tasks import TaskStatus
 from dashboards.rules.runbook import RUNBOOKS
+from lean_tracing.testing import Recorder
 from service.common.errors import Unavailable
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, _as_unavailable, build_engine
 from stack.polling import poll_until
-from tests.support.service import Recorder
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

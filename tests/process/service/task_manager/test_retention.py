@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from contracts.tasks import PROBE_USER, SMOKE_CHECK_USER, TaskStatus
+from lean_tracing.testing import Recorder
 from service.common.errors import Unavailable
 from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
@@ -21,7 +22,6 @@ from service.task_manager.retention import BATCH, Retention
 from service.task_manager.use_cases import Tasks, utc_now
 from stack.polling import poll_until
 from tests.support.fakes import FakeObserver, FakePublisher
-from tests.support.service import Recorder
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

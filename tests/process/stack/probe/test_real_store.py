@@ -9,7 +9,7 @@ import grpc
 import httpx
 import pytest
 
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.probe.proof import Proof, Prover, Result, Verdict
 from stack.probe.telemetry import Step
 from tests.support.jaeger_process import JaegerProcess

@@ -13,6 +13,7 @@ from local.images.service import ROOT, code_files, service_reference
 def source(tmp_path: Path) -> Path:
     """A small checkout."""
     for name, text in {
+        "lean_tracing/span.py": "NAME = 'span'\n",
         "service/gateway/api.py": "from contracts.topics import STATUS_TOPIC\n",
         "service/requirements.lock": "fastapi==1\n",
         "service/Dockerfile": "FROM scratch\n",
@@ -39,6 +40,7 @@ def test_reference_is_stable_and_a_short_hash(source: Path) -> None:
 @pytest.mark.parametrize(
     "file",
     [
+        "lean_tracing/span.py",
         "service/gateway/api.py",
         "service/requirements.lock",
         "service/gateway/new.sql",
@@ -85,9 +87,11 @@ def test_the_dockerfile_copies_the_same_modules_of_contracts_and_stack() -> None
     dockerfile = (ROOT / "service" / "Dockerfile").read_text()
     copied = re.findall(r"(?:contracts|stack)/\S+\.py", dockerfile)
     packed = [str(path.relative_to(ROOT)) for path in code_files(ROOT)]
-    whole = ("service/", "stack/probe/", "stack/publisher/")
+    whole = ("service/", "lean_tracing/", "stack/probe/", "stack/publisher/")
     assert all(f"COPY {folder.rstrip('/')} /app/" in dockerfile for folder in whole)
     assert sorted(copied) == [name for name in packed if not name.startswith(whole)]
+    sent = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert set(sent) == {name.partition("/")[0] for name in packed}
 
 
 def test_the_image_has_no_code_that_needs_pulumi_or_kubernetes() -> None:

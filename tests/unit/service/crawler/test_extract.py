@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lean_tracing.testing import Recorder
 from service.crawler import charset
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Fetcher
 from tests.support.pages import LENGTH, SHAPES, extract
-from tests.support.service import Recorder
 
 _MOST_SECONDS = 0.9 * LENGTH / 2_000_000
 

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
+from lean_tracing.testing import Recorder
 from service.crawler.addresses import AddressRule
 from service.crawler.fetch import Cause, Fetcher, FetchFailed
-from tests.support.service import Recorder
 
 
 def _site(request: httpx.Request) -> httpx.Response:

@@ -9,14 +9,14 @@ import pytest
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
+from contracts import span_attributes
+from lean_tracing.testing import Recorder
 from service.common import messages
 from service.common.errors import MalformedMessage
 from service.common.messages import CompletedMessage, FailedMessage, Outgoing, TaskRequest
 from service.crawler.fetch import Cause, FetchFailed, Page
 from service.crawler.handler import CrawlHandler
-from service.tracing import attributes as keys
 from tests.support.messages import received
-from tests.support.service import Recorder
 
 TASK_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
 BODY = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
@@ -50,7 +50,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         trace_id = trace.get_current_span().get_span_context().trace_id
-        self.lines.append((record.levelname, record.getMessage(), getattr(record, keys.TASK_ID), trace_id))
+        self.lines.append((record.levelname, record.getMessage(), getattr(record, span_attributes.TASK_ID), trace_id))
 
 
 def test_each_crawl_writes_one_line_with_its_trace(recorder: Recorder) -> None:

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from contracts.access import Role
+from lean_tracing import SettingsError
 from service.common.access import Caller, digest, from_headers, to_headers
 from service.gateway.access.keys import ApiKey, ApiKeys
 from service.gateway.access.limits import Concurrency, Rate
 from service.gateway.access.refused import Refused
 from service.gateway.config import GatewaySettings
 from service.task_manager.config import TaskManagerSettings
-from service.tracing import SettingsError
 
 KEYS = ("wct_first", "wct_second", "wct_third")
 API_KEYS = ApiKeys(

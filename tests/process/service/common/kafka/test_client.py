@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from contracts.service_metrics import OFFLINE_PARTITIONS
+from lean_tracing.testing import Recorder
 from service.common.config import ServiceSettings
 from service.common.kafka.client import BrokersLost, ConnectionMonitor, Replication, client_configuration
 from service.common.kafka.consumer import ConsumerTiming
@@ -17,7 +18,6 @@ from service.common.messages import Outgoing
 from service.common.metrics import Metrics
 from stack.polling import poll_until
 from tests.support.consumer import RunningConsumer
-from tests.support.service import Recorder
 from tests.support.shutting_down_broker import ShuttingDownBroker, shutting_down_broker
 
 _MOST_SHUTDOWNS = 100

@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 from confluent_kafka import Producer
 
+from lean_tracing.kafka import message_headers
+from lean_tracing.testing import Recorder
 from service.common import messages
 from service.common.config import ServiceSettings
 from service.common.errors import MalformedMessage, Unavailable
@@ -14,10 +16,8 @@ from service.common.kafka.publisher import KafkaPublisher
 from service.common.kafka.received import Received
 from service.common.messages import TaskRequest
 from service.common.metrics import Metrics
-from service.tracing.kafka import message_headers
 from stack.polling import poll_until
 from tests.support.consumer import RunningConsumer
-from tests.support.service import Recorder
 from tests.support.topics import read_topic
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from lean_tracing.kafka import message_headers
+from lean_tracing.testing import Recorder
 from service.common.errors import Rejected, Unavailable
 from service.common.kafka.received import Received
-from service.tracing.kafka import message_headers
 from stack.polling import poll_until
 from tests.support.brokers import Brokers, mock_brokers, send_raw
 from tests.support.consumer import RunningConsumer
-from tests.support.service import Recorder
 from tests.support.service_process import ROOT
 from tests.support.topics import read_topic
 

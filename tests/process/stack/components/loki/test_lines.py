@@ -17,7 +17,7 @@ from checks.harness.collector import TOKEN, CollectorProcess
 from checks.harness.http import CLIENT
 from collector.pipeline import OtlpTarget, Pipeline, render
 from dashboards.datasources import datasources
-from service.tracing import Tracing, TracingSettings, start_tracing
+from lean_tracing import Tracing, TracingSettings, start_tracing
 from stack.components.loki.config import INDEXED
 from stack.polling import poll_until
 from tests.support.loki_process import LokiProcess, otlp

@@ -10,7 +10,7 @@ import grpc
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
 from checks.harness.http import CLIENT
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
 from tests.support.jaeger_process import JaegerProcess
 

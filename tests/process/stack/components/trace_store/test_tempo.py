@@ -17,7 +17,7 @@ from checks.chaos.requests import Requests
 from checks.harness.ports import free_port
 from checks.harness.s3 import ACCESS
 from checks.harness.server import ServerProcess, answers
-from service.tracing.otlp_exporter import TRACES
+from lean_tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.tracing import SettingsError, TracingSettings
+from lean_tracing import SettingsError, TracingSettings
 from stack.components.services.tracing import Tracing
 
 CHANGED = Tracing(enabled=False, sampling_rate=0.5, sampling_rules="GET /a=0.10 , topic:*=1", attributes_filter="url.*")

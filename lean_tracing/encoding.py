@@ -1,0 +1,215 @@
+"""Encodes items of one signal as OTLP export requests; redacts and filters their attributes on the way.
+
+`opentelemetry-proto` reads the result back in the tests.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from lean_tracing.redaction import Redactor
+from lean_tracing.span import Limits
+from lean_tracing.wire import any_value, sized, text
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Item = TypeVar("Item")
+
+_MAX_CACHED: Final = 4096
+_MAX_CACHED_LENGTH: Final = 128
+_RESOURCE_ATTRIBUTES: Final = b"\x0a"
+_SCOPE_ATTRIBUTES: Final = b"\x1a"
+# Bytes for the tag and the length of each message around the items, at most.
+_FRAME: Final = 16
+
+
+class _Filter:
+    """Attribute keys that are never exported; a `*` at the end of one stands for any rest."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = frozenset(key for key in keys if not key.endswith("*"))
+        self._prefixes = tuple(key[:-1] for key in keys if key.endswith("*"))
+
+    def drops(self, key: str) -> bool:
+        return key in self._keys or (bool(self._prefixes) and key.startswith(self._prefixes))
+
+
+class AttributeEncoder:
+    """Encodes attributes, and remembers those that occur often and hold nothing to redact."""
+
+    def __init__(self, tag: bytes, redactor: Redactor, dropped: _Filter, length: int | None = None) -> None:
+        """Creates an encoder with an empty cache.
+
+        Args:
+            tag: of the field that holds the attributes.
+            redactor: of keys and values.
+            dropped: keys that are left out.
+            length: characters of each text in a value, at most; counted after the redaction.
+        """
+        self._tag = tag
+        self._redactor = redactor
+        self._dropped = dropped
+        self._length = length
+        self._known: dict[tuple[str, type, object], bytes] = {}
+        self._known_keys: dict[str, bytes] = {}
+
+    def encode(self, attributes: Mapping[str, object] | None) -> bytes:
+        """All attributes, each with its tag."""
+        if not attributes:
+            return b""
+        return b"".join([self._one(key, value) for key, value in attributes.items()])
+
+    def _one(self, key: str, value: object) -> bytes:
+        kind = type(value)  # a part of the cache's key: True equals 1, and 1 equals 1.0
+        is_simple = kind is str or kind is int or kind is bool
+        if is_simple and (known := self._known.get((key, kind, value))) is not None:
+            return known
+        if self._dropped.drops(key):
+            return b""
+        redacted = self._redactor.named(key, value, self._length)
+        encoded = sized(self._tag, self._key(key) + sized(b"\x12", any_value(redacted)))
+        # The cache holds nothing that was redacted, because it would hold it in clear.
+        if is_simple and redacted == value and (kind is not str or len(str(value)) <= _MAX_CACHED_LENGTH):
+            if len(self._known) >= _MAX_CACHED:
+                self._known.clear()
+            self._known[key, kind, value] = encoded
+        return encoded
+
+    def _key(self, key: str) -> bytes:
+        encoded = self._known_keys.get(key)
+        if encoded is None:
+            redacted = self._redactor.text(key)
+            encoded = text(b"\x0a", redacted)
+            if redacted == key and len(key) <= _MAX_CACHED_LENGTH:
+                if len(self._known_keys) >= _MAX_CACHED:
+                    self._known_keys.clear()
+                self._known_keys[key] = encoded
+        return encoded
+
+
+class Request:
+    """An export request to which items are added. `size` is an upper limit of its length in bytes, and close to it."""
+
+    __slots__ = ("_describe", "_last", "_last_items", "_resource", "_scopes", "items", "size")
+
+    def __init__(self, resource: bytes, describe: Callable[[InstrumentationScope | None], bytes]) -> None:
+        """Creates an empty request.
+
+        Args:
+            resource: encoded, with its tag and the URL of its schema.
+            describe: encodes a scope in the same way.
+        """
+        self._resource = resource
+        self._describe = describe
+        self._scopes: dict[bytes, list[bytes]] = {}
+        self._last: object = self  # the scope of the previous item, which is usually that of all items
+        self._last_items: list[bytes] = []
+        self.items = 0
+        self.size = len(resource) + _FRAME
+
+    def add(self, scope: InstrumentationScope | None, item: bytes) -> None:
+        """Adds an item, which is encoded and has its tag."""
+        if scope is not self._last:
+            self._last, self._last_items = scope, self._items_of(scope)
+        self._last_items.append(item)
+        self.items += 1
+        self.size += len(item)
+
+    def _items_of(self, scope: InstrumentationScope | None) -> list[bytes]:
+        header = self._describe(scope)
+        if header not in self._scopes:
+            self._scopes[header] = [header]
+            self.size += len(header) + _FRAME
+        return self._scopes[header]
+
+    def encode(self) -> bytes:
+        """Export{Trace,Logs}ServiceRequest; the fields of the two have the same numbers."""
+        scopes = [sized(b"\x12", b"".join(items)) for items in self._scopes.values()]
+        return sized(b"\x0a", b"".join((self._resource, *scopes)))
+
+
+class Encoder(Generic[Item]):
+    """The common part of the encoders of both signals: all items belong to one resource."""
+
+    _tag: bytes
+    """Of the attributes of an item."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        redactor: Redactor,
+        dropped: Sequence[str] = (),
+        value_length: int = Limits().value_length,
+    ) -> None:
+        """Creates an encoder.
+
+        Args:
+            resource: that of the process.
+            redactor: of all texts.
+            dropped: keys of attributes that are never exported, see `TracingSettings.filtered_attributes`.
+            value_length: that of the spans' `Limits`. As in the specification, the resource has no such limit.
+        """
+        self._redactor = redactor
+        self._filter = _Filter(dropped)
+        self._value_length = value_length
+        self._attributes = self._with_tag(self._tag)
+        self._scope_attributes = self._with_tag(_SCOPE_ATTRIBUTES)
+        self.describe(resource)
+
+    def _with_tag(self, tag: bytes) -> AttributeEncoder:
+        return AttributeEncoder(tag, self._redactor, self._filter, self._value_length)
+
+    def describe(self, resource: Resource) -> None:
+        """Sets the resource of all further requests."""
+        attributes = AttributeEncoder(_RESOURCE_ATTRIBUTES, self._redactor, self._filter)
+        self._resource = sized(b"\x0a", attributes.encode(resource.attributes)) + _schema(resource.schema_url)
+
+    def begin(self) -> Request:
+        """An empty request."""
+        return Request(self._resource, self._scope)
+
+    def _scope(self, scope: InstrumentationScope | None) -> bytes:
+        if scope is None:
+            return sized(b"\x0a", text(b"\x0a", ""))
+        version = text(b"\x12", scope.version) if scope.version else b""
+        attributes = self._scope_attributes.encode(scope.attributes)
+        return sized(b"\x0a", text(b"\x0a", scope.name) + version + attributes) + _schema(scope.schema_url)
+
+    def item(self, item: Item) -> tuple[InstrumentationScope | None, bytes]:
+        """The arguments of `Request.add`. Raises what a value raises that cannot be encoded."""
+        raise NotImplementedError
+
+    def split(self, payload: bytes) -> tuple[bytes, bytes]:
+        """The first and the second half of an encoded request's items, each as a request."""
+        raise NotImplementedError
+
+    def __call__(self, items: Iterable[Item]) -> bytes:
+        """One request of all items, of any size."""
+        request = self.begin()
+        for item in items:
+            request.add(*self.item(item))
+        return request.encode()
+
+
+def _schema(url: str | None) -> bytes:
+    return text(b"\x1a", url) if url else b""
+
+
+def halve(kind: "type[Message]", payload: bytes, item_lists: Callable[[Any], Iterable[Any]]) -> tuple[bytes, bytes]:
+    """The first and the second half of a request's items.
+
+    Args:
+        kind: the class of the request.
+        payload: the encoded request.
+        item_lists: finds the lists of items in a parsed request.
+    """
+    first, second = kind.FromString(payload), kind.FromString(payload)
+    left = sum(map(len, item_lists(first))) // 2
+    for head, tail in zip(item_lists(first), item_lists(second), strict=True):
+        count = min(left, len(head))
+        del head[count:], tail[:count]
+        left -= count
+    return first.SerializeToString(), second.SerializeToString()

@@ -1,0 +1,314 @@
+"""Traces confluent-kafka: a PRODUCER span for each message sent, a CONSUMER span for each message processed.
+
+The consumer's span is a child of the producer's, in the same trace, and links to it, as the conventions ask: the link
+says which span created the message, even where a program between the two has become the parent.
+"""
+
+import gc
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from lean_tracing import attributes as keys
+from lean_tracing.own_attributes import OwnAttributes
+from lean_tracing.propagation import KafkaHeader
+from lean_tracing.redaction import REDACTED
+from lean_tracing.spans import SpanScope, TraceManager
+
+if TYPE_CHECKING:  # a service without Kafka needs no client library
+    from confluent_kafka import Consumer, KafkaError, Message, Producer
+
+_Attributes = dict[str, str | int | float]
+Delivery = Callable[["KafkaError | None", "Message"], None]
+
+SUCCESS = "success"
+FAILURE = "failure"
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+# As many as a span keeps.
+_MAX_LINKS = 128
+_MAX_REDELIVERED = 1024
+
+
+def message_headers(message: "Message") -> Sequence[KafkaHeader]:
+    """The headers of a message; none if they cannot be read, because a name is not UTF-8.
+
+    It may be called more than once. For such a message confluent-kafka's first `headers()` raises SystemError, and each
+    later one returns tuples that hold NULL; reading those crashes the process (observed in 2.16.1).
+    """
+    try:
+        headers = message.headers() or ()
+        if isinstance(headers, list) and not _is_intact(headers):
+            raise ValueError("a header without a name")
+        return list(headers.items() if isinstance(headers, dict) else headers)
+    except Exception:  # the client could not decode a name; the message itself is good
+        message.set_headers([])
+        return ()
+
+
+def _is_intact(headers: Sequence[object]) -> bool:
+    """Whether no tuple of `headers` holds NULL. The garbage collector can read such a tuple, and leaves NULL out."""
+    pairs = [header for header in headers if isinstance(header, tuple)]
+    return len(gc.get_referents(*pairs)) == 2 * len(pairs)
+
+
+def _shown_key(key: str | bytes) -> str:
+    """A key as a span may show it: an id unchanged, and any other key hidden, because it may be personal data."""
+    if len(key) == 36:
+        text = key if isinstance(key, str) else key.decode("latin-1")
+        if _UUID.fullmatch(text):
+            return text
+    return REDACTED
+
+
+class TracingProducer:
+    """Sends through a confluent-kafka producer. The span ends with the delivery report, that is, with the ack."""
+
+    def __init__(self, producer: "Producer", traces: TraceManager, *, client_id: str) -> None:
+        self._producer = producer
+        self._traces = traces
+        self._client_id = client_id
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: str | bytes | None = None,
+        headers: Sequence[KafkaHeader] = (),
+        on_delivery: Delivery | None = None,
+        partition: int = -1,
+    ) -> None:
+        """Sends a message as `Producer.produce` does, with the current context in its headers.
+
+        Args:
+            topic: where it goes.
+            value: its body.
+            key: decides on the partition.
+            headers: of the message, without a context.
+            on_delivery: called with the delivery report, in the context of this call.
+            partition: -1 leaves the choice to the client.
+        """
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "send",
+            keys.MESSAGING_OPERATION_TYPE: "send",
+            keys.MESSAGING_DESTINATION_NAME: topic,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
+        }
+        _describe_message(attributes, key, value)
+        span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
+        context = otel_context.get_current()
+
+        def delivered(error: "KafkaError | None", message: "Message") -> None:
+            try:
+                _end_send(span, error, message, self._traces.own.outcome)
+            finally:
+                if on_delivery is not None:
+                    token = otel_context.attach(context)
+                    try:
+                        on_delivery(error, message)
+                    finally:
+                        otel_context.detach(token)
+
+        carried = self._traces.propagator.to_kafka(headers, trace.set_span_in_context(span, context))
+        try:
+            self._producer.produce(
+                topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
+            )
+        except BaseException as error:
+            self._traces.fail(span, error)
+            span.set_attribute(self._traces.own.outcome, FAILURE)
+            span.end()
+            raise
+
+
+def _describe_message(attributes: _Attributes, key: str | bytes | None, value: str | bytes | None) -> None:
+    if key is not None:
+        attributes[keys.MESSAGING_KAFKA_MESSAGE_KEY] = _shown_key(key)
+    if value is None:
+        attributes[keys.MESSAGING_KAFKA_MESSAGE_TOMBSTONE] = True
+
+
+def _end_send(span: Span, error: "KafkaError | None", message: "Message", outcome: str) -> None:
+    if not span.is_recording():
+        return
+    if error is not None:
+        span.set_status(Status(StatusCode.ERROR, error.str()))
+        span.set_attributes({keys.ERROR_TYPE: error.name(), outcome: FAILURE})
+    else:
+        span.set_attributes(
+            {
+                keys.MESSAGING_DESTINATION_PARTITION_ID: str(message.partition()),
+                keys.MESSAGING_KAFKA_OFFSET: message.offset() or 0,
+                outcome: SUCCESS,
+            }
+        )
+    span.end()
+
+
+@dataclass(slots=True)
+class Processing:
+    """The report of a handler about the current message; `outcome` becomes an attribute of its span."""
+
+    span: Span
+    outcome: str = SUCCESS
+
+
+class ProcessScope:
+    """The block in which a message is processed."""
+
+    __slots__ = ("_own", "_processing", "_scope", "_span", "_started")
+
+    def __init__(self, scope: SpanScope, own: OwnAttributes) -> None:
+        self._scope = scope
+        self._own = own
+
+    def __enter__(self) -> Processing:
+        self._started = time.perf_counter()
+        self._processing = Processing(self._scope.__enter__())
+        return self._processing
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._processing.span.set_attributes(
+            {
+                self._own.processing_time_ms: round((time.perf_counter() - self._started) * 1000, 3),
+                self._own.outcome: self._processing.outcome if error is None else FAILURE,
+            }
+        )
+        self._scope.__exit__(kind, error, where)
+
+
+class _Deliveries:
+    """How often each message of one partition has already been delivered to this process."""
+
+    __slots__ = ("_again", "_next")
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._again: dict[int, int] = {}
+
+    def count(self, offset: int) -> int:
+        """How often this offset was delivered before; counts this delivery."""
+        if offset >= self._next:
+            self._next = offset + 1
+            self._again.clear()
+            return 0
+        if len(self._again) >= _MAX_REDELIVERED:  # the topic is being replayed
+            self._again.clear()
+        times = self._again[offset] = self._again.get(offset, 0) + 1
+        return times
+
+
+class TracingConsumer:
+    """Processes messages of a confluent-kafka consumer."""
+
+    def __init__(self, consumer: "Consumer", traces: TraceManager, *, group: str, client_id: str) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        self._consumer = consumer
+        self._traces = traces
+        self._group = group
+        self._client_id = client_id
+        self._topic_partition = TopicPartition
+        self._unknown = (KafkaException, RuntimeError)
+        self._deliveries: dict[tuple[str, int], _Deliveries] = {}
+
+    def lag(self, message: "Message") -> int | None:
+        """Number of messages after this one in its partition, as of the last fetch; asks no broker."""
+        try:
+            partition = self._topic_partition(message.topic() or "", message.partition() or 0)
+            watermarks = self._consumer.get_watermark_offsets(partition, cached=True)
+        except self._unknown:
+            return None
+        if watermarks is None or watermarks[1] < 0:
+            return None
+        return max(0, watermarks[1] - (message.offset() or 0) - 1)
+
+    def process(self, message: "Message") -> ProcessScope:
+        """The span around the handling of `message`, current inside the block. An error is recorded and raised again.
+
+        A message without a context, or with one that cannot be read, begins a trace.
+        """
+        own = self._traces.own
+        topic = message.topic() or ""
+        partition = message.partition() or 0
+        offset = message.offset() or 0
+        value = message.value()
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "process",
+            keys.MESSAGING_OPERATION_TYPE: "process",
+            keys.MESSAGING_DESTINATION_NAME: topic,
+            keys.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
+            keys.MESSAGING_KAFKA_OFFSET: offset,
+            keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
+        }
+        _describe_message(attributes, message.key(), value)
+        if (lag := self.lag(message)) is not None:
+            attributes[own.kafka_consumer_lag] = lag
+        sent_ms = message.timestamp()[1]
+        if sent_ms > 0:
+            # The clocks of two machines may differ; the time is never below zero.
+            attributes[own.kafka_queue_time_ms] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
+        deliveries = self._deliveries.get((topic, partition))
+        if deliveries is None:
+            deliveries = self._deliveries[topic, partition] = _Deliveries()
+        if times := deliveries.count(offset):
+            attributes[own.kafka_redeliveries] = times
+        context = self._traces.propagator.from_kafka(message_headers(message))
+        creation = trace.get_current_span(context).get_span_context()
+        span = self._traces.span(
+            f"process {topic}",
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            context=context,
+            links=(Link(creation),) if creation.is_valid else (),
+        )
+        return ProcessScope(span, own)
+
+    @contextmanager
+    def batch(self, messages: Sequence["Message"]) -> Iterator[None]:
+        """The span around the handling of what `Consumer.consume(n)` returned; none for fewer than two messages.
+
+        Inside, `process` makes the span of each message, in the trace of its producer. The span of the batch is in a
+        trace of its own and links to all of those.
+        """
+        usable = [message for message in messages if message.error() is None]
+        if len(usable) < 2:
+            yield
+            return
+        topics = {message.topic() or "" for message in usable}
+        attributes: _Attributes = {
+            keys.MESSAGING_SYSTEM: "kafka",
+            keys.MESSAGING_OPERATION_NAME: "receive",
+            keys.MESSAGING_OPERATION_TYPE: "receive",
+            keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
+            keys.MESSAGING_CLIENT_ID: self._client_id,
+            keys.MESSAGING_BATCH_MESSAGE_COUNT: len(usable),
+        }
+        name = "receive"
+        if len(topics) == 1:
+            attributes[keys.MESSAGING_DESTINATION_NAME] = topic = topics.pop()
+            name = f"receive {topic}"
+        with self._traces.span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
+            if span.is_recording():
+                for message in usable[:_MAX_LINKS]:
+                    context = self._traces.propagator.from_kafka(message_headers(message))
+                    producer = trace.get_current_span(context).get_span_context()
+                    if producer.is_valid:
+                        span.add_link(producer)
+            yield

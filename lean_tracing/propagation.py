@@ -1,0 +1,235 @@
+"""Reads W3C trace context, baggage and a correlation id from HTTP and Kafka headers, and writes them.
+
+A header of a peer never raises an exception here: an absent or malformed context is no context, and a new trace begins.
+Nothing of a peer's header is logged. The SDK's propagators cost three times as much, and quote what they refuse in
+warnings.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote
+
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+
+from lean_tracing import tracestate
+
+R = TypeVar("R")
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+BAGGAGE: Final = "baggage"
+CORRELATION_HEADER: Final = "x-correlation-id"
+PROPAGATED: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE, CORRELATION_HEADER})
+
+KafkaHeader = tuple[str, str | bytes | None]
+
+_HTTP_NAMES = {name.encode(): name for name in PROPAGATED}
+_TRACEPARENT_NAME = TRACEPARENT.encode()
+# Most headers are others. Their length shows that before their name is decoded.
+_LENGTHS = frozenset(len(name) for name in PROPAGATED)
+_TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
+_PLAIN = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_BAGGAGE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BAGGAGE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+# It is written to logs and headers unchanged, so that only harmless characters are allowed.
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+# W3C obliges every system to carry at least this much. No more is carried here.
+_BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
+
+_CORRELATION_KEY = otel_context.create_key("correlation-id")
+_NOTHING = Context()
+_NO_STATE = TraceState()
+_FLAGS = tuple(TraceFlags(flags) for flags in range(256))
+
+
+class Propagator:
+    """Carries contexts in headers, in chosen formats, and always the correlation id."""
+
+    __slots__ = ("_baggage", "_trace_context")
+
+    def __init__(self, formats: Collection[str] = ("tracecontext", "baggage")) -> None:
+        """Creates a propagator of the formats `tracecontext` and `baggage`, or of one of them."""
+        self._trace_context = "tracecontext" in formats
+        self._baggage = "baggage" in formats
+
+    def from_http(self, headers: Iterable[tuple[bytes, bytes]]) -> Context:
+        """The caller's context in raw ASGI headers.
+
+        A header sent twice is combined with a comma (RFC 9110), which makes a doubled traceparent invalid, as W3C
+        demands, and a list of a tracestate or baggage sent in parts.
+        """
+        carriers = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
+        if not carriers:
+            return _NOTHING
+        # Nearly every request has a traceparent alone, in the one form that is in use.
+        if len(carriers) == 1 and self._trace_context and (match := _PLAIN.fullmatch(carriers[0][1])) is not None:
+            trace_number, span_number = int(match[1], 16), int(match[2], 16)
+            if trace_number and span_number and carriers[0][0].lower() == _TRACEPARENT_NAME:
+                return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
+        combined: dict[str, str] = {}
+        for raw, value in carriers:
+            name = _HTTP_NAMES[raw.lower()]
+            if (text := _text(value)) is not None:
+                combined[name] = f"{combined[name]},{text}" if name in combined else text
+        return self._context({name: (text,) for name, text in combined.items()}) if combined else _NOTHING
+
+    def from_kafka(self, headers: Iterable[KafkaHeader] | None) -> Context:
+        """The producer's context in a message's headers, whose names may be in any case.
+
+        Of a repeated header the last valid one counts. A program that forwards or redelivers a message appends its own,
+        so the last one is the nearest hop; a broken one at the end must not cut the trace of an earlier one.
+        """
+        candidates: dict[str, list[str]] = {}
+        for raw, value in headers or ():
+            if isinstance(raw, str) and len(raw) in _LENGTHS:
+                name = raw.lower()
+                if name in PROPAGATED and (text := _text(value)) is not None:
+                    candidates.setdefault(name, []).append(text)
+        return self._context(candidates) if candidates else _NOTHING
+
+    def _context(self, candidates: Mapping[str, Sequence[str]]) -> Context:
+        """The context of the last valid value of each header."""
+        context = _NOTHING
+        if CORRELATION_HEADER in candidates:
+            correlations = [text.strip() for text in candidates[CORRELATION_HEADER]]
+            if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
+                context = with_correlation_id(context, correlation.group())
+        if self._baggage and BAGGAGE in candidates and (items := _last(_baggage_items, candidates[BAGGAGE])):
+            for name, value in items.items():
+                context = baggage.set_baggage(name, value, context)
+        if self._trace_context and TRACEPARENT in candidates and (parent := _last(_parent, candidates[TRACEPARENT])):
+            state = (_last(tracestate.parse, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
+            context = _remote(context, *parent, state)
+        return context
+
+    def inject(self, context: Context | None = None, *, trusted: bool = True) -> dict[str, str]:
+        """Headers that carry a context.
+
+        Args:
+            context: None takes the current one.
+            trusted: False is for peers outside the system. They get only the ids of the trace, and no baggage.
+        """
+        if context is None:
+            context = otel_context.get_current()
+        headers: dict[str, str] = {}
+        if self._trace_context:
+            span_context = trace.get_current_span(context).get_span_context()
+            if span_context.is_valid:
+                headers[TRACEPARENT] = traceparent(span_context)
+                if trusted and span_context.trace_state:
+                    headers[TRACESTATE] = span_context.trace_state.to_header()
+        if trusted:
+            if self._baggage and (items := baggage.get_all(context)) and (text := _baggage_header(items)):
+                headers[BAGGAGE] = text
+            if correlation := correlation_id(context):
+                headers[CORRELATION_HEADER] = correlation
+        return headers
+
+    def to_kafka(self, headers: Iterable[KafkaHeader] | None, context: Context | None = None) -> list[KafkaHeader]:
+        """`headers` with `context` added; it replaces an older context among them."""
+        carried: list[KafkaHeader] = [(name, value) for name, value in headers or () if name.lower() not in PROPAGATED]
+        carried.extend((name, value.encode("ascii", "ignore")) for name, value in self.inject(context).items())
+        return carried
+
+
+def _text(value: object) -> str | None:
+    """A header's value; None if it holds control characters or anything but ASCII, or is too long."""
+    if isinstance(value, bytes):
+        if len(value) > _BAGGAGE_LENGTH or not value.isascii():
+            return None
+        value = value.decode("ascii")
+    elif not isinstance(value, str) or len(value) > _BAGGAGE_LENGTH or not value.isascii():
+        return None
+    if value.isprintable():
+        return value
+    value = value.replace("\t", " ")
+    return value if value.isprintable() else None
+
+
+def _remote(context: Context, trace_number: int, span_number: int, flags: TraceFlags, state: TraceState) -> Context:
+    span_context = SpanContext(trace_number, span_number, True, flags, state)
+    return trace.set_span_in_context(NonRecordingSpan(span_context), context)
+
+
+def _last(parse: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
+    """The last text that `parse` accepts, parsed."""
+    for text in reversed(texts):
+        if (parsed := parse(text)) is not None:
+            return parsed
+    return None
+
+
+def _parent(text: str) -> tuple[int, int, TraceFlags] | None:
+    match = _TRACEPARENT.fullmatch(text)
+    if match is None:
+        return None
+    version, trace_hex, span_hex, flags, rest = match.groups()
+    # A later version may have further fields; the first ones are fixed for all versions.
+    if version == "ff" or (version == "00" and rest is not None):
+        return None
+    trace_number, span_number = int(trace_hex, 16), int(span_hex, 16)
+    if not trace_number or not span_number:
+        return None
+    return trace_number, span_number, _FLAGS[int(flags, 16)]
+
+
+def _baggage_items(text: str) -> dict[str, str] | None:
+    """Leaves out malformed members, those past the limit, and the properties of a member."""
+    if len(text) > _BAGGAGE_LENGTH:
+        return None
+    items: dict[str, str] = {}
+    for member in text.split(",", _BAGGAGE_MEMBERS)[:_BAGGAGE_MEMBERS]:
+        name, separator, rest = member.partition("=")
+        name, value = name.strip(" "), rest.partition(";")[0].strip(" ")
+        if separator and _BAGGAGE_KEY.fullmatch(name) and _BAGGAGE_VALUE.fullmatch(value):
+            items[name] = unquote(value)
+    return items or None
+
+
+def _baggage_header(items: Any) -> str:
+    members: list[str] = []
+    length = -1
+    for name, value in items.items():
+        if not _BAGGAGE_KEY.fullmatch(name):
+            continue
+        member = f"{name}={quote(str(value), safe='', errors='replace')}"
+        if length + 1 + len(member) > _BAGGAGE_LENGTH or len(members) == _BAGGAGE_MEMBERS:
+            break
+        length += 1 + len(member)
+        members.append(member)
+    return ",".join(members)
+
+
+def traceparent(span_context: SpanContext) -> str:
+    """The header's value for a valid `span_context`."""
+    return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{span_context.trace_flags:02x}"
+
+
+def correlation_id(context: Context | None = None) -> str | None:
+    """The correlation id of `context` (the current one when None)."""
+    value = otel_context.get_value(_CORRELATION_KEY, context)
+    return value if isinstance(value, str) else None
+
+
+def with_correlation_id(context: Context, value: str) -> Context:
+    """`context` with this correlation id."""
+    return otel_context.set_value(_CORRELATION_KEY, value, context)
+
+
+def ensure_correlation_id(context: Context) -> Context:
+    """`context` with a correlation id: its own, else its trace id (then one id finds both), else a new one."""
+    if correlation_id(context):
+        return context
+    return with_correlation_id(context, trace_id(context) or uuid.uuid4().hex)
+
+
+def trace_id(context: Context | None = None) -> str | None:
+    """32 hex digits of the trace in `context` (the current one when None); None outside of any trace."""
+    span_context = trace.get_current_span(context).get_span_context()
+    return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else None

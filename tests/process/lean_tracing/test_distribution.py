@@ -1,0 +1,84 @@
+"""The library as a distribution: its wheel in an empty environment, which has nothing of this repository."""
+
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from checks.harness.receiver import Receiver
+from lean_tracing.version import NAME, VERSION
+
+_ROOT = Path(__file__).parents[3]
+# Modules that need a library of an extra, and that library.
+_OF_EXTRAS = {"httpx": "httpx", "kafka": "confluent_kafka", "sqlalchemy": "sqlalchemy", "pool_statistics": "sqlalchemy"}
+
+_PROGRAM = """
+import importlib, importlib.metadata, importlib.util, pathlib, pkgutil, sys
+import lean_tracing
+from lean_tracing import TracingSettings, start_tracing
+
+folder = pathlib.Path(lean_tracing.__file__).parent
+assert folder.is_relative_to(sys.prefix), folder
+assert (folder / "py.typed").is_file()
+for library in ("service", "contracts", "httpx", "confluent_kafka", "sqlalchemy", "fastapi"):
+    assert importlib.util.find_spec(library) is None, library
+for module in pkgutil.walk_packages(lean_tracing.__path__, "lean_tracing."):
+    if module.name.rpartition(".")[2] not in sys.argv[1].split(","):
+        importlib.import_module(module.name)
+tracing = start_tracing(TracingSettings.from_env())
+with tracing.traces.span("from the wheel"):
+    pass
+assert tracing.shutdown()
+print(importlib.metadata.version("lean-tracing"), importlib.metadata.metadata("lean-tracing")["License-Expression"])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, because a build writes into the folder."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(_ROOT / "lean_tracing", source, ignore=shutil.ignore_patterns("__pycache__"))
+    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", str(source))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def _run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=env)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_wheel_has_every_module_its_types_and_its_licence(wheel: Path) -> None:
+    assert wheel.name == f"{NAME.replace('-', '_')}-{VERSION}-py3-none-any.whl"
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    written = {str(path.relative_to(_ROOT)) for path in (_ROOT / "lean_tracing").rglob("*.py")}
+    assert packed == written | {"lean_tracing/py.typed"}
+    licence = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/LICENSE"))
+    assert b"Apache License" in zipfile.ZipFile(wheel).read(licence)
+
+
+def test_the_changelog_describes_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", (_ROOT / "lean_tracing" / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == VERSION
+
+
+def test_the_wheel_traces_in_an_empty_environment(wheel: Path, receiver: Receiver, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    # The versions that everything else is tested with, as constraints; these can have no hashes.
+    pinned = re.findall(r"^(\S+==\S+)", (_ROOT / "service" / "requirements.lock").read_text(), re.MULTILINE)
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("\n".join(pinned))
+    _run(python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", f"--constraint={constraints}", str(wheel))
+    variables = {"OTEL_SERVICE_NAME": "installed", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+    printed = _run(python, "-c", _PROGRAM, ",".join(_OF_EXTRAS), cwd=tmp_path, env=variables)
+    assert printed.split() == [VERSION, "Apache-2.0"]
+    assert [span.name for span in receiver.spans()] == ["from the wheel"]
