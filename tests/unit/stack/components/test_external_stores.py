@@ -49,6 +49,7 @@ def test_the_stack_builds_no_store_and_sends_to_yours() -> None:
         "tls": {"ca_pem": CA},
         "headers": {"X-Scope-OrgID": "tracing", "Authorization": "${env:TRACES_AUTHORIZATION}"},
         "timeout": "10s",
+        "keepalive": {"time": "10s", "timeout": "5s"},
         "sending_queue": 0,
         "retry_on_failure": 0,
     }
