@@ -1,11 +1,12 @@
 """Port-forwards through the API server, so that a check works from any machine."""
 
 import contextlib
+import functools
 import select
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import kubernetes
 from kubernetes.stream import portforward
@@ -15,6 +16,8 @@ from stack.errors import DeployError
 
 _BYTES: Final = 65536
 _END_SECONDS: Final = 5.0
+_PODS: Final = 3
+"""How many pods a connection is offered to."""
 
 
 @contextlib.contextmanager
@@ -22,6 +25,8 @@ def forward(
     client: kubernetes.client.ApiClient, namespace: str, name: str, port: int, *, track: str | None = None
 ) -> Iterator[str]:
     """Forwards a local port to one ready pod of a workload while the context is open.
+
+    If that pod ends, as in a deployment, the next connection goes to another one.
 
     Args:
         client: From `connect`.
@@ -36,7 +41,7 @@ def forward(
     Raises:
         DeployError: No pod of the workload is ready.
     """
-    pod = _ready_pod(client, namespace, name, track)
+    target = _Target(client, namespace, name, track)
     listener = socket.create_server(("127.0.0.1", 0))
     closing = threading.Event()
 
@@ -46,9 +51,7 @@ def forward(
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(
-                target=_serve, args=(client, namespace, pod, port, connection, closing), daemon=True
-            ).start()
+            threading.Thread(target=_serve, args=(client, target, port, connection, closing), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -59,6 +62,29 @@ def forward(
         listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() alone does not
         listener.close()
         thread.join(timeout=5)
+
+
+class _Target:
+    """The pod that connections go to."""
+
+    def __init__(self, client: kubernetes.client.ApiClient, namespace: str, name: str, track: str | None) -> None:
+        self.namespace = namespace
+        self._choose = functools.partial(_ready_pod, client, namespace, name, track)
+        self._lock = threading.Lock()
+        self._pod = self._choose()
+
+    @property
+    def pod(self) -> str:
+        with self._lock:
+            return self._pod
+
+    def replace(self, pod: str) -> str | None:
+        """Returns another ready pod in place of one that takes no connection; None if no other pod is ready."""
+        with self._lock:
+            if self._pod == pod:
+                with contextlib.suppress(DeployError, kubernetes.client.ApiException):
+                    self._pod = self._choose()
+            return None if self._pod == pod else self._pod
 
 
 def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str, track: str | None) -> str:
@@ -76,17 +102,15 @@ def _ready_pod(client: kubernetes.client.ApiClient, namespace: str, name: str, t
 
 def _serve(
     client: kubernetes.client.ApiClient,
-    namespace: str,
-    pod: str,
+    target: _Target,
     port: int,
     connection: socket.socket,
     closing: threading.Event,
 ) -> None:
     """Copies bytes between one local connection and the pod. The client library gives the pod's end as a socket."""
-    core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(client.configuration))
     with connection, contextlib.suppress(OSError):
-        tunnel = portforward(core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
-        remote = tunnel.socket(port)
+        if (remote := _connect(client, target, port)) is None:
+            return
         try:
             remote.setblocking(True)
             ends = {connection: remote, remote: connection}
@@ -98,6 +122,22 @@ def _serve(
                     ends[source].sendall(data)
         finally:
             end(remote)
+
+
+def _connect(client: kubernetes.client.ApiClient, target: _Target, port: int) -> Any | None:
+    """Opens a connection to the pod, or to another one if it has ended; None if no pod takes it."""
+    core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(client.configuration))
+    pod: str | None = target.pod
+    for _ in range(_PODS):
+        if pod is None:
+            break
+        try:
+            tunnel = portforward(core.connect_get_namespaced_pod_portforward, pod, target.namespace, ports=str(port))
+        except kubernetes.client.ApiException:
+            pod = target.replace(pod)
+        else:
+            return tunnel.socket(port)
+    return None
 
 
 def end(remote: socket.socket) -> None:
