@@ -4,8 +4,8 @@ from types import MappingProxyType
 from typing import Final
 
 KAFKA: Final = "docker.io/apache/kafka:4.1.1"
-KAFKA_PREVIOUS: Final = "docker.io/apache/kafka:4.0.0"
-"""From which `make ha` upgrades. No stack runs it."""
+KAFKA_PREVIOUS: Final = f"{KAFKA.partition(':')[0]}:4.0.0"
+"""From which `make ha` upgrades. No stack runs it, so Renovate must not raise it."""
 POSTGRES: Final = "docker.io/library/postgres:15-bookworm"
 COLLECTOR: Final = "docker.io/otel/opentelemetry-collector-contrib:0.155.0"
 TEMPO: Final = "docker.io/grafana/tempo:3.0.3"
