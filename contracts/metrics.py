@@ -71,6 +71,9 @@ PROBE_STEPS: Final = "telemetry_probe_steps_total"
 PROBE_VISIBLE: Final = "telemetry_probe_visible_seconds"
 PROBE_COMPLETE: Final = "telemetry_probe_complete_seconds"
 
+# The publisher of the dashboards.
+PUBLISHER_SUCCESS: Final = "grafana_publisher_success_timestamp_seconds"
+
 # Tempo.
 STORE_RECEIVED_SPANS: Final = "tempo_distributor_spans_received_total"
 STORE_REQUEST_DURATION: Final = "tempo_request_duration_seconds"

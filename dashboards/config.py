@@ -31,6 +31,8 @@ class MonitoringConfig:
     """Whether Prometheus scrapes itself as the job `prometheus`: the stack built it."""
     probe_seconds: int | None
     """Time between two requests of the probe, in s; None if the stack has no probe."""
+    published: bool
+    """Whether a pod writes the dashboards through the API of a Grafana that the stack did not build."""
     scrape_interval_seconds: int
     replicas: Mapping[str, int]
     """Service of the stack → number of its pods; empty if all services are the users' own."""

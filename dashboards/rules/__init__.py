@@ -8,9 +8,18 @@ from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
 from dashboards.rules.impact import annotation_queries
 from dashboards.rules.kafka import kafka
-from dashboards.rules.model import AlertRule, RecordingRule, RuleGroup, alert_rules, rule_document, rule_file
+from dashboards.rules.model import (
+    AlertRule,
+    RecordingRule,
+    RuleGroup,
+    YourPrometheus,
+    alert_rules,
+    rule_document,
+    rule_file,
+)
 from dashboards.rules.notifications import notifications
 from dashboards.rules.probe import probe
+from dashboards.rules.publisher import publisher
 from dashboards.rules.runbook_links import runbook_links
 from dashboards.rules.service_graph import service_graph
 from dashboards.rules.services import services
@@ -21,6 +30,7 @@ __all__ = [
     "AlertRule",
     "RecordingRule",
     "RuleGroup",
+    "YourPrometheus",
     "alert_rules",
     "annotation_queries",
     "groups",
@@ -44,5 +54,6 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         slo(config),
         probe(config),
         notifications(config),
+        publisher(config),
     )
     return (*(group for group in all_groups if group.rules), runbook_links(all_groups, config.names))

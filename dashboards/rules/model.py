@@ -92,30 +92,46 @@ _SERVICE: Final = (
 _ENVIRONMENT: Final = "{{ $externalLabels.environment }}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class YourPrometheus:
+    """What a Prometheus that the stack did not build must read in the rules: its own settings differ."""
+
+    environment: str
+    """Label of the alerts. The stack's Prometheus has it as an external label."""
+    interval_seconds: int
+    """Time between two evaluations, in s: the defaults of others, 30 s and more, delay each alert."""
+
+
 def rule_document(
-    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = UNCHANGED
+    groups: Iterable[RuleGroup], grafana: str, yours: YourPrometheus | None = None, names: Names = UNCHANGED
 ) -> dict[str, Any]:
     """Return the content of Prometheus' rule file.
 
     Args:
         groups: the rules.
         grafana: URL under which people open Grafana; the alerts' links lead there.
-        environment: label of the alerts; None if Prometheus has it as an external label.
+        yours: if the stack did not build the Prometheus that evaluates them.
         names: of the pages in that Grafana.
     """
+    interval = {"interval": f"{yours.interval_seconds}s"} if yours else {}
+    environment = yours.environment if yours else None
     return {
         "groups": [
-            {"name": group.name, "rules": [_rule(rule, grafana, environment, names) for rule in group.rules]}
+            {
+                "name": group.name,
+                **interval,
+                "rules": [_rule(rule, grafana, environment, names) for rule in group.rules],
+            }
             for group in groups
         ]
     }
 
 
 def rule_file(
-    groups: Iterable[RuleGroup], grafana: str, environment: str | None = None, names: Names = UNCHANGED
+    groups: Iterable[RuleGroup], grafana: str, yours: YourPrometheus | None = None, names: Names = UNCHANGED
 ) -> str:
     """Return Prometheus' rule file, as YAML; see `rule_document`."""
-    document = rule_document(groups, grafana, environment, names)
+    document = rule_document(groups, grafana, yours, names)
     return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 

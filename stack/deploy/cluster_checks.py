@@ -8,6 +8,7 @@ from contracts.metadata import Manifest
 from stack.deploy.brokers import require_broker_steps
 from stack.deploy.cluster_requirements import metrics_warnings, require_kinds
 from stack.deploy.queues import check_queues
+from stack.deploy.shared_metrics import shared_metrics_warnings
 from stack.kubernetes.dry_run import require_accepted
 from stack.kubernetes.volume_growth import Growth
 
@@ -41,6 +42,7 @@ def check_cluster(
     require_broker_steps(client, namespace, manifests)
     for line in (
         *metrics_warnings(client, manifests),
+        *shared_metrics_warnings(client, namespace, manifests),
         *check_queues(client, namespace, manifests, leave_queues=leave_queues),
     ):
         on_warning(line)

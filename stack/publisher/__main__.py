@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
-from contracts import endpoints
+from contracts import endpoints, metrics
 from stack.clients.access import Access
 from stack.clients.http import QueryError
 from stack.probe.server import serve
@@ -35,9 +35,11 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     headers = {"Authorization": f"Bearer {os.environ['GRAFANA_TOKEN']}"}
     is_published = False
+    registry = CollectorRegistry()
+    success = Gauge(metrics.PUBLISHER_SUCCESS, "Time of the last success; 0 if never.", registry=registry)
     server = serve(
         int(os.environ.get("PORT", endpoints.SERVICE_PORT)),
-        CollectorRegistry(),
+        registry,
         is_alive=lambda: True,
         is_ready=lambda: is_published,
     )
@@ -45,6 +47,8 @@ def main() -> int:
         publisher = Publisher(GrafanaApi(client, os.environ["GRAFANA_URL"]))
         while not stopping.is_set():
             is_published = _publish(publisher)
+            if is_published:
+                success.set_to_current_time()
             stopping.wait(_INTERVAL_SECONDS if is_published else _RETRY_SECONDS)
     server.shutdown()
     return 0

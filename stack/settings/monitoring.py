@@ -20,6 +20,7 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         alertmanager_scraped=settings.alerting.built,
         prometheus_scraped=settings.metrics.external is None,
         probe_seconds=settings.probe.interval_seconds if settings.has_probe else None,
+        published=settings.grafana.published,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
         replicas={
             GATEWAY: services.gateway.replicas,

@@ -2,6 +2,7 @@
 
 from stack.components.alertmanager import scrape as alertmanager
 from stack.components.collector import scrape as collector
+from stack.components.grafana import scrape as grafana
 from stack.components.loki import scrape as loki
 from stack.components.probe import scrape as probe
 from stack.components.prometheus.config import Scraping
@@ -24,6 +25,7 @@ def scraping(settings: Settings) -> Scraping:
             *([loki.TARGET] if settings.logs.enabled and settings.logs.external is None else []),
             *([alertmanager.TARGET] if has_alertmanager else []),
             *([probe.TARGET] if settings.has_probe else []),
+            *([grafana.PUBLISHER] if settings.grafana.published else []),
         ],
         external_alertmanager=settings.alerting.external if settings.alerting.enabled else None,
         replicas=settings.metrics.replicas,

@@ -23,6 +23,8 @@ class YourGrafana:
     url: str
     admin: httpx.Client
     """Sends the password of `admin` to paths below its API."""
+    password: str
+    """Of `admin`."""
 
     def token(self, role: str) -> str:
         """Return the token of a new service account."""
@@ -52,4 +54,4 @@ def your_grafana(folder: Path) -> Iterator[YourGrafana]:
         own_grafana.provisioned(home, folder) as (url, password),
         httpx.Client(base_url=f"{url}/api/", auth=("admin", password), timeout=30, trust_env=False) as admin,
     ):
-        yield YourGrafana(url=url, admin=admin)
+        yield YourGrafana(url=url, admin=admin, password=password)

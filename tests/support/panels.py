@@ -19,6 +19,7 @@ CONFIG: Final = MonitoringConfig(
     prometheus_scraped=True,
     alerting=True,
     scrape_interval_seconds=15,
+    published=False,
     probe_seconds=60,
     replicas={},
     monitoring_replicas={},

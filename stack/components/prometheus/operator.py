@@ -42,9 +42,7 @@ class OperatorObjects(pulumi.ComponentResource):
         for target in targets:
             _custom("PodMonitor", target.job, args.pod_monitors, pod_monitor(target, args.scraping), args, child)
         if args.rules:
-            rules = rule_document(
-                groups(args.monitoring), args.grafana_url, args.scraping.environment, args.monitoring.names
-            )
+            rules = rule_document(groups(args.monitoring), args.grafana_url, args.scraping.yours, args.monitoring.names)
             _custom("PrometheusRule", "rules", args.rules, rules, args, child)
         self.names = pulumi.Output.from_input([*(target.job for target in targets), *(["rules"] if args.rules else [])])
         self.register_outputs({"names": self.names})

@@ -48,7 +48,7 @@ def _rules_and_monitors(external: ExternalMetrics, args: PrometheusArgs, opts: p
         )
         OperatorObjects("operator-objects", objects, opts)
     if external.rules is None:
-        rules = rule_file(groups(args.monitoring), args.grafana_url, args.scraping.environment, args.monitoring.names)
+        rules = rule_file(groups(args.monitoring), args.grafana_url, args.scraping.yours, args.monitoring.names)
         config_map(
             "prometheus-rules", "metrics", args.namespace, {"rules.yml": rules}, opts or pulumi.ResourceOptions()
         )

@@ -114,6 +114,7 @@ def healthy(settings: Settings) -> dict[str, Value]:
         **_store(settings),
         **_alerting(),
         **(_proofs() if settings.has_probe else {}),
+        **(_publications() if settings.grafana.published else {}),
     }
 
 
@@ -129,6 +130,7 @@ def _targets(settings: Settings) -> dict[str, Value]:
         *(("log-store",) if settings.logs.enabled else ()),
         *(("alertmanager",) if settings.alerting.enabled else ()),
         *(("probe",) if settings.has_probe else ()),
+        *(("grafana-publisher",) if settings.grafana.published else ()),
     )
     services = _SERVICES if settings.services.enabled else ()
     replicas = {
@@ -276,6 +278,12 @@ def _alerting() -> dict[str, Value]:
         'alertmanager_notifications_failed_total{job="alertmanager",receiver_name="page",integration="slack",'
         'reason="serverError"}': constant(0),
     }
+
+
+def _publications() -> dict[str, Value]:
+    """Return the metric of the publisher, which writes every five minutes."""
+    labels = 'job="grafana-publisher",instance="grafana-publisher-0"'
+    return {f"grafana_publisher_success_timestamp_seconds{{{labels}}}": lambda seconds: seconds - seconds % 300}
 
 
 def _proofs() -> dict[str, Value]:

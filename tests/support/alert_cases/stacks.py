@@ -8,14 +8,16 @@ from stack.settings.monitoring import monitoring_config
 from tests.support.program import pipeline_config
 
 Stack = Literal["plain", "with samplers", "with own services"]
-"""`with own services`: the services are the users' own, and only their spans are known."""
+"""`with own services`: the services are the users' own, and only their spans are known; their Grafana is, too."""
 STACKS: Final[tuple[Stack, ...]] = get_args(Stack)
 
 
 def settings(stack: Stack) -> Settings:
     """Return the settings of a stack whose trace store has the counters of Jaeger, as the simulated metrics have."""
     if stack == "with own services":
-        return parse(pipeline_config(traces={"backend": "jaeger"}), "test")
+        grafana = {"url": "https://grafana.example.com", "external": {"api": {}}}
+        images = {"service": "registry.example.com/service:1"}
+        return parse(pipeline_config(traces={"backend": "jaeger"}, grafana=grafana, images=images), "test")
     loaded = load("staging" if stack == "with samplers" else "dev")
     services = loaded.services.model_copy(
         update={}

@@ -60,6 +60,8 @@ def _not_served(failures: Value) -> tuple[Change, ...]:
     )
 
 
+_OUTDATED: Final = "DashboardsOutdated"
+
 CASES: Final[Mapping[str, Case]] = {
     # --- the services' exports
     "a Collector restarts within seconds": case(
@@ -136,6 +138,13 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "the probe stops": case(stopped("probe"), after_300="", after_1200="ProbeSilent"),
     "the probe hangs": case(_ends("telemetry_probe_"), after_300="", after_1200="ProbeSilent"),
+    # --- the publisher
+    "Grafana refuses the dashboards": case(
+        change("grafana_publisher_success", stops), stack="with own services", after_900="", after_1500=_OUTDATED
+    ),
+    "the publisher does not run": case(
+        stopped("grafana-publisher"), stack="with own services", after_240="", after_900=_OUTDATED
+    ),
     # --- span accounting
     "spans are lost in a service": case(*lost_before(EXPORTED), after_300="", after_1500="SpansMissing"),
     "spans are lost before the Collectors": case(*lost_before(ACCEPTED), after_1500="SpansMissing"),

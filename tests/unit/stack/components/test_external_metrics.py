@@ -59,12 +59,14 @@ def test_the_operators_prometheus_scrapes_each_job_by_a_declared_port() -> None:
     assert tracks[-1]["sourceLabels"] == ["__meta_kubernetes_pod_label_web_crawl_tracing_track"]
 
 
-def test_the_rules_name_the_environment_themselves() -> None:
+def test_the_rules_name_the_environment_and_the_interval_themselves() -> None:
     objects = dev_with(metrics={"external": OPERATOR}, **YOURS)
     rules = objects["PrometheusRule", "rules"]
     assert rules["metadata"]["labels"].items() >= LABELS.items()
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
     assert {rule["labels"]["environment"] for rule in alerts} == {"dev"}
+    # The default of kube-prometheus-stack is 30 s, and that of Mimir a minute: each alert would be later.
+    assert {group["interval"] for group in rules["spec"]["groups"]} == {"15s"}
     assert "externalLabels" not in str(rules)
     assert ("ConfigMap", "prometheus-rules") not in objects
 

@@ -14,9 +14,12 @@ import pytest
 
 from checks.dashboards import own_grafana
 from checks.dashboards.own_grafana import Provisioning
+from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
 from stack.components.grafana.oidc import oidc_variables
 from stack.components.grafana.settings import Oidc
 from tests.support.http_server import Request, Response, http_server
+from tests.support.programs import require_program
 
 CLIENT_SECRET = "secret-of-the-client"
 
@@ -71,18 +74,17 @@ def _json(document: Mapping[str, Any]) -> Response:
     return Response(json.dumps(document), 200, {"Content-Type": "application/json"})
 
 
-@pytest.fixture(scope="module")
-def grafana(provider: tuple[Provider, str]) -> Iterator[tuple[str, str]]:
-    """URL of a Grafana that knows the provider, and the password of `admin`."""
+@contextlib.contextmanager
+def running_grafana(authorize: str, token: str, userinfo: str) -> Iterator[tuple[str, str]]:
+    """URL of a Grafana that knows a provider, and the password of `admin`."""
     home = own_grafana.installed()
     if home is None:
         pytest.skip("no grafana on PATH")
-    url = provider[1]
     settings = Oidc(
         client_id="grafana",
-        auth_url=f"{url}/authorize",
-        token_url=f"{url}/token",
-        api_url=f"{url}/userinfo",
+        auth_url=authorize,
+        token_url=token,
+        api_url=userinfo,
         admins=("sre",),
         editors=("developers",),
         viewers=("staff",),
@@ -96,6 +98,13 @@ def grafana(provider: tuple[Provider, str]) -> Iterator[tuple[str, str]]:
     with own_grafana.running(
         home, Provisioning(datasources=nothing, dashboards={}, runbooks={}), environment
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def grafana(provider: tuple[Provider, str]) -> Iterator[tuple[str, str]]:
+    url = provider[1]
+    with running_grafana(f"{url}/authorize", f"{url}/token", f"{url}/userinfo") as running:
         yield running
 
 
@@ -139,3 +148,44 @@ def test_the_administrator_still_signs_in_with_the_password(grafana: tuple[str, 
     url, password = grafana
     answer = httpx.get(f"{url}/api/user", auth=("admin", password), timeout=30)
     assert answer.json()["isGrafanaAdmin"] is True
+
+
+@pytest.fixture(scope="module")
+def provider_of_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An OpenID provider that was not written for these tests; with an ID token."""
+    port = free_port()
+    url, program = f"http://127.0.0.1:{port}", require_program("oidc-provider-mock")
+    ready = f"{url}/.well-known/openid-configuration"
+    directory = tmp_path_factory.mktemp("provider")
+    process = ServerProcess("provider", [program, f"--port={port}"], directory, lambda: answers(ready))
+    try:
+        process.start()
+        yield url
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def grafana_of_others(provider_of_others: str) -> Iterator[str]:
+    url = provider_of_others
+    with running_grafana(f"{url}/oauth2/authorize", f"{url}/oauth2/token", f"{url}/userinfo") as (grafana, _):
+        yield grafana
+
+
+@pytest.mark.parametrize(
+    ("groups", "role"), [(["staff", "sre"], "Admin"), (["staff"], "Viewer"), (["sales"], None)], ids=str
+)
+def test_a_provider_of_others_signs_users_in(
+    provider_of_others: str, grafana_of_others: str, groups: list[str], role: str | None
+) -> None:
+    user = f"{groups[-1]}@example.com"
+    claims = {"sub": user, "email": user, "groups": groups}
+    assert httpx.put(f"{provider_of_others}/users/{user}", json=claims).is_success
+    with httpx.Client(follow_redirects=True, timeout=30) as browser:
+        form = browser.get(f"{grafana_of_others}/login/generic_oauth")
+        assert str(form.url).startswith(f"{provider_of_others}/oauth2/authorize")
+        browser.post(form.url, data={"sub": user})
+        organizations = browser.get(f"{grafana_of_others}/api/user/orgs")
+        assert organizations.status_code == (401 if role is None else 200)
+        if role is not None:
+            assert [item["role"] for item in organizations.json()] == [role]

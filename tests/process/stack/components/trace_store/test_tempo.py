@@ -2,8 +2,6 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -14,12 +12,10 @@ import pytest
 import yaml
 
 from checks.chaos.requests import Requests
-from checks.harness.ports import free_port
 from checks.harness.s3 import ACCESS
-from checks.harness.server import ServerProcess, answers
 from lean_tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
-from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config, tempo_config
+from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
 from stack.components.trace_store.settings import Traces
 from stack.polling import poll_until
 from stack.probe.request import PROBE
@@ -30,6 +26,7 @@ from tests.support.object_storage import empty, object_storage
 from tests.support.otlp_json import encode
 from tests.support.probed_stack import TASK, ProbedStack
 from tests.support.programs import require_program
+from tests.support.tempo_process import running
 
 Config = dict[str, Any]
 
@@ -67,38 +64,6 @@ def test_the_check_refuses_what_tempo_does_not_know(binary: str, tmp_path: Path)
     file.write_text(yaml.safe_dump(tempo_config(Traces(), "48h") | {"compactor": {}}))
     command = [binary, f"-config.file={file}", "-config.verify=true"]
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode != 0
-
-
-@contextmanager
-def running(
-    binary: str, config: Config, directory: Path, environment: Mapping[str, str] = {}
-) -> Iterator[tuple[str, TraceStoreClient]]:
-    """Tempo as a process, which is killed in the end: host:port of its OTLP, and its API."""
-    otlp, http = f"127.0.0.1:{free_port()}", free_port()
-    config["server"] = {
-        "http_listen_address": "127.0.0.1",
-        "http_listen_port": http,
-        "grpc_listen_address": "127.0.0.1",
-        "grpc_listen_port": free_port(),
-    }
-    config["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = otlp
-    paths = {
-        "wal": {"path": f"{TEMPO_DATA}/live-store/traces"},
-        "shutdown_marker_dir": f"{TEMPO_DATA}/live-store/marker",
-    }
-    config["live_store"] = {**config.get("live_store", {}), **paths}  # their defaults are outside of the directory
-    config["memberlist"] = {"bind_addr": ["127.0.0.1"], "bind_port": free_port()}
-    file = directory / "tempo.yaml"
-    text = yaml.safe_dump(config).replace(TEMPO_DATA, str(directory / "data")).replace(TEMPO_CONFIG, str(directory))
-    file.write_text(text)
-    url = f"http://127.0.0.1:{http}"
-    command = [binary, f"-config.file={file}"]
-    process = ServerProcess("tempo", command, directory, lambda: answers(f"{url}/ready"), environment)
-    try:
-        process.start()
-        yield otlp, TraceStoreClient("tempo", url)
-    finally:
-        process.kill()
 
 
 def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> None:

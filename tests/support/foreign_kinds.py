@@ -1,0 +1,84 @@
+"""The kinds of operators of others, which the project does not have: their CustomResourceDefinitions in a folder."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import kubernetes
+import pytest
+import yaml
+
+from contracts.metadata import Manifest
+from stack.polling import poll_until
+
+FOLDER: Final = "WEB_CRAWL_TRACING_CRDS"
+"""Variable with the folder, whose files have the definitions of one kind or several."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """Reads `=` as the text that it is for all other programs; for PyYAML it is a type of YAML 1.1."""
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _text)
+
+
+@contextmanager
+def installed_kinds(client: kubernetes.client.ApiClient, groups: Collection[str]) -> Iterator[set[str]]:
+    """Create the definitions of some API groups, and delete them in the end.
+
+    The test is skipped if the variable is not set, or the folder has no definition of a group.
+
+    Yields:
+        The kinds.
+    """
+    folder = os.environ.get(FOLDER)
+    if not folder and groups:
+        pytest.skip(f"{FOLDER} is not set: it names a folder with the CustomResourceDefinitions of the operators")
+    files = sorted(Path(folder).glob("*.yaml")) if folder and groups else []
+    documents = [item for file in files for item in yaml.load_all(file.read_text(), _Loader)]
+    definitions = [item for item in documents if item["spec"]["group"] in groups]
+    if missing := set(groups) - {item["spec"]["group"] for item in definitions}:
+        pytest.skip(f"no definition of {', '.join(sorted(missing))} in {folder}")
+    api = kubernetes.client.ApiextensionsV1Api(client)
+    names = [item["metadata"]["name"] for item in definitions]
+    try:
+        for definition in definitions:
+            api.create_custom_resource_definition(definition)
+        for name in names:
+            poll_until(f"{name} to be established", partial(_is_established, api, name))
+        yield {item["spec"]["names"]["kind"] for item in definitions}
+    finally:
+        for name in names:
+            api.delete_custom_resource_definition(name)
+
+
+def _is_established(api: Any, name: str) -> bool:
+    conditions = api.read_custom_resource_definition(name).status.conditions or ()
+    return any(item.type == "Established" and item.status == "True" for item in conditions)
+
+
+def create_namespace(client: kubernetes.client.ApiClient, name: str) -> None:
+    """Create a namespace."""
+    kubernetes.client.CoreV1Api(client).create_namespace({"metadata": {"name": name}})
+
+
+def apply_strictly(client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest]) -> None:
+    """Apply objects; the API server refuses fields that it does not know."""
+    dynamic = kubernetes.dynamic.DynamicClient(client)
+    for manifest in manifests:
+        resource = dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+        dynamic.server_side_apply(
+            resource,
+            body=manifest,
+            name=manifest["metadata"]["name"],
+            namespace=namespace,
+            field_manager="test",
+            query_params=[("fieldValidation", "Strict")],
+        )
