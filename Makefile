@@ -90,6 +90,10 @@ coverage: $(VENV)/installed ## run 10,000 operations and compare each trace with
 rollouts: $(VENV)/installed ## roll out good and bad versions on the local stack under load (ARGS=--only=slow)
 	@$(WCT) check rollouts $(ARGS)
 
+.PHONY: verdicts
+verdicts: $(VENV)/installed ## simulate rollouts, count the wrong verdicts, write docs/verdicts.md (ARGS=--rollouts=10: 5 minutes)
+	@$(WCT) check verdicts $(ARGS)
+
 .PHONY: upgrades
 upgrades: $(VENV)/installed ## upgrade from the previous release, and downgrade again, with data and traffic (ARGS=--from=COMMIT)
 	@$(WCT) check upgrades $(ARGS)

@@ -27,6 +27,7 @@ from contracts.errors import UserError
             "rotations",
             "security",
             "upgrades",
+            "verdicts",
         )
     },
 )
@@ -250,3 +251,13 @@ def upgrades(previous: str | None) -> None:
     from checks.upgrade.release import PREVIOUS
 
     raise Exit(0 if upgrade(console(140), previous or PREVIOUS) else 1)
+
+
+@click.command(cls=Command)
+@click.option("--rollouts", type=COUNT, default=50, help="Simulated rollouts of each case (50).")
+@click.option("--seed", type=int, default=1, help="Seed of the random numbers (1).")
+def verdicts(rollouts: int, seed: int) -> None:
+    """Simulate rollouts and count the wrong verdicts; write the tables to docs/verdicts.md."""
+    from checks.verdicts.command import verdicts
+
+    raise Exit(0 if verdicts(console(140), rollouts=rollouts, seed=seed) else 1)

@@ -79,7 +79,8 @@ def rollout(stack: str, plan: bool, abort: bool, report: Path | None) -> None:
     """Bring a changed image or changed tracing to STACK in steps, each gated by what the running system shows.
 
     An interrupted rollout continues when the command is run again.
-    Exit code 0: all traffic has the new version; 1: it was rolled back; 2: it could not start or continue.
+    Exit code 0: all traffic has the new version; 1: it was rolled back; 2: it could not start or continue; 3: it is
+    held at an undecided step.
     """
     from stack.rollout import command
 
@@ -91,8 +92,9 @@ def rollout(stack: str, plan: bool, abort: bool, report: Path | None) -> None:
         command.plan(stack, terminal)
     elif abort:
         command.abort(stack, terminal)
-    elif not command.run(stack, terminal, report):
-        raise Exit(1)
+    else:
+        codes = {command.Ending.PROMOTED: 0, command.Ending.ROLLED_BACK: 1, command.Ending.HELD: 3}
+        raise Exit(codes[command.run(stack, terminal, report)])
 
 
 @click.command(cls=Command)

@@ -16,7 +16,7 @@ from contracts.metrics import (
     TOPIC,
     TRACK,
 )
-from contracts.services import CRAWLER, SERVICES
+from contracts.services import SERVICES
 from contracts.topics import DEAD_LETTER_SUFFIX
 
 RATE_INTERVAL: Final = "$__rate_interval"
@@ -74,15 +74,18 @@ REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTE
 FAILED_REQUESTS: Final = series(service_metrics.HTTP_REQUESTS, SERVICE_JOBS, USER_ROUTES, SERVER_ERROR)
 REQUEST_DURATION: Final = buckets(service_metrics.HTTP_DURATION, SERVICE_JOBS, USER_ROUTES)
 
-# Messages that consumers handle. To the task-manager, a page that cannot be fetched is a normal message; it is the
-# crawler's failure.
+# Messages that consumers handle. A page that cannot be fetched is a normal message; if the stack failed to fetch it, it
+# is the crawler's failure.
 MESSAGES: Final = series(service_metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER)
-FAILED_MESSAGES: Final = " or ".join(
+UNHANDLED_MESSAGES: Final = " or ".join(
     (
         series(service_metrics.MESSAGES_CONSUMED, SERVICE_JOBS, NOT_DEAD_LETTER, f'{OUTCOME}=~"dead_letter|retried"'),
-        series(service_metrics.MESSAGES_CONSUMED, equals(JOB, CRAWLER), NOT_DEAD_LETTER, equals(OUTCOME, "error")),
+        series(service_metrics.CRAWLED_PAGES, equals(OUTCOME, service_metrics.OUTCOME_FAILED)),
     )
 )
+CRAWLS: Final = series(service_metrics.CRAWLED_PAGES)
+FOREIGN_FAILURES: Final = series(service_metrics.CRAWLED_PAGES, equals(OUTCOME, "error"))
+"""Pages that a foreign site does not serve."""
 MESSAGE_DURATION: Final = buckets(service_metrics.MESSAGE_PROCESSING, SERVICE_JOBS, NOT_DEAD_LETTER)
 
 MEMORY: Final = f"max by ({JOB}, {TRACK}) ({series(metrics.PROCESS_MEMORY, SERVICE_JOBS)})"

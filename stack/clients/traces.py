@@ -32,6 +32,8 @@ class Span:
     message: str = ""
     """Of its status: why it failed."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    deployment: str = ""
+    """The Deployment of its process: during a rollout, that of the stable version or of the canary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,8 @@ def _jaeger_summary(trace: Mapping[str, Any]) -> TraceSummary:
 
 def _spans(resources: Iterable[dict[str, Any]]) -> Iterable[Span]:
     for resource in resources:
-        service = _attributes(resource.get("resource", {})).get("service.name", "?")
+        origin = _attributes(resource.get("resource", {}))
+        service = origin.get("service.name", "?")
         for scope in resource.get("scopeSpans", []):
             for span in scope.get("spans", []):
                 yield Span(
@@ -145,6 +148,7 @@ def _spans(resources: Iterable[dict[str, Any]]) -> Iterable[Span]:
                     error=span.get("status", {}).get("code") in (2, "STATUS_CODE_ERROR"),
                     message=span.get("status", {}).get("message", ""),
                     attributes=_attributes(span),
+                    deployment=origin.get("k8s.deployment.name", ""),
                 )
 
 

@@ -39,6 +39,15 @@ def authorization(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+def task(caller: Caller) -> dict[str, str]:
+    """Returns the body of a request that submits a task whose page is the gateway's own."""
+    return {
+        "user_email": caller.email,
+        "user_query": caller.user_agent,
+        "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
+    }
+
+
 def submit(
     gateway: str, trace_id: str, span_id: str, *, caller: Caller = SMOKE_CHECK, post: Send = httpx.post, key: str = ""
 ) -> httpx.Response:
@@ -55,11 +64,6 @@ def submit(
     Raises:
         httpx.HTTPError: the gateway does not answer.
     """
-    body = {
-        "user_email": caller.email,
-        "user_query": caller.user_agent,
-        "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
-    }
     headers = {
         "User-Agent": caller.user_agent,
         # The flag makes the services sample the trace, the key makes the Collectors keep it.
@@ -67,7 +71,7 @@ def submit(
         "tracestate": f"{KEEP_KEY}=1",
         **authorization(key),
     }
-    return post(f"{gateway}{TASKS}", json=body, headers=headers, timeout=ANSWER_SECONDS)
+    return post(f"{gateway}{TASKS}", json=task(caller), headers=headers, timeout=ANSWER_SECONDS)
 
 
 def accepted_task(answer: httpx.Response, trace_id: str, look_at: str) -> str:
@@ -102,10 +106,10 @@ def completed_task(
     answer = get(f"{gateway}{TASKS}/{identifier}", headers={**headers, **authorization(key)}, timeout=ANSWER_SECONDS)
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
-    task: dict[str, Any] = answer.raise_for_status().json()
-    if task["status"] == "error":
-        raise TaskFailed(identifier, str((task.get("result") or {}).get("error", "")))
-    return task if task["status"] == "completed" else None
+    answered: dict[str, Any] = answer.raise_for_status().json()
+    if answered["status"] == "error":
+        raise TaskFailed(identifier, str((answered.get("result") or {}).get("error", "")))
+    return answered if answered["status"] == "completed" else None
 
 
 class TaskFailed(Exception):

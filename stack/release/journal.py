@@ -6,7 +6,8 @@ The rollout writes the journal before each move, so that the next run continues 
 import contextlib
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -35,7 +36,8 @@ class Phase(StrEnum):
     ROLLING_BACK = "RollingBack"
     """A stage was not successful; the pods move back."""
     PAUSED = "Paused"
-    """Back at a stage that was successful again. The next run tries the next stage once more."""
+    """Back at a stage that was successful again: the next run tries the next stage once more. Or held at a stage that
+    is undecided: the next run continues there."""
     DEGRADED = "Degraded"
     """Back at the stable version alone."""
 
@@ -44,7 +46,6 @@ _FORMER_NAMES: Final = {
     "before": "stable",
     "after": "canary",
     "good": "passed",
-    "beside": "baseline_window",
     "moving": Phase.PROGRESSING,
     "soaking": Phase.PROGRESSING,
     "finishing": Phase.PROMOTING,
@@ -53,6 +54,8 @@ _FORMER_NAMES: Final = {
     "failed": Phase.DEGRADED,
 }
 """Names that earlier releases wrote. A running cluster may still have a journal of one of them."""
+_FORMER_FIELDS: Final = ("beside", "baseline_window")
+"""Fields that earlier releases wrote, and that have no meaning any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +71,15 @@ class Journal:
     phase: Phase
     since: float
     """When this phase began, in s since the epoch."""
-    baseline_window: tuple[float, float]
-    """The time, in s since the epoch, over which the stable version was measured last. A stage without pods of the
-    stable version is compared with it."""
     reason: str = ""
-    """Why the rollout was rolled back."""
+    """Why the rollout was rolled back, or is held."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """The evidence about the canary up to the last step; see `stack.rollout.judge.Judge.dump`."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits at a stage that is undecided."""
+        return self.phase is Phase.PAUSED and self.stage > self.passed
 
     @property
     def is_under_way(self) -> bool:
@@ -92,13 +99,14 @@ class Journal:
     def load(cls, text: str) -> "Journal":
         """Reads JSON that this or an earlier release wrote."""
         fields = {_FORMER_NAMES.get(name, name): value for name, value in json.loads(text).items()}
+        for name in _FORMER_FIELDS:
+            fields.pop(name, None)
         return cls(
             **fields
             | {
                 "stable": Version.from_json(fields["stable"]),
                 "canary": Version.from_json(fields["canary"]),
                 "phase": Phase(_FORMER_NAMES.get(fields["phase"], fields["phase"])),
-                "baseline_window": tuple(fields["baseline_window"]),
             }
         )
 

@@ -17,6 +17,8 @@ from stack.settings.rollout import Stage
 
 _TOLERANCE: Final = 0.1
 """A share of pods may differ by this part of the requested share; a smaller difference is not worth another pod."""
+_LAST_CANARIES: Final = 3
+"""Pods of the new version, at least, next to the last one of the stable version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,14 @@ class Step:
 def split_pods(replicas: int, share: float, max_pods: int) -> Split:
     """The fewest pods, from `replicas` to `max_pods`, whose split is close to a share.
 
+    With all traffic, one pod of the stable version remains: the canary is compared with the stable version over the
+    same time, since an earlier time may have had other traffic and other failures.
+
     >>> split_pods(3, 0.25, 20)
     Split(baseline=3, canary=1)
     """
     if share == 1:
-        return Split(baseline=0, canary=replicas)
+        return Split(baseline=1, canary=min(max(replicas, _LAST_CANARIES), max(max_pods - 1, 1, replicas)))
     best: Split | None = None
     smallest = Fraction(1)
     for total in range(max(replicas, 2), max(max_pods, replicas + 1) + 1):

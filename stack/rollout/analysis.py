@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
@@ -15,9 +15,11 @@ from stack.clients.prometheus import PrometheusClient
 from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.judge import judge
+from stack.rollout.judge import Judge
 from stack.rollout.measurements import CANARY_SPANS, Measurements, Window, collect
 from stack.rollout.probes import Probes
+from stack.rollout.supply import Supply
+from stack.rollout.traces import Difference, differences
 from stack.settings import Settings
 from stack.smoke.check import check
 from stack.stores import Stores
@@ -25,6 +27,8 @@ from stack.stores import Stores
 _PAUSE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = (2.0, 30.0)
 _PROBES_PER_STAGE: Final = 30
+_SUPPLY_SECONDS: Final = 60.0
+"""After the soak, the rollout sends the requests that are missing within this time, if its rate allows."""
 _STORED_SECONDS: Final = 45.0
 """As for the smoke check: the consumers of a group pause while another one joins it."""
 
@@ -40,16 +44,18 @@ class Analysis:
     client: kubernetes.client.ApiClient
     require_lock: Callable[[], None]
     """Raises RolloutError if another rollout may be moving the pods."""
+    judge: Judge
+    """Has the evidence of the stages so far."""
     on_progress: OnProgress = lambda *_: None
+    differences: dict[str, Sequence[Difference]] = field(default_factory=dict)
+    """Title of a step → what differed in the traces of both versions, of its last analysis."""
 
-    def __call__(self, step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
+    def __call__(self, step: Step, canary: Version) -> Sequence[Finding]:
         """Returns the last findings of a stage.
 
         Args:
             step: the step that the rollout is at.
             canary: the new version.
-            baseline_window: a time over which the stable version had pods. The canary is compared with it at a step
-                at which the stable version has none.
 
         Raises:
             DeployError: the pods cannot be reached.
@@ -60,45 +66,54 @@ class Analysis:
         longest = shortest + self.settings.rollout.gate.patience_seconds
         # Prometheus needs the time of the wall clock; the monotonic clock measures how long the stage lasts.
         start, started = time.time(), time.monotonic()
+        self.judge.begin()
         smoke = self._smoke()
         if smoke.verdict is not Verdict.SUCCESSFUL:
             return [smoke]
-        with (
-            self._stores().prometheus() as prometheus,
-            self._probes(step, canary) as probes,
-        ):
+        with contextlib.ExitStack() as forwards:
+            prometheus = forwards.enter_context(self._stores().prometheus())
+            gateways = self._gateways(step, forwards)
+            probes = self._probes(step, canary, gateways, forwards)
+            supply = forwards.enter_context(
+                Supply(gateways, self.settings.rollout.gate.probes_per_second, key=self._stores().stack_key()).run()
+            )
+            forwards.callback(self._compare_traces, step, probes)
             while True:
                 self.require_lock()
                 time.sleep(_PAUSE_SECONDS)
                 seconds = time.monotonic() - started
-                window = (start, start + seconds)
-                compared = window if step.splits["gateway"].baseline else baseline_window
-                findings = [smoke, *self._measure(prometheus, probes, window, compared)]
+                findings = [smoke, *self._measure(prometheus, probes, (start, start + seconds))]
+                supply.request(gate.missing(findings), max(shortest - seconds, _SUPPLY_SECONDS))
                 self.on_progress(step, seconds, shortest, findings)
                 verdict = gate.overall(findings)
                 is_decided = verdict is Verdict.SUCCESSFUL and seconds >= shortest
+                if verdict is Verdict.FAILED:
+                    # The step to which the rollout goes back is judged by its own measurements.
+                    self.judge.forget()
                 if verdict is Verdict.FAILED or is_decided or seconds >= longest:
                     return findings
 
-    def _measure(
-        self, prometheus: PrometheusClient, probes: Probes | None, window: Window, baseline_window: Window
-    ) -> Sequence[Finding]:
+    def _measure(self, prometheus: PrometheusClient, probes: Probes | None, window: Window) -> Sequence[Finding]:
         """Collects the measurements and judges them."""
-        limits = self.settings.rollout.gate
         try:
-            canary = collect(prometheus.query, window)
-            baseline = canary if baseline_window == window else collect(prometheus.query, baseline_window)
+            measurements = collect(prometheus.query, window)
         except httpx.HTTPError as error:
             return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
-        findings = [self._restarts(), *judge(canary, baseline, limits, window[1] - window[0])]
+        findings = [self._restarts(), *self.judge.look(measurements, window[1] - window[0])]
         if probes is not None:
-            findings += self._judge_tracing(canary, probes)
+            findings += self._judge_tracing(measurements, probes)
         return findings
 
-    def _judge_tracing(self, canary: Measurements, probes: Probes) -> Iterator[Finding]:
+    def _judge_tracing(self, measurements: Measurements, probes: Probes) -> Iterator[Finding]:
         limits = self.settings.rollout.gate
-        yield from gate.spans(canary.spans, limits, CANARY_SPANS)
-        yield gate.coverage(probes.whole, probes.missed, limits, probes.query)
+        yield from gate.spans(measurements.spans, limits, CANARY_SPANS)
+        stages = len(self.settings.rollout.stages)
+        yield gate.coverage(probes.whole, probes.missed, limits, stages, probes.query)
+
+    def _compare_traces(self, step: Step, probes: Probes | None) -> None:
+        if probes is not None:
+            probes.look_up_failed()
+            self.differences[step.title] = differences(dict(probes.traces))
 
     def _smoke(self) -> Finding:
         try:
@@ -143,27 +158,26 @@ class Analysis:
     def _stores(self) -> Stores:
         return Stores(settings=self.settings, client=self.client)
 
-    @contextlib.contextmanager
-    def _probes(self, step: Step, canary: Version) -> Iterator[Probes | None]:
+    def _gateways(self, step: Step, forwards: contextlib.ExitStack) -> list[str]:
+        """The gateways of both versions."""
+        split = step.splits["gateway"]
+        counts = (("baseline", split.baseline), ("canary", split.canary))
+        return [forwards.enter_context(self._stores().gateway(track)) for track, count in counts if count]
+
+    def _probes(
+        self, step: Step, canary: Version, gateways: Sequence[str], forwards: contextlib.ExitStack
+    ) -> Probes | None:
         """Probes the gateways of both versions; None if the canary does not trace."""
         assert step.stage is not None
         if not canary.tracing.enabled:
-            yield None
-            return
-        split = step.splits["gateway"]
-        with contextlib.ExitStack() as forwards:
-            gateways = [
-                forwards.enter_context(self._stores().gateway(track))
-                for track, count in (("baseline", split.baseline), ("canary", split.canary))
-                if count
-            ]
-            sampling = self.settings.collector.sampling
-            shortest, longest = _PROBE_SECONDS
-            probes = Probes(
-                gateways,
-                forwards.enter_context(self._stores().traces()),
-                every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
-                stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
-                key=self._stores().stack_key(),
-            )
-            yield forwards.enter_context(probes.run())
+            return None
+        sampling = self.settings.collector.sampling
+        shortest, longest = _PROBE_SECONDS
+        probes = Probes(
+            gateways,
+            forwards.enter_context(self._stores().traces()),
+            every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
+            stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
+            key=self._stores().stack_key(),
+        )
+        return forwards.enter_context(probes.run())

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,26 @@ from stack.release.plan import Step, plan_steps
 from stack.rollout.analysis import Analysis
 from stack.rollout.cluster import LiveCluster, refuse_autoscaled
 from stack.rollout.gate import Finding, Verdict
+from stack.rollout.judge import Judge
 from stack.rollout.lock import Lock
+from stack.rollout.picture import draw
 from stack.rollout.report import page, plan_table, show_findings
+from stack.rollout.room import missing_room, read_pod_requests, read_room
 from stack.rollout.runner import Runner
 from stack.rollout.start import start_or_resume
+from stack.rollout.traces import Difference
 from stack.settings import Settings, load_here
 
+
+class Ending(Enum):
+    """How a run of a rollout ends."""
+
+    PROMOTED = "all traffic has the new version"
+    ROLLED_BACK = "rolled back"
+    HELD = "held at an undecided step"
+
+
+_STYLES: Final = {Ending.PROMOTED: "green", Ending.ROLLED_BACK: "red", Ending.HELD: "yellow"}
 _NOTHING_TO_DO: Final = "nothing to roll out: the cluster runs the version of the settings"
 
 
@@ -38,6 +53,21 @@ class _Stack:
     client: kubernetes.client.ApiClient
     journals: JournalStore
     steps: Sequence[Step]
+    judge: Judge
+    differences: dict[str, Sequence[Difference]] = field(default_factory=dict)
+    """Title of a step → what differed in its traces."""
+
+    def report_room(self, console: Console) -> None:
+        """Prints a warning if the cluster has no room for the pods of a step. An autoscaler of nodes may make it."""
+        namespace = self.settings.cluster.namespace
+        try:
+            nodes, pods = read_room(self.client), read_pod_requests(self.client, namespace)
+        except kubernetes.client.ApiException as error:
+            console.print(f"whether the cluster has room for the pods is not known: {error.reason}", style="yellow")
+            return
+        present = LiveCluster(client=self.client, namespace=namespace).pods()
+        for line in missing_room(self.steps, present, pods, nodes):
+            console.print(line, style="yellow")
 
     def start_or_resume(self) -> Journal | None:
         return start_or_resume(self.journals, self.settings, self.client, self.steps)
@@ -56,6 +86,7 @@ def plan(stack: str, console: Console) -> None:
         return
     console.print("\n".join(journal.stable.changes_to(journal.canary)))
     console.print(plan_table(opened.steps, opened.settings))
+    opened.report_room(console)
     has_begun = opened.journals.read() is not None
     console.print(f"it is at stage {journal.stage} ({journal.phase.value})" if has_begun else "it has not begun")
 
@@ -76,7 +107,7 @@ def abort(stack: str, console: Console) -> None:
         console.print(f"back at {journal.stable.image}; the rollout is over")
 
 
-def run(stack: str, console: Console, report: Path | None = None) -> bool:
+def run(stack: str, console: Console, report: Path | None = None) -> Ending:
     """Brings the version of the settings to all traffic, and writes a report.
 
     Args:
@@ -85,7 +116,7 @@ def run(stack: str, console: Console, report: Path | None = None) -> bool:
         report: the file of the report, by default `.local/rollout-STACK.md`.
 
     Returns:
-        Whether all traffic has the new version; False if it was rolled back.
+        How the run ended.
 
     Raises:
         UserError: the rollout cannot start or continue.
@@ -98,20 +129,25 @@ def run(stack: str, console: Console, report: Path | None = None) -> bool:
         journal = opened.start_or_resume()
         if journal is None:
             console.print(_NOTHING_TO_DO)
-            return True
+            return Ending.PROMOTED
+        opened.judge.load(journal.evidence)
+        opened.report_room(console)
         changes = journal.stable.changes_to(journal.canary)
         console.print("\n".join(changes))
         started = time.monotonic()
-        rolled_back = runner.run(journal)
-    outcome = _outcome(opened.steps, rolled_back, time.monotonic() - started)
+        journal = runner.run(journal)
+    outcome = _outcome(opened.steps, journal, time.monotonic() - started)
     if runner.results:
         show_findings(runner.results[-1].findings, console)
     file = report or Path(f".local/rollout-{stack}.md")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page(stack, changes, runner.results, outcome))
-    console.print(outcome, style="red" if rolled_back else "green")
+    picture = file.with_suffix(".svg")
+    picture.write_text(draw(opened.judge.curves, opened.judge.stages))
+    file.write_text(page(stack, changes, runner.results, outcome, picture=picture.name, differences=opened.differences))
+    ending = _ending(journal)
+    console.print(outcome, style=_STYLES[ending])
     console.print(f"report: {file}")
-    return rolled_back is None
+    return ending
 
 
 def _open(stack: str) -> _Stack:
@@ -124,6 +160,7 @@ def _open(stack: str) -> _Stack:
         client=client,
         journals=JournalStore(client=client, namespace=namespace),
         steps=plan_steps(settings),
+        judge=Judge(settings.rollout.gate),
     )
 
 
@@ -144,20 +181,32 @@ def _runner(stack: _Stack, console: Console) -> Iterator[Runner]:
                 settings=stack.settings,
                 client=stack.client,
                 require_lock=lock.require,
+                judge=stack.judge,
+                differences=stack.differences,
                 on_progress=_AnalysisBar(progress),
             ),
             journals=stack.journals,
             require_lock=lock.require,
             on_progress=console.log,
+            undecided=stack.settings.rollout.gate.undecided,
+            dump_evidence=stack.judge.dump,
         )
 
 
-def _outcome(steps: Sequence[Step], rolled_back: Journal | None, seconds: float) -> str:
-    if rolled_back is None:
+def _ending(journal: Journal | None) -> Ending:
+    if journal is None:
+        return Ending.PROMOTED
+    return Ending.HELD if journal.is_held else Ending.ROLLED_BACK
+
+
+def _outcome(steps: Sequence[Step], journal: Journal | None, seconds: float) -> str:
+    if journal is None:
         return f"all traffic has the new version, after {seconds:.0f} s"
-    is_degraded = rolled_back.phase is Phase.DEGRADED
-    step = "the stable version alone" if is_degraded else steps[rolled_back.stage].title
-    return f"rolled back to {step} after {seconds:.0f} s: {rolled_back.reason}"
+    if journal.is_held:
+        return f"held after {seconds:.0f} s, undecided; run it again to continue. {journal.reason}"
+    is_degraded = journal.phase is Phase.DEGRADED
+    step = "the stable version alone" if is_degraded else steps[journal.stage].title
+    return f"rolled back to {step} after {seconds:.0f} s: {journal.reason}"
 
 
 class _AnalysisBar:

@@ -1,22 +1,33 @@
 """The gate of a stage: judges measurements of both versions. Each finding has the numbers behind it. No I/O.
 
-Shares are compared by their confidence intervals, so that few operations lead to no verdict in either direction.
+Shares of both versions are compared by their evidence (see `evidence`). A canary fails if the evidence that it is worse
+is strong, and the measured difference matters. It passes if the evidence that it is within the margin is strong. Until
+one of both is, the check is Inconclusive, and reports about how many more operations decide it.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from statistics import NormalDist
 from typing import Final
 
+from stack.rollout.evidence import Block, Comparison, Margin, log_above
 from stack.settings.rollout import Gate
 
 _MEMORY_SLACK: Final = 16 * 2**20
 """Bytes by which the memory of two processes may always differ: the caches of a small process grow and shrink."""
+_FEWEST: Final = 20
+"""Operations of the canary without which no difference matters: their share is not known well."""
 _LEAST_PROBES: Final = 10
 """The coverage of fewer probes is Inconclusive."""
-_QUANTILES: Final = (0.5, 0.99)
+QUANTILES: Final = (0.5, 0.99)
+_BUDGET: Final = {"errors": 0.2, "foreign": 0.05, "durations": 0.05, "coverage": 0.05}
+"""Part of `gate.falseAlarms` that each check may use. All checks together (errors of three operations, two quantiles of
+each, foreign failures, coverage) use at most 1."""
+_MATTERS: Final = 0.5
+"""A difference of at least this part of the margin matters. A smaller one may be real, and is no reason to go back."""
+BURST: Final = 4
+"""Slow operations, and pages of one site, come in bursts: that many count as one."""
 
 
 class Verdict(Enum):
@@ -26,6 +37,18 @@ class Verdict(Enum):
     FAILED = "Failed"
     INCONCLUSIVE = "Inconclusive"
     """Too few measurements to decide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """How strong the evidence is at one look, as powers of ten, and from where on it decides."""
+
+    worse: float
+    """That the canary is worse."""
+    within: float
+    """That the canary is within the margin."""
+    worse_bound: float
+    within_bound: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +65,15 @@ class Finding:
     """The limit that the measurement was compared with."""
     query: str = ""
     """The query or command that repeats the measurement."""
+    evidence: Evidence | None = None
+    """If the check compares shares of both versions."""
+    missing: int = 0
+    """About how many more operations of the canary decide it; 0 if not known."""
 
 
-def problem(check: str, message: str, verdict: Verdict = Verdict.FAILED) -> Finding:
+def problem(check: str, message: str, verdict: Verdict = Verdict.FAILED, *, missing: int = 0) -> Finding:
     """A finding without a measurement."""
-    return Finding(check=check, verdict=verdict, canary=message, baseline="", limit="")
+    return Finding(check=check, verdict=verdict, canary=message, baseline="", limit="", missing=missing)
 
 
 def overall(findings: Iterable[Finding]) -> Verdict:
@@ -62,7 +89,16 @@ def reason(findings: Sequence[Finding]) -> str:
     if verdict is Verdict.SUCCESSFUL:
         return ""
     suffix = " (inconclusive)" if verdict is Verdict.INCONCLUSIVE else ""
-    return "; ".join(f"{finding.check}: {finding.canary}{suffix}" for finding in findings if finding.verdict is verdict)
+    return "; ".join(
+        f"{finding.check}: {finding.canary}{suffix}" + (f", about {finding.missing:,} more" if finding.missing else "")
+        for finding in findings
+        if finding.verdict is verdict
+    )
+
+
+def missing(findings: Iterable[Finding]) -> int:
+    """About how many more operations of the canary decide all checks."""
+    return max((finding.missing for finding in findings if finding.verdict is Verdict.INCONCLUSIVE), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,47 +122,77 @@ class Spans:
     waiting: int = 0
 
 
-def wilson(part: int, whole: int, confidence: float) -> tuple[float, float]:
-    """Bounds of a share, each with that confidence (E. B. Wilson, JASA 22, 1927)."""
-    if not whole:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(confidence)
-    share = part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z / (1 + z * z / whole) * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def budget(check: str, gate: Gate) -> float:
+    """The largest probability of a false alarm of one check, over the whole rollout."""
+    return gate.false_alarms * _BUDGET[check]
 
 
-def difference(part: int, whole: int, other_part: int, other_whole: int, confidence: float) -> tuple[float, float]:
-    """Bounds of the difference of two shares (R. G. Newcombe, Statistics in Medicine 17, 1998, method 10)."""
-    low, high = wilson(part, whole, confidence)
-    other_low, other_high = wilson(other_part, other_whole, confidence)
-    share = part / whole if whole else 0.0
-    other = other_part / other_whole if other_whole else 0.0
-    distance = share - other
-    return (
-        distance - math.hypot(share - low, other_high - other),
-        distance + math.hypot(high - share, other - other_low),
-    )
+def error_margin(gate: Gate) -> Margin:
+    """The margin of the share of failed operations."""
+    return Margin(absolute=gate.error_margin, factor=gate.error_factor)
 
 
-def errors(kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> Finding:
+def foreign_margin(gate: Gate) -> Margin:
+    """The margin of the share of pages that foreign sites do not serve."""
+    return Margin(absolute=gate.foreign_margin, factor=gate.error_factor)
+
+
+def duration_margin(q: float) -> Margin:
+    """The margin of the share of operations that are slower than the limit of a quantile."""
+    return Margin(absolute=min(2 * (1 - q), 0.4))
+
+
+def errors(kind: str, comparison: Comparison, stage: Block, gate: Gate, query: str) -> Finding:
     """Checks whether the canary fails more often than the baseline, by more than the margin."""
-    low, high = difference(canary.failures, canary.operations, baseline.failures, baseline.operations, gate.confidence)
-    if canary.operations < gate.operations:
-        verdict = Verdict.INCONCLUSIVE
-    elif low > gate.error_margin:
-        verdict = Verdict.FAILED
-    else:
-        verdict = Verdict.SUCCESSFUL if high <= gate.error_margin else Verdict.INCONCLUSIVE
+    return _compared(f"errors, {kind}", "errors", comparison, stage, gate, query)
+
+
+def foreign(kind: str, comparison: Comparison, stage: Block, gate: Gate, query: str) -> Finding:
+    """Checks whether foreign sites fail the canary more often than the baseline. The stage does not wait for it."""
+    finding = _compared(f"foreign failures, {kind}", "foreign", comparison, stage, gate, query)
+    return finding if finding.verdict is Verdict.FAILED else replace(finding, verdict=Verdict.SUCCESSFUL, missing=0)
+
+
+def _compared(name: str, check: str, comparison: Comparison, stage: Block, gate: Gate, query: str) -> Finding:
+    matters = comparison.exceeds(_MATTERS, stage) and comparison.total.canary >= _FEWEST
+    verdict, evidence, missing = _decide(comparison, matters, budget(check, gate), gate)
+    total = comparison.total
     return Finding(
-        check=f"errors, {kind}",
+        check=name,
         verdict=verdict,
-        canary=_share(canary.failures, canary.operations),
-        baseline=_share(baseline.failures, baseline.operations),
-        limit=f"{low:+.2%} … {high:+.2%} more at {gate.confidence:.0%}, {gate.error_margin:+.2%} allowed",
+        canary=_share(total.canary_failures, total.canary),
+        baseline=_share(total.baseline_failures, total.baseline),
+        limit=f"{comparison.margin.allowed(total.shares[1]):.2%}; {_explain(evidence, missing)}",
         query=query,
+        evidence=evidence,
+        missing=missing,
     )
+
+
+def _decide(comparison: Comparison, matters: bool, alarm: float, gate: Gate) -> tuple[Verdict, Evidence, int]:
+    """The verdict, its evidence, and how many more operations decide it."""
+    worse_bound, within_bound = -math.log(alarm), -math.log(1 - gate.confidence)
+    worse, within = comparison.worse, comparison.within
+    missing = 0
+    if matters and worse >= worse_bound:
+        verdict = Verdict.FAILED
+    elif within >= within_bound:
+        verdict = Verdict.SUCCESSFUL
+    else:
+        verdict, missing = Verdict.INCONCLUSIVE, comparison.missing(within_bound)
+    powers = [value / math.log(10) for value in (worse, within, worse_bound, within_bound)]
+    return verdict, Evidence(worse=powers[0], within=powers[1], worse_bound=powers[2], within_bound=powers[3]), missing
+
+
+def _explain(evidence: Evidence, missing: int) -> str:
+    text = f"worse {_odds(evidence.worse)} of {_odds(evidence.worse_bound)}"
+    text += f", within {_odds(evidence.within)} of {_odds(evidence.within_bound)}"
+    return text + (f"; about {missing:,} more decide it" if missing else "")
+
+
+def _odds(power: float) -> str:
+    """The evidence as a factor, for people."""
+    return f"{10**power:,.1f}" if power < 6 else "over 1,000,000"
 
 
 def quantile(q: float, buckets: Mapping[float, int]) -> float:
@@ -136,36 +202,42 @@ def quantile(q: float, buckets: Mapping[float, int]) -> float:
     return next((edge for edge in edges if whole and buckets[edge] >= q * whole), 0.0)
 
 
-def durations(kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> list[Finding]:
-    """Checks whether more than 1 - q of the canary's operations take longer than the baseline's quantile allows.
+def duration_limit(q: float, baseline: Mapping[float, int], gate: Gate) -> float:
+    """The longest duration, in s, that the canary's quantile may have; infinity without operations.
 
-    The limit is an edge of the histogram, so that the operations beyond it are counted, not estimated.
+    It is an edge of the histogram, so that the operations beyond it are counted, not estimated.
     """
-    return [_slower(q, kind, canary, baseline, gate, query) for q in _QUANTILES]
+    usual = quantile(q, baseline)
+    return next((edge for edge in sorted(baseline) if usual and edge >= gate.duration_factor * usual), math.inf)
 
 
-def _slower(q: float, kind: str, canary: Sample, baseline: Sample, gate: Gate, query: str) -> Finding:
+def durations(
+    q: float, kind: str, comparison: Comparison, stage: Block, limit: float, sample: Sample, gate: Gate, query: str
+) -> Finding:
+    """Checks whether the canary's quantile is beyond its limit, and slow operations more frequent than the baseline's.
+
+    Args:
+        q: the quantile.
+        kind: the operations.
+        comparison: of the shares of operations beyond the limit.
+        stage: the operations of this stage; failures are those beyond the limit.
+        limit: in s.
+        sample: the canary's operations in this stage.
+        gate: the limits.
+        query: the query of the durations.
+    """
     name = "median" if q == 0.5 else f"p{q * 100:g}"
-    usual = quantile(q, baseline.buckets)
-    limit = next((edge for edge in sorted(canary.buckets) if edge >= gate.duration_factor * usual), math.inf)
-    whole = max(canary.buckets.values(), default=0)
-    beyond = whole - canary.buckets.get(limit, whole)
-    low, high = wilson(beyond, whole, gate.confidence)
-    allowed = 1 - q
-    if whole < gate.operations or not usual:
-        verdict = Verdict.INCONCLUSIVE
-    elif low > allowed:
-        verdict = Verdict.FAILED
-    else:
-        # Up to three times the allowed share: for p99, 200 operations are enough to decide that.
-        verdict = Verdict.SUCCESSFUL if high <= min(3 * allowed, 0.9) else Verdict.INCONCLUSIVE
+    matters = stage.canary >= _FEWEST and stage.shares[0] > 1 - q
+    verdict, evidence, missing = _decide(comparison, matters, budget("durations", gate), gate)
     return Finding(
         check=f"{name}, {kind}",
         verdict=verdict,
-        canary=f"≤ {_seconds(quantile(q, canary.buckets))}; {_share(beyond, whole)} beyond {_seconds(limit)}",
-        baseline=f"≤ {_seconds(usual)}",
-        limit=f"at least {low:.1%} and at most {high:.1%} beyond, at {gate.confidence:.0%}; {allowed:.0%} allowed",
+        canary=f"≤ {_seconds(quantile(q, sample.buckets))}; {_share(stage.canary_failures, stage.canary)} beyond",
+        baseline=_share(stage.baseline_failures, stage.baseline) + " beyond",
+        limit=f"{_seconds(limit)}; {_explain(evidence, missing)}",
         query=query,
+        evidence=evidence,
+        missing=missing,
     )
 
 
@@ -216,18 +288,18 @@ def spans(canary: Spans, gate: Gate, query: str) -> list[Finding]:
     ]
 
 
-def coverage(whole: int, missed: Sequence[str], gate: Gate, query: str) -> Finding:
+def coverage(whole: int, missed: Sequence[str], gate: Gate, stages: int, query: str) -> Finding:
     """Checks whether the store has the traces of the probes with every hop.
 
     Args:
         whole: the number of probes whose trace has every hop.
         missed: a message for each of the other probes.
+        stages: the number of stages, which share the budget of false alarms.
         gate: the limits.
         query: the query that looks up a trace.
     """
     sent = whole + len(missed)
-    _, high = wilson(whole, sent, gate.confidence)
-    if high < gate.coverage:
+    if log_above(len(missed), sent, 1 - gate.coverage) >= -math.log(budget("coverage", gate) / stages):
         verdict = Verdict.FAILED
     else:
         verdict = (

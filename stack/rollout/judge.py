@@ -1,42 +1,180 @@
-"""Judges the measurements of a stage by the gate."""
+"""Judges the measurements of a rollout by the gate, look after look; the evidence of earlier stages is kept."""
 
-from collections.abc import Iterator
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from contracts.services import GATEWAY, SERVICES
+from contracts.services import GATEWAY
 from dashboards.queries import MEMORY
 from stack.rollout import gate
-from stack.rollout.gate import Finding, Sample, Verdict
+from stack.rollout.evidence import Block, Comparison
+from stack.rollout.gate import QUANTILES, Finding, Sample, Verdict
 from stack.rollout.measurements import OPERATIONS, Measurements, Operation, duration_query, failed_query
+from stack.rollout.picture import Point
 from stack.settings.rollout import Gate
 
+_NOTHING: Final = Block(canary=0, canary_failures=0)
 
-def judge(canary: Measurements, baseline: Measurements, limits: Gate, seconds: float) -> Iterator[Finding]:
-    """Compares the canary with the stable version.
 
-    Args:
-        canary: the measurements of the stage so far.
-        baseline: the measurements of the baseline window.
-        limits: the limits of the settings.
-        seconds: the length of the stage so far.
+@dataclass(kw_only=True)
+class _Share:
+    """The evidence about the share of failures, and the counts of the stage at the last look."""
+
+    comparison: Comparison
+    stage: Block = _NOTHING
+
+    def begin(self) -> None:
+        self.stage = _NOTHING
+
+    def look(self, canary: Sample, baseline: Sample) -> None:
+        """Takes the counts since the stage's start.
+
+        The counts of two queries may be those of different scrapes. If more failures than operations are new, the look
+        is not used: the next one has all of them.
+        """
+        now = Block(
+            canary=canary.operations,
+            canary_failures=canary.failures,
+            baseline=baseline.operations,
+            baseline_failures=baseline.failures,
+        )
+        block = now - self.stage
+        if block.is_valid:
+            self.comparison.add(block)
+        if block.is_valid or block.canary < 0 or block.baseline < 0:  # pods that ended took their counts along
+            self.stage = now
+
+
+@dataclass(kw_only=True)
+class _Slow:
+    """The evidence about one quantile of a duration.
+
+    Operations are slow if they take longer than a limit, which the baseline's durations up to the last look set: the
+    operations that it classifies have no part in it.
     """
-    for operation in OPERATIONS:
-        for job in SERVICES:
-            yield from _judge_operation(operation, job, canary, baseline, limits, seconds)
-    yield from gate.memory(canary.memory.get("canary", {}), baseline.memory.get("baseline", {}), limits, MEMORY)
+
+    q: float
+    comparison: Comparison
+    limit: float = math.inf
+    """In s."""
+    stage: Block = _NOTHING
+    """The slow operations of the stage by the present limit."""
+    _last: tuple[Sample, Sample] = (Sample(), Sample())
+
+    def begin(self) -> None:
+        self.stage = _NOTHING
+        self._last = (Sample(), Sample())
+
+    def look(self, canary: Sample, baseline: Sample, limits: Gate) -> None:
+        """Takes the durations since the stage's start."""
+        if math.isfinite(self.limit):
+            self.stage = self._slow(canary, baseline)
+            block = self.stage - self._slow(*self._last)
+            if block.is_valid:
+                self.comparison.add(block)
+        self._last = (canary, baseline)
+        self.limit = gate.duration_limit(self.q, baseline.buckets, limits)
+
+    def _slow(self, canary: Sample, baseline: Sample) -> Block:
+        new, usual = _slower(canary.buckets, self.limit), _slower(baseline.buckets, self.limit)
+        return Block(canary=new[0], canary_failures=new[1], baseline=usual[0], baseline_failures=usual[1])
 
 
-def _judge_operation(
-    operation: Operation, job: str, canary: Measurements, baseline: Measurements, limits: Gate, seconds: float
-) -> Iterator[Finding]:
-    key = f"{job}, {operation.name}"
-    new = canary.samples.get("canary", {}).get(key, Sample())
-    usual = baseline.samples.get("baseline", {}).get(key, Sample())
-    # The stable version shows which operations a service has. A consumer of the canary may have been assigned no
-    # partition; the gateway gets requests in any case.
-    is_measured = new.operations >= limits.operations or job == GATEWAY
-    if usual.operations < limits.operations or not is_measured:
-        if operation.name == "requests" and job == GATEWAY:
-            yield gate.problem(f"errors, {key}", "not enough traffic yet", Verdict.INCONCLUSIVE)
-        return
-    yield gate.errors(key, new, usual, limits, failed_query(operation, seconds))
-    yield from gate.durations(key, new, usual, limits, duration_query(operation, seconds))
+class Judge:
+    """Compares the canary with the stable version over a whole rollout. One error budget covers all of its looks."""
+
+    def __init__(self, limits: Gate) -> None:
+        self._limits = limits
+        self.curves: dict[str, list[Point]] = defaultdict(list)
+        """Check → its evidence, look after look, over all stages of this run."""
+        self.stages: list[float] = []
+        """When each stage began, in s since the first look."""
+        self._start = self._end = 0.0
+        self._shares: dict[str, _Share] = {}
+        self._slow: dict[str, list[_Slow]] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins without evidence."""
+        limits = self._limits
+        for operation in OPERATIONS:
+            margin = gate.foreign_margin(limits) if operation.is_foreign else gate.error_margin(limits)
+            for job in operation.services:
+                key = f"{job}, {operation.name}"
+                burst = gate.BURST if operation.is_foreign else 1
+                self._shares[key] = _Share(comparison=Comparison(margin=margin, burst=burst))
+                self._slow[key] = [
+                    _Slow(q=q, comparison=Comparison(margin=gate.duration_margin(q), burst=gate.BURST))
+                    for q in (QUANTILES if operation.duration else ())
+                ]
+
+    def begin(self) -> None:
+        """Begins a stage: its measurements count from 0."""
+        self._start = self._end
+        self.stages.append(self._start)
+        for key, share in self._shares.items():
+            share.begin()
+            for slow in self._slow[key]:
+                slow.begin()
+
+    def look(self, measurements: Measurements, seconds: float) -> list[Finding]:
+        """Takes the measurements of a stage up to now, and returns the findings.
+
+        Args:
+            measurements: of both versions, since the stage's start.
+            seconds: the length of the stage so far.
+        """
+        findings: list[Finding] = []
+        for operation in OPERATIONS:
+            for job in operation.services:
+                findings += self._judge_operation(operation, job, measurements, seconds)
+        self._end = self._start + seconds
+        for finding in findings:
+            if finding.evidence is not None:
+                self.curves[finding.check].append(Point(seconds=self._end, evidence=finding.evidence))
+        canary, baseline = (measurements.memory.get(track, {}) for track in ("canary", "baseline"))
+        return [*findings, *gate.memory(canary, baseline, self._limits, MEMORY)]
+
+    def dump(self) -> dict[str, Any]:
+        """The evidence as JSON, for a later run of the same rollout."""
+        return {key: comparison.dump() for key, comparison in self._comparisons() if comparison.total.canary}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `dump` of an earlier run returned."""
+        for key, comparison in self._comparisons():
+            if key in state:
+                comparison.load(state[key])
+
+    def _comparisons(self) -> Iterator[tuple[str, Comparison]]:
+        for key, share in self._shares.items():
+            yield key, share.comparison
+            for slow in self._slow[key]:
+                yield f"{key}, {slow.q:g}", slow.comparison
+
+    def _judge_operation(
+        self, operation: Operation, job: str, measurements: Measurements, seconds: float
+    ) -> Iterator[Finding]:
+        limits, key = self._limits, f"{job}, {operation.name}"
+        new, usual = (measurements.samples.get(track, {}).get(key, Sample()) for track in ("canary", "baseline"))
+        share = self._shares[key]
+        share.look(new, usual)
+        for slow in self._slow[key]:
+            slow.look(new, usual, limits)
+        # A consumer of the canary may have been assigned no partition; the gateway gets requests in any case.
+        if share.comparison.total.canary < limits.operations and job != GATEWAY:
+            return
+        if not share.comparison.total.canary:
+            yield gate.problem(f"errors, {key}", "no traffic yet", Verdict.INCONCLUSIVE, missing=limits.operations)
+            return
+        check = gate.foreign if operation.is_foreign else gate.errors
+        yield check(key, share.comparison, share.stage, limits, failed_query(operation, seconds))
+        query = duration_query(operation, seconds)
+        for slow in self._slow[key]:
+            yield gate.durations(slow.q, key, slow.comparison, slow.stage, slow.limit, new, limits, query)
+
+
+def _slower(buckets: Mapping[float, int], limit: float) -> tuple[int, int]:
+    whole = max(buckets.values(), default=0)
+    return whole, whole - buckets.get(limit, whole)

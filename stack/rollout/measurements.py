@@ -8,9 +8,11 @@ from typing import Final
 
 from contracts import metrics
 from contracts.metrics import JOB, TRACK
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.queries import (
-    FAILED_MESSAGES,
+    CRAWLS,
     FAILED_REQUESTS,
+    FOREIGN_FAILURES,
     GIVEN_UP,
     MEMORY,
     MESSAGE_DURATION,
@@ -19,6 +21,7 @@ from dashboards.queries import (
     REQUESTS,
     SPAN_ACCOUNT,
     TRACES,
+    UNHANDLED_MESSAGES,
     WAITING,
     equals,
     exact_increases,
@@ -42,14 +45,26 @@ class Operation:
     """A kind of operation, and the selectors of its counters."""
 
     name: str
+    services: tuple[str, ...]
+    """Those that have such operations."""
     total: str
     failed: str
-    duration: str
+    duration: str = ""
+    """Empty if it depends on the outside world."""
+    is_foreign: bool = False
+    """Whether its failures are the outside world's."""
 
 
 OPERATIONS: Final = (
-    Operation(name="requests", total=REQUESTS, failed=FAILED_REQUESTS, duration=REQUEST_DURATION),
-    Operation(name="messages", total=MESSAGES, failed=FAILED_MESSAGES, duration=MESSAGE_DURATION),
+    Operation(name="requests", services=(GATEWAY,), total=REQUESTS, failed=FAILED_REQUESTS, duration=REQUEST_DURATION),
+    Operation(
+        name="messages",
+        services=(TASK_MANAGER, CRAWLER),
+        total=MESSAGES,
+        failed=UNHANDLED_MESSAGES,
+        duration=MESSAGE_DURATION,
+    ),
+    Operation(name="pages", services=(CRAWLER,), total=CRAWLS, failed=FOREIGN_FAILURES, is_foreign=True),
 )
 
 
@@ -95,7 +110,7 @@ def collect(query: Query, window: Window) -> Measurements:
         totals = _by_version(query(growth(operation.total, seconds, JOB, TRACK), end))
         failures = _by_version(query(failed_query(operation, seconds), end))
         buckets: dict[tuple[str, str], dict[float, int]] = defaultdict(dict)
-        if seconds > WARM_UP_SECONDS:
+        if operation.duration and seconds > WARM_UP_SECONDS:
             for series in query(duration_query(operation, seconds), end):
                 buckets[_version(series)][float(series.labels["le"])] = _count(series)
         for track, job in totals.keys() | failures.keys() | buckets.keys():

@@ -12,13 +12,14 @@ import httpx
 
 from contracts.hops import HOPS, Hop
 from lean_tracing.background import Loop
-from stack.clients.traces import TraceStoreClient
+from stack.clients.traces import Span, TraceStoreClient
 from stack.polling import CheckFailure
 from stack.probe.match import match_hops
 from stack.probe.request import submit
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_UP_SECONDS: Final = 1.0
+_FAILED_TRACES: Final = 5
 _logger = logging.getLogger(__name__)
 
 
@@ -63,6 +64,9 @@ class Probes:
         """The number of probes whose trace has every hop."""
         self.missed: list[str] = []
         """A message for each of the other probes."""
+        self.traces: dict[str, list[Span]] = {}
+        """Trace id → spans, of the probes whose trace has every hop, and of some that failed."""
+        self._failed: list[str] = []
 
     @property
     def query(self) -> str:
@@ -90,6 +94,12 @@ class Probes:
             self._look_up()
             time.sleep(min(self._every, _LOOK_UP_SECONDS))
 
+    def look_up_failed(self) -> None:
+        """Looks up the traces of the last probes that failed, as far as they are stored."""
+        for trace_id in self._failed[-_FAILED_TRACES:]:
+            with contextlib.suppress(Exception):  # any error of a look-up: the trace is an example only
+                self.traces[trace_id] = self._store.trace(trace_id)
+
     @staticmethod
     def _repeat(work: Callable[[], None], every: float) -> float:
         work()
@@ -103,11 +113,14 @@ class Probes:
         with contextlib.suppress(httpx.HTTPError):
             if submit(gateway, probe.trace_id, probe.span_id, key=self._key).is_success:
                 self._pending.append(probe)
+                return
+        self._failed.append(probe.trace_id)
 
     def _look_up(self) -> None:
         for probe in list(self._pending):
             try:
-                match_hops(self._store.trace(probe.trace_id), probe.span_id, self._hops)
+                spans = self._store.trace(probe.trace_id)
+                match_hops(spans, probe.span_id, self._hops)
             except Exception as error:  # any error of one look-up: the others are still done
                 if time.monotonic() - probe.sent < self._stored_seconds:
                     continue
@@ -115,4 +128,5 @@ class Probes:
                 self.missed.append(f"{probe.trace_id}: {problem}")
             else:
                 self.whole += 1
+                self.traces[probe.trace_id] = spans
             self._pending.remove(probe)

@@ -1,6 +1,6 @@
 """The report of a rollout: printed, and written as a Markdown page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +11,7 @@ from rich.table import Table
 from contracts.services import SERVICES
 from stack.release.plan import Step
 from stack.rollout.gate import Finding, Verdict, overall
+from stack.rollout.traces import Difference
 from stack.settings import Settings
 
 _COLORS: Final = {Verdict.SUCCESSFUL: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.FAILED: "red"}
@@ -65,12 +66,32 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
     console.print(table)
 
 
-def page(stack: str, changes: Sequence[str], results: Sequence[StepResult], outcome: str) -> str:
-    """The report as Markdown: each step with its measurements, and the queries that repeat them."""
+def page(
+    stack: str,
+    changes: Sequence[str],
+    results: Sequence[StepResult],
+    outcome: str,
+    *,
+    picture: str = "",
+    differences: Mapping[str, Sequence[Difference]] | None = None,
+) -> str:
+    """The report as Markdown: each step with its measurements, and the queries that repeat them.
+
+    Args:
+        stack: its name.
+        changes: what the new version changes.
+        results: the steps.
+        outcome: how the run ended.
+        picture: the file with the picture of the evidence.
+        differences: title of a step → what differed in its traces.
+    """
     lines = [f"# Rollout of stack {stack}", "", f"**{outcome}**", "", *(f"- {change}" for change in changes), ""]
+    if picture:
+        lines += [f"![the evidence of each check over time]({picture})", ""]
     queries: dict[str, int] = {}
     for result in results:
         lines += _section(result, queries)
+        lines += _traces((differences or {}).get(result.title, ()))
     if queries:
         lines += ["## Queries", ""]
         lines += [f"{number}. `{query}`" for query, number in queries.items()]
@@ -88,6 +109,17 @@ def _section(result: StepResult, queries: dict[str, int]) -> list[str]:
         number = queries.setdefault(finding.query, len(queries) + 1) if finding.query else None
         cells = [finding.check, finding.verdict.value, finding.canary, finding.baseline, finding.limit]
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} | {number or ''} |")
+    return [*lines, ""]
+
+
+def _traces(differences: Sequence[Difference]) -> list[str]:
+    """What differs in the traces of one step."""
+    if not differences:
+        return []
+    lines = ["| traces differ in | of | canary | baseline | examples |", "|---|---|---|---|---|"]
+    for it in differences:
+        cells = [it.kind, it.name, it.canary, it.baseline, ", ".join(f"`{trace_id}`" for trace_id in it.trace_ids)]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return [*lines, ""]
 
 

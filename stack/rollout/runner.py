@@ -6,7 +6,7 @@ It writes the journal before each move, so that a run that is interrupted at any
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from stack.components.services.settings import Release, Split
 from stack.components.services.versions import NAMES, Service
@@ -15,13 +15,12 @@ from stack.release.journal import Journal, Phase
 from stack.release.plan import Step, Version, surge
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.measurements import Window
 from stack.rollout.report import StepResult
 
 Deploy = Callable[[Release | None], None]
 """Deploys the stack with a release; None is the version of the settings alone."""
-Analyze = Callable[[Step, Version, Window], Sequence[Finding]]
-"""Analyses a step, as `Analysis.__call__` does: the step, the stable version, the baseline window → the findings."""
+Analyze = Callable[[Step, Version], Sequence[Finding]]
+"""Analyses a step, as `Analysis.__call__` does: the step, the canary → the findings."""
 
 
 class Cluster(Protocol):
@@ -56,6 +55,10 @@ class Runner:
     require_lock: Callable[[], None]
     """Raises RolloutError if another rollout may be moving the pods."""
     on_progress: Callable[[str], None]
+    undecided: Literal["hold", "continue", "back"] = "hold"
+    """What follows from an analysis that stays inconclusive."""
+    dump_evidence: Callable[[], Mapping[str, Any]] = dict
+    """Returns the evidence about the canary so far, for the journal."""
     results: list[StepResult] = field(default_factory=list)
     _deployed: Release | None = None
     """The release that this run deployed last, if its pods became ready."""
@@ -65,7 +68,7 @@ class Runner:
 
         Returns:
             None if all traffic has the new version. Otherwise the journal of the rollout that was rolled back, to the
-            last successful step or to the stable version.
+            last successful step or to the stable version, or that is held at an undecided step.
 
         Raises:
             RolloutError: the lock was lost.
@@ -91,14 +94,21 @@ class Runner:
         self.on_progress(f"moving to {step.title}: {_describe(step.splits)}")
         try:
             self._move(journal, step)
-            journal, result = self._analyze(journal, step)
+            result = self._analyze(journal, step)
         except DeployError as error:
             # If the API server answers, the pods of the new version do not start: that is a result as well.
             if not self.cluster.is_reachable():
                 raise
             result = self._note_failed_start(journal, step, str(error))
-        if result.verdict is not Verdict.SUCCESSFUL:
-            return journal.enter(Phase.ROLLING_BACK, reason=f"{step.title}: {gate.reason(result.findings)}")
+        reason = f"{step.title}: {gate.reason(result.findings)}"
+        is_undecided = result.verdict is Verdict.INCONCLUSIVE
+        if result.verdict is Verdict.FAILED or (is_undecided and self.undecided == "back"):
+            return journal.enter(Phase.ROLLING_BACK, reason=reason, evidence={})
+        journal = replace(journal, evidence=self.dump_evidence())
+        if is_undecided and self.undecided == "hold":
+            return self._write(journal.enter(Phase.PAUSED, reason=reason))
+        if is_undecided:
+            self.on_progress(f"undecided, continuing: {reason}")
         if step.number == self.steps[-1].number:
             return self._write(journal.enter(Phase.PROMOTING, passed=step.number))
         return journal.enter(Phase.PROGRESSING, passed=step.number, stage=step.number + 1)
@@ -112,7 +122,7 @@ class Runner:
             self._move(journal, step)
             if step.stage is None:
                 break
-            journal, result = self._analyze(journal, step)
+            result = self._analyze(journal, step)
             if result.verdict is Verdict.SUCCESSFUL:
                 return self._write(journal.enter(Phase.PAUSED, passed=step.number))
         return self._write(journal.enter(Phase.DEGRADED, stage=0, passed=0))
@@ -123,16 +133,13 @@ class Runner:
         self.deploy(None)
         self.journals.delete()
 
-    def _analyze(self, journal: Journal, step: Step) -> tuple[Journal, StepResult]:
-        """Analyses a step; returns its result, and the journal with the baseline window."""
+    def _analyze(self, journal: Journal, step: Step) -> StepResult:
         self.require_lock()
         start = time.time()
-        findings = self.analyze(step, journal.canary, journal.baseline_window)
+        findings = self.analyze(step, journal.canary)
         result = StepResult(title=step.title, start=start, end=time.time(), findings=findings)
         self.results.append(result)
-        if step.splits["gateway"].baseline:
-            journal = replace(journal, baseline_window=(result.start, result.end))
-        return journal, result
+        return result
 
     def _note_failed_start(self, journal: Journal, step: Step, message: str) -> StepResult:
         findings = [gate.problem("pods of the new version", message)]

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import kubernetes
 
@@ -10,9 +9,6 @@ from stack.release.journal import Journal, JournalStore, Phase
 from stack.release.plan import Step, desired_version, running_version
 from stack.rollout.errors import RolloutError
 from stack.settings import Settings
-
-_BASELINE_SECONDS: Final = 300.0
-"""The baseline window of a rollout whose first stage has no pods of the stable version: the time before it."""
 
 
 def start_or_resume(
@@ -36,15 +32,13 @@ def start_or_resume(
         raise RolloutError("nothing runs yet, so there is nothing to compare the new version with: deploy it first")
     if stable == canary:
         return None
-    now = time.time()
     return Journal(
         stable=stable,
         canary=canary,
         stage=1,
         passed=0,
         phase=Phase.PROGRESSING,
-        since=now,
-        baseline_window=(now - _BASELINE_SECONDS, now),
+        since=time.time(),
     )
 
 

@@ -1,7 +1,7 @@
 """The section `rollout` of the settings."""
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,12 +22,20 @@ class Stage(Section):
 class Gate(Section):
     """The limits for the new version in every step, compared with the stable version over the same time."""
 
-    confidence: Annotated[float, Field(ge=0.8, lt=1)] = 0.99
-    """Confidence level of the interval around a measured share."""
+    false_alarms: Annotated[float, Field(gt=0, le=0.2)] = 0.01
+    """Largest share of rollouts that go back although the new version is as good as the stable one: over all stages,
+    services, checks and looks together."""
+    confidence: Annotated[float, Field(ge=0.8, lt=1)] = 0.97
+    """Probability with which a version beyond a margin does not pass."""
     operations: Annotated[int, Field(ge=20, le=1_000_000)] = 50
-    """Requests or messages of the new version below which the result is inconclusive."""
+    """Messages of the new version below which a consumer is not compared, since it may have no partition; and spans of
+    it, below which their export is inconclusive."""
     error_margin: Annotated[float, Field(gt=0, le=0.5)] = 0.01
-    """Its share of failed operations may be larger than the stable version's by this much."""
+    """Its share of failed operations may be larger than the stable version's by this much, or by `errorFactor`."""
+    error_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
+    """Its share of failed operations may be this many times the stable version's, or larger by `errorMargin`."""
+    foreign_margin: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """The share of pages that foreign sites do not serve to it may be larger by this much, or by `errorFactor`."""
     duration_factor: Annotated[float, Field(gt=1, le=10)] = 1.5
     """Its median and its p99 may be this many times as long as the stable version's."""
     memory_factor: Annotated[float, Field(gt=1, le=10)] = 1.3
@@ -38,7 +46,12 @@ class Gate(Section):
     """Share of the probes' traces that must be complete in the trace store. A probe is a request of the rollout's own
     whose trace is then looked up."""
     patience_seconds: Annotated[int, Field(ge=30, le=604_800)] = 900
-    """Time after the soak, in s, within which enough traffic for a conclusive result must arrive."""
+    """Time after the soak, in s, for which a step waits for enough traffic for a conclusive result."""
+    undecided: Literal["hold", "continue", "back"] = "hold"
+    """What follows if the result is still inconclusive then: the pods stay as they are, and the next run continues
+    (hold); the next step (continue); or the rollout goes back (back)."""
+    probes_per_second: Annotated[float, Field(gt=0, le=50)] = 5
+    """Largest rate of the rollout's own requests to both versions, which supply the traffic that users do not."""
 
 
 class Rollout(Section):
@@ -50,7 +63,8 @@ class Rollout(Section):
         Stage(share=0.5),
         Stage(share=1),
     )
-    """The steps, with growing shares; the share of the last one is 1."""
+    """The steps, with growing shares; the share of the last one is 1. One pod of the stable version stays in it: both
+    versions are compared over the same time in every step."""
     max_pods: Annotated[int, Field(ge=2, le=200)] = 20
     """Largest number of pods of one service during a rollout. It limits how small a share can be: one pod of these."""
     gate: Gate = Gate()

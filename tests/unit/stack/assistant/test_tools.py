@@ -153,7 +153,6 @@ def test_the_rollout_names_phase_stage_change_and_reason() -> None:
         passed=1,
         phase=Phase.DEGRADED,
         since=NOW,
-        baseline_window=(NOW - 60, NOW),
         reason="errors: 5 %",
     )
     assert tools(PreparedSources({}, journal)).rollout()["rollout"] == {

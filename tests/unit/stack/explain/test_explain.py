@@ -131,7 +131,6 @@ def test_the_rollout_and_the_newest_changes_are_listed() -> None:
         passed=1,
         phase=Phase.DEGRADED,
         since=NOW - 60,
-        baseline_window=(NOW - 120, NOW - 60),
         reason="errors",
     )
     changes = [Change(seconds=NOW - 90 - number, text=f"gateway deployed {number}") for number in range(9)]

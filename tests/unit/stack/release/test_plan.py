@@ -35,7 +35,10 @@ def settings(**sections: Any) -> Settings:
         (2, 0.05, 20, (18, 1)),
         (2, 0.05, 4, (3, 1)),
         (1, 0.5, 2, (1, 1)),
-        (3, 1, 4, (0, 3)),
+        (3, 1, 4, (1, 3)),
+        (1, 1, 20, (1, 3)),
+        (1, 1, 2, (1, 1)),
+        (5, 1, 4, (1, 5)),
         (40, 0.05, 20, (38, 2)),
     ],
 )
@@ -146,7 +149,6 @@ JOURNAL = Journal(
     passed=1,
     phase=Phase.ROLLING_BACK,
     since=1.5,
-    baseline_window=(0.5, 1.0),
     reason="why",
 )
 

@@ -12,7 +12,6 @@ from stack.errors import DeployError
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Step, Version, plan_steps
 from stack.rollout.gate import Finding, Verdict
-from stack.rollout.measurements import Window
 from stack.rollout.runner import Runner
 from stack.settings import PROJECT, Settings, parse
 
@@ -28,9 +27,7 @@ SETTINGS: Settings = parse(
 )
 STABLE = Version(image="registry.example.com/service:1", tracing=Tracing())
 CANARY = Version(image="registry.example.com/service:2", tracing=Tracing())
-START = Journal(
-    stable=STABLE, canary=CANARY, stage=1, passed=0, phase=Phase.PROGRESSING, since=0, baseline_window=(0, 1)
-)
+START = Journal(stable=STABLE, canary=CANARY, stage=1, passed=0, phase=Phase.PROGRESSING, since=0)
 
 
 class Killed(BaseException):
@@ -78,7 +75,7 @@ class FakeCluster:
         self.fewest = min(self.fewest, split.baseline + split.canary)
         self._act()
 
-    def analyze(self, step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
+    def analyze(self, step: Step, canary: Version) -> Sequence[Finding]:
         self._act()
         self.analyses[step.number] = self.analyses.get(step.number, 0) + 1
         verdict = self.verdicts(step, self.analyses[step.number])
@@ -113,7 +110,7 @@ def test_a_successful_version_goes_to_the_end_and_never_has_fewer_pods() -> None
     assert cluster.journal is None
     assert cluster.fewest == 3
     # At most two deployments a step: pods are added before others are removed.
-    assert cluster.moves == ["3+1", "3+2", "2+2", "2+3", "0+3", "3+0"]
+    assert cluster.moves == ["3+1", "3+2", "2+2", "2+3", "1+3", "3+0"]
 
 
 def test_a_failed_first_stage_leaves_only_the_stable_version() -> None:
@@ -144,11 +141,31 @@ def test_a_stage_that_is_not_successful_again_is_left_as_well() -> None:
     assert cluster.images == (STABLE.image, None)
 
 
-def test_too_little_traffic_is_no_reason_to_go_on() -> None:
+def test_an_undecided_stage_is_held_and_the_next_run_continues_there_with_the_evidence() -> None:
+    cluster = FakeCluster(
+        verdicts=lambda step, analysis: (
+            Verdict.INCONCLUSIVE if (step.number, analysis) == (2, 1) else Verdict.SUCCESSFUL
+        )
+    )
+    held = replace(cluster.runner(), dump_evidence=lambda: {"errors": {"total": 1}}).run(START)
+    assert held is not None
+    assert (held.phase, held.stage, held.passed, held.is_held) == (Phase.PAUSED, 2, 1, True)
+    assert held.reason == "stage 2, 50%: errors: 9 of 10 (inconclusive)"
+    assert cluster.splits["gateway"] == Split(baseline=2, canary=2)
+    assert cluster.journal == held
+    assert held.evidence == {"errors": {"total": 1}}
+    assert cluster.runner().run(held.enter(Phase.PROGRESSING, stage=held.passed + 1)) is None
+
+
+def test_the_settings_say_what_follows_from_an_undecided_stage() -> None:
     cluster = FakeCluster(verdicts=lambda step, analysis: Verdict.INCONCLUSIVE)
-    failed = cluster.runner().run(START)
+    assert replace(cluster.runner(), undecided="continue").run(START) is None
+    cluster = FakeCluster(verdicts=lambda step, analysis: Verdict.INCONCLUSIVE)
+    failed = replace(cluster.runner(), undecided="back").run(START)
     assert failed is not None
+    assert failed.phase is Phase.DEGRADED
     assert failed.reason.endswith("(inconclusive)")
+    assert not failed.is_held
 
 
 def test_pods_that_do_not_start_fail_the_version() -> None:
@@ -190,16 +207,3 @@ def test_an_abort_goes_back_from_every_moment() -> None:
         cluster.runner().abort(cluster.journal)
         assert cluster.images == (STABLE.image, None)
         assert cluster.journal is None
-
-
-def test_the_last_stage_is_compared_with_the_last_window_that_had_stable_pods() -> None:
-    windows: dict[int, Window] = {}
-    cluster = FakeCluster()
-
-    def analyze(step: Step, canary: Version, baseline_window: Window) -> Sequence[Finding]:
-        windows[step.number] = baseline_window
-        return cluster.analyze(step, canary, baseline_window)
-
-    replace(cluster.runner(), analyze=analyze).run(START)
-    assert windows[1] == START.baseline_window
-    assert windows[3][0] > 1, "the time of the second stage, not the time before the rollout"

@@ -1,0 +1,37 @@
+"""Whole rollouts, simulated through the code that judges real ones, keep the promised error rates."""
+
+from checks.verdicts.command import (
+    RATES,
+    identical,
+    run_cases,
+    same_cases,
+    upper_bound,
+    worse_cases,
+)
+from checks.verdicts.simulation import Ending
+from stack.settings.rollout import Rollout, Stage
+
+SHORT = Rollout(stages=tuple(Stage(share=share, soak_seconds=30) for share in (0.05, 0.25, 0.5, 1)))
+"""Stages that end as soon as they are decided."""
+
+
+def test_a_version_that_is_as_good_goes_back_in_less_than_one_of_a_hundred_rollouts() -> None:
+    cases = {name: case.__class__(**{**vars(case), "settings": SHORT}) for name, case in same_cases().items()}
+    results = [result for group in run_cases(cases, 12, seed=2).values() for result in group]
+    back = [result for result in results if result.ending is Ending.BACK]
+    assert upper_bound(len(back), len(results)) <= 0.01, back
+
+
+def test_a_version_with_twice_the_failures_and_a_slower_one_go_back() -> None:
+    for name, group in run_cases(worse_cases(), 60, seed=3).items():
+        caught = sum(result.ending is Ending.BACK for result in group)
+        assert caught >= 57, (name, group)
+
+
+def test_little_traffic_holds_a_rollout_and_never_sends_it_back() -> None:
+    settings = Rollout.model_validate({"stages": SHORT.stages, "gate": {"probesPerSecond": 0.1}})
+    case = identical(0.03, RATES[0])
+    held = case.__class__(stable=case.stable, canary=case.canary, rate=case.rate, settings=settings)
+    results = run_cases({"little": held}, 4, seed=4)["little"]
+    assert {result.ending for result in results} == {Ending.HELD}
+    assert "more" in results[0].reason

@@ -1,0 +1,76 @@
+"""The rollout's own requests: as many as are missing, to both versions, and probes whose traces are compared."""
+
+import json
+import threading
+import time
+
+import httpx
+
+from contracts.http import TASKS
+from stack.clients.traces import Span, TraceStoreClient
+from stack.rollout.probes import Probes
+from stack.rollout.supply import Supply, rate
+from tests.support.http_server import Request, Response, http_server
+
+WAIT_SECONDS = 20.0
+
+
+class Gateways:
+    """Two gateways that count their requests."""
+
+    def __init__(self, status: int = 202) -> None:
+        self.requests: list[Request] = []
+        self.status = status
+        self._lock = threading.Lock()
+
+    def answer(self, request: Request) -> Response:
+        with self._lock:
+            self.requests.append(request)
+        return Response(status=self.status)
+
+    def wait_for(self, number: int) -> None:
+        end = time.monotonic() + WAIT_SECONDS
+        while len(self.requests) < number:
+            assert time.monotonic() < end, f"{len(self.requests)} of {number} requests"
+            time.sleep(0.05)
+
+
+def test_missing_operations_are_supplied_to_both_versions_and_no_others() -> None:
+    stable, canary = Gateways(), Gateways(status=500)
+    with http_server(stable.answer) as one, http_server(canary.answer) as other:
+        supply = Supply([one, other], largest_rate=50)
+        with supply.run():
+            supply.request(missing=300, seconds=30)
+            stable.wait_for(3)
+            canary.wait_for(3)
+            supply.request(missing=0, seconds=30)
+            time.sleep(1.0)
+            number = len(stable.requests) + len(canary.requests)
+            time.sleep(1.5)
+            assert len(stable.requests) + len(canary.requests) == number
+    assert {request.path for request in stable.requests} == {TASKS}
+    assert "base_url" in json.loads(stable.requests[0].body)
+    assert "traceparent" not in stable.requests[0].headers, "traced and sampled like the requests of users"
+
+
+def test_the_rate_is_what_is_missing_and_at_most_the_largest() -> None:
+    assert rate(missing=60, seconds=60, gateways=2, largest=5) == 2
+    assert rate(missing=6000, seconds=60, gateways=2, largest=5) == 5
+    assert rate(missing=0, seconds=60, gateways=2, largest=5) == 0
+
+
+def test_the_traces_of_probes_that_fail_are_looked_up_as_examples() -> None:
+    spans = [Span(span_id="a", parent_id="", service="gateway", name="POST", kind="SERVER", start=0, end=1, error=True)]
+
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return spans
+
+    gateways = Gateways(status=500)
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=5)
+        with probes.run():
+            gateways.wait_for(7)
+        probes.look_up_failed()
+    assert (probes.whole, probes.missed) == (0, [])
+    assert list(probes.traces.values()) == [spans] * 5

@@ -1,0 +1,52 @@
+"""The room that a rollout needs, compared with the room that the nodes have."""
+
+from typing import Any
+
+import kubernetes
+import pytest
+
+from stack.components.services.settings import Split
+from stack.components.services.versions import NAMES, Service
+from stack.release.plan import plan_steps
+from stack.rollout.room import Resources, missing_room, requests
+from tests.unit.stack.rollout.test_runner import SETTINGS
+
+SIZE = Resources(cpu=0.1, memory=200e6)
+PODS: dict[Service, Resources] = dict.fromkeys(NAMES, SIZE)
+PRESENT: dict[Service, Split] = dict.fromkeys(NAMES, Split(baseline=3, canary=0))
+
+
+def lines(*nodes: Resources) -> list[str]:
+    return missing_room(plan_steps(SETTINGS), PRESENT, PODS, nodes)
+
+
+def test_a_cluster_with_room_for_the_largest_step_is_enough() -> None:
+    # From 2 + 2 to 1 + 3 there are five pods of each service: two more than now.
+    assert lines(Resources(cpu=0.6, memory=1200e6)) == []
+    assert lines(Resources(cpu=0.3, memory=600e6), Resources(cpu=0.3, memory=600e6)) == []
+
+
+@pytest.mark.parametrize(
+    "node", [Resources(cpu=0.5, memory=1e12), Resources(cpu=64, memory=1100e6), Resources(cpu=0.05, memory=1e12)]
+)
+def test_the_first_step_without_room_is_named_with_what_is_left(node: Resources) -> None:
+    (line,) = lines(node)
+    assert line.startswith("no room for stage ")
+    assert f"{node.cpu:.2f} CPU" in line
+
+
+def test_room_that_is_scattered_over_nodes_is_no_room() -> None:
+    (line,) = lines(*[Resources(cpu=0.09, memory=1e12)] * 20)
+    assert "fit on no node" in line
+
+
+def test_a_pod_requests_its_containers_or_its_largest_init_container() -> None:
+    def container(cpu: str, memory: str) -> Any:
+        resources = kubernetes.client.V1ResourceRequirements(requests={"cpu": cpu, "memory": memory})
+        return kubernetes.client.V1Container(name="c", resources=resources)
+
+    spec = kubernetes.client.V1PodSpec(
+        containers=[container("100m", "64Mi"), container("150m", "64Mi"), kubernetes.client.V1Container(name="d")],
+        init_containers=[container("50m", "256Mi")],
+    )
+    assert requests(spec) == Resources(cpu=0.25, memory=256 * 2**20)
