@@ -56,7 +56,13 @@ class Operation:
 
 
 OPERATIONS: Final = (
-    Operation(name="requests", services=(GATEWAY,), total=REQUESTS, failed=FAILED_REQUESTS, duration=REQUEST_DURATION),
+    Operation(
+        name="requests",
+        services=(GATEWAY, TASK_MANAGER),
+        total=REQUESTS,
+        failed=FAILED_REQUESTS,
+        duration=REQUEST_DURATION,
+    ),
     Operation(
         name="messages",
         services=(TASK_MANAGER, CRAWLER),
