@@ -218,6 +218,7 @@ _SCRAPED: Final = (
     *((part, (endpoints.TEMPO_HTTP_PORT,)) for part in TEMPO_PARTS),
     (endpoints.JAEGER, (endpoints.JAEGER_TELEMETRY_PORT,)),
     (endpoints.LOKI, (endpoints.LOKI_PORT,)),
+    (endpoints.GRAFANA_PUBLISHER, _HTTP),
 )
 _SCRAPES: Final = (
     *(Connection(caller=endpoints.PROMETHEUS, target=target, ports=ports, why="scrapes") for target, ports in _SCRAPED),

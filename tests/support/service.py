@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from checks.harness.ports import free_port
@@ -83,8 +83,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         url = f"postgresql+psycopg://tasks@127.0.0.1:{port}/postgres"
 
         def answers() -> bool:
-            with socket.socket() as client:
-                return client.connect_ex(("127.0.0.1", port)) == 0
+            # The server takes connections before it is ready, and refuses their sessions.
+            try:
+                psycopg.connect(url.replace("+psycopg", "")).close()
+            except psycopg.OperationalError:
+                return False
+            return True
 
         poll_until("Postgres", answers)
         yield url

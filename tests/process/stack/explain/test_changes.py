@@ -37,7 +37,7 @@ def test_a_release_names_what_it_changed_and_no_other_object(server: ApiServer) 
     stack.deploy(declared)
     (first,) = texts(stack)
     assert first.startswith("a release changed ")
-    assert "Deployment gateway" in first
+    assert "Service gateway" in first
     time.sleep(2)
     find(declared, "ConfigMap", "collector-config")["data"]["collector.yaml"] = "receivers: {}"
     template = find(declared, "StatefulSet", "collector")["spec"]["template"]
