@@ -20,6 +20,13 @@ CONTEXT = "theirs"
 NOT_COPIED = (".git", ".venv", ".local", "__pycache__", ".*_cache", ".hypothesis")
 
 
+@pytest.fixture(autouse=True)
+def cluster() -> None:
+    # The tests of the life cycle run without the cluster, and bring up one of their own.
+    if not Cluster().was_up():
+        pytest.skip("the local cluster is down")
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Another clone, with the back ends that this machine has."""
