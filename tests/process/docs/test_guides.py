@@ -56,12 +56,23 @@ def test_there_are_guides() -> None:
     assert all(f"({guide.name})" in listed for guide in GUIDES)
 
 
+LONG = "add-a-panel"
+"""Its last step runs promtool for a minute."""
+
+
 def _marked(guide: Path) -> Any:
-    # Its last step runs promtool for minutes.
-    return pytest.param(guide, id=guide.stem, marks=[pytest.mark.nightly] if guide.stem == "add-a-panel" else [])
+    return pytest.param(guide, id=guide.stem, marks=[pytest.mark.nightly] if guide.stem == LONG else [])
 
 
-@pytest.mark.parametrize("guide", map(_marked, GUIDES))
+def test_the_changes_of_the_long_guide_apply(copy: Path) -> None:
+    guide = next(guide for guide in GUIDES if guide.stem == LONG)
+    changes = [textwrap.dedent(block) for _, kind, _, block in _BLOCK.findall(guide.read_text()) if kind == "diff"]
+    assert changes
+    for change in changes:
+        run(copy, ("git", "apply", "-"), change)
+
+
+@pytest.mark.parametrize("guide", [_marked(guide) for guide in GUIDES])
 def test_a_guide_works_as_printed(guide: Path, copy: Path) -> None:
     output = ""
     for _, kind, file, block in _BLOCK.findall(guide.read_text()):
