@@ -61,7 +61,7 @@ def up(nodes: int | None = None) -> None:
     cluster = Cluster()
     left = left_for_later(_bring_up(cluster, nodes, patient=False))
     print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
-    print_addresses(cluster.kubeconfig())
+    print_addresses(cluster.home.kubeconfig)
     if not left:
         return
     names = ", ".join(left)
@@ -71,7 +71,7 @@ def up(nodes: int | None = None) -> None:
     except Failure as failure:
         raise Failure(f"{failure}\nThe stack was up without {names} before this") from failure
     print(f"complete after {time.monotonic() - started:.0f} s.", end=" ")
-    print_addresses(cluster.kubeconfig())
+    print_addresses(cluster.home.kubeconfig)
 
 
 def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[str, Resolved]:

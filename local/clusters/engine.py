@@ -1,6 +1,9 @@
 """The container engine of the machine, which builds the service's image."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,13 +50,17 @@ class Engine:
         progress.step(f"pushing {reference}")
         progress.run((self.program, "push", reference), timeout=PUSH_SECONDS)
 
-    def save(self, progress: Progress, reference: str, archive: Path) -> None:
-        """Writes an image to an archive.
+    @contextmanager
+    def archive(self, progress: Progress, reference: str) -> Iterator[Path]:
+        """An archive of an image, for programs that ask no engine but take a file; it ends with the block.
 
         Raises:
             Failure: the engine has no such image.
         """
-        progress.run((self.program, "save", "--output", archive, reference), timeout=PUSH_SECONDS)
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder, "image.tar")
+            progress.run((self.program, "save", "--output", archive, reference), timeout=PUSH_SECONDS)
+            yield archive
 
 
 def find_engine() -> Engine | None:

@@ -74,9 +74,7 @@ class Kind:
 
     def load(self, progress: Progress, cluster: str, reference: str) -> None:
         # `kind load docker-image` asks Docker; an archive serves both engines.
-        with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder, "image.tar")
-            self.engine.save(progress, reference, archive)
+        with self.engine.archive(progress, reference) as archive:
             command = ("kind", "load", "image-archive", archive, "--name", cluster)
             progress.run(command, env=_of_kind(self.engine), timeout=LOAD_SECONDS)
 
@@ -131,9 +129,7 @@ class Minikube:
         progress.run((*command, "--wait", "all"), env={"KUBECONFIG": str(kubeconfig)}, timeout=START_SECONDS)
 
     def load(self, progress: Progress, cluster: str, reference: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder, "image.tar")
-            self.engine.save(progress, reference, archive)
+        with self.engine.archive(progress, reference) as archive:
             progress.run(("minikube", "image", "load", archive, "--profile", cluster), timeout=LOAD_SECONDS)
 
     def remove(self, progress: Progress, cluster: str) -> None:

@@ -10,8 +10,7 @@ from local.clusters import containers, target
 from local.clusters.choice import COMPILED, Choice, Request, choose, describe, look
 from local.clusters.target import KUBECONFIG, Target
 from local.failure import Failure
-from local.preflight import look as look_at_machine
-from local.preflight import problems
+from local.preflight import require
 from stack.deploy import deployment
 from stack.kubernetes.client import REQUEST_SECONDS, connect
 from stack.settings import load
@@ -62,13 +61,13 @@ def status() -> bool:
 
 
 def _up_compiled(nodes: int | None) -> None:
-    if reasons := problems(look_at_machine(Cluster(), nodes)):
-        listed = "\n".join(f"  - {reason}" for reason in reasons)
+    try:
+        require(Cluster(), nodes)
+    except Failure as failure:
         raise Failure(
-            f"this machine cannot run the compiled cluster yet:\n{listed}\n"
-            "Or use another cluster: start Docker or Podman and install kind, or name a context of your kubeconfig "
-            "(make up CONTEXT=…). `make doctor` shows what this machine has"
-        )
+            f"{failure}\nOr use another cluster: start Docker or Podman and install kind, or name a context of your "
+            "kubeconfig (make up CONTEXT=…). `make doctor` shows what this machine has"
+        ) from None
     stack.up(nodes)
 
 

@@ -15,9 +15,9 @@ import yaml
 
 from local.cluster import Cluster
 from stack.settings import OVERLAY, PROJECT, ROOT
+from tests.support.pulumi_cli import NOT_IN_A_CLONE
 
 CONTEXT = "theirs"
-NOT_COPIED = (".git", ".venv", ".local", "__pycache__", ".*_cache", ".hypothesis")
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def cluster() -> None:
 def clone(tmp_path: Path) -> Path:
     """Another clone, with the back ends that this machine has."""
     clone = tmp_path / "clone"
-    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    shutil.copytree(ROOT, clone, ignore=NOT_IN_A_CLONE)
     overlay = yaml.safe_load((ROOT / OVERLAY).read_text())["config"]
     file = clone / "Pulumi.local.yaml"
     document = yaml.safe_load(file.read_text())

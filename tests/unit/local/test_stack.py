@@ -11,7 +11,6 @@ from local.clusters import up
 from local.clusters.choice import Machine
 from local.failure import Failure
 from local.images.resolve import Resolved
-from local.preflight import Facts
 from local.stack import overlay
 from stack.settings import PROJECT
 from tests.support.command_line import wct
@@ -59,7 +58,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return images(loki="built" if patient else "later")
 
     monkeypatch.setattr(up, "look", Machine)
-    monkeypatch.setattr(up, "look_at_machine", lambda cluster, nodes: Facts())
+    monkeypatch.setattr(up, "require", lambda cluster, nodes: None)
     monkeypatch.setattr(stack, "_bring_up", bring_up)
     monkeypatch.setattr(stack, "print_addresses", lambda kubeconfig: print("addresses"))
     return patience
