@@ -1,8 +1,9 @@
 """The gateway's own routes: reading tasks through the task-manager, and a page for trial crawls."""
 
-import contextlib
+import asyncio
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -17,6 +18,7 @@ from lean_tracing.httpx import AsyncTracingTransport
 from service.common import problems
 from service.common.access import Caller, Guard, caller_of, guarded, to_headers
 from service.common.errors import Unavailable
+from service.common.retry import Backoff
 from service.common.views import TaskPage, TaskQuery, TaskView
 
 _DEMO_PAGE = """<!doctype html>
@@ -28,8 +30,10 @@ _DEMO_PAGE = """<!doctype html>
 </body>
 </html>
 """
-_ATTEMPTS: Final = 3
-"""A read is safe to repeat. When a node is lost, several connections may lead to a pod that is gone with it."""
+_PATIENCE_SECONDS: Final = 8.0
+"""A read is safe to repeat, so it waits while a database fails over or a node is lost, instead of failing."""
+_PASSING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError, httpx.ReadError)
+"""A pod has ended, or is not there yet. A slow answer is none of them: a repetition would make it slower."""
 _CONNECT_RETRIES: Final = 3
 _UNREACHABLE_MS: Final = 2000
 """A connection is given up when the other side has confirmed no packet for so long; a slow answer is no reason."""
@@ -42,10 +46,20 @@ _FORWARDED_HEADERS: Final = ("content-type", "retry-after")
 class TaskReader:
     """Reads tasks from the task-manager and forwards its answers."""
 
-    def __init__(self, base_url: str, traces: TraceManager, token: str = "") -> None:
-        """Prepares it; token: by which the task-manager knows the gateway, if access control is on."""
+    def __init__(
+        self, base_url: str, traces: TraceManager, token: str = "", patience: float = _PATIENCE_SECONDS
+    ) -> None:
+        """Prepares it.
+
+        Args:
+            base_url: of the task-manager.
+            traces: traces each attempt.
+            token: by which the task-manager knows the gateway, if access control is on.
+            patience: seconds in which a read is repeated while the task-manager or its database is unavailable.
+        """
         self._base_url = base_url
         self._traces = traces
+        self._patience = patience
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._client: httpx.AsyncClient | None = None
 
@@ -75,15 +89,24 @@ class TaskReader:
             raise HTTPException(502, "The task-manager gave no usable answer.")
         return Response(answer.content, answer.status_code, headers=headers)
 
-    @staticmethod
     async def _get(
-        client: httpx.AsyncClient, path: str, query: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self, client: httpx.AsyncClient, path: str, query: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> httpx.Response:
-        for _ in range(_ATTEMPTS - 1):
-            # A reused connection whose pod has just ended.
-            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
-                return await client.get(path, params=query, headers=headers)
-        return await client.get(path, params=query, headers=headers)
+        """The first answer that is not 503, or the last outcome once the patience is over."""
+        deadline = time.monotonic() + self._patience
+        backoff = Backoff()
+        while True:
+            delay = backoff.next_delay()
+            is_last = time.monotonic() + delay > deadline
+            try:
+                answer = await client.get(path, params=query, headers=headers)
+            except _PASSING:
+                if is_last:
+                    raise
+            else:
+                if is_last or answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return answer
+            await asyncio.sleep(delay)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -19,8 +19,8 @@ from service.common.kafka.client import BrokersLost, ConnectionMonitor, client_c
 from service.common.kafka.offsets import Offsets
 from service.common.kafka.processing import Abandon, Handler, InProgress, MessageProcessor
 from service.common.kafka.publisher import KafkaPublisher
-from service.common.kafka.retry import Backoff
 from service.common.metrics import Metrics
+from service.common.retry import Backoff
 
 # Also the longest time that a stop waits for an idle consumer.
 _POLL_SECONDS: Final = 0.2

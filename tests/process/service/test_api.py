@@ -164,7 +164,7 @@ def test_the_gateway_forwards_no_foreign_page_and_reports_an_outage(recorder: Re
     settings = GatewaySettings(host="127.0.0.1", port=free_port())
 
     async def read(url: str) -> Any:
-        reader = TaskReader(url, recorder.traces)
+        reader = TaskReader(url, recorder.traces, patience=0)
         try:
             return await reader.read("/api/tasks", ANYONE)
         finally:

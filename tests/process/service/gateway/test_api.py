@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from service.gateway.api import TaskReader
 
 _ROOT = Path(__file__).parents[4]
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+_UNAVAILABLE = _ANSWER.replace(b"200 OK", b"503 Service Unavailable").replace(b"json", b"problem+json", 1)
 
 
 async def _answers_once_a_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,6 +43,42 @@ def test_a_closed_connection_fails_no_read() -> None:
 
     try:
         assert asyncio.run(reads()) == [200] * 4
+    finally:
+        tracing.shutdown()
+
+
+class _Failover:
+    """A task-manager whose database is away for some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self.requests = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.requests += 1
+        writer.write(_ANSWER if time.monotonic() > self._until else _UNAVAILABLE)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize(("away", "status"), [(1.0, 200), (60.0, 503)])
+def test_a_read_waits_while_the_database_fails_over(away: float, status: int) -> None:
+    tracing = start_tracing(TracingSettings(enabled=False))
+    database = _Failover(away)
+
+    async def read() -> int:
+        async with await asyncio.start_server(database.serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            tasks = TaskReader(f"http://127.0.0.1:{port}", tracing.traces, patience=2.0)
+            try:
+                return (await tasks.read("/api/tasks", ANYONE)).status_code
+            finally:
+                await tasks.close()
+
+    try:
+        assert asyncio.run(asyncio.wait_for(read(), 10)) == status
+        assert 3 <= database.requests <= 6, "the attempts become rarer"
     finally:
         tracing.shutdown()
 
