@@ -4,12 +4,16 @@ They are served on this machine, under an address that the crawler takes for pub
 Control Protocol, which is globally reachable by its registry and belongs to no site.
 """
 
+import contextlib
+import fcntl
 import random
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -47,10 +51,13 @@ class ForeignSites:
     """Serves the pages while its context is open."""
 
     def __init__(self, address: str = ADDRESS) -> None:
-        """address: given to this machine meanwhile."""
+        """address: given to this machine while any program serves pages there."""
         self._address = address
+        self._users = Path(tempfile.gettempdir()) / f"web-crawl-tracing-{address}.lock"
 
     def __enter__(self) -> "ForeignSites":
+        self._lock = self._users.open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._set_address("replace")
         self._server = _Server((self._address, 0), _Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -63,7 +70,10 @@ class ForeignSites:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self._set_address("del")
+        # Another program that serves pages there holds the lock as well, and needs the address.
+        with self._lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._set_address("del")
 
     @property
     def url(self) -> str:

@@ -1,7 +1,7 @@
 """The result of a row, and what it is judged by."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MAX_FAILED: Final = 0.001
@@ -36,6 +36,7 @@ class Result:
     tasks: int
     """Acknowledged tasks."""
     lost_tasks: int
+    """Those that did not end."""
     spans: int
     """Acknowledged spans."""
     lost_spans: int
@@ -53,6 +54,8 @@ class Result:
     """From the end of the fault's cause until everything was whole; negative if it did not become so."""
     alerts: Mapping[str, float]
     """Alert → seconds from the fault until it fired."""
+    task_errors: Mapping[str, int] = field(default_factory=dict)
+    """Why a page was not crawled → how many tasks ended so."""
     expected: Expected = NONE
     note: str = ""
 
@@ -85,6 +88,8 @@ class Result:
     def _problems(self) -> Iterable[str]:
         if self.lost_tasks:
             yield f"{self.lost_tasks} acknowledged tasks are lost"
+        if self.task_errors:
+            yield f"pages were not crawled: {failures_text(self.task_errors)}"
         if self.lost_spans:
             yield f"{self.lost_spans} acknowledged spans are lost"
         if not self.tasks or not self.spans:

@@ -11,6 +11,7 @@ from checks.ha.model import Result, failures_text
 _COLUMNS: Final = (
     "what happens",
     "lost tasks",
+    "pages not crawled",
     "lost spans",
     "failed requests",
     "of ten minutes'",
@@ -37,6 +38,7 @@ def _cells(result: Result) -> list[str]:
     return [
         result.row,
         f"{result.lost_tasks} of {result.tasks:,}",
+        str(sum(result.task_errors.values())),
         f"{result.lost_spans} of {result.spans:,}",
         f"{result.failed} of {result.requests:,}",
         f"{result.failed_share:.2%}",

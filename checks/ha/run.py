@@ -6,12 +6,13 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -27,6 +28,7 @@ from checks.ha.stack import Stack
 from contracts import endpoints, http
 from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
 from contracts.services import GATEWAY
+from contracts.tasks import TaskStatus
 from lean_tracing.background import Loop
 from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
@@ -40,7 +42,6 @@ _TASK_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 1.0
 _READERS: Final = 4
 _ANSWER_SECONDS: Final = 3.0
-_DONE: Final = frozenset({"completed", "error"})
 _logger = logging.getLogger(__name__)
 
 
@@ -124,15 +125,16 @@ def run_row(
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     sent, window = client.sent, time.monotonic() - began
     fired = dict(alerts.seconds)
-    lost_tasks = _lost_tasks(stack.cluster, sent)
+    ends = _ends(stack.cluster, sent)
     verdict = _spans(stack.cluster, sent)
-    (directory / "lost.json").write_text(json.dumps({"tasks": lost_tasks, "spans": verdict.lost}))
+    (directory / "lost.json").write_text(json.dumps({"tasks": ends.lost, "spans": verdict.lost}))
     (directory / "failures.json").write_text(json.dumps(sent.failures))
     return Result(
         row=row.title,
         seconds=window,
         tasks=len(sent.tasks),
-        lost_tasks=len(lost_tasks),
+        lost_tasks=len(ends.lost),
+        task_errors=dict(ends.errors),
         spans=verdict.acknowledged,
         lost_spans=len(verdict.lost),
         rate=rate,
@@ -182,26 +184,38 @@ def _prometheuses(cluster: LocalCluster) -> list[PrometheusClient]:
     ]
 
 
-def _lost_tasks(cluster: LocalCluster, sent: Sent) -> list[str]:
-    """Acknowledged tasks that are not completed in time."""
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """How the acknowledged tasks ended."""
+
+    lost: list[str]
+    """Ids of those that did not end in time."""
+    errors: Mapping[str, int]
+    """Why pages were not crawled → how many tasks. The page of the load always answers."""
+
+
+def _ends(cluster: LocalCluster, sent: Sent) -> Ends:
     deadline = time.monotonic() + _TASK_SECONDS
     gateway = f"http://{cluster.address(GATEWAY)}:{endpoints.SERVICE_PORT}"
 
-    def is_lost(client: httpx.Client, identifier: str) -> bool:
+    def wait(client: httpx.Client, identifier: str) -> dict[str, Any] | None:
+        """The task, once it has ended."""
         while True:
-            try:
+            with contextlib.suppress(httpx.HTTPError):
                 answer = client.get(f"{gateway}{http.TASKS}/{identifier}", timeout=10)
-                if answer.is_success and answer.json()["status"] in _DONE:
-                    return False
-            except httpx.HTTPError:
-                pass
+                task: dict[str, Any] = answer.json() if answer.is_success else {}
+                if task.get("status", TaskStatus.NEW) != TaskStatus.NEW:
+                    return task
             if time.monotonic() > deadline:
-                return True
+                return None
             time.sleep(0.5)
 
     with httpx.Client(headers=authorization(cluster.stack_key())) as client, ThreadPoolExecutor(_READERS) as pool:
-        lost = list(pool.map(lambda identifier: is_lost(client, identifier), sent.tasks))
-    return [identifier for identifier, missing in zip(sent.tasks, lost, strict=True) if missing]
+        tasks = list(pool.map(lambda identifier: wait(client, identifier), sent.tasks))
+    return Ends(
+        lost=[identifier for identifier, task in zip(sent.tasks, tasks, strict=True) if task is None],
+        errors=Counter(task["result"]["error"] for task in tasks if task and task["status"] == TaskStatus.ERROR),
+    )
 
 
 def _spans(cluster: LocalCluster, sent: Sent) -> Verdict:

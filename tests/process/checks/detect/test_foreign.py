@@ -36,3 +36,10 @@ def test_a_page_fails_at_the_site(path: str, sites: ForeignSites, fetcher: Fetch
     with pytest.raises(FetchFailed, match=path) as failure:
         fetcher.fetch(f"{sites.url}/{path}")
     assert failure.value.cause is Cause.PAGE
+
+
+def test_the_address_stays_while_another_program_serves_pages_there(fetcher: Fetcher) -> None:
+    with ForeignSites("192.0.0.10") as first:
+        with ForeignSites("192.0.0.10") as second:
+            assert fetcher.fetch(f"{second.url}/page").title == "A foreign page"
+        assert fetcher.fetch(f"{first.url}/page").title == "A foreign page"

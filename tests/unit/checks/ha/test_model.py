@@ -43,6 +43,7 @@ def test_a_row_that_keeps_all_promises_has_no_problem() -> None:
     ("changes", "problem"),
     [
         ({"lost_tasks": 1}, "1 acknowledged tasks are lost"),
+        ({"task_errors": {"the server does not answer": 2}}, "pages were not crawled: the server does not answer: 2"),
         ({"lost_spans": 2}, "2 acknowledged spans are lost"),
         ({"tasks": 0}, "nothing was acknowledged"),
         ({"spans": 0}, "nothing was acknowledged"),
@@ -87,9 +88,9 @@ def test_the_results_are_written_with_their_problems(tmp_path: Path) -> None:
 def test_the_table_has_a_line_for_each_row() -> None:
     late = result(row="node2 killed", whole_seconds=-1.0, alerts={"LagGrows": 60.0})
     header, _, first, second = markdown([result(), late]).splitlines()
-    assert header.startswith("| what happens | lost tasks | lost spans |")
+    assert header.startswith("| what happens | lost tasks | pages not crawled | lost spans |")
     assert first == (
-        "| node1 killed | 0 of 6,000 | 0 of 60,000 | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
+        "| node1 killed | 0 of 6,000 | 0 | 0 of 60,000 | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
         "| ServiceDegraded after 30 s | ReplicasMissing after 310 s |"
     )
     assert second.endswith("| 6.5 s | not | none | LagGrows after 60 s |")
