@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from contracts import metrics, service_metrics
-from contracts.metrics import JOB, SERVICE, SPAN_NAME, STATUS
+from contracts.metrics import JOB, SERVICE, SPAN_NAME, STATUS, TRACK
 from contracts.services import GATEWAY
 from contracts.tasks import TaskStatus
 from dashboards.queries import (
@@ -102,11 +102,16 @@ OPERATION: Final = (
 
 
 _NEWEST: Final = f"topk(1, max by ({JOB}) ({series(metrics.PROCESS_START, SERVICE_JOBS)}))"
+_CANARIES: Final = f"count by ({JOB}) ({series(metrics.UP, SERVICE_JOBS, equals(TRACK, 'canary'))})"
 CHANGED: Final = (
     f"{{{{ with query `{_NEWEST}` }}}}{{{{ with first . }}}}{{{{ .Labels.{JOB} }}}} started at"
     " {{ .Value | humanizeTimestamp }}{{ end }}{{ else }}no service has metrics{{ end }}"
+    f"{{{{ with query `{_CANARIES}` }}}}; a rollout runs: canary of"
+    f"{{{{ range $number, $canary := . }}}}{{{{ if $number }}}},{{{{ end }}}} {{{{ .Labels.{JOB} }}}}"
+    "{{ end }}{{ end }}"
 )
-"""Template of the annotation `changed`: the newest process of the services. A deployment starts new ones."""
+"""Template of the annotation `changed`: the newest process of the services, since a deployment starts new ones, and the
+rollout that runs."""
 
 _MAX_ANSWERS: Final = 3
 

@@ -22,6 +22,7 @@ def test_an_alert_names_operation_users_last_start_and_the_first_answer(tmp_path
     series[postgres] = constant(0)
     (started,) = (name for name in series if name.startswith("process_start_time_seconds") and "gateway" in name)
     series[started] = constant(60)
+    series['up{job="gateway",instance="gateway-canary",track="canary"}'] = constant(1)
     series[f'http_server_requests_total{{{REQUEST},status="503"}}'] = counter(REQUESTS / 10)
     alert = {
         "eval_time": f"{_SECONDS}s",
@@ -40,7 +41,7 @@ def test_an_alert_names_operation_users_last_start_and_the_first_answer(tmp_path
                     "operation": "task-manager → postgres",
                     "users": "300 of 3300 requests failed (9.091%). 3000 tasks ended: 0 late, 0 with an error."
                     " 2 tasks are open.",
-                    "changed": "gateway started at 1970-01-01 00:01:00 +0000 UTC",
+                    "changed": "gateway started at 1970-01-01 00:01:00 +0000 UTC; a rollout runs: canary of gateway",
                     "answer": "dependency=postgres job=task-manager 0",
                     "explain": "./wct explain DependencyDown --stack ",
                     "runbook_url": "http://grafana/d/runbook-dependencydown",
