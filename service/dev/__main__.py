@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import http
+from contracts.services import SERVICES
 from service.dev import output
 from service.dev.system import NotStarted, System, running
 from service.dev.traces import Trace, Traces
@@ -75,18 +76,19 @@ def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     default_log = Path(tempfile.gettempdir(), "web-crawl-dev.log")
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Gateway, task-manager and web-crawler in one process, on SQLite and mock brokers; "
+        description="All services in one process, on SQLite and mock brokers; "
         "each trace is drawn as soon as it is complete.",
     )
     parser.add_argument(
-        "--port", type=int, default=8080, help="port of the gateway; the others use the next two ports (8080)"
+        "--port", type=int, default=8080, help="port of the gateway; the others use the next ports (8080)"
     )
     parser.add_argument("--task", metavar="URL", help="crawl this page, draw the trace, and exit")
     parser.add_argument("--database", type=Path, metavar="FILE", help="keep the tasks in this SQLite file")
     parser.add_argument("--log", type=Path, default=default_log, help=f"the services' logs, as JSON ({default_log})")
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65533:
-        parser.error(f"--port {options.port}: expected 0 (any free ports) to 65533")
+    last = 65_536 - len(SERVICES)
+    if not 0 <= options.port <= last:
+        parser.error(f"--port {options.port}: expected 0 (any free ports) to {last}")
     return options
 
 
@@ -96,7 +98,7 @@ def _run(
     """Raises NotStarted or _TaskFailed."""
     started = time.monotonic()
     with (
-        console.status("starting gateway, task-manager and web-crawler") as status,
+        console.status(f"starting {', '.join(SERVICES)}") as status,
         tempfile.TemporaryDirectory(prefix="web-crawl-") as directory,
         running(options.port, options.database or Path(directory, "tasks.db"), traces.exporter, stop) as system,
     ):

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import http
-from contracts.services import CRAWLER, SERVICES
+from contracts.services import CRAWLER
 from contracts.tasks import TaskStatus
 from lean_tracing.logs import JsonFormatter
 from lean_tracing.redaction import Redactor
 from service.dev.system import System
-from service.dev.tree import COLOURS
+from service.dev.tree import colour
 
 _LONGEST_TEXT: Final = 200
 
@@ -47,11 +47,10 @@ def configure_logging(path: Path, console: Console) -> None:
 def greet(console: Console, system: System, log: Path, seconds: float) -> None:
     """Prints the addresses of the services and an example of a request."""
     body = {"user_email": "ada@example.com", "user_query": "What is here?", "base_url": f"{system.gateway}{http.DEMO}"}
-    urls = dict(zip(SERVICES, (system.gateway, system.task_manager, system.crawler), strict=True))
     console.print(f"ready in {seconds:.1f} s; Ctrl-C stops the services")
-    for name, url in urls.items():
+    for name, url in system.urls.items():
         page = http.HEALTH if name == CRAWLER else "/docs"
-        console.print(Text.assemble(f"  {name:<14}", (f"{url}{page}", COLOURS[name])))
+        console.print(Text.assemble(f"  {name:<14}", (f"{url}{page}", colour(name))))
     console.print(Text.assemble("  logs          ", str(log)))
     # The mock brokers answer a waiting fetch only at the end of its wait.
     console.print("The mock brokers deliver a message up to 0.5 s late; a real Kafka does not.", style="dim")

@@ -1,9 +1,9 @@
-"""Runs the three services, with SQLite instead of Postgres and librdkafka's mock brokers instead of Kafka."""
+"""Runs the services, with SQLite instead of Postgres and librdkafka's mock brokers instead of Kafka."""
 
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from contracts import http, service_metrics
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
 from contracts.span_attributes import PREFIX
+from contracts.topics import CONSUMER_GROUPS
 from lean_tracing import Tracing, TracingSettings, start_tracing
 from service.common.server import Server, build_server
 from service.crawler import bootstrap as crawler
@@ -39,21 +40,25 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """URLs of the services."""
+    """The running services."""
 
-    gateway: str
-    task_manager: str
-    crawler: str
+    urls: Mapping[str, str]
+    """By the name of the service."""
+
+    @property
+    def gateway(self) -> str:
+        """URL of the gateway."""
+        return self.urls[GATEWAY]
 
 
 @contextmanager
 def running(
     first_port: int, database: Path, exporter: Callable[[str], SpanExporter], stop: threading.Event
 ) -> Iterator[System]:
-    """Runs all three services, ready for work, until the block ends; by then their last spans are exported.
+    """Runs all services, ready for work, until the block ends; by then their last spans are exported.
 
     Args:
-        first_port: The gateway's port; the other services use the next two. 0: any free ports.
+        first_port: The gateway's port; the other services use the next ones. 0: any free ports.
         database: The SQLite file of the tasks.
         exporter: Makes the span exporter of a service.
         stop: Set it to end the wait for readiness.
@@ -77,32 +82,32 @@ def running(
         }
         servers = _servers(ports, urls, common, database, tracings)
         threads = [
-            threading.Thread(target=server.run, args=([listening],), name=name, daemon=True)
-            for name, server, listening in zip(SERVICES, servers, sockets, strict=True)
+            threading.Thread(target=servers[name].run, args=([listening],), name=name, daemon=True)
+            for name, listening in zip(SERVICES, sockets, strict=True)
         ]
         for thread in threads:
             thread.start()
         try:
             _wait_until_ready(urls, threads, stop)
-            yield System(gateway=urls[GATEWAY], task_manager=urls[TASK_MANAGER], crawler=urls[CRAWLER])
+            yield System(urls=urls)
         finally:
             # In the order in which a request reaches them.
-            for server, thread in zip(servers, threads, strict=True):
-                server.should_exit = True
+            for thread in threads:
+                servers[thread.name].should_exit = True
                 thread.join(_STOP_SECONDS)
 
 
 def _servers(
     ports: dict[str, int], urls: dict[str, str], common: dict[str, Any], database: Path, tracings: dict[str, Tracing]
-) -> Sequence[Server]:
+) -> dict[str, Server]:
     front = GatewaySettings(port=ports[GATEWAY], task_manager_url=urls[TASK_MANAGER], **common)
     manager = TaskManagerSettings(port=ports[TASK_MANAGER], database_url=SecretStr(f"sqlite:///{database}"), **common)
     fetcher = CrawlerSettings(port=ports[CRAWLER], allowed_networks=_LOOPBACK, **common)
-    return (
-        build_server(gateway.build(front, tracings[GATEWAY]), front),
-        build_server(task_manager.build(manager, tracings[TASK_MANAGER]), manager),
-        build_server(crawler.build(fetcher, tracings[CRAWLER]), fetcher),
-    )
+    return {
+        GATEWAY: build_server(gateway.build(front, tracings[GATEWAY]), front),
+        TASK_MANAGER: build_server(task_manager.build(manager, tracings[TASK_MANAGER]), manager),
+        CRAWLER: build_server(crawler.build(fetcher, tracings[CRAWLER]), fetcher),
+    }
 
 
 def _listen(port: int) -> socket.socket:
@@ -128,12 +133,14 @@ def _brokers() -> Iterator[str]:
 
 
 def _wait_until_ready(urls: dict[str, str], threads: Sequence[threading.Thread], stop: threading.Event) -> None:
-    """Waits until each service is ready and both consumers have their partitions."""
+    """Waits until each service is ready and the consumers have their partitions."""
     not_ready = set(urls)
     attempts = int(_START_SECONDS / 0.05)
     with httpx.Client(timeout=2.0) as client:
         for _ in range(attempts):
-            not_ready -= {name for name in not_ready if _is_ready(client, urls[name], consumes=name != GATEWAY)}
+            not_ready -= {
+                name for name in not_ready if _is_ready(client, urls[name], consumes=name in CONSUMER_GROUPS.values())
+            }
             if not not_ready:
                 return
             if stop.wait(0.05):

@@ -8,14 +8,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+from contracts.services import SERVICES
 from lean_tracing import attributes as keys
 from service.common.span_attributes import OWN
 from service.dev.traces import ServiceSpan, Trace
 
-COLOURS: Final = {GATEWAY: "cyan", TASK_MANAGER: "green", CRAWLER: "magenta"}
+_COLOURS: Final = ("cyan", "green", "magenta", "blue", "yellow")
 _BAR_WIDTH: Final = 24
 _MS: Final = 1_000_000
+
+
+def colour(service: str) -> str:
+    """The colour of a service."""
+    return _COLOURS[SERVICES.index(service) % len(_COLOURS)]
 
 
 def draw(trace: Trace) -> RenderableType:
@@ -41,13 +46,12 @@ def draw(trace: Trace) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for guide, span in _lines(trace, None, ""):
-        colour = COLOURS.get(span.service, "white")
         table.add_row(
             Text.assemble((guide, "dim"), (span.span.name, "bold red" if span.is_failed else "")),
-            Text(span.service, colour),
+            Text(span.service, colour(span.service)),
             Text(f"+{_time(span.start - begin)}", "dim"),
             _time(span.end - span.start),
-            Text(_bar(span, begin, whole), "red" if span.is_failed else colour),
+            Text(_bar(span, begin, whole), "red" if span.is_failed else colour(span.service)),
             Text(_notes(span), "dim"),
         )
     return Group(title, table, *(_failure(span) for span in failed if _has_reason(span)), Text())
@@ -98,4 +102,4 @@ def _has_reason(span: ServiceSpan) -> bool:
 
 def _failure(span: ServiceSpan) -> Text:
     why = span.span.status.description or str(span.attribute(keys.ERROR_TYPE))
-    return Text.assemble(("✘ ", "red"), (span.service, COLOURS.get(span.service, "white")), f" {span.span.name}: {why}")
+    return Text.assemble(("✘ ", "red"), (span.service, colour(span.service)), f" {span.span.name}: {why}")

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import kubernetes
 
-from contracts.services import GATEWAY
+from contracts.services import GATEWAY, PACKAGES
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
-from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.settings import Settings
 from stack.settings.rollout import Stage
@@ -52,12 +51,13 @@ class Step:
     """In step 0, all pods run the stable version."""
     stage: Stage | None
     """None in step 0."""
-    splits: Mapping[Service, Split]
+    splits: Mapping[str, Split]
+    """By the name of the service."""
 
     @property
     def share(self) -> float:
         """The canary's share of the gateway's pods, and so of its requests: a Service gives each pod as many."""
-        split = self.splits["gateway"]
+        split = self.splits[GATEWAY]
         return split.canary / (split.baseline + split.canary)
 
     @property
@@ -67,14 +67,9 @@ class Step:
 
     def release(self, stable: Version) -> Release:
         """The settings section with which the program declares this step."""
-        return Release(
-            image=stable.image,
-            tracing=stable.tracing,
-            sampling_rate=self.stage.sampling_rate if self.stage else None,
-            gateway=self.splits["gateway"],
-            task_manager=self.splits["task_manager"],
-            crawler=self.splits["crawler"],
-        )
+        pods = {PACKAGES[name]: split for name, split in self.splits.items()}
+        rate = self.stage.sampling_rate if self.stage else None
+        return Release.model_validate({"image": stable.image, "tracing": stable.tracing, "sampling_rate": rate, **pods})
 
 
 def split_pods(replicas: int, share: float, max_pods: int) -> Split:
@@ -103,7 +98,7 @@ def split_pods(replicas: int, share: float, max_pods: int) -> Split:
 
 def plan_steps(settings: Settings) -> tuple[Step, ...]:
     """Step 0, and then a step for each stage."""
-    replicas: dict[Service, int] = {name: getattr(settings.services, name).replicas for name in NAMES}
+    replicas = {name: size.replicas for name, size in settings.services.sizes.items()}
     stable_only = {name: Split(baseline=count, canary=0) for name, count in replicas.items()}
     return (
         Step(number=0, stage=None, splits=stable_only),
@@ -120,7 +115,7 @@ def plan_steps(settings: Settings) -> tuple[Step, ...]:
     )
 
 
-def surge(step: Step, other: Step) -> Mapping[Service, Split]:
+def surge(step: Step, other: Step) -> Mapping[str, Split]:
     """The pods during a move between two steps: of each version the larger number, so that capacity never drops."""
     return {
         name: Split(

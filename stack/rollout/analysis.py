@@ -11,6 +11,7 @@ import kubernetes
 
 from contracts import metadata
 from contracts.errors import UserError
+from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
 from stack.release.plan import Step, Version
 from stack.rollout import gate
@@ -160,7 +161,7 @@ class Analysis:
 
     def _gateways(self, step: Step, forwards: contextlib.ExitStack) -> list[str]:
         """The gateways of both versions."""
-        split = step.splits["gateway"]
+        split = step.splits[GATEWAY]
         counts = (("baseline", split.baseline), ("canary", split.canary))
         return [forwards.enter_context(self._stores().gateway(track)) for track, count in counts if count]
 

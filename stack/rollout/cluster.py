@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import kubernetes
 
 from contracts import endpoints
+from contracts.services import SERVICES
 from stack.components.services.settings import Split
-from stack.components.services.versions import NAMES, Service
 from stack.kubernetes.autoscaling import autoscalers
 from stack.rollout.errors import RolloutError
 
@@ -19,17 +19,17 @@ class LiveCluster:
     client: kubernetes.client.ApiClient
     namespace: str
 
-    def pods(self) -> Mapping[Service, Split]:
+    def pods(self) -> Mapping[str, Split]:
         """Returns the declared pods of each deployed service, by version."""
         deployments = kubernetes.client.AppsV1Api(self.client).list_namespaced_deployment(
             self.namespace, _request_timeout=30
         )
         replicas = {item.metadata.name: item.spec.replicas or 0 for item in deployments.items}
-        splits: dict[Service, Split] = {}
-        for service, name in NAMES.items():
+        splits: dict[str, Split] = {}
+        for name in SERVICES:
             baseline, canary = replicas.get(name, 0), replicas.get(endpoints.canary(name), 0)
             if baseline + canary:
-                splits[service] = Split(baseline=baseline, canary=canary)
+                splits[name] = Split(baseline=baseline, canary=canary)
         return splits
 
     def is_reachable(self) -> bool:
@@ -48,7 +48,7 @@ def refuse_autoscaled(client: kubernetes.client.ApiClient, namespace: str) -> No
         RolloutError: an autoscaler does. It would change the share of the traffic that the new version gets.
     """
     for target, autoscaler in autoscalers(client, namespace, ()).items():
-        if target.name in NAMES.values():
+        if target.name in SERVICES:
             raise RolloutError(
                 f"horizontalpodautoscaler/{autoscaler.name} sets the number of pods of {target.name}, which a rollout "
                 f"splits between two versions. Delete it (`kubectl -n {namespace} delete hpa {autoscaler.name}`), and "

@@ -7,8 +7,8 @@ from typing import Any, Final
 import kubernetes
 from kubernetes.utils.quantity import parse_quantity
 
+from contracts.services import SERVICES
 from stack.components.services.settings import Split
-from stack.components.services.versions import NAMES, Service
 from stack.release.plan import Step, surge
 
 _SECONDS: Final = 30
@@ -52,7 +52,7 @@ def read_room(client: kubernetes.client.ApiClient) -> list[Resources]:
     return list(nodes.values())
 
 
-def read_pod_requests(client: kubernetes.client.ApiClient, namespace: str) -> dict[Service, Resources]:
+def read_pod_requests(client: kubernetes.client.ApiClient, namespace: str) -> dict[str, Resources]:
     """Returns what one pod of each deployed service requests.
 
     Raises:
@@ -60,7 +60,7 @@ def read_pod_requests(client: kubernetes.client.ApiClient, namespace: str) -> di
     """
     deployments = kubernetes.client.AppsV1Api(client).list_namespaced_deployment(namespace, _request_timeout=_SECONDS)
     specs = {item.metadata.name: item.spec.template.spec for item in deployments.items}
-    return {service: requests(specs[name]) for service, name in NAMES.items() if name in specs}
+    return {name: requests(specs[name]) for name in SERVICES if name in specs}
 
 
 def requests(spec: Any) -> Resources:
@@ -82,8 +82,8 @@ def _requested(container: Any) -> Resources:
 
 def missing_room(
     steps: Sequence[Step],
-    present: Mapping[Service, Split],
-    pods: Mapping[Service, Resources],
+    present: Mapping[str, Split],
+    pods: Mapping[str, Resources],
     nodes: Sequence[Resources],
 ) -> list[str]:
     """Returns a line for the first step whose pods do not fit; none if there is room for all steps.
@@ -100,7 +100,7 @@ def missing_room(
     previous = steps[0]
     for step in steps[1:]:
         splits = surge(previous, step)
-        additional: list[Service] = []
+        additional: list[str] = []
         for service in pods:
             now = present.get(service)
             number = splits[service].baseline + splits[service].canary - (now.baseline + now.canary if now else 0)
@@ -110,13 +110,13 @@ def missing_room(
             left = ", ".join(f"{node.cpu:.2f} CPU and {node.memory / 2**20:.0f} MiB" for node in nodes) or "no node"
             return [
                 f"no room for {step.title}: {len(additional)} more pods are needed, and {len(unplaced)} of them "
-                f"({', '.join(sorted({NAMES[service] for service in unplaced}))}) fit on no node. Left: {left}"
+                f"({', '.join(sorted(set(unplaced)))}) fit on no node. Left: {left}"
             ]
         previous = step
     return []
 
 
-def _place(pods: Sequence[tuple[Service, Resources]], nodes: Sequence[Resources]) -> list[Service]:
+def _place(pods: Sequence[tuple[str, Resources]], nodes: Sequence[Resources]) -> list[str]:
     """The pods that fit on no node, if the largest are placed first."""
     left, unplaced = list(nodes), []
     for service, size in sorted(pods, key=lambda pod: (pod[1].memory, pod[1].cpu), reverse=True):

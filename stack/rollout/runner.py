@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from stack.components.services.settings import Release, Split
-from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Step, Version, surge
@@ -26,7 +25,7 @@ Analyze = Callable[[Step, Version], Sequence[Finding]]
 class Cluster(Protocol):
     """The state of the cluster that the runner reads."""
 
-    def pods(self) -> Mapping[Service, Split]:
+    def pods(self) -> Mapping[str, Split]:
         """Returns the declared pods of each deployed service, by version."""
 
     def is_reachable(self) -> bool:
@@ -157,7 +156,7 @@ class Runner:
         present = replace(step, splits={name: pods.get(name, split) for name, split in step.splits.items()})
         transition = surge(step, present)
         if transition != step.splits:
-            self._deploy(release.model_copy(update=dict(transition.items())))
+            self._deploy(release.with_splits(transition))
             self.require_lock()
         self._deploy(release)
 
@@ -175,5 +174,5 @@ class Runner:
         return journal
 
 
-def _describe(splits: Mapping[Service, Split]) -> str:
-    return ", ".join(f"{NAMES[name]} {split.baseline} + {split.canary}" for name, split in splits.items())
+def _describe(splits: Mapping[str, Split]) -> str:
+    return ", ".join(f"{name} {split.baseline} + {split.canary}" for name, split in splits.items())

@@ -1,7 +1,6 @@
 """Derives the configuration of the dashboards and rules from the settings of a stack."""
 
 from contracts import endpoints
-from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from stack.settings.tree import Settings
 
@@ -22,13 +21,7 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         probe_seconds=settings.probe.interval_seconds if settings.has_probe else None,
         published=settings.grafana.published,
         scrape_interval_seconds=settings.metrics.scrape_interval_seconds,
-        replicas={
-            GATEWAY: services.gateway.replicas,
-            TASK_MANAGER: services.task_manager.replicas,
-            CRAWLER: services.crawler.replicas,
-        }
-        if services.enabled
-        else {},
+        replicas={name: size.replicas for name, size in services.sizes.items()} if services.enabled else {},
         monitoring_replicas={
             **({endpoints.PROMETHEUS: settings.metrics.replicas} if settings.metrics.external is None else {}),
             **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.built else {}),

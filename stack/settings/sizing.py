@@ -6,7 +6,10 @@ The estimates are low: a stack that is refused here would not work; one that is 
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic.alias_generators import to_camel
+
 from contracts.section import duration_hours, quantity_bytes
+from contracts.services import PACKAGES
 from stack.settings.tree import Settings
 
 _MEBIBYTE: Final = 2**20
@@ -23,9 +26,7 @@ MEMORY: Final = {
     "grafana": "128Mi",
     "alerting": "32Mi",
     "probe": "48Mi",  # it uses 30Mi
-    "services.gateway": "128Mi",  # idle, the services use 80 to 105Mi
-    "services.taskManager": "128Mi",
-    "services.crawler": "128Mi",
+    **{f"services.{to_camel(package)}": "128Mi" for package in PACKAGES.values()},  # idle, they use 80 to 105Mi
 }
 """By section: memory below which the program does not even start to work. Where a comment gives a figure, measured."""
 
@@ -74,16 +75,13 @@ def _buffers(settings: Settings) -> Iterator[str]:
     if not (tracing.enabled and services.enabled):
         return
     needed = tracing.buffer_bytes + tracing.max_queue_size * _QUEUED_SPAN_BYTES
-    for name, size in (
-        ("gateway", services.gateway),
-        ("taskManager", services.task_manager),
-        ("crawler", services.crawler),
-    ):
+    for name, size in services.sizes.items():
         room = quantity_bytes(size.memory) // 2
         if needed > room:
             yield (
                 f"tracing.bufferBytes: {tracing.buffer_bytes} and maxQueueSize {tracing.max_queue_size} need "
-                f"{_mebibytes(needed)}; half of services.{name}.memory {size.memory!r} is {_mebibytes(room)}"
+                f"{_mebibytes(needed)}; half of services.{to_camel(PACKAGES[name])}.memory {size.memory!r} is "
+                f"{_mebibytes(room)}"
             )
 
 
@@ -127,11 +125,7 @@ def _partitions(settings: Settings) -> Iterator[str]:
 def _metrics(settings: Settings) -> Iterator[str]:
     sampling, services = settings.collector.sampling, settings.services
     pods = (
-        (
-            services.gateway.replicas + services.task_manager.replicas + services.crawler.replicas
-            if services.enabled
-            else 0
-        )
+        (sum(size.replicas for size in services.sizes.values()) if services.enabled else 0)
         + settings.collector.replicas
         + (sampling.replicas if sampling else 0)
     )

@@ -1,4 +1,4 @@
-"""The three services, which share one image: gateway, task-manager and web-crawler."""
+"""The services, which share one image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, metadata, secret_keys
 from contracts.section import duration_hours
-from contracts.services import GATEWAY, TASK_MANAGER
+from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
@@ -19,7 +19,7 @@ from stack.components.services.settings import Release
 from stack.components.services.settings import Services as ServicesSettings
 from stack.components.services.settings import Tasks as TasksSettings
 from stack.components.services.tracing import Tracing
-from stack.components.services.versions import NAMES, Service, Version, running_versions, size_of
+from stack.components.services.versions import Version, running_versions
 from stack.components.shared.environment import field_variable, secret_variable, variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
@@ -68,14 +68,14 @@ class Services(pulumi.ComponentResource):
         own_variables = _own_variables(args)
         dependencies: list[pulumi.Resource] = []
         # A service starts before the services that call it, as in `stack.kubernetes.order.service_groups`.
-        for service in reversed(list(NAMES)):
-            dependencies = self._deploy(service, args, own_variables[service], dependencies)
+        for service in reversed(SERVICES):
+            dependencies = self._deploy(service, args, own_variables.get(service, []), dependencies)
         self.gateway = pulumi.Output.from_input(endpoints.url(GATEWAY, endpoints.SERVICE_PORT))
         self.register_outputs({"gateway": self.gateway})
 
     def _deploy(
         self,
-        service: Service,
+        service: str,
         args: ServicesArgs,
         own_variables: Sequence[core.EnvVarArgs],
         dependencies: Sequence[pulumi.Resource],
@@ -99,17 +99,16 @@ class Services(pulumi.ComponentResource):
         return deployments
 
 
-def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: Sequence[core.EnvVarArgs]) -> Pod:
-    name = NAMES[service]
+def _pod(name: str, version: Version, args: ServicesArgs, own_variables: Sequence[core.EnvVarArgs]) -> Pod:
     return Pod(
         name=name,
         component="service",
         user=_UID,
         container=Container(
             image=version.image,
-            size=size_of(service, args.settings),
+            size=args.settings.sizes[name],
             ports={"http": endpoints.SERVICE_PORT},
-            command=["python3", "-m", f"service.{service}"],
+            command=["python3", "-m", f"service.{PACKAGES[name]}"],
             env=[*_common_variables(name, version, args), *own_variables],
         ),
         probes=Probes(
@@ -117,25 +116,25 @@ def _pod(service: Service, version: Version, args: ServicesArgs, own_variables: 
             liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
         ),
         track=version.track,
-        storage=args.database.storage if service == "task_manager" else Storage(),
+        storage=args.database.storage if name == TASK_MANAGER else Storage(),
     )
 
 
-def _own_variables(args: ServicesArgs) -> Mapping[Service, Sequence[core.EnvVarArgs]]:
-    """Return the variables that only one of the services needs."""
+def _own_variables(args: ServicesArgs) -> Mapping[str, Sequence[core.EnvVarArgs]]:
+    """Return the variables that one service needs, by the name of the service."""
     return {
-        "gateway": [
+        GATEWAY: [
             *variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
             *(gateway_variables(args.access, args.secret) if args.access else []),
         ],
-        "task_manager": [
+        TASK_MANAGER: [
             core.EnvVarArgs(name="DATABASE_URL", value=args.database.url),
             args.database.password,
             *_retention(args.tasks),
             *(task_manager_variables(args.secret) if args.access else []),
         ],
         # The page that the smoke check crawls. All other addresses must be public.
-        "crawler": variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
+        CRAWLER: variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
     }
 
 

@@ -1,16 +1,18 @@
 """The sections `services`, `tasks`, `images` and `release` of the settings."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from contracts.section import ImageReference, Retention, Section
+from contracts.services import PACKAGES
 from stack.components.services.tracing import Tracing
 from stack.components.shared.settings import Workload
 
 
 class Services(Section):
-    """The task-manager: its three services, and their sizes."""
+    """The task-manager: its services, and their sizes."""
 
     enabled: bool = True
     """If off, the stack is the telemetry pipeline alone, with dashboards and alerts, for services of your own: no
@@ -21,6 +23,11 @@ class Services(Section):
     """Owns the tasks: consumes `task-status`, writes to Postgres."""
     crawler: Workload = Workload(memory="192Mi")
     """Fetches the pages."""
+
+    @property
+    def sizes(self) -> dict[str, Workload]:
+        """By the name of the service."""
+        return {name: getattr(self, package) for name, package in PACKAGES.items()}
 
 
 class Tasks(Section):
@@ -35,7 +42,7 @@ class Images(Section):
     """Images that are built from this repository."""
 
     service: ImageReference
-    """Image of the three services, with a tag or digest, built from `service/Dockerfile`. The local stack builds its
+    """Image of the services, with a tag or digest, built from `service/Dockerfile`. The local stack builds its
     own."""
 
     @model_validator(mode="after")
@@ -75,3 +82,12 @@ class Release(Section):
     """Pods of the task-manager."""
     crawler: Split
     """Pods of the web-crawler."""
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """By the name of the service."""
+        return {name: getattr(self, package) for name, package in PACKAGES.items()}
+
+    def with_splits(self, splits: Mapping[str, Split]) -> Self:
+        """Return this release with other pods of each service."""
+        return self.model_copy(update={PACKAGES[name]: split for name, split in splits.items()})

@@ -15,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from checks.harness.http import CLIENT
+from contracts.services import PACKAGES
 from local.images.service import code_files
 from stack.polling import poll_until
 from tests.support.service_process import ROOT, answers, http_status, service_environment, service_process
@@ -47,7 +48,7 @@ def test_the_code_of_the_image_is_complete(tmp_path: Path) -> None:
         target = tmp_path / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    services = (f"service.{name}.__main__" for name in ("gateway", "task_manager", "crawler"))
+    services = (f"service.{name}.__main__" for name in PACKAGES.values())
     modules = ", ".join((*services, "stack.probe.__main__"))
     subprocess.run([sys.executable, "-c", f"import {modules}"], cwd=tmp_path, check=True, timeout=60)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from contracts.services import SERVICES
 from stack.settings import Settings
 from tests.support.promtool import Metrics, Value
 
@@ -15,7 +16,6 @@ PROOFS = 1 / 60
 SPANS = 100.0
 """Spans per second."""
 
-_SERVICES: Final = ("gateway", "task-manager", "web-crawler")
 MANAGER: Final = 'job="task-manager",instance="task-manager-0"'
 CRAWLER: Final = 'job="web-crawler",instance="web-crawler-0"'
 
@@ -132,12 +132,8 @@ def _targets(settings: Settings) -> dict[str, Value]:
         *(("probe",) if settings.has_probe else ()),
         *(("grafana-publisher",) if settings.grafana.published else ()),
     )
-    services = _SERVICES if settings.services.enabled else ()
-    replicas = {
-        "gateway": settings.services.gateway.replicas,
-        "task-manager": settings.services.task_manager.replicas,
-        "web-crawler": settings.services.crawler.replicas,
-    }
+    services = SERVICES if settings.services.enabled else ()
+    replicas = {name: size.replicas for name, size in settings.services.sizes.items()}
     for job in (*services, *stores, *_samplers(settings)):
         for pod in range(replicas.get(job, 1)):
             labels = f'job="{job}",instance="{job}-{pod}"'
@@ -152,7 +148,7 @@ def _targets(settings: Settings) -> dict[str, Value]:
 def _services() -> dict[str, Value]:
     """Return the metrics of the services, without those of messages."""
     series: dict[str, Value] = {}
-    for job in _SERVICES:
+    for job in SERVICES:
         labels = f'job="{job}",instance="{job}-0"'
         series |= {
             f"process_start_time_seconds{{{labels}}}": constant(1),

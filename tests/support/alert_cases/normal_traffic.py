@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from contracts.services import SERVICES
 from service.crawler.unreachable import UnreachableSites
 from stack.settings import Settings
 from tests.support.alert_cases.metrics import REQUESTS, healthy
@@ -16,7 +17,6 @@ from tests.support.promtool import STEP, Value
 DAY: Final = 24 * 3600
 HOUR: Final = 3600
 
-_SERVICES: Final = ("gateway", "task-manager", "web-crawler")
 _DEPLOYED_EVERY: Final = 3 * HOUR
 _RESTARTED_EVERY: Final = 2 * HOUR + 1000
 _SLOW: Final[Mapping[str, tuple[float, float]]] = {
@@ -93,7 +93,7 @@ def normal(settings: Settings, length: int, seed: int) -> dict[str, Value]:
         }
     metrics |= _failures(course, usual, metrics)
     metrics |= _unreachable(generator, course.requests, usual)
-    for number, job in enumerate(_SERVICES):
+    for number, job in enumerate(SERVICES):
         _restart(metrics, job, length, offset=900 + 400 * number)
     return metrics
 

@@ -2,6 +2,7 @@
 
 from typing import Final, Literal, get_args
 
+from contracts.services import PACKAGES
 from dashboards.rules import RuleGroup, groups
 from stack.settings import Settings, load, parse
 from stack.settings.monitoring import monitoring_config
@@ -22,10 +23,7 @@ def settings(stack: Stack) -> Settings:
     services = loaded.services.model_copy(
         update={}
         if stack == "with samplers"
-        else {
-            name: getattr(loaded.services, name).model_copy(update={"replicas": 1})
-            for name in ("gateway", "task_manager", "crawler")
-        }
+        else {PACKAGES[name]: size.model_copy(update={"replicas": 1}) for name, size in loaded.services.sizes.items()}
     )
     traces = loaded.traces.model_copy(update={"backend": "jaeger"})
     return loaded.model_copy(update={"traces": traces, "services": services})

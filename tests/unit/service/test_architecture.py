@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from contracts import services
 from contracts.tasks import TaskStatus
 
 SERVICE = Path(__file__).parents[3] / "service"
-SERVICES = ("gateway", "task_manager", "crawler")
+PACKAGES = tuple(services.PACKAGES.values())
 
 
 def _imports(module: Path) -> set[str]:
@@ -48,16 +49,16 @@ def test_the_contract_of_tasks_imports_the_standard_library_only() -> None:
     assert [status.value for status in TaskStatus] == ["new", "completed", "error"], "stored in databases and topics"
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", PACKAGES)
 def test_services_share_only_the_common_code(service: str) -> None:
-    others = tuple(f"service.{other}" for other in (*SERVICES, "dev") if other != service)
+    others = tuple(f"service.{other}" for other in (*PACKAGES, "dev") if other != service)
     for module in (SERVICE / service).rglob("*.py"):
         assert not [name for name in _imports(module) if name.startswith(others)], module
 
 
 def test_the_common_code_imports_no_service() -> None:
     for module in (SERVICE / "common").rglob("*.py"):
-        assert not [name for name in _imports(module) if name.startswith(tuple(f"service.{one}" for one in SERVICES))]
+        assert not [name for name in _imports(module) if name.startswith(tuple(f"service.{one}" for one in PACKAGES))]
 
 
 @pytest.mark.parametrize("client", ["confluent_kafka", "sqlalchemy", "httpx"])

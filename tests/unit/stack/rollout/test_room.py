@@ -5,15 +5,15 @@ from typing import Any
 import kubernetes
 import pytest
 
+from contracts.services import SERVICES
 from stack.components.services.settings import Split
-from stack.components.services.versions import NAMES, Service
 from stack.release.plan import plan_steps
 from stack.rollout.room import Resources, missing_room, requests
 from tests.unit.stack.rollout.test_runner import SETTINGS
 
 SIZE = Resources(cpu=0.1, memory=200e6)
-PODS: dict[Service, Resources] = dict.fromkeys(NAMES, SIZE)
-PRESENT: dict[Service, Split] = dict.fromkeys(NAMES, Split(baseline=3, canary=0))
+PODS: dict[str, Resources] = dict.fromkeys(SERVICES, SIZE)
+PRESENT: dict[str, Split] = dict.fromkeys(SERVICES, Split(baseline=3, canary=0))
 
 
 def lines(*nodes: Resources) -> list[str]:

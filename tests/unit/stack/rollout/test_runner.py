@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from contracts.services import GATEWAY, SERVICES
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
-from stack.components.services.versions import NAMES, Service
 from stack.errors import DeployError
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Step, Version, plan_steps
@@ -40,7 +40,7 @@ class FakeCluster:
 
     verdicts: Callable[[Step, int], Verdict] = lambda step, analysis: Verdict.SUCCESSFUL
     breaks: Callable[[Release | None], bool] = lambda release: False
-    splits: dict[Service, Split] = field(default_factory=lambda: dict.fromkeys(NAMES, Split(baseline=3, canary=0)))
+    splits: dict[str, Split] = field(default_factory=lambda: dict.fromkeys(SERVICES, Split(baseline=3, canary=0)))
     images: tuple[str, str | None] = (STABLE.image, None)
     journal: Journal | None = None
     actions: int = 0
@@ -54,7 +54,7 @@ class FakeCluster:
         if self.actions == self.dies_at:
             raise Killed
 
-    def pods(self) -> Mapping[Service, Split]:
+    def pods(self) -> Mapping[str, Split]:
         return dict(self.splits)
 
     def is_reachable(self) -> bool:
@@ -65,12 +65,12 @@ class FakeCluster:
         if self.breaks(release):
             raise DeployError("gateway-canary: cannot start")
         if release is None:
-            self.splits = dict.fromkeys(NAMES, Split(baseline=3, canary=0))
+            self.splits = dict.fromkeys(SERVICES, Split(baseline=3, canary=0))
             self.images = (CANARY.image, None)
         else:
-            self.splits = {"gateway": release.gateway, "task_manager": release.task_manager, "crawler": release.crawler}
+            self.splits = release.splits
             self.images = (release.image, CANARY.image if release.gateway.canary else None)
-        split = self.splits["gateway"]
+        split = self.splits[GATEWAY]
         self.moves.append(f"{split.baseline}+{split.canary}")
         self.fewest = min(self.fewest, split.baseline + split.canary)
         self._act()
@@ -128,7 +128,7 @@ def test_a_later_stage_goes_back_to_the_last_successful_one_if_it_is_successful_
     paused = cluster.runner().run(START)
     assert paused is not None
     assert (paused.phase, paused.stage, paused.passed) == (Phase.PAUSED, 1, 1)
-    assert cluster.splits["gateway"] == Split(baseline=3, canary=1)
+    assert cluster.splits[GATEWAY] == Split(baseline=3, canary=1)
 
 
 def test_a_stage_that_is_not_successful_again_is_left_as_well() -> None:
@@ -151,7 +151,7 @@ def test_an_undecided_stage_is_held_and_the_next_run_continues_there_with_the_ev
     assert held is not None
     assert (held.phase, held.stage, held.passed, held.is_held) == (Phase.PAUSED, 2, 1, True)
     assert held.reason == "stage 2, 50%: errors: 9 of 10 (inconclusive)"
-    assert cluster.splits["gateway"] == Split(baseline=2, canary=2)
+    assert cluster.splits[GATEWAY] == Split(baseline=2, canary=2)
     assert cluster.journal == held
     assert held.evidence == {"errors": {"total": 1}}
     assert cluster.runner().run(held.enter(Phase.PROGRESSING, stage=held.passed + 1)) is None
