@@ -1,6 +1,7 @@
 """How the program's resources hang together: parents, outputs, order, and names that last."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,8 @@ def test_what_an_object_needs_is_there_before_it(backend: str) -> None:
 def test_a_service_starts_after_the_services_that_it_calls() -> None:
     made = program("jaeger")
     registered = {item.name: item for item in made.registrations if item.type.endswith(":Deployment")}
-    first, second, third = (registered[name] for name in reversed(SERVICES))
-    assert first.urn in second.dependencies
-    assert second.urn in third.dependencies
+    for caller, called in pairwise(SERVICES):
+        assert registered[called].urn in registered[caller].dependencies
 
 
 def _path(urn: str) -> str:

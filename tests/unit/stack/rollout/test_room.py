@@ -22,8 +22,9 @@ def lines(*nodes: Resources) -> list[str]:
 
 def test_a_cluster_with_room_for_the_largest_step_is_enough() -> None:
     # From 2 + 2 to 1 + 3 there are five pods of each service: two more than now.
-    assert lines(Resources(cpu=0.6, memory=1200e6)) == []
-    assert lines(Resources(cpu=0.3, memory=600e6), Resources(cpu=0.3, memory=600e6)) == []
+    half = Resources(cpu=SIZE.cpu * len(SERVICES), memory=SIZE.memory * len(SERVICES))
+    assert lines(Resources(cpu=2 * half.cpu, memory=2 * half.memory)) == []
+    assert lines(half, half) == []
 
 
 @pytest.mark.parametrize(

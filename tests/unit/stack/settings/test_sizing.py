@@ -57,8 +57,8 @@ BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
             "kafka.volume: '5Gi' leaves 106Mi for each of 12 partitions of the topic of traces.distributed",
         ),
         (
-            {"retention": "8760h", "services": {"gateway": {"replicas": 10}}},
-            "metrics.volume: '10Gi' is less than the 51Gi or so that 13,000 series need in retention 8760h",
+            {"retention": "8760h", "services": {"enabled": False}},
+            "metrics.volume: '10Gi' is less than the 19Gi or so that 4,600 series need in retention 8760h",
         ),
         (
             {"load": {"tracesPerSecond": 100}},

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from contracts import metadata, secret_keys
+from contracts.services import SERVICES
 from stack.components.secrets.rotation import digest
 from tests.support.program import rendered_with_secrets
 
 USERS = {
     secret_keys.POSTGRES_PASSWORD: {"postgres", "task-manager"},
     secret_keys.GRAFANA_ADMIN_PASSWORD: {"grafana"},
-    secret_keys.OTLP_TOKEN: {"gateway", "task-manager", "web-crawler", "probe"},
+    secret_keys.OTLP_TOKEN: {*SERVICES, "probe"},
     secret_keys.OTLP_TOKEN_OTHER: set(),  # the Collectors read it from a file, which follows
     secret_keys.OBJECT_STORAGE_ACCESS_KEY: {
         f"tempo{part}"

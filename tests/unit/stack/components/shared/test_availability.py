@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.metadata import Manifest
+from contracts.services import SERVICES
 from stack.components.shared.availability import DRAIN_SECONDS
 from tests.support.program import STACKS, program, run, workloads
 
@@ -15,7 +16,7 @@ CLUSTER = {
     "priorityClasses": {"tasks": "high", "telemetry": "middle", "dashboards": "low"},
     "pullSecrets": ["registry"],
 }
-TASKS = {"gateway", "task-manager", "web-crawler", "kafka", "postgres"}
+TASKS = {*SERVICES, "kafka", "postgres"}
 
 
 def objects(kind: str, manifests: list[Manifest]) -> dict[str, Manifest]:

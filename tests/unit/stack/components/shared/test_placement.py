@@ -6,6 +6,7 @@ import pytest
 
 from contracts import secret_keys
 from contracts.metadata import Manifest
+from contracts.services import SERVICES
 from stack.components.shared.placement import Placement, StackPlacement
 from stack.settings import PROJECT, effective_config
 from tests.support.configuration import refusal
@@ -70,8 +71,10 @@ def test_every_workload_of_prod_has_a_priority_and_dashboards_the_lowest() -> No
     }
     assert {name for name, priority in classes.items() if priority == "tracing-dashboards"} == {"grafana"}
     assert {name for name, priority in classes.items() if priority == "tracing-tasks"} == {
-        "gateway", "task-manager", "web-crawler", "kafka", "postgres"
-    }  # fmt: skip
+        *SERVICES,
+        "kafka",
+        "postgres",
+    }
     assert set(classes.values()) == {"tracing-tasks", "tracing-telemetry", "tracing-dashboards"}
 
 
