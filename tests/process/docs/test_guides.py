@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDES = sorted(path for path in (ROOT / "docs" / "guides").glob("*.md") if path.name != "README.md")
-_BLOCK = re.compile(r"^ *(`{3,4})(diff|sh|text|markdown (\S+))\n(.*?)^ *\1$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^ *(`{3,4})(diff|sh|text|(?:markdown|python) (\S+))\n(.*?)^ *\1$", re.MULTILINE | re.DOTALL)
 _OMITTED = (".git", ".venv", ".local", "__pycache__", ".*_cache", ".hypothesis")
 LIMIT = 300
 
@@ -56,16 +56,17 @@ def test_there_are_guides() -> None:
     assert all(f"({guide.name})" in listed for guide in GUIDES)
 
 
-LONG = "add-a-panel"
-"""Its last step runs promtool for a minute."""
+LONG = ("add-a-panel", "add-a-service")
+"""Their commands take many seconds. Without the mark `nightly`, only their changes are tried."""
 
 
 def _marked(guide: Path) -> Any:
-    return pytest.param(guide, id=guide.stem, marks=[pytest.mark.nightly] if guide.stem == LONG else [])
+    return pytest.param(guide, id=guide.stem, marks=[pytest.mark.nightly] if guide.stem in LONG else [])
 
 
-def test_the_changes_of_the_long_guide_apply(copy: Path) -> None:
-    guide = next(guide for guide in GUIDES if guide.stem == LONG)
+@pytest.mark.parametrize("name", LONG)
+def test_the_changes_of_a_long_guide_apply(name: str, copy: Path) -> None:
+    guide = next(guide for guide in GUIDES if guide.stem == name)
     changes = [textwrap.dedent(block) for _, kind, _, block in _BLOCK.findall(guide.read_text()) if kind == "diff"]
     assert changes
     for change in changes:
@@ -78,6 +79,7 @@ def test_a_guide_works_as_printed(guide: Path, copy: Path) -> None:
     for _, kind, file, block in _BLOCK.findall(guide.read_text()):
         text = textwrap.dedent(block)
         if file:
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
             (copy / file).write_text(text)
         elif kind == "diff":
             run(copy, ("git", "apply", "-"), text)
