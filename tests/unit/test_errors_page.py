@@ -41,10 +41,10 @@ def _errors() -> set[str]:
         for node in ast.walk(module)
         if isinstance(node, ast.ClassDef)
     ]
-    names, more = {UserError.__name__}, {UserError.__name__}
-    while more:
-        more = {name for name, bases in classes if bases & names} - names
-        names |= more
+    names, added = {UserError.__name__}, {UserError.__name__}
+    while added:
+        added = {name for name, bases in classes if bases & names} - names
+        names |= added
     return names
 
 
