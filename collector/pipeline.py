@@ -15,7 +15,7 @@ import opentelemetry.semconv.attributes as stable
 from contracts import endpoints, span_attributes
 from contracts.http import KEEP_KEY
 from lean_tracing import OwnAttributes, Redactor, attributes
-from lean_tracing.redaction import names, shapes
+from lean_tracing.redaction import names, shapes, tokens
 
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
@@ -111,6 +111,7 @@ def render(pipeline: Pipeline) -> str:
     return _TEMPLATES.get_template("config.yaml.j2").render(
         names=names,
         shapes=shapes.COLLECTOR,
+        shortest_token=tokens.MIN_TOKEN,
         known_keys=_known_keys(),
         trace_store=pipeline.trace_store,
         metric_stores=_named(pipeline.metric_stores),

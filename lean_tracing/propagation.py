@@ -3,12 +3,15 @@
 A header of a peer never raises an exception here: an absent or malformed context is no context, and a new trace begins.
 Nothing of a peer's header is logged. The SDK's propagators cost three times as much, and quote what they refuse in
 warnings.
+
+What a peer sends goes on to the next hop, so nothing is read that holds, or may well hold, a secret or personal data:
+no entry of baggage that is not allowed by name, no trace state and no correlation id in which the redactor finds one.
 """
 
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, unquote
 
 from opentelemetry import baggage, trace
@@ -17,6 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from lean_tracing import tracestate
+from lean_tracing.redaction import Redactor
 
 R = TypeVar("R")
 
@@ -36,8 +40,9 @@ _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a
 _PLAIN = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _BAGGAGE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BAGGAGE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
-# It is written to logs and headers unchanged, so that only harmless characters are allowed.
-_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# It is written to logs and headers unchanged: UUIDs and other hex digits, or short names. Addresses, URLs, pairs and
+# encoded credentials have other characters.
+_CORRELATION_ID = re.compile(r"[0-9A-Fa-f-]{1,64}|[A-Za-z0-9._-]{1,36}")
 
 # W3C obliges every system to carry at least this much. No more is carried here.
 _BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
@@ -51,12 +56,24 @@ _FLAGS = tuple(TraceFlags(flags) for flags in range(256))
 class Propagator:
     """Carries contexts in headers, in chosen formats, and always the correlation id."""
 
-    __slots__ = ("_baggage", "_trace_context")
+    __slots__ = ("_entries", "_redactor", "_trace_context")
 
-    def __init__(self, formats: Collection[str] = ("tracecontext", "baggage")) -> None:
-        """Creates a propagator of the formats `tracecontext` and `baggage`, or of one of them."""
+    def __init__(
+        self,
+        formats: Collection[str] = ("tracecontext", "baggage"),
+        redactor: Redactor | None = None,
+        baggage_entries: Collection[str] = (),
+    ) -> None:
+        """Creates a propagator.
+
+        Args:
+            formats: `tracecontext` and `baggage`, or one of them.
+            redactor: of the values of baggage.
+            baggage_entries: the names of the entries of baggage that are read and written. All others are left out.
+        """
         self._trace_context = "tracecontext" in formats
-        self._baggage = "baggage" in formats
+        self._entries = frozenset(baggage_entries) if "baggage" in formats else frozenset()
+        self._redactor = redactor or Redactor()
 
     def from_http(self, headers: Iterable[tuple[bytes, bytes]]) -> Context:
         """The caller's context in raw ASGI headers.
@@ -96,17 +113,28 @@ class Propagator:
     def _context(self, candidates: Mapping[str, Sequence[str]]) -> Context:
         """The context of the last valid value of each header."""
         context = _NOTHING
-        if CORRELATION_HEADER in candidates:
-            correlations = [text.strip() for text in candidates[CORRELATION_HEADER]]
-            if correlation := _last(_CORRELATION_ID.fullmatch, correlations):
-                context = with_correlation_id(context, correlation.group())
-        if self._baggage and BAGGAGE in candidates and (items := _last(_baggage_items, candidates[BAGGAGE])):
+        correlations = candidates.get(CORRELATION_HEADER, ())
+        if correlation := _last(self._correlation_id, correlations):
+            context = with_correlation_id(context, correlation)
+        if self._entries and BAGGAGE in candidates and (items := _last(_baggage_items, candidates[BAGGAGE])):
             for name, value in items.items():
-                context = baggage.set_baggage(name, value, context)
+                if name in self._entries:
+                    context = baggage.set_baggage(name, value, context)
         if self._trace_context and TRACEPARENT in candidates and (parent := _last(_parent, candidates[TRACEPARENT])):
-            state = (_last(tracestate.parse, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
+            state = (_last(self._state, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
             context = _remote(context, *parent, state)
         return context
+
+    def _correlation_id(self, text: str) -> str | None:
+        text = text.strip()
+        return text if _CORRELATION_ID.fullmatch(text) and self._redactor.text(text) == text else None
+
+    def _state(self, text: str) -> TraceState | None:
+        return tracestate.parse(text) if self._redactor.text(unquote(text)) == unquote(text) else None
+
+    def _carried_baggage(self, context: Context) -> str:
+        items = baggage.get_all(context)
+        return _baggage_header({name: self._redactor.text(str(items[name])) for name in items if name in self._entries})
 
     def inject(self, context: Context | None = None, *, trusted: bool = True) -> dict[str, str]:
         """Headers that carry a context.
@@ -125,8 +153,8 @@ class Propagator:
                 if trusted and span_context.trace_state:
                     headers[TRACESTATE] = span_context.trace_state.to_header()
         if trusted:
-            if self._baggage and (items := baggage.get_all(context)) and (text := _baggage_header(items)):
-                headers[BAGGAGE] = text
+            if self._entries and (carried := self._carried_baggage(context)):
+                headers[BAGGAGE] = carried
             if correlation := correlation_id(context):
                 headers[CORRELATION_HEADER] = correlation
         return headers
@@ -192,13 +220,13 @@ def _baggage_items(text: str) -> dict[str, str] | None:
     return items or None
 
 
-def _baggage_header(items: Any) -> str:
+def _baggage_header(items: Mapping[str, str]) -> str:
     members: list[str] = []
     length = -1
     for name, value in items.items():
         if not _BAGGAGE_KEY.fullmatch(name):
             continue
-        member = f"{name}={quote(str(value), safe='', errors='replace')}"
+        member = f"{name}={quote(value, safe='', errors='replace')}"
         if length + 1 + len(member) > _BAGGAGE_LENGTH or len(members) == _BAGGAGE_MEMBERS:
             break
         length += 1 + len(member)

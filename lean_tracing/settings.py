@@ -106,6 +106,11 @@ class TracingSettings(EnvironmentSettings):
         alias="OTEL_PROPAGATORS",
         description="a comma-separated list of tracecontext and baggage, or none",
     )
+    baggage_entries: Annotated[str, AfterValidator(values.check_baggage_entries)] = Field(
+        "",
+        alias="TRACING_BAGGAGE_ENTRIES",
+        description="a comma-separated list of the names of baggage entries that are carried on",
+    )
 
     max_queue_size: Annotated[int, *_batch("MAX_QUEUE_SIZE")] = Field(
         2048, alias="TRACING_MAX_QUEUE_SIZE", ge=1, le=1_000_000, description="a whole number of spans, 1 to 1000000"
@@ -282,6 +287,11 @@ class TracingSettings(EnvironmentSettings):
     def filtered_attributes(self) -> tuple[str, ...]:
         """The keys of `attributes_filter`."""
         return values.split_list(self.attributes_filter)
+
+    @property
+    def carried_baggage(self) -> tuple[str, ...]:
+        """The names in `baggage_entries`."""
+        return values.split_list(self.baggage_entries)
 
     # A check of two fields is a validator of the later one, so that the message lists it with the other problems.
 

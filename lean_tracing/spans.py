@@ -79,7 +79,7 @@ class TraceManager:
         Args:
             tracer: makes the spans.
             redactor: of the texts of errors.
-            propagator: None reads and writes all formats.
+            propagator: None reads and writes all formats, without baggage.
             sampled_by_attributes: False if the sampler reads no attributes, so that they may be set after the start.
             methods: those of HTTP that spans and metrics name.
             own: keys of the attributes that are not standard; None takes the library's.
@@ -87,7 +87,7 @@ class TraceManager:
         self._tracer = tracer
         self.redactor = redactor
         self.sampled_by_attributes = sampled_by_attributes
-        self.propagator = propagator or Propagator()
+        self.propagator = propagator or Propagator(redactor=redactor)
         self.active = not isinstance(tracer, NoOpTracer)
         self.own = own or OwnAttributes.below()
         self._methods = frozenset(methods)

@@ -15,6 +15,9 @@ _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _KEY: Final = r"[A-Za-z0-9_./-]+\*?"
 ATTRIBUTES_FILTER: Final = rf"^({_KEY}(,\s*{_KEY})*)?$"
 """Keys of attributes, separated by commas; a `*` at the end of one stands for any rest."""
+_ENTRY: Final = r"[A-Za-z0-9_.-]+"
+BAGGAGE_ENTRIES: Final = rf"^({_ENTRY}(,\s*{_ENTRY})*)?$"
+"""Names of entries of baggage, separated by commas."""
 
 
 def split_pairs(value: object) -> object:
@@ -74,6 +77,14 @@ def check_attributes_filter(value: str) -> str:
     for key in split_list(value):
         if not re.fullmatch(_KEY, key):
             raise ValueError(f"{key!r} is not a key")
+    return value
+
+
+def check_baggage_entries(value: str) -> str:
+    """The names as they are; ValueError that names the one that is wrong."""
+    for name in split_list(value):
+        if not re.fullmatch(_ENTRY, name):
+            raise ValueError(f"{name!r} is not a name")
     return value
 
 

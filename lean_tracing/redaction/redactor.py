@@ -25,14 +25,20 @@ from lean_tracing.redaction.edits import Context, Seam
 from lean_tracing.redaction.keys import KeyRules, Kind
 from lean_tracing.redaction.limits import CUT, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OVERLAP, REDACTED, Budget
 from lean_tracing.redaction.shapes import SHAPES
+from lean_tracing.redaction.tokens import MIN_TOKEN, TOKEN
 
 _MAX_ROUNDS: Final = 8
 _MAX_CACHED: Final = 1_024
 _MAX_CACHED_LENGTH: Final = 1_024
 _HASHED: Final = re.compile(r"email:[0-9a-f]{0,16}")
-# The first hint has a field of its own. Most shapes have only one, and a search for one text is the fastest.
+# The first hint has a field of its own. Most shapes have only one, and a search for one text is the fastest. The tokens
+# of all services are one step.
 _STEPS: Final = tuple(
-    (shape.hints[0] if shape.hints else "", shape.hints[1:], shape.hide) for shape in SHAPES if shape.hide is not None
+    dict.fromkeys(
+        (shape.hints[0] if shape.hints else "", shape.hints[1:], shape.hide)
+        for shape in SHAPES
+        if shape.hide is not None
+    )
 )
 
 
@@ -111,7 +117,11 @@ class Redactor:
     # --- text ---------------------------------------------------------------------------------------------------------
 
     def _text(self, value: str) -> str:
-        if len(value) < 5 or value in self._harmless or not _may_hold_something(value):
+        if len(value) < 5 or value in self._harmless:
+            return value
+        if not _may_hold_something(value):
+            if len(value) >= MIN_TOKEN:  # the search for tokens takes longer than the set
+                self._remember(value)
             return value
         redacted = _settle(self._redact, value)
         if redacted == value:
@@ -271,7 +281,9 @@ def _may_hold_something(value: str) -> bool:
     # The beginning of a pair in a tuple or a list.
     if "," in value and ("('" in value or '("' in value or "['" in value or '["' in value):
         return True
-    return len(value) > 12 and CARD.search(value) is not None
+    if len(value) > 12 and CARD.search(value) is not None:
+        return True
+    return len(value) >= MIN_TOKEN and TOKEN.search(value) is not None
 
 
 def _holds_text(shown: object) -> bool:

@@ -15,6 +15,8 @@ from typing import Final
 from lean_tracing.redaction import forms, names, pairs
 from lean_tracing.redaction.cards import hide_cards
 from lean_tracing.redaction.edits import Context, Seam
+from lean_tracing.redaction.tokens import COLLECTOR as TOKENS_OF_COLLECTOR
+from lean_tracing.redaction.tokens import TOKENS, hide_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,120 +152,10 @@ SHAPES: Final = (
         hints=("@", "%40"),
         collector=("[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+[.][A-Za-z0-9.-]*[A-Za-z]",),
     ),
-    # Tokens and addresses of well-known services. None of them belongs into a configuration, under any key.
-    Shape(
-        name="token of GitHub",
-        hit="«ghp_0123456789abcdefghij»",
-        miss="ghp_ is a prefix",
-        setting=r"\bgh[pousr]_[A-Za-z0-9]{20}",
-    ),
-    Shape(
-        name="fine-grained token of GitHub",
-        hit="«github_pat_11ABCDEFG0abcdefghijkl»",
-        miss="github_pat_x",
-        setting=r"\bgithub_pat_\w{20}",
-    ),
-    Shape(
-        name="token of GitLab",
-        hit="«glpat-abcdefghij0123456789»",
-        miss="glpat-short",
-        setting=r"\bglpat-[\w-]{20}",
-    ),
-    Shape(
-        name="API key of the gateway",
-        hit="«wct_Wm9vIGtlZXBlcnMgc2xlZXAgYXQgbmlnaHQ_fo-x»",
-        miss="wct_is_a_prefix",
-        setting=r"\bwct_[\w-]{40}",
-    ),
-    Shape(
-        name="token of Slack",
-        hit="«xoxb-123456789012-abc»",
-        miss="xoxo-and-goodbye",
-        setting=r"\b(?:xox[abeprs]-[\w-]{10}|xapp-\d-[\w-]{8})",
-    ),
-    Shape(
-        name="access key id of AWS",
-        hit="«AKIAIOSFODNN7EXAMPLE»",
-        miss="AKIA",
-        setting=r"\bA[KS]IA[0-9A-Z]{16}",
-    ),
-    Shape(
-        name="API key of Google",
-        hit="«AIza0123456789abcdefghijklmnopqrstuvwxy»",
-        miss="AIza",
-        setting=r"\bAIza[\w-]{35}",
-    ),
-    Shape(
-        name="key of Stripe",
-        hit="«sk_test_0123456789abcdef»",
-        miss="sk_test_1",
-        setting=r"\b[rs]k_(?:live|test)_\w{16}",
-    ),
-    Shape(
-        name="key that begins with sk-",
-        hit="«sk-0123456789abcdefghij»",
-        miss="sk-SK",
-        setting=r"\bsk-[\w-]{20}",
-    ),
-    Shape(
-        name="token of Vault",
-        hit="«hvs.0123456789abcdefghij»",
-        miss="hvs.example",
-        setting=r"\bhv[bs]\.[\w-]{20}",
-    ),
-    Shape(
-        name="token of npm",
-        hit="«npm_0123456789abcdefghij0123456789»",
-        miss="npm_config_cache",
-        setting=r"\bnpm_[A-Za-z0-9]{30}",
-    ),
-    Shape(
-        name="token of PyPI",
-        hit="«pypi-0123456789abcdefghij»",
-        miss="pypi-mirror",
-        setting=r"\bpypi-[\w-]{20}",
-    ),
-    Shape(
-        name="token of Pulumi",
-        hit="«pul-0123456789abcdef0123456789abcdef01234567»",
-        miss="pul-0123",
-        setting=r"\bpul-[0-9a-f]{40}",
-    ),
-    Shape(
-        name="token of Docker Hub",
-        hit="«dckr_pat_0123456789abcdefghij»",
-        miss="dckr_pat_1",
-        setting=r"\bdckr_pat_[\w-]{20}",
-    ),
-    Shape(
-        name="token of Grafana",
-        hit="«glsa_0123456789abcdefghij»",
-        miss="glsa_short",
-        setting=r"\bgl(?:s?a|c)_\w{20}",
-    ),
-    Shape(
-        name="key of SendGrid",
-        hit="«SG.0123456789abcdef.0123456789abcdef»",
-        miss="SG.example",
-        setting=r"\bSG\.[\w-]{16,}\.[\w-]{16}",
-    ),
-    Shape(
-        name="webhook of Slack",
-        hit="https://«hooks.slack.com/services/T0/B0/x»",
-        miss="https://slack.com/services",
-        setting=r"\bhooks\.slack\.com/(?:services|triggers|workflows)/\w",
-    ),
-    Shape(
-        name="webhook of Discord",
-        hit="https://«discord.com/api/v10/webhooks/123/abc»",
-        miss="https://discord.com/api/v10/users/123",
-        setting=r"\bdiscord(?:app)?\.com/api/(?:v\d+/)?webhooks/\d",
-    ),
-    Shape(
-        name="webhook of Teams",
-        hit="https://acme.«webhook.office.com/webhookb2/x»",
-        miss="https://office.com/webhooks",
-        setting=r"\bwebhook\.office\.com/webhookb2/\w",
+    # None of these belongs into a configuration, under any key.
+    *(
+        Shape(name=token.name, hit=token.hit, miss=token.miss, hide=hide_tokens, setting=rf"\b{token.expression}")
+        for token in TOKENS
     ),
     Shape(
         name="key in a connection string",
@@ -279,5 +171,5 @@ SHAPES: Final = (
     ),
 )
 
-COLLECTOR: Final = tuple(expression for shape in SHAPES for expression in shape.collector)
+COLLECTOR: Final = (*(expression for shape in SHAPES for expression in shape.collector), TOKENS_OF_COLLECTOR)
 """The expressions that the Collector looks for in values, names and messages."""

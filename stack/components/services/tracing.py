@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from contracts import endpoints
 from contracts.section import Section
 from lean_tracing import TracingSettings
-from lean_tracing.values import ATTRIBUTES_FILTER
+from lean_tracing.values import ATTRIBUTES_FILTER, BAGGAGE_ENTRIES
 
 _MAX_REQUEST_BYTES: Final = endpoints.OTLP_BATCH_BYTES - 2**20
 """The Collectors would drop longer requests: redaction lengthens some of them a little."""
@@ -43,6 +43,11 @@ class Tracing(Section):
     applies to all others."""
     attributes_filter: Annotated[str, Field(pattern=ATTRIBUTES_FILTER)] = _DEFAULTS.attributes_filter
     """Keys of attributes that never leave a service, separated by commas; a `*` at the end matches any ending."""
+    baggage_entries: Annotated[str, Field(pattern=BAGGAGE_ENTRIES, examples=["tenant,region"])] = (
+        _DEFAULTS.baggage_entries
+    )
+    """Names of the entries of W3C baggage that the services carry from a caller to the next service and into messages,
+    separated by commas. Secrets and addresses in their values are redacted; all other entries are left out."""
     buffer_bytes: Annotated[int, *_limits("buffer_bytes")] = _DEFAULTS.buffer_bytes
     """Memory of each process for spans that the Collector could not accept yet, compressed, in bytes."""
 

@@ -1,5 +1,9 @@
 """Contexts read from headers and written to them: round trips, and no harm from the headers of a peer."""
 
+import re
+import uuid
+from urllib.parse import quote, unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +13,11 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 
 from lean_tracing import propagation
 from lean_tracing.propagation import Propagator
+from lean_tracing.redaction import Redactor
+from lean_tracing.redaction.tokens import TOKENS
 
-PROPAGATOR = Propagator()
+ENTRIES = ("a", "b", "item", "user", "long", *(f"k{number}" for number in range(100)))
+PROPAGATOR = Propagator(redactor=Redactor("a key for tests"), baggage_entries=ENTRIES)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -30,8 +37,8 @@ def _span_context(context: Context) -> SpanContext:
     trace_id=st.integers(1, 2**128 - 1),
     span_id=st.integers(1, 2**64 - 1),
     sampled=st.booleans(),
-    correlation=st.from_regex(r"[A-Za-z0-9._:/+=-]{1,128}", fullmatch=True),
-    item=st.text(max_size=50).map(str.strip),  # W3C baggage keeps no outer blanks
+    correlation=st.from_regex(r"[A-Za-z][A-Za-z._-]{0,17}", fullmatch=True) | st.uuids().map(str),
+    item=st.text("aß €\r%,;=", max_size=50).map(str.strip),  # W3C baggage keeps no outer blanks
 )
 def test_round_trip_through_kafka_and_http(
     trace_id: int, span_id: int, sampled: bool, correlation: str, item: str
@@ -235,7 +242,7 @@ def test_formats_are_chosen() -> None:
         (("baggage",), {"baggage"}),
         ((), set[str]()),
     ):
-        propagator = propagation.Propagator(formats)
+        propagator = propagation.Propagator(formats, baggage_entries=ENTRIES)
         assert set(propagator.inject(context)) == names | {"x-correlation-id"}
         assert set(PROPAGATOR.inject(propagator.from_kafka(everything))) == names | {"x-correlation-id"}
 
@@ -260,7 +267,52 @@ def test_untrusted_peers_get_ids_only() -> None:
     assert set(PROPAGATOR.inject(context)) == {"traceparent", "baggage", "x-correlation-id"}
 
 
-@pytest.mark.parametrize("value", [b"", b"two words", b"line\nbreak", b"x" * 129, b"\xff"])
+PLANTED = [
+    "ada@example.com",
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.abc",
+    "4111111111111111",
+    f"wct_{'0aB-' * 11}",
+    "password=hunter22",
+    "Bearer k8Zt0qW3xY7uB2nM",
+    *("".join(token.hit.partition("«")[2].partition("»")[0]) for token in TOKENS),
+]
+
+
+def test_only_the_named_entries_of_baggage_are_carried_and_they_are_redacted() -> None:
+    header = [(b"baggage", b"user=ada%40example.com,tenant=7,a=plain")]
+    assert PROPAGATOR.inject(Propagator().from_http(header)) == {}
+    for context in (PROPAGATOR.from_http(header), PROPAGATOR.from_kafka([("baggage", header[0][1])])):
+        assert baggage.get_baggage("tenant", context) is None
+        carried = PROPAGATOR.inject(baggage.set_baggage("own", "x", context))
+        assert list(carried) == ["baggage"]
+        assert re.fullmatch("user=email%3A[0-9a-f]{16},a=plain", carried["baggage"]), carried
+
+
+@pytest.mark.parametrize("secret", PLANTED)
+def test_no_secret_of_a_peer_is_carried(secret: str) -> None:
+    encoded = quote(secret, safe="")
+    headers = {"traceparent": TRACEPARENT, "baggage": f"user={encoded},x=1", "tracestate": f"v=1,w={encoded}"}
+    for correlation in (secret, encoded):
+        sent = [
+            (name.encode(), value.encode()) for name, value in (*headers.items(), ("x-correlation-id", correlation))
+        ]
+        context = PROPAGATOR.from_http(sent)
+        out = PROPAGATOR.inject(context)
+        assert set(out) == {"traceparent", "baggage"}
+        assert secret not in unquote(out["baggage"])
+        assert propagation.correlation_id(propagation.ensure_correlation_id(context)) == TRACE
+
+
+@pytest.mark.parametrize(
+    "value", ["order-4711", "0" * 32, str(uuid.uuid4()), "a" * 64, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "req_7.a", TRACE]
+)
+def test_a_plain_correlation_id_is_taken_over(value: str) -> None:
+    assert propagation.correlation_id(PROPAGATOR.from_kafka([("x-correlation-id", value)])) == value
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"two words", b"line\nbreak", b"x" * 37, b"a" * 65, b"http://x/", b"u:p", b"\xff"]
+)
 def test_unusable_correlation_id_is_replaced(value: bytes) -> None:
     received = PROPAGATOR.from_kafka([("x-correlation-id", value), ("traceparent", TRACEPARENT.encode())])
     assert propagation.correlation_id(propagation.ensure_correlation_id(received)) == TRACE

@@ -1,6 +1,7 @@
 """Each row of the table of shapes finds its example and leaves the similar text alone, for each user of the table."""
 
 import re
+import re._parser as re_parser  # type: ignore[import-not-found]
 
 import pytest
 
@@ -9,6 +10,7 @@ from lean_tracing.redaction.configuration import has_secret_in_clear
 from lean_tracing.redaction.edits import Context, Seam
 from lean_tracing.redaction.keys import KeyRules
 from lean_tracing.redaction.shapes import SHAPES, Shape
+from lean_tracing.redaction.tokens import COLLECTOR, MIN_TOKEN, TOKENS, Token
 
 REDACTOR = Redactor("a key for tests")
 CONTEXT = Context(KeyRules(), REDACTOR.hash)
@@ -96,3 +98,33 @@ def test_the_similar_text_may_be_a_setting(shape: Shape) -> None:
 def test_names_are_unique_and_each_row_has_a_user() -> None:
     assert len({shape.name for shape in SHAPES}) == len(SHAPES)
     assert all(shape.hide or shape.collector or shape.manifest or shape.setting for shape in SHAPES)
+
+
+tokens = pytest.mark.parametrize("token", TOKENS, ids=lambda token: token.name)
+
+
+@tokens
+def test_a_token_is_found_by_both_programs_and_in_encoded_text(token: Token) -> None:
+    _, rest = token.hit.split("«")
+    secret, _ = rest.split("»")
+    assert re.search(COLLECTOR, token.hit.replace("«", "").replace("»", ""))
+    assert not re.search(COLLECTOR, token.miss)
+    for start in ("", " ", "/", "id%3D", "=", "\n", "_"):
+        assert secret not in REDACTOR.text(f"{start}{secret}")
+        assert re.search(COLLECTOR, f"{start}{secret}")
+
+
+@tokens
+def test_a_shorter_text_holds_no_token_and_needs_no_search(token: Token) -> None:
+    shortest, _ = re_parser.parse(token.expression).getwidth()
+    assert shortest >= MIN_TOKEN
+
+
+@tokens
+def test_the_expression_of_a_token_runs_in_go_and_inside_of_quotes(token: Token) -> None:
+    assert not re.search(r"\\|\(\?[=!<]|[+*?}]\+|'|\"| |#", token.expression)
+
+
+def test_a_token_inside_of_a_word_is_none() -> None:
+    assert REDACTOR.text("task-manager-of-the-stack-of-ours") == "task-manager-of-the-stack-of-ours"
+    assert not re.search(COLLECTOR, "task-manager-of-the-stack-of-ours")

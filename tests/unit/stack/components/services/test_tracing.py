@@ -30,6 +30,7 @@ def test_every_key_is_a_variable_of_the_library_with_the_same_default() -> None:
         {"sampling_rate": float("nan")},
         {"sampling_rules": "topic"},
         {"attributes_filter": "a b"},
+        {"baggage_entries": "a b"},
         {"max_batch_size": 4_096},
     ],
 )
