@@ -214,14 +214,17 @@ def drill(
 @click.option("--minutes", type=AMOUNT, default=10, help="Window of each row, which contains the fault (10).")
 @click.option("--outage", type=AMOUNT, default=120, help="Seconds that a fault with a duration lasts (120).")
 @click.option("--rate", type=AMOUNT, default=20, help="Requests per second (20).")
+@click.option("--spans-rate", type=AMOUNT, default=100, help="Spans per second, besides those of the requests (100).")
 @click.option("--small", is_flag=True, help="One Jaeger in place of the parts of Tempo, and no Loki.")
-def ha(rows: str | None, minutes: float, outage: float, rate: float, small: bool) -> None:
+def ha(rows: str | None, minutes: float, outage: float, rate: float, spans_rate: float, small: bool) -> None:
     """Lose nodes, zones, pods and stores of a stack like prod on three nodes, and update it, under load."""
     from checks.ha.command import ha
 
     exit_on_termination()  # so that nodes come back, and the stack is removed
     names = rows.split(",") if rows else ()
-    results = ha(console(160), names=names, minutes=minutes, outage=outage, rate=rate, small=small)
+    results = ha(
+        console(160), names=names, minutes=minutes, outage=outage, rate=rate, spans_rate=spans_rate, small=small
+    )
     if failed := [f"{result.row}: {'; '.join(result.problems)}" for result in results if result.problems]:
         raise UserError("\n".join(failed))
 
