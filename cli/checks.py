@@ -40,9 +40,9 @@ def check() -> None:
 @click.option("--count", type=COUNT, default=10_000, help="Attempts of a group (10000).")
 @click.option("--seed", type=int, default=1, help="Decides the attempts (1).")
 def security(only: tuple[str, ...], count: int, seed: int) -> None:
-    """Attack a gateway and a task-manager of this machine, and count what gets in.
+    """Attack a gateway and a task-manager of this machine, and count what gets in and what leaks out.
 
-    Forged tokens, guessed API keys, other callers' tasks, requests past the gateway, credentials in telemetry.
+    Forged tokens, guessed API keys, other callers' tasks, requests past the gateway, secrets in telemetry and messages.
     """
     from checks.security.command import ATTACKS, run
 

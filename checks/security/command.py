@@ -11,7 +11,9 @@ from checks.security import access
 from checks.security.cost import Cost, measure
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
+from checks.security.planted import planted_secrets
 from checks.security.services import Services, running_services
+from checks.security.texts import planted_texts
 
 Attack = Callable[[Services, Issuer, int, int], Sequence[Outcome]]
 ATTACKS: Final[dict[str, Attack]] = {
@@ -19,6 +21,10 @@ ATTACKS: Final[dict[str, Attack]] = {
     "keys": lambda services, _issuer, count, seed: [access.guessed_keys(services, count, seed)],
     "tasks": lambda services, issuer, count, seed: [access.foreign_tasks(services, issuer, count // 10, seed)],
     "direct": lambda services, _issuer, count, seed: [access.direct_requests(services, count // 10, seed)],
+    "planted": lambda services, _issuer, count, seed: [
+        planted_secrets(services, count, seed),
+        planted_texts(10 * count, seed),
+    ],
     "leaks": lambda services, issuer, _count, _seed: [access.leaked_credentials(services, issuer)],
 }
 """Groups of attacks by name. `count` is the number of tokens and keys; slower attacks try a tenth."""
@@ -55,7 +61,7 @@ def _table(groups: dict[str, list[Outcome]], count: int, seed: int) -> Table:
     table = Table("attack", "attempts", "successful", "outcome", "command")
     for name, outcomes in groups.items():
         for outcome in outcomes:
-            result = "; ".join(outcome.successes[:3]) or "refused"
+            result = "; ".join(outcome.successes[:3]) or "none"
             command = f"./wct check security --only {name} --count {count} --seed {seed}"
             table.add_row(outcome.attack, f"{outcome.count:,}", f"{len(outcome.successes):,}", result, command)
     return table

@@ -37,6 +37,8 @@ class Services:
     gateway: str
     """URL."""
     task_manager: str
+    brokers: str
+    """Addresses of the Kafka brokers."""
     receiver: Receiver
     """Has the bytes of all traces and logs that they exported."""
     processes: tuple[ServerProcess, ...]
@@ -45,6 +47,11 @@ class Services:
     def log(self) -> str:
         """What they wrote to their standard output."""
         return "\n".join(process.log for process in self.processes)
+
+    def take_exported(self) -> bytes:
+        """Return what they have exported since the last call, and forget it."""
+        taken = [requests.pop() for requests in self.receiver.requests.values() for _ in requests[:]]
+        return b"\n".join(taken)
 
     def exported(self) -> bytes:
         """Return all that they have exported."""
@@ -66,10 +73,11 @@ def running_services(
         receiver = stack.enter_context(receiving())
         ports = {name: free_port() for name in (GATEWAY, TASK_MANAGER)}
         urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        brokers = stack.enter_context(_brokers())
         common = {
             "HOST": "127.0.0.1",
             "PYTHONPATH": str(ROOT),
-            "KAFKA_BOOTSTRAP_SERVERS": stack.enter_context(_brokers()),
+            "KAFKA_BOOTSTRAP_SERVERS": brokers,
             "KAFKA_TOPIC_PARTITIONS": "1",
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
             "OTEL_LOGS_EXPORTER": "otlp",
@@ -98,7 +106,11 @@ def running_services(
             stack.callback(process.kill)
             process.start()
         yield Services(
-            gateway=urls[GATEWAY], task_manager=urls[TASK_MANAGER], receiver=receiver, processes=tuple(processes)
+            gateway=urls[GATEWAY],
+            task_manager=urls[TASK_MANAGER],
+            brokers=brokers,
+            receiver=receiver,
+            processes=tuple(processes),
         )
         for process in processes:
             process.stop()

@@ -26,6 +26,7 @@ from checks.security.access import (
 )
 from checks.security.issuer import Issuer, SigningKey, running_issuer
 from checks.security.outcome import Outcome
+from checks.security.planted import planted_secrets
 from checks.security.services import KEYS, STACK_KEY, Services, running_services
 from checks.security.tokens import ATTACKS
 from contracts.access import Role
@@ -84,6 +85,10 @@ def test_the_task_manager_answers_the_gateway_alone(services: Services) -> None:
 
 def test_no_credential_is_exported_or_logged(services: Services, issuer: Issuer) -> None:
     _assert_harmless(leaked_credentials(services, issuer))
+
+
+def test_no_planted_secret_leaves_the_services(services: Services) -> None:
+    _assert_harmless(planted_secrets(services, 1_000, seed=1))
 
 
 def test_a_refusal_is_a_traced_client_error_with_its_reason(
