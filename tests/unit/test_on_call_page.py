@@ -4,6 +4,7 @@ import re
 
 from checks.drill.answer import compare, parse
 from checks.faults.catalogue import faults
+from cli.__main__ import COMMANDS
 from dashboards.catalog import dashboards
 from stack.settings import ROOT, load
 from stack.settings.monitoring import monitoring_config
@@ -30,6 +31,13 @@ def test_the_dashboards_exist() -> None:
     named = set(re.findall(r"^\| ([A-Z][\w ]+) \|", table, re.MULTILINE))
     assert len(named) >= 6
     assert named <= titles
+
+
+def test_the_alerts_and_commands_exist() -> None:
+    alerts = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", PAGE))
+    assert len(alerts) > 3
+    assert not [name for name in alerts if not (ROOT / "dashboards" / "runbooks" / f"{name}.md").exists()]
+    assert set(re.findall(r"\./wct ([a-z-]+)", PAGE)) <= COMMANDS.keys()
 
 
 def test_the_links_lead_to_files() -> None:
