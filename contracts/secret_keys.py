@@ -36,6 +36,10 @@ OBJECT_STORAGE_ACCOUNT_KEY: Final = "objectStorageAccountKey"
 """Key of a storage account of Azure."""
 POSTGRES_EXTERNAL_PASSWORD: Final = "postgresExternalPassword"
 """Password of the tasks' role in a Postgres that the stack did not build."""
+AUTHORITY_SEED: Final = "authoritySeed"
+"""Random text from which the keys of the stack's own certificate authority are derived."""
+POSTGRES_SERVICE_PASSWORD: Final = "postgresServicePassword"
+"""Password of the task-manager's role in the stack's own Postgres, if its connections are encrypted."""
 KAFKA_PASSWORD: Final = "kafkaPassword"
 """Password of the stack's user at a Kafka that the stack did not build."""
 TRACES_AUTHORIZATION: Final = "tracesAuthorization"
@@ -72,6 +76,8 @@ OPTIONAL: Final = (
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
     POSTGRES_EXTERNAL_PASSWORD,
+    AUTHORITY_SEED,
+    POSTGRES_SERVICE_PASSWORD,
     KAFKA_PASSWORD,
     OBJECT_STORAGE_SERVICE_ACCOUNT,
     OBJECT_STORAGE_ACCOUNT_KEY,
@@ -88,7 +94,7 @@ OPTIONAL: Final = (
     ALERT_SMTP_PASSWORD,
 )
 """Some settings need some of these. Another system issues them, except those in `RANDOM`."""
-RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY)
+RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY, AUTHORITY_SEED, POSTGRES_SERVICE_PASSWORD)
 """Every long value will do: `make deploy` generates those that the settings need."""
 ALL: Final = (*GENERATED, *OPTIONAL)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from contracts import secret_keys
 from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from stack.components.cluster.namespace import Namespace, NamespaceArgs
 from stack.components.cluster.pod_defaults import pod_defaults
@@ -216,7 +217,11 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
     if not settings.services.enabled:
         return None
     postgres_args = PostgresArgs(
-        namespace=base.namespace, secret=base.secret, settings=settings.postgres, storage_class=base.storage_class
+        namespace=base.namespace,
+        secret=base.secret,
+        settings=settings.postgres,
+        storage_class=base.storage_class,
+        seed=base.secrets[secret_keys.AUTHORITY_SEED] if settings.encryption.postgres else None,
     )
     args = ServicesArgs(
         namespace=base.namespace,

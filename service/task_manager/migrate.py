@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lean_tracing import SettingsError
+from service.common.retry import Backoff
 from service.task_manager import migrations
 from service.task_manager.config import DatabaseSettings
 from service.task_manager.postgres import build_engine
@@ -25,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     upgrade = commands.add_parser("upgrade", help="bring the schema up to date")
     upgrade.add_argument("revision", nargs="?", default=migrations.HEAD, help="the last revision to apply")
+    upgrade.add_argument("--grant", metavar="ROLE", help="then let this role read and write the tables' rows")
+    upgrade.add_argument("--wait", metavar="SECONDS", type=float, help="wait so long for a database that is unavailable")
     commands.add_parser("current", help="print the database's revision; exit code 1 if it is not the newest")
     commands.add_parser("history", help="list the revisions, oldest first")
     downgrade = commands.add_parser("downgrade", help="go back to an earlier revision")
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     engine = build_engine(settings.database_url.get_secret_value())
     try:
-        return _run(options.command, target, engine)
+        _wait(engine, getattr(options, "wait", None) or 0)
+        return _run(options.command, target, engine, getattr(options, "grant", None))
     except SQLAlchemyError as error:
         print(f"{parser.prog}: {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1
@@ -56,9 +61,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine.dispose()
 
 
-def _run(command: str, revision: str, engine: Engine) -> int:
+def _wait(engine: Engine, seconds: float) -> None:
+    """Returns when the database answers; raises OperationalError if it does not do so in time."""
+    end, backoff = time.monotonic() + seconds, Backoff()
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(backoff.next_delay())
+        else:
+            return
+
+
+def _run(command: str, revision: str, engine: Engine, role: str | None) -> int:
     if command == "upgrade":
         migrations.upgrade(engine, revision)
+        if role is not None:
+            migrations.grant(engine, role)
     elif command == "downgrade":
         migrations.downgrade(engine, revision)
     current = migrations.current(engine)

@@ -9,6 +9,7 @@ from contracts.section import DnsLabel, Retention, Section
 from dashboards.objectives import Objectives
 from stack.components.alertmanager.settings import Alerting
 from stack.components.collector.settings import Collector
+from stack.components.encryption.settings import Encryption
 from stack.components.grafana.settings import Grafana
 from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
@@ -71,6 +72,7 @@ class Settings(Section):
     ingress: Ingress | None = None
     """If unset, nothing is reached from outside of the cluster."""
     network: Network = Network()
+    encryption: Encryption = Encryption()
     probe: Probe = Probe()
     objectives: Objectives = Objectives()
     rollout: Rollout = Rollout()
@@ -113,6 +115,7 @@ class Settings(Section):
             self.logs,
             self.kafka,
             self.postgres,
+            self.encryption,
         )
         return tuple(key for section in sections for key in section.needed_secrets)
 
@@ -171,6 +174,17 @@ class Settings(Section):
                 "kafka.external: Tempo in parts (traces.distributed) connects to one address, without TLS: its Kafka "
                 "client knows no more. Give the single binary objectStorage, or set traces.external"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_encryption_of_postgres(self) -> Self:
+        if not self.encryption.postgres:
+            return self
+        if self.postgres.external or self.postgres.cloudnativepg:
+            kind = "external" if self.postgres.external else "cloudnativepg"
+            raise ValueError(f"encryption.postgres is for the stack's own server: postgres.{kind} has TLS without it")
+        if not self.services.enabled:
+            raise ValueError("encryption.postgres needs a database, but services.enabled is off")
         return self
 
     @model_validator(mode="after")

@@ -66,6 +66,18 @@ def downgrade(engine: Engine, target: str) -> None:
         connection.commit()
 
 
+def grant(engine: Engine, role: str) -> None:
+    """Lets a role of Postgres read and write the tasks, and read the revision, and nothing else."""
+    quote = engine.dialect.identifier_preparer.quote
+    with engine.connect() as connection:
+        # Without the lock, one of two processes that grant at once fails.
+        _lock(connection)
+        for rights, table in (("SELECT, INSERT, UPDATE, DELETE", tasks.name), ("SELECT", _VERSIONS)):
+            connection.execute(text(f"REVOKE ALL ON {quote(table)} FROM {quote(role)}"))
+            connection.execute(text(f"GRANT {rights} ON {quote(table)} TO {quote(role)}"))
+        connection.commit()
+
+
 def history() -> list[tuple[str, str]]:
     """(revision, description), oldest first."""
     return [(revision.revision, revision.doc) for revision in _script().walk_revisions()][::-1]

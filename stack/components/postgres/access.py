@@ -17,6 +17,16 @@ _PUBLIC_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The role that owns the tables, where the task-manager's own role may not change them."""
+
+    url: pulumi.Input[str]
+    """SQLAlchemy URL without the password."""
+    password: k8s.core.v1.EnvVarArgs
+    """The variable PGPASSWORD."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
     """Address and credentials."""
 
@@ -26,6 +36,8 @@ class DatabaseAccess:
     """The variable PGPASSWORD, which the driver reads by itself, so that no URL that might be logged has it."""
     storage: Storage = field(default_factory=Storage)
     """Has the certificate of the servers' authority, if it is not a public one."""
+    owner: Owner | None = None
+    """If set, it migrates before each start; if not, the task-manager migrates as its own role."""
 
 
 def verified_url(hosts: Sequence[str], database: str, username: str, *, own_ca: bool) -> str:

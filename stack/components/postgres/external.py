@@ -11,7 +11,8 @@ from stack.components.shared.environment import secret_variable
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.storage import Storage
 
-_NAME: Final = f"{endpoints.POSTGRES}-ca"
+AUTHORITY: Final = f"{endpoints.POSTGRES}-ca"
+"""Name of the ConfigMap with the certificate of the servers' authority."""
 
 
 class ExternalPostgres(pulumi.ComponentResource):
@@ -25,7 +26,7 @@ class ExternalPostgres(pulumi.ComponentResource):
     ) -> None:
         super().__init__("web-crawl-tracing:index:ExternalPostgres", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self.authority = config_map(_NAME, "database", namespace, {CA_FILE: ca}, child).metadata.name
+        self.authority = config_map(AUTHORITY, "database", namespace, {CA_FILE: ca}, child).metadata.name
         self.register_outputs({"authority": self.authority})
 
 

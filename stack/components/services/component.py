@@ -13,6 +13,7 @@ from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGE
 from stack.components.collector.settings import Sampling
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
+from stack.components.postgres.database import SERVICE_ROLE
 from stack.components.services.access import Access
 from stack.components.services.access_environment import gateway_variables, task_manager_variables
 from stack.components.services.settings import Release
@@ -21,7 +22,7 @@ from stack.components.services.settings import Tasks as TasksSettings
 from stack.components.services.tracing import Tracing
 from stack.components.services.versions import Version, running_versions
 from stack.components.shared.environment import field_variable, secret_variable, variables
-from stack.components.shared.pod import Container, Pod
+from stack.components.shared.pod import Container, Pod, container_security, resources
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import headless_service, services
 from stack.components.shared.storage import Storage
@@ -30,6 +31,8 @@ from stack.components.shared.workload import deployment
 core = k8s.core.v1
 
 _UID: Final = 10001
+_WAIT_SECONDS: Final = 300
+"""How long migrations wait for the database, which may start at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +119,28 @@ def _pod(name: str, version: Version, args: ServicesArgs, own_variables: Sequenc
             liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
         ),
         track=version.track,
+        init=_migration(version, args) if name == TASK_MANAGER else (),
         storage=args.database.storage if name == TASK_MANAGER else Storage(),
+    )
+
+
+def _migration(version: Version, args: ServicesArgs) -> Sequence[core.ContainerArgs]:
+    """Return the init container that migrates as the tables' owner, if the task-manager's role may not."""
+    owner, storage = args.database.owner, args.database.storage
+    if owner is None:
+        return ()
+    return (
+        core.ContainerArgs(
+            name="migrate",
+            image=version.image,
+            image_pull_policy="IfNotPresent",
+            command=["python3", "-m", "service.task_manager.migrate"],
+            args=["upgrade", f"--wait={_WAIT_SECONDS}", f"--grant={SERVICE_ROLE}"],
+            env=[core.EnvVarArgs(name="DATABASE_URL", value=owner.url), owner.password],
+            resources=resources(args.settings.sizes[TASK_MANAGER]),
+            security_context=container_security(),
+            volume_mounts=storage.mounts(),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess
-from stack.components.postgres.component import ACCESS, READY
+from stack.components.postgres.component import READY, access_rules
 from stack.polling import poll_until
 from tests.support.programs import skip_missing
 
@@ -41,7 +41,7 @@ def server(programs: Path) -> Iterator[ServerProcess]:
         subprocess.run(
             [*as_user, programs / "initdb", "-D", data, "--no-sync"], check=True, capture_output=True, cwd="/"
         )
-        (data / "pg_hba.conf").write_text(f"{ACCESS}\n")
+        (data / "pg_hba.conf").write_text(f"{access_rules(encrypted=False)}\n")
         command = [*as_user, str(programs / "postgres"), "-D", str(data), "-p", str(PORT), "-k", ""]
         server = ServerProcess("postgres", command, Path(folder), lambda: is_ready(programs))
         server.start()

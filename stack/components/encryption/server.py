@@ -1,0 +1,67 @@
+"""The certificate of one server, as a Secret that its pods mount."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from stack.components.encryption.authority import Authority, Certificate
+from stack.components.shared.object_meta import object_meta
+
+CERTIFICATE_FILE: Final = "tls.crt"
+KEY_FILE: Final = "tls.key"
+_REFERENCE: Final = "${"
+"""A value that begins so stands for a secret in manifests to be reviewed. Keys derived from it would be known to all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerCertificateArgs:
+    namespace: pulumi.Input[str]
+    server: str
+    """Name of the server's workload."""
+    component: str
+    """Value of its label `app.kubernetes.io/component`."""
+    hosts: Sequence[str]
+    """DNS names by which clients reach it."""
+    seed: pulumi.Output[str]
+    """From which the stack's authority is derived."""
+
+
+class ServerCertificate(pulumi.ComponentResource):
+    """A Secret with a certificate of the stack's own authority. Its files follow when a deployment renews it."""
+
+    secret: pulumi.Output[str]
+    """Name of the Secret; its keys are `CERTIFICATE_FILE` and `KEY_FILE`."""
+    authority: pulumi.Output[str]
+    """Certificate of the authority, as PEM."""
+
+    def __init__(self, name: str, args: ServerCertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:ServerCertificate", name, None, opts)
+        issued = args.seed.apply(lambda seed: _issue(seed, args))
+        secret_name = f"{args.server}-certificate"
+        secret = k8s.core.v1.Secret(
+            secret_name,
+            metadata=object_meta(secret_name, args.namespace, component=args.component),
+            type="kubernetes.io/tls",
+            string_data={
+                CERTIFICATE_FILE: issued.apply(lambda item: item.certificate),
+                KEY_FILE: issued.apply(lambda item: item.key),
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.secret = secret.metadata.name
+        self.authority = pulumi.Output.unsecret(args.seed.apply(_authority))
+        self.register_outputs({"secret": self.secret, "authority": self.authority})
+
+
+def _issue(seed: str, args: ServerCertificateArgs) -> Certificate:
+    if seed.startswith(_REFERENCE):
+        return Certificate(certificate=f"${{certificate of {args.server}}}", key=f"${{key of {args.server}}}")
+    return Authority(seed).issue(args.server, args.hosts, datetime.now(UTC))
+
+
+def _authority(seed: str) -> str:
+    return "${certificate of the authority}" if seed.startswith(_REFERENCE) else Authority(seed).certificate
