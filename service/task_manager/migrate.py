@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     upgrade = commands.add_parser("upgrade", help="bring the schema up to date")
     upgrade.add_argument("revision", nargs="?", default=migrations.HEAD, help="the last revision to apply")
     upgrade.add_argument("--grant", metavar="ROLE", help="then let this role read and write the tables' rows")
-    upgrade.add_argument("--wait", metavar="SECONDS", type=float, help="wait so long for a database that is unavailable")
+    upgrade.add_argument("--wait", metavar="SECONDS", type=float, help="how long to wait for an unavailable database")
     commands.add_parser("current", help="print the database's revision; exit code 1 if it is not the newest")
     commands.add_parser("history", help="list the revisions, oldest first")
     downgrade = commands.add_parser("downgrade", help="go back to an earlier revision")

@@ -78,7 +78,7 @@ class StackPostgres:
         return self._server.stop() if self._server else None
 
     def renew(self, *, periods: int) -> None:
-        """Writes the certificate of another period, counted from this one, as the kubelet updates the files of a Secret."""
+        """Writes the certificate of another period, counted from this one, as the kubelet updates a Secret's files."""
         issued = self._authority.issue("postgres", ["localhost"], datetime.now(UTC) + periods * RENEWAL)
         for name, content in ((KEY_FILE, issued.key), (CERTIFICATE_FILE, issued.certificate)):
             file = self._folder / name

@@ -14,7 +14,7 @@ from stack.components.shared.object_meta import object_meta
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
 _REFERENCE: Final = "${"
-"""A value that begins so stands for a secret in manifests to be reviewed. Keys derived from it would be known to all."""
+"""A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
 
 @dataclass(frozen=True, kw_only=True)

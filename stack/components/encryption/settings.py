@@ -11,8 +11,8 @@ class Encryption(Section):
     """
 
     postgres: bool = False
-    """Whether the stack's own Postgres refuses connections without TLS. The task-manager verifies the server's name, and
-    its role reads and writes rows only; the role that owns the tables migrates them before each start."""
+    """Whether the stack's own Postgres refuses connections without TLS. The task-manager verifies its name, and
+    reads and writes rows only; the role that owns the tables migrates them before each start."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:

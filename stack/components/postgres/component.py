@@ -13,10 +13,10 @@ from stack.components.postgres.database import DATABASE, ROLE, SERVICE_ROLE
 from stack.components.postgres.settings import Postgres as PostgresSettings
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import secret_variable, variables
+from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod, container_security, resources
 from stack.components.shared.probes import Probes, exec_probe, tcp_probe
 from stack.components.shared.service import services
-from stack.components.shared.object_meta import config_map
 from stack.components.shared.storage import SecretFiles, Storage
 from stack.components.shared.workload import Volume, stateful_set
 
