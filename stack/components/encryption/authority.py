@@ -1,7 +1,7 @@
 """The stack's own certificate authority, as a pure function of a random text.
 
 All keys and certificates are derived from the text, so nothing but the text is kept, and a deployment without a change
-changes no object. Whoever has the text can issue certificates, as with the private key of an authority.
+changes no object. Who has the text can issue certificates, as with the private key of an authority.
 """
 
 from collections.abc import Sequence

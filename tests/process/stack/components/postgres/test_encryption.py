@@ -134,10 +134,10 @@ def test_there_is_no_way_into_another_database(server: StackPostgres, database: 
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(server: StackPostgres) -> None:
-    before = serial_number(server)
+    previous = serial_number(server)
     with server.connect(SERVICE_ROLE) as connection:
         server.renew(periods=-1)  # the earlier one is still valid, a later one is not yet
-        poll_until("the new certificate", lambda: serial_number(server) != before, seconds=30, every=0.5)
+        poll_until("the new certificate", lambda: serial_number(server) != previous, seconds=30, every=0.5)
         assert connection.execute("SELECT 1").fetchone() == (1,), "open connections stay"
 
 
