@@ -76,6 +76,8 @@ PUBLISHER_SUCCESS: Final = "grafana_publisher_success_timestamp_seconds"
 
 # Tempo.
 STORE_RECEIVED_SPANS: Final = "tempo_distributor_spans_received_total"
+STORE_WRITTEN_BLOCKS: Final = "tempo_block_builder_flushed_blocks"
+LOG_STORAGE_FAILURES: Final = "loki_objstore_bucket_operation_failures_total"
 STORE_REQUEST_DURATION: Final = "tempo_request_duration_seconds"
 
 # Prometheus, about its targets and about itself.

@@ -15,6 +15,8 @@ class MonitoringConfig:
     trace_backend: Literal["tempo", "jaeger"]
     trace_store_scraped: bool
     """Whether Prometheus scrapes the trace store: the stack built it."""
+    trace_blocks: bool
+    """Whether Tempo's block builders write the traces to object storage."""
     drilldown: bool
     """Whether Grafana has the app Traces Drilldown: it searches Tempo only, and Grafana downloads it."""
     tail_sampling: bool
@@ -23,6 +25,8 @@ class MonitoringConfig:
     """Whether the stack has a log store."""
     log_store_scraped: bool
     """Whether Prometheus scrapes the log store: the stack built it."""
+    log_chunks: bool
+    """Whether Loki writes the log lines to object storage."""
     alerting: bool
     """Whether Prometheus sends its alerts to an Alertmanager."""
     alertmanager_scraped: bool

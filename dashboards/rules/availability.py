@@ -17,6 +17,9 @@ _BACKGROUND: Final = (
     (metrics.EXPORT_ERRORS, ("signal", "kind")),
 )
 
+_WRITES: Final = "3m"
+"""Time in which a store writes to its object storage at least twice."""
+
 
 def availability(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on services, stores, metrics and rules."""
@@ -29,6 +32,7 @@ def availability(config: MonitoringConfig) -> RuleGroup:
             *((_crash_loop(), _dependency_down(), _background_failures()) if config.services else ()),
             *((_trace_store_down(),) if config.trace_store_scraped else ()),
             *((_log_store_down(),) if config.log_store_scraped else ()),
+            *_object_storage_fails(config),
             *_metrics_missing(config),
             _samples_near_limit(),
             *((_rules_fail(),) if config.prometheus_scraped else ()),
@@ -114,6 +118,38 @@ def _log_store_down() -> AlertRule:
         description="Log lines wait in the Collectors' queues.",
         dashboard="tracing-pipeline",
         labels={JOB: LOG_STORE_JOB},
+    )
+
+
+def _object_storage_fails(config: MonitoringConfig) -> tuple[AlertRule, ...]:
+    """Return the alert on what a store cannot write to its object storage, if a store uses some."""
+    spans = series(metrics.STORE_RECEIVED_SPANS, equals(JOB, TRACE_STORE_JOB))
+    blocks = series(metrics.STORE_WRITTEN_BLOCKS, equals(JOB, TRACE_STORE_JOB))
+    failures = series(metrics.LOG_STORAGE_FAILURES, equals(JOB, LOG_STORE_JOB))
+    queries = (
+        # Tempo counts no failed write. A block builder writes a block a minute if there are spans.
+        *(
+            (
+                f"(sum by ({JOB}) (increase({spans}[{_WRITES}] offset {_WRITES})) > 0"
+                f" unless {exact_increase(blocks, _WRITES, JOB)} > 0)",
+            )
+            if config.trace_blocks
+            else ()
+        ),
+        *((f"{exact_increase(failures, _WRITES, JOB)} > 0",) if config.log_chunks else ()),
+    )
+    if not queries:
+        return ()
+    return (
+        AlertRule(
+            name="ObjectStorageFails",
+            query=" or ".join(queries),
+            for_="1m",
+            severity="ticket",
+            summary="{{ $labels.job }} cannot write to the object storage",
+            description="What it cannot write waits: spans in Kafka, log lines on Loki's volumes.",
+            dashboard="tracing-pipeline",
+        ),
     )
 
 

@@ -11,10 +11,12 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
     return MonitoringConfig(
         trace_backend=settings.traces.backend,
         trace_store_scraped=settings.traces.external is None,
+        trace_blocks=settings.traces.distributed is not None,
         drilldown=settings.traces.backend == "tempo" and settings.grafana.built and settings.grafana.internet,
         tail_sampling=settings.collector.sampling is not None,
         logs=settings.logs.enabled,
         log_store_scraped=settings.logs.enabled and settings.logs.external is None,
+        log_chunks=settings.logs.enabled and settings.logs.object_storage is not None,
         alerting=settings.alerting.enabled,
         alertmanager_scraped=settings.alerting.built,
         prometheus_scraped=settings.metrics.external is None,

@@ -11,10 +11,12 @@ from dashboards.panels import Panel
 CONFIG: Final = MonitoringConfig(
     trace_backend="tempo",
     trace_store_scraped=True,
+    trace_blocks=False,
     drilldown=False,
     tail_sampling=False,
     logs=True,
     log_store_scraped=True,
+    log_chunks=False,
     alertmanager_scraped=True,
     prometheus_scraped=True,
     alerting=True,

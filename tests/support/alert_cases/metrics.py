@@ -258,7 +258,17 @@ def _store(settings: Settings) -> dict[str, Value]:
         f"otelcol_exporter_sent_spans_total{{{labels}}}": counter(stored),
         f"otelcol_process_uptime_seconds_total{{{labels}}}": lambda seconds: 1000 + seconds,
     }
+    if settings.traces.distributed:
+        series |= {
+            f"tempo_distributor_spans_received_total{{{labels}}}": counter(stored),
+            f"tempo_block_builder_flushed_blocks{{{labels}}}": counter(1 / 60),
+        }
+    if settings.logs.object_storage:
+        series |= {_STORAGE_FAILURES: constant(0)}
     return series
+
+
+_STORAGE_FAILURES: Final = 'loki_objstore_bucket_operation_failures_total{job="log-store",instance="log-store-0"}'
 
 
 def _alerting() -> dict[str, Value]:

@@ -25,8 +25,11 @@ def settings(stack: Stack) -> Settings:
         if stack == "with samplers"
         else {PACKAGES[name]: size.model_copy(update={"replicas": 1}) for name, size in loaded.services.sizes.items()}
     )
-    traces = loaded.traces.model_copy(update={"backend": "jaeger"})
-    return loaded.model_copy(update={"traces": traces, "services": services})
+    # As in prod.
+    stores = load("prod") if stack == "with samplers" else loaded
+    traces = loaded.traces.model_copy(update={"backend": "jaeger", "distributed": stores.traces.distributed})
+    logs = loaded.logs.model_copy(update={"object_storage": stores.logs.object_storage})
+    return loaded.model_copy(update={"traces": traces, "logs": logs, "services": services})
 
 
 def rules_of(stack: Stack) -> tuple[RuleGroup, ...]:
