@@ -114,4 +114,4 @@ class CollectorProcess(ServerProcess):
     def span_metrics(self) -> str:
         """The span metrics with their exemplars, as Prometheus scrapes them."""
         url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]}/metrics"
-        return CLIENT.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=5).text
+        return CLIENT.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=30).text

@@ -8,7 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.security import access
+from checks.security.cardinality import invented_names, invented_spans
+from checks.security.clients import oversized_clients, slow_clients
 from checks.security.cost import Cost, measure
+from checks.security.fuzz import fuzz_collector, fuzz_services
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
 from checks.security.planted import planted_secrets
@@ -24,6 +27,18 @@ ATTACKS: Final[dict[str, Attack]] = {
     "planted": lambda services, _issuer, count, seed: [
         planted_secrets(services, count, seed),
         planted_texts(10 * count, seed),
+    ],
+    "fuzz": lambda services, _issuer, count, seed: [
+        *fuzz_services(services, count, seed),
+        fuzz_collector(count * 3 // 10, seed),
+    ],
+    "cardinality": lambda services, issuer, count, seed: [
+        invented_names(services, issuer, count // 10, seed),
+        invented_spans(2 * count, seed),
+    ],
+    "clients": lambda services, _issuer, count, seed: [
+        slow_clients(services, min(count, 400)),
+        oversized_clients(services, count // 100, seed),
     ],
     "leaks": lambda services, issuer, _count, _seed: [access.leaked_credentials(services, issuer)],
 }
@@ -53,17 +68,19 @@ def _timed(name: str, services: Services, issuer: Issuer, count: int, seed: int)
     outcomes = ATTACKS[name](services, issuer, count, seed)
     seconds = time.monotonic() - started
     for outcome in outcomes:
-        outcome.notes = outcome.notes or f"{seconds:.0f} s for `{name}`"
+        outcome.notes = "; ".join(filter(None, (outcome.notes, f"{seconds:.0f} s for `{name}`")))
         yield outcome
 
 
 def _table(groups: dict[str, list[Outcome]], count: int, seed: int) -> Table:
-    table = Table("attack", "attempts", "successful", "outcome", "command")
+    table = Table("attack", "attempts", "successful", "outcome", "measured", "command")
     for name, outcomes in groups.items():
         for outcome in outcomes:
             result = "; ".join(outcome.successes[:3]) or "none"
             command = f"./wct check security --only {name} --count {count} --seed {seed}"
-            table.add_row(outcome.attack, f"{outcome.count:,}", f"{len(outcome.successes):,}", result, command)
+            table.add_row(
+                outcome.attack, f"{outcome.count:,}", f"{len(outcome.successes):,}", result, outcome.notes, command
+            )
     return table
 
 
