@@ -24,8 +24,9 @@ from checks.detect.run import Alerts
 from checks.ha.client import Client, Sent
 from checks.ha.model import Result, covered
 from checks.ha.rows import Row
+from checks.ha.searched import searched
 from checks.ha.stack import Stack
-from contracts import endpoints, http
+from contracts import endpoints, http, span_attributes
 from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
 from contracts.services import GATEWAY
 from contracts.tasks import TaskStatus
@@ -126,7 +127,7 @@ def run_row(
     sent, window = client.sent, time.monotonic() - began
     fired = dict(alerts.seconds)
     ends = _ends(stack.cluster, sent)
-    verdict = _spans(stack.cluster, sent)
+    verdict = _spans(stack.cluster, sent, window)
     (directory / "lost.json").write_text(json.dumps({"tasks": ends.lost, "spans": verdict.lost}))
     (directory / "failures.json").write_text(json.dumps(sent.failures))
     return Result(
@@ -218,9 +219,14 @@ def _ends(cluster: LocalCluster, sent: Sent) -> Ends:
     )
 
 
-def _spans(cluster: LocalCluster, sent: Sent) -> Verdict:
+def _spans(cluster: LocalCluster, sent: Sent, seconds: float) -> Verdict:
     backend = cluster.settings.traces.backend
     name, port = endpoints.TRACE_QUERY[backend]
     with httpx.Client() as client:
         store = TraceStoreClient(backend, f"http://{cluster.address(name)}:{port}", client.get)
-        return verify(Requests(sent.run), read(sent.ledger), store.trace)
+        lookup = store.trace
+        if backend == "tempo":
+            now = time.time()
+            query = f'{{ span.{span_attributes.TASK_ID} =~ "{sent.run}-.*" }}'
+            lookup = searched(store, client, query, now - seconds - _TASK_SECONDS, now)
+        return verify(Requests(sent.run), read(sent.ledger), lookup)
