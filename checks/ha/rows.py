@@ -173,7 +173,7 @@ def rows(workloads: list[str], *, object_storage: bool = True) -> Mapping[str, R
         title="Postgres: primary killed",
         fault=_fail_over,
         client=_other(),
-        # The services say that their database was away.
+        # The services say that their database was unavailable.
         expected=Expected(allowed=frozenset({"DependencyFails"})),
     )
     return result

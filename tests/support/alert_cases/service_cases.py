@@ -134,13 +134,13 @@ CASES: Final[Mapping[str, Case]] = {
         replace(("queue_size", "collector", 'data_type="logs"'), lambda seconds: (seconds - FAULT) * 30),
         after_45="LogStoreDown",
     ),
-    "the object storage of the traces is away": case(
+    "the object storage of the traces is unavailable": case(
         change("tempo_block_builder_flushed_blocks", stops),
         stack="with samplers",
         after_90="",
         after_420="ObjectStorageFails",
     ),
-    "the object storage of the logs is away": case(
+    "the object storage of the logs is unavailable": case(
         replace("loki_objstore_bucket_operation_failures_total", since(0.05)),
         stack="with samplers",
         after_180="ObjectStorageFails",

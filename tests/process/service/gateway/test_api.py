@@ -48,7 +48,7 @@ def test_a_closed_connection_fails_no_read() -> None:
 
 
 class _Failover:
-    """A task-manager whose database is away for some seconds."""
+    """A task-manager whose database is unavailable for some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
@@ -62,10 +62,10 @@ class _Failover:
         writer.close()
 
 
-@pytest.mark.parametrize(("away", "status"), [(1.0, 200), (60.0, 503)])
-def test_a_read_waits_while_the_database_fails_over(away: float, status: int) -> None:
+@pytest.mark.parametrize(("seconds", "status"), [(1.0, 200), (60.0, 503)])
+def test_a_read_waits_while_the_database_fails_over(seconds: float, status: int) -> None:
     tracing = start_tracing(TracingSettings(enabled=False))
-    database = _Failover(away)
+    database = _Failover(seconds)
 
     async def read() -> int:
         async with await asyncio.start_server(database.serve, "127.0.0.1", 0) as server:
