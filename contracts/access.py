@@ -47,3 +47,8 @@ HASH: Final = r"[0-9a-f]{64}"
 """Pattern of the SHA-256 of an API key."""
 STACK_CALLER: Final = "stack"
 """Name of the API key of the stack's own programs: the probe, smoke checks, the checks' load."""
+
+
+def owner_of_key(name: str) -> str:
+    """Returns the owner of the tasks that the caller with an API key submits."""
+    return f"key:{name}"

@@ -83,6 +83,8 @@ class RunState:
     page_base: str
     """Base URL of the crawled pages, as the crawler reaches it."""
     rng: Random
+    owner: str | None = None
+    """The caller who sends the requests, and so reads its own tasks alone; None if access control is off."""
     finished: list[str] = field(default_factory=list)
     """Ids of the tasks that are completed."""
     requests: list[HttpRequest] = field(default_factory=list)
@@ -109,3 +111,7 @@ class RunState:
             "base_url": f"{self.page_base}{page}",
             **changes,
         }
+
+    def message(self) -> dict[str, Any]:
+        """The same as the gateway sends it on: with the caller who submitted it."""
+        return self.body() | ({} if self.owner is None else {"owner": self.owner})

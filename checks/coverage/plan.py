@@ -115,7 +115,7 @@ def _create_again(state: RunState) -> Operation:
 
 def _new(state: RunState) -> Operation:
     task_id = str(uuid.uuid4())
-    action = _message("new", task_id, state.body())
+    action = _message("new", task_id, state.message())
     return _operation(
         state, "message new", action, "completed", expected.new_message(expected.DEMO_PAGE), task_id=task_id
     )
@@ -156,7 +156,7 @@ def _without_context(state: RunState) -> Operation:
     return _operation(
         state,
         f"message new, {name}",
-        _message("new", task_id, state.body()),
+        _message("new", task_id, state.message()),
         "completed",
         expected.new_message(expected.DEMO_PAGE),
         task_id=task_id,

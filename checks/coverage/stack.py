@@ -10,6 +10,7 @@ from checks.coverage.operations import RunState
 from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from contracts import endpoints
+from contracts.access import STACK_CALLER, owner_of_key
 from contracts.services import GATEWAY
 from stack.kubernetes.client import connect
 from stack.settings import Settings
@@ -41,7 +42,11 @@ def cover(
         rate = settings.tracing.sampling_rate
         raise LedgerError(f"the stack samples {rate:.0%} of the new traces; this check needs all of them")
     stores = Stores(settings=settings, client=connect(settings.cluster))
-    state = RunState(page_base=endpoints.url(GATEWAY, endpoints.SERVICE_PORT), rng=Random(seed))
+    state = RunState(
+        page_base=endpoints.url(GATEWAY, endpoints.SERVICE_PORT),
+        rng=Random(seed),
+        owner=owner_of_key(STACK_CALLER) if settings.has_access_control else None,
+    )
     with contextlib.ExitStack() as connections:
         return Run(
             gateway=connections.enter_context(stores.gateway()),

@@ -12,7 +12,7 @@ from checks.security.issuer import Issuer
 from checks.security.outcome import Outcome
 from checks.security.services import KEYS, SERVICE_TOKEN, STACK_KEY, Services
 from checks.security.tokens import forged
-from contracts.access import Role
+from contracts.access import STACK_CALLER, Role, owner_of_key
 from contracts.http import TASKS
 from stack.polling import poll_until
 
@@ -120,7 +120,7 @@ def foreign_tasks(services: Services, issuer: Issuer, count: int, seed: int) -> 
     callers = {"key": KEYS[Role.USER], "stack": STACK_KEY, **{name: issuer.token(sub=name) for name in ("ada", "bob")}}
     widened: list[dict[str, str]] = [
         {},
-        {"x-caller": "key:stack", "x-caller-role": "support"},
+        {"x-caller": owner_of_key(STACK_CALLER), "x-caller-role": "support"},
         {"X-Caller-Role": "operator"},
         {"x-forwarded-user": "ada"},
     ]
@@ -157,7 +157,7 @@ def direct_requests(services: Services, count: int, seed: int) -> Outcome:
         for _ in range(count):
             credential = random.choice(["", STACK_KEY, *KEYS.values(), SERVICE_TOKEN[:-1], SERVICE_TOKEN.upper()])
             headers = {
-                "x-caller": "key:stack",
+                "x-caller": owner_of_key(STACK_CALLER),
                 "x-caller-role": "support",
                 **(bearer(credential) if credential else {}),
             }

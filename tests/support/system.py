@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -18,6 +19,7 @@ from checks.coverage.plan import Plan
 from checks.coverage.run import Run
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
+from contracts.access import STACK_CALLER, owner_of_key
 from lean_tracing.asgi import App
 from lean_tracing.testing import Recorder
 from service.common.config import ServiceSettings
@@ -30,6 +32,8 @@ from service.task_manager.config import TaskManagerSettings
 from stack.clients.traces import Span
 from stack.polling import poll_until
 from tests.support.serving import served
+
+_SERVICE_TOKEN: Final = "token-of-the-gateway-0123456789abcdef"
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,20 @@ class System:
     kafka: Mapping[str, str]
     """The services' variables of Kafka."""
     recorders: dict[str, Recorder]
+    key: str = ""
+    """API key for the gateway; empty if access control is off."""
 
     def cover(
         self, operations: int, malformed: int, *, store: MemoryStore | None = None, trace_seconds: float = 20.0
     ) -> Outcome:
         """A run of the ledger."""
-        state = RunState(page_base=self.urls["gateway"], rng=Random(operations))
+        owner = owner_of_key(STACK_CALLER) if self.key else None
+        state = RunState(page_base=self.urls["gateway"], rng=Random(operations), owner=owner)
         environment = {**os.environ, **self.kafka, "DATABASE_URL": self.database}
         with run_in_process(environment) as agent:
             return Run(
                 gateway=self.urls["gateway"],
+                key=self.key,
                 agent=agent,
                 store=store or MemoryStore(self.recorders),
                 plan=Plan(operations, malformed, state),
@@ -104,9 +112,16 @@ class System:
 
 @contextmanager
 def running_system(
-    kafka: Mapping[str, str], make_recorder: Callable[[str], Recorder], directory: Path
+    kafka: Mapping[str, str], make_recorder: Callable[[str], Recorder], directory: Path, key: str = ""
 ) -> Iterator[System]:
-    """The three services on ports of this machine; `kafka` has their variables, the directory their database."""
+    """The three services on ports of this machine.
+
+    Args:
+        kafka: their variables of Kafka.
+        make_recorder: makes what records the spans of a service.
+        directory: of their database.
+        key: API key of the stack's own programs, which turns access control on.
+    """
     database = f"sqlite:///{directory / 'tasks.db'}"
     ports = {name: free_port() for name in ("gateway", "task-manager", "web-crawler")}
     recorders = {name: make_recorder(name) for name in ports}
@@ -118,6 +133,7 @@ def running_system(
         "TASK_MANAGER_URL": f"http://127.0.0.1:{ports['task-manager']}",
         # The page that is crawled is the gateway's own.
         "CRAWLER_ALLOWED_HOSTS": f"127.0.0.1:{ports['gateway']}",
+        **({"ACCESS_CONTROL": "true", "STACK_KEY": key, "SERVICE_TOKEN": _SERVICE_TOKEN} if key else {}),
     }
     at_gateway = GatewaySettings.from_env({**environment, "PORT": str(ports["gateway"])})
     at_manager = TaskManagerSettings.from_env({**environment, "PORT": str(ports["task-manager"])})
@@ -129,4 +145,4 @@ def running_system(
             "web-crawler": (crawler.build(at_crawler, recorders["web-crawler"].tracing), at_crawler),
         }
         urls = {name: running.enter_context(_served(*application)) for name, application in applications.items()}
-        yield System(urls, database, kafka, recorders)
+        yield System(urls, database, kafka, recorders, key)

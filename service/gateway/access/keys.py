@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.access import HASH, NAME, Role
+from contracts.access import HASH, NAME, Role, owner_of_key
 from service.common.access import Caller, digest, is_same
 
 _ENTRY: Final = re.compile(f"(?P<name>{NAME}):(?P<role>{'|'.join(Role)}):(?P<hash>{HASH})")
@@ -46,4 +46,4 @@ class ApiKeys:
         for key in self._keys:
             if is_same(presented, key.hash):
                 match = key
-        return Caller(owner=f"key:{match.name}", role=match.role) if match else None
+        return Caller(owner=owner_of_key(match.name), role=match.role) if match else None
