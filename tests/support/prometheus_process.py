@@ -33,6 +33,7 @@ class PrometheusProcess(ServerProcess):
         arguments: Sequence[str] = (),
         is_agent: bool = False,
         environment: Mapping[str, str] = {},
+        port: int | None = None,
     ) -> None:
         """Prepare the process.
 
@@ -44,8 +45,9 @@ class PrometheusProcess(ServerProcess):
             arguments: further ones.
             is_agent: whether it runs in agent mode.
             environment: further variables.
+            port: of its API; a free one if None.
         """
-        url = self.url = f"http://127.0.0.1:{free_port()}"
+        url = self.url = f"http://127.0.0.1:{port or free_port()}"
         own = {"job_name": "prometheus", "static_configs": [{"targets": [url.removeprefix("http://")]}]}
         interval = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
         itself = {"global": interval, "scrape_configs": [own]} if scrapes_itself else {}
