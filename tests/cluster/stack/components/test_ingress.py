@@ -1,6 +1,5 @@
 """The routes from outside of the cluster, served by Traefik where it is on PATH, to the gateway and to Grafana."""
 
-import os
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import pytest
 
 from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
-from checks.harness.server import ServerProcess, answers
 from contracts import http
 from contracts.metadata import Manifest
 from stack.kubernetes.client import connect
@@ -22,6 +20,7 @@ from stack.settings import load
 from tests.support.foreign_kinds import apply_strictly, installed_kinds
 from tests.support.program import dev_with
 from tests.support.programs import require_program
+from tests.support.traefik import request, traefik
 
 SETTINGS = load("local")
 _TASKS: Final = "tasks.example.com"
@@ -42,10 +41,7 @@ class Outside:
 
     def request(self, method: str, host: str, path: str, server: str = "", **options: Any) -> httpx.Response:
         """Send a request to a host; the certificate of the server, by default of the host, is verified."""
-        with httpx.Client(verify=self.certificates, trust_env=False, timeout=30) as client:
-            extensions = {"sni_hostname": server or host}
-            url = f"https://127.0.0.1:{self.port}{path}"
-            return client.request(method, url, headers={"Host": host}, extensions=extensions, **options)
+        return request(self.port, self.certificates, method, host, path, server, **options)
 
 
 def _secrets(directory: Path) -> tuple[list[Manifest], ssl.SSLContext]:
@@ -117,31 +113,19 @@ def _routes(way: str) -> list[Manifest]:
 
 @pytest.fixture(params=["Ingress", "HTTPRoute"])
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outside]:
-    program, port, ping = require_program("traefik"), free_port(), free_port()
+    require_program("traefik")
+    port = free_port()
     client, namespace = connect(SETTINGS.cluster), SETTINGS.cluster.namespace
     secrets, certificates = _secrets(tmp_path)
     manifests = [*secrets, *(_gateway(port) if request.param == "HTTPRoute" else []), *_routes(request.param)]
     provider = {"Ingress": "kubernetesingress", "HTTPRoute": "kubernetesgateway"}[request.param]
-    command: list[str | Path] = [
-        program,
-        f"--entrypoints.https.address=127.0.0.1:{port}",
-        "--entrypoints.https.http.tls=true",
-        f"--entrypoints.ping.address=127.0.0.1:{ping}",
-        "--ping.entrypoint=ping",
-        f"--providers.{provider}=true",
-        "--global.checknewversion=false",
-        "--global.sendanonymoususage=false",
-    ]
-    environment = {**os.environ, "KUBECONFIG": str(SETTINGS.cluster.kubeconfig)}
-    traefik = ServerProcess("traefik", command, tmp_path, lambda: answers(f"http://127.0.0.1:{ping}/ping"), environment)
     with installed_kinds(client, {"gateway.networking.k8s.io"} if request.param == "HTTPRoute" else set()):
         dynamic = kubernetes.dynamic.DynamicClient(client)
         try:
             apply_strictly(client, namespace, manifests)
-            traefik.start()
-            yield Outside(port=port, certificates=certificates)
+            with traefik(tmp_path, SETTINGS.cluster.kubeconfig or "", provider, port):
+                yield Outside(port=port, certificates=certificates)
         finally:
-            traefik.kill()
             for item in reversed(manifests):
                 resource = dynamic.resources.get(api_version=item["apiVersion"], kind=item["kind"])
                 dynamic.delete(resource, name=item["metadata"]["name"], namespace=namespace)

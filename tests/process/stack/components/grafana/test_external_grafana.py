@@ -64,7 +64,7 @@ def test_the_files_of_the_sidecars(theirs: Path, tmp_path: Path) -> None:
 
 
 def test_the_specifications_of_the_operators_objects(theirs: Path) -> None:
-    """The operator itself is not run: its requests are those of this test."""
+    """The requests of the operator are those of this test; `test_operator` runs the operator itself."""
     objects = built({"operator": {"instanceSelector": {"dashboards": "grafana"}}})
     specs = {(kind, name): item.get("spec", {}) for (kind, name), item in objects.items()}
     with your_grafana(theirs) as grafana:
