@@ -1,11 +1,13 @@
 """Finds the spans of a run in Tempo with a search a minute: a look-up by trace id reads a part of every block."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
 
+from stack.clients.http import QueryError, get_json
 from stack.clients.traces import Span, TraceStoreClient
 
 _SLICE_SECONDS: Final = 60.0
@@ -23,18 +25,16 @@ def searched(store: TraceStoreClient, client: httpx.Client, query: str, start: f
         query: TraceQL that selects the spans.
         start: of the searched time, in s since the epoch.
         end: of the searched time.
-
-    Raises:
-        httpx.HTTPError: the store does not answer.
     """
     stored: defaultdict[str, dict[str, Span]] = defaultdict(dict)
     while start < end:
         window = {"start": int(start), "end": int(start + _SLICE_SECONDS) + 1}
-        answer = client.get(
-            f"{store.base_url}/api/search", params={"q": query, **_LIMITS, **window}, timeout=_ANSWER_SECONDS
-        )
-        for trace in answer.raise_for_status().json().get("traces", ()):
-            stored[trace["traceID"].zfill(32)] |= {span.span_id: span for span in _spans(trace)}
+        params = {"q": query, **_LIMITS, **window}
+        # A part of Tempo may still be starting: what no search returns is looked up by its id.
+        with contextlib.suppress(QueryError):
+            answer = get_json(client.get, f"{store.base_url}/api/search", params, seconds=_ANSWER_SECONDS)
+            for trace in answer.get("traces", ()):
+                stored[trace["traceID"].zfill(32)] |= {span.span_id: span for span in _spans(trace)}
         start += _SLICE_SECONDS
     return Lookup({trace_id: list(spans.values()) for trace_id, spans in stored.items()}, store.trace)
 

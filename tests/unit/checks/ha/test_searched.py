@@ -21,6 +21,8 @@ def test_spans_of_all_searches_are_joined_and_missing_ones_are_looked_up() -> No
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
+        if request.url.params.get("start") == "220":
+            return httpx.Response(500, text="a part is starting")
         if request.url.path != "/api/search":
             span = {"spanId": "0000000000000009", "startTimeUnixNano": "1", "endTimeUnixNano": "2", "name": "n"}
             batch: dict[str, Any] = {"resource": {}, "scopeSpans": [{"spans": [span]}]}
@@ -31,10 +33,11 @@ def test_spans_of_all_searches_are_joined_and_missing_ones_are_looked_up() -> No
 
     client = httpx.Client(transport=httpx.MockTransport(answer))
     store = TraceStoreClient("tempo", "http://tempo", client.get)
-    lookup = searched(store, client, '{ span.task.id =~ "run-.*" }', 100.0, 220.0)
+    lookup = searched(store, client, '{ span.task.id =~ "run-.*" }', 100.0, 280.0)
     assert [(request.url.params["start"], request.url.params["end"]) for request in asked] == [
         ("100", "161"),
         ("160", "221"),
+        ("220", "281"),
     ]
     assert sorted(span.span_id for span in lookup(_TRACE)) == [f"{number:016x}" for number in (1, 2, 3)]
     assert [span.span_id for span in lookup(_TRACE)] == ["0000000000000009"], "the second time, the store is asked"
