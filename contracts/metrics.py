@@ -107,6 +107,9 @@ INSTANCE: Final = "instance"
 TRACK: Final = "track"
 """`baseline` or `canary`: the version of a pod during a rollout."""
 
+PART: Final = "part"
+"""Name of the workload of a pod, in a job of several workloads."""
+
 # Labels of the services' metrics.
 ROUTE: Final = "route"
 STATUS: Final = "status"

@@ -41,7 +41,7 @@ class MonitoringConfig:
     replicas: Mapping[str, int]
     """Service of the stack → number of its pods; empty if all services are the users' own."""
     monitoring_replicas: Mapping[str, int]
-    """Prometheus and Alertmanager → number of its pods."""
+    """Job of Prometheus, Alertmanager and the stores that the stack built → number of its pods."""
     objectives: Objectives
     names: Names = UNCHANGED
     """Of the datasources, dashboards and runbooks in Grafana."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from contracts import endpoints, metrics, service_metrics
-from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB
+from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, PART, SPAN_METRICS_JOB, TRACE_STORE_JOB
 from contracts.services import TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS
 from dashboards.config import MonitoringConfig
@@ -31,7 +31,7 @@ def availability(config: MonitoringConfig) -> RuleGroup:
             *(_service_degraded(name, pods) for name, pods in several.items() if pods > 1),
             *((_crash_loop(), _dependency_down(), _background_failures()) if config.services else ()),
             *((_trace_store_down(),) if config.trace_store_scraped else ()),
-            *((_log_store_down(),) if config.log_store_scraped else ()),
+            *((_log_store_down(config.monitoring_replicas.get(LOG_STORE_JOB, 1)),) if config.log_store_scraped else ()),
             *_object_storage_fails(config),
             *_metrics_missing(config),
             _samples_near_limit(),
@@ -98,20 +98,21 @@ def _dependency_down() -> AlertRule:
 def _trace_store_down() -> AlertRule:
     return AlertRule(
         name="TraceStoreDown",
-        query=f"(min({_pods_up(TRACE_STORE_JOB)}) or vector(0)) == 0",
+        query=f"(min(max by ({PART}) ({_pods_up(TRACE_STORE_JOB)})) or vector(0)) == 0",
         for_="15s",
         severity="page",
         summary="The trace store does not answer",
-        description="Spans wait in the Collectors' queues.",
+        description="No pod of it, or of one of its parts, answers. Spans wait in Kafka or in the Collectors' queues.",
         dashboard="tracing-pipeline",
         labels={JOB: TRACE_STORE_JOB},
     )
 
 
-def _log_store_down() -> AlertRule:
+def _log_store_down(pods: int) -> AlertRule:
+    # Several Lokis accept a line that most of them store.
     return AlertRule(
         name="LogStoreDown",
-        query=f"(min({_pods_up(LOG_STORE_JOB)}) or vector(0)) == 0",
+        query=f"(sum({_pods_up(LOG_STORE_JOB)}) or vector(0)) < {pods // 2 + 1}",
         for_="15s",
         severity="ticket",
         summary="The log store does not answer",

@@ -1,21 +1,24 @@
 """Derives the configuration of the dashboards and rules from the settings of a stack."""
 
-from contracts import endpoints
+from contracts import endpoints, metrics
 from dashboards.config import MonitoringConfig
+from stack.components.trace_store.scrape import replicas as trace_store_pods
 from stack.settings.tree import Settings
 
 
 def monitoring_config(settings: Settings) -> MonitoringConfig:
     """Return the facts that decide which panels and rules a stack has."""
     services = settings.services
+    has_trace_store = settings.traces.external is None
+    has_log_store = settings.logs.enabled and settings.logs.external is None
     return MonitoringConfig(
         trace_backend=settings.traces.backend,
-        trace_store_scraped=settings.traces.external is None,
+        trace_store_scraped=has_trace_store,
         trace_blocks=settings.traces.distributed is not None,
         drilldown=settings.traces.backend == "tempo" and settings.grafana.built and settings.grafana.internet,
         tail_sampling=settings.collector.sampling is not None,
         logs=settings.logs.enabled,
-        log_store_scraped=settings.logs.enabled and settings.logs.external is None,
+        log_store_scraped=has_log_store,
         log_chunks=settings.logs.enabled and settings.logs.object_storage is not None,
         alerting=settings.alerting.enabled,
         alertmanager_scraped=settings.alerting.built,
@@ -27,6 +30,8 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         monitoring_replicas={
             **({endpoints.PROMETHEUS: settings.metrics.replicas} if settings.metrics.external is None else {}),
             **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.built else {}),
+            **({metrics.TRACE_STORE_JOB: trace_store_pods(settings.traces)} if has_trace_store else {}),
+            **({metrics.LOG_STORE_JOB: settings.logs.replicas} if has_log_store else {}),
         },
         objectives=settings.objectives,
         names=settings.grafana.names,

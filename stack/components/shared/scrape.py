@@ -19,3 +19,8 @@ class ScrapeTarget:
     """Whether two versions can run next to each other; the label `track` then holds the version of a pod."""
     honor_labels: bool = False
     """Whether the metrics have `job` and `instance` labels of their own, which Prometheus must keep."""
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the pods belong to several workloads; the label `part` then holds the name of a pod's workload."""
+        return len(self.pods) > 1 and not self.has_tracks

@@ -134,6 +134,7 @@ def _targets(settings: Settings) -> dict[str, Value]:
     )
     services = SERVICES if settings.services.enabled else ()
     replicas = {name: size.replicas for name, size in settings.services.sizes.items()}
+    replicas["log-store"] = settings.logs.replicas
     for job in (*services, *stores, *_samplers(settings)):
         for pod in range(replicas.get(job, 1)):
             labels = f'job="{job}",instance="{job}-{pod}"'

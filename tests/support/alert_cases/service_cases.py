@@ -98,6 +98,9 @@ def _sites_without_answer(users: int) -> Change:
     return replace("crawler_unreachable_sites", sites)
 
 
+_QUERIER: Final = 'up{{job="trace-store",instance="querier-{}",part="tempo-querier"}}'
+
+
 CASES: Final[Mapping[str, Case]] = {
     # A Collector that answers, a store that accepts, ten requests per second.
     "healthy": case(after_0="", after_600="", after_1900=""),
@@ -133,6 +136,21 @@ CASES: Final[Mapping[str, Case]] = {
         # Thirty log lines per second wait.
         replace(("queue_size", "collector", 'data_type="logs"'), lambda seconds: (seconds - FAULT) * 30),
         after_45="LogStoreDown",
+    ),
+    "one of three log stores is missing": case(
+        replace(("up{", "log-store-1"), constant(0)), stack="with samplers", after_240="", after_330="ServiceDegraded"
+    ),
+    "two of three log stores are missing": case(
+        replace(("up{", "log-store-1"), constant(0)),
+        replace(("up{", "log-store-2"), constant(0)),
+        stack="with samplers",
+        after_45="LogStoreDown",
+    ),
+    "one of two pods of a part of the trace store is missing": case(
+        add({_QUERIER.format(0): constant(1), _QUERIER.format(1): then(constant(1), constant(0))}), after_240=""
+    ),
+    "no pod of a part of the trace store answers": case(
+        add({_QUERIER.format(number): then(constant(1), constant(0)) for number in (0, 1)}), after_45="TraceStoreDown"
     ),
     "the object storage of the traces is unavailable": case(
         change("tempo_block_builder_flushed_blocks", stops),

@@ -28,7 +28,9 @@ def settings(stack: Stack) -> Settings:
     # As in prod.
     stores = load("prod") if stack == "with samplers" else loaded
     traces = loaded.traces.model_copy(update={"backend": "jaeger", "distributed": stores.traces.distributed})
-    logs = loaded.logs.model_copy(update={"object_storage": stores.logs.object_storage})
+    logs = loaded.logs.model_copy(
+        update={"object_storage": stores.logs.object_storage, "replicas": stores.logs.replicas}
+    )
     return loaded.model_copy(update={"traces": traces, "logs": logs, "services": services})
 
 

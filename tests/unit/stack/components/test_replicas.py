@@ -1,12 +1,16 @@
 """Several pods of Prometheus, Alertmanager and Grafana: how they find each other, and who sends to which."""
 
+import re
 from typing import Any
 
+import pytest
 import yaml
 
 from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
+from contracts.metrics import LOG_STORE_JOB, TRACE_STORE_JOB
 from dashboards.rules import alert_rules, groups
+from stack.components.trace_store.scrape import target
 from stack.settings import load, parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
@@ -64,7 +68,8 @@ def test_an_alert_reports_that_one_is_missing() -> None:
         rules = alert_rules(groups(monitoring_config(load(stack))))
         return {rule.labels["job"] for rule in rules if rule.name == "ServiceDegraded"}
 
-    assert degraded("prod") - degraded("dev") == {endpoints.PROMETHEUS, endpoints.ALERTMANAGER}
+    several = {endpoints.PROMETHEUS, endpoints.ALERTMANAGER, TRACE_STORE_JOB, LOG_STORE_JOB}
+    assert degraded("prod") - degraded("dev") == several
 
 
 def test_pods_of_grafana_share_a_database() -> None:
@@ -83,3 +88,22 @@ def test_pods_of_grafana_share_a_database() -> None:
 
 def test_pods_of_grafana_without_a_database_are_refused() -> None:
     assert "replicas 2 need database" in refusal(grafana={"replicas": 2})
+
+
+@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
+def test_alerts_expect_the_pods_that_the_stack_declares(stack: str) -> None:
+    objects = by_name(rendered(stack))
+    settings = load(stack)
+    declared = {name: item["spec"].get("replicas") for (_, name), item in objects.items() if "spec" in item}
+    expected = monitoring_config(settings).monitoring_replicas
+    assert expected[TRACE_STORE_JOB] == sum(declared[name] for name in target(settings.traces).pods)
+    assert expected.get(LOG_STORE_JOB) == declared.get(endpoints.LOKI)
+
+
+def test_prometheus_tells_the_parts_of_tempo_apart() -> None:
+    document = yaml.safe_load(by_name(rendered("prod"))["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    (job,) = [job for job in document["scrape_configs"] if job["job_name"] == TRACE_STORE_JOB]
+    (relabeling,) = job["relabel_configs"]
+    (names,) = (discovery["names"] for discovery in job["dns_sd_configs"])
+    matches = [re.fullmatch(relabeling["regex"], name) for name in names]
+    assert [match[1] for match in matches if match] == list(target(load("prod").traces).pods)
