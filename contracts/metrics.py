@@ -107,7 +107,7 @@ INSTANCE: Final = "instance"
 TRACK: Final = "track"
 """`baseline` or `canary`: the version of a pod during a rollout."""
 
-PART: Final = "part"
+WORKLOAD: Final = "workload"
 """Name of the workload of a pod, in a job of several workloads."""
 
 # Labels of the services' metrics.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from contracts import endpoints, metrics, service_metrics
-from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, PART, SPAN_METRICS_JOB, TRACE_STORE_JOB
+from contracts.metrics import DEPENDENCY, INSTANCE, JOB, LOG_STORE_JOB, SPAN_METRICS_JOB, TRACE_STORE_JOB, WORKLOAD
 from contracts.services import TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS
 from dashboards.config import MonitoringConfig
@@ -98,7 +98,7 @@ def _dependency_down() -> AlertRule:
 def _trace_store_down() -> AlertRule:
     return AlertRule(
         name="TraceStoreDown",
-        query=f"(min(max by ({PART}) ({_pods_up(TRACE_STORE_JOB)})) or vector(0)) == 0",
+        query=f"(min(max by ({WORKLOAD}) ({_pods_up(TRACE_STORE_JOB)})) or vector(0)) == 0",
         for_="15s",
         severity="page",
         summary="The trace store does not answer",

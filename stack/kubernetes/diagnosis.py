@@ -1,5 +1,6 @@
 """Why the pods of a workload do not start."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,8 @@ from stack.kubernetes.client import REQUEST_SECONDS
 
 _BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
 _CANNOT_START: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+_CACHE_NOT_SYNCED: Final = re.compile("failed to sync (secret|configmap) cache: timed out")
+"""A busy API server has not sent the kubelet an object yet. The kubelet tries again."""
 _MAX_RESTARTS: Final = 4
 
 
@@ -49,7 +52,7 @@ def pod_state(pods: Sequence[Any], workload: str) -> PodState:
     for status in _container_statuses(pod):
         waiting = status.state.waiting
         reason = waiting.reason if waiting else ""
-        if reason in _CANNOT_START:
+        if reason in _CANNOT_START and not _CACHE_NOT_SYNCED.match(waiting.message or ""):
             return PodState(f"{reason}: {waiting.message}", cannot_start=True)
         if reason == "CrashLoopBackOff" and status.restart_count >= _MAX_RESTARTS:
             last = status.last_state.terminated

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from contracts import endpoints, secret_keys
-from contracts.metrics import PART
+from contracts.metrics import WORKLOAD
 from dashboards.rules import YourPrometheus
 from stack.components.alertmanager.settings import ExternalAlertmanager
 from stack.components.prometheus.settings import ExternalMetrics, RemoteWrite
@@ -33,11 +33,11 @@ _TRACK_LABEL: Final = [
         "replacement": "canary",
     },
 ]
-_PART_LABEL: Final = [
+_WORKLOAD_LABEL: Final = [
     {
         "source_labels": ["__meta_dns_name"],
         "regex": rf"([^.]+){re.escape(endpoints.pods(''))}\..*",
-        "target_label": PART,
+        "target_label": WORKLOAD,
     }
 ]
 
@@ -151,7 +151,7 @@ def _job(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
         "honor_labels": target.honor_labels,
         "dns_sd_configs": [_discovery(target, scraping)],
         **({"relabel_configs": _TRACK_LABEL} if target.has_tracks else {}),
-        **({"relabel_configs": _PART_LABEL} if target.has_parts else {}),
+        **({"relabel_configs": _WORKLOAD_LABEL} if target.has_workloads else {}),
     }
 
 

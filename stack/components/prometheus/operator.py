@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints
 from contracts.metadata import PART_OF, SKIP_AWAIT, TRACK
-from contracts.metrics import PART
+from contracts.metrics import WORKLOAD
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_document
 from stack.components.prometheus.config import Scraping
@@ -76,7 +76,7 @@ def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
         {"targetLabel": "track", "replacement": "baseline"},
         {"sourceLabels": [track], "regex": "canary", "targetLabel": "track", "replacement": "canary"},
     ]
-    parts = [{"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": PART}]
+    workloads = [{"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": WORKLOAD}]
     names = [name for name in target.pods if not name.endswith(endpoints.canary(""))]
     return {
         "selector": {
@@ -94,7 +94,7 @@ def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
                 "relabelings": [
                     {"targetLabel": "job", "replacement": target.job},
                     *(tracks if target.has_tracks else []),
-                    *(parts if target.has_parts else []),
+                    *(workloads if target.has_workloads else []),
                 ],
             }
         ],

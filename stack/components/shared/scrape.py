@@ -21,6 +21,6 @@ class ScrapeTarget:
     """Whether the metrics have `job` and `instance` labels of their own, which Prometheus must keep."""
 
     @property
-    def has_parts(self) -> bool:
-        """Whether the pods belong to several workloads; the label `part` then holds the name of a pod's workload."""
+    def has_workloads(self) -> bool:
+        """Whether the pods belong to several workloads; the label `workload` then names that of a pod."""
         return len(self.pods) > 1 and not self.has_tracks

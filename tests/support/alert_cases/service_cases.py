@@ -98,7 +98,7 @@ def _sites_without_answer(users: int) -> Change:
     return replace("crawler_unreachable_sites", sites)
 
 
-_QUERIER: Final = 'up{{job="trace-store",instance="querier-{}",part="tempo-querier"}}'
+_QUERIER: Final = 'up{{job="trace-store",instance="querier-{}",workload="tempo-querier"}}'
 
 
 CASES: Final[Mapping[str, Case]] = {
