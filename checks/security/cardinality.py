@@ -13,12 +13,12 @@ from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from checks.harness.collector import CollectorProcess
+from checks.harness.collector_with_store import running_collector
 from checks.harness.receiver import receiving
 from checks.security.access import BODY, bearer
 from checks.security.issuer import Issuer
 from checks.security.outcome import Outcome
 from checks.security.services import STACK_KEY, Services
-from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts.endpoints import OTLP_MAX_MIB
 from contracts.http import METRICS, TASKS
 from contracts.services import SERVICES
@@ -104,15 +104,7 @@ def invented_spans(count: int, seed: int) -> Outcome:
         store = stack.enter_context(receiving(largest=OTLP_MAX_MIB << 20))
         store.keep = lambda _method, _request: None
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="cardinality-")))
-        pipeline = Pipeline(
-            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-            metric_stores=["http://127.0.0.1:9"],
-            queue_size=100_000,
-            metrics_flush_interval="1s",
-        )
-        collector = CollectorProcess(directory / "collector", render(pipeline))
-        stack.callback(collector.kill)
-        collector.start()
+        collector = stack.enter_context(running_collector(store, directory / "collector", queue_size=100_000))
         while outcome.count < count:
             collector.send(_request(random, min(_BATCH, count - outcome.count)))
             outcome.count += _BATCH

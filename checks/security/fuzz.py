@@ -19,13 +19,13 @@ from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from checks.faults.journal import Journal
-from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.collector import TOKEN
+from checks.harness.collector_with_store import running_collector
 from checks.harness.receiver import receiving
 from checks.security.access import BODY, bearer
 from checks.security.mutation import Mutator
 from checks.security.outcome import Outcome
 from checks.security.services import SERVICE_TOKEN, STACK_KEY, Services
-from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts.endpoints import OTLP_MAX_MIB
 from contracts.errors import UserError
 from contracts.http import TASKS
@@ -322,15 +322,7 @@ def fuzz_collector(count: int, seed: int) -> Outcome:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(receiving(largest=OTLP_MAX_MIB << 20))
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="fuzz-")))
-        pipeline = Pipeline(
-            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-            metric_stores=["http://127.0.0.1:9"],
-            queue_size=100_000,
-            metrics_flush_interval="1s",
-        )
-        collector = CollectorProcess(directory / "collector", render(pipeline))
-        stack.callback(collector.kill)
-        collector.start()
+        collector = stack.enter_context(running_collector(store, directory / "collector", queue_size=100_000))
         channel = stack.enter_context(grpc.insecure_channel(collector.grpc))
         export = channel.unary_unary(TRACES)
         metadata: Any = (("authorization", f"Bearer {TOKEN}"),)

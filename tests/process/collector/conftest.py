@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from checks.harness.collector import CollectorProcess, MissingProgram
+from checks.harness.collector_with_store import running_collector
 from checks.harness.receiver import Receiver, receiving
-from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import endpoints
 from tests.support.programs import skipping
 
@@ -35,13 +35,5 @@ def store() -> Iterator[Receiver]:
 @pytest.fixture
 def collector(store: Receiver, tmp_path: Path) -> Iterator[CollectorProcess]:
     """A healthy Collector with a queue of 10,000 spans."""
-    pipeline = Pipeline(
-        trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-        metric_stores=["http://127.0.0.1:9"],
-        queue_size=10_000,
-        metrics_flush_interval="1s",
-    )
-    process = CollectorProcess(tmp_path / "collector", render(pipeline))
-    process.start()
-    yield process
-    process.kill()
+    with running_collector(store, tmp_path / "collector", queue_size=10_000) as process:
+        yield process

@@ -1,0 +1,32 @@
+"""The real Collector with a receiver in place of its trace store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from checks.harness.collector import CollectorProcess
+from checks.harness.receiver import Receiver
+from collector.pipeline import OtlpTarget, Pipeline, render
+
+
+@contextmanager
+def running_collector(store: Receiver, directory: Path, queue_size: int) -> Iterator[CollectorProcess]:
+    """Runs a Collector that sends spans to `store`, and whose span metrics are at most a second old.
+
+    Args:
+        store: takes the spans.
+        directory: of the Collector's files.
+        queue_size: spans that may wait for the store.
+    """
+    pipeline = Pipeline(
+        trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
+        metric_stores=["http://127.0.0.1:9"],
+        queue_size=queue_size,
+        metrics_flush_interval="1s",
+    )
+    process = CollectorProcess(directory, render(pipeline))
+    try:
+        process.start()
+        yield process
+    finally:
+        process.kill()
