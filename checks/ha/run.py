@@ -2,15 +2,12 @@
 
 import contextlib
 import json
-import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +17,7 @@ from checks.chaos.cluster import LocalCluster
 from checks.chaos.ledger import read
 from checks.chaos.requests import Requests
 from checks.chaos.verify import Verdict, verify
-from checks.detect.run import Alerts
+from checks.ha.alerts import ANSWER_SECONDS, AlertWatch
 from checks.ha.client import Client, Sent
 from checks.ha.model import Result, covered
 from checks.ha.rows import Row
@@ -30,8 +27,6 @@ from contracts import endpoints, http, span_attributes
 from contracts.service_metrics import UNDER_REPLICATED_PARTITIONS
 from contracts.services import GATEWAY
 from contracts.tasks import TaskStatus
-from lean_tracing.background import Loop
-from stack.clients.http import QueryError
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure, poll_until
@@ -42,41 +37,6 @@ _WHOLE_SECONDS: Final = 420.0
 _TASK_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 1.0
 _READERS: Final = 4
-_ANSWER_SECONDS: Final = 3.0
-_logger = logging.getLogger(__name__)
-
-
-class AlertWatch:
-    """Notes when alerts that became active after its start fire, in any Prometheus."""
-
-    def __init__(self, cluster: LocalCluster) -> None:
-        self._cluster = cluster
-        self._since = datetime.now(UTC)
-        self._started = time.monotonic()
-        self.seconds: dict[str, float] = {}
-        """Alert → seconds from the start of the fault."""
-
-    def start(self) -> None:
-        """The fault begins."""
-        self._since, self._started = datetime.now(UTC), time.monotonic()
-        self.seconds.clear()
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Looks once a second."""
-        loop = Loop("alerts", self._look, _logger)
-        loop.start()
-        try:
-            yield
-        finally:
-            loop.stop(10)
-
-    def _look(self) -> float:
-        for prometheus in _prometheuses(self._cluster):
-            with contextlib.suppress(QueryError):  # a pod that does not answer: the other one is asked
-                for name in Alerts(prometheus).names("firing", since=self._since):
-                    self.seconds.setdefault(name, time.monotonic() - self._started)
-        return _PAUSE_SECONDS
 
 
 def run_row(
@@ -107,7 +67,7 @@ def run_row(
     wait_whole(stack.cluster)
     directory.mkdir(parents=True, exist_ok=True)
     client = Client(stack.cluster, row.client, directory, f"{name}-{secrets.token_hex(4)}", stack.page)
-    alerts = AlertWatch(stack.cluster)
+    alerts = AlertWatch(lambda: _prometheuses(stack.cluster), lambda: _alertmanagers(stack.cluster))
     whole, note = -1.0, ""
     began = time.monotonic()
     with alerts.watching(), client.sending(rate, spans_rate):
@@ -180,8 +140,15 @@ def _require_whole(cluster: LocalCluster) -> bool:
 def _prometheuses(cluster: LocalCluster) -> list[PrometheusClient]:
     """Return a client of each Prometheus that is ready, at its pod's own address."""
     return [
-        PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=_ANSWER_SECONDS)
+        PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=ANSWER_SECONDS)
         for pod in cluster.ready(endpoints.PROMETHEUS)
+    ]
+
+
+def _alertmanagers(cluster: LocalCluster) -> list[str]:
+    """Return the URL of each Alertmanager that is ready, at its pod's own address."""
+    return [
+        f"http://{pod.status.pod_ip}:{endpoints.ALERTMANAGER_PORT}" for pod in cluster.ready(endpoints.ALERTMANAGER)
     ]
 
 
