@@ -1,5 +1,6 @@
 """Compares the trace store with the ledger: looks up every span of every acknowledged request by trace id."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,8 +14,8 @@ from checks.chaos.requests import Requests
 from stack.clients.traces import Span
 
 _READERS: Final = 4
-_LATE_SECONDS: Final = 60.0
-"""Time from the acknowledgement by the store in which a span must be found, in s."""
+LATE_SECONDS: Final = 60.0
+"""Time in which a span must be found, in s."""
 
 Lookup = Callable[[str], list[Span]]
 
@@ -48,6 +49,8 @@ def verify(
     acknowledged: Iterable[int],
     lookup: Lookup,
     on_looked_up: Callable[[int], None] = lambda traces: None,
+    *,
+    late_seconds: float = LATE_SECONDS,
 ) -> Verdict:
     """Looks up every trace.
 
@@ -56,10 +59,11 @@ def verify(
         acknowledged: numbers of the requests that were acknowledged.
         lookup: asks the store for a trace; fails with httpx.HTTPError.
         on_looked_up: called after each trace with the number of look-ups.
+        late_seconds: a span that is not found after this time is lost.
     """
     traces = [item for number in sorted(set(acknowledged)) for item in requests.traces(number).items()]
     verdict = Verdict()
-    deadline = time.monotonic() + _LATE_SECONDS
+    deadline = time.monotonic() + late_seconds
     with ThreadPoolExecutor(_READERS) as pool:
         for done, (trace_id, expected, spans) in enumerate(
             pool.map(lambda item: (*item, _whole(lookup, item[0], item[1], deadline)), traces), 1
@@ -72,7 +76,7 @@ def verify(
 def _whole(lookup: Lookup, trace_id: str, expected: set[str], deadline: float) -> list[Span]:
     """Looks up a trace until it is whole, or until the deadline."""
     error: httpx.HTTPError | None = None
-    for attempt in range(100):
+    for attempt in itertools.count():
         try:
             spans = lookup(trace_id)
         except httpx.HTTPError as failed:

@@ -40,6 +40,8 @@ class Result:
     spans: int
     """Acknowledged spans."""
     lost_spans: int
+    searched_seconds: float
+    """From the end of the window until all spans were found, or until the search for the lost ones ended."""
     rate: float
     """Requests per second."""
     requests: int

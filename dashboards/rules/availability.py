@@ -20,6 +20,9 @@ _BACKGROUND: Final = (
 _WRITES: Final = "3m"
 """Time in which a store writes to its object storage at least twice."""
 
+_STORES_AND_FINDS: Final = f'{WORKLOAD}!~"{endpoints.TEMPO_BACKEND_SCHEDULER}|{endpoints.TEMPO_BACKEND_WORKER}"'
+"""Without the parts of Tempo that compact and delete blocks: these may wait for a pod."""
+
 
 def availability(config: MonitoringConfig) -> RuleGroup:
     """Return the alerts on services, stores, metrics and rules."""
@@ -96,9 +99,10 @@ def _dependency_down() -> AlertRule:
 
 
 def _trace_store_down() -> AlertRule:
+    up = series(metrics.UP, equals(JOB, TRACE_STORE_JOB), _STORES_AND_FINDS)
     return AlertRule(
         name="TraceStoreDown",
-        query=f"(min(max by ({WORKLOAD}) ({_pods_up(TRACE_STORE_JOB)})) or vector(0)) == 0",
+        query=f"(min(max by ({WORKLOAD}) ({up})) or vector(0)) == 0",
         for_="15s",
         severity="page",
         summary="The trace store does not answer",

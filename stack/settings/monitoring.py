@@ -2,7 +2,7 @@
 
 from contracts import endpoints, metrics
 from dashboards.config import MonitoringConfig
-from stack.components.trace_store.scrape import replicas as trace_store_pods
+from stack.components.trace_store.scrape import pods as trace_store_pods
 from stack.settings.tree import Settings
 
 
@@ -30,7 +30,7 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
         monitoring_replicas={
             **({endpoints.PROMETHEUS: settings.metrics.replicas} if settings.metrics.external is None else {}),
             **({endpoints.ALERTMANAGER: settings.alerting.replicas} if settings.alerting.built else {}),
-            **({metrics.TRACE_STORE_JOB: trace_store_pods(settings.traces)} if has_trace_store else {}),
+            **({metrics.TRACE_STORE_JOB: sum(trace_store_pods(settings.traces).values())} if has_trace_store else {}),
             **({metrics.LOG_STORE_JOB: settings.logs.replicas} if has_log_store else {}),
         },
         objectives=settings.objectives,

@@ -27,6 +27,7 @@ from stack.components.shared.storage import Storage
 from stack.components.shared.workload import Volume, deployment, stateful_set
 from stack.components.trace_store.config import INGEST_TOPIC, TEMPO_CONFIG, TEMPO_DATA, distributed_config
 from stack.components.trace_store.interface import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
+from stack.components.trace_store.scrape import pods
 from stack.components.trace_store.tempo import UID
 
 _MAX_MESSAGE_BYTES: Final = 16 * 2**20
@@ -47,6 +48,7 @@ class DistributedTempo(pulumi.ComponentResource):
         super().__init__(DISTRIBUTED_TEMPO, name, None, pulumi.ResourceOptions.merge(opts, alias))
         self._child = pulumi.ResourceOptions(parent=self)
         self._args = args
+        self._replicas = pods(args.settings)
         text = pulumi.Output.from_input(args.brokers.bootstrap_servers).apply(
             lambda brokers: yaml.safe_dump(distributed_config(args.settings, args.retention, brokers), sort_keys=False)
         )
@@ -68,13 +70,13 @@ class DistributedTempo(pulumi.ComponentResource):
         live_store = self._pod(endpoints.TEMPO_LIVE_STORE, "live-store", size, gossip, data=TEMPO_DATA, init=init)
         builder = self._pod(endpoints.TEMPO_BLOCK_BUILDER, "block-builder", size, data=TEMPO_DATA, init=init)
         scheduler = self._pod(endpoints.TEMPO_BACKEND_SCHEDULER, "backend-scheduler", _SMALL, data=TEMPO_DATA)
-        self._stateful_set(live_store, size.volume, size.replicas)
-        self._stateful_set(builder, size.volume, size.replicas)
-        self._stateful_set(scheduler, _SCHEDULER_VOLUME, 1)
-        self._deployment(self._pod(endpoints.TEMPO_DISTRIBUTOR, "distributor", size, otlp), size.replicas)
-        self._deployment(self._pod(endpoints.TEMPO, "query-frontend", _SMALL), 1)
-        self._deployment(self._pod(endpoints.TEMPO_QUERIER, "querier", size), size.replicas)
-        self._deployment(self._pod(endpoints.TEMPO_BACKEND_WORKER, "backend-worker", size), 1)
+        self._stateful_set(live_store, size.volume)
+        self._stateful_set(builder, size.volume)
+        self._stateful_set(scheduler, _SCHEDULER_VOLUME)
+        self._deployment(self._pod(endpoints.TEMPO_DISTRIBUTOR, "distributor", size, otlp))
+        self._deployment(self._pod(endpoints.TEMPO, "query-frontend", _SMALL))
+        self._deployment(self._pod(endpoints.TEMPO_QUERIER, "querier", size))
+        self._deployment(self._pod(endpoints.TEMPO_BACKEND_WORKER, "backend-worker", size))
 
     def _pod(
         self,
@@ -124,12 +126,12 @@ class DistributedTempo(pulumi.ComponentResource):
             identity_labels=identity_labels(bucket),
         )
 
-    def _stateful_set(self, pod: Pod, size: str, replicas: int) -> None:
+    def _stateful_set(self, pod: Pod, size: str) -> None:
         args = self._args
         services(pod, args.namespace, self._child)
         volume = Volume(size=size, storage_class=args.storage_class)
-        stateful_set(pod, args.namespace, volume, self._child, replicas=replicas)
+        stateful_set(pod, args.namespace, volume, self._child, replicas=self._replicas[pod.name])
 
-    def _deployment(self, pod: Pod, replicas: int) -> None:
+    def _deployment(self, pod: Pod) -> None:
         services(pod, self._args.namespace, self._child)
-        deployment(pod, self._args.namespace, replicas, self._child)
+        deployment(pod, self._args.namespace, self._replicas[pod.name], self._child)

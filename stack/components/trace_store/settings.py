@@ -21,11 +21,16 @@ class Distributed(Workload):
     """
 
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
-    """Number of each: distributors, live stores, block builders, queriers. Do not lower it: the partition of a removed
-    live store would have no reader."""
+    """Number of each: distributors, live stores, block builders, queriers; with more than one, there are two query
+    frontends. Do not lower it: the partition of a removed live store would have no reader."""
     memory: Quantity = "1Gi"
     volume: Quantity = "10Gi"
     """Size of the volume of each live store and block builder."""
+
+    @property
+    def query_frontends(self) -> int:
+        """Number of query frontends: two share the queries of any number of queriers."""
+        return min(self.replicas, 2)
 
 
 class Traces(Stateful):

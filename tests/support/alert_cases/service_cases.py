@@ -99,6 +99,7 @@ def _sites_without_answer(users: int) -> Change:
 
 
 _QUERIER: Final = 'up{{job="trace-store",instance="querier-{}",workload="tempo-querier"}}'
+_SCHEDULER: Final = 'up{job="trace-store",instance="scheduler-0",workload="tempo-backend-scheduler"}'
 
 
 CASES: Final[Mapping[str, Case]] = {
@@ -151,6 +152,9 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "no pod of a part of the trace store answers": case(
         add({_QUERIER.format(number): then(constant(1), constant(0)) for number in (0, 1)}), after_45="TraceStoreDown"
+    ),
+    "the part of the trace store that compacts blocks is missing": case(
+        add({_SCHEDULER: then(constant(1), constant(0))}), after_240=""
     ),
     "the object storage of the traces is unavailable": case(
         change("tempo_block_builder_flushed_blocks", stops),

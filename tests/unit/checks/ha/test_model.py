@@ -21,6 +21,7 @@ def result(**changes: Any) -> Result:
         "lost_tasks": 0,
         "spans": 60_000,
         "lost_spans": 0,
+        "searched_seconds": 1.0,
         "rate": 20.0,
         "requests": 12_000,
         "failed": 3,
@@ -90,7 +91,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     header, _, first, second = markdown([result(), late]).splitlines()
     assert header.startswith("| what happens | lost tasks | pages not crawled | lost spans |")
     assert first == (
-        "| node1 killed | 0 of 6,000 | 0 | 0 of 60,000 | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
+        "| node1 killed | 0 of 6,000 | 0 | 0 of 60,000 | 1 s | 3 of 12,000 | 0.03% | 4.2 s | 6.5 s | 31 s "
         "| ServiceDegraded after 30 s | ReplicasMissing after 310 s |"
     )
     assert second.endswith("| 6.5 s | not | none | LagGrows after 60 s |")
