@@ -8,12 +8,13 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from collector.queue_file import Damaged, Database, queue_files
 
@@ -26,8 +27,6 @@ KEEP_SECONDS: Final = 0.1
 
 _KEEP_SIZE: Final = 1
 _BLOCK: Final = 512
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
 class Reserve:
@@ -101,7 +100,7 @@ class Reserve:
 
     def _allocate(self, queue: int, end: int) -> bool:
         """Give a file all blocks up to `end`, and leave its size. A part may be given if the answer is False."""
-        if _LIBC.fallocate(queue, _KEEP_SIZE, 0, end) == 0:
+        if _fallocate()(queue, _KEEP_SIZE, 0, end) == 0:
             return True
         code = ctypes.get_errno()
         if code in (errno.EOPNOTSUPP, errno.ENOSYS):
@@ -114,6 +113,14 @@ class Reserve:
         elif code not in (errno.ENOSPC, errno.EDQUOT, errno.EINTR):
             raise OSError(code, os.strerror(code))
         return False
+
+
+@functools.cache
+def _fallocate() -> Any:
+    """The C library's function. macOS, where the stack's manifests are written too, has none of this name."""
+    function = ctypes.CDLL(None, use_errno=True).fallocate
+    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    return function
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from local.clusters.choice import COMPILED, CONTEXT, Choice, Machine, Request, c
 from local.clusters.tools import TOOLS
 from local.images.catalogue import CATALOGUE
 from local.images.node import ImageRecord
+from local.images.resolve import DEFAULT
 from local.preflight import GIB, Facts, problems
 from local.preflight import look as look_at_machine
 from stack.deploy.pulumi_cli import find_pulumi
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WARM: Final = "about 1 minute: programs and images are on the disk"
-_COLD: Final = "about 8 minutes on 2 cores: it downloads and compiles everything that the disk lacks"
+_COLD: Final = "up to 8 minutes on 2 cores: it downloads and compiles everything that the disk lacks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +59,16 @@ def examine(console: "Console", nodes: int | None = None) -> bool:
         choice=choose(machine, Request()),
         compiled=facts,
         problems=problems(facts),
-        to_make=[name for name in _required() if not images.get(CATALOGUE[name].reference())],
+        to_make=[name for name in required_images() if not images.get(CATALOGUE[name].reference())],
         engine=_deployment_engine(),
     )
     _print(console, examination)
     return examination.choice.name != COMPILED or not examination.problems
 
 
-def _required() -> list[str]:
-    return [name for name, known in CATALOGUE.items() if not known.optional and not known.stands_in_for]
+def required_images() -> list[str]:
+    """The images without which the compiled cluster has no stack; `make up` makes those that its node lacks."""
+    return [name for name in DEFAULT if not CATALOGUE[name].optional]
 
 
 def _print(console: "Console", examination: Examination) -> None:
@@ -133,7 +135,12 @@ def _other_ways(examination: Examination) -> str:
     if not examination.problems:
         ways.append("make up CLUSTER=compiled")
     own = f"make up CLUSTER={examination.choice.name}"
-    return ", ".join(way for way in ways if way != own) or f"install Docker and one of {', '.join(TOOLS)}"
+    return ", ".join(way for way in ways if way != own) or _to_install(examination.machine)
+
+
+def _to_install(machine: Machine) -> str:
+    steps = [] if machine.engine else [f"start {machine.silent[0]}" if machine.silent else "install Docker or Podman"]
+    return " and ".join([*steps, *([] if machine.tools else [f"install one of {', '.join(TOOLS)}"])])
 
 
 def _deployment_engine() -> str:

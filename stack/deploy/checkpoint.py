@@ -12,6 +12,7 @@ import json
 import shutil
 from pathlib import Path
 
+from stack.processes import is_running
 from stack.settings import PROJECT
 
 
@@ -20,7 +21,7 @@ def has_stale_lock(state: Path) -> bool:
     locks = list((state / ".pulumi" / "locks").rglob("*.json"))
     # A lock that was cut off does not name its process, which was killed then.
     owners = [json.loads(lock.read_text())["pid"] for lock in locks if _is_json(lock)]
-    return bool(locks) and not any(Path(f"/proc/{pid}").exists() for pid in owners)
+    return bool(locks) and not any(map(is_running, owners))
 
 
 def repair_checkpoint(state: Path, stack: str) -> None:

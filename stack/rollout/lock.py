@@ -8,13 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import kubernetes
 
 from contracts import metadata
 from stack.errors import DeployError
+from stack.processes import is_running
 from stack.release.journal import NAME
 from stack.rollout.errors import RolloutError
 
@@ -139,4 +139,4 @@ def _is_free(lease: Any) -> bool:
         return True
     host, _, rest = str(lease.spec.holder_identity).partition("/")
     process = rest.partition("/")[0]
-    return host == socket.gethostname() and process.isdigit() and not Path(f"/proc/{process}").exists()
+    return host == socket.gethostname() and process.isdigit() and not is_running(int(process))
