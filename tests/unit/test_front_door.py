@@ -55,6 +55,16 @@ def test_the_notice_names_each_package_of_the_services_image() -> None:
     assert locked <= listed, locked - listed
 
 
+def test_the_notice_names_each_library_of_kafkas_image() -> None:
+    section = NOTICE[NOTICE.index("Java libraries") : NOTICE.index("Go modules are")]
+    listed = tuple(re.findall(r"\b(?:[a-z0-9_-]+\.)+[a-z0-9_-]+|commons-[a-z]+", section.partition("\n")[2]))
+    locks = (ROOT / "local" / "images" / "kafka").rglob("kafka.lock")
+    jars = {line.split()[1] for lock in locks for line in lock.read_text().splitlines()}
+    assert len(jars) > 50
+    assert not {jar for jar in jars if not jar.startswith(listed)}
+    assert not {name for name in listed if name.count(".") > 1 and not any(jar.startswith(name) for jar in jars)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     text = page.read_text()
