@@ -4,7 +4,6 @@ from typing import Final
 
 import httpx
 
-from contracts import http
 from contracts.services import GATEWAY, TASK_MANAGER
 from contracts.topics import STATUS_TOPIC
 from lean_tracing import Tracing
@@ -17,6 +16,7 @@ from service.common.metrics import Metrics
 from service.common.submission import submission_router
 from service.gateway.access.build import build_guard
 from service.gateway.api import TaskReader, demo_router, reading_router
+from service.gateway.check import TaskManagerCheck
 from service.gateway.config import GatewaySettings
 
 _PROVIDER_SECONDS: Final = 3.0
@@ -28,10 +28,7 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(settings, traces, metrics, client_id=GATEWAY, topics=(STATUS_TOPIC,))
-
-    def check_task_manager() -> None:
-        httpx.get(f"{settings.task_manager_url}{http.LIVE}", timeout=2.0).raise_for_status()
-
+    check_task_manager = TaskManagerCheck(settings.task_manager_url)
     health = Health(
         [
             # Without Kafka tasks can still be read; a submission gets status 503 and Retry-After.
@@ -51,6 +48,7 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
     async def close() -> None:
         await reader.close()
         await provider.aclose()
+        check_task_manager.close()
 
     return build_application(
         title="Gateway",
