@@ -1,4 +1,4 @@
-"""The gateway's check of the task-manager: one connection to a lost pod is no outage, and an outage is found in time."""
+"""The gateway's check of the task-manager: a connection to a lost pod is no outage, and an outage is found in time."""
 
 import contextlib
 import socket
