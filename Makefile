@@ -64,7 +64,7 @@ render: $(VENV)/installed ## write the manifests of STACK to .local/manifests
 
 .PHONY: unit nightly
 # The unit tests use no schemathesis, whose import takes longer than many of them.
-unit: $(VENV)/installed ## run the unit tests, which need no other program (20 seconds)
+unit: $(VENV)/installed ## run the unit tests, which need no other program (a minute)
 	@HYPOTHESIS_PROFILE=dev $(RUN) -m pytest tests/unit --quiet --numprocesses=2 --dist=worksteal -p no:schemathesis
 
 test: check ## run the tests, including those on the local cluster (25 minutes)

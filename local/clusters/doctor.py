@@ -135,7 +135,7 @@ def _other_ways(examination: Examination) -> str:
     if not examination.problems:
         ways.append("make up CLUSTER=compiled")
     own = f"make up CLUSTER={examination.choice.name}"
-    return ", ".join(way for way in ways if way != own) or _to_install(examination.machine)
+    return ", ".join(way for way in ways if way != own) or _to_install(examination.machine) or "none"
 
 
 def _to_install(machine: Machine) -> str:

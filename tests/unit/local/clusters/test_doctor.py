@@ -50,6 +50,7 @@ def test_the_duration(machine: Machine, compiled: Facts, to_make: tuple[str, ...
         (Machine(silent=("docker",)), "start docker and install one of kind, k3d, minikube"),
         (Machine(silent=("podman",), tools=("kind",)), "start podman"),
         (Machine(engine=DOCKER), "install one of kind, k3d, minikube"),
+        (Machine(engine=DOCKER, tools=("kind",)), "none"),
     ],
 )
 def test_other_ways_name_what_is_missing(machine: Machine, expected: str) -> None:
