@@ -111,6 +111,10 @@ forget: $(VENV)/installed ## delete what STACK holds about one person, and print
 security: $(VENV)/installed ## attack gateway and task-manager as processes of this machine; a table of what gets in (ARGS="--only=tokens")
 	@$(WCT) check security $(ARGS)
 
+.PHONY: manifests
+manifests: $(VENV)/installed ## check the manifests of all stacks with kubeconform, kube-score and checkov (answers: checks/manifests/answers.yaml)
+	@$(WCT) check manifests
+
 chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 
@@ -141,6 +145,10 @@ schema: $(VENV)/installed ## write stack/settings.schema.json and docs/settings.
 	@$(WCT) schema > stack/settings.schema.json
 	@$(WCT) schema --page > docs/settings.md
 
+.PHONY: digests
+digests: $(VENV)/installed ## record the digests of the images that the stack pulls (ARGS=--check: compare them)
+	@$(WCT) images digests $(ARGS)
+
 .PHONY: telemetry
 telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contract
 	@$(WCT) telemetry
@@ -148,6 +156,7 @@ telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contr
 lock: ## update the pinned requirements (needs uv)
 	@uv pip compile $(LOCK) requirements.in -o requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock
+	@uv pip compile $(LOCK) checks/manifests/tools/checkov.in -o checks/manifests/tools/checkov.lock
 
 clean: down ## stop the local cluster, remove the Python environment and generated files
 	@rm -rf $(VENV) .local

@@ -23,6 +23,7 @@ from contracts.errors import UserError
             "detect",
             "drill",
             "ha",
+            "manifests",
             "rollouts",
             "rotations",
             "security",
@@ -227,6 +228,14 @@ def ha(rows: str | None, minutes: float, outage: float, rate: float, spans_rate:
     )
     if failed := [f"{result.row}: {'; '.join(result.problems)}" for result in results if result.problems]:
         raise UserError("\n".join(failed))
+
+
+@click.command(cls=Command)
+def manifests() -> None:
+    """Check the manifests of all stacks with kubeconform, kube-score and checkov; each finding needs an answer."""
+    from checks.manifests.command import run
+
+    raise Exit(0 if run(console(180)) else 1)
 
 
 @click.command(cls=Command)

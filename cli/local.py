@@ -205,6 +205,7 @@ def start_node(name: str) -> None:
     cls=LazyGroup,
     commands_at={
         "list": "cli.local:list_images",
+        "digests": "cli.local:digests",
         "build": "cli.local:build_images",
         "load": "cli.local:load_images",
         "import": "cli.local:import_archives",
@@ -230,6 +231,15 @@ def build_images(names: tuple[str, ...]) -> None:
     from local.images import commands
 
     commands.build(names)
+
+
+@click.command("digests", cls=Command)
+@click.option("--check", "must_match", is_flag=True, help="Write nothing; exit with 1 if a registry has another image.")
+def digests(must_match: bool) -> None:
+    """Record the digests of the images that the stack pulls, in contracts/digests.json."""
+    from local.images.digests import update, verify
+
+    (verify if must_match else update)()
 
 
 @click.command("load", cls=Command)

@@ -63,6 +63,8 @@ TEMPO_READY: Final = "/ready"
 LOKI_READY: Final = "/ready"
 JAEGER_STATUS: Final = "/status"
 GRAFANA_HEALTH: Final = "/api/health"
+GRAFANA_ALIVE: Final = "/healthz"
+"""Answers also while Grafana's database does not, which a restart would not mend."""
 COLLECTOR_HEALTH: Final = "/"
 QUEUE_GUARD_HEALTH: Final = "/"
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from contracts import secret_keys
+from contracts import digests, secret_keys
 from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from stack.components.cluster.namespace import Namespace, NamespaceArgs
+from stack.components.cluster.pinned_images import pinned_images
 from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
@@ -100,7 +101,13 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     cluster = settings.cluster
     opts = pulumi.ResourceOptions.merge(
         opts or pulumi.ResourceOptions(provider=provider(cluster)),
-        pulumi.ResourceOptions(transformations=[pod_defaults(cluster, settings.placement), roll_with_secrets(secrets)]),
+        pulumi.ResourceOptions(
+            transformations=[
+                pod_defaults(cluster, settings.placement),
+                roll_with_secrets(secrets),
+                *([pinned_images(digests.recorded())] if cluster.image_digests else []),
+            ]
+        ),
     )
     namespace_args = NamespaceArgs(
         name=cluster.namespace,

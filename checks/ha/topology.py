@@ -26,7 +26,7 @@ def sections(postgres: ExternalPostgres, bucket: S3, *, tempo: bool, logs: bool)
     pod = {"cpu": "50m", "memory": "256Mi"}
     storage = {"s3": bucket.model_dump(by_alias=True, exclude_none=True)}
     return {
-        "cluster": {"namespace": NAMESPACE},
+        "cluster": {"namespace": NAMESPACE, "imageDigests": False},
         "services": {name: {**pod, "replicas": 2} for name in ("gateway", "taskManager", "crawler")},
         "kafka": {"brokers": 3, "cpu": "100m", "memory": "768Mi", "partitions": 6},
         "postgres": {"external": postgres.model_dump(by_alias=True, exclude_none=True, mode="json")},

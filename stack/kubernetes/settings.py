@@ -59,6 +59,9 @@ class Cluster(Section):
     ranges: Annotated[tuple[AddressRange, ...], FromList] = ()
     """Public addresses of pods, Services or nodes: the crawler must not reach them. It reaches no private one."""
     priority_classes: PriorityClasses = PriorityClasses()
+    image_digests: bool = True
+    """Whether pods name images by digest too, where `contracts/digests.json` has one. Off where images are built on the
+    machine, as those of the local stack are: they have other digests."""
     pull_secrets: Annotated[tuple[DnsName, ...], FromList] = ()
     """Secrets of the namespace that are used to pull images. Create them yourself: the stack does not know their
     values."""

@@ -19,7 +19,7 @@ def rendered(sections: str, storage_class: str) -> str:
     """The manifests of a small stack in the namespace `ANY`, as JSON."""
     config = {
         "environment": "test",
-        "cluster": {"context": "c", "namespace": ANY, "storageClass": storage_class},
+        "cluster": {"context": "c", "namespace": ANY, "imageDigests": False, "storageClass": storage_class},
         "images": {"service": IMAGE},
         "grafana": {"enabled": False},
         "logs": {"enabled": False},

@@ -71,7 +71,7 @@ class Grafana(pulumi.ComponentResource):
             ),
             probes=Probes(
                 readiness=http_probe(endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_PORT),
-                liveness=http_probe(endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_PORT),
+                liveness=http_probe(endpoints.GRAFANA_ALIVE, endpoints.GRAFANA_PORT),
             ),
         )
         services(pod, args.namespace, child)

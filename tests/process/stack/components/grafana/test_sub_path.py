@@ -54,7 +54,8 @@ def test_the_assets_of_the_page_are_below_the_path(grafana: tuple[str, str]) -> 
 
 def test_the_kubelet_s_health_check_needs_no_path(grafana: tuple[str, str]) -> None:
     url, _ = grafana
-    assert httpx.get(f"{url.removesuffix(PATH)}{endpoints.GRAFANA_HEALTH}", timeout=30).status_code == 200
+    for path in (endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_ALIVE):
+        assert httpx.get(f"{url.removesuffix(PATH)}{path}", timeout=30).status_code == 200
 
 
 def test_a_page_is_drawn_below_the_path(grafana: tuple[str, str]) -> None:

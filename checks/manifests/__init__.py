@@ -1,0 +1,1 @@
+"""The manifests of all stacks, through checkers that others maintain; each remaining finding has an answer."""
