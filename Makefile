@@ -115,6 +115,10 @@ security: $(VENV)/installed ## attack gateway and task-manager as processes of t
 manifests: $(VENV)/installed ## check the manifests of all stacks with kubeconform, kube-score and checkov (answers: checks/manifests/answers.yaml)
 	@$(WCT) check manifests
 
+.PHONY: supply-chain
+supply-chain: $(VENV)/installed ## search the Git history for secrets, write bills of materials, look for vulnerabilities (ARGS=--no-audit)
+	@$(WCT) check supply-chain $(ARGS)
+
 chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 
@@ -157,6 +161,7 @@ lock: ## update the pinned requirements (needs uv)
 	@uv pip compile $(LOCK) requirements.in -o requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock
 	@uv pip compile $(LOCK) checks/manifests/tools/checkov.in -o checks/manifests/tools/checkov.lock
+	@uv pip compile $(LOCK) checks/supply_chain/tools/python.in -o checks/supply_chain/tools/python.lock
 
 clean: down ## stop the local cluster, remove the Python environment and generated files
 	@rm -rf $(VENV) .local

@@ -13,7 +13,7 @@ from contracts.errors import UserError
 @click.group(
     cls=LazyGroup,
     commands_at={
-        name: f"cli.checks:{name}"
+        name: f"cli.checks:{name.replace('-', '_')}"
         for name in (
             "bench",
             "capacity",
@@ -27,6 +27,7 @@ from contracts.errors import UserError
             "rollouts",
             "rotations",
             "security",
+            "supply-chain",
             "upgrades",
             "verdicts",
         )
@@ -253,6 +254,15 @@ def rotations() -> None:
     from checks.rotation.command import rotate
 
     raise Exit(0 if rotate(console(140)) else 1)
+
+
+@click.command("supply-chain", cls=Command)
+@click.option("--no-audit", is_flag=True, help="Do not ask for known vulnerabilities, which needs the internet.")
+def supply_chain(no_audit: bool) -> None:
+    """Search the Git history for secrets, write bills of materials, and look for known vulnerabilities."""
+    from checks.supply_chain.command import run
+
+    raise Exit(0 if run(console(140), audit=not no_audit) else 1)
 
 
 @click.command(cls=Command)

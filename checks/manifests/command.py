@@ -10,9 +10,9 @@ import kubernetes_validate
 from rich.console import Console
 from rich.table import Table
 
+from checks.harness.tools import go_tool, output_of, python_tools
 from checks.manifests.answers import FILE, Comparison, compare, parse
 from checks.manifests.findings import Report, checkov_report, kube_score_report, kubeconform_report, merged
-from checks.manifests.tools import checkov, go_program, output_of
 from contracts.metadata import Manifest
 from contracts.versions import KUBERNETES
 from stack.deploy.render import as_yaml, render
@@ -20,6 +20,7 @@ from stack.polling import CheckFailure
 from stack.settings import ROOT
 
 _SCHEMAS: Final = Path(kubernetes_validate.__file__).with_name("kubernetes-json-schema")
+_TOOLS: Final = Path(__file__).with_name("tools")
 _DEFINITIONS: Final = "_definitions.json"
 
 
@@ -63,14 +64,20 @@ def check(stacks: dict[str, list[Manifest]], directory: Path) -> Iterator[Report
     kinds = {item["kind"] for objects in stacks.values() for item in objects}
     for version in (KUBERNETES[0], KUBERNETES[-1]):
         yield _complete(_kubeconform(files, version, _schemas(version, kinds, directory)), count)
-    score = [go_program("kube-score"), "score", "--output-format=json", f"--kubernetes-version=v{KUBERNETES[0]}"]
+    score = [
+        go_tool(_TOOLS, "github.com/zegl/kube-score/cmd/kube-score"),
+        "score",
+        "--output-format=json",
+        f"--kubernetes-version=v{KUBERNETES[0]}",
+    ]
     for file, objects in zip(files, stacks.values(), strict=True):
         # It reads the kinds that it has checks for.
         workloads = sum(item["kind"] in ("Deployment", "StatefulSet") for item in objects)
         yield _complete(kube_score_report(output_of([*score, file])), workloads)
     # Otherwise checkov asks a server for descriptions, and waits for minutes where none answers.
     options = ["--framework=kubernetes", "--skip-download", "--compact", "--quiet", "--output=json"]
-    yield _complete(checkov_report(output_of([checkov(), f"--directory={manifests}", *options])), 1)
+    checkov = python_tools("checkov", _TOOLS / "checkov.lock") / "checkov"
+    yield _complete(checkov_report(output_of([checkov, f"--directory={manifests}", *options])), 1)
 
 
 def _complete(report: Report, count: int) -> Report:
@@ -80,7 +87,13 @@ def _complete(report: Report, count: int) -> Report:
 
 
 def _kubeconform(files: list[Path], version: str, schemas: Path) -> Report:
-    command: list[str | Path] = [go_program("kubeconform"), "-strict", "-output=json", "-verbose", "-n=1"]
+    command: list[str | Path] = [
+        go_tool(_TOOLS, "github.com/yannh/kubeconform/cmd/kubeconform"),
+        "-strict",
+        "-output=json",
+        "-verbose",
+        "-n=1",
+    ]
     command += ["-schema-location", f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"]
     return kubeconform_report(output_of([*command, *files]), version)
 

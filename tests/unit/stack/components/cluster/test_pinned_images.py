@@ -1,20 +1,16 @@
 """A recorded digest reaches every pod of its image; the file has digests of the stack's images alone."""
 
-import json
-
 import pytest
 
 from contracts import digests, versions
-from stack.settings import PROJECT, effective_config, load
-from tests.support.program import recorded
+from stack.settings import load
+from tests.support.program import dev_with
 
 DIGEST = f"sha256:{'0f' * 32}"
 
 
 def images(**cluster: object) -> set[str]:
-    config = effective_config("dev")
-    config[f"{PROJECT}:cluster"] = {**config[f"{PROJECT}:cluster"], **cluster}
-    made = recorded("dev", json.loads(json.dumps(config))).manifests
+    made = dev_with(cluster={"context": "dev", **cluster}).values()
     pods = [item["spec"]["template"]["spec"] for item in made if item["kind"] in ("Deployment", "StatefulSet")]
     return {item["image"] for pod in pods for item in (*pod["containers"], *pod.get("initContainers", []))}
 
