@@ -3,7 +3,6 @@
 import ast
 import hashlib
 import itertools
-import py_compile
 import shutil
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from local.jobs import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_RECIPE = 1  # raise it when this module makes another image from the same inputs
+_RECIPE = 2  # raise it when this module makes another image from the same inputs
 _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -77,7 +76,7 @@ def _wheels(progress: Progress, cache: LayerCache, source: Path) -> Layer:
                 Debian(cache).unpack(progress, PYTHON, root)
                 target = root / _SITE
                 _install(progress, _lock(source), target)
-                shutil.rmtree(target / "bin", ignore_errors=True)  # scripts with this machine's Python in them
+                _remove_scripts(target)
                 progress.step("compiling the wheels")
                 compile_python(progress, root, _SITE)
                 tree = Tree()
@@ -104,6 +103,14 @@ def _install(progress: Progress, lock: Path, target: Path) -> None:
     progress.run(command, env={"PIP_ROOT_USER_ACTION": "ignore"}, on_line=follow, timeout=900)
 
 
+def _remove_scripts(target: Path) -> None:
+    """Remove the scripts of packages, and the lines about them: they name this machine's Python."""
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    for record in target.glob("*.dist-info/RECORD"):
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith("../../bin/")))
+
+
 def _code(progress: Progress, cache: LayerCache, source: Path) -> Layer:
     with cache.lock("service-code", progress):
         key = _files_key(source)
@@ -111,22 +118,24 @@ def _code(progress: Progress, cache: LayerCache, source: Path) -> Layer:
         if not layer:
             progress.step("packing the code")
             with tempfile.TemporaryDirectory(dir=cache.scratch(), prefix="code-") as scratch:
-                layer = cache.put("service-code", key, _code_tree(source, Path(scratch)))
+                layer = cache.put("service-code", key, _code_tree(progress, source, Path(scratch)))
     return layer
 
 
-def _code_tree(source: Path, scratch: Path) -> Tree:
+def _code_tree(progress: Progress, source: Path, scratch: Path) -> Tree:
     """The code. If this Python is of the image's release, its byte code too, so that a pod starts sooner."""
     tree = Tree()
     for file in code_files(source):
         inside = Path("app", file.relative_to(source))
-        tree.file(str(inside), file)
-        if file.suffix == ".py" and f"{sys.version_info.major}.{sys.version_info.minor}" == _PYTHON:
-            compiled = scratch / inside.with_suffix(".pyc")
-            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(file), str(compiled), dfile=f"/{inside}", doraise=True, invalidation_mode=mode)
-            name = f"{file.stem}.{sys.implementation.cache_tag}.pyc"
-            tree.file(str(inside.parent / "__pycache__" / name), compiled)
+        (scratch / inside.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, scratch / inside)
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == _PYTHON:
+        # In a process of its own: what a process has imported changes the byte code that it writes.
+        compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        progress.run([*compiling, "-s", scratch, "-p", "/", scratch / "app"], env={"PYTHONHASHSEED": "0"})
+    for path in sorted(scratch.rglob("*")):
+        if path.is_file():
+            tree.file(str(path.relative_to(scratch)), path)
     return tree
 
 
