@@ -32,7 +32,11 @@ def verify(references: Iterable[str] = tuple(IMAGES.values()), file: Path = dige
     Raises:
         Failure: names each image without a digest, and each tag that names another image than the recorded one.
     """
-    before, now = digests.recorded(file), _resolved(references)
+    before = digests.recorded(file)
+    if not before:
+        print("no digest is recorded; `make digests` records what the registries have")
+        return
+    now = _resolved(references)
     problems = [
         f"{reference} is {value}, recorded is {before.get(reference, 'nothing')}"
         for reference, value in now.items()

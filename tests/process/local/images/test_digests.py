@@ -20,9 +20,11 @@ class Registry:
     def __init__(self) -> None:
         self.manifests: dict[str, bytes] = {}
         self.said = ""
+        self.asked: list[str] = []
         self.url = ""
 
     def answer(self, request: Request) -> Response:
+        self.asked.append(request.path)
         if request.path.startswith("/token?"):
             assert "service=registry" in request.path
             return Response(json.dumps({"token": TOKEN}))
@@ -59,7 +61,11 @@ def test_tags_are_resolved_and_recorded_and_others_are_removed(registry: Registr
     registry.manifests = {"/v2/a/b/manifests/1.2": b'{"manifests": []}', "/v2/c/manifests/v3": b"{}"}
     host = registry.url.removeprefix("http://")
     references = [f"{host}/a/b:1.2", f"{host}/c:v3"]
-    with pytest.raises(Failure, match="recorded is nothing"):
+    file.write_text("{}")
+    verify(references, file)
+    assert not registry.asked
+    file.write_text(json.dumps({references[0]: digest(b'{"manifests": []}')}))
+    with pytest.raises(Failure, match="c:v3 is .*recorded is nothing"):
         verify(references, file)
     update(references, file)
     assert json.loads(file.read_text()) == {
