@@ -64,7 +64,7 @@ def check(stacks: dict[str, list[Manifest]], directory: Path) -> Iterator[Report
     kinds = {item["kind"] for objects in stacks.values() for item in objects}
     for version in (KUBERNETES[0], KUBERNETES[-1]):
         yield _complete(_kubeconform(files, version, _schemas(version, kinds, directory)), count)
-    score = [
+    score: list[str | Path] = [
         go_tool(_TOOLS, "github.com/zegl/kube-score/cmd/kube-score"),
         "score",
         "--output-format=json",

@@ -65,7 +65,7 @@ def test_tags_are_resolved_and_recorded_and_others_are_removed(registry: Registr
     verify(references, file)
     assert not registry.asked
     file.write_text(json.dumps({references[0]: digest(b'{"manifests": []}')}))
-    with pytest.raises(Failure, match="c:v3 is .*recorded is nothing"):
+    with pytest.raises(Failure, match=r"c:v3 is .*recorded is nothing"):
         verify(references, file)
     update(references, file)
     assert json.loads(file.read_text()) == {
