@@ -99,7 +99,7 @@ def _kubeconform(files: list[Path], version: str, schemas: Path) -> Report:
 
 
 def _schemas(version: str, kinds: set[str], directory: Path) -> Path:
-    """Copy the schemas of these kinds, so that their references are to files beside them.
+    """Copy the schemas of these kinds, so that their references are to files next to them.
 
     The schemas of kubernetes-validate have identifiers below kubernetes.io, where no server has them.
     """

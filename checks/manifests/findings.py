@@ -85,6 +85,8 @@ def merged(reports: Iterable[Report]) -> dict[str, Report]:
     """Return one report a tool."""
     result: dict[str, Report] = {}
     for report in reports:
-        before = result.get(report.tool, Report(report.tool, 0, frozenset()))
-        result[report.tool] = Report(report.tool, before.objects + report.objects, before.findings | report.findings)
+        previous = result.get(report.tool, Report(report.tool, 0, frozenset()))
+        result[report.tool] = Report(
+            report.tool, previous.objects + report.objects, previous.findings | report.findings
+        )
     return result

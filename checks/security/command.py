@@ -15,6 +15,7 @@ from checks.security.fuzz import fuzz_collector, fuzz_services
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
 from checks.security.planted import planted_secrets
+from checks.security.reported import planted_reports
 from checks.security.services import Services, running_services
 from checks.security.texts import planted_texts
 
@@ -27,6 +28,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "planted": lambda services, _issuer, count, seed: [
         planted_secrets(services, count, seed),
         planted_texts(10 * count, seed),
+        planted_reports(10 * count, seed),
     ],
     "fuzz": lambda services, _issuer, count, seed: [
         *fuzz_services(services, count, seed),

@@ -95,11 +95,12 @@ PARAMETER: Final = "(?i:^(?:code|key|ticket)$|(?:^|[._-])(?:sig|signature)$)"
 """Common names that are secrets only as parameters of a URL: OAuth codes, API keys, signatures (`X-Amz-Signature`)."""
 
 SECRET_PARAMETER: Final = (
-    "(?i:[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
+    f"(?i:(?:^|[?&; ])[A-Za-z0-9_.-]*(?:{_PASSWORD}|pwd)="
+    "|[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
     f"|{_PASSWORD}|pwd|secret|session|sid|token|(?:access|api|private)[._-]?key)|code|key|ticket)=)"
     f"(?:[^& []|{_BRACKET}[^r])[^& ]*"
 )
-"""A secret parameter of a URL with its value, unless the library has redacted the value already."""
+"""A secret parameter of a URL, or a password in a text, with its value, unless the library has redacted it already."""
 
 REDACTED_VALUE: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
 """The texts that the library writes instead of a hidden value and of an e-mail address, whole or cut."""

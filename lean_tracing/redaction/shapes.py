@@ -53,6 +53,7 @@ SHAPES: Final = (
         miss="-----BEGIN PUBLIC KEY-----\nMFkwEwYH\n-----END PUBLIC KEY-----",
         hide=forms.hide_private_keys,
         hints=("private key",),
+        collector=("-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",),
         manifest="PRIVATE KEY-----",
     ),
     Shape(

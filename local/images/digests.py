@@ -19,9 +19,9 @@ def update(references: Iterable[str] = tuple(IMAGES.values()), file: Path = dige
     Raises:
         Failure: a registry does not answer; the file is unchanged.
     """
-    before, now = digests.recorded(file), _resolved(references)
+    recorded, now = digests.recorded(file), _resolved(references)
     for reference, value in now.items():
-        state = "unchanged" if before.get(reference) == value else "changed" if reference in before else "new"
+        state = "unchanged" if recorded.get(reference) == value else "changed" if reference in recorded else "new"
         print(f"{state:<10} {reference} {value}")
     write_text(file, f"{json.dumps(now, indent=2, sort_keys=True)}\n")
 
@@ -32,15 +32,15 @@ def verify(references: Iterable[str] = tuple(IMAGES.values()), file: Path = dige
     Raises:
         Failure: names each image without a digest, and each tag that names another image than the recorded one.
     """
-    before = digests.recorded(file)
-    if not before:
+    recorded = digests.recorded(file)
+    if not recorded:
         print("no digest is recorded; `make digests` records what the registries have")
         return
     now = _resolved(references)
     problems = [
-        f"{reference} is {value}, recorded is {before.get(reference, 'nothing')}"
+        f"{reference} is {value}, recorded is {recorded.get(reference, 'nothing')}"
         for reference, value in now.items()
-        if before.get(reference) != value
+        if recorded.get(reference) != value
     ]
     if problems:
         raise Failure("\n".join([*problems, "`make digests` records what the registries have."]))

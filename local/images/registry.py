@@ -45,8 +45,8 @@ def digest(reference: str, client: httpx.Client) -> str:
     except httpx.HTTPError as error:
         raise Failure(f"{reference}: {error}") from error
     computed = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
-    if (said := answer.headers.get("docker-content-digest", computed)) != computed:
-        raise Failure(f"{reference}: the registry names {said}, and sends what has {computed}")
+    if (named := answer.headers.get("docker-content-digest", computed)) != computed:
+        raise Failure(f"{reference}: the registry names {named}, and sends what has {computed}")
     return computed
 
 

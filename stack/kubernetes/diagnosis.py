@@ -8,6 +8,7 @@ from typing import Any, Final
 import kubernetes
 
 from contracts import endpoints, metadata
+from lean_tracing import Redactor
 from stack.kubernetes.client import REQUEST_SECONDS
 
 _BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
@@ -15,6 +16,11 @@ _CANNOT_START: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", 
 _CACHE_NOT_SYNCED: Final = re.compile("failed to sync (secret|configmap) cache: timed out")
 """A busy API server has not sent the kubelet an object yet. The kubelet tries again."""
 _MAX_RESTARTS: Final = 4
+_KUBELET_BYTES: Final = 2048
+"""What the kubelet keeps of the log of a container that left no message."""
+_UTF8_BYTES: Final = 4
+"""Of a character, at most; the kubelet may have cut one."""
+_REDACTOR: Final = Redactor()
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def pod_state(pods: Sequence[Any], workload: str) -> PodState:
             return PodState(f"{reason}: {waiting.message}", cannot_start=True)
         if reason == "CrashLoopBackOff" and status.restart_count >= _MAX_RESTARTS:
             last = status.last_state.terminated
-            code, message = (last.exit_code, last.message) if last else ("?", "")
+            code, message = (last.exit_code, _last_words(last.message or "")) if last else ("?", "")
             return PodState(f"{status.name} exited {code}: {message}", cannot_start=True)
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
@@ -83,6 +89,17 @@ def replace_backing_off_pods(
         if any(status.state.waiting and status.state.waiting.reason in _BACKING_OFF for status in statuses):
             core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=REQUEST_SECONDS)
             on_progress(f"pod {pod.metadata.name} could not start: a new one tries at once")
+
+
+def _last_words(message: str) -> str:
+    """The end of a container's log as reports may quote it, or its termination message.
+
+    The kubelet cuts the log without a look at its lines, and a part of a secret has no form by which it is found: the
+    first line of a cut log is left out.
+    """
+    if len(message.encode()) >= _KUBELET_BYTES - _UTF8_BYTES:
+        message = message.partition("\n")[2]
+    return _REDACTOR.text(message)
 
 
 def _container_statuses(pod: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from checks.security.clients import oversized_clients
 from checks.security.fuzz import fuzz_collector, fuzz_services
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
+from checks.security.reported import planted_reports
 from checks.security.services import Services, running_services
 from tests.support.programs import skipping
 
@@ -53,3 +54,8 @@ def test_invented_names_of_spans_make_a_limited_number_of_series() -> None:
 
 def test_oversized_requests_are_refused(services: Services) -> None:
     _assert_harmless(oversized_clients(services, 12, seed=1))
+
+
+def test_no_secret_is_in_notifications_and_reports() -> None:
+    with skipping("otelcol-contrib or alertmanager", MissingProgram):
+        _assert_harmless(planted_reports(1_000, seed=1))

@@ -19,7 +19,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.manifests: dict[str, bytes] = {}
-        self.said = ""
+        self.named = ""
         self.asked: list[str] = []
         self.url = ""
 
@@ -35,7 +35,7 @@ class Registry:
         manifest = self.manifests.get(request.path)
         if manifest is None:
             return Response(status=404)
-        return Response(manifest, headers={"Docker-Content-Digest": self.said or digest(manifest)})
+        return Response(manifest, headers={"Docker-Content-Digest": self.named or digest(manifest)})
 
 
 def digest(manifest: bytes) -> str:
@@ -80,15 +80,15 @@ def test_tags_are_resolved_and_recorded_and_others_are_removed(registry: Registr
 
 
 def test_a_missing_image_leaves_the_file_as_it_is(registry: Registry, file: Path) -> None:
-    before = file.read_text()
+    previous = file.read_text()
     with pytest.raises(Failure, match="404"):
         update([f"{registry.url.removeprefix('http://')}/a/b:1"], file)
-    assert file.read_text() == before
+    assert file.read_text() == previous
 
 
 def test_a_digest_that_does_not_fit_the_content_is_refused(registry: Registry, file: Path) -> None:
     registry.manifests = {"/v2/a/b/manifests/1": b"{}"}
-    registry.said = digest(b"other")
+    registry.named = digest(b"other")
     with pytest.raises(Failure, match="sends what has"):
         update([f"{registry.url.removeprefix('http://')}/a/b:1"], file)
 

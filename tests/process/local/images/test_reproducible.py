@@ -1,4 +1,4 @@
-"""The services' image is the same whoever builds it, wherever and whenever."""
+"""The services' image is the same on each machine, in each folder and at each time."""
 
 import hashlib
 import os

@@ -10,15 +10,18 @@ from stack.kubernetes.diagnosis import PodState, pod_state
 _NAME = "gateway"
 
 
-def _pod(reason: str, message: str) -> kubernetes.client.V1Pod:
+def _pod(reason: str, message: str, *, log: str = "") -> kubernetes.client.V1Pod:
     waiting = kubernetes.client.V1ContainerStateWaiting(reason=reason, message=message)
     status = kubernetes.client.V1ContainerStatus(
         name=_NAME,
         image="image",
         image_id="",
         ready=False,
-        restart_count=0,
+        restart_count=9 if log else 0,
         state=kubernetes.client.V1ContainerState(waiting=waiting),
+        last_state=kubernetes.client.V1ContainerState(
+            terminated=kubernetes.client.V1ContainerStateTerminated(exit_code=1, message=log)
+        ),
     )
     return kubernetes.client.V1Pod(
         metadata=kubernetes.client.V1ObjectMeta(
@@ -47,3 +50,17 @@ def _pod(reason: str, message: str) -> kubernetes.client.V1Pod:
 )
 def test_only_what_does_not_pass_by_itself_ends_a_deployment(reason: str, message: str, expected: PodState) -> None:
     assert pod_state([_pod(reason, message)], _NAME) == expected
+
+
+def test_the_end_of_a_log_is_quoted_without_its_secrets() -> None:
+    state = pod_state([_pod("CrashLoopBackOff", "", log="OSError: no route\npassword=hunter22\n")], _NAME)
+    assert state.text.startswith("gateway exited 1: OSError: no route\n")
+    assert "hunter22" not in state.text
+
+
+def test_a_line_that_the_kubelet_has_cut_is_left_out() -> None:
+    whole = f"password=hunter22{'x' * 3000}\nValueError: the end"
+    state = pod_state([_pod("CrashLoopBackOff", "", log=whole[-2048:])], _NAME)
+    assert state.text == "gateway exited 1: ValueError: the end"
+    uncut = "x" * 1000
+    assert pod_state([_pod("CrashLoopBackOff", "", log=uncut)], _NAME).text.endswith(uncut)

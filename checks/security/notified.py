@@ -1,0 +1,127 @@
+"""Sends alerts to a real Alertmanager with the stack's configuration, and keeps what it tells its receivers."""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from checks.harness.collector import MissingProgram
+from checks.harness.http import CLIENT
+from checks.harness.ports import free_port
+from checks.harness.server import ServerProcess, answers
+from contracts import secret_keys
+from local.paths import Home
+from stack.components.alertmanager.config import SECRETS, alertmanager_config
+from stack.components.alertmanager.settings import Alerting
+
+_SERIES: Final = re.compile(r"^\w*calls_total\{(.*?)\} ", re.MULTILINE)
+_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class Notifications:
+    """Alertmanager, and the bodies of its notifications."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._bodies: list[bytes] = []
+
+    def add(self, body: bytes) -> None:
+        """Keep a notification."""
+        self._bodies.append(body)
+
+    def send(self, series: Iterable[Mapping[str, str]]) -> None:
+        """Send an alert for each series, with all that a rule can say about it: its labels, and texts made of them."""
+        now = datetime.now(UTC)
+        alerts = [
+            {
+                "labels": {**labels, "alertname": "Planted", "severity": "page", "environment": "test"},
+                "annotations": {
+                    "summary": f"{labels.get('service_name')}: {labels.get('span_name')} fails",
+                    "description": json.dumps(labels),
+                    "operation": labels.get("span_name", ""),
+                    "answer": " ".join(f"{name}={value}" for name, value in labels.items()),
+                },
+                "startsAt": now.isoformat(),
+                "endsAt": (now + timedelta(minutes=5)).isoformat(),
+            }
+            for labels in series
+        ]
+        CLIENT.post(f"{self._url}/api/v2/alerts", json=alerts, timeout=30).raise_for_status()
+
+    @property
+    def content(self) -> bytes:
+        """All notifications."""
+        return b"\n".join(self._bodies)
+
+
+def series(exposed: str) -> list[dict[str, str]]:
+    """Return the labels of each series of calls in the Collector's span metrics."""
+    return [dict(_LABEL.findall(labels)) for labels in _SERIES.findall(exposed)]
+
+
+@contextmanager
+def notifying(directory: Path) -> Iterator[Notifications]:
+    """Run Alertmanager, and a server in place of Slack and of a webhook's receiver.
+
+    Raises:
+        MissingProgram: there is no Alertmanager.
+    """
+    built = Home.default().bin / "alertmanager"
+    program = str(built) if built.is_file() else shutil.which("alertmanager")
+    if not program:
+        raise MissingProgram("no Alertmanager to run: `./wct images build alertmanager` builds it")
+    url = f"http://127.0.0.1:{free_port()}"
+    notifications = Notifications(url)
+    with _receiver(notifications) as receiver:
+        secrets = directory / "secrets"
+        secrets.mkdir(parents=True)
+        for key in (secret_keys.ALERT_WEBHOOK_URL["page"], secret_keys.ALERT_SLACK_URL["page"]):
+            (secrets / key).write_text(f"{receiver}/{key}")
+        file = directory / "alertmanager.yml"
+        file.write_text(yaml.safe_dump(_configuration()).replace(SECRETS, str(secrets)))
+        command: list[str | Path] = [program, f"--config.file={file}", f"--storage.path={directory / 'data'}"]
+        command += [f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="]
+        process = ServerProcess("alertmanager", command, directory, lambda: answers(f"{url}/-/ready"))
+        try:
+            process.start()
+            yield notifications
+        finally:
+            process.kill()
+
+
+def _configuration() -> dict[str, Any]:
+    """The stack's configuration, which waits a second for further alerts in place of five."""
+    config = alertmanager_config(Alerting.model_validate({"page": {"webhook": True, "slack": True}}))
+    for route in config["route"]["routes"]:
+        if route["receiver"] == "page":
+            route |= {"group_wait": "1s", "group_interval": "1s"}
+    return config
+
+
+@contextmanager
+def _receiver(notifications: Notifications) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            notifications.add(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            """Write nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
