@@ -243,7 +243,7 @@ def compile_python(progress: Progress, root: Path, directory: str) -> None:
         return
     # Hash-based and unchecked: a layer's files have no times that could say which of source and result is older.
     options = ["-q", "--invalidation-mode", "unchecked-hash"]
-    command = ["chroot", root, "/usr/bin/python3", "-m", "compileall", *options, f"/{directory}"]
+    command: list[str | Path] = ["chroot", root, "/usr/bin/python3", "-m", "compileall", *options, f"/{directory}"]
     progress.run(command, env={"PYTHONHASHSEED": "0"})
 
 

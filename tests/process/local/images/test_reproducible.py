@@ -46,8 +46,9 @@ def build(directory: Path, part: str, *, age: int, imports: str = "", python: st
     """Builds in a process of its own, and returns the digest."""
     source = checkout(directory, age)
     environment = os.environ | {"PYTHONHASHSEED": str(age), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
-    command = [python, "-c", BUILD.format(imports=imports), directory, source, part]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command: list[str | Path] = [python, "-c", BUILD.format(imports=imports), directory, source, part]
+    made = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return str(made.stdout)
 
 
 def test_the_code_gives_the_same_layer_in_another_folder_at_another_time(tmp_path: Path) -> None:
