@@ -57,14 +57,8 @@ def secrets(repository: Path) -> list[str]:
     with TemporaryDirectory() as directory:
         report = Path(directory) / "report.json"
         options = [f"--config={_CONFIGURATION}", "--redact", "--no-banner", "--no-color", "--exit-code=0"]
-        command: list[str | Path] = [
-            gitleaks,
-            "git",
-            *options,
-            "--report-format=json",
-            f"--report-path={report}",
-            repository,
-        ]
+        options += ["--report-format=json", f"--report-path={report}"]
+        command: list[str | Path] = [gitleaks, "git", *options, repository]
         log = subprocess.run(command, capture_output=True, text=True).stderr
         if not (searched := _SEARCHED.search(log)) or not int(searched[1]):
             raise CheckFailure(f"gitleaks has searched no commit: {log[-2000:]}")
