@@ -53,7 +53,8 @@ SHAPES: Final = (
         miss="-----BEGIN PUBLIC KEY-----\nMFkwEwYH\n-----END PUBLIC KEY-----",
         hide=forms.hide_private_keys,
         hints=("private key",),
-        collector=("-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",),
+        # Written so that it does not find itself in the Collector's ConfigMap.
+        collector=("-----BEGIN [A-Z ]*PRIVATE KEY[-]{5}[^-]*(?:-----END [A-Z ]*PRIVATE KEY[-]{5})?",),
         manifest="PRIVATE KEY-----",
     ),
     Shape(
