@@ -1,6 +1,8 @@
-"""The variables with which Grafana knows the URL at which people open it."""
+"""What follows from the URL at which people open Grafana: its variables, and where it answers that it lives."""
 
 from urllib.parse import urlsplit
+
+from contracts import endpoints
 
 
 def address_variables(url: str) -> dict[str, str | bool]:
@@ -13,3 +15,8 @@ def address_variables(url: str) -> dict[str, str | bool]:
         "GF_SERVER_ROOT_URL": f"{url}/",
         "GF_SERVER_SERVE_FROM_SUB_PATH": urlsplit(url).path != "",
     }
+
+
+def alive_path(url: str) -> str:
+    """Return the path at which Grafana answers while it lives: unlike that of its health, it is below the URL's."""
+    return f"{urlsplit(url).path}{endpoints.GRAFANA_ALIVE}"

@@ -9,7 +9,7 @@ import yaml
 
 from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, provider
-from stack.components.grafana.address import address_variables
+from stack.components.grafana.address import address_variables, alive_path
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.database import AUTHORITY, authority_files, database_variables
 from stack.components.grafana.offline import OFFLINE
@@ -71,7 +71,7 @@ class Grafana(pulumi.ComponentResource):
             ),
             probes=Probes(
                 readiness=http_probe(endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_PORT),
-                liveness=http_probe(endpoints.GRAFANA_ALIVE, endpoints.GRAFANA_PORT),
+                liveness=http_probe(alive_path(args.settings.url), endpoints.GRAFANA_PORT),
             ),
         )
         services(pod, args.namespace, child)

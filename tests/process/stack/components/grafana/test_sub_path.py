@@ -13,6 +13,7 @@ from checks.dashboards.own_grafana import Provisioning
 from checks.dashboards.pages import visit
 from contracts import endpoints
 from dashboards import catalog, overview
+from stack.components.grafana.address import alive_path
 from tests.support.panels import CONFIG
 
 PATH: Final = "/grafana"
@@ -52,9 +53,9 @@ def test_the_assets_of_the_page_are_below_the_path(grafana: tuple[str, str]) -> 
         assert answer.status_code == 200, asset
 
 
-def test_the_kubelet_s_health_check_needs_no_path(grafana: tuple[str, str]) -> None:
+def test_the_kubelet_s_probes_are_answered(grafana: tuple[str, str]) -> None:
     url, _ = grafana
-    for path in (endpoints.GRAFANA_HEALTH, endpoints.GRAFANA_ALIVE):
+    for path in (endpoints.GRAFANA_HEALTH, alive_path(url)):
         assert httpx.get(f"{url.removesuffix(PATH)}{path}", timeout=30).status_code == 200
 
 
