@@ -82,7 +82,7 @@ def check(stacks: dict[str, list[Manifest]], directory: Path) -> Iterator[Report
 
 def _complete(report: Report, count: int) -> Report:
     if report.objects < count:
-        raise CheckFailure(f"{report.tool} has read {report.objects} of {count} objects")
+        raise CheckFailure(f"{report.tool} has read {report.objects} of {count} objects of the stacks")
     return report
 
 
