@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 _UNIT_BYTES: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_LARGEST_BYTES: Final = 2**50
+"""No volume and no node is larger; Kubernetes silently limits a number that does not fit into 64 bits."""
 _SHORTEST_RETENTION_HOURS: Final = 24
 """Loki's index has one table a day, and its compactor deletes nothing if the retention is shorter than that."""
 _LONGEST_RETENTION_HOURS: Final = 24 * 3660
@@ -98,6 +100,8 @@ def _canonical_quantity(text: str) -> str:
     if size < 2**20:
         unit = f"; write it with a unit, such as {text}Gi" if text.isdecimal() else ""
         raise ValueError(f"{text!r} is less than 1Mi{unit}")
+    if size > _LARGEST_BYTES:
+        raise ValueError(f"{text!r} is more than {_LARGEST_BYTES // 2**40}Ti")
     unit = max((unit for unit, factor in _UNIT_BYTES.items() if size % factor == 0), key=_UNIT_BYTES.__getitem__)
     return f"{size // _UNIT_BYTES[unit]}{unit}"
 
@@ -120,15 +124,33 @@ FromList: Final = BeforeValidator(lambda value: tuple(value) if isinstance(value
 
 Quantity = Annotated[str, AfterValidator(_canonical_quantity), Field(examples=["512Mi", "10Gi"])]
 """Kubernetes quantity of memory or storage."""
-Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|[1-9]\d*)$", examples=["100m", "2"]), AfterValidator(_canonical_cpu)]
+Cpu = Annotated[
+    str, Field(pattern=r"^([1-9]\d{0,6}m|[1-9]\d{0,3})$", examples=["100m", "2"]), AfterValidator(_canonical_cpu)
+]
 """Kubernetes quantity of CPU."""
 Retention = Annotated[str, AfterValidator(_check_retention), Field(examples=["48h", "336h"])]
 ImageReference = Annotated[
-    str, Field(pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$")
+    str,
+    Field(
+        pattern=r"^[^\s:]+(:\d+)?(/[^\s:]+)*(:[\w][\w.-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$",
+        examples=["registry.example.com/web-crawl-service:0.1.0"],
+    ),
 ]
 """Image with a tag, a digest, or both."""
 MailAddress = Annotated[str, Field(pattern=r"^[^\s@,;<>\"{}]+@[A-Za-z0-9.-]+$", examples=["oncall@example.com"])]
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
-WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$")]
-"""HTTP or HTTPS URL without a slash at its end."""
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", examples=["tracing"])]
+DnsName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        max_length=253,
+        examples=["tasks.example.com"],
+    ),
+]
+_Name = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9][-a-z0-9.]*/)?{_Name}$", examples=["example.com/team"])]
+"""Name of a label or an annotation of Kubernetes."""
+LabelValue = Annotated[str, Field(pattern=rf"^({_Name})?$", examples=["on-call"])]
+"""Value of a label of Kubernetes."""
+Labels = dict[LabelKey, LabelValue]
+Annotations = dict[LabelKey, str]

@@ -39,6 +39,8 @@ _FLAG_OR_COUNT: Final = re.compile(r"true|false|\d{1,5}")
 _URL_PARAMETER: Final = re.compile(r"[?&#]([\w.-]+)=(?![$*<{])[^&#\s]")
 _GENERATED: Final = re.compile(r"(?=[^\d\s]*\d)(?=[^A-Za-z\s]*[A-Za-z])[\w+=-]{20,}")
 """A long word of letters and digits: a program has generated it."""
+_SECRET_OBJECT: Final = re.compile(r"([a-z0-9-]+/)?[a-z0-9.-]+")
+"""Name of a Secret of Kubernetes."""
 _SEALED: Final = re.compile(r"v\d+:([A-Za-z0-9+/]{16}):([A-Za-z0-9+/]+={0,2})")
 """A ciphertext of a passphrase or a data key: version, nonce of 12 bytes, text, in base64."""
 _MIN_CIPHERTEXT_BYTES: Final = 30
@@ -128,11 +130,25 @@ def _holds_secret(path: Sequence[str], last: str, value: Any) -> bool:
         return False
     if any(map(_is_own, secret_names)):
         return True
+    if _names_a_secret_of_kubernetes(last, value):
+        return False
     if _is_pointer(last):
         return False
     if isinstance(value, int | float) or (isinstance(value, str) and _FLAG_OR_COUNT.fullmatch(value)):
         return any(_TYPED.search(_words(name)) and not _FLAG.search(name) for name in secret_names)
     return True
+
+
+def _names_a_secret_of_kubernetes(name: str, value: Any) -> bool:
+    """Return whether a name is that of an annotation of Kubernetes such as `nginx.ingress.kubernetes.io/auth-secret`,
+    and the value the name of a Secret, with or without a namespace."""
+    return (
+        isinstance(value, str)
+        and name.endswith("-secret")
+        and "." in name.partition("/")[0]
+        and bool(_SECRET_OBJECT.fullmatch(value))
+        and not _GENERATED.search(value)
+    )
 
 
 def _leaves(value: Any, path: KeyPath, *, is_sealed: bool = False) -> Iterator[tuple[KeyPath, Any, bool]]:

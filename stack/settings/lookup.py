@@ -31,6 +31,24 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 
 @cache
+def examples_by_pattern() -> Mapping[str, str]:
+    """Return a text of the form of each pattern in the settings that has an example."""
+    examples: dict[str, str] = {}
+
+    def visit(schema: Any) -> None:
+        if isinstance(schema, list):
+            for item in schema:
+                visit(item)
+        elif isinstance(schema, dict):
+            if isinstance(schema.get("pattern"), str) and schema.get("examples"):
+                examples.setdefault(schema["pattern"], schema["examples"][0])
+            visit([*schema.values()])
+
+    visit(Settings.model_json_schema(by_alias=True))
+    return examples
+
+
+@cache
 def setting_names() -> frozenset[str]:
     """Return the names of all settings, at any place of the tree."""
     return frozenset(name for section in _sections(Section) for name in fields_of(section))

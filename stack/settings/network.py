@@ -129,7 +129,7 @@ def _grafana(settings: Settings) -> Iterator[tuple[str, list[str]]]:
 
 def _store(store: ExternalStore | None, receiver: str, queries: str) -> Iterator[tuple[str, list[str]]]:
     if store:
-        yield receiver, [store.otlp_url]
+        yield receiver, [store.receiver]
         yield queries, [store.query_url]
 
 

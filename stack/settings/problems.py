@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from contracts.metadata import PROJECT
 from stack.settings import exposed_secrets
-from stack.settings.lookup import fields_at
+from stack.settings.lookup import examples_by_pattern, fields_at
 
 _NOT_SHOWN: Final = "(value not shown)"
 _NUMBER: Final = re.compile(r"[+-]?\d[\d.,_]{0,11} ?[A-Za-z%]{0,5}")
@@ -28,12 +28,14 @@ _MISTYPED: Final = {
     "value_error": re.compile(rf"{_NUMBER.pattern}|(?:[A-Z]{{1,7}} )?/[^\s=]*=\S*|topic:[^\s=]*=\S*"),
 }
 """By type of error: texts that can only be a mistyped value, and so can be shown. For other types: `_NUMBER`."""
+_KEY_OF_A_MAPPING: Final = "[key]"
+"""What pydantic adds to the path of a mapping's key; the path has the key already."""
 _LIMITS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def describe(error: Any) -> str:
     """Return the sentence for one of the errors of a pydantic ValidationError."""
-    *path, last = error["loc"] or ("settings",)
+    *path, last = [part for part in error["loc"] if part != _KEY_OF_A_MAPPING] or ["settings"]
     key = ".".join(map(str, (*path, last)))
     fields = fields_at(path)
     match error["type"]:
@@ -45,11 +47,21 @@ def describe(error: Any) -> str:
             message = str(error["ctx"]["error"])
             if isinstance(error["input"], str) and not _may_be_shown(error, fields.get(last)):
                 message = re.sub(r"""(['"]).*\1""", _NOT_SHOWN, message, flags=re.DOTALL)
-            return f"{key}: {message}"
+            return f"{key}: {message}" if error["loc"] else message
         case _:
             value = repr(error["input"]) if _may_be_shown(error, fields.get(last)) else _NOT_SHOWN
-            hint = _hint_for_type(error, fields[last]) if last in fields else ""
-            return f"{key}: {value}: {error['msg'].lower()}{hint}"
+            hint = _hint_for_type(error, fields[last]) if last in fields else _hint_for_item(error)
+            return f"{key}: {value}: {_expectation(error, fields.get(last))}{hint}"
+
+
+def _expectation(error: Any, field: FieldInfo | None) -> str:
+    """Return what a value should be: an example is clearer than a pattern, and YAML has no tuples."""
+    if error["type"] == "string_pattern_mismatch":
+        general = examples_by_pattern().get(error["ctx"]["pattern"])
+        if example := field.examples[0] if field and field.examples else general:
+            return f"should have the form of {example!r}"
+    message = str(error["msg"]).replace("valid tuple", "list")
+    return message[0].lower() + message[1:]
 
 
 def describe_without_prefix(key: str, value: Any) -> str:
@@ -89,6 +101,12 @@ def _hint_for_unknown_key(error: Any, path: list[int | str], fields: Any) -> str
     if nearest := difflib.get_close_matches(name, fields, n=1):
         return f"did you mean {'.'.join(map(str, (*path, *nearest)))}? {hint}"
     return hint
+
+
+def _hint_for_item(error: Any) -> str:
+    """Return how a number is written as a text in a mapping or a list."""
+    value = error["input"]
+    return f"; write it in quotes: '{value}'" if error["type"] == "string_type" and isinstance(value, int) else ""
 
 
 def _hint_for_type(error: Any, field: FieldInfo) -> str:

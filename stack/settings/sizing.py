@@ -123,6 +123,8 @@ def _partitions(settings: Settings) -> Iterator[str]:
 
 
 def _metrics(settings: Settings) -> Iterator[str]:
+    if settings.metrics.external:
+        return  # the retention is that of a store that the stack does not build
     sampling, services = settings.collector.sampling, settings.services
     pods = (
         (sum(size.replicas for size in services.sizes.values()) if services.enabled else 0)
@@ -169,7 +171,7 @@ def _sampler_load(settings: Settings) -> Iterator[str]:
 
 def _store_load(settings: Settings) -> Iterator[str]:
     load, traces, sampling = settings.load, settings.traces, settings.collector.sampling
-    if load is None or traces.object_storage:
+    if load is None or traces.object_storage or traces.external:
         return
     stored = load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
     spans = stored * load.spans_per_trace * duration_hours(settings.retention) * 3600

@@ -135,6 +135,22 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_back_ends_are_used(self) -> Self:
+        for kind in ("external", "cloudnativepg"):
+            if getattr(self.postgres, kind) and not self.services.enabled:
+                raise ValueError(
+                    f"postgres.{kind} is not used: services.enabled is off, and tasks alone need a database"
+                )
+        if self.kafka.external and not self.has_kafka:
+            raise ValueError(
+                "kafka.external is not used: services.enabled is off, and spans pass through Kafka only with "
+                "collector.sampling or traces.distributed"
+            )
+        if self.network.front_door and not self.ingress:
+            raise ValueError("network.frontDoor is not used: without the section ingress nothing is open")
+        return self
+
+    @model_validator(mode="after")
     def _check_image_of_the_publisher(self) -> Self:
         if self.grafana.external and self.grafana.external.api and self.images is None:
             raise ValueError(

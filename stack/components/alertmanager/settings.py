@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import Cpu, FromList, MailAddress, Quantity, Section, WebAddress
+from contracts.addresses import BaseAddress, HostAndPort
+from contracts.section import Cpu, FromList, MailAddress, Quantity, Section
 from stack.components.shared.settings import Pem, Stateful
 
 
@@ -33,7 +34,7 @@ class Receivers(Section):
 class Smtp(Section):
     """The mail server that sends the notifications."""
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["smtp.example.com:587"])]
+    host: Annotated[HostAndPort, Field(examples=["smtp.example.com:587"])]
     """Host name and port."""
     sender: MailAddress
     """Address in the mails' `From`."""
@@ -52,7 +53,7 @@ class Smtp(Section):
 class ExternalAlertmanager(Section):
     """Alertmanagers that the stack did not build. Their routes, receivers and inhibition rules are yours."""
 
-    urls: Annotated[tuple[WebAddress, ...], FromList, Field(min_length=1)]
+    urls: Annotated[tuple[BaseAddress, ...], FromList, Field(min_length=1)]
     """Of each pod: Prometheus sends every alert to all of them. Grafana shows the first."""
     ca: Pem | None = None
     """Authority that signed their certificates, as PEM; the public ones if unset."""
@@ -71,7 +72,7 @@ class Alerting(Stateful):
     cpu: Cpu = "50m"
     memory: Quantity = "128Mi"
     volume: Quantity = "1Gi"
-    url: WebAddress = "http://localhost:9093"
+    url: BaseAddress = "http://localhost:9093"
     """URL of Alertmanager for people, without a slash at its end. Links in notifications lead there."""
     page: Receivers = Receivers()
     """Receivers of alerts that cannot wait."""
@@ -115,6 +116,10 @@ class Alerting(Stateful):
             raise ValueError(
                 "page, ticket and heartbeatMinutes belong to an Alertmanager of the stack; external is yours"
             )
+        if self.external and self.replicas > 1:
+            raise ValueError(f"replicas {self.replicas} belong to an Alertmanager of the stack; external is yours")
+        if self.external and not self.enabled:
+            raise ValueError("enabled is false, and external is set: remove one of them")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import Cpu, DnsLabel, DnsName, FromList, Quantity, Section, WebAddress
+from contracts.addresses import BaseAddress, HostAndPort, WebAddress
+from contracts.section import Cpu, DnsLabel, DnsName, FromList, LabelKey, Labels, Quantity, Section
 from dashboards.names import Names
 from stack.components.shared.external_store import require_encryption
 from stack.components.shared.settings import Pem, Size, Stateful
@@ -63,7 +64,7 @@ class Database(Section):
     password; `grafanaSecretKey` encrypts credentials in it.
     """
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["db.example.com:5432"])]
+    host: HostAndPort
     """Host name and port."""
     name: Annotated[str, Field(min_length=1, max_length=63)] = "grafana"
     """Of the database."""
@@ -79,18 +80,18 @@ class Sidecar(Section):
     """ConfigMaps with the dashboards and a Secret with the datasources, for the sidecar containers of the Helm chart
     `grafana`, which kube-prometheus-stack uses. They are in the stack's namespace, where the sidecars must look."""
 
-    dashboard_labels: dict[str, str] = Field(default_factory=lambda: {"grafana_dashboard": "1"}, min_length=1)
+    dashboard_labels: Labels = Field(default_factory=lambda: {"grafana_dashboard": "1"}, min_length=1)
     """Labels of the ConfigMaps: the chart's `sidecar.dashboards.label` and `labelValue`."""
-    datasource_labels: dict[str, str] = Field(default_factory=lambda: {"grafana_datasource": "1"}, min_length=1)
+    datasource_labels: Labels = Field(default_factory=lambda: {"grafana_datasource": "1"}, min_length=1)
     """Labels of the Secret: the chart's `sidecar.datasources.label` and `labelValue`."""
-    folder_annotation: Annotated[str, Field(min_length=1)] = "grafana_folder"
+    folder_annotation: LabelKey = "grafana_folder"
     """Annotation with the title of the folder: the chart's `sidecar.dashboards.folderAnnotation`."""
 
 
 class GrafanaOperator(Section):
     """Objects of the Grafana Operator: a `GrafanaDatasource`, `GrafanaFolder` or `GrafanaDashboard` for each."""
 
-    instance_selector: dict[str, str] = Field(min_length=1, examples=[{"dashboards": "grafana"}])
+    instance_selector: Labels = Field(min_length=1, examples=[{"dashboards": "grafana"}])
     """Labels of your `Grafana` object."""
 
 
@@ -114,7 +115,7 @@ class ExternalGrafana(Section):
     sidecar: Sidecar | None = None
     operator: GrafanaOperator | None = None
     api: Publisher | None = None
-    api_url: WebAddress | None = None
+    api_url: BaseAddress | None = None
     """Base URL of its HTTP API, for `api` and for the checks, if it is not `grafana.url`."""
     ca: Pem | None = None
     """Authority that signed the certificate of that URL, as PEM; the public ones if unset."""
@@ -143,7 +144,7 @@ class Grafana(Stateful):
 
     enabled: bool = True
     """If off, there is no Grafana; its datasources and dashboards are still rendered and checked."""
-    url: WebAddress = "http://localhost:3000"
+    url: BaseAddress = "http://localhost:3000"
     """URL of Grafana for people, without a slash at its end; it may have a path. Links in alerts, redirects and OAuth
     lead there."""
     internet: bool = False

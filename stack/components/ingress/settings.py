@@ -1,13 +1,22 @@
 """The section `ingress` of the settings."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from contracts.section import DnsLabel, DnsName, Section
+from contracts.metadata import PUBLIC
+from contracts.section import Annotations, DnsLabel, DnsName, Section
 
 Reason = Annotated[str, Field(min_length=10, max_length=300, examples=["Customers submit tasks here"])]
 """Why a part of the stack is reached from outside of the cluster: an annotation of the object that opens it."""
+
+
+_SET_BY_SETTINGS: Final = {
+    "cert-manager.io/issuer": "tls.issuer; with HTTPRoute, cert-manager reads it from your Gateway",
+    "cert-manager.io/cluster-issuer": "tls.clusterIssuer; with HTTPRoute, cert-manager reads it from your Gateway",
+    PUBLIC: "reason",
+}
+"""Annotation → the setting that takes its place."""
 
 
 class Tls(Section):
@@ -41,10 +50,16 @@ class Listener(Section):
     """Name of its listener, such as `https`. All listeners of the Gateway if unset, those without TLS included."""
 
 
+def _check_is_a_name(host: str) -> str:
+    if host.rpartition(".")[2].isdigit():
+        raise ValueError("is an address; an Ingress and an HTTPRoute need a host name")
+    return host
+
+
 class TaskApi(Section):
     """The paths below `/api/tasks` of the gateway. Health, metrics and the demo page stay inside of the cluster."""
 
-    host: DnsName
+    host: Annotated[DnsName, AfterValidator(_check_is_a_name)]
     """Host name under which clients reach it."""
     reason: Reason
 
@@ -62,7 +77,7 @@ class Ingress(Section):
     """The kind of object: `Ingress`, or `HTTPRoute` of the Gateway API."""
     class_name: DnsName | None = None
     """`ingressClassName` of an Ingress; the cluster's default class if unset."""
-    annotations: dict[str, str] = Field(default_factory=dict)
+    annotations: Annotations = Field(default_factory=dict)
     """Further annotations, with which you configure your controller."""
     tls: Tls | None = None
     """Needed by an Ingress."""
@@ -71,6 +86,13 @@ class Ingress(Section):
     task_api: TaskApi | None = None
     """Without authentication of its own: protect it with your controller, through `annotations`, or with a filter."""
     grafana: GrafanaIngress | None = None
+
+    @model_validator(mode="after")
+    def _check_annotations(self) -> Self:
+        for name in self.annotations:
+            if name in _SET_BY_SETTINGS:
+                raise ValueError(f"annotations: {name} is set by {_SET_BY_SETTINGS[name]}")
+        return self
 
     @model_validator(mode="after")
     def _check_api(self) -> Self:

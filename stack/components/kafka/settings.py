@@ -2,9 +2,10 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from contracts import secret_keys
+from contracts.addresses import HOST, check_port
 from contracts.section import Cpu, Quantity, Section, quantity_bytes
 from stack.components.shared.settings import Pem, Stateful
 
@@ -17,12 +18,17 @@ _PUBLISH_SECONDS_OF_SEVERAL: Final = 20
 leader: 14 s until the last message was acknowledged were seen in `make ha`."""
 
 
+def _check_ports(servers: str) -> str:
+    return ",".join(map(check_port, servers.split(",")))
+
+
 class ExternalKafka(Section):
     """A Kafka that the stack did not build."""
 
     bootstrap_servers: Annotated[
         str,
-        Field(pattern=r"^[^\s,:/]+:\d{1,5}(,[^\s,:/]+:\d{1,5})*$", examples=["a.example.com:9093,b.example.com:9093"]),
+        Field(pattern=rf"^{HOST}:\d{{1,5}}(,{HOST}:\d{{1,5}})*$", examples=["a.example.com:9093,b.example.com:9093"]),
+        AfterValidator(_check_ports),
     ]
     """Addresses at which clients ask for the brokers, separated by commas."""
     encrypted: bool = True
@@ -31,7 +37,7 @@ class ExternalKafka(Section):
     """Authority that signed the brokers' certificates, as PEM; the public ones if unset."""
     mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = None
     """How SASL authenticates the stack's user, whose password is the secret `kafkaPassword`; no SASL if unset."""
-    username: Annotated[str, Field(pattern=r"^[^\s\"\\;$]+$")] | None = None
+    username: Annotated[str, Field(pattern=r"^[^\s\"\\;$]+$", examples=["tracing"])] | None = None
     """The stack's user. It may create and describe topics that begin with `task-status`, `requests-web-crawl`,
     `otlp-spans` and `tempo-ingest`, write and read them, and read as the groups `task-manager`, `web-crawler` and
     `sampler`."""
@@ -51,8 +57,8 @@ class Kafka(Stateful):
     """Apache Kafka."""
 
     external: ExternalKafka | None = None
-    """A Kafka that you run or rent. If set, the stack builds none, and ignores `brokers`, `cpu` and `memory`. The
-    topics' numbers of replicas are the defaults of your brokers."""
+    """A Kafka that you run or rent. If set, the stack builds none, and ignores `cpu` and `memory`. The topics'
+    numbers of replicas are the defaults of your brokers."""
     brokers: Literal[1, 2, 3] = 1
     """Number of brokers; each is a controller, too. With 3, every message has three copies, an acknowledged one has at
     least two, and one broker may be unavailable. 2 is only a step on the way from 1 to 3: with 2, both are needed."""
@@ -82,6 +88,12 @@ class Kafka(Stateful):
     def in_sync_replicas(self) -> int:
         """Copies of a message, at least, when Kafka acknowledges it."""
         return max(1, self.brokers - 1)
+
+    @model_validator(mode="after")
+    def _check_brokers_are_used(self) -> Self:
+        if self.external and self.brokers > 1:
+            raise ValueError(f"brokers {self.brokers} belong to a Kafka of the stack; external is yours")
+        return self
 
     @model_validator(mode="after")
     def _check_memory_of_several(self) -> Self:

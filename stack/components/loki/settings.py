@@ -38,8 +38,10 @@ class Logs(Stateful):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
-        if self.external and self.object_storage:
-            raise ValueError("objectStorage belongs to a Loki that the stack builds; external is yours")
+        if self.external and (self.object_storage or self.replicas > 1):
+            raise ValueError("objectStorage and replicas belong to a Loki that the stack builds; external is yours")
+        if self.external and not self.enabled:
+            raise ValueError("enabled is false, and external is set: remove one of them")
         if self.replicas > 1 and not self.object_storage:
             raise ValueError("several replicas need objectStorage: they share their chunks through it")
         if self.replicas == 2:

@@ -5,18 +5,18 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import FromList, ImageReference, Section, WebAddress
+from contracts.addresses import BaseAddress, HostAndPort
+from contracts.section import FromList, ImageReference, Section
 from stack.components.postgres.database import DATABASE, ROLE
 from stack.components.shared.settings import Pem, Stateful
 
-_HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$", examples=["db-1.example.com:5432"])]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$", examples=["tasks"])]
 
 
 class ExternalPostgres(Section):
     """A PostgreSQL that the stack did not build. TLS is required, and the server's name is verified."""
 
-    hosts: Annotated[tuple[_HostAndPort, ...], FromList, Field(min_length=1)]
+    hosts: Annotated[tuple[HostAndPort, ...], FromList, Field(min_length=1)]
     """host:port of each server: clients use the one that accepts writes, and after a failover the new one."""
     database: _Name = DATABASE
     """Database of the tasks, which must exist."""
@@ -32,11 +32,14 @@ class Backup(Section):
     The access keys are the secrets `objectStorageAccessKey` and `objectStorageSecretKey`.
     """
 
-    destination: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
+    destination: Annotated[
+        str,
+        Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$", examples=["s3://backups/tracing"]),
+    ]
     """Bucket and folder, such as `s3://backups/tracing`."""
-    endpoint: WebAddress | None = None
+    endpoint: BaseAddress | None = None
     """URL of the S3 API; AWS if unset."""
-    schedule: Annotated[str, Field(pattern=r"^\S+( \S+){5}$")] = "0 0 3 * * *"
+    schedule: Annotated[str, Field(pattern=r"^\S+( \S+){5}$", examples=["0 0 3 * * *"])] = "0 0 3 * * *"
     """When a base backup is made: seconds, minutes, hours, days, months, days of the week."""
     days: Annotated[int, Field(ge=1, le=3660)] = 30
     """Days back to which the database can be restored."""

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import Quantity, Section, WebAddress
+from contracts.addresses import WebAddress
+from contracts.section import Labels, Quantity, Section
 from stack.components.shared.external_store import QueriedStore, require_encryption
 from stack.components.shared.settings import Stateful
 
@@ -13,7 +14,7 @@ from stack.components.shared.settings import Stateful
 class ObjectLabels(Section):
     """Labels of the objects, by which your Prometheus selects them."""
 
-    labels: dict[str, str] = Field(default_factory=dict, examples=[{"release": "kube-prometheus-stack"}])
+    labels: Labels = Field(default_factory=dict, examples=[{"release": "kube-prometheus-stack"}])
 
 
 class RemoteWrite(Section):
@@ -64,6 +65,12 @@ class Metrics(Stateful):
     """Number of pods. Each scrapes every target and evaluates every rule; Alertmanager sends their alerts once."""
     scrape_interval_seconds: Annotated[int, Field(ge=1, le=15)] = 15
     """Time between two scrapes, in s. The fastest alerts use a window of one minute, which must hold four scrapes."""
+
+    @model_validator(mode="after")
+    def _check_replicas_are_used(self) -> Self:
+        if self.external and self.external.pod_monitors and self.replicas > 1:
+            raise ValueError(f"replicas {self.replicas} belong to a Prometheus of the stack; external is yours")
+        return self
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ import secrets
 from collections import defaultdict
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from contracts.access import HASH, NAME, STACK_CALLER, Role
+from contracts.addresses import check_url
 from contracts.section import FromList, Section
 
 
@@ -35,7 +36,7 @@ class IdentityProvider(Section):
     """Claim `iss` of its tokens."""
     audience: Annotated[str, Field(min_length=1, max_length=255)]
     """Claim `aud` of tokens for this gateway."""
-    keys_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    keys_url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(check_url)]
     """URL of its public keys: `jwks_uri` in its `/.well-known/openid-configuration`."""
     roles_claim: Annotated[str, Field(pattern=r"^[\w:/-]+(\.[\w:/-]+)*$")] = "roles"
     """Claim with the caller's roles, `operator` or `support`; dots lead into nested claims."""

@@ -1,23 +1,43 @@
 """The settings of a store of telemetry that the stack did not build."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from contracts.section import Section, WebAddress
+from contracts import endpoints
+from contracts.addresses import BaseAddress
+from contracts.section import Section
 from stack.components.shared.settings import Pem
+
+
+def _check_header_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError("the name of a header has letters, digits, `-` and `_` only")
+    return name
+
+
+def _check_header_value(value: str) -> str:
+    # The Collectors and Grafana replace what begins with `$` by a variable.
+    if not value.isascii() or not value.isprintable() or "$" in value or value != value.strip():
+        raise ValueError("the value of a header has printable ASCII characters without `$`, and no space at an end")
+    return value
+
+
+_HeaderName = Annotated[str, AfterValidator(_check_header_name)]
+_HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
 
 
 class QueriedStore(Section):
     """A store that the stack did not build: the API that is queried."""
 
-    query_url: WebAddress
+    query_url: BaseAddress
     """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
     ca: Pem | None = None
     """Authority that signed the store's certificates, as PEM; the public ones if unset."""
-    headers: dict[str, str] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
+    headers: dict[_HeaderName, _HeaderValue] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
     """Sent with each request, also to the receiver, without secrets."""
     authorize_queries: bool = False
     """If on, a secret is the header `Authorization` to the query API: `tracesQueryAuthorization`,
@@ -32,7 +52,7 @@ class QueriedStore(Section):
 class ExternalStore(QueriedStore):
     """A store of traces or logs that the stack did not build: an OTLP receiver, and the API that is queried."""
 
-    otlp_url: WebAddress
+    otlp_url: BaseAddress
     """Receiver of OTLP, such as `https://otlp.example.com:4317`; for HTTP without `/v1/traces` or `/v1/logs`."""
     protocol: Literal["grpc", "http"] = "grpc"
     """Of the receiver."""
@@ -43,6 +63,23 @@ class ExternalStore(QueriedStore):
     def _check_spans_are_encrypted(self) -> Self:
         require_encryption(self.otlp_url, on=self.authorize, name="authorize")
         return self
+
+    @model_validator(mode="after")
+    def _check_receiver(self) -> Self:
+        path = urlsplit(self.otlp_url).path
+        if self.protocol == "grpc" and path:
+            raise ValueError(f"otlpUrl: OTLP over gRPC has no path, such as {path}; set protocol: http, or remove it")
+        if path.endswith(("/v1/traces", "/v1/logs")):
+            raise ValueError("otlpUrl: leave /v1/traces or /v1/logs out; the Collectors add it")
+        return self
+
+    @property
+    def receiver(self) -> str:
+        """`host:port` of a receiver of OTLP over gRPC, URL of one over HTTP."""
+        if self.protocol == "http":
+            return self.otlp_url
+        url = urlsplit(self.otlp_url)
+        return url.netloc if url.port else f"{url.netloc}:{endpoints.OTLP_GRPC_PORT}"
 
 
 def require_encryption(url: str, *, on: bool, name: str) -> None:

@@ -5,10 +5,11 @@ Its secrets are shared: one identity reads and writes all buckets of a stack.
 
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from contracts import secret_keys
-from contracts.section import Section
+from contracts.addresses import HOST, check_port
+from contracts.section import Annotations, Section
 from stack.components.shared.settings import Pem
 
 CA_FILE: Final = "object-storage-ca.pem"
@@ -24,11 +25,15 @@ _AZURE_POD_LABELS: Final = {"azure.workload.identity/use": "true"}
 class S3(Section):
     """A bucket with an S3 API. Its secrets: `objectStorageAccessKey`, `objectStorageSecretKey`."""
 
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", examples=["example-traces"])]
     """Name of the bucket, which must exist."""
-    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", examples=["s3.eu-central-1.amazonaws.com"])]
+    endpoint: Annotated[
+        str,
+        Field(pattern=rf"^{HOST}(:\d{{1,5}})?$", examples=["s3.eu-central-1.amazonaws.com"]),
+        AfterValidator(lambda text: check_port(text) if ":" in text else text),
+    ]
     """Host name, with a port if it is not the default one; no scheme."""
-    region: str | None = None
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", examples=["eu-central-1"])] | None = None
     """Region, if the endpoint does not contain it."""
     force_path_style: bool = False
     """If on, the bucket is in the path of URLs and not in their host name: for most servers other than AWS."""
@@ -43,20 +48,26 @@ class S3(Section):
         _, _, port = self.endpoint.partition(":")
         return int(port) if port else 80 if self.insecure else HTTPS_PORT
 
+    @model_validator(mode="after")
+    def _check_authority_is_used(self) -> Self:
+        if self.insecure and self.ca:
+            raise ValueError("ca: nothing is verified without TLS (insecure: true)")
+        return self
+
 
 class Gcs(Section):
     """A bucket of Google Cloud Storage. Its secret: `objectStorageServiceAccount`."""
 
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", examples=["example-traces"])]
     """Name of the bucket, which must exist."""
 
 
 class Azure(Section):
     """A container of Azure Blob Storage. Its secret: `objectStorageAccountKey`."""
 
-    account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
+    account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$", examples=["exampleaccount"])]
     """Name of the storage account."""
-    container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")]
+    container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$", examples=["traces"])]
     """Name of the container, which must exist."""
     endpoint: Annotated[str, Field(pattern=r"^blob\.[a-z0-9.-]+$")] = "blob.core.windows.net"
     """Host name without the account."""
@@ -68,10 +79,10 @@ class ObjectStorage(Section):
     s3: S3 | None = None
     gcs: Gcs | None = None
     azure: Azure | None = None
-    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$", examples=["tempo"])] = ""
     """Folder in the bucket, so that several stacks can share the bucket."""
     identity: Annotated[
-        dict[str, str] | None, Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])
+        Annotations | None, Field(examples=[{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}])
     ] = None
     """Annotations of the pods' ServiceAccounts, with which the cloud grants them access. If set, the pods have the
     identity that the cloud gives them; `{}` is one without annotations. If unset, secrets of the stack are used."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.section import FromList, Section
+from contracts.section import FromList, LabelKey, Labels, LabelValue, Section
 
 Component = Literal[
     "service",
@@ -25,10 +25,10 @@ Spread = Literal["preferred", "required"]
 class Toleration(Section):
     """Lets pods run on nodes with a taint, as in Kubernetes."""
 
-    key: str | None = None
+    key: LabelKey | None = None
     """Of the taint; all taints if unset, with `operator: Exists`."""
     operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
+    value: LabelValue | None = None
     """Of the taint, with `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """All effects if unset."""
@@ -49,7 +49,7 @@ class Toleration(Section):
 class Placement(Section):
     """On which nodes pods run, and how those of one workload are spread."""
 
-    node_selector: dict[str, str] = Field(default_factory=dict, examples=[{"pool": "tracing"}])
+    node_selector: Labels = Field(default_factory=dict, examples=[{"pool": "tracing"}])
     """Labels that the nodes must have."""
     tolerations: Annotated[tuple[Toleration, ...], FromList] = ()
     """Taints that the nodes may have."""

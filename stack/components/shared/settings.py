@@ -1,12 +1,29 @@
 """Sizes of pods, as most sections of the settings have them."""
 
+import ssl
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.section import Cpu, Quantity, Section
 
-Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\s*$")]
+
+def _check_certificates(pem: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except ssl.SSLError:
+        raise ValueError("no certificate can be read from it; copy the whole PEM file of the authority") from None
+    return pem
+
+
+Pem = Annotated[
+    str,
+    Field(
+        pattern=r"^\s*-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\s*$",
+        examples=["-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----"],
+    ),
+    AfterValidator(_check_certificates),
+]
 """Certificates of authorities."""
 
 

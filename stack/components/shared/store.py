@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from collector.pipeline import OtlpTarget
-from contracts import endpoints
 from stack.components.shared.environment import secret_variable
 from stack.components.shared.external_store import Credentials, ExternalStore, QueriedStore
 
@@ -81,14 +79,13 @@ class StoreAddresses:
 
 def external_addresses(store: ExternalStore, credentials: Credentials) -> StoreAddresses:
     """Return the addresses of a store that the stack did not build."""
-    url = urlsplit(store.otlp_url)
     headers = dict(store.headers)
     if store.authorize:
         headers["Authorization"] = f"${{env:{environment_name(credentials.otlp)}}}"
     otlp = OtlpTarget(
-        endpoint=f"{url.hostname}:{url.port or endpoints.OTLP_GRPC_PORT}" if store.protocol == "grpc" else url.geturl(),
+        endpoint=store.receiver,
         protocol=store.protocol,
-        encrypted=url.scheme == "https",
+        encrypted=store.otlp_url.startswith("https:"),
         ca=store.ca,
         headers=headers,
     )

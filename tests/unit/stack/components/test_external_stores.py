@@ -13,10 +13,10 @@ from dashboards.rules.stages import legs
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
+from tests.support.authority import CA
 from tests.support.configuration import config, refusal
 from tests.support.program import dev_with
 
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 TRACES = {
     "otlpUrl": "https://tempo.example.com:4317",
     "queryUrl": "https://tempo.example.com/query",

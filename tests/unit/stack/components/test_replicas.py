@@ -14,10 +14,11 @@ from stack.components.trace_store.scrape import target
 from stack.settings import load, parse
 from stack.settings.missing_secrets import needed_secrets
 from stack.settings.monitoring import monitoring_config
+from tests.support.authority import CA
 from tests.support.configuration import config, refusal
 from tests.support.program import dev_with, rendered
 
-DATABASE = {"host": "db.example.com:5432", "ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}
+DATABASE = {"host": "db.example.com:5432", "ca": CA}
 
 
 def by_name(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:

@@ -9,10 +9,10 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
+from tests.support.authority import CA
 from tests.support.configuration import config, refusal
 from tests.support.program import dev_with
 
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXTERNAL = {
     "bootstrapServers": "a.example.com:9093,b.example.com:9093",
     "ca": CA,

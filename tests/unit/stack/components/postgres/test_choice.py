@@ -8,10 +8,10 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
+from tests.support.authority import CA
 from tests.support.configuration import config, refusal
 from tests.support.program import dev_with
 
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 EXTERNAL = {"hosts": ["db-1.example.com:5432", "db-2.example.com:5432"], "username": "web", "ca": CA}
 BACKUP = {"destination": "s3://backups/tracing", "endpoint": "https://s3.example.com", "days": 14}
 

@@ -9,10 +9,10 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
+from tests.support.authority import CA
 from tests.support.configuration import config, refusal
 from tests.support.program import dev_with
 
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 S3 = {"bucket": "telemetry", "endpoint": "s3.example.com:9000", "region": "a", "forcePathStyle": True, "ca": CA}
 KINDS: dict[str, dict[str, Any]] = {
     "s3": {"s3": S3},
