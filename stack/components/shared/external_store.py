@@ -57,11 +57,21 @@ class ExternalStore(QueriedStore):
     protocol: Literal["grpc", "http"] = "grpc"
     """Of the receiver."""
     authorize: bool = False
-    """If on, a secret is the header `Authorization` to the receiver: `tracesAuthorization`, `logsAuthorization`."""
+    """If on, a secret is the header `receiverHeader` to the receiver: `tracesAuthorization`, `logsAuthorization`."""
+    receiver_header: _HeaderName = "Authorization"
+    """Name of that header. Some vendors have one of their own, such as `api-key`."""
 
     @model_validator(mode="after")
     def _check_spans_are_encrypted(self) -> Self:
         require_encryption(self.otlp_url, on=self.authorize, name="authorize")
+        return self
+
+    @model_validator(mode="after")
+    def _check_receiver_header(self) -> Self:
+        if "receiver_header" in self.model_fields_set and not self.authorize:
+            raise ValueError(f"receiverHeader {self.receiver_header} is not used: authorize is off")
+        if self.authorize and self.receiver_header.lower() in map(str.lower, self.headers):
+            raise ValueError(f"headers: {self.receiver_header} is the header with the secret")
         return self
 
     @model_validator(mode="after")
@@ -93,7 +103,7 @@ class Credentials:
     """The secrets of an external store."""
 
     otlp: str
-    """Key of the secret that is the header `Authorization` to the OTLP receiver."""
+    """Key of the secret in a header to the OTLP receiver."""
     query: str
     """Key of the secret that is this header to the query API."""
 

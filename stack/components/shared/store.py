@@ -81,7 +81,7 @@ def external_addresses(store: ExternalStore, credentials: Credentials) -> StoreA
     """Return the addresses of a store that the stack did not build."""
     headers = dict(store.headers)
     if store.authorize:
-        headers["Authorization"] = f"${{env:{environment_name(credentials.otlp)}}}"
+        headers[store.receiver_header] = f"${{env:{environment_name(credentials.otlp)}}}"
     otlp = OtlpTarget(
         endpoint=store.receiver,
         protocol=store.protocol,

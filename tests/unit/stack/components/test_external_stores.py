@@ -57,6 +57,13 @@ def test_the_stack_builds_no_store_and_sends_to_yours() -> None:
     assert variables(objects["StatefulSet", "collector"])["TRACES_AUTHORIZATION"] == secret_keys.TRACES_AUTHORIZATION
 
 
+def test_the_secret_is_the_header_that_the_receiver_expects() -> None:
+    vendor = {**TRACES, "headers": {}, "receiverHeader": "api-key"}
+    objects = dev_with(traces={"external": vendor}, logs={"external": LOGS})
+    collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
+    assert collector["exporters"]["otlp_grpc/traces"]["headers"] == {"api-key": "${env:TRACES_AUTHORIZATION}"}
+
+
 def test_with_sampling_the_samplers_send_to_it() -> None:
     objects = dev_with(**EXTERNAL, collector={"sampling": {"ratio": 0.1}})
     assert "TRACES_AUTHORIZATION" not in variables(objects["StatefulSet", "collector"])

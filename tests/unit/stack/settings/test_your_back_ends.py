@@ -51,6 +51,11 @@ def metrics(**changes: Any) -> dict[str, Any]:
         (traces(headers={"X-Tenant": "a$b"}), "headers.X-Tenant: the value of a header has printable ASCII characters"),
         (traces(headers={"X-Tenant": "a\nX-Other: b"}), "the value of a header has printable ASCII characters"),
         (traces(headers={"X Tenant": "a"}), "the name of a header has letters, digits"),
+        (traces(receiverHeader="api-key"), "receiverHeader api-key is not used: authorize is off"),
+        (
+            traces(authorize=True, receiverHeader="X-Team", headers={"x-team": "a"}),
+            "headers: X-Team is the header with the secret",
+        ),
         (traces(otlpUrl="https://otlp.example.com:4317/v1"), "OTLP over gRPC has no path, such as /v1"),
         (traces(otlpUrl="https://a.example.com/v1/traces", protocol="http"), "leave /v1/traces or /v1/logs out"),
         ({"traces": {"objectStorage": {"s3": {**BUCKET, "endpoint": "s3:99999"}}}}, "endpoint: port 99999"),

@@ -74,6 +74,21 @@ def ports(rules: list[dict[str, Any]]) -> set[int]:
     return {item["port"] for rule in rules for item in rule.get("ports", [])}
 
 
+@pytest.mark.parametrize(
+    ("receiver", "endpoint", "port"),
+    [
+        ("https://otlp.example.com", "otlp.example.com:4317", 4317),
+        ("https://otlp.example.com:443", "otlp.example.com:443", 443),
+        ("http://[fd00::1]", "[fd00::1]:4317", 4317),
+    ],
+)
+def test_the_policy_allows_the_port_to_which_the_collectors_connect(receiver: str, endpoint: str, port: int) -> None:
+    objects = dev_with(traces={"external": {"otlpUrl": receiver, "queryUrl": "https://query.example.com:8443"}})
+    configuration = objects["ConfigMap", "collector-config"]["data"]["config.yaml"]
+    assert f"endpoint: {endpoint}" in configuration.replace('"', "")
+    assert port in ports(policies(objects)["collector"]["egress"])
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_pod_has_one_policy_of_its_own_and_all_else_is_denied(name: str) -> None:
     objects = dev_with(**VARIANTS[name])
