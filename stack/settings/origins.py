@@ -108,7 +108,10 @@ def show(settings: list[Value], console: Console) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
+    if not (isinstance(value, str) and value):
+        return json.dumps(value)
+    first, *others = value.strip().splitlines() or [value]
+    return f"{first} … ({len(others) + 1} lines)" if others else value
 
 
 def run(stack: str, *, as_json: bool = False) -> None:

@@ -63,7 +63,7 @@ class Alerting(Stateful):
     """Alertmanager and its receivers. Without receivers, alerts are visible in Alertmanager and Grafana only."""
 
     external: ExternalAlertmanager | None = None
-    """If set, the stack builds no Alertmanager."""
+    """If set, the stack builds no Alertmanager. Not checked: routes, receivers and inhibition rules of yours."""
 
     enabled: bool = True
     """If off, there is no Alertmanager: alerts are visible in Prometheus only."""

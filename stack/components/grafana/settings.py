@@ -140,7 +140,8 @@ class Grafana(Stateful):
     """Grafana, with all datasources, dashboards and runbooks."""
 
     external: ExternalGrafana | None = None
-    """If set, the stack builds no Grafana; `url` is that of yours."""
+    """If set, the stack builds no Grafana; `url` is that of yours. Not checked: whether your sidecar or operator finds
+    the objects, its version and plugins, users and their rights."""
 
     enabled: bool = True
     """If off, there is no Grafana; its datasources and dashboards are still rendered and checked."""

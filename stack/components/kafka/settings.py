@@ -58,7 +58,8 @@ class Kafka(Stateful):
 
     external: ExternalKafka | None = None
     """A Kafka that you run or rent. If set, the stack builds none, and ignores `cpu` and `memory`. The topics'
-    numbers of replicas are the defaults of your brokers."""
+    numbers of replicas are the defaults of your brokers. Not checked: their replicas, retention and quotas, and whether
+    they keep what they have acknowledged."""
     brokers: Literal[1, 2, 3] = 1
     """Number of brokers; each is a controller, too. With 3, every message has three copies, an acknowledged one has at
     least two, and one broker may be unavailable. 2 is only a step on the way from 1 to 3: with 2, both are needed."""

@@ -20,7 +20,8 @@ class Logs(Stateful):
     enabled: bool = True
     """If off, there is no log store: the services write their logs to standard output only."""
     external: ExternalStore | None = None
-    """A Loki that you run or rent. If set, the stack builds none."""
+    """A Loki that you run or rent. If set, the stack builds none. Not checked: its retention, its limits, and whether
+    it keeps what it has acknowledged."""
     replicas: Annotated[int, Field(ge=1, le=50)] = 1
     """Number of Lokis: one, or with `objectStorage` three or more. Then each line is on the volumes of three."""
     memory: Quantity = "512Mi"

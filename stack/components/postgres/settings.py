@@ -60,7 +60,8 @@ class Postgres(Stateful):
     """The database of the tasks: one server that the stack builds, unless one of the two sections is set."""
 
     external: ExternalPostgres | None = None
-    """A PostgreSQL that you run or rent. If set, the stack builds none, and ignores `cpu`, `memory` and `volume`."""
+    """A PostgreSQL that you run or rent. If set, the stack builds none, and ignores `cpu`, `memory` and `volume`. Not
+    checked: whether a committed task survives a failover, backups, and their restore."""
     cloudnativepg: CloudNativePg | None = None
     """Several servers by CloudNativePG; `cpu`, `memory` and `volume` are those of each."""
 

@@ -57,7 +57,8 @@ class Metrics(Stateful):
     """Prometheus, the metric store."""
 
     external: ExternalMetrics | None = None
-    """If set, the stack builds no metric store."""
+    """If set, the stack builds no metric store. Not checked: whether yours selects the objects, evaluates the rules and
+    sends the alerts, and how long it keeps the metrics."""
 
     memory: Quantity = "512Mi"
     volume: Quantity = "10Gi"

@@ -110,3 +110,10 @@ def test_settings_that_cannot_be_used_are_an_error() -> None:
     result = wct("config", "nope")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: there is no stack 'nope'")
+
+
+def test_a_text_of_several_lines_takes_one_line() -> None:
+    output = io.StringIO()
+    certificate = Value(key="kafka.external.ca", value="-----BEGIN\na\nb\n", kind="file", origin="Pulumi.here.yaml:3")
+    show([certificate], Console(file=output, width=80))
+    assert output.getvalue() == "kafka.external.ca  -----BEGIN … (3 lines)  Pulumi.here.yaml:3\n"
