@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from contracts import metadata
+from contracts import metadata, secret_keys
 from contracts.errors import UserError
 from contracts.metadata import Manifest
 from lean_tracing.redaction.configuration import has_secret_in_clear, is_secret_name
+from stack.deploy.secret_values import problem_of
 from stack.kubernetes.keys import object_name
 
 
@@ -124,6 +125,14 @@ def secrets_by_reference(manifest: Manifest) -> Iterator[str]:
                 yield f"{key} holds a secret in clear"
 
 
+def usable_secrets(manifest: Manifest) -> Iterator[str]:
+    """A secret that no server accepts would show only as pods that do not become ready, or as data that is refused."""
+    if manifest["kind"] == "Secret" and manifest["metadata"]["name"] == secret_keys.SECRET:
+        for key in secret_keys.ALL:
+            if (value := manifest.get("stringData", {}).get(key)) is not None and (text := problem_of(key, value)):
+                yield f"{key} {text}; set it again"
+
+
 def private_services(manifest: Manifest) -> Iterator[str]:
     """A Service that is reached from outside of the cluster has an annotation with the reason."""
     if manifest["metadata"].get("annotations", {}).get(metadata.PUBLIC):
@@ -161,6 +170,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "unprivileged": unprivileged,
         "no access to the node": no_access_to_the_node,
         "secrets by reference": secrets_by_reference,
+        "usable secrets": usable_secrets,
         "private services": private_services,
         "only the own namespace": only_the_own_namespace,
     }

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from contracts import secret_keys
 from contracts.metadata import Manifest
 
 GOOD: list[Manifest] = [
@@ -82,6 +83,16 @@ def file(text: str) -> Change:
     return lambda objects: objects["ConfigMap"]["data"].update(a=text)
 
 
+def own_secret(key: str, value: str) -> Change:
+    """Return the change that makes the Secret the stack's own, with this value."""
+
+    def change(objects: dict[str, Manifest]) -> None:
+        objects["Secret"]["metadata"]["name"] = secret_keys.SECRET
+        objects["Secret"]["stringData"][key] = value
+
+    return change
+
+
 VIOLATIONS: list[tuple[str, str, Change]] = [
     ("pinned images", "names no version", lambda o: container(o).update(image="web:latest")),
     ("pinned images", "names no version", lambda o: container(o).update(image="registry.example.com:5000/web")),
@@ -129,6 +140,11 @@ VIOLATIONS: list[tuple[str, str, Change]] = [
     ("secrets by reference", "a holds a secret", file('{"secretKey": "abcdef123456"}')),
     ("secrets by reference", "a holds a secret", file("-----BEGIN EC PRIVATE KEY-----\n")),
     ("secrets by reference", "value of the secret k", file("quote: correct horse battery staple")),
+    ("usable secrets", "otlpToken has a line break", own_secret("otlpToken", "correct horse battery\n")),
+    ("usable secrets", "kafkaPassword is empty", own_secret("kafkaPassword", " ")),
+    ("usable secrets", "kafkaPassword has a quotation mark", own_secret("kafkaPassword", 'correct"horse')),
+    ("usable secrets", "grafanaToken is sent in a header", own_secret("grafanaToken", "größe")),
+    ("usable secrets", "postgresPassword has characters other than", own_secret("postgresPassword", "a b")),
     ("private services", "outside", lambda o: o["Service"]["spec"].update(type="LoadBalancer")),
     ("private services", "outside", lambda o: o["Service"]["spec"].update(type="NodePort")),
     ("private services", "outside", lambda o: o["Service"]["spec"].update(externalIPs=["192.0.2.1"])),

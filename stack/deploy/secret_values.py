@@ -1,0 +1,47 @@
+"""Finds secrets whose values no server would accept, before anything is changed. A value is never part of a message."""
+
+import re
+from typing import Final
+
+from contracts import secret_keys
+
+_DOCUMENTS: Final = frozenset({secret_keys.OBJECT_STORAGE_SERVICE_ACCOUNT})
+"""Secrets that are files of several lines."""
+_HEADERS: Final = frozenset(
+    {
+        secret_keys.TRACES_AUTHORIZATION,
+        secret_keys.TRACES_QUERY_AUTHORIZATION,
+        secret_keys.LOGS_AUTHORIZATION,
+        secret_keys.LOGS_QUERY_AUTHORIZATION,
+        secret_keys.METRICS_QUERY_AUTHORIZATION,
+        secret_keys.METRICS_WRITE_TOKEN,
+        secret_keys.GRAFANA_TOKEN,
+    }
+)
+_OWN_POSTGRES: Final = frozenset({secret_keys.POSTGRES_PASSWORD, secret_keys.POSTGRES_SERVICE_PASSWORD})
+_REFERENCE: Final = re.compile(r"\$\{\w+\}")
+"""What manifests for GitOps have in the place of a secret."""
+
+
+def problem_of(key: str, value: str) -> str | None:
+    """Return what is wrong with the value of a secret; None if nothing is.
+
+    Args:
+        key: one of `secret_keys.ALL`.
+        value: its value, or a reference.
+    """
+    if _REFERENCE.fullmatch(value):
+        return None
+    if not value.strip():
+        return "is empty"
+    if key in _DOCUMENTS:
+        return None
+    if value != value.strip() or not value.isprintable():
+        return "has a line break, another control character, or a space at an end"
+    if key in _HEADERS and not value.isascii():
+        return "is sent in a header of HTTP, and has characters other than ASCII"
+    if key == secret_keys.KAFKA_PASSWORD and {'"', "\\"} & {*value}:
+        return "has a quotation mark or a backslash, which the configuration of Kafka's clients cannot hold"
+    if key in _OWN_POSTGRES and not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        return "has characters other than letters, digits, `-` and `_`"
+    return None
