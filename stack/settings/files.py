@@ -1,5 +1,6 @@
 """Reads the settings of a stack from its stack file."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +122,11 @@ def _read(path: Path) -> dict[str, Any]:
         config = document["config"]
         if not isinstance(config, dict):
             raise TypeError
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        if others := [key for key in (*document, *config) if not isinstance(key, str)]:
+            raise TypeError(f"the key {others[0]} is no text")
+        json.dumps(config, default=str)  # the engine passes it as JSON, which has no alias of itself
+    # ValueError: also bytes that are not UTF-8, and numbers that are too long. RecursionError: too many levels.
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name}: not a stack file with a `config:` mapping ({error})") from None
     own = fields_of(Settings).keys() - _PULUMI_KEYS
     if outside := [key for key in document if key.startswith(f"{PROJECT}:") or key in own]:

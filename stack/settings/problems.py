@@ -60,6 +60,8 @@ def _expectation(error: Any, field: FieldInfo | None) -> str:
         general = examples_by_pattern().get(error["ctx"]["pattern"])
         if example := field.examples[0] if field and field.examples else general:
             return f"should have the form of {example!r}"
+    if error["type"].startswith(("model", "dict")) and error["type"].endswith("_type"):
+        return "input should be a mapping"
     message = str(error["msg"]).replace("valid tuple", "list")
     return message[0].lower() + message[1:]
 
@@ -116,7 +118,8 @@ def _hint_for_type(error: Any, field: FieldInfo) -> str:
         limits = {name: getattr(item, name) for item in field.metadata for name in _LIMITS if hasattr(item, name)}
         unit = " of bytes, without a unit" if str(field.alias).endswith("Bytes") else ""
         return "".join([unit, *(f", {_LIMITS[name]} {limit}" for name, limit in limits.items())])
-    if error["type"] == "string_type" and isinstance(value, int) and not isinstance(value, bool) and field.examples:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if error["type"] == "string_type" and is_number and field.examples and str(field.examples[0])[0].isdigit():
         unit = re.sub(r"^\d+", "", str(field.examples[-1]))
         return f" with a unit, such as {value}{unit}" if unit else f", such as {field.examples[0]}"
     return ""

@@ -306,3 +306,31 @@ def test_the_settings_of_the_local_stack_are_printed_before_make_up_has_run(
     assert result.exit_code == 0, result.stderr
     assert "cluster.context" in result.stdout
     assert "note: `make up` has not run in this clone" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"1: a\nconfig: {}\n",
+        b"config: {1: a}\n",
+        b"config:\n  web-crawl-tracing:environment: \xe4\n",
+        b"config: &a\n  web-crawl-tracing:kafka: *a\n",
+        b"config:\n  web-crawl-tracing:kafka: {partitions: " + b"9" * 5000 + b"}\n",
+    ],
+    ids=["number as key", "number as key of a setting", "not UTF-8", "alias of itself", "long number"],
+)
+def test_a_file_that_is_no_stack_file_is_an_error(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.here.yaml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"Pulumi\.here\.yaml: not a stack file"):
+        load("here")
+
+
+def test_a_text_in_the_place_of_a_section_is_named() -> None:
+    assert "kafka: (value not shown): input should be a mapping" in refusal(kafka="external")
+
+
+def test_a_name_needs_no_unit() -> None:
+    assert refusal(environment=12).endswith("environment: 12: input should be a valid string")
