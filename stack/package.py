@@ -11,7 +11,7 @@ from stack.components.cluster.provider import provider
 from stack.deploy import plain_pulumi
 from stack.program import build
 from stack.settings import Settings, SettingsError, parse
-from stack.settings.missing_secrets import require_configured_secrets
+from stack.settings.missing_secrets import commands, needed_secrets
 
 
 class TracingStackArgs(TypedDict):
@@ -57,7 +57,7 @@ def _checked(name: str, args: TracingStackArgs, *, ask_cluster: bool) -> Setting
     config = {f"{PROJECT}:{key}": value for key, value in _whole_numbers(args["settings"]).items()}
     settings = parse(config, f"{name}: settings")
     _require_known(name, args["secrets"])
-    require_configured_secrets(pulumi.get_stack(), settings, args["secrets"])
+    _require_all(name, settings, args["secrets"])
     placeholders = {f"{PROJECT}:{key}": f"${{{key}}}" for key in args["secrets"]}
     plain_pulumi.check({**config, **placeholders}, ask_cluster=ask_cluster)
     return settings
@@ -68,6 +68,17 @@ def _require_known(name: str, secrets: Collection[str]) -> None:
     if unknown := sorted(set(secrets) - set(secret_keys.ALL)):
         known = ", ".join(secret_keys.ALL)
         raise SettingsError(f"{name}: secrets: unknown key: {', '.join(unknown)}. The keys are {known}.")
+
+
+def _require_all(name: str, settings: Settings, secrets: Collection[str]) -> None:
+    """Refuse settings that need secrets which the program does not pass."""
+    if missing := [key for key in needed_secrets(settings) if key not in secrets]:
+        lines = [
+            f"{name}: secrets: missing: {', '.join(missing)}. Nothing was changed. Add each of them to `secrets`, such "
+            f'as {missing[0]}=config.require_secret("{missing[0]}"), and set it:',
+            *commands(pulumi.get_stack(), missing),
+        ]
+        raise SettingsError("\n  ".join(lines))
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -71,7 +71,7 @@ def test_its_outputs_are_the_namespace_and_the_urls() -> None:
     ("settings", "secrets", "message"),
     [
         (_SETTINGS | {"trases": {}}, _SECRETS, r"trases: unknown key; did you mean traces\?"),
-        (_SETTINGS, {}, "6 secrets are missing: "),
+        (_SETTINGS, {}, "secrets: missing: postgresPassword, "),
         (_SETTINGS, _SECRETS | {"pasword": "x"}, "unknown key: pasword"),
     ],
 )
