@@ -98,8 +98,8 @@ def test_an_http_route_is_attached_to_the_listener_of_a_gateway() -> None:
     }
 
 
-def test_annotations_configure_the_controller_and_do_not_hide_the_reason() -> None:
-    annotations = {"nginx.ingress.kubernetes.io/auth-url": "https://auth.example.com", PUBLIC: "because"}
+def test_annotations_configure_the_controller() -> None:
+    annotations = {"nginx.ingress.kubernetes.io/auth-url": "https://auth.example.com"}
     gateway = objects(tls=TLS, taskApi=API, annotations=annotations)["gateway"]
     annotated = gateway["metadata"]["annotations"]
     assert annotated["nginx.ingress.kubernetes.io/auth-url"] == "https://auth.example.com"
@@ -116,6 +116,7 @@ def test_annotations_configure_the_controller_and_do_not_hide_the_reason() -> No
         ({"taskApi": {"host": "tasks.example.com"}, "tls": TLS}, ["ingress.taskApi.reason: missing"]),
         ({"taskApi": {**API, "reason": "so"}, "tls": TLS}, ["ingress.taskApi.reason", "at least 10 characters"]),
         ({"taskApi": {**API, "host": "https://x"}, "tls": TLS}, ["ingress.taskApi.host"]),
+        ({"taskApi": API, "tls": TLS, "annotations": {PUBLIC: "because"}}, [f"annotations: {PUBLIC} is set by reason"]),
         ({"taskApi": API, "api": "HTTPRoute"}, ["ingress: an HTTPRoute needs gateway"]),
         ({"taskApi": API, "api": "HTTPRoute", "gateway": GATEWAY, "tls": TLS}, ["tls and className belong to api"]),
         ({"taskApi": API, "tls": TLS, "gateway": GATEWAY}, ["ingress: gateway belongs to api HTTPRoute"]),
