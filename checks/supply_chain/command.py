@@ -70,14 +70,26 @@ def audited(pip_audit: Path, lock: Path) -> list[str]:
     """Return the known vulnerabilities of a lock file's packages.
 
     Raises:
-        CheckFailure: the advisory service does not answer.
+        CheckFailure: the advisory service does not answer, or not about each package.
     """
     options = ["--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off"]
-    packages = json.loads(output_of([pip_audit, *options, f"--requirement={lock}"]))["dependencies"]
+    return vulnerabilities(output_of([pip_audit, *options, f"--requirement={lock}"]))
+
+
+def vulnerabilities(output: str) -> list[str]:
+    """Read the JSON of pip-audit.
+
+    Raises:
+        CheckFailure: it has left packages out, which it does silently if the service does not know them.
+    """
+    packages = json.loads(output)["dependencies"]
+    if skipped := [package for package in packages if "skip_reason" in package]:
+        reason = skipped[0]["skip_reason"]
+        raise CheckFailure(f"{len(skipped)} of {len(packages)} packages could not be audited: {reason}")
     return [
         f"{package['name']} {package['version']}: {item['id']}, mended in {', '.join(item['fix_versions']) or 'none'}"
         for package in packages
-        for item in package.get("vulns", ())
+        for item in package["vulns"]
     ]
 
 
