@@ -70,7 +70,11 @@ def planted_reports(count: int, seed: int) -> Outcome:
         notifications.send(series(collector.span_metrics()))
         poll_until("a notification", lambda: _PLAIN.encode() in notifications.content, seconds=30)
         time.sleep(2)  # another one may follow
-        parts = {"a notification": notifications.content, **_reports(stored, marks)}
+        parts = {
+            "metrics of the Collector": collector.span_metrics().encode(),
+            "a notification": notifications.content,
+            **_reports(stored, marks),
+        }
     outcome.count = marks.count
     for part, content in parts.items():
         if _PLAIN.encode() not in content:

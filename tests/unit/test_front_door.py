@@ -17,7 +17,14 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PAGES = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/add-tracing.md", "lean_tracing/README.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/add-tracing.md",
+        "docs/security.md",
+        "lean_tracing/README.md",
+    )
 ] + sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
 # Of each image the name that NOTICE has, and its licence.

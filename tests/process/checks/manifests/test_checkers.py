@@ -1,12 +1,14 @@
 """The real checkers read every object, and find mistakes that are put into a manifest."""
 
 import copy
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from checks.manifests.command import check
+from checks.manifests.command import check, run
 from checks.manifests.findings import merged
 from contracts.metadata import Manifest
 from local.failure import Failure
@@ -26,6 +28,13 @@ def _with_mistakes() -> list[Manifest]:
 
 
 @pytest.mark.nightly  # 40 s of CPU, and a package registry for checkov
+def test_each_finding_has_an_answer_and_each_answer_a_finding() -> None:
+    output = StringIO()
+    with skipping("kube-score", Failure):
+        assert run(Console(file=output, width=200)), output.getvalue()
+
+
+@pytest.mark.nightly
 def test_each_checker_finds_a_mistake(tmp_path: Path) -> None:
     with skipping("kube-score", Failure):
         reports = merged(check({"dev": _with_mistakes()}, tmp_path))
