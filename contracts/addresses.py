@@ -37,8 +37,8 @@ def check_url(text: str) -> str:
         raise ValueError(f"needs a host, and a port between 1 and {_LARGEST_PORT} if it has one") from None
     if "@" in url.netloc:
         raise ValueError("has a user: credentials are secrets, and not part of an address")
-    if not host.isascii():
-        raise ValueError("needs a host in ASCII letters; other letters are written as xn--…")
+    if not text.isascii():
+        raise ValueError("has other letters than ASCII: those of a host are written as xn--…, those of a path as %…")
     is_ipv6 = url.netloc.startswith("[")  # urlsplit has checked it
     if port == 0 or not (is_ipv6 or _HOST.fullmatch(host)):
         raise ValueError(f"needs a host, and a port between 1 and {_LARGEST_PORT} if it has one")

@@ -88,9 +88,11 @@ def from_outside(address: str, namespace: str) -> str:
 
     >>> from_outside("http://loki:3100/path", "tracing")
     'http://loki.tracing:3100/path'
+    >>> from_outside("http://[fd00::1]:3100", "tracing")
+    'http://[fd00::1]:3100'
     """
     parts = urlsplit(address)
-    if parts.hostname is None or "." in parts.hostname:
+    if parts.hostname is None or {".", ":"} & {*parts.hostname}:
         return address  # no Service of this namespace
     return parts._replace(netloc=parts.netloc.replace(parts.hostname, f"{parts.hostname}.{namespace}", 1)).geturl()
 

@@ -30,6 +30,7 @@ def test_addresses_of_the_web(text: str) -> None:
         "http://:9090",
         "http://user@example.com",
         "http://münchen.example.com",
+        "http://example.com/größe",
         "http://example.com/",
         "example.com:9090",
         "grpc://example.com",
