@@ -39,7 +39,7 @@ def ha(
         console: where progress and the table are printed.
         names: the rows; all by default. `node-cut-2:120` has its own `outage`.
         minutes: the window of each row, under load, that contains the fault.
-        outage: how long a fault with a duration lasts, in s.
+        outage: how long a fault with a duration lasts, in s; the row of the object storage has its own.
         rate: requests per second.
         spans_rate: spans per second, besides those of the requests.
         small: whether the stack has one Jaeger in place of the parts of Tempo, and no Loki.
@@ -70,7 +70,7 @@ def ha(
                 stack,
                 directory / name,
                 seconds=60 * minutes,
-                outage=float(own.get(name) or outage),
+                outage=float(own.get(name) or known[name].outage or outage),
                 rate=rate,
                 spans_rate=spans_rate,
                 on_progress=console.print,

@@ -57,7 +57,11 @@ def write(results: Sequence[Result], directory: Path) -> None:
     rows = [
         {
             **asdict(replace(result, reasons=dict(result.reasons))),  # it copies a Counter wrongly
-            "expected": {name: sorted(alerts) for name, alerts in asdict(result.expected).items()},
+            "expected": {
+                "needed": sorted(result.expected.needed),
+                "allowed": sorted(result.expected.allowed),
+                "seconds": result.expected.seconds,
+            },
             "failures": failures_text(result.reasons),
             "problems": result.problems,
         }

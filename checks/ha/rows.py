@@ -34,6 +34,7 @@ _POD_KILLED: Final[Mapping[str, Expected]] = {
 """Kubernetes replaces a pod at once, so no alert is needed. One of that part is right if its pod is slow to start."""
 KAFKA_UPGRADED: Final = "kafka-upgraded"
 _DRAIN_SECONDS: Final = 300
+_STORAGE_SECONDS: Final = 600.0
 Fault = Callable[[Stack, float], None]
 """Takes the stack and the seconds that the fault lasts, if it has a duration."""
 
@@ -47,6 +48,8 @@ class Row:
     client: Node
     """The node from whose network the load is sent: one that the fault does not hit."""
     expected: Expected = NONE
+    outage: float | None = None
+    """How long the fault lasts, in s; as long as the caller says if None."""
 
 
 def _progress() -> Progress:
@@ -167,7 +170,14 @@ def rows(workloads: list[str], *, object_storage: bool = True) -> Mapping[str, R
             expected=_POD_KILLED.get(workload, NONE),
         )
     if object_storage:
-        result["storage-unavailable"] = Row(title="object storage unavailable", fault=_storage_stopped, client=_other())
+        result["storage-unavailable"] = Row(
+            title="object storage unavailable",
+            fault=_storage_stopped,
+            client=_other(),
+            # No user notices it, and nothing is lost: a ticket is in time if the storage misses several writes.
+            expected=Expected(needed=frozenset({"ObjectStorageFails"}), seconds=360),
+            outage=_STORAGE_SECONDS,
+        )
     result["rolling-update"] = Row(title="rolling update of everything", fault=_all_restarted, client=_other())
     result["postgres-failover"] = Row(
         title="Postgres: primary killed",

@@ -26,3 +26,9 @@ def test_the_load_comes_from_another_node() -> None:
         for fault in ("killed", "cut", "drained"):
             if row := ROWS.get(f"node-{fault}-{node.number}"):
                 assert row.client != node
+
+
+def test_unavailable_storage_lasts_longer_than_its_alert_may_take() -> None:
+    row = rows([])["storage-unavailable"]
+    assert row.outage is not None
+    assert row.expected.seconds < row.outage
