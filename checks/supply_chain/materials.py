@@ -9,6 +9,7 @@ from typing import Any, Final
 from checks.harness.tools import output_of
 from local.images.cache import LayerCache
 from local.images.debian import BASE, PYTHON
+from local.images.service import service_reference
 from local.paths import Home
 from stack.polling import CheckFailure
 from stack.settings import ROOT
@@ -19,7 +20,8 @@ _RELEASE: Final = "debian-12"
 
 def environment(cyclonedx: Path) -> dict[str, Any]:
     """Return the bill of the environment that runs this program."""
-    bill: dict[str, Any] = json.loads(output_of([cyclonedx, "environment", "--output-reproducible", sys.executable]))
+    options = ["--output-reproducible", f"--pyproject={ROOT / 'pyproject.toml'}"]
+    bill: dict[str, Any] = json.loads(output_of([cyclonedx, "environment", *options, sys.executable]))
     _require_all(bill, ROOT / "requirements.lock")
     return bill
 
@@ -29,6 +31,9 @@ def service_image(cyclonedx: Path) -> dict[str, Any]:
     lock = ROOT / "service" / "requirements.lock"
     bill: dict[str, Any] = json.loads(output_of([cyclonedx, "requirements", "--output-reproducible", lock]))
     _require_all(bill, lock)
+    repository, _, tag = service_reference().rpartition(":")
+    image = {"type": "container", "bom-ref": repository, "name": repository, "version": tag}
+    bill["metadata"] = {**bill.get("metadata", {}), "component": image}
     bill["components"] += debian_components(LayerCache(Home.default().images).directory / "apt")
     return bill
 
