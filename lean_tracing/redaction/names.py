@@ -95,12 +95,14 @@ PARAMETER: Final = "(?i:^(?:code|key|ticket)$|(?:^|[._-])(?:sig|signature)$)"
 """Common names that are secrets only as parameters of a URL: OAuth codes, API keys, signatures (`X-Amz-Signature`)."""
 
 SECRET_PARAMETER: Final = (
-    f"(?i:(?:^|[?&; ])[A-Za-z0-9_.-]*(?:{_PASSWORD}|pwd)="
-    "|[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
+    "(?i:[?&;](?:(?:[A-Za-z0-9_.-]*[._-])?(?:sig|signature)|[A-Za-z0-9_.-]*(?:accesskeyid|credential|jwt"
     f"|{_PASSWORD}|pwd|secret|session|sid|token|(?:access|api|private)[._-]?key)|code|key|ticket)=)"
     f"(?:[^& []|{_BRACKET}[^r])[^& ]*"
 )
-"""A secret parameter of a URL, or a password in a text, with its value, unless the library has redacted it already."""
+"""A secret parameter of a URL with its value, unless the library has redacted the value already."""
+
+PASSWORD_IN_TEXT: Final = tuple(f"{name}=(?:[^& []|{_BRACKET}[^r])[^& ]*" for name in ("password", "passwd"))
+"""Passwords in a text, in the common spelling: Go finds what begins with fixed letters a hundred times faster."""
 
 REDACTED_VALUE: Final = f"^(?:{_BRACKET}[redact]*]?|e(?:m(?:a(?:i(?:l(?::[0-9a-f]{{0,16}})?)?)?)?)?)$"
 """The texts that the library writes instead of a hidden value and of an e-mail address, whole or cut."""

@@ -96,6 +96,7 @@ SHAPES: Final = (
         miss="token_count=5, token=None",
         hide=pairs.hide_pairs,
         hints=("=", ":", "%", ",", ">"),
+        collector=names.PASSWORD_IN_TEXT,
         # What is assigned is no reference (`$(NAME)`, `${NAME}`, `$NAME`) and no mark of a redaction.
         manifest=r"(?i:(?:password|passwd|passphrase|secret|token|credentials?"
         r"|(?:api|access|private|secret|signing)[_-]?key)[\"']?[ \t]*[:=][ \t]*[\"']?(?![*…])[^\s\"'$<{(\[|…]{6,})",
