@@ -1,14 +1,7 @@
-"""The Pulumi CLI in tests: its environment, and what a copy of the checkout leaves out."""
+"""The Pulumi CLI in tests: its environment."""
 
 import os
-import shutil
 from pathlib import Path
-from typing import Final
-
-NOT_IN_A_CLONE: Final = shutil.ignore_patterns(
-    ".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "tests"
-)
-"""As `shutil.copytree` takes it."""
 
 
 def pulumi_environment(directory: Path) -> dict[str, str]:

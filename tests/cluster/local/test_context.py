@@ -5,7 +5,6 @@ other user, and it has neither the home nor the programs of the local cluster.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 
 from local.cluster import Cluster
 from stack.settings import OVERLAY, PROJECT, ROOT
-from tests.support.pulumi_cli import NOT_IN_A_CLONE
+from tests.support.clone import copy_checkout
 
 CONTEXT = "theirs"
 
@@ -31,7 +30,7 @@ def cluster() -> None:
 def clone(tmp_path: Path) -> Path:
     """Another clone, with the back ends that this machine has."""
     clone = tmp_path / "clone"
-    shutil.copytree(ROOT, clone, ignore=NOT_IN_A_CLONE)
+    copy_checkout(clone)
     overlay = yaml.safe_load((ROOT / OVERLAY).read_text())["config"]
     file = clone / "Pulumi.local.yaml"
     document = yaml.safe_load(file.read_text())

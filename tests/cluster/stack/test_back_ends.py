@@ -1,12 +1,12 @@
-"""A stack that built none of its back ends: the checks work with it.
+"""A stack that built none of its back ends, deployed by `make deploy`: the checks work with it.
 
 Kafka, Postgres, Prometheus and Grafana are processes of this machine; the other stores are those of the local stack.
+Pulumi deploys the stack if its CLI is on PATH, and server-side apply if it is not.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import kubernetes
 import pytest
@@ -20,7 +20,6 @@ from contracts import endpoints, secret_keys
 from contracts.metadata import PROJECT
 from contracts.services import SERVICES
 from stack.accounting.judge import account
-from stack.kubernetes.apply import apply
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.rollout.measurements import collect
@@ -29,11 +28,14 @@ from stack.settings.monitoring import monitoring_config
 from stack.smoke.check import check
 from stack.stores import Stores
 from tests.support.back_ends import BackEnds, back_ends
+from tests.support.clone import Clone
+from tests.support.local_stack import stores_of_the_local_stack
 from tests.support.mistakes import make_mistakes
-from tests.support.program import recorded, without_claims
+from tests.support.program import recorded
 
 pytestmark = pytest.mark.nightly
 
+_NAME = "test"
 NAMESPACE = "tracing-back-ends-test"
 MINUTES = 3
 
@@ -50,30 +52,6 @@ class Stack:
         return Stores(settings=self.settings, client=connect(self.settings.cluster))
 
 
-def _stores_of_the_local_stack() -> dict[str, Any]:
-    """Return the sections with which another stack uses them; Grafana, outside of the cluster, has no names for it."""
-    settings = load("local")
-    core = kubernetes.client.CoreV1Api(connect(settings.cluster))
-
-    def url(service: str, port: int) -> str:
-        return endpoints.url(core.read_namespaced_service(service, settings.cluster.namespace).spec.cluster_ip, port)
-
-    store, port = endpoints.TRACE_QUERY[settings.traces.backend]
-    traces = {"otlpUrl": url(store, endpoints.OTLP_GRPC_PORT), "queryUrl": url(store, port)}
-    loki = url(endpoints.LOKI, endpoints.LOKI_PORT) if settings.logs.enabled else ""
-    logs = {"external": {"otlpUrl": f"{loki}/otlp", "protocol": "http", "queryUrl": loki}}
-    alertmanager = (
-        {"external": {"urls": [url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)]}}
-        if settings.alerting.enabled
-        else {"enabled": False}
-    )
-    return {
-        "traces": {"backend": settings.traces.backend, "external": traces},
-        "logs": logs if loki else {"enabled": False},
-        "alerting": alertmanager,
-    }
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with the services, in a namespace of its own."""
@@ -85,22 +63,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "cluster": {**local[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
             "images": local[f"{PROJECT}:images"],
             "probe": {"enabled": False},
-            **_stores_of_the_local_stack(),
+            **stores_of_the_local_stack(),
             **made.sections,
         }
         config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
         values = {key: f"value-of-{key}" for key in secret_keys.GENERATED} | made.secrets
-        manifests = recorded("test", config | {f"{PROJECT}:{key}": value for key, value in values.items()}).manifests
+        manifests = recorded(_NAME, config | {f"{PROJECT}:{key}": value for key, value in values.items()}).manifests
         (rules,) = (item for item in manifests if item["metadata"]["name"] == "prometheus-rules")
         made.load_rules(rules["data"]["rules.yml"])
-        deployed = without_claims(manifests)
+        clone = Clone.on_the_local_cluster(tmp_path_factory.mktemp("clone") / "clone")
+        clone.declare(_NAME, config)
         neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
-        try:
-            with admitted(client, load("local").cluster.namespace, NAMESPACE, neighbour):
-                apply(client, NAMESPACE, deployed, lambda _: None)
-                yield Stack(settings=parse(config, "test"), back_ends=made)
-        finally:
-            kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
+        with admitted(client, load("local").cluster.namespace, NAMESPACE, neighbour):
+            try:
+                clone.run("make", "deploy", f"STACK={_NAME}", secrets=made.secrets)
+                yield Stack(settings=parse(config, _NAME), back_ends=made)
+            finally:
+                clone.run("./wct", "destroy", _NAME, "--yes", "--delete-data")
 
 
 def test_the_stack_builds_none_of_them(stack: Stack) -> None:
@@ -123,16 +102,17 @@ def test_the_coverage_check_reads_topics_and_the_database(stack: Stack) -> None:
 
 def test_the_dashboards_check_passes_in_your_grafana(stack: Stack) -> None:
     last: list[str] = []
+    key = stack.stores.stack_key()
 
     def fine(gateway: str) -> bool:
-        make_mistakes(gateway)
+        make_mistakes(gateway, key)
         checked = check_stack(stack.settings, MINUTES, lambda _: None)
         last[:] = [f"{failure.dashboard}, {failure.where}: {failure.what}" for failure in checked.result.failures]
         last.extend(f"{link.link}: {link.detail}" for link in checked.links if not link.ok)
         assert checked.result.dashboards
         return not last
 
-    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5):
+    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5, key=key):
         try:
             poll_until("data in every panel", lambda: fine(gateway), seconds=180, every=5)
         except CheckFailure as error:
@@ -140,7 +120,8 @@ def test_the_dashboards_check_passes_in_your_grafana(stack: Stack) -> None:
 
 
 def test_spans_are_counted_and_the_gate_measures(stack: Stack) -> None:
-    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5):
+    key = stack.stores.stack_key()
+    with stack.stores.gateway() as gateway, Traffic(gateway, rate=5, key=key):
         started = time.time()
         time.sleep(30)
     with stack.stores.prometheus() as prometheus:

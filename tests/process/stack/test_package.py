@@ -13,8 +13,9 @@ import yaml
 
 from contracts import secret_keys
 from stack.settings import ROOT
+from tests.support.clone import copy_checkout
 from tests.support.programs import require_program
-from tests.support.pulumi_cli import NOT_IN_A_CLONE, pulumi_environment
+from tests.support.pulumi_cli import pulumi_environment
 
 _EXAMPLES = ROOT / "package" / "examples"
 
@@ -49,7 +50,7 @@ class Program:
 def _package(directory: Path) -> Path:
     """Return a copy of the checkout's package, with the packages of this environment."""
     checkout = directory / "checkout"
-    shutil.copytree(ROOT, checkout, ignore=NOT_IN_A_CLONE)
+    copy_checkout(checkout)
     _environment(checkout / "package" / ".venv")
     return checkout / "package"
 

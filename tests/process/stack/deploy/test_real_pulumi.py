@@ -1,9 +1,6 @@
 """The real Pulumi CLI, where it is on PATH: what its users type works in a fresh clone, and after `make up`."""
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +10,11 @@ from pulumi import automation as auto
 from contracts import secret_keys
 from contracts.metadata import LOCAL_CONTEXT, PROJECT
 from stack.deploy.engine import select
-from stack.settings import ROOT, parse
+from stack.settings import parse
 from tests.support.api_server import ApiServer
+from tests.support.clone import Clone
 from tests.support.programs import require_program
-from tests.support.pulumi_cli import NOT_IN_A_CLONE, pulumi_environment
+from tests.support.pulumi_cli import pulumi_environment
 from tests.support.small_stack import IMAGE
 
 _NAMESPACE = "real-pulumi"
@@ -29,61 +27,37 @@ _TARGETS = (
 )
 
 
-class Clone:
-    """A clone of the repository with an environment of its own, as after `pulumi install`."""
+def _pulumi(clone: Clone, *arguments: str, check: bool = True) -> str:
+    return clone.run("pulumi", "--non-interactive", *arguments, check=check)
 
-    def __init__(self, directory: Path) -> None:
-        for program in ("pulumi", "pulumi-resource-kubernetes", "pulumi-language-python", "openssl"):
-            require_program(program)
-        self.path = directory / "clone"
-        shutil.copytree(ROOT, self.path, ignore=NOT_IN_A_CLONE)
-        (self.path / ".venv").symlink_to(sys.prefix)
-        self.environment = pulumi_environment(directory)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self._run(["pulumi", "--non-interactive", *arguments])
-
-    def preview(self, stack: str, *arguments: str) -> str:
-        """What a preview prints."""
-        process = self.run("preview", "-s", stack, *arguments)
-        return process.stdout + process.stderr
-
-    def shell(self, command: str) -> None:
-        process = self._run(["sh", "-ec", command])
-        assert process.returncode == 0, process.stderr
-
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.path,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+def _preview(clone: Clone, stack: str, *arguments: str) -> str:
+    return _pulumi(clone, "preview", "-s", stack, *arguments, check=False)
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    return Clone(tmp_path)
+    """A clone of the repository, as after `pulumi install`."""
+    for program in ("pulumi", "pulumi-resource-kubernetes", "pulumi-language-python", "openssl"):
+        require_program(program)
+    return Clone(tmp_path / "clone", pulumi_environment(tmp_path))
 
 
 def test_a_fresh_clone_previews_and_each_mistake_ends_in_a_message_alone(clone: Clone) -> None:
-    assert clone.run("stack", "init", "dev").returncode == 0
-    refused = clone.preview("dev")
+    _pulumi(clone, "stack", "init", "dev")
+    refused = _preview(clone, "dev")
     assert f"error: stack dev: {len(secret_keys.GENERATED)} secrets are missing: " in refused
     assert "Traceback" not in refused
     commands = sorted(set(re.findall(r"openssl .* \| pulumi config set --secret \w+ -s dev", refused)))
     assert len(commands) == len(secret_keys.GENERATED)
     # Pulumi stores the first number as a text, and the second as a number.
     for command in (*commands, f"{_SET} tracing.samplingRate 0.97", f"{_SET} kafka.cpu 2"):
-        clone.shell(command)
-    assert re.search(r"\+ \d\d to create", clone.preview("dev"))
+        clone.run("sh", "-ec", command)
+    assert re.search(r"\+ \d\d to create", _preview(clone, "dev"))
 
-    clone.shell(f"{_SET} tracing.samplingRate 2")
-    clone.shell(f"{_SET} trases.backend tempo")
-    printed = clone.preview("dev")
+    clone.run("sh", "-ec", f"{_SET} tracing.samplingRate 2")
+    clone.run("sh", "-ec", f"{_SET} trases.backend tempo")
+    printed = _preview(clone, "dev")
     assert "error: stack dev: the settings cannot be used:\n" in printed
     assert "  tracing.samplingRate: '2': input should be a valid number, at least 0, at most 1\n" in printed
     assert "  trases: unknown key; did you mean traces?" in printed
@@ -116,6 +90,6 @@ def test_plain_pulumi_sees_no_change_after_the_deployment_of_the_local_stack(
     state = engine.file.parent
     clone.environment |= {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": ""}
     arguments = [argument for target in targets for argument in ("--target", target)]
-    printed = clone.preview("local", "--config-file", str(engine.file), "--expect-no-changes", "--diff", *arguments)
+    printed = _preview(clone, "local", "--config-file", str(engine.file), "--expect-no-changes", "--diff", *arguments)
     assert "error" not in printed, printed
     assert yaml.safe_load(engine.file.read_text())["config"][f"{PROJECT}:environment"] == "test"
