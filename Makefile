@@ -87,7 +87,7 @@ coverage: $(VENV)/installed ## run 10,000 operations and compare each trace with
 	@$(WCT) check coverage $(STACK) $(ARGS)
 
 .PHONY: rollouts
-rollouts: $(VENV)/installed ## roll out good and bad versions on the local stack under load (ARGS=--only=slow)
+rollouts: $(VENV)/installed ## roll out good and bad versions on the local stack under load (ARGS="--only=slow --times=10")
 	@$(WCT) check rollouts $(ARGS)
 
 .PHONY: verdicts

@@ -241,11 +241,13 @@ def manifests() -> None:
 
 @click.command(cls=Command)
 @click.option("--only", multiple=True, help="Only this rollout. May be repeated.")
-def rollouts(only: tuple[str, ...]) -> None:
+@click.option("--times", type=COUNT, default=None, help="Until .local/rollouts.jsonl has as many results of each.")
+@click.option("--minutes", type=AMOUNT, help="No rollout starts after this time.")
+def rollouts(only: tuple[str, ...], times: int | None, minutes: float | None) -> None:
     """Roll out good and bad versions on the local stack under load."""
     from checks.rollouts.command import check_rollouts
 
-    raise Exit(0 if check_rollouts(console(140), only) else 1)
+    raise Exit(0 if check_rollouts(console(140), only, times=times, minutes=minutes) else 1)
 
 
 @click.command(cls=Command)

@@ -1,5 +1,6 @@
 """`make rollouts`: rolls versions out on the local stack under load: good, bad, and an interrupted one."""
 
+import math
 import subprocess
 import sys
 import time
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
+from checks.rollouts.results import Result, append, missing, read, summary
 from checks.rollouts.scenario import GATE, STAGES, Outcome, changed_settings, run
 from checks.rollouts.versions import FAULTS, build
 from contracts.errors import UserError
@@ -20,7 +21,7 @@ EXPOSED_SECONDS: Final = 120.0
 """The time in which a bad version must be rolled back, from its first ready pod on."""
 _NO_OP_SECONDS: Final = 10.0
 _FIRST_SHARE: Final = 0.25
-_COLUMNS: Final = ("scenario", "exit code", "new version exposed", "requests", "failed", "rolled back for", "problems")
+RESULTS: Final = ROOT / ".local" / "rollouts.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,19 @@ SCENARIOS: Final = {
 }
 
 
-def check_rollouts(console: Console, names: Sequence[str] = ()) -> bool:
+def check_rollouts(
+    console: Console, names: Sequence[str] = (), *, times: int | None = None, minutes: float | None = None
+) -> bool:
     """Runs scenarios on the local stack, and then a deployment that changes nothing.
+
+    Each result is added to a file.
 
     Args:
         console: where the results are printed.
         names: the scenarios, by default all.
+        times: runs each scenario until the file has that many results of it, so that a later run continues. By default
+            each scenario runs once.
+        minutes: no rollout starts after this time; None is no limit.
 
     Returns:
         Whether every scenario ended as expected, and the deployment was fast enough.
@@ -54,18 +62,23 @@ def check_rollouts(console: Console, names: Sequence[str] = ()) -> bool:
     """
     if unknown := set(names) - SCENARIOS.keys():
         raise UserError(f"there is no scenario {min(unknown)!r}; the scenarios are {', '.join(SCENARIOS)}")
-    table = Table(title="Rollouts under load")
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
-    results = [_run(name, table, console) for name in names or SCENARIOS]
+    chosen, end = list(names or SCENARIOS), time.monotonic() + (math.inf if minutes is None else 60 * minutes)
+    earlier = [] if times is None else [result for result in read(RESULTS) if result.scenario in chosen]
+    made: list[Result] = []
+    for name in missing(chosen, dict.fromkeys(chosen, times or 1), earlier):
+        if time.monotonic() > end:
+            break
+        made.append(_run(name, console))
+        append(RESULTS, made[-1])
     seconds = _deploy_unchanged()
-    console.print(table)
+    results = [*earlier, *made]
+    console.print(summary(results))
     console.print(f"a deployment that changes nothing: {seconds:.1f} s (goal {_NO_OP_SECONDS:.0f} s)")
-    return all(results) and seconds <= _NO_OP_SECONDS
+    return not any(result.problems for result in results) and seconds <= _NO_OP_SECONDS
 
 
-def _run(name: str, table: Table, console: Console) -> bool:
-    """Runs one scenario and adds it to the table; returns whether it ended as expected."""
+def _run(name: str, console: Console) -> Result:
+    """Runs one scenario."""
     scenario = SCENARIOS[name]
     console.print(f"[bold]{name}[/]")
     try:
@@ -75,18 +88,15 @@ def _run(name: str, table: Table, console: Console) -> bool:
     finally:
         restore_stack()
     console.print(outcome.output, style="dim", markup=False)
-    unexpected = problems(scenario, outcome)
-    reason = outcome.output.rpartition("rolling back: ")[2].partition("\n")[0] if scenario.code else ""
-    table.add_row(
-        name,
-        str(outcome.code),
-        f"{outcome.exposed_seconds:.0f} s",
-        str(outcome.requests),
-        str(len(outcome.failures)),
-        reason,
-        "; ".join(unexpected),
+    return Result(
+        scenario=name,
+        code=outcome.code,
+        exposed_seconds=outcome.exposed_seconds,
+        requests=outcome.requests,
+        failed=len(outcome.failures),
+        reason=outcome.output.rpartition("rolling back: ")[2].partition("\n")[0] if outcome.code == 1 else "",
+        problems=problems(scenario, outcome),
     )
-    return not unexpected
 
 
 def problems(scenario: Scenario, outcome: Outcome) -> list[str]:
