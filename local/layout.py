@@ -36,6 +36,6 @@ PORTS = (
     ("127.0.0.1", 10259, "kube-scheduler"),
 )
 
-VOLUMES = 12  # static volumes of a node, behind the default StorageClass
+VOLUMES = 16  # static volumes of a node, behind the default StorageClass
 STORAGE_CLASS = "local"
 MARK = "web-crawl-tracing"  # comment of our own firewall rules

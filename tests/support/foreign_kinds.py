@@ -29,6 +29,11 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("tag:yaml.org,2002:value", _text)
 
 
+def read_manifests(file: Path) -> list[Manifest]:
+    """Return the objects in a file that an operator's release has."""
+    return [item for item in yaml.load_all(file.read_text(), _Loader) if item]
+
+
 @contextmanager
 def installed_kinds(client: kubernetes.client.ApiClient, groups: Collection[str]) -> Iterator[set[str]]:
     """Create the definitions of some API groups, and delete them in the end.
@@ -42,7 +47,7 @@ def installed_kinds(client: kubernetes.client.ApiClient, groups: Collection[str]
     if not folder and groups:
         pytest.skip(f"{FOLDER} is not set: it names a folder with the CustomResourceDefinitions of the operators")
     files = sorted(Path(folder).glob("*.yaml")) if folder and groups else []
-    documents = [item for file in files for item in yaml.load_all(file.read_text(), _Loader)]
+    documents = [item for file in files for item in read_manifests(file)]
     definitions = [item for item in documents if item["spec"]["group"] in groups]
     if missing := set(groups) - {item["spec"]["group"] for item in definitions}:
         pytest.skip(f"no definition of {', '.join(sorted(missing))} in {folder}")

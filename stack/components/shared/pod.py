@@ -145,11 +145,13 @@ def _main_container(pod: Pod, drain_seconds: int) -> core.ContainerArgs:
 
 def _pod_security(pod: Pod) -> core.PodSecurityContextArgs:
     has_volume = pod.storage.data is not None
+    # The files of a Secret belong to root, and this group may read them.
+    has_group = has_volume or bool(pod.storage.secrets)
     return core.PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=pod.user,
         run_as_group=pod.user,
-        fs_group=pod.user if has_volume else None,
+        fs_group=pod.user if has_group else None,
         fs_group_change_policy="OnRootMismatch" if has_volume else None,
         seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
     )

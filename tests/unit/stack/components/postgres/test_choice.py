@@ -72,6 +72,8 @@ def test_cloudnativepg_commits_to_a_standby_and_its_authority_is_the_operators()
     (volume,) = [item for item in pod["volumes"] if item["name"] == mounted(pod)["/etc/postgres-ca"]]
     assert volume["secret"]["secretName"] == "postgres-ca"
     assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    # Its files belong to root: without the group the service cannot read them.
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
 
 def test_cloudnativepg_archives_the_log_and_makes_base_backups() -> None:

@@ -1,0 +1,103 @@
+"""A stack whose tasks are in a database of CloudNativePG, where its release is at hand: it survives a lost primary."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kubernetes
+import pytest
+
+from checks.harness.admitted import admitted
+from contracts import endpoints
+from contracts.metadata import PROJECT
+from contracts.services import SERVICES
+from stack.kubernetes.client import connect
+from stack.polling import poll_until
+from stack.settings import Settings, effective_config, load, parse
+from stack.smoke.check import check
+from tests.support.accepted_tasks import accepted_tasks
+from tests.support.clone import Clone
+from tests.support.cloudnativepg import cloudnativepg_operator
+from tests.support.local_stack import stores_of_the_local_stack
+
+pytestmark = pytest.mark.nightly
+
+_NAME: Final = "database"
+_NAMESPACE: Final = "tracing-database-test"
+_TASKS: Final = 60
+_PAUSE: Final = 0.2
+_INSTANCES: Final = 3
+_SMALL: Final = {"cpu": "50m"}
+"""So that two stacks fit on two cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The stack."""
+
+    settings: Settings
+    client: kubernetes.client.ApiClient
+
+    def status(self) -> dict[str, Any]:
+        """Return what the operator reports."""
+        api = kubernetes.client.CustomObjectsApi(self.client)
+        kind = ("postgresql.cnpg.io", "v1", _NAMESPACE, "clusters")
+        status: dict[str, Any] = api.get_namespaced_custom_object(*kind, endpoints.POSTGRES)["status"]
+        return status
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    local = effective_config("local")
+    client = connect(load("local").cluster)
+    with cloudnativepg_operator(client, tmp_path_factory.mktemp("operator")) as image:
+        sections = {
+            "environment": "test",
+            "cluster": {**local[f"{PROJECT}:cluster"], "namespace": _NAMESPACE},
+            "images": local[f"{PROJECT}:images"],
+            "metrics": {**_SMALL, "scrapeIntervalSeconds": 5},
+            "collector": _SMALL,
+            "kafka": _SMALL,
+            "services": dict.fromkeys(("gateway", "taskManager", "crawler"), _SMALL),
+            "probe": {"enabled": False},
+            "grafana": {"enabled": False},
+            "postgres": {**_SMALL, "volume": "1Gi", "cloudnativepg": {"image": image, "instances": _INSTANCES}},
+            **stores_of_the_local_stack(),
+        }
+        config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
+        clone = Clone.on_the_local_cluster(tmp_path_factory.mktemp("clone") / "clone")
+        clone.declare(_NAME, config)
+        neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": _NAMESPACE}}}
+        with admitted(client, load("local").cluster.namespace, _NAMESPACE, neighbour):
+            try:
+                clone.run("make", "deploy", f"STACK={_NAME}")
+                yield Stack(settings=parse(config, _NAME), client=client)
+            finally:
+                clone.run("./wct", "destroy", _NAME, "--yes", "--delete-data")
+        namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
+        assert _NAMESPACE not in {item.metadata.name for item in namespaces}
+
+
+def test_the_operator_runs_the_servers_and_the_smoke_check_passes(stack: Stack) -> None:
+    status = stack.status()
+    assert (status["readyInstances"], status["phase"]) == (_INSTANCES, "Cluster in healthy state")
+    assert {hop.service for hop in check(stack.settings).hops} >= {*SERVICES}
+
+
+def test_a_standby_takes_over_when_the_primary_is_killed_and_no_accepted_task_is_lost(stack: Stack) -> None:
+    core = kubernetes.client.CoreV1Api(stack.client)
+    primary = stack.status()["currentPrimary"]
+    with accepted_tasks(stack.settings) as tasks:
+        for number in range(_TASKS):
+            if number == _TASKS // 3:
+                core.delete_namespaced_pod(primary, _NAMESPACE, grace_period_seconds=1)
+            tasks.submit(number)
+            time.sleep(_PAUSE)
+        tasks.require_completed()
+    assert stack.status()["currentPrimary"] != primary
+
+    def is_whole() -> bool:
+        return bool(stack.status()["readyInstances"] == _INSTANCES)
+
+    poll_until("the former primary as a standby", is_whole, seconds=120, every=1)
