@@ -13,6 +13,8 @@ class MonitoringConfig:
     """Facts of a stack that decide which panels and rules it has, and where their thresholds are."""
 
     trace_backend: Literal["tempo", "jaeger"]
+    traces: bool
+    """Whether Grafana can query the trace store."""
     trace_store_scraped: bool
     """Whether Prometheus scrapes the trace store: the stack built it."""
     trace_blocks: bool
@@ -22,7 +24,7 @@ class MonitoringConfig:
     tail_sampling: bool
     """Whether samplers decide which traces are stored."""
     logs: bool
-    """Whether the stack has a log store."""
+    """Whether Grafana can query a log store."""
     log_store_scraped: bool
     """Whether Prometheus scrapes the log store: the stack built it."""
     log_chunks: bool

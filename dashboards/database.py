@@ -13,6 +13,7 @@ from dashboards.panels import (
     Query,
     Thresholds,
     TraceSearch,
+    about_dots,
     per_second,
     stat,
     table,
@@ -96,7 +97,7 @@ def duration(config: MonitoringConfig) -> Panel:
 
     return timeseries(
         "Statement duration",
-        "Duration of all statements. Click a dot to open its trace.",
+        f"Duration of all statements. {about_dots(config)}",
         [percentile(0.5), percentile(0.95), *with_exemplars(config, percentile(0.99), STATEMENT_SPAN)],
         unit="ms",
         thresholds=Thresholds(None, config.objectives.statement_ms),

@@ -11,7 +11,7 @@ from dashboards.names import UNCHANGED, Names
 def datasources(
     *,
     backend: str,
-    traces_url: str,
+    traces_url: str | None,
     prometheus_url: str,
     loki_url: str | None,
     alertmanager_url: str | None = None,
@@ -22,26 +22,18 @@ def datasources(
 
     Args:
         backend: `tempo` or `jaeger`, which is also the datasource's type.
-        traces_url: base URL of the trace store's query API.
+        traces_url: base URL of the trace store's query API; None if it has none.
         prometheus_url: base URL of Prometheus.
-        loki_url: base URL of Loki; None if the stack has none.
+        loki_url: base URL of Loki; None if the stack has none that can be queried.
         alertmanager_url: base URL of Alertmanager; None if the stack has none.
         access: uid of `endpoints` → fields of the datasource with which Grafana gets access to its store.
         names: of the datasources; with a prefix none of them is the default of its Grafana.
     """
-    traces = {
-        "name": "Traces",
-        "uid": endpoints.TRACES_UID,
-        "type": backend,
-        "access": "proxy",
-        "url": traces_url,
-        "editable": False,
-        "jsonData": _trace_links(backend, logs=loki_url is not None),
-    }
+    has_traces, has_logs = traces_url is not None, loki_url is not None
     sources = [
-        _with_access(_prometheus(prometheus_url, alerts=alertmanager_url is not None), access),
-        _with_access(traces, access),
-        *([_with_access(_loki(loki_url), access)] if loki_url else []),
+        _with_access(_prometheus(prometheus_url, traces=has_traces, alerts=alertmanager_url is not None), access),
+        *([_with_access(_traces(backend, traces_url, logs=has_logs), access)] if traces_url else []),
+        *([_with_access(_loki(loki_url, traces=has_traces), access)] if loki_url else []),
         *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
     ]
     return {
@@ -82,7 +74,10 @@ def _with_access(datasource: dict[str, Any], access: Mapping[str, Mapping[str, A
     return {**datasource, **fields, "jsonData": {**datasource["jsonData"], **fields.get("jsonData", {})}}
 
 
-def _prometheus(url: str, *, alerts: bool) -> dict[str, Any]:
+_TRACE_OF_AN_EXEMPLAR = {"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}
+
+
+def _prometheus(url: str, *, traces: bool, alerts: bool) -> dict[str, Any]:
     return {
         "name": "Prometheus",
         "uid": endpoints.PROMETHEUS_UID,
@@ -93,7 +88,7 @@ def _prometheus(url: str, *, alerts: bool) -> dict[str, Any]:
         "editable": False,
         "jsonData": {
             "httpMethod": "POST",
-            "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": endpoints.TRACES_UID}],
+            **({"exemplarTraceIdDestinations": [_TRACE_OF_AN_EXEMPLAR]} if traces else {}),
             # Grafana shows this Alertmanager's notifications and silences next to the alerts.
             **({"alertmanagerUid": endpoints.ALERTS_UID} if alerts else {}),
         },
@@ -114,8 +109,19 @@ _LOGS_OF_A_SPAN = {
 }
 
 
-def _loki(url: str) -> dict[str, Any]:
-    """Return Loki's datasource, with the link from a line to its trace: the id is in the metadata of the line."""
+# The trace id is in the metadata of the line.
+_TRACE_OF_A_LINE = {
+    "name": "trace",
+    "matcherType": "label",
+    "matcherRegex": "trace_id",
+    "url": "$${__value.raw}",
+    "urlDisplayLabel": "Its trace",
+    "datasourceUid": endpoints.TRACES_UID,
+}
+
+
+def _loki(url: str, *, traces: bool) -> dict[str, Any]:
+    """Return Loki's datasource, with the link from a line to its trace."""
     return {
         "name": "Logs",
         "uid": endpoints.LOGS_UID,
@@ -123,19 +129,7 @@ def _loki(url: str) -> dict[str, Any]:
         "access": "proxy",
         "url": url,
         "editable": False,
-        "jsonData": {
-            "maxLines": 1000,
-            "derivedFields": [
-                {
-                    "name": "trace",
-                    "matcherType": "label",
-                    "matcherRegex": "trace_id",
-                    "url": "$${__value.raw}",
-                    "urlDisplayLabel": "Its trace",
-                    "datasourceUid": endpoints.TRACES_UID,
-                }
-            ],
-        },
+        "jsonData": {"maxLines": 1000, **({"derivedFields": [_TRACE_OF_A_LINE]} if traces else {})},
     }
 
 
@@ -149,6 +143,18 @@ def _alertmanager(url: str) -> dict[str, Any]:
         "editable": False,
         # Alerts of Grafana's own rules (the stack has none) stay in Grafana's own Alertmanager.
         "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
+    }
+
+
+def _traces(backend: str, url: str, *, logs: bool) -> dict[str, Any]:
+    return {
+        "name": "Traces",
+        "uid": endpoints.TRACES_UID,
+        "type": backend,
+        "access": "proxy",
+        "url": url,
+        "editable": False,
+        "jsonData": _trace_links(backend, logs=logs),
     }
 
 

@@ -7,7 +7,7 @@ from contracts.metrics import JOB, OUTCOME, PARTITION, TOPIC
 from contracts.services import TASK_MANAGER
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, TraceSearch, per_second, stat, timeseries, traces
+from dashboards.panels import Panel, Query, Thresholds, TraceSearch, about_dots, per_second, stat, timeseries, traces
 from dashboards.queries import NOT_DEAD_LETTER, RATE_INTERVAL, buckets, counted, equals, quantile, rate, series
 
 _P95_WAIT: Final = quantile(0.95, buckets(service_metrics.MESSAGE_WAIT), "5m", TOPIC)
@@ -93,19 +93,19 @@ def wait(config: MonitoringConfig) -> Panel:
     """Time that messages wait, with exemplars."""
     return timeseries(
         "Wait of messages",
-        "p95 of the time from sending a message until its handling begins. Click a dot to open its trace.",
+        f"p95 of the time from sending a message until its handling begins. {about_dots(config)}",
         [Query(expr=_P95_WAIT, legend="{{topic}}", exemplars=True)],
         unit="s",
         thresholds=Thresholds(None, config.objectives.message_seconds),
     )
 
 
-def handling_time(_: MonitoringConfig) -> Panel:
+def handling_time(config: MonitoringConfig) -> Panel:
     """Time to handle a message."""
     expr = quantile(0.95, buckets(service_metrics.MESSAGE_PROCESSING), RATE_INTERVAL, TOPIC)
     return timeseries(
         "Handling time",
-        "p95 of the time to handle a message. Click a dot to open its trace.",
+        f"p95 of the time to handle a message. {about_dots(config)}",
         [Query(expr=expr, legend="{{topic}}", exemplars=True)],
         unit="s",
     )

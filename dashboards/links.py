@@ -33,7 +33,7 @@ def failed_spans(services: str) -> LinkFunction:
     query = f'{{ resource.service.name =~ "{services}" && {_FAILED} }} | rate() by (resource.service.name, name)'
 
     def link(config: MonitoringConfig) -> DashboardLink | None:
-        if config.trace_backend != "tempo":
+        if not config.traces or config.trace_backend != "tempo":
             return None
         uid = config.names.uid(endpoints.TRACES_UID)
         source = {"type": "tempo", "uid": uid}

@@ -7,7 +7,7 @@ from contracts.metrics import JOB, SERVICE, TRACK
 from contracts.services import GATEWAY
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, per_second, stat, timeseries
+from dashboards.panels import Panel, Query, Thresholds, about_dots, per_second, stat, timeseries
 from dashboards.queries import (
     FAILED_REQUESTS,
     MEMORY,
@@ -104,7 +104,7 @@ def p99(config: MonitoringConfig) -> Panel:
     """99th percentile of the requests' duration, of both versions."""
     return timeseries(
         "p99 duration",
-        "99 % of the requests are answered within this time. Click a dot to open its trace.",
+        f"99 % of the requests are answered within this time. {about_dots(config)}",
         [Query(expr=quantile(0.99, REQUEST_DURATION, RATE_INTERVAL, *_VERSION), legend=_LEGEND, exemplars=True)],
         unit="s",
         thresholds=Thresholds(None, config.objectives.request_ms / 1000),

@@ -16,6 +16,7 @@ from dashboards.panels import (
     Thresholds,
     TraceSearch,
     Word,
+    about_dots,
     logs,
     per_second,
     stat,
@@ -152,7 +153,7 @@ def p99_by_service(config: MonitoringConfig) -> Panel:
     p99 = Query(expr=quantile(0.99, _ENTRY_DURATION, RATE_INTERVAL, SERVICE), legend="{{service_name}}")
     return timeseries(
         "p99 duration, by service",
-        "99 % of the requests and messages take at most this long. Click a dot to open its trace.",
+        f"99 % of the requests and messages take at most this long. {about_dots(config)}",
         with_exemplars(config, p99, *_ENTRY),
         unit="ms",
         thresholds=Thresholds(None, config.objectives.request_ms),
@@ -197,7 +198,7 @@ def p95_by_operation(config: MonitoringConfig) -> Panel:
     expr = quantile(0.95, _OPERATION_DURATION, RATE_INTERVAL, SERVICE, SPAN_NAME)
     return timeseries(
         "p95 duration, by operation",
-        "95 % of the spans take at most this long. Click a dot to open its trace.",
+        f"95 % of the spans take at most this long. {about_dots(config)}",
         with_exemplars(config, Query(expr=expr, legend="{{service_name}} {{span_name}}"), OF_SERVICE),
         unit="ms",
         width=24,

@@ -8,7 +8,18 @@ from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC
 from dashboards.config import MonitoringConfig
 from dashboards.dashboard import Dashboard, Row
-from dashboards.panels import Panel, Query, Thresholds, TraceSearch, logs, per_second, stat, timeseries, traces
+from dashboards.panels import (
+    Panel,
+    Query,
+    Thresholds,
+    TraceSearch,
+    about_dots,
+    logs,
+    per_second,
+    stat,
+    timeseries,
+    traces,
+)
 from dashboards.queries import (
     NOT_DEAD_LETTER,
     OF_USERS,
@@ -137,7 +148,7 @@ def duration(config: MonitoringConfig) -> Panel:
 
     return timeseries(
         "Task duration",
-        "Time from creation to end. Click a dot to open its trace.",
+        f"Time from creation to end. {about_dots(config)}",
         [percentile(0.5), percentile(0.95), percentile(0.99)],
         unit="s",
         thresholds=Thresholds(None, config.objectives.task_seconds),

@@ -34,7 +34,7 @@ class TracingStack(pulumi.ComponentResource):
     namespace: pulumi.Output[str]
     """Namespace of the stack."""
     urls: pulumi.Output[dict[str, str]]
-    """URLs in the cluster: gateway, prometheus, traces, and, if they exist, logs, alertmanager and grafana."""
+    """URLs in the cluster: gateway, prometheus, and, if they exist, traces, logs, alertmanager and grafana."""
 
     def __init__(self, name: str, args: TracingStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"{PROJECT}:index:TracingStack", name, None, opts)

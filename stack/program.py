@@ -28,7 +28,7 @@ from stack.components.prometheus.store import MetricStore, metric_store
 from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues
 from stack.components.secrets.rotation import roll_with_secrets
 from stack.components.services.component import Services, ServicesArgs
-from stack.components.shared.store import StoreAddresses
+from stack.components.shared.store import QueryApi, StoreAddresses
 from stack.components.trace_store.component import trace_store
 from stack.components.trace_store.interface import TraceStoreArgs
 from stack.settings import Settings
@@ -61,6 +61,10 @@ class _Stores:
     metrics: MetricStore
     logs: StoreAddresses | None
 
+    @property
+    def log_queries(self) -> QueryApi | None:
+        return self.logs.queries if self.logs else None
+
 
 def build(
     settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOptions | None = None
@@ -89,10 +93,10 @@ def build(
     return {
         "namespace": base.namespace,
         **({"gateway": services.gateway} if services else {"otlp": collector.otlp_endpoint}),
-        "prometheus": pulumi.Output.from_input(stores.metrics.query_url),
-        "traces": pulumi.Output.from_input(stores.traces.query_url),
+        "prometheus": pulumi.Output.from_input(stores.metrics.queries.url),
+        **({"traces": pulumi.Output.from_input(stores.traces.queries.url)} if stores.traces.queries else {}),
         **({"alertmanager": pulumi.Output.from_input(alertmanager)} if alertmanager else {}),
-        **({"logs": pulumi.Output.from_input(stores.logs.query_url)} if stores.logs else {}),
+        **({"logs": pulumi.Output.from_input(stores.log_queries.url)} if stores.log_queries else {}),
         **({"grafana": grafana_url} if grafana_url else {}),
     }
 
@@ -254,6 +258,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
     settings = base.settings
     if services is None or not settings.has_probe:
         return None
+    assert stores.traces.queries
     args = ProbeArgs(
         namespace=base.namespace,
         settings=settings.probe,
@@ -266,9 +271,9 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         gateway_url=services.gateway,
         needs_key=settings.has_access_control,
         collector_url=collector.otlp_http_endpoint,
-        traces=stores.traces,
-        metrics=stores.metrics,
-        logs=stores.logs,
+        traces=stores.traces.queries,
+        metrics=stores.metrics.queries,
+        logs=stores.log_queries,
     )
     return Probe("probe", args, base.opts)
 
@@ -289,9 +294,9 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | Non
     content = Content(
         namespace=settings.cluster.namespace if settings.grafana.external else None,
         monitoring=monitoring_config(settings),
-        traces=stores.traces,
-        metrics=stores.metrics,
-        logs=stores.logs,
+        traces=stores.traces.queries,
+        metrics=stores.metrics.queries,
+        logs=stores.log_queries,
         alertmanager_url=alertmanager,
     )
     args = GrafanaArgs(

@@ -15,7 +15,7 @@ from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.components.loki.settings import CREDENTIALS as LOGS
-from stack.components.shared.external_store import QueriedStore
+from stack.components.shared.external_store import ExternalStore, QueriedStore
 from stack.components.shared.store import environment_name, query_access
 from stack.components.trace_store.settings import CREDENTIALS as TRACES
 from stack.errors import DeployError
@@ -27,23 +27,40 @@ _QUERY_SECONDS: Final = 30.0
 """The time that Prometheus has to answer, in s: some queries of the accounting read hours of many series."""
 
 
+NO_TRACE_QUERIES: Final = "the trace store cannot be queried: `traces.external.queryUrl` is not set"
+NO_LOG_QUERIES: Final = "the log store cannot be queried: `logs.external.queryUrl` is not set"
+
+
 @dataclass(frozen=True)
 class External:
-    """A store that the stack did not build."""
+    """A store that the stack did not build, and that can be queried."""
 
-    store: QueriedStore
+    url: str
+    """Base URL of its query API."""
+    store: QueriedStore | ExternalStore
     key: str
     """Of the secret that is the header `Authorization` of queries."""
 
 
 def external_stores(settings: Settings) -> dict[str, External]:
-    """Returns uid of the datasource → its store, for those that the stack did not build."""
-    stores: dict[str, tuple[QueriedStore | None, str]] = {
+    """Returns uid of the datasource → its store, for those that the stack did not build and that can be queried."""
+    stores: dict[str, tuple[QueriedStore | ExternalStore | None, str]] = {
         endpoints.PROMETHEUS_UID: (settings.metrics.external, secret_keys.METRICS_QUERY_AUTHORIZATION),
         endpoints.TRACES_UID: (settings.traces.external, TRACES.query),
         endpoints.LOGS_UID: (settings.logs.external if settings.logs.enabled else None, LOGS.query),
     }
-    return {uid: External(store, key) for uid, (store, key) in stores.items() if store}
+    return {
+        uid: External(store.query_url, store, key) for uid, (store, key) in stores.items() if store and store.query_url
+    }
+
+
+def unqueried_stores(settings: Settings) -> dict[str, str]:
+    """Returns uid of the datasource → why there is none, for the stores of a stack that only receive."""
+    receives_only = settings.logs.enabled and not settings.logs.queried
+    return {
+        **({} if settings.traces.queried else {endpoints.TRACES_UID: NO_TRACE_QUERIES}),
+        **({endpoints.LOGS_UID: NO_LOG_QUERIES} if receives_only else {}),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +68,7 @@ class Stores:
     """Reaches the stores through the API server.
 
     Each method connects while its context is open. A pod may be replaced in the meantime, so keep contexts short.
-    Each raises `DeployError` if no pod of the store is ready.
+    Each raises `DeployError` if no pod of the store is ready, or if the store only receives.
     """
 
     settings: Settings
@@ -80,9 +97,11 @@ class Stores:
     @contextlib.contextmanager
     def connection(self, uid: str) -> Iterator[tuple[str, httpx.Client]]:
         """Yields the URL of the store behind a datasource, and a client that has access to it."""
+        if problem := unqueried_stores(self.settings).get(uid):
+            raise DeployError(f"{problem}: set it, or ask the store itself")
         if external := external_stores(self.settings).get(uid):
             with self._client(external) as http:
-                yield external.store.query_url, http
+                yield external.url, http
             return
         services = {
             endpoints.PROMETHEUS_UID: (endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),

@@ -13,10 +13,11 @@ from dashboards.rules.runbook import RUNBOOKS
 from stack.accounting.judge import account
 from stack.clients.prometheus import Query, Series
 from stack.explain.queries import all_queries as explain_queries
-from stack.probe.telemetry import CALLS_QUERY as PROBE_CALLS_QUERY
+from stack.probe.calls import CALLS_QUERY as PROBE_CALLS_QUERY
 from stack.rollout.measurements import collect
 from stack.settings import Settings
 from stack.settings.monitoring import monitoring_config
+from stack.smoke.acknowledged import queries as acknowledgement_queries
 from stack.smoke.check import CALLS_QUERY
 
 _WINDOW = (0.0, 600.0)
@@ -31,7 +32,9 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
     return Contract(load_registry(), rules), [
         *of_dashboards(dashboards(monitoring).values()),
         *of_links(
-            datasources(backend=monitoring.trace_backend, traces_url="", prometheus_url="", loki_url="http://loki")
+            datasources(
+                backend=monitoring.trace_backend, traces_url="http://traces", prometheus_url="", loki_url="http://loki"
+            )
         ),
         *of_rules(rules),
         *(ShippedQuery(place="annotation of an alert", language="promql", text=text) for text in annotation_queries()),
@@ -40,6 +43,10 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
         *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),
         ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),
+        *(
+            ShippedQuery(place="smoke check", language="promql", text=text)
+            for text in acknowledgement_queries(monitoring)
+        ),
         ShippedQuery(place="check of upgrades", language="promql", text=upgrade_data.CALLS_QUERY),
         ShippedQuery(place="probe", language="promql", text=PROBE_CALLS_QUERY),
     ]

@@ -14,6 +14,7 @@ from checks.dashboards.report import report
 from checks.dashboards.run import Result
 from checks.dashboards.stack import check_stack
 from stack.settings import load_here
+from stack.stores import unqueried_stores
 
 
 def check_dashboards(stack: str, console: Console, *, minutes: float = 15, file: Path | None = None) -> bool:
@@ -47,6 +48,8 @@ def check_dashboards(stack: str, console: Console, *, minutes: float = 15, file:
     external = settings.grafana.external
     if external and not external.has_token:
         console.print("your Grafana was not queried: grafana.external.authorize is off; the stores were, directly")
+    for problem in unqueried_stores(settings).values():
+        console.print(f"not checked: {problem}")
     console.print(f"report: {file}")
     return works
 

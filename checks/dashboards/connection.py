@@ -61,13 +61,15 @@ class Clients:
         return PrometheusClient(*self._of(endpoints.PROMETHEUS_UID))
 
     @property
-    def traces(self) -> TraceStoreClient:
-        """Searches traces."""
+    def traces(self) -> TraceStoreClient | None:
+        """Searches traces; None if the trace store cannot be queried."""
+        if endpoints.TRACES_UID not in self.urls:
+            return None
         return TraceStoreClient(self.settings.traces.backend, *self._of(endpoints.TRACES_UID))
 
     @property
     def loki(self) -> LokiClient | None:
-        """Reads log lines; None if the stack has no log store."""
+        """Reads log lines; None if the stack has no log store that can be queried."""
         return LokiClient(*self._of(endpoints.LOGS_UID)) if endpoints.LOGS_UID in self.urls else None
 
     def _of(self, uid: str) -> tuple[str, Any]:
@@ -79,8 +81,9 @@ class Clients:
         grafana = Grafana(self.http[endpoints.PROMETHEUS_UID], self.login.url) if self.login else None
         sources: dict[str, Source] = {
             endpoints.PROMETHEUS_UID: grafana or PrometheusSource(self.prometheus),
-            endpoints.TRACES_UID: TraceSource(self.traces),
         }
+        if self.traces:
+            sources[endpoints.TRACES_UID] = TraceSource(self.traces)
         if self.loki:
             sources[endpoints.LOGS_UID] = grafana or LokiSource(self.loki)
         return {names.uid(uid): source for uid, source in sources.items()}
@@ -94,7 +97,8 @@ def connected(settings: Settings) -> Iterator[Clients]:
         DeployError: the stack cannot be reached.
     """
     client = connect(settings.cluster)
-    uids = [endpoints.PROMETHEUS_UID, endpoints.TRACES_UID, *([endpoints.LOGS_UID] if settings.logs.enabled else [])]
+    queried = {endpoints.TRACES_UID: settings.traces.queried, endpoints.LOGS_UID: settings.logs.queried}
+    uids = [endpoints.PROMETHEUS_UID, *(uid for uid, value in queried.items() if value)]
     with contextlib.ExitStack() as connections:
         login = connections.enter_context(_login(settings, client))
         if login:

@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from checks.dashboards import browser, own_grafana
 from checks.dashboards.connection import Clients, connected, password_login
@@ -65,20 +65,13 @@ def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int],
         result = check.run(models, groups(config), lambda: on_progress(0))
         provisioned = datasources(
             backend=settings.traces.backend,
-            traces_url=clients.urls[endpoints.TRACES_UID],
+            traces_url=clients.urls.get(endpoints.TRACES_UID),
             prometheus_url=clients.urls[endpoints.PROMETHEUS_UID],
             loki_url=clients.urls.get(endpoints.LOGS_UID),
             access=clients.access,
             names=config.names,
         )
-        links = Links(
-            provisioned=provisioned,
-            names=config.names,
-            traces=clients.traces,
-            prometheus=clients.prometheus,
-            loki=clients.loki,
-            window=window,
-        ).follow()
+        links = _links(clients, provisioned, window)
         provisioning = Provisioning(datasources=provisioned, dashboards=by_uid, runbooks=runbooks(config))
         shots, failures, not_drawn = _drawn(clients, provisioning, models, minutes)
     return StackReport(
@@ -88,6 +81,20 @@ def check_stack(settings: Settings, minutes: float, on_progress: Callable[[int],
         shots=shots,
         not_drawn=not_drawn,
     )
+
+
+def _links(clients: Clients, provisioned: Mapping[str, Any], window: Window) -> list[Followed]:
+    """Follow the links between the stores: each of them begins or ends at a trace."""
+    if clients.traces is None:
+        return []
+    return Links(
+        provisioned=provisioned,
+        names=clients.settings.grafana.names,
+        traces=clients.traces,
+        prometheus=clients.prometheus,
+        loki=clients.loki,
+        window=window,
+    ).follow()
 
 
 def _drawn(

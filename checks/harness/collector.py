@@ -75,6 +75,11 @@ class CollectorProcess(ServerProcess):
         return self._ports[endpoints.COLLECTOR_TELEMETRY_PORT]
 
     @property
+    def span_metrics_port(self) -> int:
+        """Port of its span metrics."""
+        return self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]
+
+    @property
     def grpc(self) -> str:
         """host:port of OTLP over gRPC."""
         return f"127.0.0.1:{self._ports[endpoints.OTLP_GRPC_PORT]}"
@@ -113,5 +118,5 @@ class CollectorProcess(ServerProcess):
 
     def span_metrics(self) -> str:
         """The span metrics with their exemplars, as Prometheus scrapes them."""
-        url = f"http://127.0.0.1:{self._ports[endpoints.COLLECTOR_SPAN_METRICS_PORT]}/metrics"
+        url = f"http://127.0.0.1:{self.span_metrics_port}/metrics"
         return CLIENT.get(url, headers={"Accept": "application/openmetrics-text"}, timeout=30).text

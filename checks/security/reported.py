@@ -32,7 +32,7 @@ from stack.release.plan import Version
 from stack.rollout import gate
 from stack.rollout.report import StepResult, page, show_findings
 from stack.rollout.traces import differences
-from stack.smoke.check import Report
+from stack.smoke.model import Report, StoredTrace
 from stack.smoke.report import show, show_json
 
 _BATCH: Final = 500
@@ -154,13 +154,15 @@ def _reports(spans: Sequence[Span], marks: Marks) -> dict[str, bytes]:
 def _smoke_report(spans: Sequence[Span]) -> bytes:
     report = Report(
         trace_id=_TRACE,
-        spans=list(spans),
-        hops={},
+        stored=StoredTrace(
+            spans=spans,
+            hops={},
+            trace_seconds=1.0,
+            search_seconds=1.0,
+            query="/api/traces",
+            search_query={"query": "{}"},
+        ),
         calls=dict.fromkeys({span.service for span in spans}, 1.0),
-        trace_seconds=1.0,
-        search_seconds=1.0,
-        query="/api/traces",
-        search_query={"query": "{}"},
         metrics_query="calls",
     )
     output = io.StringIO()

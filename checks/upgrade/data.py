@@ -22,7 +22,8 @@ from stack.polling import poll_until
 from stack.probe.match import match_hops
 from stack.probe.request import Caller, authorization, submit
 from stack.settings import Settings
-from stack.smoke.check import TASK_SECONDS, TRACE_SECONDS
+from stack.smoke.check import TASK_SECONDS
+from stack.smoke.stored import TRACE_SECONDS
 
 _TASKS: Final = 20
 _USER: Final = Caller(email="kept@example.com", user_agent="web-crawl-upgrade-check", service="upgrade-check")

@@ -22,7 +22,7 @@ from dashboards.panels.stat import stat
 from dashboards.panels.state_timeline import State, state_timeline
 from dashboards.panels.table import Column, Word, table
 from dashboards.panels.text import text
-from dashboards.panels.timeseries import timeseries, with_exemplars
+from dashboards.panels.timeseries import about_dots, timeseries, with_exemplars
 from dashboards.panels.traces import TraceSearch, traces
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Thresholds",
     "TraceSearch",
     "Word",
+    "about_dots",
     "logs",
     "node_graph",
     "per_second",

@@ -10,7 +10,7 @@ from dashboards.panels.shared import LOGS, Panel, description
 def logs(
     config: MonitoringConfig, title: str, text: str, query: str, *, normally_empty: str | None = None
 ) -> Panel | None:
-    """Return the lines that a LogQL query selects; None if the stack has no log store.
+    """Return the lines that a LogQL query selects; None if Grafana can query no log store.
 
     An empty panel always shows "No data", so the title says what lines are expected.
     """

@@ -148,8 +148,15 @@ def _legend(table: bool) -> common.VizLegendOptions:
     )
 
 
+def about_dots(config: MonitoringConfig) -> str:
+    """Return the sentence about the exemplars, which a panel that has them draws as dots."""
+    if not config.traces:
+        return "A dot has the id of its trace."
+    return "Click a dot to open its trace."
+
+
 def with_exemplars(config: MonitoringConfig, query: Query, *matchers: str) -> list[Query]:
-    """Return a query of span metrics with exemplars: dots that open a stored trace.
+    """Return a query of span metrics with exemplars: dots that stand for stored traces.
 
     With sampling the exemplars come from a second query, of the spans that the samplers keep. That query selects no
     values (`< 0`), so it adds dots and no lines.

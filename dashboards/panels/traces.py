@@ -70,10 +70,11 @@ def traces(
 ) -> Panel | None:
     """Return a table of traces; each row is a link to the whole trace.
 
-    None if Jaeger stores the traces of services whose names are not known here: it searches for one service by name.
+    None if Grafana cannot query the store, or if the names of the services are not known here, and Jaeger stores their
+    traces: it searches for one service by name.
     """
     backend = config.trace_backend
-    if backend == "jaeger" and not config.services:
+    if not config.traces or (backend == "jaeger" and not config.services):
         return None
     source = DataSourceRef(type_val=backend, uid=endpoints.TRACES_UID)
     target = _tempo_query(search, source, limit) if backend == "tempo" else _JaegerQuery(search, limit)

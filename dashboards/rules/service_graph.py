@@ -26,7 +26,7 @@ _DIGITS: Final = (
 
 
 def service_graph(config: MonitoringConfig) -> RuleGroup:
-    """Return the series of the service graph; none with Jaeger, whose datasource has no such tab."""
+    """Return the series of the service graph; none without Tempo's datasource, which alone has the tab."""
     rules = (
         RecordingRule(name=metrics.SERVICE_GRAPH_REQUESTS, query=_edges(config, metrics.SPAN_CALLS)),
         RecordingRule(name=metrics.SERVICE_GRAPH_FAILED, query=_edges(config, metrics.SPAN_CALLS, *FAILED)),
@@ -47,7 +47,7 @@ def service_graph(config: MonitoringConfig) -> RuleGroup:
             query=_in_seconds(_requests(f"{metrics.SPAN_DURATION}_bucket")),
         ),
     )
-    return RuleGroup(name="service graph", rules=rules if config.trace_backend == "tempo" else ())
+    return RuleGroup(name="service graph", rules=rules if config.traces and config.trace_backend == "tempo" else ())
 
 
 def _requests(metric: str) -> str:

@@ -34,6 +34,7 @@ from stack.explain.queries import (
     last_fired,
 )
 from stack.explain.sections import Question, Section, answers
+from stack.stores import NO_TRACE_QUERIES
 
 TRACE_SECONDS: Final = 5.0
 """Time within which the trace store must answer: its search is the slowest of all sources."""
@@ -243,6 +244,8 @@ class Explainer:
             trace_ids = [trace_id for service in candidates for trace_id in self._exemplars(prometheus, service)]
         if not operations:
             return ["no operation failed within 6 minutes"]
+        if not self._sources.settings.traces.queried:
+            return [NO_TRACE_QUERIES, *(f"Trace to look up there: {trace_id}" for trace_id in trace_ids[-_MAX_ROWS:])]
         failure = self._failed_trace(candidates, trace_ids)
         if failure is None:
             return ["the trace store has none of the failed traces yet"]

@@ -17,7 +17,7 @@ from stack.forget.report import lines
 from stack.kubernetes.client import connect
 from stack.probe.search import attribute_query
 from stack.settings import Settings, load_here
-from stack.stores import Stores
+from stack.stores import Stores, unqueried_stores
 
 _MOST_TRACES: Final = 1000
 
@@ -39,6 +39,7 @@ def forget(stack: str, address: str, console: Console) -> bool:
     for line in lines(
         answer,
         traces=traces,
+        unqueried=unqueried_stores(settings),
         at_least=traces == _MOST_TRACES,
         retention=retention,
         now=datetime.now(UTC),
@@ -49,7 +50,7 @@ def forget(stack: str, address: str, console: Console) -> bool:
 
 
 def _traces(stores: Stores, settings: Settings, user_hash: str, retention: timedelta) -> int | None:
-    """Counts the stored traces with the keyed hash, up to a limit; None if the store does not answer."""
+    """Counts the stored traces with the keyed hash, up to a limit; None if the store does not answer, or cannot."""
     query = attribute_query(settings.traces.backend, TASK_MANAGER, span_attributes.TASK_USER_HASH, user_hash)
     now = time.time()
     try:

@@ -1,9 +1,11 @@
 """What was deleted about a person, and what remains until when."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from contracts import endpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,13 @@ class Line:
 
 
 def lines(
-    answer: Mapping[str, Any], *, traces: int | None, at_least: bool, retention: timedelta, now: datetime
+    answer: Mapping[str, Any],
+    *,
+    traces: int | None,
+    at_least: bool,
+    retention: timedelta,
+    now: datetime,
+    unqueried: Collection[str] = (),
 ) -> Iterator[Line]:
     """Yields a line for each place.
 
@@ -27,6 +35,7 @@ def lines(
         at_least: whether there may be more than `traces`.
         retention: of traces and logs.
         now: the time of the deletion.
+        unqueried: uids of the datasources of stores that only receive.
     """
     unended = answer["tasks_not_ended"]
     yield Line(
@@ -48,19 +57,20 @@ def lines(
                 until=until if unended else "",
             )
     count = "unknown: the store does not answer" if traces is None else f"{'at least ' if at_least else ''}{traces}"
-    yield Line(
-        place="traces",
-        deleted="",
-        remains=f"{count} with the keyed hash {answer['hash']}, none with the address",
-        until=_text(now + retention),
-    )
-    yield Line(
-        place="logs",
-        deleted="",
-        remains=f"lines with the keyed hash {answer['hash']}, none with the address",
-        until=_text(now + retention),
-    )
+    held = {
+        ("traces", endpoints.TRACES_UID): f"{count} with the keyed hash {answer['hash']}, none with the address",
+        ("logs", endpoints.LOGS_UID): f"lines with the keyed hash {answer['hash']}, none with the address",
+    }
+    for (place, uid), remains in held.items():
+        if uid in unqueried:
+            yield Line(place=place, deleted="", remains=_to_ask(answer["hash"]), until="the end of its retention")
+        else:
+            yield Line(place=place, deleted="", remains=remains, until=_text(now + retention))
     yield Line(place="metrics, alerts", deleted="", remains="nothing: no label has personal data", until="")
+
+
+def _to_ask(user_hash: str) -> str:
+    return f"unknown: ask your store, which cannot be queried here, for the keyed hash {user_hash}"
 
 
 def _text(time: datetime) -> str:

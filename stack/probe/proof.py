@@ -13,9 +13,10 @@ import httpx
 
 from contracts.services import GATEWAY
 from stack.polling import CheckFailure, poll_until
+from stack.probe.calls import Calls
 from stack.probe.request import PROBE, TaskFailed, accepted_task, completed_task, submit
 from stack.probe.root import RootSpan
-from stack.probe.telemetry import Awaited, Calls, SentRequest, Step, Telemetry
+from stack.probe.telemetry import Awaited, SentRequest, Step, Telemetry
 
 TASK_SECONDS: Final = 30.0
 """The time that a task may take, in s."""

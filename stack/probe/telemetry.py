@@ -1,6 +1,5 @@
 """What one request must leave in the stores, and the steps that look for it."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,12 +7,13 @@ from enum import StrEnum
 from typing import Final
 
 from contracts import metrics
-from contracts.hops import HOPS, REQUEST, Hop
+from contracts.hops import REQUEST
 from contracts.services import GATEWAY
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.polling import CheckFailure
+from stack.probe.calls import CALLS_QUERY, Calls, count_calls, uncounted
 from stack.probe.match import match_hops
 from stack.probe.root import Collector, RootSpan
 from stack.probe.search import is_searchable, task_query
@@ -62,17 +62,6 @@ class Awaited:
     look_at: str
 
 
-Calls = Mapping[Hop, float]
-"""Calls that the span metrics count, by hop."""
-
-
-def _calls_query() -> str:
-    names = "|".join(sorted({re.escape(hop.name).replace("\\", "\\\\") for hop in HOPS}))
-    labels = f"{metrics.SERVICE}, {metrics.SPAN_KIND}, {metrics.SPAN_NAME}"
-    return f'sum by ({labels}) ({metrics.SPAN_CALLS}{{{metrics.SPAN_NAME}=~"{names}"}})'
-
-
-CALLS_QUERY: Final = _calls_query()
 _REQUEST_SPAN: Final = (
     f'{metrics.SERVICE}="{REQUEST.service}",{metrics.SPAN_KIND}="SPAN_KIND_{REQUEST.kind}",'
     f'{metrics.SPAN_NAME}="{REQUEST.name}"'
@@ -103,13 +92,7 @@ class Telemetry:
         Raises:
             QueryError: Prometheus does not answer.
         """
-        counted = {
-            (series.labels[metrics.SERVICE], series.labels[metrics.SPAN_KIND], series.labels[metrics.SPAN_NAME]): (
-                series.value
-            )
-            for series in self.prometheus.query(CALLS_QUERY)
-        }
-        return {hop: counted.get((hop.service, f"SPAN_KIND_{hop.kind}", hop.name), 0.0) for hop in HOPS}
+        return count_calls(self.prometheus)
 
     def steps(self, request: SentRequest, previous: Calls | None) -> Mapping[Step, Awaited]:
         """Return what each step waits for.
@@ -181,10 +164,7 @@ class Telemetry:
     def _is_counted(self, previous: Calls | None) -> bool:
         if previous is None:
             raise CheckFailure("unknown: Prometheus did not answer before the request")
-        calls = self.calls()
-        # A smaller number is a counter that started again and has counted a call since.
-        missing = [hop for hop in HOPS if not calls[hop] or calls[hop] == previous[hop]]
-        if missing:
+        if missing := uncounted(self.calls(), previous):
             raise CheckFailure(f"no new call of {', '.join(map(str, missing))}")
         return True
 

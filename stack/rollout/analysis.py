@@ -23,7 +23,8 @@ from stack.rollout.supply import Supply
 from stack.rollout.traces import Difference, differences
 from stack.settings import Settings
 from stack.smoke.check import check
-from stack.stores import Stores
+from stack.smoke.model import Report
+from stack.stores import NO_TRACE_QUERIES, Stores
 
 _PAUSE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = (2.0, 30.0)
@@ -83,7 +84,7 @@ class Analysis:
                 self.require_lock()
                 time.sleep(_PAUSE_SECONDS)
                 seconds = time.monotonic() - started
-                findings = [smoke, *self._measure(prometheus, probes, (start, start + seconds))]
+                findings = [smoke, *self._measure(prometheus, canary, probes, (start, start + seconds))]
                 supply.request(gate.missing(findings), max(shortest - seconds, _SUPPLY_SECONDS))
                 self.on_progress(step, seconds, shortest, findings)
                 verdict = gate.overall(findings)
@@ -94,22 +95,25 @@ class Analysis:
                 if verdict is Verdict.FAILED or is_decided or seconds >= longest:
                     return findings
 
-    def _measure(self, prometheus: PrometheusClient, probes: Probes | None, window: Window) -> Sequence[Finding]:
+    def _measure(
+        self, prometheus: PrometheusClient, canary: Version, probes: Probes | None, window: Window
+    ) -> Sequence[Finding]:
         """Collects the measurements and judges them."""
         try:
             measurements = collect(prometheus.query, window)
         except httpx.HTTPError as error:
             return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
         findings = [self._restarts(), *self.judge.look(measurements, window[1] - window[0])]
-        if probes is not None:
+        if canary.tracing.enabled:
             findings += self._judge_tracing(measurements, probes)
         return findings
 
-    def _judge_tracing(self, measurements: Measurements, probes: Probes) -> Iterator[Finding]:
+    def _judge_tracing(self, measurements: Measurements, probes: Probes | None) -> Iterator[Finding]:
         limits = self.settings.rollout.gate
         yield from gate.spans(measurements.spans, limits, CANARY_SPANS)
-        stages = len(self.settings.rollout.stages)
-        yield gate.coverage(probes.whole, probes.missed, limits, stages, probes.query)
+        if probes is not None:
+            stages = len(self.settings.rollout.stages)
+            yield gate.coverage(probes.whole, probes.missed, limits, stages, probes.query)
 
     def _compare_traces(self, step: Step, probes: Probes | None) -> None:
         if probes is not None:
@@ -121,14 +125,7 @@ class Analysis:
             report = check(self.settings)
         except (UserError, httpx.HTTPError) as error:
             return gate.problem("smoke check", str(error).partition("\n")[0])
-        return Finding(
-            check="smoke check",
-            verdict=Verdict.SUCCESSFUL,
-            canary=f"{len(report.hops)} hops, trace {report.trace_id}",
-            baseline="",
-            limit="every hop of the edge table",
-            query=f"GET {report.query}",
-        )
+        return smoke_finding(report)
 
     def _restarts(self) -> Finding:
         """Checks whether a container of the canary has restarted, after an error or because it ran out of memory."""
@@ -168,9 +165,9 @@ class Analysis:
     def _probes(
         self, step: Step, canary: Version, gateways: Sequence[str], forwards: contextlib.ExitStack
     ) -> Probes | None:
-        """Probes the gateways of both versions; None if the canary does not trace."""
+        """Probes the gateways of both versions; None if the canary does not trace, or no trace can be looked up."""
         assert step.stage is not None
-        if not canary.tracing.enabled:
+        if not canary.tracing.enabled or not self.settings.traces.queried:
             return None
         sampling = self.settings.collector.sampling
         shortest, longest = _PROBE_SECONDS
@@ -182,3 +179,17 @@ class Analysis:
             key=self._stores().stack_key(),
         )
         return forwards.enter_context(probes.run())
+
+
+def smoke_finding(report: Report) -> Finding:
+    """The finding of a smoke check that succeeded; it says if the trace was not checked."""
+    if report.stored:
+        canary, limit = f"{len(report.stored.hops)} hops, trace {report.trace_id}", "every hop of the edge table"
+        query = f"GET {report.stored.query}"
+    else:
+        sent = ", ".join(f"{item.accepted} of the {item.program}" for item in report.acknowledged)
+        canary = f"spans acknowledged: {sent}; no trace is checked: {NO_TRACE_QUERIES}"
+        limit, query = "every accepted span", report.acknowledged[-1].query
+    return Finding(
+        check="smoke check", verdict=Verdict.SUCCESSFUL, canary=canary, baseline="", limit=limit, query=query
+    )

@@ -10,14 +10,16 @@ def monitoring_config(settings: Settings) -> MonitoringConfig:
     """Return the facts that decide which panels and rules a stack has."""
     services = settings.services
     has_trace_store = settings.traces.external is None
+    has_tempo = settings.traces.queried and settings.traces.backend == "tempo"
     has_log_store = settings.logs.enabled and settings.logs.external is None
     return MonitoringConfig(
         trace_backend=settings.traces.backend,
+        traces=settings.traces.queried,
         trace_store_scraped=has_trace_store,
         trace_blocks=settings.traces.distributed is not None,
-        drilldown=settings.traces.backend == "tempo" and settings.grafana.built and settings.grafana.internet,
+        drilldown=has_tempo and settings.grafana.built and settings.grafana.internet,
         tail_sampling=settings.collector.sampling is not None,
-        logs=settings.logs.enabled,
+        logs=settings.logs.queried,
         log_store_scraped=has_log_store,
         log_chunks=settings.logs.enabled and settings.logs.object_storage is not None,
         alerting=settings.alerting.enabled,

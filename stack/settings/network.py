@@ -130,7 +130,8 @@ def _grafana(settings: Settings) -> Iterator[tuple[str, list[str]]]:
 def _store(store: ExternalStore | None, receiver: str, queries: str) -> Iterator[tuple[str, list[str]]]:
     if store:
         yield receiver, [store.receiver]
-        yield queries, [store.query_url]
+        if store.query_url:
+            yield queries, [store.query_url]
 
 
 def _bucket(

@@ -90,8 +90,8 @@ class Settings(Section):
 
     @property
     def has_probe(self) -> bool:
-        """Whether the stack has the probe."""
-        return self.services.enabled and self.probe.enabled is not False
+        """Whether the stack has the probe, which looks for the trace of each of its requests."""
+        return self.services.enabled and self.traces.queried and self.probe.enabled is not False
 
     @property
     def has_kafka(self) -> bool:
@@ -132,6 +132,15 @@ class Settings(Section):
             raise ValueError(f"ingress.taskApi opens the gateway, but {without}")
         if self.release:
             raise ValueError(f"release is the state of a rollout of services, but {without}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_probe_finds_traces(self) -> Self:
+        if self.probe.enabled and not self.traces.queried:
+            raise ValueError(
+                "probe.enabled looks for the trace of each request, but the trace store cannot be queried: "
+                "traces.external.queryUrl is not set"
+            )
         return self
 
     @model_validator(mode="after")

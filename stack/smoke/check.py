@@ -3,31 +3,31 @@
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from contracts import metrics
-from contracts.hops import HOPS, Hop
+from contracts.hops import HOPS
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from contracts.tasks import REFUSED
 from stack.clients.prometheus import PrometheusClient
-from stack.clients.traces import Span, TraceStoreClient
+from stack.clients.traces import Span
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.probe.match import match_hops
 from stack.probe.request import SMOKE_CHECK, TaskFailed, accepted_task, completed_task, submit
 from stack.probe.root import Collector, RootSpan
-from stack.probe.search import is_searchable, task_query
+from stack.probe.search import task_query
 from stack.settings import Settings
+from stack.smoke.acknowledged import Watch
+from stack.smoke.model import Report, StoredTrace
+from stack.smoke.stored import Spans, wait_for_trace
 from stack.stores import Stores
 
 TASK_SECONDS: Final = 30.0
-TRACE_SECONDS: Final = 45.0
 _ACCEPT_SECONDS: Final = 15.0
 _METRICS_SECONDS: Final = 60.0
-_SEARCH_SECONDS: Final = 30.0
-"""Tempo in parts needs up to 15 s: 10 s until a live store has written a span, and the end that it leaves out."""
 _ROUTE_SECONDS: Final = 15.0
 """How long the Service of the gateway's page may refuse connections after a deployment: kube-proxy needs a moment, on
 each node, to learn the address of a new pod."""
@@ -35,29 +35,6 @@ _PAUSE_SECONDS: Final = 0.25
 CALLS_QUERY: Final = f"sum by ({metrics.SERVICE}) ({metrics.SPAN_CALLS})"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The measurements of the check."""
-
-    trace_id: str
-    spans: list[Span]
-    hops: dict[Hop, Span]
-    """Empty in a stack without services."""
-    calls: Mapping[str, float]
-    """Calls by service that the span metrics in Prometheus count."""
-    trace_seconds: float
-    """From `completed` (without services: from the acknowledgement of the spans) until the whole trace is stored."""
-    search_seconds: float
-    """From the same moment until a search finds the trace."""
-    query: str
-    """Path of the store's API that returns the trace."""
-    search_query: Mapping[str, Any]
-    metrics_query: str
-    task: dict[str, Any] | None = None
-    task_seconds: float | None = None
-    """From the request until the task is `completed`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +49,8 @@ class _Request:
 def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     """Sends one request through the stack and proves that it was traced.
 
+    If the trace store cannot be queried, the check ends at its receiver: it has acknowledged the spans.
+
     Args:
         settings: the stack's settings.
         task_seconds: how long the task may take.
@@ -80,10 +59,11 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         CheckFailure: names the hop that is missing and what to look at.
         DeployError: the cluster cannot be used.
     """
-    namespace, backend = settings.cluster.namespace, settings.traces.backend
+    namespace = settings.cluster.namespace
     stores = Stores(settings=settings, client=connect(settings.cluster))
     key = stores.stack_key()
-    with stores.gateway() as gateway, stores.traces() as store, stores.prometheus() as prometheus:
+    with stores.gateway() as gateway, stores.prometheus() as prometheus:
+        watch = None if settings.traces.queried else Watch(prometheus, settings)
         with stores.collector() as collector:
 
             def attempt() -> tuple[_Request, dict[str, Any]]:
@@ -92,26 +72,14 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
                 return request, _wait_for_task(gateway, key, namespace, request.root.task_id, task_seconds)
 
             request, task = until_fetched(attempt, _logs(namespace, CRAWLER))
-        root, trace_id = request.root, request.root.trace_id
         completed_at = time.monotonic()
-        spans, hops = _wait_for_trace(store, namespace, trace_id, root.span_id)
-        stored_at = time.monotonic()
-        # While a search cannot find the trace yet, the span metrics are scraped.
-        calls = wait_for_calls(prometheus, {hop.service for hop in HOPS})
-        search = task_query(backend, root.task_id)
-        wait_for_search(store, trace_id, search, root.started / 1e9)
-        found_at = time.monotonic()
         return Report(
-            trace_id=trace_id,
+            trace_id=request.root.trace_id,
             task=task,
-            spans=spans,
-            hops=hops,
-            calls=calls,
             task_seconds=completed_at - request.sent_at,
-            trace_seconds=stored_at - completed_at,
-            search_seconds=found_at - completed_at,
-            query=store.url(trace_id).removeprefix(store.base_url),
-            search_query=search,
+            stored=None if watch else _stored(stores, request.root, namespace),
+            acknowledged=watch.wait() if watch else (),
+            calls=wait_for_calls(prometheus, {hop.service for hop in HOPS}),
             metrics_query=CALLS_QUERY,
         )
 
@@ -189,20 +157,24 @@ def _wait_for_task(gateway: str, key: str, namespace: str, identifier: str, seco
     return wait(what, lambda: completed_task(gateway, identifier, key=key), seconds, _logs(namespace, TASK_MANAGER))
 
 
-def _wait_for_trace(
-    store: TraceStoreClient, namespace: str, trace_id: str, span_id: str
-) -> tuple[list[Span], dict[Hop, Span]]:
-    """Returns the spans of the trace, and the span of each hop, once the store has every hop."""
+def _stored(stores: Stores, root: RootSpan, namespace: str) -> StoredTrace:
+    """Returns the trace, once the store has its root and every hop, and a search finds it."""
 
-    def whole() -> tuple[list[Span], dict[Hop, Span]]:
-        spans = store.trace(trace_id)
-        hops = match_hops(spans, span_id)
-        if not any(span.span_id == span_id for span in spans):
-            raise CheckFailure("the root span is missing", store.url(trace_id))
+    def whole(spans: Sequence[Span]) -> Spans:
+        hops = match_hops(spans, root.span_id)
+        if not any(span.span_id == root.span_id for span in spans):
+            raise CheckFailure("the root span is missing")
         return spans, hops
 
-    look_at = f"{store.url(trace_id)} and the Collector's logs: kubectl -n {namespace} logs collector-0"
-    return wait(f"the whole trace {trace_id} in the store", whole, TRACE_SECONDS, look_at)
+    with stores.traces() as store:
+        return wait_for_trace(
+            store,
+            root.trace_id,
+            whole,
+            task_query(store.backend, root.task_id),
+            started=root.started / 1e9,
+            look_at=f"the Collector's logs: kubectl -n {namespace} logs collector-0",
+        )
 
 
 def wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str, float]:
@@ -217,24 +189,6 @@ def wait_for_calls(prometheus: PrometheusClient, services: set[str]) -> dict[str
         return calls
 
     return wait("span metrics of every service in Prometheus", counted, _METRICS_SECONDS, CALLS_QUERY)
-
-
-def wait_for_search(store: TraceStoreClient, trace_id: str, query: Mapping[str, Any], started: float) -> None:
-    """Waits until a search finds a trace.
-
-    Args:
-        store: the trace store, which has the trace.
-        trace_id: of the trace.
-        query: in the terms of the store.
-        started: when the trace began, in s since the epoch.
-    """
-    text = " ".join(map(str, query.values()))
-    wait(
-        f"a search for {text} in the store that finds trace {trace_id}, which the store has",
-        lambda: is_searchable(store, trace_id, query, start=started, end=time.time()),
-        _SEARCH_SECONDS,
-        "`query_end_cutoff` and `live_store` in Tempo's configuration" if store.backend == "tempo" else "Jaeger's logs",
-    )
 
 
 def _logs(namespace: str, deployment: str) -> str:

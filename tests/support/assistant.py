@@ -11,7 +11,7 @@ from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
 from stack.release.journal import Journal
-from stack.settings import load
+from stack.settings import Settings, load
 from stack.settings.monitoring import monitoring_config
 
 NOW = 1_800_000_000.0
@@ -20,8 +20,10 @@ NOW = 1_800_000_000.0
 class PreparedSources:
     """Answers each path of a store's API with a prepared document, and keeps the requests."""
 
-    def __init__(self, answers: Mapping[str, Any], journal: Journal | None = None) -> None:
-        self.settings = load("dev")
+    def __init__(
+        self, answers: Mapping[str, Any], journal: Journal | None = None, settings: Settings | None = None
+    ) -> None:
+        self.settings = settings or load("dev")
         self.requests: list[httpx.Request] = []
         self._answers = answers
         self._journal = journal

@@ -10,6 +10,7 @@ from dashboards.panels import Panel
 
 CONFIG: Final = MonitoringConfig(
     trace_backend="tempo",
+    traces=True,
     trace_store_scraped=True,
     trace_blocks=False,
     drilldown=False,

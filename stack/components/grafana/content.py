@@ -12,8 +12,7 @@ from contracts import endpoints
 from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
-from stack.components.prometheus.store import MetricStore
-from stack.components.shared.store import QueryAccess, StoreAddresses
+from stack.components.shared.store import QueryAccess, QueryApi
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +22,16 @@ class Content:
     namespace: str | None
     """The stack's, for a Grafana that is outside of it; None for the stack's own."""
     monitoring: MonitoringConfig
-    traces: StoreAddresses
-    metrics: MetricStore
-    logs: StoreAddresses | None
+    traces: QueryApi | None
+    """None if the store only receives."""
+    metrics: QueryApi
+    logs: QueryApi | None
+    """None if there is no log store, or it only receives."""
     alertmanager_url: pulumi.Input[str] | None
 
     def access(self) -> dict[str, QueryAccess]:
         """Return uid of `endpoints` → what Grafana sends to the store, and trusts."""
-        stores: dict[str, StoreAddresses | MetricStore | None] = {
+        stores: dict[str, QueryApi | None] = {
             endpoints.TRACES_UID: self.traces,
             endpoints.PROMETHEUS_UID: self.metrics,
             endpoints.LOGS_UID: self.logs,
@@ -62,9 +63,9 @@ class Content:
             return datasources(backend=backend, access=access, names=names, **urls)
 
         urls = {
-            "traces_url": self.traces.query_url,
-            "prometheus_url": self.metrics.query_url,
-            "loki_url": self.logs.query_url if self.logs else None,
+            "traces_url": self.traces.url if self.traces else None,
+            "prometheus_url": self.metrics.url,
+            "loki_url": self.logs.url if self.logs else None,
             "alertmanager_url": self.alertmanager_url,
         }
         return pulumi.Output.all(urls=urls, authorizations=dict(authorizations)).apply(document)

@@ -22,7 +22,7 @@ from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe, tcp_probe
 from stack.components.shared.service import services
 from stack.components.shared.storage import Storage
-from stack.components.shared.store import StoreAddresses, external_addresses
+from stack.components.shared.store import QueryApi, StoreAddresses, external_addresses
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 10001
@@ -45,7 +45,7 @@ def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> Sto
         return external_addresses(external, CREDENTIALS)
     loki = Loki("loki", args, opts)
     otlp = loki.otlp_url.apply(lambda url: OtlpTarget(url, "http"))
-    return StoreAddresses(otlp=otlp, query_url=loki.query_url)
+    return StoreAddresses(otlp=otlp, queries=QueryApi(url=loki.query_url))
 
 
 class Loki(pulumi.ComponentResource):

@@ -20,8 +20,8 @@ class Logs(Stateful):
     enabled: bool = True
     """If off, there is no log store: the services write their logs to standard output only."""
     external: ExternalStore | None = None
-    """A Loki that you run or rent. If set, the stack builds none. Not checked: its retention, its limits, and whether
-    it keeps what it has acknowledged."""
+    """A Loki that you run or rent, or any other receiver of OTLP logs. If set, the stack builds none. Not checked: its
+    retention, its limits, and whether it keeps what it has acknowledged."""
     replicas: Annotated[int, Field(ge=1, le=50)] = 1
     """Number of Lokis: one, or with `objectStorage` three or more. Then each line is on the volumes of three."""
     memory: Quantity = "512Mi"
@@ -29,6 +29,11 @@ class Logs(Stateful):
     object_storage: ObjectStorage | None = None
     """Bucket for chunks and index; on Loki's volume if unset. Lines that are on the volume when it is set are not
     copied, and are no longer found."""
+
+    @property
+    def queried(self) -> bool:
+        """Whether there is a log store with a query API: one that the stack did not build may have none."""
+        return self.enabled and (self.external is None or self.external.query_url is not None)
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:

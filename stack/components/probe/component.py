@@ -10,12 +10,11 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
 from stack.components.probe.settings import Probe as ProbeSettings
-from stack.components.prometheus.store import MetricStore
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import headless_service
-from stack.components.shared.store import QueryAccess, StoreAddresses
+from stack.components.shared.store import QueryAccess, QueryApi
 from stack.components.shared.workload import deployment
 
 _UID: Final = 10001
@@ -40,9 +39,9 @@ class ProbeArgs:
     """Of the Collectors' receiver of OTLP over HTTP."""
     secret: pulumi.Input[str]
     """Name of the Secret with the Collectors' token and the credentials of stores."""
-    traces: StoreAddresses
-    metrics: MetricStore
-    logs: StoreAddresses | None
+    traces: QueryApi
+    metrics: QueryApi
+    logs: QueryApi | None
 
 
 class Probe(pulumi.ComponentResource):
@@ -81,9 +80,9 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
     addresses = {
         "GATEWAY_URL": args.gateway_url,
         "COLLECTOR_URL": args.collector_url,
-        "TRACES_URL": args.traces.query_url,
-        "PROMETHEUS_URL": args.metrics.query_url,
-        **({} if args.logs is None else {"LOKI_URL": args.logs.query_url}),
+        "TRACES_URL": args.traces.url,
+        "PROMETHEUS_URL": args.metrics.url,
+        **({} if args.logs is None else {"LOKI_URL": args.logs.url}),
     }
     return [
         *variables(

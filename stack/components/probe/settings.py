@@ -15,8 +15,8 @@ class Probe(Size):
     """
 
     enabled: bool | None = None
-    """By default every stack with the task-manager has it. If off, there is no probe, and neither its objective nor its
-    alerts."""
+    """By default every stack with the task-manager has it whose trace store can be queried. If off, there is no probe,
+    and neither its objective nor its alerts."""
     interval_seconds: Annotated[int, Field(ge=10, le=120)] = 60
     """Time between two requests, in s. Each stores a task and one trace. At most 120, since the shortest window of the
     objective's alerts must hold two proofs."""

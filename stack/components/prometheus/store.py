@@ -1,6 +1,6 @@
 """The metric store of a stack: its own Prometheus, or one that it did not build."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 
@@ -10,7 +10,7 @@ from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.prometheus.operator import OperatorObjects, OperatorObjectsArgs
 from stack.components.prometheus.settings import ExternalMetrics
 from stack.components.shared.object_meta import config_map
-from stack.components.shared.store import QueryAccess, query_access
+from stack.components.shared.store import QueryApi, query_access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,7 @@ class MetricStore:
 
     otlp_urls: pulumi.Input[list[str]]
     """URLs that accept OTLP metrics over HTTP; empty if the store scrapes, and accepts none."""
-    query_url: pulumi.Input[str]
-    """Base URL of its query API."""
-    access: QueryAccess = field(default_factory=QueryAccess)
+    queries: QueryApi
 
 
 def metric_store(args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> MetricStore:
@@ -29,11 +27,12 @@ def metric_store(args: PrometheusArgs, opts: pulumi.ResourceOptions | None = Non
     external = args.settings.external
     if external is None:
         prometheus = Prometheus("prometheus", args, opts)
-        return MetricStore(otlp_urls=prometheus.otlp_urls, query_url=prometheus.url)
+        return MetricStore(otlp_urls=prometheus.otlp_urls, queries=QueryApi(url=prometheus.url))
     _rules_and_monitors(external, args, opts)
     access = query_access(external, secret_keys.METRICS_QUERY_AUTHORIZATION)
+    queries = QueryApi(url=external.query_url, access=access)
     otlp_urls: pulumi.Input[list[str]] = Prometheus("prometheus", args, opts).otlp_urls if external.remote_write else []
-    return MetricStore(otlp_urls=otlp_urls, query_url=external.query_url, access=access)
+    return MetricStore(otlp_urls=otlp_urls, queries=queries)
 
 
 def _rules_and_monitors(external: ExternalMetrics, args: PrometheusArgs, opts: pulumi.ResourceOptions | None) -> None:

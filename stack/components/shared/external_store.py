@@ -30,11 +30,9 @@ _HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 _HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
 
 
-class QueriedStore(Section):
-    """A store that the stack did not build: the API that is queried."""
+class Store(Section):
+    """A store that the stack did not build: what requests to it send and trust."""
 
-    query_url: BaseAddress
-    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
     ca: Pem | None = None
     """Authority that signed the store's certificates, as PEM; the public ones if unset."""
     headers: dict[_HeaderName, _HeaderValue] = Field(default_factory=dict, examples=[{"X-Scope-OrgID": "tracing"}])
@@ -43,23 +41,41 @@ class QueriedStore(Section):
     """If on, a secret is the header `Authorization` to the query API: `tracesQueryAuthorization`,
     `logsQueryAuthorization`, `metricsQueryAuthorization`."""
 
+
+class QueriedStore(Store):
+    """A store that the stack did not build: the API that is queried."""
+
+    query_url: BaseAddress
+    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it."""
+
     @model_validator(mode="after")
     def _check_queries_are_encrypted(self) -> Self:
         require_encryption(self.query_url, on=self.authorize_queries, name="authorizeQueries")
         return self
 
 
-class ExternalStore(QueriedStore):
-    """A store of traces or logs that the stack did not build: an OTLP receiver, and the API that is queried."""
+class ExternalStore(Store):
+    """A store of traces or logs that the stack did not build: an OTLP receiver, and the API that is queried, if any."""
 
     otlp_url: BaseAddress
     """Receiver of OTLP, such as `https://otlp.example.com:4317`; for HTTP without `/v1/traces` or `/v1/logs`."""
+    query_url: BaseAddress | None = None
+    """Base URL of the store's query API. The cluster and the machines that run the checks must reach it. If unset, the
+    store only receives: Grafana has no datasource, panels and links for it, and the checks say what they skip."""
     protocol: Literal["grpc", "http"] = "grpc"
     """Of the receiver."""
     authorize: bool = False
     """If on, a secret is the header `receiverHeader` to the receiver: `tracesAuthorization`, `logsAuthorization`."""
     receiver_header: _HeaderName = "Authorization"
     """Name of that header. Some vendors have one of their own, such as `api-key`."""
+
+    @model_validator(mode="after")
+    def _check_queries_are_encrypted(self) -> Self:
+        if self.query_url is not None:
+            require_encryption(self.query_url, on=self.authorize_queries, name="authorizeQueries")
+        elif self.authorize_queries:
+            raise ValueError("authorizeQueries is not used: queryUrl is not set, so nothing queries the store")
+        return self
 
     @model_validator(mode="after")
     def _check_spans_are_encrypted(self) -> Self:

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from collector.pipeline import OtlpTarget
 from stack.components.shared.environment import secret_variable
-from stack.components.shared.external_store import Credentials, ExternalStore, QueriedStore
+from stack.components.shared.external_store import Credentials, ExternalStore, Store
 
 
 def environment_name(key: str) -> str:
@@ -62,15 +62,23 @@ class QueryAccess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueryApi:
+    """The query API of a store."""
+
+    url: pulumi.Input[str]
+    """Its base URL."""
+    access: QueryAccess = QueryAccess()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreAddresses:
     """Where data and queries go."""
 
     otlp: pulumi.Input[OtlpTarget]
     otlp_secrets: tuple[str, ...] = ()
     """Keys of the secrets in the headers of `otlp`."""
-    query_url: pulumi.Input[str]
-    """Base URL of its query API."""
-    access: QueryAccess = QueryAccess()
+    queries: QueryApi | None
+    """None if the store only receives."""
 
     def otlp_variables(self, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
         """Return the variables to which the headers of `otlp` refer."""
@@ -92,11 +100,12 @@ def external_addresses(store: ExternalStore, credentials: Credentials) -> StoreA
     return StoreAddresses(
         otlp=otlp,
         otlp_secrets=(credentials.otlp,) if store.authorize else (),
-        query_url=store.query_url,
-        access=query_access(store, credentials.query),
+        queries=QueryApi(url=store.query_url, access=query_access(store, credentials.query))
+        if store.query_url
+        else None,
     )
 
 
-def query_access(store: QueriedStore, key: str) -> QueryAccess:
+def query_access(store: Store, key: str) -> QueryAccess:
     """Return what clients of the query API send and trust; `key` is that of the secret."""
     return QueryAccess(headers=store.headers, authorization=key if store.authorize_queries else None, ca=store.ca)

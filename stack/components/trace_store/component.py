@@ -3,7 +3,7 @@
 import pulumi
 
 from collector.pipeline import OtlpTarget
-from stack.components.shared.store import StoreAddresses, external_addresses
+from stack.components.shared.store import QueryApi, StoreAddresses, external_addresses
 from stack.components.trace_store.distributed_tempo import DistributedTempo
 from stack.components.trace_store.interface import TraceStore, TraceStoreArgs
 from stack.components.trace_store.jaeger import Jaeger
@@ -16,7 +16,7 @@ def trace_store(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None
     if external := args.settings.external:
         return external_addresses(external, CREDENTIALS)
     store = _create(args, opts)
-    return StoreAddresses(otlp=store.otlp_endpoint.apply(OtlpTarget), query_url=store.query_url)
+    return StoreAddresses(otlp=store.otlp_endpoint.apply(OtlpTarget), queries=QueryApi(url=store.query_url))
 
 
 def _create(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None) -> TraceStore:

@@ -37,7 +37,7 @@ class Traces(Stateful):
     """The trace store: Tempo or Jaeger."""
 
     backend: Literal["tempo", "jaeger"] = "tempo"
-    """The trace store; with `external`, the query API that it has."""
+    """The trace store; with `external`, the query API that it has, if any."""
     external: ExternalStore | None = None
     """A trace store that you run or rent. If set, the stack builds none; its retention, its sizes and its availability
     are yours, and the accounting of spans ends when its receiver has acknowledged them."""
@@ -47,6 +47,11 @@ class Traces(Stateful):
     """Bucket for Tempo's blocks; on Tempo's volume if unset."""
     distributed: Distributed | None = None
     """Tempo in parts, for production; a single binary if unset. `memory` and `volume` are the single binary's."""
+
+    @property
+    def queried(self) -> bool:
+        """Whether the store has a query API: only one that the stack did not build may have none."""
+        return self.external is None or self.external.query_url is not None
 
     @property
     def durable(self) -> bool:

@@ -110,7 +110,7 @@ def test_panels_query_provisioned_datasources(stack: str) -> None:
     settings = load(stack)
     provisioned = datasources(
         backend=settings.traces.backend,
-        traces_url="",
+        traces_url="http://traces",
         prometheus_url="",
         loki_url="x" if settings.logs.enabled else None,
     )

@@ -82,7 +82,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_the_operator_runs_the_servers_and_the_smoke_check_passes(stack: Stack) -> None:
     status = stack.status()
     assert (status["readyInstances"], status["phase"]) == (_INSTANCES, "Cluster in healthy state")
-    assert {hop.service for hop in check(stack.settings).hops} >= {*SERVICES}
+    stored = check(stack.settings).stored
+    assert stored
+    assert {hop.service for hop in stored.hops} >= {*SERVICES}
 
 
 def test_a_standby_takes_over_when_the_primary_is_killed_and_no_accepted_task_is_lost(stack: Stack) -> None:

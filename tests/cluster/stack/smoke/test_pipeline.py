@@ -1,28 +1,31 @@
 """A stack without services on the real cluster, in a namespace of its own: it takes spans of other services."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import kubernetes
-import pytest
 
-from contracts import secret_keys
+from checks.harness.admitted import admitted
+from contracts import endpoints, secret_keys
 from contracts.metadata import PROJECT
 from stack.kubernetes.apply import apply
 from stack.kubernetes.client import connect
+from stack.polling import poll_until
 from stack.settings import Settings, effective_config, load, parse
 from stack.smoke.pipeline import check_pipeline
+from stack.stores import Stores
 from tests.support.program import pipeline_config, recorded, without_claims
 
 NAMESPACE = "tracing-pipeline-test"
 
 
-@pytest.fixture
-def pipeline() -> Iterator[Settings]:
-    """The settings of a stack that runs."""
-    local = effective_config("local")
+@contextmanager
+def running(traces: dict[str, Any]) -> Iterator[Settings]:
+    """Run a stack with this section, and yield its settings."""
     config = pipeline_config(
-        cluster={**local[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
-        traces=local.get(f"{PROJECT}:traces", {}),
+        cluster={**effective_config("local")[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
+        traces=traces,
         metrics={"scrapeIntervalSeconds": 5},
         grafana={"enabled": False},
         logs={"enabled": False},
@@ -32,13 +35,41 @@ def pipeline() -> Iterator[Settings]:
     manifests = without_claims(recorded("test", config | secrets).manifests)
     client = connect(load("local").cluster)
     apply(client, NAMESPACE, manifests, lambda _: None)
-    yield parse(config, "test")
-    kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
+    try:
+        yield parse(config, "test")
+    finally:
+        kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
+        poll_until("the namespace to be gone", lambda: not _exists(client), seconds=120)
 
 
-def test_spans_of_other_services_are_stored_searched_and_counted(pipeline: Settings) -> None:
-    report = check_pipeline(pipeline)
-    kinds = [(span.service, span.kind) for span in report.spans]
+def _exists(client: kubernetes.client.ApiClient) -> bool:
+    namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
+    return NAMESPACE in {item.metadata.name for item in namespaces}
+
+
+def test_spans_of_other_services_are_stored_searched_and_counted() -> None:
+    with running(effective_config("local").get(f"{PROJECT}:traces", {})) as settings:
+        report = check_pipeline(settings)
+    assert report.stored
+    spans = report.stored.spans
+    kinds = [(span.service, span.kind) for span in spans]
     assert kinds == [("smoke-check", "SERVER"), ("smoke-check", "CLIENT")]
-    assert report.spans[1].parent_id == report.spans[0].span_id
+    assert spans[1].parent_id == spans[0].span_id
     assert report.calls == {"smoke-check": 2}
+
+
+def test_a_store_that_only_receives_has_acknowledged_the_spans_and_has_them() -> None:
+    local = load("local")
+    client = connect(local.cluster)
+    service, _ = endpoints.TRACE_QUERY[local.traces.backend]
+    core = kubernetes.client.CoreV1Api(client)
+    address = core.read_namespaced_service(service, local.cluster.namespace).spec.cluster_ip
+    traces = {"external": {"otlpUrl": endpoints.url(address, endpoints.OTLP_GRPC_PORT)}}
+    neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
+    with admitted(client, local.cluster.namespace, NAMESPACE, neighbour), running(traces) as settings:
+        report = check_pipeline(settings)
+    assert report.stored is None
+    (acknowledged,) = report.acknowledged
+    assert (acknowledged.accepted, acknowledged.sent) == (2, 2)
+    with Stores(settings=local, client=client).traces() as store:
+        assert len(store.trace(report.trace_id)) == 2

@@ -10,22 +10,34 @@ from stack.kubernetes.apply import apply
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import CheckFailure, poll_until
-from stack.settings import load
+from stack.settings import PROJECT, effective_config, load, parse
 from stack.smoke.check import check
 
 
 def test_one_request_is_one_trace() -> None:
     report = check(load("local"))
-    assert set(report.hops) == set(HOPS)
+    assert report.stored
+    assert set(report.stored.hops) == set(HOPS)
     assert report.task
     assert report.task["status"] == "completed"
-    assert report.search_seconds < 30
+    assert report.stored.search_seconds < 30
     assert all(report.calls[service] > 0 for service in ("gateway", "task-manager", "web-crawler"))
+
+
+def test_without_queries_of_traces_the_check_ends_at_the_receiver() -> None:
+    receiver = {"external": {"otlpUrl": "http://receiver:4317"}}
+    # The same stack: only the check does not know that its trace store can be queried.
+    settings = parse({**effective_config("local"), f"{PROJECT}:traces": receiver}, "local")
+    report = check(settings)
+    assert report.stored is None
+    assert report.task
+    (acknowledged,) = report.acknowledged
+    assert acknowledged.sent >= acknowledged.accepted > len(HOPS)
 
 
 def test_no_email_address_reaches_the_store() -> None:
     report = check(load("local"))
-    assert "smoke@example.com" not in repr(report.spans)
+    assert "smoke@example.com" not in repr(report.stored)
 
 
 def test_a_second_deployment_changes_nothing_and_prunes_removed_objects() -> None:

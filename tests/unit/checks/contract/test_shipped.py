@@ -1,6 +1,7 @@
 """Every query that the project ships names only what the telemetry contract has."""
 
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,9 @@ def test_queries_name_only_what_is_emitted(stack: str) -> None:
 
 def test_only_tempo_has_grafanas_service_graph() -> None:
     assert any(query.place == "datasource Traces, service graph" for query in shipped_by("prod")[1])
-    (traces,) = [
-        source
-        for source in datasources(backend="jaeger", traces_url="", prometheus_url="", loki_url=None)["datasources"]
-        if source["type"] == "jaeger"
-    ]
+    urls: dict[str, Any] = {"traces_url": "http://jaeger", "prometheus_url": "", "loki_url": None}
+    sources = datasources(backend="jaeger", **urls)["datasources"]
+    (traces,) = [source for source in sources if source["type"] == "jaeger"]
     assert "serviceMap" not in traces["jsonData"]
 
 

@@ -25,6 +25,7 @@ TRACES = {
     "authorize": True,
     "authorizeQueries": True,
 }
+RECEIVER = {"otlpUrl": "https://otlp.example.com:4317"}
 LOGS = {"otlpUrl": "https://loki.example.com/otlp", "protocol": "http", "queryUrl": "https://loki.example.com"}
 
 
@@ -122,7 +123,8 @@ def test_a_missing_secret_of_a_store_is_named() -> None:
         ({**TRACES, "queryUrl": "http://tempo"}, ["traces.external: authorizeQueries: the secret would be sent in"]),
         ({**TRACES, "otlpUrl": "tempo:4317"}, ["traces.external.otlpUrl"]),
         ({**TRACES, "ca": "/etc/ca.pem"}, ["traces.external.ca"]),
-        ({"otlpUrl": "https://tempo:4317"}, ["traces.external.queryUrl: missing"]),
+        ({"queryUrl": "https://tempo"}, ["traces.external.otlpUrl: missing"]),
+        ({**RECEIVER, "authorizeQueries": True}, ["authorizeQueries is not used: queryUrl is not set"]),
         ({**TRACES, "headers": {"Authorization": "Bearer abc"}}, ["a secret in clear"]),
     ],
 )

@@ -12,9 +12,10 @@ from stack.explain.explain import Explainer, find_alert, rules_by_name
 from stack.explain.sections import Section
 from stack.release.journal import Journal, Phase
 from stack.release.plan import Version
-from stack.settings import load
+from stack.settings import load, parse
 from stack.settings.monitoring import monitoring_config
 from tests.support.assistant import NOW, PreparedSources
+from tests.support.configuration import config
 
 CONFIG = monitoring_config(load("staging"))
 SECRET = "password=hunter2-long-enough"
@@ -114,6 +115,16 @@ def test_the_error_is_that_of_the_span_in_which_the_failure_began_and_is_redacte
 def test_an_exemplar_is_taken_where_the_search_finds_nothing() -> None:
     lines = explain(_answers(**{"/api/search": {"traces": []}}))["Error and trace"]
     assert f"Trace: {TRACE}, ended 30 s ago" in lines
+
+
+def test_of_a_store_that_only_receives_the_ids_of_failed_traces_are_named() -> None:
+    receiver = {"external": {"otlpUrl": "https://otlp.example.com:4317"}}
+    sources = PreparedSources(_answers(), settings=parse(config(traces=receiver), "test"))
+    explainer = Explainer(sources, tuple, clock=lambda: NOW)
+    lines = _by_title(explainer.explain(find_alert("ErrorRateHigh", CONFIG)))["Error and trace"]
+    assert lines[0] == "the trace store cannot be queried: `traces.external.queryUrl` is not set"
+    assert lines[1] == f"Trace to look up there: {TRACE}"
+    assert not [request for request in sources.requests if request.url.path == "/api/search"]
 
 
 def test_without_a_failure_no_trace_is_searched() -> None:

@@ -1,8 +1,10 @@
 """The report says for each place what was deleted and what remains until when."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from contracts import endpoints
 from stack.forget.report import Line, lines
 
 ANSWER: dict[str, Any] = {
@@ -15,8 +17,10 @@ ANSWER: dict[str, Any] = {
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def _report(answer: dict[str, Any] = ANSWER, *, traces: int | None = 4) -> dict[str, Line]:
-    report = lines(answer, traces=traces, at_least=False, retention=timedelta(hours=48), now=NOW)
+def _report(
+    answer: dict[str, Any] = ANSWER, *, traces: int | None = 4, unqueried: Collection[str] = ()
+) -> dict[str, Line]:
+    report = lines(answer, traces=traces, at_least=False, retention=timedelta(hours=48), now=NOW, unqueried=unqueried)
     return {line.place: line for line in report}
 
 
@@ -39,3 +43,12 @@ def test_a_topic_without_retention_is_kept_for_ever() -> None:
     report = _report(ANSWER | {"retention_hours": {"task-status.dead-letter": None}}, traces=None)
     assert report["Kafka, task-status.dead-letter"].until == "for ever"
     assert report["traces"].remains.startswith("unknown")
+
+
+def test_a_store_that_only_receives_must_be_asked_by_the_user() -> None:
+    report = _report(traces=None, unqueried={endpoints.TRACES_UID})
+    assert (
+        report["traces"].remains == "unknown: ask your store, which cannot be queried here, for the keyed hash 6f1c0a"
+    )
+    assert report["traces"].until == "the end of its retention"
+    assert report["logs"].until == "2026-01-04 00:00 UTC"

@@ -41,6 +41,19 @@ def test_the_receivers_address_takes_the_place_of_the_gateways() -> None:
     record("test", {}, program)
     assert "otlp" in outputs
     assert "gateway" not in outputs
+    assert {"traces", "logs"} <= set(outputs)
+
+
+def test_a_store_that_only_receives_has_no_address_for_queries() -> None:
+    outputs: dict[str, pulumi.Output[str]] = {}
+    receiver = {"external": {"otlpUrl": "https://otlp.example.com:4317"}}
+
+    def program() -> None:
+        secrets = {key: pulumi.Output.secret("value") for key in secret_keys.GENERATED}
+        outputs.update(build(parse(pipeline_config(traces=receiver, logs=receiver), "test"), secrets))
+
+    record("test", {}, program)
+    assert not {"traces", "logs"} & set(outputs)
 
 
 @pytest.mark.parametrize(
