@@ -77,6 +77,8 @@ def prometheus_config(scraping: Scraping) -> dict[str, Any]:
             "scrape_interval": interval,
             "evaluation_interval": interval,
             "scrape_timeout": f"{min(scraping.interval_seconds, 10)}s",
+            # Otherwise the Collectors' labels have dots, such as `error.permanent`, and no rule matches them.
+            "metric_name_escaping_scheme": "underscores",
             "external_labels": _external_labels(scraping),
         },
         "rule_files": [f"{CONFIG}/rules.yml"],
