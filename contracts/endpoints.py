@@ -6,6 +6,8 @@ The names of the three services are in `services`, which is part of their image.
 from typing import Final
 from urllib.parse import urlsplit
 
+from contracts.metadata import Track
+
 COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"
@@ -107,6 +109,6 @@ def pod(name: str, number: int) -> str:
     return f"{name}-{number}.{pods(name)}"
 
 
-def canary(name: str) -> str:
-    """Name of the Deployment that runs a service's canary."""
-    return f"{name}-canary"
+def track(name: str, track: Track) -> str:
+    """Name of the Deployment that runs one track of a service."""
+    return name if track == "stable" else f"{name}-{track}"

@@ -14,9 +14,12 @@ FIELD_MANAGER: Final = PART_OF
 """Owner of the fields that either engine applies, so that one takes over from the other without a conflict."""
 CHECKSUM: Final = f"{PART_OF}/config-checksum"
 TRACK: Final = f"{PART_OF}/track"
-"""Label of a service's pods: their track, if two versions share a Service."""
-Track = Literal["baseline", "canary"]
-"""The stable version or the new one."""
+"""Label of a service's pods: their track in a rollout."""
+Track = Literal["stable", "baseline", "canary"]
+"""`stable` and `baseline` pods run the stable version; `baseline` pods started together with those of the new version,
+the `canary`."""
+TEMPORARY_TRACKS: Final[tuple[Track, ...]] = ("baseline", "canary")
+"""Those that have pods during a rollout alone."""
 SECRETS_CHECKSUM: Final = f"{PART_OF}/secrets-checksum"
 PROTECTED: Final = f"{PART_OF}/protect-data"
 """Annotation of a namespace whose data is not to be deleted by accident."""

@@ -105,7 +105,7 @@ PROCESS_START: Final = "process_start_time_seconds"
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 TRACK: Final = "track"
-"""`baseline` or `canary`: the version of a pod during a rollout."""
+"""`stable`, `baseline` or `canary`: the part of a pod in a rollout."""
 
 WORKLOAD: Final = "workload"
 """Name of the workload of a pod, in a job of several workloads."""

@@ -33,7 +33,8 @@ def pods_up(_: MonitoringConfig) -> Panel:
     """Pods that are up, by track."""
     return stat(
         "Pods up, by track",
-        "Pods that answer Prometheus: `baseline` is the old version, `canary` the new one.",
+        "Pods that answer Prometheus: `canary` is the new version; `stable` and `baseline` are the old one. A rollout"
+        " starts `baseline` pods together with the canary, and compares these two.",
         Query(expr=f"sum by ({TRACK}) ({series(metrics.UP, SERVICE_JOBS)})", legend="{{track}}"),
         unit="short",
         width=6,

@@ -40,7 +40,7 @@ def shipped(settings: Settings) -> tuple[Contract, list[ShippedQuery]]:
         *(ShippedQuery(place="annotation of an alert", language="promql", text=text) for text in annotation_queries()),
         *of_runbooks(runbooks),
         *(ShippedQuery(place="wct explain", language="promql", text=text) for text in explain_queries(SERVICES)),
-        *_sent("rollout gate", lambda query: collect(query, _WINDOW)),
+        *_sent("rollout gate", lambda query: collect(query, _WINDOW, "stable")),
         *_sent("span accounting", lambda query: account(monitoring, query, seconds=end - start, end=end)),
         ShippedQuery(place="smoke check", language="promql", text=CALLS_QUERY),
         *(

@@ -27,7 +27,7 @@ STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds
 # A wide margin, so that a stage of some seconds has enough operations for a verdict.
 GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
 _LIMIT_SECONDS: Final = 900.0
-_CANARIES: Final = {endpoints.canary(name) for name in SERVICES}
+_CANARIES: Final = {endpoints.track(name, "canary") for name in SERVICES}
 
 
 @contextlib.contextmanager

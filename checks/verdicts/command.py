@@ -14,8 +14,9 @@ from rich.console import Console
 
 from checks.verdicts.simulation import GATEWAY, Ending, Result, Version, simulate
 from contracts.errors import UserError
+from stack.components.services.rollout import Rollout, Stage
+from stack.release.plan import BASELINES
 from stack.settings import ROOT
-from stack.settings.rollout import Rollout, Stage
 
 FAILURES: Final = (0.0, 0.001, 0.01, 0.03, 0.1, 0.2)
 RATES: Final = (0.1, 1.0, 10.0, 100.0)
@@ -172,8 +173,9 @@ def page(same: Mapping[str, Sequence[Result]], worse: Mapping[str, Sequence[Resu
         "## A worse version",
         "",
         f"The canary has {POWER_RATE:g} requests/s, and in the first stage 5 % or half of the traffic. The gateway's",
-        "requests fail twice as often, and at least by one point more; or they take 50 ms longer. The exposure is the",
-        "time from the first request of the canary to the verdict. For scale, the last column is the length of a",
+        "requests fail twice as often, and at least by one point more; or they take 50 ms longer. The baseline has as",
+        f"many pods as the canary, or up to {BASELINES} times as many, and so as much of the traffic. The exposure is",
+        "the time from the first request of the canary to the verdict. For scale, the last column is the length of a",
         "test with one look, at its end, that has a false alarm in 1 % and misses 5 % (normal approximation).",
         "",
         f"| version, first stage | went back, of {len(next(iter(worse.values())))} | median exposure | 95 % within "
@@ -197,7 +199,7 @@ def _single_look(name: str) -> str:
     if stable == canary:
         return ""
     normal, share = NormalDist(), case.settings.stages[0].share
-    variance = canary * (1 - canary) + stable * (1 - stable) * share / (1 - share)
+    variance = canary * (1 - canary) + stable * (1 - stable) / min((1 - share) / share, BASELINES)
     operations = (normal.inv_cdf(0.99) + normal.inv_cdf(0.95)) ** 2 * variance / (canary - stable) ** 2
     return f"{operations / case.rate:.0f} s"
 

@@ -10,12 +10,13 @@ from statistics import NormalDist
 from typing import Final
 
 from checks.verdicts.draws import binomial, poisson, split
+from stack.components.services.rollout import Rollout
+from stack.release.plan import BASELINES
 from stack.rollout import gate
 from stack.rollout.gate import Sample, Verdict
 from stack.rollout.judge import Judge
 from stack.rollout.measurements import OPERATIONS, WARM_UP_SECONDS, Measurements
 from stack.rollout.supply import rate
-from stack.settings.rollout import Rollout
 
 LOOK_SECONDS: Final = 5.0
 _SUPPLY_SECONDS: Final = 60.0
@@ -120,8 +121,9 @@ def simulate(rng: Random, stable: Version, canary: Version, canary_rate: float, 
     """
     limits, judge, exposed = settings.gate, Judge(settings.gate), 0.0
     for stage in settings.stages:
-        judge.begin()
+        judge.begin(is_last=stage.share == 1)
         share = min(stage.share, _LAST_SHARE)
+        baseline_rate = canary_rate * min((1 - share) / share, BASELINES)
         new, usual = _Counts(version=canary), _Counts(version=stable)
         seconds, missing = 0.0, limits.operations
         while True:
@@ -130,7 +132,7 @@ def simulate(rng: Random, stable: Version, canary: Version, canary_rate: float, 
             exposed += LOOK_SECONDS
             is_warm = seconds > WARM_UP_SECONDS
             new.add(rng, LOOK_SECONDS * (canary_rate + own), exposed, is_warm=is_warm)
-            usual.add(rng, LOOK_SECONDS * (canary_rate * (1 - share) / share + own), exposed, is_warm=is_warm)
+            usual.add(rng, LOOK_SECONDS * (baseline_rate + own), exposed, is_warm=is_warm)
             samples = {"canary": new.samples(), "baseline": usual.samples()}
             findings = judge.look(Measurements(samples=samples), seconds)
             missing = gate.missing(findings)

@@ -108,4 +108,5 @@ def _container_statuses(pod: Any) -> list[Any]:
 
 def _workload_name(labels: Mapping[str, str]) -> str:
     name = labels.get("app.kubernetes.io/name", "")
-    return endpoints.canary(name) if labels.get(metadata.TRACK) == "canary" else name
+    track = labels.get(metadata.TRACK)
+    return endpoints.track(name, track) if track in metadata.TEMPORARY_TRACKS else name

@@ -33,7 +33,7 @@ def forward(
         namespace: The stack's namespace.
         name: Name of the workload.
         port: Port of its pods.
-        track: Version, `baseline` or `canary`, while two of them run; any if None.
+        track: `stable`, `baseline` or `canary`; any if None.
 
     Yields:
         The base URL of the local port.

@@ -7,15 +7,19 @@ from typing import Any, Final
 
 import kubernetes
 
+from contracts.metadata import Track
 from contracts.services import GATEWAY, PACKAGES
+from stack.components.services.rollout import Stage
 from stack.components.services.settings import Release, Split
 from stack.components.services.tracing import Tracing
 from stack.errors import DeployError
 from stack.settings import Settings
-from stack.settings.rollout import Stage
 
 _TOLERANCE: Final = 0.1
 """A share of pods may differ by this part of the requested share; a smaller difference is not worth another pod."""
+BASELINES: Final = 3
+"""Fresh pods of the stable version for each canary, if there are as many. With one, twice the failures are noticed half
+as soon; a warm pod in place of the fourth gains little."""
 _LAST_CANARIES: Final = 3
 """Pods of the new version, at least, next to the last one of the stable version."""
 
@@ -55,10 +59,15 @@ class Step:
     """By the name of the service."""
 
     @property
+    def compared(self) -> Track:
+        """The track with which the canary is compared."""
+        return "baseline" if self.splits[GATEWAY].baseline else "stable"
+
+    @property
     def share(self) -> float:
         """The canary's share of the gateway's pods, and so of its requests: a Service gives each pod as many."""
         split = self.splits[GATEWAY]
-        return split.canary / (split.baseline + split.canary)
+        return split.canary / split.total
 
     @property
     def title(self) -> str:
@@ -72,34 +81,47 @@ class Step:
         return Release.model_validate({"image": stable.image, "tracing": stable.tracing, "sampling_rate": rate, **pods})
 
 
-def split_pods(replicas: int, share: float, max_pods: int) -> Split:
+def split_pods(replicas: int, share: float, max_pods: int, *, fresh_baseline: bool = True) -> Split:
     """The fewest pods, from `replicas` to `max_pods`, whose split is close to a share.
 
     With all traffic, one pod of the stable version remains: the canary is compared with the stable version over the
     same time, since an earlier time may have had other traffic and other failures.
 
-    >>> split_pods(3, 0.25, 20)
-    Split(baseline=3, canary=1)
+    Args:
+        replicas: pods of the service outside of a rollout.
+        share: of the canary.
+        max_pods: the most pods.
+        fresh_baseline: whether pods of the stable version start together with the canary, in place of stable ones.
+
+    >>> split_pods(3, 0.05, 20)
+    Split(stable=15, baseline=3, canary=1)
     """
     if share == 1:
-        return Split(baseline=1, canary=min(max(replicas, _LAST_CANARIES), max(max_pods - 1, 1, replicas)))
+        canary = min(max(replicas, _LAST_CANARIES), max(max_pods - 1, 1, replicas))
+        return _with_baseline(Split(stable=1, canary=canary), fresh_baseline=fresh_baseline)
     best: Split | None = None
     smallest = Fraction(1)
     for total in range(max(replicas, 2), max(max_pods, replicas + 1) + 1):
         canary = min(max(1, round(total * share)), total - 1)
         difference = abs(Fraction(canary, total) - Fraction(share))
         if best is None or difference < smallest:
-            best, smallest = Split(baseline=total - canary, canary=canary), difference
+            best, smallest = Split(stable=total - canary, canary=canary), difference
         if smallest <= Fraction(_TOLERANCE) * Fraction(share):
             break
     assert best is not None
-    return best
+    return _with_baseline(best, fresh_baseline=fresh_baseline)
+
+
+def _with_baseline(split: Split, *, fresh_baseline: bool) -> Split:
+    baseline = min(split.stable, BASELINES * split.canary) if fresh_baseline else 0
+    return Split(stable=split.stable - baseline, baseline=baseline, canary=split.canary)
 
 
 def plan_steps(settings: Settings) -> tuple[Step, ...]:
     """Step 0, and then a step for each stage."""
     replicas = {name: size.replicas for name, size in settings.services.sizes.items()}
-    stable_only = {name: Split(baseline=count, canary=0) for name, count in replicas.items()}
+    rollout = settings.rollout
+    stable_only = {name: Split(stable=count) for name, count in replicas.items()}
     return (
         Step(number=0, stage=None, splits=stable_only),
         *(
@@ -107,18 +129,20 @@ def plan_steps(settings: Settings) -> tuple[Step, ...]:
                 number=number,
                 stage=stage,
                 splits={
-                    name: split_pods(count, stage.share, settings.rollout.max_pods) for name, count in replicas.items()
+                    name: split_pods(count, stage.share, rollout.max_pods, fresh_baseline=rollout.fresh_baseline)
+                    for name, count in replicas.items()
                 },
             )
-            for number, stage in enumerate(settings.rollout.stages, 1)
+            for number, stage in enumerate(rollout.stages, 1)
         ),
     )
 
 
 def surge(step: Step, other: Step) -> Mapping[str, Split]:
-    """The pods during a move between two steps: of each version the larger number, so that capacity never drops."""
+    """The pods during a move between two steps: of each track the larger number, so that capacity never drops."""
     return {
         name: Split(
+            stable=max(step.splits[name].stable, other.splits[name].stable),
             baseline=max(step.splits[name].baseline, other.splits[name].baseline),
             canary=max(step.splits[name].canary, other.splits[name].canary),
         )

@@ -11,7 +11,6 @@ import kubernetes
 
 from contracts import metadata
 from contracts.errors import UserError
-from contracts.services import GATEWAY
 from stack.clients.prometheus import PrometheusClient
 from stack.release.plan import Step, Version
 from stack.rollout import gate
@@ -68,7 +67,7 @@ class Analysis:
         longest = shortest + self.settings.rollout.gate.patience_seconds
         # Prometheus needs the time of the wall clock; the monotonic clock measures how long the stage lasts.
         start, started = time.time(), time.monotonic()
-        self.judge.begin()
+        self.judge.begin(is_last=step.stage.share == 1)
         smoke = self._smoke()
         if smoke.verdict is not Verdict.SUCCESSFUL:
             return [smoke]
@@ -84,7 +83,7 @@ class Analysis:
                 self.require_lock()
                 time.sleep(_PAUSE_SECONDS)
                 seconds = time.monotonic() - started
-                findings = [smoke, *self._measure(prometheus, canary, probes, (start, start + seconds))]
+                findings = [smoke, *self._measure(prometheus, step, canary, probes, (start, start + seconds))]
                 supply.request(gate.missing(findings), max(shortest - seconds, _SUPPLY_SECONDS))
                 self.on_progress(step, seconds, shortest, findings)
                 verdict = gate.overall(findings)
@@ -96,11 +95,11 @@ class Analysis:
                     return findings
 
     def _measure(
-        self, prometheus: PrometheusClient, canary: Version, probes: Probes | None, window: Window
+        self, prometheus: PrometheusClient, step: Step, canary: Version, probes: Probes | None, window: Window
     ) -> Sequence[Finding]:
         """Collects the measurements and judges them."""
         try:
-            measurements = collect(prometheus.query, window)
+            measurements = collect(prometheus.query, window, step.compared)
         except httpx.HTTPError as error:
             return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
         findings = [self._restarts(), *self.judge.look(measurements, window[1] - window[0])]
@@ -157,10 +156,8 @@ class Analysis:
         return Stores(settings=self.settings, client=self.client)
 
     def _gateways(self, step: Step, forwards: contextlib.ExitStack) -> list[str]:
-        """The gateways of both versions."""
-        split = step.splits[GATEWAY]
-        counts = (("baseline", split.baseline), ("canary", split.canary))
-        return [forwards.enter_context(self._stores().gateway(track)) for track, count in counts if count]
+        """The gateways that are compared."""
+        return [forwards.enter_context(self._stores().gateway(track)) for track in (step.compared, "canary")]
 
     def _probes(
         self, step: Step, canary: Version, gateways: Sequence[str], forwards: contextlib.ExitStack

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import kubernetes
 
 from contracts import endpoints
+from contracts.metadata import Track
 from contracts.services import SERVICES
 from stack.components.services.settings import Split
 from stack.kubernetes.autoscaling import autoscalers
@@ -20,16 +22,16 @@ class LiveCluster:
     namespace: str
 
     def pods(self) -> Mapping[str, Split]:
-        """Returns the declared pods of each deployed service, by version."""
+        """Returns the declared pods of each deployed service, by track."""
         deployments = kubernetes.client.AppsV1Api(self.client).list_namespaced_deployment(
             self.namespace, _request_timeout=30
         )
         replicas = {item.metadata.name: item.spec.replicas or 0 for item in deployments.items}
         splits: dict[str, Split] = {}
         for name in SERVICES:
-            baseline, canary = replicas.get(name, 0), replicas.get(endpoints.canary(name), 0)
-            if baseline + canary:
-                splits[name] = Split(baseline=baseline, canary=canary)
+            stable, baseline, canary = (replicas.get(endpoints.track(name, track), 0) for track in get_args(Track))
+            if stable + baseline + canary:
+                splits[name] = Split(stable=stable, baseline=baseline, canary=canary)
         return splits
 
     def is_reachable(self) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from stack.components.services.rollout import Gate
 from stack.rollout.evidence import Block, Comparison, Margin, log_above
-from stack.settings.rollout import Gate
 
 _MEMORY_SLACK: Final = 16 * 2**20
 """Bytes by which the memory of two processes may always differ: the caches of a small process grow and shrink."""

@@ -2,18 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.services import GATEWAY
+from contracts.services import GATEWAY, SERVICES
 from dashboards.queries import MEMORY
+from stack.components.services.rollout import Gate
 from stack.rollout import gate
 from stack.rollout.evidence import Block, Comparison
 from stack.rollout.gate import QUANTILES, Finding, Sample, Verdict
 from stack.rollout.measurements import OPERATIONS, Measurements, Operation, duration_query, failed_query
 from stack.rollout.picture import Point
-from stack.settings.rollout import Gate
 
 _NOTHING: Final = Block(canary=0, canary_failures=0)
 
@@ -85,13 +85,22 @@ class _Slow:
 class Judge:
     """Compares the canary with the stable version over a whole rollout. One error budget covers all of its looks."""
 
-    def __init__(self, limits: Gate) -> None:
+    def __init__(self, limits: Gate, services: Collection[str] = SERVICES) -> None:
+        """Prepares a judge.
+
+        Args:
+            limits: the gate.
+            services: those that are judged.
+        """
         self._limits = limits
+        self._services = services
+        self._kinds = [(it, job) for it in OPERATIONS for job in it.services if job in services]
         self.curves: dict[str, list[Point]] = defaultdict(list)
         """Check → its evidence, look after look, over all stages of this run."""
         self.stages: list[float] = []
         """When each stage began, in s since the first look."""
         self._start = self._end = 0.0
+        self._is_last = True
         self._shares: dict[str, _Share] = {}
         self._slow: dict[str, list[_Slow]] = {}
         self.forget()
@@ -99,19 +108,23 @@ class Judge:
     def forget(self) -> None:
         """Begins without evidence."""
         limits = self._limits
-        for operation in OPERATIONS:
+        for operation, job in self._kinds:
             margin = gate.foreign_margin(limits) if operation.is_foreign else gate.error_margin(limits)
-            for job in operation.services:
-                key = f"{job}, {operation.name}"
-                burst = gate.BURST if operation.is_foreign else 1
-                self._shares[key] = _Share(comparison=Comparison(margin=margin, burst=burst))
-                self._slow[key] = [
-                    _Slow(q=q, comparison=Comparison(margin=gate.duration_margin(q), burst=gate.BURST))
-                    for q in (QUANTILES if operation.duration else ())
-                ]
+            key = f"{job}, {operation.name}"
+            burst = gate.BURST if operation.is_foreign else 1
+            self._shares[key] = _Share(comparison=Comparison(margin=margin, burst=burst))
+            self._slow[key] = [
+                _Slow(q=q, comparison=Comparison(margin=gate.duration_margin(q), burst=gate.BURST))
+                for q in (QUANTILES if operation.duration else ())
+            ]
 
-    def begin(self) -> None:
-        """Begins a stage: its measurements count from 0."""
+    def begin(self, *, is_last: bool = True) -> None:
+        """Begins a stage: its measurements count from 0.
+
+        Args:
+            is_last: whether no later stage compares what this one does not.
+        """
+        self._is_last = is_last
         self._start = self._end
         self.stages.append(self._start)
         for key, share in self._shares.items():
@@ -127,14 +140,16 @@ class Judge:
             seconds: the length of the stage so far.
         """
         findings: list[Finding] = []
-        for operation in OPERATIONS:
-            for job in operation.services:
-                findings += self._judge_operation(operation, job, measurements, seconds)
+        for operation, job in self._kinds:
+            findings += self._judge_operation(operation, job, measurements, seconds)
         self._end = self._start + seconds
         for finding in findings:
             if finding.evidence is not None:
                 self.curves[finding.check].append(Point(seconds=self._end, evidence=finding.evidence))
-        canary, baseline = (measurements.memory.get(track, {}) for track in ("canary", "baseline"))
+        canary, baseline = (
+            {job: size for job, size in measurements.memory.get(track, {}).items() if job in self._services}
+            for track in ("canary", "baseline")
+        )
         return [*findings, *gate.memory(canary, baseline, self._limits, MEMORY)]
 
     def dump(self) -> dict[str, Any]:
@@ -162,8 +177,11 @@ class Judge:
         share.look(new, usual)
         for slow in self._slow[key]:
             slow.look(new, usual, limits)
-        # A consumer of the canary may have been assigned no partition; the gateway gets requests in any case.
-        if share.comparison.total.canary < limits.operations and job != GATEWAY:
+        # A consumer may have been assigned no partition; the gateway gets requests in any case.
+        is_idle = share.comparison.total.canary < limits.operations or (
+            share.stage.baseline < limits.operations and not self._is_last
+        )
+        if is_idle and job != GATEWAY:
             return
         if not share.comparison.total.canary:
             yield gate.problem(f"errors, {key}", "no traffic yet", Verdict.INCONCLUSIVE, missing=limits.operations)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts import metrics
+from contracts.metadata import Track
 from contracts.metrics import JOB, TRACK
 from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from dashboards.queries import (
@@ -76,7 +77,7 @@ OPERATIONS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """The measurements of one window, by track: `baseline` is the stable version, `canary` the new one."""
+    """The measurements of one window, by track: `canary`, and `baseline`, the pods with which it is compared."""
 
     samples: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
     """Track → `service, kind of operation` → the operations."""
@@ -103,8 +104,13 @@ def duration_query(operation: Operation, seconds: float) -> str:
     return growth(operation.duration, max(1.0, seconds - WARM_UP_SECONDS), JOB, TRACK, "le")
 
 
-def collect(query: Query, window: Window) -> Measurements:
+def collect(query: Query, window: Window, compared: Track) -> Measurements:
     """Measures both versions over a window.
+
+    Args:
+        query: of Prometheus.
+        window: start and end.
+        compared: the track with which the canary is compared.
 
     Raises:
         QueryError: Prometheus does not answer.
@@ -129,7 +135,12 @@ def collect(query: Query, window: Window) -> Measurements:
     for series in query(MEMORY, end):
         track, job = _version(series)
         memory[track][job] = series.value
-    return Measurements(samples=samples, memory=memory, spans=_spans(query(CANARY_SPANS, end)))
+    tracks = {"canary": "canary", "baseline": compared}
+    return Measurements(
+        samples={name: samples[track] for name, track in tracks.items()},
+        memory={name: memory[track] for name, track in tracks.items()},
+        spans=_spans(query(CANARY_SPANS, end)),
+    )
 
 
 def _version(series: Series) -> tuple[str, str]:

@@ -37,7 +37,7 @@ class StepResult:
 
 def plan_table(steps: Sequence[Step], settings: Settings) -> Table:
     """The stages of a rollout, and the pods of each."""
-    table = Table(title="Stages: pods of the stable + the new version")
+    table = Table(title="Stages: pods that are stable + baseline + canary")
     for column in ("stage", "weight", "actual", *SERVICES, "sampling", "at least"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for step in steps:
@@ -48,7 +48,7 @@ def plan_table(steps: Sequence[Step], settings: Settings) -> Table:
             str(step.number),
             f"{step.stage.share:.0%}",
             f"{step.share:.0%}",
-            *(f"{split.baseline} + {split.canary}" for split in step.splits.values()),
+            *(f"{split.stable} + {split.baseline} + {split.canary}" for split in step.splits.values()),
             f"{rate:g}",
             f"{step.stage.soak_seconds} s",
         )

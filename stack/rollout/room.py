@@ -88,7 +88,7 @@ def missing_room(
 ) -> list[str]:
     """Returns a line for the first step whose pods do not fit; none if there is room for all steps.
 
-    Between two steps the larger number of pods of each version runs. Pods go to the first node that has room, the
+    Between two steps the larger number of pods of each track runs. Pods go to the first node that has room, the
     largest ones first, as a scheduler might; the scheduler decides in the end.
 
     Args:
@@ -103,7 +103,7 @@ def missing_room(
         additional: list[str] = []
         for service in pods:
             now = present.get(service)
-            number = splits[service].baseline + splits[service].canary - (now.baseline + now.canary if now else 0)
+            number = splits[service].total - (now.total if now else 0)
             additional += [service] * max(0, number)
         unplaced = _place([(service, pods[service]) for service in additional], nodes)
         if unplaced:

@@ -149,11 +149,19 @@ class Runner:
         return result
 
     def _move(self, journal: Journal, step: Step) -> None:
-        """Adds pods before it removes others, so that the capacity never drops."""
+        """Adds pods before it removes others, so that the capacity never drops.
+
+        On the way back, the pods of the new version end first, if those of the stable version are as many as before the
+        rollout: new pods take some seconds to start.
+        """
         self._write(journal)
         release = step.release(journal.stable)
         pods = self.cluster.pods()
         present = replace(step, splits={name: pods.get(name, split) for name, split in step.splits.items()})
+        if journal.phase is Phase.ROLLING_BACK and _carries_all(present, step):
+            present = replace(present, splits={name: _without_canary(it) for name, it in present.splits.items()})
+            self._deploy(release.with_splits(present.splits))
+            self.require_lock()
         transition = surge(step, present)
         if transition != step.splits:
             self._deploy(release.with_splits(transition))
@@ -174,5 +182,17 @@ class Runner:
         return journal
 
 
+def _carries_all(present: Step, target: Step) -> bool:
+    """Whether the pods of the stable version alone are as many as all pods of a step without canaries."""
+    return all(
+        not split.canary and present.splits[name].stable + present.splits[name].baseline >= split.total
+        for name, split in target.splits.items()
+    )
+
+
+def _without_canary(split: Split) -> Split:
+    return Split(stable=split.stable, baseline=split.baseline)
+
+
 def _describe(splits: Mapping[str, Split]) -> str:
-    return ", ".join(f"{name} {split.baseline} + {split.canary}" for name, split in splits.items())
+    return ", ".join(f"{name} {split.stable} + {split.baseline} + {split.canary}" for name, split in splits.items())

@@ -68,7 +68,7 @@ def differences(traces: Mapping[str, Sequence[Span]]) -> list[Difference]:
     for trace_id, spans in traces.items():
         by_id = {span.span_id: span for span in spans}
         for span in spans:
-            track: Track = "canary" if span.deployment == endpoints.canary(span.service) else "baseline"
+            track: Track = "canary" if span.deployment == endpoints.track(span.service, "canary") else "baseline"
             operations[_operation(span)][track].add(trace_id, span)
             parent = by_id.get(span.parent_id)
             if parent is not None and parent.service != span.service:
@@ -86,7 +86,7 @@ def _compared_services(traces: Iterable[Sequence[Span]]) -> set[str]:
     for spans in traces:
         for span in spans:
             if span.kind in ("SERVER", "CONSUMER"):
-                counts[span.service][span.deployment == endpoints.canary(span.service)] += 1
+                counts[span.service][span.deployment == endpoints.track(span.service, "canary")] += 1
     return {service for service, number in counts.items() if min(number[True], number[False]) >= _FEWEST}
 
 

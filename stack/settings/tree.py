@@ -19,12 +19,12 @@ from stack.components.postgres.settings import Postgres
 from stack.components.probe.settings import Probe
 from stack.components.prometheus.settings import Metrics
 from stack.components.services.access import Access
+from stack.components.services.rollout import Rollout
 from stack.components.services.settings import Images, Release, Services, Tasks
 from stack.components.services.tracing import Tracing
 from stack.components.shared.placement import StackPlacement
 from stack.components.trace_store.settings import Traces
 from stack.kubernetes.settings import Cluster
-from stack.settings.rollout import Rollout
 
 LOCAL: Final = "local"
 """Environment of the stack on one machine, whose gateway needs no credential unless the settings say otherwise."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from contracts import endpoints, secret_keys
+from contracts.metadata import TEMPORARY_TRACKS
 from contracts.metrics import WORKLOAD
 from dashboards.rules import YourPrometheus
 from stack.components.alertmanager.settings import ExternalAlertmanager
@@ -23,15 +24,18 @@ POD_NAME: Final = "POD_NAME"
 REPLICA: Final = "replica"
 """External label with the name of the Prometheus pod that a sample comes from, if there are several."""
 
-# The name under which Prometheus finds a pod contains its version; that of the canary exists only during a rollout.
+# The name under which Prometheus finds a pod contains its track; baseline and canary exist only during a rollout.
 _TRACK_LABEL: Final = [
-    {"target_label": "track", "replacement": "baseline"},
-    {
-        "source_labels": ["__meta_dns_name"],
-        "regex": rf"[^.]+{re.escape(endpoints.pods(endpoints.canary('')))}\..*",
-        "target_label": "track",
-        "replacement": "canary",
-    },
+    {"target_label": "track", "replacement": "stable"},
+    *(
+        {
+            "source_labels": ["__meta_dns_name"],
+            "regex": rf"[^.]+{re.escape(endpoints.pods(endpoints.track('', track)))}\..*",
+            "target_label": "track",
+            "replacement": track,
+        }
+        for track in TEMPORARY_TRACKS
+    ),
 ]
 _WORKLOAD_LABEL: Final = [
     {

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints
-from contracts.metadata import PART_OF, SKIP_AWAIT, TRACK
+from contracts.metadata import PART_OF, SKIP_AWAIT, TEMPORARY_TRACKS, TRACK
 from contracts.metrics import WORKLOAD
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_document
@@ -73,11 +73,12 @@ def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
     """Return the specification of a target's PodMonitor, with the job and the labels that the stack's own jobs have."""
     track = f"__meta_kubernetes_pod_label_{TRACK.replace('.', '_').replace('/', '_').replace('-', '_')}"
     tracks = [
-        {"targetLabel": "track", "replacement": "baseline"},
-        {"sourceLabels": [track], "regex": "canary", "targetLabel": "track", "replacement": "canary"},
+        {"targetLabel": "track", "replacement": "stable"},
+        {"sourceLabels": [track], "regex": "(.+)", "targetLabel": "track", "replacement": "$1"},
     ]
     workloads = [{"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": WORKLOAD}]
-    names = [name for name in target.pods if not name.endswith(endpoints.canary(""))]
+    suffixes = tuple(endpoints.track("", track) for track in TEMPORARY_TRACKS)
+    names = [name for name in target.pods if not name.endswith(suffixes)]
     return {
         "selector": {
             "matchLabels": {"app.kubernetes.io/part-of": PART_OF},

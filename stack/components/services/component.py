@@ -94,7 +94,7 @@ class Services(pulumi.ComponentResource):
         deployments: list[pulumi.Resource] = []
         for version in versions:
             pod = _pod(service, version, args, own_variables)
-            if version.track == "baseline":
+            if version.track == "stable":
                 services(pod, args.namespace, child)
             else:
                 headless_service(pod, args.namespace, child)
@@ -199,7 +199,7 @@ def _resource_attributes(name: str, version: Version, environment: str) -> str:
         "service.instance.id": "$(POD_NAME)",
         "deployment.environment.name": environment,
         "k8s.namespace.name": "$(POD_NAMESPACE)",
-        "k8s.deployment.name": endpoints.canary(name) if version.track == "canary" else name,
+        "k8s.deployment.name": endpoints.track(name, version.track),
         "k8s.pod.name": "$(POD_NAME)",
         "k8s.pod.uid": "$(POD_UID)",
         "k8s.node.name": "$(NODE_NAME)",

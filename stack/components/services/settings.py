@@ -53,16 +53,23 @@ class Images(Section):
 
 
 class Split(Section):
-    """Pods of a service, by version."""
+    """Pods of a service, by track."""
 
-    baseline: Annotated[int, Field(ge=0, le=200)]
-    """Pods of the stable version."""
-    canary: Annotated[int, Field(ge=0, le=200)]
+    stable: Annotated[int, Field(ge=0, le=200)]
+    """Pods of the stable version that ran before the rollout."""
+    baseline: Annotated[int, Field(ge=0, le=200)] = 0
+    """Pods of the stable version that start together with the canary."""
+    canary: Annotated[int, Field(ge=0, le=200)] = 0
     """Pods of the new version, which the settings describe."""
+
+    @property
+    def total(self) -> int:
+        """All pods."""
+        return self.stable + self.baseline + self.canary
 
     @model_validator(mode="after")
     def _check_has_pods(self) -> Self:
-        if not self.baseline + self.canary:
+        if not self.total:
             raise ValueError("no pod of either version: nothing would answer")
         return self
 

@@ -1,6 +1,6 @@
-"""Which versions of a service run: one, or two during a rollout."""
+"""Which pods of a service run: the stable ones, and during a rollout those of two versions that are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.metadata import Track
 from stack.components.services.settings import Release, Services
@@ -9,7 +9,7 @@ from stack.components.services.tracing import Tracing
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version of a service."""
+    """A version of a service, and its pods of one track."""
 
     track: Track
     image: str
@@ -31,11 +31,13 @@ def running_versions(
     """
     if release is None:
         replicas = services.sizes[service].replicas
-        return (Version(track="baseline", image=image, tracing=tracing, replicas=replicas),)
+        return (Version(track="stable", image=image, tracing=tracing, replicas=replicas),)
     split = release.splits[service]
-    stable = Version(track="baseline", image=release.image, tracing=release.tracing, replicas=split.baseline)
-    if not split.canary:
-        return (stable,)
-    if release.sampling_rate is not None:
-        tracing = tracing.model_copy(update={"sampling_rate": release.sampling_rate})
-    return (stable, Version(track="canary", image=image, tracing=tracing, replicas=split.canary))
+    versions = [Version(track="stable", image=release.image, tracing=release.tracing, replicas=split.stable)]
+    if split.baseline:
+        versions.append(replace(versions[0], track="baseline", replicas=split.baseline))
+    if split.canary:
+        if release.sampling_rate is not None:
+            tracing = tracing.model_copy(update={"sampling_rate": release.sampling_rate})
+        versions.append(Version(track="canary", image=image, tracing=tracing, replicas=split.canary))
+    return tuple(versions)

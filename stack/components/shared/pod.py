@@ -36,7 +36,7 @@ class Pod:
     """The pods of one workload."""
 
     name: str
-    """Name of the Service, and of the workload unless the pods are a canary."""
+    """Name of the Service, and of the workload unless the pods are a baseline or a canary."""
     component: str
     """Value of the label `app.kubernetes.io/component`."""
     user: int
@@ -58,11 +58,11 @@ class Pod:
     @property
     def workload(self) -> str:
         """Name of the Deployment or StatefulSet."""
-        return endpoints.canary(self.name) if self.track == "canary" else self.name
+        return endpoints.track(self.name, self.track) if self.track else self.name
 
     @property
     def own_selector(self) -> dict[str, str]:
-        """Labels that these pods have, and those of the other track do not."""
+        """Labels that these pods have, and those of the other tracks do not."""
         return {**selector(self.name), **({TRACK: self.track} if self.track else {})}
 
 

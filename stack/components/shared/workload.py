@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints
-from contracts.metadata import labels, selector
+from contracts.metadata import TEMPORARY_TRACKS, labels, selector
 from stack.components.shared import availability
 from stack.components.shared.object_meta import object_meta
 from stack.components.shared.pod import Pod, template
@@ -29,21 +29,21 @@ def deployment(
 ) -> apps.Deployment:
     """Create a Deployment that always has as many ready pods as declared while it is updated.
 
-    The selector of the baseline has no track: selectors are immutable, and releases without tracks have deployed it.
-    It still does not take over the canary's pods: a ReplicaSet knows its Deployment by the owner reference.
+    The selector of the stable track has no track: selectors are immutable, and releases without tracks have deployed
+    it. It still does not take over the other pods: a ReplicaSet knows its Deployment by the owner reference.
 
     Args:
         pod: what runs.
         namespace: of the stack.
         replicas: of this Deployment.
         opts: of the resources.
-        all_pods: pods of both tracks, which share a disruption budget; `replicas` if there is one track.
+        all_pods: pods of all tracks, which share a disruption budget; `replicas` if there is one track.
         annotations: of the Deployment.
     """
-    is_canary = pod.track == "canary"
-    if not is_canary and (all_pods or replicas) > 1:
+    is_temporary = pod.track in TEMPORARY_TRACKS
+    if not is_temporary and (all_pods or replicas) > 1:
         availability.disruption_budget(pod.name, pod.component, namespace, opts)
-    pod_selector = pod.own_selector if is_canary else selector(pod.name)
+    pod_selector = pod.own_selector if is_temporary else selector(pod.name)
     pod_template = template(
         pod,
         _service_account(pod, namespace, opts),
@@ -134,9 +134,9 @@ def _claim(pod: Pod, volume: Volume) -> core.PersistentVolumeClaimArgs:
 def _service_account(pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Create the workload's own ServiceAccount, so that a right of one workload is no other's; return its name.
 
-    A canary uses the account of the version that it may replace.
+    Baseline and canary use the account of the stable pods.
     """
-    if pod.track == "canary":
+    if pod.track in TEMPORARY_TRACKS:
         return pulumi.Output.from_input(pod.name)
     account = core.ServiceAccount(
         pod.name,

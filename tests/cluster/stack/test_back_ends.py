@@ -132,5 +132,5 @@ def test_spans_are_counted_and_the_gate_measures(stack: Stack) -> None:
             return bool(accounting.differences) and not accounting.is_lost
 
         poll_until("every span at every stage", is_accounted, seconds=60, every=5)
-        measured = collect(prometheus.query, (started, time.time()))
+        measured = collect(prometheus.query, (started, time.time()), "stable")
     assert {kind.partition(",")[0] for kind in measured.samples["baseline"]} == {*SERVICES}

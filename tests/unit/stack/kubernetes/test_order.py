@@ -17,7 +17,7 @@ def _deployment(name: str, pods: str) -> Manifest:
 
 def test_services_come_last_and_one_by_one_both_versions_of_each_together() -> None:
     gateway, *others = (_deployment(name, name) for name in SERVICES)
-    canary = _deployment(endpoints.canary(GATEWAY), GATEWAY)
+    canary = _deployment(endpoints.track(GATEWAY, "canary"), GATEWAY)
     collector = _deployment(endpoints.COLLECTOR, endpoints.COLLECTOR)
     files: Manifest = {"kind": "ConfigMap", "metadata": {"name": GATEWAY}}
     assert service_groups([files, collector, gateway, canary, *others]) == [

@@ -30,36 +30,46 @@ def settings(**sections: Any) -> Settings:
 @pytest.mark.parametrize(
     ("replicas", "share", "max_pods", "expected"),
     [
-        (3, 0.25, 20, (3, 1)),
-        (3, 0.5, 20, (2, 2)),
-        (2, 0.05, 20, (18, 1)),
-        (2, 0.05, 4, (3, 1)),
-        (1, 0.5, 2, (1, 1)),
-        (3, 1, 4, (1, 3)),
-        (1, 1, 20, (1, 3)),
-        (1, 1, 2, (1, 1)),
-        (5, 1, 4, (1, 5)),
-        (40, 0.05, 20, (38, 2)),
+        (3, 0.25, 20, (0, 3, 1)),
+        (3, 0.5, 20, (0, 2, 2)),
+        (2, 0.05, 20, (15, 3, 1)),
+        (2, 0.05, 4, (0, 3, 1)),
+        (1, 0.5, 2, (0, 1, 1)),
+        (3, 1, 4, (0, 1, 3)),
+        (1, 1, 20, (0, 1, 3)),
+        (1, 1, 2, (0, 1, 1)),
+        (5, 1, 4, (0, 1, 5)),
+        (40, 0.05, 20, (32, 6, 2)),
     ],
 )
 def test_a_share_is_made_of_the_fewest_pods(
-    replicas: int, share: float, max_pods: int, expected: tuple[int, int]
+    replicas: int, share: float, max_pods: int, expected: tuple[int, int, int]
 ) -> None:
     split = split_pods(replicas, share, max_pods)
-    assert (split.baseline, split.canary) == expected
+    assert (split.stable, split.baseline, split.canary) == expected
+    warm = split_pods(replicas, share, max_pods, fresh_baseline=False)
+    assert (warm.stable, warm.baseline, warm.canary) == (expected[0] + expected[1], 0, expected[2])
+
+
+def test_the_canary_is_compared_with_fresh_pods_unless_the_settings_say_otherwise() -> None:
+    assert {step.compared for step in plan_steps(settings())[1:]} == {"baseline"}
+    warm = plan_steps(settings(rollout={"freshBaseline": False}))
+    assert {step.compared for step in warm} == {"stable"}
 
 
 @pytest.mark.parametrize("replicas", range(1, 12))
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.25, 0.33, 0.5, 0.9, 1])
 def test_there_are_never_fewer_pods_than_asked_for(replicas: int, share: float) -> None:
     split = split_pods(replicas, share, 20)
-    assert split.baseline + split.canary >= replicas
+    assert split.total >= replicas
     assert split.canary >= 1
+    assert split.baseline >= 1
 
 
 def test_during_a_move_no_version_has_fewer_pods_than_before_or_after_it() -> None:
     one, other = plan_steps(settings())[2:4]
     for name, split in surge(one, other).items():
+        assert split.stable == max(one.splits[name].stable, other.splits[name].stable)
         assert split.baseline == max(one.splits[name].baseline, other.splits[name].baseline)
         assert split.canary == max(one.splits[name].canary, other.splits[name].canary)
 
@@ -78,20 +88,20 @@ def _variables(deployment: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_stage_declares_both_versions_side_by_side() -> None:
-    release = plan_steps(settings())[2].release(STABLE)
+    release = plan_steps(settings())[1].release(STABLE)
     deployments = _deployments(CONFIG | {f"{PROJECT}:release": release.model_dump(by_alias=True, exclude_none=True)})
-    assert {name for name in deployments if name.startswith("gateway")} == {"gateway", "gateway-canary"}
-    baseline, canary = deployments["gateway"], deployments["gateway-canary"]
-    assert (baseline["spec"]["replicas"], canary["spec"]["replicas"]) == (3, 1)
-    images = [item["spec"]["template"]["spec"]["containers"][0]["image"] for item in (baseline, canary)]
-    assert images == ["registry.example.com/service:1", "registry.example.com/service:2"]
-    assert [_variables(item)["TRACING_ENABLED"] for item in (baseline, canary)] == ["false", "true"]
-    labels = canary["spec"]["template"]["metadata"]["labels"]
-    assert canary["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    assert (
-        not canary["spec"]["selector"]["matchLabels"].items()
-        <= baseline["spec"]["template"]["metadata"]["labels"].items()
-    )
+    names = ["gateway", "gateway-baseline", "gateway-canary"]
+    assert sorted(name for name in deployments if name.startswith("gateway")) == names
+    tracks = [deployments[name] for name in names]
+    assert [item["spec"]["replicas"] for item in tracks] == [15, 3, 1]
+    images = [item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2] for item in tracks]
+    assert images == ["1", "1", "2"]
+    assert [_variables(item)["TRACING_ENABLED"] for item in tracks] == ["false", "false", "true"]
+    stable, baseline, canary = (item["spec"]["template"]["metadata"]["labels"] for item in tracks)
+    for number, own in ((1, baseline), (2, canary)):
+        selected = tracks[number]["spec"]["selector"]["matchLabels"].items()
+        assert selected <= own.items()
+        assert not any(selected <= labels.items() for labels in (stable, baseline, canary) if labels is not own)
 
 
 def test_step_0_and_the_end_have_one_version() -> None:
@@ -99,7 +109,7 @@ def test_step_0_and_the_end_have_one_version() -> None:
     deployments = _deployments(
         CONFIG | {f"{PROJECT}:release": stable_only.model_dump(by_alias=True, exclude_none=True)}
     )
-    assert "gateway-canary" not in deployments
+    assert [name for name in deployments if name.startswith("gateway")] == ["gateway"]
     assert deployments["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1")
     assert _deployments(CONFIG)["gateway"]["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":2")
 
@@ -195,4 +205,4 @@ def test_the_changes_of_a_version_are_listed() -> None:
 
 def test_a_split_without_pods_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing would answer"):
-        Split(baseline=0, canary=0)
+        Split(stable=0)

@@ -2,11 +2,11 @@
 
 import pytest
 
+from stack.components.services.rollout import Gate
 from stack.rollout import gate
 from stack.rollout.evidence import Block, Comparison
 from stack.rollout.gate import Finding, Spans, Verdict
 from stack.rollout.measurements import OPERATIONS
-from stack.settings.rollout import Gate
 
 LIMITS = Gate()
 

@@ -11,10 +11,10 @@ from contracts import metrics, service_metrics
 from contracts.service_metrics import CRAWLED_PAGES
 from dashboards.queries import MEMORY
 from stack.clients.prometheus import Series
+from stack.components.services.rollout import Gate
 from stack.rollout.gate import Finding, Sample, Spans, Verdict, overall
 from stack.rollout.judge import Judge
 from stack.rollout.measurements import CANARY_SPANS, Measurements, collect
-from stack.settings.rollout import Gate
 
 GATEWAY = "gateway, requests"
 CONSUMER = "web-crawler, messages"
@@ -90,6 +90,16 @@ def test_a_consumer_of_the_canary_without_partitions_is_not_compared() -> None:
     assert f"errors, {CONSUMER}" in looks(Judge(Gate()), sample(100), sample(300), key=CONSUMER)
 
 
+def test_a_consumer_of_the_baseline_without_partitions_leaves_the_comparison_to_a_later_stage() -> None:
+    judge = Judge(Gate())
+    judge.begin(is_last=False)
+    assert f"errors, {CONSUMER}" not in look(judge, {CONSUMER: sample(100)}, {})
+    assert f"errors, {CONSUMER}" in look(judge, {CONSUMER: sample(200)}, {CONSUMER: sample(300)})
+    judge.begin(is_last=True)
+    finding = look(judge, {CONSUMER: sample(100)}, {})[f"errors, {CONSUMER}"]
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
 def test_foreign_failures_are_a_check_of_their_own() -> None:
     result = looks(Judge(Gate()), sample(100, failures=12), sample(300, failures=30), key=PAGES)
     assert result[f"foreign failures, {PAGES}"].verdict is Verdict.SUCCESSFUL
@@ -157,7 +167,8 @@ def test_measurements_are_collected_by_track_and_service() -> None:
         times.append(time)
         labels = {"job": "gateway", "track": "canary"}
         if promql == MEMORY:
-            return [one(1e8, **labels), one(2e8, job="gateway", track="baseline")]
+            others = {"baseline": 2e8, "stable": 3e8}
+            return [one(1e8, **labels), *(one(size, job="gateway", track=track) for track, size in others.items())]
         if promql == CANARY_SPANS:
             return [one(10, __name__=metrics.SPANS_ENDED), one(8, __name__=metrics.SPANS_EXPORTED)]
         if service_metrics.HTTP_REQUESTS in promql:
@@ -168,16 +179,18 @@ def test_measurements_are_collected_by_track_and_service() -> None:
             return [one(30.0, le="0.1", **labels), one(math.nan, le="+Inf", **labels)]
         return []
 
-    collected = collect(query, (100.0, 160.0))
+    collected = collect(query, (100.0, 160.0), "baseline")
     assert collected.samples == {
         "canary": {
             GATEWAY: Sample(operations=40, failures=3, buckets={0.1: 30, math.inf: 0}),
             PAGES: Sample(operations=9, failures=4),
-        }
+        },
+        "baseline": {},
     }
     assert collected.memory == {"canary": {"gateway": 1e8}, "baseline": {"gateway": 2e8}}
     assert collected.spans == Spans(ended=10, exported=8)
     assert set(times) == {160.0}
+    assert collect(query, (100.0, 160.0), "stable").memory["baseline"] == {"gateway": 3e8}
 
 
 def test_durations_count_only_after_the_warm_up() -> None:
@@ -187,5 +200,5 @@ def test_durations_count_only_after_the_warm_up() -> None:
         queries.append(promql)
         return []
 
-    collect(query, (100.0, 110.0))
+    collect(query, (100.0, 110.0), "baseline")
     assert not [promql for promql in queries if service_metrics.HTTP_DURATION in promql]

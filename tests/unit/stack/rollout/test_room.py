@@ -13,7 +13,7 @@ from tests.unit.stack.rollout.test_runner import SETTINGS
 
 SIZE = Resources(cpu=0.1, memory=200e6)
 PODS: dict[str, Resources] = dict.fromkeys(SERVICES, SIZE)
-PRESENT: dict[str, Split] = dict.fromkeys(SERVICES, Split(baseline=3, canary=0))
+PRESENT: dict[str, Split] = dict.fromkeys(SERVICES, Split(stable=3))
 
 
 def lines(*nodes: Resources) -> list[str]:
@@ -21,14 +21,14 @@ def lines(*nodes: Resources) -> list[str]:
 
 
 def test_a_cluster_with_room_for_the_largest_step_is_enough() -> None:
-    # From 2 + 2 to 1 + 3 there are five pods of each service: two more than now.
-    half = Resources(cpu=SIZE.cpu * len(SERVICES), memory=SIZE.memory * len(SERVICES))
+    # On the way to the first step there are three stable pods of each service, three of the baseline, and a canary.
+    half = Resources(cpu=2 * SIZE.cpu * len(SERVICES), memory=2 * SIZE.memory * len(SERVICES))
     assert lines(Resources(cpu=2 * half.cpu, memory=2 * half.memory)) == []
     assert lines(half, half) == []
 
 
 @pytest.mark.parametrize(
-    "node", [Resources(cpu=0.5, memory=1e12), Resources(cpu=64, memory=1100e6), Resources(cpu=0.05, memory=1e12)]
+    "node", [Resources(cpu=1.1, memory=1e12), Resources(cpu=64, memory=2300e6), Resources(cpu=0.05, memory=1e12)]
 )
 def test_the_first_step_without_room_is_named_with_what_is_left(node: Resources) -> None:
     (line,) = lines(node)

@@ -40,7 +40,7 @@ class FakeCluster:
 
     verdicts: Callable[[Step, int], Verdict] = lambda step, analysis: Verdict.SUCCESSFUL
     breaks: Callable[[Release | None], bool] = lambda release: False
-    splits: dict[str, Split] = field(default_factory=lambda: dict.fromkeys(SERVICES, Split(baseline=3, canary=0)))
+    splits: dict[str, Split] = field(default_factory=lambda: dict.fromkeys(SERVICES, Split(stable=3)))
     images: tuple[str, str | None] = (STABLE.image, None)
     journal: Journal | None = None
     actions: int = 0
@@ -65,14 +65,14 @@ class FakeCluster:
         if self.breaks(release):
             raise DeployError("gateway-canary: cannot start")
         if release is None:
-            self.splits = dict.fromkeys(SERVICES, Split(baseline=3, canary=0))
+            self.splits = dict.fromkeys(SERVICES, Split(stable=3))
             self.images = (CANARY.image, None)
         else:
             self.splits = release.splits
             self.images = (release.image, CANARY.image if release.gateway.canary else None)
         split = self.splits[GATEWAY]
-        self.moves.append(f"{split.baseline}+{split.canary}")
-        self.fewest = min(self.fewest, split.baseline + split.canary)
+        self.moves.append(f"{split.stable}+{split.baseline}+{split.canary}")
+        self.fewest = min(self.fewest, split.total)
         self._act()
 
     def analyze(self, step: Step, canary: Version) -> Sequence[Finding]:
@@ -110,7 +110,7 @@ def test_a_successful_version_goes_to_the_end_and_never_has_fewer_pods() -> None
     assert cluster.journal is None
     assert cluster.fewest == 3
     # At most two deployments a step: pods are added before others are removed.
-    assert cluster.moves == ["3+1", "3+2", "2+2", "2+3", "1+3", "3+0"]
+    assert cluster.moves == ["3+3+1", "0+3+1", "0+3+2", "0+2+2", "0+2+3", "0+1+3", "3+0+0"]
 
 
 def test_a_failed_first_stage_leaves_only_the_stable_version() -> None:
@@ -119,7 +119,8 @@ def test_a_failed_first_stage_leaves_only_the_stable_version() -> None:
     assert failed is not None
     assert (failed.phase, failed.reason) == (Phase.DEGRADED, "stage 1, 25%: errors: 9 of 10")
     assert cluster.images == (STABLE.image, None)
-    assert cluster.moves == ["3+1", "3+0"], "no pods are added, so nothing is deployed before others are removed"
+    # The pods of the new version end before others start.
+    assert cluster.moves == ["3+3+1", "0+3+1", "0+3+0", "3+3+0", "3+0+0"]
     assert cluster.journal == failed, "the journal refuses a deployment of the failed version"
 
 
@@ -128,7 +129,7 @@ def test_a_later_stage_goes_back_to_the_last_successful_one_if_it_is_successful_
     paused = cluster.runner().run(START)
     assert paused is not None
     assert (paused.phase, paused.stage, paused.passed) == (Phase.PAUSED, 1, 1)
-    assert cluster.splits[GATEWAY] == Split(baseline=3, canary=1)
+    assert cluster.splits[GATEWAY] == Split(stable=0, baseline=3, canary=1)
 
 
 def test_a_stage_that_is_not_successful_again_is_left_as_well() -> None:
@@ -151,7 +152,7 @@ def test_an_undecided_stage_is_held_and_the_next_run_continues_there_with_the_ev
     assert held is not None
     assert (held.phase, held.stage, held.passed, held.is_held) == (Phase.PAUSED, 2, 1, True)
     assert held.reason == "stage 2, 50%: errors: 9 of 10 (inconclusive)"
-    assert cluster.splits[GATEWAY] == Split(baseline=2, canary=2)
+    assert cluster.splits[GATEWAY] == Split(stable=0, baseline=2, canary=2)
     assert cluster.journal == held
     assert held.evidence == {"errors": {"total": 1}}
     assert cluster.runner().run(held.enter(Phase.PROGRESSING, stage=held.passed + 1)) is None

@@ -185,7 +185,7 @@ def test_all_metrics_can_be_scraped(name: str) -> None:
     callers = {"prometheus", table.YOUR_PROMETHEUS} & {item.caller for item in made}
     assert callers
     for target in scraping(settings).targets:
-        for pod in (item.removesuffix("-canary") for item in target.pods):
+        for pod in (item.removesuffix("-canary").removesuffix("-baseline") for item in target.pods):
             for caller in callers:
                 allowed = {port for item in made if (item.caller, item.target) == (caller, pod) for port in item.ports}
                 assert target.port in allowed, f"{caller} may not scrape {pod}:{target.port}"

@@ -28,8 +28,9 @@ class Gate(Section):
     confidence: Annotated[float, Field(ge=0.8, lt=1)] = 0.97
     """Probability with which a version beyond a margin does not pass."""
     operations: Annotated[int, Field(ge=20, le=1_000_000)] = 50
-    """Messages of the new version below which a consumer is not compared, since it may have no partition; and spans of
-    it, below which their export is inconclusive."""
+    """Messages below which a consumer is not compared, since a pod may have no partition: of the new version, and
+    before the last step also of the stable one. And spans of the new version, below which their export is
+    inconclusive."""
     error_margin: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """Its share of failed operations may be larger than the stable version's by this much, or by `errorFactor`."""
     error_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
@@ -67,6 +68,10 @@ class Rollout(Section):
     versions are compared over the same time in every step."""
     max_pods: Annotated[int, Field(ge=2, le=200)] = 20
     """Largest number of pods of one service during a rollout. It limits how small a share can be: one pod of these."""
+    fresh_baseline: bool = True
+    """Whether pods of the stable version start together with those of the new one, in place of older ones, and the new
+    version is compared with these alone: up to three for each pod of the new version. Else it is compared with pods
+    whose caches are warm."""
     gate: Gate = Gate()
 
     @model_validator(mode="after")
@@ -79,3 +84,18 @@ class Rollout(Section):
         if self.stages[-1].sampling_rate is not None:
             raise ValueError("stages: the last one uses `tracing.samplingRate`; remove its samplingRate")
         return self
+
+
+class StageAnalysis(Section):
+    """The input of the program in the cluster that judges one stage of one service, for Argo Rollouts."""
+
+    service: str
+    """Name of the service."""
+    prometheus: str
+    """Base URL of Prometheus."""
+    soak_seconds: int
+    """Shortest time of the stage, in s."""
+    is_traced: bool
+    """Whether the new version traces."""
+    gate: Gate
+    """The limits; `falseAlarms` is the part of this stage."""
