@@ -122,11 +122,12 @@ def drift(stack: str) -> None:
 @click.command(cls=Command)
 @stack_argument
 @file_option("--output", "File to write (default: standard output).")
-def render(stack: str, output: Path | None) -> None:
+@click.option("--argo-rollouts", is_flag=True, help="Write the services as Rollouts of Argo Rollouts.")
+def render(stack: str, output: Path | None, argo_rollouts: bool) -> None:
     """Write the Kubernetes manifests of STACK, with references in the place of secrets."""
     from stack.deploy.render import run
 
-    run(stack, output)
+    run(stack, output, argo_rollouts=argo_rollouts)
 
 
 @click.command(cls=Command)

@@ -55,7 +55,7 @@ def build(name: str, progress: Progress) -> str:
     module, text = FAULTS[name]
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch)
-        for package in ("service", "lean_tracing", "contracts", "stack"):
+        for package in ("service", "lean_tracing", "contracts", "dashboards", "stack"):
             shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
         with (source / module).open("a") as file:
             file.write(text)

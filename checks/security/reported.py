@@ -92,7 +92,7 @@ def _request(marks: Marks) -> bytes:
         for service in SERVICES:
             part = request.resource_spans.add()
             part.resource.attributes.add(key="service.name").value.string_value = service
-            deployment = endpoints.canary(service) if number % 2 else service
+            deployment = endpoints.track(service, "canary") if number % 2 else service
             part.resource.attributes.add(key="k8s.deployment.name").value.string_value = deployment
             span = part.scope_spans.add().spans.add(
                 trace_id=bytes.fromhex(_TRACE),

@@ -22,7 +22,8 @@ _RECIPE = 2  # raise it when this module makes another image from the same input
 _PYTHON = "3.11"  # Debian 12's
 _SITE = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks by itself
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_SHARED = ("contracts", "stack")
+_SHARED = ("contracts", "dashboards", "stack")
+_PROGRAMS = ("stack/rollout/__main__.py",)
 _NOT_CODE = (
     "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock",
 )  # fmt: skip
@@ -32,7 +33,7 @@ _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 def service_reference(source: Path = ROOT) -> str:
     """The image's reference: its tag changes with the code, the locked wheels and the layers below them.
 
-    source: a checkout, with the folders `service`, `lean_tracing`, `contracts` and `stack`.
+    source: a checkout, with the folders `service`, `lean_tracing`, `contracts`, `dashboards` and `stack`.
     """
     digest = hashlib.sha256(f"{wheels_key(source)} {_files_key(source)}".encode()).hexdigest()
     return f"{SERVICE_REPOSITORY}:{digest[:12]}"
@@ -142,12 +143,14 @@ def _code_tree(progress: Progress, source: Path, scratch: Path) -> Tree:
 def code_files(source: Path) -> list[Path]:
     """The files of the image's code, without those that describe the image itself.
 
-    Of `service` and the tracing library all but caches, hidden files and the development mode; of `stack` the probe
-    and the publisher; and the modules of `contracts` and `stack` that these import.
+    Of `service` and the tracing library all but caches, hidden files and the development mode; of `stack` the probe,
+    the publisher and the judge of a rollout; and the modules of `contracts`, `dashboards` and `stack` that these
+    import.
     """
     names = ("service", "lean_tracing", "stack/probe", "stack/publisher")
     folders = [source / name for name in names]
     own = [file for folder in folders for file in _files_below(folder)]
+    own += [file for name in _PROGRAMS if (file := source / name).is_file()]
     return sorted({*own, *_imported_by(own, source)})
 
 
@@ -162,7 +165,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _imported_by(files: Sequence[Path], source: Path) -> set[Path]:
-    """The modules of `contracts` and `stack` in the checkout `source` that these files import, directly or not."""
+    """The shared modules in the checkout `source` that these files import, directly or not."""
     modules: set[Path] = set()
     unread = [file for file in files if file.suffix == ".py"]
     while unread:

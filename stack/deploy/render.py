@@ -17,6 +17,7 @@ from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
 from stack.deploy import policy
+from stack.deploy.argo_rollouts import with_rollouts
 from stack.deploy.mocks import Monitor, Recorder, Registration
 from stack.kubernetes import order
 from stack.settings import PROJECT, ROOT, effective_config, load
@@ -160,15 +161,23 @@ def without_pulumi_annotations(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata}
 
 
-def run(stack: str, output: Path | None = None) -> None:
+def run(stack: str, output: Path | None = None, *, argo_rollouts: bool = False) -> None:
     """The command: writes the manifests of a stack to a file, or to standard output.
+
+    Args:
+        stack: its name.
+        output: the file; None is standard output.
+        argo_rollouts: whether the services are Rollouts of Argo Rollouts instead of Deployments.
 
     Raises:
         SettingsError: The stack does not exist, or its settings cannot be used.
         PolicyError: It declares what no stack may have; nothing was written.
+        DeployError: Argo Rollouts cannot roll this stack out.
     """
     manifests = render(stack)
     policy.require_compliance(manifests)
+    if argo_rollouts:
+        manifests = with_rollouts(manifests, load(stack))
     text = as_yaml(manifests)
     if output is None:
         sys.stdout.write(text)

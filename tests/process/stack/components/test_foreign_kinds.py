@@ -8,6 +8,8 @@ import pytest
 from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import Manifest
+from stack.deploy.argo_rollouts import with_rollouts
+from stack.settings import load
 from tests.support.api_server import ApiServer, running
 from tests.support.foreign_kinds import apply_strictly, create_namespace, installed_kinds
 from tests.support.program import dev_with
@@ -80,3 +82,15 @@ def test_the_objects_of_an_operator_are_accepted(objects: list[Manifest], server
     objects[0]["spec"]["unknownField"] = 1
     with pytest.raises(ApiException, match="unknownField"):
         apply_strictly(server.client, _NAMESPACE, objects[:1])
+
+
+def test_the_objects_for_argo_rollouts_are_accepted(server: ApiServer) -> None:
+    made = with_rollouts(list(dev_with().values()), load("dev"))
+    objects = [item for item in made if item["apiVersion"].startswith("argoproj.io/")]
+    assert {item["kind"] for item in objects} == {"Rollout", "AnalysisTemplate"}
+    with installed_kinds(server.client, {"argoproj.io"}):
+        objects = [{**item, "metadata": {**item["metadata"], "namespace": _NAMESPACE}} for item in objects]
+        apply_strictly(server.client, _NAMESPACE, objects)
+        objects[0]["spec"]["unknownField"] = 1
+        with pytest.raises(ApiException, match="unknownField"):
+            apply_strictly(server.client, _NAMESPACE, objects[:1])

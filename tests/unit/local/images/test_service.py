@@ -85,7 +85,7 @@ def test_missing_lock_is_a_failure(source: Path) -> None:
 
 def test_the_dockerfile_copies_the_same_modules_of_contracts_and_stack() -> None:
     dockerfile = (ROOT / "service" / "Dockerfile").read_text()
-    copied = re.findall(r"(?:contracts|stack)/\S+\.py", dockerfile)
+    copied = re.findall(r"(?:contracts|dashboards|stack)/\S+\.py", dockerfile)
     packed = [str(path.relative_to(ROOT)) for path in code_files(ROOT)]
     whole = ("service/", "lean_tracing/", "stack/probe/", "stack/publisher/")
     assert all(f"COPY {folder.rstrip('/')} /app/" in dockerfile for folder in whole)
