@@ -173,9 +173,9 @@ def page(same: Mapping[str, Sequence[Result]], worse: Mapping[str, Sequence[Resu
         "## A worse version",
         "",
         f"The canary has {POWER_RATE:g} requests/s, and in the first stage 5 % or half of the traffic. The gateway's",
-        "requests fail twice as often, and at least by one point more; or they take 50 ms longer. The baseline has as",
-        f"many pods as the canary, or up to {BASELINES} times as many, and so as much of the traffic. The exposure is",
-        "the time from the first request of the canary to the verdict. For scale, the last column is the length of a",
+        "requests fail twice as often, and at least by one point more; or they take 50 ms longer. The baseline has",
+        f"up to {BASELINES} times the traffic of the canary. The exposure is the time from the first request of the",
+        "canary to the verdict. For scale, the last column is the length of a",
         "test with one look, at its end, that has a false alarm in 1 % and misses 5 % (normal approximation).",
         "",
         f"| version, first stage | went back, of {len(next(iter(worse.values())))} | median exposure | 95 % within "
