@@ -65,8 +65,9 @@ class AlertWatch:
         for prometheus in self._prometheuses():
             with contextlib.suppress(QueryError):  # a pod that does not answer: the other one is asked
                 firing |= Alerts(prometheus).names("firing", since=self._since)
-        for name in firing & self._notified() if firing else firing:
-            self.seconds.setdefault(name, time.monotonic() - self._started)
+        if firing:
+            for name in firing & self._notified():
+                self.seconds.setdefault(name, time.monotonic() - self._started)
         return _PAUSE_SECONDS
 
     def _notified(self) -> set[str]:

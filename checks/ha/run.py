@@ -143,18 +143,17 @@ def _require_whole(cluster: LocalCluster) -> bool:
 
 
 def _prometheuses(cluster: LocalCluster) -> list[PrometheusClient]:
-    """Return a client of each Prometheus that is ready, at its pod's own address."""
-    return [
-        PrometheusClient(f"http://{pod.status.pod_ip}:{endpoints.PROMETHEUS_PORT}", seconds=ANSWER_SECONDS)
-        for pod in cluster.ready(endpoints.PROMETHEUS)
-    ]
+    urls = _urls(cluster, endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT)
+    return [PrometheusClient(url, seconds=ANSWER_SECONDS) for url in urls]
 
 
 def _alertmanagers(cluster: LocalCluster) -> list[str]:
-    """Return the URL of each Alertmanager that is ready, at its pod's own address."""
-    return [
-        f"http://{pod.status.pod_ip}:{endpoints.ALERTMANAGER_PORT}" for pod in cluster.ready(endpoints.ALERTMANAGER)
-    ]
+    return _urls(cluster, endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT)
+
+
+def _urls(cluster: LocalCluster, name: str, port: int) -> list[str]:
+    """Return the URL of each pod of a workload that is ready, at its own address."""
+    return [endpoints.url(pod.status.pod_ip, port) for pod in cluster.ready(name)]
 
 
 @dataclass(frozen=True, kw_only=True)
