@@ -13,6 +13,7 @@ from typing import Final
 
 import yaml
 
+from checks.harness.tools import python_tools
 from checks.rollouts.versions import image_of
 from contracts.errors import UserError
 from local.jobs import Progress
@@ -20,6 +21,7 @@ from stack.settings import OVERLAY, PROJECT, ROOT
 
 PREVIOUS: Final = "0953f58"
 """The release before this one; set again with each. Upgrades start from it, and roll-backs return to it."""
+LOCK: Final = "requirements.lock"
 _LIMIT_SECONDS: Final = 900.0
 
 
@@ -33,6 +35,8 @@ class Release:
 
     name: str
     folder: Path
+    environment: Path
+    """The virtual environment with the Python packages of its lock file."""
 
     def deploy(self) -> str:
         """Deploys it with its own program; returns what that printed.
@@ -41,7 +45,7 @@ class Release:
             UpgradeError: that failed.
         """
         done = subprocess.run(
-            [sys.executable, "-m", *self._deploy_command()],
+            [self.environment / "bin" / "python", "-m", *self._deploy_command()],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,7 +65,21 @@ class Release:
 
 def current() -> Release:
     """The code as it is here; `make up` has made its image."""
-    return Release(name="this one", folder=ROOT)
+    return Release(name="this one", folder=ROOT, environment=Path(sys.prefix))
+
+
+def environment_of(folder: Path) -> Path:
+    """Return a virtual environment with the packages that a release is locked to.
+
+    It is the one of this process if the release has the same lock file. Otherwise it is made once, and kept.
+
+    Raises:
+        Failure: a package cannot be installed.
+    """
+    lock = folder / LOCK
+    if lock.read_bytes() == (ROOT / LOCK).read_bytes():
+        return Path(sys.prefix)
+    return python_tools("previous-release", lock).parent
 
 
 def known(reference: str) -> bool:
@@ -78,6 +96,7 @@ def checked_out(reference: str) -> Iterator[Release]:
 
     Raises:
         UpgradeError: the history has no such release.
+        Failure: its Python packages cannot be installed.
     """
     if not known(reference):
         raise UpgradeError(f"no release {reference} in this repository; `git fetch --unshallow` brings the history")
@@ -91,6 +110,7 @@ def checked_out(reference: str) -> Iterator[Release]:
         overlay["config"][f"{PROJECT}:images"] = {"service": image}
         (folder / OVERLAY).parent.mkdir(exist_ok=True)
         (folder / OVERLAY).write_text(yaml.safe_dump(overlay))
-        # Pulumi runs the program of a release in the environment of its folder: here, the one that runs this check.
-        (folder / ".venv").symlink_to(sys.prefix)
-        yield Release(name=reference, folder=folder)
+        environment = environment_of(folder)
+        # Pulumi runs the program of a release in the environment of its folder.
+        (folder / ".venv").symlink_to(environment)
+        yield Release(name=reference, folder=folder, environment=environment)
