@@ -7,6 +7,7 @@ changes no object. Who has the text can issue certificates, as with the private 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
@@ -70,26 +71,28 @@ class Authority:
         self.certificate: str = _pem(_signed(own, self._key))
         """What clients verify servers with, as PEM."""
 
-    def issue(self, name: str, hosts: Sequence[str], moment: datetime) -> Certificate:
+    def issue(self, name: str, hosts: Sequence[str], moment: datetime, *, is_client: bool = False) -> Certificate:
         """Return a server's certificate; it is the same for all moments of a period of `RENEWAL`.
 
         Args:
             name: of the server.
-            hosts: DNS names by which clients reach it.
+            hosts: DNS names and IP addresses by which clients reach it.
             moment: now.
+            is_client: whether the server is a client of others, to which the certificate says who it is.
         """
         start = _START + (moment - _START) // RENEWAL * RENEWAL
         context = f"{name} {start:%Y-%m-%d}"
         key = _private_key(self._seed, context)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if is_client else [])]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         # An hour earlier: clocks differ.
         builder = (
             _builder(subject, self._name, key, start - timedelta(hours=1), min(start + LIFETIME, _AUTHORITY_END))
-            .serial_number(_serial_number(self._seed, f"{context} {','.join(hosts)}"))
+            .serial_number(_serial_number(self._seed, f"{context} {','.join(hosts)} {is_client}"))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage("digital_signature"), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         private = key.private_bytes(
@@ -123,6 +126,13 @@ def _builder(
         .not_valid_before(start)
         .not_valid_after(end)
     )
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _usage(*allowed: str) -> x509.KeyUsage:

@@ -13,6 +13,8 @@ from stack.components.shared.object_meta import object_meta
 
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
+COMBINED_FILE: Final = "tls-combined.pem"
+"""The key and then the certificate, as Kafka's brokers read them; the name that cert-manager gives such a file."""
 _REFERENCE: Final = "${"
 """A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
@@ -25,7 +27,9 @@ class ServerCertificateArgs:
     component: str
     """Value of its label `app.kubernetes.io/component`."""
     hosts: Sequence[str]
-    """DNS names by which clients reach it."""
+    """DNS names by which clients reach it, and IP addresses."""
+    is_client: bool = False
+    """Whether it is a client of servers that ask for a certificate."""
     seed: pulumi.Output[str]
     """From which the stack's authority is derived."""
 
@@ -34,7 +38,7 @@ class ServerCertificate(pulumi.ComponentResource):
     """A Secret with a certificate of the stack's own authority. Its files follow when a deployment renews it."""
 
     secret: pulumi.Output[str]
-    """Name of the Secret; its keys are `CERTIFICATE_FILE` and `KEY_FILE`."""
+    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE` and `COMBINED_FILE`."""
     authority: pulumi.Output[str]
     """Certificate of the authority, as PEM."""
 
@@ -49,6 +53,7 @@ class ServerCertificate(pulumi.ComponentResource):
             string_data={
                 CERTIFICATE_FILE: issued.apply(lambda item: item.certificate),
                 KEY_FILE: issued.apply(lambda item: item.key),
+                COMBINED_FILE: issued.apply(lambda item: item.key + item.certificate),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -60,7 +65,7 @@ class ServerCertificate(pulumi.ComponentResource):
 def _issue(seed: str, args: ServerCertificateArgs) -> Certificate:
     if seed.startswith(_REFERENCE):
         return Certificate(certificate=f"${{certificate of {args.server}}}", key=f"${{key of {args.server}}}")
-    return Authority(seed).issue(args.server, args.hosts, datetime.now(UTC))
+    return Authority(seed).issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client)
 
 
 def _authority(seed: str) -> str:

@@ -56,6 +56,18 @@ def test_clients_refuse_another_name_another_authority_and_another_time() -> Non
             verify(issued, verifying, host, moment)
 
 
+@pytest.mark.parametrize("is_client", [False, True])
+def test_only_a_client_may_say_who_it_is(*, is_client: bool) -> None:
+    issued = Authority(SEED).issue("kafka", HOSTS, NOW, is_client=is_client)
+    store = Store([x509.load_pem_x509_certificate(Authority(SEED).certificate.encode())])
+    verifier = PolicyBuilder().store(store).time(NOW).build_client_verifier()
+    if is_client:
+        assert verifier.verify(loaded(issued), []).subjects
+    else:
+        with pytest.raises(VerificationError):
+            verifier.verify(loaded(issued), [])
+
+
 def test_a_server_cannot_issue_certificates() -> None:
     constraints = loaded(Authority(SEED).issue("postgres", HOSTS, NOW)).extensions.get_extension_for_class(
         x509.BasicConstraints

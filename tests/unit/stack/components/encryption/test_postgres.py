@@ -43,7 +43,9 @@ def test_clients_have_the_authority_of_the_servers_certificate(objects: dict[tup
     assert objects["ConfigMap", "postgres-ca"]["data"]["ca.crt"] == Authority(SEED).certificate
     secret = objects["Secret", "postgres-certificate"]
     assert secret["type"] == "kubernetes.io/tls"
-    assert set(secret["stringData"]) == {"tls.crt", "tls.key"}
+    files = secret["stringData"]
+    assert set(files) == {"tls.crt", "tls.key", "tls-combined.pem"}
+    assert files["tls-combined.pem"] == files["tls.key"] + files["tls.crt"]
     mounts = {item["mountPath"] for item in pod(objects["StatefulSet", "postgres"])["containers"][0]["volumeMounts"]}
     assert "/etc/postgres-certificate" in mounts
 
