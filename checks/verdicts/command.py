@@ -1,6 +1,7 @@
 """`make verdicts`: how often simulated rollouts of good versions go back, and how soon bad versions do."""
 
 import functools
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -78,7 +79,9 @@ def run_cases(cases: Mapping[str, Case], number: int, seed: int) -> dict[str, li
     """Simulates each case several times, on all cores. The results depend on the seed alone."""
     jobs = [(name, case, f"{seed} {name} {index}") for name, case in cases.items() for index in range(number)]
     results: dict[str, list[Result]] = {name: [] for name in cases}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # A forked child of a process with threads (those of gRPC, say) may hang or crash; a new interpreter does not.
+    new_interpreters = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=new_interpreters) as pool:
         for (name, *_), result in zip(jobs, pool.map(_run, jobs, chunksize=4), strict=True):
             results[name].append(result)
     return results

@@ -8,6 +8,7 @@ import pytest
 _ROOT: Final = Path(__file__).parent
 LONGEST: Final = (
     "stack/components/kafka/test_brokers.py",
+    "checks/verdicts/test_simulation.py",
     "service/test_stopping.py",
     "dashboards/rules/test_alerts.py",
     "stack/components/alertmanager/test_notifications.py",
