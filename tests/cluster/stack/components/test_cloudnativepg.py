@@ -46,6 +46,11 @@ class Stack:
         status: dict[str, Any] = api.get_namespaced_custom_object(*kind, endpoints.POSTGRES)["status"]
         return status
 
+    def is_whole(self) -> bool:
+        """Whether the primary and all standbys are ready."""
+        status = self.status()
+        return bool((status["readyInstances"], status["phase"]) == (_INSTANCES, "Cluster in healthy state"))
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -80,8 +85,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_the_operator_runs_the_servers_and_the_smoke_check_passes(stack: Stack) -> None:
-    status = stack.status()
-    assert (status["readyInstances"], status["phase"]) == (_INSTANCES, "Cluster in healthy state")
+    # The deployment waits for the primary alone.
+    poll_until("the primary and its standbys", stack.is_whole, seconds=120, every=1)
     stored = check(stack.settings).stored
     assert stored
     assert {hop.service for hop in stored.hops} >= {*SERVICES}
@@ -98,8 +103,4 @@ def test_a_standby_takes_over_when_the_primary_is_killed_and_no_accepted_task_is
             time.sleep(_PAUSE)
         tasks.require_completed()
     assert stack.status()["currentPrimary"] != primary
-
-    def is_whole() -> bool:
-        return bool(stack.status()["readyInstances"] == _INSTANCES)
-
-    poll_until("the former primary as a standby", is_whole, seconds=120, every=1)
+    poll_until("the former primary as a standby", stack.is_whole, seconds=120, every=1)
