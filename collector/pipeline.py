@@ -151,6 +151,8 @@ def _known_keys() -> list[str]:
         if name.isupper() and isinstance(value, str) and "." in value
     }
     keys |= {*asdict(OwnAttributes.below(span_attributes.PREFIX)).values(), "correlation_id", "logger.name"}
+    # Each redaction processor adds these for those that follow it.
+    keys |= {f"redaction.{counted}.count" for counted in ("allowed", "ignored", "masked")}
     redactor = Redactor()
     return sorted(key for key in keys if redactor.named(key, "text") == "text")
 

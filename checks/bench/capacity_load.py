@@ -41,7 +41,7 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
             "server.port": endpoints.SERVICE_PORT,
             "client.address": "10.244.0.17",
             "user_agent.original": "python-httpx/0.28.1",
-            "task.correlation_id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
+            "task.id": "5f0c4d1e-0b7a-4123-8123-1234567890ab",
         },
     ),
     (
