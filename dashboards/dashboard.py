@@ -92,6 +92,9 @@ class Dashboard:
         # A link to a single panel needs the panel's id, which the builder leaves to Grafana.
         for number, panel in enumerate(model["panels"], 1):
             panel["id"] = number
+        # The SDK puts every link into the menu of the controls, where newer versions of Grafana hide it.
+        for link in (*model["links"], *(link for panel in model["panels"] for link in panel.get("links", ()))):
+            del link["placement"]
         model["templating"].setdefault("list", [])
         model["annotations"] = {"list": annotations(config)}
         renamed: Model = names.with_references(model)

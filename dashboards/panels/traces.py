@@ -145,9 +145,9 @@ def _jaeger_search(search: TraceSearch) -> dict[str, Any]:
     return {key: value for key, value in query.items() if value}
 
 
-def _tempo_query(search: TraceSearch, source: DataSourceRef, limit: int) -> tempo.TempoQuery:
+def _tempo_query(search: TraceSearch, source: DataSourceRef, limit: int) -> tempo.Dataquery:
     return (
-        tempo.TempoQuery()
+        tempo.Dataquery()
         .query_type("traceql")
         .query(_traceql(search))
         .limit(limit)
