@@ -13,6 +13,7 @@ import yaml
 from contracts import secret_keys
 from lean_tracing.redaction import names
 from lean_tracing.redaction.configuration import has_secret_in_clear
+from stack.settings import secret_headers
 
 KeyPath = tuple[str, ...]
 """Names of a section, of the sections in it, and of the setting."""
@@ -66,6 +67,7 @@ def problems(
         for path, text, is_sealed in _leaves(value, (name,)):
             unknown = [part for part in path if part not in known]
             is_misplaced = is_own and path[-1] in unknown and _intended_key(path) is not None
+            is_misplaced |= is_own and secret_headers.names_secret(path)
             has_secret_name = is_misplaced or is_sealed or _holds_secret(unknown, path[-1], text)
             if (has_secret_name and text not in (None, "")) or (isinstance(text, str) and _looks_secret(text)):
                 yield _problem(path if is_own else (f"{namespace}:{path[0]}", *path[1:]), is_own=is_own)
@@ -199,6 +201,8 @@ def _is_ciphertext(text: str) -> bool:
 def _problem(path: KeyPath, *, is_own: bool) -> str:
     name = ".".join(path)
     message = f"{name}: a secret in clear (its value is not shown). Remove it, and replace the secret by a new one"
+    if is_own and secret_headers.is_header(path):
+        return f"{message}. {secret_headers.advice(path)}"
     if key := _intended_key(path) if is_own else None:
         return (
             f"{message}; set that with `pulumi config set --secret {key} -s STACK`, or without Pulumi with "
