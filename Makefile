@@ -160,6 +160,7 @@ telemetry: $(VENV)/installed ## write docs/telemetry.md from the telemetry contr
 lock: ## update the pinned requirements (needs uv)
 	@uv pip compile $(LOCK) requirements.in -o requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock
+	@uv pip compile $(LOCK) -c requirements.lock package/requirements.in -o package/requirements.lock
 	@uv pip compile $(LOCK) checks/manifests/tools/checkov.in -o checks/manifests/tools/checkov.lock
 	@uv pip compile $(LOCK) checks/supply_chain/tools/python.in -o checks/supply_chain/tools/python.lock
 

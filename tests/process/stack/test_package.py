@@ -3,8 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
-import venv
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +12,12 @@ import yaml
 from contracts import secret_keys
 from stack.settings import ROOT
 from tests.support.clone import copy_checkout
+from tests.support.locked_environment import make_environment
 from tests.support.programs import require_program
 from tests.support.pulumi_cli import pulumi_environment
 
 _EXAMPLES = ROOT / "package" / "examples"
+_LOCK = ROOT / "package" / "requirements.lock"
 
 
 class Program:
@@ -48,26 +48,27 @@ class Program:
 
 
 def _package(directory: Path) -> Path:
-    """Return a copy of the checkout's package, with the packages of this environment."""
+    """Return a copy of the checkout's package, with the packages of its own lock file alone."""
     checkout = directory / "checkout"
     copy_checkout(checkout)
-    _environment(checkout / "package" / ".venv")
+    make_environment(checkout / "package" / ".venv", _LOCK)
     return checkout / "package"
-
-
-def _environment(path: Path) -> None:
-    """Create a virtual environment that has the packages of this one, so that none is downloaded."""
-    venv.create(path, with_pip=True)
-    (site,) = path.glob("lib/python*/site-packages")
-    (here,) = Path(sys.prefix).glob("lib/python*/site-packages")
-    (site / "here.pth").write_text(f"{here}\n")
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     example = Program("python", tmp_path)
-    _environment(example.path / ".venv")
+    make_environment(example.path / ".venv", _LOCK)
     return example
+
+
+def test_the_package_loads_with_the_packages_of_its_lock_file_alone(tmp_path: Path) -> None:
+    make_environment(tmp_path / "venv", _LOCK)
+    code = "import stack.package; import pytest"
+    process = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert process.stderr.strip().endswith("No module named 'pytest'"), process.stderr
 
 
 def test_the_example_creates_the_stack_and_names_a_mistake(program: Program) -> None:

@@ -1,7 +1,12 @@
 """The component that Pulumi programs of others create."""
 
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
+import grimp
 import pulumi
 import pytest
 
@@ -9,7 +14,7 @@ from contracts import secret_keys
 from contracts.metadata import PROJECT
 from stack.deploy.render import Rendered, record
 from stack.package import TracingStack, TracingStackArgs
-from stack.settings import SettingsError
+from stack.settings import ROOT, SettingsError
 
 _SETTINGS: dict[str, Any] = {
     "environment": "test",
@@ -78,3 +83,19 @@ def test_its_outputs_are_the_namespace_and_the_urls() -> None:
 def test_a_mistake_ends_in_a_message(settings: dict[str, Any], secrets: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         _component(settings, secrets)
+
+
+def test_its_lock_file_has_what_its_modules_import_in_the_versions_of_the_project() -> None:
+    """A module may import a package late, so a program that loads does not prove it."""
+    pinned = _pins(ROOT / "package" / "requirements.lock")
+    assert pinned.items() <= _pins(ROOT / "requirements.lock").items()
+    own = ("contracts", "lean_tracing", "service", "collector", "dashboards", "stack")
+    graph = grimp.build_graph(*own, include_external_packages=True, cache_dir=None)
+    imported = {name.partition(".")[0] for name in graph.find_upstream_modules("stack.package")}
+    distributions = packages_distributions()
+    for name in imported - {*own, *sys.stdlib_module_names}:
+        assert any(re.sub("[-_.]+", "-", owner).lower() in pinned for owner in distributions[name]), name
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock.read_text(), re.MULTILINE))
