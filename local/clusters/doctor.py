@@ -116,7 +116,7 @@ def _machine(facts: Facts) -> str:
     disk = shutil.disk_usage(Path.home()).free / GIB
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     user = "root" if facts.root else "without root"
-    sizes = f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {disk:.0f} GiB free"
+    sizes = f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {disk:.0f} GiB free on the disk"
     return f"{platform.system()} {platform.machine()}, {sizes}, {user}"
 
 
