@@ -17,6 +17,9 @@ from contracts.http import KEEP_KEY
 from lean_tracing import OwnAttributes, Redactor, attributes
 from lean_tracing.redaction import names, shapes, tokens
 
+CERTIFICATE_DIRECTORY: Final = "/etc/otelcol-certificate"
+CERTIFICATE_FILE: Final = "tls.crt"
+KEY_FILE: Final = "tls.key"
 QUEUE_DIRECTORY: Final = "/var/lib/otelcol"
 TOKEN_DIRECTORY: Final = "/etc/otelcol-token"
 TOKEN_FILE: Final = "token"
@@ -70,9 +73,8 @@ class Pipeline:
     """Settings of the Collectors, which receive all spans, metrics and logs."""
 
     trace_store: OtlpTarget
-    metric_stores: Sequence[str]
-    """URLs that take OTLP metrics over HTTP, without `/v1/metrics`; all metrics go to each of them. If empty, the
-    Collectors take no metrics."""
+    metric_stores: Sequence[OtlpTarget]
+    """They take OTLP metrics over HTTP; all metrics go to each of them. If empty, the Collectors take no metrics."""
     log_store: OtlpTarget | None = None
     """None: the Collectors take no logs."""
     queue_size: int
@@ -82,6 +84,8 @@ class Pipeline:
     metrics_flush_interval: str = "5s"
     """How often the exporter gets the span metrics: as often as Prometheus scrapes. An exemplar is visible from one
     flush to the next, so that with more flushes a scrape would miss it."""
+    encrypted: bool = False
+    """Whether the receivers have TLS, and the metrics a proxy in the pod, which alone reaches them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +108,8 @@ class Sampler:
     """Maximum number of traces that wait for their decision."""
     metrics_flush_interval: str = "5s"
     """How often the exporter gets the metrics of stored spans."""
+    encrypted: bool = False
+    """Whether the metrics have a proxy in the pod, which alone reaches them."""
 
 
 def render(pipeline: Pipeline) -> str:
@@ -126,14 +132,21 @@ def render(pipeline: Pipeline) -> str:
         token_file=f"{TOKEN_DIRECTORY}/{TOKEN_FILE}",
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
+        certificate=_CERTIFICATE if pipeline.encrypted else None,
+        address=_address(encrypted=pipeline.encrypted),
     )
 
 
-def _named(metric_stores: Sequence[str]) -> dict[str, str]:
-    """Return name of the exporter → URL of its metric store."""
+def _address(*, encrypted: bool) -> str:
+    """Return the address on which the Collectors serve metrics."""
+    return "127.0.0.1" if encrypted else "0.0.0.0"
+
+
+def _named(metric_stores: Sequence[OtlpTarget]) -> dict[str, OtlpTarget]:
+    """Return name of the exporter → its metric store."""
     if len(metric_stores) == 1:
         return {"metrics": metric_stores[0]}
-    return {f"metrics-{number}": url for number, url in enumerate(metric_stores)}
+    return {f"metrics-{number}": store for number, store in enumerate(metric_stores)}
 
 
 @functools.cache
@@ -171,9 +184,14 @@ def render_sampler(sampler: Sampler) -> str:
         queue_size=sampler.queue_size,
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
+        address=_address(encrypted=sampler.encrypted),
     )
 
 
+_CERTIFICATE: Final = {
+    "file": f"{CERTIFICATE_DIRECTORY}/{CERTIFICATE_FILE}",
+    "key": f"{CERTIFICATE_DIRECTORY}/{KEY_FILE}",
+}
 _PORTS: Final = {
     "otlp_grpc": endpoints.OTLP_GRPC_PORT,
     "otlp_http": endpoints.OTLP_HTTP_PORT,

@@ -186,7 +186,7 @@ class Health:
             return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
 
 
-def serve(guard: Guard, reserve: Reserve, health: Health, port: int) -> None:
+def serve(guard: Guard, reserve: Reserve, health: Health, address: str, port: int) -> None:
     """Serve the metrics and the Collector's liveness over HTTP, in a thread. A paused Collector is live."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -203,7 +203,7 @@ def serve(guard: Guard, reserve: Reserve, health: Health, port: int) -> None:
         def log_message(self, *_: object) -> None:
             """Log no scrapes."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer((address, port), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
 
 
@@ -228,6 +228,7 @@ def main() -> None:
     parser.add_argument(
         "--port", type=int, required=True, help="port of this program's metrics; it opens after the first check"
     )
+    parser.add_argument("--address", default="", help="on which it listens; any if empty")
     parser.add_argument("--telemetry", required=True, help="URL of the Collector's metrics")
     parser.add_argument("--health", required=True, help="URL of the Collector's health")
     asked = parser.parse_args()
@@ -237,7 +238,7 @@ def main() -> None:
     guard.check_all()
     reserve.keep()
     Thread(target=_repeat, args=(reserve.keep, KEEP_SECONDS), daemon=True).start()
-    serve(guard, reserve, health, asked.port)
+    serve(guard, reserve, health, asked.address, asked.port)
     Thread(target=_repeat, args=(guard.learn, _LEARN_SECONDS), daemon=True).start()
     _repeat(guard.check_all, _CHECK_SECONDS)
 

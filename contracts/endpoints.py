@@ -79,10 +79,13 @@ ALERTS_UID: Final = "alertmanager"
 # Where each trace store answers queries.
 TRACE_QUERY: Final = {"tempo": (TEMPO, TEMPO_HTTP_PORT), "jaeger": (JAEGER, JAEGER_QUERY_PORT)}
 
+SCRAPED: Final = "scraped"
+"""A name in the certificate of each program that Prometheus scrapes by the addresses of its pods."""
 
-def url(host: str, port: int) -> str:
-    """`http://host:port` of a Service in the stack's own namespace."""
-    return f"http://{host}:{port}"
+
+def url(host: str, port: int, *, encrypted: bool = False) -> str:
+    """`http://host:port` of a Service in the stack's own namespace, or `https://host:port`."""
+    return f"{'https' if encrypted else 'http'}://{host}:{port}"
 
 
 def from_outside(address: str, namespace: str) -> str:

@@ -27,6 +27,10 @@ SERVICE_TOKEN: Final = "serviceToken"
 """Token by which the task-manager knows the gateway."""
 SERVICE_TOKEN_OTHER: Final = "serviceTokenOther"
 """A second one that the task-manager accepts during a rotation, like `stackKeyOther`."""
+TELEMETRY_TOKEN: Final = "telemetryToken"
+"""Bearer token of the clients of the stack's own stores, and of what it scrapes, if telemetry is encrypted."""
+TELEMETRY_TOKEN_OTHER: Final = "telemetryTokenOther"
+"""A second one that counts during a rotation, like `otlpTokenOther`."""
 OBJECT_STORAGE_ACCESS_KEY: Final = "objectStorageAccessKey"
 OBJECT_STORAGE_SECRET_KEY: Final = "objectStorageSecretKey"
 """With `objectStorageAccessKey`, the keys of S3."""
@@ -73,6 +77,8 @@ OPTIONAL: Final = (
     OTLP_TOKEN_OTHER,
     STACK_KEY_OTHER,
     SERVICE_TOKEN_OTHER,
+    TELEMETRY_TOKEN,
+    TELEMETRY_TOKEN_OTHER,
     OBJECT_STORAGE_ACCESS_KEY,
     OBJECT_STORAGE_SECRET_KEY,
     POSTGRES_EXTERNAL_PASSWORD,
@@ -94,7 +100,7 @@ OPTIONAL: Final = (
     ALERT_SMTP_PASSWORD,
 )
 """Some settings need some of these. Another system issues them, except those in `RANDOM`."""
-RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY, AUTHORITY_SEED, POSTGRES_SERVICE_PASSWORD)
+RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY, AUTHORITY_SEED, POSTGRES_SERVICE_PASSWORD, TELEMETRY_TOKEN)
 """Every long value will do: `make deploy` generates those that the settings need."""
 ALL: Final = (*GENERATED, *OPTIONAL)
 
@@ -102,6 +108,11 @@ SECRET: Final = "stack-secrets"
 """Name of the Kubernetes Secret."""
 OTLP_TOKENS: Final = "otlpTokens"
 """Key of that Secret that holds all accepted bearer tokens, one a line: the file that the Collectors read."""
+
+TELEMETRY_TOKENS: Final = "telemetryTokens"
+"""As `OTLP_TOKENS`, of `TELEMETRY_TOKEN`: the file that the proxies read."""
+TELEMETRY_AUTHORIZATION: Final = "telemetryAuthorization"
+"""Key of that Secret that holds the header `Authorization` with `TELEMETRY_TOKEN`."""
 
 
 def variable(key: str) -> str:

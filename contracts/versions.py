@@ -14,6 +14,7 @@ PROMETHEUS: Final = "docker.io/prom/prometheus:v3.13.5"
 ALERTMANAGER: Final = "docker.io/prom/alertmanager:v0.35.0"
 GRAFANA: Final = "docker.io/grafana/grafana:12.4.0"
 PYTHON: Final = "docker.io/library/python:3.11-slim-bookworm"
+PROXY: Final = "docker.io/library/haproxy:2.6-bookworm"
 LOKI: Final = "docker.io/grafana/loki:3.7.8"
 
 KUBERNETES: Final = ("1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -35,5 +36,6 @@ IMAGES: Final = MappingProxyType(
         "grafana": GRAFANA,
         "loki": LOKI,
         "python": PYTHON,
+        "proxy": PROXY,
     }
 )

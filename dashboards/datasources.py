@@ -34,7 +34,7 @@ def datasources(
         _with_access(_prometheus(prometheus_url, traces=has_traces, alerts=alertmanager_url is not None), access),
         *([_with_access(_traces(backend, traces_url, logs=has_logs), access)] if traces_url else []),
         *([_with_access(_loki(loki_url, traces=has_traces), access)] if loki_url else []),
-        *([_alertmanager(alertmanager_url)] if alertmanager_url else []),
+        *([_with_access(_alertmanager(alertmanager_url), access)] if alertmanager_url else []),
     ]
     return {
         "apiVersion": 1,

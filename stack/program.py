@@ -12,6 +12,13 @@ from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
+from stack.components.encryption.proxy.protection import (
+    Protection,
+    TelemetryAuthority,
+    TelemetryAuthorityArgs,
+    otlp_secrets,
+    query_access,
+)
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content
@@ -25,7 +32,7 @@ from stack.components.postgres.component import PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import PrometheusArgs
 from stack.components.prometheus.store import MetricStore, metric_store
-from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues
+from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues, with_authorizations
 from stack.components.secrets.rotation import roll_with_secrets
 from stack.components.services.component import Services, ServicesArgs
 from stack.components.shared.store import QueryApi, StoreAddresses
@@ -47,6 +54,8 @@ class _Base:
     secret: pulumi.Output[str]
     """Name of the stack's Secret."""
     secrets: SecretValues
+    protection: Protection | None
+    """What encrypted telemetry needs; None if it is in clear."""
 
     @property
     def storage_class(self) -> str | None:
@@ -80,7 +89,7 @@ def build(
     Returns:
         The outputs of the stack, by name.
     """
-    base = _base(settings, secrets, opts)
+    base = _base(settings, with_authorizations(secrets), opts)
     _network(base)
     brokers = _kafka(base)
     stores = _stores(base, brokers)
@@ -95,7 +104,7 @@ def build(
         **({"gateway": services.gateway} if services else {"otlp": collector.otlp_endpoint}),
         "prometheus": pulumi.Output.from_input(stores.metrics.queries.url),
         **({"traces": pulumi.Output.from_input(stores.traces.queries.url)} if stores.traces.queries else {}),
-        **({"alertmanager": pulumi.Output.from_input(alertmanager)} if alertmanager else {}),
+        **({"alertmanager": pulumi.Output.from_input(alertmanager.url)} if alertmanager else {}),
         **({"logs": pulumi.Output.from_input(stores.log_queries.url)} if stores.log_queries else {}),
         **({"grafana": grafana_url} if grafana_url else {}),
     }
@@ -122,7 +131,26 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     namespace = Namespace("namespace", namespace_args, opts).name
     secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
-    return _Base(settings=settings, opts=opts, namespace=namespace, secret=secret, secrets=secrets)
+    protection = _protection(settings, secrets, namespace, secret, opts)
+    return _Base(
+        settings=settings, opts=opts, namespace=namespace, secret=secret, secrets=secrets, protection=protection
+    )
+
+
+def _protection(
+    settings: Settings,
+    secrets: SecretValues,
+    namespace: pulumi.Output[str],
+    secret: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> Protection | None:
+    if not settings.encryption.telemetry:
+        return None
+    seed = secrets[secret_keys.AUTHORITY_SEED]
+    authority = TelemetryAuthority(
+        "telemetry-authority", TelemetryAuthorityArgs(namespace=namespace, seed=seed), opts
+    ).certificate
+    return Protection(namespace=settings.cluster.namespace, secret=secret, seed=seed, authority=authority)
 
 
 def _network(base: _Base) -> NetworkPolicies | None:
@@ -155,6 +183,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
         secret=base.secret,
         kafka=settings.kafka,
         brokers=brokers,
+        protection=base.protection,
     )
     prometheus_args = PrometheusArgs(
         namespace=base.namespace,
@@ -165,6 +194,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
         scraping=scraping(settings),
         monitoring=monitoring_config(settings),
         grafana_url=settings.grafana.url,
+        protection=base.protection,
     )
     loki_args = LokiArgs(
         namespace=base.namespace,
@@ -172,6 +202,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
         retention=settings.retention,
         storage_class=base.storage_class,
         secret=base.secret,
+        protection=base.protection,
     )
     return _Stores(
         traces=trace_store(trace_args, base.opts),
@@ -180,17 +211,22 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
     )
 
 
-def _alertmanager(base: _Base) -> pulumi.Input[str] | None:
-    """Return the URL of Alertmanager; create it, unless it is an external one."""
+def _alertmanager(base: _Base) -> QueryApi | None:
+    """Return the API of Alertmanager; create it, unless it is an external one."""
     settings = base.settings.alerting
     if settings.enabled and settings.external:
-        return settings.external.urls[0]
+        return QueryApi(url=settings.external.urls[0])
     if not settings.built:
         return None
     args = AlertmanagerArgs(
-        namespace=base.namespace, secret=base.secret, settings=settings, storage_class=base.storage_class
+        namespace=base.namespace,
+        secret=base.secret,
+        settings=settings,
+        storage_class=base.storage_class,
+        protection=base.protection,
     )
-    return Alertmanager("alertmanager", args, base.opts).url
+    url = Alertmanager("alertmanager", args, base.opts).url
+    return QueryApi(url=url, access=query_access(base.protection))
 
 
 def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
@@ -203,9 +239,11 @@ def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
         storage_class=base.storage_class,
         trace_store=stores.traces,
         scrape_seconds=base.settings.metrics.scrape_interval_seconds,
-        metric_stores=stores.metrics.otlp_urls,
+        metric_stores=stores.metrics.otlp,
+        metric_secrets=otlp_secrets(base.protection),
         log_store=stores.logs,
         brokers=brokers,
+        protection=base.protection,
     )
     if settings.sampling:
         sampler_args = SamplerArgs(
@@ -217,6 +255,7 @@ def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
             secret=base.secret,
             scrape_seconds=base.settings.metrics.scrape_interval_seconds,
             brokers=brokers,
+            protection=base.protection,
         )
         Sampler("sampler", sampler_args, base.opts)
     return Collector("collector", args, base.opts)
@@ -248,6 +287,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         export_logs=settings.logs.enabled,
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
+        otlp_encrypted=settings.encryption.telemetry,
         brokers=brokers,
         database=database(postgres_args, base.opts),
     )
@@ -271,6 +311,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         gateway_url=services.gateway,
         needs_key=settings.has_access_control,
         collector_url=collector.otlp_http_endpoint,
+        collector_ca=base.protection.authority if base.protection else None,
         traces=stores.traces.queries,
         metrics=stores.metrics.queries,
         logs=stores.log_queries,
@@ -286,7 +327,7 @@ def _ingress(base: _Base) -> Ingress | None:
     return Ingress("ingress", args, base.opts)
 
 
-def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | None) -> pulumi.Output[str] | None:
+def _grafana(base: _Base, stores: _Stores, alertmanager: QueryApi | None) -> pulumi.Output[str] | None:
     """Return the URL of Grafana; create it, or what an external one gets."""
     settings = base.settings
     if not settings.grafana.enabled:
@@ -297,7 +338,7 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: pulumi.Input[str] | Non
         traces=stores.traces.queries,
         metrics=stores.metrics.queries,
         logs=stores.log_queries,
-        alertmanager_url=alertmanager,
+        alertmanager=alertmanager,
     )
     args = GrafanaArgs(
         namespace=base.namespace,

@@ -14,12 +14,14 @@ from stack.clients.access import Access
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
+from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.loki.settings import CREDENTIALS as LOGS
 from stack.components.shared.external_store import ExternalStore, QueriedStore
 from stack.components.shared.store import environment_name, query_access
 from stack.components.trace_store.settings import CREDENTIALS as TRACES
 from stack.errors import DeployError
-from stack.kubernetes.objects import read_secret
+from stack.kubernetes.keys import ObjectKey
+from stack.kubernetes.objects import read_object, read_secret
 from stack.kubernetes.port_forward import forward
 from stack.settings import Settings
 
@@ -120,11 +122,20 @@ class Stores:
             yield url
 
     @contextlib.contextmanager
-    def collector(self) -> Iterator[str]:
-        """Yields the URL of a Collector that accepts OTLP over HTTP."""
-        namespace = self.settings.cluster.namespace
+    def collector(self) -> Iterator[tuple[str, httpx.Client]]:
+        """Yields the URL of a Collector that accepts OTLP over HTTP, and a client that trusts it."""
+        namespace, encrypted = self.settings.cluster.namespace, self.settings.encryption.telemetry
+        ca = self._authority() if encrypted else ""
         with forward(self.client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as url:
-            yield url
+            # The name in the certificate, for a port of this machine.
+            reached = url.replace("http://127.0.0.1", "https://localhost") if encrypted else url
+            with Access(ca=ca).client() as http:
+                yield reached, http
+
+    def _authority(self) -> str:
+        """Returns the certificate of the authority of the Collectors, as PEM."""
+        authority = read_object(self.client, self.settings.cluster.namespace, ObjectKey("v1", "ConfigMap", AUTHORITY))
+        return str((authority or {}).get("data", {}).get(AUTHORITY_FILE, ""))
 
     def otlp_token(self) -> str:
         """Returns the bearer token of the Collectors, from the stack's Secret."""

@@ -101,7 +101,7 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
             render(
                 Pipeline(
                     trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-                    metric_stores=["http://127.0.0.1:9"],
+                    metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
                     queue_size=_QUEUE,
                 )
             )

@@ -57,7 +57,7 @@ class CollectorProcess(ServerProcess):
         self.token_file.write_text(f"{TOKEN}\n")
         text = text.replace(QUEUE_DIRECTORY, str(directory / "queue")).replace(TOKEN_DIRECTORY, str(directory))
         for port, free in self._ports.items():
-            text = re.sub(rf"0\.0\.0\.0:{port}\b", f"127.0.0.1:{free}", text)
+            text = re.sub(rf"(0\.0\.0\.0|127\.0\.0\.1):{port}\b", f"127.0.0.1:{free}", text)
         text = text.replace("host: 0.0.0.0", "host: 127.0.0.1")
         text = re.sub(rf"port: {endpoints.COLLECTOR_TELEMETRY_PORT}\b", f"port: {self.telemetry}", text)
         file.write_text(text)

@@ -20,7 +20,7 @@ def running_collector(store: Receiver, directory: Path, queue_size: int) -> Iter
     """
     pipeline = Pipeline(
         trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-        metric_stores=["http://127.0.0.1:9"],
+        metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
         queue_size=queue_size,
         metrics_flush_interval="1s",
     )

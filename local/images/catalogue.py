@@ -13,7 +13,7 @@ from local.golang import go_build, go_is_built
 from local.images import alertmanager, kafka
 from local.images.binary import Packed, pack, version_of
 from local.images.cache import LayerCache
-from local.images.debian import POSTGRES, PYTHON, Debian
+from local.images.debian import POSTGRES, PROXY, PYTHON, Debian
 from local.images.kafka import kafka_layers
 from local.images.service import service_image, service_reference
 from local.jobs import Progress
@@ -87,6 +87,16 @@ def _postgres(progress: Progress, home: Home) -> Image:
         entrypoint=(f"{programs}/postgres",),
         environment={"PATH": f"{PATH}:{programs}", "LANG": "C.UTF-8"},
         user="999:999",
+    )
+
+
+def _proxy(progress: Progress, home: Home) -> Image:
+    return Image(
+        reference=versions.PROXY,
+        layers=Debian(LayerCache(home.images)).layers(progress, PROXY),
+        entrypoint=("haproxy",),
+        environment={"PATH": PATH},
+        user="99:99",
     )
 
 
@@ -189,6 +199,7 @@ CATALOGUE: Mapping[str, Known] = {
         only_by_name=True,
     ),
     "postgres": Known(reference=lambda: versions.POSTGRES, build=_postgres),
+    "proxy": Known(reference=lambda: versions.PROXY, build=_proxy),
     "grafana": Known(reference=lambda: versions.GRAFANA, packed=_GRAFANA, optional=True),
     "alertmanager": Known(
         reference=lambda: versions.ALERTMANAGER,

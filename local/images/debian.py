@@ -128,6 +128,26 @@ POSTGRES = Packages(
         *("sysvinit-utils", "tar", "ucf", "usrmerge"),
     ),
 )
+PROXY = Packages(
+    name="proxy",
+    packages=("haproxy",),
+    proof="usr/sbin/haproxy",
+    # For its user, and for boot scripts.
+    unused=(
+        *(
+            "adduser",
+            "debconf",
+            "dpkg",
+            "init-system-helpers",
+            "libc-l10n",
+            "libfile-find-rule-perl",
+            "libgdbm-compat4",
+        ),
+        *("libgdbm6", "libnumber-compare-perl", "libpam-modules", "libpam-modules-bin", "libperl5.36"),
+        *("libsemanage-common", "libsemanage2", "libsepol2", "libtext-glob-perl", "lsb-base", "passwd", "perl"),
+        *("perl-base", "perl-modules-5.36", "sysvinit-utils", "tar", "usrmerge"),
+    ),
+)
 
 
 class Debian:

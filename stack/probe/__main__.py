@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from contracts.errors import UserError
+from stack.clients.access import Access
 from stack.clients.http import Get
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
@@ -27,9 +28,10 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     traces = config.traces_access.client() if config.traces_access else client
     metrics = config.prometheus_access.client() if config.prometheus_access else client
     logs = config.loki_access.client() if config.loki_access else client
+    collectors = Access(ca=config.collector_ca).client() if config.collector_ca else client
     telemetry = Telemetry(
         collector=Collector(
-            url=config.collector, token=config.otlp_token, environment=config.environment, post=client.post
+            url=config.collector, token=config.otlp_token, environment=config.environment, post=collectors.post
         ),
         traces=TraceStoreClient(config.trace_backend, config.traces, _limited(traces.get)),
         prometheus=PrometheusClient(config.prometheus, _limited(metrics.get)),

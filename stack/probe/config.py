@@ -21,6 +21,8 @@ class ProbeConfig:
     """API key; empty if the gateway needs none."""
     collector: str
     """URL of the Collectors' receiver of OTLP over HTTP."""
+    collector_ca: str
+    """PEM of the authority that signed the Collectors' certificates; empty for the public ones."""
     otlp_token: str
     trace_backend: str
     """`tempo` or `jaeger`."""
@@ -70,6 +72,7 @@ class ProbeConfig:
             gateway=environ["GATEWAY_URL"],
             gateway_key=environ.get("GATEWAY_KEY", ""),
             collector=environ["COLLECTOR_URL"],
+            collector_ca=environ.get("COLLECTOR_CA", ""),
             otlp_token=environ["OTLP_TOKEN"],
             trace_backend=backend,
             traces=environ["TRACES_URL"],

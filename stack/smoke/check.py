@@ -64,11 +64,14 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
     key = stores.stack_key()
     with stores.gateway() as gateway, stores.prometheus() as prometheus:
         watch = None if settings.traces.queried else Watch(prometheus, settings)
-        with stores.collector() as collector:
+        with stores.collector() as (collector, http):
 
             def attempt() -> tuple[_Request, dict[str, Any]]:
                 request = _send(gateway, key, namespace)
-                _send_root(collector, stores.otlp_token(), settings.environment, request.root, namespace)
+                receiver = Collector(
+                    url=collector, token=stores.otlp_token(), environment=settings.environment, post=http.post
+                )
+                _send_root(receiver, request.root, namespace)
                 return request, _wait_for_task(gateway, key, namespace, request.root.task_id, task_seconds)
 
             request, task = until_fetched(attempt, _logs(namespace, CRAWLER))
@@ -140,9 +143,8 @@ def _send(gateway: str, key: str, namespace: str) -> _Request:
     return _Request(root=root, sent_at=sent_at)
 
 
-def _send_root(url: str, token: str, environment: str, root: RootSpan, namespace: str) -> None:
+def _send_root(collector: Collector, root: RootSpan, namespace: str) -> None:
     """Sends the root of the trace, so that the results of a search show its service and name."""
-    collector = Collector(url=url, token=token, environment=environment)
 
     def sent() -> bool:
         collector.export(root)

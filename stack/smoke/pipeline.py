@@ -35,12 +35,17 @@ def check_pipeline(settings: Settings) -> Report:
     namespace = settings.cluster.namespace
     stores = Stores(settings=settings, client=connect(settings.cluster))
     token = stores.otlp_token()
-    with stores.collector() as collector, stores.prometheus() as prometheus:
+    with stores.collector() as (collector, http), stores.prometheus() as prometheus:
         watch = None if settings.traces.queried else Watch(prometheus, settings)
         trace_id, identifier, started = secrets.token_hex(16), secrets.token_hex(8), time.time()
         request = _request(trace_id, identifier)
         logs = f"kubectl -n {namespace} logs collector-0"
-        wait("the Collector to accept a trace", lambda: otlp.send(collector, token, request), _SEND_SECONDS, logs)
+        wait(
+            "the Collector to accept a trace",
+            lambda: otlp.send(collector, token, request, http.post),
+            _SEND_SECONDS,
+            logs,
+        )
         return Report(
             trace_id=trace_id,
             stored=None if watch else _stored(stores, trace_id, identifier, started, logs),

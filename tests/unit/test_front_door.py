@@ -39,6 +39,7 @@ _LICENCES = {
     "grafana": ("Grafana", "AGPL-3.0-only"),
     "loki": ("Grafana Loki", "AGPL-3.0-only"),
     "python": ("Python", "PSF-2.0"),
+    "proxy": ("HAProxy", "GPL-2.0-or-later"),
 }
 
 

@@ -9,6 +9,8 @@ import yaml
 from contracts import endpoints, versions
 from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
+from stack.components.encryption.proxy.config import LOOPBACK
+from stack.components.encryption.proxy.protection import Protection, base_url, protect
 from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -30,6 +32,7 @@ class AlertmanagerArgs:
     """Name of the Secret with the receivers' URLs and keys."""
     settings: Alerting
     storage_class: str | None
+    protection: Protection | None = None
 
 
 class Alertmanager(pulumi.ComponentResource):
@@ -52,7 +55,7 @@ class Alertmanager(pulumi.ComponentResource):
                 image=versions.ALERTMANAGER,
                 size=settings,
                 ports={"http": endpoints.ALERTMANAGER_PORT, **_cluster_port(settings)},
-                args=[*_arguments(settings), *cluster_arguments(settings.replicas)],
+                args=[*_arguments(settings), *_listen(args.protection), *cluster_arguments(settings.replicas)],
                 env=[
                     *go_memory_limit(settings),
                     *([field_variable(_POD_IP, "status.podIP")] if settings.replicas > 1 else []),
@@ -69,10 +72,12 @@ class Alertmanager(pulumi.ComponentResource):
                 liveness=http_probe(endpoints.ALERTMANAGER_LIVE, endpoints.ALERTMANAGER_PORT),
             ),
         )
+        pod = protect(pod, args.protection, child, plain=("cluster",))
         services(pod, args.namespace, child, one_pod_a_client=settings.replicas > 1)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
-        self.url = pulumi.Output.from_input(endpoints.url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT))
+        url = base_url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT, args.protection)
+        self.url = pulumi.Output.from_input(url)
         self.register_outputs({"url": self.url})
 
 
@@ -86,6 +91,10 @@ def _arguments(settings: Alerting) -> list[str]:
         # The metrics then name the receiver that fails, and have no series for the 15 kinds that are not configured.
         "--enable-feature=receiver-name-in-metrics",
     ]
+
+
+def _listen(protection: Protection | None) -> list[str]:
+    return [f"--web.listen-address={LOOPBACK}:{endpoints.ALERTMANAGER_PORT}"] if protection else []
 
 
 def _cluster_port(settings: Alerting) -> dict[str, int]:

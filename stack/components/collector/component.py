@@ -4,16 +4,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from collector import pipeline
+from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
 from stack.components.collector.autoscaler import autoscaler
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
+from stack.components.encryption.proxy.config import LOOPBACK
+from stack.components.encryption.proxy.protection import (
+    Protection,
+    base_url,
+    certificate_secret,
+    protect,
+)
+from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE
 from stack.components.kafka.access import KafkaAccess
+from stack.components.shared.environment import secret_variable
 from stack.components.shared.service import services
 from stack.components.shared.storage import SecretFiles
-from stack.components.shared.store import StoreAddresses
+from stack.components.shared.store import StoreAddresses, environment_name, without_repetition
 from stack.components.shared.workload import Volume, stateful_set
 
 
@@ -25,12 +36,15 @@ class CollectorArgs:
     settings: CollectorSettings
     storage_class: str | None
     trace_store: StoreAddresses
-    metric_stores: pulumi.Input[list[str]]
-    """URLs that accept OTLP over HTTP; all metrics go to each of them."""
+    metric_stores: pulumi.Input[list[OtlpTarget]]
+    """All metrics go to each of them."""
     log_store: StoreAddresses | None
     brokers: KafkaAccess
     scrape_seconds: int
     """Time between two scrapes of the span metrics, in s."""
+    metric_secrets: tuple[str, ...] = ()
+    """Keys of the secrets in the headers of `metric_stores`."""
+    protection: Protection | None = None
 
 
 class Collector(pulumi.ComponentResource):
@@ -56,11 +70,24 @@ class Collector(pulumi.ComponentResource):
                 "otlp-http": endpoints.OTLP_HTTP_PORT,
                 "span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
             },
-            secrets={pipeline.TOKEN_DIRECTORY: tokens},
+            secrets={
+                pipeline.TOKEN_DIRECTORY: tokens,
+                **({pipeline.CERTIFICATE_DIRECTORY: _certificate()} if args.protection else {}),
+            },
             env=[
-                *(variable for store in _stores(args) for variable in store.otlp_variables(args.secret)),
+                *without_repetition(_credentials(args)),
                 *(args.brokers.password(args.secret) if settings.sampling else ()),
             ],
+            address=LOOPBACK if args.protection else None,
+        )
+        # The receivers have TLS and tokens of their own: a proxy would keep each connection at one Collector.
+        pod = protect(
+            pod,
+            args.protection,
+            child,
+            plain=("otlp-grpc", "otlp-http", "health"),
+            further={"queue-guard": endpoints.QUEUE_GUARD_PORT},
+            hosts=("localhost",),  # of a port-forward
         )
         services(pod, args.namespace, child)
         stateful_set(
@@ -73,8 +100,12 @@ class Collector(pulumi.ComponentResource):
         )
         if settings.autoscaling:
             autoscaler(pod, args.namespace, settings.replicas, settings.autoscaling, child)
-        self.otlp_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT))
-        self.otlp_http_endpoint = pulumi.Output.from_input(endpoints.url(endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT))
+        self.otlp_endpoint = pulumi.Output.from_input(
+            base_url(endpoints.COLLECTOR, endpoints.OTLP_GRPC_PORT, args.protection)
+        )
+        self.otlp_http_endpoint = pulumi.Output.from_input(
+            base_url(endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT, args.protection)
+        )
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "otlp_http_endpoint": self.otlp_http_endpoint})
 
 
@@ -84,6 +115,19 @@ def _stores(args: CollectorArgs) -> Iterator[StoreAddresses]:
         yield args.trace_store
     if args.log_store:
         yield args.log_store
+
+
+def _credentials(args: CollectorArgs) -> Iterator[k8s.core.v1.EnvVarArgs]:
+    """Yield the variables with the secrets in the headers of what the Collectors send."""
+    for store in _stores(args):
+        yield from store.otlp_variables(args.secret)
+    for key in args.metric_secrets:
+        yield secret_variable(environment_name(key), key, args.secret)
+
+
+def _certificate() -> SecretFiles:
+    files = {CERTIFICATE_FILE: pipeline.CERTIFICATE_FILE, KEY_FILE: pipeline.KEY_FILE}
+    return SecretFiles(secret=certificate_secret(endpoints.COLLECTOR), keys=files)
 
 
 def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
@@ -101,6 +145,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
                 queue_size=args.settings.queue_size,
                 metrics_flush_interval=f"{args.scrape_seconds}s",
                 sampled_through=addresses["kafka"] if args.settings.sampling else None,
+                encrypted=args.protection is not None,
             )
         )
     )

@@ -45,6 +45,7 @@ def queueing_pod(
     secrets: Mapping[str, SecretFiles] = {},
     env: Sequence[core.EnvVarArgs] = (),
     init: tuple[core.ContainerArgs, ...] = (),
+    address: str | None = None,
 ) -> Pod:
     """Return the pods of Collectors that have a queue on disk.
 
@@ -56,6 +57,7 @@ def queueing_pod(
         secrets: mount path → files of a Secret.
         env: further variables.
         init: further init containers.
+        address: on which the guard listens; any if None.
     """
     telemetry = {"telemetry": endpoints.COLLECTOR_TELEMETRY_PORT, "health": endpoints.COLLECTOR_HEALTH_PORT}
     return Pod(
@@ -83,11 +85,11 @@ def queueing_pod(
         ),
         share_processes=True,  # so that the guard can pause the Collector
         shutdown=Shutdown(grace_seconds=60),
-        init=(_queue_guard(), *init),
+        init=(_queue_guard(address), *init),
     )
 
 
-def _queue_guard() -> core.ContainerArgs:
+def _queue_guard(address: str | None) -> core.ContainerArgs:
     """Return the sidecar that checks the queue's files before every start of the Collector, and keeps room in them.
 
     It is a sidecar, since an init container that ends does not run again when the Collector alone is restarted. Its
@@ -102,6 +104,7 @@ def _queue_guard() -> core.ContainerArgs:
         command=["python3", "-m", f"collector.{pipeline.GUARD[0].stem}", pipeline.QUEUE_DIRECTORY],
         args=[
             f"--port={endpoints.QUEUE_GUARD_PORT}",
+            *([f"--address={address}"] if address else []),
             f"--telemetry={endpoints.url('127.0.0.1', endpoints.COLLECTOR_TELEMETRY_PORT)}/metrics",
             f"--health={endpoints.url('127.0.0.1', endpoints.COLLECTOR_HEALTH_PORT)}{endpoints.COLLECTOR_HEALTH}",
         ],

@@ -9,6 +9,8 @@ from collector import pipeline
 from contracts import endpoints
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Sampling
+from stack.components.encryption.proxy.config import LOOPBACK
+from stack.components.encryption.proxy.protection import Protection, protect
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container
@@ -33,6 +35,7 @@ class SamplerArgs:
     brokers: KafkaAccess
     scrape_seconds: int
     """Time between two scrapes of the metrics of stored spans, in s."""
+    protection: Protection | None = None
 
 
 class Sampler(pulumi.ComponentResource):
@@ -60,7 +63,10 @@ class Sampler(pulumi.ComponentResource):
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
             env=[*args.trace_store.otlp_variables(args.secret), *args.brokers.password(args.secret)],
             init=(topic_container(topic, args.brokers, args.secret),),
+            address=LOOPBACK if args.protection else None,
         )
+        guard = {"queue-guard": endpoints.QUEUE_GUARD_PORT}
+        pod = protect(pod, args.protection, child, plain=("health",), further=guard)
         services(pod, args.namespace, child)
         volume = Volume(size=settings.queue_volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
@@ -82,6 +88,7 @@ def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
                 decision_wait_seconds=settings.decision_wait_seconds,
                 traces=settings.waiting_traces,
                 metrics_flush_interval=f"{args.scrape_seconds}s",
+                encrypted=args.protection is not None,
             )
         )
     )

@@ -58,15 +58,20 @@ class ServerCertificate(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.secret = secret.metadata.name
-        self.authority = pulumi.Output.unsecret(args.seed.apply(_authority))
+        self.authority = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
         self.register_outputs({"secret": self.secret, "authority": self.authority})
 
 
 def _issue(seed: str, args: ServerCertificateArgs) -> Certificate:
-    if seed.startswith(_REFERENCE):
+    if _is_reference(seed):
         return Certificate(certificate=f"${{certificate of {args.server}}}", key=f"${{key of {args.server}}}")
     return Authority(seed).issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client)
 
 
-def _authority(seed: str) -> str:
-    return "${certificate of the authority}" if seed.startswith(_REFERENCE) else Authority(seed).certificate
+def authority_certificate(seed: str) -> str:
+    """Return the authority's certificate, as PEM; of manifests to be reviewed, a text in its place."""
+    return "${certificate of the authority}" if _is_reference(seed) else Authority(seed).certificate
+
+
+def _is_reference(seed: str) -> bool:
+    return seed.startswith(_REFERENCE)

@@ -14,7 +14,15 @@ class Encryption(Section):
     """Whether the stack's own Postgres refuses connections without TLS. The task-manager verifies its name, and
     reads and writes rows only; the role that owns the tables migrates them before each start."""
 
+    telemetry: bool = False
+    """Whether the Collectors, the stack's own stores and Alertmanager refuse connections without TLS, and requests
+    without a token; so do the ports of telemetry that Prometheus scrapes."""
+
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that TLS needs."""
-        return (secret_keys.AUTHORITY_SEED, secret_keys.POSTGRES_SERVICE_PASSWORD) if self.postgres else ()
+        return (
+            *((secret_keys.AUTHORITY_SEED,) if self.postgres or self.telemetry else ()),
+            *((secret_keys.POSTGRES_SERVICE_PASSWORD,) if self.postgres else ()),
+            *((secret_keys.TELEMETRY_TOKEN,) if self.telemetry else ()),
+        )

@@ -93,7 +93,7 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
             **({} if settings.internet else OFFLINE),
         ),
         secret_variable("GF_SECURITY_ADMIN_PASSWORD", secret_keys.GRAFANA_ADMIN_PASSWORD, secret),
-        *(variable for access in args.content.access().values() for variable in access.variables(secret)),
+        *args.content.variables(secret),
         *(oidc_variables(settings.oidc, secret) if settings.oidc else []),
         *(database_variables(settings.database, secret) if settings.database else []),
     ]

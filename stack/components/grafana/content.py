@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from contracts import endpoints
 from dashboards.catalog import RUNBOOK_FOLDER, TRACING_FOLDER, dashboards, runbooks
 from dashboards.config import MonitoringConfig
 from dashboards.datasources import datasources
-from stack.components.shared.store import QueryAccess, QueryApi
+from stack.components.shared.store import QueryAccess, QueryApi, without_repetition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Content:
     metrics: QueryApi
     logs: QueryApi | None
     """None if there is no log store, or it only receives."""
-    alertmanager_url: pulumi.Input[str] | None
+    alertmanager: QueryApi | None
 
     def access(self) -> dict[str, QueryAccess]:
         """Return uid of `endpoints` → what Grafana sends to the store, and trusts."""
@@ -35,17 +36,23 @@ class Content:
             endpoints.TRACES_UID: self.traces,
             endpoints.PROMETHEUS_UID: self.metrics,
             endpoints.LOGS_UID: self.logs,
+            endpoints.ALERTS_UID: self.alertmanager,
         }
         return {uid: store.access for uid, store in stores.items() if store}
 
     def uids(self) -> list[str]:
         """Return the uids of `endpoints` that the stack has a datasource for."""
-        alerts = (endpoints.ALERTS_UID,) if self.alertmanager_url is not None else ()
-        return [*self.access(), *alerts]
+        return list(self.access())
 
     def authorizations(self) -> dict[str, str]:
         """Return uid of `endpoints` → key of the secret that its store requires."""
         return {uid: access.authorization for uid, access in self.access().items() if access.authorization}
+
+    def variables(self, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+        """Return the variables with the secrets of all stores."""
+        return without_repetition(
+            variable for access in self.access().values() for variable in access.variables(secret)
+        )
 
     def datasources(
         self, authorizations: Mapping[str, pulumi.Input[str]] = MappingProxyType({})
@@ -58,7 +65,10 @@ class Content:
 
         def document(values: Mapping[str, Any]) -> dict[str, Any]:
             urls = {name: self._reached(url) for name, url in values["urls"].items()}
-            access = {uid: store.grafana(values["authorizations"]) for uid, store in self.access().items()}
+            access = {
+                uid: replace(store, ca=values["authorities"][uid]).grafana(values["authorizations"])
+                for uid, store in self.access().items()
+            }
             backend, names = self.monitoring.trace_backend, self.monitoring.names
             return datasources(backend=backend, access=access, names=names, **urls)
 
@@ -66,9 +76,12 @@ class Content:
             "traces_url": self.traces.url if self.traces else None,
             "prometheus_url": self.metrics.url,
             "loki_url": self.logs.url if self.logs else None,
-            "alertmanager_url": self.alertmanager_url,
+            "alertmanager_url": self.alertmanager.url if self.alertmanager else None,
         }
-        return pulumi.Output.all(urls=urls, authorizations=dict(authorizations)).apply(document)
+        authorities = {uid: store.ca for uid, store in self.access().items()}
+        return pulumi.Output.all(urls=urls, authorizations=dict(authorizations), authorities=authorities).apply(
+            document
+        )
 
     def _reached(self, url: str | None) -> Any:
         return endpoints.from_outside(url, self.namespace) if url and self.namespace else url

@@ -102,5 +102,5 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
             **({"GRAFANA_CA": external.ca} if external.ca else {}),
         ),
         secret_variable("GRAFANA_TOKEN", secret_keys.GRAFANA_TOKEN, args.secret),
-        *(variable for access in args.content.access().values() for variable in access.variables(args.secret)),
+        *args.content.variables(args.secret),
     ]

@@ -11,6 +11,15 @@ import yaml
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, versions
+from stack.components.encryption.proxy.config import LOOPBACK
+from stack.components.encryption.proxy.protection import (
+    Protection,
+    base_url,
+    otlp_secrets,
+    otlp_target,
+    protect,
+    query_access,
+)
 from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_config
 from stack.components.loki.settings import CREDENTIALS, Logs
 from stack.components.shared.availability import Shutdown
@@ -37,6 +46,7 @@ class LokiArgs:
     storage_class: str | None
     secret: pulumi.Input[str]
     """Name of the Secret with the object storage's keys."""
+    protection: Protection | None = None
 
 
 def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> StoreAddresses:
@@ -44,8 +54,11 @@ def log_store(args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> Sto
     if external := args.settings.external:
         return external_addresses(external, CREDENTIALS)
     loki = Loki("loki", args, opts)
-    otlp = loki.otlp_url.apply(lambda url: OtlpTarget(url, "http"))
-    return StoreAddresses(otlp=otlp, queries=QueryApi(url=loki.query_url))
+    return StoreAddresses(
+        otlp=loki.otlp_url.apply(lambda url: otlp_target(OtlpTarget(url, "http"), args.protection)),
+        otlp_secrets=otlp_secrets(args.protection),
+        queries=QueryApi(url=loki.query_url, access=query_access(args.protection)),
+    )
 
 
 class Loki(pulumi.ComponentResource):
@@ -61,7 +74,9 @@ class Loki(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
         several, storage = settings.replicas > 1, settings.object_storage
-        text = yaml.safe_dump(loki_config(settings, args.retention), sort_keys=False)
+        text = yaml.safe_dump(
+            loki_config(settings, args.retention, LOOPBACK if args.protection else None), sort_keys=False
+        )
         files = {"loki.yaml": text, **storage_files(storage)}
         config = config_map("loki-config", "log-store", args.namespace, files, child)
         pod = Pod(
@@ -94,9 +109,10 @@ class Loki(pulumi.ComponentResource):
             identity=identity_annotations(storage),
             identity_labels=identity_labels(storage),
         )
+        pod = protect(pod, args.protection, child, plain=_PEER_PORTS)
         services(pod, args.namespace, child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
-        self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.LOKI, endpoints.LOKI_PORT))
+        self.query_url = pulumi.Output.from_input(base_url(endpoints.LOKI, endpoints.LOKI_PORT, args.protection))
         self.otlp_url = self.query_url.apply(lambda url: f"{url}/otlp")
         self.register_outputs({"otlp_url": self.otlp_url, "query_url": self.query_url})

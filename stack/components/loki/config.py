@@ -28,17 +28,25 @@ With its default limits (4 MB between its parts, 6 MB at once) Loki would refuse
 Collector sends it again."""
 
 
-def loki_config(settings: Logs, retention: str) -> dict[str, Any]:
+def loki_config(settings: Logs, retention: str, address: str | None = None) -> dict[str, Any]:
     """Return Loki's configuration; what is missing in it has Loki's default.
 
     The variables in it are for `-config.expand-env`.
+
+    Args:
+        settings: of the log store.
+        retention: of lines.
+        address: on which it listens for clients; any if None.
     """
     memory_mb = quantity_bytes(settings.memory) // 2**20
+    shape = _one(in_bucket=settings.object_storage is not None) if settings.replicas == 1 else _several()
+    if address:
+        shape["server"] |= {"http_listen_address": address}
     store, in_bucket = _object_store(settings.object_storage), settings.object_storage is not None
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
-        **(_one(in_bucket=in_bucket) if settings.replicas == 1 else _several()),
+        **shape,
         **(_bucket(settings.object_storage) if settings.object_storage else {}),
         "schema_config": {
             "configs": [

@@ -37,6 +37,8 @@ class ProbeArgs:
     """Whether the gateway needs an API key."""
     collector_url: pulumi.Input[str]
     """Of the Collectors' receiver of OTLP over HTTP."""
+    collector_ca: pulumi.Input[str] | None = None
+    """Of the authority that signed the Collectors' certificates, as PEM; None without TLS."""
     secret: pulumi.Input[str]
     """Name of the Secret with the Collectors' token and the credentials of stores."""
     traces: QueryApi
@@ -96,6 +98,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
         *([secret_variable("GATEWAY_KEY", secret_keys.STACK_KEY, args.secret)] if args.needs_key else []),
         secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
+        *_authority("COLLECTOR", args.collector_ca),
         *_access("TRACES", args.traces.access, args.secret),
         *_access("PROMETHEUS", args.metrics.access, args.secret),
         *(_access("LOKI", args.logs.access, args.secret) if args.logs else []),
@@ -106,9 +109,12 @@ def _access(prefix: str, access: QueryAccess, secret: pulumi.Input[str]) -> list
     """Return the variables with which the probe gets access to a store."""
     values = {
         **({f"{prefix}_HEADERS": json.dumps(dict(access.headers))} if access.headers else {}),
-        **({f"{prefix}_CA": access.ca} if access.ca else {}),
     }
     authorization = (
         [secret_variable(f"{prefix}_AUTHORIZATION", access.authorization, secret)] if access.authorization else []
     )
-    return [*variables(**values), *authorization]
+    return [*variables(**values), *_authority(prefix, access.ca), *authorization]
+
+
+def _authority(prefix: str, ca: pulumi.Input[str] | None) -> list[k8s.core.v1.EnvVarArgs]:
+    return [] if ca is None else [k8s.core.v1.EnvVarArgs(name=f"{prefix}_CA", value=ca)]

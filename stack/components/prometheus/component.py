@@ -9,7 +9,22 @@ import yaml
 from contracts import endpoints, secret_keys, versions
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
-from stack.components.prometheus.config import CONFIG, POD_NAME, SECRETS, Scraping, agent_config, prometheus_config
+from stack.components.encryption.proxy.config import LOOPBACK
+from stack.components.encryption.proxy.protection import (
+    AUTHORITY,
+    Protection,
+    base_url,
+    protect,
+)
+from stack.components.prometheus.config import (
+    AUTHORITY_FOLDER,
+    CONFIG,
+    POD_NAME,
+    SECRETS,
+    Scraping,
+    agent_config,
+    prometheus_config,
+)
 from stack.components.prometheus.settings import Metrics
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import field_variable
@@ -37,6 +52,7 @@ class PrometheusArgs:
     """Decides on the rules."""
     grafana_url: str
     """URL of Grafana for people; the alerts link to it."""
+    protection: Protection | None = None
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -56,6 +72,8 @@ class Prometheus(pulumi.ComponentResource):
         several = settings.replicas > 1
         files = _files(args)
         keys = [key for key in settings.needed_secrets if key == secret_keys.METRICS_WRITE_TOKEN]
+        if args.protection:
+            keys += [secret_keys.TELEMETRY_TOKEN]
         config = config_map("prometheus-config", "metrics", args.namespace, files, child)
         pod = Pod(
             name=endpoints.PROMETHEUS,
@@ -71,11 +89,15 @@ class Prometheus(pulumi.ComponentResource):
                     # The extra metrics contain each target's sample limit, for the alert SamplesNearLimit.
                     "--enable-feature=exemplar-storage,extra-scrape-metrics",
                     "--web.enable-otlp-receiver",
+                    *([f"--web.listen-address={LOOPBACK}:{endpoints.PROMETHEUS_PORT}"] if args.protection else []),
                 ],
                 env=[field_variable(POD_NAME, "metadata.name")] if several else [],
             ),
             storage=Storage(
-                config_maps={CONFIG: config.metadata.name},
+                config_maps={
+                    CONFIG: config.metadata.name,
+                    **({AUTHORITY_FOLDER: AUTHORITY} if args.protection else {}),
+                },
                 configuration=files,
                 secrets={SECRETS: SecretFiles(secret=args.secret, keys={key: key for key in keys})} if keys else {},
                 data=_DATA,
@@ -86,14 +108,15 @@ class Prometheus(pulumi.ComponentResource):
             ),
             shutdown=Shutdown(grace_seconds=60),
         )
+        hosts = [endpoints.pod(endpoints.PROMETHEUS, number) for number in range(settings.replicas)]
+        pod = protect(pod, args.protection, child, hosts=hosts)
         services(pod, args.namespace, child, one_pod_a_client=several)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)
-        self.url = pulumi.Output.from_input(endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT))
-        hosts = [endpoints.pod(endpoints.PROMETHEUS, number) for number in range(settings.replicas)]
+        self.url = pulumi.Output.from_input(base_url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT, args.protection))
         self.otlp_urls = pulumi.Output.from_input(
             [
-                f"{endpoints.url(host, endpoints.PROMETHEUS_PORT)}/api/v1/otlp"
+                f"{base_url(host, endpoints.PROMETHEUS_PORT, args.protection)}/api/v1/otlp"
                 for host in (hosts if several else [endpoints.PROMETHEUS])
             ]
         )

@@ -11,11 +11,14 @@ from contracts.metadata import TEMPORARY_TRACKS
 from contracts.metrics import WORKLOAD
 from dashboards.rules import YourPrometheus
 from stack.components.alertmanager.settings import ExternalAlertmanager
+from stack.components.encryption.proxy.protection import AUTHORITY_FILE
 from stack.components.prometheus.settings import ExternalMetrics, RemoteWrite
 from stack.components.shared.scrape import ScrapeTarget
 
 SECRETS: Final = "/etc/prometheus-secrets"
 """Folder of the credentials, a file each."""
+AUTHORITY_FOLDER: Final = "/etc/prometheus-authority"
+"""Folder of the certificate of the authority of what Prometheus scrapes."""
 CONFIG: Final = "/etc/prometheus"
 """Folder of the configuration."""
 
@@ -59,6 +62,8 @@ class Scraping:
     """Where alerts are sent, if the stack has an Alertmanager."""
     external_alertmanager: ExternalAlertmanager | None = None
     """Where alerts are sent, if the stack did not build the Alertmanager."""
+    encrypted: bool = False
+    """Whether the stack's telemetry is encrypted, Prometheus itself included."""
     replicas: int = 1
     """Number of Prometheus pods with this configuration."""
 
@@ -129,7 +134,8 @@ def _without_replica(scraping: Scraping) -> dict[str, Any]:
 
 def _alertmanagers(scraping: Scraping) -> Iterator[dict[str, Any]]:
     if scraping.alertmanager:
-        yield {"dns_sd_configs": [_discovery(scraping.alertmanager, scraping)]}
+        target = scraping.alertmanager
+        yield {**_access(target), "dns_sd_configs": [_discovery(target, scraping)]}
     if external := scraping.external_alertmanager:
         for url in map(urlsplit, external.urls):
             yield {
@@ -142,7 +148,12 @@ def _alertmanagers(scraping: Scraping) -> Iterator[dict[str, Any]]:
 
 def _own_job(scraping: Scraping) -> dict[str, Any]:
     """Return the job of Prometheus' own metrics; of several pods, each scrapes all."""
-    own = ScrapeTarget(job=endpoints.PROMETHEUS, pods=(endpoints.PROMETHEUS,), port=endpoints.PROMETHEUS_PORT)
+    own = ScrapeTarget(
+        job=endpoints.PROMETHEUS,
+        pods=(endpoints.PROMETHEUS,),
+        port=endpoints.PROMETHEUS_PORT,
+        encrypted=scraping.encrypted,
+    )
     if scraping.replicas > 1:
         return _job(own, scraping)
     targets = [f"localhost:{endpoints.PROMETHEUS_PORT}"]
@@ -155,9 +166,21 @@ def _job(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
         "metrics_path": target.path,
         "sample_limit": target.samples,
         "honor_labels": target.honor_labels,
+        **_access(target),
         "dns_sd_configs": [_discovery(target, scraping)],
         **({"relabel_configs": _TRACK_LABEL} if target.has_tracks else {}),
         **({"relabel_configs": _WORKLOAD_LABEL} if target.has_workloads else {}),
+    }
+
+
+def _access(target: ScrapeTarget) -> dict[str, Any]:
+    """Return what Prometheus sends and trusts; it reads both files again for each connection."""
+    if not target.encrypted:
+        return {}
+    return {
+        "scheme": "https",
+        "authorization": {"credentials_file": f"{SECRETS}/{secret_keys.TELEMETRY_TOKEN}"},
+        "tls_config": {"ca_file": f"{AUTHORITY_FOLDER}/{AUTHORITY_FILE}", "server_name": endpoints.SCRAPED},
     }
 
 

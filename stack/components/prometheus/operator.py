@@ -6,11 +6,12 @@ from typing import Any, Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from contracts import endpoints
+from contracts import endpoints, secret_keys
 from contracts.metadata import PART_OF, SKIP_AWAIT, TEMPORARY_TRACKS, TRACK
 from contracts.metrics import WORKLOAD
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_document
+from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.prometheus.config import Scraping
 from stack.components.prometheus.settings import ObjectLabels
 from stack.components.shared.object_meta import object_meta
@@ -69,6 +70,15 @@ def _custom(
     )
 
 
+def _access() -> dict[str, Any]:
+    ca = {"name": AUTHORITY, "key": AUTHORITY_FILE}
+    return {
+        "scheme": "https",
+        "authorization": {"credentials": {"name": secret_keys.SECRET, "key": secret_keys.TELEMETRY_TOKEN}},
+        "tlsConfig": {"ca": {"configMap": ca}, "serverName": endpoints.SCRAPED},
+    }
+
+
 def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
     """Return the specification of a target's PodMonitor, with the job and the labels that the stack's own jobs have."""
     track = f"__meta_kubernetes_pod_label_{TRACK.replace('.', '_').replace('/', '_').replace('-', '_')}"
@@ -89,6 +99,7 @@ def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
             {
                 "portNumber": target.port,
                 "path": target.path,
+                **(_access() if target.encrypted else {}),
                 "interval": f"{scraping.interval_seconds}s",
                 "scrapeTimeout": f"{min(scraping.interval_seconds, 10)}s",
                 "honorLabels": target.honor_labels,

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import pulumi
 
+from collector.pipeline import OtlpTarget
 from contracts import secret_keys
 from dashboards.rules import groups, rule_file
+from stack.components.encryption.proxy.protection import Protection, otlp_target
+from stack.components.encryption.proxy.protection import query_access as store_access
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.prometheus.operator import OperatorObjects, OperatorObjectsArgs
 from stack.components.prometheus.settings import ExternalMetrics
@@ -17,8 +20,8 @@ from stack.components.shared.store import QueryApi, query_access
 class MetricStore:
     """Where metrics and queries go."""
 
-    otlp_urls: pulumi.Input[list[str]]
-    """URLs that accept OTLP metrics over HTTP; empty if the store scrapes, and accepts none."""
+    otlp: pulumi.Input[list[OtlpTarget]]
+    """What accepts OTLP metrics over HTTP; empty if the store scrapes, and accepts none."""
     queries: QueryApi
 
 
@@ -27,12 +30,21 @@ def metric_store(args: PrometheusArgs, opts: pulumi.ResourceOptions | None = Non
     external = args.settings.external
     if external is None:
         prometheus = Prometheus("prometheus", args, opts)
-        return MetricStore(otlp_urls=prometheus.otlp_urls, queries=QueryApi(url=prometheus.url))
+        queries = QueryApi(url=prometheus.url, access=store_access(args.protection))
+        return MetricStore(otlp=_otlp(prometheus, args.protection), queries=queries)
     _rules_and_monitors(external, args, opts)
     access = query_access(external, secret_keys.METRICS_QUERY_AUTHORIZATION)
     queries = QueryApi(url=external.query_url, access=access)
-    otlp_urls: pulumi.Input[list[str]] = Prometheus("prometheus", args, opts).otlp_urls if external.remote_write else []
-    return MetricStore(otlp_urls=otlp_urls, queries=queries)
+    otlp: pulumi.Input[list[OtlpTarget]] = []
+    if external.remote_write:
+        otlp = _otlp(Prometheus("prometheus", args, opts), args.protection)
+    return MetricStore(otlp=otlp, queries=queries)
+
+
+def _otlp(prometheus: Prometheus, protection: Protection | None) -> pulumi.Output[list[OtlpTarget]]:
+    return prometheus.otlp_urls.apply(
+        lambda urls: pulumi.Output.all(*(otlp_target(OtlpTarget(url, "http"), protection) for url in urls))
+    )
 
 
 def _rules_and_monitors(external: ExternalMetrics, args: PrometheusArgs, opts: pulumi.ResourceOptions | None) -> None:

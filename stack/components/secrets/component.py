@@ -39,11 +39,28 @@ class Secrets(pulumi.ComponentResource):
             string_data={
                 **values,
                 secret_keys.OTLP_TOKENS: tokens.apply(_lines),
+                **_telemetry(values),
             },
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.name = secret.metadata.name
         self.register_outputs({"name": self.name})
+
+
+def _telemetry(values: SecretValues) -> dict[str, pulumi.Output[str]]:
+    """Return the tokens of encrypted telemetry, as the proxies read them."""
+    if secret_keys.TELEMETRY_TOKEN not in values:
+        return {}
+    other = values.get(secret_keys.TELEMETRY_TOKEN_OTHER)
+    return {secret_keys.TELEMETRY_TOKENS: pulumi.Output.all(values[secret_keys.TELEMETRY_TOKEN], other).apply(_lines)}
+
+
+def with_authorizations(values: SecretValues) -> SecretValues:
+    """Return the secrets and the headers that are made of them."""
+    if secret_keys.TELEMETRY_TOKEN not in values:
+        return values
+    header = values[secret_keys.TELEMETRY_TOKEN].apply(lambda token: f"Bearer {token}")
+    return {**values, secret_keys.TELEMETRY_AUTHORIZATION: header}
 
 
 def _lines(tokens: list[str | None]) -> str:

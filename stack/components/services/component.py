@@ -1,7 +1,7 @@
 """The services, which share one image."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pulumi
@@ -11,6 +11,7 @@ from contracts import endpoints, http, metadata, secret_keys
 from contracts.section import duration_hours
 from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGER
 from stack.components.collector.settings import Sampling
+from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
 from stack.components.postgres.database import SERVICE_ROLE
@@ -31,6 +32,8 @@ from stack.components.shared.workload import deployment
 core = k8s.core.v1
 
 _UID: Final = 10001
+_AUTHORITY: Final = "/etc/collector-authority"
+"""Folder of the certificate of the Collectors' authority."""
 _WAIT_SECONDS: Final = 300
 """How long migrations wait for the database, which may start at the same time."""
 
@@ -56,6 +59,8 @@ class ServicesArgs:
     sampling: Sampling | None
     """How the samplers decide, if the stack has some: exemplars then link only to traces that are stored."""
     otlp_endpoint: pulumi.Input[str]
+    otlp_encrypted: bool
+    """Whether the Collectors' receiver has TLS, with a certificate of the stack's own authority."""
     brokers: KafkaAccess
     database: DatabaseAccess
 
@@ -120,8 +125,15 @@ def _pod(name: str, version: Version, args: ServicesArgs, own_variables: Sequenc
         ),
         track=version.track,
         init=_migration(version, args) if name == TASK_MANAGER else (),
-        storage=args.database.storage if name == TASK_MANAGER else Storage(),
+        storage=_storage(name, args),
     )
+
+
+def _storage(name: str, args: ServicesArgs) -> Storage:
+    storage = args.database.storage if name == TASK_MANAGER else Storage()
+    if not args.otlp_encrypted:
+        return storage
+    return replace(storage, config_maps={**storage.config_maps, _AUTHORITY: AUTHORITY})
 
 
 def _migration(version: Version, args: ServicesArgs) -> Sequence[core.ContainerArgs]:
@@ -184,6 +196,7 @@ def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[c
         ),
         *args.brokers.service_variables(args.secret),
         core.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
+        *(variables(OTEL_EXPORTER_OTLP_CERTIFICATE=f"{_AUTHORITY}/{AUTHORITY_FILE}") if args.otlp_encrypted else []),
         *_sampling_variables(args.sampling),
         secret_variable("TRACING_HASH_KEY", secret_keys.HASH_KEY, args.secret),
         secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),

@@ -46,6 +46,8 @@ class Pod:
     storage: Storage = field(default_factory=Storage)
     shutdown: Shutdown = field(default_factory=Shutdown)
     init: Sequence[core.ContainerArgs] = ()
+    volumes: Sequence[core.VolumeArgs] = ()
+    """Further volumes, which containers of `init` mount."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """Annotations of the ServiceAccount with which a cloud grants rights to the pods."""
     identity_labels: Mapping[str, str] = field(default_factory=dict)
@@ -106,7 +108,7 @@ def template(
         spec=core.PodSpecArgs(
             containers=[_main_container(pod, drain_seconds)],
             init_containers=list(pod.init) or None,
-            volumes=pod.storage.volumes(),
+            volumes=[*pod.storage.volumes(), *pod.volumes],
             tolerations=list(tolerations) or None,
             share_process_namespace=pod.share_processes or None,
             topology_spread_constraints=availability.spread(pod.name),
@@ -146,7 +148,7 @@ def _main_container(pod: Pod, drain_seconds: int) -> core.ContainerArgs:
 def _pod_security(pod: Pod) -> core.PodSecurityContextArgs:
     has_volume = pod.storage.data is not None
     # The files of a Secret belong to root, and this group may read them.
-    has_group = has_volume or bool(pod.storage.secrets)
+    has_group = has_volume or bool(pod.storage.secrets or pod.volumes)
     return core.PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=pod.user,

@@ -17,6 +17,8 @@ class ScrapeTarget:
     the limit, a pod whose series grow without end would fill Prometheus' memory, and all metrics would be lost."""
     has_tracks: bool = False
     """Whether two versions can run next to each other; the label `track` then holds the version of a pod."""
+    encrypted: bool = False
+    """Whether the port has TLS and needs the token of the stack's telemetry."""
     honor_labels: bool = False
     """Whether the metrics have `job` and `instance` labels of their own, which Prometheus must keep."""
 

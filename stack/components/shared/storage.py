@@ -55,12 +55,13 @@ class Storage:
                 core.VolumeArgs(name=volume_name(path), config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
                 for path, config_map in self.config_maps.items()
             ),
-            *(_secret_volume(path, files) for path, files in self.secrets.items()),
+            *(secret_volume(path, files) for path, files in self.secrets.items()),
             core.VolumeArgs(name=volume_name(_SCRATCH), empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="256Mi")),
         ]
 
 
-def _secret_volume(path: str, files: SecretFiles) -> core.VolumeArgs:
+def secret_volume(path: str, files: SecretFiles) -> core.VolumeArgs:
+    """Return the volume of files of a Secret."""
     items = [core.KeyToPathArgs(key=key, path=name) for key, name in files.keys.items()]
     source = core.SecretVolumeSourceArgs(secret_name=files.secret, default_mode=0o440, items=items)
     return core.VolumeArgs(name=volume_name(path), secret=source)

@@ -1,6 +1,6 @@
 """The addresses of a store of telemetry, and what its clients send and trust."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,11 @@ def environment_name(key: str) -> str:
     return "".join(f"_{letter}" if letter.isupper() else letter for letter in key).upper()
 
 
+def without_repetition(variables: Iterable[k8s.core.v1.EnvVarArgs]) -> list[k8s.core.v1.EnvVarArgs]:
+    """Return each variable once: several stores may need the same secret."""
+    return list({str(variable.name): variable for variable in variables}.values())
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueryAccess:
     """What a client of a store's query API sends and trusts."""
@@ -29,7 +34,7 @@ class QueryAccess:
     headers: Mapping[str, str] = field(default_factory=dict)
     authorization: str | None = None
     """Key of the secret that is the header `Authorization`."""
-    ca: str | None = None
+    ca: pulumi.Input[str] | None = None
     """PEM; the public authorities if None."""
 
     def variables(self, secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
@@ -54,8 +59,8 @@ class QueryAccess:
         if key := self.authorization:
             headers["Authorization"] = authorizations.get(key, f"${environment_name(key)}")
         plain: dict[str, Any] = {f"httpHeaderName{number}": name for number, name in enumerate(headers, 1)}
-        secret = {f"httpHeaderValue{number}": value for number, value in enumerate(headers.values(), 1)}
-        if self.ca:
+        secret: dict[str, Any] = {f"httpHeaderValue{number}": value for number, value in enumerate(headers.values(), 1)}
+        if self.ca is not None:
             plain["tlsAuthWithCACert"] = True
             secret["tlsCACert"] = self.ca
         return {"jsonData": plain, "secureJsonData": secret} if secret else {}

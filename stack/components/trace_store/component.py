@@ -3,6 +3,7 @@
 import pulumi
 
 from collector.pipeline import OtlpTarget
+from stack.components.encryption.proxy.protection import otlp_secrets, otlp_target, query_access
 from stack.components.shared.store import QueryApi, StoreAddresses, external_addresses
 from stack.components.trace_store.distributed_tempo import DistributedTempo
 from stack.components.trace_store.interface import TraceStore, TraceStoreArgs
@@ -16,7 +17,11 @@ def trace_store(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None
     if external := args.settings.external:
         return external_addresses(external, CREDENTIALS)
     store = _create(args, opts)
-    return StoreAddresses(otlp=store.otlp_endpoint.apply(OtlpTarget), queries=QueryApi(url=store.query_url))
+    return StoreAddresses(
+        otlp=store.otlp_endpoint.apply(lambda endpoint: otlp_target(OtlpTarget(endpoint), args.protection)),
+        otlp_secrets=otlp_secrets(args.protection),
+        queries=QueryApi(url=store.query_url, access=query_access(args.protection)),
+    )
 
 
 def _create(args: TraceStoreArgs, opts: pulumi.ResourceOptions | None) -> TraceStore:

@@ -15,26 +15,37 @@ JAEGER_DATA: Final = "/var/jaeger"
 INGEST_TOPIC: Final = "tempo-ingest"
 """Kafka topic through which Tempo's distributors pass the spans on."""
 
-_ANY_ADDRESS: Final = "0.0.0.0"
+ANY_ADDRESS: Final = "0.0.0.0"
 _LIVE_STORE_LAG: Final = "5s"
 """How far a live store of Tempo in parts may be behind Kafka and still answer queries."""
 
 
-def _otlp_receiver() -> dict[str, Any]:
+def _otlp_receiver(address: str) -> dict[str, Any]:
     grpc = {
-        "endpoint": f"{_ANY_ADDRESS}:{endpoints.OTLP_GRPC_PORT}",  # the default is localhost
+        "endpoint": f"{address}:{endpoints.OTLP_GRPC_PORT}",  # the default is localhost
         # With the default of 4 MiB, the store would refuse a batch of long spans, however often it is sent.
         "max_recv_msg_size_mib": endpoints.OTLP_MAX_MIB,
     }
     return {"otlp": {"protocols": {"grpc": grpc}}}
 
 
-def tempo_config(settings: Traces, retention: str) -> dict[str, Any]:
-    """Return the configuration of Tempo 3, which refuses `ingester`, `compactor` and flat overrides of Tempo 2."""
+def tempo_config(settings: Traces, retention: str, address: str = ANY_ADDRESS) -> dict[str, Any]:
+    """Return the configuration of Tempo 3, which refuses `ingester`, `compactor` and flat overrides of Tempo 2.
+
+    Args:
+        settings: of the trace store.
+        retention: of blocks.
+        address: on which it listens for clients.
+    """
+    limited = {} if address == ANY_ADDRESS else {"http_listen_address": address}
     return {
-        "server": {"http_listen_port": endpoints.TEMPO_HTTP_PORT, "grpc_listen_port": endpoints.TEMPO_GRPC_PORT},
+        "server": {
+            "http_listen_port": endpoints.TEMPO_HTTP_PORT,
+            "grpc_listen_port": endpoints.TEMPO_GRPC_PORT,
+            **limited,
+        },
         "usage_report": {"reporting_enabled": False},
-        "distributor": {"receivers": _otlp_receiver()},
+        "distributor": {"receivers": _otlp_receiver(address)},
         # By default, a search leaves out the last 30 s, because spans may still be on their way through Kafka. A single
         # process has no Kafka.
         "query_frontend": {"query_end_cutoff": "0s"},
@@ -73,10 +84,12 @@ def _blocks(storage: ObjectStorage | None) -> dict[str, Any]:
     return {"backend": "azure", "azure": {**azure, **prefix}}
 
 
-def distributed_config(settings: Traces, retention: str, bootstrap_servers: str) -> dict[str, Any]:
+def distributed_config(
+    settings: Traces, retention: str, bootstrap_servers: str, address: str = ANY_ADDRESS
+) -> dict[str, Any]:
     """Return the configuration of Tempo in parts. All parts share it; each reads what it needs."""
     grpc = endpoints.TEMPO_GRPC_PORT
-    config = tempo_config(settings, retention)
+    config = tempo_config(settings, retention, address)
     # No part writes to it, but every part that reads blocks opens it.
     config["storage"]["trace"]["wal"]["path"] = "/tmp/wal"
     # A live store that was killed cannot answer for the spans that it had read. They are visible again when a block
@@ -119,28 +132,28 @@ def distributed_config(settings: Traces, retention: str, bootstrap_servers: str)
     }
 
 
-def jaeger_config(retention: str) -> dict[str, Any]:
+def jaeger_config(retention: str, address: str = ANY_ADDRESS) -> dict[str, Any]:
     """Return the configuration of Jaeger 2, which has the form of a Collector's."""
     return {
         "extensions": {
-            "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"{_ANY_ADDRESS}:{endpoints.JAEGER_HEALTH_PORT}"}},
+            "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"{ANY_ADDRESS}:{endpoints.JAEGER_HEALTH_PORT}"}},
             "jaeger_storage": {"backends": {"badger": {"badger": _badger(retention)}}},
             "jaeger_query": {
                 "storage": {"traces": "badger"},
                 # Otherwise Jaeger traces itself, and appears among the services.
                 "enable_tracing": False,
-                "http": {"endpoint": f"{_ANY_ADDRESS}:{endpoints.JAEGER_QUERY_PORT}"},
+                "http": {"endpoint": f"{address}:{endpoints.JAEGER_QUERY_PORT}"},
                 # No client uses gRPC.
                 "grpc": {"endpoint": f"localhost:{endpoints.JAEGER_QUERY_GRPC_PORT}"},
             },
         },
-        "receivers": _otlp_receiver(),
+        "receivers": _otlp_receiver(address),
         # No queue and no batch processor: both acknowledge spans that they only have in memory.
         "exporters": {"jaeger_storage_exporter": {"trace_storage": "badger", "queue": {"enabled": False}}},
         "service": {
             "extensions": ["healthcheckv2", "jaeger_storage", "jaeger_query"],
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
-            "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": _jaeger_metrics()}}}]}},
+            "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": _jaeger_metrics(address)}}}]}},
         },
     }
 
@@ -155,5 +168,5 @@ def _badger(retention: str) -> dict[str, Any]:
     }
 
 
-def _jaeger_metrics() -> dict[str, Any]:
-    return {"host": _ANY_ADDRESS, "port": endpoints.JAEGER_TELEMETRY_PORT}
+def _jaeger_metrics(address: str) -> dict[str, Any]:
+    return {"host": address, "port": endpoints.JAEGER_TELEMETRY_PORT}

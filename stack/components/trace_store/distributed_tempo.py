@@ -13,6 +13,7 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from stack.components.encryption.proxy.protection import base_url, listen_address, protect
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
@@ -50,13 +51,16 @@ class DistributedTempo(pulumi.ComponentResource):
         self._args = args
         self._replicas = pods(args.settings)
         text = pulumi.Output.from_input(args.brokers.bootstrap_servers).apply(
-            lambda brokers: yaml.safe_dump(distributed_config(args.settings, args.retention, brokers), sort_keys=False)
+            lambda brokers: yaml.safe_dump(
+                distributed_config(args.settings, args.retention, brokers, listen_address(args.protection)),
+                sort_keys=False,
+            )
         )
         self._files: dict[str, pulumi.Input[str]] = {"tempo.yaml": text, **storage_files(args.settings.object_storage)}
         self._config = config_map("tempo-config", "trace-store", args.namespace, self._files, self._child)
         self._create_parts()
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO_DISTRIBUTOR}:{endpoints.OTLP_GRPC_PORT}")
-        self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT))
+        self.query_url = pulumi.Output.from_input(base_url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT, args.protection))
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "query_url": self.query_url})
 
     def _create_parts(self) -> None:
@@ -99,7 +103,7 @@ class DistributedTempo(pulumi.ComponentResource):
             init: its init containers.
         """
         bucket, secret = self._args.settings.object_storage, self._args.secret
-        return Pod(
+        pod = Pod(
             name=name,
             component="trace-store",
             user=UID,
@@ -125,6 +129,8 @@ class DistributedTempo(pulumi.ComponentResource):
             identity=identity_annotations(bucket),
             identity_labels=identity_labels(bucket),
         )
+        # The proxy has no ports of the parts' own protocols: their clients have no tokens.
+        return protect(pod, self._args.protection, self._child, plain=("grpc", "gossip"))
 
     def _stateful_set(self, pod: Pod, size: str) -> None:
         args = self._args

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 import pulumi
 
+from stack.components.encryption.proxy.protection import Protection
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.trace_store.settings import Traces
@@ -23,6 +24,7 @@ class TraceStoreArgs:
     """Name of the Secret with the object storage's keys."""
     kafka: Kafka
     brokers: KafkaAccess
+    protection: Protection | None = None
 
 
 class TraceStore(Protocol):

@@ -11,6 +11,7 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from stack.components.encryption.proxy.protection import base_url, listen_address, protect
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -34,7 +35,11 @@ class Jaeger(pulumi.ComponentResource):
     def __init__(self, name: str, args: TraceStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Jaeger", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        files = {"jaeger.yaml": yaml.safe_dump(jaeger_config(args.retention), sort_keys=False)}
+        files = {
+            "jaeger.yaml": yaml.safe_dump(
+                jaeger_config(args.retention, listen_address(args.protection)), sort_keys=False
+            )
+        }
         config = config_map("jaeger-config", "trace-store", args.namespace, files, child)
         pod = Pod(
             name=endpoints.JAEGER,
@@ -59,8 +64,11 @@ class Jaeger(pulumi.ComponentResource):
                 liveness=http_probe(endpoints.JAEGER_STATUS, endpoints.JAEGER_HEALTH_PORT),
             ),
         )
+        pod = protect(pod, args.protection, child, plain=("health",))
         services(pod, args.namespace, child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.JAEGER}:{endpoints.OTLP_GRPC_PORT}")
-        self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.JAEGER, endpoints.JAEGER_QUERY_PORT))
+        self.query_url = pulumi.Output.from_input(
+            base_url(endpoints.JAEGER, endpoints.JAEGER_QUERY_PORT, args.protection)
+        )
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "query_url": self.query_url})

@@ -6,6 +6,7 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from stack.components.encryption.proxy.protection import base_url, listen_address, protect
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
@@ -34,7 +35,9 @@ class Tempo(pulumi.ComponentResource):
         super().__init__(TEMPO, name, None, pulumi.ResourceOptions.merge(opts, alias))
         child = pulumi.ResourceOptions(parent=self)
         bucket = args.settings.object_storage
-        text = yaml.safe_dump(tempo_config(args.settings, args.retention), sort_keys=False)
+        text = yaml.safe_dump(
+            tempo_config(args.settings, args.retention, listen_address(args.protection)), sort_keys=False
+        )
         files = {"tempo.yaml": text, **storage_files(bucket)}
         config = config_map("tempo-config", "trace-store", args.namespace, files, child)
         pod = Pod(
@@ -61,8 +64,9 @@ class Tempo(pulumi.ComponentResource):
             identity=identity_annotations(bucket),
             identity_labels=identity_labels(bucket),
         )
+        pod = protect(pod, args.protection, child)
         services(pod, args.namespace, child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO}:{endpoints.OTLP_GRPC_PORT}")
-        self.query_url = pulumi.Output.from_input(endpoints.url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT))
+        self.query_url = pulumi.Output.from_input(base_url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT, args.protection))
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "query_url": self.query_url})

@@ -96,7 +96,7 @@ def test_with_sampling_the_collectors_have_no_exemplars() -> None:
     def enabled(kafka: KafkaTarget | None) -> bool:
         pipeline = Pipeline(
             trace_store=OtlpTarget("tempo:4317"),
-            metric_stores=["http://prometheus:9090"],
+            metric_stores=[OtlpTarget("http://prometheus:9090", "http")],
             queue_size=1,
             sampled_through=kafka,
         )

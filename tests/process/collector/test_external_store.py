@@ -86,7 +86,11 @@ def test_spans_arrive_with_the_headers_and_the_secret(
         )
         addresses = external_addresses(settings, CREDENTIALS)
         assert isinstance(addresses.otlp, OtlpTarget)
-        text = render(Pipeline(trace_store=addresses.otlp, metric_stores=["http://127.0.0.1:9"], queue_size=10_000))
+        text = render(
+            Pipeline(
+                trace_store=addresses.otlp, metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")], queue_size=10_000
+            )
+        )
         collector = CollectorProcess(tmp_path / "collector", text, {"TRACES_AUTHORIZATION": AUTHORIZATION})
         try:
             collector.start()

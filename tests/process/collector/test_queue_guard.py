@@ -60,7 +60,9 @@ def full(files: dict[str, bytes]) -> bytes:
 def _configuration(store: Receiver) -> str:
     return render(
         Pipeline(
-            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"), metric_stores=["http://127.0.0.1:9"], queue_size=100_000
+            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
+            metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
+            queue_size=100_000,
         )
     )
 

@@ -38,7 +38,9 @@ class Guarded:
         self.store = store
         self.volume = SmallVolume(self.queue)
         target = OtlpTarget(f"127.0.0.1:{store.port}")
-        pipeline = Pipeline(trace_store=target, metric_stores=["http://127.0.0.1:9"], queue_size=500_000)
+        pipeline = Pipeline(
+            trace_store=target, metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")], queue_size=500_000
+        )
         self.collector = CollectorProcess(self.queue.parent, render(pipeline))
         self.guard = GuardProcess(directory, self.collector)
         self.acknowledged: list[int] = []

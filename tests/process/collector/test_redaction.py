@@ -39,9 +39,9 @@ GOLDEN = Path(__file__).parent / "golden"
 REDACTOR = Redactor("a key for tests")
 CONTEXT = SpanContext(1 << 64 | 1, 1, False, TraceFlags(1))
 SCOPE = InstrumentationScope("tests")
-CONFIG = yaml.safe_load(render(Pipeline(trace_store=OtlpTarget("s:1"), metric_stores=["http://m"], queue_size=10_000)))[
-    "processors"
-]
+CONFIG = yaml.safe_load(
+    render(Pipeline(trace_store=OtlpTarget("s:1"), metric_stores=[OtlpTarget("http://m", "http")], queue_size=10_000))
+)["processors"]
 
 
 def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
@@ -227,7 +227,7 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
     with log_store() as (url, requests):
         pipeline = Pipeline(
             trace_store=OtlpTarget("127.0.0.1:9"),
-            metric_stores=["http://127.0.0.1:9"],
+            metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
             log_store=OtlpTarget(url, "http"),
             queue_size=10_000,
         )

@@ -14,7 +14,7 @@ def collector(**changes: Any) -> Config:
     """The configuration of the Collectors that take the spans."""
     values: Config = {
         "trace_store": OtlpTarget("tempo:4317"),
-        "metric_stores": ["http://prometheus:9090/api/v1/otlp"],
+        "metric_stores": [OtlpTarget("http://prometheus:9090/api/v1/otlp", "http")],
         "queue_size": 5000,
     }
     document: Config = yaml.safe_load(render(Pipeline(**values | changes)))

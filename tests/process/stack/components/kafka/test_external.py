@@ -102,7 +102,7 @@ def test_spans_go_through_it_from_the_collectors_to_the_samplers(kafka: SecureKa
     with skipping("otelcol-contrib", MissingProgram), receiving() as store:
         pipeline = Pipeline(
             trace_store=OtlpTarget("127.0.0.1:9"),
-            metric_stores=["http://127.0.0.1:9"],
+            metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
             queue_size=10_000,
             sampled_through=through,
         )

@@ -46,7 +46,7 @@ def running(
     through = KafkaTarget(kafka.bootstrap_servers)
     pipeline = Pipeline(
         trace_store=OtlpTarget("127.0.0.1:9"),
-        metric_stores=["http://127.0.0.1:9"],
+        metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
         queue_size=100_000,
         sampled_through=through,
     )

@@ -44,7 +44,7 @@ def collector(log_store: str, directory: Path) -> Iterator[str]:
         render(
             Pipeline(
                 trace_store=OtlpTarget("127.0.0.1:9"),
-                metric_stores=[nowhere],
+                metric_stores=[OtlpTarget(nowhere, "http")],
                 log_store=OtlpTarget(log_store, "http"),
                 queue_size=10_000,
             )

@@ -1,0 +1,80 @@
+"""Configuration of the proxy.
+
+It listens on the address of the pod, the program on the loopback interface at the same port. So a port-forward, which
+the API server has authenticated and encrypted, reaches the program itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+"""Address on which the programs behind a proxy listen."""
+ADDRESS_VARIABLE: Final = "POD_IP"
+"""Variable with the address on which the proxy listens."""
+MONITOR: Final = "/proxy-monitor"
+"""Path at which the proxy answers whether the program takes connections."""
+CERTIFICATE: Final = "/etc/proxy-certificate"
+"""Folder of the certificate."""
+CERTIFICATE_NAME: Final = "tls-combined.pem"
+"""The key and the certificate."""
+TOKENS: Final = "/etc/proxy-tokens"
+"""Folder of the tokens."""
+TOKENS_NAME: Final = "tokens"
+CONFIG: Final = "/etc/proxy"
+"""Folder of the configuration and of the program that runs HAProxy."""
+
+_GLOBAL: Final = """\
+global
+  log stdout format raw local0 notice
+  maxconn 500
+  # Of a process that has loaded its files again: its last requests have this time to end.
+  hard-stop-after 5m
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  # Queries of dashboards are in the URL, and longer than the default of 16 KiB allows.
+  tune.bufsize 65536
+
+defaults
+  mode http
+  log global
+  # The log has no URLs: they may contain personal data.
+  option dontlognull
+  option dontlog-normal
+  timeout http-request 10s
+  timeout http-keep-alive 2m
+  timeout connect 5s
+  # Of a query that takes long, and of a connection that sends spans.
+  timeout client 10m
+  timeout server 10m
+  default-server check inter 1s fall 2 rise 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxiedPort:
+    """A port of the program."""
+
+    number: int
+    probes: tuple[str, ...] = ()
+    """Paths that need no token, for the kubelet."""
+    http2: bool = False
+    """Whether the program speaks HTTP/2 alone: gRPC."""
+
+
+def proxy_config(ports: Sequence[ProxiedPort]) -> str:
+    """Return HAProxy's configuration: TLS on each port, and a token for all paths except those of probes."""
+    return "\n".join([_GLOBAL, *map(_port, ports)])
+
+
+def _port(port: ProxiedPort) -> str:
+    without_token = f" !{{ path {' '.join(port.probes)} }}" if port.probes else ""
+    return f"""\
+listen port-{port.number}
+  bind "${{{ADDRESS_VARIABLE}}}:{port.number}" ssl crt {CERTIFICATE}/{CERTIFICATE_NAME} alpn h2,http/1.1
+  monitor-uri {MONITOR}
+  monitor fail if {{ nbsrv lt 1 }}
+  acl has-token req.hdr(authorization),regsub(^Bearer[[:space:]]+,) -m str -f {TOKENS}/{TOKENS_NAME}
+  http-request deny deny_status 401 if !has-token{without_token}
+  http-request del-header authorization
+  server program {LOOPBACK}:{port.number}{" proto h2" if port.http2 else ""}
+"""

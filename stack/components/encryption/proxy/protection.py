@@ -1,0 +1,264 @@
+"""Puts the proxy into pods, and tells clients how to reach the program behind it."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from collector.pipeline import OtlpTarget
+from contracts import endpoints, secret_keys, versions
+from stack.components.encryption.proxy.config import (
+    ADDRESS_VARIABLE,
+    CERTIFICATE,
+    CERTIFICATE_NAME,
+    CONFIG,
+    LOOPBACK,
+    MONITOR,
+    TOKENS,
+    TOKENS_NAME,
+    ProxiedPort,
+    proxy_config,
+)
+from stack.components.encryption.server import (
+    COMBINED_FILE,
+    ServerCertificate,
+    ServerCertificateArgs,
+    authority_certificate,
+)
+from stack.components.shared.environment import field_variable
+from stack.components.shared.object_meta import config_map
+from stack.components.shared.pod import Pod, container_security, resources
+from stack.components.shared.probes import Probes, tcp_probe
+from stack.components.shared.settings import Size
+from stack.components.shared.storage import SecretFiles, secret_volume, volume_name
+from stack.components.shared.store import QueryAccess, environment_name
+
+core = k8s.core.v1
+
+SERVE: Final = Path(__file__).with_name("serve.sh")
+_SIZE: Final = Size(cpu="20m", memory="96Mi")
+_CONFIG_FILE: Final = "haproxy.cfg"
+_HTTPS: Final = "HTTPS"
+
+
+AUTHORITY: Final = "telemetry-authority"
+"""Name of the ConfigMap with the certificate of the authority, for clients that read a file."""
+AUTHORITY_FILE: Final = "ca.crt"
+"""Key of that ConfigMap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelemetryAuthorityArgs:
+    namespace: pulumi.Input[str]
+    seed: pulumi.Output[str]
+    """From which the stack's authority is derived."""
+
+
+class TelemetryAuthority(pulumi.ComponentResource):
+    """The certificate with which clients verify the programs behind a proxy, as a ConfigMap."""
+
+    certificate: pulumi.Output[str]
+    """PEM."""
+
+    def __init__(self, name: str, args: TelemetryAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:TelemetryAuthority", name, None, opts)
+        self.certificate = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
+        child = pulumi.ResourceOptions(parent=self)
+        config_map(AUTHORITY, "encryption", args.namespace, {AUTHORITY_FILE: self.certificate}, child)
+        self.register_outputs({"certificate": self.certificate})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protection:
+    """What the pods and the clients of encrypted telemetry need."""
+
+    namespace: str
+    """Of the stack."""
+    secret: pulumi.Input[str]
+    """Name of the stack's Secret, which has the tokens."""
+    seed: pulumi.Output[str]
+    """From which the stack's authority is derived."""
+    authority: pulumi.Output[str]
+    """Certificate of the authority, as PEM."""
+
+    def certificate(self, server: str, component: str, hosts: Sequence[str], parent: pulumi.ResourceOptions) -> str:
+        """Create the certificate of a workload, and return the name of its Secret.
+
+        Args:
+            server: name of the workload.
+            component: value of its label.
+            hosts: further names by which clients reach it.
+            parent: options of the resource.
+        """
+        args = ServerCertificateArgs(
+            namespace=self.namespace,
+            server=server,
+            component=component,
+            hosts=[*_names(server, self.namespace), *hosts],
+            seed=self.seed,
+        )
+        ServerCertificate(f"{server}-certificate", args, parent)
+        return certificate_secret(server)
+
+
+def certificate_secret(server: str) -> str:
+    """Return the name of the Secret with the certificate of a workload."""
+    return f"{server}-certificate"
+
+
+def _names(server: str, namespace: str) -> tuple[str, ...]:
+    headless = endpoints.pods(server)
+    return (
+        server,
+        f"{server}.{namespace}",
+        f"{server}.{namespace}.svc",
+        f"{server}.{namespace}.svc.cluster.local",
+        headless,
+        endpoints.SCRAPED,
+    )
+
+
+def listen_address(protection: Protection | None, otherwise: str = "0.0.0.0") -> str:
+    """Return the address on which a program listens for its clients."""
+    return LOOPBACK if protection else otherwise
+
+
+def query_access(protection: Protection | None) -> QueryAccess:
+    """Return what clients of a store of the stack send and trust."""
+    if protection is None:
+        return QueryAccess()
+    return QueryAccess(authorization=secret_keys.TELEMETRY_AUTHORIZATION, ca=protection.authority)
+
+
+def base_url(host: str, port: int, protection: Protection | None) -> str:
+    """Return the base URL of a program of the stack."""
+    return endpoints.url(host, port, encrypted=protection is not None)
+
+
+def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Output[OtlpTarget]:
+    """Return where Collectors send OTLP, with what they send and trust."""
+    if protection is None:
+        return pulumi.Output.from_input(target)
+    headers = {"Authorization": f"${{env:{environment_name(secret_keys.TELEMETRY_AUTHORIZATION)}}}"}
+    return protection.authority.apply(
+        lambda ca: dataclasses.replace(target, encrypted=True, ca=ca, headers={**target.headers, **headers})
+    )
+
+
+def otlp_secrets(protection: Protection | None) -> tuple[str, ...]:
+    """Return the keys of the secrets in the headers of `otlp_target`."""
+    return (secret_keys.TELEMETRY_AUTHORIZATION,) if protection else ()
+
+
+def protect(
+    pod: Pod,
+    protection: Protection | None,
+    parent: pulumi.ResourceOptions,
+    *,
+    plain: Collection[str] = (),
+    further: Mapping[str, int] = {},
+    hosts: Sequence[str] = (),
+) -> Pod:
+    """Return the pod with a proxy before the ports of its program, which listens on the loopback interface.
+
+    Args:
+        pod: of the program.
+        protection: None leaves the pod as it is.
+        parent: options of the resources.
+        plain: names of the ports that the proxy leaves alone.
+        further: ports of the pod's sidecars that the proxy takes as well.
+        hosts: names by which clients reach the pods, besides those of its Services.
+    """
+    if protection is None:
+        return pod
+    numbers = {**{name: port for name, port in pod.container.ports.items() if name not in plain}, **further}
+    ports = [
+        ProxiedPort(number=number, probes=_probe_paths(pod, number), http2=number == endpoints.OTLP_GRPC_PORT)
+        for number in numbers.values()
+    ]
+    files = {_CONFIG_FILE: proxy_config(ports), SERVE.name: SERVE.read_text()}
+    name = f"{pod.name}-proxy"
+    config = config_map(name, pod.component, protection.namespace, files, parent)
+    certificate = SecretFiles(
+        secret=protection.certificate(pod.name, pod.component, hosts, parent),
+        keys={COMBINED_FILE: CERTIFICATE_NAME},
+    )
+    tokens = SecretFiles(secret=protection.secret, keys={secret_keys.TELEMETRY_TOKENS: TOKENS_NAME})
+    proxied = frozenset(numbers.values())
+    return dataclasses.replace(
+        pod,
+        init=[_container(ports[0].number), *(_with_probes(container, proxied) for container in pod.init)],
+        volumes=[
+            *pod.volumes,
+            core.VolumeArgs(
+                name=volume_name(CONFIG), config_map=core.ConfigMapVolumeSourceArgs(name=config.metadata.name)
+            ),
+            secret_volume(CERTIFICATE, certificate),
+            secret_volume(TOKENS, tokens),
+        ],
+        storage=dataclasses.replace(pod.storage, configuration={"program": pod.storage.configuration, "proxy": files}),
+        probes=Probes(
+            readiness=_through_proxy(pod.probes.readiness, proxied),
+            liveness=_through_proxy(pod.probes.liveness, proxied),
+            own_startup=_through_proxy(pod.probes.own_startup, proxied) if pod.probes.own_startup else None,
+        ),
+    )
+
+
+def _container(port: int) -> core.ContainerArgs:
+    """Return the sidecar. It starts before the other containers, whose probes pass through it."""
+    files = [f"{CERTIFICATE}/{CERTIFICATE_NAME}", f"{TOKENS}/{TOKENS_NAME}"]
+    return core.ContainerArgs(
+        name="proxy",
+        image=versions.PROXY,
+        image_pull_policy="IfNotPresent",
+        restart_policy="Always",
+        command=["sh", f"{CONFIG}/{SERVE.name}", f"{CONFIG}/{_CONFIG_FILE}", *files],
+        env=[field_variable(ADDRESS_VARIABLE, "status.podIP")],
+        resources=resources(_SIZE),
+        security_context=container_security(),
+        volume_mounts=[
+            core.VolumeMountArgs(name=volume_name(path), mount_path=path, read_only=True)
+            for path in (CONFIG, CERTIFICATE, TOKENS)
+        ],
+        startup_probe=tcp_probe(port, period=1, failures=60),
+        termination_message_policy="FallbackToLogsOnError",
+    )
+
+
+def _probe_paths(pod: Pod, port: int) -> tuple[str, ...]:
+    """Return the paths of the probes on a port: the kubelet has no token."""
+    probes: list[Any] = [
+        pod.probes.readiness,
+        pod.probes.liveness,
+        pod.probes.startup,
+        *(container.startup_probe for container in pod.init if container.startup_probe),
+    ]
+    actions = [probe.http_get for probe in probes if probe.http_get]
+    return tuple(dict.fromkeys(str(action.path) for action in actions if action.port == port))
+
+
+def _with_probes(container: core.ContainerArgs, ports: frozenset[int]) -> core.ContainerArgs:
+    if container.startup_probe:
+        container.startup_probe = _through_proxy(container.startup_probe, ports)
+    return container
+
+
+def _through_proxy(probe: Any, ports: frozenset[int]) -> Any:
+    """Return a probe that reaches the program through the proxy, which takes connections before the program does."""
+    if probe.http_get and probe.http_get.port in ports:
+        action = core.HTTPGetActionArgs(path=probe.http_get.path, port=probe.http_get.port, scheme=_HTTPS)
+    elif probe.tcp_socket and probe.tcp_socket.port in ports:
+        action = core.HTTPGetActionArgs(path=MONITOR, port=probe.tcp_socket.port, scheme=_HTTPS)
+    else:
+        return probe
+    return core.ProbeArgs(
+        http_get=action,
+        period_seconds=probe.period_seconds,
+        timeout_seconds=probe.timeout_seconds,
+        failure_threshold=probe.failure_threshold,
+    )

@@ -1,0 +1,200 @@
+"""The proxy before a program without TLS: who gets in, and what a renewed certificate or token changes."""
+
+import itertools
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import grpc
+import httpx
+import pytest
+
+from checks.harness.ports import free_port
+from checks.harness.receiver import Receiver, receiving
+from lean_tracing.otlp_exporter import TRACES
+from stack.components.encryption.proxy.config import MONITOR, ProxiedPort
+from stack.polling import poll_until
+from tests.support.http_server import Request, Response, http_server
+from tests.support.proxied import ADDRESS, TOKEN, Proxy, proxy, write_certificate
+
+GOOD = {"Authorization": f"Bearer {TOKEN}"}
+READY = "/ready"
+RENEWED_WITHIN = 40
+BAD: Final[tuple[Mapping[str, str], ...]] = (
+    {},
+    {"Authorization": f"Bearer {TOKEN}x"},
+    {"Authorization": f"Basic {TOKEN}"},
+    {"Authorization": f"Bearer {TOKEN[:-1]}"},
+)
+
+
+@dataclass
+class Proxied:
+    """A program that answers HTTP and a receiver of OTLP, behind one proxy."""
+
+    proxy: Proxy
+    http: int
+    receiver: Receiver
+    received: list[Request] = field(default_factory=list)
+
+    def client(self) -> httpx.Client:
+        """Returns a client that verifies the proxy as `localhost`."""
+        context = ssl.create_default_context(cafile=self.proxy.authority)
+        return httpx.Client(base_url=f"https://{ADDRESS}:{self.http}", verify=context, timeout=10)
+
+    def get(self, client: httpx.Client, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> int:
+        """Returns the status of a request."""
+        extensions = {"sni_hostname": "localhost"}
+        return client.get(path, headers=headers, extensions=extensions).status_code
+
+    def channel(self) -> grpc.Channel:
+        """Returns a connection for OTLP."""
+        credentials = grpc.ssl_channel_credentials(self.proxy.authority.read_bytes())
+        options = (("grpc.ssl_target_name_override", "localhost"),)
+        return grpc.secure_channel(f"{ADDRESS}:{self.receiver.port}", credentials, options)
+
+    def serial_number(self) -> str:
+        """Returns that of the certificate which a new client gets."""
+        context = ssl.create_default_context(cafile=self.proxy.authority)
+        with (
+            socket.create_connection((ADDRESS, self.http), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as encrypted,
+        ):
+            certificate = encrypted.getpeercert()
+            assert certificate
+            return str(certificate["serialNumber"])
+
+
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[Proxied]:
+    received: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        received.append(request)
+        return Response("answer")
+
+    with http_server(answer) as url, receiving() as receiver:
+        number = int(url.rpartition(":")[2])
+        ports = [
+            ProxiedPort(number=number, probes=(READY,)),
+            ProxiedPort(number=receiver.port, http2=True),
+        ]
+        with proxy(tmp_path, ports) as process:
+            made = Proxied(process, number, receiver, received)
+            with made.client() as client:
+                poll_until("the program behind the proxy", lambda: made.get(client, MONITOR) == httpx.codes.OK)
+            yield made
+
+
+def test_only_a_client_with_tls_and_the_token_gets_in(proxied: Proxied) -> None:
+    with proxied.client() as client:
+        for headers in BAD:
+            assert proxied.get(client, "/api", headers) == httpx.codes.UNAUTHORIZED
+        assert not proxied.received
+        assert proxied.get(client, "/api", GOOD) == httpx.codes.OK
+        assert "authorization" not in proxied.received[-1].headers, "the program does not get the token"
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://{ADDRESS}:{proxied.http}/api", headers=GOOD)
+    context = ssl.create_default_context(cafile=proxied.proxy.authority)
+    with (
+        socket.create_connection((ADDRESS, proxied.http), timeout=10) as plain,
+        pytest.raises(ssl.SSLCertVerificationError, match="mismatch"),
+    ):
+        context.wrap_socket(plain, server_hostname="another")
+
+
+def test_the_kubelet_needs_no_token_and_gets_nothing_else(proxied: Proxied) -> None:
+    with proxied.client() as client:
+        assert proxied.get(client, READY) == httpx.codes.OK
+        for path in (f"{READY}/", f"{READY}/../api", f"/{READY}", f"{READY}%2f..%2fapi", f"{READY};/api"):
+            assert proxied.get(client, path) == httpx.codes.UNAUTHORIZED, path
+
+
+def test_spans_pass_with_the_token_alone(proxied: Proxied) -> None:
+    with proxied.channel() as channel:
+        export = channel.unary_unary(TRACES)
+        for headers in BAD:
+            metadata = tuple((name.lower(), value) for name, value in headers.items())
+            with pytest.raises(grpc.RpcError) as refused:
+                export(b"", timeout=10, metadata=metadata)
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert not proxied.receiver.requests[TRACES]
+        export(b"", timeout=10, metadata=(("authorization", f"Bearer {TOKEN}"),))
+    assert proxied.receiver.requests[TRACES] == [b""]
+
+
+def test_the_probe_of_a_connection_follows_the_program(tmp_path: Path) -> None:
+    port = free_port()
+    with proxy(tmp_path, [ProxiedPort(number=port)]) as process:
+        context = ssl.create_default_context(cafile=process.authority)
+        with httpx.Client(verify=context) as client:
+
+            def status() -> int:
+                url = f"https://{ADDRESS}:{port}{MONITOR}"
+                return client.get(url, extensions={"sni_hostname": "localhost"}).status_code
+
+            poll_until("no program", lambda: status() == httpx.codes.SERVICE_UNAVAILABLE, seconds=10)
+            with socket.create_server(("127.0.0.1", port)):
+                poll_until("a program", lambda: status() == httpx.codes.OK, seconds=10)
+
+
+def test_certificate_and_token_are_renewed_without_a_lost_request(proxied: Proxied) -> None:
+    previous, ended = proxied.serial_number(), threading.Event()
+    statuses: list[int] = []
+    sent = 0
+
+    def ask() -> None:
+        for number in itertools.count():
+            if ended.is_set():
+                return
+            # A new connection for every fifth request.
+            with proxied.client() as client:
+                statuses.extend(proxied.get(client, f"/{number}/{index}", GOOD) for index in range(5))
+
+    def export() -> None:
+        nonlocal sent
+        with proxied.channel() as channel:
+            call = channel.unary_unary(TRACES)
+            while not ended.is_set():
+                call(b"", timeout=10, metadata=(("authorization", f"Bearer {TOKEN}"),))
+                sent += 1
+
+    failures: list[BaseException] = []
+
+    def until_ended(action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=until_ended, args=(action,)) for action in (ask, export)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        proxied.proxy.tokens.write_text(f"the-next-token\n{TOKEN}\n")
+        write_certificate(proxied.proxy.folder, periods=-1)  # the earlier one is still valid, a later one is not yet
+        poll_until(
+            "the new certificate",
+            lambda: failures or proxied.serial_number() != previous,
+            seconds=RENEWED_WITHIN,
+            every=0.2,
+        )
+        time.sleep(3)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert not failures
+    assert len(statuses) >= 10
+    assert set(statuses) == {httpx.codes.OK}
+    assert len(proxied.receiver.requests[TRACES]) == sent >= 10
+    with proxied.client() as client:
+        assert proxied.get(client, "/", {"Authorization": "Bearer the-next-token"}) == httpx.codes.OK
+    assert TOKEN not in proxied.proxy.logged()

@@ -1,0 +1,86 @@
+"""The proxy of encrypted telemetry as a process of this machine, with the configuration that the stack gives it."""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from checks.harness.server import ServerProcess
+from stack.components.encryption.authority import RENEWAL, Authority
+from stack.components.encryption.proxy.config import (
+    ADDRESS_VARIABLE,
+    CERTIFICATE,
+    CERTIFICATE_NAME,
+    TOKENS,
+    TOKENS_NAME,
+    ProxiedPort,
+    proxy_config,
+)
+from stack.components.encryption.proxy.protection import SERVE
+from tests.support.programs import require_program
+
+ADDRESS: Final = "127.0.0.2"
+"""Where the proxy listens; the programs behind it listen on 127.0.0.1."""
+TOKEN: Final = "a-token-of-the-telemetry"
+AUTHORITY: Final = Authority("a random text of the tests, which is long enough")
+
+
+def write_certificate(folder: Path, *, periods: int, host: str = "localhost") -> None:
+    """Writes the certificate of a period, counted from this one, as the kubelet updates a Secret's files."""
+    issued = AUTHORITY.issue("server", [host], datetime.now(UTC) + periods * RENEWAL)
+    contents = {
+        "tls.key": issued.key,
+        "tls.crt": issued.certificate,
+        CERTIFICATE_NAME: issued.key + issued.certificate,
+        "ca.crt": AUTHORITY.certificate,
+    }
+    for name, content in contents.items():
+        new = folder / f"{name}.new"
+        new.write_text(content)
+        new.rename(folder / name)
+
+
+class Proxy(ServerProcess):
+    """One proxy."""
+
+    def __init__(self, folder: Path, ports: Sequence[ProxiedPort]) -> None:
+        """folder: for its files."""
+        require_program("haproxy", "install Debian's package haproxy")
+        self.folder = folder
+        self.tokens = folder / TOKENS_NAME
+        self.tokens.write_text(f"{TOKEN}\n")
+        write_certificate(folder, periods=0)
+        text = proxy_config(ports).replace(CERTIFICATE, str(folder)).replace(TOKENS, str(folder))
+        file = folder / "haproxy.cfg"
+        file.write_text(text)
+        command = ["sh", str(SERVE), str(file), str(folder / CERTIFICATE_NAME), str(self.tokens)]
+        first = ports[0].number
+        super().__init__("proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS})
+
+    @property
+    def authority(self) -> Path:
+        """File with the certificate of the authority."""
+        return self.folder / "ca.crt"
+
+    def logged(self) -> str:
+        """What it has logged so far."""
+        return (self.folder / "proxy.log").read_text()
+
+
+@contextmanager
+def proxy(folder: Path, ports: Sequence[ProxiedPort]) -> Iterator[Proxy]:
+    """Runs a proxy."""
+    process = Proxy(folder, ports)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex((ADDRESS, port)) == os.EX_OK

@@ -1,0 +1,155 @@
+"""`encryption.telemetry`: what the stores, the Collectors and their clients get."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from contracts import endpoints, secret_keys
+from contracts.metadata import Manifest
+from contracts.services import SERVICES
+from stack.components.encryption.authority import Authority
+from stack.components.encryption.proxy.config import ADDRESS_VARIABLE, MONITOR
+from stack.settings import parse
+from stack.settings.missing_secrets import needed_secrets
+from tests.support.configuration import config
+from tests.support.program import dev_with
+
+ON = {"telemetry": True}
+AUTHORITY = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
+PROTECTED = (
+    endpoints.COLLECTOR,
+    endpoints.SAMPLER,
+    endpoints.TEMPO,
+    endpoints.PROMETHEUS,
+    endpoints.LOKI,
+    endpoints.ALERTMANAGER,
+)
+PLAIN = {endpoints.COLLECTOR_HEALTH_PORT, endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT}
+"""Ports of the Collectors without a proxy: health, and the receivers, which have TLS of their own."""
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[tuple[str, str], Manifest]:
+    return dev_with(encryption=ON, collector={"sampling": {"ratio": 0.5}})
+
+
+def pod(objects: dict[tuple[str, str], Manifest], name: str) -> dict[str, Any]:
+    (manifest,) = (
+        manifest for (kind, key), manifest in objects.items() if key == name and kind in ("StatefulSet", "Deployment")
+    )
+    return dict(manifest["spec"]["template"]["spec"])
+
+
+def proxied_ports(objects: dict[tuple[str, str], Manifest], name: str) -> set[int]:
+    text = objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
+    prefix = f'bind "${{{ADDRESS_VARIABLE}}}:'
+    return {int(line.strip().removeprefix(prefix).partition('"')[0]) for line in text.splitlines() if prefix in line}
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    """Name → value, or the key of the stack's Secret."""
+    return {
+        item["name"]: item.get("value", "") or item.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
+        for item in container["env"]
+    }
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_each_port_has_the_proxy(objects: dict[tuple[str, str], Manifest], name: str) -> None:
+    containers = pod(objects, name)
+    proxy = containers["initContainers"][0]
+    assert proxy["name"] == "proxy"
+    all_containers = [*containers["containers"], *containers["initContainers"]]
+    declared = {port["containerPort"] for item in all_containers for port in item.get("ports", [])}
+    plain = PLAIN if name in (endpoints.COLLECTOR, endpoints.SAMPLER) else set()
+    assert proxied_ports(objects, name) == declared - plain
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_each_probe_of_a_proxied_port_has_tls(objects: dict[tuple[str, str], Manifest], name: str) -> None:
+    ports, count = proxied_ports(objects, name), 0
+    template = pod(objects, name)
+    for container in [*template["containers"], *template["initContainers"][1:]]:
+        for kind in ("readinessProbe", "livenessProbe", "startupProbe"):
+            probe = container.get(kind, {})
+            assert probe.get("tcpSocket", {}).get("port") not in ports, "the proxy would answer for the program"
+            if (action := probe.get("httpGet")) and action["port"] in ports:
+                assert action["scheme"] == "HTTPS"
+                text = objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
+                assert action["path"] == MONITOR or f" {action['path']} " in text
+                count += 1
+    assert count
+
+
+def test_prometheus_scrapes_and_sends_alerts_with_tls_and_the_token(
+    objects: dict[tuple[str, str], Manifest],
+) -> None:
+    config = yaml.safe_load(objects["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    in_clear = {name for name, job in jobs.items() if "scheme" not in job}
+    assert in_clear == {*SERVICES, endpoints.PROBE, endpoints.PROMETHEUS}
+    secure = [jobs[name] for name in jobs.keys() - in_clear] + config["alerting"]["alertmanagers"]
+    for item in secure:
+        assert item["scheme"] == "https"
+        assert item["tls_config"] == {"ca_file": "/etc/prometheus-authority/ca.crt", "server_name": endpoints.SCRAPED}
+        assert item["authorization"] == {"credentials_file": f"/etc/prometheus-secrets/{secret_keys.TELEMETRY_TOKEN}"}
+    assert objects["ConfigMap", "telemetry-authority"]["data"]["ca.crt"] == AUTHORITY
+
+
+def test_collectors_and_samplers_send_with_tls_and_the_token(objects: dict[tuple[str, str], Manifest]) -> None:
+    for name, exporters in (("collector", 2), ("sampler", 1)):
+        config = yaml.safe_load(objects["ConfigMap", f"{name}-config"]["data"]["config.yaml"])
+        sent = {key: value for key, value in config["exporters"].items() if key.startswith("otlp")}
+        assert len(sent) == exporters
+        for exporter in sent.values():
+            assert exporter["tls"] == {"ca_pem": AUTHORITY}
+            assert exporter["headers"] == {"Authorization": "${env:TELEMETRY_AUTHORIZATION}"}
+        (container,) = pod(objects, name)["containers"]
+        names = [item["name"] for item in container["env"]]
+        assert names.count("TELEMETRY_AUTHORIZATION") == 1
+        assert environment(container)["TELEMETRY_AUTHORIZATION"] == secret_keys.TELEMETRY_AUTHORIZATION
+
+
+def test_services_and_probe_verify_the_collectors(objects: dict[tuple[str, str], Manifest]) -> None:
+    config = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
+    for protocol in config["receivers"]["otlp"]["protocols"].values():
+        assert protocol["tls"]["reload_interval"] == "10s"
+        assert protocol["auth"] == {"authenticator": "bearertokenauth"}
+    for name in SERVICES:
+        (container,) = pod(objects, name)["containers"]
+        values = environment(container)
+        assert values["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector:4317"
+        assert values["OTEL_EXPORTER_OTLP_CERTIFICATE"] == "/etc/collector-authority/ca.crt"
+        assert "/etc/collector-authority" in {item["mountPath"] for item in container["volumeMounts"]}
+    (probe,) = pod(objects, endpoints.PROBE)["containers"]
+    values = environment(probe)
+    assert values["COLLECTOR_URL"] == "https://collector:4318"
+    for store in ("COLLECTOR", "TRACES", "PROMETHEUS", "LOKI"):
+        assert values[f"{store}_CA"] == AUTHORITY
+        assert values[f"{store}_URL"].startswith("https://")
+
+
+def test_grafana_queries_with_tls_and_the_token(objects: dict[tuple[str, str], Manifest]) -> None:
+    document = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])
+    assert len(document["datasources"]) == 4
+    for source in document["datasources"]:
+        assert source["url"].startswith("https://")
+        assert source["jsonData"]["tlsAuthWithCACert"]
+        assert source["secureJsonData"]["tlsCACert"] == AUTHORITY
+        assert source["secureJsonData"]["httpHeaderValue1"] == "$TELEMETRY_AUTHORIZATION"
+    (container,) = pod(objects, endpoints.GRAFANA)["containers"]
+    assert environment(container)["TELEMETRY_AUTHORIZATION"] == secret_keys.TELEMETRY_AUTHORIZATION
+
+
+def test_the_secret_has_the_tokens_in_each_form(objects: dict[tuple[str, str], Manifest]) -> None:
+    values = objects["Secret", secret_keys.SECRET]["stringData"]
+    token = values[secret_keys.TELEMETRY_TOKEN]
+    assert values[secret_keys.TELEMETRY_AUTHORIZATION] == f"Bearer {token}"
+    assert values[secret_keys.TELEMETRY_TOKENS].splitlines()[0] == token
+
+
+def test_it_needs_the_seed_and_a_token_only_if_it_is_on() -> None:
+    keys = {secret_keys.AUTHORITY_SEED, secret_keys.TELEMETRY_TOKEN}
+    assert keys <= {*needed_secrets(parse(config(encryption=ON), "test"))}
+    assert not keys & {*needed_secrets(parse(config(), "test"))}
