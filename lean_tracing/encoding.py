@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from lean_tracing.redaction import Redactor
+from lean_tracing.recent_cache import RecentCache
+from lean_tracing.redaction import MIN_CARD, Redactor
+from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.span import Limits
-from lean_tracing.wire import any_value, sized, text
+from lean_tracing.wire import DOUBLE, LENGTHS, any_value, sized, text, varint
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Item = TypeVar("Item")
 
-_MAX_CACHED: Final = 4096
-_MAX_CACHED_LENGTH: Final = 128
+MAX_CACHED: Final = 4096
+MAX_CACHED_LENGTH: Final = 128
 _RESOURCE_ATTRIBUTES: Final = b"\x0a"
 _SCOPE_ATTRIBUTES: Final = b"\x1a"
 # Bytes for the tag and the length of each message around the items, at most.
 _FRAME: Final = 16
+# Bytes of a double, and one more than those of the longest integer.
+_DOUBLE: Final = 8
+_INTEGER: Final = 11
 
 
 class _Filter:
@@ -53,42 +58,71 @@ class AttributeEncoder:
         self._redactor = redactor
         self._dropped = dropped
         self._length = length
-        self._known: dict[tuple[str, type, object], bytes] = {}
-        self._known_keys: dict[str, bytes] = {}
+        self._texts: RecentCache[tuple[str, str], bytes] = RecentCache(MAX_CACHED)
+        self._keys: dict[str, bytes] = {}
+        # What precedes a number, by its key; for integers, by the number's length as well.
+        self._before_integer: dict[str, tuple[bytes, ...]] = {}
+        self._before_double: dict[str, bytes] = {}
 
     def encode(self, attributes: Mapping[str, object] | None) -> bytes:
         """All attributes, each with its tag."""
         if not attributes:
             return b""
-        return b"".join([self._one(key, value) for key, value in attributes.items()])
+        recent_texts = self._texts.recent
+        parts: list[bytes] = []
+        for key, value in attributes.items():
+            encoded: bytes | None = None
+            if type(value) is str:
+                encoded = recent_texts.get((key, value))
+            elif type(value) is int:
+                if (before := self._before_integer.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
+                    number = LENGTHS[value] if 0 <= value < len(LENGTHS) else varint(value)
+                    encoded = before[len(number)] + number
+            elif type(value) is float and (first := self._before_double.get(key)) and -MIN_CARD < value < MIN_CARD:
+                encoded = first + DOUBLE(value)
+            parts.append(self._one(key, value) if encoded is None else encoded)
+        return b"".join(parts)
+
+    def encode_shared(self, attributes: SharedAttributes) -> bytes:
+        """The same for attributes that other spans have as well."""
+        encoded = attributes.encoded
+        if encoded is None or encoded[0] is not self:
+            encoded = attributes.encoded = self, self.encode(attributes)
+        return encoded[1]
 
     def _one(self, key: str, value: object) -> bytes:
-        kind = type(value)  # a part of the cache's key: True equals 1, and 1 equals 1.0
-        is_simple = kind is str or kind is int or kind is bool
-        if is_simple and (known := self._known.get((key, kind, value))) is not None:
+        is_text = type(value) is str
+        if is_text and (known := self._texts.get((key, value))) is not None:  # type: ignore[arg-type]
             return known
         if self._dropped.drops(key):
             return b""
         redacted = self._redactor.named(key, value, self._length)
         encoded = sized(self._tag, self._key(key) + sized(b"\x12", any_value(redacted)))
         # The cache holds nothing that was redacted, because it would hold it in clear.
-        if is_simple and redacted == value and (kind is not str or len(str(value)) <= _MAX_CACHED_LENGTH):
-            if len(self._known) >= _MAX_CACHED:
-                self._known.clear()
-            self._known[key, kind, value] = encoded
+        if is_text and redacted == value and len(value) <= MAX_CACHED_LENGTH:  # type: ignore[arg-type]
+            self._texts.put((key, value), encoded)  # type: ignore[arg-type]
         return encoded
 
     def _key(self, key: str) -> bytes:
-        encoded = self._known_keys.get(key)
+        encoded = self._keys.get(key)
         if encoded is None:
             redacted = self._redactor.text(key)
             encoded = text(b"\x0a", redacted)
-            if redacted == key and len(key) <= _MAX_CACHED_LENGTH:
-                if len(self._known_keys) >= _MAX_CACHED:
-                    self._known_keys.clear()
-                self._known_keys[key] = encoded
+            if redacted == key and len(key) <= MAX_CACHED_LENGTH:
+                if len(self._keys) >= MAX_CACHED:
+                    self._keys.clear()
+                    self._before_integer.clear()
+                    self._before_double.clear()
+                self._keys[key] = encoded
+                if self._redactor.shows_numbers(key):
+                    self._before_integer[key] = tuple(self._before(encoded, b"\x18", size) for size in range(_INTEGER))
+                    self._before_double[key] = self._before(encoded, b"\x21", _DOUBLE)
         return encoded
 
+    def _before(self, key: bytes, tag: bytes, size: int) -> bytes:
+        """What precedes the bytes of a number in an attribute."""
+        value = LENGTHS[len(tag) + size] + tag
+        return self._tag + LENGTHS[len(key) + 1 + len(value) + size] + key + b"\x12" + value
 
 class Request:
     """An export request to which items are added. `size` is an upper limit of its length in bytes, and close to it."""

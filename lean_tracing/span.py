@@ -19,8 +19,9 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from lean_tracing import attributes as keys
 from lean_tracing.failures import stack_of, text_of
 from lean_tracing.redaction import OVERLAP, snapshot
+from lean_tracing.shared_attributes import SharedAttributes
 
-_UNSET: Final = Status(StatusCode.UNSET)
+UNSET: Final = Status(StatusCode.UNSET)
 _ALL: Final = sys.maxsize
 _logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class RecordedSpan(Span):
     __slots__ = (
         "_clock",
         "_on_end",
-        "attributes",
+        "_room",
         "context",
         "dropped_attributes",
         "dropped_events",
@@ -84,7 +85,9 @@ class RecordedSpan(Span):
         "limits",
         "links",
         "name",
+        "own_attributes",
         "parent",
+        "shared_attributes",
         "start_time",
         "status",
     )
@@ -131,16 +134,22 @@ class RecordedSpan(Span):
                 self.links = tuple(_bound_link(link.context, link, limits) for link in links[: limits.links])
                 self.dropped_links = len(links) - len(self.links)
         self.events: Sequence[Event] = ()
-        self.status = _UNSET
+        self.status = UNSET
         self.instrumentation_scope = scope
         self.dropped_attributes = 0
         self.dropped_events = 0
         self.end_time: int | None = None
         self.limits = limits
         self._on_end = on_end
-        self.attributes: dict[str, AttributeValue] = {}
+        self.own_attributes: dict[str, AttributeValue] = {}
+        self.shared_attributes: SharedAttributes | None = None
+        self._room = limits.attributes
         if attributes is not None:
-            self.set_attributes(attributes)
+            if type(attributes) is SharedAttributes and attributes.fit(limits.attributes, limits.value_length):
+                self.shared_attributes = attributes
+                self._room -= len(attributes)
+            else:
+                self.set_attributes(attributes)
         if clock is None:
             wall = time_ns()
             self._clock = wall - perf_counter_ns()
@@ -156,6 +165,12 @@ class RecordedSpan(Span):
         """Whether the span has not ended."""
         return self.end_time is None
 
+    @property
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """All attributes; of values that are longer than the limit, a little more than it."""
+        shared = self.shared_attributes
+        return self.own_attributes if shared is None else {**shared, **self.own_attributes}
+
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         if self.end_time is not None:
             _logger.warning("attribute %s is too late, span %s has ended", key, self.name)
@@ -166,17 +181,28 @@ class RecordedSpan(Span):
                 value = value[: self.limits.value_length + OVERLAP + 1]  # type: ignore[index]
         elif kind is not int and kind is not bool and kind is not float:
             value = snapshot(value, self.limits.value_length)  # type: ignore[assignment]
-        attributes = self.attributes
+        attributes = self.own_attributes
         try:
-            if len(attributes) < self.limits.attributes or key in attributes:
+            if self.shared_attributes is not None and key in self.shared_attributes:
+                attributes = self._unshare()
+            if len(attributes) < self._room or key in attributes:
                 attributes[key] = value
                 return
         except TypeError:  # the key is neither text nor anything else that a dictionary accepts
             pass
         self.dropped_attributes += 1
 
+    def _unshare(self) -> dict[str, AttributeValue]:
+        """The span's own attributes, which take in those that it shared; one of them gets another value."""
+        self.own_attributes = {**self.attributes}
+        self.shared_attributes = None
+        self._room = self.limits.attributes
+        return self.own_attributes
+
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         try:
+            if type(attributes) is dict and self._set_at_once(attributes):
+                return
             for key, value in attributes.items():
                 self.set_attribute(key, value)
         except Exception:  # another thread has changed the mapping meanwhile, or its own methods raise
@@ -184,6 +210,27 @@ class RecordedSpan(Span):
             for key, value in items:
                 self.set_attribute(key, value)
             self.dropped_attributes += dropped
+
+    def _set_at_once(self, attributes: dict[str, AttributeValue]) -> bool:
+        """Sets attributes of simple types in one step, if there is room for all; else sets none, and returns False."""
+        copied = attributes.copy()  # checked after that, because another thread may change the original
+        own, shared = self.own_attributes, self.shared_attributes
+        if (
+            self.end_time is not None
+            or len(own) + len(copied) > self._room
+            or (shared is not None and not shared.keys().isdisjoint(copied))
+        ):
+            return False
+        longest = self.limits.value_length
+        for value in copied.values():
+            kind = type(value)
+            if not (kind is int or (kind is str and len(value) <= longest) or kind is bool or kind is float):  # type: ignore[arg-type]
+                return False
+        if own:
+            own.update(copied)
+        else:
+            self.own_attributes = copied
+        return True
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         if self.end_time is not None:
@@ -241,8 +288,10 @@ class RecordedSpan(Span):
         if self.end_time is not None:
             _logger.warning("span %s has ended before", self.name)
             return
+        if end_time is None:
+            end_time = self._clock + perf_counter_ns()
         # The start or the end may come from a clock that is ahead or was set back.
-        self.end_time = max(self.start_time, self._clock + perf_counter_ns() if end_time is None else end_time)
+        self.end_time = end_time if end_time > self.start_time else self.start_time
         self._on_end(self)
 
 

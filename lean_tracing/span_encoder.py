@@ -1,13 +1,15 @@
 """Encodes ended spans as OTLP."""
 
 import functools
+import struct
 from typing import Final
 
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, StatusCode
+from opentelemetry.trace import Link, SpanContext
 
-from lean_tracing.encoding import AttributeEncoder, Encoder, halve
-from lean_tracing.span import Event, RecordedSpan
+from lean_tracing.encoding import MAX_CACHED, MAX_CACHED_LENGTH, AttributeEncoder, Encoder, halve
+from lean_tracing.recent_cache import RecentCache
+from lean_tracing.span import UNSET, Event, RecordedSpan
 from lean_tracing.wire import FIXED32, FIXED64, LENGTHS, sized, text, varint
 
 W3C_FLAGS: Final = 0xFF
@@ -15,6 +17,16 @@ W3C_FLAGS: Final = 0xFF
 _SPAN_ATTRIBUTES: Final = b"\x4a"
 _EVENT_ATTRIBUTES: Final = b"\x1a"
 _LINK_ATTRIBUTES: Final = b"\x22"
+# Several fields at once, each after its tag (and length).
+_IDS: Final = struct.Struct(">HQQHQ").pack
+_TRACE_ID, _SPAN_ID = 0x0A10, 0x1208
+_PARENT: Final = struct.Struct(">HQ").pack
+_PARENT_ID: Final = 0x2208
+_KIND_AND_TIMES: Final = struct.Struct("<BBBQBQ").pack
+_KIND, _START, _END = 0x30, 0x39, 0x41
+_LOW_64_BITS: Final = (1 << 64) - 1
+# Present and empty, as the SDK's encoder writes it, so that the tests can compare the two.
+_NO_STATUS: Final = b"\x7a\x00"
 # Whether the parent is in another process is known, and it is.
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
@@ -24,6 +36,10 @@ class SpanEncoder(Encoder[RecordedSpan]):
     """Makes an ExportTraceServiceRequest of ended spans."""
 
     _tag = _SPAN_ATTRIBUTES
+
+    @functools.cached_property
+    def _names(self) -> RecentCache[str, bytes]:
+        return RecentCache(MAX_CACHED)
 
     @functools.cached_property
     def _event_attributes(self) -> AttributeEncoder:
@@ -49,17 +65,19 @@ class SpanEncoder(Encoder[RecordedSpan]):
     def _span(self, span: RecordedSpan) -> bytes:
         context, parent, status = span.context, span.parent, span.status
         parts = [_ids(context)]
-        if context.trace_state:
-            parts.append(text(b"\x1a", context.trace_state.to_header()))
+        if state := context.trace_state:
+            parts.append(text(b"\x1a", state.to_header()))
         if parent is not None and parent.span_id:
-            parts.append(b"\x22\x08" + parent.span_id.to_bytes(8, "big"))
+            parts.append(_PARENT(_PARENT_ID, parent.span_id))
         parts += (
-            text(b"\x2a", self._redactor.text(span.name)),
-            b"\x30" + LENGTHS[span.kind.value + 1],  # OTLP counts from UNSPECIFIED
-            b"\x39" + FIXED64(span.start_time or 0),
-            b"\x41" + FIXED64(span.end_time or 0),
-            self._attributes.encode(span.attributes),
+            self._names.recent.get(span.name) or self._name(span.name),
+            # OTLP counts the kinds from UNSPECIFIED.
+            _KIND_AND_TIMES(_KIND, span.kind._value_ + 1, _START, span.start_time, _END, span.end_time or 0),
         )
+        if span.shared_attributes is not None:
+            parts.append(self._attributes.encode_shared(span.shared_attributes))
+        if span.own_attributes:
+            parts.append(self._attributes.encode(span.own_attributes))
         if span.dropped_attributes:
             parts.append(b"\x50" + varint(span.dropped_attributes))
         for event in span.events:
@@ -70,13 +88,22 @@ class SpanEncoder(Encoder[RecordedSpan]):
             parts.append(sized(b"\x6a", self._link(link)))
         if span.dropped_links:
             parts.append(b"\x70" + varint(span.dropped_links))
-        if status.status_code is not StatusCode.UNSET:
+        if status is UNSET:
+            parts.append(_NO_STATUS)
+        else:
             message = text(b"\x12", self._redactor.text(status.description)) if status.description else b""
             parts.append(sized(b"\x7a", message + b"\x18" + LENGTHS[status.status_code.value]))
-        else:
-            parts.append(b"\x7a\x00")  # as the SDK's encoder, so that the tests can compare the two
         parts.append(b"\x85\x01" + FIXED32(_flags(context, parent)))
         return b"".join(parts)
+
+    def _name(self, name: str) -> bytes:
+        encoded = self._names.get(name)
+        if encoded is None:
+            redacted = self._redactor.text(name)
+            encoded = text(b"\x2a", redacted)
+            if redacted == name and len(name) <= MAX_CACHED_LENGTH:
+                self._names.put(name, encoded)
+        return encoded
 
     def _event(self, event: Event) -> bytes:
         name = text(b"\x12", self._redactor.text(event.name))
@@ -96,7 +123,8 @@ class SpanEncoder(Encoder[RecordedSpan]):
 
 
 def _ids(context: SpanContext) -> bytes:
-    return b"\x0a\x10" + context.trace_id.to_bytes(16, "big") + b"\x12\x08" + context.span_id.to_bytes(8, "big")
+    trace_id = context.trace_id
+    return _IDS(_TRACE_ID, trace_id >> 64, trace_id & _LOW_64_BITS, _SPAN_ID, context.span_id)
 
 
 def _flags(context: SpanContext, other: SpanContext | None) -> int:

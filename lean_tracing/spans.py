@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from lean_tracing import attributes as keys
 from lean_tracing.cardinality import KNOWN_METHODS, OTHER_METHOD
+from lean_tracing.current import current_span, with_span
 from lean_tracing.decorator import AttributesOf, SpanDecorator
 from lean_tracing.failures import ABORTED, is_failure, stack_of, text_of
 from lean_tracing.own_attributes import OwnAttributes
@@ -40,7 +40,7 @@ class SpanScope:
     def __enter__(self) -> Span:
         # A manager that makes no spans only has to attach a context that is not current yet.
         if self._manager.active or self._context is not None:
-            self._token = otel_context.attach(trace.set_span_in_context(self._span, self._context))
+            self._token = otel_context.attach(with_span(self._span, self._context))
         return self._span
 
     def __exit__(
@@ -106,8 +106,11 @@ class TraceManager:
         links: Sequence[Link] = (),
     ) -> Span:
         """A started span that is not made current; the caller ends it. Child of `context`, or of the current one."""
-        if not self.active or otel_context.get_value(SUPPRESSED):
-            return NonRecordingSpan(trace.get_current_span(context).get_span_context())
+        current = otel_context.get_current()
+        if context is None:
+            context = current
+        if not self.active or SUPPRESSED in current:
+            return NonRecordingSpan(current_span(context).get_span_context())
         return self._tracer.start_span(name, context, kind, attributes, links)
 
     def span(
@@ -120,9 +123,8 @@ class TraceManager:
         links: Sequence[Link] = (),
     ) -> SpanScope:
         """A span around a block. An exception sets its status, is recorded with its text redacted, and continues."""
-        return SpanScope(
-            self, self.start(name, kind=kind, attributes=attributes, context=context, links=links), context
-        )
+        span = self.start(name, kind=kind, attributes=attributes, context=context, links=links)
+        return SpanScope(self, span, context)
 
     def scope(self, span: Span) -> SpanScope:
         """The block in which `span` is current, and with which it ends."""

@@ -14,7 +14,6 @@ from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     Span,
-    SpanContext,
     SpanKind,
     StatusCode,
     TraceFlags,
@@ -23,6 +22,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
+from lean_tracing.current import current_span, local_context
 from lean_tracing.failures import is_failure, text_of
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.span import Limits, RecordedSpan
@@ -76,14 +76,15 @@ class LeanTracer(Tracer):
     ) -> Span:
         counts = self._counts
         began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
-        current = trace.get_current_span(context)
+        current = current_span(context)
         parent = current.get_span_context()
-        if parent.is_valid:
-            trace_id, state, bits = parent.trace_id, parent.trace_state, parent.trace_flags & _RANDOM_TRACE_ID
+        trace_id, _, _, flags, state, has_parent = parent
+        if has_parent:
+            bits = flags & _RANDOM_TRACE_ID
         else:
             trace_id, state, bits = _random_id(128), _NO_STATE, _RANDOM_TRACE_ID
         sampled = self._sampler.samples(parent, trace_id, attributes)
-        own = SpanContext(trace_id, _random_id(64), False, _FLAGS[bits | sampled], state)
+        own = local_context(trace_id, _random_id(64), _FLAGS[bits | sampled], state)
         if not sampled:
             counts.sampled_out += 1
             return NonRecordingSpan(own)
@@ -91,7 +92,7 @@ class LeanTracer(Tracer):
         span = RecordedSpan(
             name,
             own,
-            parent if parent.is_valid else None,
+            parent if has_parent else None,
             kind,
             attributes,
             links or (),

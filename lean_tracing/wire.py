@@ -10,7 +10,7 @@ from typing import Final
 
 FIXED64: Final = struct.Struct("<Q").pack
 FIXED32: Final = struct.Struct("<I").pack
-_DOUBLE: Final = struct.Struct("<d").pack
+DOUBLE: Final = struct.Struct("<d").pack
 
 
 def varint(number: int) -> bytes:
@@ -51,7 +51,7 @@ def any_value(value: object) -> bytes:
     if isinstance(value, int):
         return b"\x18" + varint(value)  # int_value
     if isinstance(value, float):
-        return b"\x21" + _DOUBLE(value)  # double_value
+        return b"\x21" + DOUBLE(value)  # double_value
     if isinstance(value, Mapping):
         pairs = (sized(b"\x0a", key_value(str(key), item)) for key, item in value.items())
         return sized(b"\x32", b"".join(pairs))  # kvlist_value.values

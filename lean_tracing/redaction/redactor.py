@@ -114,6 +114,10 @@ class Redactor:
         except Exception:
             return REDACTED if limit is None else REDACTED[:limit]
 
+    def shows_numbers(self, name: str) -> bool:
+        """Whether `named` shows a number under this name as it is, unless the number may be that of a card."""
+        return self._keys.kind(name) is not Kind.TYPED
+
     # --- text ---------------------------------------------------------------------------------------------------------
 
     def _text(self, value: str) -> str:

@@ -1,0 +1,37 @@
+"""The current span, its context and ids, in OpenTelemetry's own types, with fewer calls than its API makes.
+
+The tests compare the results with those of the API.
+"""
+
+from typing import Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from lean_tracing.span import RecordedSpan
+
+SPAN_KEY: Final = _SPAN_KEY
+_KNOWN: Final = frozenset({RecordedSpan, NonRecordingSpan})
+
+
+def current_span(context: Context | None = None) -> Span:
+    """The span of `context` (the current one when None); one that is not valid if it has none."""
+    span = (otel_context.get_current() if context is None else context).get(SPAN_KEY, INVALID_SPAN)
+    # Whether any other class is one of spans is the API's decision, which takes longer than all this.
+    return span if type(span) in _KNOWN else trace.get_current_span(context)
+
+
+def with_span(span: Span, context: Context | None = None) -> Context:
+    """`context` (the current one when None) with this span."""
+    if context is None:
+        context = otel_context.get_current()
+    return Context({**context, SPAN_KEY: span})
+
+
+def local_context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) -> SpanContext:
+    """The ids of a span of this process, both of which are valid: not 0, and no longer than W3C's."""
+    # The class checks the ids, which takes as long as making them.
+    return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
