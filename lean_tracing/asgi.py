@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from lean_tracing import attributes as keys
 from lean_tracing import propagation
 from lean_tracing.cardinality import OTHER_METHOD, CardinalityLimit
+from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import TraceManager
 
 Scope = MutableMapping[str, Any]
@@ -42,7 +43,7 @@ class TracingMiddleware:
         self._excluded = frozenset(excluded)
         self._excluded_below = tuple(f"{path}/" for path in excluded)
         # A service is called by few programs, and redacting the name of one costs more than everything else here.
-        self._agent = functools.lru_cache(maxsize=256)(self._redacted_agent)
+        self._of_client = functools.lru_cache(maxsize=256)(self._attributes_of_client)
         self._mounts = CardinalityLimit(_MAX_MOUNTS, "/{mount}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,19 +67,23 @@ class TracingMiddleware:
 
         method = traces.method(scope["method"])
         name = "HTTP" if method == OTHER_METHOD else method
+        shared = self._shared_attributes(scope, method)
         # For a span that is not recorded they are not made, unless a sampling rule needs them.
-        attributes = self._attributes(scope, method) if traces.sampled_by_attributes else None
+        attributes = {**shared, keys.URL_PATH: self._path(scope["path"])} if traces.sampled_by_attributes else shared
         span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
-        if attributes is None and span.is_recording():
-            span.set_attributes(self._attributes(scope, method))
+        if span.is_recording():
+            if attributes is shared:
+                span.set_attribute(keys.URL_PATH, self._path(scope["path"]))
+            if method == OTHER_METHOD:
+                original = traces.redactor.text(scope["method"], _MAX_METHOD)
+                span.set_attribute(keys.HTTP_REQUEST_METHOD_ORIGINAL, original)
         span_context = span.get_span_context()
-        context = trace.set_span_in_context(span, context)
-        if correlation is None:
-            correlation = f"{span_context.trace_id:032x}" if span_context.is_valid else uuid.uuid4().hex
-            context = propagation.with_correlation_id(context, correlation)
+        parent = propagation.traceparent(span_context) if span_context.is_valid else ""
+        correlation = correlation or propagation.trace_id_in(parent) or uuid.uuid4().hex
         returned = [(_CORRELATION, correlation.encode())]
-        if span_context.is_valid:
-            returned.append((_TRACEPARENT, propagation.traceparent(span_context).encode()))
+        if parent:
+            returned.append((_TRACEPARENT, parent.encode()))
+        context = propagation.with_span_and_correlation_id(context, span, correlation)
 
         exchange = _Exchange(scope, receive, send, span, name, returned, self._mounts)
         token = otel_context.attach(context)
@@ -102,29 +107,30 @@ class TracingMiddleware:
         finally:
             otel_context.detach(token)
 
-    def _attributes(self, scope: Scope, method: str) -> dict[str, str | int]:
+    def _shared_attributes(self, scope: Scope, method: str) -> SharedAttributes:
         server = scope.get("server") or ("", None)
+        agent = _header(scope["headers"], b"user-agent")
+        version = scope.get("http_version", "1.1")
+        return self._of_client(method, scope.get("scheme", "http"), server[0], server[1], version, agent)
+
+    def _attributes_of_client(
+        self, method: str, scheme: str, address: str, port: int | None, version: str, agent: bytes | None
+    ) -> SharedAttributes:
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
-            keys.URL_PATH: self._path(scope["path"]),
-            keys.URL_SCHEME: scope.get("scheme", "http"),
-            keys.SERVER_ADDRESS: server[0],
-            keys.NETWORK_PROTOCOL_VERSION: scope.get("http_version", "1.1"),
+            keys.URL_SCHEME: scheme,
+            keys.SERVER_ADDRESS: address,
+            keys.NETWORK_PROTOCOL_VERSION: version,
         }
-        if server[1]:
-            attributes[keys.SERVER_PORT] = server[1]
-        if method == OTHER_METHOD:
-            attributes[keys.HTTP_REQUEST_METHOD_ORIGINAL] = self._traces.redactor.text(scope["method"], _MAX_METHOD)
-        if agent := _header(scope["headers"], b"user-agent"):
-            attributes[keys.USER_AGENT_ORIGINAL] = self._agent(agent)
-        return attributes
+        if port:
+            attributes[keys.SERVER_PORT] = port
+        if agent:
+            attributes[keys.USER_AGENT_ORIGINAL] = self._traces.redactor.text(agent.decode("latin-1"), _MAX_AGENT)
+        return SharedAttributes(attributes)
 
     def _path(self, path: str) -> str:
         # The exporting thread redacts it. A longer one is cut, and redacted before, since half a secret has no form.
         return path if len(path) <= _MAX_PATH else self._traces.redactor.text(path, _MAX_PATH)
-
-    def _redacted_agent(self, value: bytes) -> str:
-        return self._traces.redactor.text(value.decode("latin-1"), _MAX_AGENT)
 
 
 class _Exchange:

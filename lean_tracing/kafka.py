@@ -4,6 +4,7 @@ The consumer's span is a child of the producer's, in the same trace, and links t
 says which span created the message, even where a program between the two has become the parent.
 """
 
+import functools
 import gc
 import re
 import time
@@ -21,6 +22,7 @@ from lean_tracing import attributes as keys
 from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import KafkaHeader
 from lean_tracing.redaction import REDACTED
+from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import SpanScope, TraceManager
 
 if TYPE_CHECKING:  # a service without Kafka needs no client library
@@ -36,6 +38,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # As many as a span keeps.
 _MAX_LINKS = 128
 _MAX_REDELIVERED = 1024
+_MAX_TOPICS = 256
+_MAX_PARTITIONS = 1024
 
 
 def message_headers(message: "Message") -> Sequence[KafkaHeader]:
@@ -76,6 +80,18 @@ class TracingProducer:
         self._producer = producer
         self._traces = traces
         self._client_id = client_id
+        self._shared = functools.lru_cache(maxsize=_MAX_TOPICS)(self._of_topic)
+
+    def _of_topic(self, topic: str) -> SharedAttributes:
+        return SharedAttributes(
+            {
+                keys.MESSAGING_SYSTEM: "kafka",
+                keys.MESSAGING_OPERATION_NAME: "send",
+                keys.MESSAGING_OPERATION_TYPE: "send",
+                keys.MESSAGING_DESTINATION_NAME: topic,
+                keys.MESSAGING_CLIENT_ID: self._client_id,
+            }
+        )
 
     def produce(
         self,
@@ -97,16 +113,9 @@ class TracingProducer:
             on_delivery: called with the delivery report, in the context of this call.
             partition: -1 leaves the choice to the client.
         """
-        attributes: _Attributes = {
-            keys.MESSAGING_SYSTEM: "kafka",
-            keys.MESSAGING_OPERATION_NAME: "send",
-            keys.MESSAGING_OPERATION_TYPE: "send",
-            keys.MESSAGING_DESTINATION_NAME: topic,
-            keys.MESSAGING_CLIENT_ID: self._client_id,
-            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
-        }
-        _describe_message(attributes, key, value)
-        span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes)
+        span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=self._shared(topic))
+        if span.is_recording():
+            span.set_attributes(_describe_message(key, value))
         context = otel_context.get_current()
 
         def delivered(error: "KafkaError | None", message: "Message") -> None:
@@ -120,7 +129,7 @@ class TracingProducer:
                     finally:
                         otel_context.detach(token)
 
-        carried = self._traces.propagator.to_kafka(headers, trace.set_span_in_context(span, context))
+        carried = self._traces.propagator.to_kafka(headers, context, span)
         try:
             self._producer.produce(
                 topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
@@ -132,11 +141,13 @@ class TracingProducer:
             raise
 
 
-def _describe_message(attributes: _Attributes, key: str | bytes | None, value: str | bytes | None) -> None:
+def _describe_message(key: str | bytes | None, value: str | bytes | None) -> _Attributes:
+    attributes: _Attributes = {keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b"")}
     if key is not None:
         attributes[keys.MESSAGING_KAFKA_MESSAGE_KEY] = _shown_key(key)
     if value is None:
         attributes[keys.MESSAGING_KAFKA_MESSAGE_TOMBSTONE] = True
+    return attributes
 
 
 def _end_send(span: Span, error: "KafkaError | None", message: "Message", outcome: str) -> None:
@@ -224,6 +235,20 @@ class TracingConsumer:
         self._topic_partition = TopicPartition
         self._unknown = (KafkaException, RuntimeError)
         self._deliveries: dict[tuple[str, int], _Deliveries] = {}
+        self._shared = functools.lru_cache(maxsize=_MAX_PARTITIONS)(self._of_partition)
+
+    def _of_partition(self, topic: str, partition: int) -> SharedAttributes:
+        return SharedAttributes(
+            {
+                keys.MESSAGING_SYSTEM: "kafka",
+                keys.MESSAGING_OPERATION_NAME: "process",
+                keys.MESSAGING_OPERATION_TYPE: "process",
+                keys.MESSAGING_DESTINATION_NAME: topic,
+                keys.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
+                keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
+                keys.MESSAGING_CLIENT_ID: self._client_id,
+            }
+        )
 
     def lag(self, message: "Message") -> int | None:
         """Number of messages after this one in its partition, as of the last fetch; asks no broker."""
@@ -246,18 +271,8 @@ class TracingConsumer:
         partition = message.partition() or 0
         offset = message.offset() or 0
         value = message.value()
-        attributes: _Attributes = {
-            keys.MESSAGING_SYSTEM: "kafka",
-            keys.MESSAGING_OPERATION_NAME: "process",
-            keys.MESSAGING_OPERATION_TYPE: "process",
-            keys.MESSAGING_DESTINATION_NAME: topic,
-            keys.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
-            keys.MESSAGING_KAFKA_OFFSET: offset,
-            keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
-            keys.MESSAGING_CLIENT_ID: self._client_id,
-            keys.MESSAGING_MESSAGE_BODY_SIZE: len(value or b""),
-        }
-        _describe_message(attributes, message.key(), value)
+        attributes = _describe_message(message.key(), value)
+        attributes[keys.MESSAGING_KAFKA_OFFSET] = offset
         if (lag := self.lag(message)) is not None:
             attributes[own.kafka_consumer_lag] = lag
         sent_ms = message.timestamp()[1]
@@ -271,14 +286,15 @@ class TracingConsumer:
             attributes[own.kafka_redeliveries] = times
         context = self._traces.propagator.from_kafka(message_headers(message))
         creation = trace.get_current_span(context).get_span_context()
-        span = self._traces.span(
+        span = self._traces.start(
             f"process {topic}",
             kind=SpanKind.CONSUMER,
-            attributes=attributes,
+            attributes=self._shared(topic, partition),
             context=context,
             links=(Link(creation),) if creation.is_valid else (),
         )
-        return ProcessScope(span, own)
+        span.set_attributes(attributes)
+        return ProcessScope(SpanScope(self._traces, span, context), own)
 
     @contextmanager
     def batch(self, messages: Sequence["Message"]) -> Iterator[None]:

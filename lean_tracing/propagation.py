@@ -17,9 +17,10 @@ from urllib.parse import quote, unquote
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
 
 from lean_tracing import tracestate
+from lean_tracing.current import SPAN_KEY, current_span, with_span
 from lean_tracing.redaction import Redactor
 
 R = TypeVar("R")
@@ -136,18 +137,19 @@ class Propagator:
         items = baggage.get_all(context)
         return _baggage_header({name: self._redactor.text(str(items[name])) for name in items if name in self._entries})
 
-    def inject(self, context: Context | None = None, *, trusted: bool = True) -> dict[str, str]:
+    def inject(self, context: Context | None = None, span: Span | None = None, *, trusted: bool = True) -> dict[str, str]:
         """Headers that carry a context.
 
         Args:
             context: None takes the current one.
+            span: takes the place of the one in the context.
             trusted: False is for peers outside the system. They get only the ids of the trace, and no baggage.
         """
         if context is None:
             context = otel_context.get_current()
         headers: dict[str, str] = {}
         if self._trace_context:
-            span_context = trace.get_current_span(context).get_span_context()
+            span_context = (span or current_span(context)).get_span_context()
             if span_context.is_valid:
                 headers[TRACEPARENT] = traceparent(span_context)
                 if trusted and span_context.trace_state:
@@ -159,10 +161,12 @@ class Propagator:
                 headers[CORRELATION_HEADER] = correlation
         return headers
 
-    def to_kafka(self, headers: Iterable[KafkaHeader] | None, context: Context | None = None) -> list[KafkaHeader]:
-        """`headers` with `context` added; it replaces an older context among them."""
+    def to_kafka(
+        self, headers: Iterable[KafkaHeader] | None, context: Context | None = None, span: Span | None = None
+    ) -> list[KafkaHeader]:
+        """`headers` with the context added, as `inject` makes it; it replaces an older one among them."""
         carried: list[KafkaHeader] = [(name, value) for name, value in headers or () if name.lower() not in PROPAGATED]
-        carried.extend((name, value.encode("ascii", "ignore")) for name, value in self.inject(context).items())
+        carried += [(name, value.encode("ascii", "ignore")) for name, value in self.inject(context, span).items()]
         return carried
 
 
@@ -182,7 +186,7 @@ def _text(value: object) -> str | None:
 
 def _remote(context: Context, trace_number: int, span_number: int, flags: TraceFlags, state: TraceState) -> Context:
     span_context = SpanContext(trace_number, span_number, True, flags, state)
-    return trace.set_span_in_context(NonRecordingSpan(span_context), context)
+    return with_span(NonRecordingSpan(span_context), context)
 
 
 def _last(parse: Callable[[str], R | None], texts: Sequence[str]) -> R | None:
@@ -239,15 +243,25 @@ def traceparent(span_context: SpanContext) -> str:
     return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{span_context.trace_flags:02x}"
 
 
+def trace_id_in(header: str) -> str:
+    """The trace id in a value that `traceparent` returned; "" in an empty text."""
+    return header[3:35]
+
+
 def correlation_id(context: Context | None = None) -> str | None:
     """The correlation id of `context` (the current one when None)."""
-    value = otel_context.get_value(_CORRELATION_KEY, context)
+    value = (otel_context.get_current() if context is None else context).get(_CORRELATION_KEY)
     return value if isinstance(value, str) else None
 
 
 def with_correlation_id(context: Context, value: str) -> Context:
     """`context` with this correlation id."""
     return otel_context.set_value(_CORRELATION_KEY, value, context)
+
+
+def with_span_and_correlation_id(context: Context, span: Span, value: str) -> Context:
+    """`context` with this span and this correlation id."""
+    return Context({**context, SPAN_KEY: span, _CORRELATION_KEY: value})
 
 
 def ensure_correlation_id(context: Context) -> Context:

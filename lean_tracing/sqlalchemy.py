@@ -6,7 +6,7 @@ its first statement.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from lean_tracing import attributes as keys
 from lean_tracing.cardinality import CardinalityLimit
 from lean_tracing.failures import is_failure
 from lean_tracing.pool_statistics import PoolStatistics
+from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import TraceManager
 from lean_tracing.sql import MAX_STATEMENT, sanitize, summarize
 
@@ -42,7 +43,7 @@ class _Statement:
     """The part of a span that is the same each time a statement runs."""
 
     name: str
-    attributes: dict[str, str | int]
+    attributes: SharedAttributes
     writes: bool
 
 
@@ -103,7 +104,7 @@ class _EngineTracing:
             attributes[keys.DB_COLLECTION_NAME] = table
         if text:
             attributes[keys.DB_QUERY_TEXT] = text
-        described = _Statement(name, attributes, operation not in _READS)
+        described = _Statement(name, SharedAttributes(attributes), operation not in _READS)
         if len(self._statements) >= _MAX_STATEMENTS:
             self._statements.clear()
         if len(statement) <= MAX_STATEMENT:
@@ -124,14 +125,13 @@ class _EngineTracing:
                 execute(cursor, statement, *arguments)
                 return
             described = statements.get(statement) or self._describe(statement)
-            attributes: Mapping[str, str | int | float] = described.attributes
             if described.writes:
                 info[_WROTE] = True
+            span = start(described.name, kind=SpanKind.CLIENT, attributes=described.attributes)
             if _WAITED in info:
-                attributes = {**attributes, waited_ms: info.pop(_WAITED)}
+                span.set_attribute(waited_ms, info.pop(_WAITED))
             if many:
-                attributes = {**attributes, keys.DB_OPERATION_BATCH_SIZE: len(arguments[0])}
-            span = start(described.name, kind=SpanKind.CLIENT, attributes=attributes)
+                span.set_attribute(keys.DB_OPERATION_BATCH_SIZE, len(arguments[0]))
             try:
                 execute(cursor, statement, *arguments)
             except BaseException as error:
@@ -147,7 +147,7 @@ class _EngineTracing:
         return run
 
     def _ending(self, name: str, end: Callable[[Any], None]) -> Callable[[Any], None]:
-        attributes = {**self._fixed, keys.DB_OPERATION_NAME: name, keys.DB_QUERY_SUMMARY: name}
+        attributes = SharedAttributes({**self._fixed, keys.DB_OPERATION_NAME: name, keys.DB_QUERY_SUMMARY: name})
 
         def run(dbapi_connection: Any) -> None:
             try:
