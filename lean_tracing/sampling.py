@@ -74,18 +74,21 @@ class TraceSampler:
 
     A span with a parent follows it. At a root the first matching rule gives the ratio. It is compared with the path of
     the request and not with the route's template, which is known only after the span has begun.
+
+    Attributes:
+        parent_based: whether a span with a parent follows it.
     """
 
     def __init__(self, ratio: float, rules: Sequence[SamplingRule] = (), *, parent_based: bool = True) -> None:
         """Creates a sampler. Without `parent_based` the ratio decides on every span, and there are no rules."""
         self._bound = _bound(ratio)
-        self._parent_based = parent_based
+        self.parent_based = parent_based
         self._rules = tuple((rule, _bound(rule.ratio)) for rule in rules)
         self._bounds: dict[tuple[object, object, object], int] = {}
 
     def samples(self, parent: SpanContext, trace_id: int, attributes: Attributes) -> bool:
         """Whether a span of this trace is recorded; an invalid `parent` makes it a root."""
-        if self._parent_based and parent.is_valid:
+        if self.parent_based and parent.is_valid:
             return parent.trace_flags & 1 == 1
         return trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
 

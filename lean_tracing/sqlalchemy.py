@@ -35,7 +35,7 @@ _READS = frozenset(
 _MAX_STATEMENTS = 512
 _MAX_TABLES = 256
 # A shorter wait is only the cost of taking a free connection.
-_MIN_WAIT_MS = 1.0
+_MIN_WAIT = 0.001  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,8 @@ class _EngineTracing:
                 raise
             seconds = time.perf_counter() - started
             self._statistics.waited(seconds)
-            if (waited := round(seconds * 1000, 3)) >= _MIN_WAIT_MS:
-                connection.info[_WAITED] = waited
+            if seconds >= _MIN_WAIT:
+                connection.info[_WAITED] = round(seconds * 1000, 3)
             return connection
 
         return run

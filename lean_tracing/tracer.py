@@ -14,6 +14,7 @@ from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     Span,
+    SpanContext,
     SpanKind,
     StatusCode,
     TraceFlags,
@@ -22,7 +23,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-from lean_tracing.current import current_span, local_context
+from lean_tracing.current import current_span
 from lean_tracing.failures import is_failure, text_of
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.span import Limits, RecordedSpan
@@ -31,7 +32,9 @@ from lean_tracing.statistics import SpanCounts
 _NO_STATE: Final = TraceState()
 # One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's standard.
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+_SAMPLED: Final = 1
 _RANDOM_TRACE_ID: Final = 2
+_new_tuple: Final = tuple.__new__
 # One span in 64 is timed, because reading the clock costs a tenth of what it measures.
 _TIMED_MASK: Final = 63
 # Not the generator of the module `random`, which the application may seed. A forked child seeds it again from the
@@ -62,6 +65,7 @@ class LeanTracer(Tracer):
         """Creates a tracer of one library, `scope`."""
         self._scope = scope
         self._sampler, self._limits, self._counts, self._on_end = parts
+        self._follows_parents = parts.sampler.parent_based
 
     def start_span(
         self,
@@ -79,12 +83,15 @@ class LeanTracer(Tracer):
         current = current_span(context)
         parent = current.get_span_context()
         trace_id, _, _, flags, state, has_parent = parent
-        if has_parent:
-            bits = flags & _RANDOM_TRACE_ID
+        if has_parent and self._follows_parents:
+            flags &= _SAMPLED | _RANDOM_TRACE_ID
         else:
-            trace_id, state, bits = _random_id(128), _NO_STATE, _RANDOM_TRACE_ID
-        sampled = self._sampler.samples(parent, trace_id, attributes)
-        own = local_context(trace_id, _random_id(64), _FLAGS[bits | sampled], state)
+            if not has_parent:
+                trace_id, state, flags = _random_bits(128) or 1, _NO_STATE, _RANDOM_TRACE_ID
+            flags = (flags & _RANDOM_TRACE_ID) | self._sampler.samples(parent, trace_id, attributes)
+        sampled = flags & _SAMPLED
+        # The class would check the ids, which takes as long as all this. 0, which means "no id", is left out.
+        own = _new_tuple(SpanContext, (trace_id, _random_bits(64) or 1, False, _FLAGS[flags], state, True))
         if not sampled:
             counts.sampled_out += 1
             return NonRecordingSpan(own)
@@ -132,8 +139,3 @@ class LeanTracer(Tracer):
                     if set_status_on_exception:
                         span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text_of(error)}")
                 raise
-
-
-def _random_id(bits: int) -> int:
-    # 0 means "no id".
-    return _random_bits(bits) or _random_id(bits)
