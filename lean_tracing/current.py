@@ -17,8 +17,9 @@ _KNOWN: Final = frozenset({RecordedSpan, NonRecordingSpan})
 def current_span(context: Context | None = None) -> Span:
     """The span of `context` (the current one when None); one that is not valid if it has none."""
     span = (otel_context.get_current() if context is None else context).get(SPAN_KEY, INVALID_SPAN)
-    # Whether any other class is one of spans is the API's decision, which takes longer than all this.
-    return span if type(span) in _KNOWN else trace.get_current_span(context)
+    if type(span) in _KNOWN:
+        return span  # type: ignore[return-value]
+    return trace.get_current_span(context)  # checks the class of the span, which takes longer than all this
 
 
 def with_span(span: Span, context: Context | None = None) -> Context:

@@ -124,6 +124,7 @@ class AttributeEncoder:
         value = LENGTHS[len(tag) + size] + tag
         return self._tag + LENGTHS[len(key) + 1 + len(value) + size] + key + b"\x12" + value
 
+
 class Request:
     """An export request to which items are added. `size` is an upper limit of its length in bytes, and close to it."""
 

@@ -137,7 +137,9 @@ class Propagator:
         items = baggage.get_all(context)
         return _baggage_header({name: self._redactor.text(str(items[name])) for name in items if name in self._entries})
 
-    def inject(self, context: Context | None = None, span: Span | None = None, *, trusted: bool = True) -> dict[str, str]:
+    def inject(
+        self, context: Context | None = None, span: Span | None = None, *, trusted: bool = True
+    ) -> dict[str, str]:
         """Headers that carry a context.
 
         Args:

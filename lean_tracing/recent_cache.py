@@ -9,8 +9,8 @@ Value = TypeVar("Value")
 class RecentCache(Generic[Key, Value]):
     """Keeps at least the `size` entries that were used last, and at most twice as many.
 
-    Two dictionaries take turns: a full one becomes the older one, and what is used of that moves back. Values that occur
-    once, such as ids, thus push out each other, and not what occurs often.
+    Two dictionaries take turns: a full one becomes the older one, and what is used of that moves back. So values that
+    occur once, such as ids, push out each other, and not what occurs often.
 
     Attributes:
         recent: the newer entries; a caller that finds its key there needs no call of `get`.

@@ -70,7 +70,7 @@ class SpanEncoder(Encoder[RecordedSpan]):
         if parent is not None and parent.span_id:
             parts.append(_PARENT(_PARENT_ID, parent.span_id))
         parts += (
-            self._names.recent.get(span.name) or self._name(span.name),
+            self._name(span.name),
             # OTLP counts the kinds from UNSPECIFIED.
             _KIND_AND_TIMES(_KIND, span.kind._value_ + 1, _START, span.start_time, _END, span.end_time or 0),
         )
@@ -97,7 +97,7 @@ class SpanEncoder(Encoder[RecordedSpan]):
         return b"".join(parts)
 
     def _name(self, name: str) -> bytes:
-        encoded = self._names.get(name)
+        encoded = self._names.recent.get(name) if type(name) is str else None
         if encoded is None:
             redacted = self._redactor.text(name)
             encoded = text(b"\x2a", redacted)

@@ -82,16 +82,16 @@ class LeanTracer(Tracer):
         began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
         current = current_span(context)
         parent = current.get_span_context()
-        trace_id, _, _, flags, state, has_parent = parent
+        trace_id, _, _, parent_flags, state, has_parent = parent
+        bits = parent_flags & _RANDOM_TRACE_ID
         if has_parent and self._follows_parents:
-            flags &= _SAMPLED | _RANDOM_TRACE_ID
+            sampled = parent_flags & _SAMPLED
         else:
             if not has_parent:
-                trace_id, state, flags = _random_bits(128) or 1, _NO_STATE, _RANDOM_TRACE_ID
-            flags = (flags & _RANDOM_TRACE_ID) | self._sampler.samples(parent, trace_id, attributes)
-        sampled = flags & _SAMPLED
-        # The class would check the ids, which takes as long as all this. 0, which means "no id", is left out.
-        own = _new_tuple(SpanContext, (trace_id, _random_bits(64) or 1, False, _FLAGS[flags], state, True))
+                trace_id, state, bits = _random_bits(128) or 1, _NO_STATE, _RANDOM_TRACE_ID
+            sampled = self._sampler.samples(parent, trace_id, attributes)
+        # Not by calling the class, which would check the ids, and take as long as all this. 0 is no id.
+        own = _new_tuple(SpanContext, (trace_id, _random_bits(64) or 1, False, _FLAGS[bits | sampled], state, True))
         if not sampled:
             counts.sampled_out += 1
             return NonRecordingSpan(own)
