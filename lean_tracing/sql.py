@@ -1,5 +1,6 @@
 """Makes SQL fit for a span: removes literals and comments, and finds the operation and the table."""
 
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -21,30 +22,21 @@ _REST = r"""
 """
 
 
-def _tokens(quoted: str) -> re.Pattern[str]:
-    return re.compile(f"{_COMMENT}|{_STRAY}|{quoted}{_REST}", re.VERBOSE | re.DOTALL)
-
-
-_POSTGRES = _tokens(
-    rf"""(?P<literal>[eE]'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | {_STRING}
+# Literals and quoted names by dialect.
+_POSTGRES: Final = rf"""(?P<literal>[eE]'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | {_STRING}
     | \$(?P<tag>(?:[^\W\d]\w*+)?)\$.*?(?:\$(?P=tag)\$|\Z) | "[^"]*+\Z)
     | (?P<name>(?:"[^"]*")++)"""
-)
 # For SQLite, "..." is a string if there is no such name. It is taken for a name only where a string is not allowed.
-_SQLITE = _tokens(
-    rf"""(?P<name>(?:(?<!(?i:distinct)\s)(?i:from|join|into|update|table|exists|as)\s++|\.)"[^"]*" | "[^"]*"(?=\.)
+_SQLITE: Final = rf"""(?P<name>(?:(?<!(?i:distinct)\s)(?i:from|join|into|update|table|exists|as)\s++|\.)"[^"]*" | "[^"]*"(?=\.)
     | `[^`]*` | \[[^\]]*\])
     | (?P<literal>{_STRING} | "[^"]*+(?:"|\Z) | [`\[].*)"""
-)
-_MYSQL = _tokens(
-    r"""(?P<hash>\#[^\n]*+)
+_MYSQL: Final = r"""(?P<hash>\#[^\n]*+)
     | (?P<literal>(?:[bBxXnN]|_\w++\s*+)?'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | "(?:[^"\\]|\\.|"")*+(?:"|\\?\Z) | `[^`]*+\Z)
     | (?P<name>(?:`[^`]*`)++)"""
-)
-_SYNTAX = {
+_QUOTED: Final = {
     "postgresql": _POSTGRES, "cockroachdb": _POSTGRES, "sqlite": _SQLITE, "mysql": _MYSQL, "mariadb": _MYSQL,
 }  # fmt: skip
-_PLAIN = _tokens(r"(?P<literal>(?!))")
+_NO_QUOTES: Final = "(?P<literal>(?!))"
 _NOT_PLAIN = re.compile(r"""['"`\[$\\#]|--|/\*""")
 
 # The number of span names must stay small, so only these operations are named.
@@ -100,6 +92,12 @@ def _shown(token: re.Match[str]) -> str:
             return "?"
 
 
+@functools.cache  # a program uses one dialect, and compiling the expressions of all would make its start longer
+def _tokens(dialect: str) -> re.Pattern[str]:
+    quoted = _QUOTED.get(dialect, _NO_QUOTES)
+    return re.compile(f"{_COMMENT}|{_STRAY}|{quoted}{_REST}", re.VERBOSE | re.DOTALL)
+
+
 def sanitize(statement: str, dialect: str) -> str | None:
     """`statement` with `?` for each literal and without comments; None if its literals cannot be recognised.
 
@@ -107,11 +105,10 @@ def sanitize(statement: str, dialect: str) -> str | None:
         statement: as the driver gets it.
         dialect: SQLAlchemy's name of it. If its quoting is not known here, statements with quotes are not shown.
     """
-    syntax = _SYNTAX.get(dialect, _PLAIN)
-    if syntax is _PLAIN and _NOT_PLAIN.search(statement):
+    if dialect not in _QUOTED and _NOT_PLAIN.search(statement):
         return None
     try:
-        shown = syntax.sub(_shown, statement[:MAX_STATEMENT]).strip()
+        shown = _tokens(dialect).sub(_shown, statement[:MAX_STATEMENT]).strip()
     except ValueError:
         return None
     return shown if len(statement) <= MAX_STATEMENT else shown + _CUT

@@ -19,6 +19,8 @@ def varint(number: int) -> bytes:
         number += 1 << 64
     if number < 128:
         return bytes((number,))
+    if number < 16_384:
+        return bytes((number & 127 | 128, number >> 7))
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -27,14 +29,15 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-LENGTHS: Final = tuple(varint(length) for length in range(16_384))
-"""The integers that are written most often."""
+_LISTED: Final = 2_048
+LENGTHS: Final = tuple(varint(length) for length in range(_LISTED))
+"""The integers that are written most often, as bytes."""
 
 
 def sized(tag: bytes, body: bytes) -> bytes:
     """A length-delimited field: text, bytes or a message."""
     length = len(body)
-    return tag + (LENGTHS[length] if length < 16_384 else varint(length)) + body
+    return tag + (LENGTHS[length] if length < _LISTED else varint(length)) + body
 
 
 def text(tag: bytes, value: str) -> bytes:
