@@ -1,5 +1,6 @@
 """The variant without tracing, with which the others are compared."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ class Bare:
     def consumer(self, config: dict[str, Any]) -> Consuming:
         return Consuming(client=Consumer(config), process=nullcontext)
 
-    def span(self) -> AbstractContextManager[object]:
-        return nullcontext()
+    def span(self, attributes: Mapping[str, str | int | float]) -> AbstractContextManager[object]:
+        return nullcontext(attributes)
 
     def flush(self) -> None:
         """Change nothing."""

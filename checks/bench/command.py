@@ -1,4 +1,4 @@
-"""`make bench` measures the cost of tracing in about three minutes; with `--quick` in less than one."""
+"""`make bench` measures the cost of tracing in about five minutes; with `--quick` in less than two."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from checks.bench.figures import Results
-from checks.bench.measure import COMPARED, IDLE, Tick, memory, peers, rounds
+from checks.bench.measure import COMPARED, CONTROL, IDLE, Tick, memory, peers, rounds
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 
@@ -27,17 +27,31 @@ class Size:
 
 FULL = Size(
     scenarios={
+        "span": (40, 1000),
+        "varied": (40, 1000),
         "request": (60, 250),
+        "sql": (40, 250),
+        "produce": (40, 250),
+        "consume": (40, 250),
         "create": (40, 150),
         "process": (40, 150),
-        "span": (40, 1000),
         "serve": (30, 200),
     },
     memory_repeats=3,
     memory_operations=10_000,
 )
 QUICK = Size(
-    scenarios={"request": (21, 150), "create": (15, 100), "process": (15, 100), "span": (15, 500), "serve": (9, 100)},
+    scenarios={
+        "span": (15, 500),
+        "varied": (15, 500),
+        "request": (21, 150),
+        "sql": (15, 150),
+        "produce": (15, 150),
+        "consume": (15, 150),
+        "create": (15, 100),
+        "process": (15, 100),
+        "serve": (9, 100),
+    },
     memory_repeats=1,
     memory_operations=2000,
 )
@@ -59,7 +73,7 @@ def measure(size: Size, tick: Tick) -> Results:
             str(name): rounds(
                 running,
                 name,
-                (*COMPARED, *(IDLE if name in size.idle else ())),
+                (*COMPARED, CONTROL, *(IDLE if name in size.idle else ())),
                 count=count,
                 operations=operations,
                 tick=tick,

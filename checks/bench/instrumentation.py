@@ -1,6 +1,6 @@
 """Interface between the measured application and a tracing variant. It imports no tracing: bare loads it too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Variant = Literal["bare", "stock", "ours"]
 Mode = Literal["on", "unsampled", "off"]
+
+ALIKE = "measured"
+"""The name of spans whose contents are the same with all variants, because the scenario gives them."""
 
 FLUSH_SECONDS = 20.0
 # Rounds end with a flush. A smaller queue could overflow before it, and a variant that loses spans looks cheap.
@@ -51,8 +54,8 @@ class Instrumentation(Protocol):
     def consumer(self, config: dict[str, Any]) -> Consuming:
         """Return a traced consumer."""
 
-    def span(self) -> AbstractContextManager[object]:
-        """Start a span with three attributes."""
+    def span(self, attributes: Mapping[str, str | int | float]) -> AbstractContextManager[object]:
+        """Start a span with attributes."""
 
     def flush(self) -> None:
         """Wait until the receiver has all ended spans.

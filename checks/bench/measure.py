@@ -1,12 +1,14 @@
 """Runs the variants in turns and records the cost of each round.
 
 A shared machine, or a changing CPU clock, distorts measurements that run one after the other. So each variant has a
-process of its own, all run at the same time, and they take turns in many short rounds (A B C, B C A, C A B …). Any
-disturbance then affects all variants.
+process of its own, all run at the same time, and they take turns in many short rounds, each in random order. Any
+disturbance then affects all variants. This library takes part twice: the difference between the two shows how far the
+results of this run can be trusted.
 """
 
 import contextlib
 import http.client
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,15 +28,19 @@ class Subject:
 
     variant: Variant
     mode: Mode = "on"
+    again: bool = False
+    """Measured a second time, as a control."""
 
     def __str__(self) -> str:
-        return self.variant if self.mode == "on" else f"{self.variant}, {self.mode}"
+        name = self.variant if self.mode == "on" else f"{self.variant}, {self.mode}"
+        return f"{name}, again" if self.again else name
 
 
 BARE = Subject(variant="bare")
 STOCK = Subject(variant="stock")
 OURS = Subject(variant="ours")
 COMPARED = (BARE, STOCK, OURS)
+CONTROL = Subject(variant="ours", again=True)
 # Tracing that records no spans.
 IDLE = tuple(Subject(variant=variant, mode=mode) for mode in ("unsampled", "off") for variant in ("stock", "ours"))
 
@@ -49,6 +55,8 @@ class Series:
     operations: int = 0
     spans_per_operation: float = 0.0
     received: int = 0
+    contents: int = 0
+    """A sum over what the received spans hold that all variants make alike; the same if all of them arrived."""
 
     @property
     def ended(self) -> int:
@@ -68,9 +76,10 @@ class Peers:
         addresses = ["--service", service, "--otlp", hello["otlp"], "--kafka", hello["kafka"]]
         return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
 
-    def received(self, service: str) -> int:
-        """Return the number of received spans of a service."""
-        return int(self.child.ask("counts").get(service, 0))
+    def received(self, service: str) -> tuple[int, int]:
+        """Return the number of received spans of a service, and the sum over their contents."""
+        spans, contents = self.child.ask("received").get(service, (0, 0))
+        return int(spans), int(contents)
 
 
 @contextlib.contextmanager
@@ -93,16 +102,15 @@ def rounds(
         run = _Client(workers, running).run if scenario == "serve" else _run
         for subject in subjects:
             run(workers[subject], Series(), WARM_UP_OPERATIONS)
-            received = peers.received(_service(scenario, subject))
+            received, _ = peers.received(_service(scenario, subject))
             series[subject].operations = WARM_UP_OPERATIONS
             series[subject].spans_per_operation = received / WARM_UP_OPERATIONS
         for number in range(count):
             tick(f"{scenario}: round {number + 1} of {count}")
-            for place in range(len(subjects)):
-                subject = subjects[(place + number) % len(subjects)]
+            for subject in random.sample(subjects, len(subjects)):
                 run(workers[subject], series[subject], operations)
         for subject in subjects:
-            series[subject].received = peers.received(_service(scenario, subject))
+            series[subject].received, series[subject].contents = peers.received(_service(scenario, subject))
     return series
 
 

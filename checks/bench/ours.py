@@ -1,5 +1,6 @@
 """The variant with this project's tracing library, as the services use it."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -7,7 +8,7 @@ from confluent_kafka import Consumer, Producer
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
+from checks.bench.instrumentation import ALIKE, FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
 from lean_tracing import TracingSettings, start_tracing
 from lean_tracing.asgi import App, TracingMiddleware
 from lean_tracing.kafka import TracingConsumer, TracingProducer
@@ -47,8 +48,8 @@ class Ours:
         tracing = TracingConsumer(client, self._traces, group=_NAME, client_id=_NAME)
         return Consuming(client=client, process=tracing.process)
 
-    def span(self) -> AbstractContextManager[object]:
-        return self._traces.span("measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1})
+    def span(self, attributes: Mapping[str, str | int | float]) -> AbstractContextManager[object]:
+        return self._traces.span(ALIKE, attributes=attributes)
 
     def flush(self) -> None:
         if not self._tracing.flush(FLUSH_SECONDS):

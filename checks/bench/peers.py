@@ -1,13 +1,14 @@
 """A process with the peers of the measured processes: an OTLP gRPC receiver and mock Kafka brokers.
 
-It prints its addresses as one line of JSON. It answers every line on stdin with the number of received spans
-by service.
+It prints its addresses as one line of JSON. It answers every line on stdin with the received spans by service: their
+number, and a sum over the contents of those that all variants make alike.
 """
 
 import json
 import os
 import sys
 import threading
+import zlib
 from collections import Counter
 from concurrent import futures
 from typing import Any
@@ -16,6 +17,7 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from checks.bench.instrumentation import ALIKE
 from stack.polling import poll_until
 
 
@@ -24,6 +26,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._contents: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def Export(self, request: Any, _context: Any) -> Any:  # gRPC gives the method's name
@@ -32,15 +35,22 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
             service = next(
                 item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
             )
-            spans = sum(len(scope.spans) for scope in resource.scope_spans)
+            spans = [span for scope in resource.scope_spans for span in scope.spans]
+            contents = sum(_content(span) for span in spans if span.name == ALIKE)
             with self._lock:
-                self._counts[service] += spans
+                self._counts[service] += len(spans)
+                self._contents[service] += contents
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of spans by service name."""
+    def received(self) -> dict[str, tuple[int, int]]:
+        """Return the number of spans and the sum over their contents, by service name."""
         with self._lock:
-            return dict(self._counts)
+            return {service: (count, self._contents[service]) for service, count in self._counts.items()}
+
+
+def _content(span: Any) -> int:
+    """A number that spans with the same attributes have in common, in whatever order the attributes are."""
+    return zlib.crc32(b"".join(sorted(item.SerializeToString(deterministic=True) for item in span.attributes)))
 
 
 def main() -> None:
@@ -57,7 +67,7 @@ def main() -> None:
 
     print(json.dumps({"otlp": f"http://127.0.0.1:{port}", "kafka": poll_until("mock broker", brokers)}), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(receiver.counts()), flush=True)
+        print(json.dumps(receiver.received()), flush=True)
     # Stopping the mock cluster while clients are connected would only log errors.
     os._exit(0)
 

@@ -5,10 +5,14 @@ import statistics
 from rich.console import Console
 from rich.table import Table
 
-from checks.bench.figures import Goal, Results, added, quantile, ratio, spread
+from checks.bench.figures import Goal, Results, added, control, interval, quantile, ratio, spread
 from checks.bench.measure import BARE, OURS, STOCK, Series, Subject
 
 _TITLES = {
+    "varied": "one span with three attributes whose values occur once, in a loop",
+    "sql": "SQL: a transaction that inserts a row",
+    "produce": "Kafka publish",
+    "consume": "Kafka consume",
     "request": "HTTP request, in process",
     "create": "HTTP + SQL + Kafka publish, in process",
     "process": "Kafka consume + SQL + publish",
@@ -22,9 +26,11 @@ def show(results: Results, console: Console) -> None:
     console.print("  ".join(f"{name} {value}" for name, value in results.machine.items()))
     for scenario, series in results.scenarios.items():
         console.print(_table(_TITLES[scenario], series))
-        added = ratio(series)
-        interval = f"95 %: {added.low:.2f} to {added.high:.2f}"
-        console.print(f"added cost of this library / added cost of stock: {added.value:.2f} ({interval})")
+        to_stock, same = ratio(series), control(series)
+        bounds = f"95 %: {to_stock.low:.2f} to {to_stock.high:.2f}"
+        console.print(f"added cost of this library / added cost of stock: {to_stock.value:.2f} ({bounds})")
+        bounds = f"95 %: {same.low:.3f} to {same.high:.3f}"
+        console.print(f"CPU of two processes that do the same, one to the other: {same.value:.3f} ({bounds})")
         if scenario == "span":
             rates = (f"{subject} {1e6 / statistics.median(series[subject].cpu):,.0f}" for subject in (STOCK, OURS))
             console.print(f"spans per second and core, export included: {', '.join(rates)}")
@@ -35,16 +41,17 @@ def show(results: Results, console: Console) -> None:
 
 def _table(title: str, series: dict[Subject, Series]) -> Table:
     latency = any(values.latencies for values in series.values())
-    headings = ["CPU µs", "quartiles", "added µs", "wall µs", "spans", "received / ended"]
+    headings = ["CPU µs", "quartiles", "added µs", "95 %", "wall µs", "spans", "received / ended"]
     table = Table("", title=title, title_justify="left")
     for heading in [*headings, *(["p50 µs", "p99 µs"] if latency else [])]:
         table.add_column(heading, justify="right")
     for subject, values in series.items():
         cpu = spread(values.cpu)
+        more = interval(added(series, subject))
         cells = [
             f"{cpu.median:.1f}",
             f"{cpu.low:.1f} - {cpu.high:.1f}",
-            "" if subject == BARE else f"{statistics.median(added(series, subject)):+.1f}",
+            *(["", ""] if subject == BARE else [f"{more.value:+.1f}", f"{more.low:.1f} - {more.high:.1f}"]),
             f"{statistics.median(values.wall):.1f}",
             f"{values.spans_per_operation:g}",
             f"{values.received} / {values.ended}",

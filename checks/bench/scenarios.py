@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -21,7 +21,7 @@ from stack.polling import poll_until
 if TYPE_CHECKING:
     from lean_tracing.asgi import App
 
-ScenarioName = Literal["span", "request", "create", "process", "serve"]
+ScenarioName = Literal["span", "varied", "request", "sql", "produce", "consume", "create", "process", "serve"]
 
 _KAFKA_SECONDS = 20.0
 
@@ -53,17 +53,28 @@ def _measured(operations: int, instrumentation: Instrumentation) -> Iterator[Cos
 
 
 class SpanLoop:
-    """Spans with three attributes, in a loop."""
+    """Spans with three attributes, in a loop. All have the same values, as the status of a task."""
 
     def __init__(self, instrumentation: Instrumentation) -> None:
         self._instrumentation = instrumentation
+        self._numbers = itertools.count(1)
 
     def run(self, operations: int) -> Cost:
         with _measured(operations, self._instrumentation) as cost:
-            for _ in range(operations):
-                with self._instrumentation.span():
+            for number in itertools.islice(self._numbers, operations):
+                with self._instrumentation.span(self._attributes(number)):
                     pass
         return cost
+
+    def _attributes(self, _number: int) -> Mapping[str, str | int | float]:
+        return {"task.status": "new", "task.outcome": "created", "attempt": 1}
+
+
+class VariedSpanLoop(SpanLoop):
+    """The same with values that occur once, so that none is found in a cache."""
+
+    def _attributes(self, number: int) -> Mapping[str, str | int | float]:
+        return {"order.id": f"{number:08x}-9dc0-41d1-b245-5ffdce74fad2", "order.items": number, "price": number * 0.7}
 
 
 class _Requests:
@@ -171,20 +182,56 @@ class Create:
         return cost
 
 
-class Process:
-    """Messages that are consumed; each inserts a row and publishes a message."""
+class Sql:
+    """Transactions that insert one row."""
+
+    def __init__(self, instrumentation: Instrumentation) -> None:
+        self._instrumentation = instrumentation
+        self._store = Store()
+        instrumentation.engine(self._store.engine)
+        self._task = Task.model_validate_json(BODY)
+
+    def run(self, operations: int) -> Cost:
+        with _measured(operations, self._instrumentation) as cost:
+            for _ in range(operations):
+                self._store.add(self._task)
+        self._store.clear()
+        return cost
+
+
+class Produce:
+    """Messages that are published."""
+
+    def __init__(self, instrumentation: Instrumentation, kafka: str) -> None:
+        self._instrumentation = instrumentation
+        self._publisher = _Publisher(instrumentation, kafka)
+        self._task = Task.model_validate_json(BODY)
+
+    def run(self, operations: int) -> Cost:
+        with _measured(operations, self._instrumentation) as cost:
+            for _ in range(operations):
+                self._publisher.publish(self._task)
+            self._publisher.finish()
+        return cost
+
+
+class Consume:
+    """Messages that are consumed; nothing is done with them."""
 
     def __init__(self, instrumentation: Instrumentation, kafka: str, traceparent: Callable[[], bytes]) -> None:
         self._instrumentation = instrumentation
         self._traceparent = traceparent
-        self._store = Store()
-        instrumentation.engine(self._store.engine)
-        self._publisher = _Publisher(instrumentation, kafka)
         # The class of the C module, because no instrumentation replaces that one.
         self._source = PlainProducer({"bootstrap.servers": kafka, "linger.ms": 1})
         self._consuming = instrumentation.consumer(
             {"bootstrap.servers": kafka, "group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
         )
+
+    def _handle(self, body: bytes) -> None:
+        """Work on a message, inside of its span."""
+
+    def _finish(self) -> None:
+        """Wait for the work on all messages; it is measured."""
 
     def run(self, operations: int) -> Cost:
         first = self._fill(operations)
@@ -203,14 +250,11 @@ class Process:
                 if (error := message.error()) is not None:
                     raise RuntimeError(error.str())
                 with self._consuming.process(message):
-                    task = Task.model_validate_json(message.value() or b"")
-                    self._store.add(task)
-                    self._publisher.publish(task)
+                    self._handle(message.value() or b"")
                 done += 1
             consumer.poll(0)  # the stock instrumentation ends the last span with the next poll
-            self._publisher.finish()
+            self._finish()
         consumer.unassign()
-        self._store.clear()
         return cost
 
     def _fill(self, messages: int) -> int:
@@ -231,6 +275,29 @@ class Process:
         if failures or len(offsets) != messages:
             raise RuntimeError(f"{len(offsets)} of {messages} messages on the topic; {failures[:1]}")
         return min(offsets)
+
+
+class Process(Consume):
+    """Messages that are consumed; each inserts a row and publishes a message."""
+
+    def __init__(self, instrumentation: Instrumentation, kafka: str, traceparent: Callable[[], bytes]) -> None:
+        super().__init__(instrumentation, kafka, traceparent)
+        self._store = Store()
+        instrumentation.engine(self._store.engine)
+        self._publisher = _Publisher(instrumentation, kafka)
+
+    def _handle(self, body: bytes) -> None:
+        task = Task.model_validate_json(body)
+        self._store.add(task)
+        self._publisher.publish(task)
+
+    def _finish(self) -> None:
+        self._publisher.finish()
+
+    def run(self, operations: int) -> Cost:
+        cost = super().run(operations)
+        self._store.clear()
+        return cost
 
 
 class Serve:

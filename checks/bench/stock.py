@@ -2,6 +2,7 @@
 
 import sys
 import types
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from opentelemetry.trace import NoOpTracerProvider
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from sqlalchemy import Engine, create_engine
 
-from checks.bench.instrumentation import FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
+from checks.bench.instrumentation import ALIKE, FLUSH_SECONDS, QUEUE_SPANS, Consuming, Mode, Sending
 
 if TYPE_CHECKING:
     from lean_tracing.asgi import App
@@ -62,10 +63,8 @@ class Stock:
         """Return a consumer whose spans begin and end in poll()."""
         return Consuming(client=confluent_kafka.Consumer(config), process=nullcontext)
 
-    def span(self) -> AbstractContextManager[object]:
-        return self._tracer.start_as_current_span(
-            "measured", attributes={"task.status": "new", "task.outcome": "created", "attempt": 1}
-        )
+    def span(self, attributes: Mapping[str, str | int | float]) -> AbstractContextManager[object]:
+        return self._tracer.start_as_current_span(ALIKE, attributes=attributes)
 
     def flush(self) -> None:
         if self._sdk is not None and not self._sdk.force_flush(int(FLUSH_SECONDS * 1000)):

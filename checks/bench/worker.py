@@ -9,13 +9,17 @@ from typing import cast, get_args
 
 from checks.bench.instrumentation import Instrumentation, Mode, Variant
 from checks.bench.scenarios import (
+    Consume,
     Create,
     Process,
+    Produce,
     Request,
     Scenario,
     ScenarioName,
     Serve,
     SpanLoop,
+    Sql,
+    VariedSpanLoop,
     trace_contexts,
 )
 from checks.bench.usage import resident_mib
@@ -28,6 +32,14 @@ def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafk
     match name:
         case "span":
             return SpanLoop(instrumentation)
+        case "varied":
+            return VariedSpanLoop(instrumentation)
+        case "sql":
+            return Sql(instrumentation)
+        case "produce":
+            return Produce(instrumentation, kafka)
+        case "consume":
+            return Consume(instrumentation, kafka, traceparent)
         case "request":
             return Request(instrumentation, traceparent)
         case "create":

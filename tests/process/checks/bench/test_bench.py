@@ -9,8 +9,8 @@ from rich.console import Console
 
 from checks.bench.child import Child, ChildFailed
 from checks.bench.command import Size, measure
-from checks.bench.figures import Results, added, quantile, ratio, spread
-from checks.bench.measure import BARE, COMPARED, IDLE, OURS, STOCK, Series
+from checks.bench.figures import Interval, Results, added, control, interval, quantile, ratio, spread
+from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, STOCK, Series
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 
@@ -33,22 +33,33 @@ def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str
     # Ours: HTTP server, statement, Kafka process and send, and what a transaction may add.
     stock, ours = {
         "span": (1, {1}),
+        "varied": (1, {1}),
+        "sql": (2, {1, 2}),
+        "produce": (1, {1}),
+        "consume": (2, {1}),
         "request": (3, {1}),
         "serve": (3, {1}),
         "create": (7, {3, 4}),
         "process": (5, {3, 4}),
     }[scenario]
     series = results.scenarios[scenario]
-    assert set(COMPARED) <= set(series)
+    assert {*COMPARED, CONTROL} <= set(series)
     assert series[BARE].received == 0
     assert series[STOCK].spans_per_operation == stock
     assert series[OURS].spans_per_operation in ours
-    for subject in (STOCK, OURS):
+    for subject in (STOCK, OURS, CONTROL):
         assert series[subject].ended > 0
         assert series[subject].received == series[subject].ended
     for values in series.values():
         assert len(values.cpu) == len(values.wall) == 2
         assert all(value > 0 for value in values.cpu)
+
+
+@pytest.mark.parametrize("scenario", ["span", "varied"])
+def test_all_variants_deliver_the_same_attributes(results: Results, scenario: str) -> None:
+    series = results.scenarios[scenario]
+    assert series[OURS].contents == series[STOCK].contents == series[CONTROL].contents > 0
+    assert results.scenarios["span"][OURS].contents != results.scenarios["varied"][OURS].contents
 
 
 def test_spans_that_are_not_recorded_are_not_sent(results: Results) -> None:
@@ -77,6 +88,20 @@ def test_a_ratio_compares_the_added_costs_of_the_same_round() -> None:
     assert added(series, OURS) == [50.0] * 4
     to_stock = ratio(series)
     assert (to_stock.low, to_stock.value, to_stock.high) == (0.25, 0.25, 0.25)
+
+
+def test_a_control_compares_two_processes_that_do_the_same() -> None:
+    series = {OURS: Series(cpu=[100.0, 200.0, 300.0]), CONTROL: Series(cpu=[110.0, 220.0, 330.0])}
+    same = control(series)
+    assert same.value == pytest.approx(1.1)
+    assert same.low <= same.value <= same.high
+
+
+def test_the_interval_of_a_median_lies_around_it() -> None:
+    assert interval([5.0] * 4) == Interval(value=5.0, low=5.0, high=5.0)
+    many = interval([float(number) for number in range(101)])
+    assert many.value == 50.0
+    assert 30 < many.low < 50 < many.high < 70
 
 
 def test_spread_and_quantile() -> None:
