@@ -85,11 +85,10 @@ class Propagator:
         carriers = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
         if not carriers:
             return _NOTHING
-        # Nearly every request has a traceparent alone, in the one form that is in use.
-        if len(carriers) == 1 and self._trace_context and (match := _PLAIN.fullmatch(carriers[0][1])) is not None:
-            trace_number, span_number = int(match[1], 16), int(match[2], 16)
-            if trace_number and span_number and carriers[0][0].lower() == _TRACEPARENT_NAME:
-                return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
+        if len(carriers) == 1 and self._trace_context and carriers[0][0].lower() == _TRACEPARENT_NAME:
+            context = _plain_parent(carriers[0][1])
+            if context is not None:
+                return context
         combined: dict[str, str] = {}
         for raw, value in carriers:
             name = _HTTP_NAMES[raw.lower()]
@@ -103,12 +102,19 @@ class Propagator:
         Of a repeated header the last valid one counts. A program that forwards or redelivers a message appends its own,
         so the last one is the nearest hop; a broken one at the end must not cut the trace of an earlier one.
         """
+        carriers = [
+            (raw.lower(), value)
+            for raw, value in headers or ()
+            if isinstance(raw, str) and len(raw) in _LENGTHS and raw.lower() in PROPAGATED
+        ]
+        if len(carriers) == 1 and self._trace_context and carriers[0][0] == TRACEPARENT:
+            context = _plain_parent(carriers[0][1])
+            if context is not None:
+                return context
         candidates: dict[str, list[str]] = {}
-        for raw, value in headers or ():
-            if isinstance(raw, str) and len(raw) in _LENGTHS:
-                name = raw.lower()
-                if name in PROPAGATED and (text := _text(value)) is not None:
-                    candidates.setdefault(name, []).append(text)
+        for name, value in carriers:
+            if (text := _text(value)) is not None:
+                candidates.setdefault(name, []).append(text)
         return self._context(candidates) if candidates else _NOTHING
 
     def _context(self, candidates: Mapping[str, Sequence[str]]) -> Context:
@@ -184,6 +190,16 @@ def _text(value: object) -> str | None:
         return value
     value = value.replace("\t", " ")
     return value if value.isprintable() else None
+
+
+def _plain_parent(value: object) -> Context | None:
+    """The context of a traceparent in the form that is in use; nearly every peer sends it, and nothing else."""
+    if not isinstance(value, bytes) or (match := _PLAIN.fullmatch(value)) is None:
+        return None
+    trace_number, span_number = int(match[1], 16), int(match[2], 16)
+    if not trace_number or not span_number:
+        return None
+    return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
 
 
 def _remote(context: Context, trace_number: int, span_number: int, flags: TraceFlags, state: TraceState) -> Context:

@@ -78,6 +78,7 @@ class _EngineTracing:
         }
         # An application has few statements, and runs each of them often.
         self._statements: dict[str, _Statement] = {}
+        self._has_autocommit: bool | None = None
         # Names of spans become label values, and some applications create tables while they run.
         self._tables = CardinalityLimit(_MAX_TABLES, "")
 
@@ -155,7 +156,7 @@ class _EngineTracing:
             except (AttributeError, NotImplementedError):  # a connection that is not in the pool yet
                 wrote = False
             # With autocommit each statement was its own transaction, and this call does nothing.
-            if not wrote or getattr(dbapi_connection, "autocommit", None) is True:
+            if not wrote or (self._knows_autocommit(dbapi_connection) and dbapi_connection.autocommit is True):
                 end(dbapi_connection)
                 return
             span = self._traces.start(name, kind=SpanKind.CLIENT, attributes=attributes)
@@ -167,6 +168,12 @@ class _EngineTracing:
             span.end()
 
         return run
+
+    def _knows_autocommit(self, dbapi_connection: Any) -> bool:
+        """Whether the engine's driver has this attribute. If it has not, the attempt to read it takes microseconds."""
+        if self._has_autocommit is None:
+            self._has_autocommit = hasattr(dbapi_connection, "autocommit")
+        return self._has_autocommit
 
     def _connecting(self, connect: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> Any:
