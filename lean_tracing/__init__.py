@@ -15,6 +15,7 @@ from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 from lean_tracing.settings import TracingSettings
+from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import TraceManager
 from lean_tracing.start import Tracing, start_tracing
 from lean_tracing.threads import ContextExecutor, carry
@@ -25,6 +26,7 @@ __all__ = [
     "Propagator",
     "Redactor",
     "SettingsError",
+    "SharedAttributes",
     "TraceManager",
     "Tracing",
     "TracingSettings",

@@ -23,14 +23,17 @@ _REST = r"""
 
 
 # Literals and quoted names by dialect.
-_POSTGRES: Final = rf"""(?P<literal>[eE]'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | {_STRING}
+_POSTGRES: Final = rf"""
+    (?P<literal>[eE]'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | {_STRING}
     | \$(?P<tag>(?:[^\W\d]\w*+)?)\$.*?(?:\$(?P=tag)\$|\Z) | "[^"]*+\Z)
     | (?P<name>(?:"[^"]*")++)"""
 # For SQLite, "..." is a string if there is no such name. It is taken for a name only where a string is not allowed.
-_SQLITE: Final = rf"""(?P<name>(?:(?<!(?i:distinct)\s)(?i:from|join|into|update|table|exists|as)\s++|\.)"[^"]*" | "[^"]*"(?=\.)
+_SQLITE: Final = rf"""
+    (?P<name>(?:(?<!(?i:distinct)\s)(?i:from|join|into|update|table|exists|as)\s++|\.)"[^"]*" | "[^"]*"(?=\.)
     | `[^`]*` | \[[^\]]*\])
     | (?P<literal>{_STRING} | "[^"]*+(?:"|\Z) | [`\[].*)"""
-_MYSQL: Final = r"""(?P<hash>\#[^\n]*+)
+_MYSQL: Final = r"""
+    (?P<hash>\#[^\n]*+)
     | (?P<literal>(?:[bBxXnN]|_\w++\s*+)?'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z) | "(?:[^"\\]|\\.|"")*+(?:"|\\?\Z) | `[^`]*+\Z)
     | (?P<name>(?:`[^`]*`)++)"""
 _QUOTED: Final = {
