@@ -58,7 +58,8 @@ class AttributeEncoder:
         self._redactor = redactor
         self._dropped = dropped
         self._length = length
-        self._texts: RecentCache[tuple[str, str], bytes] = RecentCache(MAX_CACHED)
+        # Of texts and booleans. Numbers are not among them, because 1 equals True, and are as fast without it.
+        self._known: RecentCache[tuple[str, object], bytes] = RecentCache(MAX_CACHED)
         self._keys: dict[str, bytes] = {}
         # What precedes a number, by its key; for integers, by the number's length as well.
         self._before_integer: dict[str, tuple[bytes, ...]] = {}
@@ -68,12 +69,12 @@ class AttributeEncoder:
         """All attributes, each with its tag."""
         if not attributes:
             return b""
-        recent_texts = self._texts.recent
+        recent = self._known.recent
         parts: list[bytes] = []
         for key, value in attributes.items():
             encoded: bytes | None = None
-            if type(value) is str:
-                encoded = recent_texts.get((key, value))
+            if type(value) is str or type(value) is bool:
+                encoded = recent.get((key, value))
             elif type(value) is int:
                 if (before := self._before_integer.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
                     number = LENGTHS[value] if 0 <= value < len(LENGTHS) else varint(value)
@@ -91,16 +92,16 @@ class AttributeEncoder:
         return encoded[1]
 
     def _one(self, key: str, value: object) -> bytes:
-        is_text = type(value) is str
-        if is_text and (known := self._texts.get((key, value))) is not None:  # type: ignore[arg-type]
+        may_be_known = type(value) is bool or (type(value) is str and len(value) <= MAX_CACHED_LENGTH)
+        if may_be_known and (known := self._known.get((key, value))) is not None:
             return known
         if self._dropped.drops(key):
             return b""
         redacted = self._redactor.named(key, value, self._length)
         encoded = sized(self._tag, self._key(key) + sized(b"\x12", any_value(redacted)))
         # The cache holds nothing that was redacted, because it would hold it in clear.
-        if is_text and redacted == value and len(value) <= MAX_CACHED_LENGTH:  # type: ignore[arg-type]
-            self._texts.put((key, value), encoded)  # type: ignore[arg-type]
+        if may_be_known and redacted == value:
+            self._known.put((key, value), encoded)
         return encoded
 
     def _key(self, key: str) -> bytes:

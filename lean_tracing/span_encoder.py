@@ -97,7 +97,7 @@ class SpanEncoder(Encoder[RecordedSpan]):
         return b"".join(parts)
 
     def _name(self, name: str) -> bytes:
-        encoded = self._names.recent.get(name) if type(name) is str else None
+        encoded = self._names.get(name) if type(name) is str else None
         if encoded is None:
             redacted = self._redactor.text(name)
             encoded = text(b"\x2a", redacted)
