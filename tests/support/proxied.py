@@ -1,14 +1,22 @@
 """The proxy of encrypted telemetry as a process of this machine, with the configuration that the stack gives it."""
 
+import atexit
 import os
+import shutil
 import socket
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from checks.harness.server import ServerProcess
+from local.images.cache import LayerCache
+from local.images.debian import PROXY, Debian
+from local.jobs import Progress
+from local.paths import Home
 from stack.components.encryption.authority import RENEWAL, Authority
 from stack.components.encryption.proxy.config import (
     ADDRESS_VARIABLE,
@@ -20,12 +28,27 @@ from stack.components.encryption.proxy.config import (
     proxy_config,
 )
 from stack.components.encryption.proxy.protection import SERVE
-from tests.support.programs import require_program
+from tests.support.programs import skip_missing
 
 ADDRESS: Final = "127.0.0.2"
 """Where the proxy listens; the programs behind it listen on 127.0.0.1."""
 TOKEN: Final = "a-token-of-the-telemetry"
 AUTHORITY: Final = Authority("a random text of the tests, which is long enough")
+
+
+@cache
+def _environment() -> Mapping[str, str]:
+    """Variables with which the shell runs HAProxy: the one on PATH, or the one of the local cluster's image."""
+    if shutil.which("haproxy"):
+        return {}
+    if not shutil.which("apt-get"):
+        skip_missing("haproxy", "install it")
+    home = Home.default()
+    root = Path(tempfile.mkdtemp(prefix="proxy-image-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    Debian(LayerCache(home.images)).unpack(Progress("proxy", logs=home.logs), PROXY, root)
+    libraries = {str(file.parent) for file in (root / "usr/lib").rglob("*.so*")}
+    return {"PATH": f"{root}/usr/sbin:{os.environ['PATH']}", "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
 def write_certificate(folder: Path, *, periods: int, host: str = "localhost") -> None:
@@ -48,7 +71,6 @@ class Proxy(ServerProcess):
 
     def __init__(self, folder: Path, ports: Sequence[ProxiedPort]) -> None:
         """folder: for its files."""
-        require_program("haproxy", "install Debian's package haproxy")
         self.folder = folder
         self.tokens = folder / TOKENS_NAME
         self.tokens.write_text(f"{TOKEN}\n")
@@ -58,7 +80,9 @@ class Proxy(ServerProcess):
         file.write_text(text)
         command = ["sh", str(SERVE), str(file), str(folder / CERTIFICATE_NAME), str(self.tokens)]
         first = ports[0].number
-        super().__init__("proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS})
+        super().__init__(
+            "proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS, **_environment()}
+        )
 
     @property
     def authority(self) -> Path:
