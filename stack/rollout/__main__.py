@@ -15,9 +15,8 @@ import httpx
 from stack.clients.prometheus import PrometheusClient, Query
 from stack.components.services.rollout import StageAnalysis
 from stack.rollout import gate
-from stack.rollout.gate import Finding, Verdict, problem
+from stack.rollout.gate import Verdict
 from stack.rollout.judge import Judge
-from stack.rollout.measurements import CANARY_SPANS, collect
 
 _PAUSE_SECONDS: Final = 5.0
 _REPORT_SECONDS: Final = 60.0
@@ -51,7 +50,7 @@ def judge_stage(
     while True:
         pause(_PAUSE_SECONDS)
         seconds = clock() - start
-        findings = _look(judge, analysis, query, (start, start + seconds))
+        findings = judge.measure(query, (start, start + seconds), "stable", is_traced=analysis.is_traced)
         verdict = gate.overall(findings)
         is_over = seconds >= patience and analysis.gate.undecided != "hold"
         if verdict is Verdict.FAILED or (verdict is Verdict.SUCCESSFUL and seconds >= analysis.soak_seconds) or is_over:
@@ -62,17 +61,6 @@ def judge_stage(
         if clock() - reported >= _REPORT_SECONDS:
             reported = clock()
             report(f"{seconds:.0f} s: {verdict.value}. {gate.reason(findings)}")
-
-
-def _look(judge: Judge, analysis: StageAnalysis, query: Query, window: tuple[float, float]) -> list[Finding]:
-    try:
-        measurements = collect(query, window, "stable")
-    except httpx.HTTPError as error:
-        return [problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
-    findings = judge.look(measurements, window[1] - window[0])
-    if analysis.is_traced:
-        findings += gate.spans(measurements.spans, analysis.gate, CANARY_SPANS)
-    return findings
 
 
 def main() -> int:

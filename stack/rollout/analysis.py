@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Verdict
 from stack.rollout.judge import Judge
-from stack.rollout.measurements import CANARY_SPANS, Measurements, Window, collect
+from stack.rollout.measurements import Window
 from stack.rollout.probes import Probes
 from stack.rollout.supply import Supply
 from stack.rollout.traces import Difference, differences
@@ -97,22 +97,13 @@ class Analysis:
     def _measure(
         self, prometheus: PrometheusClient, step: Step, canary: Version, probes: Probes | None, window: Window
     ) -> Sequence[Finding]:
-        """Collects the measurements and judges them."""
-        try:
-            measurements = collect(prometheus.query, window, step.compared)
-        except httpx.HTTPError as error:
-            return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
-        findings = [self._restarts(), *self.judge.look(measurements, window[1] - window[0])]
-        if canary.tracing.enabled:
-            findings += self._judge_tracing(measurements, probes)
-        return findings
-
-    def _judge_tracing(self, measurements: Measurements, probes: Probes | None) -> Iterator[Finding]:
-        limits = self.settings.rollout.gate
-        yield from gate.spans(measurements.spans, limits, CANARY_SPANS)
+        """Judges what Prometheus, the API server and the probes show."""
+        measured = self.judge.measure(prometheus.query, window, step.compared, is_traced=canary.tracing.enabled)
+        findings = [self._restarts(), *measured]
         if probes is not None:
-            stages = len(self.settings.rollout.stages)
-            yield gate.coverage(probes.whole, probes.missed, limits, stages, probes.query)
+            limits, stages = self.settings.rollout.gate, len(self.settings.rollout.stages)
+            findings.append(gate.coverage(probes.whole, probes.missed, limits, stages, probes.query))
+        return findings
 
     def _compare_traces(self, step: Step, probes: Probes | None) -> None:
         if probes is not None:

@@ -6,13 +6,26 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
+
+from contracts.metadata import Track
 from contracts.services import GATEWAY, SERVICES
 from dashboards.queries import MEMORY
+from stack.clients.prometheus import Query
 from stack.components.services.rollout import Gate
 from stack.rollout import gate
 from stack.rollout.evidence import Block, Comparison
 from stack.rollout.gate import QUANTILES, Finding, Sample, Verdict
-from stack.rollout.measurements import OPERATIONS, Measurements, Operation, duration_query, failed_query
+from stack.rollout.measurements import (
+    CANARY_SPANS,
+    OPERATIONS,
+    Measurements,
+    Operation,
+    Window,
+    collect,
+    duration_query,
+    failed_query,
+)
 from stack.rollout.picture import Point
 
 _NOTHING: Final = Block(canary=0, canary_failures=0)
@@ -131,6 +144,23 @@ class Judge:
             share.begin()
             for slow in self._slow[key]:
                 slow.begin()
+
+    def measure(self, query: Query, window: Window, compared: Track, *, is_traced: bool) -> list[Finding]:
+        """Measures both versions, and returns the findings; an inconclusive one if Prometheus does not answer.
+
+        Args:
+            query: of Prometheus.
+            window: the stage's start, and now.
+            compared: the track with which the canary is compared.
+            is_traced: whether the canary exports spans.
+        """
+        start, end = window
+        try:
+            measurements = collect(query, window, compared)
+        except httpx.HTTPError as error:
+            return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
+        findings = self.look(measurements, end - start)
+        return [*findings, *gate.spans(measurements.spans, self._limits, CANARY_SPANS)] if is_traced else findings
 
     def look(self, measurements: Measurements, seconds: float) -> list[Finding]:
         """Takes the measurements of a stage up to now, and returns the findings.
