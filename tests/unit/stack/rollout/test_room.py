@@ -1,14 +1,18 @@
 """The room that a rollout needs, compared with the room that the nodes have."""
 
+import json
 from typing import Any
 
 import kubernetes
 import pytest
 
+from contracts.metadata import Manifest
 from contracts.services import SERVICES
 from stack.components.services.settings import Split
+from stack.deploy.render import render
 from stack.release.plan import plan_steps
 from stack.rollout.room import Resources, missing_room, requests
+from stack.settings import load
 from tests.unit.stack.rollout.test_runner import SETTINGS
 
 SIZE = Resources(cpu=0.1, memory=200e6)
@@ -51,3 +55,18 @@ def test_a_pod_requests_its_containers_or_its_largest_init_container() -> None:
         init_containers=[container("50m", "256Mi")],
     )
     assert requests(spec) == Resources(cpu=0.25, memory=256 * 2**20)
+
+
+def test_a_rollout_of_the_local_stack_fits_two_cores() -> None:
+    manifests = [item for item in render("local") if item["kind"] in ("Deployment", "StatefulSet")]
+    pods = {item["metadata"]["name"]: _requested(item) for item in manifests}
+    others = [item["spec"]["replicas"] * pods[item["metadata"]["name"]].cpu for item in manifests]
+    node = Resources(cpu=2.0 - sum(others), memory=1e12)
+    services = {name: pods[name] for name in SERVICES}
+    assert missing_room(plan_steps(load("local")), dict.fromkeys(SERVICES, Split(stable=1)), services, [node]) == []
+
+
+def _requested(workload: Manifest) -> Resources:
+    client = kubernetes.client.ApiClient()
+    pod = json.dumps(workload["spec"]["template"]["spec"])
+    return requests(client.deserialize(pod, "V1PodSpec", "application/json"))
