@@ -1,5 +1,7 @@
 """`./wct`: the one command line."""
 
+import atexit
+import gc
 import signal
 import sys
 
@@ -54,6 +56,8 @@ def wct() -> None:
 def main() -> None:
     """Run the command that the arguments name."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # At its exit the interpreter would look for garbage among all objects of the SDKs, which takes 0.4 s.
+    atexit.register(gc.freeze)
     wct(prog_name="wct", args=sys.argv[1:])
 
 

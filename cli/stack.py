@@ -1,5 +1,6 @@
 """Commands that work on one stack. Each imports what it needs when it runs."""
 
+import gc
 from pathlib import Path
 
 import click
@@ -31,11 +32,14 @@ def deploy(stack: str, forget: tuple[str, ...], leave_queues: bool, with_smoke: 
 
     A secret takes the value of its environment variable, for example SECRET_POSTGRES_PASSWORD, if that is set.
     """
+    # A deployment leaves little garbage, and looking for it takes a tenth of the CPU time.
+    gc.disable()
     from stack.deploy import deployment
-    from stack.smoke import command
 
     deployment.run(stack, forget=forget, leave_queues=leave_queues)
     if with_smoke:
+        from stack.smoke import command
+
         command.smoke(stack)
 
 

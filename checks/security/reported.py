@@ -2,12 +2,11 @@
 
 import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from google.protobuf.json_format import MessageToDict
@@ -21,6 +20,7 @@ from checks.security.notified import notifying, series
 from checks.security.outcome import Outcome
 from contracts import endpoints
 from contracts.endpoints import OTLP_MAX_MIB
+from contracts.metadata import Manifest
 from contracts.services import GATEWAY, SERVICES
 from lean_tracing.otlp_exporter import TRACES
 from stack.clients.traces import Span, TraceStoreClient
@@ -177,17 +177,12 @@ def _last_words(marks: Marks) -> Iterable[str]:
     for _ in range(100):
         lines = [f'  File "/app/service.py", line {number}: {marks.secret("log of a pod")}' for number in range(40)]
         log = "\n".join([*lines, f"ValueError: {_PLAIN} {marks.secret('log of a pod')}"])
-        ended = SimpleNamespace(exit_code=1, message=log.encode()[-_KUBELET_BYTES:].decode())
-        status = SimpleNamespace(
-            name=GATEWAY,
-            restart_count=9,
-            state=SimpleNamespace(waiting=SimpleNamespace(reason="CrashLoopBackOff", message="")),
-            last_state=SimpleNamespace(terminated=ended),
-        )
-        labels: Mapping[str, Any] = {"app.kubernetes.io/name": GATEWAY}
-        metadata = SimpleNamespace(labels=labels, creation_timestamp=0)
-        yield str(pod_state([SimpleNamespace(metadata=metadata, status=_pod_status(status))], GATEWAY))
-
-
-def _pod_status(container: SimpleNamespace) -> SimpleNamespace:
-    return SimpleNamespace(container_statuses=[container], init_container_statuses=[], conditions=[], phase="Running")
+        status = {
+            "name": GATEWAY,
+            "restartCount": 9,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 1, "message": log.encode()[-_KUBELET_BYTES:].decode()}},
+        }
+        metadata = {"labels": {"app.kubernetes.io/name": GATEWAY}, "creationTimestamp": ""}
+        pod: Manifest = {"metadata": metadata, "status": {"containerStatuses": [status], "phase": "Running"}}
+        yield str(pod_state([pod], GATEWAY))

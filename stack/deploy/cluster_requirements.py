@@ -1,7 +1,7 @@
 """Checks that the cluster has what a stack needs, before anything is changed."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import kubernetes
 
@@ -30,9 +30,15 @@ def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> No
     Raises:
         DeployError: Names the setting and the class.
     """
-    read_priority_class = kubernetes.client.SchedulingV1Api(client).read_priority_class
-    read_storage_class = kubernetes.client.StorageV1Api(client).read_storage_class
-    classes: list[tuple[str, str | None, Callable[..., Any]]] = [
+
+    # The client imports an API at its first use, so a stack without classes does without both.
+    def read_priority_class(name: str) -> None:
+        kubernetes.client.SchedulingV1Api(client).read_priority_class(name, _request_timeout=REQUEST_SECONDS)
+
+    def read_storage_class(name: str) -> None:
+        kubernetes.client.StorageV1Api(client).read_storage_class(name, _request_timeout=REQUEST_SECONDS)
+
+    classes: list[tuple[str, str | None, Callable[[str], None]]] = [
         ("cluster.priorityClasses.tasks", cluster.priority_classes.tasks, read_priority_class),
         ("cluster.priorityClasses.telemetry", cluster.priority_classes.telemetry, read_priority_class),
         ("cluster.priorityClasses.dashboards", cluster.priority_classes.dashboards, read_priority_class),
@@ -42,7 +48,7 @@ def require_classes(client: kubernetes.client.ApiClient, cluster: Cluster) -> No
         if name is None:
             continue
         try:
-            read(name, _request_timeout=REQUEST_SECONDS)
+            read(name)
         except kubernetes.client.ApiException as error:
             if error.status == 404:
                 raise DeployError(

@@ -60,7 +60,8 @@ def deploy(
         _deploy_with_pulumi(stack, preflight, release, forget, on_progress)
         return f"Pulumi {preflight.pulumi.version}"
     on_progress("the rendered program is applied server-side instead: same objects, same waits, pruned")
-    apply(preflight.client, preflight.settings.cluster.namespace, preflight.manifests, on_progress)
+    namespace = preflight.settings.cluster.namespace
+    apply(preflight.client, namespace, preflight.manifests, on_progress, growths=preflight.growths)
     return _WITHOUT_PULUMI
 
 

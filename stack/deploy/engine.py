@@ -17,7 +17,9 @@ from pulumi import automation as auto
 from contracts import secret_keys
 from contracts.metadata import LOCAL_CONTEXT
 from stack.deploy.checkpoint import has_stale_lock, repair_checkpoint
-from stack.deploy.plain_pulumi import CHECKED
+from stack.deploy.inline_program import serve_program
+from stack.deploy.plain_pulumi import checked
+from stack.deploy.render import run_program
 from stack.errors import DeployError
 from stack.settings import PROJECT, ROOT, Settings, effective_config, stack_file
 
@@ -43,9 +45,8 @@ class Engine:
             DeployError: The update failed; the CLI's message was printed.
         """
         arguments = ["up", "--yes", "--skip-preview", "--stack", self.stack.name, "--config-file", str(self.file)]
-        with _command_errors("up", printed=True):
-            # `Stack.up` would ask for outputs and history afterwards: three more processes, 1.2 s.
-            self._run(*arguments, *(["--refresh"] if refresh else []), printed=True)
+        with _command_errors("up", printed=True), serve_program(run_checked_program) as client:
+            self._run(*arguments, *client, *(["--refresh"] if refresh else []), printed=True)
 
     def recover(self) -> None:
         """Recovers from a killed update: removes its lock, and reads the state of its resources from the cluster."""
@@ -100,6 +101,12 @@ class Engine:
         return workspace.pulumi_command.run(list(arguments), workspace.work_dir, workspace.env_vars, *outputs)
 
 
+def run_checked_program() -> None:
+    """Runs the project's program, which `make deploy` has checked."""
+    with checked():
+        run_program()
+
+
 def _print(line: str) -> None:
     print(line, flush=True)
 
@@ -134,7 +141,7 @@ def select(command: auto.PulumiCommand, stack: str, settings: Settings, *, creat
     Raises:
         DeployError: The CLI failed.
     """
-    environment = {CHECKED: "1"}
+    environment: dict[str, str] = {}
     file = stack_file(stack)
     was_killed = False
     if settings.cluster.context == LOCAL_CONTEXT:

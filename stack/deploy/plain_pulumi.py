@@ -5,11 +5,12 @@ first resource is registered, a process of its own renders the program and check
 and the cluster.
 """
 
+import contextlib
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import pulumi
@@ -27,9 +28,18 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.namespace import require_own_namespace
 from stack.settings import ROOT, parse
 
-CHECKED: Final = "WEB_CRAWL_TRACING_LOOKED"
-"""Environment variable of a Pulumi process whose parent has run the checks."""
 _TIMEOUT_SECONDS: Final = 120
+_is_checked: ContextVar[bool] = ContextVar("is_checked", default=False)
+
+
+@contextlib.contextmanager
+def checked() -> Iterator[None]:
+    """The program that runs while this context is open is not checked again: `make deploy` has run the checks."""
+    token = _is_checked.set(True)
+    try:
+        yield
+    finally:
+        _is_checked.reset(token)
 
 
 def check_before_update() -> None:
@@ -38,7 +48,7 @@ def check_before_update() -> None:
     Raises:
         DeployError: The cluster would refuse what the program declares, or a rule forbids it; nothing was changed.
     """
-    if os.environ.get(CHECKED):
+    if _is_checked.get():
         return
     check({**engine_config.get_config_env(), **engine_config.CONFIG.get()})
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import kubernetes
@@ -63,12 +64,14 @@ def run_preflight(
     """
     settings = load_here(stack)
     namespace = settings.cluster.namespace
-    client = connect(settings.cluster)
-    require_own_namespace(client, namespace, stack)
-    has_namespace = namespace_exists(client, namespace)
-    require_classes(client, settings.cluster)
-    values = secret_values(settings, read_secret(client, namespace, secret_keys.SECRET), forget)
-    pulumi = find_pulumi(on_progress)
+    with ThreadPoolExecutor(1) as threads:
+        search = threads.submit(find_pulumi, on_progress)
+        client = connect(settings.cluster)
+        require_own_namespace(client, namespace, stack)
+        has_namespace = namespace_exists(client, namespace)
+        require_classes(client, settings.cluster)
+        values = secret_values(settings, read_secret(client, namespace, secret_keys.SECRET), forget)
+    pulumi = search.result()
     configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if pulumi else {})}
     require_secrets(stack, settings, {*values, *configured} - {*forget})
     manifests = render(stack, values, release_config(release))

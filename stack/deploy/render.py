@@ -38,11 +38,12 @@ class Rendered:
     """Registered outputs of each component, by its URN."""
 
 
-def _main() -> None:
+def run_program() -> None:
+    """Runs the project's program with the engine, or the mock, of this context."""
     runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
-def record(stack: str, config: Mapping[str, Any], program: Callable[[], None] = _main) -> Rendered:
+def record(stack: str, config: Mapping[str, Any], program: Callable[[], None] = run_program) -> Rendered:
     """Runs a program with a mock of the engine.
 
     Args:

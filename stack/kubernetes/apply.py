@@ -4,7 +4,7 @@ It applies the same objects and waits for the same workloads as `pulumi up`, and
 declares. A dry run of everything comes first, so that a refusal is known before anything is changed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import kubernetes
@@ -14,18 +14,23 @@ from contracts.services import SERVICES
 from stack.errors import DeployError
 from stack.kubernetes import dry_run, volume_resize
 from stack.kubernetes.autoscaling import Scaling, autoscalers
-from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.diagnosis import replace_backing_off_pods
 from stack.kubernetes.failures import cluster_problem
 from stack.kubernetes.inventory import prune, read_inventory, write_inventory
 from stack.kubernetes.keys import object_key, object_name
 from stack.kubernetes.objects import Objects, apply_object
 from stack.kubernetes.order import service_groups
+from stack.kubernetes.volume_growth import Growth
 from stack.kubernetes.wait import wait_until_ready
 
 
 def apply(
-    client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest], on_progress: Callable[[str], None]
+    client: kubernetes.client.ApiClient,
+    namespace: str,
+    manifests: list[Manifest],
+    on_progress: Callable[[str], None],
+    *,
+    growths: Sequence[Growth] | None = None,
 ) -> None:
     """Applies the manifests, waits until all workloads are ready, and prunes what is no longer declared.
 
@@ -34,6 +39,7 @@ def apply(
         namespace: The stack's namespace.
         manifests: In the order in which they can be applied, the namespace first.
         on_progress: Takes a line of progress.
+        growths: The volumes to enlarge first, from a dry run of the manifests. By default it is made here.
 
     Raises:
         DeployError: The API server would refuse an object, and nothing was changed; or an object did not become ready,
@@ -42,7 +48,8 @@ def apply(
     """
     progress = _Progress(declared=[object_name(manifest) for manifest in manifests])
     try:
-        growths = dry_run.require_accepted(client, namespace, manifests)
+        if growths is None:
+            growths = dry_run.require_accepted(client, namespace, manifests)
         volume_resize.restore_field_owners(client, namespace)
         for growth in growths:
             progress.changed.append(f"the volumes of {growth.workload}")
@@ -130,6 +137,5 @@ class _Run:
 
     def _has_services(self) -> bool:
         """Whether a service runs that new pods could starve."""
-        apps = kubernetes.client.AppsV1Api(self.client)
-        deployments = apps.list_namespaced_deployment(self.namespace, _request_timeout=REQUEST_SECONDS).items
-        return any(item.metadata.name in SERVICES for item in deployments)
+        deployments = Objects(self.client, self.namespace).list_kind("apps/v1", "Deployment")
+        return any(item["metadata"]["name"] in SERVICES for item in deployments)

@@ -14,7 +14,6 @@ import kubernetes
 from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import FIELD_MANAGER, PART_OF, Manifest
-from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.keys import object_key, object_name
 from stack.kubernetes.objects import Objects
 
@@ -47,16 +46,12 @@ def autoscalers(
     own = {item["metadata"]["name"]: item for item in manifests if item["kind"] == "HorizontalPodAutoscaler"}
     scalers = {_target(item): _autoscaler(item, declared=True) for item in own.values()}
     try:
-        listed = (
-            kubernetes.client.AutoscalingV2Api(client)
-            .list_namespaced_horizontal_pod_autoscaler(namespace, _request_timeout=REQUEST_SECONDS)
-            .items
-        )
+        listed = Objects(client, namespace).list_kind("autoscaling/v2", "HorizontalPodAutoscaler")
     except ApiException as error:
         if error.status != 403:
             raise
         listed = []  # without the right to list them, the declared ones are what can be known
-    for item in map(client.sanitize_for_serialization, listed):
+    for item in listed:
         if item["metadata"]["name"] not in own:
             scalers.setdefault(_target(item), _autoscaler(item, declared=False))
     return scalers
@@ -110,14 +105,11 @@ class Scaling:
         """How many pods a StatefulSet needs so that it adopts all pods of one that was deleted without them."""
         if manifest["kind"] != "StatefulSet":
             return 0
-        pods = kubernetes.client.CoreV1Api(self.objects.client).list_namespaced_pod(
-            self.objects.namespace, _request_timeout=REQUEST_SECONDS
-        )
+        form = rf"{re.escape(manifest['metadata']['name'])}-(\d+)"
         ordinals = [
             int(match[1])
-            for pod in pods.items
-            if not pod.metadata.owner_references
-            and (match := re.fullmatch(rf"{re.escape(manifest['metadata']['name'])}-(\d+)", pod.metadata.name))
+            for pod in self.objects.list_kind("v1", "Pod")
+            if not pod["metadata"].get("ownerReferences") and (match := re.fullmatch(form, pod["metadata"]["name"]))
         ]
         return max(ordinals, default=-1) + 1
 

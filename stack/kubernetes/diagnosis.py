@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import kubernetes
 
 from contracts import endpoints, metadata
+from contracts.metadata import Manifest
 from lean_tracing import Redactor
-from stack.kubernetes.client import REQUEST_SECONDS
+from stack.kubernetes.keys import ObjectKey
+from stack.kubernetes.objects import Objects
 
 _BACKING_OFF: Final = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff")
 _CANNOT_START: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
@@ -35,60 +37,50 @@ class PodState:
         return f"cannot start, {self.text}" if self.cannot_start else self.text
 
 
-def list_pods(client: kubernetes.client.ApiClient, namespace: str) -> Sequence[Any]:
+def list_pods(client: kubernetes.client.ApiClient, namespace: str) -> list[Manifest]:
     """The pods of the stack."""
-    pods: Sequence[Any] = (
-        kubernetes.client.CoreV1Api(client)
-        .list_namespaced_pod(
-            namespace,
-            label_selector=f"app.kubernetes.io/part-of={metadata.PART_OF}",
-            _request_timeout=REQUEST_SECONDS,
-        )
-        .items
-    )
-    return pods
+    selector = f"app.kubernetes.io/part-of={metadata.PART_OF}"
+    return Objects(client, namespace).list_kind("v1", "Pod", label_selector=selector)
 
 
-def pod_state(pods: Sequence[Any], workload: str) -> PodState:
+def pod_state(pods: Sequence[Manifest], workload: str) -> PodState:
     """The state of the newest pod of a workload."""
-    own = [pod for pod in pods if _workload_name(pod.metadata.labels) == workload]
+    own = [pod for pod in pods if _workload_name(pod["metadata"]["labels"]) == workload]
     if not own:
         return PodState("no pod yet")
-    pod = max(own, key=lambda pod: pod.metadata.creation_timestamp)
+    pod = max(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     for status in _container_statuses(pod):
-        waiting = status.state.waiting
-        reason = waiting.reason if waiting else ""
-        if reason in _CANNOT_START and not _CACHE_NOT_SYNCED.match(waiting.message or ""):
-            return PodState(f"{reason}: {waiting.message}", cannot_start=True)
-        if reason == "CrashLoopBackOff" and status.restart_count >= _MAX_RESTARTS:
-            last = status.last_state.terminated
-            code, message = (last.exit_code, _last_words(last.message or "")) if last else ("?", "")
-            return PodState(f"{status.name} exited {code}: {message}", cannot_start=True)
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            return PodState(f"not scheduled: {condition.message}")
-    phase: str = pod.status.phase
+        reason, message = _waiting(status)
+        if reason in _CANNOT_START and not _CACHE_NOT_SYNCED.match(message):
+            return PodState(f"{reason}: {message}", cannot_start=True)
+        if reason == "CrashLoopBackOff" and status["restartCount"] >= _MAX_RESTARTS:
+            last = status["lastState"].get("terminated") or {"exitCode": "?"}
+            words = _last_words(last.get("message") or "")
+            return PodState(f"{status['name']} exited {last['exitCode']}: {words}", cannot_start=True)
+    for condition in pod["status"].get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return PodState(f"not scheduled: {condition.get('message')}")
+    phase: str = pod["status"]["phase"]
     return PodState("starting" if phase == "Running" else phase.lower())
 
 
-def pod_creation_failure(workload: Any) -> str:
+def pod_creation_failure(workload: Manifest) -> str:
     """Why the API server refuses a Deployment's new pods; empty if it does not, or for another kind."""
-    conditions = workload.status.conditions or []
-    return next(
-        (str(each.message) for each in conditions if each.type == "ReplicaFailure" and each.status == "True"), ""
-    )
+    conditions = workload["status"].get("conditions") or []
+    failures = [each for each in conditions if each["type"] == "ReplicaFailure" and each["status"] == "True"]
+    return str(failures[0].get("message")) if failures else ""
 
 
 def replace_backing_off_pods(
     client: kubernetes.client.ApiClient, namespace: str, on_progress: Callable[[str], None]
 ) -> None:
     """Deletes the pods whose kubelet backs off: their successors try at once, the kubelet up to 5 minutes later."""
-    core = kubernetes.client.CoreV1Api(client)
+    objects = Objects(client, namespace)
     for pod in list_pods(client, namespace):
-        statuses = _container_statuses(pod)
-        if any(status.state.waiting and status.state.waiting.reason in _BACKING_OFF for status in statuses):
-            core.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=REQUEST_SECONDS)
-            on_progress(f"pod {pod.metadata.name} could not start: a new one tries at once")
+        if any(_waiting(status)[0] in _BACKING_OFF for status in _container_statuses(pod)):
+            name = pod["metadata"]["name"]
+            objects.delete(ObjectKey("v1", "Pod", name), foreground=False)
+            on_progress(f"pod {name} could not start: a new one tries at once")
 
 
 def _last_words(message: str) -> str:
@@ -102,8 +94,15 @@ def _last_words(message: str) -> str:
     return _REDACTOR.text(message)
 
 
-def _container_statuses(pod: Any) -> list[Any]:
-    return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+def _container_statuses(pod: Manifest) -> list[Manifest]:
+    status = pod["status"]
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _waiting(status: Manifest) -> tuple[str, str]:
+    """The reason and the message of a container that waits; empty if it does not."""
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    return waiting.get("reason") or "", waiting.get("message") or ""
 
 
 def _workload_name(labels: Mapping[str, str]) -> str:

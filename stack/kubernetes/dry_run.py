@@ -5,6 +5,7 @@ policies, objects that are being deleted. The only refused change that a deploym
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import kubernetes
@@ -19,6 +20,8 @@ from stack.kubernetes.objects import Objects
 from stack.kubernetes.refusal import explain_refusal
 from stack.kubernetes.volume_growth import Growth, resize_problem
 
+_AT_ONCE: Final = 8
+"""Requests."""
 _NO_DRY_RUN: Final = "does not support dry run"
 
 
@@ -58,15 +61,18 @@ def require_accepted(
         raise DeployError(message) from None
     if existing is None:
         return []  # a dry run needs the namespace, and without it none of the objects exists
+
+    def check(manifest: Manifest) -> Growth | list[str]:
+        try:
+            return _dry_run(objects, manifest, lenient=lenient)
+        except ApiException as error:
+            return [] if lenient and error.status == 403 else [f"{object_name(manifest)}: {api_message(error)}"]
+
     problems = [_deletion(existing)] if existing["metadata"].get("deletionTimestamp") else []
     growths: list[Growth] = []
-    for manifest in [] if problems else manifests:
-        try:
-            result = _dry_run(objects, manifest, lenient=lenient)
-        except ApiException as error:
-            if lenient and error.status == 403:
-                continue
-            result = [f"{object_name(manifest)}: {api_message(error)}"]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        results = list(threads.map(check, [] if problems else manifests))
+    for result in results:
         if isinstance(result, Growth):
             growths.append(result)
             if problem := resize_problem(client, namespace, result):

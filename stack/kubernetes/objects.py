@@ -50,6 +50,16 @@ class Objects:
             objects += [{**type_, **item} for item in listed["items"]]
         return objects, unlisted
 
+    def list_kind(self, api_version: str, kind: str, **options: Any) -> list[Manifest]:
+        """The objects of a kind; `options` are those of the request, for example `label_selector`.
+
+        The client's own classes would do the same, but importing those of pods and workloads takes half a second.
+        """
+        resource = self._dynamic.resources.get(api_version=api_version, kind=kind)
+        listed = resource.get(namespace=self.namespace, _request_timeout=REQUEST_SECONDS, **options).to_dict()
+        items: list[Manifest] = listed["items"]
+        return items
+
     def get(self, key: ObjectKey) -> Manifest | None:
         """An object; None if it does not exist."""
         resource, options = self._resource(key)

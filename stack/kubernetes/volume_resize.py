@@ -8,7 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import kubernetes
 from kubernetes.client import ApiException
@@ -118,18 +118,18 @@ def restore_field_owners(client: kubernetes.client.ApiClient, namespace: str) ->
     The request that creates an object owns all its fields, so a field that is no longer declared would stay. The
     annotation `OWNERS` keeps the previous managedFields if a deployment ends before this.
     """
-    sets = kubernetes.client.AppsV1Api(client)
+    objects = Objects(client, namespace)
 
     def conflicts() -> list[ApiException]:
         errors = []
-        for item in sets.list_namespaced_stateful_set(namespace, _request_timeout=REQUEST_SECONDS).items:
-            if OWNERS not in (item.metadata.annotations or {}):
+        for item in objects.list_kind("apps/v1", "StatefulSet"):
+            if OWNERS not in (item["metadata"].get("annotations") or {}):
                 continue
             try:
-                sets.patch_namespaced_stateful_set(
-                    item.metadata.name,
+                kubernetes.client.AppsV1Api(client).patch_namespaced_stateful_set(
+                    item["metadata"]["name"],
                     namespace,
-                    {"metadata": _restored_owners(client, item)},
+                    {"metadata": _restored_owners(item)},
                     field_manager=FIELD_MANAGER,
                     _request_timeout=REQUEST_SECONDS,
                 )
@@ -144,15 +144,15 @@ def restore_field_owners(client: kubernetes.client.ApiClient, namespace: str) ->
         raise remaining[0]
 
 
-def _restored_owners(client: kubernetes.client.ApiClient, stateful_set: Any) -> Manifest:
+def _restored_owners(stateful_set: Manifest) -> Manifest:
     """The metadata that restores managedFields: the previous entries, and those of managers that came later."""
-    previous = json.loads(stateful_set.metadata.annotations[OWNERS])
+    metadata = stateful_set["metadata"]
+    previous = json.loads(metadata["annotations"][OWNERS])
     known = {(FIELD_MANAGER, "Update", None), *map(_entry_id, previous)}
-    current = client.sanitize_for_serialization(stateful_set.metadata.managed_fields)
     return {
         "annotations": {OWNERS: None},
-        "managedFields": [*previous, *(entry for entry in current if _entry_id(entry) not in known)],
-        "resourceVersion": stateful_set.metadata.resource_version,
+        "managedFields": [*previous, *(entry for entry in metadata["managedFields"] if _entry_id(entry) not in known)],
+        "resourceVersion": metadata["resourceVersion"],
     }
 
 

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import kubernetes
 
 from contracts.metadata import SKIP_AWAIT, Manifest
 from stack.errors import DeployError
-from stack.kubernetes.client import REQUEST_SECONDS
 from stack.kubernetes.diagnosis import PodState, list_pods, pod_creation_failure, pod_state
+from stack.kubernetes.objects import Objects
 
 READY_SECONDS: Final = 300
 POLL_SECONDS = 0.5
@@ -118,22 +118,21 @@ def _annotations(manifest: Manifest) -> Mapping[str, str]:
     return manifest["metadata"].get("annotations") or {}
 
 
-def _list_workloads(client: kubernetes.client.ApiClient, namespace: str) -> dict[Workload, Any]:
-    apps = kubernetes.client.AppsV1Api(client)
-    deployments = apps.list_namespaced_deployment(namespace, _request_timeout=REQUEST_SECONDS).items
-    stateful_sets = apps.list_namespaced_stateful_set(namespace, _request_timeout=REQUEST_SECONDS).items
-    return {Workload("Deployment", item.metadata.name): item for item in deployments} | {
-        Workload("StatefulSet", item.metadata.name): item for item in stateful_sets
+def _list_workloads(client: kubernetes.client.ApiClient, namespace: str) -> dict[Workload, Manifest]:
+    objects = Objects(client, namespace)
+    return {
+        Workload(kind, item["metadata"]["name"]): item
+        for kind in WORKLOAD_KINDS
+        for item in objects.list_kind("apps/v1", kind)
     }
 
 
-def _is_rolled_out(workload: Any) -> bool:
+def _is_rolled_out(workload: Manifest) -> bool:
     """Whether the controller has seen the newest specification, and all replicas run it and are available."""
-    replicas, status = workload.spec.replicas, workload.status
-    available = status.available_replicas or 0
+    replicas, status = workload["spec"]["replicas"], workload["status"]
     return bool(
-        (status.observed_generation or 0) >= workload.metadata.generation
-        and (status.updated_replicas or 0) == replicas
-        and available == replicas
-        and (status.replicas or 0) == replicas
+        (status.get("observedGeneration") or 0) >= workload["metadata"]["generation"]
+        and (status.get("updatedReplicas") or 0) == replicas
+        and (status.get("availableReplicas") or 0) == replicas
+        and (status.get("replicas") or 0) == replicas
     )

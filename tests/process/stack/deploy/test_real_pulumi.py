@@ -9,7 +9,8 @@ from pulumi import automation as auto
 
 from contracts import secret_keys
 from contracts.metadata import LOCAL_CONTEXT, PROJECT
-from stack.deploy.engine import select
+from stack.deploy.engine import run_checked_program, select
+from stack.deploy.inline_program import serve_program
 from stack.settings import parse
 from tests.support.api_server import ApiServer
 from tests.support.clone import Clone
@@ -85,11 +86,15 @@ def test_plain_pulumi_sees_no_change_after_the_deployment_of_the_local_stack(
     for key in secret_keys.GENERATED:
         engine.set_secret(key, f"value-of-{key}")
     targets = [f"urn:pulumi:local::{PROJECT}::{name}" for name in _TARGETS]
-    engine.stack.up(target=targets, config_file=str(engine.file))
+    arguments = [argument for target in targets for argument in ("--target", target)]
+    workspace = engine.stack.workspace
+    # As `Engine.up`, but of some resources.
+    with serve_program(run_checked_program) as client:
+        up = ["up", "--yes", "--skip-preview", "--stack", "local", "--config-file", str(engine.file)]
+        workspace.pulumi_command.run([*up, *client, *arguments], workspace.work_dir, workspace.env_vars)
     # As the page on stacks explains it.
     state = engine.file.parent
     clone.environment |= {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": ""}
-    arguments = [argument for target in targets for argument in ("--target", target)]
     printed = _preview(clone, "local", "--config-file", str(engine.file), "--expect-no-changes", "--diff", *arguments)
     assert "error" not in printed, printed
     assert yaml.safe_load(engine.file.read_text())["config"][f"{PROJECT}:environment"] == "test"

@@ -1,34 +1,28 @@
 """What keeps a pod from starting, and what passes by itself."""
 
-from datetime import UTC, datetime
-
-import kubernetes
 import pytest
 
+from contracts.metadata import Manifest
 from stack.kubernetes.diagnosis import PodState, pod_state
 
 _NAME = "gateway"
 
 
-def _pod(reason: str, message: str, *, log: str = "") -> kubernetes.client.V1Pod:
-    waiting = kubernetes.client.V1ContainerStateWaiting(reason=reason, message=message)
-    status = kubernetes.client.V1ContainerStatus(
-        name=_NAME,
-        image="image",
-        image_id="",
-        ready=False,
-        restart_count=9 if log else 0,
-        state=kubernetes.client.V1ContainerState(waiting=waiting),
-        last_state=kubernetes.client.V1ContainerState(
-            terminated=kubernetes.client.V1ContainerStateTerminated(exit_code=1, message=log)
-        ),
-    )
-    return kubernetes.client.V1Pod(
-        metadata=kubernetes.client.V1ObjectMeta(
-            name=f"{_NAME}-0", labels={"app.kubernetes.io/name": _NAME}, creation_timestamp=datetime.now(UTC)
-        ),
-        status=kubernetes.client.V1PodStatus(phase="Pending", container_statuses=[status]),
-    )
+def _pod(reason: str, message: str, *, log: str = "") -> Manifest:
+    status = {
+        "name": _NAME,
+        "restartCount": 9 if log else 0,
+        "state": {"waiting": {"reason": reason, "message": message}},
+        "lastState": {"terminated": {"exitCode": 1, "message": log}},
+    }
+    return {
+        "metadata": {
+            "name": f"{_NAME}-0",
+            "labels": {"app.kubernetes.io/name": _NAME},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "status": {"phase": "Pending", "containerStatuses": [status]},
+    }
 
 
 @pytest.mark.parametrize(
