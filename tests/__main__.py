@@ -52,15 +52,15 @@ def main() -> int:
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return run(unit, process)
     # The start of the cluster mostly waits, and the unit tests need no cluster.
-    return run(UP, beside=unit) or run(process, cluster, *((DOWN, life_cycle) if in_ci else ()))
+    return run(UP, parallel=unit) or run(process, cluster, *((DOWN, life_cycle) if in_ci else ()))
 
 
-def run(*stages: Stage, beside: Stage | None = None) -> int:
+def run(*stages: Stage, parallel: Stage | None = None) -> int:
     """Runs the stages until one fails, and prints the time of each.
 
     Args:
         stages: they run one after the other.
-        beside: runs at the same time as they do, with the lowest priority. Its output is printed after theirs.
+        parallel: runs at the same time as they do, with the lowest priority. Its output is printed after theirs.
 
     Returns:
         The exit code of the stage that failed, or 0.
@@ -69,16 +69,16 @@ def run(*stages: Stage, beside: Stage | None = None) -> int:
     code = 0
     with tempfile.TemporaryFile("w+") as output:
         begun = time.monotonic()
-        other = subprocess.Popen(("nice", "-n", "19", *beside[1]), stdout=output, stderr=output) if beside else None
+        other = subprocess.Popen(("nice", "-n", "19", *parallel[1]), stdout=output, stderr=output) if parallel else None
         for name, command in stages:
             started = time.monotonic()
             code = subprocess.call(command)
             times.append(f"{name} {time.monotonic() - started:.0f} s")
             if code:
                 break
-        if beside and other:
+        if parallel and other:
             code = other.wait() or code
-            times.append(f"{beside[0]} {time.monotonic() - begun:.0f} s")
+            times.append(f"{parallel[0]} {time.monotonic() - begun:.0f} s")
             output.seek(0)
             print(output.read(), end="")
     print(f"times: {', '.join(times)}", flush=True)
