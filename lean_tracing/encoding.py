@@ -76,9 +76,9 @@ class AttributeEncoder:
             if type(value) is str or type(value) is bool:
                 encoded = recent.get((key, value))
             elif type(value) is int:
-                if (before := self._before_integer.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
+                if (start := self._before_integer.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
                     number = LENGTHS[value] if 0 <= value < len(LENGTHS) else varint(value)
-                    encoded = before[len(number)] + number
+                    encoded = start[len(number)] + number
             elif type(value) is float and (first := self._before_double.get(key)) and -MIN_CARD < value < MIN_CARD:
                 encoded = first + DOUBLE(value)
             parts.append(self._one(key, value) if encoded is None else encoded)
