@@ -125,6 +125,10 @@ chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then
 ha: $(VENV)/installed ## lose nodes, zones, pods and stores of a stack like prod on three nodes, and update it, under load (ARGS="--rows=node-killed-1 --minutes=3")
 	@$(WCT) check ha $(ARGS)
 
+.PHONY: network
+network: $(VENV)/installed ## try each pair of pods of the local stack: what is declared connects, and nothing else (ARGS="--picture=FILE")
+	@$(WCT) check network $(ARGS)
+
 detect: $(VENV)/installed ## inject faults and measure the time to each alert (ARGS=--quiet=3600: an hour without faults, no alerts)
 	@$(WCT) check detect $(ARGS)
 

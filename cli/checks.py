@@ -24,6 +24,7 @@ from contracts.errors import UserError
             "drill",
             "ha",
             "manifests",
+            "network",
             "rollouts",
             "rotations",
             "security",
@@ -285,3 +286,12 @@ def verdicts(rollouts: int, seed: int) -> None:
     from checks.verdicts.command import verdicts
 
     raise Exit(0 if verdicts(console(140), rollouts=rollouts, seed=seed) else 1)
+
+
+@click.command(cls=Command)
+@file_option("--picture", "Also draw the matrix into this file, as SVG.")
+def network(picture: Path | None) -> None:
+    """Try each pair of pods of the local stack: what is declared connects, and nothing else."""
+    from checks.network.command import run
+
+    raise Exit(0 if run(console(120), picture) else 1)

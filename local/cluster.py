@@ -277,9 +277,9 @@ class Cluster:
         # These exit if no API server answers, and a ready node needs none of them. So they start after it.
         for name in ("controllers", "scheduler", "dns"):
             self._supervisor.start(components[name])
-        for host in hosts:
-            host.start("proxy")
         apply_objects(self._api, self.home, (host.node for host in hosts))
+        for host in hosts:
+            host.start_network(progress)
         for host in hosts:
             self._wait_for_node(progress, host)
         self._wait(progress, "cluster DNS", lambda: answers("127.0.0.1", DNS_READY_PORT, "/ready"), ("dns",), DNS_LIMIT)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.layout import API_PORT, BRIDGE, GATEWAY, SERVICE_SUBNET
+from local.layout import API_PORT, BRIDGE, GATEWAY, POD_RANGE, POLICY_QUEUE, SERVICE_SUBNET
 from local.nodes import Node
 from local.paths import Home
 
@@ -50,7 +50,9 @@ def control_plane(home: Home) -> Sequence[Component]:
     )
 
 
-def node_components(home: Home, node: Node, *, containerd: str, masquerade_all: bool) -> Sequence[Component]:
+def node_components(
+    home: Home, node: Node, *, containerd: str, masquerade_all: bool, queues_work: bool
+) -> Sequence[Component]:
     """The components of a node.
 
     Args:
@@ -58,8 +60,10 @@ def node_components(home: Home, node: Node, *, containerd: str, masquerade_all: 
         node: the node.
         containerd: path of that program.
         masquerade_all: whether kube-proxy hides the sender of every packet that goes to a Service.
+        queues_work: whether the firewall can queue packets; without it, NetworkPolicies are not enforced.
     """
-    return (_containerd(home, node, containerd), _kubelet(home, node), _proxy(home, node, masquerade_all))
+    components = (_containerd(home, node, containerd), _kubelet(home, node), _proxy(home, node, masquerade_all))
+    return (*components, _policies(home, node)) if queues_work else components
 
 
 def _kubernetes(
@@ -176,6 +180,18 @@ def _scheduler(home: Home) -> Component:
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
         "--profiling=false",
+    )
+
+
+def _policies(home: Home, node: Node) -> Component:
+    return _kubernetes(
+        home,
+        f"{node.name}/policies",
+        "network-policies",
+        f"--kubeconfig={home.run}/proxy.kubeconfig",
+        f"--pod-range={POD_RANGE}",
+        f"--queue={POLICY_QUEUE}",
+        node=node,
     )
 
 

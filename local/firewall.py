@@ -1,14 +1,19 @@
 """The cluster's firewall rules: those of its own, and those that Kubernetes and CNI leave behind."""
 
+import os
 from collections.abc import Iterable
+from functools import cache
 
+from local.failure import Failure
 from local.layout import (
     API_PORT,
+    BRIDGE,
     DNS_PORT,
     KUBELET_PORT,
     LINKS,
     MARK,
     POD_RANGE,
+    POLICY_QUEUE,
     SERVICE_SUBNET,
 )
 from local.namespace import MACHINE, Namespace
@@ -24,9 +29,22 @@ def let_pods_pass(namespace: Namespace, address: str) -> None:
         namespace: where the rules apply.
         address: of the node whose namespace it is.
     """
-    for table, rules in _own_rules(address).items():
+    for table, rules in {**_own_rules(address), **(_queue_rules() if queues_work() else {})}.items():
         if MARK not in namespace.run("iptables-save", "-t", table):
             _restore(namespace, "iptables", {table: [f"-I {rule}" for rule in rules]})
+
+
+@cache
+def queues_work() -> bool:
+    """Whether the firewall can queue packets for a program: tries it with a chain that no packet passes."""
+    chain = f"probe{os.getpid() % 100000}"
+    queue = f"-A {chain} -m conntrack --ctstate NEW -j NFQUEUE --queue-num {POLICY_QUEUE}"
+    try:
+        _restore(MACHINE, "iptables", {"mangle": [f"-N {chain}", queue]})
+        _restore(MACHINE, "iptables", {"mangle": [f"-F {chain}", f"-X {chain}"]})
+    except (Failure, OSError):  # the kernel lacks it, or the program is not installed yet
+        return False
+    return True
 
 
 def chains(family: str) -> list[tuple[str, str]]:
@@ -86,6 +104,23 @@ def _own_rules(address: str) -> dict[str, list[str]]:
         ],
         # A pod's packet that leaves the cluster gets this machine's address, since nothing else routes to pods.
         "nat": [f"POSTROUTING -s {POD_RANGE} ! -o {LINKS} -m addrtype ! --src-type LOCAL {mark} -j MASQUERADE"],
+    }
+
+
+def _queue_rules() -> dict[str, list[str]]:
+    """Table → rules that queue the first packet of each connection of a node's pods, for the NetworkPolicies.
+
+    The table comes before `filter`, whose rules apply to what the policies allow. Packets between other nodes are left
+    alone: they pass the queues of their own nodes, and node1 may be down.
+    """
+    queue = f"-m conntrack --ctstate NEW -m comment --comment {MARK} -j NFQUEUE --queue-num {POLICY_QUEUE}"
+    return {
+        "mangle": [
+            # A packet with the address of a Service has no pod to go to; `filter` refuses it.
+            f"FORWARD -i {BRIDGE} ! -d {SERVICE_SUBNET} {queue}",
+            f"FORWARD -o {BRIDGE} ! -i {BRIDGE} {queue}",
+            f"INPUT -i {BRIDGE} {queue}",
+        ]
     }
 
 

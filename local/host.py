@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 
-from local import network, processes
+from local import firewall, network, processes
 from local.archive import write_program_archive
 from local.cgroups import ControlGroup
 from local.components import Component, node_components
@@ -47,6 +47,7 @@ class Host:
             self.node,
             containerd=shutil.which("containerd") or "containerd",
             masquerade_all=not network.bridge_filter_works(),
+            queues_work=firewall.queues_work(),
         )
 
     def set_up(self) -> None:
@@ -84,6 +85,14 @@ class Host:
     def start(self, name: str) -> None:
         """Starts one of its components."""
         self._supervisor.start(self._component(name), self._namespace)
+
+    def start_network(self, progress: Progress) -> None:
+        """Starts kube-proxy, and the program that enforces the NetworkPolicies if the kernel lets it."""
+        self.start("proxy")
+        if firewall.queues_work():
+            self.start("policies")
+        else:
+            progress.note("the kernel cannot queue packets (NFQUEUE), so NetworkPolicies are not enforced")
 
     def wait(self, progress: Progress) -> None:
         """Waits for the kubelet to answer."""

@@ -38,4 +38,5 @@ PORTS = (
 
 VOLUMES = 16  # static volumes of a node, behind the default StorageClass
 STORAGE_CLASS = "local"
+POLICY_QUEUE = 100  # of a node's firewall: what NetworkPolicies decide on
 MARK = "web-crawl-tracing"  # comment of our own firewall rules

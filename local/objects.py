@@ -19,10 +19,8 @@ DELETE_LIMIT = 30.0
 
 def apply_objects(api: Api, home: Home, nodes: Iterable[Node]) -> None:
     """Creates missing objects, and empties each volume whose claim was deleted, so that it can be claimed again."""
-    status, _ = api.call("GET", f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")
-    if status == 404:
-        for path, body in _permissions():
-            api.apply(path, body)
+    for path, body in _permissions():
+        api.apply(path, body)
     _, volumes_found = api.call("GET", "/api/v1/persistentvolumes")
     phases = {item["metadata"]["name"]: item["status"].get("phase") for item in volumes_found.get("items", [])}
     for node, number in product(nodes, range(1, VOLUMES + 1)):
@@ -35,8 +33,7 @@ def apply_objects(api: Api, home: Home, nodes: Iterable[Node]) -> None:
         if name not in phases:
             directory.mkdir(parents=True, exist_ok=True)
             api.apply(path, _volume(name, directory, node))
-    # Last: if it exists, so do the permissions.
-    if status == 404:
+    if api.call("GET", f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}")[0] == 404:
         api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}", _storage_class())
 
 
@@ -83,31 +80,35 @@ def _storage_class() -> Object:
 
 
 def _permissions() -> list[tuple[str, Object]]:
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    name = "system:coredns"
-    rules = [
-        {"apiGroups": [""], "resources": ["services", "namespaces", "pods"], "verbs": ["list", "watch"]},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-    ]
-    group = "rbac.authorization.k8s.io"
+    """The rights of programs that Kubernetes has no default role for: DNS, and what enforces NetworkPolicies."""
+    read = ["list", "watch"]
+    slices = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read}
+    policies = {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read}
     return [
-        (
-            f"{rbac}/clusterroles/{name}",
-            {
-                "apiVersion": f"{group}/v1",
-                "kind": "ClusterRole",
-                "metadata": {"name": name, "labels": LABELS},
-                "rules": rules,
-            },
+        *_role(
+            "system:coredns",
+            "system:coredns",
+            [{"apiGroups": [""], "resources": ["services", "namespaces", "pods"], "verbs": read}, slices],
         ),
+        # It is a part of the node's network like kube-proxy, and has kube-proxy's identity.
+        *_role(
+            "network-policies",
+            "system:kube-proxy",
+            [{"apiGroups": [""], "resources": ["pods", "namespaces", "nodes"], "verbs": read}, policies],
+        ),
+    ]
+
+
+def _role(name: str, user: str, rules: list[Object]) -> list[tuple[str, Object]]:
+    """A ClusterRole, and its binding to a user, each with its path."""
+    group = "rbac.authorization.k8s.io"
+    path, shared = f"/apis/{group}/v1", {"apiVersion": f"{group}/v1", "metadata": {"name": name, "labels": LABELS}}
+    reference = {"apiGroup": group, "kind": "ClusterRole", "name": name}
+    subjects = [{"apiGroup": group, "kind": "User", "name": user}]
+    return [
+        (f"{path}/clusterroles/{name}", {**shared, "kind": "ClusterRole", "rules": rules}),
         (
-            f"{rbac}/clusterrolebindings/{name}",
-            {
-                "apiVersion": f"{group}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name, "labels": LABELS},
-                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
-                "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
-            },
+            f"{path}/clusterrolebindings/{name}",
+            {**shared, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects},
         ),
     ]

@@ -24,6 +24,8 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+
+	"web-crawl-tracing/local/kubernetes/policies"
 )
 
 // components maps a name to what runs it. Each reads its flags from os.Args[1:].
@@ -35,6 +37,7 @@ var components = map[string]func(){
 	"kube-scheduler":          command(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kubelet":                 command(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
 	"kube-proxy":              command(proxy.NewProxyCommand),
+	"network-policies":        command(policies.NewCommand),
 }
 
 func command(create func() *cobra.Command) func() {

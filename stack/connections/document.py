@@ -15,7 +15,7 @@ _HEAD: Final = """\
 
 Who talks to whom. `contracts/connections.py` declares it; `./wct connections --document` makes this page from it. A
 stack has one NetworkPolicy that denies everything, and one for each component with its connections, in both
-directions.
+directions. `make network` tries each pair of pods of the local stack: what is declared connects, and nothing else.
 
 Every pod reaches the DNS servers of the cluster as well. The crawler reaches the addresses of the internet, but no
 private one; the page of the gateway that the smoke check crawls is the exception.
@@ -35,6 +35,9 @@ def page() -> str:
     return "\n".join(
         [
             _HEAD,
+            "## Measured on the local stack",
+            "![each pair of pods, and the ports that one reaches of the other](connections.svg)",
+            "",
             f"## The stack `{_STACK}`",
             _diagram(item for item in made if item not in scrapes),
             f"Prometheus scrapes {len(scrapes)} of these components; the picture leaves that out.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ _SECONDS: Final = 10.0
 
 
 @contextmanager
-def relay(address: str, port: int, target: int, tls: ssl.SSLContext | None = None) -> Iterator[None]:
+def relay(address: str | socket.socket, port: int, target: int, tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """Forward connections while the context is open.
 
     Args:
-        address: where it listens.
+        address: where it listens; a socket that listens already may be in another network namespace.
         port: the same.
         target: port of the server on 127.0.0.1.
         tls: of the clients, with the certificate of `address`; the server gets plain bytes.
@@ -36,7 +37,8 @@ def relay(address: str, port: int, target: int, tls: ssl.SSLContext | None = Non
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
-    server = loop.run_until_complete(asyncio.start_server(connected, address, port, ssl=tls))
+    listener = {"sock": address} if isinstance(address, socket.socket) else {"host": address, "port": port}
+    server = loop.run_until_complete(asyncio.start_server(connected, ssl=tls, **listener))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

@@ -80,14 +80,24 @@ def test_no_two_nodes_share_a_file(tmp_path: Path) -> None:
     commands = []
     for node in first_nodes(2):
         configuration.write_node(home, node, cni_directory=Path("/usr/lib/cni"))
-        made = node_components(home, node, containerd="containerd", masquerade_all=False)
+        made = node_components(home, node, containerd="containerd", masquerade_all=False, queues_work=True)
         commands.append({word for component in made for word in component.command if str(tmp_path) in word} - shared)
     assert commands[0] & commands[1] == set()
 
 
 def test_a_kubelet_labels_its_node_with_the_zone(tmp_path: Path) -> None:
-    (_, kubelet, _) = node_components(Home(root=tmp_path), Node(3), containerd="containerd", masquerade_all=False)
+    (_, kubelet, *_) = node_components(
+        Home(root=tmp_path), Node(3), containerd="containerd", masquerade_all=False, queues_work=True
+    )
     assert "--node-labels=topology.kubernetes.io/zone=zone-c" in kubelet.command
+
+
+def test_a_node_enforces_policies_if_its_firewall_can_queue_packets(tmp_path: Path) -> None:
+    for queues_work in (True, False):
+        made = node_components(
+            Home(root=tmp_path), Node(2), containerd="containerd", masquerade_all=False, queues_work=queues_work
+        )
+        assert ("node2/policies" in [component.name for component in made]) == queues_work
 
 
 def test_a_command_enters_the_namespace_of_its_node() -> None:

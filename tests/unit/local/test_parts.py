@@ -55,7 +55,7 @@ def all_components(home: Home) -> list[components.Component]:
             component
             for node in first_nodes(2)
             for component in components.node_components(
-                home, node, containerd="/usr/bin/containerd", masquerade_all=False
+                home, node, containerd="/usr/bin/containerd", masquerade_all=False, queues_work=True
             )
         ),
     ]
