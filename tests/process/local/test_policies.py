@@ -162,9 +162,10 @@ def test_the_forms_of_a_rule(stack: PodNetwork) -> None:
     core = kubernetes.client.CoreV1Api(stack.api.client)
     core.create_namespace({"metadata": {"name": "forms"}})
     target = stack.add("forms", "target", {"role": "target"}, {"http": 8080, "a": 9000, "b": 9005, "c": 9010})
+    pods = (("elsewhere", "good"), ("elsewhere", "bad"), ("forms", "good"))
     callers = {
-        name: stack.pods[stack.add(*name.split("/"), {"role": role}, {"http": 8080})]
-        for name, role in {"elsewhere/good": "good", "elsewhere/bad": "bad", "forms/good": "good"}.items()
+        f"{namespace}/{role}": stack.pods[stack.add(namespace, role, {"role": role}, {"http": 8080})]
+        for namespace, role in pods
     }
     peer = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "elsewhere"}},
@@ -182,7 +183,7 @@ def test_the_forms_of_a_rule(stack: PodNetwork) -> None:
             },
         },
     )
-    expected = {"elsewhere/good": {8080, 9000, 9005}, "elsewhere/bad": set(), "forms/good": set()}
+    expected: dict[str, set[int]] = {"elsewhere/good": {8080, 9000, 9005}, "elsewhere/bad": set(), "forms/good": set()}
 
     def reached_ports() -> dict[str, set[int]]:
         answers = reached_from(callers, [(target, port) for port in (8080, 9000, 9005, 9010)], SECONDS)
