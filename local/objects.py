@@ -19,8 +19,10 @@ DELETE_LIMIT = 30.0
 
 def apply_objects(api: Api, home: Home, nodes: Iterable[Node]) -> None:
     """Creates missing objects, and empties each volume whose claim was deleted, so that it can be claimed again."""
-    for path, body in _permissions():
-        api.apply(path, body)
+    permissions = _permissions()
+    if api.call("GET", permissions[-1][0])[0] == 404:  # of a new cluster, or one of an earlier version
+        for path, body in permissions:
+            api.apply(path, body)
     _, volumes_found = api.call("GET", "/api/v1/persistentvolumes")
     phases = {item["metadata"]["name"]: item["status"].get("phase") for item in volumes_found.get("items", [])}
     for node, number in product(nodes, range(1, VOLUMES + 1)):
