@@ -7,6 +7,7 @@ package policies
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -90,7 +91,9 @@ func run(ctx context.Context, kubeconfig string, podRange netip.Prefix, number u
 		return 0
 	}
 	failures := func(err error) int {
-		klog.ErrorS(err, "a packet was not read")
+		if !errors.Is(err, os.ErrNotExist) { // the packet ended with the link that it came from or would leave by
+			klog.ErrorS(err, "the queue of the firewall reports an error")
+		}
 		return 0
 	}
 	if err := queue.RegisterWithErrorFunc(ctx, packets, failures); err != nil {

@@ -9,16 +9,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
 
+from checks.network.sockets import namespaces, reached_from
 from local import processes
 from local.api import Api
 from local.build import cluster_jobs
 from local.cgroups import ControlGroup
 from local.cluster import Cluster
 from local.failure import Failure
+from local.firewall import queues_work
 from local.jobs import Progress, run_jobs
 from local.nodes import first_nodes
 from local.paths import HOME_VARIABLE, Home
@@ -30,6 +33,9 @@ WARM_START = 20.0
 """Seconds."""
 NOTICE_LIMIT = 90
 """Seconds; the controller manager waits for 50 s for a node's lease."""
+CONNECT_LIMIT = 2.5
+"""Seconds."""
+KEEPERS_POLICY = "/apis/networking.k8s.io/v1/namespaces/probe/networkpolicies/keepers"
 
 
 @dataclass
@@ -98,6 +104,15 @@ def test_three_nodes(lab: Lab) -> None:
         for target in (*lab.pods("keeper").values(), *lab.pods("mobile").values(), "keeper", "mobile"):
             # A node learns the addresses behind a Service a moment after their pods are ready.
             poll_until(f"{caller} to reach {target}", partial(reaches, caller, target), seconds=30)
+
+    # Each node enforces the policies of its pods: the pairs include those of one node, which no other node sees.
+    if queues_work():
+        api = Api(lab.home.run / "pki")
+        assert pairs(lab) == set(product(NODES, NODES))
+        api.apply(KEEPERS_POLICY, keepers_alone())
+        poll_until("no mobile pod to reach a keeper", lambda: not pairs(lab), seconds=30)
+        assert api.call("DELETE", KEEPERS_POLICY)[0] == 200
+        poll_until("all of them to reach all keepers", lambda: pairs(lab) == set(product(NODES, NODES)), seconds=30)
 
     # A killed node has no process, no control group and no network; the others do not notice.
     lab.cluster.kill_node(lab.progress, "node2")
@@ -174,6 +189,26 @@ def test_a_node_is_lost_and_comes_back(lab: Lab) -> None:
     lab.wait_for_keepers()
     lab.cluster.down(lab.progress)
     assert machine() == lab.untouched
+
+
+def pairs(lab: Lab) -> set[tuple[str, str]]:
+    """Each pair of nodes whose mobile pod makes a new connection to the other's keeper."""
+    files = namespaces(lab.home)
+    targets = {(address, 8080): node for node, address in lab.pods("keeper").items()}
+    callers = {node: files[address] for node, address in lab.pods("mobile").items()}
+    answers = reached_from(callers, targets, CONNECT_LIMIT)
+    return {(node, targets[address]) for node, addresses in answers.items() for address in addresses}
+
+
+def keepers_alone() -> dict[str, Any]:
+    """A policy by which none but a keeper reaches a keeper."""
+    keepers = {"podSelector": {"matchLabels": {"app": "keeper"}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "keepers"},
+        "spec": {**keepers, "policyTypes": ["Ingress"], "ingress": [{"from": [keepers]}]},
+    }
 
 
 def ready_on(lab: Lab, nodes: set[str]) -> bool:
