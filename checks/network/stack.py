@@ -72,7 +72,7 @@ def pods(settings: Settings, home: Home) -> list[Pod]:
         and item.metadata.labels["app.kubernetes.io/name"] in COMPONENTS
     ]
     if not running:
-        raise DeployError(f"no pod of the stack runs in namespace {settings.cluster.namespace}")
+        raise DeployError(f"no pod of namespace {settings.cluster.namespace} runs on this machine")
     return running
 
 
