@@ -145,6 +145,7 @@ def _kubelet(home: Home, node: Node) -> Document:
         "failCgroupV1": False,  # many machines still have version 1, and so has this project's reference machine
         "failSwapOn": False,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "podPidsLimit": 1024,
         # Never delete images to free disk space: most were built here and cannot be pulled.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
