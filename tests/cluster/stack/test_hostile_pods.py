@@ -13,6 +13,8 @@ from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load
 
+pytestmark = pytest.mark.nightly
+
 SETTINGS = load("local")
 NAMESPACE = SETTINGS.cluster.namespace
 FINISHED = "got everything"
