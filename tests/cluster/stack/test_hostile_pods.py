@@ -72,13 +72,13 @@ def others() -> dict[str, tuple[str, int, bool]]:
 
 @pytest.mark.parametrize("program", [MEMORY, PROCESSES], ids=["memory", "processes"])
 def test_a_program_gets_no_more_than_its_pod_may_have(cluster: LocalCluster, program: str) -> None:
-    before = others()
+    baseline = others()
     assert FINISHED not in run(cluster.ready(CRAWLER)[0].metadata.name, program)
-    assert others() == before
+    assert others() == baseline
 
 
 def test_a_pod_that_fills_its_disk_is_evicted_alone(cluster: LocalCluster) -> None:
-    core, before = kubernetes.client.CoreV1Api(connect(SETTINGS.cluster)), others()
+    core, baseline = kubernetes.client.CoreV1Api(connect(SETTINGS.cluster)), others()
     name = cluster.ready(CRAWLER)[0].metadata.name
     run(name, DISK)
 
@@ -90,4 +90,4 @@ def test_a_pod_that_fills_its_disk_is_evicted_alone(cluster: LocalCluster) -> No
     status = poll_until("the eviction of the pod", evicted, seconds=120)
     assert "exceeds the limit" in status.message
     poll_until("another pod of the crawler", lambda: cluster.ready(CRAWLER), seconds=60)
-    assert others() == before
+    assert others() == baseline
