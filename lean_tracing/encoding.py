@@ -62,8 +62,8 @@ class AttributeEncoder:
         self._known: RecentCache[tuple[str, object], bytes] = RecentCache(MAX_CACHED)
         self._keys: dict[str, bytes] = {}
         # What precedes a number, by its key; for integers, by the number's length as well.
-        self._before_integer: dict[str, tuple[bytes, ...]] = {}
-        self._before_double: dict[str, bytes] = {}
+        self._integer_heads: dict[str, tuple[bytes, ...]] = {}
+        self._double_heads: dict[str, bytes] = {}
 
     def encode(self, attributes: Mapping[str, object] | None) -> bytes:
         """All attributes, each with its tag."""
@@ -76,11 +76,11 @@ class AttributeEncoder:
             if type(value) is str or type(value) is bool:
                 encoded = recent.get((key, value))
             elif type(value) is int:
-                if (start := self._before_integer.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
+                if (heads := self._integer_heads.get(key)) is not None and -MIN_CARD < value < MIN_CARD:
                     number = LENGTHS[value] if 0 <= value < len(LENGTHS) else varint(value)
-                    encoded = start[len(number)] + number
-            elif type(value) is float and (first := self._before_double.get(key)) and -MIN_CARD < value < MIN_CARD:
-                encoded = first + DOUBLE(value)
+                    encoded = heads[len(number)] + number
+            elif type(value) is float and (head := self._double_heads.get(key)) and -MIN_CARD < value < MIN_CARD:
+                encoded = head + DOUBLE(value)
             parts.append(self._one(key, value) if encoded is None else encoded)
         return b"".join(parts)
 
@@ -112,15 +112,15 @@ class AttributeEncoder:
             if redacted == key and len(key) <= MAX_CACHED_LENGTH:
                 if len(self._keys) >= MAX_CACHED:
                     self._keys.clear()
-                    self._before_integer.clear()
-                    self._before_double.clear()
+                    self._integer_heads.clear()
+                    self._double_heads.clear()
                 self._keys[key] = encoded
                 if self._redactor.shows_numbers(key):
-                    self._before_integer[key] = tuple(self._before(encoded, b"\x18", size) for size in range(_INTEGER))
-                    self._before_double[key] = self._before(encoded, b"\x21", _DOUBLE)
+                    self._integer_heads[key] = tuple(self._head(encoded, b"\x18", size) for size in range(_INTEGER))
+                    self._double_heads[key] = self._head(encoded, b"\x21", _DOUBLE)
         return encoded
 
-    def _before(self, key: bytes, tag: bytes, size: int) -> bytes:
+    def _head(self, key: bytes, tag: bytes, size: int) -> bytes:
         """What precedes the bytes of a number in an attribute."""
         value = LENGTHS[len(tag) + size] + tag
         return self._tag + LENGTHS[len(key) + 1 + len(value) + size] + key + b"\x12" + value

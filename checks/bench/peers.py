@@ -49,7 +49,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 def _content(span: Any) -> int:
-    """A number that spans with the same attributes have in common, in any order."""
+    """A number that spans with the same attributes have in common; the order of the attributes does not count."""
     return zlib.crc32(b"".join(sorted(item.SerializeToString(deterministic=True) for item in span.attributes)))
 
 

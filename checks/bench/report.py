@@ -47,11 +47,11 @@ def _table(title: str, series: dict[Subject, Series]) -> Table:
         table.add_column(heading, justify="right")
     for subject, values in series.items():
         cpu = spread(values.cpu)
-        increase = interval(added(series, subject))
+        cost = interval(added(series, subject))
         cells = [
             f"{cpu.median:.1f}",
             f"{cpu.low:.1f} - {cpu.high:.1f}",
-            *(["", ""] if subject == BARE else [f"{increase.value:+.1f}", f"{increase.low:.1f} - {increase.high:.1f}"]),
+            *(["", ""] if subject == BARE else [f"{cost.value:+.1f}", f"{cost.low:.1f} - {cost.high:.1f}"]),
             f"{statistics.median(values.wall):.1f}",
             f"{values.spans_per_operation:g}",
             f"{values.received} / {values.ended}",
