@@ -1,4 +1,4 @@
-"""`make bench` measures the cost of tracing in about five minutes; with `--quick` in less than two."""
+"""`make bench` measures the cost of tracing; it takes several minutes, with `--quick` fewer."""
 
 import json
 import os
