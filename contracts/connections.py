@@ -61,6 +61,7 @@ COMPONENTS: Final = (
     *SERVICES,
     endpoints.PROBE,
     endpoints.KAFKA,
+    endpoints.KAFKA_USERS,
     endpoints.POSTGRES,
     CLOUDNATIVEPG,
     endpoints.COLLECTOR,
@@ -126,8 +127,14 @@ _TASKS: Final = (
     *_each(
         (endpoints.KAFKA,),
         (endpoints.KAFKA,),
-        (endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT),
+        (endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT),
         "replicates, and elects its controller",
+    ),
+    *_each(
+        (endpoints.KAFKA_USERS,),
+        (endpoints.KAFKA,),
+        (endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT),
+        "writes users and rights, and checks certificates",
     ),
     *_each((CLOUDNATIVEPG,), (CLOUDNATIVEPG,), (endpoints.POSTGRES_PORT, 8000), "replicates"),
     *_each((DATABASE_OPERATOR,), (CLOUDNATIVEPG,), (endpoints.POSTGRES_PORT, 8000), "operates the servers"),

@@ -12,6 +12,8 @@ COLLECTOR: Final = "collector"
 SAMPLER: Final = "sampler"
 POSTGRES: Final = "postgres"
 KAFKA: Final = "kafka"
+KAFKA_USERS: Final = "kafka-users"
+"""The pod that writes the users and rights of the stack's own Kafka."""
 PROMETHEUS: Final = "prometheus"
 ALERTMANAGER: Final = "alertmanager"
 TEMPO: Final = "tempo"
@@ -31,6 +33,8 @@ SERVICE_PORT: Final = 8080
 POSTGRES_PORT: Final = 5432
 KAFKA_PORT: Final = 9092
 KAFKA_CONTROLLER_PORT: Final = 9093
+KAFKA_BROKER_PORT: Final = 9091
+"""On which brokers with TLS replicate: clients have another one, and no certificate."""
 OTLP_GRPC_PORT: Final = 4317
 OTLP_HTTP_PORT: Final = 4318
 OTLP_MAX_MIB: Final = 16

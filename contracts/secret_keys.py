@@ -4,6 +4,9 @@ import os
 import re
 from typing import Final
 
+from contracts import endpoints
+from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
+
 POSTGRES_PASSWORD: Final = "postgresPassword"
 GRAFANA_ADMIN_PASSWORD: Final = "grafanaAdminPassword"
 GRAFANA_OIDC_CLIENT_SECRET: Final = "grafanaOidcClientSecret"
@@ -44,6 +47,14 @@ AUTHORITY_SEED: Final = "authoritySeed"
 """Random text from which the keys of the stack's own certificate authority are derived."""
 POSTGRES_SERVICE_PASSWORD: Final = "postgresServicePassword"
 """Password of the task-manager's role in the stack's own Postgres, if its connections are encrypted."""
+KAFKA_USER_PASSWORD: Final = {
+    GATEWAY: "kafkaGatewayPassword",
+    TASK_MANAGER: "kafkaTaskManagerPassword",
+    CRAWLER: "kafkaCrawlerPassword",
+    endpoints.COLLECTOR: "kafkaCollectorPassword",
+    endpoints.SAMPLER: "kafkaSamplerPassword",
+}
+"""Passwords of the users of the stack's own Kafka, if its connections are encrypted."""
 KAFKA_PASSWORD: Final = "kafkaPassword"
 """Password of the stack's user at a Kafka that the stack did not build."""
 TRACES_AUTHORIZATION: Final = "tracesAuthorization"
@@ -84,6 +95,7 @@ OPTIONAL: Final = (
     POSTGRES_EXTERNAL_PASSWORD,
     AUTHORITY_SEED,
     POSTGRES_SERVICE_PASSWORD,
+    *KAFKA_USER_PASSWORD.values(),
     KAFKA_PASSWORD,
     OBJECT_STORAGE_SERVICE_ACCOUNT,
     OBJECT_STORAGE_ACCOUNT_KEY,
@@ -100,7 +112,14 @@ OPTIONAL: Final = (
     ALERT_SMTP_PASSWORD,
 )
 """Some settings need some of these. Another system issues them, except those in `RANDOM`."""
-RANDOM: Final = (*GENERATED, GRAFANA_SECRET_KEY, AUTHORITY_SEED, POSTGRES_SERVICE_PASSWORD, TELEMETRY_TOKEN)
+RANDOM: Final = (
+    *GENERATED,
+    GRAFANA_SECRET_KEY,
+    AUTHORITY_SEED,
+    POSTGRES_SERVICE_PASSWORD,
+    TELEMETRY_TOKEN,
+    *KAFKA_USER_PASSWORD.values(),
+)
 """Every long value will do: `make deploy` generates those that the settings need."""
 ALL: Final = (*GENERATED, *OPTIONAL)
 

@@ -23,8 +23,10 @@ from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content
 from stack.components.ingress.component import Ingress, IngressArgs
-from stack.components.kafka.access import KafkaAccess
+from stack.components.kafka.access import KafkaAccess, external_access, own_access
 from stack.components.kafka.component import Kafka, KafkaArgs
+from stack.components.kafka.config import brokers_address
+from stack.components.kafka.users import KafkaUsers, KafkaUsersArgs
 from stack.components.loki.component import LokiArgs, log_store
 from stack.components.network.component import NetworkPolicies, NetworkPoliciesArgs
 from stack.components.postgres.choice import database
@@ -163,14 +165,27 @@ def _network(base: _Base) -> NetworkPolicies | None:
 def _kafka(base: _Base) -> KafkaAccess:
     """Create Kafka if the stack needs one of its own, and return the way to it, which nothing reads otherwise."""
     settings = base.settings
-    external = settings.kafka.external
-    servers: pulumi.Input[str] = ""
-    if external:
-        servers = external.bootstrap_servers
-    elif settings.has_kafka:
-        args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class)
-        servers = Kafka("kafka", args, base.opts).bootstrap_servers
-    return KafkaAccess(bootstrap_servers=servers, publish_seconds=settings.kafka.publish_limit, external=external)
+    publish_seconds = settings.kafka.publish_limit
+    if settings.kafka.external:
+        return external_access(settings.kafka.external, publish_seconds)
+    if not settings.has_kafka:
+        return own_access("", publish_seconds, None)
+    seed = base.secrets[secret_keys.AUTHORITY_SEED] if settings.encryption.kafka else None
+    args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class, seed=seed)
+    brokers = Kafka("kafka", args, base.opts)
+    if seed is None:
+        return own_access(brokers.bootstrap_servers, publish_seconds, None)
+    assert settings.images
+    users_args = KafkaUsersArgs(
+        namespace=base.namespace,
+        secret=base.secret,
+        image=settings.images.service,
+        seed=seed,
+        address=brokers_address(settings.kafka.brokers),
+        broker_certificate=brokers.certificate,
+    )
+    KafkaUsers("kafka-users", users_args, base.opts)
+    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority)
 
 
 def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:

@@ -12,27 +12,33 @@ from checks.chaos.cluster import LocalCluster
 from checks.faults.changes import Change, new_password
 from contracts import endpoints, secret_keys
 from contracts.tasks import TABLE
-from stack.components.postgres.database import DATABASE, ROLE
+from stack.components.postgres.database import DATABASE, ROLE, SERVICE_ROLE
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 
 _LOCKED_SECONDS = 0.8
+_PASSWORDS = {ROLE: secret_keys.POSTGRES_PASSWORD, SERVICE_ROLE: secret_keys.POSTGRES_SERVICE_PASSWORD}
 _END_OTHERS = "select pg_terminate_backend(pid) from pg_stat_activity where client_addr <> inet_client_addr()"
 
 
+def role_of(cluster: LocalCluster) -> str:
+    """The role of the task-manager: it may end its own sessions, and set its own password."""
+    return SERVICE_ROLE if cluster.settings.encryption.postgres else ROLE
+
+
 def password_of(cluster: LocalCluster) -> str:
-    """The password that the stack's Secret has."""
+    """The password of that role that the stack's Secret has."""
     values = read_secret(connect(cluster.settings.cluster), cluster.namespace, secret_keys.SECRET)
-    return values[secret_keys.POSTGRES_PASSWORD]
+    return values[_PASSWORDS[role_of(cluster)]]
 
 
 def open_database(cluster: LocalCluster, password: str) -> "psycopg.Connection[Any]":
-    """A connection from this machine."""
+    """A connection from this machine, as that role."""
     return psycopg.connect(
         host=cluster.address(endpoints.POSTGRES),
         port=endpoints.POSTGRES_PORT,
         dbname=DATABASE,
-        user=ROLE,
+        user=role_of(cluster),
         password=password,
         autocommit=True,
         connect_timeout=10,
@@ -112,7 +118,7 @@ class PasswordChanged:
 
     def apply(self, cluster: LocalCluster) -> None:
         with open_database(cluster, password_of(cluster)) as connection:
-            self._set(connection, self.password)
+            self._set(connection, role_of(cluster), self.password)
             # A connection that is open stays valid.
             connection.execute(_END_OTHERS)
 
@@ -122,12 +128,12 @@ class PasswordChanged:
             open_database(cluster, right).close()
         except psycopg.OperationalError:
             with open_database(cluster, self.password) as connection:
-                self._set(connection, right)
+                self._set(connection, role_of(cluster), right)
 
     @staticmethod
-    def _set(connection: "psycopg.Connection[Any]", password: str) -> None:
+    def _set(connection: "psycopg.Connection[Any]", role: str, password: str) -> None:
         statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
-        connection.execute(statement.format(sql.Identifier(ROLE), sql.Literal(password)))
+        connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
 
 
 def password_changed(_cluster: LocalCluster) -> Change:

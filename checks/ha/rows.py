@@ -13,6 +13,7 @@ from local.cluster import Cluster
 from local.jobs import Progress
 from local.nodes import Node, first_nodes
 from stack.components.kafka import component as kafka
+from stack.components.kafka.config import CONFIG
 from stack.polling import CheckFailure
 
 NODES: Final = first_nodes(3)
@@ -112,7 +113,7 @@ def _no_fault(_stack: Stack, seconds: float) -> None:
 def _kafka_upgraded(stack: Stack, _seconds: float) -> None:
     stack.deploy()
     pod = f"{endpoints.KAFKA}-0"
-    program = f"{kafka.CONFIG}/{kafka.FINISH_UPGRADE.name}"
+    program = f"{CONFIG}/{kafka.FINISH_UPGRADE.name}"
     if commands.kubectl(["-n", stack.cluster.namespace, "exec", pod, "-c", endpoints.KAFKA, "--", "sh", program]):
         raise CheckFailure("the upgrade of Kafka cannot be finished", "the output of kubectl above")
 

@@ -1,21 +1,28 @@
-"""`make rotations`: the local stack's database password and its OTLP token get new values, with data and traffic."""
+"""`make rotations`: secrets of the local stack get new values, with data and traffic.
+
+They are the database's passwords, the OTLP token and, with `encryption`, those of Kafka's users and the authority.
+"""
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import psycopg
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from checks.chaos.cluster import LocalCluster
+from checks.rotation.certificates import renew_certificates
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
-from stack.components.postgres.database import DATABASE, ROLE
+from stack.components.kafka.config import MECHANISM
+from stack.components.postgres.database import DATABASE, ROLE, SERVICE_ROLE
 from stack.deploy.deployment import deploy
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -27,7 +34,7 @@ _KNOWN_SECONDS: Final = 150.0
 
 
 def rotate(console: Console) -> bool:
-    """Changes the local stack's database password and OTLP token; returns whether nothing was lost.
+    """Gives secrets of the local stack new values; returns whether nothing was lost.
 
     Raises:
         UserError: the stack cannot be reached, or a new value is not accepted.
@@ -36,15 +43,19 @@ def rotate(console: Console) -> bool:
     data = write(Stack(settings))
     console.print(f"the stack has {data}")
     changes = []
-    for title, make in (
-        ("database password", partial(_change_password, settings)),
-        ("OTLP token: add a second one", partial(_add_token, settings)),
-        ("OTLP token: services send it", _send_new_token),
-        ("OTLP token: remove the old one", partial(_end_old_token, settings)),
-    ):
+    for title, make in _changes(settings):
         console.print(title)
         changes.append(change(title, make, data))
     return show("New values for secrets", changes, console)
+
+
+def _changes(settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the title of each change, and what makes it."""
+    yield "database password", partial(_change_password, settings, secret_keys.POSTGRES_PASSWORD, ROLE)
+    yield from _of_encryption(settings)
+    yield "OTLP token: add a second one", partial(_add_token, settings)
+    yield "OTLP token: services send it", _send_new_token
+    yield "OTLP token: remove the old one", partial(_end_old_token, settings)
 
 
 def _values(settings: Settings) -> dict[str, str]:
@@ -63,20 +74,75 @@ def _secret_variables(**values: str) -> Iterator[None]:
             del os.environ[variable]
 
 
-def _change_password(settings: Settings) -> None:
-    old, new = _values(settings)[secret_keys.POSTGRES_PASSWORD], secrets.token_urlsafe(24)
-    with _secret_variables(postgresPassword=new):
+def _of_encryption(settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the changes of the secrets that encrypted connections need."""
+    encryption = settings.encryption
+    if encryption.postgres:
+        change_password = partial(_change_password, settings, secret_keys.POSTGRES_SERVICE_PASSWORD, SERVICE_ROLE)
+        yield "password of the task-manager at the database", change_password
+    if encryption.kafka:
+        yield "passwords of Kafka's users", partial(_change_users, settings)
+    if encryption.postgres or encryption.kafka:
+        yield "certificates", partial(renew_certificates, settings)
+        yield "certificate authority", _change_authority
+
+
+def _change_password(settings: Settings, key: str, role: str) -> None:
+    old, new = _values(settings)[key], secrets.token_urlsafe(24)
+    with _secret_variables(**{key: new}):
         deploy("local")
     address = LocalCluster(settings).address(endpoints.POSTGRES)
-    if not _opens(address, new):
+    if not _opens(address, role, new):
         raise CheckFailure("the database does not accept its new password", "the logs of postgres-0")
-    if _opens(address, old):
+    if _opens(address, role, old):
         raise CheckFailure("the database still accepts its old password", "the logs of postgres-0")
 
 
-def _opens(address: str, password: str) -> bool:
+def _change_users(settings: Settings) -> None:
+    keys = secret_keys.KAFKA_USER_PASSWORD
+    old = _values(settings)
+    with _secret_variables(**{key: secrets.token_urlsafe(24) for key in keys.values()}):
+        deploy("local")
+    new = _values(settings)
+    address = LocalCluster(settings).address(endpoints.KAFKA)
+    for user, key in keys.items():
+        if not _is_user(address, user, new[key]):
+            raise CheckFailure(f"Kafka does not accept the new password of {user}", "the logs of kafka-users")
+        if _is_user(address, user, old[key]):
+            raise CheckFailure(f"Kafka still accepts the old password of {user}", "the logs of kafka-users")
+
+
+def _is_user(address: str, user: str, password: str) -> bool:
+    errors: list[KafkaError] = []
+    configuration: dict[str, Any] = {
+        "bootstrap.servers": f"{address}:{endpoints.KAFKA_PORT}",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": MECHANISM,
+        "sasl.username": user,
+        "sasl.password": password,
+        "enable.ssl.certificate.verification": False,  # this machine does not know the brokers' names
+        "log_level": 0,
+        "error_cb": errors.append,
+    }
+    admin = AdminClient(configuration)
     try:
-        psycopg.connect(host=address, dbname=DATABASE, user=ROLE, password=password, connect_timeout=10).close()
+        admin.list_topics(timeout=10)
+    except KafkaException:
+        admin.poll(0)
+        if KafkaError._AUTHENTICATION not in {error.code() for error in errors}:
+            raise
+        return False
+    return True
+
+
+def _change_authority() -> None:
+    with _secret_variables(authoritySeed=secrets.token_urlsafe(24)):
+        deploy("local")
+
+
+def _opens(address: str, role: str, password: str) -> bool:
+    try:
+        psycopg.connect(host=address, dbname=DATABASE, user=role, password=password, connect_timeout=10).close()
     except psycopg.OperationalError as error:
         if "password authentication failed" not in str(error):
             raise

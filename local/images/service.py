@@ -144,10 +144,10 @@ def code_files(source: Path) -> list[Path]:
     """The files of the image's code, without those that describe the image itself.
 
     Of `service` and the tracing library all but caches, hidden files and the development mode; of `stack` the probe,
-    the publisher and the judge of a rollout; and the modules of `contracts`, `dashboards` and `stack` that these
-    import.
+    the publisher, what writes Kafka's users, and the judge of a rollout; and the modules of `contracts`, `dashboards`
+    and `stack` that these import.
     """
-    names = ("service", "lean_tracing", "stack/probe", "stack/publisher")
+    names = ("service", "lean_tracing", "stack/probe", "stack/publisher", "stack/kafka_users")
     folders = [source / name for name in names]
     own = [file for folder in folders for file in _files_below(folder)]
     own += [file for name in _PROGRAMS if (file := source / name).is_file()]

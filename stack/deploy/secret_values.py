@@ -18,7 +18,14 @@ _HEADERS: Final = frozenset(
         secret_keys.GRAFANA_TOKEN,
     }
 )
-_OWN_POSTGRES: Final = frozenset({secret_keys.POSTGRES_PASSWORD, secret_keys.POSTGRES_SERVICE_PASSWORD})
+_PLAIN: Final = frozenset(
+    {
+        secret_keys.POSTGRES_PASSWORD,
+        secret_keys.POSTGRES_SERVICE_PASSWORD,
+        *secret_keys.KAFKA_USER_PASSWORD.values(),
+    }
+)
+"""Passwords that become part of a statement or of a configuration."""
 _REFERENCE: Final = re.compile(r"\$\{\w+\}")
 """What manifests for GitOps have in the place of a secret."""
 
@@ -42,6 +49,6 @@ def problem_of(key: str, value: str) -> str | None:
         return "is sent in a header of HTTP, and has characters other than ASCII"
     if key == secret_keys.KAFKA_PASSWORD and {'"', "\\"} & {*value}:
         return "has a quotation mark or a backslash, which the configuration of Kafka's clients cannot hold"
-    if key in _OWN_POSTGRES and not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+    if key in _PLAIN and not re.fullmatch(r"[A-Za-z0-9_-]+", value):
         return "has characters other than letters, digits, `-` and `_`"
     return None

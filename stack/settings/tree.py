@@ -213,6 +213,27 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_encryption_of_kafka(self) -> Self:
+        if not self.encryption.kafka:
+            return self
+        if self.kafka.external:
+            raise ValueError(
+                "encryption.kafka is for the stack's own brokers: kafka.external has its own setting, encrypted"
+            )
+        if not self.has_kafka:
+            raise ValueError(
+                "encryption.kafka needs a Kafka, but neither tasks nor spans of this stack pass through one"
+            )
+        if self.traces.distributed:
+            raise ValueError(
+                "encryption.kafka: Tempo in parts (traces.distributed) connects without TLS: its Kafka client knows no "
+                "more. Give the single binary objectStorage, or set traces.external"
+            )
+        if self.images is None:
+            raise ValueError("encryption.kafka runs the pod kafka-users from the image of the services: images.service")
+        return self
+
+    @model_validator(mode="after")
     def _check_partitions_for_readers(self) -> Self:
         readers = {"collector.sampling": self.collector.sampling, "traces.distributed": self.traces.distributed}
         for name, reader in readers.items():

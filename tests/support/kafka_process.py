@@ -15,7 +15,7 @@ from local.images.kafka import LIBRARIES, PREVIOUS, kafka_key, kafka_layers
 from local.jobs import Progress
 from local.paths import Home
 from stack.components.kafka.component import CLUSTER_ID, FINISH_UPGRADE, IN_SYNC, RELEASE, REPLICATE
-from stack.components.kafka.config import DATA, pod_names, server_properties
+from stack.components.kafka.config import DATA, BrokerSecurity, command_properties, pod_names, server_properties
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
 from tests.support.programs import require_program, skip_missing
@@ -63,31 +63,48 @@ class KafkaBrokers:
         self._network = f"127.{os.getpid() % 250 + 1}.{next(_clusters)}"
         self._processes: dict[int, ServerProcess] = {}
         self._settings = Kafka()
-        self._extra: tuple[str, ...] = ()
+        self._security: BrokerSecurity | None = None
+        self.command_config = directory / "command.properties"
+        """With TLS: the configuration with which Kafka's programs are the brokers themselves."""
 
     def address(self, ordinal: int) -> str:
         """host:port of a broker for clients."""
         return f"{self._network}.{ordinal + 1}:{endpoints.KAFKA_PORT}"
 
     @property
+    def addresses(self) -> list[str]:
+        """IP addresses of three brokers."""
+        return [f"{self._network}.{ordinal + 1}" for ordinal in range(3)]
+
+    def own_address(self, ordinal: int) -> str:
+        """host:port of a broker for the programs in its pod."""
+        port = endpoints.KAFKA_BROKER_PORT if self._security else endpoints.KAFKA_PORT
+        return f"{self.addresses[ordinal]}:{port}"
+
+    @property
     def bootstrap_servers(self) -> str:
         """host:port of all brokers."""
         return ",".join(self.address(ordinal) for ordinal in range(self._settings.brokers))
 
-    def configure(self, settings: Kafka, *extra: str) -> None:
+    def configure(self, settings: Kafka, *extra: str, security: BrokerSecurity | None = None) -> None:
         """Writes the configuration of each broker; brokers that run read it at their next start.
 
         Args:
             settings: of the stack.
             extra: further lines, for all brokers.
+            security: the files of TLS.
         """
-        self._settings = settings
+        self._settings, self._security = settings, security
+        if security:
+            self.command_config.write_text(command_properties(security))
         for ordinal, name in enumerate(pod_names(settings.brokers)):
             own = f"{self._network}.{ordinal + 1}"
-            text = server_properties(ordinal, settings).replace(DATA, str(self._directory / f"data-{ordinal}"))
+            text = server_properties(ordinal, settings, security).replace(
+                DATA, str(self._directory / f"data-{ordinal}")
+            )
             for other, pod in enumerate(pod_names(settings.brokers)):
                 text = text.replace(f"{pod}.{endpoints.pods(endpoints.KAFKA)}:", f"{self._network}.{other + 1}:")
-            text = text.replace(f"BROKER://{endpoints.KAFKA}:", f"BROKER://{own}:").replace("@127.0.0.1:", f"@{own}:")
+            text = text.replace(f"://{endpoints.KAFKA}:", f"://{own}:").replace("@127.0.0.1:", f"@{own}:")
             text = text.replace("://:", f"://{own}:")
             self._configuration(ordinal).write_text("\n".join([text, *extra]))
             self._processes.setdefault(ordinal, self._process(name, ordinal))
@@ -153,13 +170,15 @@ class KafkaBrokers:
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
-    def _program(self, file: Path, ordinal: int) -> subprocess.CompletedProcess[str]:
+    def _program(self, file: Path, ordinal: int, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
-            "BOOTSTRAP_SERVERS": self.address(ordinal),
+            "BOOTSTRAP_SERVERS": self.own_address(ordinal),
+            "COMMAND_CONFIG": str(self.command_config) if self._security else "",
             "BROKERS": str(self._settings.brokers),
             "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
             "LIBRARIES": self._class_path,
             "RELEASE": RELEASE,
+            **variables,
         }
         return subprocess.run(
             ["sh", file], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False

@@ -9,9 +9,10 @@ from typing import Any, Final
 from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
 from contracts import secret_keys
-from stack.components.kafka.access import KafkaAccess
+from stack.components.kafka.access import KafkaAccess, external_access
 from stack.components.kafka.settings import ExternalKafka, Kafka
 from tests.support.kafka_process import KafkaBrokers
+from tests.support.outputs import value
 
 USERNAME: Final = "stack"
 PASSWORD: Final = "c0rrect-horse;battery staple"
@@ -78,7 +79,7 @@ def secure_kafka(directory: Path, class_path: str, host: str = "localhost") -> I
 
 def access(external: ExternalKafka) -> KafkaAccess:
     """Return how the stack's clients reach it."""
-    return KafkaAccess(bootstrap_servers=external.bootstrap_servers, publish_seconds=20, external=external)
+    return external_access(external, publish_seconds=20)
 
 
 def environment(variables: Any, password: str = PASSWORD) -> dict[str, str]:
@@ -87,5 +88,5 @@ def environment(variables: Any, password: str = PASSWORD) -> dict[str, str]:
     for variable in variables:
         if variable.value is None:
             assert variable.value_from.secret_key_ref.key == secret_keys.KAFKA_PASSWORD
-        values[variable.name] = password if variable.value is None else variable.value
+        values[variable.name] = password if variable.value is None else value(variable.value)
     return values

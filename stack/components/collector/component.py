@@ -76,7 +76,7 @@ class Collector(pulumi.ComponentResource):
             },
             env=[
                 *without_repetition(_credentials(args)),
-                *(args.brokers.password(args.secret) if settings.sampling else ()),
+                *(args.brokers.password(endpoints.COLLECTOR, args.secret) if settings.sampling else ()),
             ],
             address=LOOPBACK if args.protection else None,
         )
@@ -135,7 +135,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
         trace_store=args.trace_store.otlp,
         metric_stores=args.metric_stores,
         log_store=args.log_store.otlp if args.log_store else None,
-        kafka=args.brokers.collector_target(),
+        kafka=args.brokers.collector_target(endpoints.COLLECTOR),
     ).apply(
         lambda addresses: pipeline.render(
             pipeline.Pipeline(

@@ -61,8 +61,11 @@ class Sampler(pulumi.ComponentResource):
             settings,
             CollectorConfig("sampler-config", _configuration(args), args.namespace, child),
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
-            env=[*args.trace_store.otlp_variables(args.secret), *args.brokers.password(args.secret)],
-            init=(topic_container(topic, args.brokers, args.secret),),
+            env=[
+                *args.trace_store.otlp_variables(args.secret),
+                *args.brokers.password(endpoints.SAMPLER, args.secret),
+            ],
+            init=(topic_container(topic, args.brokers, endpoints.SAMPLER, args.secret),),
             address=LOOPBACK if args.protection else None,
         )
         guard = {"queue-guard": endpoints.QUEUE_GUARD_PORT}
@@ -76,7 +79,8 @@ class Sampler(pulumi.ComponentResource):
 
 def _configuration(args: SamplerArgs) -> pulumi.Output[str]:
     settings = args.settings
-    return pulumi.Output.all(trace_store=args.trace_store.otlp, kafka=args.brokers.collector_target()).apply(
+    kafka = args.brokers.collector_target(endpoints.SAMPLER)
+    return pulumi.Output.all(trace_store=args.trace_store.otlp, kafka=kafka).apply(
         lambda addresses: pipeline.render_sampler(
             pipeline.Sampler(
                 trace_store=addresses["trace_store"],

@@ -17,12 +17,17 @@ class Encryption(Section):
     telemetry: bool = False
     """Whether the Collectors, the stack's own stores and Alertmanager refuse connections without TLS, and requests
     without a token; so do the ports of telemetry that Prometheus scrapes."""
+    kafka: bool = False
+    """Whether the stack's own Kafka refuses connections without TLS. Brokers know each other by certificates. Each
+    program has a user with a password, and reaches its own topics alone; the pod `kafka-users` writes users and rights.
+    Not with `traces.distributed`: Tempo's Kafka client knows no TLS."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that TLS needs."""
         return (
-            *((secret_keys.AUTHORITY_SEED,) if self.postgres or self.telemetry else ()),
+            *((secret_keys.AUTHORITY_SEED,) if self.postgres or self.telemetry or self.kafka else ()),
             *((secret_keys.POSTGRES_SERVICE_PASSWORD,) if self.postgres else ()),
             *((secret_keys.TELEMETRY_TOKEN,) if self.telemetry else ()),
+            *(secret_keys.KAFKA_USER_PASSWORD.values() if self.kafka else ()),
         )

@@ -9,7 +9,20 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, versions
 from contracts.section import quantity_bytes
-from stack.components.kafka.config import DATA, LOGGING, bootstrap_servers, pod_names, server_properties
+from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.kafka.config import (
+    AUTHORITY_FILE,
+    CERTIFICATE,
+    CONFIG,
+    DATA,
+    IN_PODS,
+    LOGGING,
+    bootstrap_servers,
+    certificate_hosts,
+    command_properties,
+    pod_names,
+    server_properties,
+)
 from stack.components.kafka.settings import Kafka as KafkaSettings
 from stack.components.kafka.topic import CLASS_PATH
 from stack.components.shared.availability import Shutdown
@@ -18,12 +31,10 @@ from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod, container_security, resources
 from stack.components.shared.probes import Probes, exec_probe, tcp_probe
 from stack.components.shared.service import services
-from stack.components.shared.storage import Storage, volume_name
+from stack.components.shared.storage import SecretFiles, Storage, volume_name
 from stack.components.shared.workload import Volume, stateful_set
 
 _UID: Final = 1000
-CONFIG: Final = "/etc/kafka-config"
-"""Folder of the configuration and of the programs, in a pod."""
 _POD_CONFIG: Final = f"{CONFIG}/$(POD_NAME).properties"
 """Configuration of the broker in a pod; the kubelet inserts the pod's name."""
 IN_SYNC: Final = Path(__file__).with_name("is_in_sync.sh")
@@ -32,6 +43,7 @@ REPLICATE: Final = Path(__file__).with_name("replicate.sh")
 """Program that a person runs when there are more brokers than before."""
 FINISH_UPGRADE: Final = Path(__file__).with_name("finish_upgrade.sh")
 """Program that a person runs when all brokers have a new version."""
+_COMMAND_CONFIG: Final = "command.properties"
 _CATCH_UP_SECONDS: Final = 86_400
 """Time in which a broker that was stopped copies what it missed; it serves clients meanwhile."""
 RELEASE: Final = ".".join(versions.KAFKA.rpartition(":")[2].split(".")[:2])
@@ -45,18 +57,25 @@ class KafkaArgs:
     namespace: pulumi.Input[str]
     settings: KafkaSettings
     storage_class: str | None
+    seed: pulumi.Output[str] | None = None
+    """From which the stack's authority is derived; without it, there is no TLS, and everyone may do everything."""
 
 
 class Kafka(pulumi.ComponentResource):
     """Kafka's brokers. The programs that own the topics create them."""
 
     bootstrap_servers: pulumi.Output[str]
+    authority: pulumi.Output[str]
+    """Certificate with which clients verify the brokers, as PEM; empty without TLS."""
+    certificate: pulumi.Output[str]
+    """Name of the Secret with the brokers' certificate; empty without TLS."""
 
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Kafka", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        files = _files(settings)
+        certificate = self._certificate(args)
+        files = _files(settings, certificate.authority if certificate else None)
         config = config_map("kafka-config", "queue", args.namespace, files, child)
         pod = Pod(
             name=endpoints.KAFKA,
@@ -65,13 +84,13 @@ class Kafka(pulumi.ComponentResource):
             container=Container(
                 image=versions.KAFKA,
                 size=settings,
-                ports={"kafka": endpoints.KAFKA_PORT},
+                ports=_ports(encrypted=certificate is not None),
                 command=_command(settings),
                 env=[
                     field_variable("POD_NAME", "metadata.name"),
                     # For the three programs.
                     *variables(
-                        BOOTSTRAP_SERVERS=f"localhost:{endpoints.KAFKA_PORT}",
+                        **_own_access(encrypted=certificate is not None),
                         BROKERS=settings.brokers,
                         IN_SYNC_REPLICAS=settings.in_sync_replicas,
                         LIBRARIES=CLASS_PATH,
@@ -80,7 +99,12 @@ class Kafka(pulumi.ComponentResource):
                 ],
             ),
             init=[_format_container(settings)],
-            storage=Storage(config_maps={CONFIG: config.metadata.name}, configuration=files, data=DATA),
+            storage=Storage(
+                config_maps={CONFIG: config.metadata.name},
+                configuration=files,
+                secrets=_certificate_files(certificate),
+                data=DATA,
+            ),
             probes=_probes(settings),
             shutdown=Shutdown(grace_seconds=60),
         )
@@ -88,13 +112,67 @@ class Kafka(pulumi.ComponentResource):
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
         self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers))
-        self.register_outputs({"bootstrap_servers": self.bootstrap_servers})
+        self.authority = certificate.authority if certificate else pulumi.Output.from_input("")
+        self.certificate = certificate.secret if certificate else pulumi.Output.from_input("")
+        self.register_outputs(
+            {
+                "bootstrap_servers": self.bootstrap_servers,
+                "authority": self.authority,
+                "certificate": self.certificate,
+            }
+        )
+
+    def _certificate(self, args: KafkaArgs) -> ServerCertificate | None:
+        if args.seed is None:
+            return None
+        certificate_args = ServerCertificateArgs(
+            namespace=args.namespace,
+            server=endpoints.KAFKA,
+            component="queue",
+            hosts=certificate_hosts(args.settings.brokers),
+            is_client=True,  # of the other brokers
+            seed=args.seed,
+        )
+        return ServerCertificate("kafka-certificate", certificate_args, pulumi.ResourceOptions(parent=self))
 
 
-def _files(settings: KafkaSettings) -> dict[str, str]:
-    """Return the files of the ConfigMap: the configuration of each broker, of the log, and the three programs."""
+def _certificate_files(certificate: ServerCertificate | None) -> dict[str, SecretFiles]:
+    if certificate is None:
+        return {}
+    return {CERTIFICATE: SecretFiles(secret=certificate.secret, keys={COMBINED_FILE: COMBINED_FILE})}
+
+
+def _ports(*, encrypted: bool) -> dict[str, int]:
+    """Return the ports that other pods connect to; `kafka-users` asks each of them for its certificate."""
+    if not encrypted:
+        return {"kafka": endpoints.KAFKA_PORT}
     return {
-        **{f"{pod}.properties": server_properties(n, settings) for n, pod in enumerate(pod_names(settings.brokers))},
+        "kafka": endpoints.KAFKA_PORT,
+        "brokers": endpoints.KAFKA_BROKER_PORT,
+        "controllers": endpoints.KAFKA_CONTROLLER_PORT,
+    }
+
+
+def _own_access(*, encrypted: bool) -> dict[str, str]:
+    """Return the variables with which the programs in a broker's pod reach it."""
+    if not encrypted:
+        return {"BOOTSTRAP_SERVERS": f"localhost:{endpoints.KAFKA_PORT}"}
+    return {
+        "BOOTSTRAP_SERVERS": f"localhost:{endpoints.KAFKA_BROKER_PORT}",
+        "COMMAND_CONFIG": f"{CONFIG}/{_COMMAND_CONFIG}",
+    }
+
+
+def _files(settings: KafkaSettings, authority: pulumi.Output[str] | None) -> dict[str, pulumi.Input[str]]:
+    """Return the files of the ConfigMap: the configuration of each broker, of the log, and the three programs."""
+    security = IN_PODS if authority is not None else None
+    names = pod_names(settings.brokers)
+    secure: dict[str, pulumi.Input[str]] = (
+        {_COMMAND_CONFIG: command_properties(IN_PODS), AUTHORITY_FILE: authority} if authority is not None else {}
+    )
+    return {
+        **{f"{pod}.properties": server_properties(n, settings, security) for n, pod in enumerate(names)},
+        **secure,
         "log4j2.properties": LOGGING,
         **{program.name: program.read_text() for program in (IN_SYNC, REPLICATE, FINISH_UPGRADE)},
     }

@@ -16,5 +16,6 @@ is_listening() {
 is_listening || { echo "the broker does not listen yet" >&2; exit 1; }
 behind=$(java -Xmx64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$LIBRARIES" \
   org.apache.kafka.tools.TopicCommand --bootstrap-server "$BOOTSTRAP_SERVERS" \
+  ${COMMAND_CONFIG:+--command-config "$COMMAND_CONFIG"} \
   --describe --under-replicated-partitions)
 [ -z "$behind" ] || { echo "$behind" >&2; exit 1; }

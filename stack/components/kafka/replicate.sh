@@ -2,7 +2,7 @@
 # It changes nothing where both are right. It returns when all replicas have all messages.
 set -eu
 run() { java -Xmx64m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$LIBRARIES" "$@"; }
-kafka() { class=$1; shift; run "$class" --bootstrap-server "$BOOTSTRAP_SERVERS" "$@"; }
+kafka() { class=$1; shift; run "$class" --bootstrap-server "$BOOTSTRAP_SERVERS" ${COMMAND_CONFIG:+--command-config "$COMMAND_CONFIG"} "$@"; }
 plan=/tmp/reassignment.json
 
 # A line of `--describe`: Topic: NAME Partition: 0 Leader: 1 Replicas: 1 Isr: 1 …

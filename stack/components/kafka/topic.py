@@ -10,8 +10,9 @@ from contracts import versions
 from contracts.section import quantity_bytes
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
-from stack.components.shared.environment import variables
 from stack.components.shared.pod import container_security
+
+core = k8s.core.v1
 
 CLASS_PATH = "/opt/kafka/libs/*"
 """Java's class path in Kafka's image."""
@@ -46,15 +47,16 @@ _WITH_PROPERTIES: Final = f'printf %s "$CLIENT_PROPERTIES" >{_CLIENT} && exec "$
 """Shell command: runs its arguments with a configuration file, whose content is a variable."""
 
 
-def topic_container(topic: Topic, brokers: KafkaAccess, secret: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+def topic_container(topic: Topic, brokers: KafkaAccess, client: str, secret: pulumi.Input[str]) -> core.ContainerArgs:
     """Return an init container that waits for Kafka and creates a topic if it does not exist.
 
     Args:
         topic: to create.
         brokers: of Kafka.
+        client: the workload, as which it authenticates.
         secret: name of the Secret with the password.
     """
-    properties = brokers.client_properties()
+    properties = brokers.client_properties(client)
     config = {
         "retention.bytes": topic.retention_bytes,
         "retention.ms": topic.retention_hours * 3_600_000,
@@ -62,11 +64,11 @@ def topic_container(topic: Topic, brokers: KafkaAccess, secret: pulumi.Input[str
         # Kafka deletes whole segments. With the default of 1 GiB, partitions outgrow their share of a small disk.
         "segment.bytes": min(2**30, max(topic.retention_bytes // 4, 2 * topic.max_message_bytes)),
     }
-    return k8s.core.v1.ContainerArgs(
+    return core.ContainerArgs(
         name="topic",
         image=versions.KAFKA,
         command=[
-            *(["sh", "-c", _WITH_PROPERTIES, "sh"] if properties else []),
+            *(["sh", "-c", _WITH_PROPERTIES, "sh"] if properties is not None else []),
             "java",
             "-Xmx64m",
             "-XX:TieredStopAtLevel=1",
@@ -86,10 +88,12 @@ def topic_container(topic: Topic, brokers: KafkaAccess, secret: pulumi.Input[str
             str(topic.partitions),
             *(part for key, value in config.items() for part in ("--config", f"{key}={value}")),
         ],
-        env=[*variables(CLIENT_PROPERTIES=properties), *brokers.password(secret)] if properties else None,
-        resources=k8s.core.v1.ResourceRequirementsArgs(
+        env=[core.EnvVarArgs(name="CLIENT_PROPERTIES", value=properties), *brokers.password(client, secret)]
+        if properties is not None
+        else None,
+        resources=core.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "192Mi"}, limits={"memory": "192Mi"}
         ),
         security_context=container_security(),
-        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")],
+        volume_mounts=[core.VolumeMountArgs(name="tmp", mount_path="/tmp")],
     )

@@ -194,7 +194,7 @@ def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[c
             OTEL_LOGS_EXPORTER="otlp" if args.export_logs else "none",
             OTEL_RESOURCE_ATTRIBUTES=_resource_attributes(name, version, args.environment),
         ),
-        *args.brokers.service_variables(args.secret),
+        *args.brokers.service_variables(name, args.secret),
         core.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
         *(variables(OTEL_EXPORTER_OTLP_CERTIFICATE=f"{_AUTHORITY}/{AUTHORITY_FILE}") if args.otlp_encrypted else []),
         *_sampling_variables(args.sampling),

@@ -69,7 +69,7 @@ class DistributedTempo(pulumi.ComponentResource):
         topic = Topic.with_part_of_disk(
             INGEST_TOPIC, self._args.kafka, _PART_OF_DISK, max_message_bytes=_MAX_MESSAGE_BYTES
         )
-        init = (topic_container(topic, self._args.brokers, self._args.secret),)
+        init = (topic_container(topic, self._args.brokers, endpoints.TEMPO, self._args.secret),)
         otlp, gossip = {"otlp-grpc": endpoints.OTLP_GRPC_PORT}, {"gossip": endpoints.TEMPO_GOSSIP_PORT}
         live_store = self._pod(endpoints.TEMPO_LIVE_STORE, "live-store", size, gossip, data=TEMPO_DATA, init=init)
         builder = self._pod(endpoints.TEMPO_BLOCK_BUILDER, "block-builder", size, data=TEMPO_DATA, init=init)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from checks.coverage.ledger import describe
+from contracts.services import GATEWAY
 from lean_tracing.testing import Recorder
 from tests.support.kafka_process import libraries
 from tests.support.secure_kafka import access, environment, secure_kafka
@@ -21,7 +22,7 @@ def test_every_operation_has_its_complete_trace(make_recorder: Callable[[str], R
     for name in ("programs", "brokers"):
         (tmp_path / name).mkdir()
     with secure_kafka(tmp_path / "brokers", libraries(tmp_path / "programs")) as kafka:
-        variables = environment(access(kafka.external).service_variables("s"))
+        variables = environment(access(kafka.external).service_variables(GATEWAY, "s"))
         assert variables["KAFKA_ENCRYPTED"] == "true"
         with running_system(variables, make_recorder, tmp_path, key=_KEY) as system:
             outcome = system.cover(OPERATIONS, OPERATIONS // 3)

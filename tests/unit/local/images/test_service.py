@@ -87,7 +87,7 @@ def test_the_dockerfile_copies_the_same_modules_of_contracts_and_stack() -> None
     dockerfile = (ROOT / "service" / "Dockerfile").read_text()
     copied = re.findall(r"(?:contracts|dashboards|stack)/\S+\.py", dockerfile)
     packed = [str(path.relative_to(ROOT)) for path in code_files(ROOT)]
-    whole = ("service/", "lean_tracing/", "stack/probe/", "stack/publisher/")
+    whole = ("service/", "lean_tracing/", "stack/probe/", "stack/publisher/", "stack/kafka_users/")
     assert all(f"COPY {folder.rstrip('/')} /app/" in dockerfile for folder in whole)
     assert sorted(copied) == [name for name in packed if not name.startswith(whole)]
     sent = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)

@@ -9,22 +9,20 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from checks.harness.certificates import self_signed
-from checks.harness.collector import CollectorProcess, MissingProgram
-from checks.harness.receiver import receiving
-from collector.pipeline import OtlpTarget, Pipeline, Sampler, render, render_sampler
+from collector import pipeline
+from contracts import endpoints
+from contracts.services import GATEWAY
 from service.common.config import ServiceSettings
 from service.common.errors import Unavailable
 from service.common.kafka.client import client_configuration
 from service.common.kafka.topics import create_missing_topics
-from stack.components.kafka.access import target
 from stack.components.kafka.settings import ExternalKafka, Kafka
 from stack.components.kafka.topic import CLASS_PATH, Topic, topic_container
-from stack.polling import poll_until
-from tests.support.programs import skipping
+from tests.support.outputs import value
 from tests.support.secure_kafka import PASSWORD, SecureKafka, access, environment, secure_kafka
+from tests.support.spans_through_kafka import send_a_span
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def kafka(class_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def service(external: ExternalKafka, password: str = PASSWORD) -> dict[str, Any]:
     """The configuration of a service's clients."""
-    settings = ServiceSettings.from_env(environment(access(external).service_variables("s"), password))
+    settings = ServiceSettings.from_env(environment(access(external).service_variables(GATEWAY, "s"), password))
     return client_configuration(settings, "test") | {"log_level": 0}
 
 
@@ -69,7 +67,7 @@ def test_the_init_container_creates_the_topic_of_spans(
 ) -> None:
     topic = Topic.with_part_of_disk(f"spans-{mechanism}", Kafka(), 2, max_message_bytes=10_000_000)
     external = kafka.external.model_copy(update={"mechanism": mechanism})
-    container: Any = topic_container(topic, access(external), "secret")
+    container: Any = topic_container(topic, access(external), endpoints.SAMPLER, "secret")
 
     def run(password: str) -> subprocess.CompletedProcess[str]:
         command = [
@@ -87,45 +85,7 @@ def test_the_init_container_creates_the_topic_of_spans(
     assert len(topics[topic.name].partitions) == 3
 
 
-def span() -> bytes:
-    request = ExportTraceServiceRequest()
-    request.resource_spans.add().scope_spans.add().spans.add(
-        name="stored", trace_id=bytes(15) + b"\x01", span_id=b"12345678"
-    )
-    return bytes(request.SerializeToString())
-
-
 def test_spans_go_through_it_from_the_collectors_to_the_samplers(kafka: SecureKafka, tmp_path: Path) -> None:
-    through = target(kafka.external.bootstrap_servers, kafka.external)
-    topic = Topic.with_part_of_disk("otlp-spans", Kafka(), 2, max_message_bytes=10_000_000)
-    create_missing_topics(service(kafka.external), [topic.name], 3)
-    with skipping("otelcol-contrib", MissingProgram), receiving() as store:
-        pipeline = Pipeline(
-            trace_store=OtlpTarget("127.0.0.1:9"),
-            metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
-            queue_size=10_000,
-            sampled_through=through,
-        )
-        sampler = Sampler(
-            trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
-            kafka=through,
-            queue_size=10_000,
-            ratio=1,
-            errors=True,
-            slow_ms=None,
-            decision_wait_seconds=1,
-            traces=1000,
-        )
-        password = {"KAFKA_PASSWORD": PASSWORD}
-        processes = [
-            CollectorProcess(tmp_path / "collector", render(pipeline), password),
-            CollectorProcess(tmp_path / "sampler", render_sampler(sampler), password),
-        ]
-        try:
-            for process in processes:
-                process.start()
-            processes[0].send(span())
-            poll_until("the span in the store", lambda: [item.name for item in store.spans()] == ["stored"])
-        finally:
-            for process in processes:
-                process.kill()
+    through = value(access(kafka.external).collector_target(endpoints.COLLECTOR))
+    create_missing_topics(service(kafka.external), [pipeline.TOPIC], 3)
+    send_a_span(tmp_path, (through, PASSWORD), (through, PASSWORD))

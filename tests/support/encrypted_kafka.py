@@ -1,0 +1,97 @@
+"""The stack's own Kafka with TLS, passwords and rights, as processes of this machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from contracts import endpoints
+from service.common.config import ServiceSettings
+from service.common.kafka.client import client_configuration
+from stack.components.encryption.authority import RENEWAL, Authority, Certificate
+from stack.components.kafka.access import KafkaAccess, own_access
+from stack.components.kafka.config import BrokerSecurity
+from stack.components.kafka.rights import RIGHTS, single
+from stack.components.kafka.settings import Kafka
+from stack.kafka_users.administration import Administration
+from stack.kafka_users.declared import Declared, Right
+from tests.support.kafka_process import KafkaBrokers
+from tests.support.outputs import value
+
+SEED = "a random text of the tests, which is long enough"
+PASSWORDS = {user: f"password-of-{user}" for user in RIGHTS}
+DECLARED = Declared(passwords=PASSWORDS, rights=frozenset(Right(**item) for item in single(RIGHTS)))
+
+
+@dataclass
+class EncryptedKafka:
+    """The brokers, and how clients reach them."""
+
+    brokers: KafkaBrokers
+    folder: Path
+
+    @property
+    def authority(self) -> Authority:
+        """Its certificate is what clients verify brokers with."""
+        return Authority(SEED)
+
+    @property
+    def security(self) -> BrokerSecurity:
+        """The files of TLS."""
+        return BrokerSecurity(
+            key_and_certificate=str(self.folder / "tls-combined.pem"), authority=str(self.folder / "ca.crt")
+        )
+
+    def renew(self, *, periods: int) -> Certificate:
+        """Writes the certificate of another period, counted from this one, and returns it."""
+        moment = datetime.now(UTC) + periods * RENEWAL
+        issued = self.authority.issue("kafka", self.brokers.addresses, moment, is_client=True)
+        Path(self.security.key_and_certificate).write_text(issued.key + issued.certificate)
+        Path(self.security.authority).write_text(self.authority.certificate)
+        return issued
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How the stack's clients reach it."""
+        return own_access(self.brokers.bootstrap_servers, 20, self.authority.certificate)
+
+    def admin(self, common_name: str = endpoints.KAFKA_USERS) -> AdminClient:
+        """The client of the pod that writes users and rights, with a certificate of this name."""
+        issued = self.authority.issue(common_name, [], datetime.now(UTC), is_client=True)
+        return AdminClient(
+            {
+                "bootstrap.servers": self.brokers.own_address(0),
+                "security.protocol": "SSL",
+                "ssl.ca.pem": self.authority.certificate,
+                "ssl.certificate.pem": issued.certificate,
+                "ssl.key.pem": issued.key,
+                "log_level": 0,
+            }
+        )
+
+    def client(self, user: str, password: str | None = None, **changes: Any) -> dict[str, Any]:
+        """The configuration of a service's client."""
+        variables = self.access.service_variables(user, "secret")
+        values = {str(item.name): value(item.value) for item in variables if item.value is not None}
+        settings = ServiceSettings.from_env(values | {"KAFKA_PASSWORD": password or PASSWORDS[user]})
+        return client_configuration(settings, user) | {"log_level": 0} | changes
+
+
+@contextmanager
+def encrypted_kafka(folder: Path, class_path: str, brokers: int = 1) -> Iterator[EncryptedKafka]:
+    """Runs the brokers, with the users and rights of the stack."""
+    processes = KafkaBrokers(folder, class_path)
+    kafka = EncryptedKafka(processes, folder)
+    kafka.renew(periods=-1)  # a later one is not yet valid
+    processes.configure(Kafka(brokers=brokers, memory="1Gi"), security=kafka.security)  # type: ignore[arg-type]
+    try:
+        processes.start(*range(brokers))
+        processes.wait(*range(brokers))
+        Administration().apply(kafka.admin(), DECLARED)
+        yield kafka
+    finally:
+        processes.kill()
