@@ -1,11 +1,20 @@
 """Kafka's brokers as processes."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.kafka_process import KafkaBrokers, libraries
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _event_loop() -> Iterator[None]:
+    """Pulumi's outputs need an event loop, and a test that called `asyncio.run` left none behind."""
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        yield
 
 
 @pytest.fixture(scope="session")
