@@ -24,6 +24,8 @@ from stack.smoke.model import Acknowledgement
 
 _SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0
+_ENDED_SECONDS: Final = 60
+"""A pod that was not scraped for this time has ended: four times the longest interval that the settings allow."""
 _SAMPLER: Final = equals(JOB, endpoints.SAMPLER)
 
 T = TypeVar("T")
@@ -142,7 +144,7 @@ class Watch:
         own = self._own_calls(exporter)
         if not own or own == self._own[exporter.calls]:
             return None
-        return self._scraped_at(_scraped("max", exporter.span_metric))
+        return self._scraped_at(_newest(exporter.span_metric))
 
     def _scraped_at(self, query: str) -> float | None:
         return next((one.value for one in self._prometheus.query(query)), None)
@@ -154,7 +156,7 @@ class Watch:
 
     def _accepted_until(self, exporter: SpanExporter, counted_at: float) -> float | None:
         """Returns the spans that must be sent; None if a pod was not scraped since `counted_at`."""
-        scraped_at = self._scraped_at(_scraped("min", exporter.accepted))
+        scraped_at = self._scraped_at(last_scrape(exporter.accepted))
         if scraped_at is None or scraped_at < counted_at:
             return None
         waited = sum(self._previous[_total(exporter.waiting)].values())
@@ -184,16 +186,25 @@ def queries(config: MonitoringConfig) -> Iterator[str]:
     for exporter in span_exporters(config):
         yield from _totals(exporter)
         yield exporter.calls
-        yield _scraped("max", exporter.span_metric)
-        yield _scraped("min", exporter.accepted)
+        yield _newest(exporter.span_metric)
+        yield last_scrape(exporter.accepted)
 
 
 def _totals(exporter: SpanExporter) -> list[str]:
     return [_total(text) for text in (exporter.accepted, exporter.sent, exporter.given_up, exporter.waiting)]
 
 
-def _scraped(aggregation: str, selector: str) -> str:
-    return f"{aggregation}(timestamp({selector}))"
+def _newest(selector: str) -> str:
+    return f"max(timestamp({selector}))"
+
+
+def last_scrape(selector: str) -> str:
+    """Returns a query for the time since which every pod has been scraped, in s since the epoch.
+
+    If a pod and Prometheus are replaced at the same time, no Prometheus marks the pod's samples as stale, so they are
+    found for 5 more minutes. Without the bound, the pod that has ended would count as one that was not scraped again.
+    """
+    return f"min(timestamp({selector}) > scalar({_newest(selector)}) - {_ENDED_SECONDS})"
 
 
 def _total(selector: str) -> str:
