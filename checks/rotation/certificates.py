@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
 from stack.components.encryption.authority import RENEWAL, Authority
-from stack.components.encryption.server import CERTIFICATE_FILE, COMBINED_FILE, KEY_FILE
+from stack.components.encryption.server import CERTIFICATE_FILE, COMBINED_FILE, KEY_FILE, certificate_secret
 from stack.components.kafka.config import certificate_hosts
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -53,10 +53,10 @@ def renew_certificates(settings: Settings) -> None:
             files = {
                 CERTIFICATE_FILE: issued.certificate,
                 KEY_FILE: issued.key,
-                COMBINED_FILE: issued.key + issued.certificate,
+                COMBINED_FILE: issued.combined,
             }
             kubernetes.client.CoreV1Api(client).patch_namespaced_secret(
-                f"{server.name}-certificate", namespace, {"stringData": files}
+                certificate_secret(server.name), namespace, {"stringData": files}
             )
             expected = x509.load_pem_x509_certificate(issued.certificate.encode()).public_bytes(Encoding.DER)
             address = cluster.address(server.name)

@@ -50,7 +50,7 @@ class EncryptedKafka:
         """Writes the certificate of another period, counted from this one, and returns it."""
         moment = datetime.now(UTC) + periods * RENEWAL
         issued = self.authority.issue("kafka", self.brokers.addresses, moment, is_client=True)
-        Path(self.security.key_and_certificate).write_text(issued.key + issued.certificate)
+        Path(self.security.key_and_certificate).write_text(issued.combined)
         Path(self.security.authority).write_text(self.authority.certificate)
         return issued
 

@@ -57,7 +57,7 @@ def write_certificate(folder: Path, *, periods: int, host: str = "localhost") ->
     contents = {
         "tls.key": issued.key,
         "tls.crt": issued.certificate,
-        CERTIFICATE_NAME: issued.key + issued.certificate,
+        CERTIFICATE_NAME: issued.combined,
         "ca.crt": AUTHORITY.certificate,
     }
     for name, content in contents.items():

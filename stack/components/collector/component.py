@@ -13,13 +13,8 @@ from stack.components.collector.autoscaler import autoscaler
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import (
-    Protection,
-    base_url,
-    certificate_secret,
-    protect,
-)
-from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE
+from stack.components.encryption.proxy.protection import Protection, base_url, protect
+from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, certificate_secret
 from stack.components.kafka.access import KafkaAccess
 from stack.components.shared.environment import secret_variable
 from stack.components.shared.service import services

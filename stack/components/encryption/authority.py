@@ -48,6 +48,11 @@ class Certificate:
     certificate: str
     key: str
 
+    @property
+    def combined(self) -> str:
+        """The key and then the certificate, as servers read them from one file."""
+        return self.key + self.certificate
+
 
 class Authority:
     """Issues the certificates of one stack's servers."""

@@ -45,7 +45,7 @@ class ServerCertificate(pulumi.ComponentResource):
     def __init__(self, name: str, args: ServerCertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:ServerCertificate", name, None, opts)
         issued = args.seed.apply(lambda seed: _issue(seed, args))
-        secret_name = f"{args.server}-certificate"
+        secret_name = certificate_secret(args.server)
         secret = k8s.core.v1.Secret(
             secret_name,
             metadata=object_meta(secret_name, args.namespace, component=args.component),
@@ -53,13 +53,18 @@ class ServerCertificate(pulumi.ComponentResource):
             string_data={
                 CERTIFICATE_FILE: issued.apply(lambda item: item.certificate),
                 KEY_FILE: issued.apply(lambda item: item.key),
-                COMBINED_FILE: issued.apply(lambda item: item.key + item.certificate),
+                COMBINED_FILE: issued.apply(lambda item: item.combined),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.secret = secret.metadata.name
         self.authority = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
         self.register_outputs({"secret": self.secret, "authority": self.authority})
+
+
+def certificate_secret(server: str) -> str:
+    """Return the name of the Secret with the certificate of a workload."""
+    return f"{server}-certificate"
 
 
 def _issue(seed: str, args: ServerCertificateArgs) -> Certificate:

@@ -28,6 +28,7 @@ from stack.components.encryption.server import (
     ServerCertificate,
     ServerCertificateArgs,
     authority_certificate,
+    certificate_secret,
 )
 from stack.components.shared.environment import field_variable
 from stack.components.shared.object_meta import config_map
@@ -103,11 +104,6 @@ class Protection:
         )
         ServerCertificate(f"{server}-certificate", args, parent)
         return certificate_secret(server)
-
-
-def certificate_secret(server: str) -> str:
-    """Return the name of the Secret with the certificate of a workload."""
-    return f"{server}-certificate"
 
 
 def _names(server: str, namespace: str) -> tuple[str, ...]:

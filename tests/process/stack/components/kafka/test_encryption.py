@@ -215,7 +215,7 @@ def test_brokers_talk_to_brokers_alone(kafka: EncryptedKafka, port: int, tmp_pat
     host = kafka.brokers.addresses[0]
     without, server = (ssl.create_default_context(cafile=kafka.security.authority) for _ in range(2))
     issued = Authority(SEED).issue("kafka", [host], datetime.now(UTC))  # the name alone does not make a client
-    (tmp_path / "server.pem").write_text(issued.key + issued.certificate)
+    (tmp_path / "server.pem").write_text(issued.combined)
     server.load_cert_chain(tmp_path / "server.pem")
     refusals = [refusal(context, host, port) for context in (None, without, server)]
     assert isinstance(refusals[1], ssl.SSLError)
