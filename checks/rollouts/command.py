@@ -19,7 +19,7 @@ from stack.settings import ROOT
 
 EXPOSED_SECONDS: Final = 120.0
 """The time in which a bad version must be rolled back, from its first ready pod on."""
-_NO_OP_SECONDS: Final = 10.0
+_NO_OP_SECONDS: Final = 5.0
 _FIRST_SHARE: Final = 0.25
 RESULTS: Final = ROOT / ".local" / "rollouts.jsonl"
 
