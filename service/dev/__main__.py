@@ -89,6 +89,12 @@ def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     last = 65_536 - len(SERVICES)
     if not 0 <= options.port <= last:
         parser.error(f"--port {options.port}: expected 0 (any free ports) to {last}")
+    for option, path in (("--log", options.log), ("--database", options.database)):
+        try:
+            if path:
+                path.open("ab").close()
+        except OSError as error:
+            parser.error(f"{option} {path}: {error.strerror}")
     return options
 
 

@@ -64,7 +64,8 @@ def greet(console: Console, system: System, log: Path, seconds: float) -> None:
 
 def refused(console: Console, problem: dict[str, Any]) -> None:
     """Prints why the gateway refused the task."""
-    console.print(Text.assemble(("refused ", "bold red"), json.dumps(problem)))
+    reasons = [f"{each['field']}: {each['reason']}" for each in problem.get("errors", ())]
+    console.print(Text.assemble(("refused ", "bold red"), "; ".join(reasons) or json.dumps(problem)))
 
 
 def finished(console: Console, task: dict[str, Any]) -> bool:
@@ -75,5 +76,6 @@ def finished(console: Console, task: dict[str, Any]) -> bool:
         title = result.get("title") or "(no title)"
         console.print(Text.assemble(("completed ", "bold green"), f"{title}: {result.get('text', '')[:_LONGEST_TEXT]}"))
     else:
-        console.print(Text.assemble((f"{task.get('status', 'lost')} ", "bold red"), str(result)))
+        reason = result.get("error", "the task has no result")
+        console.print(Text.assemble((f"{task.get('status', 'lost')} ", "bold red"), reason))
     return is_completed

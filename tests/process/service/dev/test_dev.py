@@ -121,6 +121,31 @@ def test_one_task_and_its_trace(tmp_path: Path) -> None:
     assert '"severity"' in (tmp_path / "log").read_text()
 
 
+def test_a_page_that_cannot_be_crawled_ends_with_the_reason(tmp_path: Path) -> None:
+    port = _three_free_ports()
+    url = f"http://127.0.0.1:{port}/missing"
+    process = _dev("--port", str(port), "--task", url, "--log", str(tmp_path / "log"))
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1, output
+    assert output.splitlines()[-1].rstrip() == "error the server answered 404"
+
+
+def test_a_task_without_an_absolute_url_is_refused_with_the_reason(tmp_path: Path) -> None:
+    process = _dev("--port", str(_three_free_ports()), "--task", "example", "--log", str(tmp_path / "log"))
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1, output
+    refusal = "refused body.base_url: Value error, not an absolute http or https URL"
+    assert output.splitlines()[-1].rstrip() == refusal
+
+
+@pytest.mark.parametrize("option", ["--log", "--database"])
+def test_a_file_that_cannot_be_written_is_refused_at_once(option: str, tmp_path: Path) -> None:
+    process = _dev(option, str(tmp_path / "missing" / "file"))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert output.rstrip().endswith(f"error: {option} {tmp_path}/missing/file: No such file or directory")
+
+
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     port = _three_free_ports()
     process = _dev("--port", str(port), "--log", str(tmp_path / "log"))
