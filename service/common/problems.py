@@ -41,7 +41,7 @@ class InvalidField(BaseModel):
     """A part of a request that was refused. The refused value is not repeated."""
 
     field: str = Field(examples=["body.user_email"])
-    reason: str = Field(examples=["Value error, not an e-mail address"])
+    reason: str = Field(examples=["not an e-mail address"])
 
 
 class Problem(BaseModel):
@@ -79,7 +79,7 @@ def _documented(status: int) -> dict[str, Any]:
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }
     if status == 422:
-        example["errors"] = [{"field": "body.user_email", "reason": "Value error, not an e-mail address"}]
+        example["errors"] = [{"field": "body.user_email", "reason": "not an e-mail address"}]
     response: dict[str, Any] = {
         "description": _DETAILS[status],
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
@@ -117,7 +117,10 @@ def install(app: FastAPI) -> None:
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         # Without the sent values: they may be personal, or impossible to encode.
         errors = [
-            {"field": ".".join(str(part) for part in detail["loc"])[:_LONGEST_FIELD], "reason": detail["msg"]}
+            {
+                "field": ".".join(str(part) for part in detail["loc"])[:_LONGEST_FIELD],
+                "reason": detail["msg"].removeprefix("Value error, "),
+            }
             for detail in error.errors()[:_MOST_ERRORS]
         ]
         return problem(422, "The request does not have the expected form.", errors=errors)

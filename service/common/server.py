@@ -13,9 +13,9 @@ from contracts.span_attributes import PREFIX
 from lean_tracing import Redactor, SettingsError, Tracing, TracingSettings, start_tracing
 from lean_tracing.asgi import App
 from lean_tracing.logs import configure_logging
+from lean_tracing.usage import usage
 from service.common.config import ServiceSettings
 from service.common.patience import PatientProtocol
-from service.common.usage import usage
 
 _REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -69,7 +69,8 @@ def run(
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments:
         if set(arguments) <= {"-h", "--help"}:
-            print(usage(f"python -m service.{model.__module__.split('.')[1]}", model, TracingSettings))
+            command = f"python -m service.{model.__module__.split('.')[1]}"
+            print(usage(command, "Serves until SIGTERM.", model, TracingSettings))
             return 0
         print(f"{name}: the only argument is --help; environment variables configure the service", file=sys.stderr)
         return 2

@@ -81,4 +81,5 @@ def test_the_wheel_traces_in_an_empty_environment(wheel: Path, receiver: Receive
     variables = {"OTEL_SERVICE_NAME": "installed", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
     printed = _run(python, "-c", _PROGRAM, ",".join(_OF_EXTRAS), cwd=tmp_path, env=variables)
     assert printed.split() == [VERSION, "Apache-2.0"]
+    assert "  TRACING_SAMPLING_RATE " in _run(python, "-m", "lean_tracing", cwd=tmp_path)
     assert [span.name for span in receiver.spans()] == ["from the wheel"]

@@ -24,6 +24,7 @@ from contracts.tasks import TaskStatus
 from contracts.topics import STATUS_TOPIC
 from lean_tracing import TracingSettings
 from lean_tracing.testing import Recorder
+from lean_tracing.usage import usage
 from service.common import problems
 from service.common.access import ANYONE, OpenGuard
 from service.common.bodies import BodyLimits
@@ -31,7 +32,6 @@ from service.common.errors import Unavailable
 from service.common.messages import Outgoing, TaskRequest
 from service.common.metrics import Metrics
 from service.common.submission import submission_router, task_id_of
-from service.common.usage import usage
 from service.common.views import TaskQuery, cursor_of, position_of
 from service.crawler.config import CrawlerSettings
 from service.gateway import bootstrap as gateway
@@ -368,7 +368,7 @@ def test_one_query_serves_all_scrapes_of_some_seconds() -> None:
 
 @pytest.mark.parametrize("model", [GatewaySettings, TaskManagerSettings, CrawlerSettings])
 def test_help_names_every_variable_with_its_default(model: Any) -> None:
-    text = usage("python -m service.x", model, TracingSettings)
+    text = usage("python -m service.x", "Serves.", model, TracingSettings)
     for settings in (model, TracingSettings):
         for field in settings.model_fields.values():
             assert f"  {field.alias} " in text

@@ -134,7 +134,7 @@ def test_a_task_without_an_absolute_url_is_refused_with_the_reason(tmp_path: Pat
     process = _dev("--port", str(_three_free_ports()), "--task", "example", "--log", str(tmp_path / "log"))
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 1, output
-    refusal = "refused body.base_url: Value error, not an absolute http or https URL"
+    refusal = "refused body.base_url: not an absolute http or https URL"
     assert output.splitlines()[-1].rstrip() == refusal
 
 

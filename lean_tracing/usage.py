@@ -1,4 +1,4 @@
-"""The text of `--help`: the environment variables of a service, from the models that read them."""
+"""The text of `--help`: the environment variables of a program, from the models that read them."""
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -6,7 +6,7 @@ from pydantic.fields import FieldInfo
 from lean_tracing.environment import EnvironmentSettings
 
 
-def usage(command: str, *models: type[EnvironmentSettings]) -> str:
+def usage(command: str, summary: str, *models: type[EnvironmentSettings]) -> str:
     """The usage of `command`: each variable with its accepted values and its default."""
     rows = [
         (field.alias or name, field.description or "", _default(field))
@@ -15,7 +15,7 @@ def usage(command: str, *models: type[EnvironmentSettings]) -> str:
     ]
     width = max(len(name) for name, _, _ in rows)
     lines = [f"  {name:<{width}}  {description} ({default})" for name, description, default in rows]
-    return "\n".join([f"usage: {command}", "", "Serves until SIGTERM. Environment variables:", *lines])
+    return "\n".join([f"usage: {command}", "", f"{summary} Environment variables:", *lines])
 
 
 def _default(field: FieldInfo) -> str:
