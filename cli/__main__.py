@@ -47,7 +47,7 @@ COMMANDS = {
     cls=LazyGroup,
     commands_at=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="The make targets of the same names run these commands.",
+    epilog="Most have a make target (`make help`). `make check` is not `wct check`: it runs lint and types.",
 )
 def wct() -> None:
     """Deploy a web-crawl task-manager with distributed tracing on Kubernetes, and prove that every trace arrives."""

@@ -39,8 +39,13 @@ def check() -> None:
 
 
 @click.command(cls=Command)
-@click.option("--only", multiple=True, metavar="GROUP", help="Only this group of attacks; may be repeated.")
-@click.option("--count", type=COUNT, default=10_000, help="Attempts of a group (10000).")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="GROUP",
+    help="Only this group of attacks; checks/README.md has their names. May be repeated.",
+)
+@click.option("--count", type=COUNT, default=10_000, help="Attempts of a group (10,000).")
 @click.option("--seed", type=int, default=1, help="Decides the attempts (1).")
 def security(only: tuple[str, ...], count: int, seed: int) -> None:
     """Attack a gateway and a task-manager of this machine, and count what gets in and what leaks out.
@@ -68,7 +73,13 @@ def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
 @click.command(cls=Command)
 @click.option("--rounds", type=COUNT, default=5, help="Rounds of each configuration, in turns (5).")
 @click.option("--seconds", type=AMOUNT, default=4, help="Seconds of load in each round (4).")
-@click.option("--only", multiple=True, help="Only this configuration, compared with a plain one. May be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this configuration, compared with a plain one; the answer to an unknown name lists them. "
+    "May be repeated.",
+)
 def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
     """Measure the spans per second that a Collector takes with one core, compared with a plain one."""
     from checks.bench.capacity import run
@@ -112,7 +123,13 @@ def coverage(stack: str, operations: int, malformed: int | None, seed: int) -> N
     default=600,
     help="Seconds without a store (600).",
 )
-@click.option("--fault", "faults", multiple=True, metavar="NAME[=SECONDS]", help="Only this fault. May be repeated.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=SECONDS]",
+    help="Only this fault; the answer to an unknown name lists them. May be repeated.",
+)
 @click.option("--seed", type=int, help="Order and targets of the faults (random, printed).")
 def chaos(
     spans: int, rate: float, collectors: int, kills: int, unavailable: float, faults: tuple[str, ...], seed: int | None
@@ -136,7 +153,13 @@ def chaos(
 
 
 @click.command(cls=Command)
-@click.option("--fault", "faults", multiple=True, help="Only this fault. May be repeated.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME",
+    help="Only this fault, of those that `wct check drill --list` prints. May be repeated.",
+)
 @click.option("--rate", type=AMOUNT, default=10, help="Requests per second meanwhile (10).")
 @click.option("--quiet", type=AMOUNT, metavar="SECONDS", help="No faults: normal traffic, and no alert may fire.")
 def detect(faults: tuple[str, ...], rate: float, quiet: float | None) -> None:
@@ -213,7 +236,12 @@ def drill(
 
 
 @click.command(cls=Command)
-@click.option("--rows", help="Only these rows, with their outage if it differs: pod-kafka,node-cut-2:120.")
+@click.option(
+    "--rows",
+    metavar="NAMES",
+    help="Only these rows, with their outage if it differs: pod-kafka,node-cut-2:120. The answer to an unknown name "
+    "lists them.",
+)
 @click.option("--minutes", type=AMOUNT, default=10, help="Window of each row, which contains the fault (10).")
 @click.option("--outage", type=AMOUNT, default=120, help="Seconds that a fault with a duration lasts (120).")
 @click.option("--rate", type=AMOUNT, default=20, help="Requests per second (20).")
@@ -241,9 +269,19 @@ def manifests() -> None:
 
 
 @click.command(cls=Command)
-@click.option("--only", multiple=True, help="Only this rollout. May be repeated.")
-@click.option("--times", type=COUNT, default=None, help="Until .local/rollouts.jsonl has as many results of each.")
-@click.option("--minutes", type=AMOUNT, help="No rollout starts after this time.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this rollout; the answer to an unknown name lists them. May be repeated.",
+)
+@click.option(
+    "--times",
+    type=COUNT,
+    default=None,
+    help="Repeat until .local/rollouts.jsonl has this many results of each rollout (1 new one of each).",
+)
+@click.option("--minutes", type=AMOUNT, help="Start no rollout after this time (no limit).")
 def rollouts(only: tuple[str, ...], times: int | None, minutes: float | None) -> None:
     """Roll out good and bad versions on the local stack under load."""
     from checks.rollouts.command import check_rollouts

@@ -113,9 +113,10 @@ def kubeconfig() -> None:
 @click.option("-f", "--follow", is_flag=True, help="Continue with new lines.")
 @click.option("-n", "--lines", type=COUNT, default=50, help="Number of lines from the end (50).")
 def logs(component: str, follow: bool, lines: int) -> None:
-    """Show the log of COMPONENT: apiserver, controllers, dns, etcd, scheduler; containerd, kubelet or proxy of a node.
+    """Show the log of COMPONENT: apiserver, controllers, dns, etcd, scheduler, or of a node containerd, kubelet, proxy.
 
-    The name of a component of a node begins with that of the node: node1/kubelet.
+    The name of a component of a node begins with that of the node: node1/kubelet. node1/policies is the log of the
+    program that enforces NetworkPolicies.
     """
     from local import commands
 
@@ -227,7 +228,7 @@ def list_images() -> None:
 @click.command("build", cls=Command)
 @click.argument("names", nargs=-1, required=True)
 def build_images(names: tuple[str, ...]) -> None:
-    """Build images without a cluster and keep them in the cache."""
+    """Build images without a cluster and keep them in the cache; `images list` has their NAMES."""
     from local.images import commands
 
     commands.build(names)
@@ -254,7 +255,7 @@ def load_images(names: tuple[str, ...]) -> None:
 @click.command("import", cls=Command)
 @click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, resolve_path=True))
 def import_archives(archives: tuple[Path, ...]) -> None:
-    """Import image archives into the node of the local cluster."""
+    """Import image archives into each node of the local cluster."""
     from local import commands
 
     commands.import_archives(archives)

@@ -21,7 +21,7 @@ NO_ANSWER = 2
     multiple=True,
     type=click.Choice(secret_keys.OPTIONAL),
     metavar="SECRET",
-    help=f"Remove this secret; one of {', '.join(secret_keys.OPTIONAL)}. May be repeated.",
+    help="Remove this optional secret; the answer to an unknown name lists them. May be repeated.",
 )
 @click.option(
     "--leave-queues", is_flag=True, help="Remove Collectors although their queues are not empty; the volumes stay."

@@ -183,7 +183,7 @@ def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence
         UserError: a configuration does not exist, or the Collector did not send exactly the acknowledged spans.
     """
     if unknown := sorted(set(only) - VARIANTS.keys()):
-        raise UserError(f"unknown configuration {', '.join(unknown)}; the known ones are {', '.join(VARIANTS)}")
+        raise UserError(f"unknown configuration {unknown[0]!r}; the known ones are {', '.join(map(repr, VARIANTS))}")
     names = [name for name in VARIANTS if not only or name in ("plain", *only)]
     load = requests()
     results: dict[str, list[Round]] = {name: [] for name in names}

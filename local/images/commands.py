@@ -26,6 +26,7 @@ def list_images() -> None:
     """Prints each image and where it comes from."""
     home = Home.default()
     node, record = LocalNode(home), ImageRecord(home)
+    width = max(map(len, CATALOGUE))
     for name, known in CATALOGUE.items():
         reference = known.reference()
         entry = record.get(reference)
@@ -37,8 +38,8 @@ def list_images() -> None:
         elif binary:
             how = f"can be packed from {binary}"
         else:
-            how = "can be built" if known.build else "cannot be had here"
-        print(f"{name:<12}  {reference:<55}  {how}")
+            how = "can be built" if known.build else "can neither be pulled, packed nor built here"
+        print(f"{name:<{width}}  {reference:<55}  {how}")
 
 
 def build(names: Sequence[str]) -> None:

@@ -22,6 +22,21 @@ def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("deploy", "--forget=unknown"), "grafanaToken"),
+        (("check", "capacity", "--only=unknown"), "'on disk, redacted'"),
+        (("check", "rollouts", "--only=unknown"), "good"),
+        (("check", "security", "--only=unknown"), "tokens"),
+    ],
+)
+def test_the_answer_to_an_unknown_name_lists_the_names(arguments: tuple[str, ...], name: str) -> None:
+    result = wct(*arguments)
+    assert result.exit_code in {1, 2}
+    assert name in result.output
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("check", "chaos", "--spans=0"),
