@@ -14,7 +14,7 @@ import httpx
 from contracts.services import GATEWAY
 from stack.polling import CheckFailure, poll_until
 from stack.probe.calls import Calls
-from stack.probe.request import PROBE, TaskFailed, accepted_task, completed_task, submit
+from stack.probe.request import PROBE, TaskFailed, accepted_task, completed_task, not_sampled, submit
 from stack.probe.root import RootSpan
 from stack.probe.telemetry import Awaited, SentRequest, Step, Telemetry
 
@@ -157,9 +157,8 @@ class Prover:
         def is_completed() -> bool:
             # The first look comes later: until Kafka has delivered the task, the answer would be 404.
             self.sleep(self.pause_seconds)
-            not_sampled = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
             task = completed_task(
-                self.gateway, task_id, get=self.client.get, key=self.key, headers=headers | not_sampled
+                self.gateway, task_id, get=self.client.get, key=self.key, headers=headers | not_sampled()
             )
             return task is not None
 

@@ -1,5 +1,6 @@
 """One request through the front door, in a trace whose ids the caller chooses."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,11 @@ PROBE: Final = Caller(email=PROBE_USER, user_agent=PROBE_AGENT, service=endpoint
 def authorization(key: str) -> dict[str, str]:
     """Returns the headers with an API key of the gateway; none if it needs no key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def not_sampled() -> dict[str, str]:
+    """Returns the headers of a request whose trace is not to be stored."""
+    return {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
 
 
 def task(caller: Caller) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Probes: requests that the rollout sends itself. It looks each of their traces up in the store."""
 
 import contextlib
+import itertools
 import logging
 import secrets
 import time
@@ -15,19 +16,26 @@ from lean_tracing.background import Loop
 from stack.clients.traces import Span, TraceStoreClient
 from stack.polling import CheckFailure
 from stack.probe.match import match_hops
-from stack.probe.request import submit
+from stack.probe.request import TaskFailed, completed_task, not_sampled, submit
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_UP_SECONDS: Final = 1.0
+_TASK_SECONDS: Final = 120.0
+"""The time that a task may take. A slow stack has late spans, which is no gap in a trace."""
 _FAILED_TRACES: Final = 5
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Probe:
     trace_id: str
     span_id: str
-    sent: float
+    gateway: str
+    task_id: str
+    ended: float
+    """When its task ended, or must have ended; in seconds of the monotonic clock."""
+    is_open: bool = True
+    """Whether the task is not known to have ended."""
 
 
 class Probes:
@@ -49,13 +57,13 @@ class Probes:
             gateways: base URLs of the gateways.
             store: the trace store.
             every: seconds between two probes.
-            stored_seconds: a trace that is not whole after this time counts as missed.
+            stored_seconds: a trace that is not whole this long after the end of its task counts as missed.
             key: API key for the gateways; empty if they need none.
             hops: the hops that each trace must have.
         """
         self._hops = hops
         self._key = key
-        self._gateways = gateways
+        self._gateways = itertools.cycle(gateways)
         self._store = store
         self._every = every
         self._stored_seconds = stored_seconds
@@ -106,15 +114,16 @@ class Probes:
         return every
 
     def _send(self) -> None:
-        number = self.whole + len(self.missed) + len(self._pending)
-        gateway = self._gateways[number % len(self._gateways)]
-        probe = _Probe(trace_id=secrets.token_hex(16), span_id=secrets.token_hex(8), sent=time.monotonic())
+        gateway = next(self._gateways)
+        trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
         # A request that fails is an error of the version, not a gap in its traces: the check of errors counts it.
-        with contextlib.suppress(httpx.HTTPError):
-            if submit(gateway, probe.trace_id, probe.span_id, key=self._key).is_success:
-                self._pending.append(probe)
-                return
-        self._failed.append(probe.trace_id)
+        try:
+            task_id = str(submit(gateway, trace_id, span_id, key=self._key).raise_for_status().json()["id"])
+        except (httpx.HTTPError, ValueError, KeyError):  # the last two: not the gateway's JSON
+            self._failed.append(trace_id)
+            return
+        ended = time.monotonic() + _TASK_SECONDS
+        self._pending.append(_Probe(trace_id=trace_id, span_id=span_id, gateway=gateway, task_id=task_id, ended=ended))
 
     def _look_up(self) -> None:
         for probe in list(self._pending):
@@ -122,7 +131,7 @@ class Probes:
                 spans = self._store.trace(probe.trace_id)
                 match_hops(spans, probe.span_id, self._hops)
             except Exception as error:  # any error of one look-up: the others are still done
-                if time.monotonic() - probe.sent < self._stored_seconds:
+                if not self._is_due(probe):
                     continue
                 problem = error.what if isinstance(error, CheckFailure) else f"{type(error).__name__}: {error}"
                 self.missed.append(f"{probe.trace_id}: {problem}")
@@ -130,3 +139,17 @@ class Probes:
                 self.whole += 1
                 self.traces[probe.trace_id] = spans
             self._pending.remove(probe)
+
+    def _is_due(self, probe: _Probe) -> bool:
+        """Whether the trace must be whole by now."""
+        if probe.is_open and self._has_ended(probe):
+            probe.is_open, probe.ended = False, min(probe.ended, time.monotonic())
+        return time.monotonic() >= probe.ended + self._stored_seconds
+
+    def _has_ended(self, probe: _Probe) -> bool:
+        try:
+            return bool(completed_task(probe.gateway, probe.task_id, key=self._key, headers=not_sampled()))
+        except TaskFailed:
+            return True
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False

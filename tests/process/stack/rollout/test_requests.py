@@ -18,15 +18,17 @@ WAIT_SECONDS = 20.0
 class Gateways:
     """Two gateways that count their requests."""
 
-    def __init__(self, status: int = 202) -> None:
+    def __init__(self, status: int = 202, task_status: str = "pending") -> None:
         self.requests: list[Request] = []
         self.status = status
+        self.task_status = task_status
         self._lock = threading.Lock()
 
     def answer(self, request: Request) -> Response:
         with self._lock:
             self.requests.append(request)
-        return Response(status=self.status)
+        task = {"id": "1", "status": self.task_status}
+        return Response(status=self.status, body=json.dumps(task))
 
     def wait_for(self, number: int) -> None:
         end = time.monotonic() + WAIT_SECONDS
@@ -74,3 +76,31 @@ def test_the_traces_of_probes_that_fail_are_looked_up_as_examples() -> None:
         probes.look_up_failed()
     assert (probes.whole, probes.missed) == (0, [])
     assert list(probes.traces.values()) == [spans] * 5
+
+
+def test_a_trace_without_every_hop_is_missed_once_its_task_has_ended() -> None:
+    """A stack that is slow has late spans, which are no fault of the version."""
+
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return []
+
+    gateways = Gateways()
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=0.2)
+        with probes.run():
+            gateways.wait_for(40)  # each looked up several times
+            assert probes.missed == []
+        gateways.task_status = "completed"
+        probes.finish()
+    assert probes.missed
+    assert probes.whole == 0
+
+
+def test_probes_go_to_each_version_also_when_one_of_them_fails() -> None:
+    stable, canary = Gateways(), Gateways(status=500)
+    with http_server(stable.answer) as one, http_server(canary.answer) as other:
+        probes = Probes([other, one], TraceStoreClient("tempo", one, httpx.get), every=0.1, stored_seconds=5)
+        with probes.run():
+            stable.wait_for(2)
+            canary.wait_for(2)
