@@ -37,7 +37,7 @@ down: $(VENV)/installed ## stop the cluster of `make up` and remove what it crea
 dev: $(VENV)/installed ## run the three services in one process and draw their traces as trees (ARGS="--task URL": one task)
 	@$(WCT) dev $(ARGS)
 
-deploy: $(VENV)/installed ## deploy STACK and run the smoke check (SECRET_…=… sets a secret; ARGS="--forget=SECRET --leave-queues")
+deploy: $(VENV)/installed ## deploy STACK and run the smoke check (SECRET_…=… sets a secret; ARGS=--forget=SECRET removes one)
 	@$(WCT) deploy $(STACK) $(ARGS)
 
 smoke: $(VENV)/installed ## send one request through STACK and check every hop of its trace
@@ -73,7 +73,7 @@ test: check ## run the tests, including those on the local cluster (25 minutes)
 nightly: $(VENV)/installed ## run all tests, also the long ones, with 3,000 examples for each property (3 hours)
 	@$(RUN) -m tests nightly
 
-.PHONY: bench capacity coverage outage chaos detect
+.PHONY: bench capacity coverage outage chaos ha detect
 bench: $(VENV)/installed ## measure the cost of tracing: none, stock instrumentation, this library (ARGS=--quick)
 	@$(WCT) check bench $(ARGS)
 
@@ -91,11 +91,11 @@ rollouts: $(VENV)/installed ## roll out good and bad versions on the local stack
 	@$(WCT) check rollouts $(ARGS)
 
 .PHONY: verdicts
-verdicts: $(VENV)/installed ## simulate rollouts, count the wrong verdicts, write docs/verdicts.md (ARGS=--rollouts=10: 5 minutes)
+verdicts: $(VENV)/installed ## simulate rollouts, count wrong verdicts, write docs/verdicts.md (ARGS=--rollouts=10: 5 minutes)
 	@$(WCT) check verdicts $(ARGS)
 
 .PHONY: upgrades
-upgrades: $(VENV)/installed ## upgrade from the previous release, and downgrade again, with data and traffic (ARGS=--from=COMMIT)
+upgrades: $(VENV)/installed ## upgrade from the previous release and back, with data and traffic (ARGS=--from=COMMIT)
 	@$(WCT) check upgrades $(ARGS)
 
 .PHONY: rotations
@@ -104,32 +104,32 @@ rotations: $(VENV)/installed ## give the local stack's secrets new values, with 
 
 .PHONY: forget
 forget: export EMAIL := $(EMAIL)
-forget: $(VENV)/installed ## delete what STACK holds about one person, and print what remains until when (EMAIL=ada@example.com)
+forget: $(VENV)/installed ## delete what STACK holds about one person, and print what remains (EMAIL=ada@example.com)
 	@$(WCT) forget $(STACK)
 
 .PHONY: security
-security: $(VENV)/installed ## attack gateway and task-manager as processes of this machine; a table of what gets in (ARGS="--only=tokens")
+security: $(VENV)/installed ## attack gateway and task-manager on this machine, and count what gets in (ARGS=--only=tokens)
 	@$(WCT) check security $(ARGS)
 
 .PHONY: manifests
-manifests: $(VENV)/installed ## check the manifests of all stacks with kubeconform, kube-score and checkov (answers: checks/manifests/answers.yaml)
+manifests: $(VENV)/installed ## check the manifests of all stacks with kubeconform, kube-score and checkov
 	@$(WCT) check manifests
 
 .PHONY: supply-chain
-supply-chain: $(VENV)/installed ## search the Git history for secrets, write bills of materials, look for vulnerabilities (ARGS=--no-audit)
+supply-chain: $(VENV)/installed ## search for secrets in the history and for vulnerabilities, write bills of materials (ARGS=--no-audit)
 	@$(WCT) check supply-chain $(ARGS)
 
-chaos: $(VENV)/installed ## stop Collectors and the trace store under load, then look up every acknowledged span (ARGS=--spans=100000)
+chaos: $(VENV)/installed ## stop Collectors and the trace store under load, look up every acknowledged span (ARGS=--spans=100000)
 	@$(WCT) check chaos $(ARGS)
 
-ha: $(VENV)/installed ## lose nodes, zones, pods and stores of a stack like prod on three nodes, and update it, under load (ARGS="--rows=node-killed-1 --minutes=3")
+ha: $(VENV)/installed ## lose nodes, pods and stores on three nodes under load (ARGS="--rows=node-killed-1 --minutes=3")
 	@$(WCT) check ha $(ARGS)
 
 .PHONY: network
-network: $(VENV)/installed ## try each pair of pods of the local stack: what is declared connects, and nothing else (ARGS="--picture=FILE")
+network: $(VENV)/installed ## try each pair of pods of the local stack: what is declared connects, and nothing else
 	@$(WCT) check network $(ARGS)
 
-detect: $(VENV)/installed ## inject faults and measure the time to each alert (ARGS=--quiet=3600: an hour without faults, no alerts)
+detect: $(VENV)/installed ## inject faults and measure the time to each alert (ARGS=--quiet=3600: an hour without faults)
 	@$(WCT) check detect $(ARGS)
 
 .PHONY: drill

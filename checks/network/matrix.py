@@ -76,8 +76,8 @@ def svg(matrix: Matrix) -> str:
         for column, target in enumerate(matrix.names):
             parts += _cell(matrix, caller, target, _LEFT + column * _CELL, _TOP + row * _CELL)
     parts.append(
-        f'<text x="8" y="{height - 10}">row: who connects, column: to whom; '
-        f"numbers: ports that it reaches, of those on which the target listens</text>"
+        f'<text x="8" y="{height - 10}">row: who connects; column: to whom; '
+        "number: a port of the target that it reaches; grey: none; red: other than declared</text>"
     )
     return "\n".join([*parts, "</svg>"]) + "\n"
 

@@ -10,22 +10,13 @@ import yaml
 
 from contracts.versions import IMAGES
 from stack.settings import ROOT
+from tests.support.language import files
 
 README = (ROOT / "README.md").read_text()
 NOTICE = (ROOT / "NOTICE").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PAGES = [
-    ROOT / name
-    for name in (
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "docs/add-tracing.md",
-        "docs/security.md",
-        "lean_tracing/README.md",
-    )
-] + sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PAGES = [path for path in files() if path.suffix == ".md"]
 
 # Of each image the name that NOTICE has, and its licence.
 _LICENCES = {
@@ -84,7 +75,18 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert file.exists(), target
         if heading:
             titles = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-            assert heading in {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+            assert heading in {re.sub(r"[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_the_index_of_the_pages_names_each_page() -> None:
+    listed = set(re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_the_list_of_the_make_targets_fits_into_a_wide_terminal() -> None:
+    texts = re.findall(r"^[a-z-]+:.*## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(texts) > 30
+    assert not [text for text in texts if len(text) > 102]
 
 
 def test_the_first_screen_has_a_picture_three_commands_and_a_trace() -> None:

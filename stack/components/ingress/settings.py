@@ -84,7 +84,7 @@ class Ingress(Section):
     gateway: Listener | None = None
     """Needed by an HTTPRoute."""
     task_api: TaskApi | None = None
-    """Without authentication of its own: protect it with your controller, through `annotations`, or with a filter."""
+    """The task API. Its callers need an API key or a token, unless `access` is turned off."""
     grafana: GrafanaIngress | None = None
 
     @model_validator(mode="after")
