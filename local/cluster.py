@@ -31,7 +31,7 @@ DNS_LIMIT = 60.0
 CONTAINER_LOGS = Path("/var/log/containers")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 
-_IS_DOWN = "the local cluster is down. Bring it up with `./wct cluster up`."
+IS_DOWN = "the local cluster is down. Bring it up with `./wct cluster up`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +203,7 @@ class Cluster:
             Failure: the cluster is down.
         """
         if not self.home.kubeconfig.exists():
-            raise Failure(_IS_DOWN)
+            raise Failure(IS_DOWN)
         return self.home.kubeconfig
 
     def log(self, component: str) -> Path:
@@ -229,7 +229,7 @@ class Cluster:
         hosts = [Host(self.home, node) for node in self.nodes()]
         runtimes = {host.node.name: host.containerd for host in hosts if host.containerd.answers()}
         if not runtimes:
-            raise Failure(_IS_DOWN)
+            raise Failure(IS_DOWN)
         return runtimes
 
     def _reason_to_replace(self) -> str | None:
@@ -307,7 +307,7 @@ class Cluster:
         with self._locked(progress):
             nodes = self.nodes()
             if not nodes:
-                raise Failure(_IS_DOWN)
+                raise Failure(IS_DOWN)
             yield Host(self.home, node_named(name, nodes))
 
     def _components(self, hosts: Sequence[Host]) -> Sequence[Component]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from local.build import build_kubectl, cluster_jobs
-from local.cluster import Cluster
+from local.cluster import IS_DOWN, Cluster
 from local.failure import Failure
 from local.jobs import Job, Progress, run_jobs
 from local.preflight import require
@@ -109,8 +109,15 @@ def kubectl(arguments: Sequence[str]) -> int:
 
 
 def list_nodes() -> None:
-    """Prints each node with its zone, its address and its state."""
-    for status in Cluster().node_status():
+    """Prints each node with its zone, its address and its state.
+
+    Raises:
+        Failure: the cluster is down.
+    """
+    statuses = Cluster().node_status()
+    if not statuses:
+        raise Failure(IS_DOWN)
+    for status in statuses:
         node = status.node
         print(f"{node.name:8} {node.zone:8} {node.address:12} {status.description}")
 

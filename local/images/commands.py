@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from local.cluster import Cluster
+from local.cluster import IS_DOWN, Cluster
 from local.failure import Failure
 from local.images.catalogue import CATALOGUE
 from local.images.node import ImageRecord, LocalNode
@@ -61,4 +61,4 @@ def build(names: Sequence[str]) -> None:
 def _cluster_is_up(progress: Progress) -> None:
     progress.step("looking for the cluster")
     if not Cluster().status().is_up:
-        raise Failure("the local cluster is down. Bring it up with `./wct cluster up`.")
+        raise Failure(IS_DOWN)

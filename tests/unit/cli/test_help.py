@@ -1,5 +1,7 @@
 """The help texts are whole, and name the stacks that a command takes."""
 
+from pathlib import Path
+
 import pytest
 
 from cli.__main__ import COMMANDS
@@ -19,6 +21,16 @@ def test_every_command_is_listed() -> None:
 @pytest.mark.parametrize(("command", "default"), [("config", " (default: local)"), ("destroy", "")])
 def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> None:
     assert f"STACK is one of dev, local, prod, staging{default}.\n" in wct(command, "--help").output
+
+
+@pytest.mark.parametrize("arguments", [("cluster", "node", "list"), ("cluster", "kubeconfig")])
+def test_what_needs_the_cluster_says_that_it_is_down(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CRAWL_TRACING_HOME", str(tmp_path))
+    result = wct(*arguments)
+    assert result.exit_code == 1
+    assert "the local cluster is down" in result.output
 
 
 @pytest.mark.parametrize(
