@@ -17,7 +17,7 @@ from stack.kubernetes.autoscaling import Scaling, autoscalers
 from stack.kubernetes.diagnosis import replace_backing_off_pods
 from stack.kubernetes.failures import cluster_problem
 from stack.kubernetes.inventory import prune, read_inventory, write_inventory
-from stack.kubernetes.keys import object_key, object_name
+from stack.kubernetes.keys import object_key, object_name, object_names
 from stack.kubernetes.objects import Objects, apply_object
 from stack.kubernetes.order import service_groups
 from stack.kubernetes.volume_growth import Growth
@@ -109,7 +109,7 @@ class _Run:
         for group in groups:
             changed = [item for item in group if self._apply_one(objects, scaling.prepare(item, self.on_progress))]
             if changed:
-                self.on_progress(f"changed {', '.join(map(object_name, changed))}")
+                self.on_progress(f"changed {object_names(changed)}")
             if group is groups[0]:
                 replace_backing_off_pods(self.client, self.namespace, self.on_progress)
             # The last wait is for all workloads: those that this run did not change may not be ready either.

@@ -37,8 +37,8 @@ class Load(Section):
     """New traces per second, averaged over a day: tasks, and requests that create none."""
     peak: Annotated[float, Field(ge=1, le=1000)] = 5.0
     """Load of the busiest minute, as a multiple of that average."""
-    spans_per_trace: Annotated[int, Field(ge=1, le=100_000)] = 15
-    """Spans of a trace; a task that succeeds has 15."""
+    spans_per_trace: Annotated[int, Field(ge=1, le=100_000)] = 16
+    """Spans of a trace; a task that succeeds has 16."""
 
 
 class Settings(Section):

@@ -70,9 +70,9 @@ def _summary(report: Report, stored: StoredTrace) -> str:
             f"and found by a search after {stored.search_seconds:.1f} s"
         )
     return (
-        f"{len(stored.hops)} of {len(stored.hops)} hops of the edge table, {number} spans; task completed "
-        f"after {report.task_seconds:.1f} s, whole trace in the store {stored.trace_seconds:.1f} s later, "
-        f"and found by a search {stored.search_seconds:.1f} s after the task"
+        f"{len(stored.hops)} of {len(stored.hops)} hops of the edge table, {number} spans\n"
+        f"task completed after {report.task_seconds:.1f} s, whole trace in the store {stored.trace_seconds:.1f} s "
+        f"later, found by a search {stored.search_seconds:.1f} s after the task"
     )
 
 

@@ -62,7 +62,7 @@ BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
         ),
         (
             {"load": {"tracesPerSecond": 100}},
-            "traces.volume: '10Gi' is less than the 254Gi or so that 100 traces/s of 15 spans need in retention 336h, "
+            "traces.volume: '10Gi' is less than the 271Gi or so that 100 traces/s of 16 spans need in retention 336h, "
             "at 150 bytes a span",
         ),
         ({"load": {"tracesPerSecond": 1}, "traces": {"backend": "jaeger"}}, "at 700 bytes a span"),
