@@ -28,7 +28,7 @@ DOWN = ("down", (sys.executable, "-m", "cli", "down"))
 LIFE_CYCLE = ("life cycle", (*PYTEST, "tests/cluster/local"))
 WITHOUT_NIGHTLY = ("-m", "not nightly")
 
-DURATION = {"test": "25 minutes", "nightly": "3 hours"}
+DURATION = {"test": "half an hour", "nightly": "3 hours"}
 """On 2 cores, with the packages and images in the caches."""
 
 Stage = tuple[str, tuple[str, ...]]

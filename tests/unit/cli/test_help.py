@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import COMMANDS
+from cli.options import stack_names
 from tests.support.command_line import wct
 
 
@@ -20,7 +21,7 @@ def test_every_command_is_listed() -> None:
 
 @pytest.mark.parametrize(("command", "default"), [("config", " (default: local)"), ("destroy", "")])
 def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> None:
-    assert f"STACK is one of dev, local, prod, staging{default}.\n" in wct(command, "--help").output
+    assert f"STACK is one of {', '.join(stack_names())}{default}.\n" in wct(command, "--help").output
 
 
 @pytest.mark.parametrize("arguments", [("cluster", "node", "list"), ("cluster", "kubeconfig")])
