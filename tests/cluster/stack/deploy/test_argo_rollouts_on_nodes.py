@@ -82,9 +82,10 @@ class Rollouts:
         )
 
     def analyses(self, service: str) -> list[Manifest]:
-        """The analyses of a service's Rollout."""
+        """The analyses of a service's Rollout, the oldest first."""
         runs = self._custom.list_namespaced_custom_object(_GROUP, _VERSION, self.namespace, "analysisruns")["items"]
-        return [item for item in runs if item["metadata"]["ownerReferences"][0]["name"] == service]
+        own = [item for item in runs if item["metadata"]["ownerReferences"][0]["name"] == service]
+        return sorted(own, key=lambda item: item["metadata"]["creationTimestamp"])
 
     def images(self, service: str) -> set[str]:
         """The images of a service's pods."""
