@@ -23,6 +23,7 @@ from lean_tracing.export_log import ExportLog
 from lean_tracing.export_result import Exporter
 from lean_tracing.settings import TracingSettings
 from lean_tracing.statistics import SignalStatistics
+from lean_tracing.suppression import suppressed
 
 Item = TypeVar("Item")
 Input = TypeVar("Input", contravariant=True)
@@ -224,17 +225,18 @@ class BatchProcessor(Generic[Item]):
         delivery = self._delivery
         began = time.thread_time()
         try:
-            while not self._is_late():
-                if not delivery.ready:
-                    self._encode()
-                is_live = bool(delivery.ready)
-                if is_live:
-                    delivery.deliver()
-                if delivery.buffer and not delivery.ready and delivery.breaker.allows():
-                    delivery.replay()
-                elif not is_live:
-                    break
-                self._report_outage()
+            with suppressed():  # an instrumentation of gRPC would make a span of each export, and so on for ever
+                while not self._is_late():
+                    if not delivery.ready:
+                        self._encode()
+                    is_live = bool(delivery.ready)
+                    if is_live:
+                        delivery.deliver()
+                    if delivery.buffer and not delivery.ready and delivery.breaker.allows():
+                        delivery.replay()
+                    elif not is_live:
+                        break
+                    self._report_outage()
         finally:
             self.statistics.worker_cpu_seconds += time.thread_time() - began
         self._report_outage()

@@ -31,17 +31,21 @@ class LeanTracerProvider(TracerProvider):
         resource: that of all spans.
     """
 
-    def __init__(self, resource: Resource, parts: TracerParts, flush: Callable[[float], bool]) -> None:
+    def __init__(
+        self, resource: Resource, parts: TracerParts, flush: Callable[[float], bool], shutdown: Callable[[], bool]
+    ) -> None:
         """Creates a provider.
 
         Args:
             resource: that of the process.
             parts: what all tracers share.
             flush: sends what waits within a number of seconds; False if that takes longer.
+            shutdown: sends what waits, and ends the export.
         """
         self.resource = resource
         self._parts = parts
         self._flush = flush
+        self._shutdown = shutdown
 
     def get_tracer(
         self,
@@ -58,3 +62,7 @@ class LeanTracerProvider(TracerProvider):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until all ended spans are sent, as that of the SDK does; False if that takes longer."""
         return self._flush(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """Ends the tracing, as that of the SDK does; the same as `Tracing.shutdown`."""
+        self._shutdown()

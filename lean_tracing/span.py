@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns, time_ns
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -17,7 +18,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from lean_tracing import attributes as keys
-from lean_tracing.failures import stack_of, text_of
+from lean_tracing.failures import is_failure, stack_of, text_of
 from lean_tracing.redaction import OVERLAP, snapshot
 from lean_tracing.shared_attributes import SharedAttributes
 
@@ -92,6 +93,10 @@ class RecordedSpan(Span):
         "status",
     )
 
+    # Set on the few spans for which the caller wants something else.
+    records_exception = True
+    sets_status_on_exception = True
+
     def __init__(
         self,
         name: str,
@@ -128,11 +133,9 @@ class RecordedSpan(Span):
         self.links: Sequence[Link] = ()
         self.dropped_links = 0
         if links:
-            if len(links) == 1 and links[0].attributes is None:  # a consumer's, which is made for each message
-                self.links = tuple(links)
-            else:
-                self.links = tuple(_bound_link(link.context, link, limits) for link in links[: limits.links])
-                self.dropped_links = len(links) - len(self.links)
+            useful = [link for link in links if _is_useful(link)]
+            self.links = tuple(_bound_link(link, limits) for link in useful[: limits.links])
+            self.dropped_links = len(useful) - len(self.links)
         self.events: Sequence[Event] = ()
         self.status = UNSET
         self.instrumentation_scope = scope
@@ -156,7 +159,7 @@ class RecordedSpan(Span):
         else:
             self._clock = clock
             wall = clock + perf_counter_ns()
-        self.start_time = wall if start_time is None else start_time
+        self.start_time = wall if start_time is None else _nanoseconds(start_time, wall)
 
     def get_span_context(self) -> SpanContext:
         return self.context
@@ -240,20 +243,24 @@ class RecordedSpan(Span):
             self.dropped_events += 1
             return
         bounded, dropped = _bounded(attributes, self.limits, self.limits.event_attributes)
-        if timestamp is None:
-            # A start time that the caller set may come from a clock that is ahead.
-            timestamp = max(self.start_time, self._clock + perf_counter_ns())
+        # A start time that the caller set may come from a clock that is ahead.
+        now = max(self.start_time, self._clock + perf_counter_ns())
+        timestamp = now if timestamp is None else _nanoseconds(timestamp, now)
         self.events = (*self.events, Event(timestamp, name, bounded, dropped))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         if self.end_time is not None:
             _logger.warning("link is too late, span %s has ended", self.name)
-        elif len(self.links) >= self.limits.links:
-            self.dropped_links += 1
-        else:
-            self.links = (*self.links, _bound_link(context, Link(context, attributes), self.limits))
+        elif _is_useful(link := Link(context, attributes)):
+            if len(self.links) >= self.limits.links:
+                self.dropped_links += 1
+            else:
+                self.links = (*self.links, _bound_link(link, self.limits))
 
     def update_name(self, name: str) -> None:
+        if self.end_time is not None:
+            _logger.warning("name %s is too late, span %s has ended", name, self.name)
+            return
         self.name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
@@ -262,7 +269,7 @@ class RecordedSpan(Span):
             return
         if isinstance(status, StatusCode):
             status = Status(status, description)
-        if status.status_code is not StatusCode.UNSET:
+        if isinstance(status, Status) and status.status_code is not StatusCode.UNSET:
             self.status = status
 
     def record_exception(
@@ -284,12 +291,29 @@ class RecordedSpan(Span):
             timestamp,
         )
 
+    def failed(self, error: BaseException) -> None:
+        """Record the exception that ends the span's block, if it is a failure."""
+        if self.end_time is not None or not is_failure(error):
+            return
+        if self.records_exception:
+            self.record_exception(error)
+        if self.sets_status_on_exception:
+            self.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text_of(error)}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """End the span at the end of its block, as that of the SDK does."""
+        if error is not None:
+            self.failed(error)
+        self.end()
+
     def end(self, end_time: int | None = None) -> None:
         if self.end_time is not None:
             _logger.warning("span %s has ended before", self.name)
             return
-        if end_time is None:
-            end_time = self._clock + perf_counter_ns()
+        now = self._clock + perf_counter_ns()
+        end_time = now if end_time is None else _nanoseconds(end_time, now)
         # The start or the end may come from a clock that is ahead or was set back.
         self.end_time = end_time if end_time > self.start_time else self.start_time
         self._on_end(self)
@@ -318,8 +342,24 @@ def _bounded(attributes: Attributes, limits: Limits, limit: int | None) -> tuple
     return bounded, dropped
 
 
-def _bound_link(context: SpanContext, link: Link, limits: Limits) -> Link:
+def _is_useful(link: object) -> bool:
+    """Whether a link names a span, or at least says something about one, as the specification demands."""
+    if not isinstance(link, Link) or not isinstance(context := link.context, SpanContext):
+        return False
+    return context.is_valid or bool(context.trace_state) or bool(_items(link.attributes, 1)[0])
+
+
+def _bound_link(link: Link, limits: Limits) -> Link:
     if link.attributes is None:
         return link
     bounded, dropped = _bounded(link.attributes, limits, limits.link_attributes)
-    return _BoundedLink(context, bounded, dropped + link.dropped_attributes)
+    return _BoundedLink(link.context, bounded, dropped + link.dropped_attributes)
+
+
+def _nanoseconds(value: object, otherwise: int) -> int:
+    """A time that the caller gave, often as a float; `otherwise` if OTLP cannot hold it."""
+    try:
+        nanoseconds = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+    return nanoseconds if 0 <= nanoseconds < 1 << 64 else otherwise

@@ -96,9 +96,9 @@ class Tracing:
             on_fork: called in each forked child.
         """
         self.traces = traces
-        self.provider: TracerProvider = (
-            LeanTracerProvider(resource, tracer_parts, self.flush) if tracer_parts else NoOpTracerProvider()
-        )
+        self.provider: TracerProvider = NoOpTracerProvider()
+        if tracer_parts:
+            self.provider = LeanTracerProvider(resource, tracer_parts, self.flush, self.shutdown)
         self.redactor = traces.redactor
         self.statistics = statistics
         self.standard_metrics = StandardMetrics(statistics, protocols or {})

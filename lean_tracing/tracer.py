@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from time import perf_counter_ns
 from typing import Final, NamedTuple
 
@@ -16,15 +15,14 @@ from opentelemetry.trace import (
     Span,
     SpanContext,
     SpanKind,
-    StatusCode,
     TraceFlags,
     Tracer,
     TraceState,
 )
+from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes
 
 from lean_tracing.current import current_span
-from lean_tracing.failures import is_failure, text_of
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.span import Limits, RecordedSpan
 from lean_tracing.statistics import SpanCounts
@@ -75,8 +73,8 @@ class LeanTracer(Tracer):
         attributes: Attributes = None,
         links: Sequence[Link] | None = (),
         start_time: int | None = None,
-        record_exception: bool = True,  # noqa: ARG002 - only of use to `start_as_current_span`
-        set_status_on_exception: bool = True,  # noqa: ARG002
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
     ) -> Span:
         counts = self._counts
         began = 0 if counts.started & _TIMED_MASK else perf_counter_ns()
@@ -110,13 +108,15 @@ class LeanTracer(Tracer):
             # Not the clock of a parent that has ended: work in the background may outlive it by days.
             current._clock if type(current) is RecordedSpan and current.end_time is None else None,
         )
+        if not (record_exception and set_status_on_exception):
+            span.records_exception, span.sets_status_on_exception = record_exception, set_status_on_exception
         if began:
             counts.timed += 1
             counts.timed_ns += perf_counter_ns() - began
         return span
 
-    @contextmanager
-    def start_as_current_span(  # type: ignore[override]
+    @_agnosticcontextmanager  # as a decorator it works with coroutine functions as well
+    def start_as_current_span(
         self,
         name: str,
         context: Context | None = None,
@@ -128,14 +128,13 @@ class LeanTracer(Tracer):
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> Iterator[Span]:
-        span = self.start_span(name, context, kind, attributes, links, start_time)
+        span = self.start_span(
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
         with trace.use_span(span, end_on_exit, record_exception=False, set_status_on_exception=False):
             try:
                 yield span
             except BaseException as error:
-                if span.is_recording() and is_failure(error):
-                    if record_exception:
-                        span.record_exception(error)
-                    if set_status_on_exception:
-                        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text_of(error)}")
+                if isinstance(span, RecordedSpan):
+                    span.failed(error)
                 raise

@@ -1,5 +1,7 @@
 """The instrumentations of other libraries make this library's spans through its provider."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +80,39 @@ def test_the_exported_spans_name_their_scopes_schemas_and_this_library(receiver:
         "other": ("1.2", "https://example.com/schemas/1"),
     }
     assert [(item.key, item.value.string_value) for item in scopes["other"].scope.attributes] == [("kind", "test")]
+
+
+_EXPORTS = """
+import sys
+import time
+from opentelemetry import trace
+from opentelemetry.instrumentation.grpc import GrpcInstrumentorClient
+from lean_tracing import TracingSettings, start_tracing
+
+tracing = start_tracing(TracingSettings(endpoint=sys.argv[1], delay_ms=20))
+trace.set_tracer_provider(tracing.provider)
+GrpcInstrumentorClient().instrument()
+with tracing.traces.span("work"):
+    pass
+assert tracing.flush()
+time.sleep(0.5)
+tracing.provider.shutdown()
+"""
+
+
+def test_an_instrumentation_of_grpc_makes_no_spans_of_the_export(receiver: Receiver) -> None:
+    command = [sys.executable, "-c", _EXPORTS, receiver.endpoint]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert [span.name for span in receiver.spans()] == ["work"]
+
+
+def test_the_providers_shutdown_sends_what_waits(receiver: Receiver, start: Start) -> None:
+    tracing = start(delay_ms=60_000)
+    with tracing.traces.span("work"):
+        pass
+    tracing.provider.shutdown()  # type: ignore[attr-defined]
+    assert [span.name for span in receiver.spans()] == ["work"]
 
 
 def test_without_tracing_the_provider_makes_no_spans() -> None:

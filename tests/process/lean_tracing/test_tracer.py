@@ -1,5 +1,6 @@
 """Our tracer keeps the promises of OpenTelemetry's API."""
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -179,6 +180,7 @@ def test_calls_after_the_end_are_ignored_and_logged(traced: _Traced, caplog: pyt
     span = traced.start()
     span.end(span.start_time + 3)
     with caplog.at_level(logging.WARNING):
+        span.update_name("late")
         span.set_attribute("late", 1)
         span.add_event("late")
         span.set_status(StatusCode.ERROR)
@@ -186,7 +188,8 @@ def test_calls_after_the_end_are_ignored_and_logged(traced: _Traced, caplog: pyt
     assert (dict(span.attributes), span.events, span.end_time) == ({}, (), span.start_time + 3)
     assert span.status.status_code is StatusCode.UNSET
     assert len(traced.ended) == 1
-    assert len(caplog.messages) == 3
+    assert span.name == "work"
+    assert len(caplog.messages) == 4
     assert not span.is_recording()
 
 
@@ -344,6 +347,56 @@ def test_links_have_a_limit() -> None:
     assert (len(fewer.links), fewer.dropped_links) == (1, 0)
 
 
+@pytest.mark.parametrize("kind", [tuple, set, iter], ids=["tuple", "set", "iterator"])
+def test_links_come_in_any_collection(traced: _Traced, kind: Any) -> None:
+    span = traced.tracer.start_span("work", links=kind([Link(SpanContext(7, 8, True))]))
+    assert isinstance(span, RecordedSpan)
+    assert [link.context.span_id for link in span.links] == [8]
+
+
+def test_links_without_ids_are_kept_only_for_what_they_say(traced: _Traced) -> None:
+    nothing = SpanContext(0, 0, True)
+    stated = SpanContext(0, 0, True, trace_state=TraceState([("a", "b")]))
+    given: Any = [None, "no link", Link(nothing), Link(nothing, {}), Link(nothing, {"a": 1}), Link(stated)]
+    span = traced.tracer.start_span("work", links=[*given, Link(None)])  # type: ignore[arg-type]
+    assert isinstance(span, RecordedSpan)
+    span.add_link(nothing)
+    span.add_link(None)  # type: ignore[arg-type]
+    span.add_link(stated)
+    assert [(link.context, dict(link.attributes or {})) for link in span.links] == [
+        (nothing, {"a": 1}), (stated, {}), (stated, {}),
+    ]  # fmt: skip
+    assert span.dropped_links == 0
+
+
+@pytest.mark.parametrize("time", [-1, 1 << 64, "soon", float("inf"), object()])
+def test_a_time_that_otlp_cannot_hold_is_replaced_by_now(traced: _Traced, time: Any) -> None:
+    span = traced.tracer.start_span("work", start_time=time)
+    assert isinstance(span, RecordedSpan)
+    span.add_event("seen", timestamp=time)
+    span.end(time)
+    now = traced.start().start_time
+    assert span.end_time is not None
+    for taken in (span.start_time, span.events[0].timestamp, span.end_time):
+        assert 0 <= now - taken < 10**10
+
+
+def test_a_time_may_be_a_float(traced: _Traced) -> None:
+    span = traced.tracer.start_span("work", start_time=2e9)  # type: ignore[arg-type]
+    assert isinstance(span, RecordedSpan)
+    span.add_event("seen", timestamp=3e9)  # type: ignore[arg-type]
+    span.end(4e9)  # type: ignore[arg-type]
+    assert [span.start_time, span.events[0].timestamp, span.end_time] == [2 * 10**9, 3 * 10**9, 4 * 10**9]
+    assert all(type(time) is int for time in (span.start_time, span.events[0].timestamp, span.end_time))
+
+
+@pytest.mark.parametrize("status", [None, "ERROR", 2])
+def test_what_is_no_status_changes_none(traced: _Traced, status: Any) -> None:
+    span = traced.start()
+    span.set_status(status)
+    assert span.status.status_code is StatusCode.UNSET
+
+
 def test_a_list_may_change_after_it_was_given(traced: _Traced) -> None:
     span = traced.start()
     values = ["a", "b"]
@@ -361,6 +414,33 @@ def test_an_exception_inside_a_current_span_is_recorded(traced: _Traced) -> None
     assert event.name == "exception"
     assert event.attributes["exception.type"] == "builtins.ValueError"
     assert event.attributes["exception.message"] == "wrong"
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("status", [True, False])
+def test_a_span_that_is_a_block_records_the_exception_that_ends_it(
+    traced: _Traced, recorded: bool, status: bool
+) -> None:
+    with (
+        pytest.raises(ValueError),
+        traced.tracer.start_span("work", record_exception=recorded, set_status_on_exception=status),
+    ):
+        raise ValueError("wrong")
+    (span,) = traced.ended
+    assert [event.name for event in span.events] == ["exception"] * recorded
+    assert span.status.description == ("ValueError: wrong" if status else None)
+
+
+def test_a_decorated_coroutine_function_runs_inside_its_span(traced: _Traced) -> None:
+    @traced.tracer.start_as_current_span("work")
+    async def work() -> int:
+        await asyncio.sleep(0)
+        trace.get_current_span().set_attribute("inside", True)
+        return 7
+
+    assert asyncio.run(work()) == 7
+    (span,) = traced.ended
+    assert span.attributes == {"inside": True}
 
 
 def test_the_sdks_form_is_equal(traced: _Traced) -> None:
