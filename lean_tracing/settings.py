@@ -42,17 +42,22 @@ _Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 _AttributeCount = Annotated[
     int,
     Synonym("OTEL_ATTRIBUTE_COUNT_LIMIT"),
-    Field(ge=1, le=10_000, description="a whole number, 1 to 10000"),
+    Field(ge=0, le=10_000, description="a whole number, 0 to 10000"),
 ]
 _Certificates = Annotated[Path, AfterValidator(values.check_certificates)]
-_SAMPLERS = Literal[
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
+_ANY_CASE: Final = BeforeValidator(values.lower)
+_Sampler = Annotated[
+    Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ],
+    _ANY_CASE,
 ]
+_Exporter = Annotated[Literal["none", "otlp"], _ANY_CASE]
 
 
 class TracingSettings(EnvironmentSettings):
@@ -91,7 +96,7 @@ class TracingSettings(EnvironmentSettings):
             "GET /api/tasks=0.1;/api/tasks/*=0.5;topic:task-status=1"
         ),
     )
-    sampler: _SAMPLERS = Field(
+    sampler: _Sampler = Field(
         "parentbased_traceidratio",
         alias="OTEL_TRACES_SAMPLER",
         description="always_on, always_off or traceidratio, each also with parentbased_ before it",
@@ -150,7 +155,7 @@ class TracingSettings(EnvironmentSettings):
         5000, alias="TRACING_BREAKER_RESET_MS", ge=100, le=600_000, description="milliseconds, 100 to 600000"
     )
 
-    protocol: Annotated[Literal["grpc", "http/protobuf"], *_otlp("PROTOCOL")] = Field(
+    protocol: Annotated[Literal["grpc", "http/protobuf"], _ANY_CASE, *_otlp("PROTOCOL")] = Field(
         "grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc or http/protobuf"
     )
     endpoint: Annotated[str, AfterValidator(values.check_http_url), *_otlp("ENDPOINT")] = Field(
@@ -171,11 +176,11 @@ class TracingSettings(EnvironmentSettings):
     certificate: Annotated[_Certificates | None, *_otlp("CERTIFICATE")] = Field(
         None, alias="OTEL_EXPORTER_OTLP_CERTIFICATE", description="the path of a readable PEM file of certificates"
     )
-    compression: Annotated[Literal["none", "gzip"], *_otlp("COMPRESSION")] = Field(
+    compression: Annotated[Literal["none", "gzip"], _ANY_CASE, *_otlp("COMPRESSION")] = Field(
         "none", alias="OTEL_EXPORTER_OTLP_COMPRESSION", description="none or gzip"
     )
-    traces_exporter: Literal["none", "otlp"] = Field("otlp", alias="OTEL_TRACES_EXPORTER", description="none or otlp")
-    logs_exporter: Literal["none", "otlp"] = Field("none", alias="OTEL_LOGS_EXPORTER", description="none or otlp")
+    traces_exporter: _Exporter = Field("otlp", alias="OTEL_TRACES_EXPORTER", description="none or otlp")
+    logs_exporter: _Exporter = Field("none", alias="OTEL_LOGS_EXPORTER", description="none or otlp")
 
     http_known_methods: Annotated[tuple[str, ...], BeforeValidator(values.parse_methods)] = Field(
         (),
@@ -199,10 +204,10 @@ class TracingSettings(EnvironmentSettings):
     link_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
     log_record_attribute_count_limit: _AttributeCount = Field(128, alias="OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT")
     span_event_count_limit: int = Field(
-        128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
+        128, alias="OTEL_SPAN_EVENT_COUNT_LIMIT", ge=0, le=10_000, description="a whole number, 0 to 10000"
     )
     span_link_count_limit: int = Field(
-        128, alias="OTEL_SPAN_LINK_COUNT_LIMIT", ge=1, le=10_000, description="a whole number, 1 to 10000"
+        128, alias="OTEL_SPAN_LINK_COUNT_LIMIT", ge=0, le=10_000, description="a whole number, 0 to 10000"
     )
 
     _logs: "TracingSettings | None" = PrivateAttr(None)

@@ -49,6 +49,11 @@ def is_boolean(value: str) -> bool:
     return value.strip().lower() in ("true", "false")
 
 
+def lower(value: object) -> object:
+    """A name out of a set in lower case: OpenTelemetry takes it in any."""
+    return value.lower() if isinstance(value, str) else value
+
+
 def split_list(value: str) -> tuple[str, ...]:
     """The items of a list with commas, each once."""
     return tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
@@ -58,7 +63,7 @@ def parse_propagators(value: object) -> object:
     """The names of propagators; `none` alone is no propagator."""
     if not isinstance(value, str):
         return value
-    names = split_list(value)
+    names = split_list(value.lower())
     return () if names == ("none",) else names
 
 

@@ -46,6 +46,22 @@ def test_environment_is_read() -> None:
     assert settings.resource_attributes == {"deployment.environment.name": "dev", "service.version": "1,2"}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "ParentBased_Always_Off"),
+        ("OTEL_PROPAGATORS", "TraceContext,Baggage"),
+        ("OTEL_PROPAGATORS", "None"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/Protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "GZIP"),
+        ("OTEL_TRACES_EXPORTER", "None"),
+        ("OTEL_LOGS_EXPORTER", "OTLP"),
+    ],
+)
+def test_names_out_of_a_set_are_read_in_any_case(variable: str, value: str) -> None:
+    assert TracingSettings.from_env({variable: value}) == TracingSettings.from_env({variable: value.lower()})
+
+
 def test_settings_come_back_from_the_variables_that_they_become() -> None:
     environ = {
         "TRACING_ENABLED": "false",
@@ -100,8 +116,8 @@ def test_settings_come_back_from_the_variables_that_they_become() -> None:
         ("TRACING_ATTRIBUTES_FILTER", "a*b", "attribute keys"),
         ("TRACING_BAGGAGE_ENTRIES", "tenant, a b", "names of baggage entries"),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "0", "1 to 1048576"),
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1", "1 to 10000"),
-        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many", "1 to 10000"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1", "0 to 10000"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many", "0 to 10000"),
     ],
 )
 def test_wrong_value_names_variable_value_and_range(variable: str, value: str, expected: str) -> None:
@@ -307,7 +323,7 @@ def test_log_records_have_a_value_length_of_their_own() -> None:
 
 def test_one_wrong_variable_for_several_limits_is_named_once() -> None:
     with pytest.raises(SettingsError) as error:
-        TracingSettings.from_env({"OTEL_ATTRIBUTE_COUNT_LIMIT": "0"})
+        TracingSettings.from_env({"OTEL_ATTRIBUTE_COUNT_LIMIT": "-1"})
     assert str(error.value).count("OTEL_ATTRIBUTE_COUNT_LIMIT") == 1
 
 

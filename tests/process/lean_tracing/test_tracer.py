@@ -218,6 +218,17 @@ def test_limits_are_kept_and_what_is_beyond_is_counted() -> None:
     assert shown.events[0].attributes == {"long": "12345", "x": 1, "y": 2}
 
 
+def test_a_limit_may_be_zero() -> None:
+    traced = _Traced(limits=Limits(attributes=0, events=0, links=0))
+    span = traced.tracer.start_span("work", attributes={"a": 1}, links=[Link(SpanContext(7, 8, True))])
+    assert isinstance(span, RecordedSpan)
+    span.set_attribute("b", 2)
+    span.add_event("seen")
+    span.add_link(SpanContext(7, 8, True))
+    assert (dict(span.attributes), span.events, span.links) == ({}, (), ())
+    assert (span.dropped_attributes, span.dropped_events, span.dropped_links) == (2, 1, 2)
+
+
 def test_attributes_of_events_and_links_have_limits_of_their_own() -> None:
     traced = _Traced(limits=Limits(attributes=9, event_attributes=2, link_attributes=3, value_length=5))
     many: Any = {f"key {number}": "x" * 10_000 for number in range(200)}
