@@ -14,6 +14,8 @@ from local.images.service import service_reference
 from local.jobs import Job, Progress, run_jobs
 from local.stack import STACK, write_overlay
 from stack.deploy import destroy
+from stack.kubernetes.client import connect
+from stack.kubernetes.settings import Cluster
 from stack.settings import PROJECT
 
 
@@ -25,11 +27,14 @@ def prepare(choice: Choice, nodes: int | None) -> None:
         nodes: number of nodes; 1 by default, and as many as there are where the cluster is the user's.
 
     Raises:
-        Failure: names what is wrong and what to do.
+        UserError: names what is wrong and what to do.
     """
     chosen = choice.target
     if chosen.cluster == CONTEXT and nodes:
         raise Failure(f"NODES does not change {describe(chosen)}: it has the nodes that it has")
+    if chosen.cluster == CONTEXT:
+        # Before the target is written: `make down` could not remove the stack from a cluster that does not answer.
+        connect(Cluster(context=chosen.context, kubeconfig=default_kubeconfig()))
     target.write(chosen)
     reference = _reference(chosen)
     write_overlay({f"{PROJECT}:cluster": {"kubeconfig": str(KUBECONFIG)}, f"{PROJECT}:images": {"service": reference}})

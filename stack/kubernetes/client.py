@@ -6,6 +6,7 @@ import kubernetes
 
 from contracts.metadata import LOCAL_CONTEXT
 from stack.errors import DeployError
+from stack.kubernetes.failures import api_message
 from stack.kubernetes.settings import Cluster
 
 REQUEST_SECONDS: Final = 30
@@ -16,8 +17,9 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
     """Makes a client for the context that the settings name.
 
     Raises:
-        DeployError: The kubeconfig does not have the context, or the cluster does not answer.
+        DeployError: The kubeconfig does not have the context, or the cluster does not answer or refuses the user.
     """
+    file = f" of {cluster.kubeconfig}" if cluster.kubeconfig else ""
     try:
         configuration = kubernetes.client.Configuration()
         kubernetes.config.load_kube_config(
@@ -30,13 +32,15 @@ def connect(cluster: Cluster) -> kubernetes.client.ApiClient:
             else "`kubectl config get-contexts` lists the contexts; `cluster.context` in the stack file names the one "
             "to use"
         )
-        file = f" of {cluster.kubeconfig}" if cluster.kubeconfig else ""
         raise DeployError(
             f"kube context {cluster.context!r}{file} cannot be used: {str(error).rstrip('.')}. {remedy}"
         ) from None
     client = kubernetes.client.ApiClient(configuration)
     try:
         kubernetes.client.VersionApi(client).get_code(_request_timeout=5)
+    except kubernetes.client.ApiException as error:
+        raise DeployError(f"kube context {cluster.context!r}{file} cannot be used: {api_message(error)}") from None
     except Exception as error:
-        raise DeployError(f"the cluster of context {cluster.context!r} does not answer: {error}") from None
+        reason = getattr(error, "reason", error)  # that of urllib3, without the number of attempts
+        raise DeployError(f"the cluster of context {cluster.context!r}{file} does not answer: {reason}") from None
     return client

@@ -3,10 +3,13 @@
 The programs themselves need images from registries, which a machine without them cannot pull.
 """
 
+import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -17,6 +20,7 @@ from local.clusters import containers, target, up
 from local.clusters.choice import Choice, Request, choose, look
 from local.clusters.target import Target
 from local.failure import Failure
+from stack.errors import DeployError
 from stack.settings import OVERLAY, PROJECT
 
 REFERENCE = "localhost/web-crawl-service:0123456789ab"
@@ -188,9 +192,33 @@ def test_podman_makes_the_image_where_docker_does_not_answer(folder: Path, insta
     assert f"podman build --file service/Dockerfile --tag {REFERENCE} ." in lines(folder)
 
 
-def test_a_registry_gets_the_image_for_a_context(folder: Path, install: Install) -> None:
+class _Version(BaseHTTPRequestHandler):
+    """Answers each request with the version of an API server."""
+
+    def do_GET(self) -> None:
+        names = ("buildDate", "compiler", "gitCommit", "gitTreeState", "gitVersion", "goVersion", "platform")
+        body = json.dumps({"major": "1", "minor": "35", **dict.fromkeys(names, "any")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def api_server() -> Iterator[str]:
+    """The URL of a server that answers as an API server answers the first request of a client."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Version)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_registry_gets_the_image_for_a_context(folder: Path, install: Install, api_server: str) -> None:
     install("docker", fails=("docker image inspect",), prints=DOCKER)
-    (folder / "user.kubeconfig").write_text(yaml.safe_dump(KUBECONFIG))
+    clusters = [{"name": "c", "cluster": {"server": api_server}}]
+    (folder / "user.kubeconfig").write_text(yaml.safe_dump(KUBECONFIG | {"clusters": clusters}))
     request = Request(context="kind-web-crawl-tracing", registry="registry.example.com/team/")
     containers.prepare(choose(look(), request), nodes=None)
     image = "registry.example.com/team/web-crawl-service:0123456789ab"
@@ -198,6 +226,21 @@ def test_a_registry_gets_the_image_for_a_context(folder: Path, install: Install)
         f"docker build --file service/Dockerfile --tag {image} .",
         f"docker push {image}",
     ]
+
+
+def test_a_context_whose_cluster_does_not_answer_is_not_noted(folder: Path, install: Install) -> None:
+    install()
+    clusters = [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}]
+    file = folder / "user.kubeconfig"
+    file.write_text(yaml.safe_dump(KUBECONFIG | {"clusters": clusters}))
+    request = Request(context="kind-web-crawl-tracing", image="registry.example.com/service:1")
+    with pytest.raises(DeployError) as refusal:
+        containers.prepare(choose(look(), request), nodes=None)
+    begin = f"the cluster of context 'kind-web-crawl-tracing' of {file} does not answer: "
+    assert str(refusal.value).startswith(begin)
+    assert str(refusal.value).endswith("Connection refused")
+    # So the next `make up` may use another cluster.
+    assert target.read() is None
 
 
 def test_a_program_that_fails_is_quoted_and_down_forgets_the_cluster(folder: Path, install: Install) -> None:
