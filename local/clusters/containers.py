@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 
+from contracts.metadata import LOCAL_CONTEXT
 from local.clusters import target
 from local.clusters.choice import CONTEXT, Choice, describe
 from local.clusters.engine import Engine, find_engine
@@ -14,6 +15,7 @@ from local.images.service import service_reference
 from local.jobs import Job, Progress, run_jobs
 from local.stack import STACK, write_overlay
 from stack.deploy import destroy
+from stack.errors import DeployError
 from stack.kubernetes.client import connect
 from stack.kubernetes.settings import Cluster
 from stack.settings import PROJECT
@@ -49,6 +51,10 @@ def remove(chosen: Target) -> None:
     """
     if chosen.cluster == CONTEXT:
         if KUBECONFIG.exists():
+            try:
+                connect(Cluster(context=LOCAL_CONTEXT, kubeconfig=str(KUBECONFIG)))
+            except DeployError as error:
+                raise Failure(f"{error}. If that cluster no longer exists, `rm -r {FOLDER}` forgets it") from None
             print(f"{describe(chosen)} is yours: this removes the stack from it, with all data", flush=True)
             destroy.run(STACK, yes=False, delete_data=True)
         shutil.rmtree(FOLDER)

@@ -243,6 +243,22 @@ def test_a_context_whose_cluster_does_not_answer_is_not_noted(folder: Path, inst
     assert target.read() is None
 
 
+def test_down_says_how_to_forget_a_context_whose_cluster_is_gone(folder: Path, install: Install) -> None:
+    install()
+    target.write(Target(cluster="context", context="theirs", image="registry.example.com/service:1"))
+    (folder / "cluster" / "kubeconfig").write_text(
+        yaml.safe_dump(
+            KUBECONFIG
+            | {
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "contexts": [{"name": LOCAL_CONTEXT, "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+    )
+    with pytest.raises(Failure, match=rf"Connection refused\. .* `rm -r {folder}/cluster` forgets it$"):
+        up.down()
+
+
 def test_a_program_that_fails_is_quoted_and_down_forgets_the_cluster(folder: Path, install: Install) -> None:
     install("docker", "kind", fails=("kind create",), prints=DOCKER)
     with pytest.raises(Failure, match=r"`kind create cluster --name` failed with exit code 1"):
