@@ -41,6 +41,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; for the name of one below another group, say so: `make chaos` is `wct check chaos`."""
+        if self.get_command(ctx, args[0]) is None:
+            for name in self.list_commands(ctx):
+                group = self.get_command(ctx, name)
+                if isinstance(group, click.Group) and args[0] in group.list_commands(ctx):
+                    ctx.fail(f"No such command {args[0]!r}. Did you mean `{ctx.command_path} {name} {args[0]}`?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with its whole first sentence; click cuts it at the width of the terminal."""
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}

@@ -134,13 +134,13 @@ class _File:
         """A list as the variables have it, of a text that is one already and of mappings with `name` and `value`."""
         pairs = [_text(listed, f"{place}_list")]
         for number, item in enumerate(_list(items, place)):
-            at = f"{place}[{number}]"
-            name, value = (_text(item.pop(key, None), f"{at}.{key}") for key in ("name", "value"))
+            position = f"{place}[{number}]"
+            name, value = (_text(item.pop(key, None), f"{position}.{key}") for key in ("name", "value"))
             if not name:
-                _refuse(at, "a name")
+                _refuse(position, "a name")
             if item.get("type") == "string":
                 del item["type"]
-            self._left[at] = item
+            self._left[position] = item
             pairs.append("=".join(quote(text, safe="", errors="replace") for text in (name, value)))
         return ",".join(filter(None, pairs)) or None
 

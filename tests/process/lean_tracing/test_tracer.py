@@ -368,8 +368,8 @@ def test_links_come_in_any_collection(traced: _Traced, kind: Any) -> None:
 def test_links_without_ids_are_kept_only_for_what_they_say(traced: _Traced) -> None:
     nothing = SpanContext(0, 0, True)
     stated = SpanContext(0, 0, True, trace_state=TraceState([("a", "b")]))
-    given: Any = [None, "no link", Link(nothing), Link(nothing, {}), Link(nothing, {"a": 1}), Link(stated)]
-    span = traced.tracer.start_span("work", links=[*given, Link(None)])  # type: ignore[arg-type]
+    values: Any = [None, "no link", Link(nothing), Link(nothing, {}), Link(nothing, {"a": 1}), Link(stated)]
+    span = traced.tracer.start_span("work", links=[*values, Link(None)])  # type: ignore[arg-type]
     assert isinstance(span, RecordedSpan)
     span.add_link(nothing)
     span.add_link(None)  # type: ignore[arg-type]

@@ -24,6 +24,12 @@ def test_the_help_of_a_command_names_the_stacks(command: str, default: str) -> N
     assert f"STACK is one of {', '.join(stack_names())}{default}.\n" in wct(command, "--help").output
 
 
+def test_a_command_without_its_group_is_answered_with_the_whole_name() -> None:
+    result = wct("chaos", "--spans=100")
+    assert result.exit_code == 2
+    assert result.output.endswith("No such command 'chaos'. Did you mean `wct check chaos`?\n")
+
+
 @pytest.mark.parametrize("arguments", [("cluster", "node", "list"), ("cluster", "kubeconfig")])
 def test_what_needs_the_cluster_says_that_it_is_down(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
