@@ -18,11 +18,14 @@ from checks.harness.collector import TOKEN, CollectorProcess
 from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import metrics
 from contracts.errors import UserError
+from stack.components.collector.memory import garbage_collection
 from stack.polling import poll_until
 
 OUTPUT: Final = Path(".local/bench/capacity.json")
 _SENDERS: Final = 6
 _QUEUE: Final = 200_000
+_MEMORY: Final = "512Mi"
+"""The default of the setting `collector.memory`."""
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -107,9 +110,8 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
             )
         )
         change(config)
-        # GOMEMLIMIT as stack/components/shared/environment.py sets it for the default of 512Mi.
         collector = CollectorProcess(
-            Path(directory).resolve() / "collector", yaml.safe_dump(config), environment={"GOMEMLIMIT": "409MiB"}
+            Path(directory).resolve() / "collector", yaml.safe_dump(config), environment=garbage_collection(_MEMORY)
         )
         collector.start()
         try:

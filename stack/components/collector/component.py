@@ -10,13 +10,14 @@ from collector import pipeline
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
 from stack.components.collector.autoscaler import autoscaler
+from stack.components.collector.memory import garbage_collection
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
 from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import Protection, base_url, protect
 from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, certificate_secret
 from stack.components.kafka.access import KafkaAccess
-from stack.components.shared.environment import secret_variable
+from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.service import services
 from stack.components.shared.storage import SecretFiles
 from stack.components.shared.store import StoreAddresses, environment_name, without_repetition
@@ -70,6 +71,7 @@ class Collector(pulumi.ComponentResource):
                 **({pipeline.CERTIFICATE_DIRECTORY: _certificate()} if args.protection else {}),
             },
             env=[
+                *variables(**garbage_collection(settings.memory)),
                 *without_repetition(_credentials(args)),
                 *(args.brokers.password(endpoints.COLLECTOR, args.secret) if settings.sampling else ()),
             ],

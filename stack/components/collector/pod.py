@@ -11,7 +11,6 @@ from collector.queue_guard import LIVENESS
 from contracts import endpoints, versions
 from stack.components.collector.settings import Queueing
 from stack.components.shared.availability import Shutdown
-from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod, container_security
 from stack.components.shared.probes import Probes, http_probe
@@ -55,7 +54,7 @@ def queueing_pod(
         config: its configuration.
         ports: besides those for telemetry and health, which all Collectors have.
         secrets: mount path → files of a Secret.
-        env: further variables.
+        env: its variables, among them those of Go's garbage collector.
         init: further init containers.
         address: on which the guard listens; any if None.
     """
@@ -69,8 +68,7 @@ def queueing_pod(
             size=settings,
             ports={**ports, **telemetry},
             args=[f"--config={_CONFIG}/config.yaml"],
-            # The garbage collector works harder before the memory limiter refuses data.
-            env=[*go_memory_limit(settings), *env],
+            env=env,
         ),
         storage=Storage(
             config_maps={_CONFIG: config.name},

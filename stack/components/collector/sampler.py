@@ -14,6 +14,7 @@ from stack.components.encryption.proxy.protection import Protection, protect
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container
+from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.service import services
 from stack.components.shared.store import StoreAddresses
 from stack.components.shared.workload import Volume, stateful_set
@@ -62,6 +63,7 @@ class Sampler(pulumi.ComponentResource):
             CollectorConfig("sampler-config", _configuration(args), args.namespace, child),
             ports={"span-metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT},
             env=[
+                *go_memory_limit(settings),  # its traces are in use for long: a larger heap would collect no less
                 *args.trace_store.otlp_variables(args.secret),
                 *args.brokers.password(endpoints.SAMPLER, args.secret),
             ],
