@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -13,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from lean_tracing import attributes as keys
 from lean_tracing import propagation
 from lean_tracing.cardinality import OTHER_METHOD, CardinalityLimit
+from lean_tracing.current import attach, detach
 from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import TraceManager
 
@@ -86,7 +86,7 @@ class TracingMiddleware:
         context = propagation.with_span_and_correlation_id(context, span, correlation)
 
         exchange = _Exchange(scope, receive, send, span, name, returned, self._mounts)
-        token = otel_context.attach(context)
+        token = attach(context)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -94,18 +94,18 @@ class TracingMiddleware:
                 traces.fail(span, error)
             raise
         finally:
-            otel_context.detach(token)
+            detach(token)
             exchange.end()
 
     async def _call_without_span(self, scope: Scope, receive: Receive, send: Send, context: Context) -> None:
         context = propagation.ensure_correlation_id(context)
         returned = [(_CORRELATION, (propagation.correlation_id(context) or "").encode())]
         exchange = _Exchange(scope, receive, send, trace.INVALID_SPAN, "", returned, self._mounts)
-        token = otel_context.attach(context)
+        token = attach(context)
         try:
             await self._app(scope, receive, exchange.send)
         finally:
-            otel_context.detach(token)
+            detach(token)
 
     def _shared_attributes(self, scope: Scope, method: str) -> SharedAttributes:
         server = scope.get("server") or ("", None)

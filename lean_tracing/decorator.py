@@ -9,11 +9,12 @@ from contextvars import Token
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import Attributes, AttributeValue
+
+from lean_tracing.current import attach, detach, get_current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -148,12 +149,12 @@ class _Body:
         self._token: Token[Context]
 
     def __enter__(self) -> None:
-        self._token = otel_context.attach(self._context)
+        self._token = attach(self._context)
 
     def __exit__(self, *_: object) -> None:
         # The generator may be inside a span of its own, where it continues at the next step.
-        self._context = otel_context.get_current()
-        otel_context.detach(self._token)
+        self._context = get_current()
+        detach(self._token)
 
 
 class _InContext(Generator[Any, Any, Any]):

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -17,8 +17,6 @@ from lean_tracing.wire import DOUBLE, LENGTHS, any_value, sized, text, varint
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-
-Item = TypeVar("Item")
 
 MAX_CACHED: Final = 4096
 MAX_CACHED_LENGTH: Final = 128
@@ -59,7 +57,7 @@ class AttributeEncoder:
         self._dropped = dropped
         self._length = length
         # Of texts and booleans. Numbers are not among them, because 1 equals True, and are as fast without it.
-        self._known: RecentCache[tuple[str, object], bytes] = RecentCache(MAX_CACHED)
+        self._known = RecentCache(MAX_CACHED)
         self._keys: dict[str, bytes] = {}
         # What precedes a number, by its key; for integers, by the number's length as well.
         self._integer_heads: dict[str, tuple[bytes, ...]] = {}
@@ -167,7 +165,7 @@ class Request:
         return sized(b"\x0a", b"".join((self._resource, *scopes)))
 
 
-class Encoder(Generic[Item]):
+class Encoder:
     """The common part of the encoders of both signals: all items belong to one resource."""
 
     _tag: bytes
@@ -214,7 +212,7 @@ class Encoder(Generic[Item]):
         attributes = self._scope_attributes.encode(scope.attributes)
         return sized(b"\x0a", text(b"\x0a", scope.name) + version + attributes) + _schema(scope.schema_url)
 
-    def item(self, item: Item) -> tuple[InstrumentationScope | None, bytes]:
+    def item(self, item: Any) -> tuple[InstrumentationScope | None, bytes]:
         """The arguments of `Request.add`. Raises what a value raises that cannot be encoded."""
         raise NotImplementedError
 
@@ -222,7 +220,7 @@ class Encoder(Generic[Item]):
         """The first and the second half of an encoded request's items, each as a request."""
         raise NotImplementedError
 
-    def __call__(self, items: Iterable[Item]) -> bytes:
+    def __call__(self, items: Iterable[Any]) -> bytes:
         """One request of all items, of any size."""
         request = self.begin()
         for item in items:

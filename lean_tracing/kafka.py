@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
+from lean_tracing.current import attach, detach, get_current
 from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import KafkaHeader
 from lean_tracing.redaction import REDACTED
@@ -116,18 +116,18 @@ class TracingProducer:
         span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=self._shared(topic))
         if span.is_recording():
             span.set_attributes(_describe_message(key, value))
-        context = otel_context.get_current()
+        context = get_current()
 
         def delivered(error: "KafkaError | None", message: "Message") -> None:
             try:
                 _end_send(span, error, message, self._traces.own.outcome)
             finally:
                 if on_delivery is not None:
-                    token = otel_context.attach(context)
+                    token = attach(context)
                     try:
                         on_delivery(error, message)
                     finally:
-                        otel_context.detach(token)
+                        detach(token)
 
         carried = self._traces.propagator.to_kafka(headers, context, span)
         try:

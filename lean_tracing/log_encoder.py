@@ -32,7 +32,7 @@ class LogEntry:
     dropped_attributes: int = 0
 
 
-class LogEncoder(Encoder[LogEntry]):
+class LogEncoder(Encoder):
     """Makes an ExportLogsServiceRequest of log entries."""
 
     _tag = _ATTRIBUTES

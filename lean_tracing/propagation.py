@@ -20,7 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState
 
 from lean_tracing import tracestate
-from lean_tracing.current import SPAN_KEY, current_span, with_span
+from lean_tracing.current import SPAN_KEY, current_span, get_current, with_span
 from lean_tracing.redaction import Redactor
 
 R = TypeVar("R")
@@ -154,7 +154,7 @@ class Propagator:
             trusted: False is for peers outside the system. They get only the ids of the trace, and no baggage.
         """
         if context is None:
-            context = otel_context.get_current()
+            context = get_current()
         headers: dict[str, str] = {}
         if self._trace_context:
             span_context = (span or current_span(context)).get_span_context()
@@ -268,7 +268,7 @@ def trace_id_in(header: str) -> str:
 
 def correlation_id(context: Context | None = None) -> str | None:
     """The correlation id of `context` (the current one when None)."""
-    value = (otel_context.get_current() if context is None else context).get(_CORRELATION_KEY)
+    value = (get_current() if context is None else context).get(_CORRELATION_KEY)
     return value if isinstance(value, str) else None
 
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import Attributes
 
 from lean_tracing import attributes as keys
@@ -86,10 +85,8 @@ class TraceSampler:
         self._rules = tuple((rule, _bound(rule.ratio)) for rule in rules)
         self._bounds: dict[tuple[object, object, object], int] = {}
 
-    def samples(self, parent: SpanContext, trace_id: int, attributes: Attributes) -> bool:
-        """Whether a span of this trace is recorded; an invalid `parent` makes it a root."""
-        if self.parent_based and parent.is_valid:
-            return parent.trace_flags & 1 == 1
+    def samples(self, trace_id: int, attributes: Attributes) -> bool:
+        """Whether the root of this trace is recorded, or any span of it if the sampler does not follow parents."""
         return trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)
 
     def _root_bound(self, attributes: Attributes) -> int:

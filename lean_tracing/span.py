@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from lean_tracing import attributes as keys
@@ -22,6 +22,7 @@ from lean_tracing.failures import is_failure, stack_of, text_of
 from lean_tracing.redaction import OVERLAP, snapshot
 from lean_tracing.shared_attributes import SharedAttributes
 
+NO_STATE: Final = TraceState()
 UNSET: Final = Status(StatusCode.UNSET)
 _ALL: Final = sys.maxsize
 _logger = logging.getLogger(__name__)

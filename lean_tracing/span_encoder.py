@@ -1,15 +1,17 @@
 """Encodes ended spans as OTLP."""
 
-import functools
 import struct
+from collections.abc import Sequence
 from typing import Final
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext
+from opentelemetry.trace import Link
 
-from lean_tracing.encoding import MAX_CACHED, MAX_CACHED_LENGTH, AttributeEncoder, Encoder, halve
+from lean_tracing.encoding import MAX_CACHED, MAX_CACHED_LENGTH, Encoder, halve
 from lean_tracing.recent_cache import RecentCache
-from lean_tracing.span import UNSET, Event, RecordedSpan
+from lean_tracing.redaction import Redactor
+from lean_tracing.span import NO_STATE, UNSET, Event, Limits, RecordedSpan
 from lean_tracing.wire import FIXED32, FIXED64, LENGTHS, sized, text, varint
 
 W3C_FLAGS: Final = 0xFF
@@ -27,27 +29,27 @@ _KIND, _START, _END = 0x30, 0x39, 0x41
 _LOW_64_BITS: Final = (1 << 64) - 1
 # Present and empty, as the SDK's encoder writes it, so that the tests can compare the two.
 _NO_STATUS: Final = b"\x7a\x00"
-# Whether the parent is in another process is known, and it is.
+# Of the parent, or of the linked span: whether it is in another process is known, and it is.
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
 
 
-class SpanEncoder(Encoder[RecordedSpan]):
+class SpanEncoder(Encoder):
     """Makes an ExportTraceServiceRequest of ended spans."""
 
     _tag = _SPAN_ATTRIBUTES
 
-    @functools.cached_property
-    def _names(self) -> RecentCache[str, bytes]:
-        return RecentCache(MAX_CACHED)
-
-    @functools.cached_property
-    def _event_attributes(self) -> AttributeEncoder:
-        return self._with_tag(_EVENT_ATTRIBUTES)
-
-    @functools.cached_property
-    def _link_attributes(self) -> AttributeEncoder:
-        return self._with_tag(_LINK_ATTRIBUTES)
+    def __init__(
+        self,
+        resource: Resource,
+        redactor: Redactor,
+        dropped: Sequence[str] = (),
+        value_length: int = Limits().value_length,
+    ) -> None:
+        super().__init__(resource, redactor, dropped, value_length)
+        self._names = RecentCache(MAX_CACHED)
+        self._event_attributes = self._with_tag(_EVENT_ATTRIBUTES)
+        self._link_attributes = self._with_tag(_LINK_ATTRIBUTES)
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         return item.instrumentation_scope, sized(b"\x12", self._span(item))
@@ -63,12 +65,18 @@ class SpanEncoder(Encoder[RecordedSpan]):
         )
 
     def _span(self, span: RecordedSpan) -> bytes:
-        context, parent, status = span.context, span.parent, span.status
-        parts = [_ids(context)]
-        if state := context.trace_state:
+        # Taken apart at once: each property of a context is a call.
+        trace_id, span_id, _, trace_flags, state, _ = span.context
+        flags = (trace_flags & W3C_FLAGS) | _HAS_IS_REMOTE
+        parts = [_ids(trace_id, span_id)]
+        if state is not NO_STATE and state:
             parts.append(text(b"\x1a", state.to_header()))
-        if parent is not None and parent.span_id:
-            parts.append(_PARENT(_PARENT_ID, parent.span_id))
+        if span.parent is not None:
+            _, parent_id, is_remote, _, _, _ = span.parent
+            if parent_id:
+                parts.append(_PARENT(_PARENT_ID, parent_id))
+            if is_remote:
+                flags |= _IS_REMOTE
         parts += (
             self._name(span.name),
             # OTLP counts the kinds from UNSPECIFIED.
@@ -88,12 +96,13 @@ class SpanEncoder(Encoder[RecordedSpan]):
             parts.append(sized(b"\x6a", self._link(link)))
         if span.dropped_links:
             parts.append(b"\x70" + varint(span.dropped_links))
+        status = span.status
         if status is UNSET:
             parts.append(_NO_STATUS)
         else:
             message = text(b"\x12", self._redactor.text(status.description)) if status.description else b""
             parts.append(sized(b"\x7a", message + b"\x18" + LENGTHS[status.status_code.value]))
-        parts.append(b"\x85\x01" + FIXED32(_flags(context, parent)))
+        parts.append(b"\x85\x01" + FIXED32(flags))
         return b"".join(parts)
 
     def _name(self, name: str) -> bytes:
@@ -112,22 +121,16 @@ class SpanEncoder(Encoder[RecordedSpan]):
         return b"\x09" + FIXED64(event.timestamp) + name + attributes + dropped
 
     def _link(self, link: Link) -> bytes:
-        context = link.context
-        encoded = _ids(context) + b"\x35" + FIXED32(_flags(context, context))
-        if context.trace_state:
-            encoded += text(b"\x1a", context.trace_state.to_header())
+        trace_id, span_id, is_remote, trace_flags, state, _ = link.context
+        flags = (trace_flags & W3C_FLAGS) | _HAS_IS_REMOTE | (_IS_REMOTE if is_remote else 0)
+        encoded = _ids(trace_id, span_id) + b"\x35" + FIXED32(flags)
+        if state:
+            encoded += text(b"\x1a", state.to_header())
         if link.attributes is not None:  # the link of a consumer has none
             dropped = b"\x28" + varint(link.dropped_attributes) if link.dropped_attributes else b""
             encoded += self._link_attributes.encode(link.attributes) + dropped
         return encoded
 
 
-def _ids(context: SpanContext) -> bytes:
-    trace_id = context.trace_id
-    return _IDS(_TRACE_ID, trace_id >> 64, trace_id & _LOW_64_BITS, _SPAN_ID, context.span_id)
-
-
-def _flags(context: SpanContext, other: SpanContext | None) -> int:
-    """The flags of `context`, and whether `other` (the parent, or the linked span) is in another process."""
-    remote = _IS_REMOTE if other is not None and other.is_remote else 0
-    return (context.trace_flags & W3C_FLAGS) | _HAS_IS_REMOTE | remote
+def _ids(trace_id: int, span_id: int) -> bytes:
+    return _IDS(_TRACE_ID, trace_id >> 64, trace_id & _LOW_64_BITS, _SPAN_ID, span_id)

@@ -5,14 +5,13 @@ from contextvars import Token
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from lean_tracing import attributes as keys
 from lean_tracing.cardinality import KNOWN_METHODS, OTHER_METHOD
-from lean_tracing.current import current_span, with_span
+from lean_tracing.current import attach, current_span, detach, get_current, with_span
 from lean_tracing.decorator import AttributesOf, SpanDecorator
 from lean_tracing.failures import ABORTED, is_failure, stack_of, text_of
 from lean_tracing.own_attributes import OwnAttributes
@@ -40,14 +39,14 @@ class SpanScope:
     def __enter__(self) -> Span:
         # A manager that makes no spans only has to attach a context that is not current yet.
         if self._manager.active or self._context is not None:
-            self._token = otel_context.attach(with_span(self._span, self._context))
+            self._token = attach(with_span(self._span, self._context))
         return self._span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if self._token is not None:
-            otel_context.detach(self._token)
+            detach(self._token)
         if error is not None:
             self._manager.fail(self._span, error)
         self._span.end()
@@ -106,7 +105,7 @@ class TraceManager:
         links: Sequence[Link] = (),
     ) -> Span:
         """A started span that is not made current; the caller ends it. Child of `context`, or of the current one."""
-        current = otel_context.get_current()
+        current = get_current()
         if context is None:
             context = current
         if not self.active or SUPPRESSED in current:

@@ -215,7 +215,7 @@ def _through_sdk(processor: "SpanProcessor", resource: Resource, redactor: Redac
 class _Export(Generic[Item]):
     """The export of one signal."""
 
-    encoder: Encoder[Item]
+    encoder: Encoder
     processor: BatchProcessor[Item]
 
 

@@ -7,15 +7,16 @@ from typing import Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 
+from lean_tracing.current import attach, detach, get_current
+
 SUPPRESSED: Final = otel_context.create_key("tracing-suppressed")
 
 
 @contextmanager
 def suppressed() -> Iterator[None]:
     """No spans inside this block: for probes, scrapes and start-up work, whose spans are of no use."""
-    current = otel_context.get_current()
-    token = otel_context.attach(Context({**current, SUPPRESSED: True, _SUPPRESS_INSTRUMENTATION_KEY: True}))
+    token = attach(Context({**get_current(), SUPPRESSED: True, _SUPPRESS_INSTRUMENTATION_KEY: True}))
     try:
         yield
     finally:
-        otel_context.detach(token)
+        detach(token)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar, cast
 
-from opentelemetry import context as otel_context
+from lean_tracing.current import attach, detach, get_current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,27 +17,27 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
 
     Tasks of asyncio and `asyncio.to_thread` carry the context by themselves; threads and executors do not.
     """
-    context = otel_context.get_current()
+    context = get_current()
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            token = otel_context.attach(context)
+            token = attach(context)
             try:
                 return await function(*args, **kwargs)
             finally:
-                otel_context.detach(token)
+                detach(token)
 
         return cast(Callable[P, R], call_async)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        token = otel_context.attach(context)
+        token = attach(context)
         try:
             return function(*args, **kwargs)
         finally:
-            otel_context.detach(token)
+            detach(token)
 
     return call
 

@@ -17,17 +17,15 @@ from opentelemetry.trace import (
     SpanKind,
     TraceFlags,
     Tracer,
-    TraceState,
 )
 from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes
 
 from lean_tracing.current import current_span
 from lean_tracing.sampling import TraceSampler
-from lean_tracing.span import Limits, RecordedSpan
+from lean_tracing.span import NO_STATE, Limits, RecordedSpan
 from lean_tracing.statistics import SpanCounts
 
-_NO_STATE: Final = TraceState()
 # One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's standard.
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED: Final = 1
@@ -86,8 +84,8 @@ class LeanTracer(Tracer):
             sampled = parent_flags & _SAMPLED
         else:
             if not has_parent:
-                trace_id, state, bits = _random_bits(128) or 1, _NO_STATE, _RANDOM_TRACE_ID
-            sampled = self._sampler.samples(parent, trace_id, attributes)
+                trace_id, state, bits = _random_bits(128) or 1, NO_STATE, _RANDOM_TRACE_ID
+            sampled = self._sampler.samples(trace_id, attributes)
         # Not by calling the class, which would check the ids, and take as long as all this. 0 is no id.
         own = _new_tuple(SpanContext, (trace_id, _random_bits(64) or 1, False, _FLAGS[bits | sampled], state, True))
         if not sampled:

@@ -1,11 +1,14 @@
 """The shortcuts around OpenTelemetry's context do what its API does."""
 
+import contextvars
+
+import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, TraceFlags
 
-from lean_tracing.current import current_span, with_span
+from lean_tracing.current import attach, current_span, detach, get_current, with_span
 from lean_tracing.testing import Recorder
 
 
@@ -48,3 +51,14 @@ def test_a_span_context_is_equal_to_one_of_the_api() -> None:
     assert type(own) is SpanContext
     assert tuple(own) == tuple(same)
     assert own.is_valid
+
+
+def test_a_context_is_current_for_the_api_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    before, own = otel_context.get_current(), Context({"own": 1})
+    token = attach(own)
+    assert get_current() is otel_context.get_current() is own
+    contextvars.copy_context().run(detach, token)
+    assert [record.getMessage() for record in caplog.records] == ["Failed to detach context"]
+    assert get_current() is own
+    detach(token)
+    assert get_current() is otel_context.get_current() is before

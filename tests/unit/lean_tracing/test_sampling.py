@@ -3,8 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from lean_tracing import SettingsError, TracingSettings, start_tracing
@@ -22,18 +20,12 @@ def _settings(**environ: str) -> TracingSettings:
     return TracingSettings.from_env(environ)
 
 
-def _keeps(
-    sampler: TraceSampler, trace_id: int, parent: Context | None = None, attributes: dict[str, str] | None = None
-) -> bool:
-    return sampler.samples(trace.get_current_span(parent).get_span_context(), trace_id, attributes)
-
-
 def _ratio(rules: str, **attributes: str) -> float:
     """The ratio that applies, measured with trace ids that are spread evenly."""
     sampler = build_sampler(_settings(TRACING_SAMPLING_RULES=rules, TRACING_SAMPLING_RATE="0.25"))
     names = {"method": "http.request.method", "path": "url.path", "topic": "messaging.destination.name"}
     given_attributes = {names[name]: value for name, value in attributes.items()}
-    kept = [part for part in range(20) if _keeps(sampler, (part << 64) // 20 + 1, attributes=given_attributes)]
+    kept = [part for part in range(20) if sampler.samples((part << 64) // 20 + 1, given_attributes)]
     return len(kept) / 20
 
 
@@ -111,23 +103,26 @@ def test_the_librarys_variables_win_over_the_standard_ones(environ: dict[str, st
     assert _settings(**environ).root_ratio == ratio
 
 
-def test_a_sampler_not_parent_based_decides_alone() -> None:
+@pytest.mark.parametrize(("sampler", "kept"), [("always_off", False), ("parentbased_always_off", True)])
+def test_a_sampler_not_parent_based_decides_alone(recorder: Recorder, sampler: str, kept: bool) -> None:
+    tracing = start_tracing(_settings(OTEL_TRACES_SAMPLER=sampler), exporter=recorder.exporter)
     caller = PROPAGATOR.from_kafka([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
-    alone = build_sampler(_settings(OTEL_TRACES_SAMPLER="always_off"))
-    assert not _keeps(alone, int(TRACE, 16), caller)
+    with tracing.traces.span("called", context=caller) as span:
+        assert span.is_recording() is kept
+    tracing.shutdown()
 
 
 @given(trace_id=st.integers(1, 2**128 - 1), ratio=st.floats(0, 1))
 def test_decision_is_that_of_every_other_ratio_sampler(trace_id: int, ratio: float) -> None:
     theirs = TraceIdRatioBased(ratio).should_sample(None, trace_id, "any").decision
-    assert _keeps(TraceSampler(ratio), trace_id) is (theirs is Decision.RECORD_AND_SAMPLE)
+    assert TraceSampler(ratio).samples(trace_id, None) is (theirs is Decision.RECORD_AND_SAMPLE)
 
 
 def test_endless_new_paths_do_not_grow_the_memory() -> None:
     sampler = TraceSampler(0.5, parse_rules("/a/*=1"))
     for number in range(5000):
         attributes = {"http.request.method": "GET", "url.path": f"/a/{number}"}
-        assert _keeps(sampler, 2**64 - 1, attributes=attributes)
+        assert sampler.samples(2**64 - 1, attributes)
     assert len(sampler._bounds) <= 1024
 
 
