@@ -190,7 +190,7 @@ def test_a_full_buffer_drops_the_oldest(receiver: Receiver, start: Callable[...,
 def test_a_span_that_cannot_be_encoded_costs_no_other(receiver: Receiver, start: Callable[..., Tracing]) -> None:
     tracing = start(delay_ms=200)
     _make(tracing, range(1))
-    tracing.traces.start("span -1").end(2**64)  # after 2554, for which OTLP has no number
+    tracing.traces.start("span -1", kind=None).end()  # type: ignore[arg-type]
     _make(tracing, range(1, 2))
     assert tracing.flush(60)
     assert _numbers(receiver) == [0, 1]
