@@ -217,7 +217,7 @@ class _File:
 
 
 def _refuse(place: str, expected: str) -> NoReturn:
-    raise SettingsError(f"{VARIABLE}: {place}: expected {expected}")
+    raise SettingsError(f"{VARIABLE}: {place} has the wrong form: expected {expected}")
 
 
 def _text(value: object, place: str) -> str:

@@ -5,8 +5,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.failure import Failure
+
 HOME_VARIABLE = "WEB_CRAWL_TRACING_HOME"
 NAME = "web-crawl-tracing"
+_SET = "set HOME to a directory that it can write"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,5 +75,25 @@ class Home:
         return f"{NAME}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
 
 
+def user_home() -> Path:
+    """The home directory of the user.
+
+    Raises:
+        Failure: there is none, as in a container that runs with any user id; or it is another user's, as after `su`.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise Failure(f"this user has no home directory: {_SET}") from None
+    if not os.access(existing(home), os.X_OK):
+        raise Failure(f"this user may not look into its home directory {home}: {_SET}")
+    return home
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists and that the user may look into."""
+    return next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 - raises nothing
+
+
 def _standard_root() -> Path:
-    return (Path.home() / ".cache" / NAME).resolve()  # without links, as in the kernel's list of mounts
+    return (user_home() / ".cache" / NAME).resolve()  # without links, as in the kernel's list of mounts

@@ -21,7 +21,7 @@ from local.failure import Failure
 from local.golang import ENVIRONMENT, go_version
 from local.layout import PORTS
 from local.packages import missing_packages
-from local.paths import HOME_VARIABLE
+from local.paths import HOME_VARIABLE, existing
 
 GIB = 1024**3
 DISK_TO_BUILD = 10 * GIB  # modules, compiled packages, binaries
@@ -202,11 +202,11 @@ def _disks(root: Path, to_build: bool) -> list[Disk]:
         needs[Path(cache)] = DISK_TO_BUILD
     per_device: dict[int, Disk] = {}
     for path, need in needs.items():
-        existing = next(parent for parent in (path, *path.parents) if parent.exists())
-        device = existing.stat().st_dev
+        folder = existing(path)
+        device = folder.stat().st_dev
         earlier = per_device.get(device)
         total = need + (earlier.need if earlier else 0)
-        per_device[device] = Disk(path=existing, have=shutil.disk_usage(existing).free, need=total)
+        per_device[device] = Disk(path=folder, have=shutil.disk_usage(folder).free, need=total)
     return list(per_device.values())
 
 

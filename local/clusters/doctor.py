@@ -5,7 +5,6 @@ import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from local.cluster import Cluster
@@ -14,6 +13,7 @@ from local.clusters.tools import TOOLS
 from local.images.catalogue import CATALOGUE
 from local.images.node import ImageRecord
 from local.images.resolve import DEFAULT
+from local.paths import existing, user_home
 from local.preflight import GIB, Facts, problems
 from local.preflight import look as look_at_machine
 from stack.deploy.pulumi_cli import find_pulumi
@@ -113,7 +113,7 @@ def duration(examination: Examination) -> str:
 
 
 def _machine(facts: Facts) -> str:
-    disk = shutil.disk_usage(Path.home()).free / GIB
+    disk = shutil.disk_usage(existing(user_home())).free / GIB
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     user = "root" if facts.root else "without root"
     sizes = f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {disk:.0f} GiB free on the disk"

@@ -11,6 +11,7 @@ from kubernetes.config.kube_config import KubeConfigMerger
 
 from contracts.metadata import LOCAL_CONTEXT
 from local.failure import Failure
+from local.paths import user_home
 
 _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 """Entries that name a file; a relative path starts at the folder of the kubeconfig."""
@@ -18,15 +19,15 @@ _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "t
 
 def default_kubeconfig() -> str:
     """The kubeconfig files of the user, as kubectl finds them."""
-    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return os.environ.get("KUBECONFIG") or str(user_home() / ".kube" / "config")
 
 
 def contexts(kubeconfig: str) -> tuple[str, ...]:
     """The names of the contexts in kubeconfig files; empty without a file that can be read."""
     try:
         merged = KubeConfigMerger(kubeconfig).config
-        return tuple(item.value["name"] for item in merged.value["contexts"]) if merged else ()
-    except (ConfigException, yaml.YAMLError, OSError, AttributeError, KeyError, TypeError):
+        return tuple(str(item.value["name"]) for item in merged.value["contexts"]) if merged else ()
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return ()
 
 
@@ -48,7 +49,7 @@ def copy_context(kubeconfig: str, context: str, target: Path) -> None:
         raise Failure(f"there is no context {context!r} in {kubeconfig}; its contexts: {listed}")
     merged = KubeConfigMerger(kubeconfig).config.value
     chosen = _entry(merged["contexts"], context, "context")
-    cluster = _entry(merged["clusters"], chosen["cluster"], "cluster")
+    cluster = _entry(merged["clusters"], chosen.get("cluster"), "cluster")
     user = _entry(merged["users"], chosen["user"], "user") if chosen.get("user") else {}
     document = {
         "apiVersion": "v1",
@@ -64,11 +65,11 @@ def copy_context(kubeconfig: str, context: str, target: Path) -> None:
     target.write_text(yaml.safe_dump(document))
 
 
-def _entry(items: list[Any], name: str, kind: str) -> Mapping[str, Any]:
+def _entry(items: list[Any], name: object, kind: str) -> Mapping[str, Any]:
     """Returns the entry of that name, with absolute paths."""
     item = next((item for item in items if item.value["name"] == name), None)
     if item is None or not isinstance(value := item.value.get(kind), dict):
         raise Failure(f"the kubeconfig has no {kind} {name!r}, which its context names")
     folder = Path(item.path).resolve().parent
-    absolute = {key: str(folder / value[key]) for key in _FILES if value.get(key)}
+    absolute = {key: str(folder / value[key]) for key in _FILES if isinstance(value.get(key), str)}
     return {**value, **absolute}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.clusters.kubeconfig import contexts, copy_context
+from local.clusters.kubeconfig import contexts, copy_context, default_kubeconfig
 from local.failure import Failure
 
 
@@ -45,8 +45,30 @@ def test_an_unknown_context_lists_the_known_ones(tmp_path: Path) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "contexts: 1", "contexts: [{}]"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "contexts: 1", "contexts: [{}]", "a: \xff", "[" * 3000])
 def test_a_file_that_is_no_kubeconfig_has_no_contexts(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(text)
+    (tmp_path / "config").write_text(text, encoding="latin-1")
     assert contexts(str(tmp_path / "config")) == ()
     assert contexts(str(tmp_path / "missing")) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("contexts: [{name: one, context: {user: u}}]", "no cluster None"),
+        ("contexts: [{name: one, context: null}]", "no context 'one'"),
+        ("contexts: [{name: one, context: {cluster: c}}]\nclusters: [{name: c, cluster: text}]", "no cluster 'c'"),
+    ],
+)
+def test_a_kubeconfig_that_is_incomplete_is_refused(text: str, missing: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(Failure, match=missing):
+        copy_context(str(tmp_path / "config"), "one", tmp_path / "copy")
+
+
+def test_a_user_without_a_home_directory_has_to_set_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31)  # a user id that no list of users has
+    with pytest.raises(Failure, match="no home directory: set HOME"):
+        default_kubeconfig()
