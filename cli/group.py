@@ -1,5 +1,6 @@
 """Groups whose commands are imported when they are used, and the one place where errors become messages."""
 
+import errno
 import importlib
 import os
 import select
@@ -92,7 +93,7 @@ class Command(click.Command):
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _is_output_closed():
                 raise  # `wct … | head`: click ends the program without a message
-            if (problem := cluster_problem(error)) is None:
+            if (problem := _disk_problem(error) or cluster_problem(error)) is None:
                 raise
             _fail(f"{problem}. Run the same command again to go on from here", self._failure_code)
 
@@ -100,6 +101,16 @@ class Command(click.Command):
 def _fail(message: str, code: int) -> None:
     click.echo(f"error: {message}", err=True)
     raise click.exceptions.Exit(code)
+
+
+def _disk_problem(error: Exception) -> str | None:
+    """Return which file cannot be written for want of rights or room; None if the error is of another kind."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write that fails does not say which file it is
+        return error.strerror
+    is_refused = error.filename is not None and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return f"{error.filename} cannot be used: {error.strerror}" if is_refused else None
 
 
 def _is_output_closed() -> bool:

@@ -104,7 +104,7 @@ def test_keys_without_effect_are_named(tmp_path: Path) -> None:
         (FILE.replace("compression: gzip", "compression: zstd"), "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION='zstd'"),
         (FILE.replace("propagator:", "disabled: [a]\npropagator:"), "single value for OTEL_SDK_DISABLED"),
         ("disabled: false", "file_format is None"),
-        (FILE.replace('"a, b=c"', "[a, b]"), "resource.attributes[1].value has the wrong form: expected a single value"),
+        (FILE.replace('"a, b=c"', "[a, b]"), "attributes[1].value has the wrong form: expected a single value"),
         (FILE.replace('name: "team", ', ""), "resource.attributes[1] has the wrong form: expected a name"),
         (FILE.replace("${TOKEN}", "${1TOKEN:-secret-token}"), "'${1TOKEN' begins no reference"),
         (FILE.replace("${TOKEN}", "${TOKEN:?missing}"), "'${TOKEN' begins no reference"),
