@@ -3,10 +3,10 @@
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from local.clusters.programs import answer
 from local.failure import Failure
 from local.files import replace_file
 from local.jobs import Progress
@@ -85,11 +85,16 @@ def go_is_built(
 
 
 def go_version() -> str:
-    """The toolchain's version, like "go1.26.8"."""
+    """The toolchain's version, like "go1.26.8".
+
+    Raises:
+        Failure: there is no `go`, or it does not run.
+    """
     if not shutil.which("go"):
         raise Failure("there is no `go` on PATH. Install Go 1.26 or newer.")
-    environment = os.environ | ENVIRONMENT
-    return subprocess.check_output(["go", "env", "GOVERSION"], text=True, env=environment).strip()
+    if version := (answer(("go", "env", "GOVERSION"), env=ENVIRONMENT) or "").strip():
+        return version
+    raise Failure("`go env GOVERSION` prints no version. Install Go 1.26 or newer.")
 
 
 def _fetch_modules(progress: Progress, module_dir: Path, package: str, flags: Sequence[str]) -> int:

@@ -55,7 +55,8 @@ class Redactor:
         Args:
             key: secret that all services share whose hashes shall agree. None makes a random one for this process.
         """
-        self._key = key.encode() if key else secrets.token_bytes(32)
+        # A variable of the environment may hold bytes that are no text.
+        self._key = key.encode(errors="surrogatepass") if key else secrets.token_bytes(32)
         self._keys = KeyRules()
         self._context = Context(self._keys, self.hash)
         # Only texts without anything to hide: a cache of secrets would be one more place to lose them.

@@ -455,3 +455,8 @@ def test_a_defect_in_redaction_hides_the_value() -> None:
 def test_the_librarys_own_attributes_are_shown() -> None:
     shown = [getattr(attributes, name) for name in attributes.__all__]
     assert {key: REDACTOR.named(key, "value") for key in shown} == dict.fromkeys(shown, "value")
+
+
+def test_a_key_may_have_bytes_that_are_no_text() -> None:
+    hashes = {Redactor(key).hash("ada@example.com") for key in ("key \udcff", "key \udcfe", "key ?")}
+    assert len(hashes) == 3
