@@ -17,7 +17,7 @@ from checks.security.fuzz import bounded, pids
 from checks.security.outcome import Outcome
 from checks.security.services import STACK_KEY, Services
 from contracts.http import TASKS
-from service.common.patience import HEAD_SECONDS
+from service.common.connections import HEAD_SECONDS
 
 _HEAD: Final = f"Host: x\r\nAuthorization: Bearer {STACK_KEY}\r\nContent-Type: application/json\r\n"
 _SLOW: Final = {

@@ -15,7 +15,7 @@ from lean_tracing.asgi import App
 from lean_tracing.logs import configure_logging
 from lean_tracing.usage import usage
 from service.common.config import ServiceSettings
-from service.common.patience import PatientProtocol
+from service.common.connections import LimitedProtocol
 
 _REQUEST_SECONDS = 8  # of the 30 s that a pod has to stop
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -41,7 +41,7 @@ def build_server(app: App, settings: ServiceSettings) -> Server:
             access_log=False,
             server_header=False,
             lifespan="on",
-            http=PatientProtocol,
+            http=LimitedProtocol,
             ws="none",
             timeout_graceful_shutdown=_REQUEST_SECONDS,
         )

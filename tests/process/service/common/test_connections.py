@@ -1,4 +1,4 @@
-"""Connections whose request never arrives are closed; those of working clients are not."""
+"""Connections whose request never arrives are closed, and old ones with a response; others are not."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 
 from checks.harness.ports import free_port
 from service.common.config import ServiceSettings
-from service.common.patience import PatientProtocol
+from service.common.connections import LimitedProtocol
 from tests.support.serving import served
 
 SECONDS = 1.0
@@ -28,7 +28,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     async def write(request: Request) -> int:
         return len(await request.body())
 
-    monkeypatch.setattr(PatientProtocol, "head_seconds", SECONDS)
+    monkeypatch.setattr(LimitedProtocol, "head_seconds", SECONDS)
     settings = ServiceSettings(host="127.0.0.1", port=free_port())
     with served(app, settings):
         yield settings.port
@@ -80,3 +80,19 @@ def test_a_kept_connection_and_a_slow_body_pass(port: int) -> None:
             time.sleep(SECONDS / 3)
         assert client.post("/", content=drip()).json() == 8
         assert client.get("/").is_success
+
+
+def test_a_busy_connection_is_opened_again_once_it_is_old(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service balances connections, so a pod that is new gets requests of clients that keep theirs."""
+    monkeypatch.setattr(LimitedProtocol, "age_seconds", SECONDS)
+    ends: list[float] = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        started = time.monotonic()
+        while len(ends) < 2:
+            answer = client.get("/")
+            assert answer.is_success
+            if answer.headers.get("connection") == "close":
+                ends.append(time.monotonic() - started)
+            assert time.monotonic() - started < 20
+    assert ends[0] >= SECONDS - 0.1
+    assert ends[1] >= 2 * SECONDS - 0.2
