@@ -54,11 +54,11 @@ def test_a_span_context_is_equal_to_one_of_the_api() -> None:
 
 
 def test_a_context_is_current_for_the_api_as_well(caplog: pytest.LogCaptureFixture) -> None:
-    before, own = otel_context.get_current(), Context({"own": 1})
+    previous, own = otel_context.get_current(), Context({"own": 1})
     token = attach(own)
     assert get_current() is otel_context.get_current() is own
     contextvars.copy_context().run(detach, token)
     assert [record.getMessage() for record in caplog.records] == ["Failed to detach context"]
     assert get_current() is own
     detach(token)
-    assert get_current() is otel_context.get_current() is before
+    assert get_current() is otel_context.get_current() is previous
