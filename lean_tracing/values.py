@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 # What gRPC sends as text. With any other name every request fails; `-bin` takes only bytes as its value.
 _HEADER_NAME: Final = re.compile(r"(?!.*-bin$)[a-z0-9_.-]+", re.IGNORECASE)
+# What HTTP/1.1 reads a request by, which the exporter writes itself; with a wrong one a request arrives in part.
+_OF_THE_EXPORTER: Final = frozenset({"connection", "content-encoding", "content-length", "te", "transfer-encoding"})
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _KEY: Final = r"[A-Za-z0-9_./-]+\*?"
 ATTRIBUTES_FILTER: Final = rf"^({_KEY}(,\s*{_KEY})*)?$"
@@ -34,7 +36,12 @@ def check_headers(value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
     """The headers with their names in lower case; ValueError if gRPC cannot send one."""
     for name, text in value.items():
         secret = text.get_secret_value()
-        if not _HEADER_NAME.fullmatch(name) or not secret.isascii() or not secret.isprintable():
+        if (
+            not _HEADER_NAME.fullmatch(name)
+            or name.lower() in _OF_THE_EXPORTER
+            or not secret.isascii()
+            or not secret.isprintable()
+        ):
             raise ValueError("not sendable as a header")
     return {name.lower(): text for name, text in value.items()}
 

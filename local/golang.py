@@ -3,10 +3,10 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from local.clusters.programs import answer
 from local.failure import Failure
 from local.files import replace_file
 from local.jobs import Progress
@@ -92,8 +92,10 @@ def go_version() -> str:
     """
     if not shutil.which("go"):
         raise Failure("there is no `go` on PATH. Install Go 1.26 or newer.")
-    if version := (answer(("go", "env", "GOVERSION"), env=ENVIRONMENT) or "").strip():
-        return version
+    environment = os.environ | ENVIRONMENT
+    ended = subprocess.run(["go", "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, env=environment)
+    if ended.returncode == 0 and ended.stdout.strip():
+        return ended.stdout.strip()
     raise Failure("`go env GOVERSION` prints no version. Install Go 1.26 or newer.")
 
 

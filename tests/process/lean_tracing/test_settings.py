@@ -438,3 +438,9 @@ def test_the_sdk_does_not_fail_before_the_message() -> None:
 def test_a_header_that_grpc_would_refuse_with_every_request_is_refused_at_start(name: str) -> None:
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS"):
         TracingSettings.from_env({"OTEL_EXPORTER_OTLP_HEADERS": f"{name}=1"})
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "content-encoding", "connection", "te"])
+def test_a_header_that_tells_where_a_request_ends_is_the_exporters(name: str) -> None:
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_HEADERS"):
+        TracingSettings.from_env({"OTEL_EXPORTER_OTLP_HEADERS": f"{name}=5"})
