@@ -51,8 +51,8 @@ def main() -> int:
             return 1
         print(f"without the tests on the local cluster: {reason}", flush=True)
         return run(unit, process)
-    # The start of the cluster mostly waits, and the unit tests need no cluster. The other tests run alone: beside those
-    # on the cluster, two cores did not suffice for the time limits of both.
+    # The start of the cluster mostly waits, and the unit tests need no cluster. The process tests and those on the
+    # cluster run one after the other: together they need more than two cores for their time limits.
     return run(UP, parallel=unit) or run(process, cluster, *((DOWN, life_cycle) if in_ci else ()))
 
 
