@@ -84,6 +84,9 @@ class Pipeline:
     metrics_flush_interval: str = "5s"
     """How often the exporter gets the span metrics: as often as Prometheus scrapes. An exemplar is visible from one
     flush to the next, so that with more flushes a scrape would miss it."""
+    own_distribution: bool = False
+    """Whether the Collectors run the project's distribution, whose processor redacts in one pass. Else they run the
+    contrib distribution."""
     encrypted: bool = False
     """Whether the receivers have TLS, and the metrics a proxy in the pod, which alone reaches them."""
 
@@ -132,6 +135,7 @@ def render(pipeline: Pipeline) -> str:
         token_file=f"{TOKEN_DIRECTORY}/{TOKEN_FILE}",
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
+        own_distribution=pipeline.own_distribution,
         certificate=_CERTIFICATE if pipeline.encrypted else None,
         address=_address(encrypted=pipeline.encrypted),
     )

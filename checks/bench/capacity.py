@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.bench.capacity_load import CountingStore, Request, requests, send
-from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.collector import TOKEN, CollectorProcess, require_own_distribution
 from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import metrics
 from contracts.errors import UserError
@@ -82,7 +82,10 @@ VARIANTS: Final[Mapping[str, Change]] = {
     "on disk": on_disk,
     "on disk, redacted": redacted,
     "complete": complete,
+    "on disk, redacted in one pass": redacted,
+    "complete, redacted in one pass": complete,
 }
+_OWN_DISTRIBUTION: Final = frozenset(name for name in VARIANTS if name.endswith("in one pass"))
 
 
 def _only(config: dict[str, Any], *, exporters: list[str], processors: list[str] | None = None) -> None:
@@ -96,7 +99,7 @@ def _only(config: dict[str, Any], *, exporters: list[str], processors: list[str]
     config.pop("connectors", None)
 
 
-def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
+def measure(change: Change, made: list[Request], *, seconds: float, own_distribution: bool = False) -> Round:
     """Run one round in a temporary directory."""
     store = CountingStore()
     with tempfile.TemporaryDirectory(dir=".") as directory:
@@ -106,6 +109,7 @@ def measure(change: Change, made: list[Request], *, seconds: float) -> Round:
                     trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),
                     metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
                     queue_size=_QUEUE,
+                    own_distribution=own_distribution,
                 )
             )
         )
@@ -182,16 +186,19 @@ def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence
         only: the configurations to compare with the plain one; all if empty.
 
     Raises:
-        UserError: a configuration does not exist, or the Collector did not send exactly the acknowledged spans.
+        UserError: a configuration does not exist, the Collector lacks the project's processor, or it did not send
+            exactly the acknowledged spans.
     """
     if unknown := sorted(set(only) - VARIANTS.keys()):
         raise UserError(f"unknown configuration {unknown[0]!r}; the known ones are {', '.join(map(repr, VARIANTS))}")
     names = [name for name in VARIANTS if not only or name in ("plain", *only)]
+    if _OWN_DISTRIBUTION & set(names):
+        require_own_distribution()
     load = requests()
     results: dict[str, list[Round]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names:
-            result = measure(VARIANTS[name], load, seconds=seconds)
+            result = measure(VARIANTS[name], load, seconds=seconds, own_distribution=name in _OWN_DISTRIBUTION)
             results[name].append(result)
             console.print(f"{number + 1}/{rounds} {name}: {result.per_core:,.0f} spans/s per core", style="dim")
     show(results, console)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def binary() -> Path:
     if path := shutil.which("otelcol-contrib"):
         return Path(path)
     raise MissingProgram("no Collector to run: `./wct images build collector` builds it, and so does `make up`")
+
+
+def require_own_distribution() -> None:
+    """Checks that `binary()` is the project's distribution.
+
+    Raises:
+        MissingProgram: it is another one, or an older one without the processor that redacts.
+    """
+    listed = subprocess.run([binary(), "components"], capture_output=True, text=True, check=True).stdout
+    if "lean_redaction" not in listed:
+        raise MissingProgram("this Collector lacks the project's processor: `./wct images build collector` builds it")
 
 
 class CollectorProcess(ServerProcess):

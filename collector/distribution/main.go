@@ -1,7 +1,8 @@
 // Command otelcol-contrib is the project's own distribution of the OpenTelemetry Collector.
 //
 // It holds the components that collector/ configures and nothing else: the contrib distribution links several hundred,
-// and takes half an hour to compile where no image registry is reached. manifest.yaml lists the same components for
+// and takes half an hour to compile where no image registry is reached. One component is the project's own: the
+// processor lean_redaction. manifest.yaml lists the same components for
 // the Collector's builder tool; tests/collector keeps the two equal.
 package main
 
@@ -35,6 +36,8 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
+
+	"web-crawl-tracing/collector/distribution/leanredactionprocessor"
 )
 
 const version = "0.155.0"
@@ -50,6 +53,7 @@ func components() (otelcol.Factories, error) {
 	}
 	if factories.Processors, err = otelcol.MakeFactoryMap[processor.Factory](
 		batchprocessor.NewFactory(),
+		leanredactionprocessor.NewFactory(),
 		memorylimiterprocessor.NewFactory(),
 		redactionprocessor.NewFactory(),
 		tailsamplingprocessor.NewFactory(),

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from collector import pipeline
 from collector.pipeline import OtlpTarget
-from contracts import endpoints, secret_keys
+from contracts import endpoints, secret_keys, versions
 from stack.components.collector.autoscaler import autoscaler
 from stack.components.collector.memory import garbage_collection
 from stack.components.collector.pod import CollectorConfig, queueing_pod
@@ -61,6 +61,7 @@ class Collector(pulumi.ComponentResource):
             endpoints.COLLECTOR,
             settings,
             config,
+            image=settings.image or versions.COLLECTOR,
             ports={
                 "otlp-grpc": endpoints.OTLP_GRPC_PORT,
                 "otlp-http": endpoints.OTLP_HTTP_PORT,
@@ -142,6 +143,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
                 queue_size=args.settings.queue_size,
                 metrics_flush_interval=f"{args.scrape_seconds}s",
                 sampled_through=addresses["kafka"] if args.settings.sampling else None,
+                own_distribution=args.settings.image is not None,
                 encrypted=args.protection is not None,
             )
         )

@@ -40,6 +40,7 @@ def queueing_pod(
     settings: Queueing,
     config: CollectorConfig,
     *,
+    image: str = versions.COLLECTOR,
     ports: Mapping[str, int],
     secrets: Mapping[str, SecretFiles] = {},
     env: Sequence[core.EnvVarArgs] = (),
@@ -52,6 +53,7 @@ def queueing_pod(
         name: of the workload.
         settings: its size.
         config: its configuration.
+        image: of the Collector.
         ports: besides those for telemetry and health, which all Collectors have.
         secrets: mount path → files of a Secret.
         env: its variables, among them those of Go's garbage collector.
@@ -64,7 +66,7 @@ def queueing_pod(
         component="collector",
         user=_UID,
         container=Container(
-            image=versions.COLLECTOR,
+            image=image,
             size=settings,
             ports={**ports, **telemetry},
             args=[f"--config={_CONFIG}/config.yaml"],

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.section import Cpu, FromList, Quantity, Section, quantity_bytes
+from contracts.section import Cpu, FromList, ImageReference, Quantity, Section, quantity_bytes
 from stack.components.shared.settings import Workload
 
 _QUEUED_SPAN_BYTES: Final = 1024
@@ -85,6 +85,9 @@ class Collector(Queueing):
     """The Collectors that receive the telemetry of the services."""
 
     cpu: Cpu = "100m"
+    image: ImageReference | None = None
+    """Image of the project's own distribution, with a tag or digest, built from `collector/distribution/Dockerfile`.
+    Its processor redacts in one pass. If unset, the Collectors run the contrib distribution, which redacts the same."""
     autoscaling: Autoscaling | None = None
     """Adds Collectors under load, which needs a metrics server in the cluster; always `replicas` if unset."""
     sampling: Sampling | None = None

@@ -1,5 +1,7 @@
 """Redaction on the real Collector: it hides the secrets that a service did not redact, and changes nothing else.
 
+The processors of the contrib distribution and the project's own processor have the same tests.
+
 `GOLDEN=write` writes the result into the golden file, for review.
 """
 
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import example, given
@@ -23,7 +26,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
-from checks.harness.collector import TOKEN, CollectorProcess
+from checks.harness.collector import TOKEN, CollectorProcess, require_own_distribution
+from checks.harness.collector_with_store import running_collector
 from checks.harness.http import CLIENT
 from checks.harness.receiver import Receiver
 from collector.pipeline import OtlpTarget, Pipeline, render
@@ -42,6 +46,20 @@ SCOPE = InstrumentationScope("tests")
 CONFIG = yaml.safe_load(
     render(Pipeline(trace_store=OtlpTarget("s:1"), metric_stores=[OtlpTarget("http://m", "http")], queue_size=10_000))
 )["processors"]
+
+
+@pytest.fixture(params=["contrib", "own"])
+def own_distribution(request: pytest.FixtureRequest) -> bool:
+    """Whether the Collector has the configuration of the project's distribution."""
+    if request.param == "own":
+        require_own_distribution()
+    return bool(request.param == "own")
+
+
+@pytest.fixture
+def collector(store: Receiver, tmp_path: Path, own_distribution: bool) -> Iterator[CollectorProcess]:
+    with running_collector(store, tmp_path / "collector", 10_000, own_distribution=own_distribution) as process:
+        yield process
 
 
 def request(document: dict[str, Any]) -> ExportTraceServiceRequest:
@@ -134,6 +152,14 @@ def test_every_text_of_a_span_is_looked_at(collector: CollectorProcess, store: R
     assert b"PLANTED" not in store.requests[TRACES][0]
 
 
+def test_own_processor_looks_at_links_too(collector: CollectorProcess, store: Receiver, own_distribution: bool) -> None:
+    attributes = [{"key": "password", "value": {"stringValue": "PLANTED"}}]
+    link = {"traceId": "02" * 16, "spanId": "02" * 8, "attributes": attributes}
+    (span,) = through(collector, store, [{"name": "work", "links": [link]}])
+    (shown, *_) = span["links"][0]["attributes"]
+    assert shown["value"]["stringValue"] == ("****" if own_distribution else "PLANTED")
+
+
 def test_values_that_the_library_redacted_are_not_counted(collector: CollectorProcess, store: Receiver) -> None:
     texts = [
         "charge failed for card 4111 1111 1111 1111 of ada.lovelace@example.com",
@@ -196,7 +222,7 @@ def spans_of(document: Any) -> list[dict[str, Any]]:
     return [span for part in document["resourceSpans"] for scope in part["scopeSpans"] for span in scope["spans"]]
 
 
-def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
+def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path, own_distribution: bool) -> None:
     secret = "PLANTED@example.com"
     record = {
         "timeUnixNano": "1700000000000000000",
@@ -230,6 +256,7 @@ def test_logs_are_redacted_in_bodies_and_attributes(tmp_path: Path) -> None:
             metric_stores=[OtlpTarget("http://127.0.0.1:9", "http")],
             log_store=OtlpTarget(url, "http"),
             queue_size=10_000,
+            own_distribution=own_distribution,
         )
         collector = CollectorProcess(tmp_path / "collector", render(pipeline))
         collector.start()

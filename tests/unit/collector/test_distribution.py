@@ -32,7 +32,7 @@ def required() -> dict[str, str]:
 
 
 def test_manifest_and_program_have_the_same_components(manifest: dict[str, Any], program: str) -> None:
-    listed = {entry["gomod"].split()[0] for kind in _KINDS for entry in manifest[kind]}
+    listed = {_component(entry) for kind in _KINDS for entry in manifest[kind]}
     factories = set(re.findall(r"\b(\w+)\.NewFactory\(\),", program))
     used = {module for module in _imports(program) if module.rpartition("/")[2] in factories}
     assert listed == used
@@ -51,7 +51,7 @@ def test_every_component_is_configured_by_a_template_or_a_benchmark(manifest: di
     names = set(re.findall(r"^ +([a-z_]+)(?:/(?:[a-z_]+|{{ [a-z]+ }}))?:", configured, flags=re.MULTILINE)) | {"batch"}
     for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
         for entry in manifest[kind]:
-            module = entry["gomod"].split()[0].rpartition("/")[2]
+            module = _component(entry).rpartition("/")[2]
             name = re.sub(r"(receiver|processor|connector|exporter|extension)$", "", module)
             assert name in {name.replace("_", "") for name in names}, module
 
@@ -60,6 +60,10 @@ def test_manifest_has_the_versions_of_go_mod(manifest: dict[str, Any], required:
     for kind in _KINDS:
         for entry in manifest[kind]:
             module, version = entry["gomod"].split()
+            if "path" in entry:
+                assert f"module {module}\n" in (_DISTRIBUTION / "go.mod").read_text()
+                assert _DISTRIBUTION.match(entry["path"])
+                continue
             assert required.get(module) == version, f"{kind}: {module}"
 
 
@@ -72,6 +76,11 @@ def test_one_version_everywhere(manifest: dict[str, Any], program: str) -> None:
 def test_program_stands_in_for_the_contrib_distribution(manifest: dict[str, Any], program: str) -> None:
     assert manifest["dist"]["name"] == "otelcol-contrib"
     assert '"otelcol-contrib"' in program
+
+
+def _component(entry: dict[str, str]) -> str:
+    """Import path of a component of the manifest."""
+    return entry.get("import", entry["gomod"].split()[0])
 
 
 def _imports(program: str) -> set[str]:
