@@ -13,7 +13,7 @@ from checks.faults.journal import BusyError, Journal
 from checks.faults.stored import undo_remaining
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from checks.faults.changes import Throttled
 from checks.faults.journal import Journal
@@ -22,10 +22,11 @@ from cli.group import exit_on_termination
 
 limit = Path(sys.argv[1])
 exit_on_termination()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets programs in the background ignore it
 journal = Journal(limit.with_name("fault.json"))
 with journal.locked(), injected("slow", lambda _: Throttled(file=str(limit), original="-1", limit="4"), None, journal):
     print("page", flush=True)
-    while True:  # signal.pause() misses a signal that arrives just before it
+    while True:  # signal.pause() misses a signal that arrives just before
         time.sleep(0.1)
 """
 NO_CLUSTER: Any = None
