@@ -1,17 +1,13 @@
 """Argo Rollouts on nodes, where its controller is on PATH: its pods and our Jobs on the local stack, under load."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import kubernetes
 import pytest
 
 from checks.chaos.cluster import LocalCluster
-from checks.harness.ports import free_port
-from checks.harness.server import ServerProcess, answers
 from checks.harness.traffic import Traffic
 from checks.rollouts.command import restore_stack
 from checks.rollouts.scenario import changed_settings
@@ -25,8 +21,8 @@ from stack.deploy.render import render
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load
-from tests.support.foreign_kinds import apply_strictly, installed_kinds
-from tests.support.programs import require_program
+from tests.support.argo_rollouts import rollouts_controller
+from tests.support.foreign_kinds import apply_strictly
 
 pytestmark = pytest.mark.nightly
 
@@ -106,30 +102,17 @@ def traffic(rollouts: Rollouts) -> Iterator[Traffic]:
 
 @pytest.fixture(scope="module")
 def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollouts]:
-    program, health, metrics = require_program("rollouts-controller"), free_port(), free_port()
     deployed = Rollouts()
-    command: list[str | Path] = [program, f"--kubeconfig={load('local').cluster.kubeconfig}", "--leader-elect=false"]
-    command += [f"--healthzPort={health}", f"--metricsPort={metrics}"]
-    controller = ServerProcess(
-        "argo-rollouts",
-        command,
-        tmp_path_factory.mktemp("argo-rollouts"),
-        lambda: answers(f"http://127.0.0.1:{health}/healthz"),
-        os.environ,
-    )
-    try:
-        with installed_kinds(deployed.client, {"argoproj.io"}):
-            try:
-                controller.start()
-                deployed.apply()
-                deployed.wait_for("Healthy")
-                deployed.delete_deployments()
-                yield deployed
-            finally:
-                controller.kill()
-    finally:
-        restore_stack()
-        delete_added(deployed)
+    directory, kubeconfig = tmp_path_factory.mktemp("argo-rollouts"), load("local").cluster.kubeconfig
+    with rollouts_controller(deployed.client, str(kubeconfig), directory):
+        try:
+            deployed.apply()
+            deployed.wait_for("Healthy")
+            deployed.delete_deployments()
+            yield deployed
+        finally:
+            restore_stack()
+            delete_added(deployed)
 
 
 def delete_added(rollouts: Rollouts) -> None:

@@ -10,15 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes
 import pytest
 
-from checks.harness.ports import free_port
-from checks.harness.server import ServerProcess, answers
 from contracts import metadata, service_metrics
 from contracts.metadata import Manifest
 from contracts.services import GATEWAY
@@ -26,7 +23,8 @@ from stack.deploy.argo_rollouts import API_VERSION, with_rollouts
 from stack.polling import poll_until
 from stack.settings import PROJECT, ROOT, effective_config, parse
 from tests.support.api_server import ApiServer, running
-from tests.support.foreign_kinds import apply_strictly, create_namespace, installed_kinds
+from tests.support.argo_rollouts import rollouts_controller
+from tests.support.foreign_kinds import apply_strictly, create_namespace
 from tests.support.http_server import Request, Response, http_server
 from tests.support.program import dev_with
 from tests.support.programs import require_program
@@ -39,19 +37,13 @@ _WAIT_SECONDS: Final = 60
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     directory = tmp_path_factory.mktemp("argo-rollouts")
-    program, health, metrics = require_program("rollouts-controller"), free_port(), free_port()
+    require_program("rollouts-controller")  # before an API server is started
     (directory / "kubernetes").mkdir()
-    with running(directory / "kubernetes") as started, installed_kinds(started.client, {"argoproj.io"}):
-        command: list[str | Path] = [program, f"--kubeconfig={started.kubeconfig}", "--leader-elect=false"]
-        command += [f"--healthzPort={health}", f"--metricsPort={metrics}"]
-        controller = ServerProcess(
-            "argo-rollouts", command, directory, lambda: answers(f"http://127.0.0.1:{health}/healthz"), os.environ
-        )
-        try:
-            controller.start()
-            yield started
-        finally:
-            controller.kill()
+    with (
+        running(directory / "kubernetes") as started,
+        rollouts_controller(started.client, started.kubeconfig, directory),
+    ):
+        yield started
 
 
 class Deployed:

@@ -17,6 +17,7 @@ from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config, parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
+from tests.support.pod_template import environment, pod
 from tests.support.program import dev_with
 
 ON = {"kafka": True}
@@ -29,18 +30,6 @@ DISTRIBUTED = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example
 def objects() -> dict[tuple[str, str], Manifest]:
     """The objects of stack dev with it, by kind and name; the policy accepts them."""
     return dev_with(encryption=ON, collector={"sampling": {"ratio": 0.1}})
-
-
-def pod(manifest: Manifest) -> dict[str, Any]:
-    return dict(manifest["spec"]["template"]["spec"])
-
-
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    """Name → value, or the key of the stack's Secret."""
-    return {
-        item["name"]: item.get("value", "") or item.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
-        for item in container["env"]
-    }
 
 
 @pytest.mark.parametrize("name", SERVICES)

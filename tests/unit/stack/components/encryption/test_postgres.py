@@ -12,6 +12,7 @@ from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config, parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
+from tests.support.pod_template import environment, pod
 from tests.support.program import dev_with
 
 ON = {"postgres": True}
@@ -25,18 +26,6 @@ OWNER_URL = (
 @pytest.fixture(scope="module")
 def objects() -> dict[tuple[str, str], Manifest]:
     return dev_with(encryption=ON)
-
-
-def pod(manifest: Manifest) -> dict[str, Any]:
-    return dict(manifest["spec"]["template"]["spec"])
-
-
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    """Name → value, or the key of the stack's Secret."""
-    return {
-        item["name"]: item.get("value", "") or item.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
-        for item in container["env"]
-    }
 
 
 def test_clients_have_the_authority_of_the_servers_certificate(objects: dict[tuple[str, str], Manifest]) -> None:

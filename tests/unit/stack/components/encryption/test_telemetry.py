@@ -13,6 +13,7 @@ from stack.components.encryption.proxy.config import ADDRESS_VARIABLE, MONITOR
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config
+from tests.support.pod_template import environment
 from tests.support.program import dev_with
 
 ON = {"telemetry": True}
@@ -45,14 +46,6 @@ def proxied_ports(objects: dict[tuple[str, str], Manifest], name: str) -> set[in
     text = objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
     prefix = f'bind "${{{ADDRESS_VARIABLE}}}:'
     return {int(line.strip().removeprefix(prefix).partition('"')[0]) for line in text.splitlines() if prefix in line}
-
-
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    """Name → value, or the key of the stack's Secret."""
-    return {
-        item["name"]: item.get("value", "") or item.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
-        for item in container["env"]
-    }
 
 
 @pytest.mark.parametrize("name", PROTECTED)
