@@ -5,6 +5,7 @@ import itertools
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,8 @@ class _Probe:
     """When its task ended, or must have ended; in seconds of the monotonic clock."""
     is_open: bool = True
     """Whether the task is not known to have ended."""
+    problem: str | None = None
+    """What the trace misses; empty if it is whole, None while that is not known."""
 
 
 class Probes:
@@ -67,11 +70,12 @@ class Probes:
         self._store = store
         self._every = every
         self._stored_seconds = stored_seconds
-        self._pending: list[_Probe] = []
+        self._pending: deque[_Probe] = deque()
+        """In the order in which they were sent, from the first one whose result is not known."""
         self.whole = 0
-        """The number of probes whose trace has every hop."""
+        """The number of probes whose trace has every hop, of those before the first one whose result is not known."""
         self.missed: list[str] = []
-        """A message for each of the other probes."""
+        """A message for each of the others of these."""
         self.traces: dict[str, list[Span]] = {}
         """Trace id → spans, of the probes whose trace has every hop, and of some that failed."""
         self._failed: list[str] = []
@@ -127,6 +131,8 @@ class Probes:
 
     def _look_up(self) -> None:
         for probe in list(self._pending):
+            if probe.problem is not None:
+                continue
             try:
                 spans = self._store.trace(probe.trace_id)
                 match_hops(spans, probe.span_id, self._hops)
@@ -134,11 +140,23 @@ class Probes:
                 if not self._is_due(probe):
                     continue
                 problem = error.what if isinstance(error, CheckFailure) else f"{type(error).__name__}: {error}"
-                self.missed.append(f"{probe.trace_id}: {problem}")
+                probe.problem = f"{probe.trace_id}: {problem}"
+            else:
+                probe.problem = ""
+                self.traces[probe.trace_id] = spans
+        self._count()
+
+    def _count(self) -> None:
+        """Counts results in the order of the probes.
+
+        A whole trace is seen within seconds, a missed one only when its time is over. In the order of their results,
+        the first would all be whole, and a stage could be successful before a trace can be missed.
+        """
+        while self._pending and self._pending[0].problem is not None:
+            if problem := self._pending.popleft().problem:
+                self.missed.append(problem)
             else:
                 self.whole += 1
-                self.traces[probe.trace_id] = spans
-            self._pending.remove(probe)
 
     def _is_due(self, probe: _Probe) -> bool:
         """Whether the trace must be whole by now."""

@@ -8,6 +8,7 @@ import httpx
 
 from contracts.http import TASKS
 from stack.clients.traces import Span, TraceStoreClient
+from stack.polling import CheckFailure
 from stack.rollout.probes import Probes
 from stack.rollout.supply import Supply, rate
 from tests.support.http_server import Request, Response, http_server
@@ -104,3 +105,28 @@ def test_probes_go_to_each_version_also_when_one_of_them_fails() -> None:
         with probes.run():
             stable.wait_for(2)
             canary.wait_for(2)
+
+
+def test_results_count_in_the_order_of_the_probes() -> None:
+    """A whole trace is known at once, a missed one late: a version that loses some would seem to lose none at first."""
+
+    class Store(TraceStoreClient):
+        first = ""
+
+        def trace(self, trace_id: str) -> list[Span]:
+            self.first = self.first or trace_id
+            if trace_id == self.first:
+                raise CheckFailure("hop missing")
+            return []
+
+    gateways = Gateways()
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=0.2, hops=())
+        with probes.run():
+            gateways.wait_for(20)
+            assert len(probes.traces) > 1
+            assert (probes.whole, probes.missed) == (0, [])
+        gateways.task_status = "completed"
+        probes.finish()
+    assert len(probes.missed) == 1
+    assert probes.whole == len(probes.traces) > 1
