@@ -57,6 +57,9 @@ TEMPO_PARTS: Final = (
 )
 """All parts of Tempo; the single binary has the name of the query frontend."""
 
+TEMPO_WITH_KAFKA: Final = (endpoints.TEMPO_DISTRIBUTOR, endpoints.TEMPO_LIVE_STORE, endpoints.TEMPO_BLOCK_BUILDER)
+"""The parts that write to Kafka or read from it."""
+
 COMPONENTS: Final = (
     *SERVICES,
     endpoints.PROBE,
@@ -103,6 +106,7 @@ def _each(callers: tuple[str, ...], targets: tuple[str, ...], ports: tuple[int, 
 
 
 _OTLP: Final = (endpoints.OTLP_GRPC_PORT,)
+_KAFKA: Final = (endpoints.KAFKA_PORT, endpoints.KAFKA_TLS_PORT)
 _HTTP: Final = (endpoints.SERVICE_PORT,)
 _TRACE_QUERIES: Final = (
     (endpoints.TEMPO, (endpoints.TEMPO_HTTP_PORT,)),
@@ -115,7 +119,7 @@ _TELEMETRY: Final = (
 )
 _TASKS: Final = (
     *_each((CLIENTS,), (GATEWAY,), _HTTP, "submit and read tasks"),
-    *_each(SERVICES, (endpoints.KAFKA,), (endpoints.KAFKA_PORT,), "messages about tasks"),
+    *_each(SERVICES, (endpoints.KAFKA,), _KAFKA, "messages about tasks"),
     *[Connection(caller=service, target=YOUR_KAFKA, why="messages about tasks") for service in SERVICES],
     *_each((GATEWAY,), (TASK_MANAGER,), _HTTP, "reads tasks"),
     Connection(caller=GATEWAY, target=TOKEN_ISSUER, why="public keys of the identity provider"),
@@ -127,13 +131,13 @@ _TASKS: Final = (
     *_each(
         (endpoints.KAFKA,),
         (endpoints.KAFKA,),
-        (endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT),
+        (endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT, *endpoints.KAFKA_TLS_PORTS),
         "replicates, and elects its controller",
     ),
     *_each(
         (endpoints.KAFKA_USERS,),
         (endpoints.KAFKA,),
-        (endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_PORT, endpoints.KAFKA_CONTROLLER_PORT),
+        endpoints.KAFKA_TLS_PORTS,
         "writes users and rights, and checks certificates",
     ),
     *_each((CLOUDNATIVEPG,), (CLOUDNATIVEPG,), (endpoints.POSTGRES_PORT, 8000), "replicates"),
@@ -158,12 +162,12 @@ _SPANS: Final = (
     Connection(
         caller=endpoints.COLLECTOR,
         target=endpoints.KAFKA,
-        ports=(endpoints.KAFKA_PORT,),
+        ports=_KAFKA,
         why="spans for the samplers",
         needs=endpoints.SAMPLER,
     ),
     Connection(caller=endpoints.COLLECTOR, target=YOUR_KAFKA, why="spans for the samplers", needs=endpoints.SAMPLER),
-    *_each((endpoints.SAMPLER,), (endpoints.KAFKA,), (endpoints.KAFKA_PORT,), "reads spans"),
+    *_each((endpoints.SAMPLER,), (endpoints.KAFKA,), _KAFKA, "reads spans"),
     Connection(caller=endpoints.SAMPLER, target=YOUR_KAFKA, why="reads spans"),
     Connection(
         caller=endpoints.SAMPLER,
@@ -178,7 +182,6 @@ _SPANS: Final = (
     *_each((endpoints.COLLECTOR,), (endpoints.LOKI,), (endpoints.LOKI_PORT,), "logs"),
     Connection(caller=endpoints.COLLECTOR, target=YOUR_LOGS, why="logs"),
 )
-_WRITE_TO_KAFKA: Final = (endpoints.TEMPO_DISTRIBUTOR, endpoints.TEMPO_LIVE_STORE, endpoints.TEMPO_BLOCK_BUILDER)
 _STORES: Final = (
     *[
         Connection(
@@ -191,13 +194,18 @@ _STORES: Final = (
         for caller in TEMPO_PARTS
         for target in TEMPO_PARTS
     ],
-    *_each(_WRITE_TO_KAFKA, (endpoints.KAFKA,), (endpoints.KAFKA_PORT,), "spans on their way to the bucket"),
+    *_each(
+        TEMPO_WITH_KAFKA,
+        (endpoints.KAFKA,),
+        (endpoints.KAFKA_PORT, endpoints.KAFKA_PROXIED_PORT),
+        "spans on their way to the bucket",
+    ),
     *[
         Connection(caller=part, target=target, why=why)
         for part in TEMPO_PARTS
         for target, why in ((BUCKET, "blocks of traces"), (CLOUD_IDENTITY, "gets its identity from the cloud"))
     ],
-    *[Connection(caller=part, target=YOUR_KAFKA, why="spans on their way to the bucket") for part in _WRITE_TO_KAFKA],
+    *[Connection(caller=part, target=YOUR_KAFKA, why="spans on their way to the bucket") for part in TEMPO_WITH_KAFKA],
     *_each(
         (endpoints.LOKI,),
         (endpoints.LOKI,),

@@ -23,6 +23,8 @@ TEMPO_BLOCK_BUILDER: Final = "tempo-block-builder"
 TEMPO_QUERIER: Final = "tempo-querier"
 TEMPO_BACKEND_SCHEDULER: Final = "tempo-backend-scheduler"
 TEMPO_BACKEND_WORKER: Final = "tempo-backend-worker"
+TEMPO_KAFKA: Final = "tempo-kafka"
+"""As whom the parts of Tempo connect to an encrypted Kafka."""
 JAEGER: Final = "jaeger"
 LOKI: Final = "loki"
 GRAFANA: Final = "grafana"
@@ -32,9 +34,21 @@ GRAFANA_PUBLISHER: Final = "grafana-publisher"
 SERVICE_PORT: Final = 8080
 POSTGRES_PORT: Final = 5432
 KAFKA_PORT: Final = 9092
+"""For clients and brokers without TLS."""
 KAFKA_CONTROLLER_PORT: Final = 9093
-KAFKA_BROKER_PORT: Final = 9091
-"""On which brokers with TLS replicate: clients have another one, and no certificate."""
+"""For controllers without TLS."""
+# Each listener with TLS has a port of its own, so that brokers can have both kinds while a stack switches.
+KAFKA_BROKER_TLS_PORT: Final = 9091
+"""For brokers and their administration, which have certificates."""
+KAFKA_TLS_PORT: Final = 9094
+"""For clients, which have passwords."""
+KAFKA_PROXIED_PORT: Final = 9095
+"""For clients whose proxy speaks TLS, and has a certificate."""
+KAFKA_CONTROLLER_TLS_PORT: Final = 9096
+KAFKA_TLS_PORTS: Final = (KAFKA_BROKER_TLS_PORT, KAFKA_TLS_PORT, KAFKA_PROXIED_PORT, KAFKA_CONTROLLER_TLS_PORT)
+"""All on which brokers with TLS listen."""
+KAFKA_LOCAL_PORT: Final = 19092
+"""At which such a proxy takes connections to any broker; the following ports are those of the brokers, by node id."""
 OTLP_GRPC_PORT: Final = 4317
 OTLP_HTTP_PORT: Final = 4318
 OTLP_MAX_MIB: Final = 16

@@ -70,6 +70,7 @@ PROBE_PROOFS: Final = "telemetry_probe_proofs_total"
 PROBE_STEPS: Final = "telemetry_probe_steps_total"
 PROBE_VISIBLE: Final = "telemetry_probe_visible_seconds"
 PROBE_COMPLETE: Final = "telemetry_probe_complete_seconds"
+CERTIFICATE_END: Final = "stack_certificate_end_timestamp_seconds"
 
 # The publisher of the dashboards.
 PUBLISHER_SUCCESS: Final = "grafana_publisher_success_timestamp_seconds"
@@ -124,6 +125,8 @@ REASON: Final = "reason"
 # Labels of the probe's metrics.
 STEP: Final = "step"
 RESULT: Final = "result"
+SERVER: Final = "server"
+"""Name of a server with a certificate of the stack's authority."""
 
 # Labels of the span metrics.
 ENVIRONMENT: Final = "deployment_environment_name"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from contracts import digests, secret_keys
+from contracts import digests, endpoints, secret_keys
 from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from stack.components.cluster.namespace import Namespace, NamespaceArgs
 from stack.components.cluster.pinned_images import pinned_images
@@ -25,7 +25,7 @@ from stack.components.grafana.content import Content
 from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.access import KafkaAccess, external_access, own_access
 from stack.components.kafka.component import Kafka, KafkaArgs
-from stack.components.kafka.config import brokers_address
+from stack.components.kafka.config import STEPS, bootstrap_servers
 from stack.components.kafka.users import KafkaUsers, KafkaUsersArgs
 from stack.components.loki.component import LokiArgs, log_store
 from stack.components.network.component import NetworkPolicies, NetworkPoliciesArgs
@@ -41,6 +41,7 @@ from stack.components.shared.store import QueryApi, StoreAddresses
 from stack.components.trace_store.component import trace_store
 from stack.components.trace_store.interface import TraceStoreArgs
 from stack.settings import Settings
+from stack.settings.certificates import certified
 from stack.settings.monitoring import monitoring_config
 from stack.settings.network import network_plan
 from stack.settings.scraping import scraping
@@ -170,8 +171,15 @@ def _kafka(base: _Base) -> KafkaAccess:
         return external_access(settings.kafka.external, publish_seconds)
     if not settings.has_kafka:
         return own_access("", publish_seconds, None)
-    seed = base.secrets[secret_keys.AUTHORITY_SEED] if settings.encryption.kafka else None
-    args = KafkaArgs(namespace=base.namespace, settings=settings.kafka, storage_class=base.storage_class, seed=seed)
+    encryption = settings.encryption.kafka
+    seed = base.secrets[secret_keys.AUTHORITY_SEED] if encryption else None
+    args = KafkaArgs(
+        namespace=base.namespace,
+        settings=settings.kafka,
+        storage_class=base.storage_class,
+        encryption=encryption,
+        seed=seed,
+    )
     brokers = Kafka("kafka", args, base.opts)
     if seed is None:
         return own_access(brokers.bootstrap_servers, publish_seconds, None)
@@ -181,11 +189,13 @@ def _kafka(base: _Base) -> KafkaAccess:
         secret=base.secret,
         image=settings.images.service,
         seed=seed,
-        address=brokers_address(settings.kafka.brokers),
+        address=bootstrap_servers(settings.kafka.brokers, endpoints.KAFKA_BROKER_TLS_PORT),
         broker_certificate=brokers.certificate,
     )
     KafkaUsers("kafka-users", users_args, base.opts)
-    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority)
+    if not STEPS[encryption].speaks_tls:
+        return own_access(brokers.bootstrap_servers, publish_seconds, None)
+    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority, seed)
 
 
 def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
@@ -330,6 +340,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         traces=stores.traces.queries,
         metrics=stores.metrics.queries,
         logs=stores.log_queries,
+        certified=certified(settings),
     )
     return Probe("probe", args, base.opts)
 

@@ -149,7 +149,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "consumer-stopped": Fault(
         title="the crawler's packets to Kafka are dropped",
-        plan=filtered(CRAWLER, [*to_port(endpoints.KAFKA_PORT), *DROP]),
+        plan=filtered(
+            CRAWLER,
+            [*to_port(endpoints.KAFKA_PORT), *DROP],
+            [*to_port(endpoints.KAFKA_TLS_PORT), *DROP],
+        ),
         hops=("crawler-kafka",),
         causes=("cut-off",),
         hints=(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
 from stack.components.encryption.authority import RENEWAL, Authority
-from stack.components.encryption.server import CERTIFICATE_FILE, COMBINED_FILE, KEY_FILE, certificate_secret
+from stack.components.encryption.server import certificate_files, certificate_secret
 from stack.components.kafka.config import certificate_hosts
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -50,13 +50,8 @@ def renew_certificates(settings: Settings) -> None:
         for server in _servers(settings):
             moment = datetime.now(UTC) + periods * RENEWAL
             issued = authority.issue(server.name, server.hosts, moment, is_client=server.is_client)
-            files = {
-                CERTIFICATE_FILE: issued.certificate,
-                KEY_FILE: issued.key,
-                COMBINED_FILE: issued.combined,
-            }
             kubernetes.client.CoreV1Api(client).patch_namespaced_secret(
-                certificate_secret(server.name), namespace, {"stringData": files}
+                certificate_secret(server.name), namespace, {"stringData": certificate_files(issued)}
             )
             expected = x509.load_pem_x509_certificate(issued.certificate.encode()).public_bytes(Encoding.DER)
             address = cluster.address(server.name)
@@ -78,7 +73,7 @@ def _servers(settings: Settings) -> Iterator[_Server]:
             name=endpoints.KAFKA,
             hosts=certificate_hosts(settings.kafka.brokers),
             is_client=True,
-            ports=(endpoints.KAFKA_PORT, endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_CONTROLLER_PORT),
+            ports=endpoints.KAFKA_TLS_PORTS,
         )
 
 

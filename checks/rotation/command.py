@@ -115,7 +115,7 @@ def _change_users(settings: Settings) -> None:
 def _is_user(address: str, user: str, password: str) -> bool:
     errors: list[KafkaError] = []
     configuration: dict[str, Any] = {
-        "bootstrap.servers": f"{address}:{endpoints.KAFKA_PORT}",
+        "bootstrap.servers": f"{address}:{endpoints.KAFKA_TLS_PORT}",
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": MECHANISM,
         "sasl.username": user,

@@ -3,6 +3,7 @@
 from dashboards.config import MonitoringConfig
 from dashboards.rules.accounting import accounting
 from dashboards.rules.availability import availability
+from dashboards.rules.certificates import certificates
 from dashboards.rules.database import database
 from dashboards.rules.dependencies import dependencies
 from dashboards.rules.export import export
@@ -55,5 +56,6 @@ def groups(config: MonitoringConfig) -> tuple[RuleGroup, ...]:
         probe(config),
         notifications(config),
         publisher(config),
+        certificates(config),
     )
     return (*(group for group in all_groups if group.rules), runbook_links(all_groups, config.names))

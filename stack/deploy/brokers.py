@@ -1,4 +1,4 @@
-"""The number of Kafka's brokers, which may grow by one in a deployment and never shrink."""
+"""What a deployment may change of Kafka's brokers: their number and their encryption, by one step at a time."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,22 +8,27 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from contracts import endpoints
 from contracts.metadata import Manifest
+from stack.components.kafka.component import ENCRYPTION
+from stack.components.kafka.config import STEPS, setting_text
 from stack.errors import DeployError
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.objects import Objects
 
 _KEY: Final = ObjectKey("apps/v1", "StatefulSet", endpoints.KAFKA)
 _README: Final = "stack/components/kafka/README.md"
+_ENCRYPTION: Final = [setting_text(value) for value in (False, *STEPS)]
+"""The values of `encryption.kafka`, in the order in which a running stack takes them."""
 
 
 def require_broker_steps(client: kubernetes.client.ApiClient, namespace: str, manifests: Iterable[Manifest]) -> None:
-    """Raises an error if a deployment would add two brokers at once, or remove one.
+    """Raises an error if a deployment would add two brokers at once, remove one, or leave out a step of encryption.
 
     The controllers elect their leader by majority. Two new ones, which know nothing, would be a majority of three, and
-    could forget all topics. A removed broker has replicas that the others may not have.
+    could forget all topics. A removed broker has replicas that the others may not have. Brokers that leave out a step
+    have no listener in common with those that have not been restarted yet.
 
     Raises:
-        DeployError: Names both numbers; nothing was changed.
+        DeployError: Names both numbers or steps; nothing was changed.
     """
     declared = next((item for item in manifests if object_key(item) == _KEY), None)
     live = _live(client, namespace)
@@ -40,6 +45,26 @@ def require_broker_steps(client: kubernetes.client.ApiClient, namespace: str, ma
             f"kafka.brokers: there are {brokers} now, and {requested} declared. A removed broker would take replicas "
             f"and a vote with it. Nothing was changed. Set it back to {brokers}"
         )
+    if brokers > 1:
+        _require_neighbour(_step(live), _step(declared))
+
+
+def _require_neighbour(current: int, requested: int) -> None:
+    if abs(requested - current) <= 1:
+        return
+    following = current + (1 if requested > current else -1)
+    raise DeployError(
+        f"encryption.kafka: it is {_ENCRYPTION[current]} now, and {_ENCRYPTION[requested]} is declared. In a rolling "
+        f"update, brokers would not reach each other. Nothing was changed. Deploy with {_ENCRYPTION[following]} first: "
+        f"see {_README}"
+    )
+
+
+def _step(stateful_set: Manifest) -> int:
+    """Return the number of the step of encryption that the brokers have."""
+    (container,) = stateful_set["spec"]["template"]["spec"]["containers"]
+    values = [item["value"] for item in container.get("env", []) if item["name"] == ENCRYPTION]
+    return _ENCRYPTION.index(values[0] if values else setting_text(False))
 
 
 def _live(client: kubernetes.client.ApiClient, namespace: str) -> Manifest | None:

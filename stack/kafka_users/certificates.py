@@ -21,9 +21,10 @@ from contracts import endpoints
 
 _SECONDS: Final = 10.0
 _LISTENERS: Final = {
-    "broker": endpoints.KAFKA_BROKER_PORT,
-    "client": endpoints.KAFKA_PORT,
-    "controller": endpoints.KAFKA_CONTROLLER_PORT,
+    "broker_tls": endpoints.KAFKA_BROKER_TLS_PORT,
+    "client": endpoints.KAFKA_TLS_PORT,
+    "proxied": endpoints.KAFKA_PROXIED_PORT,
+    "controller_tls": endpoints.KAFKA_CONTROLLER_TLS_PORT,
 }
 """Name, as in the brokers' configuration → port."""
 

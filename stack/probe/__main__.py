@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from stack.clients.http import Get
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
+from stack.probe.certificates import Certificates
 from stack.probe.config import ProbeConfig
 from stack.probe.loop import Loop
 from stack.probe.proof import STORE_SECONDS, Proof, Prover
@@ -39,6 +41,8 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
         tail_sampling=config.tail_sampling,
     )
     results = Results(step for step in Step if config.loki or step is not Step.LOGS)
+    if config.certificates:
+        results.registry.register(Certificates(Path(config.certificates)))
 
     def prove() -> Proof:
         prover = Prover(

@@ -38,6 +38,8 @@ class ProbeConfig:
     interval_seconds: float
     visible_seconds: float
     """The time within which telemetry must be visible after its task is completed."""
+    certificates: str = ""
+    """Folder with the ends of the stack's certificates; empty if it has none."""
     port: int = endpoints.SERVICE_PORT
 
     @classmethod
@@ -84,6 +86,7 @@ class ProbeConfig:
             tail_sampling=environ.get("TAIL_SAMPLING", "false") == "true",
             interval_seconds=float(environ["PROBE_INTERVAL_SECONDS"]),
             visible_seconds=float(environ["PROBE_VISIBLE_SECONDS"]),
+            certificates=environ.get("CERTIFICATES", ""),
             port=int(environ.get("PORT", endpoints.SERVICE_PORT)),
         )
 

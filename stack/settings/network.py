@@ -44,7 +44,7 @@ def components(settings: Settings) -> frozenset[str]:
         **dict.fromkeys(SERVICES, settings.services.enabled),
         endpoints.PROBE: settings.has_probe,
         endpoints.KAFKA: settings.has_kafka and not settings.kafka.external,
-        endpoints.KAFKA_USERS: settings.encryption.kafka,
+        endpoints.KAFKA_USERS: bool(settings.encryption.kafka),
         endpoints.POSTGRES: has_database and not settings.postgres.cloudnativepg,
         ends.CLOUDNATIVEPG: has_database and settings.postgres.cloudnativepg,
         endpoints.COLLECTOR: True,

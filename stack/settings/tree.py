@@ -224,11 +224,6 @@ class Settings(Section):
             raise ValueError(
                 "encryption.kafka needs a Kafka, but neither tasks nor spans of this stack pass through one"
             )
-        if self.traces.distributed:
-            raise ValueError(
-                "encryption.kafka: Tempo in parts (traces.distributed) connects without TLS: its Kafka client knows no "
-                "more. Give the single binary objectStorage, or set traces.external"
-            )
         if self.images is None:
             raise ValueError("encryption.kafka runs the pod kafka-users from the image of the services: images.service")
         return self

@@ -9,12 +9,12 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from contracts import endpoints
+from contracts import endpoints, secret_keys
 from service.common.config import ServiceSettings
 from service.common.kafka.client import client_configuration
 from stack.components.encryption.authority import RENEWAL, Authority, Certificate
 from stack.components.kafka.access import KafkaAccess, own_access
-from stack.components.kafka.config import BrokerSecurity
+from stack.components.kafka.config import BrokerSecurity, certificate_hosts
 from stack.components.kafka.rights import RIGHTS, single
 from stack.components.kafka.settings import Kafka
 from stack.kafka_users.administration import Administration
@@ -23,7 +23,7 @@ from tests.support.kafka_process import KafkaBrokers
 from tests.support.outputs import value
 
 SEED = "a random text of the tests, which is long enough"
-PASSWORDS = {user: f"password-of-{user}" for user in RIGHTS}
+PASSWORDS = {user: f"password-of-{user}" for user in secret_keys.KAFKA_USER_PASSWORD}
 DECLARED = Declared(passwords=PASSWORDS, rights=frozenset(Right(**item) for item in single(RIGHTS)))
 
 
@@ -49,7 +49,8 @@ class EncryptedKafka:
     def renew(self, *, periods: int) -> Certificate:
         """Writes the certificate of another period, counted from this one, and returns it."""
         moment = datetime.now(UTC) + periods * RENEWAL
-        issued = self.authority.issue("kafka", self.brokers.addresses, moment, is_client=True)
+        names = [*self.brokers.addresses, *certificate_hosts(len(self.brokers.addresses))]
+        issued = self.authority.issue(endpoints.KAFKA, names, moment, is_client=True)
         Path(self.security.key_and_certificate).write_text(issued.combined)
         Path(self.security.authority).write_text(self.authority.certificate)
         return issued
@@ -72,6 +73,16 @@ class EncryptedKafka:
                 "log_level": 0,
             }
         )
+
+    def create_topics(self, *topics: str) -> None:
+        """Creates topics with the rights of the brokers."""
+        for topic in topics:
+            self.brokers.run(
+                "org.apache.kafka.tools.TopicCommand",
+                *("--bootstrap-server", self.brokers.own_address(0)),
+                *("--command-config", str(self.brokers.command_config)),
+                *("--create", "--if-not-exists", "--topic", topic, "--partitions", "1"),
+            )
 
     def client(self, user: str, password: str | None = None, **changes: Any) -> dict[str, Any]:
         """The configuration of a service's client."""

@@ -69,16 +69,23 @@ class KafkaBrokers:
 
     def address(self, ordinal: int) -> str:
         """host:port of a broker for clients."""
-        return f"{self._network}.{ordinal + 1}:{endpoints.KAFKA_PORT}"
+        is_encrypted = self._security is not None and self._security.step.speaks_tls
+        port = endpoints.KAFKA_TLS_PORT if is_encrypted else endpoints.KAFKA_PORT
+        return f"{self._network}.{ordinal + 1}:{port}"
 
     @property
     def addresses(self) -> list[str]:
         """IP addresses of three brokers."""
         return [f"{self._network}.{ordinal + 1}" for ordinal in range(3)]
 
+    @property
+    def local_host(self) -> str:
+        """IP address that stands for the loopback interface of a client's pod."""
+        return f"{self._network}.9"
+
     def own_address(self, ordinal: int) -> str:
         """host:port of a broker for the programs in its pod."""
-        port = endpoints.KAFKA_BROKER_PORT if self._security else endpoints.KAFKA_PORT
+        port = endpoints.KAFKA_BROKER_TLS_PORT if self._security else endpoints.KAFKA_PORT
         return f"{self.addresses[ordinal]}:{port}"
 
     @property
@@ -92,7 +99,7 @@ class KafkaBrokers:
         Args:
             settings: of the stack.
             extra: further lines, for all brokers.
-            security: the files of TLS.
+            security: how brokers use TLS.
         """
         self._settings, self._security = settings, security
         if security:
@@ -105,7 +112,7 @@ class KafkaBrokers:
             for other, pod in enumerate(pod_names(settings.brokers)):
                 text = text.replace(f"{pod}.{endpoints.pods(endpoints.KAFKA)}:", f"{self._network}.{other + 1}:")
             text = text.replace(f"://{endpoints.KAFKA}:", f"://{own}:").replace("@127.0.0.1:", f"@{own}:")
-            text = text.replace("://:", f"://{own}:")
+            text = text.replace("://:", f"://{own}:").replace("://127.0.0.1:", f"://{self.local_host}:")
             self._configuration(ordinal).write_text("\n".join([text, *extra]))
             self._processes.setdefault(ordinal, self._process(name, ordinal))
 

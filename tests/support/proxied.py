@@ -27,7 +27,7 @@ from stack.components.encryption.proxy.config import (
     ProxiedPort,
     proxy_config,
 )
-from stack.components.encryption.proxy.protection import SERVE
+from stack.components.encryption.proxy.sidecar import SERVE
 from tests.support.programs import skip_missing
 
 ADDRESS: Final = "127.0.0.2"
@@ -37,7 +37,7 @@ AUTHORITY: Final = Authority("a random text of the tests, which is long enough")
 
 
 @cache
-def _environment() -> Mapping[str, str]:
+def haproxy_environment() -> Mapping[str, str]:
     """Variables with which the shell runs HAProxy: the one on PATH, or the one of the local cluster's image."""
     if shutil.which("haproxy"):
         return {}
@@ -81,7 +81,7 @@ class Proxy(ServerProcess):
         command = ["sh", str(SERVE), str(file), str(folder / CERTIFICATE_NAME), str(self.tokens)]
         first = ports[0].number
         super().__init__(
-            "proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS, **_environment()}
+            "proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS, **haproxy_environment()}
         )
 
     @property

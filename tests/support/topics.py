@@ -1,7 +1,7 @@
 """Reads the messages of a topic."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, Message
@@ -11,17 +11,29 @@ from stack.polling import poll_until
 
 
 def read_topic(
-    addresses: str, topic: str, is_enough: Callable[[list[Message]], bool], seconds: float = 30
+    brokers: str | Mapping[str, Any],
+    topic: str,
+    is_enough: Callable[[list[Message]], bool],
+    seconds: float = 30,
+    *,
+    group: str | None = None,
 ) -> list[Message]:
-    """The messages of a topic from its beginning, until `is_enough`."""
-    config = {"bootstrap.servers": addresses, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
-    consumer = Consumer({**config, "reconnect.backoff.max.ms": 200, "log_level": 0})
+    """Returns the messages of a topic from its beginning.
+
+    Args:
+        brokers: their addresses, or the configuration of a client.
+        topic: to read.
+        is_enough: whether no more messages need to be read.
+        seconds: the limit.
+        group: of the consumer; one of its own if none is named.
+    """
+    client = {"bootstrap.servers": brokers} if isinstance(brokers, str) else brokers
+    config = {"group.id": group or uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+    consumer = Consumer({**client, **config, "reconnect.backoff.max.ms": 200, "log_level": 0})
     messages: list[Message] = []
 
     def read() -> bool:
-        message = consumer.poll(0.1)
-        if message is not None and message.error() is None:
-            messages.append(message)
+        messages.extend(message for message in consumer.consume(1000, 0.1) if message.error() is None)
         return is_enough(messages)
 
     try:

@@ -43,10 +43,12 @@ _USAGES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """A server's certificate with its private key, both as PEM."""
+    """A server's certificate with its private key, both as PEM, and its end."""
 
     certificate: str
     key: str
+    end: datetime
+    """When it is no longer valid."""
 
     @property
     def combined(self) -> str:
@@ -88,11 +90,12 @@ class Authority:
         start = _START + (moment - _START) // RENEWAL * RENEWAL
         context = f"{name} {start:%Y-%m-%d}"
         key = _private_key(self._seed, context)
+        end = min(start + LIFETIME, _AUTHORITY_END)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if is_client else [])]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         # An hour earlier: clocks differ.
         builder = (
-            _builder(subject, self._name, key, start - timedelta(hours=1), min(start + LIFETIME, _AUTHORITY_END))
+            _builder(subject, self._name, key, start - timedelta(hours=1), end)
             .serial_number(_serial_number(self._seed, f"{context} {','.join(hosts)} {is_client}"))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage("digital_signature"), critical=True)
@@ -103,7 +106,7 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return Certificate(certificate=_pem(_signed(builder, self._key)), key=private.decode())
+        return Certificate(certificate=_pem(_signed(builder, self._key)), key=private.decode(), end=end)
 
 
 def _derive(seed: str, context: str, length: int) -> int:

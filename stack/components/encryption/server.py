@@ -15,6 +15,8 @@ CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
 COMBINED_FILE: Final = "tls-combined.pem"
 """The key and then the certificate, as Kafka's brokers read them; the name that cert-manager gives such a file."""
+END_FILE: Final = "end"
+"""When the certificate ends, in s since 1970, for the probe, which reads no certificates."""
 _REFERENCE: Final = "${"
 """A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
@@ -38,23 +40,19 @@ class ServerCertificate(pulumi.ComponentResource):
     """A Secret with a certificate of the stack's own authority. Its files follow when a deployment renews it."""
 
     secret: pulumi.Output[str]
-    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE` and `COMBINED_FILE`."""
+    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE`, `COMBINED_FILE` and `END_FILE`."""
     authority: pulumi.Output[str]
     """Certificate of the authority, as PEM."""
 
     def __init__(self, name: str, args: ServerCertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:ServerCertificate", name, None, opts)
-        issued = args.seed.apply(lambda seed: _issue(seed, args))
+        files = args.seed.apply(lambda seed: _files(seed, args))
         secret_name = certificate_secret(args.server)
         secret = k8s.core.v1.Secret(
             secret_name,
             metadata=object_meta(secret_name, args.namespace, component=args.component),
             type="kubernetes.io/tls",
-            string_data={
-                CERTIFICATE_FILE: issued.apply(lambda item: item.certificate),
-                KEY_FILE: issued.apply(lambda item: item.key),
-                COMBINED_FILE: issued.apply(lambda item: item.combined),
-            },
+            string_data=files,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.secret = secret.metadata.name
@@ -67,10 +65,23 @@ def certificate_secret(server: str) -> str:
     return f"{server}-certificate"
 
 
-def _issue(seed: str, args: ServerCertificateArgs) -> Certificate:
+def certificate_files(certificate: Certificate) -> dict[str, str]:
+    """Return the content of the Secret of a certificate."""
+    return {
+        CERTIFICATE_FILE: certificate.certificate,
+        KEY_FILE: certificate.key,
+        COMBINED_FILE: certificate.combined,
+        END_FILE: f"{certificate.end.timestamp():.0f}",
+    }
+
+
+def _files(seed: str, args: ServerCertificateArgs) -> dict[str, str]:
     if _is_reference(seed):
-        return Certificate(certificate=f"${{certificate of {args.server}}}", key=f"${{key of {args.server}}}")
-    return Authority(seed).issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client)
+        files = (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE, END_FILE)
+        return {file: f"${{{file} of {args.server}}}" for file in files}
+    return certificate_files(
+        Authority(seed).issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client)
+    )
 
 
 def authority_certificate(seed: str) -> str:

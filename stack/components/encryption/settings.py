@@ -1,7 +1,11 @@
 """The section `encryption` of the settings."""
 
+from typing import Literal
+
 from contracts import secret_keys
 from contracts.section import Section
+
+KafkaEncryption = bool | Literal["accepted", "preferred"]
 
 
 class Encryption(Section):
@@ -17,10 +21,11 @@ class Encryption(Section):
     telemetry: bool = False
     """Whether the Collectors, the stack's own stores and Alertmanager refuse connections without TLS, and requests
     without a token; so do the ports of telemetry that Prometheus scrapes."""
-    kafka: bool = False
+    kafka: KafkaEncryption = False
     """Whether the stack's own Kafka refuses connections without TLS. Brokers know each other by certificates. Each
     program has a user with a password, and reaches its own topics alone; the pod `kafka-users` writes users and rights.
-    Not with `traces.distributed`: Tempo's Kafka client knows no TLS."""
+    A running stack gets there in three deployments, which lose nothing: with `accepted`, brokers take TLS as well; with
+    `preferred`, all programs use it, and brokers still take connections in clear; with `true` they refuse these."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import pulumi_kubernetes as k8s
 from collector.pipeline import KafkaTarget
 from contracts import secret_keys
 from stack.components.kafka.config import MECHANISM
-from stack.components.kafka.rights import RIGHTS
 from stack.components.kafka.settings import ExternalKafka
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.store import environment_name
@@ -50,6 +49,8 @@ class KafkaAccess:
     """Authority that signed the brokers' certificates, as PEM; the public ones if None."""
     logins: Mapping[str, Login] = field(default_factory=dict)
     """Name of a client's workload → how it authenticates; without one it does not."""
+    seed: pulumi.Output[str] | None = None
+    """From which the authority of the stack's own brokers with TLS is derived, for clients behind a proxy."""
 
     def password(self, client: str, secret: pulumi.Input[str]) -> list[core.EnvVarArgs]:
         """Return the variable with the password of a client, if it has one."""
@@ -118,12 +119,15 @@ def external_access(external: ExternalKafka, publish_seconds: int) -> KafkaAcces
         publish_seconds=publish_seconds,
         encrypted=external.encrypted,
         ca=external.ca,
-        logins=dict.fromkeys(RIGHTS, login) if login else {},
+        logins=dict.fromkeys(secret_keys.KAFKA_USER_PASSWORD, login) if login else {},
     )
 
 
 def own_access(
-    bootstrap_servers: pulumi.Input[str], publish_seconds: int, authority: pulumi.Input[str] | None
+    bootstrap_servers: pulumi.Input[str],
+    publish_seconds: int,
+    authority: pulumi.Input[str] | None,
+    seed: pulumi.Output[str] | None = None,
 ) -> KafkaAccess:
     """Return the way to the stack's own brokers.
 
@@ -131,6 +135,7 @@ def own_access(
         bootstrap_servers: host:port at which clients ask for the brokers.
         publish_seconds: how long a service waits for the acknowledgement of a message.
         authority: certificate of the authority with encryption, where each client is a user; None without.
+        seed: from which the authority is derived.
     """
     if authority is None:
         return KafkaAccess(bootstrap_servers=bootstrap_servers, publish_seconds=publish_seconds)
@@ -143,4 +148,5 @@ def own_access(
             user: Login(mechanism=MECHANISM, username=user, key=key)
             for user, key in secret_keys.KAFKA_USER_PASSWORD.items()
         },
+        seed=seed,
     )

@@ -1,6 +1,6 @@
 """Apache Kafka: KRaft nodes, each of them broker and controller in one process, on its own volume."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, versions
 from contracts.section import quantity_bytes
 from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.encryption.settings import KafkaEncryption
 from stack.components.kafka.config import (
     AUTHORITY_FILE,
     CERTIFICATE,
@@ -17,11 +18,14 @@ from stack.components.kafka.config import (
     DATA,
     IN_PODS,
     LOGGING,
+    STEPS,
+    BrokerSecurity,
     bootstrap_servers,
     certificate_hosts,
     command_properties,
     pod_names,
     server_properties,
+    setting_text,
 )
 from stack.components.kafka.settings import Kafka as KafkaSettings
 from stack.components.kafka.topic import CLASS_PATH
@@ -43,6 +47,8 @@ REPLICATE: Final = Path(__file__).with_name("replicate.sh")
 """Program that a person runs when there are more brokers than before."""
 FINISH_UPGRADE: Final = Path(__file__).with_name("finish_upgrade.sh")
 """Program that a person runs when all brokers have a new version."""
+ENCRYPTION: Final = "ENCRYPTION"
+"""Variable of the pods with the value of `encryption.kafka`, which the next deployment reads; none with `false`."""
 _COMMAND_CONFIG: Final = "command.properties"
 _CATCH_UP_SECONDS: Final = 86_400
 """Time in which a broker that was stopped copies what it missed; it serves clients meanwhile."""
@@ -57,8 +63,10 @@ class KafkaArgs:
     namespace: pulumi.Input[str]
     settings: KafkaSettings
     storage_class: str | None
+    encryption: KafkaEncryption = False
+    """Without it, everyone may do everything."""
     seed: pulumi.Output[str] | None = None
-    """From which the stack's authority is derived; without it, there is no TLS, and everyone may do everything."""
+    """From which the stack's authority is derived; needed with `encryption`."""
 
 
 class Kafka(pulumi.ComponentResource):
@@ -75,7 +83,8 @@ class Kafka(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
         certificate = self._certificate(args)
-        files = _files(settings, certificate.authority if certificate else None)
+        security = replace(IN_PODS, step=STEPS[args.encryption]) if args.encryption else None
+        files = _files(settings, security, certificate.authority if certificate else None)
         config = config_map("kafka-config", "queue", args.namespace, files, child)
         pod = Pod(
             name=endpoints.KAFKA,
@@ -84,10 +93,11 @@ class Kafka(pulumi.ComponentResource):
             container=Container(
                 image=versions.KAFKA,
                 size=settings,
-                ports=_ports(encrypted=certificate is not None),
+                ports=_ports(security),
                 command=_command(settings),
                 env=[
                     field_variable("POD_NAME", "metadata.name"),
+                    *(variables(**{ENCRYPTION: setting_text(args.encryption)}) if args.encryption else []),
                     # For the three programs.
                     *variables(
                         **_own_access(encrypted=certificate is not None),
@@ -105,13 +115,14 @@ class Kafka(pulumi.ComponentResource):
                 secrets=_certificate_files(certificate),
                 data=DATA,
             ),
-            probes=_probes(settings),
+            probes=_probes(settings, security),
             shutdown=Shutdown(grace_seconds=60),
         )
         services(pod, args.namespace, child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
-        self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers))
+        port = endpoints.KAFKA_TLS_PORT if security and security.step.speaks_tls else endpoints.KAFKA_PORT
+        self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers, port))
         self.authority = certificate.authority if certificate else pulumi.Output.from_input("")
         self.certificate = certificate.secret if certificate else pulumi.Output.from_input("")
         self.register_outputs(
@@ -123,8 +134,9 @@ class Kafka(pulumi.ComponentResource):
         )
 
     def _certificate(self, args: KafkaArgs) -> ServerCertificate | None:
-        if args.seed is None:
+        if not args.encryption:
             return None
+        assert args.seed
         certificate_args = ServerCertificateArgs(
             namespace=args.namespace,
             server=endpoints.KAFKA,
@@ -142,14 +154,17 @@ def _certificate_files(certificate: ServerCertificate | None) -> dict[str, Secre
     return {CERTIFICATE: SecretFiles(secret=certificate.secret, keys={COMBINED_FILE: COMBINED_FILE})}
 
 
-def _ports(*, encrypted: bool) -> dict[str, int]:
-    """Return the ports that other pods connect to; `kafka-users` asks each of them for its certificate."""
-    if not encrypted:
-        return {"kafka": endpoints.KAFKA_PORT}
+def _ports(security: BrokerSecurity | None) -> dict[str, int]:
+    """Return the ports that other pods connect to; `kafka-users` asks each one with TLS for its certificate."""
+    plain = {"kafka": endpoints.KAFKA_PORT} if security is None or security.step.takes_plain else {}
+    if security is None:
+        return plain
     return {
-        "kafka": endpoints.KAFKA_PORT,
-        "brokers": endpoints.KAFKA_BROKER_PORT,
-        "controllers": endpoints.KAFKA_CONTROLLER_PORT,
+        **plain,
+        "kafka-tls": endpoints.KAFKA_TLS_PORT,
+        "brokers-tls": endpoints.KAFKA_BROKER_TLS_PORT,
+        "proxied": endpoints.KAFKA_PROXIED_PORT,
+        "controllers-tls": endpoints.KAFKA_CONTROLLER_TLS_PORT,
     }
 
 
@@ -158,14 +173,15 @@ def _own_access(*, encrypted: bool) -> dict[str, str]:
     if not encrypted:
         return {"BOOTSTRAP_SERVERS": f"localhost:{endpoints.KAFKA_PORT}"}
     return {
-        "BOOTSTRAP_SERVERS": f"localhost:{endpoints.KAFKA_BROKER_PORT}",
+        "BOOTSTRAP_SERVERS": f"localhost:{endpoints.KAFKA_BROKER_TLS_PORT}",
         "COMMAND_CONFIG": f"{CONFIG}/{_COMMAND_CONFIG}",
     }
 
 
-def _files(settings: KafkaSettings, authority: pulumi.Output[str] | None) -> dict[str, pulumi.Input[str]]:
+def _files(
+    settings: KafkaSettings, security: BrokerSecurity | None, authority: pulumi.Output[str] | None
+) -> dict[str, pulumi.Input[str]]:
     """Return the files of the ConfigMap: the configuration of each broker, of the log, and the three programs."""
-    security = IN_PODS if authority is not None else None
     names = pod_names(settings.brokers)
     secure: dict[str, pulumi.Input[str]] = (
         {_COMMAND_CONFIG: command_properties(IN_PODS), AUTHORITY_FILE: authority} if authority is not None else {}
@@ -178,13 +194,13 @@ def _files(settings: KafkaSettings, authority: pulumi.Output[str] | None) -> dic
     }
 
 
-def _probes(settings: KafkaSettings) -> Probes:
+def _probes(settings: KafkaSettings, security: BrokerSecurity | None) -> Probes:
     """Return the probes. Of several brokers, one that was restarted is ready when all replicas are in sync.
 
     So a rolling update restarts the next broker only when no partition misses a replica. Once it is ready, a broker
     stays ready while others are unavailable.
     """
-    port = endpoints.KAFKA_PORT
+    port = endpoints.KAFKA_BROKER_TLS_PORT if security else endpoints.KAFKA_PORT
     period = 5
     in_sync = exec_probe(
         ["sh", f"{CONFIG}/{IN_SYNC.name}"],

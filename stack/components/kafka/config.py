@@ -1,10 +1,12 @@
 """Kafka's configuration: KRaft nodes that each are broker and controller."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from contracts import endpoints
 from stack.components.encryption.server import COMBINED_FILE
+from stack.components.encryption.settings import KafkaEncryption
 from stack.components.kafka.settings import Kafka
 
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -37,17 +39,46 @@ rootLogger.appenderRef.stdout.ref = stdout
 
 
 @dataclass(frozen=True, kw_only=True)
+class Step:
+    """How far a stack is on its way from connections in clear to TLS."""
+
+    takes_plain: bool
+    """Whether brokers take connections in clear as well, with all rights."""
+    speaks_tls: bool
+    """Whether brokers and clients connect with TLS."""
+
+
+STEPS: Final[Mapping[KafkaEncryption, Step]] = {
+    "accepted": Step(takes_plain=True, speaks_tls=False),
+    "preferred": Step(takes_plain=True, speaks_tls=True),
+    True: Step(takes_plain=False, speaks_tls=True),
+}
+"""Value of `encryption.kafka` → step, in the order in which a running stack takes them, from `False`.
+
+In a rolling update, brokers with two neighbouring values reach each other.
+"""
+_ANONYMOUS: Final = "ANONYMOUS"
+"""Kafka's name of a client that has not authenticated."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BrokerSecurity:
-    """The files with which brokers use TLS."""
+    """How brokers use TLS."""
 
     key_and_certificate: str
     """Path of the broker's private key and its certificate, as PEM."""
     authority: str
     """Path of the certificate of the authority, as PEM."""
+    step: Step = STEPS[True]
 
 
 IN_PODS: Final = BrokerSecurity(key_and_certificate=KEYSTORE, authority=f"{CONFIG}/{AUTHORITY_FILE}")
-"""Where the pods have them."""
+"""With the files of the pods."""
+
+
+def setting_text(encryption: KafkaEncryption) -> str:
+    """Return a value of `encryption.kafka` as the settings file has it."""
+    return str(encryption).lower()
 
 
 def pod_names(brokers: int) -> list[str]:
@@ -55,7 +86,7 @@ def pod_names(brokers: int) -> list[str]:
     return [f"{endpoints.KAFKA}-{ordinal}" for ordinal in range(brokers)]
 
 
-def bootstrap_servers(brokers: int) -> str:
+def bootstrap_servers(brokers: int, port: int = endpoints.KAFKA_PORT) -> str:
     """Return host:port at which clients ask for the brokers.
 
     The headless Service has the addresses of all brokers, also of those that are not ready: clients connect although
@@ -63,18 +94,18 @@ def bootstrap_servers(brokers: int) -> str:
     one broker is replaced.
     """
     host = endpoints.KAFKA if brokers == 1 else endpoints.pods(endpoints.KAFKA)
-    return f"{host}:{endpoints.KAFKA_PORT}"
+    return f"{host}:{port}"
 
 
-def brokers_address(brokers: int) -> str:
-    """Return host:port at which brokers with TLS take connections of brokers."""
-    return bootstrap_servers(brokers).replace(f":{endpoints.KAFKA_PORT}", f":{endpoints.KAFKA_BROKER_PORT}")
+def hosts(brokers: int) -> list[str]:
+    """Return the names by which clients reach each of the brokers."""
+    return [endpoints.KAFKA] if brokers == 1 else [_host(ordinal) for ordinal in range(brokers)]
 
 
 def certificate_hosts(brokers: int) -> list[str]:
     """Return the names by which clients, brokers and the programs in a broker's pod reach brokers."""
-    hosts = [_host(ordinal) for ordinal in range(brokers)]
-    return [endpoints.KAFKA, endpoints.pods(endpoints.KAFKA), *hosts, "localhost", "127.0.0.1"]
+    own = [_host(ordinal) for ordinal in range(brokers)]
+    return [endpoints.KAFKA, endpoints.pods(endpoints.KAFKA), *own, "localhost", "127.0.0.1"]
 
 
 def command_properties(security: BrokerSecurity) -> str:
@@ -88,10 +119,9 @@ def server_properties(ordinal: int, settings: Kafka, security: BrokerSecurity | 
     Args:
         ordinal: of the broker's pod.
         settings: of all brokers.
-        security: the files of TLS; None: all connections are in clear, and everyone may do everything.
+        security: how they use TLS; None: all connections are in clear, and everyone may do everything.
     """
     brokers, in_sync = settings.brokers, settings.in_sync_replicas
-    host = endpoints.KAFKA if brokers == 1 else _host(ordinal)
     # No other broker could take the partitions of the only one.
     failover = [
         f"broker.session.timeout.ms={1000 * SESSION_SECONDS}",
@@ -101,10 +131,8 @@ def server_properties(ordinal: int, settings: Kafka, security: BrokerSecurity | 
         [
             "process.roles=broker,controller",
             f"node.id={_node_id(ordinal)}",
-            f"controller.quorum.voters={_voters(brokers)}",
-            *(_secure_listeners(host, security) if security else _plain_listeners(host)),
-            "inter.broker.listener.name=BROKER",
-            "controller.listener.names=CONTROLLER",
+            *_listener_properties(ordinal, brokers, security),
+            *(_security_properties(security) if security else ()),
             *(failover if brokers > 1 else ()),
             f"log.dirs={DATA}/log",
             f"num.partitions={settings.partitions}",
@@ -127,31 +155,98 @@ def server_properties(ordinal: int, settings: Kafka, security: BrokerSecurity | 
     )
 
 
-def _plain_listeners(host: str) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class _Listener:
+    name: str
+    port: int
+    protocol: str
+    host: str | None
+    """Which a broker tells others to connect to; None: Kafka tells them the name of the pod."""
+    advertised_port: int | None = None
+    """None: the same."""
+    is_controller: bool = False
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}://:{self.port}"
+
+    @property
+    def advertised(self) -> str:
+        return f"{self.name}://{self.host}:{self.advertised_port or self.port}"
+
+
+def _plain_listeners(ordinal: int, brokers: int) -> list[_Listener]:
+    host = hosts(brokers)[ordinal]
     return [
-        f"listeners=BROKER://:{endpoints.KAFKA_PORT},CONTROLLER://:{endpoints.KAFKA_CONTROLLER_PORT}",
-        f"advertised.listeners=BROKER://{host}:{endpoints.KAFKA_PORT}",
-        "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        _Listener(name="BROKER", port=endpoints.KAFKA_PORT, protocol="PLAINTEXT", host=host),
+        _Listener(
+            name="CONTROLLER",
+            port=endpoints.KAFKA_CONTROLLER_PORT,
+            protocol="PLAINTEXT",
+            host=None,
+            is_controller=True,
+        ),
     ]
 
 
-def _secure_listeners(host: str, security: BrokerSecurity) -> list[str]:
-    """Return the listeners with TLS: clients prove who they are with a password, brokers with their certificate."""
-    clients, brokers = endpoints.KAFKA_PORT, endpoints.KAFKA_BROKER_PORT
+def _secure_listeners(ordinal: int, brokers: int) -> list[_Listener]:
+    """Return the listeners with TLS: clients prove who they are with a password, all others with a certificate."""
+    host = hosts(brokers)[ordinal]
     return [
-        f"listeners=BROKER://:{brokers},CLIENT://:{clients},CONTROLLER://:{endpoints.KAFKA_CONTROLLER_PORT}",
-        f"advertised.listeners=BROKER://{host}:{brokers},CLIENT://{host}:{clients}",
-        "listener.security.protocol.map=BROKER:SSL,CLIENT:SASL_SSL,CONTROLLER:SSL",
+        _Listener(name="BROKER_TLS", port=endpoints.KAFKA_BROKER_TLS_PORT, protocol="SSL", host=host),
+        _Listener(name="CLIENT", port=endpoints.KAFKA_TLS_PORT, protocol="SASL_SSL", host=host),
+        _Listener(
+            name="PROXIED",
+            port=endpoints.KAFKA_PROXIED_PORT,
+            protocol="SSL",
+            host="127.0.0.1",
+            advertised_port=local_port(ordinal),
+        ),
+        _Listener(
+            name="CONTROLLER_TLS",
+            port=endpoints.KAFKA_CONTROLLER_TLS_PORT,
+            protocol="SSL",
+            host=host if brokers > 1 else None,
+            is_controller=True,
+        ),
+    ]
+
+
+def local_port(ordinal: int) -> int:
+    """Return the port of the loopback interface at which a proxy takes connections to a broker."""
+    return endpoints.KAFKA_LOCAL_PORT + _node_id(ordinal)
+
+
+def _listener_properties(ordinal: int, brokers: int, security: BrokerSecurity | None) -> list[str]:
+    """Return the listeners, and those over which this broker itself connects to others."""
+    plain = _plain_listeners(ordinal, brokers) if security is None or security.step.takes_plain else []
+    secure = _secure_listeners(ordinal, brokers) if security else []
+    # Of several controller listeners, a broker uses the first one to connect.
+    listeners = [*secure, *plain] if security and security.step.speaks_tls else [*plain, *secure]
+    controllers = [item for item in listeners if item.is_controller]
+    between_brokers = next(item for item in listeners if item.name.startswith("BROKER"))
+    return [
+        f"controller.quorum.voters={_voters(brokers, controllers[0].port)}",
+        f"listeners={','.join(item.address for item in listeners)}",
+        f"advertised.listeners={','.join(item.advertised for item in listeners if item.host)}",
+        f"listener.security.protocol.map={','.join(f'{item.name}:{item.protocol}' for item in listeners)}",
+        f"inter.broker.listener.name={between_brokers.name}",
+        f"controller.listener.names={','.join(item.name for item in controllers)}",
+    ]
+
+
+def _security_properties(security: BrokerSecurity) -> list[str]:
+    users = [endpoints.KAFKA, endpoints.KAFKA_USERS, *([_ANONYMOUS] if security.step.takes_plain else [])]
+    return [
         *tls_properties(security),
-        "listener.name.broker.ssl.client.auth=required",
-        "listener.name.controller.ssl.client.auth=required",
+        *(f"listener.name.{name}.ssl.client.auth=required" for name in ("broker_tls", "proxied", "controller_tls")),
         f"listener.name.client.sasl.enabled.mechanisms={MECHANISM}",
         f"listener.name.client.{MECHANISM.lower()}.sasl.jaas.config="
         "org.apache.kafka.common.security.scram.ScramLoginModule required;",
         # The name of a certificate is its user.
         "ssl.principal.mapping.rules=RULE:^CN=([^,]+)$/$1/",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        f"super.users=User:{endpoints.KAFKA};User:{endpoints.KAFKA_USERS}",
+        f"super.users={';'.join(f'User:{user}' for user in users)}",
     ]
 
 
@@ -174,9 +269,7 @@ def _host(ordinal: int) -> str:
     return f"{endpoints.KAFKA}-{ordinal}.{endpoints.pods(endpoints.KAFKA)}"
 
 
-def _voters(brokers: int) -> str:
+def _voters(brokers: int, port: int) -> str:
     """Return the controllers. One alone asks no DNS for itself, which at its start would not know its address yet."""
-    hosts = ["127.0.0.1"] if brokers == 1 else [_host(ordinal) for ordinal in range(brokers)]
-    return ",".join(
-        f"{_node_id(ordinal)}@{host}:{endpoints.KAFKA_CONTROLLER_PORT}" for ordinal, host in enumerate(hosts)
-    )
+    addresses = ["127.0.0.1"] if brokers == 1 else hosts(brokers)
+    return ",".join(f"{_node_id(ordinal)}@{address}:{port}" for ordinal, address in enumerate(addresses))

@@ -20,6 +20,10 @@ class Rights:
     """As Kafka names them, in upper case."""
 
 
+INGEST_TOPIC: Final = "tempo-ingest"
+"""Through which Tempo's distributors pass the spans on to its other parts."""
+_TEMPO_GROUPS: Final = (endpoints.TEMPO_LIVE_STORE, "block-builder")
+"""Tempo names the one after the live stores' pods; the other is a default of its own."""
 _CREATE: Final = ("CREATE", "DESCRIBE")
 _WRITE: Final = (*_CREATE, "WRITE")
 
@@ -43,12 +47,16 @@ RIGHTS: Final[Mapping[str, Sequence[Rights]]] = {
         Rights(kind="group", names=(CONSUMER_GROUPS[CRAWL_TOPIC],), operations=("READ",)),
     ),
     endpoints.COLLECTOR: (Rights(kind="topic", names=(pipeline.TOPIC,), operations=("DESCRIBE", "WRITE")),),
+    endpoints.TEMPO_KAFKA: (
+        Rights(kind="topic", names=(INGEST_TOPIC,), operations=(*_WRITE, "READ")),
+        Rights(kind="group", names=_TEMPO_GROUPS, operations=("READ",)),
+    ),
     endpoints.SAMPLER: (
         Rights(kind="topic", names=(pipeline.TOPIC,), operations=(*_CREATE, "READ")),
         Rights(kind="group", names=(endpoints.SAMPLER,), operations=("READ",)),
     ),
 }
-"""User → its rights."""
+"""User → its rights. All but Tempo have a password; it has a certificate."""
 
 
 def single(rights: Mapping[str, Sequence[Rights]]) -> list[dict[str, str]]:

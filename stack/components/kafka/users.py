@@ -112,7 +112,7 @@ def _variable(user: str) -> str:
 
 def _declared() -> dict[str, object]:
     """Return the file that `stack.kafka_users` reads."""
-    return {"users": {user: _variable(user) for user in RIGHTS}, "rights": single(RIGHTS)}
+    return {"users": {user: _variable(user) for user in secret_keys.KAFKA_USER_PASSWORD}, "rights": single(RIGHTS)}
 
 
 def _environment(args: KafkaUsersArgs) -> list[k8s.core.v1.EnvVarArgs]:

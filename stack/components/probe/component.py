@@ -1,6 +1,7 @@
 """The permanent probe, which runs from the image of the services."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,15 +10,19 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
+from stack.components.encryption.server import END_FILE, certificate_secret
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
 from stack.components.shared.probes import Probes, http_probe
 from stack.components.shared.service import headless_service
+from stack.components.shared.storage import SecretFiles, Storage
 from stack.components.shared.store import QueryAccess, QueryApi
 from stack.components.shared.workload import deployment
 
 _UID: Final = 10001
+_CERTIFICATES: Final = "/etc/certificates"
+"""Folder with a folder for each server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,8 @@ class ProbeArgs:
     traces: QueryApi
     metrics: QueryApi
     logs: QueryApi | None
+    certified: Sequence[str] = ()
+    """Names of the servers with a certificate of the stack's authority."""
 
 
 class Probe(pulumi.ComponentResource):
@@ -65,6 +72,14 @@ class Probe(pulumi.ComponentResource):
                 ports={"http": endpoints.SERVICE_PORT},
                 command=["python3", "-m", "stack.probe"],
                 env=_environment(args),
+            ),
+            storage=Storage(
+                secrets={
+                    f"{_CERTIFICATES}/{server}": SecretFiles(
+                        secret=certificate_secret(server), keys={END_FILE: END_FILE}
+                    )
+                    for server in args.certified
+                }
             ),
             probes=Probes(
                 readiness=http_probe(http.READY, endpoints.SERVICE_PORT),
@@ -95,6 +110,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
             TRACE_BACKEND=args.trace_backend,
             TAIL_SAMPLING=args.tail_sampling,
         ),
+        *(variables(CERTIFICATES=_CERTIFICATES) if args.certified else []),
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
         *([secret_variable("GATEWAY_KEY", secret_keys.STACK_KEY, args.secret)] if args.needs_key else []),
         secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from contracts import endpoints
+from stack.components.kafka.rights import INGEST_TOPIC
 from stack.components.shared.object_storage import CA_FILE, ObjectStorage
 from stack.components.trace_store.settings import Traces
 
@@ -12,8 +13,6 @@ TEMPO_CONFIG: Final = "/etc/tempo"
 """Folder of Tempo's configuration."""
 JAEGER_DATA: Final = "/var/jaeger"
 """Mount path of Jaeger's volume, which holds Badger's files."""
-INGEST_TOPIC: Final = "tempo-ingest"
-"""Kafka topic through which Tempo's distributors pass the spans on."""
 
 ANY_ADDRESS: Final = "0.0.0.0"
 _LIVE_STORE_LAG: Final = "5s"

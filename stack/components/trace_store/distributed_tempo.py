@@ -13,7 +13,11 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
+from contracts.connections import TEMPO_WITH_KAFKA
 from stack.components.encryption.proxy.protection import base_url, listen_address, protect
+from stack.components.kafka.access import own_access
+from stack.components.kafka.proxy import LOCAL_ADDRESS, KafkaProxy, KafkaProxyArgs
+from stack.components.kafka.rights import INGEST_TOPIC
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.availability import Shutdown
 from stack.components.shared.environment import go_memory_limit
@@ -26,7 +30,7 @@ from stack.components.shared.service import services
 from stack.components.shared.settings import Size
 from stack.components.shared.storage import Storage
 from stack.components.shared.workload import Volume, deployment, stateful_set
-from stack.components.trace_store.config import INGEST_TOPIC, TEMPO_CONFIG, TEMPO_DATA, distributed_config
+from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config
 from stack.components.trace_store.interface import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 from stack.components.trace_store.scrape import pods
 from stack.components.trace_store.tempo import UID
@@ -50,7 +54,9 @@ class DistributedTempo(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._args = args
         self._replicas = pods(args.settings)
-        text = pulumi.Output.from_input(args.brokers.bootstrap_servers).apply(
+        self._proxy = self._kafka_proxy()
+        self._brokers = own_access(LOCAL_ADDRESS, 0, None) if self._proxy else args.brokers
+        text = pulumi.Output.from_input(self._brokers.bootstrap_servers).apply(
             lambda brokers: yaml.safe_dump(
                 distributed_config(args.settings, args.retention, brokers, listen_address(args.protection)),
                 sort_keys=False,
@@ -63,13 +69,26 @@ class DistributedTempo(pulumi.ComponentResource):
         self.query_url = pulumi.Output.from_input(base_url(endpoints.TEMPO, endpoints.TEMPO_HTTP_PORT, args.protection))
         self.register_outputs({"otlp_endpoint": self.otlp_endpoint, "query_url": self.query_url})
 
+    def _kafka_proxy(self) -> KafkaProxy | None:
+        """Create what the parts need to reach encrypted brokers."""
+        if not self._args.brokers.seed:
+            return None
+        args = KafkaProxyArgs(
+            namespace=self._args.namespace,
+            client=endpoints.TEMPO_KAFKA,
+            component="trace-store",
+            brokers=self._args.kafka.brokers,
+            seed=self._args.brokers.seed,
+        )
+        return KafkaProxy("tempo-kafka-proxy", args, self._child)
+
     def _create_parts(self) -> None:
         size = self._args.settings.distributed
         assert size
         topic = Topic.with_part_of_disk(
             INGEST_TOPIC, self._args.kafka, _PART_OF_DISK, max_message_bytes=_MAX_MESSAGE_BYTES
         )
-        init = (topic_container(topic, self._args.brokers, endpoints.TEMPO, self._args.secret),)
+        init = (topic_container(topic, self._brokers, endpoints.TEMPO, self._args.secret),)
         otlp, gossip = {"otlp-grpc": endpoints.OTLP_GRPC_PORT}, {"gossip": endpoints.TEMPO_GOSSIP_PORT}
         live_store = self._pod(endpoints.TEMPO_LIVE_STORE, "live-store", size, gossip, data=TEMPO_DATA, init=init)
         builder = self._pod(endpoints.TEMPO_BLOCK_BUILDER, "block-builder", size, data=TEMPO_DATA, init=init)
@@ -129,6 +148,8 @@ class DistributedTempo(pulumi.ComponentResource):
             identity=identity_annotations(bucket),
             identity_labels=identity_labels(bucket),
         )
+        if self._proxy and name in TEMPO_WITH_KAFKA:
+            pod = self._proxy.attach(pod)
         # The proxy has no ports of the parts' own protocols: their clients have no tokens.
         return protect(pod, self._args.protection, self._child, plain=("grpc", "gossip"))
 

@@ -138,6 +138,12 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "the probe stops": case(stopped("probe"), after_300="", after_1200="ProbeSilent"),
     "the probe hangs": case(_ends("telemetry_probe_"), after_300="", after_1200="ProbeSilent"),
+    # --- certificates
+    "a certificate is not renewed": case(
+        replace(("stack_certificate_end_timestamp_seconds", 'server="kafka"'), constant(20 * 86_400)),
+        after_300="",
+        after_1500="CertificateEnds",
+    ),
     # --- the publisher
     "Grafana refuses the dashboards": case(
         change("grafana_publisher_success", stops), stack="with own services", after_900="", after_1500=_OUTDATED

@@ -3,14 +3,13 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from collector.pipeline import OtlpTarget
-from contracts import endpoints, secret_keys, versions
+from contracts import endpoints, secret_keys
 from stack.components.encryption.proxy.config import (
     ADDRESS_VARIABLE,
     CERTIFICATE,
@@ -23,6 +22,8 @@ from stack.components.encryption.proxy.config import (
     ProxiedPort,
     proxy_config,
 )
+from stack.components.encryption.proxy.sidecar import files as sidecar_files
+from stack.components.encryption.proxy.sidecar import sidecar
 from stack.components.encryption.server import (
     COMBINED_FILE,
     ServerCertificate,
@@ -32,17 +33,13 @@ from stack.components.encryption.server import (
 )
 from stack.components.shared.environment import field_variable
 from stack.components.shared.object_meta import config_map
-from stack.components.shared.pod import Pod, container_security, resources
+from stack.components.shared.pod import Pod
 from stack.components.shared.probes import Probes, tcp_probe
-from stack.components.shared.settings import Size
 from stack.components.shared.storage import SecretFiles, secret_volume, volume_name
 from stack.components.shared.store import QueryAccess, environment_name
 
 core = k8s.core.v1
 
-SERVE: Final = Path(__file__).with_name("serve.sh")
-_SIZE: Final = Size(cpu="20m", memory="96Mi")
-_CONFIG_FILE: Final = "haproxy.cfg"
 _HTTPS: Final = "HTTPS"
 
 
@@ -176,7 +173,7 @@ def protect(
         ProxiedPort(number=number, probes=_probe_paths(pod, number), http2=number == endpoints.OTLP_GRPC_PORT)
         for number in numbers.values()
     ]
-    files = {_CONFIG_FILE: proxy_config(ports), SERVE.name: SERVE.read_text()}
+    files = sidecar_files(proxy_config(ports))
     name = f"{pod.name}-proxy"
     config = config_map(name, pod.component, protection.namespace, files, parent)
     certificate = SecretFiles(
@@ -206,23 +203,14 @@ def protect(
 
 
 def _container(port: int) -> core.ContainerArgs:
-    """Return the sidecar. It starts before the other containers, whose probes pass through it."""
-    files = [f"{CERTIFICATE}/{CERTIFICATE_NAME}", f"{TOKENS}/{TOKENS_NAME}"]
-    return core.ContainerArgs(
-        name="proxy",
-        image=versions.PROXY,
-        image_pull_policy="IfNotPresent",
-        restart_policy="Always",
-        command=["sh", f"{CONFIG}/{SERVE.name}", f"{CONFIG}/{_CONFIG_FILE}", *files],
+    """Return the sidecar. The probes of the other containers pass through it."""
+    return sidecar(
+        "proxy",
+        CONFIG,
+        watched=[f"{CERTIFICATE}/{CERTIFICATE_NAME}", f"{TOKENS}/{TOKENS_NAME}"],
+        mounts=(CONFIG, CERTIFICATE, TOKENS),
         env=[field_variable(ADDRESS_VARIABLE, "status.podIP")],
-        resources=resources(_SIZE),
-        security_context=container_security(),
-        volume_mounts=[
-            core.VolumeMountArgs(name=volume_name(path), mount_path=path, read_only=True)
-            for path in (CONFIG, CERTIFICATE, TOKENS)
-        ],
         startup_probe=tcp_probe(port, period=1, failures=60),
-        termination_message_policy="FallbackToLogsOnError",
     )
 
 

@@ -1,6 +1,9 @@
 # Runs HAProxy, and lets it load its files again whenever one of them has changed. Open connections stay.
-# Arguments: the configuration, then the files with the certificate and the tokens.
+# Arguments: the configuration, then the files whose change HAProxy has to notice.
 set -eu
+# The first domain in which the pod looks up names: that of its namespace.
+SEARCH_DOMAIN=$(sed -n 's/^search[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/resolv.conf)
+export SEARCH_DOMAIN
 configuration=$1
 shift
 haproxy -W -db -f "$configuration" &

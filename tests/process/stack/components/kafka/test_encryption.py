@@ -27,7 +27,7 @@ from service.common.errors import Unavailable
 from service.common.kafka.handled import HandledMessages
 from service.common.kafka.topics import create_missing_topics
 from stack.components.encryption.authority import Authority
-from stack.components.kafka.rights import RIGHTS
+from stack.components.kafka.rights import INGEST_TOPIC
 from stack.kafka_users.administration import Administration
 from stack.kafka_users.certificates import renew
 from stack.kafka_users.declared import Right
@@ -44,7 +44,7 @@ TOPICS = (
     dead_letter_topic(STATUS_TOPIC),
     dead_letter_topic(CRAWL_TOPIC),
     pipeline.TOPIC,
-    "tempo-ingest",
+    INGEST_TOPIC,
 )
 GROUPS = {TASK_MANAGER: CONSUMER_GROUPS[STATUS_TOPIC], CRAWLER: CONSUMER_GROUPS[CRAWL_TOPIC], "sampler": "sampler"}
 WRITERS = {
@@ -67,13 +67,7 @@ REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION
 @pytest.fixture(scope="module")
 def kafka(class_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EncryptedKafka]:
     with encrypted_kafka(tmp_path_factory.mktemp("kafka"), class_path) as started:
-        address = started.brokers.own_address(0)
-        for topic in TOPICS:
-            started.brokers.run(
-                "org.apache.kafka.tools.TopicCommand",
-                *("--bootstrap-server", address, "--command-config", str(started.brokers.command_config)),
-                *("--create", "--if-not-exists", "--topic", topic, "--partitions", "1"),
-            )
+        started.create_topics(*TOPICS)
         yield started
 
 
@@ -108,7 +102,7 @@ def read(configuration: dict[str, Any], topic: str, group: str) -> KafkaError | 
     raise AssertionError(f"neither a message of {topic} nor a refusal")
 
 
-@pytest.mark.parametrize("user", list(RIGHTS))
+@pytest.mark.parametrize("user", list(PASSWORDS))
 def test_each_user_writes_to_its_topics_alone(kafka: EncryptedKafka, user: str) -> None:
     results = {topic: write(kafka.client(user), topic) for topic in TOPICS}
     assert {topic for topic, error in results.items() if error is None} == WRITERS[user]
@@ -117,10 +111,10 @@ def test_each_user_writes_to_its_topics_alone(kafka: EncryptedKafka, user: str) 
     assert refusals <= {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
 
 
-@pytest.mark.parametrize("user", list(RIGHTS))
+@pytest.mark.parametrize("user", list(PASSWORDS))
 def test_each_user_reads_its_topics_alone(kafka: EncryptedKafka, user: str) -> None:
     for topic in TOPICS:  # what is read must exist
-        kafka_error = next((write(kafka.client(name), topic) for name in RIGHTS if topic in WRITERS[name]), None)
+        kafka_error = next((write(kafka.client(name), topic) for name in PASSWORDS if topic in WRITERS[name]), None)
         assert kafka_error is None
     group = GROUPS.get(user, "mine")
     allowed = {topic for topic in TOPICS if read(kafka.client(user), topic, group) is None}
@@ -209,7 +203,9 @@ def refusal(context: ssl.SSLContext | None, host: str, port: int) -> Exception:
     return ConnectionResetError("closed")
 
 
-@pytest.mark.parametrize("port", [endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_CONTROLLER_PORT])
+@pytest.mark.parametrize(
+    "port", [endpoints.KAFKA_BROKER_TLS_PORT, endpoints.KAFKA_PROXIED_PORT, endpoints.KAFKA_CONTROLLER_TLS_PORT]
+)
 def test_brokers_talk_to_brokers_alone(kafka: EncryptedKafka, port: int, tmp_path: Path) -> None:
     """Neither no certificate is one of a broker's, nor one of the same authority for a server."""
     host = kafka.brokers.addresses[0]
@@ -241,7 +237,7 @@ def serial_number(kafka: EncryptedKafka, port: int) -> int:
         return int(str(certificate["serialNumber"]), 16)
 
 
-LISTENERS = (endpoints.KAFKA_PORT, endpoints.KAFKA_BROKER_PORT, endpoints.KAFKA_CONTROLLER_PORT)
+LISTENERS = endpoints.KAFKA_TLS_PORTS
 NETWORK_THREADS = 3  # of each listener, Kafka's default; they take new connections in turn
 
 

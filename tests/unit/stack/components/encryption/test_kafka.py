@@ -1,6 +1,7 @@
 """`encryption.kafka`: what the brokers, their clients and the pod that writes users get."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def test_each_service_is_a_user_that_verifies_the_brokers(objects: dict[tuple[st
     (container,) = pod(objects["Deployment", name])["containers"]
     variables = {key: value for key, value in environment(container).items() if key.startswith("KAFKA_")}
     assert variables == {
-        "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka:9094",
         "KAFKA_ENCRYPTED": "true",
         "KAFKA_CA": CA,
         "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
@@ -97,13 +98,110 @@ def test_the_pod_that_writes_users_has_all_passwords_and_no_key_of_the_brokers(
     variables = environment(container)
     declared = json.loads(objects["ConfigMap", "kafka-users-config"]["data"]["declared.json"])
     assert {user: variables[name] for user, name in declared["users"].items()} == secret_keys.KAFKA_USER_PASSWORD
-    assert {item["user"] for item in declared["rights"]} == {*RIGHTS}
+    assert (
+        {item["user"] for item in declared["rights"]} == {*RIGHTS} == {*secret_keys.KAFKA_USER_PASSWORD, "tempo-kafka"}
+    )
     files = {item["secret"]["secretName"]: item["secret"]["items"] for item in spec["volumes"] if "secret" in item}
     assert files["kafka-certificate"] == [{"key": "tls.crt", "path": "tls.crt"}]
     clients = [other for (_, other), item in objects.items() if item["kind"] in ("Deployment", "StatefulSet")]
-    assert {name for name in clients if "kafka-users-certificate" in json.dumps(objects.get(("Deployment", name)))} == {
-        "kafka-users"
+    mounting = {name for name in clients if "kafka-users-certificate" in json.dumps(objects.get(("Deployment", name)))}
+    assert mounting == {"kafka-users", "probe"}, "the probe has its end alone"
+
+
+PARTS_WITH_KAFKA = {
+    "tempo-distributor": "Deployment",
+    "tempo-live-store": "StatefulSet",
+    "tempo-block-builder": "StatefulSet",
+}
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[tuple[str, str], Manifest]:
+    """The objects of stack dev with Tempo in parts and three brokers."""
+    return dev_with(encryption=ON, traces=DISTRIBUTED, kafka={"brokers": 3})
+
+
+@pytest.mark.parametrize(("name", "kind"), PARTS_WITH_KAFKA.items())
+def test_parts_of_tempo_reach_the_brokers_through_a_proxy(
+    parts: dict[tuple[str, str], Manifest], name: str, kind: str
+) -> None:
+    spec = pod(parts[kind, name])
+    first = spec["initContainers"][0]
+    assert (first["name"], first["restartPolicy"]) == ("kafka-proxy", "Always")
+    mounted = {item["mountPath"] for item in first["volumeMounts"]}
+    assert mounted == {"/etc/kafka-proxy", "/etc/kafka-proxy-certificate"}
+    files = {item["secret"]["secretName"]: item["secret"]["items"] for item in spec["volumes"] if "secret" in item}
+    assert files["tempo-kafka-certificate"] == [{"key": "tls-combined.pem", "path": "tls-combined.pem"}]
+    others = [*spec["initContainers"][1:], *spec["containers"]]
+    assert not [item for item in others for mount in item["volumeMounts"] if "proxy" in mount["mountPath"]]
+    tempo = yaml.safe_load(parts["ConfigMap", "tempo-config"]["data"]["tempo.yaml"])
+    assert tempo["ingest"]["kafka"]["address"] == "127.0.0.1:19092"
+    for topic in spec["initContainers"][1:]:
+        assert topic["args"][:2] == ["--bootstrap-server", "127.0.0.1:19092"]
+
+
+def test_other_parts_have_no_certificate_for_kafka(parts: dict[tuple[str, str], Manifest]) -> None:
+    with_certificate = {
+        name
+        for (kind, name), item in parts.items()
+        if kind in ("Deployment", "StatefulSet") and "tempo-kafka-" in str(item)
     }
+    assert with_certificate == {*PARTS_WITH_KAFKA, "probe"}, "the probe has its end alone"
+
+
+def test_a_proxy_takes_connections_to_each_broker_where_the_broker_says(parts: dict[tuple[str, str], Manifest]) -> None:
+    config = parts["ConfigMap", "tempo-kafka-proxy"]["data"]["haproxy.cfg"]
+    sections = dict(part.split("\n", 1) for part in config.split("\nlisten ")[1:])
+    assert {name: text.split()[1] for name, text in sections.items()} == {
+        "brokers": "127.0.0.1:19092",
+        **{f"broker-{number}": f"127.0.0.1:{19093 + number}" for number in range(3)},
+    }
+    for number in range(3):
+        host = f"kafka-{number}.kafka-pods"
+        assert f'"{host}.${{SEARCH_DOMAIN}}:9095" verifyhost {host} ' in sections[f"broker-{number}"]
+        properties = parts["ConfigMap", "kafka-config"]["data"][f"kafka-{number}.properties"]
+        assert f"PROXIED://127.0.0.1:{19093 + number}" in properties
+
+
+def listeners(step: object) -> dict[str, str]:
+    """The configuration of the second of three brokers."""
+    objects = dev_with(encryption={"kafka": step}, kafka={"brokers": 3})
+    text = objects["ConfigMap", "kafka-config"]["data"]["kafka-1.properties"]
+    return dict(line.split("=", 1) for line in text.splitlines() if line)
+
+
+def names(properties: dict[str, str], key: str = "listeners") -> set[str]:
+    return {item.partition(":")[0] for item in properties[key].split(",")}
+
+
+def test_brokers_with_neighbouring_steps_reach_each_other() -> None:
+    """What a broker connects to, all brokers listen on that it can meet in a rolling update."""
+    steps = [listeners(step) for step in (False, "accepted", "preferred", True)]
+    for one, other in [*pairwise(steps), *pairwise(reversed(steps))]:
+        controller = one["controller.listener.names"].partition(",")[0]
+        assert {one["inter.broker.listener.name"], controller} <= names(other)
+        assert one["inter.broker.listener.name"] in names(other, "advertised.listeners")
+        port = next(
+            item.rpartition(":")[2] for item in one["listeners"].split(",") if item.startswith(f"{controller}:")
+        )
+        assert {item.rpartition(":")[2] for item in one["controller.quorum.voters"].split(",")} == {port}
+
+
+def test_only_the_last_step_refuses_connections_in_clear() -> None:
+    for step in ("accepted", "preferred"):
+        assert {"BROKER", "CONTROLLER"} <= names(listeners(step))
+        assert listeners(step)["super.users"] == "User:kafka;User:kafka-users;User:ANONYMOUS"
+    last = listeners(True)
+    assert "PLAINTEXT" not in last["listener.security.protocol.map"]
+    assert last["super.users"] == "User:kafka;User:kafka-users"
+
+
+@pytest.mark.parametrize(("step", "address"), [("accepted", "kafka:9092"), ("preferred", "kafka:9094")])
+def test_services_use_tls_once_all_brokers_take_it(step: str, address: str) -> None:
+    (container,) = pod(dev_with(encryption={"kafka": step})["Deployment", "gateway"])["containers"]
+    variables = environment(container)
+    assert variables["KAFKA_BOOTSTRAP_SERVERS"] == address
+    assert ("KAFKA_CA" in variables) == (step == "preferred")
 
 
 def test_without_it_nothing_of_it_is_declared() -> None:
@@ -131,7 +229,6 @@ def test_the_secrets_are_needed() -> None:
     [
         ({"kafka": {"external": {"bootstrapServers": "a.example.com:9093"}}}, "kafka.external has its own setting"),
         ({"services": {"enabled": False}}, "encryption.kafka needs a Kafka"),
-        ({"traces": DISTRIBUTED}, "connects without TLS"),
         ({"services": {"enabled": False}, "collector": {"sampling": {"ratio": 0.1}}, "images": None}, "images.service"),
     ],
 )

@@ -1,0 +1,34 @@
+"""Which servers of a stack have a certificate of its own authority."""
+
+from collections.abc import Iterator
+
+from contracts import endpoints
+from stack.components.trace_store import scrape as trace_store
+from stack.settings.network import components
+from stack.settings.tree import Settings
+
+_TELEMETRY = (
+    endpoints.COLLECTOR,
+    endpoints.SAMPLER,
+    endpoints.PROMETHEUS,
+    endpoints.LOKI,
+    endpoints.ALERTMANAGER,
+)
+
+
+def certified(settings: Settings) -> tuple[str, ...]:
+    """Return the names of these servers."""
+    return tuple(_certified(settings))
+
+
+def _certified(settings: Settings) -> Iterator[str]:
+    encryption, traces = settings.encryption, settings.traces
+    if encryption.postgres:
+        yield endpoints.POSTGRES
+    if encryption.kafka:
+        yield from (endpoints.KAFKA, endpoints.KAFKA_USERS)
+        if encryption.kafka != "accepted" and traces.distributed:
+            yield endpoints.TEMPO_KAFKA
+    if encryption.telemetry:
+        has = components(settings)
+        yield from (name for name in (*_TELEMETRY, *trace_store.pods(traces)) if name in has)

@@ -1,0 +1,70 @@
+"""When the certificates of a stack end: in their Secrets, in the probe's pod, and as its metric."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from prometheus_client import CollectorRegistry
+
+from contracts.metadata import Manifest
+from stack.components.encryption.server import END_FILE
+from stack.probe import certificates
+from stack.probe.certificates import Certificates
+from tests.support.program import dev_with
+
+TEMPO_IN_PARTS = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
+STACKS: dict[str, dict[str, Any]] = {
+    "all": {"encryption": {"kafka": True, "postgres": True, "telemetry": True}, "traces": TEMPO_IN_PARTS},
+    "accepted": {"encryption": {"kafka": "accepted"}, "traces": TEMPO_IN_PARTS},
+    "Jaeger": {"encryption": {"telemetry": True}, "traces": {"backend": "jaeger"}},
+    "none": {},
+}
+
+
+def issued(objects: dict[tuple[str, str], Manifest]) -> dict[str, dict[str, str]]:
+    """Server → the files of its Secret."""
+    return {
+        name.removesuffix("-certificate"): item["stringData"]
+        for (kind, name), item in objects.items()
+        if kind == "Secret" and item.get("type") == "kubernetes.io/tls"
+    }
+
+
+@pytest.mark.parametrize("sections", STACKS.values(), ids=STACKS)
+def test_the_probe_gets_the_end_of_each_certificate_and_no_key(sections: dict[str, Any]) -> None:
+    objects = dev_with(**sections)
+    spec = objects["Deployment", "probe"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    secrets = {item["name"]: item["secret"] for item in spec["volumes"] if "secret" in item}
+    folders = {
+        item["mountPath"]: secrets[item["name"]] for item in container["volumeMounts"] if item["name"] in secrets
+    }
+    servers = {folder.removeprefix("/etc/certificates/"): secret for folder, secret in folders.items()}
+    assert {name: secret["secretName"] for name, secret in servers.items()} == {
+        name: f"{name}-certificate" for name in issued(objects)
+    }
+    assert all(secret["items"] == [{"key": END_FILE, "path": END_FILE}] for secret in servers.values())
+    variables = {item["name"]: item.get("value") for item in container["env"]}
+    assert variables.get("CERTIFICATES") == ("/etc/certificates" if servers else None)
+
+
+def test_the_end_is_that_of_the_certificate() -> None:
+    files = issued(dev_with(**STACKS["all"]))
+    assert {"kafka", "postgres", "collector", "tempo-kafka"} <= {*files}
+    for secret in files.values():
+        certificate = x509.load_pem_x509_certificate(secret["tls.crt"].encode())
+        assert int(secret[END_FILE]) == certificate.not_valid_after_utc.timestamp()
+
+
+def test_the_metric_follows_the_files(tmp_path: Path) -> None:
+    assert certificates.END_FILE == END_FILE
+    registry = CollectorRegistry()
+    registry.register(Certificates(tmp_path))
+    for end in ("1800000000", "1900000000"):
+        for server in ("kafka", "postgres"):
+            (tmp_path / server).mkdir(exist_ok=True)
+            (tmp_path / server / END_FILE).write_text(end)
+        for server in ("kafka", "postgres"):
+            name = "stack_certificate_end_timestamp_seconds"
+            assert registry.get_sample_value(name, {"server": server}) == float(end)
