@@ -80,6 +80,10 @@ bench: $(VENV)/installed ## measure the cost of tracing: none, stock instrumenta
 capacity: $(VENV)/installed ## measure the spans per second and core of this Collector and of a plain one (ARGS=--rounds=2)
 	@$(WCT) check capacity $(ARGS)
 
+.PHONY: path
+path: $(VENV)/installed ## measure what a span costs in Collector, Kafka, sampler and store (ARGS="--store=tempo --record")
+	@$(WCT) check path $(ARGS)
+
 outage: $(VENV)/installed ## stop the Collector for five minutes under load, and count the lost spans (ARGS=--seconds=60)
 	@$(WCT) check outage $(ARGS)
 

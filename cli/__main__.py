@@ -36,6 +36,7 @@ COMMANDS = {
     "mcp": "cli.stack:mcp",
     "schema": "cli.reference:schema",
     "telemetry": "cli.reference:telemetry",
+    "capacity": "cli.capacity:capacity",
     "check": "cli.checks:check",
     "cluster": "cli.local:cluster",
     "images": "cli.local:images",

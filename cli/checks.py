@@ -1,6 +1,7 @@
 """Programs that prove what the project promises, or measure it. All but `coverage` need the local stack or none."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.exceptions import Exit
@@ -8,6 +9,10 @@ from click.exceptions import Exit
 from cli.group import Command, LazyGroup, exit_on_termination
 from cli.options import AMOUNT, COUNT, Amount, console, file_option, stack_argument
 from contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from checks.bench.path import Store
+    from checks.bench.scenarios import ScenarioName
 
 
 @click.group(
@@ -17,6 +22,7 @@ from contracts.errors import UserError
         for name in (
             "bench",
             "capacity",
+            "path",
             "outage",
             "coverage",
             "chaos",
@@ -59,15 +65,38 @@ def security(only: tuple[str, ...], count: int, seed: int) -> None:
     raise Exit(0 if run(console(180), only=only, count=count, seed=seed) else 1)
 
 
+SCENARIOS: Final = ("span", "varied", "sql", "produce", "consume", "request", "create", "process", "serve")
+"""Of `bench`; their module is imported when the command runs."""
+record_option = click.option(
+    "--record",
+    "must_record",
+    is_flag=True,
+    help="Keep the results as the figures of `wct capacity`, with their date.",
+)
+
+
 @click.command(cls=Command)
 @click.option("--quick", is_flag=True, help="Measure fewer rounds.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(SCENARIOS),
+    metavar="NAME",
+    help="Only this scenario; the answer to an unknown name lists them. May be repeated.",
+)
 @file_option("--json", "Also write every round to this file.")
 @click.option("--check", "must_meet_goals", is_flag=True, help="Exit with 1 if a goal is missed.")
-def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
+@record_option
+def bench(
+    quick: bool, only: tuple["ScenarioName", ...], json: Path | None, must_meet_goals: bool, must_record: bool
+) -> None:
     """Measure what tracing costs: without tracing, with the stock instrumentation, with this library."""
     from checks.bench.command import run
 
-    raise Exit(0 if run(console(120), quick=quick, json_file=json, must_meet_goals=must_meet_goals) else 1)
+    is_good = run(
+        console(120), quick=quick, only=only, json_file=json, must_meet_goals=must_meet_goals, must_record=must_record
+    )
+    raise Exit(0 if is_good else 1)
 
 
 @click.command(cls=Command)
@@ -80,11 +109,34 @@ def bench(quick: bool, json: Path | None, must_meet_goals: bool) -> None:
     help="Only this configuration, compared with a plain one; the answer to an unknown name lists them. "
     "May be repeated.",
 )
-def capacity(rounds: int, seconds: float, only: tuple[str, ...]) -> None:
+@record_option
+def capacity(rounds: int, seconds: float, only: tuple[str, ...], must_record: bool) -> None:
     """Measure the spans per second that a Collector takes with one core, compared with a plain one."""
     from checks.bench.capacity import run
 
-    run(console(140), rounds=rounds, seconds=seconds, only=only)
+    run(console(140), rounds=rounds, seconds=seconds, only=only, must_record=must_record)
+
+
+@click.command(cls=Command)
+@click.option("--rate", type=AMOUNT, default=2000, help="Spans per second (2,000).")
+@click.option("--seconds", type=AMOUNT, default=10, help="Seconds of load in each round (10).")
+@click.option("--rounds", type=COUNT, default=3, help="Rounds (3).")
+@click.option("--store", type=click.Choice(["jaeger", "tempo"]), default="jaeger", help="Trace store (jaeger).")
+@click.option("--one-pass", is_flag=True, help="With the Collector of the project, which redacts in one pass.")
+@record_option
+def path(rate: float, seconds: float, rounds: int, store: "Store", one_pass: bool, must_record: bool) -> None:
+    """Measure what a span costs in Collector, Kafka, sampler and trace store: CPU time, and bytes on each disk."""
+    from checks.bench.path import run
+
+    run(
+        console(120),
+        rate=rate,
+        seconds=seconds,
+        rounds=rounds,
+        store=store,
+        own_distribution=one_pass,
+        must_record=must_record,
+    )
 
 
 @click.command(cls=Command)

@@ -18,6 +18,7 @@ from checks.harness.collector import TOKEN, CollectorProcess, require_own_distri
 from collector.pipeline import OtlpTarget, Pipeline, render
 from contracts import metrics
 from contracts.errors import UserError
+from stack.capacity.figures import record, this_run
 from stack.components.collector.memory import garbage_collection
 from stack.polling import poll_until
 
@@ -85,6 +86,12 @@ VARIANTS: Final[Mapping[str, Change]] = {
     "on disk, redacted in one pass": redacted,
     "complete, redacted in one pass": complete,
 }
+FIGURES: Final[Mapping[str, str]] = {
+    "plain": "collector.plain",
+    "complete": "collector.complete",
+    "complete, redacted in one pass": "collector.onePass",
+}
+"""Configuration → the figure of the repository that it is."""
 _OWN_DISTRIBUTION: Final = frozenset(name for name in VARIANTS if name.endswith("in one pass"))
 
 
@@ -176,7 +183,9 @@ def show(results: Mapping[str, list[Round]], console: Console) -> None:
     console.print(table)
 
 
-def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence[str] = ()) -> None:
+def run(
+    console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence[str] = (), must_record: bool = False
+) -> None:
     """The command: measure each configuration in turns, and print and store the results.
 
     Args:
@@ -184,6 +193,7 @@ def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence
         rounds: rounds of each configuration.
         seconds: seconds of load in each round.
         only: the configurations to compare with the plain one; all if empty.
+        must_record: whether the results become the figures of the repository.
 
     Raises:
         UserError: a configuration does not exist, the Collector lacks the project's processor, or it did not send
@@ -210,3 +220,6 @@ def run(console: Console, *, rounds: int = 5, seconds: float = 4, only: Sequence
     OUTPUT.write_text(json.dumps(document, indent=1))
     if not all(item.whole for items in results.values() for item in items):
         raise UserError("the Collector did not send exactly the acknowledged spans")
+    if must_record:
+        values = {FIGURES[name]: [item.per_core for item in results[name]] for name in names if name in FIGURES}
+        record(values, this_run())

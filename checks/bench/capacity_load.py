@@ -26,8 +26,7 @@ _DIFFERENT: Final = 40
 """Number of encoded requests, which are sent again and again."""
 _IDS: Final = 2**64
 
-# Attributes of the services' spans, by kind of span.
-_KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
+KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
     (
         REQUEST.name,
         Span.SPAN_KIND_SERVER,
@@ -91,6 +90,7 @@ _KINDS: Final[tuple[tuple[str, int, dict[str, str | int | float]], ...]] = (
         },
     ),
 )
+"""Name, kind and attributes of the services' spans."""
 
 
 @dataclass(frozen=True)
@@ -109,23 +109,11 @@ def requests() -> list[Request]:
     for number in range(_DIFFERENT):
         request = ExportTraceServiceRequest()
         part = request.resource_spans.add()
-        service = SERVICES[number % len(SERVICES)]
-        part.resource.attributes.extend(
-            _attributes(
-                {
-                    "service.name": service,
-                    "service.version": "0.1.0",
-                    "deployment.environment.name": "bench",
-                    "k8s.namespace.name": "tracing",
-                    "k8s.pod.name": f"{service}-7d9f8b6c5-x2k4q",
-                    "k8s.node.name": "node-1",
-                }
-            )
-        )
+        part.resource.attributes.extend(attributes(resource(SERVICES[number % len(SERVICES)])))
         spans = part.scope_spans.add().spans
         start = time.time_ns()
         for index in range(A_REQUEST):
-            name, kind, attributes = _KINDS[index % len(_KINDS)]
+            name, kind, values = KINDS[index % len(KINDS)]
             spans.append(
                 Span(
                     trace_id=rng.randbytes(16),
@@ -135,14 +123,28 @@ def requests() -> list[Request]:
                     kind=kind,  # type: ignore[arg-type]
                     start_time_unix_nano=start,
                     end_time_unix_nano=start + rng.randrange(100_000, 50_000_000),
-                    attributes=_attributes(attributes),
+                    attributes=attributes(values),
                 )
             )
         made.append(Request(bytes(request.SerializeToString()), _digest(request)))
     return made
 
 
-def _attributes(values: dict[str, str | int | float]) -> list[KeyValue]:
+def resource(service: str) -> dict[str, str | int | float]:
+    """Return the attributes of a service's process."""
+    return {
+        "service.name": service,
+        "service.version": "0.1.0",
+        "deployment.environment.name": "bench",
+        "k8s.namespace.name": "tracing",
+        "k8s.pod.name": f"{service}-7d9f8b6c5-x2k4q",
+        "k8s.node.name": "node-1",
+    }
+
+
+def attributes(values: dict[str, str | int | float]) -> list[KeyValue]:
+    """Return attributes as OTLP has them."""
+
     def value(item: str | float) -> AnyValue:
         if isinstance(item, str):
             return AnyValue(string_value=item)

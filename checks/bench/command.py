@@ -3,15 +3,18 @@
 import json
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
-from checks.bench.figures import Results
-from checks.bench.measure import COMPARED, CONTROL, IDLE, Tick, memory, peers, rounds
+from checks.bench.figures import Results, added
+from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, Tick, memory, peers, rounds
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
+from stack.capacity.figures import record, this_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +87,43 @@ def measure(size: Size, tick: Tick) -> Results:
     return Results(machine=machine, scenarios=scenarios, memory=used)
 
 
-def run(console: Console, *, quick: bool = False, json_file: Path | None = None, must_meet_goals: bool = False) -> bool:
+FIGURES: Final[Mapping[ScenarioName, str]] = {
+    "request": "library.request",
+    "create": "library.create",
+    "span": "library.span",
+}
+"""Scenario → the figure of the repository that its added CPU time is."""
+
+
+def figures(results: Results) -> dict[str, list[float]]:
+    """Return the figures of a run: name → the values of the rounds."""
+    memory = [traced - bare for traced, bare in zip(results.memory[OURS], results.memory[BARE], strict=True)]
+    costs = {
+        name: added(results.scenarios[scenario], OURS)
+        for scenario, name in FIGURES.items()
+        if scenario in results.scenarios
+    }
+    return {**costs, "library.memory": memory}
+
+
+def run(
+    console: Console,
+    *,
+    quick: bool = False,
+    only: Sequence[ScenarioName] = (),
+    json_file: Path | None = None,
+    must_meet_goals: bool = False,
+    must_record: bool = False,
+) -> bool:
     """The command: measure, and print the results.
 
     Args:
         console: where the results are printed.
         quick: whether fewer rounds are enough.
+        only: the scenarios to measure; all if empty.
         json_file: file for every round.
         must_meet_goals: whether a missed goal is a failure.
+        must_record: whether the results become the figures of the repository.
 
     Returns:
         False if a goal is missed that must be met.
@@ -99,9 +131,14 @@ def run(console: Console, *, quick: bool = False, json_file: Path | None = None,
     Raises:
         ChildFailed: a measured process failed.
     """
+    size = QUICK if quick else FULL
+    if only:
+        size = replace(size, scenarios={name: size.scenarios[name] for name in only})
     with Console(stderr=True).status("starting") as status:
-        results = measure(QUICK if quick else FULL, status.update)
+        results = measure(size, status.update)
     show(results, console)
     if json_file:
         json_file.write_text(json.dumps(results.document(), indent=1))
+    if must_record:
+        record(figures(results), this_run())
     return not must_meet_goals or all(goal.met for goal in results.goals())

@@ -117,6 +117,8 @@ class Results:
         """Return the limits of the project and the values of this run."""
         goals = []
         for scenario, (name, share, microseconds) in _LIMITS.items():
+            if scenario not in self.scenarios:
+                continue
             series = self.scenarios[scenario]
             if share is not None:
                 to_stock = ratio(series).value

@@ -1,6 +1,5 @@
 """The real Collector as a process of this machine, with the configuration that the stack gives it."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -32,18 +31,31 @@ class MissingProgram(UserError):
     """A program that a check or a test starts is not on this machine; the message says how to get it."""
 
 
+def built_program(name: str, image: str) -> Path:
+    """Returns a program that `make up` built, or the one on PATH.
+
+    Args:
+        name: of the program.
+        image: whose build makes it.
+
+    Raises:
+        MissingProgram: there is none.
+    """
+    built = Home.default().bin / name
+    if built.is_file():
+        return built
+    if path := shutil.which(name):
+        return Path(path)
+    raise MissingProgram(f"no {name} to run: `./wct images build {image}` builds it, and so does `make up`")
+
+
 def binary() -> Path:
     """Returns the Collector that `make up` built, or the one on PATH.
 
     Raises:
         MissingProgram: there is none.
     """
-    built = Home.default().bin / "otelcol-contrib"
-    if built.is_file():
-        return built
-    if path := shutil.which("otelcol-contrib"):
-        return Path(path)
-    raise MissingProgram("no Collector to run: `./wct images build collector` builds it, and so does `make up`")
+    return built_program("otelcol-contrib", "collector")
 
 
 def require_own_distribution() -> None:
@@ -100,20 +112,6 @@ class CollectorProcess(ServerProcess):
     def http(self) -> str:
         """URL of OTLP over HTTP."""
         return f"http://127.0.0.1:{self._ports[endpoints.OTLP_HTTP_PORT]}"
-
-    def cpu_seconds(self) -> float:
-        """CPU time that it has used so far."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def peak_mib(self) -> float:
-        """The most memory that it has had in RAM."""
-        match = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
-        assert match
-        return int(match[1]) / 1024
-
-    def _proc(self, name: str) -> str:
-        return Path(f"/proc/{self.pid}/{name}").read_text()
 
     def send(self, request: bytes, *, token: str = TOKEN, timeout: float = 10) -> None:
         """Sends spans; raises grpc.RpcError if they are not acknowledged."""

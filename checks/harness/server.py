@@ -1,6 +1,7 @@
 """A server as a process of this machine: starts it, waits until it is ready, stops or kills it."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,20 @@ class ServerProcess:
     def log(self) -> str:
         """What it wrote since its first start."""
         return self._log_file.read_text()
+
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used so far."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had in RAM."""
+        match = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        assert match
+        return int(match[1]) / 1024
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self.pid}/{name}").read_text()
 
     def start(self, seconds: float = _START_SECONDS) -> None:
         """Returns when it is ready, within `seconds`; raises AssertionError with the end of its log if it ends."""

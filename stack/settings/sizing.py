@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 
 from contracts.section import duration_hours, quantity_bytes
 from contracts.services import PACKAGES
-from stack.settings.tree import Settings
+from stack.components.collector.settings import Sampling
+from stack.settings.tree import Load, Settings
 
 _MEBIBYTE: Final = 2**20
 
@@ -30,9 +31,11 @@ MEMORY: Final = {
 }
 """By section: memory below which the program does not even start to work. Where a comment gives a figure, measured."""
 
-SPAN_BYTES: Final = {"tempo": 150, "jaeger": 700}
-"""By backend: disk space of a stored span. Measured for Jaeger (740 bytes with a dozen attributes); an estimate for
-Tempo, which stores columns."""
+SPAN_TOPICS: Final = {"collector.sampling": 2, "traces.distributed": 4}
+"""By the section that reads it: a topic of spans may use Kafka's disk divided by this."""
+
+SPAN_BYTES: Final = {"tempo": 100, "jaeger": 700}
+"""By backend: disk space of a stored span. `stack/capacity/figures.yaml` has what was measured, which is more."""
 
 _QUEUED_SPAN_BYTES: Final = 2048
 """A span that waits in a Python process."""
@@ -109,10 +112,9 @@ def _coverage(settings: Settings) -> Iterator[str]:
 def _partitions(settings: Settings) -> Iterator[str]:
     """Topics of spans may use a part of Kafka's disk, which their partitions share equally."""
     kafka = settings.kafka
-    for name, reader, part in (
-        ("collector.sampling", settings.collector.sampling, 2),
-        ("traces.distributed", settings.traces.distributed, 4),
-    ):
+    readers = {"collector.sampling": settings.collector.sampling, "traces.distributed": settings.traces.distributed}
+    for name, reader in readers.items():
+        part = SPAN_TOPICS[name]
         share = quantity_bytes(kafka.volume) // part // kafka.partitions
         if reader and share < _PARTITION_BYTES:
             yield (
@@ -125,6 +127,22 @@ def _partitions(settings: Settings) -> Iterator[str]:
 def _metrics(settings: Settings) -> Iterator[str]:
     if settings.metrics.external:
         return  # the retention is that of a store that the stack does not build
+    needed = metric_bytes(settings)
+    if needed > quantity_bytes(settings.metrics.volume):
+        yield (
+            f"metrics.volume: {settings.metrics.volume!r} is less than the {_gibibytes(needed)} or so that "
+            f"{_series(settings):,} series need in retention {settings.retention}, scraped every "
+            f"{settings.metrics.scrape_interval_seconds} s"
+        )
+
+
+def metric_bytes(settings: Settings) -> int:
+    """Return the disk space that the samples of the stack's pods need in the retention."""
+    samples = duration_hours(settings.retention) * 3600 // settings.metrics.scrape_interval_seconds
+    return _series(settings) * samples * _SAMPLE_BYTES
+
+
+def _series(settings: Settings) -> int:
     sampling, services = settings.collector.sampling, settings.services
     pods = (
         (sum(size.replicas for size in services.sizes.values()) if services.enabled else 0)
@@ -132,15 +150,7 @@ def _metrics(settings: Settings) -> Iterator[str]:
         + (sampling.replicas if sampling else 0)
     )
     stores = settings.metrics.replicas + settings.logs.replicas + 1
-    series = pods * _SERIES_PER_POD + stores * _SERIES_PER_STORE
-    samples = duration_hours(settings.retention) * 3600 // settings.metrics.scrape_interval_seconds
-    needed = series * samples * _SAMPLE_BYTES
-    if needed > quantity_bytes(settings.metrics.volume):
-        yield (
-            f"metrics.volume: {settings.metrics.volume!r} is less than the {_gibibytes(needed)} or so that "
-            f"{series:,} series need in retention {settings.retention}, scraped every "
-            f"{settings.metrics.scrape_interval_seconds} s"
-        )
+    return pods * _SERIES_PER_POD + stores * _SERIES_PER_STORE
 
 
 def _load(settings: Settings) -> Iterator[str]:
@@ -155,7 +165,7 @@ def _sampler_load(settings: Settings) -> Iterator[str]:
     if load is None or sampling is None:
         return
     room = sampling.replicas * sampling.waiting_traces
-    needed = round(load.traces_per_second * load.peak * sampling.decision_wait_seconds)
+    needed = waiting_traces(load, sampling)
     if needed > room:
         yield (
             f"collector.sampling.memory: {sampling.memory!r} holds {room:,} traces in all samplers; "
@@ -169,13 +179,17 @@ def _sampler_load(settings: Settings) -> Iterator[str]:
         )
 
 
+def waiting_traces(load: Load, sampling: Sampling) -> int:
+    """Return the number of traces that wait for their decision at the peak, in all samplers."""
+    return round(load.traces_per_second * load.peak * sampling.decision_wait_seconds)
+
+
 def _store_load(settings: Settings) -> Iterator[str]:
-    load, traces, sampling = settings.load, settings.traces, settings.collector.sampling
+    load, traces = settings.load, settings.traces
     if load is None or traces.object_storage or traces.external:
         return
-    stored = load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
-    spans = stored * load.spans_per_trace * duration_hours(settings.retention) * 3600
-    needed = round(spans * SPAN_BYTES[traces.backend])
+    stored = stored_traces(load, settings)
+    needed = store_bytes(load, settings, SPAN_BYTES[traces.backend])
     if needed > quantity_bytes(traces.volume):
         yield (
             f"traces.volume: {traces.volume!r} is less than the {_gibibytes(needed)} or so that {stored:g} "
@@ -183,6 +197,24 @@ def _store_load(settings: Settings) -> Iterator[str]:
             f"{SPAN_BYTES[traces.backend]} bytes a span. Enlarge it, store fewer traces (collector.sampling), shorten "
             "the retention, or set traces.objectStorage"
         )
+
+
+def stored_traces(load: Load, settings: Settings) -> float:
+    """Return the traces that are stored per second, without those that are kept because they failed or were slow."""
+    sampling = settings.collector.sampling
+    return load.traces_per_second * (sampling.ratio if sampling else 1) * settings.tracing.sampling_rate
+
+
+def store_bytes(load: Load, settings: Settings, span_bytes: float) -> int:
+    """Return the bytes of the spans of the retention.
+
+    Args:
+        load: of the stack.
+        settings: of the stack.
+        span_bytes: bytes of one span in the store.
+    """
+    spans = stored_traces(load, settings) * load.spans_per_trace * duration_hours(settings.retention) * 3600
+    return round(spans * span_bytes)
 
 
 def _mebibytes(count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
+from checks.harness.kafka import KafkaBrokers
 from contracts import endpoints, secret_keys
 from service.common.config import ServiceSettings
 from service.common.kafka.client import client_configuration
@@ -19,7 +20,6 @@ from stack.components.kafka.rights import RIGHTS, single
 from stack.components.kafka.settings import Kafka
 from stack.kafka_users.administration import Administration
 from stack.kafka_users.declared import Declared, Right
-from tests.support.kafka_process import KafkaBrokers
 from tests.support.outputs import value
 
 SEED = "a random text of the tests, which is long enough"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from checks.harness.certificates import self_signed
+from checks.harness.kafka import KafkaBrokers
 from checks.harness.ports import free_port
 from contracts import secret_keys
 from stack.components.kafka.access import KafkaAccess, external_access
 from stack.components.kafka.settings import ExternalKafka, Kafka
-from tests.support.kafka_process import KafkaBrokers
 from tests.support.outputs import value
 
 USERNAME: Final = "stack"

@@ -15,6 +15,12 @@ _TRACE_BYTES: Final = 20 * 1024
 """A trace of 17 spans in a sampler's memory, about."""
 
 
+def volume_bytes(queue_size: int) -> int:
+    """Return the disk space that a Collector needs whose queue holds so many spans."""
+    # The queues of logs and of metrics take a quarter of the space each.
+    return queue_size * _QUEUED_SPAN_BYTES * _COMPACTION_FACTOR * 3 // 2
+
+
 class Queueing(Workload):
     """Collectors that each have a queue on disk."""
 
@@ -27,8 +33,7 @@ class Queueing(Workload):
 
     @model_validator(mode="after")
     def _check_queue_fits_volume(self) -> Self:
-        # The queues of logs and of metrics take a quarter of the space each.
-        needed = self.queue_size * _QUEUED_SPAN_BYTES * _COMPACTION_FACTOR * 3 // 2
+        needed = volume_bytes(self.queue_size)
         if needed > quantity_bytes(self.queue_volume):
             raise ValueError(
                 f"queueSize {self.queue_size} needs about {needed // 2**20}Mi; queueVolume has {self.queue_volume}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from checks.harness.kafka import KafkaBrokers
 from contracts.services import CRAWLER, TASK_MANAGER
 from contracts.topics import CRAWL_TOPIC, STATUS_TOPIC, dead_letter_topic
 from lean_tracing import Redactor
@@ -20,7 +21,7 @@ from service.task_manager.domain import NewTask, Task
 from service.task_manager.postgres import SqlUnitOfWork, build_engine
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
-from tests.support.kafka_process import KafkaBrokers, libraries
+from tests.support.kafka_process import libraries
 
 TOPICS = (STATUS_TOPIC, CRAWL_TOPIC, dead_letter_topic(STATUS_TOPIC), dead_letter_topic(CRAWL_TOPIC))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

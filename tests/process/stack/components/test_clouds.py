@@ -13,6 +13,7 @@ import pytest
 
 from checks.chaos.requests import Requests
 from checks.harness.http import CLIENT
+from checks.harness.tempo import running
 from lean_tracing.otlp_exporter import TRACES
 from stack.components.loki.settings import Logs
 from stack.components.trace_store.config import tempo_config
@@ -22,7 +23,6 @@ from tests.support.clouds import Cloud, cloud
 from tests.support.loki_process import LokiProcess
 from tests.support.object_storage import empty
 from tests.support.programs import require_program
-from tests.support.tempo_process import running
 
 _PREFIX = "telemetry"
 _HOUR = 3600 * 10**9
@@ -45,12 +45,12 @@ def test_traces_outlive_the_disk_of_tempo(storage: Cloud, tmp_path: Path) -> Non
         made["storage"]["trace"]["blocklist_poll"] = "1s"
         return made
 
-    with running(binary, config(), tmp_path, storage.environment) as (otlp, _):
+    with running(binary, config(), tmp_path, storage.environment) as (otlp, _, _):
         with grpc.insecure_channel(otlp) as channel:
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
         poll_until("a block in the bucket", lambda: any("meta.json" in name for name in storage.objects(_PREFIX)))
     empty(tmp_path / "data")
-    with running(binary, config(), tmp_path, storage.environment) as (_, store):
+    with running(binary, config(), tmp_path, storage.environment) as (_, store, _):
         poll_until(f"trace {trace_id}", partial(store.trace, trace_id), every=0.2)
 
 

@@ -9,17 +9,20 @@ import grpc
 import httpx
 import pytest
 
+from checks.harness.collector import MissingProgram
+from checks.harness.jaeger import JaegerProcess
 from lean_tracing.otlp_exporter import TRACES
 from stack.probe.proof import Proof, Prover, Result, Verdict
 from stack.probe.telemetry import Step
-from tests.support.jaeger_process import JaegerProcess
 from tests.support.otlp_json import encode
 from tests.support.probed_stack import ProbedStack, telemetry
+from tests.support.programs import skipping
 
 
 @pytest.fixture
 def jaeger(tmp_path: Path) -> Iterator[JaegerProcess]:
-    process = JaegerProcess(tmp_path)
+    with skipping("jaeger", MissingProgram):
+        process = JaegerProcess(tmp_path)
     process.start()
     yield process
     process.kill()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.section import quantity_bytes
+from stack.capacity.figures import load as load_figures
 from stack.settings import load, parse, sizing
 from tests.support.configuration import config, refusal
 
@@ -62,8 +63,8 @@ BUCKET = {"s3": {"bucket": "traces", "endpoint": "s3.example.com"}}
         ),
         (
             {"load": {"tracesPerSecond": 100}},
-            "traces.volume: '10Gi' is less than the 271Gi or so that 100 traces/s of 16 spans need in retention 336h, "
-            "at 150 bytes a span",
+            "traces.volume: '10Gi' is less than the 181Gi or so that 100 traces/s of 16 spans need in retention 336h, "
+            "at 100 bytes a span",
         ),
         ({"load": {"tracesPerSecond": 1}, "traces": {"backend": "jaeger"}}, "at 700 bytes a span"),
         (
@@ -102,6 +103,12 @@ def test_what_cannot_work_is_refused(sections: dict[str, Any], message: str) -> 
 )
 def test_what_can_work_is_let_through(sections: dict[str, Any]) -> None:
     parse(config(**sections), "test")
+
+
+def test_the_bytes_of_a_span_are_no_more_than_was_measured() -> None:
+    figures = load_figures()
+    for backend, span_bytes in sizing.SPAN_BYTES.items():
+        assert 0.75 * figures[f"{backend}.bytes"].value < span_bytes <= figures[f"{backend}.bytes"].low
 
 
 def test_everything_that_does_not_fit_is_named_at_once() -> None:

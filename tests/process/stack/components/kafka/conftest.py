@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kafka_process import KafkaBrokers, libraries
+from checks.harness.kafka import KafkaBrokers
+from tests.support.kafka_process import libraries
 
 
 @pytest.fixture(scope="module", autouse=True)

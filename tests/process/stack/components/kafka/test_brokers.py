@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from checks.harness.kafka import KafkaBrokers
 from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.settings import Kafka
-from tests.support.kafka_process import KafkaBrokers
 from tests.support.topics import read_topic
 
 ONE, TWO, THREE = (Kafka.model_validate({"brokers": number}) for number in (1, 2, 3))

@@ -11,12 +11,12 @@ from confluent_kafka.admin import AdminClient
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess, MissingProgram
+from checks.harness.kafka import KafkaBrokers
 from checks.harness.receiver import receiving
 from collector.pipeline import TOPIC, KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
 from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
-from tests.support.kafka_process import KafkaBrokers
 from tests.support.programs import skipping
 
 DECISION_WAIT = 10

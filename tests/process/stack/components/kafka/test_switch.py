@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from checks.harness.kafka import KafkaBrokers
 from contracts.services import GATEWAY, TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS, STATUS_TOPIC
 from stack.components.encryption.settings import KafkaEncryption
@@ -14,7 +15,6 @@ from stack.components.kafka.config import STEPS
 from stack.components.kafka.settings import Kafka
 from stack.kafka_users.administration import Administration
 from tests.support.encrypted_kafka import DECLARED, EncryptedKafka
-from tests.support.kafka_process import KafkaBrokers
 from tests.support.message_producer import MessageProducer
 from tests.support.topics import read_topic
 

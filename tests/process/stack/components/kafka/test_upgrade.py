@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from checks.harness.kafka import KafkaBrokers
 from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.component import RELEASE
 from stack.components.kafka.settings import Kafka
 from tests.process.stack.components.kafka.test_brokers import TOPIC, send, stored
-from tests.support.kafka_process import KafkaBrokers, previous_libraries
+from tests.support.kafka_process import previous_libraries
 
 
 def level(brokers: KafkaBrokers) -> str:

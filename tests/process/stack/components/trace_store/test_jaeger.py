@@ -9,16 +9,19 @@ import grpc
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.chaos.verify import verify
+from checks.harness.collector import MissingProgram
 from checks.harness.http import CLIENT
+from checks.harness.jaeger import JaegerProcess
 from lean_tracing.otlp_exporter import TRACES
 from stack.polling import poll_until
-from tests.support.jaeger_process import JaegerProcess
+from tests.support.programs import skipping
 
 _SENDERS = 4
 
 
 def test_what_was_acknowledged_is_there_after_kills(tmp_path: Path) -> None:
-    jaeger = JaegerProcess(tmp_path)
+    with skipping("jaeger", MissingProgram):
+        jaeger = JaegerProcess(tmp_path)
     requests = Requests("killed")
     acknowledged: list[int] = []
     refused: list[int] = []
@@ -62,7 +65,8 @@ def test_what_was_acknowledged_is_there_after_kills(tmp_path: Path) -> None:
 
 
 def test_a_span_sent_twice_is_stored_once_and_counted(tmp_path: Path) -> None:
-    jaeger = JaegerProcess(tmp_path)
+    with skipping("jaeger", MissingProgram):
+        jaeger = JaegerProcess(tmp_path)
     requests = Requests("twice")
     jaeger.start()
     try:
@@ -80,7 +84,8 @@ def test_a_span_sent_twice_is_stored_once_and_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_older_than_the_retention_is_gone(tmp_path: Path) -> None:
-    jaeger = JaegerProcess(tmp_path, retention="3s")
+    with skipping("jaeger", MissingProgram):
+        jaeger = JaegerProcess(tmp_path, retention="3s")
     requests = Requests("old")
     trace_id = next(iter(requests.traces(0)))
     jaeger.start()

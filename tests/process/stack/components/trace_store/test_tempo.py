@@ -13,6 +13,7 @@ import yaml
 
 from checks.chaos.requests import Requests
 from checks.harness.s3 import ACCESS
+from checks.harness.tempo import running
 from lean_tracing.otlp_exporter import TRACES
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_DATA, distributed_config, tempo_config
@@ -26,7 +27,6 @@ from tests.support.object_storage import empty, object_storage
 from tests.support.otlp_json import encode
 from tests.support.probed_stack import TASK, ProbedStack
 from tests.support.programs import require_program
-from tests.support.tempo_process import running
 
 Config = dict[str, Any]
 
@@ -69,7 +69,7 @@ def test_the_check_refuses_what_tempo_does_not_know(binary: str, tmp_path: Path)
 def test_a_search_finds_a_trace_within_seconds(binary: str, tmp_path: Path) -> None:
     requests = Requests("new")
     trace_id = next(iter(requests.traces(0)))
-    with running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store):
+    with running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store, _):
         start = time.time()
         with grpc.insecure_channel(otlp) as channel:
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
@@ -94,7 +94,7 @@ def test_a_search_shows_the_service_and_the_name_of_the_probes_root_span(binary:
         return (results[0].service, results[0].name) if results else None
 
     with (
-        running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store),
+        running(binary, tempo_config(Traces(), "48h"), tmp_path) as (otlp, store, _),
         grpc.insecure_channel(otlp) as channel,
     ):
         export = channel.unary_unary(TRACES)
@@ -129,7 +129,7 @@ def test_what_is_older_than_the_retention_is_gone(binary: str, tmp_path: Path) -
     def blocks() -> list[Path]:
         return list((tmp_path / "data" / "blocks").rglob("data.parquet"))
 
-    with running(binary, config, tmp_path) as (otlp, store):
+    with running(binary, config, tmp_path) as (otlp, store, _):
         with grpc.insecure_channel(otlp) as channel:
             channel.unary_unary(TRACES)(requests.encode(0), timeout=10, wait_for_ready=True)
         poll_until("the block that is written", blocks, every=0.2)
@@ -155,7 +155,7 @@ def test_traces_outlive_a_kill_the_disk_and_an_unavailable_storage(binary: str, 
         def blocks() -> int:
             return sum(file.name == "meta.json" for file in storage.files("traces"))
 
-        with running(binary, deepcopy(config), tmp_path, ACCESS) as (otlp, _):
+        with running(binary, deepcopy(config), tmp_path, ACCESS) as (otlp, _, _):
             send(otlp, first)
             poll_until("a block in the bucket", blocks, every=0.2)
             storage.server.kill()
@@ -164,7 +164,7 @@ def test_traces_outlive_a_kill_the_disk_and_an_unavailable_storage(binary: str, 
             storage.server.start()
             poll_until("the second block", lambda: blocks() >= 2, every=0.2)
         empty(tmp_path / "data")
-        with running(binary, deepcopy(config), tmp_path, ACCESS) as (_, store):
+        with running(binary, deepcopy(config), tmp_path, ACCESS) as (_, store, _):
             for requests in (first, second):
                 trace_id = next(iter(requests.traces(0)))
                 poll_until(f"trace {trace_id}", partial(store.trace, trace_id), every=0.2)

@@ -1,5 +1,6 @@
 """Runs the real Tempo as a process on this machine, with the stack's configuration."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,17 +8,29 @@ from typing import Any
 
 import yaml
 
+from checks.harness.collector import MissingProgram
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA
 
 
+def binary() -> str:
+    """Returns the Tempo on PATH.
+
+    Raises:
+        MissingProgram: there is none.
+    """
+    if program := shutil.which("tempo"):
+        return program
+    raise MissingProgram("no tempo on PATH: Grafana publishes it as a container image and a download")
+
+
 @contextmanager
 def running(
     binary: str, config: dict[str, Any], directory: Path, environment: Mapping[str, str] = {}
-) -> Iterator[tuple[str, TraceStoreClient]]:
-    """Tempo as a process, which is killed in the end: host:port of its OTLP, and its API."""
+) -> Iterator[tuple[str, TraceStoreClient, ServerProcess]]:
+    """Tempo as a process, which is killed in the end: host:port of its OTLP, its API, and the process."""
     otlp, http = f"127.0.0.1:{free_port()}", free_port()
     config["server"] = {
         "http_listen_address": "127.0.0.1",
@@ -40,6 +53,6 @@ def running(
     process = ServerProcess("tempo", command, directory, lambda: answers(f"{url}/ready"), environment)
     try:
         process.start()
-        yield otlp, TraceStoreClient("tempo", url)
+        yield otlp, TraceStoreClient("tempo", url), process
     finally:
         process.kill()

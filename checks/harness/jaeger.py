@@ -5,12 +5,12 @@ from typing import Any
 
 import yaml
 
+from checks.harness.collector import built_program
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from contracts import endpoints
 from stack.clients.traces import TraceStoreClient
 from stack.components.trace_store.config import JAEGER_DATA, jaeger_config
-from tests.support.programs import require_built
 
 
 class JaegerProcess(ServerProcess):
@@ -38,5 +38,5 @@ class JaegerProcess(ServerProcess):
         self.metrics = f"http://127.0.0.1:{reader['port']}/metrics"
         health = f"http://127.0.0.1:{ports[endpoints.JAEGER_HEALTH_PORT]}/status"
         self.store = TraceStoreClient("jaeger", f"http://127.0.0.1:{ports[endpoints.JAEGER_QUERY_PORT]}")
-        command: list[str | Path] = [require_built("jaeger", "jaeger"), f"--config={file}"]
+        command: list[str | Path] = [built_program("jaeger", "jaeger"), f"--config={file}"]
         super().__init__("jaeger", command, directory, lambda: answers(health))

@@ -1,0 +1,222 @@
+"""Apache Kafka itself as processes of this machine, with the configuration of the stack's brokers."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from checks.harness.collector import MissingProgram
+from checks.harness.server import ServerProcess
+from contracts import endpoints
+from local.images.cache import LayerCache
+from local.images.kafka import LIBRARIES, PREVIOUS, kafka_key, kafka_layers
+from local.jobs import Progress
+from local.paths import Home
+from stack.components.kafka.component import CLUSTER_ID, FINISH_UPGRADE, IN_SYNC, RELEASE, REPLICATE
+from stack.components.kafka.config import DATA, BrokerSecurity, command_properties, pod_names, server_properties
+from stack.components.kafka.settings import Kafka
+from stack.polling import poll_until
+
+_JVM: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+_clusters = itertools.count(1)
+
+
+@cache
+def _extracted(archive: Path, target: Path) -> str:
+    with tarfile.open(archive) as layer:
+        layer.extractall(target, filter="data")
+    return f"{target / LIBRARIES}/*"
+
+
+def libraries(directory: Path) -> str:
+    """Returns the class path of Kafka's programs, which are extracted into `directory`.
+
+    Raises:
+        MissingProgram: the machine has no Kafka image, or no Java.
+    """
+    _require_java()
+    layer = LayerCache().get("kafka", kafka_key())
+    if layer is None:
+        raise MissingProgram("no Kafka to run: `./wct images build kafka` builds it, and so does `make up`")
+    return _extracted(layer.path, directory)
+
+
+def previous_libraries(directory: Path) -> str:
+    """Returns the class path of the version before; its jars are fetched if they have not been.
+
+    Raises:
+        MissingProgram: the machine has no Java.
+    """
+    _require_java()
+    home = Home.default()
+    jars = kafka_layers(Progress("kafka-previous", logs=home.logs), LayerCache(home.images), PREVIOUS)[-1]
+    return _extracted(jars.path, directory)
+
+
+def _require_java() -> None:
+    if shutil.which("java") is None:
+        raise MissingProgram("no java on PATH: install a Java runtime, 17 or newer")
+
+
+_GRACE_SECONDS: Final = 20.0
+"""Shorter than that of the pods, so that the tests end sooner."""
+
+
+class KafkaBrokers:
+    """The brokers of one cluster, each on a loopback address of its own. Their files stay when they end."""
+
+    def __init__(self, directory: Path, class_path: str) -> None:
+        """directory: for configurations, data and logs."""
+        self._directory = directory
+        self._class_path = class_path
+        # The process id separates the clusters of tests that run at the same time.
+        self._network = f"127.{os.getpid() % 250 + 1}.{next(_clusters)}"
+        self._processes: dict[int, ServerProcess] = {}
+        self._settings = Kafka()
+        self._security: BrokerSecurity | None = None
+        self.command_config = directory / "command.properties"
+        """With TLS: the configuration with which Kafka's programs are the brokers themselves."""
+
+    def address(self, ordinal: int) -> str:
+        """host:port of a broker for clients."""
+        is_encrypted = self._security is not None and self._security.step.speaks_tls
+        port = endpoints.KAFKA_TLS_PORT if is_encrypted else endpoints.KAFKA_PORT
+        return f"{self._network}.{ordinal + 1}:{port}"
+
+    @property
+    def addresses(self) -> list[str]:
+        """IP addresses of three brokers."""
+        return [f"{self._network}.{ordinal + 1}" for ordinal in range(3)]
+
+    @property
+    def local_host(self) -> str:
+        """IP address that stands for the loopback interface of a client's pod."""
+        return f"{self._network}.9"
+
+    def own_address(self, ordinal: int) -> str:
+        """host:port of a broker for the programs in its pod."""
+        port = endpoints.KAFKA_BROKER_TLS_PORT if self._security else endpoints.KAFKA_PORT
+        return f"{self.addresses[ordinal]}:{port}"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """host:port of all brokers."""
+        return ",".join(self.address(ordinal) for ordinal in range(self._settings.brokers))
+
+    def configure(self, settings: Kafka, *extra: str, security: BrokerSecurity | None = None) -> None:
+        """Writes the configuration of each broker; brokers that run read it at their next start.
+
+        Args:
+            settings: of the stack.
+            extra: further lines, for all brokers.
+            security: how brokers use TLS.
+        """
+        self._settings, self._security = settings, security
+        if security:
+            self.command_config.write_text(command_properties(security))
+        for ordinal, name in enumerate(pod_names(settings.brokers)):
+            own = f"{self._network}.{ordinal + 1}"
+            text = server_properties(ordinal, settings, security).replace(
+                DATA, str(self._directory / f"data-{ordinal}")
+            )
+            for other, pod in enumerate(pod_names(settings.brokers)):
+                text = text.replace(f"{pod}.{endpoints.pods(endpoints.KAFKA)}:", f"{self._network}.{other + 1}:")
+            text = text.replace(f"://{endpoints.KAFKA}:", f"://{own}:").replace("@127.0.0.1:", f"@{own}:")
+            text = text.replace("://:", f"://{own}:").replace("://127.0.0.1:", f"://{self.local_host}:")
+            self._configuration(ordinal).write_text("\n".join([text, *extra]))
+            self._processes.setdefault(ordinal, self._process(name, ordinal))
+
+    def upgrade(self, class_path: str) -> None:
+        """Brokers that start from now on have another version."""
+        self._class_path = class_path
+        for ordinal in self._processes:
+            self._processes[ordinal] = self._process(pod_names(self._settings.brokers)[ordinal], ordinal)
+
+    def finish_upgrade(self) -> None:
+        """Runs the program that ends an upgrade."""
+        result = self._program(FINISH_UPGRADE, 0)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def start(self, *ordinals: int) -> None:
+        """Starts brokers, as their pods do: the storage is formatted first if it is new."""
+        for ordinal in ordinals:
+            arguments = ["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(self._configuration(ordinal))]
+            self.run("kafka.tools.StorageTool", *arguments)
+            self._processes[ordinal].start()
+
+    def stop(self, ordinal: int) -> None:
+        """Stops a broker as the kubelet does: with SIGTERM, and with SIGKILL if it still runs after the grace period.
+
+        A broker waits for the active controller to take its partitions. It waits in vain for one that its configuration
+        does not name yet, while brokers are added.
+        """
+        try:
+            self._processes[ordinal].stop(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._processes[ordinal].kill()
+
+    def kill(self, *ordinals: int) -> None:
+        """Ends brokers with SIGKILL; all of them if none is named."""
+        for ordinal in ordinals or self._processes:
+            self._processes[ordinal].kill()
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the running brokers have used so far."""
+        return sum(process.cpu_seconds() for process in self._processes.values() if process.is_running)
+
+    def topic_bytes(self, topic: str) -> int:
+        """Bytes of a topic's messages on the disks of all brokers."""
+        return sum(file.stat().st_size for file in self._directory.glob(f"data-*/log/{topic}-*/*.log"))
+
+    def is_in_sync(self, ordinal: int) -> bool:
+        """Runs the startup probe of a broker's pod."""
+        return self._program(IN_SYNC, ordinal).returncode == 0
+
+    def wait(self, *ordinals: int) -> None:
+        """Returns when the pods of these brokers would be ready."""
+        for ordinal in ordinals:
+            poll_until(
+                f"broker {ordinal} in sync",
+                lambda ordinal=ordinal: self.is_in_sync(ordinal),  # type: ignore[misc]
+                seconds=120,
+                every=0.5,
+                look_at=str(self._directory),
+            )
+
+    def replicate(self) -> None:
+        """Runs the program of the upgrade."""
+        result = self._program(REPLICATE, 0)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Runs one of Kafka's own programs, and returns its output."""
+        command = ["java", "-Xmx64m", *_JVM, "-cp", self._class_path, program, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def _program(self, file: Path, ordinal: int, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "BOOTSTRAP_SERVERS": self.own_address(ordinal),
+            "COMMAND_CONFIG": str(self.command_config) if self._security else "",
+            "BROKERS": str(self._settings.brokers),
+            "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
+            "LIBRARIES": self._class_path,
+            "RELEASE": RELEASE,
+            **variables,
+        }
+        return subprocess.run(
+            ["sh", file], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def _configuration(self, ordinal: int) -> Path:
+        return self._directory / f"{endpoints.KAFKA}-{ordinal}.properties"
+
+    def _process(self, name: str, ordinal: int) -> ServerProcess:
+        configuration = str(self._configuration(ordinal))
+        command = ["java", "-Xmx256m", *_JVM, "-cp", self._class_path, "kafka.Kafka", configuration]
+        return ServerProcess(name, command, self._directory)

@@ -1,0 +1,142 @@
+"""What the benchmarks measured: `figures.yaml`, which only they write, with `--record`."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import yaml
+
+from contracts.errors import UserError
+from stack.settings import ROOT
+
+FILE: Final = Path(__file__).with_name("figures.yaml")
+_HEAD: Final = "# Written by the benchmarks with `--record`; see docs/capacity.md. Do not edit.\n"
+_DIGITS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something that a benchmark measures."""
+
+    title: str
+    unit: str
+    command: str
+    """That measures it, and records it with `--record`."""
+
+
+_CAPACITY: Final = "make capacity"
+_BENCH: Final = "make bench"
+_PATH: Final = "make path"
+
+QUANTITIES: Final[Mapping[str, Quantity]] = {
+    "collector.plain": Quantity(title="a usual Collector, queue in memory", unit="spans/s per core", command=_CAPACITY),
+    "collector.complete": Quantity(
+        title="a Collector with all of this project's steps", unit="spans/s per core", command=_CAPACITY
+    ),
+    "collector.onePass": Quantity(title="the same, redacted in one pass", unit="spans/s per core", command=_CAPACITY),
+    "library.request": Quantity(title="tracing of an HTTP request", unit="µs of CPU", command=_BENCH),
+    "library.create": Quantity(title="tracing of HTTP, SQL and a message", unit="µs of CPU", command=_BENCH),
+    "library.span": Quantity(title="tracing of one span in a loop", unit="µs of CPU", command=_BENCH),
+    "library.memory": Quantity(title="memory of the tracing library", unit="MiB a process", command=_BENCH),
+    "path.collector": Quantity(title="a span in a Collector that sends to Kafka", unit="µs of CPU", command=_PATH),
+    "path.onePass": Quantity(title="the same, redacted in one pass", unit="µs of CPU", command=_PATH),
+    "path.sampler": Quantity(title="a span in a sampler that stores it", unit="µs of CPU", command=_PATH),
+    "path.kafka": Quantity(title="a span in Kafka, with one broker", unit="µs of CPU", command=_PATH),
+    "path.kafkaIdle": Quantity(title="a broker without load", unit="cores", command=_PATH),
+    "path.kafkaBytes": Quantity(title="a span in Kafka's log", unit="bytes", command=_PATH),
+    "path.queueBytes": Quantity(title="a span in the queue of a Collector", unit="bytes", command=_PATH),
+    "jaeger.cpu": Quantity(title="a span in Jaeger with its store on disk", unit="µs of CPU", command=_PATH),
+    "jaeger.bytes": Quantity(title="a span on the disk of Jaeger", unit="bytes", command=_PATH),
+    "tempo.cpu": Quantity(title="a span in Tempo, one process", unit="µs of CPU", command=_PATH),
+    "tempo.idle": Quantity(title="Tempo without load", unit="cores", command=_PATH),
+    "tempo.bytes": Quantity(title="a span in Tempo's blocks", unit="bytes", command=_PATH),
+}
+"""By name; in the order of the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A measured value, and where it comes from."""
+
+    value: float
+    """Median of the rounds."""
+    low: float
+    high: float
+    rounds: int
+    date: str
+    machine: str
+    version: str
+    """Commit of this repository."""
+
+
+Figures = Mapping[str, Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where figures come from."""
+
+    date: str
+    machine: str
+    version: str
+
+
+def load(file: Path = FILE) -> Figures:
+    """Return the recorded figures, by name.
+
+    Raises:
+        UserError: a figure has not been recorded.
+    """
+    document = yaml.safe_load(file.read_text()) if file.exists() else {}
+    if missing := [name for name in QUANTITIES if name not in (document or {})]:
+        raise UserError(
+            f"{file}: the figure {missing[0]} is missing; `{QUANTITIES[missing[0]].command} ARGS=--record` measures it"
+        )
+    return {name: Figure(**document[name]) for name in QUANTITIES}
+
+
+def record(rounds: Mapping[str, Sequence[float]], source: Source, file: Path = FILE) -> None:
+    """Write figures into the file; the others stay.
+
+    Args:
+        rounds: name → the values of each round.
+        source: of these values.
+        file: that has the figures.
+    """
+    document = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
+    for name, values in rounds.items():
+        assert name in QUANTITIES, name
+        document[name] = asdict(
+            Figure(
+                value=_rounded(median(values)),
+                low=_rounded(min(values)),
+                high=_rounded(max(values)),
+                rounds=len(values),
+                **asdict(source),
+            )
+        )
+    ordered = {name: document[name] for name in QUANTITIES if name in document}
+    file.write_text(_HEAD + yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+
+
+def this_run() -> Source:
+    """Return today, this machine and the commit that is checked out."""
+    match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = match[1].strip() if match else os.uname().machine
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return Source(
+        date=datetime.now(UTC).date().isoformat(),
+        machine=f"{os.cpu_count()} cores, {processor}",
+        version=described.stdout.strip() or "unknown",
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,160 @@
+"""Shows a plan: tables for a terminal, or JSON."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from stack.capacity.figures import QUANTITIES, Figures
+from stack.capacity.page import in_digits
+from stack.capacity.plan import Column, Plan
+from stack.capacity.provider import Prices
+
+_GIBIBYTE: Final = 2**30
+_MEBIBYTE: Final = 2**20
+CELLS: Final = (
+    ("a cell has its own", "Kubernetes cluster, services, Kafka, Postgres, Collectors, samplers, trace store, "
+     "Prometheus, Loki"),
+    ("cells can share", "Grafana and Alertmanager (grafana.external, alerting.external), the bucket (one prefix "
+     "each), the image registry"),
+    ("traffic", "each caller belongs to one cell: the spans of a trace must meet at one sampler"),
+    ("the cluster", "Kubernetes supports 5,000 nodes and 150,000 pods "
+     "(https://kubernetes.io/docs/setup/best-practices/cluster-large/), far more than a cell has"),
+)  # fmt: skip
+NOT_PART: Final = (
+    "the work of the services themselves, Postgres, Loki, Grafana and the volumes of Tempo in parts: they keep the "
+    "sizes of the stack file",
+    "traces that collector.sampling keeps because they failed or were slow, in addition to the ratio",
+    "traffic between zones and requests to buckets, which providers charge, too",
+    "Tempo in parts: each part gets the CPU that the single process needs for all of its work",
+)
+
+
+def show(plan: Plan, figures: Figures, console: Console, prices: Prices | None) -> None:
+    """Print the plan."""
+    console.print(_needs(plan.columns, prices))
+    console.print(_settings(plan))
+    console.print(_ends(plan))
+    console.print(_texts("Cells", CELLS))
+    console.print(_figures(figures))
+    console.print("Not part of the plan:")
+    for item in NOT_PART:
+        console.print(f"- {item}", soft_wrap=True)
+
+
+def document(plan: Plan, figures: Figures, prices: Prices | None) -> dict[str, Any]:
+    """Return the plan for JSON; bytes are numbers of bytes, money is of a month."""
+    return {
+        "columns": [
+            {
+                "tracesPerSecond": column.load.traces_per_second,
+                "spansPerTrace": column.load.spans_per_trace,
+                "peak": column.load.peak,
+                "cells": column.cells,
+                "pods": column.resources.pods,
+                "cores": round(column.resources.cores, 2),
+                "memoryBytes": column.resources.memory,
+                "volumeBytes": column.resources.volumes,
+                "podsOfComponent": column.resources.pods_of,
+                "kafkaBytesPerSecond": round(column.kafka_bytes),
+                "kafkaPartitionsOfCell": column.sizes.settings.kafka.partitions,
+                "objectStorageBytes": round(column.object_bytes),
+                "tracingCoresInServices": round(column.tracing_cores, 3),
+                "money": None if column.money is None else round(column.money, 2),
+                "settingsOfCell": column.sizes.values,
+            }
+            for column in plan.columns
+        ],
+        "currency": prices.currency if prices else None,
+        "thresholds": [asdict(threshold) for threshold in plan.thresholds],
+        "cellEnds": [asdict(end) for end in plan.ends],
+        "figures": {name: asdict(figure) for name, figure in figures.items()},
+    }
+
+
+def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:
+    rows: list[tuple[str, Callable[[Column], str]]] = [
+        ("traces/s, spans/s on average", lambda item: f"{_rate(item):,.0f}, {_spans(item):,.0f}"),
+        ("spans/s in the busiest minute", lambda item: f"{_spans(item) * item.load.peak:,.0f}"),
+        ("cells", lambda item: f"{item.cells:,}"),
+        ("pods", lambda item: f"{item.resources.pods:,}"),
+        ("cores", lambda item: f"{item.resources.cores:,.1f}"),
+        ("memory, GiB", lambda item: f"{item.resources.memory / _GIBIBYTE:,.0f}"),
+        ("volumes, GiB", lambda item: f"{item.resources.volumes / _GIBIBYTE:,.0f}"),
+        ("object storage of traces, GiB", lambda item: f"{item.object_bytes / _GIBIBYTE:,.0f}"),
+        ("into Kafka, MiB/s on average", lambda item: f"{item.kafka_bytes / _MEBIBYTE:,.1f}"),
+        ("partitions of a topic, in a cell", lambda item: f"{item.sizes.settings.kafka.partitions:,}"),
+        ("cores of tracing in the services", lambda item: f"{item.tracing_cores:,.2f}"),
+    ]
+    if prices:
+        rows.append((f"{prices.currency} a month", lambda item: f"{item.money:,.0f}"))
+    rows += [
+        (f"pods: {name}", lambda item, name=name: f"{item.resources.pods_of.get(name, 0):,}")  # type: ignore[misc]
+        for name in ("collector", "queue", "trace-store")
+    ]
+    table = Table("", title="What the load needs", title_justify="left")
+    for column in columns:
+        factor = column.load.traces_per_second / columns[0].load.traces_per_second
+        table.add_column("the load" if factor == 1 else f"{factor:,.0f} x", justify="right")
+    for name, cell in rows:
+        table.add_row(name, *map(cell, columns))
+    return table
+
+
+def _rate(column: Column) -> float:
+    return column.load.traces_per_second
+
+
+def _spans(column: Column) -> float:
+    return column.load.traces_per_second * column.load.spans_per_trace
+
+
+def _settings(plan: Plan) -> Table:
+    table = Table(
+        "setting",
+        title="Settings of a cell that change; the last columns: at traces/s, in so many cells",
+        title_justify="left",
+    )
+    for heading in (
+        "stack file",
+        "enough up to, traces/s",
+        *(f"at {_rate(item):,.0f} / {item.cells}" for item in plan.columns),
+    ):
+        table.add_column(heading, justify="right")
+    for threshold in plan.thresholds:
+        values = (str(column.sizes.values[threshold.setting]) for column in plan.columns)
+        enough = in_digits(threshold.traces_per_second)
+        table.add_row(threshold.setting, str(threshold.declared), enough, *values)
+    return table
+
+
+def _ends(plan: Plan) -> Table:
+    table = Table("reached by", title="Where a cell ends: the first row decides", title_justify="left")
+    table.add_column("traces/s", justify="right")
+    table.add_column("why")
+    table.add_column("source")
+    for end in plan.ends:
+        table.add_row(end.setting, in_digits(end.traces_per_second), end.bound.reason, end.bound.source)
+    return table
+
+
+def _texts(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table("", "", title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _figures(figures: Figures) -> Table:
+    table = Table("figure", title="Measured by this repository", title_justify="left")
+    table.add_column("value", justify="right")
+    for heading in ("unit", "date", "command", "machine"):
+        table.add_column(heading)
+    for name, quantity in QUANTITIES.items():
+        figure = figures[name]
+        table.add_row(
+            quantity.title, in_digits(figure.value), quantity.unit, figure.date, quantity.command, figure.machine
+        )
+    return table

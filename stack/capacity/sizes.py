@@ -1,0 +1,272 @@
+"""Which sizes a stack needs for a load: the settings that the stack file must change, and the limits that are reached.
+
+The CPU time and the bytes of a span are figures of the benchmarks; `stack/settings/sizing.py` has the formulas that the
+settings are checked with.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from contracts.section import quantity_bytes
+from stack.capacity.figures import Figures
+from stack.capacity.provider import Limits
+from stack.components.collector.settings import Autoscaling, Queueing, volume_bytes
+from stack.components.shared.settings import Workload
+from stack.settings import Settings
+from stack.settings.lookup import fields_at
+from stack.settings.sizing import SPAN_TOPICS, metric_bytes, store_bytes, stored_traces, waiting_traces
+from stack.settings.tree import Load
+
+BUSY: Final[float] = Autoscaling.model_fields["cpu_percent"].default / 100
+"""Share of the reserved CPU that the busiest minute uses; above it, the autoscaler adds a Collector."""
+_SPARE: Final = 1
+"""Pods that may be lost or replaced in the busiest minute."""
+_MICRO: Final = 1e-6
+_MEBIBYTE: Final = 2**20
+_SETTINGS: Final = "docs/settings.md"
+_LIMITS: Final = "limits.podCores of the provider's file"
+EBS: Final = "https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html"
+
+Number = TypeVar("Number", int, float)
+Value = int | str
+"""A number, or a quantity of Kubernetes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Something that cannot grow further in one stack."""
+
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What a stack needs for a load."""
+
+    values: Mapping[str, Value]
+    """Setting → its value; every setting that depends on the load."""
+    bounds: Mapping[str, Bound]
+    """Setting → why it cannot be as large as it would have to be; empty if the stack takes the load."""
+    settings: Settings
+    """The settings with these values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What the sizes depend on besides the load."""
+
+    settings: Settings
+    """Of the stack file."""
+    figures: Figures
+    limits: Limits
+    outage_seconds: float
+    """How long the queues, and Kafka, hold what a store that is unavailable does not take."""
+
+
+def sizes(load: Load, conditions: Conditions) -> Sizes:
+    """Return the sizes that the stack needs; none is smaller than in the stack file."""
+    sizing = _Sizing(load=load, conditions=conditions)
+    sizing.size_collectors()
+    sizing.size_samplers()
+    sizing.size_trace_store()
+    sizing.size_kafka()
+    sizing.size_metrics()
+    settings = with_values(conditions.settings, sizing.values).model_copy(update={"load": load})
+    return Sizes(values=sizing.values, bounds=sizing.bounds, settings=settings)
+
+
+@dataclass(kw_only=True)
+class _Sizing:
+    load: Load
+    conditions: Conditions
+    values: dict[str, Value] = field(default_factory=dict)
+    bounds: dict[str, Bound] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.conditions.settings
+        self.spans = self.load.traces_per_second * self.load.spans_per_trace * settings.tracing.sampling_rate
+        self.peak_spans = self.spans * self.load.peak
+        self.stored_spans = stored_traces(self.load, settings) * self.load.spans_per_trace
+
+    def size_collectors(self) -> None:
+        """Collectors share the spans; each has its part of the queue."""
+        collector = self.conditions.settings.collector
+        if collector.sampling:
+            microseconds = self._figure("path.onePass" if collector.image else "path.collector")
+        else:
+            microseconds = 1 / _MICRO / self._figure("collector.onePass" if collector.image else "collector.complete")
+        peak = self.peak_spans * microseconds * _MICRO
+        if collector.autoscaling is None:
+            replicas = self._pods("collector", collector, peak)
+        else:
+            largest = self._largest("collector.autoscaling.maxReplicas")
+            cores = self._pod_cores("collector", collector, peak, largest - _SPARE)
+            most = max(_pods(peak, cores) + _SPARE, collector.autoscaling.max_replicas)
+            replicas = max(_pods(peak / self.load.peak, cores) + _SPARE, collector.replicas)
+            self.values["collector.replicas"] = replicas
+            self.values["collector.autoscaling.maxReplicas"] = max(most, replicas + 1)
+        self._queue("collector", collector, self.spans / replicas)
+
+    def size_samplers(self) -> None:
+        """Samplers share the partitions; each has the traces that wait for their decision in memory."""
+        sampling = self.conditions.settings.collector.sampling
+        if sampling is None:
+            return
+        name, limits = "collector.sampling", self.conditions.limits
+        replicas = self._pods(name, sampling, self.peak_spans * self._figure("path.sampler") * _MICRO)
+        waiting = waiting_traces(self.load, sampling)
+        memory = quantity_bytes(str(self.values.get(f"{name}.memory", sampling.memory)))
+        room = sampling.waiting_traces / quantity_bytes(sampling.memory)  # traces for a byte of memory
+        memory = _doubled(memory, lambda size: size * room * replicas >= waiting)
+        if memory > quantity_bytes(limits.pod_memory):
+            memory = quantity_bytes(limits.pod_memory)
+            replicas = max(replicas, math.ceil(waiting / (memory * room)))
+            self._check_replicas(name, replicas, "the traces that wait for their decision need so many")
+        self.values |= {f"{name}.replicas": replicas, f"{name}.memory": _quantity(memory)}
+        self._queue(name, sampling, self.stored_spans / replicas)
+
+    def size_kafka(self) -> None:
+        """Each broker has a replica of each partition, so it writes all bytes."""
+        settings = self.conditions.settings
+        readers = {
+            "collector.sampling": (settings.collector.sampling, self.spans),
+            "traces.distributed": (settings.traces.distributed, self.stored_spans),
+        }
+        topics = {name: spans for name, (section, spans) in readers.items() if section}
+        if not topics or settings.kafka.external:
+            return
+        self._set_partitions()
+        peak, span = sum(topics.values()) * self.load.peak, self._figure("path.kafkaBytes")
+        cores = self._figure("path.kafkaIdle") + peak * self._figure("path.kafka") * _MICRO
+        self._pod_cores("kafka", settings.kafka, cores, 1)
+        outage = self.conditions.outage_seconds
+        needed = max(spans * span * outage * SPAN_TOPICS[name] for name, spans in topics.items())
+        self._volume("kafka.volume", settings.kafka.volume, needed)
+        throughput = self.conditions.limits.volume_mebibytes_per_second
+        if peak * span > throughput * _MEBIBYTE:
+            self.bounds["kafka.brokers"] = Bound(
+                reason=f"each of the brokers writes all spans, and a volume takes {throughput} MiB/s", source=EBS
+            )
+
+    def size_trace_store(self) -> None:
+        """Tempo in parts shares the spans; a single Tempo or Jaeger is one pod, with one volume."""
+        traces = self.conditions.settings.traces
+        if traces.external:
+            return
+        cores = self.stored_spans * self.load.peak * self._figure(f"{traces.backend}.cpu") * _MICRO
+        if traces.distributed:
+            self._pods("traces.distributed", traces.distributed, cores)
+            return
+        self._pod_cores("traces", traces, cores, 1)
+        if not traces.object_storage:
+            needed = store_bytes(self.load, self.conditions.settings, self._figure(f"{traces.backend}.bytes"))
+            self._volume("traces.volume", traces.volume, needed)
+
+    def size_metrics(self) -> None:
+        """Prometheus has series of each pod."""
+        metrics = self.conditions.settings.metrics
+        if not metrics.external:
+            needed = metric_bytes(with_values(self.conditions.settings, self.values))
+            self._volume("metrics.volume", metrics.volume, needed)
+
+    def _figure(self, name: str) -> float:
+        return self.conditions.figures[name].value
+
+    def _pods(self, name: str, size: Workload, cores: float) -> int:
+        """Set the number of pods, and the CPU of each if there would be more than the setting allows."""
+        pod = self._pod_cores(name, size, cores, self._largest(f"{name}.replicas") - _SPARE)
+        replicas = max(_pods(cores, pod) + _SPARE, size.replicas)
+        self.values[f"{name}.replicas"] = replicas
+        return replicas
+
+    def _pod_cores(self, name: str, size: Any, cores: float, pods: int) -> float:
+        """Set the CPU of each pod, doubled until `pods` of them are enough, and the memory in the same ratio."""
+        limits, declared = self.conditions.limits, _cores(size.cpu)
+        pod = _doubled(declared, lambda value: _pods(cores, value) <= pods)
+        if pod > limits.pod_cores:
+            self.bounds[f"{name}.cpu"] = Bound(
+                reason=f"{pods} x {limits.pod_cores} cores are too few",
+                source=_LIMITS,
+            )
+            pod = max(declared, float(limits.pod_cores))
+        memory = quantity_bytes(size.memory)
+        grown = max(memory, min(round(memory * pod / declared), quantity_bytes(limits.pod_memory)))
+        self.values |= {f"{name}.cpu": _cpu(pod), f"{name}.memory": _quantity(grown)}
+        return pod
+
+    def _queue(self, name: str, size: Queueing, spans: float) -> None:
+        """Set the queue of each pod, for an outage of what it sends to."""
+        waiting = spans * self.conditions.outage_seconds
+        queue = _doubled(size.queue_size, lambda value: value >= waiting)
+        self.values[f"{name}.queueSize"] = queue
+        self._volume(f"{name}.queueVolume", size.queue_volume, volume_bytes(queue))
+
+    def _volume(self, name: str, declared: str, needed: float) -> None:
+        volume = _doubled(quantity_bytes(declared), lambda value: value >= needed)
+        largest = self.conditions.limits.volume
+        if volume > quantity_bytes(largest):
+            self.bounds[name] = Bound(reason=f"the largest volume has {largest}", source=EBS)
+            volume = quantity_bytes(largest)
+        self.values[name] = _quantity(volume)
+
+    def _set_partitions(self) -> None:
+        """Set a multiple of the number of samplers, so that each reads the same number of partitions."""
+        readers = [int(self.values.get(f"{name}.replicas", 1)) for name in SPAN_TOPICS]
+        samplers = readers[0]
+        needed = math.ceil(max(self.conditions.settings.kafka.partitions, *readers) / samplers) * samplers
+        largest = self._largest("kafka.partitions")
+        if needed > largest:
+            self.bounds["kafka.partitions"] = Bound(reason=f"the setting allows {largest}", source=_SETTINGS)
+        self.values["kafka.partitions"] = min(needed, largest)
+
+    def _check_replicas(self, name: str, replicas: int, reason: str) -> None:
+        largest = self._largest(f"{name}.replicas")
+        if replicas > largest:
+            self.bounds[f"{name}.replicas"] = Bound(
+                reason=f"{reason}, and the setting allows {largest}", source=_SETTINGS
+            )
+
+    def _largest(self, setting: str) -> int:
+        *section, name = setting.split(".")
+        (largest,) = (item.le for item in fields_at(section)[name].metadata if hasattr(item, "le"))
+        return int(largest)
+
+
+def with_values(settings: Settings, values: Mapping[str, Value]) -> Settings:
+    """Return settings with other values of some settings, which are not checked."""
+
+    def changed(section: Any, path: tuple[str, ...], value: Value) -> Any:
+        name = next(name for name, info in type(section).model_fields.items() if info.alias == path[0])
+        item = value if len(path) == 1 else changed(getattr(section, name), path[1:], value)
+        return section.model_copy(update={name: item})
+
+    for setting, value in values.items():
+        settings = changed(settings, tuple(setting.split(".")), value)
+    return settings
+
+
+def _pods(cores: float, pod: float) -> int:
+    return max(1, math.ceil(cores / (pod * BUSY)))
+
+
+def _doubled(size: Number, is_enough: Callable[[Number], bool]) -> Number:
+    while not is_enough(size):
+        size *= 2
+    return size
+
+
+def _cores(cpu: str) -> float:
+    return float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
+
+
+def _cpu(cores: float) -> str:
+    return f"{cores:g}" if cores == int(cores) else f"{round(cores * 1000)}m"
+
+
+def _quantity(size: int) -> str:
+    """Return bytes as a quantity, rounded up to whole Mi, or Gi where that is exact."""
+    mebibytes = -(-size // _MEBIBYTE)
+    return f"{mebibytes // 1024}Gi" if mebibytes % 1024 == 0 else f"{mebibytes}Mi"
