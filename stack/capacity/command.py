@@ -1,7 +1,8 @@
-"""`wct capacity plan`: what a stack needs for a load."""
+"""`wct capacity`: what a stack needs for a load, and how its queues fill while the store is unavailable."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from contracts.errors import UserError
 from contracts.metadata import Manifest
 from stack.capacity import report
 from stack.capacity.figures import load as load_figures
-from stack.capacity.plan import changed_config, plan
-from stack.capacity.provider import load_provider
+from stack.capacity.picture import picture_of
+from stack.capacity.plan import cell_of, changed_config, plan
+from stack.capacity.provider import Provider, load_provider
+from stack.capacity.simulation import Simulated, model_of, simulate
 from stack.capacity.sizes import Conditions, Value
 from stack.deploy.render import record
 from stack.settings import PROJECT, effective_config, parse
@@ -22,56 +25,122 @@ from stack.settings.missing_secrets import needed_secrets
 from stack.settings.tree import Load
 
 
-def show_plan(
-    console: Console,
-    stack: str,
-    *,
-    traces_per_second: float | None,
-    spans_per_trace: int | None,
-    peak: float | None,
-    retention: str | None,
-    outage_hours: float,
-    provider_file: Path | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is planned for; a part of the load that is None is that of the stack's settings."""
+
+    stack: str
+    traces_per_second: float | None = None
+    spans_per_trace: int | None = None
+    peak: float | None = None
+    retention: str | None = None
+    """Of traces, logs and metrics, such as 336h."""
+    outage_hours: float = 1
+    """How long a store may be unavailable."""
+    provider_file: Path | None = None
+    """Has prices and limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    config: Mapping[str, Any]
+    conditions: Conditions
+    load: Load
+    provider: Provider
+
+
+def show_plan(console: Console, request: Request, *, as_json: bool) -> None:
     """The command: print the plan.
 
     Args:
         console: where it is printed.
-        stack: its name.
-        traces_per_second: of the load; None: as in the settings, or the default of the setting. So are the next two.
-        spans_per_trace: of the load.
-        peak: load of the busiest minute, as a multiple.
-        retention: of traces, logs and metrics, such as 336h.
-        outage_hours: how long a store may be unavailable.
-        provider_file: has prices and limits.
+        request: what is planned for.
         as_json: whether JSON is printed.
 
     Raises:
         SettingsError: the stack does not exist, or a value cannot be used.
         UserError: a figure has not been measured, or the file of prices cannot be used.
     """
-    provider, figures = load_provider(provider_file), load_figures()
-    config = effective_config(stack) | ({f"{PROJECT}:retention": retention} if retention else {})
-    options = {"tracesPerSecond": traces_per_second, "spansPerTrace": spans_per_trace, "peak": peak}
-    section = (config.pop(f"{PROJECT}:load", None) or {}) | {
-        name: value for name, value in options.items() if value is not None
-    }
-    settings = parse(config, f"Pulumi.{stack}.yaml")
-    expected = _load(section, stack)
+    inputs = _inputs(request)
+    settings, prices = inputs.conditions.settings, inputs.provider.prices
     secrets = {f"{PROJECT}:{key}": f"${{{key}}}" for key in needed_secrets(settings) if key in secret_keys.ALL}
 
     def render(values: Mapping[str, Value], of_cell: Load) -> list[Manifest]:
-        return record(stack, changed_config(config, values, of_cell) | secrets).manifests
+        return record(request.stack, changed_config(inputs.config, values, of_cell) | secrets).manifests
 
-    conditions = Conditions(
-        settings=settings, figures=figures, limits=provider.limits, outage_seconds=outage_hours * 3600
-    )
-    made = plan(expected, conditions, render, provider.prices)
+    made = plan(inputs.load, inputs.conditions, render, prices)
+    figures = inputs.conditions.figures
     if as_json:
-        print(json.dumps(report.document(made, figures, provider.prices), indent=1))
+        print(json.dumps(report.document(made, figures, prices), indent=1))
     else:
-        report.show(made, figures, console, provider.prices)
+        report.show(made, figures, console, prices)
+
+
+def show_simulation(
+    console: Console,
+    request: Request,
+    *,
+    skew: float,
+    seed: int,
+    is_at_peak: bool,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """The command: simulate an outage of the store in one of the cells of the plan, and print how queues filled.
+
+    Args:
+        console: where the result is printed.
+        request: what is planned for, and the outage.
+        skew: of the keys of messages; see `simulation.shares`.
+        seed: of the keys.
+        is_at_peak: whether the load is that of the busiest minute all the time.
+        picture: file for the picture.
+        as_json: whether JSON is printed.
+
+    Raises:
+        SettingsError: as `show_plan`.
+        UserError: as `show_plan`.
+    """
+    simulated = simulation_of(request, skew=skew, seed=seed, is_at_peak=is_at_peak)
+    if picture:
+        picture.write_text(picture_of(simulated))
+    if as_json:
+        print(json.dumps(report.simulation_document(simulated), indent=1))
+    else:
+        report.show_simulation(simulated, console)
+
+
+def simulation_of(request: Request, *, skew: float, seed: int, is_at_peak: bool = False) -> Simulated:
+    """Simulate an outage in a cell of the plan; arguments as `show_simulation`."""
+    inputs = _inputs(request)
+    cells, of_cell, needed = cell_of(inputs.load, inputs.conditions)
+    model = model_of(of_cell, needed, inputs.conditions.figures, inputs.provider.limits, skew=skew, seed=seed)
+    if is_at_peak:
+        model = replace(model, arriving=model.arriving * inputs.load.peak)
+    outage = inputs.conditions.outage_seconds
+    return Simulated(
+        load=inputs.load, cells=cells, model=model, outage_seconds=outage, result=simulate(model, outage_seconds=outage)
+    )
+
+
+def _inputs(request: Request) -> _Inputs:
+    provider, figures, stack = load_provider(request.provider_file), load_figures(), request.stack
+    config = effective_config(stack) | ({f"{PROJECT}:retention": request.retention} if request.retention else {})
+    options = {
+        "tracesPerSecond": request.traces_per_second,
+        "spansPerTrace": request.spans_per_trace,
+        "peak": request.peak,
+    }
+    section = (config.pop(f"{PROJECT}:load", None) or {}) | {
+        name: value for name, value in options.items() if value is not None
+    }
+    conditions = Conditions(
+        settings=parse(config, f"Pulumi.{stack}.yaml"),
+        figures=figures,
+        limits=provider.limits,
+        outage_seconds=request.outage_hours * 3600,
+    )
+    return _Inputs(config=config, conditions=conditions, load=_load(section, stack), provider=provider)
 
 
 def _load(section: Mapping[str, Any], stack: str) -> Load:

@@ -140,3 +140,9 @@ def this_run() -> Source:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
+
+
+def in_digits(value: float) -> str:
+    """Return a number with three digits: 37,000, 44.2, 0.0275."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"

@@ -1,21 +1,64 @@
 """The parts of docs/capacity.md that are made from the figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stack.capacity.figures import QUANTITIES, Figures, load
+from stack.capacity.command import Request, simulation_of
+from stack.capacity.figures import QUANTITIES, Figures, in_digits, load
+from stack.capacity.picture import in_units, picture_of
+from stack.capacity.simulation import Simulated
 from stack.settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "capacity.md"
+PICTURE: Final = ROOT / "docs" / "capacity.svg"
+SIMULATED: Final = Request(stack="prod", traces_per_second=1_000_000)
+"""What the picture shows."""
+SKEW: Final = 0.7
 _START: Final = "<!-- {name}: written by `./wct capacity document` -->"
 _END: Final = "<!-- end -->"
 
 
-def write() -> Path:
-    """Write the tables into the page, and return its file."""
-    PAGE.write_text(with_part(PAGE.read_text(), "figures", figures_table(load())))
-    return PAGE
+def write() -> list[Path]:
+    """Write the tables into the page, and the picture, and return the files."""
+    PAGE.write_text(with_figures(PAGE.read_text()))
+    PICTURE.write_text(picture_of(simulation_of(SIMULATED, skew=SKEW, seed=1)))
+    return [PAGE, PICTURE]
+
+
+def with_figures(text: str) -> str:
+    """Return the text of the page with the tables of the recorded figures."""
+    return with_part(with_part(text, "figures", figures_table(load())), "simulation", simulation_table())
+
+
+def simulation_table() -> list[str]:
+    """Return the table of what simulations show, in Markdown."""
+    rows = [
+        "| traces/s | cells | skew | fullest partition | in Kafka | in the samplers' queues | deleted | empty after |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for rate in (1_000, 1_000_000):
+        for skew in (0.0, SKEW, 1.0):
+            request = replace(SIMULATED, traces_per_second=rate)
+            rows.append(_row(simulation_of(request, skew=skew, seed=1), skew))
+    return rows
+
+
+def _row(simulated: Simulated, skew: float) -> str:
+    result, partitions = simulated.result, simulated.model.shares
+    recovery = "not in a day" if result.recovery_seconds is None else f"{result.recovery_seconds:,.0f} s"
+    waiting = [in_units(result.most(place) * simulated.cells) for place in ("kafka", "samplers")]
+    cells = [
+        f"{simulated.load.traces_per_second:,.0f}",
+        f"{simulated.cells:,}",
+        f"{skew:g}",
+        f"{max(partitions) * len(partitions):.2f} x",
+        *waiting,
+        in_units(result.lost * simulated.cells),
+        recovery,
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def with_part(text: str, name: str, lines: Sequence[str]) -> str:
@@ -36,9 +79,3 @@ def figures_table(figures: Figures) -> list[str]:
         )
     sources = sorted({f"{figure.machine}" for figure in figures.values()})
     return [*rows, "", f"Machine: {'; '.join(sources)}. `stack/capacity/figures.yaml` has the spread and the commits."]
-
-
-def in_digits(value: float) -> str:
-    """Return a number with three digits: 37,000, 44.2, 0.0275."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"

@@ -96,9 +96,25 @@ def plan(load: Load, conditions: Conditions, render: Render, prices: Prices | No
     columns = []
     for factor in FACTORS:
         total = load.model_copy(update={"traces_per_second": load.traces_per_second * factor})
-        cells = math.ceil(total.traces_per_second / largest)
+        cells = _cells(total, largest)
         columns.append(_column(total, cells, conditions, render, prices))
     return Plan(columns=columns, thresholds=_thresholds(sizes_for, conditions.settings, largest), ends=ends)
+
+
+def cell_of(load: Load, conditions: Conditions) -> tuple[int, Load, Sizes]:
+    """Return the number of cells for a load, the load of each, and its sizes."""
+
+    def sizes_for(traces_per_second: float) -> Sizes:
+        return sizes(load.model_copy(update={"traces_per_second": traces_per_second}), conditions)
+
+    ends = _ends(sizes_for)
+    cells = _cells(load, ends[0].traces_per_second if ends else _MOST)
+    rate = load.traces_per_second / cells
+    return cells, load.model_copy(update={"traces_per_second": rate}), sizes_for(rate)
+
+
+def _cells(load: Load, largest: float) -> int:
+    return math.ceil(load.traces_per_second / largest)
 
 
 def _column(total: Load, cells: int, conditions: Conditions, render: Render, prices: Prices | None) -> Column:

@@ -7,10 +7,11 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from stack.capacity.figures import QUANTITIES, Figures
-from stack.capacity.page import in_digits
+from stack.capacity.figures import QUANTITIES, Figures, in_digits
+from stack.capacity.picture import in_units
 from stack.capacity.plan import Column, Plan
 from stack.capacity.provider import Prices
+from stack.capacity.simulation import Simulated
 
 _GIBIBYTE: Final = 2**30
 _MEBIBYTE: Final = 2**20
@@ -72,6 +73,63 @@ def document(plan: Plan, figures: Figures, prices: Prices | None) -> dict[str, A
         "cellEnds": [asdict(end) for end in plan.ends],
         "figures": {name: asdict(figure) for name, figure in figures.items()},
     }
+
+
+def show_simulation(simulated: Simulated, console: Console) -> None:
+    """Print what a simulation showed."""
+    table = Table("", title=_title(simulated), title_justify="left")
+    for heading in ("one cell", "all cells"):
+        table.add_column(heading, justify="right")
+    for name, value in _rows(simulated):
+        table.add_row(name, in_units(value), in_units(value * simulated.cells))
+    console.print(table)
+    result, hottest = simulated.result, max(simulated.model.shares, default=0) * len(simulated.model.shares)
+    if result.recovery_seconds is None:
+        console.print("[bold red]Spans still wait at the end of the simulation.[/]")
+    else:
+        console.print(f"Nothing waits {result.recovery_seconds:,.0f} s after the end of the outage.")
+    if simulated.model.shares:
+        console.print(f"The fullest partition gets {hottest:.2f} times the spans of the average one.")
+
+
+def simulation_document(simulated: Simulated) -> dict[str, Any]:
+    """Return the result of a simulation for JSON."""
+    result, model = simulated.result, simulated.model
+    return {
+        "tracesPerSecond": simulated.load.traces_per_second,
+        "cells": simulated.cells,
+        "outageSeconds": simulated.outage_seconds,
+        "recoverySeconds": result.recovery_seconds,
+        "hottestPartition": max(model.shares, default=0) * len(model.shares) or None,
+        "spansOfCell": {name: round(value) for name, value in _rows(simulated)},
+    }
+
+
+def _title(simulated: Simulated) -> str:
+    return (
+        f"The store takes nothing for {simulated.outage_seconds:,.0f} s at "
+        f"{simulated.load.traces_per_second:,.0f} traces/s in {simulated.cells:,} cells"
+    )
+
+
+def _rows(simulated: Simulated) -> list[tuple[str, float]]:
+    result, model = simulated.result, simulated.model
+    rows = [
+        ("spans/s", model.arriving),
+        ("waiting at the senders, at most", result.most("senders")),
+        ("in the Collectors' queues, at most", result.most("collectors")),
+        ("room in the Collectors' queues", model.collector_queue),
+    ]
+    if model.shares:
+        rows += [
+            ("in Kafka, at most", result.most("kafka")),
+            ("in its fullest partition, at most", result.most("hottest")),
+            ("room in a partition", model.partition_room),
+            ("in the samplers' queues, at most", result.most("samplers")),
+            ("room in the samplers' queues", model.sampler_queue * model.samplers),
+            ("deleted by Kafka before they were read", result.lost),
+        ]
+    return rows
 
 
 def _needs(columns: Sequence[Column], prices: Prices | None) -> Table:

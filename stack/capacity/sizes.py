@@ -184,7 +184,7 @@ class _Sizing:
 
     def _pod_cores(self, name: str, size: Any, cores: float, pods: int) -> float:
         """Set the CPU of each pod, doubled until `pods` of them are enough, and the memory in the same ratio."""
-        limits, declared = self.conditions.limits, _cores(size.cpu)
+        limits, declared = self.conditions.limits, cores_of(size.cpu)
         pod = _doubled(declared, lambda value: _pods(cores, value) <= pods)
         if pod > limits.pod_cores:
             self.bounds[f"{name}.cpu"] = Bound(
@@ -258,7 +258,8 @@ def _doubled(size: Number, is_enough: Callable[[Number], bool]) -> Number:
     return size
 
 
-def _cores(cpu: str) -> float:
+def cores_of(cpu: str) -> float:
+    """Return the cores of a CPU quantity of Kubernetes, such as `500m` or `2`."""
     return float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
 
 

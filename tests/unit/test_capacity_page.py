@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from stack.capacity.figures import load
-from stack.capacity.page import figures_table, with_part
+from stack.capacity.page import with_figures
 from stack.capacity.resources import resources
 from stack.settings import ROOT
 from tests.support.program import rendered_with_secrets
@@ -36,8 +35,8 @@ def test_there_are_rows() -> None:
     assert len(FIGURES) == 3
 
 
-def test_the_table_of_the_figures_is_that_of_the_file() -> None:
-    assert with_part(PAGE, "figures", figures_table(load())) == PAGE, "`./wct capacity document` writes it"
+def test_the_tables_are_those_of_the_recorded_figures() -> None:
+    assert with_figures(PAGE) == PAGE, "`./wct capacity document` writes it"
 
 
 @pytest.mark.parametrize(("figure", "source"), FIGURES, ids=[figure for figure, _ in FIGURES])

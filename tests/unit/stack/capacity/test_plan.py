@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -141,3 +142,24 @@ def test_prices_that_cannot_be_used_are_refused(text: str, message: str, tmp_pat
     result = wct("capacity", "plan", "--stack=dev", "--load=1", "--provider", str(file))
     assert result.exit_code == 1
     assert message in result.output
+
+
+def test_a_simulation_has_the_sizes_of_the_plan_and_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "queues.svg"
+    options = ("--stack=prod", "--load=1000000", "--outage=0.1", "--skew=0.5", "--picture", str(picture))
+    result = wct("capacity", "simulate", *options, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    plan = json.loads(wct("capacity", "plan", "--stack=prod", "--load=1000", "--outage=0.1", "--json").stdout)
+    assert document["cells"] == plan["columns"][2]["cells"]
+    assert document["spansOfCell"]["spans/s"] == round(16e6 / document["cells"])
+    assert document["spansOfCell"]["waiting at the senders, at most"] == 0
+    assert 0 < document["recoverySeconds"] < 360
+    assert ElementTree.fromstring(picture.read_text()).tag.endswith("svg")
+
+
+def test_a_simulation_is_printed_for_people() -> None:
+    result = wct("capacity", "simulate", "--stack=dev", "--load=1", "--outage=0.1")
+    assert result.exit_code == 0, result.output
+    assert "Nothing waits " in result.stdout
+    assert "Kafka" not in result.stdout
