@@ -65,7 +65,7 @@ class Child:
         for line in self._process.stderr:
             self._errors = [*self._errors[-20:], line]
 
-    def ask(self, order: int | str) -> dict[str, Any]:
+    def ask(self, order: int | str | list[int]) -> dict[str, Any]:
         """Return the answer to `order`.
 
         Raises:

@@ -10,8 +10,9 @@ from typing import Final
 
 from rich.console import Console
 
+from checks.bench.delivery import RATE, deliveries
 from checks.bench.figures import Results, added
-from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, Tick, memory, peers, rounds
+from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, STOCK, Tick, memory, peers, rounds
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 from stack.capacity.figures import record, this_run
@@ -26,6 +27,9 @@ class Size:
     idle: tuple[ScenarioName, ...] = ("request", "span")
     memory_repeats: int
     memory_operations: int
+    delivery_repeats: int
+    delivery_seconds: int
+    delivery_rate: int = RATE
 
 
 FULL = Size(
@@ -42,6 +46,8 @@ FULL = Size(
     },
     memory_repeats=3,
     memory_operations=10_000,
+    delivery_repeats=3,
+    delivery_seconds=10,
 )
 QUICK = Size(
     scenarios={
@@ -57,6 +63,8 @@ QUICK = Size(
     },
     memory_repeats=1,
     memory_operations=2000,
+    delivery_repeats=1,
+    delivery_seconds=3,
 )
 
 
@@ -84,7 +92,15 @@ def measure(size: Size, tick: Tick) -> Results:
             for name, (count, operations) in size.scenarios.items()
         }
         used = memory(running, COMPARED, repeats=size.memory_repeats, operations=size.memory_operations, tick=tick)
-    return Results(machine=machine, scenarios=scenarios, memory=used)
+        delivered = deliveries(
+            running,
+            (STOCK, OURS),
+            repeats=size.delivery_repeats,
+            seconds=size.delivery_seconds,
+            tick=tick,
+            rate=size.delivery_rate,
+        )
+    return Results(machine=machine, scenarios=scenarios, memory=used, deliveries=delivered)
 
 
 FIGURES: Final[Mapping[ScenarioName, str]] = {

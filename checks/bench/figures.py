@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from checks.bench.delivery import RATE, Delivery, lost
 from checks.bench.measure import BARE, CONTROL, OURS, STOCK, Series, Subject
 
 _RESAMPLES = 2000
@@ -112,6 +113,7 @@ class Results:
     machine: dict[str, str]
     scenarios: dict[str, dict[Subject, Series]]
     memory: dict[Subject, list[float]]
+    deliveries: dict[Subject, list[Delivery]]
 
     def goals(self) -> list[Goal]:
         """Return the limits of the project and the values of this run."""
@@ -128,8 +130,12 @@ class Results:
                 goals.append(Goal(name=f"{name}: CPU added", measured=cost, limit=microseconds, unit="µs"))
         extra = statistics.median(self.memory[OURS]) - statistics.median(self.memory[BARE])
         goals.append(Goal(name="memory added", measured=extra, limit=12.0, unit="MiB"))
-        lost = sum(abs(series[OURS].ended - series[OURS].received) for series in self.scenarios.values())
-        goals.append(Goal(name="spans ended and not received", measured=float(lost), limit=0.0, unit="spans"))
+        missing = lost(self.deliveries[OURS])
+        goals.append(Goal(name=f"spans lost at {RATE:,} spans/s", measured=float(missing), limit=0.0, unit="spans"))
+        slowest = min(item.rate for item in self.deliveries[OURS])
+        goals.append(Goal(name="seconds for the spans of a second", measured=RATE / slowest, limit=1.01, unit="s"))
+        unreceived = sum(abs(series[OURS].ended - series[OURS].received) for series in self.scenarios.values())
+        goals.append(Goal(name="spans ended and not received", measured=float(unreceived), limit=0.0, unit="spans"))
         unlike = sum(series[OURS].contents != series[STOCK].contents for series in self.scenarios.values())
         goals.append(Goal(name="scenarios whose spans differ", measured=float(unlike), limit=0.0, unit=""))
         apart = max(abs(control(series).value - 1) for series in self.scenarios.values())
@@ -147,5 +153,6 @@ class Results:
             "ratios": {scenario: asdict(ratio(series)) for scenario, series in self.scenarios.items()},
             "controls": {scenario: asdict(control(series)) for scenario, series in self.scenarios.items()},
             "memory_mib": {str(subject): values for subject, values in self.memory.items()},
+            "deliveries": {str(subject): [asdict(item) for item in made] for subject, made in self.deliveries.items()},
             "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals()],
         }

@@ -76,6 +76,11 @@ class Peers:
         addresses = ["--service", service, "--otlp", hello["otlp"], "--kafka", hello["kafka"]]
         return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
 
+    def sender(self, subject: Subject, otlp: str) -> Child:
+        """Start a process that sends single spans to another receiver."""
+        addresses = ["--service", str(subject), "--otlp", otlp, "--kafka", self.child.hello["kafka"]]
+        return Child("checks.bench.worker", ["span", subject.variant, subject.mode, *addresses])
+
     def received(self, service: str) -> tuple[int, int]:
         """Return the number of received spans of a service, and the sum over their contents."""
         spans, contents = self.child.ask("received").get(service, (0, 0))

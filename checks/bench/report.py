@@ -5,6 +5,7 @@ import statistics
 from rich.console import Console
 from rich.table import Table
 
+from checks.bench.delivery import RATE, medians
 from checks.bench.figures import Goal, Results, added, control, interval, quantile, ratio, spread
 from checks.bench.measure import BARE, OURS, STOCK, Series, Subject
 
@@ -36,6 +37,7 @@ def show(results: Results, console: Console) -> None:
             console.print(f"spans per second and core, export included: {', '.join(rates)}")
         console.print()
     console.print(_memory(results))
+    console.print(_deliveries(results))
     console.print(_goals(results.goals()))
 
 
@@ -71,6 +73,17 @@ def _memory(results: Results) -> Table:
         median = statistics.median(values)
         extra = "" if subject == BARE else f"{median - bare:+.1f}"
         table.add_row(str(subject), f"{median:.1f}", f"{min(values):.1f} - {max(values):.1f}", extra)
+    return table
+
+
+def _deliveries(results: Results) -> Table:
+    table = Table("", title=f"One process that makes {RATE:,} spans per second", title_justify="left")
+    for heading in ("spans/s made", "received / ended", "CPU µs for each"):
+        table.add_column(heading, justify="right")
+    for subject, (rate, cpu) in medians(results.deliveries).items():
+        rounds = results.deliveries[subject]
+        counts = f"{sum(item.received for item in rounds)} / {sum(item.made for item in rounds)}"
+        table.add_row(str(subject), f"{rate:,.0f}", counts, f"{cpu:.1f}")
     return table
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ScenarioName = Literal["span", "varied", "request", "sql", "produce", "consume", "create", "process", "serve"]
 
 _KAFKA_SECONDS = 20.0
+_TICK_SECONDS = 0.005
 
 
 @dataclass
@@ -64,6 +65,26 @@ class SpanLoop:
             for number in itertools.islice(self._numbers, operations):
                 with self._instrumentation.span(self._attributes(number)):
                     pass
+        return cost
+
+    def run_at(self, rate: int, seconds: float) -> Cost:
+        """Make the spans of some seconds, `rate` a second, or as fast as this process can.
+
+        Returns:
+            The cost: `wall` without the time in which the last spans are exported.
+        """
+        cpu, started = cpu_seconds(), time.perf_counter()
+        cost, total = Cost(0), int(rate * seconds)
+        while cost.operations < total:
+            due = min(int(rate * (time.perf_counter() - started + _TICK_SECONDS)), total) - cost.operations
+            for number in itertools.islice(self._numbers, due):
+                with self._instrumentation.span(self._attributes(number)):
+                    pass
+            cost.operations += due
+            time.sleep(max(0.0, cost.operations / rate - (time.perf_counter() - started)))
+        cost.wall = time.perf_counter() - started
+        self._instrumentation.flush()
+        cost.cpu = cpu_seconds() - cpu
         return cost
 
     def _attributes(self, _number: int) -> Mapping[str, str | int | float]:

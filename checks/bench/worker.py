@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from checks.bench.instrumentation import Instrumentation, Mode, Variant
 from checks.bench.scenarios import (
@@ -50,6 +50,16 @@ def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafk
             return Serve(instrumentation)
 
 
+def _answer(scenario: Scenario, order: Any) -> dict[str, Any]:
+    """Return the answer to an order: a number of operations, a rate and seconds, or `memory`."""
+    if order == "memory":
+        return {"mib": resident_mib()}
+    if isinstance(order, list):
+        assert isinstance(scenario, SpanLoop)
+        return asdict(scenario.run_at(*order))
+    return asdict(scenario.run(order))
+
+
 def main() -> None:
     """Serve until stdin ends."""
     parser = argparse.ArgumentParser(prog="python -m checks.bench.worker")
@@ -66,8 +76,7 @@ def main() -> None:
     print(json.dumps({"port": getattr(scenario, "port", None)}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        answer = {"mib": resident_mib()} if order == "memory" else asdict(scenario.run(order))
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(_answer(scenario, order)), flush=True)
     os._exit(0)  # skips the shutdown: it is not measured, and no span is left
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from checks.bench.child import Child, ChildFailed
 from checks.bench.command import Size, measure
+from checks.bench.delivery import Delivery, lost
 from checks.bench.figures import Interval, Results, added, control, interval, quantile, ratio, spread
 from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, STOCK, Series
 from checks.bench.report import show
@@ -19,6 +20,9 @@ TINY = Size(
     idle=("span",),
     memory_repeats=1,
     memory_operations=5,
+    delivery_repeats=2,
+    delivery_seconds=1,
+    delivery_rate=200,
 )
 
 
@@ -65,6 +69,13 @@ def test_all_variants_deliver_the_same_attributes(results: Results, scenario: st
 def test_spans_that_are_not_recorded_are_not_sent(results: Results) -> None:
     for subject in IDLE:
         assert results.scenarios["span"][subject].received == 0
+
+
+def test_spans_at_a_rate_are_counted_where_they_arrive(results: Results) -> None:
+    for subject in (STOCK, OURS):
+        assert [item.received for item in results.deliveries[subject]] == [200, 200]
+        assert all(item.seconds >= 1 and item.cpu_microseconds > 0 for item in results.deliveries[subject])
+    assert lost([Delivery(made=5, received=3, seconds=1, cpu_microseconds=1)]) == 2
 
 
 def test_the_report_states_ratios_goals_and_verdicts(results: Results) -> None:
