@@ -89,6 +89,9 @@ class Pipeline:
     contrib distribution."""
     encrypted: bool = False
     """Whether the receivers have TLS, and the metrics a proxy in the pod, which alone reaches them."""
+    takes_plain: bool = False
+    """With `encrypted`: whether that proxy alone reaches the receivers too, and those of connections in clear, which
+    have other ports."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +139,35 @@ def render(pipeline: Pipeline) -> str:
         queue_directory=QUEUE_DIRECTORY,
         ports=_PORTS,
         own_distribution=pipeline.own_distribution,
-        certificate=_CERTIFICATE if pipeline.encrypted else None,
         address=_address(encrypted=pipeline.encrypted),
+        receiver=_receiver(pipeline),
+        plain_receiver=_plain_receiver() if pipeline.takes_plain else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Receiver:
+    """A receiver of OTLP: host:port for each protocol, and its certificate if it has TLS."""
+
+    grpc: str
+    http: str
+    certificate: Mapping[str, str] | None = None
+
+
+def _receiver(pipeline: Pipeline) -> _Receiver:
+    host = "127.0.0.1" if pipeline.takes_plain else "0.0.0.0"
+    return _Receiver(
+        grpc=f"{host}:{endpoints.OTLP_GRPC_PORT}",
+        http=f"{host}:{endpoints.OTLP_HTTP_PORT}",
+        certificate=_CERTIFICATE if pipeline.encrypted else None,
+    )
+
+
+def _plain_receiver() -> _Receiver:
+    """Return the receiver of connections in clear beside the one with TLS."""
+    return _Receiver(
+        grpc=f"127.0.0.1:{endpoints.OTLP_GRPC_PORT + endpoints.SECOND_PORTS}",
+        http=f"127.0.0.1:{endpoints.OTLP_HTTP_PORT + endpoints.SECOND_PORTS}",
     )
 
 
@@ -197,8 +227,6 @@ _CERTIFICATE: Final = {
     "key": f"{CERTIFICATE_DIRECTORY}/{KEY_FILE}",
 }
 _PORTS: Final = {
-    "otlp_grpc": endpoints.OTLP_GRPC_PORT,
-    "otlp_http": endpoints.OTLP_HTTP_PORT,
     "telemetry": endpoints.COLLECTOR_TELEMETRY_PORT,
     "span_metrics": endpoints.COLLECTOR_SPAN_METRICS_PORT,
     "health": endpoints.COLLECTOR_HEALTH_PORT,

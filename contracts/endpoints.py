@@ -49,6 +49,9 @@ KAFKA_TLS_PORTS: Final = (KAFKA_BROKER_TLS_PORT, KAFKA_TLS_PORT, KAFKA_PROXIED_P
 """All on which brokers with TLS listen."""
 KAFKA_LOCAL_PORT: Final = 19092
 """At which such a proxy takes connections to any broker; the following ports are those of the brokers, by node id."""
+SECOND_PORTS: Final = 20_000
+"""Added to a port, it gives a port of the loopback interface: a pod that takes connections with TLS and in clear at
+one port passes them on to two."""
 OTLP_GRPC_PORT: Final = 4317
 OTLP_HTTP_PORT: Final = 4318
 OTLP_MAX_MIB: Final = 16

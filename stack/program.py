@@ -18,14 +18,16 @@ from stack.components.encryption.proxy.protection import (
     TelemetryAuthorityArgs,
     otlp_secrets,
     query_access,
+    speaks_tls,
 )
+from stack.components.encryption.settings import STEPS
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content
 from stack.components.ingress.component import Ingress, IngressArgs
 from stack.components.kafka.access import KafkaAccess, external_access, own_access
 from stack.components.kafka.component import Kafka, KafkaArgs
-from stack.components.kafka.config import STEPS, bootstrap_servers
+from stack.components.kafka.config import bootstrap_servers
 from stack.components.kafka.users import KafkaUsers, KafkaUsersArgs
 from stack.components.loki.component import LokiArgs, log_store
 from stack.components.network.component import NetworkPolicies, NetworkPoliciesArgs
@@ -153,7 +155,13 @@ def _protection(
     authority = TelemetryAuthority(
         "telemetry-authority", TelemetryAuthorityArgs(namespace=namespace, seed=seed), opts
     ).certificate
-    return Protection(namespace=settings.cluster.namespace, secret=secret, seed=seed, authority=authority)
+    return Protection(
+        namespace=settings.cluster.namespace,
+        secret=secret,
+        seed=seed,
+        authority=authority,
+        step=STEPS[settings.encryption.telemetry],
+    )
 
 
 def _network(base: _Base) -> NetworkPolicies | None:
@@ -312,7 +320,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         export_logs=settings.logs.enabled,
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
-        otlp_encrypted=settings.encryption.telemetry,
+        otlp_encrypted=speaks_tls(base.protection),
         brokers=brokers,
         database=database(postgres_args, base.opts),
     )
@@ -336,7 +344,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         gateway_url=services.gateway,
         needs_key=settings.has_access_control,
         collector_url=collector.otlp_http_endpoint,
-        collector_ca=base.protection.authority if base.protection else None,
+        collector_ca=base.protection.authority if speaks_tls(base.protection) else None,
         traces=stores.traces.queries,
         metrics=stores.metrics.queries,
         logs=stores.log_queries,

@@ -124,7 +124,7 @@ class Stores:
     @contextlib.contextmanager
     def collector(self) -> Iterator[tuple[str, httpx.Client]]:
         """Yields the URL of a Collector that accepts OTLP over HTTP, and a client that trusts it."""
-        namespace, encrypted = self.settings.cluster.namespace, self.settings.encryption.telemetry
+        namespace, encrypted = self.settings.cluster.namespace, bool(self.settings.encryption.telemetry)
         ca = self._authority() if encrypted else ""
         with forward(self.client, namespace, endpoints.COLLECTOR, endpoints.OTLP_HTTP_PORT) as url:
             # The name in the certificate, for a port of this machine.

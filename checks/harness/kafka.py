@@ -83,8 +83,7 @@ class KafkaBrokers:
 
     def address(self, ordinal: int) -> str:
         """host:port of a broker for clients."""
-        is_encrypted = self._security is not None and self._security.step.speaks_tls
-        port = endpoints.KAFKA_TLS_PORT if is_encrypted else endpoints.KAFKA_PORT
+        port = endpoints.KAFKA_TLS_PORT if self._speaks_tls else endpoints.KAFKA_PORT
         return f"{self._network}.{ordinal + 1}:{port}"
 
     @property
@@ -99,8 +98,15 @@ class KafkaBrokers:
 
     def own_address(self, ordinal: int) -> str:
         """host:port of a broker for the programs in its pod."""
-        port = endpoints.KAFKA_BROKER_TLS_PORT if self._security else endpoints.KAFKA_PORT
-        return f"{self.addresses[ordinal]}:{port}"
+        return self.tls_address(ordinal) if self._speaks_tls else self.address(ordinal)
+
+    def tls_address(self, ordinal: int) -> str:
+        """host:port of a broker for those that have a certificate."""
+        return f"{self.addresses[ordinal]}:{endpoints.KAFKA_BROKER_TLS_PORT}"
+
+    @property
+    def _speaks_tls(self) -> bool:
+        return self._security is not None and self._security.step.speaks_tls
 
     @property
     def bootstrap_servers(self) -> str:
@@ -202,7 +208,7 @@ class KafkaBrokers:
     def _program(self, file: Path, ordinal: int, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "BOOTSTRAP_SERVERS": self.own_address(ordinal),
-            "COMMAND_CONFIG": str(self.command_config) if self._security else "",
+            "COMMAND_CONFIG": str(self.command_config) if self._speaks_tls else "",
             "BROKERS": str(self._settings.brokers),
             "IN_SYNC_REPLICAS": str(self._settings.in_sync_replicas),
             "LIBRARIES": self._class_path,

@@ -8,15 +8,15 @@ from kubernetes.dynamic.exceptions import ApiException
 
 from contracts import endpoints
 from contracts.metadata import Manifest
+from stack.components.encryption.settings import STEPS, setting_text
 from stack.components.kafka.component import ENCRYPTION
-from stack.components.kafka.config import STEPS, setting_text
 from stack.errors import DeployError
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.objects import Objects
 
 _KEY: Final = ObjectKey("apps/v1", "StatefulSet", endpoints.KAFKA)
 _README: Final = "stack/components/kafka/README.md"
-_ENCRYPTION: Final = [setting_text(value) for value in (False, *STEPS)]
+_ENCRYPTION: Final = [setting_text(value) for value in STEPS]
 """The values of `encryption.kafka`, in the order in which a running stack takes them."""
 
 

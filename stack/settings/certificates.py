@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from contracts import endpoints
+from stack.components.encryption.settings import STEPS
 from stack.components.trace_store import scrape as trace_store
 from stack.settings.network import components
 from stack.settings.tree import Settings
@@ -27,7 +28,7 @@ def _certified(settings: Settings) -> Iterator[str]:
         yield endpoints.POSTGRES
     if encryption.kafka:
         yield from (endpoints.KAFKA, endpoints.KAFKA_USERS)
-        if encryption.kafka != "accepted" and traces.distributed:
+        if STEPS[encryption.kafka].speaks_tls and traces.distributed:
             yield endpoints.TEMPO_KAFKA
     if encryption.telemetry:
         has = components(settings)

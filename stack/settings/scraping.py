@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from stack.components.alertmanager import scrape as alertmanager
 from stack.components.collector import scrape as collector
+from stack.components.encryption.settings import STEPS
 from stack.components.grafana import scrape as grafana
 from stack.components.loki import scrape as loki
 from stack.components.probe import scrape as probe
@@ -17,7 +18,7 @@ from stack.settings.tree import Settings
 
 def scraping(settings: Settings) -> Scraping:
     """Return the scrape targets of all components that a stack has."""
-    encrypted = settings.encryption.telemetry
+    encrypted = STEPS[settings.encryption.telemetry].speaks_tls
     return Scraping(
         environment=settings.environment,
         namespace=settings.cluster.namespace,

@@ -33,11 +33,12 @@ class EncryptedKafka:
 
     brokers: KafkaBrokers
     folder: Path
+    seed: str = SEED
 
     @property
     def authority(self) -> Authority:
         """Its certificate is what clients verify brokers with."""
-        return Authority(SEED)
+        return Authority(self.seed)
 
     @property
     def security(self) -> BrokerSecurity:
@@ -65,7 +66,7 @@ class EncryptedKafka:
         issued = self.authority.issue(common_name, [], datetime.now(UTC), is_client=True)
         return AdminClient(
             {
-                "bootstrap.servers": self.brokers.own_address(0),
+                "bootstrap.servers": self.brokers.tls_address(0),
                 "security.protocol": "SSL",
                 "ssl.ca.pem": self.authority.certificate,
                 "ssl.certificate.pem": issued.certificate,

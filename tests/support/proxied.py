@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess
 from local.images.cache import LayerCache
 from local.images.debian import PROXY, Debian
@@ -26,6 +27,7 @@ from stack.components.encryption.proxy.config import (
     TOKENS_NAME,
     ProxiedPort,
     proxy_config,
+    second,
 )
 from stack.components.encryption.proxy.sidecar import SERVE
 from tests.support.programs import skip_missing
@@ -69,19 +71,24 @@ def write_certificate(folder: Path, *, periods: int, host: str = "localhost") ->
 class Proxy(ServerProcess):
     """One proxy."""
 
-    def __init__(self, folder: Path, ports: Sequence[ProxiedPort]) -> None:
-        """folder: for its files."""
+    def __init__(self, folder: Path, configuration: str, port: int) -> None:
+        """Prepares it.
+
+        Args:
+            folder: for its files.
+            configuration: as the stack gives it.
+            port: one on which it listens.
+        """
         self.folder = folder
         self.tokens = folder / TOKENS_NAME
         self.tokens.write_text(f"{TOKEN}\n")
         write_certificate(folder, periods=0)
-        text = proxy_config(ports).replace(CERTIFICATE, str(folder)).replace(TOKENS, str(folder))
+        text = configuration.replace(CERTIFICATE, str(folder)).replace(TOKENS, str(folder))
         file = folder / "haproxy.cfg"
         file.write_text(text)
         command = ["sh", str(SERVE), str(file), str(folder / CERTIFICATE_NAME), str(self.tokens)]
-        first = ports[0].number
         super().__init__(
-            "proxy", command, folder, lambda: _listens(first), {ADDRESS_VARIABLE: ADDRESS, **haproxy_environment()}
+            "proxy", command, folder, lambda: _listens(port), {ADDRESS_VARIABLE: ADDRESS, **haproxy_environment()}
         )
 
     @property
@@ -95,9 +102,13 @@ class Proxy(ServerProcess):
 
 
 @contextmanager
-def proxy(folder: Path, ports: Sequence[ProxiedPort]) -> Iterator[Proxy]:
+def proxy(folder: Path, ports: Sequence[ProxiedPort], *, takes_plain: bool = False) -> Iterator[Proxy]:
     """Runs a proxy."""
-    process = Proxy(folder, ports)
+    text = proxy_config(ports, takes_plain=takes_plain)
+    for port in ports:
+        # Most ports of this machine that are free have no second one.
+        text = text.replace(f":{second(port.number)}", f":{free_port()}") if takes_plain else text
+    process = Proxy(folder, text, ports[0].number)
     try:
         process.start()
         yield process

@@ -78,13 +78,15 @@ class Collector(pulumi.ComponentResource):
             ],
             address=LOOPBACK if args.protection else None,
         )
-        # The receivers have TLS and tokens of their own: a proxy would keep each connection at one Collector.
+        # The receivers have TLS and tokens of their own: a proxy of requests would keep each connection at one
+        # Collector.
         pod = protect(
             pod,
             args.protection,
             child,
             plain=("otlp-grpc", "otlp-http", "health"),
             further={"queue-guard": endpoints.QUEUE_GUARD_PORT},
+            own_tls=(endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
             hosts=("localhost",),  # of a port-forward
         )
         services(pod, args.namespace, child)
@@ -145,6 +147,7 @@ def _configuration(args: CollectorArgs) -> pulumi.Output[str]:
                 sampled_through=addresses["kafka"] if args.settings.sampling else None,
                 own_distribution=args.settings.image is not None,
                 encrypted=args.protection is not None,
+                takes_plain=args.protection is not None and args.protection.step.takes_plain,
             )
         )
     )

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, versions
 from contracts.section import quantity_bytes
 from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs
-from stack.components.encryption.settings import KafkaEncryption
+from stack.components.encryption.settings import STEPS, EncryptionValue, setting_text
 from stack.components.kafka.config import (
     AUTHORITY_FILE,
     CERTIFICATE,
@@ -18,14 +18,12 @@ from stack.components.kafka.config import (
     DATA,
     IN_PODS,
     LOGGING,
-    STEPS,
     BrokerSecurity,
     bootstrap_servers,
     certificate_hosts,
     command_properties,
     pod_names,
     server_properties,
-    setting_text,
 )
 from stack.components.kafka.settings import Kafka as KafkaSettings
 from stack.components.kafka.topic import CLASS_PATH
@@ -63,7 +61,7 @@ class KafkaArgs:
     namespace: pulumi.Input[str]
     settings: KafkaSettings
     storage_class: str | None
-    encryption: KafkaEncryption = False
+    encryption: EncryptionValue = False
     """Without it, everyone may do everything."""
     seed: pulumi.Output[str] | None = None
     """From which the stack's authority is derived; needed with `encryption`."""
@@ -100,7 +98,7 @@ class Kafka(pulumi.ComponentResource):
                     *(variables(**{ENCRYPTION: setting_text(args.encryption)}) if args.encryption else []),
                     # For the three programs.
                     *variables(
-                        **_own_access(encrypted=certificate is not None),
+                        **_own_access(encrypted=STEPS[args.encryption].speaks_tls),
                         BROKERS=settings.brokers,
                         IN_SYNC_REPLICAS=settings.in_sync_replicas,
                         LIBRARIES=CLASS_PATH,
@@ -121,7 +119,7 @@ class Kafka(pulumi.ComponentResource):
         services(pod, args.namespace, child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
-        port = endpoints.KAFKA_TLS_PORT if security and security.step.speaks_tls else endpoints.KAFKA_PORT
+        port = endpoints.KAFKA_TLS_PORT if STEPS[args.encryption].speaks_tls else endpoints.KAFKA_PORT
         self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers, port))
         self.authority = certificate.authority if certificate else pulumi.Output.from_input("")
         self.certificate = certificate.secret if certificate else pulumi.Output.from_input("")

@@ -1,12 +1,11 @@
 """Kafka's configuration: KRaft nodes that each are broker and controller."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from contracts import endpoints
 from stack.components.encryption.server import COMBINED_FILE
-from stack.components.encryption.settings import KafkaEncryption
+from stack.components.encryption.settings import STEPS, EncryptionStep
 from stack.components.kafka.settings import Kafka
 
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -38,25 +37,6 @@ rootLogger.appenderRef.stdout.ref = stdout
 """Configuration of its log."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """How far a stack is on its way from connections in clear to TLS."""
-
-    takes_plain: bool
-    """Whether brokers take connections in clear as well, with all rights."""
-    speaks_tls: bool
-    """Whether brokers and clients connect with TLS."""
-
-
-STEPS: Final[Mapping[KafkaEncryption, Step]] = {
-    "accepted": Step(takes_plain=True, speaks_tls=False),
-    "preferred": Step(takes_plain=True, speaks_tls=True),
-    True: Step(takes_plain=False, speaks_tls=True),
-}
-"""Value of `encryption.kafka` → step, in the order in which a running stack takes them, from `False`.
-
-In a rolling update, brokers with two neighbouring values reach each other.
-"""
 _ANONYMOUS: Final = "ANONYMOUS"
 """Kafka's name of a client that has not authenticated."""
 
@@ -69,16 +49,12 @@ class BrokerSecurity:
     """Path of the broker's private key and its certificate, as PEM."""
     authority: str
     """Path of the certificate of the authority, as PEM."""
-    step: Step = STEPS[True]
+    step: EncryptionStep = STEPS[True]
+    """Its clients include the brokers themselves."""
 
 
 IN_PODS: Final = BrokerSecurity(key_and_certificate=KEYSTORE, authority=f"{CONFIG}/{AUTHORITY_FILE}")
 """With the files of the pods."""
-
-
-def setting_text(encryption: KafkaEncryption) -> str:
-    """Return a value of `encryption.kafka` as the settings file has it."""
-    return str(encryption).lower()
 
 
 def pod_names(brokers: int) -> list[str]:

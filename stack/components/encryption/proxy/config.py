@@ -4,14 +4,17 @@ It listens on the address of the pod, the program on the loopback interface at t
 the API server has authenticated and encrypted, reaches the program itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from contracts import endpoints
 
 LOOPBACK: Final = "127.0.0.1"
 """Address on which the programs behind a proxy listen."""
 ADDRESS_VARIABLE: Final = "POD_IP"
 """Variable with the address on which the proxy listens."""
+_POD: Final = f"${{{ADDRESS_VARIABLE}}}"
 MONITOR: Final = "/proxy-monitor"
 """Path at which the proxy answers whether the program takes connections."""
 CERTIFICATE: Final = "/etc/proxy-certificate"
@@ -61,16 +64,58 @@ class ProxiedPort:
     """Whether the program speaks HTTP/2 alone: gRPC."""
 
 
-def proxy_config(ports: Sequence[ProxiedPort]) -> str:
-    """Return HAProxy's configuration: TLS on each port, and a token for all paths except those of probes."""
-    return "\n".join([_GLOBAL, *map(_port, ports)])
+def second(port: int) -> int:
+    """Return the port of the loopback interface for connections of the kind that `port` itself does not take there."""
+    return port + endpoints.SECOND_PORTS
 
 
-def _port(port: ProxiedPort) -> str:
+def proxy_config(ports: Sequence[ProxiedPort], *, own_tls: Collection[int] = (), takes_plain: bool = False) -> str:
+    """Return HAProxy's configuration: TLS on each port, and a token for all paths except those of probes.
+
+    Args:
+        ports: of the program.
+        own_tls: further ports, at which the program has TLS itself. With `takes_plain`, it takes connections in clear
+            at `second` of them. Without, they have no proxy.
+        takes_plain: whether each port takes connections in clear as well, and then without a token.
+    """
+    if not takes_plain:
+        return "\n".join([_GLOBAL, *(_port(port, f'"{_POD}:{port.number}"') for port in ports)])
+    return "\n".join(
+        [
+            _GLOBAL,
+            *(_either(port.number, encrypted=second(port.number), plain=port.number) for port in ports),
+            *(_port(port, f"{LOOPBACK}:{second(port.number)}") for port in ports),
+            *(_either(number, encrypted=number, plain=second(number)) for number in own_tls),
+        ]
+    )
+
+
+def _either(number: int, *, encrypted: int, plain: int) -> str:
+    """Return the sections that pass a connection on to one of two ports. With TLS, its first byte is 22."""
+    return f"""\
+frontend either-{number}
+  mode tcp
+  bind "{_POD}:{number}"
+  tcp-request inspect-delay 10s
+  tcp-request content accept if {{ req.len gt 0 }}
+  use_backend encrypted-{number} if {{ req.payload(0,1) -m bin 16 }}
+  default_backend plain-{number}
+
+backend encrypted-{number}
+  mode tcp
+  server program {LOOPBACK}:{encrypted}
+
+backend plain-{number}
+  mode tcp
+  server program {LOOPBACK}:{plain}
+"""
+
+
+def _port(port: ProxiedPort, address: str) -> str:
     without_token = f" !{{ path {' '.join(port.probes)} }}" if port.probes else ""
     return f"""\
 listen port-{port.number}
-  bind "${{{ADDRESS_VARIABLE}}}:{port.number}" ssl crt {CERTIFICATE}/{CERTIFICATE_NAME} alpn h2,http/1.1
+  bind {address} ssl crt {CERTIFICATE}/{CERTIFICATE_NAME} alpn h2,http/1.1
   monitor-uri {MONITOR}
   monitor fail if {{ nbsrv lt 1 }}
   acl has-token req.hdr(authorization),regsub(^Bearer[[:space:]]+,) -m str -f {TOKENS}/{TOKENS_NAME}

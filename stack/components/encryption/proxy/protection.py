@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -31,6 +31,7 @@ from stack.components.encryption.server import (
     authority_certificate,
     certificate_secret,
 )
+from stack.components.encryption.settings import EncryptionStep
 from stack.components.shared.environment import field_variable
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Pod
@@ -82,6 +83,8 @@ class Protection:
     """From which the stack's authority is derived."""
     authority: pulumi.Output[str]
     """Certificate of the authority, as PEM."""
+    step: EncryptionStep
+    """Whether servers take connections in clear as well, and whether clients use TLS."""
 
     def certificate(self, server: str, component: str, hosts: Sequence[str], parent: pulumi.ResourceOptions) -> str:
         """Create the certificate of a workload, and return the name of its Secret.
@@ -115,6 +118,11 @@ def _names(server: str, namespace: str) -> tuple[str, ...]:
     )
 
 
+def speaks_tls(protection: Protection | None) -> TypeGuard[Protection]:
+    """Return whether clients connect with TLS."""
+    return protection is not None and protection.step.speaks_tls
+
+
 def listen_address(protection: Protection | None, otherwise: str = "0.0.0.0") -> str:
     """Return the address on which a program listens for its clients."""
     return LOOPBACK if protection else otherwise
@@ -122,19 +130,19 @@ def listen_address(protection: Protection | None, otherwise: str = "0.0.0.0") ->
 
 def query_access(protection: Protection | None) -> QueryAccess:
     """Return what clients of a store of the stack send and trust."""
-    if protection is None:
+    if not speaks_tls(protection):
         return QueryAccess()
     return QueryAccess(authorization=secret_keys.TELEMETRY_AUTHORIZATION, ca=protection.authority)
 
 
 def base_url(host: str, port: int, protection: Protection | None) -> str:
     """Return the base URL of a program of the stack."""
-    return endpoints.url(host, port, encrypted=protection is not None)
+    return endpoints.url(host, port, encrypted=speaks_tls(protection))
 
 
 def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Output[OtlpTarget]:
     """Return where Collectors send OTLP, with what they send and trust."""
-    if protection is None:
+    if not speaks_tls(protection):
         return pulumi.Output.from_input(target)
     headers = {"Authorization": f"${{env:{environment_name(secret_keys.TELEMETRY_AUTHORIZATION)}}}"}
     return protection.authority.apply(
@@ -144,7 +152,7 @@ def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Out
 
 def otlp_secrets(protection: Protection | None) -> tuple[str, ...]:
     """Return the keys of the secrets in the headers of `otlp_target`."""
-    return (secret_keys.TELEMETRY_AUTHORIZATION,) if protection else ()
+    return (secret_keys.TELEMETRY_AUTHORIZATION,) if speaks_tls(protection) else ()
 
 
 def protect(
@@ -154,6 +162,7 @@ def protect(
     *,
     plain: Collection[str] = (),
     further: Mapping[str, int] = {},
+    own_tls: Collection[int] = (),
     hosts: Sequence[str] = (),
 ) -> Pod:
     """Return the pod with a proxy before the ports of its program, which listens on the loopback interface.
@@ -164,6 +173,7 @@ def protect(
         parent: options of the resources.
         plain: names of the ports that the proxy leaves alone.
         further: ports of the pod's sidecars that the proxy takes as well.
+        own_tls: ports among `plain` at which the program has TLS itself.
         hosts: names by which clients reach the pods, besides those of its Services.
     """
     if protection is None:
@@ -173,7 +183,7 @@ def protect(
         ProxiedPort(number=number, probes=_probe_paths(pod, number), http2=number == endpoints.OTLP_GRPC_PORT)
         for number in numbers.values()
     ]
-    files = sidecar_files(proxy_config(ports))
+    files = sidecar_files(proxy_config(ports, own_tls=own_tls, takes_plain=protection.step.takes_plain))
     name = f"{pod.name}-proxy"
     config = config_map(name, pod.component, protection.namespace, files, parent)
     certificate = SecretFiles(

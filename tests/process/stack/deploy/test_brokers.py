@@ -3,8 +3,7 @@
 import pytest
 
 from contracts import secret_keys
-from stack.components.encryption.settings import KafkaEncryption
-from stack.components.kafka.config import setting_text
+from stack.components.encryption.settings import STEPS, setting_text
 from stack.deploy.brokers import require_broker_steps
 from stack.errors import DeployError
 from tests.support.api_server import ApiServer
@@ -32,7 +31,7 @@ def test_brokers_are_added_one_at_a_time_and_never_removed(server: ApiServer) ->
 def test_several_brokers_take_one_step_of_encryption_at_a_time(server: ApiServer) -> None:
     stack = SmallStack(server, "encrypted-brokers")
     names = ("kafka", "kafka-config", "kafka-pods")
-    steps: list[KafkaEncryption] = [False, "accepted", "preferred", True]
+    steps = list(STEPS)
     secrets = (secret_keys.AUTHORITY_SEED, *secret_keys.KAFKA_USER_PASSWORD.values())
 
     def sections(step: object, brokers: int) -> dict[str, object]:

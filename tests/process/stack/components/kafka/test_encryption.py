@@ -335,7 +335,7 @@ def test_the_program_of_the_pod_writes_users_and_renews_certificates(kafka: Encr
     port = free_port()
     environment = {
         "PORT": str(port),
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.brokers.own_address(0),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.brokers.tls_address(0),
         "BROKER_KEYSTORE": kafka.security.key_and_certificate,
         **{name: str(tmp_path / name) for name in files},
         **passwords,

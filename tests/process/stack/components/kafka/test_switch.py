@@ -10,8 +10,7 @@ from confluent_kafka.admin import AdminClient
 from checks.harness.kafka import KafkaBrokers
 from contracts.services import GATEWAY, TASK_MANAGER
 from contracts.topics import CONSUMER_GROUPS, STATUS_TOPIC
-from stack.components.encryption.settings import KafkaEncryption
-from stack.components.kafka.config import STEPS
+from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.components.kafka.settings import Kafka
 from stack.kafka_users.administration import Administration
 from tests.support.encrypted_kafka import DECLARED, EncryptedKafka
@@ -21,7 +20,7 @@ from tests.support.topics import read_topic
 THREE = Kafka.model_validate({"brokers": 3})
 
 
-def update(kafka: EncryptedKafka, step: KafkaEncryption) -> None:
+def update(kafka: EncryptedKafka, step: EncryptionValue) -> None:
     """Restarts each broker with the configuration of a step when the one before is in sync, as a rolling update."""
     security = replace(kafka.security, step=STEPS[step]) if step else None
     kafka.brokers.configure(THREE, security=security)
@@ -29,6 +28,14 @@ def update(kafka: EncryptedKafka, step: KafkaEncryption) -> None:
         kafka.brokers.stop(ordinal)
         kafka.brokers.start(ordinal)
         kafka.brokers.wait(ordinal)
+
+
+def create_topic(brokers: KafkaBrokers) -> None:
+    """Creates the topic over a connection in clear."""
+    brokers.run(
+        "org.apache.kafka.tools.TopicCommand",
+        *("--bootstrap-server", brokers.bootstrap_servers, "--create", "--topic", STATUS_TOPIC, "--partitions", "3"),
+    )
 
 
 @pytest.mark.nightly
@@ -39,10 +46,7 @@ def test_three_deployments_lose_nothing_that_was_acknowledged(brokers: KafkaBrok
     brokers.start(0, 1, 2)
     brokers.wait(0, 1, 2)
     plain = {"bootstrap.servers": brokers.bootstrap_servers}
-    brokers.run(
-        "org.apache.kafka.tools.TopicCommand",
-        *("--bootstrap-server", brokers.bootstrap_servers, "--create", "--topic", STATUS_TOPIC, "--partitions", "3"),
-    )
+    create_topic(brokers)
     former = MessageProducer(STATUS_TOPIC, plain, "plain")
     former.start()
     update(kafka, "accepted")
@@ -73,3 +77,20 @@ def test_three_deployments_lose_nothing_that_was_acknowledged(brokers: KafkaBrok
         seconds=60,
         group=CONSUMER_GROUPS[STATUS_TOPIC],
     )
+
+
+@pytest.mark.nightly
+def test_brokers_get_a_new_authority_while_they_connect_in_clear(brokers: KafkaBrokers, tmp_path: Path) -> None:
+    kafka = EncryptedKafka(brokers, tmp_path)
+    kafka.renew(periods=-1)
+    brokers.configure(THREE, security=replace(kafka.security, step=STEPS["accepted"]))
+    brokers.start(0, 1, 2)
+    brokers.wait(0, 1, 2)
+    create_topic(brokers)
+    with MessageProducer(STATUS_TOPIC, {"bootstrap.servers": brokers.bootstrap_servers}) as sender:
+        kafka.seed = "another random text of the tests"
+        kafka.renew(periods=-1)
+        update(kafka, "accepted")
+        sender.await_further(10)
+    assert not sender.errors
+    Administration().apply(kafka.admin(), DECLARED)

@@ -169,3 +169,24 @@ def test_a_database_from_before_gets_tls_and_roles_and_can_go_back(
         assert migrations.current(engine) == migrations.HEAD
         engine.dispose()
         assert server.stop() == 0
+
+
+def test_a_task_manager_from_before_uses_tls_once_the_server_has_it() -> None:
+    """So one deployment switches a running stack: it refuses no pod of the task-manager that is not replaced yet."""
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, stack_postgres(Path(folder)) as server:
+        server.start(encrypted=False)
+        engine = build_engine(f"postgresql+psycopg://{ROLE}:{PASSWORDS[ROLE]}@127.0.0.1:{server.port}/{DATABASE}")
+        tasks, task = SqlUnitOfWork(engine), new_task()
+        tasks.ensure_schema()
+        engine.dispose()  # the server waits for the end of its connections
+        assert server.stop() == 0
+        server.start(encrypted=True)
+        with tasks.begin() as repository:
+            assert repository.add(task)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").scalar()
+        assert server.migrate() == 0
+        with tasks.begin() as repository:
+            assert repository.get(task.id) == task, "the migration leaves its rights"
+        tasks.stop()
+        assert server.stop() == 0

@@ -1,5 +1,6 @@
 """`encryption.telemetry`: what the stores, the Collectors and their clients get."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from contracts.metadata import Manifest
 from contracts.services import SERVICES
 from stack.components.encryption.authority import Authority
 from stack.components.encryption.proxy.config import ADDRESS_VARIABLE, MONITOR
+from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config
@@ -146,3 +148,54 @@ def test_it_needs_the_seed_and_a_token_only_if_it_is_on() -> None:
     keys = {secret_keys.AUTHORITY_SEED, secret_keys.TELEMETRY_TOKEN}
     assert keys <= {*needed_secrets(parse(config(encryption=ON), "test"))}
     assert not keys & {*needed_secrets(parse(config(), "test"))}
+
+
+def taken(objects: dict[tuple[str, str], Manifest]) -> dict[str, set[str]]:
+    """Server → the schemes of the connections that it takes for its clients."""
+    schemes = {}
+    for name in PROTECTED:
+        proxy = objects.get(("ConfigMap", f"{name}-proxy"))
+        text = proxy["data"]["haproxy.cfg"] if proxy else ""
+        schemes[name] = {"http", "https"} if "frontend either-" in text else {"https"} if proxy else {"http"}
+    return schemes
+
+
+def used(objects: dict[tuple[str, str], Manifest]) -> dict[str, set[str]]:
+    """Client → the schemes of its connections to the stack's telemetry."""
+    prometheus = yaml.safe_load(objects["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    jobs = [job for job in prometheus["scrape_configs"] if job["job_name"] in {*PROTECTED} - {endpoints.PROMETHEUS}]
+    grafana = yaml.safe_load(objects["ConfigMap", "grafana-datasources"]["data"]["datasources.yaml"])
+    servers = [*jobs, *prometheus["alerting"]["alertmanagers"]]
+    schemes = {
+        endpoints.PROMETHEUS: {item.get("scheme", "http") for item in servers},
+        endpoints.GRAFANA: {scheme(source["url"]) for source in grafana["datasources"]},
+    }
+    for name in (endpoints.COLLECTOR, endpoints.SAMPLER):
+        config = yaml.safe_load(objects["ConfigMap", f"{name}-config"]["data"]["config.yaml"])
+        sent = [value for key, value in config["exporters"].items() if key.startswith("otlp")]
+        schemes[name] = {"https" if "ca_pem" in item.get("tls", {}) else "http" for item in sent}
+    for name in SERVICES:
+        schemes[name] = {scheme(environment(pod(objects, name)["containers"][0])["OTEL_EXPORTER_OTLP_ENDPOINT"])}
+    values = environment(pod(objects, endpoints.PROBE)["containers"][0])
+    stores = ("COLLECTOR", "TRACES", "PROMETHEUS", "LOKI")
+    return schemes | {endpoints.PROBE: {scheme(values[f"{store}_URL"]) for store in stores}}
+
+
+def scheme(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def test_clients_and_servers_with_neighbouring_steps_reach_each_other() -> None:
+    sampling = {"sampling": {"ratio": 0.5}}
+    steps = [dev_with(encryption={"telemetry": value}, collector=sampling) for value in STEPS]
+    for one, other in pairwise(steps):
+        for clients, servers in ((one, other), (other, one), (one, one)):
+            for schemes in used(clients).values():
+                assert all(schemes <= server for server in taken(servers).values())
+
+
+@pytest.mark.parametrize("value", STEPS, ids=str)
+def test_each_client_takes_the_step(value: EncryptionValue) -> None:
+    objects = dev_with(encryption={"telemetry": value}, collector={"sampling": {"ratio": 0.5}})
+    expected = {"https" if STEPS[value].speaks_tls else "http"}
+    assert {client: schemes for client, schemes in used(objects).items() if schemes != expected} == {}
