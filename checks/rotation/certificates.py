@@ -1,43 +1,52 @@
-"""Gives the servers of the local stack other certificates, as the first deployment of each 30 days does."""
+"""Gives the local stack other certificates, as the first deployment of each 30 days does."""
 
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import kubernetes
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
-from stack.components.encryption.authority import RENEWAL, Authority
-from stack.components.encryption.server import certificate_files, certificate_secret
-from stack.components.kafka.config import certificate_hosts
+from contracts.connections import TEMPO_PARTS
+from stack.components.encryption.authority import RENEWAL, Authority, Certificate
+from stack.components.encryption.server import CERTIFICATE_FILE, certificate_files, certificate_secret
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.settings import Settings
+from stack.settings.certificates import certified
 
 _SECONDS: Final = 300.0
 """The kubelet updates the files of a Secret once a minute, and later on a busy machine."""
+PROXIED: Final[Mapping[str, int]] = {
+    endpoints.COLLECTOR: endpoints.COLLECTOR_TELEMETRY_PORT,
+    endpoints.SAMPLER: endpoints.COLLECTOR_TELEMETRY_PORT,
+    endpoints.JAEGER: endpoints.JAEGER_QUERY_PORT,
+    endpoints.LOKI: endpoints.LOKI_PORT,
+    endpoints.PROMETHEUS: endpoints.PROMETHEUS_PORT,
+    endpoints.ALERTMANAGER: endpoints.ALERTMANAGER_PORT,
+    **dict.fromkeys(TEMPO_PARTS, endpoints.TEMPO_HTTP_PORT),
+}
+"""Server → a port of its proxy of telemetry."""
+_OWN_TLS: Final[Mapping[str, tuple[int, ...]]] = {
+    endpoints.POSTGRES: (endpoints.POSTGRES_PORT,),
+    endpoints.KAFKA: endpoints.KAFKA_TLS_PORTS,
+    endpoints.COLLECTOR: (endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
+}
+"""Server → the ports at which it has TLS itself."""
 _SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
 """With which a client of Postgres asks for TLS."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Server:
-    name: str
-    hosts: list[str]
-    is_client: bool = False
-    ports: tuple[int, ...]
-
-
 def renew_certificates(settings: Settings) -> None:
-    """Gives each server the certificate of another period, and then its own again.
+    """Gives each workload the certificate of another period, and then its own again.
 
     Raises:
         CheckFailure: a server still shows the one that it had.
@@ -47,40 +56,58 @@ def renew_certificates(settings: Settings) -> None:
     cluster = LocalCluster(settings)
     authority = Authority(read_secret(client, namespace, secret_keys.SECRET)[secret_keys.AUTHORITY_SEED])
     for periods in (-1, 0):
-        for server in _servers(settings):
-            moment = datetime.now(UTC) + periods * RENEWAL
-            issued = authority.issue(server.name, server.hosts, moment, is_client=server.is_client)
+        issued = {}
+        for name in certified(settings):
+            secret = certificate_secret(name)
+            previous = read_secret(client, namespace, secret)[CERTIFICATE_FILE]
+            issued[name] = issue_again(authority, previous, datetime.now(UTC) + periods * RENEWAL)
             kubernetes.client.CoreV1Api(client).patch_namespaced_secret(
-                certificate_secret(server.name), namespace, {"stringData": certificate_files(issued)}
+                secret, namespace, {"stringData": certificate_files(issued[name])}
             )
-            expected = x509.load_pem_x509_certificate(issued.certificate.encode()).public_bytes(Encoding.DER)
-            address = cluster.address(server.name)
-            for port in server.ports:
-                poll_until(
-                    f"{server.name}:{port} to show its new certificate",
-                    lambda address=address, port=port, expected=expected: _shown(address, port) == expected,  # type: ignore[misc]
-                    seconds=_SECONDS,
-                    every=2,
-                    look_at=f"the logs of {server.name}-0 and kafka-users",
-                )
+        for name, certificate in issued.items():
+            _wait_shown(cluster, name, certificate)
 
 
-def _servers(settings: Settings) -> Iterator[_Server]:
-    if settings.encryption.postgres:
-        yield _Server(name=endpoints.POSTGRES, hosts=[endpoints.POSTGRES], ports=(endpoints.POSTGRES_PORT,))
-    if settings.encryption.kafka:
-        yield _Server(
-            name=endpoints.KAFKA,
-            hosts=certificate_hosts(settings.kafka.brokers),
-            is_client=True,
-            ports=endpoints.KAFKA_TLS_PORTS,
-        )
+def issue_again(authority: Authority, previous: str, moment: datetime) -> Certificate:
+    """Return a certificate with the names and uses of another one, for the period of a moment."""
+    certificate = x509.load_pem_x509_certificate(previous.encode())
+    (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    hosts = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    return authority.issue(
+        str(name.value),
+        [str(host.value) for host in hosts],
+        moment,
+        is_client=ExtendedKeyUsageOID.CLIENT_AUTH in uses,
+    )
+
+
+def tls_ports(name: str) -> tuple[int, ...]:
+    """Return the ports at which a workload shows its certificate; none if it is only a client."""
+    return (*_OWN_TLS.get(name, ()), *((PROXIED[name],) if name in PROXIED else ()))
+
+
+def _wait_shown(cluster: LocalCluster, name: str, certificate: Certificate) -> None:
+    expected = x509.load_pem_x509_certificate(certificate.certificate.encode()).public_bytes(Encoding.DER)
+
+    def is_shown() -> bool:
+        addresses = [pod.status.pod_ip for pod in cluster.ready(name)]
+        return all(_shown(address, port) == expected for address in addresses for port in tls_ports(name))
+
+    poll_until(
+        f"{name} to show its new certificate",
+        is_shown,
+        seconds=_SECONDS,
+        every=2,
+        look_at=f"the logs of {name} and kafka-users",
+    )
 
 
 def _shown(address: str, port: int) -> bytes | None:
     """Return the certificate that a server shows."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
     with socket.create_connection((address, port), timeout=10) as connection:
         if port == endpoints.POSTGRES_PORT:
             connection.sendall(_SSL_REQUEST)

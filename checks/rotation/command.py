@@ -1,6 +1,7 @@
 """`make rotations`: secrets of the local stack get new values, with data and traffic.
 
-They are the database's passwords, the OTLP token and, with `encryption`, those of Kafka's users and the authority.
+They are the database's passwords, the OTLP token and, with `encryption`, those of Kafka's users, the token of telemetry
+and the authority. The check itself reaches the stores in clear, so `encryption.telemetry` has to be `preferred`.
 """
 
 import os
@@ -8,9 +9,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-import httpx
 import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -18,19 +18,18 @@ from rich.console import Console
 
 from checks.chaos.cluster import LocalCluster
 from checks.rotation.certificates import renew_certificates
+from checks.rotation.tokens import OTLP, TELEMETRY, Token
 from checks.upgrade.change import change, show
 from checks.upgrade.data import Stack, write
 from contracts import endpoints, secret_keys
+from stack.components.encryption.settings import STEPS
 from stack.components.kafka.config import MECHANISM
 from stack.components.postgres.database import DATABASE, ROLE, SERVICE_ROLE
 from stack.deploy.deployment import deploy
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
-from stack.polling import CheckFailure, poll_until
+from stack.polling import CheckFailure
 from stack.settings import Settings, load
-
-_KNOWN_SECONDS: Final = 150.0
-"""The kubelet updates the files of a Secret once a minute; a Collector reads them again within another minute."""
 
 
 def rotate(console: Console) -> bool:
@@ -53,9 +52,7 @@ def _changes(settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield the title of each change, and what makes it."""
     yield "database password", partial(_change_password, settings, secret_keys.POSTGRES_PASSWORD, ROLE)
     yield from _of_encryption(settings)
-    yield "OTLP token: add a second one", partial(_add_token, settings)
-    yield "OTLP token: services send it", _send_new_token
-    yield "OTLP token: remove the old one", partial(_end_old_token, settings)
+    yield from _of_token(OTLP, settings)
 
 
 def _values(settings: Settings) -> dict[str, str]:
@@ -82,8 +79,12 @@ def _of_encryption(settings: Settings) -> Iterator[tuple[str, Callable[[], None]
         yield "password of the task-manager at the database", change_password
     if encryption.kafka:
         yield "passwords of Kafka's users", partial(_change_users, settings)
-    if encryption.postgres or encryption.kafka:
+    if encryption.telemetry:
+        yield from _of_token(TELEMETRY, settings)
+    if encryption.postgres or encryption.kafka or encryption.telemetry:
         yield "certificates", partial(renew_certificates, settings)
+    # Services that trust the old authority could not send their last spans: telemetry has to be in clear meanwhile.
+    if (encryption.postgres or encryption.kafka) and not STEPS[encryption.telemetry].speaks_tls:
         yield "certificate authority", _change_authority
 
 
@@ -150,38 +151,28 @@ def _opens(address: str, role: str, password: str) -> bool:
     return True
 
 
-def _add_token(settings: Settings) -> None:
+def _of_token(token: Token, settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the changes in which a token gets a new value while servers accept two."""
+    yield f"{token.title}: add a second one", partial(_add, token, settings)
+    yield f"{token.title}: clients send it", partial(_exchange, token, settings)
+    yield f"{token.title}: remove the old one", partial(_end_old, token, settings)
+
+
+def _add(token: Token, settings: Settings) -> None:
     new = secrets.token_urlsafe(24)
-    with _secret_variables(otlpTokenOther=new):
+    with _secret_variables(**{token.other: new}):
         deploy("local")
-    _wait(settings, new, accepted=True)
+    token.wait(LocalCluster(settings), new, accepted=True)
 
 
-def _send_new_token() -> None:
-    values = _values(load("local"))
-    with _secret_variables(
-        otlpToken=values[secret_keys.OTLP_TOKEN_OTHER], otlpTokenOther=values[secret_keys.OTLP_TOKEN]
-    ):
+def _exchange(token: Token, settings: Settings) -> None:
+    values = _values(settings)
+    with _secret_variables(**{token.key: values[token.other], token.other: values[token.key]}):
         deploy("local")
 
 
-def _end_old_token(settings: Settings) -> None:
-    old = _values(settings)[secret_keys.OTLP_TOKEN_OTHER]
-    deploy("local", forget=[secret_keys.OTLP_TOKEN_OTHER])
-    _wait(settings, old, accepted=False)
-    _wait(settings, _values(settings)[secret_keys.OTLP_TOKEN], accepted=True)
-
-
-def _wait(settings: Settings, token: str, *, accepted: bool) -> None:
-    """Waits until every Collector accepts, or refuses, a token."""
-    cluster = LocalCluster(settings)
-    expected = httpx.codes.OK if accepted else httpx.codes.UNAUTHORIZED
-
-    def all_answer_as_expected() -> bool:
-        headers = {"authorization": f"Bearer {token}"}
-        urls = [f"http://{pod.status.pod_ip}:{endpoints.OTLP_HTTP_PORT}" for pod in cluster.ready(endpoints.COLLECTOR)]
-        answers = {httpx.post(f"{url}/v1/traces", json={}, headers=headers, timeout=10).status_code for url in urls}
-        return answers == {expected}
-
-    what = f"every Collector to {'accept' if accepted else 'refuse'} a token"
-    poll_until(what, all_answer_as_expected, seconds=_KNOWN_SECONDS, every=1, look_at="the Collectors' logs")
+def _end_old(token: Token, settings: Settings) -> None:
+    old, cluster = _values(settings)[token.other], LocalCluster(settings)
+    deploy("local", forget=[token.other])
+    token.wait(cluster, old, accepted=False)
+    token.wait(cluster, _values(settings)[token.key], accepted=True)

@@ -1,0 +1,86 @@
+"""What `make rotations` changes of an encrypted stack."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from checks.rotation.certificates import issue_again, tls_ports
+from checks.rotation.command import _changes
+from checks.rotation.tokens import Token
+from contracts import endpoints
+from stack.components.encryption.authority import RENEWAL, Authority
+from stack.polling import CheckFailure
+from stack.settings import parse
+from stack.settings.certificates import certified
+from tests.support.configuration import config
+
+AUTHORITY = Authority("a random text of the tests, which is long enough")
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+TEMPO_IN_PARTS = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
+ALL = {
+    "encryption": {"kafka": True, "postgres": True, "telemetry": "preferred"},
+    "traces": TEMPO_IN_PARTS,
+    "kafka": {"brokers": 3},
+    "collector": {"sampling": {"ratio": 0.5}},
+}
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+def test_a_certificate_is_issued_again_with_its_names_and_uses(is_client: bool) -> None:
+    def issue(moment: datetime) -> str:
+        return AUTHORITY.issue("kafka", ["kafka", "localhost", "127.0.0.1"], moment, is_client=is_client).certificate
+
+    earlier = NOW - RENEWAL
+    assert issue_again(AUTHORITY, issue(NOW), earlier).certificate == issue(earlier)
+    assert issue_again(AUTHORITY, issue(earlier), NOW).certificate == issue(NOW)
+
+
+def test_each_server_shows_its_certificate_at_some_port() -> None:
+    servers = certified(parse(config(**ALL), "Pulumi.test.yaml"))
+    assert {endpoints.KAFKA, endpoints.POSTGRES, endpoints.COLLECTOR, endpoints.TEMPO_QUERIER} < {*servers}
+    assert [name for name in servers if not tls_ports(name)] == [endpoints.KAFKA_USERS, endpoints.TEMPO_KAFKA]
+
+
+@pytest.mark.parametrize(
+    ("encryption", "further"),
+    [
+        ({}, []),
+        ({"postgres": True}, ["password of the task-manager at the database", "certificates", "certificate authority"]),
+        ({"kafka": True}, ["passwords of Kafka's users", "certificates", "certificate authority"]),
+        (
+            {"telemetry": "preferred"},
+            [
+                "token of telemetry: add a second one",
+                "token of telemetry: clients send it",
+                "token of telemetry: remove the old one",
+                "certificates",
+            ],
+        ),
+    ],
+)
+def test_what_encryption_needs_is_changed(encryption: dict[str, Any], further: list[str]) -> None:
+    titles = [title for title, _ in _changes(parse(config(encryption=encryption), "Pulumi.test.yaml"))]
+    otlp = [f"OTLP token: {change}" for change in ("add a second one", "clients send it", "remove the old one")]
+    assert titles == ["database password", *further, *otlp]
+
+
+def token(*statuses: int) -> Token:
+    """Returns a token to whose requests servers answer with these statuses."""
+    return Token(title="token", key="key", other="other", answers=lambda _cluster, _value: iter(statuses))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "accepted"), [((200, 401), True), ((200, 401), False), ((401, 401), True), ((), True), ((), False)]
+)
+def test_it_waits_until_all_servers_agree(
+    statuses: tuple[int, ...], accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checks.rotation.tokens.KNOWN_SECONDS", 0.0)
+    with pytest.raises(CheckFailure, match=f"every server to {'accept' if accepted else 'refuse'} the token"):
+        token(*statuses).wait(None, "value", accepted=accepted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("statuses", "accepted"), [((200, 404), True), ((401, 401), False)])
+def test_a_status_other_than_401_is_no_refusal(statuses: tuple[int, ...], accepted: bool) -> None:
+    token(*statuses).wait(None, "value", accepted=accepted)  # type: ignore[arg-type]
