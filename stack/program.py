@@ -14,13 +14,14 @@ from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
 from stack.components.encryption.proxy.protection import (
     Protection,
-    TelemetryAuthority,
-    TelemetryAuthorityArgs,
+    StackAuthority,
+    StackAuthorityArgs,
     otlp_secrets,
     query_access,
     speaks_tls,
+    trusted,
 )
-from stack.components.encryption.settings import STEPS
+from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content
@@ -59,12 +60,35 @@ class _Base:
     secret: pulumi.Output[str]
     """Name of the stack's Secret."""
     secrets: SecretValues
-    protection: Protection | None
-    """What encrypted telemetry needs; None if it is in clear."""
+    authority: pulumi.Output[str] | None
+    """Certificate of the stack's authority, as PEM; None if no proxy needs one."""
 
     @property
     def storage_class(self) -> str | None:
         return self.settings.cluster.storage_class
+
+    @property
+    def protection(self) -> Protection | None:
+        """What encrypted telemetry needs; None if it is in clear."""
+        return self._protection(self.settings.encryption.telemetry, needs_token=True)
+
+    @property
+    def service_protection(self) -> Protection | None:
+        """What encrypted services need, which know their callers themselves; None if they are in clear."""
+        return self._protection(self.settings.encryption.services, needs_token=False)
+
+    def _protection(self, value: EncryptionValue, *, needs_token: bool) -> Protection | None:
+        if not value:
+            return None
+        assert self.authority
+        return Protection(
+            namespace=self.settings.cluster.namespace,
+            secret=self.secret,
+            seed=self.secrets[secret_keys.AUTHORITY_SEED],
+            authority=self.authority,
+            step=STEPS[value],
+            needs_token=needs_token,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,32 +160,25 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     namespace = Namespace("namespace", namespace_args, opts).name
     secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
-    protection = _protection(settings, secrets, namespace, secret, opts)
+    authority = _authority(settings, secrets, namespace, opts)
     return _Base(
-        settings=settings, opts=opts, namespace=namespace, secret=secret, secrets=secrets, protection=protection
-    )
-
-
-def _protection(
-    settings: Settings,
-    secrets: SecretValues,
-    namespace: pulumi.Output[str],
-    secret: pulumi.Output[str],
-    opts: pulumi.ResourceOptions,
-) -> Protection | None:
-    if not settings.encryption.telemetry:
-        return None
-    seed = secrets[secret_keys.AUTHORITY_SEED]
-    authority = TelemetryAuthority(
-        "telemetry-authority", TelemetryAuthorityArgs(namespace=namespace, seed=seed), opts
-    ).certificate
-    return Protection(
-        namespace=settings.cluster.namespace,
+        settings=settings,
+        opts=opts,
+        namespace=namespace,
         secret=secret,
-        seed=seed,
+        secrets=secrets,
         authority=authority,
-        step=STEPS[settings.encryption.telemetry],
     )
+
+
+def _authority(
+    settings: Settings, secrets: SecretValues, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str] | None:
+    """Return the certificate of the stack's authority, if a proxy needs one; create the ConfigMap for clients."""
+    if not (settings.encryption.telemetry or settings.encryption.services):
+        return None
+    args = StackAuthorityArgs(namespace=namespace, seed=secrets[secret_keys.AUTHORITY_SEED])
+    return StackAuthority("stack-authority", args, opts).certificate
 
 
 def _network(base: _Base) -> NetworkPolicies | None:
@@ -321,6 +338,8 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         sampling=settings.collector.sampling,
         otlp_endpoint=collector.otlp_endpoint,
         otlp_encrypted=speaks_tls(base.protection),
+        protection=base.service_protection,
+        gateway_annotations=settings.ingress.service_annotations if settings.ingress else {},
         brokers=brokers,
         database=database(postgres_args, base.opts),
     )
@@ -342,9 +361,10 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
         secret=base.secret,
         environment=settings.environment,
         gateway_url=services.gateway,
+        protection=base.service_protection,
         needs_key=settings.has_access_control,
         collector_url=collector.otlp_http_endpoint,
-        collector_ca=base.protection.authority if speaks_tls(base.protection) else None,
+        collector_ca=trusted(base.protection),
         traces=stores.traces.queries,
         metrics=stores.metrics.queries,
         logs=stores.log_queries,
@@ -357,7 +377,12 @@ def _ingress(base: _Base) -> Ingress | None:
     settings = base.settings
     if settings.ingress is None:
         return None
-    args = IngressArgs(namespace=base.namespace, settings=settings.ingress, grafana_url=settings.grafana.url)
+    args = IngressArgs(
+        namespace=base.namespace,
+        settings=settings.ingress,
+        grafana_url=settings.grafana.url,
+        gateway_encrypted=STEPS[settings.encryption.services].speaks_tls,
+    )
     return Ingress("ingress", args, base.opts)
 
 
@@ -382,5 +407,6 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: QueryApi | None) -> pul
         storage_class=base.storage_class,
         content=content,
         image=settings.images.service if settings.images else None,
+        protection=base.service_protection,
     )
     return grafana(args, base.opts)

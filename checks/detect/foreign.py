@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from checks.harness.traffic import OWN_PAGE, Page
+from checks.harness.traffic import Page
+from stack.probe.request import OWN_PAGE
 
 ADDRESS: Final = "192.0.0.9"
 FAILING_SHARE: Final = 0.08

@@ -11,13 +11,10 @@ from typing import Final
 
 import httpx
 
-from contracts import endpoints, http
-from contracts.services import GATEWAY
-from stack.probe.request import authorization
+from contracts import http
+from stack.probe.request import OWN_PAGE, authorization
 
 _SECONDS: Final = 10.0
-OWN_PAGE: Final = f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{http.DEMO}"
-"""The page that the stack serves to its own crawler."""
 
 
 @dataclass(frozen=True, kw_only=True)

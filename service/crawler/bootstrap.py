@@ -28,6 +28,7 @@ def build(settings: CrawlerSettings, tracing: Tracing) -> App:
         max_bytes=settings.max_bytes,
         max_redirects=settings.max_redirects,
         rule=AddressRule(hosts=settings.allowed_hosts, networks=settings.allowed_networks),
+        ca=settings.ca,
     )
     handler = CrawlHandler(fetcher.fetch, publisher.publish, traces, metrics.registry, fetcher.is_own)
     consumer = ConsumerLoop(

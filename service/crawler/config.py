@@ -47,6 +47,9 @@ class CrawlerSettings(ServiceSettings):
         2_000_000, alias="CRAWLER_MAX_BYTES", ge=1000, le=5_000_000, description="bytes, 1000 to 5000000"
     )
     max_redirects: int = Field(5, alias="CRAWLER_MAX_REDIRECTS", ge=0, le=20, description="a whole number, 0 to 20")
+    ca: str | None = Field(
+        None, alias="CRAWLER_CA", description="PEM of an authority that is trusted in addition to the public ones"
+    )
     allowed_hosts: Annotated[frozenset[str], BeforeValidator(_hosts)] = Field(
         frozenset(),
         alias="CRAWLER_ALLOWED_HOSTS",

@@ -69,10 +69,24 @@ class Fetcher:
         max_bytes: int,
         max_redirects: int,
         rule: AddressRule,
+        ca: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """seconds: for the whole fetch, from the first DNS lookup to the end of the body. transport: for tests."""
-        network = transport or GuardedTransport(rule, DeadlineTransport())
+        """Prepares it.
+
+        Args:
+            traces: traces each request.
+            seconds: for the whole fetch, from the first DNS lookup to the end of the body.
+            max_bytes: of a page.
+            max_redirects: of a page.
+            rule: the addresses that may be fetched.
+            ca: PEM of an authority that is trusted in addition to the public ones.
+            transport: for tests.
+        """
+        context = httpx.create_ssl_context()
+        if ca:
+            context.load_verify_locations(cadata=ca)
+        network = transport or GuardedTransport(rule, DeadlineTransport(context))
         self._rule = rule
         self._seconds = seconds
         self._max_bytes = max_bytes

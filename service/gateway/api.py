@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 import uuid
@@ -47,7 +48,12 @@ class TaskReader:
     """Reads tasks from the task-manager and forwards its answers."""
 
     def __init__(
-        self, base_url: str, traces: TraceManager, token: str = "", patience: float = _PATIENCE_SECONDS
+        self,
+        base_url: str,
+        traces: TraceManager,
+        token: str = "",
+        patience: float = _PATIENCE_SECONDS,
+        trust: ssl.SSLContext | bool = True,
     ) -> None:
         """Prepares it.
 
@@ -56,10 +62,12 @@ class TaskReader:
             traces: traces each attempt.
             token: by which the task-manager knows the gateway, if access control is on.
             patience: seconds in which a read is repeated while the task-manager or its database is unavailable.
+            trust: how the task-manager's certificate is verified.
         """
         self._base_url = base_url
         self._traces = traces
         self._patience = patience
+        self._trust = trust
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._client: httpx.AsyncClient | None = None
 
@@ -74,7 +82,10 @@ class TaskReader:
             self._client = httpx.AsyncClient(
                 base_url=self._base_url,
                 transport=AsyncTracingTransport(
-                    self._traces, httpx.AsyncHTTPTransport(retries=_CONNECT_RETRIES, socket_options=_SOCKET_OPTIONS)
+                    self._traces,
+                    httpx.AsyncHTTPTransport(
+                        verify=self._trust, retries=_CONNECT_RETRIES, socket_options=_SOCKET_OPTIONS
+                    ),
                 ),
                 timeout=httpx.Timeout(5.0, connect=1.0),
             )

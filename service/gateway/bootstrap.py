@@ -1,5 +1,6 @@
 """Builds the gateway from its parts."""
 
+import ssl
 from typing import Final
 
 import httpx
@@ -28,7 +29,8 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
     traces = tracing.traces
     metrics = Metrics(settings.stored_traces)
     publisher = KafkaPublisher(settings, traces, metrics, client_id=GATEWAY, topics=(STATUS_TOPIC,))
-    check_task_manager = TaskManagerCheck(settings.task_manager_url)
+    trust = ssl.create_default_context(cadata=settings.task_manager_ca)
+    check_task_manager = TaskManagerCheck(settings.task_manager_url, trust)
     health = Health(
         [
             # Without Kafka tasks can still be read; a submission gets status 503 and Retry-After.
@@ -41,7 +43,7 @@ def build(settings: GatewaySettings, tracing: Tracing) -> App:
         alive=lambda: publisher.alive,
     )
     token = settings.service_token.get_secret_value() if settings.access_control and settings.service_token else ""
-    reader = TaskReader(settings.task_manager_url, traces, token)
+    reader = TaskReader(settings.task_manager_url, traces, token, trust=trust)
     provider = httpx.AsyncClient(transport=AsyncTracingTransport(traces), timeout=_PROVIDER_SECONDS)
     guard = build_guard(settings, provider, metrics.registry)
 

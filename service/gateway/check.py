@@ -1,5 +1,6 @@
 """The check of the task-manager, which several pods behind one address may answer."""
 
+import ssl
 from typing import Final
 
 import httpx
@@ -15,12 +16,12 @@ _CONNECTIONS: Final = 3
 class TaskManagerCheck:
     """Raises when called, if no pod of the task-manager answers."""
 
-    def __init__(self, url: str) -> None:
-        """url: of the task-manager."""
+    def __init__(self, url: str, trust: ssl.SSLContext | bool = True) -> None:
+        """url: of the task-manager. trust: how its certificate is verified."""
         self._url = f"{url}{http.LIVE}"
         # Each check makes its own connection: a kept one leads to one pod alone.
         limits = httpx.Limits(max_keepalive_connections=0)
-        transport = httpx.HTTPTransport(limits=limits, retries=_CONNECTIONS - 1)
+        transport = httpx.HTTPTransport(verify=trust, limits=limits, retries=_CONNECTIONS - 1)
         self._client = httpx.Client(transport=transport, timeout=_TIMEOUT)
 
     def __call__(self) -> None:

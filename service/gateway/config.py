@@ -15,3 +15,6 @@ class GatewaySettings(AccessSettings, ServiceSettings):
     task_manager_url: Annotated[str, AfterValidator(check_http_url)] = Field(
         "http://localhost:8081", alias="TASK_MANAGER_URL", description="an http or https URL"
     )
+    task_manager_ca: str | None = Field(
+        None, alias="TASK_MANAGER_CA", description="PEM of the authority that signed the task-manager's certificate"
+    )

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Final
 
-from contracts import endpoints, metadata
+from contracts import endpoints, metadata, secret_keys
 from contracts.metadata import Manifest
 from contracts.services import GATEWAY, SERVICES
+from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
+from stack.components.encryption.settings import STEPS
 from stack.components.network.policies import DENY_ALL
-from stack.components.services.rollout import StageAnalysis
+from stack.components.services.rollout import AUTHORIZATION_VARIABLE, CA_VARIABLE, StageAnalysis
 from stack.errors import DeployError
 from stack.settings import Settings
 
@@ -48,7 +50,7 @@ def with_rollouts(manifests: Sequence[Manifest], settings: Settings) -> list[Man
         if manifest["kind"] == "NetworkPolicy" and name == DENY_ALL:
             result += _network_policies(manifest, manifests)
     gateway = next(item for item in manifests if item["kind"] == "Deployment" and item["metadata"]["name"] == GATEWAY)
-    return [*result, _template(gateway)]
+    return [*result, _template(gateway, settings)]
 
 
 def _check(settings: Settings) -> None:
@@ -87,11 +89,13 @@ def _steps(service: str, settings: Settings) -> Iterator[dict[str, Any]]:
     stages = _partial_stages(settings)
     limits = settings.rollout.gate
     # A Job keeps no evidence for the next one. Each stage has its part of the error budget instead.
+    is_encrypted = STEPS[settings.encryption.telemetry].speaks_tls
+    prometheus = endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT, encrypted=is_encrypted)
     part = limits.model_copy(update={"false_alarms": limits.false_alarms / len(stages)})
     for stage in stages:
         analysis = StageAnalysis(
             service=service,
-            prometheus=endpoints.url(endpoints.PROMETHEUS, endpoints.PROMETHEUS_PORT),
+            prometheus=prometheus,
             soak_seconds=stage.soak_seconds,
             is_traced=settings.tracing.enabled,
             gate=part,
@@ -109,7 +113,7 @@ def _canary_service(service: Manifest, name: str) -> Manifest:
     return canary
 
 
-def _template(gateway: Manifest) -> Manifest:
+def _template(gateway: Manifest, settings: Settings) -> Manifest:
     """The analysis: its pods have the image and the restrictions of the gateway's, and no access to the API server."""
     pod = gateway["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -124,7 +128,10 @@ def _template(gateway: Manifest) -> Manifest:
                 "image": container["image"],
                 "imagePullPolicy": container["imagePullPolicy"],
                 "command": ["python3", "-m", "stack.rollout"],
-                "env": [{"name": _ARGUMENT.upper(), "value": f"{{{{args.{_ARGUMENT}}}}}"}],
+                "env": [
+                    {"name": _ARGUMENT.upper(), "value": f"{{{{args.{_ARGUMENT}}}}}"},
+                    *(_access() if STEPS[settings.encryption.telemetry].speaks_tls else []),
+                ],
                 "resources": deepcopy(container["resources"]),
                 "securityContext": deepcopy(container["securityContext"]),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -145,6 +152,16 @@ def _template(gateway: Manifest) -> Manifest:
             "metrics": [{"name": "judgement", "provider": {"job": {"spec": job}}}],
         },
     }
+
+
+def _access() -> list[dict[str, Any]]:
+    """The variables by which the judge knows an encrypted Prometheus, and that knows the judge."""
+    ca = {"name": AUTHORITY, "key": AUTHORITY_FILE}
+    token = {"name": secret_keys.SECRET, "key": secret_keys.TELEMETRY_AUTHORIZATION}
+    return [
+        {"name": CA_VARIABLE, "valueFrom": {"configMapKeyRef": ca}},
+        {"name": AUTHORIZATION_VARIABLE, "valueFrom": {"secretKeyRef": token}},
+    ]
 
 
 def _network_policies(deny_all: Manifest, manifests: Sequence[Manifest]) -> Iterator[Manifest]:

@@ -34,6 +34,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     is_written = False
     server = serve(
+        os.environ.get("HOST", ""),
         int(os.environ.get("PORT", endpoints.SERVICE_PORT)),
         CollectorRegistry(),
         is_alive=lambda: True,

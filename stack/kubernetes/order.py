@@ -20,6 +20,7 @@ KINDS: Final = (
     "Deployment",
     "HorizontalPodAutoscaler",
     "Ingress",
+    "BackendTLSPolicy",
     "HTTPRoute",
     "PodMonitor",
     "PrometheusRule",

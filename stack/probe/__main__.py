@@ -30,6 +30,7 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
     traces = config.traces_access.client() if config.traces_access else client
     metrics = config.prometheus_access.client() if config.prometheus_access else client
     logs = config.loki_access.client() if config.loki_access else client
+    gateway = Access(ca=config.gateway_ca).client() if config.gateway_ca else client
     collectors = Access(ca=config.collector_ca).client() if config.collector_ca else client
     telemetry = Telemetry(
         collector=Collector(
@@ -48,7 +49,7 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
         prover = Prover(
             gateway=config.gateway,
             key=config.gateway_key,
-            client=client,
+            client=gateway,
             telemetry=telemetry,
             sleep=loop.sleep,
             visible_seconds=config.visible_seconds,
@@ -77,12 +78,12 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # The stack's own programs speak plain HTTP in the cluster, and need no proxy.
+    # Without encryption, the stack's own programs speak plain HTTP in the cluster, and need no proxy.
     with httpx.Client(verify=False, trust_env=False) as client:
         loop, results = build(config, client)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, loop.stop)
-        server = serve(config.port, results.registry, lambda: loop.is_alive)
+        server = serve(config.host, config.port, results.registry, lambda: loop.is_alive)
         loop.run()
         server.shutdown()
     return 0

@@ -17,6 +17,8 @@ class ProbeConfig:
     environment: str
     """Name of the stack's environment."""
     gateway: str
+    gateway_ca: str
+    """PEM of the authority that signed the gateway's certificate; empty for the public ones."""
     gateway_key: str
     """API key; empty if the gateway needs none."""
     collector: str
@@ -40,6 +42,8 @@ class ProbeConfig:
     """The time within which telemetry must be visible after its task is completed."""
     certificates: str = ""
     """Folder with the ends of the stack's certificates; empty if it has none."""
+    host: str = ""
+    """Address to listen on; empty for all."""
     port: int = endpoints.SERVICE_PORT
 
     @classmethod
@@ -72,6 +76,7 @@ class ProbeConfig:
         return cls(
             environment=environ["ENVIRONMENT"],
             gateway=environ["GATEWAY_URL"],
+            gateway_ca=environ.get("GATEWAY_CA", ""),
             gateway_key=environ.get("GATEWAY_KEY", ""),
             collector=environ["COLLECTOR_URL"],
             collector_ca=environ.get("COLLECTOR_CA", ""),
@@ -87,6 +92,7 @@ class ProbeConfig:
             interval_seconds=float(environ["PROBE_INTERVAL_SECONDS"]),
             visible_seconds=float(environ["PROBE_VISIBLE_SECONDS"]),
             certificates=environ.get("CERTIFICATES", ""),
+            host=environ.get("HOST", ""),
             port=int(environ.get("PORT", endpoints.SERVICE_PORT)),
         )
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import httpx
 
+from contracts.http import DEMO
 from contracts.services import GATEWAY
 from stack.polling import CheckFailure, poll_until
 from stack.probe.calls import Calls
@@ -89,7 +90,7 @@ class Prover:
     """Makes proofs."""
 
     gateway: str
-    """Its URL."""
+    """Its URL in the cluster, at which the crawler fetches the page, too."""
     key: str = ""
     """The probe's API key; empty if the gateway needs none."""
     client: httpx.Client
@@ -108,7 +109,15 @@ class Prover:
         sent_at, started = time.time_ns(), time.monotonic()
         root = partial(RootSpan, trace_id=trace_id, span_id=span_id, caller=PROBE, started=sent_at)
         try:
-            answer = submit(self.gateway, trace_id, span_id, caller=PROBE, post=self.client.post, key=self.key)
+            answer = submit(
+                self.gateway,
+                trace_id,
+                span_id,
+                page=f"{self.gateway}{DEMO}",
+                caller=PROBE,
+                post=self.client.post,
+                key=self.key,
+            )
             task_id = accepted_task(answer, trace_id, f"the logs of {GATEWAY}")
         except (httpx.HTTPError, CheckFailure, ValueError, KeyError) as error:  # the last two: not the gateway's JSON
             failed = StepResult(step=Step.REQUEST, result=Result.FAILED, reason=f"POST to {self.gateway}: {error!r}")

@@ -45,24 +45,41 @@ def not_sampled() -> dict[str, str]:
     return {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
 
 
-def task(caller: Caller) -> dict[str, str]:
-    """Returns the body of a request that submits a task whose page is the gateway's own."""
+def own_page(*, encrypted: bool = False) -> str:
+    """Returns the URL at which the crawler finds a page that the gateway serves itself."""
+    return f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT, encrypted=encrypted)}{DEMO}"
+
+
+OWN_PAGE: Final = own_page()
+"""Of a stack whose services are in clear."""
+
+
+def task(caller: Caller, page: str) -> dict[str, str]:
+    """Returns the body of a request that submits a task."""
     return {
         "user_email": caller.email,
         "user_query": caller.user_agent,
-        "base_url": f"{endpoints.url(GATEWAY, endpoints.SERVICE_PORT)}{DEMO}",
+        "base_url": page,
     }
 
 
 def submit(
-    gateway: str, trace_id: str, span_id: str, *, caller: Caller = SMOKE_CHECK, post: Send = httpx.post, key: str = ""
+    gateway: str,
+    trace_id: str,
+    span_id: str,
+    *,
+    page: str = OWN_PAGE,
+    caller: Caller = SMOKE_CHECK,
+    post: Send = httpx.post,
+    key: str = "",
 ) -> httpx.Response:
-    """Submits a task whose page is the gateway's own, within the trace of the caller.
+    """Submits a task within the trace of the caller.
 
     Args:
         gateway: its base URL.
         trace_id: of the trace.
         span_id: of the caller's span.
+        page: URL of the page that the crawler fetches, such as `own_page`.
         caller: sends the request.
         post: sends it over HTTP.
         key: the caller's API key; empty if the gateway needs none.
@@ -77,7 +94,7 @@ def submit(
         "tracestate": f"{KEEP_KEY}=1",
         **authorization(key),
     }
-    return post(f"{gateway}{TASKS}", json=task(caller), headers=headers, timeout=ANSWER_SECONDS)
+    return post(f"{gateway}{TASKS}", json=task(caller, page), headers=headers, timeout=ANSWER_SECONDS)
 
 
 def accepted_task(answer: httpx.Response, trace_id: str, look_at: str) -> str:

@@ -11,6 +11,7 @@ from contracts import http
 
 
 def serve(
+    host: str,
     port: int,
     registry: CollectorRegistry,
     is_alive: Callable[[], bool],
@@ -19,6 +20,7 @@ def serve(
     """Starts to serve in a thread.
 
     Args:
+        host: address to listen on; empty for all.
         port: 0 takes a free one.
         registry: of the metrics.
         is_alive: False when only a restart can help the process.
@@ -50,7 +52,7 @@ def serve(
         def log_message(self, *_: object) -> None:
             """Log no scrapes."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     Thread(target=server.serve_forever, name="server", daemon=True).start()
     return server

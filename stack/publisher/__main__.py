@@ -38,6 +38,7 @@ def main() -> int:
     registry = CollectorRegistry()
     success = Gauge(metrics.PUBLISHER_SUCCESS, "Time of the last success; 0 if never.", registry=registry)
     server = serve(
+        os.environ.get("HOST", ""),
         int(os.environ.get("PORT", endpoints.SERVICE_PORT)),
         registry,
         is_alive=lambda: True,

@@ -1,19 +1,21 @@
 """`python -m stack.rollout`: judges one stage of one service from inside the cluster.
 
 Argo Rollouts runs it as the Job of an analysis (see `stack.deploy.argo_rollouts`). It reads the variable `ANALYSIS`, a
-`StageAnalysis` as JSON, and ends with exit code 0 if the stage is successful, with 1 if it failed.
+`StageAnalysis` as JSON, and where telemetry is encrypted, what it needs for Prometheus. It ends with exit code 0 if the
+stage is successful, with 1 if it failed.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
 
+from stack.clients.access import Access
 from stack.clients.prometheus import PrometheusClient, Query
-from stack.components.services.rollout import StageAnalysis
+from stack.components.services.rollout import AUTHORIZATION_VARIABLE, CA_VARIABLE, StageAnalysis
 from stack.rollout import gate
 from stack.rollout.gate import Verdict
 from stack.rollout.judge import Judge
@@ -66,10 +68,16 @@ def judge_stage(
 def main() -> int:
     """Judges the stage of the environment; returns the exit code."""
     analysis = StageAnalysis.model_validate_json(os.environ["ANALYSIS"])
-    # Prometheus speaks plain HTTP in the cluster, and needs no proxy.
-    with httpx.Client(trust_env=False) as client:
+    with _client(os.environ) as client:
         verdict = judge_stage(analysis, PrometheusClient(analysis.prometheus, client.get).query)
     return 0 if verdict is Verdict.SUCCESSFUL else 1
+
+
+def _client(environ: Mapping[str, str]) -> httpx.Client:
+    """Returns a client of Prometheus, with its access if the telemetry of the stack is encrypted."""
+    if ca := environ.get(CA_VARIABLE):
+        return Access(ca=ca, headers={"Authorization": environ[AUTHORIZATION_VARIABLE]}).client()
+    return httpx.Client(trust_env=False)  # in the cluster, without a proxy
 
 
 if __name__ == "__main__":

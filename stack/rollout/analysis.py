@@ -12,6 +12,8 @@ import kubernetes
 from contracts import metadata
 from contracts.errors import UserError
 from stack.clients.prometheus import PrometheusClient
+from stack.components.encryption.settings import STEPS
+from stack.probe.request import own_page
 from stack.release.plan import Step, Version
 from stack.rollout import gate
 from stack.rollout.gate import Finding, Verdict
@@ -76,7 +78,12 @@ class Analysis:
             gateways = self._gateways(step, forwards)
             probes = self._probes(step, canary, gateways, forwards)
             supply = forwards.enter_context(
-                Supply(gateways, self.settings.rollout.gate.probes_per_second, key=self._stores().stack_key()).run()
+                Supply(
+                    gateways,
+                    self.settings.rollout.gate.probes_per_second,
+                    page=self._page(),
+                    key=self._stores().stack_key(),
+                ).run()
             )
             forwards.callback(self._compare_traces, step, probes)
             while True:
@@ -146,6 +153,9 @@ class Analysis:
     def _stores(self) -> Stores:
         return Stores(settings=self.settings, client=self.client)
 
+    def _page(self) -> str:
+        return own_page(encrypted=STEPS[self.settings.encryption.services].speaks_tls)
+
     def _gateways(self, step: Step, forwards: contextlib.ExitStack) -> list[str]:
         """The gateways that are compared."""
         return [forwards.enter_context(self._stores().gateway(track)) for track in (step.compared, "canary")]
@@ -164,6 +174,7 @@ class Analysis:
             forwards.enter_context(self._stores().traces()),
             every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
             stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
+            page=self._page(),
             key=self._stores().stack_key(),
         )
         return forwards.enter_context(probes.run())

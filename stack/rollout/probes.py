@@ -17,7 +17,7 @@ from lean_tracing.background import Loop
 from stack.clients.traces import Span, TraceStoreClient
 from stack.polling import CheckFailure
 from stack.probe.match import match_hops
-from stack.probe.request import TaskFailed, completed_task, not_sampled, submit
+from stack.probe.request import OWN_PAGE, TaskFailed, completed_task, not_sampled, submit
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_UP_SECONDS: Final = 1.0
@@ -51,6 +51,7 @@ class Probes:
         *,
         every: float,
         stored_seconds: float,
+        page: str = OWN_PAGE,
         key: str = "",
         hops: Sequence[Hop] = HOPS,
     ) -> None:
@@ -61,11 +62,13 @@ class Probes:
             store: the trace store.
             every: seconds between two probes.
             stored_seconds: a trace that is not whole this long after the end of its task counts as missed.
+            page: URL of the page of the tasks.
             key: API key for the gateways; empty if they need none.
             hops: the hops that each trace must have.
         """
         self._hops = hops
         self._key = key
+        self._page = page
         self._gateways = itertools.cycle(gateways)
         self._store = store
         self._every = every
@@ -122,7 +125,8 @@ class Probes:
         trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
         # A request that fails is an error of the version, not a gap in its traces: the check of errors counts it.
         try:
-            task_id = str(submit(gateway, trace_id, span_id, key=self._key).raise_for_status().json()["id"])
+            answer = submit(gateway, trace_id, span_id, page=self._page, key=self._key)
+            task_id = str(answer.raise_for_status().json()["id"])
         except (httpx.HTTPError, ValueError, KeyError):  # the last two: not the gateway's JSON
             self._failed.append(trace_id)
             return

@@ -9,7 +9,7 @@ import httpx
 
 from contracts.http import TASKS
 from lean_tracing.background import Loop
-from stack.probe.request import ANSWER_SECONDS, SMOKE_CHECK, authorization, task
+from stack.probe.request import ANSWER_SECONDS, OWN_PAGE, SMOKE_CHECK, authorization, task
 
 _PAUSE_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
@@ -26,15 +26,17 @@ class Supply:
     The services trace them like those of users, and delete them after an hour.
     """
 
-    def __init__(self, gateways: Sequence[str], largest_rate: float, *, key: str = "") -> None:
+    def __init__(self, gateways: Sequence[str], largest_rate: float, *, page: str = OWN_PAGE, key: str = "") -> None:
         """Prepares the requests.
 
         Args:
             gateways: base URLs of the gateways.
             largest_rate: in requests per second, over all gateways.
+            page: URL of the page of the tasks.
             key: API key of the gateway, if it needs one.
         """
         self._gateways = itertools.cycle(gateways)
+        self._page = page
         self._number = len(gateways)
         self._largest_rate = largest_rate
         self._rate = 0.0
@@ -63,5 +65,5 @@ class Supply:
             return _PAUSE_SECONDS
         # A request that fails is an error of the version: the check of errors counts it.
         with contextlib.suppress(httpx.HTTPError):
-            self._client.post(f"{next(self._gateways)}{TASKS}", json=task(SMOKE_CHECK))
+            self._client.post(f"{next(self._gateways)}{TASKS}", json=task(SMOKE_CHECK, self._page))
         return 1 / self._rate if self._rate else _PAUSE_SECONDS

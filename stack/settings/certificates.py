@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from contracts import endpoints
+from contracts.services import SERVICES
 from stack.components.encryption.settings import STEPS
 from stack.components.trace_store import scrape as trace_store
 from stack.settings.network import components
@@ -30,6 +31,8 @@ def _certified(settings: Settings) -> Iterator[str]:
         yield from (endpoints.KAFKA, endpoints.KAFKA_USERS)
         if STEPS[encryption.kafka].speaks_tls and traces.distributed:
             yield endpoints.TEMPO_KAFKA
+    has = components(settings)
+    if encryption.services:
+        yield from (name for name in (*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER) if name in has)
     if encryption.telemetry:
-        has = components(settings)
         yield from (name for name in (*_TELEMETRY, *trace_store.pods(traces)) if name in has)

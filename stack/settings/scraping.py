@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from stack.components.alertmanager import scrape as alertmanager
 from stack.components.collector import scrape as collector
@@ -18,20 +19,22 @@ from stack.settings.tree import Settings
 
 def scraping(settings: Settings) -> Scraping:
     """Return the scrape targets of all components that a stack has."""
+    own = partial(replace, encrypted=STEPS[settings.encryption.services].speaks_tls)
     encrypted = STEPS[settings.encryption.telemetry].speaks_tls
+    telemetry = partial(replace, encrypted=encrypted, needs_token=encrypted)
     return Scraping(
         environment=settings.environment,
         namespace=settings.cluster.namespace,
         interval_seconds=settings.metrics.scrape_interval_seconds,
         targets=[
-            *(services.TARGETS if settings.services.enabled else []),
-            *(replace(target, encrypted=encrypted) for target in _telemetry(settings)),
-            *([probe.TARGET] if settings.has_probe else []),
-            *([grafana.PUBLISHER] if settings.grafana.published else []),
+            *(map(own, services.TARGETS) if settings.services.enabled else []),
+            *map(telemetry, _telemetry(settings)),
+            *([own(probe.TARGET)] if settings.has_probe else []),
+            *([own(grafana.PUBLISHER)] if settings.grafana.published else []),
         ],
         external_alertmanager=settings.alerting.external if settings.alerting.enabled else None,
         replicas=settings.metrics.replicas,
-        alertmanager=replace(alertmanager.TARGET, encrypted=encrypted) if settings.alerting.built else None,
+        alertmanager=telemetry(alertmanager.TARGET) if settings.alerting.built else None,
         encrypted=encrypted,
     )
 

@@ -9,7 +9,7 @@ from contracts.section import DnsLabel, Retention, Section
 from dashboards.objectives import Objectives
 from stack.components.alertmanager.settings import Alerting
 from stack.components.collector.settings import Collector
-from stack.components.encryption.settings import Encryption
+from stack.components.encryption.settings import STEPS, Encryption
 from stack.components.grafana.settings import Grafana
 from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
@@ -226,6 +226,27 @@ class Settings(Section):
             )
         if self.images is None:
             raise ValueError("encryption.kafka runs the pod kafka-users from the image of the services: images.service")
+        return self
+
+    @model_validator(mode="after")
+    def _check_encryption_of_services(self) -> Self:
+        if not self.encryption.services:
+            return self
+        if not self.services.enabled:
+            raise ValueError("encryption.services needs services, but services.enabled is off")
+        ingress = self.ingress
+        if (
+            STEPS[self.encryption.services].speaks_tls
+            and ingress
+            and ingress.task_api
+            and ingress.api == "Ingress"
+            and not (ingress.annotations or ingress.service_annotations)
+        ):
+            raise ValueError(
+                "encryption.services: the controller of the Ingress must know that the gateway has TLS. Set its "
+                'annotations in ingress.annotations or ingress.serviceAnnotations: see "TLS behind an Ingress" in '
+                "stack/README.md"
+            )
         return self
 
     @model_validator(mode="after")

@@ -13,10 +13,11 @@ from contracts.services import CRAWLER, GATEWAY, TASK_MANAGER
 from contracts.tasks import REFUSED
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import Span
+from stack.components.encryption.settings import STEPS
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.probe.match import match_hops
-from stack.probe.request import SMOKE_CHECK, TaskFailed, accepted_task, completed_task, submit
+from stack.probe.request import SMOKE_CHECK, TaskFailed, accepted_task, completed_task, own_page, submit
 from stack.probe.root import Collector, RootSpan
 from stack.probe.search import task_query
 from stack.settings import Settings
@@ -67,7 +68,7 @@ def check(settings: Settings, *, task_seconds: float = TASK_SECONDS) -> Report:
         with stores.collector() as (collector, http):
 
             def attempt() -> tuple[_Request, dict[str, Any]]:
-                request = _send(gateway, key, namespace)
+                request = _send(gateway, key, settings)
                 receiver = Collector(
                     url=collector, token=stores.otlp_token(), environment=settings.environment, post=http.post
                 )
@@ -121,14 +122,15 @@ def wait(what: str, probe: Callable[[], T | None], seconds: float, look_at: str)
     return poll_until(what, probe, seconds=seconds, every=_PAUSE_SECONDS, look_at=look_at)
 
 
-def _send(gateway: str, key: str, namespace: str) -> _Request:
+def _send(gateway: str, key: str, settings: Settings) -> _Request:
     """Sends the request, in a trace of its own."""
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-    logs = _logs(namespace, GATEWAY)
+    logs = _logs(settings.cluster.namespace, GATEWAY)
+    page = own_page(encrypted=STEPS[settings.encryption.services].speaks_tls)
     sent_at, started = time.monotonic(), time.time_ns()
     answer = wait(
         "the gateway to accept a request",
-        lambda: submit(gateway, trace_id, span_id, key=key).raise_for_status(),
+        lambda: submit(gateway, trace_id, span_id, page=page, key=key).raise_for_status(),
         _ACCEPT_SECONDS,
         logs,
     )

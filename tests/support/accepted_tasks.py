@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 import httpx
 
-from checks.harness.traffic import OWN_PAGE
 from contracts import http
 from contracts.services import TASK_MANAGER
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
-from stack.probe.request import authorization
+from stack.probe.request import OWN_PAGE, authorization
 from stack.settings import Settings
 from stack.stores import Stores
 

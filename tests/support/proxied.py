@@ -53,9 +53,9 @@ def haproxy_environment() -> Mapping[str, str]:
     return {"PATH": f"{root}/usr/sbin:{os.environ['PATH']}", "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
-def write_certificate(folder: Path, *, periods: int, host: str = "localhost") -> None:
+def write_certificate(folder: Path, *, periods: int, hosts: Sequence[str] = ("localhost", ADDRESS)) -> None:
     """Writes the certificate of a period, counted from this one, as the kubelet updates a Secret's files."""
-    issued = AUTHORITY.issue("server", [host], datetime.now(UTC) + periods * RENEWAL)
+    issued = AUTHORITY.issue("server", hosts, datetime.now(UTC) + periods * RENEWAL)
     contents = {
         "tls.key": issued.key,
         "tls.crt": issued.certificate,

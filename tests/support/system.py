@@ -30,7 +30,9 @@ from service.gateway.config import GatewaySettings
 from service.task_manager import bootstrap as task_manager
 from service.task_manager.config import TaskManagerSettings
 from stack.clients.traces import Span
+from stack.components.encryption.proxy.config import ProxiedPort
 from stack.polling import poll_until
+from tests.support.proxied import ADDRESS, AUTHORITY, proxy
 from tests.support.serving import served
 
 _SERVICE_TOKEN: Final = "token-of-the-gateway-0123456789abcdef"
@@ -112,7 +114,12 @@ class System:
 
 @contextmanager
 def running_system(
-    kafka: Mapping[str, str], make_recorder: Callable[[str], Recorder], directory: Path, key: str = ""
+    kafka: Mapping[str, str],
+    make_recorder: Callable[[str], Recorder],
+    directory: Path,
+    key: str = "",
+    *,
+    encrypted: bool = False,
 ) -> Iterator[System]:
     """The three services on ports of this machine.
 
@@ -121,6 +128,7 @@ def running_system(
         make_recorder: makes what records the spans of a service.
         directory: of their database.
         key: API key of the stack's own programs, which turns access control on.
+        encrypted: whether the services call each other by TLS, through proxies.
     """
     database = f"sqlite:///{directory / 'tasks.db'}"
     ports = {name: free_port() for name in ("gateway", "task-manager", "web-crawler")}
@@ -134,6 +142,7 @@ def running_system(
         # The page that is crawled is the gateway's own.
         "CRAWLER_ALLOWED_HOSTS": f"127.0.0.1:{ports['gateway']}",
         **({"ACCESS_CONTROL": "true", "STACK_KEY": key, "SERVICE_TOKEN": _SERVICE_TOKEN} if key else {}),
+        **(_encrypted(ports) if encrypted else {}),
     }
     at_gateway = GatewaySettings.from_env({**environment, "PORT": str(ports["gateway"])})
     at_manager = TaskManagerSettings.from_env({**environment, "PORT": str(ports["task-manager"])})
@@ -145,4 +154,17 @@ def running_system(
             "web-crawler": (crawler.build(at_crawler, recorders["web-crawler"].tracing), at_crawler),
         }
         urls = {name: running.enter_context(_served(*application)) for name, application in applications.items()}
+        if encrypted:
+            called = [ProxiedPort(number=ports[name], needs_token=False) for name in ("gateway", "task-manager")]
+            running.enter_context(proxy(directory, called))
         yield System(urls, database, kafka, recorders, key)
+
+
+def _encrypted(ports: Mapping[str, int]) -> dict[str, str]:
+    """The variables of services that call each other through proxies."""
+    return {
+        "TASK_MANAGER_URL": f"https://{ADDRESS}:{ports['task-manager']}",
+        "TASK_MANAGER_CA": AUTHORITY.certificate,
+        "CRAWLER_CA": AUTHORITY.certificate,
+        "CRAWLER_ALLOWED_HOSTS": f"{ADDRESS}:{ports['gateway']}",
+    }

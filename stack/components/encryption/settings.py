@@ -44,9 +44,9 @@ class Encryption(Section):
 
     A server that the stack did not build has its own settings, such as `kafka.external.encrypted`.
 
-    A running stack gets to `kafka` and `telemetry` in three deployments, which lose nothing. With `accepted`, servers
-    take TLS as well; with `preferred`, all of the stack's programs use it, and servers still take connections in clear;
-    with `true` they refuse these.
+    A running stack gets to `kafka`, `telemetry` and `services` in three deployments, which lose nothing. With
+    `accepted`, servers take TLS as well; with `preferred`, all of the stack's programs use it, and servers still take
+    connections in clear; with `true` they refuse these.
     """
 
     postgres: bool = False
@@ -61,11 +61,20 @@ class Encryption(Section):
     program has a user with a password, and reaches its own topics alone; the pod `kafka-users` writes users and
     rights."""
 
+    services: EncryptionValue = False
+    """Whether the services, the probe and the publisher of dashboards refuse connections without TLS: calls of the
+    services to each other, and what Prometheus scrapes. What an Ingress must know is in stack/README.md."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the stack needs an authority of its own."""
+        return bool(self.postgres or self.telemetry or self.kafka or self.services)
+
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         """Keys of the secrets that TLS needs."""
         return (
-            *((secret_keys.AUTHORITY_SEED,) if self.postgres or self.telemetry or self.kafka else ()),
+            *((secret_keys.AUTHORITY_SEED,) if self.enabled else ()),
             *((secret_keys.POSTGRES_SERVICE_PASSWORD,) if self.postgres else ()),
             *((secret_keys.TELEMETRY_TOKEN,) if self.telemetry else ()),
             *(secret_keys.KAFKA_USER_PASSWORD.values() if self.kafka else ()),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from stack.components.encryption.proxy.protection import Protection
 from stack.components.grafana.content import Content
 from stack.components.grafana.settings import Grafana as GrafanaSettings
 from stack.components.secrets.component import SecretValues
@@ -18,5 +19,7 @@ class GrafanaArgs:
     settings: GrafanaSettings
     storage_class: str | None
     content: Content
+    protection: Protection | None
+    """What TLS of the publisher needs; None if its metrics are in clear."""
     image: str | None
     """Image of the services, for a Grafana that gets its dashboards through its API."""

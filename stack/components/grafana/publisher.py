@@ -15,6 +15,7 @@ from contracts.metadata import SKIP_AWAIT
 from dashboards.catalog import folder_uid
 from dashboards.datasources import of_api
 from dashboards.names import DATASOURCES
+from stack.components.encryption.proxy.protection import listen_variables, protect
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.folders import COMPONENT, folder_files
 from stack.components.shared.environment import secret_variable, variables
@@ -68,6 +69,7 @@ class GrafanaPublisher(pulumi.ComponentResource):
                 liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
             ),
         )
+        pod = protect(pod, args.protection, child)
         # An unavailable Grafana must not stop a deployment of the services.
         deployment(pod, args.namespace, 1, child, annotations=SKIP_AWAIT)
         self.content = made.metadata.name
@@ -95,6 +97,7 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
     external = args.settings.external
     assert external
     return [
+        *listen_variables(args.protection),
         *variables(
             PORT=endpoints.SERVICE_PORT,
             GRAFANA_URL=args.settings.api_url,

@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http
 from contracts.metadata import PUBLIC, SKIP_AWAIT
 from contracts.services import GATEWAY
+from stack.components.encryption.proxy.protection import AUTHORITY
 from stack.components.ingress.settings import Ingress as IngressSettings
 from stack.components.shared.object_meta import object_meta
 
@@ -39,6 +40,8 @@ class IngressArgs:
     settings: IngressSettings
     grafana_url: str
     """URL of Grafana for people."""
+    gateway_encrypted: bool
+    """Whether the gateway takes connections with TLS alone."""
 
 
 class Ingress(pulumi.ComponentResource):
@@ -53,6 +56,8 @@ class Ingress(pulumi.ComponentResource):
         create = _ingress if args.settings.api == "Ingress" else _http_route
         for route in routes:
             create(route, args, child)
+        if args.gateway_encrypted and args.settings.api == "HTTPRoute" and args.settings.task_api:
+            _backend_tls(args, child)
         self.hosts = pulumi.Output.from_input([route.host for route in routes])
         self.register_outputs({"hosts": self.hosts})
 
@@ -130,6 +135,25 @@ def _http_route(route: Route, args: IngressArgs, opts: pulumi.ResourceOptions) -
                     "backendRefs": [{"name": route.service, "port": route.port}],
                 }
             ],
+        },
+        opts=opts,
+    )
+
+
+def _backend_tls(args: IngressArgs, opts: pulumi.ResourceOptions) -> None:
+    """Tell the Gateway that the task API has TLS, and whose certificate it has."""
+    name = f"{GATEWAY}-tls"
+    k8s.apiextensions.CustomResource(
+        name,
+        api_version="gateway.networking.k8s.io/v1",
+        kind="BackendTLSPolicy",
+        metadata=object_meta(name, args.namespace, component=_COMPONENT, annotations=SKIP_AWAIT),
+        spec={
+            "targetRefs": [{"group": "", "kind": "Service", "name": GATEWAY}],
+            "validation": {
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": AUTHORITY}],
+                "hostname": GATEWAY,
+            },
         },
         opts=opts,
     )

@@ -79,6 +79,8 @@ class Ingress(Section):
     """`ingressClassName` of an Ingress; the cluster's default class if unset."""
     annotations: Annotations = Field(default_factory=dict)
     """Further annotations, with which you configure your controller."""
+    service_annotations: Annotations = Field(default_factory=dict)
+    """Annotations of the gateway's Service, which some controllers read."""
     tls: Tls | None = None
     """Needed by an Ingress."""
     gateway: Listener | None = None

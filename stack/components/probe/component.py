@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
+from stack.components.encryption.proxy.protection import Protection, listen_variables, protect, trusted
 from stack.components.encryption.server import END_FILE, certificate_secret
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.shared.environment import secret_variable, variables
@@ -38,6 +39,8 @@ class ProbeArgs:
     environment: str
     """Name of the environment, for the root spans."""
     gateway_url: pulumi.Input[str]
+    protection: Protection | None = None
+    """What TLS of the services and of the probe needs; None if they are in clear."""
     needs_key: bool
     """Whether the gateway needs an API key."""
     collector_url: pulumi.Input[str]
@@ -86,6 +89,7 @@ class Probe(pulumi.ComponentResource):
                 liveness=http_probe(http.LIVE, endpoints.SERVICE_PORT),
             ),
         )
+        pod = protect(pod, args.protection, child)
         headless_service(pod, args.namespace, child)
         # A probe that cannot start must not stop a deployment, nor the way back of a rollout; an alert reports it.
         deployment(pod, args.namespace, 1, child, annotations=SKIP_AWAIT)
@@ -102,6 +106,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
         **({} if args.logs is None else {"LOKI_URL": args.logs.url}),
     }
     return [
+        *listen_variables(args.protection),
         *variables(
             PORT=endpoints.SERVICE_PORT,
             ENVIRONMENT=args.environment,
@@ -114,6 +119,7 @@ def _environment(args: ProbeArgs) -> list[k8s.core.v1.EnvVarArgs]:
         *(k8s.core.v1.EnvVarArgs(name=name, value=url) for name, url in addresses.items()),
         *([secret_variable("GATEWAY_KEY", secret_keys.STACK_KEY, args.secret)] if args.needs_key else []),
         secret_variable("OTLP_TOKEN", secret_keys.OTLP_TOKEN, args.secret),
+        *_authority("GATEWAY", trusted(args.protection)),
         *_authority("COLLECTOR", args.collector_ca),
         *_access("TRACES", args.traces.access, args.secret),
         *_access("PROMETHEUS", args.metrics.access, args.secret),

@@ -96,7 +96,7 @@ class Prometheus(pulumi.ComponentResource):
             storage=Storage(
                 config_maps={
                     CONFIG: config.metadata.name,
-                    **({AUTHORITY_FOLDER: AUTHORITY} if args.protection else {}),
+                    **({AUTHORITY_FOLDER: AUTHORITY} if args.scraping.needs_authority else {}),
                 },
                 configuration=files,
                 secrets={SECRETS: SecretFiles(secret=args.secret, keys={key: key for key in keys})} if keys else {},

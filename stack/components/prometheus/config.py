@@ -68,6 +68,11 @@ class Scraping:
     """Number of Prometheus pods with this configuration."""
 
     @property
+    def needs_authority(self) -> bool:
+        """Whether Prometheus has to know the stack's authority."""
+        return any(target.encrypted for target in self.targets)
+
+    @property
     def yours(self) -> YourPrometheus:
         """What the rules tell a Prometheus that the stack did not build."""
         return YourPrometheus(environment=self.environment, interval_seconds=self.interval_seconds)
@@ -153,6 +158,7 @@ def _own_job(scraping: Scraping) -> dict[str, Any]:
         pods=(endpoints.PROMETHEUS,),
         port=endpoints.PROMETHEUS_PORT,
         encrypted=scraping.encrypted,
+        needs_token=scraping.encrypted,
     )
     if scraping.replicas > 1:
         return _job(own, scraping)
@@ -177,9 +183,10 @@ def _access(target: ScrapeTarget) -> dict[str, Any]:
     """Return what Prometheus sends and trusts; it reads both files again for each connection."""
     if not target.encrypted:
         return {}
+    token = {"credentials_file": f"{SECRETS}/{secret_keys.TELEMETRY_TOKEN}"}
     return {
         "scheme": "https",
-        "authorization": {"credentials_file": f"{SECRETS}/{secret_keys.TELEMETRY_TOKEN}"},
+        **({"authorization": token} if target.needs_token else {}),
         "tls_config": {"ca_file": f"{AUTHORITY_FOLDER}/{AUTHORITY_FILE}", "server_name": endpoints.SCRAPED},
     }
 

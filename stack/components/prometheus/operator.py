@@ -70,11 +70,14 @@ def _custom(
     )
 
 
-def _access() -> dict[str, Any]:
+def _access(target: ScrapeTarget) -> dict[str, Any]:
+    if not target.encrypted:
+        return {}
     ca = {"name": AUTHORITY, "key": AUTHORITY_FILE}
+    token = {"name": secret_keys.SECRET, "key": secret_keys.TELEMETRY_TOKEN}
     return {
         "scheme": "https",
-        "authorization": {"credentials": {"name": secret_keys.SECRET, "key": secret_keys.TELEMETRY_TOKEN}},
+        **({"authorization": {"credentials": token}} if target.needs_token else {}),
         "tlsConfig": {"ca": {"configMap": ca}, "serverName": endpoints.SCRAPED},
     }
 
@@ -99,7 +102,7 @@ def pod_monitor(target: ScrapeTarget, scraping: Scraping) -> dict[str, Any]:
             {
                 "portNumber": target.port,
                 "path": target.path,
-                **(_access() if target.encrypted else {}),
+                **_access(target),
                 "interval": f"{scraping.interval_seconds}s",
                 "scrapeTimeout": f"{min(scraping.interval_seconds, 10)}s",
                 "honorLabels": target.honor_labels,

@@ -11,7 +11,16 @@ from contracts import endpoints, http, metadata, secret_keys
 from contracts.section import duration_hours
 from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGER
 from stack.components.collector.settings import Sampling
-from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
+from stack.components.encryption.proxy.protection import (
+    AUTHORITY,
+    AUTHORITY_FILE,
+    Protection,
+    base_url,
+    behind,
+    listen_variables,
+    proxy,
+    trusted,
+)
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
 from stack.components.postgres.database import SERVICE_ROLE
@@ -61,6 +70,10 @@ class ServicesArgs:
     otlp_endpoint: pulumi.Input[str]
     otlp_encrypted: bool
     """Whether the Collectors' receiver has TLS, with a certificate of the stack's own authority."""
+    protection: Protection | None
+    """What TLS of the services needs; None if they are in clear."""
+    gateway_annotations: Mapping[str, str]
+    """Of the gateway's Service, for the controller of an Ingress."""
     brokers: KafkaAccess
     database: DatabaseAccess
 
@@ -78,7 +91,7 @@ class Services(pulumi.ComponentResource):
         # A service starts before the services that call it, as in `stack.kubernetes.order.service_groups`.
         for service in reversed(SERVICES):
             dependencies = self._deploy(service, args, own_variables.get(service, []), dependencies)
-        self.gateway = pulumi.Output.from_input(endpoints.url(GATEWAY, endpoints.SERVICE_PORT))
+        self.gateway = pulumi.Output.from_input(base_url(GATEWAY, endpoints.SERVICE_PORT, args.protection))
         self.register_outputs({"gateway": self.gateway})
 
     def _deploy(
@@ -96,11 +109,15 @@ class Services(pulumi.ComponentResource):
         in_turn = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=dependencies))
         versions = running_versions(service, args.settings, args.image, args.tracing, args.release)
         all_pods = sum(version.replicas for version in versions)
+        pods = [_pod(service, version, args, own_variables) for version in versions]
+        if args.protection:
+            shared = proxy(pods[0], args.protection, child)  # the same for all versions
+            pods = [behind(pod, shared) for pod in pods]
         deployments: list[pulumi.Resource] = []
-        for version in versions:
-            pod = _pod(service, version, args, own_variables)
+        for version, pod in zip(versions, pods, strict=True):
             if version.track == "stable":
-                services(pod, args.namespace, child)
+                annotations = args.gateway_annotations if service == GATEWAY else None
+                services(pod, args.namespace, child, annotations=annotations)
             else:
                 headless_service(pod, args.namespace, child)
             deployments.append(deployment(pod, args.namespace, version.replicas, in_turn, all_pods))
@@ -160,7 +177,8 @@ def _own_variables(args: ServicesArgs) -> Mapping[str, Sequence[core.EnvVarArgs]
     """Return the variables that one service needs, by the name of the service."""
     return {
         GATEWAY: [
-            *variables(TASK_MANAGER_URL=endpoints.url(TASK_MANAGER, endpoints.SERVICE_PORT)),
+            *variables(TASK_MANAGER_URL=base_url(TASK_MANAGER, endpoints.SERVICE_PORT, args.protection)),
+            *_authority("TASK_MANAGER_CA", args),
             *(gateway_variables(args.access, args.secret) if args.access else []),
         ],
         TASK_MANAGER: [
@@ -170,8 +188,17 @@ def _own_variables(args: ServicesArgs) -> Mapping[str, Sequence[core.EnvVarArgs]
             *(task_manager_variables(args.secret) if args.access else []),
         ],
         # The page that the smoke check crawls. All other addresses must be public.
-        CRAWLER: variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
+        CRAWLER: [
+            *variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
+            *_authority("CRAWLER_CA", args),
+        ],
     }
+
+
+def _authority(name: str, args: ServicesArgs) -> list[core.EnvVarArgs]:
+    """Return the variable with the authority that a service trusts when it calls another one."""
+    authority = trusted(args.protection)
+    return [core.EnvVarArgs(name=name, value=authority)] if authority else []
 
 
 def _retention(tasks: TasksSettings) -> list[core.EnvVarArgs]:
@@ -186,6 +213,7 @@ def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[c
         field_variable("POD_NAMESPACE", "metadata.namespace"),
         field_variable("POD_UID", "metadata.uid"),
         field_variable("NODE_NAME", "spec.nodeName"),
+        *listen_variables(args.protection),
         *variables(
             PORT=endpoints.SERVICE_PORT,
             KAFKA_TOPIC_PARTITIONS=args.topic_partitions,

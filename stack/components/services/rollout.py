@@ -1,7 +1,7 @@
 """The section `rollout` of the settings."""
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -84,6 +84,12 @@ class Rollout(Section):
         if self.stages[-1].sampling_rate is not None:
             raise ValueError("stages: the last one uses `tracing.samplingRate`; remove its samplingRate")
         return self
+
+
+CA_VARIABLE: Final = "PROMETHEUS_CA"
+"""Variable of the judge in the cluster: PEM of the authority of an encrypted Prometheus."""
+AUTHORIZATION_VARIABLE: Final = "PROMETHEUS_AUTHORIZATION"
+"""Its header `Authorization`."""
 
 
 class StageAnalysis(Section):

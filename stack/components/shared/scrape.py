@@ -18,7 +18,9 @@ class ScrapeTarget:
     has_tracks: bool = False
     """Whether two versions can run next to each other; the label `track` then holds the version of a pod."""
     encrypted: bool = False
-    """Whether the port has TLS and needs the token of the stack's telemetry."""
+    """Whether the port has TLS, with a certificate of the stack's own authority."""
+    needs_token: bool = False
+    """Whether it needs the token of the stack's telemetry."""
     honor_labels: bool = False
     """Whether the metrics have `job` and `instance` labels of their own, which Prometheus must keep."""
 

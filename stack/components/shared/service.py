@@ -1,5 +1,7 @@
 """Services: one that clients use, and a headless one through which each pod is reached."""
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -12,7 +14,12 @@ core = k8s.core.v1
 
 
 def services(
-    pod: Pod, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions, *, one_pod_a_client: bool = False
+    pod: Pod,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    one_pod_a_client: bool = False,
+    annotations: Mapping[str, str] | None = None,
 ) -> None:
     """Create the Service for clients, which selects the pods of both tracks, and the headless one.
 
@@ -22,10 +29,11 @@ def services(
         opts: of the resources.
         one_pod_a_client: whether a client stays with one pod while that pod is ready. For pods that hold the same data,
             but not to the last sample: with each request to another pod, a graph would jump back and forth.
+        annotations: of the Service for clients.
     """
     core.Service(
         pod.name,
-        metadata=object_meta(pod.name, namespace, component=pod.component),
+        metadata=object_meta(pod.name, namespace, component=pod.component, annotations=annotations),
         spec=core.ServiceSpecArgs(
             type="ClusterIP",
             selector=selector(pod.name),

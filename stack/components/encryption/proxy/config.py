@@ -27,6 +27,9 @@ TOKENS_NAME: Final = "tokens"
 CONFIG: Final = "/etc/proxy"
 """Folder of the configuration and of the program that runs HAProxy."""
 
+CONNECTION_SECONDS: Final = 15
+"""Age of a connection to a service, as the services limit it themselves."""
+
 _GLOBAL: Final = """\
 global
   log stdout format raw local0 notice
@@ -62,6 +65,9 @@ class ProxiedPort:
     """Paths that need no token, for the kubelet."""
     http2: bool = False
     """Whether the program speaks HTTP/2 alone: gRPC."""
+    needs_token: bool = True
+    """Whether the proxy asks callers for a token. Otherwise the program itself knows its callers, by their header
+    `Authorization`, and limits the age of their connections."""
 
 
 def second(port: int) -> int:
@@ -112,14 +118,32 @@ backend plain-{number}
 
 
 def _port(port: ProxiedPort, address: str) -> str:
-    without_token = f" !{{ path {' '.join(port.probes)} }}" if port.probes else ""
+    rules = _token(port) if port.needs_token else _calls()
     return f"""\
 listen port-{port.number}
   bind {address} ssl crt {CERTIFICATE}/{CERTIFICATE_NAME} alpn h2,http/1.1
   monitor-uri {MONITOR}
   monitor fail if {{ nbsrv lt 1 }}
+{rules}  server program {LOOPBACK}:{port.number}{" proto h2" if port.http2 else ""}
+"""
+
+
+def _token(port: ProxiedPort) -> str:
+    without_token = f" !{{ path {' '.join(port.probes)} }}" if port.probes else ""
+    return f"""\
   acl has-token req.hdr(authorization),regsub(^Bearer[[:space:]]+,) -m str -f {TOKENS}/{TOKENS_NAME}
   http-request deny deny_status 401 if !has-token{without_token}
   http-request del-header authorization
-  server program {LOOPBACK}:{port.number}{" proto h2" if port.http2 else ""}
+"""
+
+
+def _calls() -> str:
+    return f"""\
+  # The first response after this time asks the client to open another connection, which may lead to a newer pod.
+  tcp-request session set-var(sess.start) date
+  http-after-response set-header connection close if {{ date,sub(sess.start) gt {CONNECTION_SECONDS} }}
+  option forwardfor
+  http-request set-header x-forwarded-proto https
+  # A client whose request reaches no program sees its connection end, as without the proxy, and repeats it elsewhere.
+  errorfile 503 /dev/null
 """

@@ -32,7 +32,7 @@ from stack.components.encryption.server import (
     certificate_secret,
 )
 from stack.components.encryption.settings import EncryptionStep
-from stack.components.shared.environment import field_variable
+from stack.components.shared.environment import field_variable, variables
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Pod
 from stack.components.shared.probes import Probes, tcp_probe
@@ -44,27 +44,27 @@ core = k8s.core.v1
 _HTTPS: Final = "HTTPS"
 
 
-AUTHORITY: Final = "telemetry-authority"
+AUTHORITY: Final = "stack-authority"
 """Name of the ConfigMap with the certificate of the authority, for clients that read a file."""
 AUTHORITY_FILE: Final = "ca.crt"
 """Key of that ConfigMap."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TelemetryAuthorityArgs:
+class StackAuthorityArgs:
     namespace: pulumi.Input[str]
     seed: pulumi.Output[str]
     """From which the stack's authority is derived."""
 
 
-class TelemetryAuthority(pulumi.ComponentResource):
+class StackAuthority(pulumi.ComponentResource):
     """The certificate with which clients verify the programs behind a proxy, as a ConfigMap."""
 
     certificate: pulumi.Output[str]
     """PEM."""
 
-    def __init__(self, name: str, args: TelemetryAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("web-crawl-tracing:index:TelemetryAuthority", name, None, opts)
+    def __init__(self, name: str, args: StackAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("web-crawl-tracing:index:StackAuthority", name, None, opts)
         self.certificate = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
         child = pulumi.ResourceOptions(parent=self)
         config_map(AUTHORITY, "encryption", args.namespace, {AUTHORITY_FILE: self.certificate}, child)
@@ -73,7 +73,7 @@ class TelemetryAuthority(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Protection:
-    """What the pods and the clients of encrypted telemetry need."""
+    """What the pods and the clients of encrypted programs need."""
 
     namespace: str
     """Of the stack."""
@@ -85,6 +85,8 @@ class Protection:
     """Certificate of the authority, as PEM."""
     step: EncryptionStep
     """Whether servers take connections in clear as well, and whether clients use TLS."""
+    needs_token: bool = True
+    """Whether callers need a token of the telemetry; otherwise the programs themselves know their callers."""
 
     def certificate(self, server: str, component: str, hosts: Sequence[str], parent: pulumi.ResourceOptions) -> str:
         """Create the certificate of a workload, and return the name of its Secret.
@@ -128,6 +130,11 @@ def listen_address(protection: Protection | None, otherwise: str = "0.0.0.0") ->
     return LOOPBACK if protection else otherwise
 
 
+def listen_variables(protection: Protection | None) -> list[core.EnvVarArgs]:
+    """Return the variables by which a program of the services' image listens for the proxy alone."""
+    return variables(HOST=LOOPBACK) if protection else []
+
+
 def query_access(protection: Protection | None) -> QueryAccess:
     """Return what clients of a store of the stack send and trust."""
     if not speaks_tls(protection):
@@ -138,6 +145,11 @@ def query_access(protection: Protection | None) -> QueryAccess:
 def base_url(host: str, port: int, protection: Protection | None) -> str:
     """Return the base URL of a program of the stack."""
     return endpoints.url(host, port, encrypted=speaks_tls(protection))
+
+
+def trusted(protection: Protection | None) -> pulumi.Output[str] | None:
+    """Return the authority that clients of a program trust, as PEM; None while they connect in clear."""
+    return protection.authority if speaks_tls(protection) else None
 
 
 def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Output[OtlpTarget]:
@@ -153,6 +165,21 @@ def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Out
 def otlp_secrets(protection: Protection | None) -> tuple[str, ...]:
     """Return the keys of the secrets in the headers of `otlp_target`."""
     return (secret_keys.TELEMETRY_AUTHORIZATION,) if speaks_tls(protection) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """The files of the proxy in the pods of one workload, or of all versions of a service."""
+
+    ports: tuple[int, ...]
+    """Which the proxy takes."""
+    files: Mapping[str, str]
+    """Its configuration."""
+    config: pulumi.Input[str]
+    """Name of the ConfigMap with that."""
+    certificate: SecretFiles
+    tokens: SecretFiles | None
+    """None if callers need no token."""
 
 
 def protect(
@@ -178,32 +205,61 @@ def protect(
     """
     if protection is None:
         return pod
+    return behind(pod, proxy(pod, protection, parent, plain=plain, further=further, own_tls=own_tls, hosts=hosts))
+
+
+def proxy(
+    pod: Pod,
+    protection: Protection,
+    parent: pulumi.ResourceOptions,
+    *,
+    plain: Collection[str] = (),
+    further: Mapping[str, int] = {},
+    own_tls: Collection[int] = (),
+    hosts: Sequence[str] = (),
+) -> Proxy:
+    """Create the files of a proxy; the arguments are those of `protect`."""
     numbers = {**{name: port for name, port in pod.container.ports.items() if name not in plain}, **further}
     ports = [
-        ProxiedPort(number=number, probes=_probe_paths(pod, number), http2=number == endpoints.OTLP_GRPC_PORT)
+        ProxiedPort(
+            number=number,
+            probes=_probe_paths(pod, number),
+            http2=number == endpoints.OTLP_GRPC_PORT,
+            needs_token=protection.needs_token,
+        )
         for number in numbers.values()
     ]
     files = sidecar_files(proxy_config(ports, own_tls=own_tls, takes_plain=protection.step.takes_plain))
-    name = f"{pod.name}-proxy"
-    config = config_map(name, pod.component, protection.namespace, files, parent)
-    certificate = SecretFiles(
-        secret=protection.certificate(pod.name, pod.component, hosts, parent),
-        keys={COMBINED_FILE: CERTIFICATE_NAME},
-    )
+    config = config_map(f"{pod.name}-proxy", pod.component, protection.namespace, files, parent)
     tokens = SecretFiles(secret=protection.secret, keys={secret_keys.TELEMETRY_TOKENS: TOKENS_NAME})
-    proxied = frozenset(numbers.values())
+    return Proxy(
+        ports=tuple(numbers.values()),
+        files=files,
+        config=config.metadata.name,
+        certificate=SecretFiles(
+            secret=protection.certificate(pod.name, pod.component, hosts, parent),
+            keys={COMBINED_FILE: CERTIFICATE_NAME},
+        ),
+        tokens=tokens if protection.needs_token else None,
+    )
+
+
+def behind(pod: Pod, proxy: Proxy) -> Pod:
+    """Return the pod with the proxy before the ports of its program."""
+    proxied = frozenset(proxy.ports)
+    config = core.ConfigMapVolumeSourceArgs(name=proxy.config)
     return dataclasses.replace(
         pod,
-        init=[_container(ports[0].number), *(_with_probes(container, proxied) for container in pod.init)],
+        init=[_container(proxy), *(_with_probes(container, proxied) for container in pod.init)],
         volumes=[
             *pod.volumes,
-            core.VolumeArgs(
-                name=volume_name(CONFIG), config_map=core.ConfigMapVolumeSourceArgs(name=config.metadata.name)
-            ),
-            secret_volume(CERTIFICATE, certificate),
-            secret_volume(TOKENS, tokens),
+            core.VolumeArgs(name=volume_name(CONFIG), config_map=config),
+            secret_volume(CERTIFICATE, proxy.certificate),
+            *([secret_volume(TOKENS, proxy.tokens)] if proxy.tokens else []),
         ],
-        storage=dataclasses.replace(pod.storage, configuration={"program": pod.storage.configuration, "proxy": files}),
+        storage=dataclasses.replace(
+            pod.storage, configuration={"program": pod.storage.configuration, "proxy": proxy.files}
+        ),
         probes=Probes(
             readiness=_through_proxy(pod.probes.readiness, proxied),
             liveness=_through_proxy(pod.probes.liveness, proxied),
@@ -212,15 +268,16 @@ def protect(
     )
 
 
-def _container(port: int) -> core.ContainerArgs:
+def _container(proxy: Proxy) -> core.ContainerArgs:
     """Return the sidecar. The probes of the other containers pass through it."""
+    tokens = [TOKENS] if proxy.tokens else []
     return sidecar(
         "proxy",
         CONFIG,
-        watched=[f"{CERTIFICATE}/{CERTIFICATE_NAME}", f"{TOKENS}/{TOKENS_NAME}"],
-        mounts=(CONFIG, CERTIFICATE, TOKENS),
+        watched=[f"{CERTIFICATE}/{CERTIFICATE_NAME}", *(f"{folder}/{TOKENS_NAME}" for folder in tokens)],
+        mounts=(CONFIG, CERTIFICATE, *tokens),
         env=[field_variable(ADDRESS_VARIABLE, "status.podIP")],
-        startup_probe=tcp_probe(port, period=1, failures=60),
+        startup_probe=tcp_probe(proxy.ports[0], period=1, failures=60),
     )
 
 

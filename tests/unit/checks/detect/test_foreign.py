@@ -4,7 +4,7 @@ import random
 from collections import Counter
 
 from checks.detect.foreign import FAILING_SHARE, mixed_pages
-from checks.harness.traffic import OWN_PAGE
+from stack.probe.request import OWN_PAGE
 
 _COUNT = 20_000
 

@@ -60,6 +60,20 @@ def test_the_job_runs_in_the_services_image_and_reaches_prometheus_alone() -> No
     assert opened["ingress"][0]["from"] == [{"podSelector": policy["podSelector"]}]
 
 
+def test_the_job_has_access_to_an_encrypted_prometheus() -> None:
+    objects = made(rollout=ROLLOUT, encryption={"telemetry": True})
+    steps = objects["Rollout", GATEWAY]["spec"]["strategy"]["canary"]["steps"]
+    (value,) = (argument["value"] for argument in steps[1]["analysis"]["args"])
+    assert StageAnalysis.model_validate_json(value).prometheus == "https://prometheus:9090"
+    (metric,) = objects["AnalysisTemplate", ANALYSIS]["spec"]["metrics"]
+    (judge,) = metric["provider"]["job"]["spec"]["template"]["spec"]["containers"]
+    references = {item["name"]: item["valueFrom"] for item in judge["env"] if "valueFrom" in item}
+    ca = references["PROMETHEUS_CA"]["configMapKeyRef"]
+    assert ca["key"] in objects["ConfigMap", ca["name"]]["data"]
+    token = references["PROMETHEUS_AUTHORIZATION"]["secretKeyRef"]
+    assert objects["Secret", token["name"]]["stringData"][token["key"]].startswith("Bearer ")
+
+
 EXTERNAL = {
     "queryUrl": "http://prometheus.monitoring:9090",
     "remoteWrite": {"url": "http://prometheus.monitoring:9090/api/v1/write"},

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -14,14 +15,18 @@ from typing import Final
 import grpc
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from checks.harness.ports import free_port
 from checks.harness.receiver import Receiver, receiving
 from lean_tracing.otlp_exporter import TRACES
+from service.common.config import ServiceSettings
+from stack.components.encryption.proxy import config
 from stack.components.encryption.proxy.config import MONITOR, ProxiedPort
 from stack.polling import poll_until
 from tests.support.http_server import Request, Response, http_server
 from tests.support.proxied import ADDRESS, TOKEN, Proxy, proxy, write_certificate
+from tests.support.serving import served
 
 GOOD = {"Authorization": f"Bearer {TOKEN}"}
 READY = "/ready"
@@ -61,14 +66,18 @@ class Proxied:
 
     def serial_number(self) -> str:
         """Returns that of the certificate which a new client gets."""
-        context = ssl.create_default_context(cafile=self.proxy.authority)
-        with (
-            socket.create_connection((ADDRESS, self.http), timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as encrypted,
-        ):
-            certificate = encrypted.getpeercert()
-            assert certificate
-            return str(certificate["serialNumber"])
+        return _serial_number(f"{ADDRESS}:{self.http}", ssl.create_default_context(cafile=self.proxy.authority))
+
+
+def _serial_number(address: str, context: ssl.SSLContext) -> str:
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as encrypted,
+    ):
+        certificate = encrypted.getpeercert()
+        assert certificate
+        return str(certificate["serialNumber"])
 
 
 @pytest.fixture
@@ -198,3 +207,94 @@ def test_certificate_and_token_are_renewed_without_a_lost_request(proxied: Proxi
     with proxied.client() as client:
         assert proxied.get(client, "/", {"Authorization": "Bearer the-next-token"}) == httpx.codes.OK
     assert TOKEN not in proxied.proxy.logged()
+
+
+@contextmanager
+def service(folder: Path, **options: bool) -> Iterator[tuple[str, Proxy, list[Request]]]:
+    """Yields the address of a program that knows its callers itself, its proxy, and the requests that it got."""
+    received: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        received.append(request)
+        return Response("answer")
+
+    with http_server(answer) as url:
+        number = httpx.URL(url).port
+        assert number
+        with proxy(folder, [ProxiedPort(number=number, needs_token=False)], **options) as process:
+            context = ssl.create_default_context(cafile=process.authority)
+            address = f"{ADDRESS}:{number}"
+            with httpx.Client(verify=context) as client:
+                monitor = f"https://{address}{MONITOR}"
+                poll_until("the program", lambda: client.get(monitor).status_code == httpx.codes.OK)
+            yield address, process, received
+
+
+def test_a_program_that_knows_its_callers_gets_their_credentials_and_addresses(tmp_path: Path) -> None:
+    with service(tmp_path) as (address, process, received):
+        context = ssl.create_default_context(cafile=process.authority)
+        with httpx.Client(verify=context) as client:
+            client.get(f"https://{address}/", headers={"Authorization": "Bearer a-key", "X-Forwarded-Proto": "http"})
+        headers = received[-1].headers
+        assert headers["authorization"] == "Bearer a-key"
+        assert headers["x-forwarded-proto"] == "https"
+        assert headers["x-forwarded-for"] == "127.0.0.1"
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://{address}/")
+
+
+def test_a_busy_client_of_a_service_opens_another_connection_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CONNECTION_SECONDS", 1)
+    settings = ServiceSettings(host="127.0.0.1", port=free_port())
+    url = f"https://{ADDRESS}:{settings.port}"
+    opened: list[str] = []
+
+    def note(name: str, _: object) -> None:
+        if name == "connection.connect_tcp.started":
+            opened.append(name)
+
+    with (
+        served(FastAPI(), settings),
+        proxy(tmp_path, [ProxiedPort(number=settings.port, needs_token=False)]) as process,
+        httpx.Client(verify=ssl.create_default_context(cafile=process.authority)) as client,
+    ):
+        poll_until("the service", lambda: client.get(f"{url}{MONITOR}").status_code == httpx.codes.OK)
+        for _ in range(30):
+            assert client.get(url, extensions={"trace": note}).status_code == httpx.codes.NOT_FOUND
+            time.sleep(0.1)
+    assert 1 <= len(opened) <= 4
+
+
+def test_a_request_that_reaches_no_program_ends_its_connection(tmp_path: Path) -> None:
+    port = free_port()
+    with proxy(tmp_path, [ProxiedPort(number=port, needs_token=False)]) as process:
+        context = ssl.create_default_context(cafile=process.authority)
+        with httpx.Client(verify=context) as client, pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"https://{ADDRESS}:{port}/")
+
+
+def test_on_the_way_to_tls_a_port_takes_both(tmp_path: Path) -> None:
+    with service(tmp_path, takes_plain=True) as (address, process, received):
+        context = ssl.create_default_context(cafile=process.authority)
+        with httpx.Client(verify=context) as encrypted, httpx.Client() as plain:
+            for number in range(20):
+                assert encrypted.get(f"https://{address}/{number}").is_success
+                assert plain.get(f"http://{address}/{number}").is_success
+            assert len(received) == 40
+            # A renewed certificate changes nothing of that.
+            previous = _serial_number(address, context)
+            write_certificate(process.folder, periods=-1)
+            deadline = time.monotonic() + RENEWED_WITHIN
+            while _serial_number(address, context) == previous:
+                assert time.monotonic() < deadline
+                assert encrypted.get(f"https://{address}/").is_success
+                assert plain.get(f"http://{address}/").is_success
+                time.sleep(0.1)
+        # The first byte alone decides, also if the rest comes later.
+        with socket.create_connection((ADDRESS, int(address.rpartition(":")[2])), timeout=10) as slow:
+            for piece in (b"G", b"ET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+                slow.sendall(piece)
+                time.sleep(0.2)
+            assert slow.recv(100).startswith(b"HTTP/1.")

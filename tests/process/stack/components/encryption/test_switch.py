@@ -60,7 +60,7 @@ class CollectorPod:
 @contextmanager
 def collector_pod(folder: Path, step: EncryptionStep, store: Receiver) -> Iterator[CollectorPod]:
     """Runs a Collector, and its proxy if it has one, with the configurations of a step."""
-    write_certificate(folder, periods=0, host=ADDRESS)
+    write_certificate(folder, periods=0)
     ports = {port: free_port() for port in OTLP}
     pipeline = Pipeline(
         trace_store=OtlpTarget(f"127.0.0.1:{store.port}"),

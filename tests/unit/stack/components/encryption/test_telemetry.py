@@ -1,7 +1,6 @@
 """`encryption.telemetry`: what the stores, the Collectors and their clients get."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import yaml
@@ -10,13 +9,14 @@ from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
 from contracts.services import SERVICES
 from stack.components.encryption.authority import Authority
-from stack.components.encryption.proxy.config import ADDRESS_VARIABLE, MONITOR
+from stack.components.encryption.proxy.config import MONITOR
 from stack.components.encryption.settings import STEPS, EncryptionValue
 from stack.settings import parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config
 from tests.support.pod_template import environment
 from tests.support.program import dev_with
+from tests.support.proxied_pods import pod, proxied_ports, require_tls_of_probes
 
 ON = {"telemetry": True}
 AUTHORITY = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
@@ -37,19 +37,6 @@ def objects() -> dict[tuple[str, str], Manifest]:
     return dev_with(encryption=ON, collector={"sampling": {"ratio": 0.5}})
 
 
-def pod(objects: dict[tuple[str, str], Manifest], name: str) -> dict[str, Any]:
-    (manifest,) = (
-        manifest for (kind, key), manifest in objects.items() if key == name and kind in ("StatefulSet", "Deployment")
-    )
-    return dict(manifest["spec"]["template"]["spec"])
-
-
-def proxied_ports(objects: dict[tuple[str, str], Manifest], name: str) -> set[int]:
-    text = objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
-    prefix = f'bind "${{{ADDRESS_VARIABLE}}}:'
-    return {int(line.strip().removeprefix(prefix).partition('"')[0]) for line in text.splitlines() if prefix in line}
-
-
 @pytest.mark.parametrize("name", PROTECTED)
 def test_each_port_has_the_proxy(objects: dict[tuple[str, str], Manifest], name: str) -> None:
     containers = pod(objects, name)
@@ -63,18 +50,8 @@ def test_each_port_has_the_proxy(objects: dict[tuple[str, str], Manifest], name:
 
 @pytest.mark.parametrize("name", PROTECTED)
 def test_each_probe_of_a_proxied_port_has_tls(objects: dict[tuple[str, str], Manifest], name: str) -> None:
-    ports, count = proxied_ports(objects, name), 0
-    template = pod(objects, name)
-    for container in [*template["containers"], *template["initContainers"][1:]]:
-        for kind in ("readinessProbe", "livenessProbe", "startupProbe"):
-            probe = container.get(kind, {})
-            assert probe.get("tcpSocket", {}).get("port") not in ports, "the proxy would answer for the program"
-            if (action := probe.get("httpGet")) and action["port"] in ports:
-                assert action["scheme"] == "HTTPS"
-                text = objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
-                assert action["path"] == MONITOR or f" {action['path']} " in text
-                count += 1
-    assert count
+    for path in require_tls_of_probes(objects, name):
+        assert path == MONITOR or f" {path} " in objects["ConfigMap", f"{name}-proxy"]["data"]["haproxy.cfg"]
 
 
 def test_prometheus_scrapes_and_sends_alerts_with_tls_and_the_token(
@@ -89,7 +66,7 @@ def test_prometheus_scrapes_and_sends_alerts_with_tls_and_the_token(
         assert item["scheme"] == "https"
         assert item["tls_config"] == {"ca_file": "/etc/prometheus-authority/ca.crt", "server_name": endpoints.SCRAPED}
         assert item["authorization"] == {"credentials_file": f"/etc/prometheus-secrets/{secret_keys.TELEMETRY_TOKEN}"}
-    assert objects["ConfigMap", "telemetry-authority"]["data"]["ca.crt"] == AUTHORITY
+    assert objects["ConfigMap", "stack-authority"]["data"]["ca.crt"] == AUTHORITY
 
 
 def test_collectors_and_samplers_send_with_tls_and_the_token(objects: dict[tuple[str, str], Manifest]) -> None:
