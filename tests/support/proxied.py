@@ -50,7 +50,8 @@ def haproxy_environment() -> Mapping[str, str]:
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     Debian(LayerCache(home.images)).unpack(Progress("proxy", logs=home.logs), PROXY, root)
     libraries = {str(file.parent) for file in (root / "usr/lib").rglob("*.so*")}
-    return {"PATH": f"{root}/usr/sbin:{os.environ['PATH']}", "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+    # The programs of the image alone: a pod has no others.
+    return {"PATH": f"{root}/usr/sbin:{root}/usr/bin", "LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
 def write_certificate(folder: Path, *, periods: int, hosts: Sequence[str] = ("localhost", ADDRESS)) -> None:

@@ -2,7 +2,10 @@
 # Arguments: the configuration, then the files whose change HAProxy has to notice.
 set -eu
 # The first domain in which the pod looks up names: that of its namespace.
-SEARCH_DOMAIN=$(sed -n 's/^search[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/resolv.conf)
+SEARCH_DOMAIN=
+while read -r keyword domain _ || [ "$keyword" ]; do
+  case $keyword in search) SEARCH_DOMAIN=$domain ;; esac
+done </etc/resolv.conf
 export SEARCH_DOMAIN
 configuration=$1
 shift
