@@ -1,7 +1,7 @@
 """Why the pods of a workload do not start."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ _KUBELET_BYTES: Final = 2048
 """What the kubelet keeps of the log of a container that left no message."""
 _UTF8_BYTES: Final = 4
 """Of a character, at most; the kubelet may have cut one."""
+_REVISION: Final = "controller-revision-hash"
+"""Label of a StatefulSet's pods: the version of the specification that they have."""
 _REDACTOR: Final = Redactor()
 
 
@@ -62,6 +64,17 @@ def pod_state(pods: Sequence[Manifest], workload: str) -> PodState:
             return PodState(f"not scheduled: {condition.get('message')}")
     phase: str = pod["status"]["phase"]
     return PodState("starting" if phase == "Running" else phase.lower())
+
+
+def is_outdated(pod: Manifest, workloads: Iterable[Manifest]) -> bool:
+    """Whether a StatefulSet will replace the pod, as its specification has changed: then its state says nothing."""
+    owners = {owner["name"] for owner in pod["metadata"].get("ownerReferences") or [] if owner["kind"] == "StatefulSet"}
+    for workload in workloads:
+        metadata, status = workload["metadata"], workload["status"]
+        if metadata["name"] in owners and workload["kind"] == "StatefulSet":
+            is_seen = (status.get("observedGeneration") or 0) >= metadata["generation"]
+            return not is_seen or pod["metadata"]["labels"].get(_REVISION) != status.get("updateRevision")
+    return False
 
 
 def pod_creation_failure(workload: Manifest) -> str:

@@ -8,7 +8,7 @@ import kubernetes
 
 from contracts.metadata import SKIP_AWAIT, Manifest
 from stack.errors import DeployError
-from stack.kubernetes.diagnosis import PodState, list_pods, pod_creation_failure, pod_state
+from stack.kubernetes.diagnosis import PodState, is_outdated, list_pods, pod_creation_failure, pod_state
 from stack.kubernetes.objects import Objects
 
 READY_SECONDS: Final = 300
@@ -96,7 +96,7 @@ def wait_until_ready(
                     on_progress(f"ready after {seconds:.0f} s: {workload.name}")
         if not waiting:
             return {}
-        pods = list_pods(client, namespace)
+        pods = [pod for pod in list_pods(client, namespace) if not is_outdated(pod, live.values())]
         states = {name: pod_state(pods, name) for name in sorted(workload.name for workload in waiting)}
         if seconds > _REFUSAL_SECONDS:
             # A pod that the API server refuses does not exist, so it has no state.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts import endpoints
+from stack.components.shared.availability import DRAIN_SECONDS
 
 LOOPBACK: Final = "127.0.0.1"
 """Address on which the programs behind a proxy listen."""
@@ -27,8 +28,8 @@ TOKENS_NAME: Final = "tokens"
 CONFIG: Final = "/etc/proxy"
 """Folder of the configuration and of the program that runs HAProxy."""
 
-CONNECTION_SECONDS: Final = 15
-"""Age of a connection to a service, as the services limit it themselves."""
+CONNECTION_SECONDS: Final = DRAIN_SECONDS - 2
+"""Age of a connection to a service, in whole s: no connection outlives the program of a pod that ends."""
 
 _GLOBAL: Final = """\
 global
@@ -139,9 +140,10 @@ def _token(port: ProxiedPort) -> str:
 
 def _calls() -> str:
     return f"""\
-  # The first response after this time asks the client to open another connection, which may lead to a newer pod.
+  # The first response after this time asks the client to open another connection, which may lead to another pod.
   tcp-request session set-var(sess.start) date
-  http-after-response set-header connection close if {{ date,sub(sess.start) gt {CONNECTION_SECONDS} }}
+  http-after-response set-header connection close if {{ date,sub(sess.start) ge {CONNECTION_SECONDS} }}
+  timeout http-keep-alive {CONNECTION_SECONDS}s
   option forwardfor
   http-request set-header x-forwarded-proto https
   # A client whose request reaches no program sees its connection end, as without the proxy, and repeats it elsewhere.

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.metadata import Manifest
-from stack.kubernetes.diagnosis import PodState, pod_state
+from stack.kubernetes.diagnosis import PodState, is_outdated, pod_state
 
 _NAME = "gateway"
 
@@ -58,3 +58,20 @@ def test_a_line_that_the_kubelet_has_cut_is_left_out() -> None:
     assert state.text == "gateway exited 1: ValueError: the end"
     uncut = "x" * 1000
     assert pod_state([_pod("CrashLoopBackOff", "", log=uncut)], _NAME).text.endswith(uncut)
+
+
+@pytest.mark.parametrize(
+    ("revision", "observed", "expected"),
+    [("new", 2, False), ("old", 2, True), ("old", 1, True), ("new", 1, True)],
+)
+def test_a_pod_that_its_stateful_set_will_replace_is_outdated(revision: str, observed: int, expected: bool) -> None:
+    pod = _pod("CrashLoopBackOff", "", log="exits")
+    pod["metadata"]["labels"]["controller-revision-hash"] = revision
+    pod["metadata"]["ownerReferences"] = [{"kind": "StatefulSet", "name": _NAME}]
+    workload = {
+        "kind": "StatefulSet",
+        "metadata": {"name": _NAME, "generation": 2},
+        "status": {"observedGeneration": observed, "updateRevision": "new"},
+    }
+    assert is_outdated(pod, [{**workload, "kind": "Deployment"}, workload]) is expected
+    assert not is_outdated(_pod("CrashLoopBackOff", "", log="exits"), [workload])
