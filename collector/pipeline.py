@@ -164,7 +164,7 @@ def _receiver(pipeline: Pipeline) -> _Receiver:
 
 
 def _plain_receiver() -> _Receiver:
-    """Return the receiver of connections in clear beside the one with TLS."""
+    """Return the receiver of connections in clear, next to the one with TLS."""
     return _Receiver(
         grpc=f"127.0.0.1:{endpoints.OTLP_GRPC_PORT + endpoints.SECOND_PORTS}",
         http=f"127.0.0.1:{endpoints.OTLP_HTTP_PORT + endpoints.SECOND_PORTS}",
