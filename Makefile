@@ -84,6 +84,10 @@ capacity: $(VENV)/installed ## measure the spans per second and core of this Col
 path: $(VENV)/installed ## measure what a span costs in Collector, Kafka, sampler and store (ARGS="--store=tempo --record")
 	@$(WCT) check path $(ARGS)
 
+.PHONY: prediction
+prediction: $(VENV)/installed ## compare what the capacity plan predicts with real servers (ARGS="--store=tempo --record")
+	@$(WCT) check prediction $(ARGS)
+
 outage: $(VENV)/installed ## stop the Collector for five minutes under load, and count the lost spans (ARGS=--seconds=60)
 	@$(WCT) check outage $(ARGS)
 

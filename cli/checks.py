@@ -12,6 +12,7 @@ from contracts.errors import UserError
 
 if TYPE_CHECKING:
     from checks.bench.path import Store
+    from checks.bench.prediction import Part
     from checks.bench.scenarios import ScenarioName
 
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
             "bench",
             "capacity",
             "path",
+            "prediction",
             "outage",
             "coverage",
             "chaos",
@@ -137,6 +139,23 @@ def path(rate: float, seconds: float, rounds: int, store: "Store", one_pass: boo
         own_distribution=one_pass,
         must_record=must_record,
     )
+
+
+@click.command(cls=Command)
+@click.option("--store", type=click.Choice(["jaeger", "tempo"]), default="jaeger", help="Trace store (jaeger).")
+@click.option("--seconds", type=AMOUNT, default=10, help="Seconds of load at each rate (10).")
+@click.option(
+    "--only",
+    type=click.Choice(["path", "outage"]),
+    help="Only CPU and bytes on the path, or only outages of Jaeger; by default both.",
+)
+@click.option("--record", "must_record", is_flag=True, help="Write the tables into docs/capacity.md.")
+def prediction(store: "Store", seconds: float, only: "Part | None", must_record: bool) -> None:
+    """Compare what the capacity plan predicts with real servers, at three rates and in an outage of the store."""
+    from checks.bench.prediction import run
+
+    parts: tuple[Part, ...] = (only,) if only else ("path", "outage")
+    raise Exit(0 if run(console(120), store=store, seconds=seconds, parts=parts, must_record=must_record) else 1)
 
 
 @click.command(cls=Command)

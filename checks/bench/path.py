@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.bench.path_load import SPANS_A_BATCH, Batches, send_at_rate
+from checks.bench.store_outage import outage
 from checks.harness import kafka, tempo
 from checks.harness.collector import TOKEN, CollectorProcess, require_own_distribution
 from checks.harness.jaeger import JaegerProcess
@@ -40,6 +41,7 @@ _SAMPLER_MEMORY: Final = {"GOMEMLIMIT": "410MiB"}
 """As in the pod of a sampler with the default of the setting `collector.sampling.memory`."""
 _WARM_UP_BATCHES: Final = 6
 _IDLE_SECONDS: Final = 4.0
+_OUTAGE_RATE, _OUTAGE_SECONDS = 600.0, 12.0
 _BLOCK_SECONDS: Final = 5
 """Age at which Tempo writes a block; its default is 30 min, and a measurement is shorter."""
 
@@ -146,7 +148,10 @@ def measure(rate: float, seconds: float, store: Store, *, own_distribution: bool
 
 
 def queue_bytes(rate: float, seconds: float) -> float:
-    """Return the bytes of a span in the queue of a Collector whose trace store is unavailable."""
+    """Return the bytes that each span adds to the queue of a Collector whose trace store is unavailable.
+
+    The first spans make the queue's files, whose size hardly depends on their number; they do not count.
+    """
     batches, count = Batches(), max(1, round(rate * seconds / SPANS_A_BATCH))
     with tempfile.TemporaryDirectory(dir=".", prefix=".path-") as folder:
         directory = Path(folder).resolve() / "collector"
@@ -154,8 +159,11 @@ def queue_bytes(rate: float, seconds: float) -> float:
         collector = CollectorProcess(directory, render(pipeline), garbage_collection(_MEMORY))
         collector.start()
         try:
-            send_at_rate(batches, collector.grpc, TOKEN, first=0, count=count, spans_per_second=rate)
-            return _disk_bytes(directory / "queue") / (count * SPANS_A_BATCH)
+            sizes = []
+            for first, number in ((0, _WARM_UP_BATCHES), (_WARM_UP_BATCHES, count)):
+                send_at_rate(batches, collector.grpc, TOKEN, first=first, count=number, spans_per_second=rate)
+                sizes.append(_disk_bytes(directory / "queue"))
+            return (sizes[1] - sizes[0]) / (count * SPANS_A_BATCH)
         finally:
             collector.kill()
 
@@ -182,7 +190,6 @@ def _brokers(directory: Path) -> Iterator[kafka.KafkaBrokers]:
     brokers.configure(Kafka(brokers=1))
     try:
         brokers.start(0)
-        brokers.wait(0)
         poll_until("the topic", lambda: _has_topic(brokers.bootstrap_servers), seconds=120, every=1)
         yield brokers
     finally:
@@ -360,6 +367,8 @@ def run(
         queued.append(queue_bytes(rate, seconds / 2))
         console.print(f"{number + 1}/{rounds}: {runs[-1].rate:,.0f} spans/s passed", style="dim")
     values = {**figures(runs, store, own_distribution=own_distribution), "path.queueBytes": queued}
+    if store == "jaeger":
+        values["jaeger.drain"] = [outage(_OUTAGE_RATE, _OUTAGE_SECONDS).drained for _ in range(rounds)]
     show(values, console)
     if must_record:
         record(values, this_run())

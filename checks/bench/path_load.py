@@ -1,6 +1,7 @@
 """Load of the benchmark of the whole path: traces of tasks, whose spans come from three services at a constant rate."""
 
 import random
+import threading
 import time
 from concurrent import futures
 from typing import Final
@@ -78,7 +79,16 @@ class Batches:
         return bytes(request.SerializeToString())
 
 
-def send_at_rate(batches: Batches, target: str, token: str, *, first: int, count: int, spans_per_second: float) -> None:
+def send_at_rate(
+    batches: Batches,
+    target: str,
+    token: str,
+    *,
+    first: int,
+    count: int,
+    spans_per_second: float,
+    is_over: threading.Event | None = None,
+) -> None:
     """Send `count` batches at a constant rate, and return when all are acknowledged.
 
     Args:
@@ -88,17 +98,20 @@ def send_at_rate(batches: Batches, target: str, token: str, *, first: int, count
         first: number of the first batch.
         count: of batches.
         spans_per_second: the rate. A receiver that is slower is sent each batch as soon as it takes it.
+        is_over: when it is set, no further batch is sent.
 
     Raises:
         grpc.RpcError: the receiver refused a request for good.
     """
     started = time.monotonic()
+    over = is_over or threading.Event()
     with grpc.insecure_channel(target) as channel, futures.ThreadPoolExecutor(_SENDERS) as pool:
         call = channel.unary_unary(TRACES)
 
         def deliver(number: int) -> None:
             due = started + (number - first) * SPANS_A_BATCH / spans_per_second
-            time.sleep(max(0.0, due - time.monotonic()))
+            if over.wait(max(0.0, due - time.monotonic())):
+                return
             for payload in batches.requests(number):
                 call(payload, timeout=30, metadata=(("authorization", f"Bearer {token}"),))
 

@@ -16,7 +16,7 @@ PICTURE: Final = ROOT / "docs" / "capacity.svg"
 SIMULATED: Final = Request(stack="prod", traces_per_second=1_000_000)
 """What the picture shows."""
 SKEW: Final = 0.7
-_START: Final = "<!-- {name}: written by `./wct capacity document` -->"
+_START: Final = "<!-- {name}: written by a command -->"
 _END: Final = "<!-- end -->"
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.metadata import Manifest
+from stack.capacity.costs import Costs
 from stack.capacity.provider import Prices
 from stack.capacity.resources import Resources, resources
-from stack.capacity.sizes import BUSY, Bound, Conditions, Sizes, Value, sizes
+from stack.capacity.sizes import Bound, Conditions, Sizes, Value, sizes
 from stack.settings import PROJECT, Settings
 from stack.settings.sizing import store_bytes, stored_traces
 from stack.settings.tree import Load
@@ -120,21 +121,21 @@ def _cells(load: Load, largest: float) -> int:
 def _column(total: Load, cells: int, conditions: Conditions, render: Render, prices: Prices | None) -> Column:
     of_cell = total.model_copy(update={"traces_per_second": total.traces_per_second / cells})
     needed = sizes(of_cell, conditions)
-    figures, settings = conditions.figures, needed.settings
+    costs, settings = Costs(conditions.figures), needed.settings
     spans = total.traces_per_second * total.spans_per_trace * settings.tracing.sampling_rate
     through_kafka = (spans if settings.collector.sampling else 0) + (
         stored_traces(total, settings) * total.spans_per_trace if settings.traces.distributed else 0
     )
-    stored = store_bytes(total, settings, figures["tempo.bytes"].value) if settings.traces.object_storage else 0
+    stored = store_bytes(total, settings, costs.store_bytes("tempo", 1)) if settings.traces.object_storage else 0
     asked = resources(render(needed.values, of_cell)).times(cells)
     return Column(
         load=total,
         cells=cells,
         sizes=needed,
         resources=asked,
-        kafka_bytes=through_kafka * figures["path.kafkaBytes"].value,
+        kafka_bytes=costs.broker_bytes(through_kafka),
         object_bytes=stored,
-        tracing_cores=spans * total.peak * figures["library.span"].value * 1e-6 / BUSY,
+        tracing_cores=costs.tracing_cores(spans * total.peak),
         money=_money(asked, stored, prices) if prices else None,
     )
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final
 
 from contracts.section import quantity_bytes
+from stack.capacity.costs import Costs
 from stack.capacity.figures import Figures
 from stack.capacity.provider import Limits
 from stack.capacity.sizes import Sizes, cores_of
@@ -129,23 +130,23 @@ def model_of(load: Load, needed: Sizes, figures: Figures, limits: Limits, *, ske
     collector, sampling, traces = settings.collector, settings.collector.sampling, settings.traces
     kafka, autoscaling = settings.kafka, collector.autoscaling
     collectors = autoscaling.max_replicas if autoscaling else collector.replicas
-    span = figures["path.kafkaBytes"].value
-    names = ("path.onePass", "collector.onePass") if collector.image else ("path.collector", "collector.complete")
-    rate = 1e6 / figures[names[0]].value if sampling else figures[names[1]].value
+    costs = Costs(figures)
+    span = costs.broker_bytes(1)
+    a_span = costs.collector_cores(1, has_kafka=sampling is not None, is_one_pass=collector.image is not None)
     store = traces.distributed or traces
     pods = traces.distributed.replicas if traces.distributed else 1
     return Model(
         arriving=load.traces_per_second * load.spans_per_trace * settings.tracing.sampling_rate,
-        collector_rate=rate * cores_of(collector.cpu) * collectors,
+        collector_rate=cores_of(collector.cpu) * collectors / a_span,
         collector_queue=_room(collector),
         shares=shares(kafka.partitions, skew, seed) if sampling else [],
         partition_room=quantity_bytes(kafka.volume) / SPAN_TOPICS["collector.sampling"] / kafka.partitions / span,
         kafka_rate=limits.volume_mebibytes_per_second * _MEBIBYTE / span,
         samplers=sampling.replicas if sampling else 0,
-        sampler_rate=1e6 / figures["path.sampler"].value * cores_of(sampling.cpu) if sampling else 0,
+        sampler_rate=cores_of(sampling.cpu) / costs.sampler_cores(1) if sampling else 0,
         sampler_queue=_room(sampling) / sampling.replicas if sampling else 0,
         stored=sampling.ratio if sampling else 1,
-        store_rate=1e6 / figures[f"{traces.backend}.cpu"].value * cores_of(store.cpu) * pods,
+        store_rate=cores_of(store.cpu) * pods / costs.store_cores(traces.backend, 1),
     )
 
 

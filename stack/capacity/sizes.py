@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from contracts.section import quantity_bytes
+from stack.capacity.costs import Costs
 from stack.capacity.figures import Figures
 from stack.capacity.provider import Limits
 from stack.components.collector.settings import Autoscaling, Queueing, volume_bytes
@@ -23,7 +24,6 @@ BUSY: Final[float] = Autoscaling.model_fields["cpu_percent"].default / 100
 """Share of the reserved CPU that the busiest minute uses; above it, the autoscaler adds a Collector."""
 _SPARE: Final = 1
 """Pods that may be lost or replaced in the busiest minute."""
-_MICRO: Final = 1e-6
 _MEBIBYTE: Final = 2**20
 _SETTINGS: Final = "docs/settings.md"
 _LIMITS: Final = "limits.podCores of the provider's file"
@@ -87,6 +87,7 @@ class _Sizing:
 
     def __post_init__(self) -> None:
         settings = self.conditions.settings
+        self.costs = Costs(self.conditions.figures)
         self.spans = self.load.traces_per_second * self.load.spans_per_trace * settings.tracing.sampling_rate
         self.peak_spans = self.spans * self.load.peak
         self.stored_spans = stored_traces(self.load, settings) * self.load.spans_per_trace
@@ -94,11 +95,9 @@ class _Sizing:
     def size_collectors(self) -> None:
         """Collectors share the spans; each has its part of the queue."""
         collector = self.conditions.settings.collector
-        if collector.sampling:
-            microseconds = self._figure("path.onePass" if collector.image else "path.collector")
-        else:
-            microseconds = 1 / _MICRO / self._figure("collector.onePass" if collector.image else "collector.complete")
-        peak = self.peak_spans * microseconds * _MICRO
+        peak = self.costs.collector_cores(
+            self.peak_spans, has_kafka=collector.sampling is not None, is_one_pass=collector.image is not None
+        )
         if collector.autoscaling is None:
             replicas = self._pods("collector", collector, peak)
         else:
@@ -116,7 +115,7 @@ class _Sizing:
         if sampling is None:
             return
         name, limits = "collector.sampling", self.conditions.limits
-        replicas = self._pods(name, sampling, self.peak_spans * self._figure("path.sampler") * _MICRO)
+        replicas = self._pods(name, sampling, self.costs.sampler_cores(self.peak_spans))
         waiting = waiting_traces(self.load, sampling)
         memory = quantity_bytes(str(self.values.get(f"{name}.memory", sampling.memory)))
         room = sampling.waiting_traces / quantity_bytes(sampling.memory)  # traces for a byte of memory
@@ -139,14 +138,12 @@ class _Sizing:
         if not topics or settings.kafka.external:
             return
         self._set_partitions()
-        peak, span = sum(topics.values()) * self.load.peak, self._figure("path.kafkaBytes")
-        cores = self._figure("path.kafkaIdle") + peak * self._figure("path.kafka") * _MICRO
-        self._pod_cores("kafka", settings.kafka, cores, 1)
-        outage = self.conditions.outage_seconds
-        needed = max(spans * span * outage * SPAN_TOPICS[name] for name, spans in topics.items())
+        peak, outage = sum(topics.values()) * self.load.peak, self.conditions.outage_seconds
+        self._pod_cores("kafka", settings.kafka, self.costs.broker_cores(peak), 1)
+        needed = max(self.costs.broker_bytes(spans) * outage * SPAN_TOPICS[name] for name, spans in topics.items())
         self._volume("kafka.volume", settings.kafka.volume, needed)
         throughput = self.conditions.limits.volume_mebibytes_per_second
-        if peak * span > throughput * _MEBIBYTE:
+        if self.costs.broker_bytes(peak) > throughput * _MEBIBYTE:
             self.bounds["kafka.brokers"] = Bound(
                 reason=f"each of the brokers writes all spans, and a volume takes {throughput} MiB/s", source=EBS
             )
@@ -156,13 +153,13 @@ class _Sizing:
         traces = self.conditions.settings.traces
         if traces.external:
             return
-        cores = self.stored_spans * self.load.peak * self._figure(f"{traces.backend}.cpu") * _MICRO
+        cores = self.costs.store_cores(traces.backend, self.stored_spans * self.load.peak)
         if traces.distributed:
             self._pods("traces.distributed", traces.distributed, cores)
             return
         self._pod_cores("traces", traces, cores, 1)
         if not traces.object_storage:
-            needed = store_bytes(self.load, self.conditions.settings, self._figure(f"{traces.backend}.bytes"))
+            needed = store_bytes(self.load, self.conditions.settings, self.costs.store_bytes(traces.backend, 1))
             self._volume("traces.volume", traces.volume, needed)
 
     def size_metrics(self) -> None:
@@ -171,9 +168,6 @@ class _Sizing:
         if not metrics.external:
             needed = metric_bytes(with_values(self.conditions.settings, self.values))
             self._volume("metrics.volume", metrics.volume, needed)
-
-    def _figure(self, name: str) -> float:
-        return self.conditions.figures[name].value
 
     def _pods(self, name: str, size: Workload, cores: float) -> int:
         """Set the number of pods, and the CPU of each if there would be more than the setting allows."""

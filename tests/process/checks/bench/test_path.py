@@ -1,0 +1,21 @@
+"""The benchmark of the whole path with real servers: spans pass, and each process and disk is measured."""
+
+from checks.bench.path import measure, queue_bytes
+from checks.harness.collector import MissingProgram
+from tests.support.programs import skipping
+
+
+def test_spans_pass_and_cost_something_everywhere() -> None:
+    with skipping("Kafka, Jaeger or the Collector", MissingProgram):
+        run = measure(500, 2, "jaeger")
+    assert run.spans == 1024
+    assert run.usage.keys() == {"collector", "kafka", "sampler", "jaeger"}
+    assert all(usage.cpu > 0 for usage in run.usage.values())
+    # Compressed in Kafka, and with an index in Jaeger.
+    assert 20 < run.kafka_bytes < 200
+    assert 400 < run.store_bytes < 4000
+
+
+def test_a_collector_that_cannot_send_keeps_the_spans_on_disk() -> None:
+    with skipping("otelcol-contrib", MissingProgram):
+        assert 300 < queue_bytes(1000, 2) < 1024, "the settings reserve 1,024 bytes for a span"

@@ -1,0 +1,1 @@
+"""Tests of `checks/bench` without a server."""
