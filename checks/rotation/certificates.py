@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from checks.chaos.cluster import LocalCluster
 from contracts import endpoints, secret_keys
 from contracts.connections import TEMPO_PARTS
+from contracts.services import SERVICES
 from stack.components.encryption.authority import RENEWAL, Authority, Certificate
 from stack.components.encryption.server import CERTIFICATE_FILE, certificate_files, certificate_secret
 from stack.kubernetes.client import connect
@@ -35,12 +36,13 @@ PROXIED: Final[Mapping[str, int]] = {
     **dict.fromkeys(TEMPO_PARTS, endpoints.TEMPO_HTTP_PORT),
 }
 """Server → a port of its proxy of telemetry."""
-_OWN_TLS: Final[Mapping[str, tuple[int, ...]]] = {
+_OTHERS: Final[Mapping[str, tuple[int, ...]]] = {
     endpoints.POSTGRES: (endpoints.POSTGRES_PORT,),
     endpoints.KAFKA: endpoints.KAFKA_TLS_PORTS,
     endpoints.COLLECTOR: (endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
+    **dict.fromkeys((*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER), (endpoints.SERVICE_PORT,)),
 }
-"""Server → the ports at which it has TLS itself."""
+"""Server → its other ports with TLS."""
 _SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
 """With which a client of Postgres asks for TLS."""
 
@@ -84,7 +86,7 @@ def issue_again(authority: Authority, previous: str, moment: datetime) -> Certif
 
 def tls_ports(name: str) -> tuple[int, ...]:
     """Return the ports at which a workload shows its certificate; none if it is only a client."""
-    return (*_OWN_TLS.get(name, ()), *((PROXIED[name],) if name in PROXIED else ()))
+    return (*_OTHERS.get(name, ()), *((PROXIED[name],) if name in PROXIED else ()))
 
 
 def _wait_shown(cluster: LocalCluster, name: str, certificate: Certificate) -> None:

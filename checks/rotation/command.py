@@ -1,7 +1,7 @@
 """`make rotations`: secrets of the local stack get new values, with data and traffic.
 
 They are the database's passwords, the OTLP token and, with `encryption`, those of Kafka's users, the token of telemetry
-and the authority. The check itself reaches the stores in clear, so `encryption.telemetry` has to be `preferred`.
+and the authority. The check itself reaches pods in clear, so `encryption.telemetry` and `services` must not be `true`.
 """
 
 import os
@@ -81,10 +81,11 @@ def _of_encryption(settings: Settings) -> Iterator[tuple[str, Callable[[], None]
         yield "passwords of Kafka's users", partial(_change_users, settings)
     if encryption.telemetry:
         yield from _of_token(TELEMETRY, settings)
-    if encryption.postgres or encryption.kafka or encryption.telemetry:
+    if encryption.enabled:
         yield "certificates", partial(renew_certificates, settings)
-    # Services that trust the old authority could not send their last spans: telemetry has to be in clear meanwhile.
-    if (encryption.postgres or encryption.kafka) and not STEPS[encryption.telemetry].speaks_tls:
+    # Pods that trust the old authority could not send their last spans and requests, unless these go in clear.
+    in_clear = not (STEPS[encryption.telemetry].speaks_tls or STEPS[encryption.services].speaks_tls)
+    if (encryption.postgres or encryption.kafka) and in_clear:
         yield "certificate authority", _change_authority
 
 

@@ -18,8 +18,9 @@ from tests.support.configuration import config
 AUTHORITY = Authority("a random text of the tests, which is long enough")
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 TEMPO_IN_PARTS = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
+SERVICE_PASSWORD = "password of the task-manager at the database"
 ALL = {
-    "encryption": {"kafka": True, "postgres": True, "telemetry": "preferred"},
+    "encryption": {"kafka": True, "postgres": True, "telemetry": "preferred", "services": "preferred"},
     "traces": TEMPO_IN_PARTS,
     "kafka": {"brokers": 3},
     "collector": {"sampling": {"ratio": 0.5}},
@@ -46,8 +47,11 @@ def test_each_server_shows_its_certificate_at_some_port() -> None:
     ("encryption", "further"),
     [
         ({}, []),
-        ({"postgres": True}, ["password of the task-manager at the database", "certificates", "certificate authority"]),
+        ({"postgres": True}, [SERVICE_PASSWORD, "certificates", "certificate authority"]),
         ({"kafka": True}, ["passwords of Kafka's users", "certificates", "certificate authority"]),
+        ({"services": "preferred"}, ["certificates"]),
+        ({"postgres": True, "services": "accepted"}, [SERVICE_PASSWORD, "certificates", "certificate authority"]),
+        ({"postgres": True, "services": "preferred"}, [SERVICE_PASSWORD, "certificates"]),
         (
             {"telemetry": "preferred"},
             [
