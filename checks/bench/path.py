@@ -126,11 +126,12 @@ def measure(rate: float, seconds: float, store: Store, *, own_distribution: bool
 
         send(0, _WARM_UP_BATCHES)
         end.settle()
-        idle = _used(clocks, lambda: time.sleep(_IDLE_SECONDS))
         kafka_start = brokers.topic_bytes(TOPIC)
         used = _used(clocks, lambda: send(_WARM_UP_BATCHES, count))
         kafka_bytes = brokers.topic_bytes(TOPIC) - kafka_start
         later = _used({store: end.process.cpu_seconds}, end.settle)
+        # Afterwards: before it, Java still compiles what it starts with.
+        idle = _used(clocks, lambda: time.sleep(_IDLE_SECONDS))
         return Run(
             spans=count * SPANS_A_BATCH,
             seconds=used["collector"].seconds,

@@ -109,7 +109,12 @@ def record(rounds: Mapping[str, Sequence[float]], source: Source, file: Path = F
         rounds: name → the values of each round.
         source: of these values.
         file: that has the figures.
+
+    Raises:
+        UserError: a figure is below 0, because other programs disturbed the measurement; nothing is written.
     """
+    if disturbed := [name for name, values in rounds.items() if median(values) < 0]:
+        raise UserError(f"{disturbed[0]} was measured as less than 0: other programs disturb it; measure again")
     document = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
     for name, values in rounds.items():
         assert name in QUANTITIES, name

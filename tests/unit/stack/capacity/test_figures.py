@@ -15,7 +15,8 @@ SOURCE = Source(date="2026-01-01", machine="2 cores, a processor", version="abc1
 
 def test_each_quantity_has_a_figure_with_its_source() -> None:
     for name, figure in load().items():
-        assert 0 <= figure.low <= figure.value <= figure.high or name.startswith("library."), name
+        assert figure.low <= figure.value <= figure.high, name
+        assert figure.value >= 0, name
         assert figure.rounds > 0
         assert date.fromisoformat(figure.date)
         assert re.match(r"\d+ cores, .+", figure.machine)
@@ -44,3 +45,10 @@ def test_a_missing_figure_is_reported_with_the_command_that_measures_it(tmp_path
 @pytest.mark.parametrize("target", sorted({quantity.command for quantity in QUANTITIES.values()}))
 def test_each_command_is_a_target_of_make(target: str) -> None:
     assert re.search(rf"^{target.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_a_figure_below_zero_is_not_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "figures.yaml"
+    with pytest.raises(UserError, match=r"path\.kafka was measured as less than 0"):
+        record({"path.sampler": [100.0], "path.kafka": [-5.0, 3.0, -1.0]}, SOURCE, file)
+    assert not file.exists()
