@@ -41,6 +41,9 @@ GRAFANA_SITE: Final = "grafana-site"
 YOUR_GRAFANA_API: Final = "your-grafana-api"
 API_SERVER: Final = "api-server"
 
+ENCRYPTED_TELEMETRY: Final = "encryption.telemetry"
+"""No end, but a setting with which some connections do not exist."""
+
 CLOUDNATIVEPG: Final = "postgres-cluster"
 """The pods that CloudNativePG's operator creates; they have its labels."""
 
@@ -93,10 +96,10 @@ class Connection:
     needs: str | None = None
     """A third end, without which the connection does not exist."""
     without: tuple[str, ...] = ()
-    """Ends with which the connection does not exist."""
+    """Ends, and settings, with which the connection does not exist."""
 
     def exists(self, ends: frozenset[str]) -> bool:
-        """Whether a stack with these ends has the connection."""
+        """Whether a stack with these ends and settings has the connection."""
         needed = {self.caller, self.target, *([self.needs] if self.needs else [])}
         return needed <= ends and not ends.intersection(self.without)
 
@@ -214,12 +217,19 @@ _STORES: Final = (
     ),
     Connection(caller=endpoints.LOKI, target=LOG_BUCKET, why="chunks and index"),
     Connection(caller=endpoints.LOKI, target=LOG_CLOUD_IDENTITY, why="gets its identity from the cloud"),
+    *_each(
+        (endpoints.ALERTMANAGER,),
+        (endpoints.ALERTMANAGER,),
+        (endpoints.ALERTMANAGER_CLUSTER_PORT,),
+        "tells the others what it has sent",
+    ),
     Connection(
         caller=endpoints.ALERTMANAGER,
         target=endpoints.ALERTMANAGER,
         ports=(endpoints.ALERTMANAGER_CLUSTER_PORT,),
-        protocols=("TCP", "UDP"),
+        protocols=("UDP",),
         why="tells the others what it has sent",
+        without=(ENCRYPTED_TELEMETRY,),
     ),
     Connection(caller=endpoints.ALERTMANAGER, target=RECEIVERS, why="notifications"),
     Connection(caller=endpoints.PROMETHEUS, target=REMOTE_WRITE, why="samples"),
@@ -287,5 +297,5 @@ CONNECTIONS: Final = (*_TASKS, *_SPANS, *_STORES, *_SCRAPES, *_VIEWERS, *_PROBE)
 
 
 def connections(ends: frozenset[str]) -> tuple[Connection, ...]:
-    """Return the connections of a stack that has these components and ends outside of it."""
+    """Return the connections of a stack that has these components, ends outside of it, and settings."""
     return tuple(connection for connection in CONNECTIONS if connection.exists(ends))

@@ -43,7 +43,7 @@ def page() -> str:
             f"Prometheus scrapes {len(scrapes)} of these components; the picture leaves that out.",
             "",
             "## All connections of all stacks",
-            "| from | to | TCP ports | why | exists |",
+            "| from | to | ports | why | exists |",
             "|---|---|---|---|---|",
             *map(_row, CONNECTIONS),
             "",
@@ -65,5 +65,5 @@ def _diagram(made: Iterable[Connection]) -> str:
 def _row(item: Connection) -> str:
     conditions = [*([f"with {item.needs}"] if item.needs else []), *(f"without {name}" for name in item.without)]
     ports = ", ".join(map(str, item.ports)) or "of the settings"
-    also = " (also UDP)" if "UDP" in item.protocols else ""
-    return f"| {item.caller} | {item.target} | {ports}{also} | {item.why} | {', '.join(conditions)} |"
+    protocol = f" ({', '.join(item.protocols)})" if item.protocols != ("TCP",) else ""
+    return f"| {item.caller} | {item.target} | {ports}{protocol} | {item.why} | {', '.join(conditions)} |"

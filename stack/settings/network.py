@@ -31,6 +31,7 @@ def network_plan(settings: Settings) -> Plan:
         targets=dict(_targets(settings)),
         dns=settings.cluster.dns,
         cluster_ranges=settings.cluster.ranges,
+        settings=frozenset([ends.ENCRYPTED_TELEMETRY] if settings.encryption.telemetry else []),
         open_to_all=frozenset(name for name, is_open in opened.items() if is_open),
     )
 

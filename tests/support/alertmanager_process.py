@@ -19,6 +19,7 @@ import yaml
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
+from contracts import endpoints
 from stack.components.alertmanager.component import cluster_arguments
 from stack.components.alertmanager.config import SECRETS
 from tests.support.http_server import Request, Response, http_server
@@ -45,6 +46,17 @@ def alert(name: str, severity: str, *, resolved: bool = False, **labels: str) ->
         "startsAt": (now - timedelta(seconds=2 if resolved else 0)).isoformat(),
         "endsAt": (now + timedelta(seconds=-1 if resolved else 240)).isoformat(),
     }
+
+
+def peer_arguments(ports: Sequence[int], number: int) -> list[str]:
+    """Return the arguments of one of several pods, with the ports of this machine on which they find each other."""
+    text = "\n".join(cluster_arguments(len(ports)))
+    stack_port = endpoints.ALERTMANAGER_CLUSTER_PORT
+    for peer, port in enumerate(ports):
+        text = text.replace(f"{endpoints.pod(endpoints.ALERTMANAGER, peer)}:{stack_port}", f"127.0.0.1:{port}")
+    for host in ("0.0.0.0", "$(POD_IP)"):
+        text = text.replace(f"{host}:{stack_port}", f"127.0.0.1:{ports[number]}")
+    return text.splitlines()
 
 
 class AlertmanagerProcess(ServerProcess):
@@ -84,11 +96,35 @@ class AlertmanagerProcess(ServerProcess):
             "--enable-feature=receiver-name-in-metrics",
             *cluster,
         ]
+        self._arguments_without_cluster = command[: -len(cluster)]
         super().__init__("alertmanager", command, directory, lambda: answers(f"{url}/-/ready"), environment)
 
     def set_secret(self, key: str, value: str) -> None:
         """Write a secret's file, as Kubernetes does when the Secret changes."""
         (self._secrets / key).write_text(value)
+
+    def set_cluster(self, arguments: Sequence[str]) -> None:
+        """Change how it finds others, from the next start on."""
+        self._command = [*self._arguments_without_cluster, *arguments]
+
+    def silence(self, service: str) -> None:
+        """Silence the alerts of a service for an hour."""
+        now = datetime.now(UTC)
+        matcher = {"name": "service", "value": service, "isRegex": False}
+        silence = {
+            "matchers": [matcher],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(hours=1)).isoformat(),
+            "createdBy": "a test",
+            "comment": "none",
+        }
+        answer = CLIENT.post(f"{self.url}/api/v2/silences", json=silence, timeout=10)
+        assert answer.status_code == 200, answer.text
+
+    def silenced(self) -> set[str]:
+        """Return the services whose alerts are silenced."""
+        silences = CLIENT.get(f"{self.url}/api/v2/silences", timeout=10).json()
+        return {matcher["value"] for silence in silences for matcher in silence["matchers"]}
 
     def post(self, *alerts: dict[str, Any]) -> None:
         """Send alerts to it, all in one request."""

@@ -1,7 +1,7 @@
 """Alertmanager: notifies people of alerts, by severity, and of the cause instead of its symptoms."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 import yaml
@@ -9,6 +9,7 @@ import yaml
 from contracts import endpoints, versions
 from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
+from stack.components.encryption.peers import AUTHORITY_FILE, PeerTls, secret_files
 from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import Protection, base_url, protect
 from stack.components.shared.environment import field_variable, go_memory_limit
@@ -23,6 +24,7 @@ _UID: Final = 65534
 _CONFIG: Final = "/etc/alertmanager"
 _DATA: Final = "/alertmanager"
 _POD_IP: Final = "POD_IP"
+_CLUSTER_TLS: Final = "cluster-tls.yml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,16 @@ class Alertmanager(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Alertmanager", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        files = {"alertmanager.yml": yaml.safe_dump(alertmanager_config(settings), sort_keys=False)}
+        files: dict[str, pulumi.Input[str]] = {
+            "alertmanager.yml": yaml.safe_dump(alertmanager_config(settings), sort_keys=False)
+        }
+        arguments = [*_arguments(settings), *_listen(args.protection), *cluster_arguments(settings.replicas)]
+        peers = None
+        if args.protection and settings.replicas > 1:
+            peers = args.protection.peer_certificate(endpoints.ALERTMANAGER, "alerts", child)
+            tls = PeerTls(name=endpoints.ALERTMANAGER, authority=f"{_CONFIG}/{AUTHORITY_FILE}")
+            files |= {_CLUSTER_TLS: yaml.safe_dump(cluster_tls(tls)), AUTHORITY_FILE: peers.authority}
+            arguments.append(f"--cluster.tls-config={_CONFIG}/{_CLUSTER_TLS}")
         config = config_map("alertmanager-config", "alerts", args.namespace, files, child)
         keys = {key: key for key in settings.needed_secrets}
         pod = Pod(
@@ -55,7 +66,7 @@ class Alertmanager(pulumi.ComponentResource):
                 image=versions.ALERTMANAGER,
                 size=settings,
                 ports={"http": endpoints.ALERTMANAGER_PORT, **_cluster_port(settings)},
-                args=[*_arguments(settings), *_listen(args.protection), *cluster_arguments(settings.replicas)],
+                args=arguments,
                 env=[
                     *go_memory_limit(settings),
                     *([field_variable(_POD_IP, "status.podIP")] if settings.replicas > 1 else []),
@@ -64,7 +75,10 @@ class Alertmanager(pulumi.ComponentResource):
             storage=Storage(
                 config_maps={_CONFIG: config.metadata.name},
                 configuration=files,
-                secrets={SECRETS: SecretFiles(secret=args.secret, keys=keys)} if keys else {},
+                secrets={
+                    **({SECRETS: SecretFiles(secret=args.secret, keys=keys)} if keys else {}),
+                    **(secret_files(peers.secret) if peers else {}),
+                },
                 data=_DATA,
             ),
             probes=Probes(
@@ -79,6 +93,19 @@ class Alertmanager(pulumi.ComponentResource):
         url = base_url(endpoints.ALERTMANAGER, endpoints.ALERTMANAGER_PORT, args.protection)
         self.url = pulumi.Output.from_input(url)
         self.register_outputs({"url": self.url})
+
+
+def cluster_tls(tls: PeerTls) -> dict[str, Any]:
+    """Return the file with which the pods talk over TLS alone, and refuse all without a certificate of their own."""
+    files = {"cert_file": tls.certificate, "key_file": tls.key, "min_version": "TLS13"}
+    return {
+        "tls_server_config": {
+            **files,
+            "client_auth_type": "RequireAndVerifyClientCert",
+            "client_ca_file": tls.authority,
+        },
+        "tls_client_config": {**files, "ca_file": tls.authority, "server_name": tls.name},
+    }
 
 
 def _arguments(settings: Alerting) -> list[str]:

@@ -57,20 +57,22 @@ class Certificate:
 
 
 class Authority:
-    """Issues the certificates of one stack's servers."""
+    """Issues the certificates of one stack's servers, or of a group of them."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, group: str | None = None) -> None:
         """Derives the authority.
 
         Args:
             seed: at least 16 random bytes, as text.
+            group: servers that trust no certificate but those of each other; None for the authority of the stack.
         """
-        self._seed = seed
-        self._key = _private_key(seed, "authority")
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web-crawl-tracing authority")])
+        of_group = f" of {group}" if group else ""
+        self._seed = seed + of_group
+        self._key = _private_key(self._seed, "authority")
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"web-crawl-tracing authority{of_group}")])
         own = (
             _builder(self._name, self._name, self._key, _START, _AUTHORITY_END)
-            .serial_number(_serial_number(seed, "authority"))
+            .serial_number(_serial_number(self._seed, "authority"))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage("key_cert_sign", "crl_sign"), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)

@@ -32,12 +32,14 @@ class ServerCertificateArgs:
     """DNS names by which clients reach it, and IP addresses."""
     is_client: bool = False
     """Whether it is a client of servers that ask for a certificate."""
+    group: str | None = None
+    """Of servers that trust no certificate but those of each other: an authority of their own issues them."""
     seed: pulumi.Output[str]
     """From which the stack's authority is derived."""
 
 
 class ServerCertificate(pulumi.ComponentResource):
-    """A Secret with a certificate of the stack's own authority. Its files follow when a deployment renews it."""
+    """A Secret with a certificate of the stack's authority, or of its group's. Its files follow when it is renewed."""
 
     secret: pulumi.Output[str]
     """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE`, `COMBINED_FILE` and `END_FILE`."""
@@ -56,7 +58,7 @@ class ServerCertificate(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.secret = secret.metadata.name
-        self.authority = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
+        self.authority = pulumi.Output.unsecret(args.seed.apply(lambda seed: authority_certificate(seed, args.group)))
         self.register_outputs({"secret": self.secret, "authority": self.authority})
 
 
@@ -79,14 +81,13 @@ def _files(seed: str, args: ServerCertificateArgs) -> dict[str, str]:
     if _is_reference(seed):
         files = (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE, END_FILE)
         return {file: f"${{{file} of {args.server}}}" for file in files}
-    return certificate_files(
-        Authority(seed).issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client)
-    )
+    authority = Authority(seed, args.group)
+    return certificate_files(authority.issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client))
 
 
-def authority_certificate(seed: str) -> str:
-    """Return the authority's certificate, as PEM; of manifests to be reviewed, a text in its place."""
-    return "${certificate of the authority}" if _is_reference(seed) else Authority(seed).certificate
+def authority_certificate(seed: str, group: str | None = None) -> str:
+    """Return the certificate of an authority, as PEM; of manifests to be reviewed, a text in its place."""
+    return "${certificate of the authority}" if _is_reference(seed) else Authority(seed, group).certificate
 
 
 def _is_reference(seed: str) -> bool:

@@ -55,7 +55,8 @@ class Encryption(Section):
 
     telemetry: EncryptionValue = False
     """Whether the Collectors, the stack's own stores and Alertmanager refuse connections without TLS, and requests
-    without a token; so do the ports of telemetry that Prometheus scrapes."""
+    without a token; so do the ports of telemetry that Prometheus scrapes. Pods of one Alertmanager know each other by
+    certificates."""
     kafka: EncryptionValue = False
     """Whether the stack's own Kafka refuses connections without TLS. Brokers know each other by certificates. Each
     program has a user with a password, and reaches its own topics alone; the pod `kafka-users` writes users and

@@ -54,12 +54,14 @@ class Plan:
     dns: Dns
     cluster_ranges: tuple[str, ...] = ()
     """Public addresses that belong to the cluster."""
+    settings: frozenset[str] = field(default_factory=frozenset)
+    """Settings on which connections depend, and that are on."""
     open_to_all: frozenset[str] = field(default_factory=frozenset)
     """Components that `ingress` opens."""
 
     def connections(self) -> tuple[Connection, ...]:
         """The connections of the stack."""
-        made = connections(frozenset({*self.components, *self.callers, *self.targets, INTERNET}))
+        made = connections(frozenset({*self.components, *self.callers, *self.targets, *self.settings, INTERNET}))
         return tuple(item for item in made if item.caller != CLIENTS or item.target in self.open_to_all)
 
 

@@ -107,6 +107,26 @@ class Protection:
         ServerCertificate(f"{server}-certificate", args, parent)
         return certificate_secret(server)
 
+    def peer_certificate(self, group: str, component: str, parent: pulumi.ResourceOptions) -> ServerCertificate:
+        """Create the certificate by which the pods of one program know each other, and return it.
+
+        Args:
+            group: name of the program, and the name that the certificate is for.
+            component: value of its label.
+            parent: options of the resource.
+        """
+        server = f"{group}-peers"
+        args = ServerCertificateArgs(
+            namespace=self.namespace,
+            server=server,
+            component=component,
+            hosts=[group],
+            is_client=True,
+            group=server,
+            seed=self.seed,
+        )
+        return ServerCertificate(f"{server}-certificate", args, parent)
+
 
 def _names(server: str, namespace: str) -> tuple[str, ...]:
     headless = endpoints.pods(server)

@@ -12,30 +12,17 @@ import yaml
 
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
-from contracts import endpoints
-from stack.components.alertmanager.component import cluster_arguments
 from stack.components.alertmanager.config import alertmanager_config
 from stack.components.alertmanager.settings import Alerting
 from stack.components.prometheus.config import POD_NAME, REPLICA, prometheus_config
 from stack.polling import poll_until
 from stack.settings import load
 from stack.settings.scraping import scraping
-from tests.support.alertmanager_process import AlertmanagerProcess, Receiver, receiving_notifications
+from tests.support.alertmanager_process import AlertmanagerProcess, Receiver, peer_arguments, receiving_notifications
 from tests.support.prometheus_process import PrometheusProcess
 
 _PEER_SECONDS = 2
 """How long an Alertmanager waits for each of its peers before it sends, in s."""
-
-
-def peer_arguments(ports: Sequence[int], number: int) -> list[str]:
-    """Return the stack's arguments with the addresses of this machine."""
-    text = "\n".join(cluster_arguments(len(ports)))
-    stack_port = endpoints.ALERTMANAGER_CLUSTER_PORT
-    for peer, port in enumerate(ports):
-        text = text.replace(f"{endpoints.pod(endpoints.ALERTMANAGER, peer)}:{stack_port}", f"127.0.0.1:{port}")
-    for host in ("0.0.0.0", "$(POD_IP)"):
-        text = text.replace(f"{host}:{stack_port}", f"127.0.0.1:{ports[number]}")
-    return [*text.splitlines(), f"--cluster.peer-timeout={_PEER_SECONDS}s"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ def pair(receiver: Receiver, tmp_path: Path) -> Iterator[Pair]:
             tmp_path / f"alertmanager-{number}",
             routes,
             {"alertPageWebhookUrl": f"{receiver.url}/page"},
-            peer_arguments(ports, number),
+            [*peer_arguments(ports, number), f"--cluster.peer-timeout={_PEER_SECONDS}s"],
         )
         for number in range(alerting.replicas)
     ]

@@ -301,5 +301,5 @@ def test_the_table_has_no_unknown_and_no_double_entries() -> None:
         assert {item.caller, item.target} <= {*COMPONENTS, *outside}
         assert bool(item.ports) == (item.target in COMPONENTS)
         assert item.why
-    keys = [(item.caller, item.target, item.ports, item.why) for item in CONNECTIONS]
+    keys = [(item.caller, item.target, item.ports, item.protocols, item.why) for item in CONNECTIONS]
     assert len(keys) == len(set(keys))
