@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from contracts import endpoints
 from contracts.services import SERVICES
+from stack.components.encryption.peers import peers_name
 from stack.components.encryption.settings import STEPS
 from stack.components.trace_store import scrape as trace_store
 from stack.settings.network import components
@@ -36,3 +37,10 @@ def _certified(settings: Settings) -> Iterator[str]:
         yield from (name for name in (*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER) if name in has)
     if encryption.telemetry:
         yield from (name for name in (*_TELEMETRY, *trace_store.pods(traces)) if name in has)
+    if STEPS[encryption.telemetry].speaks_tls:
+        several = {
+            endpoints.ALERTMANAGER: settings.alerting.replicas > 1,
+            endpoints.LOKI: settings.logs.replicas > 1,
+            endpoints.TEMPO: traces.distributed is not None,
+        }
+        yield from (peers_name(name) for name, is_several in several.items() if is_several and name in has)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from contracts import connections as ends
 from contracts import endpoints
 from contracts.services import GATEWAY, SERVICES
+from stack.components.encryption.settings import STEPS
 from stack.components.network.policies import Outside, Plan
 from stack.components.network.settings import Callers
 from stack.components.shared.external_store import ExternalStore
@@ -31,7 +32,7 @@ def network_plan(settings: Settings) -> Plan:
         targets=dict(_targets(settings)),
         dns=settings.cluster.dns,
         cluster_ranges=settings.cluster.ranges,
-        settings=frozenset([ends.ENCRYPTED_TELEMETRY] if settings.encryption.telemetry else []),
+        settings=frozenset([ends.ENCRYPTED_TELEMETRY] if STEPS[settings.encryption.telemetry].speaks_tls else []),
         open_to_all=frozenset(name for name, is_open in opened.items() if is_open),
     )
 

@@ -9,17 +9,18 @@ import yaml
 from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
+from stack.components.encryption.peers import PeerTls
 from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_config
 from stack.components.loki.settings import Logs
 from tests.support.programs import require_built
 
 
-def local_config(settings: Logs, retention: str, directory: Path) -> dict[str, Any]:
+def local_config(settings: Logs, retention: str, directory: Path, peers: PeerTls | None = None) -> dict[str, Any]:
     """Return the stack's configuration with local paths, and free ports on the loopback interface.
 
     Several Lokis have the same ports, at different addresses of that interface.
     """
-    text = yaml.safe_dump(loki_config(settings, retention)).replace(DATA, str(directory))
+    text = yaml.safe_dump(loki_config(settings, retention, peers=peers)).replace(DATA, str(directory))
     text = text.replace(CONFIG, str(directory.parent))
     if settings.replicas > 1:
         config: dict[str, Any] = yaml.safe_load(text)
@@ -46,7 +47,9 @@ class LokiProcess(ServerProcess):
         retention: str = "48h",
         settings: Logs = _SETTINGS,
         environment: Mapping[str, str] = {},
+        peers: PeerTls | None = None,
     ) -> None:
+        self.peers = peers
         self._file = directory / "loki.yaml"
         self._settings = settings
         self._address = environment.get(ADDRESS_VARIABLE, "127.0.0.1")
@@ -60,7 +63,7 @@ class LokiProcess(ServerProcess):
 
     def change(self, retention: str, **sections: dict[str, Any]) -> None:
         """Set a retention and change sections of the configuration, from the next start on."""
-        config = local_config(self._settings, retention, self._directory / "data")
+        config = local_config(self._settings, retention, self._directory / "data", self.peers)
         for name, section in sections.items():
             config.setdefault(name, {}).update(section)
         self._file.write_text(yaml.safe_dump(config))

@@ -8,9 +8,13 @@ from typing import Final
 
 from cryptography import x509
 
+from checks.harness.server import ServerProcess
 from stack.components.encryption.authority import RENEWAL, Authority
-from stack.components.encryption.peers import AUTHORITY_FILE, PeerTls
+from stack.components.encryption.peers import AUTHORITY_FILE, FOLDER, PeerTls
+from stack.components.encryption.proxy.config import ADDRESS_VARIABLE, CONFIG, LOOPBACK, proxy_config
+from stack.components.encryption.proxy.sidecar import SERVE
 from stack.components.encryption.server import CERTIFICATE_FILE, COMBINED_FILE, KEY_FILE
+from tests.support.proxied import haproxy_environment
 
 SEED: Final = "a random text of the tests, which is long enough"
 
@@ -60,6 +64,7 @@ class PeerFiles:
     def client(self, *, certificate: bool = True) -> ssl.SSLContext:
         """Returns what a client needs that verifies servers of the group, with or without a certificate."""
         context = ssl.create_default_context(cafile=self.tls.authority)
+        context.set_alpn_protocols(["h2"])  # gRPC servers insist on it
         if certificate:
             context.load_cert_chain(self.tls.certificate, self.tls.key)
         return context
@@ -68,6 +73,32 @@ class PeerFiles:
         new = self.folder / f"{name}.new"
         new.write_text(content)
         new.rename(self.folder / name)
+
+
+class PeerProxy(ServerProcess):
+    """The proxy in the pod of a peer: it takes the connections of others for a program at another address."""
+
+    def __init__(self, files: PeerFiles, folder: Path, address: str, program: str, port: int) -> None:
+        """Prepares the process.
+
+        Args:
+            files: the certificate.
+            folder: for its own files.
+            address: of the pod.
+            program: address of this machine on which the program listens, in place of the pod's loopback interface.
+            port: of both.
+        """
+        text = proxy_config([], peer_ports=[port]).replace(LOOPBACK, program)
+        text = text.replace(FOLDER, str(files.folder)).replace(f"{CONFIG}/{AUTHORITY_FILE}", files.tls.authority)
+        file = folder / "haproxy.cfg"
+        file.write_text(text)
+        command = ["sh", str(SERVE), str(file), str(files.folder / COMBINED_FILE)]
+
+        def is_ready() -> bool:
+            with socket.socket() as connection:
+                return connection.connect_ex((address, port)) == 0
+
+        super().__init__("proxy", command, folder, is_ready, {ADDRESS_VARIABLE: address, **haproxy_environment()})
 
 
 def served_serial_number(address: tuple[str, int], client: ssl.SSLContext, name: str) -> int:

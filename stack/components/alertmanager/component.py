@@ -9,9 +9,9 @@ import yaml
 from contracts import endpoints, versions
 from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
-from stack.components.encryption.peers import AUTHORITY_FILE, PeerTls, secret_files
+from stack.components.encryption.peers import PeerTls
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, base_url, protect
+from stack.components.encryption.proxy.protection import Protection, base_url, protect, speaks_tls
 from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -51,10 +51,9 @@ class Alertmanager(pulumi.ComponentResource):
         }
         arguments = [*_arguments(settings), *_listen(args.protection), *cluster_arguments(settings.replicas)]
         peers = None
-        if args.protection and settings.replicas > 1:
-            peers = args.protection.peer_certificate(endpoints.ALERTMANAGER, "alerts", child)
-            tls = PeerTls(name=endpoints.ALERTMANAGER, authority=f"{_CONFIG}/{AUTHORITY_FILE}")
-            files |= {_CLUSTER_TLS: yaml.safe_dump(cluster_tls(tls)), AUTHORITY_FILE: peers.authority}
+        if settings.replicas > 1 and speaks_tls(args.protection):
+            peers = args.protection.peers(endpoints.ALERTMANAGER, "alerts", _CONFIG, child)
+            files |= {_CLUSTER_TLS: yaml.safe_dump(cluster_tls(peers.tls)), **peers.files}
             arguments.append(f"--cluster.tls-config={_CONFIG}/{_CLUSTER_TLS}")
         config = config_map("alertmanager-config", "alerts", args.namespace, files, child)
         keys = {key: key for key in settings.needed_secrets}
@@ -77,7 +76,7 @@ class Alertmanager(pulumi.ComponentResource):
                 configuration=files,
                 secrets={
                     **({SECRETS: SecretFiles(secret=args.secret, keys=keys)} if keys else {}),
-                    **(secret_files(peers.secret) if peers else {}),
+                    **(peers.secrets if peers else {}),
                 },
                 data=_DATA,
             ),

@@ -19,6 +19,20 @@ AUTHORITY_FILE: Final = "peers-ca.crt"
 their start alone, so pods are replaced when it changes."""
 
 
+def peers_name(group: str) -> str:
+    """Return the name of the certificate that the pods of a program have, and of its authority."""
+    return f"{group}-peers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxiedPeers:
+    """A port on which the proxy takes the connections of peers: the program asks them for no certificate."""
+
+    port: int
+    authority: pulumi.Input[str]
+    """Certificate of the authority, as PEM."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PeerTls:
     """Paths of the files, and the name that the certificate is for."""
@@ -29,7 +43,28 @@ class PeerTls:
     key: str = f"{FOLDER}/{KEY_FILE}"
 
 
-def secret_files(secret: pulumi.Input[str]) -> dict[str, SecretFiles]:
-    """Return what a pod mounts of the Secret of its certificate."""
-    keys = {key: key for key in (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE)}
-    return {FOLDER: SecretFiles(secret=secret, keys=keys)}
+@dataclass(frozen=True, kw_only=True)
+class Peers:
+    """What pods get to know each other."""
+
+    tls: PeerTls
+    """For the configuration of the program."""
+    authority: pulumi.Input[str]
+    """Certificate of the authority, as PEM."""
+    secret: pulumi.Input[str]
+    """Name of the Secret with the certificate of the pods."""
+
+    @property
+    def files(self) -> dict[str, pulumi.Input[str]]:
+        """What the folder of the program's configuration has in addition."""
+        return {AUTHORITY_FILE: self.authority}
+
+    @property
+    def secrets(self) -> dict[str, SecretFiles]:
+        """What the pods mount in addition."""
+        keys = {key: key for key in (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE)}
+        return {FOLDER: SecretFiles(secret=self.secret, keys=keys)}
+
+    def through_proxy(self, port: int) -> ProxiedPeers:
+        """Return a port that the proxy opens to the pods."""
+        return ProxiedPeers(port=port, authority=self.authority)

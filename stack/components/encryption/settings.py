@@ -55,8 +55,8 @@ class Encryption(Section):
 
     telemetry: EncryptionValue = False
     """Whether the Collectors, the stack's own stores and Alertmanager refuse connections without TLS, and requests
-    without a token; so do the ports of telemetry that Prometheus scrapes. Pods of one Alertmanager know each other by
-    certificates."""
+    without a token; so do the ports of telemetry that Prometheus scrapes. Pods of one Alertmanager, pods of one Loki,
+    and parts of one Tempo know each other by certificates from `preferred` on."""
     kafka: EncryptionValue = False
     """Whether the stack's own Kafka refuses connections without TLS. Brokers know each other by certificates. Each
     program has a user with a password, and reaches its own topics alone; the pod `kafka-users` writes users and

@@ -19,6 +19,7 @@ from stack.components.encryption.proxy.protection import (
     otlp_target,
     protect,
     query_access,
+    speaks_tls,
 )
 from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_config
 from stack.components.loki.settings import CREDENTIALS, Logs
@@ -74,10 +75,18 @@ class Loki(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
         several, storage = settings.replicas > 1, settings.object_storage
+        peers = None
+        if several and speaks_tls(args.protection):
+            peers = args.protection.peers(endpoints.LOKI, "log-store", CONFIG, child)
+        address = LOOPBACK if args.protection else None
         text = yaml.safe_dump(
-            loki_config(settings, args.retention, LOOPBACK if args.protection else None), sort_keys=False
+            loki_config(settings, args.retention, address, peers.tls if peers else None), sort_keys=False
         )
-        files = {"loki.yaml": text, **storage_files(storage)}
+        files: dict[str, pulumi.Input[str]] = {
+            "loki.yaml": text,
+            **storage_files(storage),
+            **(peers.files if peers else {}),
+        }
         config = config_map("loki-config", "log-store", args.namespace, files, child)
         pod = Pod(
             name=endpoints.LOKI,
@@ -97,7 +106,10 @@ class Loki(pulumi.ComponentResource):
             storage=Storage(
                 config_maps={CONFIG: config.metadata.name},
                 configuration=files,
-                secrets=storage_secret_files(storage, args.secret),
+                secrets={
+                    **storage_secret_files(storage, args.secret),
+                    **(peers.secrets if peers else {}),
+                },
                 data=DATA,
             ),
             probes=Probes(
@@ -109,7 +121,8 @@ class Loki(pulumi.ComponentResource):
             identity=identity_annotations(storage),
             identity_labels=identity_labels(storage),
         )
-        pod = protect(pod, args.protection, child, plain=_PEER_PORTS)
+        gossip = peers.through_proxy(endpoints.LOKI_GOSSIP_PORT) if peers else None
+        pod = protect(pod, args.protection, child, plain=_PEER_PORTS, gossip=gossip)
         services(pod, args.namespace, child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)

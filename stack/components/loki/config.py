@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from contracts import endpoints
 from contracts.section import quantity_bytes
+from stack.components.encryption import dskit
+from stack.components.encryption.peers import PeerTls
 from stack.components.loki.settings import Logs
 from stack.components.shared.object_storage import AZURE_KEY_VARIABLE, CA_FILE, ObjectStorage
 
@@ -28,7 +30,9 @@ With its default limits (4 MB between its parts, 6 MB at once) Loki would refuse
 Collector sends it again."""
 
 
-def loki_config(settings: Logs, retention: str, address: str | None = None) -> dict[str, Any]:
+def loki_config(
+    settings: Logs, retention: str, address: str | None = None, peers: PeerTls | None = None
+) -> dict[str, Any]:
     """Return Loki's configuration; what is missing in it has Loki's default.
 
     The variables in it are for `-config.expand-env`.
@@ -37,9 +41,10 @@ def loki_config(settings: Logs, retention: str, address: str | None = None) -> d
         settings: of the log store.
         retention: of lines.
         address: on which it listens for clients; any if None.
+        peers: how several Lokis know each other; anyone who reaches their ports is one of them if None.
     """
     memory_mb = quantity_bytes(settings.memory) // 2**20
-    shape = _one(in_bucket=settings.object_storage is not None) if settings.replicas == 1 else _several()
+    shape = _one(in_bucket=settings.object_storage is not None) if settings.replicas == 1 else _several(peers)
     if address:
         shape["server"] |= {"http_listen_address": address}
     store, in_bucket = _object_store(settings.object_storage), settings.object_storage is not None
@@ -98,11 +103,11 @@ def _one(*, in_bucket: bool) -> dict[str, Any]:
     }
 
 
-def _several() -> dict[str, Any]:
-    """Return how several Lokis find each other. Each has all parts; a network policy keeps others from their gRPC."""
+def _several(peers: PeerTls | None) -> dict[str, Any]:
+    """Return how several Lokis find each other. Each has all parts, which talk to those of the others by gRPC."""
     address = f"${{{ADDRESS_VARIABLE}}}"
     return {
-        "server": _server(address),
+        "server": _server(address) | dskit.grpc_server(peers),
         "common": {
             "path_prefix": DATA,
             "instance_addr": address,
@@ -110,12 +115,23 @@ def _several() -> dict[str, Any]:
             "ring": {"kvstore": {"store": "memberlist"}},
         },
         "memberlist": {
-            "bind_addr": [address],
-            "bind_port": endpoints.LOKI_GOSSIP_PORT,
+            **(
+                dskit.gossip(peers, address, endpoints.LOKI_GOSSIP_PORT)
+                if peers
+                else {"bind_addr": [address], "bind_port": endpoints.LOKI_GOSSIP_PORT}
+            ),
             "join_members": [f"{endpoints.pods(endpoints.LOKI)}:{endpoints.LOKI_GOSSIP_PORT}"],
             "abort_if_cluster_join_fails": False,
         },
+        **({} if peers is None else _clients(peers)),
     }
+
+
+def _clients(peers: PeerTls) -> dict[str, Any]:
+    """Return the sections of all clients that Loki's parts have for each other."""
+    client = dskit.client(peers)
+    sections = ("ingester_client", "frontend", "frontend_worker", "query_scheduler")
+    return {**{section: {"grpc_client_config": client} for section in sections}, "compactor_grpc_client": client}
 
 
 def _object_store(storage: ObjectStorage | None) -> str:

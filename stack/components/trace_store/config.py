@@ -3,6 +3,8 @@
 from typing import Any, Final
 
 from contracts import endpoints
+from stack.components.encryption import dskit
+from stack.components.encryption.peers import PeerTls
 from stack.components.kafka.rights import INGEST_TOPIC
 from stack.components.shared.object_storage import CA_FILE, ObjectStorage
 from stack.components.trace_store.settings import Traces
@@ -14,7 +16,10 @@ TEMPO_CONFIG: Final = "/etc/tempo"
 JAEGER_DATA: Final = "/var/jaeger"
 """Mount path of Jaeger's volume, which holds Badger's files."""
 
+ADDRESS_VARIABLE: Final = "POD_IP"
+"""Variable with the address at which the other parts reach one that is behind the proxy."""
 ANY_ADDRESS: Final = "0.0.0.0"
+_LOOPBACK: Final = "127.0.0.1"
 _LIVE_STORE_LAG: Final = "5s"
 """How far a live store of Tempo in parts may be behind Kafka and still answer queries."""
 
@@ -40,6 +45,8 @@ def tempo_config(settings: Traces, retention: str, address: str = ANY_ADDRESS) -
     return {
         "server": {
             "http_listen_port": endpoints.TEMPO_HTTP_PORT,
+            # Its parts use gRPC without authentication, so no other program may reach it.
+            "grpc_listen_address": _LOOPBACK,
             "grpc_listen_port": endpoints.TEMPO_GRPC_PORT,
             **limited,
         },
@@ -84,9 +91,23 @@ def _blocks(storage: ObjectStorage | None) -> dict[str, Any]:
 
 
 def distributed_config(
-    settings: Traces, retention: str, bootstrap_servers: str, address: str = ANY_ADDRESS
+    settings: Traces,
+    retention: str,
+    bootstrap_servers: str,
+    address: str = ANY_ADDRESS,
+    peers: PeerTls | None = None,
 ) -> dict[str, Any]:
-    """Return the configuration of Tempo in parts. All parts share it; each reads what it needs."""
+    """Return the configuration of Tempo in parts. All parts share it; each reads what it needs.
+
+    The variables in it are for `-config.expand-env`.
+
+    Args:
+        settings: of the trace store.
+        retention: of blocks.
+        bootstrap_servers: of Kafka.
+        address: on which the parts listen for clients.
+        peers: how the parts know each other; anyone who reaches their ports is one of them if None.
+    """
     grpc = endpoints.TEMPO_GRPC_PORT
     config = tempo_config(settings, retention, address)
     # No part writes to it, but every part that reads blocks opens it.
@@ -98,11 +119,17 @@ def distributed_config(
     # one that has just become ready may be so far behind. The cutoff delays no search: with the default intervals of
     # the live store, which suit a higher load, a span is found 5 to 10 s after it arrived.
     config["query_frontend"]["query_end_cutoff"] = _LIVE_STORE_LAG
+    config["server"] |= {"grpc_listen_address": ANY_ADDRESS, **dskit.grpc_server(peers)}
+    clients = {"grpc_client_config": client} if (client := dskit.client(peers)) else {}
     config["backend_worker"] |= {"backend_scheduler_addr": f"{endpoints.TEMPO_BACKEND_SCHEDULER}:{grpc}"}
     return config | {
         "stream_over_http_enabled": True,
         "memberlist": {
-            "bind_port": endpoints.TEMPO_GOSSIP_PORT,
+            **(
+                dskit.gossip(peers, f"${{{ADDRESS_VARIABLE}}}", endpoints.TEMPO_GOSSIP_PORT)
+                if peers
+                else {"bind_port": endpoints.TEMPO_GOSSIP_PORT}
+            ),
             "join_members": [f"{endpoints.pods(endpoints.TEMPO_LIVE_STORE)}:{endpoints.TEMPO_GOSSIP_PORT}"],
             "abort_if_cluster_join_fails": False,
         },
@@ -127,7 +154,8 @@ def distributed_config(
             "consume_cycle_duration": "1m",
         },
         "backend_scheduler": {"local_work_path": f"{TEMPO_DATA}/scheduler"},
-        "querier": {"frontend_worker": {"frontend_address": f"{endpoints.pods(endpoints.TEMPO)}:{grpc}"}},
+        "querier": {"frontend_worker": {"frontend_address": f"{endpoints.pods(endpoints.TEMPO)}:{grpc}", **clients}},
+        **({"live_store_client": clients, "backend_scheduler_client": clients} if clients else {}),
     }
 
 

@@ -14,13 +14,13 @@ import yaml
 
 from contracts import endpoints, versions
 from contracts.connections import TEMPO_WITH_KAFKA
-from stack.components.encryption.proxy.protection import base_url, listen_address, protect
+from stack.components.encryption.proxy.protection import base_url, listen_address, protect, speaks_tls
 from stack.components.kafka.access import own_access
 from stack.components.kafka.proxy import LOCAL_ADDRESS, KafkaProxy, KafkaProxyArgs
 from stack.components.kafka.rights import INGEST_TOPIC
 from stack.components.kafka.topic import Topic, topic_container
 from stack.components.shared.availability import Shutdown
-from stack.components.shared.environment import go_memory_limit
+from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files
 from stack.components.shared.object_storage_access import storage_secret_files, storage_variables
@@ -30,7 +30,7 @@ from stack.components.shared.service import services
 from stack.components.shared.settings import Size
 from stack.components.shared.storage import Storage
 from stack.components.shared.workload import Volume, deployment, stateful_set
-from stack.components.trace_store.config import TEMPO_CONFIG, TEMPO_DATA, distributed_config
+from stack.components.trace_store.config import ADDRESS_VARIABLE, TEMPO_CONFIG, TEMPO_DATA, distributed_config
 from stack.components.trace_store.interface import DISTRIBUTED_TEMPO, TEMPO, TraceStoreArgs
 from stack.components.trace_store.scrape import pods
 from stack.components.trace_store.tempo import UID
@@ -55,14 +55,24 @@ class DistributedTempo(pulumi.ComponentResource):
         self._args = args
         self._replicas = pods(args.settings)
         self._proxy = self._kafka_proxy()
+        self._peers = (
+            args.protection.peers(endpoints.TEMPO, "trace-store", TEMPO_CONFIG, self._child)
+            if speaks_tls(args.protection)
+            else None
+        )
+        tls = self._peers.tls if self._peers else None
         self._brokers = own_access(LOCAL_ADDRESS, 0, None) if self._proxy else args.brokers
         text = pulumi.Output.from_input(self._brokers.bootstrap_servers).apply(
             lambda brokers: yaml.safe_dump(
-                distributed_config(args.settings, args.retention, brokers, listen_address(args.protection)),
+                distributed_config(args.settings, args.retention, brokers, listen_address(args.protection), tls),
                 sort_keys=False,
             )
         )
-        self._files: dict[str, pulumi.Input[str]] = {"tempo.yaml": text, **storage_files(args.settings.object_storage)}
+        self._files: dict[str, pulumi.Input[str]] = {
+            "tempo.yaml": text,
+            **storage_files(args.settings.object_storage),
+            **(self._peers.files if self._peers else {}),
+        }
         self._config = config_map("tempo-config", "trace-store", args.namespace, self._files, self._child)
         self._create_parts()
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.TEMPO_DISTRIBUTOR}:{endpoints.OTLP_GRPC_PORT}")
@@ -121,7 +131,7 @@ class DistributedTempo(pulumi.ComponentResource):
             data: mount path of its volume, if it has one.
             init: its init containers.
         """
-        bucket, secret = self._args.settings.object_storage, self._args.secret
+        bucket, secret, peers = self._args.settings.object_storage, self._args.secret, self._peers
         pod = Pod(
             name=name,
             component="trace-store",
@@ -130,13 +140,21 @@ class DistributedTempo(pulumi.ComponentResource):
                 image=versions.TEMPO,
                 size=size,
                 ports={"http": endpoints.TEMPO_HTTP_PORT, "grpc": endpoints.TEMPO_GRPC_PORT, **ports},
-                args=[f"-config.file={TEMPO_CONFIG}/tempo.yaml", f"-target={target}"],
-                env=[*go_memory_limit(size), *storage_variables(bucket, secret)],
+                args=[
+                    f"-config.file={TEMPO_CONFIG}/tempo.yaml",
+                    *(["-config.expand-env=true"] if peers else []),
+                    f"-target={target}",
+                ],
+                env=[
+                    *go_memory_limit(size),
+                    *storage_variables(bucket, secret),
+                    *([field_variable(ADDRESS_VARIABLE, "status.podIP")] if peers else []),
+                ],
             ),
             storage=Storage(
                 config_maps={TEMPO_CONFIG: self._config.metadata.name},
                 configuration=self._files,
-                secrets=storage_secret_files(bucket, secret),
+                secrets={**storage_secret_files(bucket, secret), **(peers.secrets if peers else {})},
                 data=data,
             ),
             probes=Probes(
@@ -150,8 +168,9 @@ class DistributedTempo(pulumi.ComponentResource):
         )
         if self._proxy and name in TEMPO_WITH_KAFKA:
             pod = self._proxy.attach(pod)
-        # The proxy has no ports of the parts' own protocols: their clients have no tokens.
-        return protect(pod, self._args.protection, self._child, plain=("grpc", "gossip"))
+        # The parts know each other by certificates; they have no tokens.
+        gossip = peers.through_proxy(endpoints.TEMPO_GOSSIP_PORT) if peers else None
+        return protect(pod, self._args.protection, self._child, plain=("grpc", "gossip"), gossip=gossip)
 
     def _stateful_set(self, pod: Pod, size: str) -> None:
         args = self._args

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts import endpoints
+from stack.components.encryption import peers
+from stack.components.encryption.server import COMBINED_FILE
 from stack.components.shared.availability import DRAIN_SECONDS
 
 LOOPBACK: Final = "127.0.0.1"
@@ -76,7 +78,13 @@ def second(port: int) -> int:
     return port + endpoints.SECOND_PORTS
 
 
-def proxy_config(ports: Sequence[ProxiedPort], *, own_tls: Collection[int] = (), takes_plain: bool = False) -> str:
+def proxy_config(
+    ports: Sequence[ProxiedPort],
+    *,
+    own_tls: Collection[int] = (),
+    takes_plain: bool = False,
+    peer_ports: Sequence[int] = (),
+) -> str:
     """Return HAProxy's configuration: TLS on each port, and a token for all paths except those of probes.
 
     Args:
@@ -84,15 +92,18 @@ def proxy_config(ports: Sequence[ProxiedPort], *, own_tls: Collection[int] = (),
         own_tls: further ports, at which the program has TLS itself. With `takes_plain`, it takes connections in clear
             at `second` of them. Without, they have no proxy.
         takes_plain: whether each port takes connections in clear as well, and then without a token.
+        peer_ports: ports on which pods of the same program connect to each other; they always need a certificate.
     """
+    of_peers = map(_peer_port, peer_ports)
     if not takes_plain:
-        return "\n".join([_GLOBAL, *(_port(port, f'"{_POD}:{port.number}"') for port in ports)])
+        return "\n".join([_GLOBAL, *(_port(port, f'"{_POD}:{port.number}"') for port in ports), *of_peers])
     return "\n".join(
         [
             _GLOBAL,
             *(_either(port.number, encrypted=second(port.number), plain=port.number) for port in ports),
             *(_port(port, f"{LOOPBACK}:{second(port.number)}") for port in ports),
             *(_either(number, encrypted=number, plain=second(number)) for number in own_tls),
+            *of_peers,
         ]
     )
 
@@ -148,4 +159,20 @@ def _calls() -> str:
   http-request set-header x-forwarded-proto https
   # A client whose request reaches no program sees its connection end, as without the proxy, and repeats it elsewhere.
   errorfile 503 /dev/null
+"""
+
+
+def _peer_port(port: int) -> str:
+    """Return what takes the connections of other pods. The program has TLS too, so what it gets is encrypted again.
+
+    Gossip sends a packet at the end of the handshake, and closes the connection without reading from it. With TLS 1.3,
+    HAProxy took this for a failed handshake, and lost four of five packets. With TLS 1.2 the handshake ends before the
+    packet is sent; of 800 none was lost. There is no check: the program would log each as a broken connection.
+    """
+    tls = f"ssl crt {peers.FOLDER}/{COMBINED_FILE} ca-file {CONFIG}/{peers.AUTHORITY_FILE}"
+    return f"""\
+listen peers-{port}
+  mode tcp
+  bind "{_POD}:{port}" {tls} verify required ssl-max-ver TLSv1.2
+  server program {LOOPBACK}:{port} ssl verify none ssl-max-ver TLSv1.2 no-check
 """

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
+from stack.components.encryption import peers
 from stack.components.encryption.proxy.config import (
     ADDRESS_VARIABLE,
     CERTIFICATE,
@@ -107,15 +108,16 @@ class Protection:
         ServerCertificate(f"{server}-certificate", args, parent)
         return certificate_secret(server)
 
-    def peer_certificate(self, group: str, component: str, parent: pulumi.ResourceOptions) -> ServerCertificate:
-        """Create the certificate by which the pods of one program know each other, and return it.
+    def peers(self, group: str, component: str, folder: str, parent: pulumi.ResourceOptions) -> peers.Peers:
+        """Create the certificate by which the pods of one program know each other, and return what they get.
 
         Args:
             group: name of the program, and the name that the certificate is for.
             component: value of its label.
+            folder: mount path of its configuration.
             parent: options of the resource.
         """
-        server = f"{group}-peers"
+        server = peers.peers_name(group)
         args = ServerCertificateArgs(
             namespace=self.namespace,
             server=server,
@@ -125,7 +127,12 @@ class Protection:
             group=server,
             seed=self.seed,
         )
-        return ServerCertificate(f"{server}-certificate", args, parent)
+        certificate = ServerCertificate(f"{server}-certificate", args, parent)
+        return peers.Peers(
+            tls=peers.PeerTls(name=group, authority=f"{folder}/{peers.AUTHORITY_FILE}"),
+            authority=certificate.authority,
+            secret=certificate.secret,
+        )
 
 
 def _names(server: str, namespace: str) -> tuple[str, ...]:
@@ -193,13 +200,15 @@ class Proxy:
 
     ports: tuple[int, ...]
     """Which the proxy takes."""
-    files: Mapping[str, str]
+    files: Mapping[str, pulumi.Input[str]]
     """Its configuration."""
     config: pulumi.Input[str]
     """Name of the ConfigMap with that."""
     certificate: SecretFiles
     tokens: SecretFiles | None
     """None if callers need no token."""
+    has_peers: bool = False
+    """Whether it takes connections of pods with a certificate of peers."""
 
 
 def protect(
@@ -211,6 +220,7 @@ def protect(
     further: Mapping[str, int] = {},
     own_tls: Collection[int] = (),
     hosts: Sequence[str] = (),
+    gossip: peers.ProxiedPeers | None = None,
 ) -> Pod:
     """Return the pod with a proxy before the ports of its program, which listens on the loopback interface.
 
@@ -222,10 +232,12 @@ def protect(
         further: ports of the pod's sidecars that the proxy takes as well.
         own_tls: ports among `plain` at which the program has TLS itself.
         hosts: names by which clients reach the pods, besides those of its Services.
+        gossip: a port of `plain` that the proxy opens to pods with the certificate of peers, which the pod mounts.
     """
     if protection is None:
         return pod
-    return behind(pod, proxy(pod, protection, parent, plain=plain, further=further, own_tls=own_tls, hosts=hosts))
+    made = proxy(pod, protection, parent, plain=plain, further=further, own_tls=own_tls, hosts=hosts, gossip=gossip)
+    return behind(pod, made)
 
 
 def proxy(
@@ -237,6 +249,7 @@ def proxy(
     further: Mapping[str, int] = {},
     own_tls: Collection[int] = (),
     hosts: Sequence[str] = (),
+    gossip: peers.ProxiedPeers | None = None,
 ) -> Proxy:
     """Create the files of a proxy; the arguments are those of `protect`."""
     numbers = {**{name: port for name, port in pod.container.ports.items() if name not in plain}, **further}
@@ -249,7 +262,17 @@ def proxy(
         )
         for number in numbers.values()
     ]
-    files = sidecar_files(proxy_config(ports, own_tls=own_tls, takes_plain=protection.step.takes_plain))
+    files: dict[str, pulumi.Input[str]] = {
+        **sidecar_files(
+            proxy_config(
+                ports,
+                own_tls=own_tls,
+                takes_plain=protection.step.takes_plain,
+                peer_ports=[gossip.port] if gossip else (),
+            )
+        ),
+        **({peers.AUTHORITY_FILE: gossip.authority} if gossip else {}),
+    }
     config = config_map(f"{pod.name}-proxy", pod.component, protection.namespace, files, parent)
     tokens = SecretFiles(secret=protection.secret, keys={secret_keys.TELEMETRY_TOKENS: TOKENS_NAME})
     return Proxy(
@@ -261,6 +284,7 @@ def proxy(
             keys={COMBINED_FILE: CERTIFICATE_NAME},
         ),
         tokens=tokens if protection.needs_token else None,
+        has_peers=gossip is not None,
     )
 
 
@@ -291,11 +315,16 @@ def behind(pod: Pod, proxy: Proxy) -> Pod:
 def _container(proxy: Proxy) -> core.ContainerArgs:
     """Return the sidecar. The probes of the other containers pass through it."""
     tokens = [TOKENS] if proxy.tokens else []
+    of_peers = [peers.FOLDER] if proxy.has_peers else []
     return sidecar(
         "proxy",
         CONFIG,
-        watched=[f"{CERTIFICATE}/{CERTIFICATE_NAME}", *(f"{folder}/{TOKENS_NAME}" for folder in tokens)],
-        mounts=(CONFIG, CERTIFICATE, *tokens),
+        watched=[
+            f"{CERTIFICATE}/{CERTIFICATE_NAME}",
+            *(f"{folder}/{TOKENS_NAME}" for folder in tokens),
+            *(f"{folder}/{COMBINED_FILE}" for folder in of_peers),
+        ],
+        mounts=(CONFIG, CERTIFICATE, *tokens, *of_peers),
         env=[field_variable(ADDRESS_VARIABLE, "status.podIP")],
         startup_probe=tcp_probe(proxy.ports[0], period=1, failures=60),
     )

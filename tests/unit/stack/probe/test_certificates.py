@@ -18,6 +18,11 @@ STACKS: dict[str, dict[str, Any]] = {
     "all": {"encryption": {"kafka": True, "postgres": True, "telemetry": True}, "traces": TEMPO_IN_PARTS},
     "accepted": {"encryption": {"kafka": "accepted"}, "traces": TEMPO_IN_PARTS},
     "Jaeger": {"encryption": {"telemetry": True}, "traces": {"backend": "jaeger"}},
+    "several": {
+        "encryption": {"telemetry": True},
+        "alerting": {"replicas": 2},
+        "logs": {"replicas": 3, "objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}},
+    },
     "none": {},
 }
 

@@ -142,10 +142,10 @@ def test_another_alertmanager_does_not_join(cluster: Cluster, tmp_path: Path, *,
 
 def test_a_renewed_certificate_is_used_without_a_restart(cluster: Cluster) -> None:
     name, client = endpoints.ALERTMANAGER, cluster.files.client()
-    pids, before = [member.pid for member in cluster.members], cluster.files.serial_number()
+    pids, previous = [member.pid for member in cluster.members], cluster.files.serial_number()
     cluster.members[0].silence("before")
     cluster.files.renew(periods=-1)  # the earlier one is still valid, a later one is not yet
-    assert cluster.files.serial_number() != before
+    assert cluster.files.serial_number() != previous
     for port in cluster.ports:  # also a client with the certificate of before
         assert served_serial_number(("127.0.0.1", port), client, name) == cluster.files.serial_number()
     cluster.members[1].silence("after")

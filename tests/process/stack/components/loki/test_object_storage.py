@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import pytest
 
 from checks.harness.http import CLIENT
 from checks.harness.s3 import ACCESS
-from contracts import endpoints
-from stack.components.loki.config import ADDRESS_VARIABLE
 from stack.components.loki.settings import Logs
 from stack.polling import poll_until
 from tests.support.loki_process import LokiProcess
+from tests.support.loki_ring import knows_three, loki_ring
 from tests.support.object_storage import Storage, empty, object_storage
 
 HOUR = 3600 * 10**9
@@ -80,31 +78,8 @@ def test_an_unavailable_storage_loses_nothing(loki: LokiProcess, storage: Storag
 @pytest.fixture
 def lokis(storage: Storage, tmp_path: Path) -> Iterator[list[LokiProcess]]:
     """Three of a ring, each at an address of its own."""
-    settings = Logs(memory="256Mi", replicas=3, object_storage=storage.settings("logs"))
-    addresses = [f"127.0.1.{number}" for number in range(1, 4)]
-    processes = []
-    for address in addresses:
-        directory = tmp_path / address
-        directory.mkdir()
-        storage.trust(directory)
-        environment = {**ACCESS, ADDRESS_VARIABLE: address}
-        process = LokiProcess(directory, settings=settings, environment=environment)
-        gossip = {"join_members": [f"{each}:{endpoints.LOKI_GOSSIP_PORT}" for each in addresses]}
-        # A Loki has the name of its host in the ring, and all are on this one.
-        ring = {"kvstore": {"store": "memberlist"}, "instance_id": address}
-        process.change("48h", memberlist=gossip | {"node_name": address}, common={"ring": ring})
-        processes.append(process)
-    with ThreadPoolExecutor() as executor:
-        list(executor.map(LokiProcess.start, processes))
-    yield processes
-    for process in processes:
-        process.kill()
-
-
-def knows_three(loki: LokiProcess) -> bool:
-    """Whether three active Lokis are in its ring."""
-    answer = CLIENT.get(f"{loki.url}/ring", headers={"Accept": "application/json"}, timeout=10)
-    return [shard["state"] for shard in answer.json()["shards"]] == ["ACTIVE"] * 3
+    with loki_ring(tmp_path, storage) as members:
+        yield [member.loki for member in members]
 
 
 def test_one_of_three_lokis_with_its_disk_is_lost_and_no_line(lokis: list[LokiProcess], tmp_path: Path) -> None:
