@@ -42,13 +42,14 @@ _SECTIONS: Final[dict[str, dict[str, Any]]] = {
             "taskApi": {"host": "tasks.example.com", "reason": "Customers submit their tasks here"},
             "grafana": {"reason": "On-call engineers work here"},
         },
+        "encryption": {"services": True},
     },
 }
 _KINDS: Final = {
     "Prometheus Operator": {"PodMonitor", "PrometheusRule"},
     "Grafana Operator": {"GrafanaDashboard", "GrafanaDatasource", "GrafanaFolder"},
     "CloudNativePG": {"Cluster", "ObjectStore", "ScheduledBackup"},
-    "Gateway API": {"HTTPRoute"},
+    "Gateway API": {"HTTPRoute", "BackendTLSPolicy"},
 }
 _GROUPS: Final = {
     "Prometheus Operator": {"monitoring.coreos.com"},
