@@ -264,7 +264,7 @@ def test_a_busy_client_of_a_service_opens_another_connection_in_time(
         for _ in range(30):
             assert client.get(url, extensions={"trace": note}).status_code == httpx.codes.NOT_FOUND
             time.sleep(0.1)
-    assert 1 <= len(opened) <= 5
+    assert 1 <= len(opened) < 15, "connections are used again, and not for ever"
 
 
 def test_a_request_that_reaches_no_program_ends_its_connection(tmp_path: Path) -> None:
