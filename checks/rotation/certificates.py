@@ -17,6 +17,7 @@ from contracts import endpoints, secret_keys
 from contracts.connections import TEMPO_PARTS
 from contracts.services import SERVICES
 from stack.components.encryption.authority import RENEWAL, Authority, Certificate
+from stack.components.encryption.peers import authority_group
 from stack.components.encryption.server import CERTIFICATE_FILE, certificate_files, certificate_secret
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
@@ -56,12 +57,13 @@ def renew_certificates(settings: Settings) -> None:
     client = connect(settings.cluster)
     namespace = settings.cluster.namespace
     cluster = LocalCluster(settings)
-    authority = Authority(read_secret(client, namespace, secret_keys.SECRET)[secret_keys.AUTHORITY_SEED])
+    seed = read_secret(client, namespace, secret_keys.SECRET)[secret_keys.AUTHORITY_SEED]
     for periods in (-1, 0):
         issued = {}
         for name in certified(settings):
             secret = certificate_secret(name)
             previous = read_secret(client, namespace, secret)[CERTIFICATE_FILE]
+            authority = Authority(seed, authority_group(name))
             issued[name] = issue_again(authority, previous, datetime.now(UTC) + periods * RENEWAL)
             kubernetes.client.CoreV1Api(client).patch_namespaced_secret(
                 secret, namespace, {"stringData": certificate_files(issued[name])}
@@ -85,7 +87,7 @@ def issue_again(authority: Authority, previous: str, moment: datetime) -> Certif
 
 
 def tls_ports(name: str) -> tuple[int, ...]:
-    """Return the ports at which a workload shows its certificate; none if it is only a client."""
+    """Return the ports at which a workload shows its certificate to all; a client has none, and peers have none."""
     return (*_OTHERS.get(name, ()), *((PROXIED[name],) if name in PROXIED else ()))
 
 

@@ -14,6 +14,7 @@ from stack.components.shared.storage import SecretFiles
 
 FOLDER: Final = "/etc/peers"
 """Mount path of the certificate."""
+_SUFFIX: Final = "-peers"
 AUTHORITY_FILE: Final = "peers-ca.crt"
 """Name of the file with the authority's certificate, in the folder of the program's configuration. Programs read it at
 their start alone, so pods are replaced when it changes."""
@@ -21,7 +22,12 @@ their start alone, so pods are replaced when it changes."""
 
 def peers_name(group: str) -> str:
     """Return the name of the certificate that the pods of a program have, and of its authority."""
-    return f"{group}-peers"
+    return f"{group}{_SUFFIX}"
+
+
+def authority_group(server: str) -> str | None:
+    """Return the group whose authority issues a certificate of this name; None for the stack's own authority."""
+    return server if server.endswith(_SUFFIX) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from checks.rotation.command import _changes
 from checks.rotation.tokens import Token
 from contracts import endpoints
 from stack.components.encryption.authority import RENEWAL, Authority
+from stack.components.encryption.peers import authority_group, peers_name
 from stack.polling import CheckFailure
 from stack.settings import parse
 from stack.settings.certificates import certified
@@ -40,7 +41,14 @@ def test_a_certificate_is_issued_again_with_its_names_and_uses(is_client: bool) 
 def test_each_server_shows_its_certificate_at_some_port() -> None:
     servers = certified(parse(config(**ALL), "Pulumi.test.yaml"))
     assert {endpoints.KAFKA, endpoints.POSTGRES, endpoints.COLLECTOR, endpoints.TEMPO_QUERIER} < {*servers}
-    assert [name for name in servers if not tls_ports(name)] == [endpoints.KAFKA_USERS, endpoints.TEMPO_KAFKA]
+    without = [endpoints.KAFKA_USERS, endpoints.TEMPO_KAFKA, peers_name(endpoints.TEMPO)]
+    assert [name for name in servers if not tls_ports(name)] == without
+
+
+def test_peers_have_an_authority_of_their_own() -> None:
+    name = peers_name(endpoints.LOKI)
+    assert authority_group(name) == name
+    assert authority_group(endpoints.LOKI) is None
 
 
 @pytest.mark.parametrize(
