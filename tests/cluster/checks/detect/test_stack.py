@@ -31,8 +31,11 @@ def test_every_fault_is_detected_in_time() -> None:
 
 
 def test_normal_traffic_with_failing_foreign_pages_raises_no_alert() -> None:
-    """Two minutes of it; `./wct check detect --quiet 1500` runs longer."""
-    assert Run(LocalCluster(load("local")), print).without_faults(120, rate=10, warm_up=15) == set()
+    """Two minutes of it; `./wct check detect --quiet 1500` runs longer.
+
+    Messages that waited for the database of the test above are late for half a minute.
+    """
+    assert Run(LocalCluster(load("local")), print).without_faults(120, rate=10, warm_up=45) == set()
 
 
 @pytest.mark.nightly
