@@ -83,10 +83,7 @@ class Fetcher:
             ca: PEM of an authority that is trusted in addition to the public ones.
             transport: for tests.
         """
-        context = httpx.create_ssl_context()
-        if ca:
-            context.load_verify_locations(cadata=ca)
-        network = transport or GuardedTransport(rule, DeadlineTransport(context))
+        network = transport or GuardedTransport(rule, DeadlineTransport(_trust(ca)))
         self._rule = rule
         self._seconds = seconds
         self._max_bytes = max_bytes
@@ -188,6 +185,13 @@ class Fetcher:
     def stop(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+
+def _trust(ca: str | None) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
 
 
 def _cause(error: Exception) -> Cause | None:

@@ -89,14 +89,12 @@ def plan(load: Load, conditions: Conditions, render: Render, prices: Prices | No
         prices: of the provider.
     """
 
-    def sizes_for(traces_per_second: float) -> Sizes:
-        return sizes(load.model_copy(update={"traces_per_second": traces_per_second}), conditions)
-
+    sizes_for = _sizes_for(load, conditions)
     ends = _ends(sizes_for)
     largest = ends[0].traces_per_second if ends else _MOST
     columns = []
     for factor in FACTORS:
-        total = load.model_copy(update={"traces_per_second": load.traces_per_second * factor})
+        total = _at(load, load.traces_per_second * factor)
         cells = _cells(total, largest)
         columns.append(_column(total, cells, conditions, render, prices))
     return Plan(columns=columns, thresholds=_thresholds(sizes_for, conditions.settings, largest), ends=ends)
@@ -105,13 +103,20 @@ def plan(load: Load, conditions: Conditions, render: Render, prices: Prices | No
 def cell_of(load: Load, conditions: Conditions) -> tuple[int, Load, Sizes]:
     """Return the number of cells for a load, the load of each, and its sizes."""
 
-    def sizes_for(traces_per_second: float) -> Sizes:
-        return sizes(load.model_copy(update={"traces_per_second": traces_per_second}), conditions)
-
+    sizes_for = _sizes_for(load, conditions)
     ends = _ends(sizes_for)
     cells = _cells(load, ends[0].traces_per_second if ends else _MOST)
     rate = load.traces_per_second / cells
-    return cells, load.model_copy(update={"traces_per_second": rate}), sizes_for(rate)
+    return cells, _at(load, rate), sizes_for(rate)
+
+
+def _at(load: Load, traces_per_second: float) -> Load:
+    return load.model_copy(update={"traces_per_second": traces_per_second})
+
+
+def _sizes_for(load: Load, conditions: Conditions) -> Callable[[float], Sizes]:
+    """Return the sizes of one cell by traces per second."""
+    return lambda traces_per_second: sizes(_at(load, traces_per_second), conditions)
 
 
 def _cells(load: Load, largest: float) -> int:
@@ -119,7 +124,7 @@ def _cells(load: Load, largest: float) -> int:
 
 
 def _column(total: Load, cells: int, conditions: Conditions, render: Render, prices: Prices | None) -> Column:
-    of_cell = total.model_copy(update={"traces_per_second": total.traces_per_second / cells})
+    of_cell = _at(total, total.traces_per_second / cells)
     needed = sizes(of_cell, conditions)
     costs, settings = Costs(conditions.figures), needed.settings
     spans = total.traces_per_second * total.spans_per_trace * settings.tracing.sampling_rate
