@@ -98,13 +98,6 @@ def compare_outage(figures: Figures, measured: Outage, seconds: float) -> Iterat
         arriving=measured.rate,
         collector_rate=1e9,
         collector_queue=1e9,
-        shares=[],
-        partition_room=0,
-        kafka_rate=0,
-        samplers=0,
-        sampler_rate=0,
-        sampler_queue=0,
-        stored=1,
         store_rate=figures["jaeger.drain"].value,
     )
     result = simulate(model, outage_seconds=round(seconds + measured.reconnect_seconds))

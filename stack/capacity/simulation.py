@@ -29,26 +29,26 @@ _MEBIBYTE: Final = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One cell. Rates are in spans/s, queues in spans."""
+    """One cell. Rates are in spans/s, queues in spans. By default, Collectors send straight to the store."""
 
     arriving: float
     collector_rate: float
     """What all Collectors take."""
     collector_queue: float
     """Room in all Collectors."""
-    shares: Sequence[float]
-    """Share of the spans in each partition; empty without Kafka."""
-    partition_room: float
-    """Spans that a partition keeps; it deletes the oldest ones beyond that."""
-    kafka_rate: float
-    samplers: int
-    sampler_rate: float
-    """What each sampler takes."""
-    sampler_queue: float
-    """Room in each sampler."""
-    stored: float
-    """Share of the spans that samplers keep."""
     store_rate: float
+    shares: Sequence[float] = ()
+    """Share of the spans in each partition; empty without Kafka."""
+    partition_room: float = 0
+    """Spans that a partition keeps; it deletes the oldest ones beyond that."""
+    kafka_rate: float = 0
+    samplers: int = 0
+    sampler_rate: float = 0
+    """What each sampler takes."""
+    sampler_queue: float = 0
+    """Room in each sampler."""
+    stored: float = 1
+    """Share of the spans that samplers keep."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,6 @@ DIRECT = Model(
     arriving=800,
     collector_rate=10_000,
     collector_queue=2_000_000,
-    shares=[],
-    partition_room=0,
-    kafka_rate=0,
-    samplers=0,
-    sampler_rate=0,
-    sampler_queue=0,
-    stored=1,
     store_rate=5_700,
 )
 """Collectors that send to the store, as in `make chaos`. That run did not measure what the store takes: 5,700 spans/s
