@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from kubernetes.utils.quantity import parse_quantity
 
@@ -39,7 +39,7 @@ class Resources:
 
 
 def resources(manifests: Iterable[Manifest]) -> Resources:
-    """Return the sums over the pods of all Deployments and StatefulSets; init containers have ended by then.
+    """Return the sums over the pods of all Deployments and StatefulSets.
 
     A workload with an autoscaler counts with its smallest number of pods.
     """
@@ -58,7 +58,7 @@ def resources(manifests: Iterable[Manifest]) -> Resources:
         component = item["metadata"]["labels"][_COMPONENT]
         default = smallest.get((item["kind"], item["metadata"]["name"]), 1)
         replicas = item["spec"].get("replicas", default)
-        requests = [container["resources"]["requests"] for container in item["spec"]["template"]["spec"]["containers"]]
+        requests = [container["resources"]["requests"] for container in running(item)]
         of_pod = float(sum(parse_quantity(request["cpu"]) for request in requests))
         pods += replicas
         cores += replicas * of_pod
@@ -68,3 +68,10 @@ def resources(manifests: Iterable[Manifest]) -> Resources:
         pods_of[component] = pods_of.get(component, 0) + replicas
         cores_of[component] = cores_of.get(component, 0.0) + replicas * of_pod
     return Resources(pods=pods, cores=cores, memory=memory, volumes=volumes, pods_of=pods_of, cores_of=cores_of)
+
+
+def running(workload: Manifest) -> list[dict[str, Any]]:
+    """Return the containers that run as long as a pod does: with its sidecars, without what has ended by then."""
+    pod = workload["spec"]["template"]["spec"]
+    sidecars = [container for container in pod.get("initContainers", []) if container.get("restartPolicy") == "Always"]
+    return [*pod["containers"], *sidecars]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stack.capacity.page import with_figures
-from stack.capacity.resources import resources
+from stack.capacity.resources import resources, running
 from stack.settings import ROOT
 from tests.support.program import rendered_with_secrets
 
@@ -20,7 +20,7 @@ def test_the_sums_are_those_of_the_manifests(stack: str, row: str) -> None:
     manifests = rendered_with_secrets(stack)
     for item in manifests:
         if item["kind"] in ("Deployment", "StatefulSet"):
-            for container in item["spec"]["template"]["spec"]["containers"]:
+            for container in running(item):
                 limits = container["resources"]["limits"]
                 assert container["resources"]["requests"]["memory"] == limits["memory"]
                 assert "cpu" not in limits

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from contracts import secret_keys
+from stack.components.encryption.settings import Encryption
 from stack.settings import ROOT
 from tests.support.clone import copy_checkout
 from tests.support.locked_environment import make_environment
@@ -79,7 +80,8 @@ def test_the_example_creates_the_stack_and_names_a_mistake(program: Program) -> 
     assert "error" not in printed, printed
     program.run("stack", "init", "dev")
     program.run("config", "set", "context", "dev")
-    for key in secret_keys.GENERATED:
+    encryption = Encryption(kafka=True, postgres=True, services=True, telemetry=True)
+    for key in (*secret_keys.GENERATED, *encryption.needed_secrets):
         program.run("config", "set", "--secret", key, f"value-of-{key}")
     printed = program.run("preview")
     assert "web-crawl-tracing:index:TracingStack" in printed, printed

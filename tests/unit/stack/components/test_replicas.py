@@ -53,7 +53,7 @@ def test_metrics_that_collectors_receive_go_to_each_prometheus() -> None:
     collector = yaml.safe_load(objects["ConfigMap", "collector-config"]["data"]["config.yaml"])
     names = collector["service"]["pipelines"]["metrics"]["exporters"]
     assert [collector["exporters"][name]["endpoint"] for name in names] == [
-        f"http://prometheus-{number}.prometheus-pods:9090/api/v1/otlp" for number in (0, 1)
+        f"https://prometheus-{number}.prometheus-pods:9090/api/v1/otlp" for number in (0, 1)
     ]
     assert all("storage" in collector["exporters"][name]["sending_queue"] for name in names)
 

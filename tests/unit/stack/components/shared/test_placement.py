@@ -73,6 +73,7 @@ def test_every_workload_of_prod_has_a_priority_and_dashboards_the_lowest() -> No
     assert {name for name, priority in classes.items() if priority == "tracing-tasks"} == {
         *SERVICES,
         "kafka",
+        "kafka-users",
         "postgres",
     }
     assert set(classes.values()) == {"tracing-tasks", "tracing-telemetry", "tracing-dashboards"}
