@@ -7,12 +7,12 @@ import pytest
 
 from checks.harness.collector import binary
 from collector.pipeline import QUEUE_DIRECTORY
-from stack.deploy.render import render as render_stack
+from tests.support.program import rendered_with_secrets
 
 
 @pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
 def test_the_real_collector_accepts_it(stack: str, tmp_path: Path) -> None:
-    manifests = {item["metadata"]["name"]: item for item in render_stack(stack) if item["kind"] == "ConfigMap"}
+    manifests = {item["metadata"]["name"]: item for item in rendered_with_secrets(stack) if item["kind"] == "ConfigMap"}
     names = {"collector-config", "sampler-config"} & manifests.keys()
     assert ("sampler-config" in names) == (stack in ("staging", "prod"))
     for name in names:

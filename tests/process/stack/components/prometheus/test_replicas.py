@@ -14,6 +14,7 @@ from checks.harness.http import CLIENT
 from checks.harness.ports import free_port
 from stack.components.alertmanager.config import alertmanager_config
 from stack.components.alertmanager.settings import Alerting
+from stack.components.encryption.settings import Encryption
 from stack.components.prometheus.config import POD_NAME, REPLICA, prometheus_config
 from stack.polling import poll_until
 from stack.settings import load
@@ -72,7 +73,7 @@ def pair(receiver: Receiver, tmp_path: Path) -> Iterator[Pair]:
     ]
     rules = tmp_path / "rules.yml"
     rules.write_text("groups: []")
-    config = prometheus_config(scraping(load("prod")))
+    config = prometheus_config(scraping(load("prod").model_copy(update={"encryption": Encryption()})))
     (target,) = config["alerting"]["alertmanagers"]
     del target["dns_sd_configs"]
     target["static_configs"] = [{"targets": [process.url.removeprefix("http://") for process in alertmanagers]}]
