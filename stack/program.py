@@ -74,7 +74,7 @@ class _Base:
 
     @property
     def service_protection(self) -> Protection | None:
-        """What encrypted services need, which know their callers themselves; None if they are in clear."""
+        """What the services, Grafana and others need that know their callers themselves; None if they are in clear."""
         return self._protection(self.settings.encryption.services, needs_token=False)
 
     def _protection(self, value: EncryptionValue, *, needs_token: bool) -> Protection | None:
@@ -381,7 +381,7 @@ def _ingress(base: _Base) -> Ingress | None:
         namespace=base.namespace,
         settings=settings.ingress,
         grafana_url=settings.grafana.url,
-        gateway_encrypted=STEPS[settings.encryption.services].speaks_tls,
+        encrypted=STEPS[settings.encryption.services].speaks_tls,
     )
     return Ingress("ingress", args, base.opts)
 
@@ -391,6 +391,7 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: QueryApi | None) -> pul
     settings = base.settings
     if not settings.grafana.enabled:
         return None
+    opened = settings.ingress.grafana if settings.ingress else None
     content = Content(
         namespace=settings.cluster.namespace if settings.grafana.external else None,
         monitoring=monitoring_config(settings),
@@ -408,5 +409,6 @@ def _grafana(base: _Base, stores: _Stores, alertmanager: QueryApi | None) -> pul
         content=content,
         image=settings.images.service if settings.images else None,
         protection=base.service_protection,
+        service_annotations=opened.service_annotations if opened else {},
     )
     return grafana(args, base.opts)

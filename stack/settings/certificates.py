@@ -17,6 +17,7 @@ _TELEMETRY = (
     endpoints.LOKI,
     endpoints.ALERTMANAGER,
 )
+_SERVICES = (*SERVICES, endpoints.PROBE, endpoints.GRAFANA, endpoints.GRAFANA_PUBLISHER)
 
 
 def certified(settings: Settings) -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def _certified(settings: Settings) -> Iterator[str]:
             yield endpoints.TEMPO_KAFKA
     has = components(settings)
     if encryption.services:
-        yield from (name for name in (*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER) if name in has)
+        yield from (name for name in _SERVICES if name in has)
     if encryption.telemetry:
         yield from (name for name in (*_TELEMETRY, *trace_store.pods(traces)) if name in has)
     if STEPS[encryption.telemetry].speaks_tls:

@@ -232,20 +232,17 @@ class Settings(Section):
     def _check_encryption_of_services(self) -> Self:
         if not self.encryption.services:
             return self
-        if not self.services.enabled:
-            raise ValueError("encryption.services needs services, but services.enabled is off")
-        ingress = self.ingress
-        if (
-            STEPS[self.encryption.services].speaks_tls
-            and ingress
-            and ingress.task_api
-            and ingress.api == "Ingress"
-            and not (ingress.annotations or ingress.service_annotations)
-        ):
+        if not (self.services.enabled or self.grafana.built or self.grafana.published):
             raise ValueError(
-                "encryption.services: the controller of the Ingress must know that the gateway has TLS. Set its "
-                'annotations in ingress.annotations or ingress.serviceAnnotations: see "TLS behind an Ingress" in '
-                "stack/README.md"
+                "encryption.services needs a server, but the stack has no services (services.enabled is off), no "
+                "Grafana and no publisher of dashboards"
+            )
+        missing = self.ingress.missing_annotations if self.ingress else ()
+        if STEPS[self.encryption.services].speaks_tls and missing:
+            raise ValueError(
+                "encryption.services: the controller of the Ingress must know that the gateway and Grafana have TLS. "
+                f'Set its annotations in ingress.annotations, or in {" and ".join(missing)}: see "TLS behind an '
+                'Ingress" in stack/README.md'
             )
         return self
 

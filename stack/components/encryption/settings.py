@@ -63,8 +63,8 @@ class Encryption(Section):
     rights."""
 
     services: EncryptionValue = False
-    """Whether the services, the probe and the publisher of dashboards refuse connections without TLS: calls of the
-    services to each other, and what Prometheus scrapes. What an Ingress must know is in stack/README.md."""
+    """Whether the services, the probe, Grafana and the publisher of dashboards refuse connections without TLS: calls of
+    the services to each other, what Prometheus scrapes, and an Ingress. What this must know is in stack/README.md."""
 
     @property
     def enabled(self) -> bool:

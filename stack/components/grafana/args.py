@@ -1,5 +1,6 @@
 """What Grafana needs of the other components, whether the stack builds it or not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -20,6 +21,8 @@ class GrafanaArgs:
     storage_class: str | None
     content: Content
     protection: Protection | None
-    """What TLS of the publisher needs; None if its metrics are in clear."""
+    """What TLS of Grafana or of its publisher needs; None if they take connections in clear."""
+    service_annotations: Mapping[str, str]
+    """Of Grafana's Service, for the controller of an Ingress."""
     image: str | None
     """Image of the services, for a Grafana that gets its dashboards through its API."""

@@ -9,6 +9,7 @@ import yaml
 
 from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, provider
+from stack.components.encryption.proxy.protection import base_url, listen_address, protect
 from stack.components.grafana.address import address_variables, alive_path
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.database import AUTHORITY, authority_files, database_variables
@@ -74,10 +75,11 @@ class Grafana(pulumi.ComponentResource):
                 liveness=http_probe(alive_path(args.settings.url), endpoints.GRAFANA_PORT),
             ),
         )
-        services(pod, args.namespace, child)
+        pod = protect(pod, args.protection, child)
+        services(pod, args.namespace, child, annotations=args.service_annotations)
         volume = Volume(size=args.settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=args.settings.replicas)
-        self.url = pulumi.Output.from_input(endpoints.url(endpoints.GRAFANA, endpoints.GRAFANA_PORT))
+        self.url = pulumi.Output.from_input(base_url(endpoints.GRAFANA, endpoints.GRAFANA_PORT, args.protection))
         self.register_outputs({"url": self.url})
 
 
@@ -85,6 +87,7 @@ def _environment(args: GrafanaArgs) -> list[k8s.core.v1.EnvVarArgs]:
     settings, secret = args.settings, args.secret
     return [
         *variables(
+            **({"GF_SERVER_HTTP_ADDR": listen_address(args.protection)} if args.protection else {}),
             GF_AUTH_ANONYMOUS_ENABLED=False,
             GF_USERS_ALLOW_SIGN_UP=False,
             **address_variables(settings.url),

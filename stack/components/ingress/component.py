@@ -40,8 +40,8 @@ class IngressArgs:
     settings: IngressSettings
     grafana_url: str
     """URL of Grafana for people."""
-    gateway_encrypted: bool
-    """Whether the gateway takes connections with TLS alone."""
+    encrypted: bool
+    """Whether the gateway and Grafana take connections with TLS."""
 
 
 class Ingress(pulumi.ComponentResource):
@@ -56,8 +56,8 @@ class Ingress(pulumi.ComponentResource):
         create = _ingress if args.settings.api == "Ingress" else _http_route
         for route in routes:
             create(route, args, child)
-        if args.gateway_encrypted and args.settings.api == "HTTPRoute" and args.settings.task_api:
-            _backend_tls(args, child)
+            if args.encrypted and args.settings.api == "HTTPRoute":
+                _backend_tls(route, args, child)
         self.hosts = pulumi.Output.from_input([route.host for route in routes])
         self.register_outputs({"hosts": self.hosts})
 
@@ -140,19 +140,19 @@ def _http_route(route: Route, args: IngressArgs, opts: pulumi.ResourceOptions) -
     )
 
 
-def _backend_tls(args: IngressArgs, opts: pulumi.ResourceOptions) -> None:
-    """Tell the Gateway that the task API has TLS, and whose certificate it has."""
-    name = f"{GATEWAY}-tls"
+def _backend_tls(route: Route, args: IngressArgs, opts: pulumi.ResourceOptions) -> None:
+    """Tell the Gateway that a Service has TLS, and whose certificate it has."""
+    name = f"{route.service}-tls"
     k8s.apiextensions.CustomResource(
         name,
         api_version="gateway.networking.k8s.io/v1",
         kind="BackendTLSPolicy",
         metadata=object_meta(name, args.namespace, component=_COMPONENT, annotations=SKIP_AWAIT),
         spec={
-            "targetRefs": [{"group": "", "kind": "Service", "name": GATEWAY}],
+            "targetRefs": [{"group": "", "kind": "Service", "name": route.service}],
             "validation": {
                 "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": AUTHORITY}],
-                "hostname": GATEWAY,
+                "hostname": route.service,
             },
         },
         opts=opts,

@@ -68,6 +68,8 @@ class GrafanaIngress(Section):
     """Grafana, under the host and the path of `grafana.url`."""
 
     reason: Reason
+    service_annotations: Annotations = Field(default_factory=dict)
+    """Annotations of Grafana's Service, which some controllers read."""
 
 
 class Ingress(Section):
@@ -88,6 +90,17 @@ class Ingress(Section):
     task_api: TaskApi | None = None
     """The task API. Its callers need an API key or a token, unless `access` is turned off."""
     grafana: GrafanaIngress | None = None
+
+    @property
+    def missing_annotations(self) -> tuple[str, ...]:
+        """Settings of which each could tell the controller of an Ingress that what it leads to has TLS; none does."""
+        if self.api != "Ingress" or self.annotations:
+            return ()
+        has_none = {
+            "serviceAnnotations": self.task_api and not self.service_annotations,
+            "grafana.serviceAnnotations": self.grafana and not self.grafana.service_annotations,
+        }
+        return tuple(f"ingress.{name}" for name, is_missing in has_none.items() if is_missing)
 
     @model_validator(mode="after")
     def _check_annotations(self) -> Self:

@@ -69,8 +69,8 @@ class ProxiedPort:
     http2: bool = False
     """Whether the program speaks HTTP/2 alone: gRPC."""
     needs_token: bool = True
-    """Whether the proxy asks callers for a token. Otherwise the program itself knows its callers, by their header
-    `Authorization`, and limits the age of their connections."""
+    """Whether the proxy asks callers for a token. Otherwise the program itself knows its callers, by what their
+    requests have, and limits the age of their connections."""
 
 
 def second(port: int) -> int:
@@ -153,7 +153,9 @@ def _calls() -> str:
     return f"""\
   # The first response after this time asks the client to open another connection, which may lead to another pod.
   tcp-request session set-var(sess.start) date
-  http-after-response set-header connection close if {{ date,sub(sess.start) ge {CONNECTION_SECONDS} }}
+  # Not the one that begins a WebSocket.
+  acl is-old date,sub(sess.start) ge {CONNECTION_SECONDS}
+  http-after-response set-header connection close if is-old !{{ status 101 }}
   timeout http-keep-alive {CONNECTION_SECONDS}s
   option forwardfor
   http-request set-header x-forwarded-proto https

@@ -15,7 +15,10 @@ from tests.support.program import dev_with
 
 TEMPO_IN_PARTS = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
 STACKS: dict[str, dict[str, Any]] = {
-    "all": {"encryption": {"kafka": True, "postgres": True, "telemetry": True}, "traces": TEMPO_IN_PARTS},
+    "all": {
+        "encryption": {"kafka": True, "postgres": True, "services": True, "telemetry": True},
+        "traces": TEMPO_IN_PARTS,
+    },
     "accepted": {"encryption": {"kafka": "accepted"}, "traces": TEMPO_IN_PARTS},
     "Jaeger": {"encryption": {"telemetry": True}, "traces": {"backend": "jaeger"}},
     "several": {

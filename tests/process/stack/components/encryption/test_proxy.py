@@ -1,7 +1,10 @@
 """The proxy before a program without TLS: who gets in, and what a renewed certificate or token changes."""
 
+import base64
+import hashlib
 import itertools
 import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -10,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final
 
 import grpc
 import httpx
@@ -265,6 +268,61 @@ def test_a_busy_client_of_a_service_opens_another_connection_in_time(
             assert client.get(url, extensions={"trace": note}).status_code == httpx.codes.NOT_FOUND
             time.sleep(0.1)
     assert 1 <= len(opened) < 15, "connections are used again, and not for ever"
+
+
+class _WebSocket(socketserver.StreamRequestHandler):
+    """Answers a request, and sends back what comes after one that asks for a WebSocket."""
+
+    KEY: Final = base64.b64encode(bytes(16))
+    ACCEPTED: Final = base64.b64encode(hashlib.sha1(KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    """What answers the key (RFC 6455)."""
+
+    def handle(self) -> None:
+        while head := _head(self.rfile):
+            if b"upgrade: websocket" not in head:
+                self.wfile.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                continue
+            headers = (b"Connection: upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Accept: " + self.ACCEPTED)
+            self.wfile.write(b"\r\n".join([b"HTTP/1.1 101 Switching Protocols", *headers, b"", b""]))
+            self.wfile.write(self.rfile.readline())
+            return
+
+
+def test_a_websocket_may_begin_on_an_old_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CONNECTION_SECONDS", 3)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _WebSocket) as program:
+        program.daemon_threads = True
+        threading.Thread(target=program.serve_forever, daemon=True).start()
+        port = int(program.server_address[1])
+        with proxy(tmp_path, [ProxiedPort(number=port, needs_token=False)]) as process:
+            context = ssl.create_default_context(cafile=process.authority)
+            with (
+                socket.create_connection((ADDRESS, port), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as encrypted,
+                encrypted.makefile("rb") as answers,
+            ):
+                for pause in (1.2, 2.0):
+                    encrypted.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert b" 204 " in _head(answers)[0]
+                    time.sleep(pause)
+                encrypted.sendall(
+                    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + _WebSocket.KEY + b"\r\n\r\n"
+                )
+                status, *headers = _head(answers)
+                assert b" 101 " in status
+                assert b"connection: upgrade" in headers
+                encrypted.sendall(b"a message\n")
+                assert answers.readline() == b"a message\n"
+        program.shutdown()
+
+
+def _head(stream: BinaryIO) -> list[bytes]:
+    """Reads the lines of a request or answer up to its body, in lower case; none if the connection has ended."""
+    lines: list[bytes] = []
+    while line := stream.readline().lower().strip():
+        lines.append(line)
+    return lines
 
 
 def test_a_request_that_reaches_no_program_ends_its_connection(tmp_path: Path) -> None:

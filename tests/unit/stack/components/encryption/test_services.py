@@ -9,17 +9,22 @@ from contracts import endpoints, secret_keys
 from contracts.services import CRAWLER, GATEWAY, SERVICES, TASK_MANAGER
 from stack.components.encryption.authority import Authority
 from stack.components.encryption.settings import EncryptionValue
-from stack.settings import parse
+from stack.settings import PROJECT, parse
 from stack.settings.missing_secrets import needed_secrets
 from tests.support.configuration import config, refusal
 from tests.support.pod_template import environment
-from tests.support.program import dev_with
+from tests.support.program import dev_with, pipeline_config, recorded
 from tests.support.proxied_pods import Objects, pod, proxied_ports, require_tls_of_probes
 
 AUTHORITY = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
 YOUR_GRAFANA = {"external": {"api": {}}, "url": "https://grafana.example.com"}
 PROTECTED = (*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER)
-API = {"host": "tasks.example.com", "reason": "Customers submit their tasks here"}
+GRAFANA = {"url": "https://grafana.example.com"}
+OPEN = {
+    "taskApi": {"host": "tasks.example.com", "reason": "Customers submit their tasks here"},
+    "grafana": {"reason": "On-call engineers work here"},
+}
+SECRETS = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.ALL}
 
 
 @pytest.fixture(scope="module")
@@ -81,30 +86,63 @@ def test_all_versions_of_a_rollout_share_the_files_of_the_proxy() -> None:
         assert {"name": "etc-proxy", "configMap": {"name": "gateway-proxy"}} in pod(objects, name)["volumes"]
 
 
-def test_a_gateway_api_knows_the_authority_of_the_gateway() -> None:
-    ingress = {"api": "HTTPRoute", "gateway": {"name": "public", "namespace": "gateways"}, "taskApi": API}
-    objects = dev_with(encryption={"services": True}, ingress=ingress)
-    assert objects["BackendTLSPolicy", "gateway-tls"]["spec"] == {
-        "targetRefs": [{"group": "", "kind": "Service", "name": "gateway"}],
-        "validation": {
-            "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "stack-authority"}],
-            "hostname": "gateway",
-        },
-    }
+def test_grafana_listens_for_its_proxy_alone() -> None:
+    objects = dev_with(encryption={"services": True}, grafana={"url": "https://example.com/grafana"})
+    assert proxied_ports(objects, endpoints.GRAFANA) == {endpoints.GRAFANA_PORT}
+    assert variables(objects, endpoints.GRAFANA)["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    paths = require_tls_of_probes(objects, endpoints.GRAFANA)
+    assert {*paths} == {endpoints.GRAFANA_HEALTH, f"/grafana{endpoints.GRAFANA_ALIVE}"}
+    assert "tokens" not in objects["ConfigMap", "grafana-proxy"]["data"]["haproxy.cfg"], "users sign in at Grafana"
+    assert ("Secret", "grafana-certificate") in objects
+
+
+@pytest.mark.parametrize("switch", ["accepted", "preferred"])
+def test_grafana_takes_both_on_the_way(switch: EncryptionValue) -> None:
+    objects = dev_with(encryption={"services": switch})
+    assert "either-3000" in objects["ConfigMap", "grafana-proxy"]["data"]["haproxy.cfg"]
+    require_tls_of_probes(objects, endpoints.GRAFANA)
+
+
+def test_a_stack_without_services_encrypts_its_grafana() -> None:
+    made = recorded("test", {**pipeline_config(encryption={"services": True}), **SECRETS}).manifests
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in made}
+    assert proxied_ports(objects, endpoints.GRAFANA) == {endpoints.GRAFANA_PORT}
+
+
+def test_a_gateway_api_knows_the_authority_of_what_it_leads_to() -> None:
+    ingress = {"api": "HTTPRoute", "gateway": {"name": "public", "namespace": "gateways"}, **OPEN}
+    objects = dev_with(encryption={"services": True}, ingress=ingress, grafana=GRAFANA)
+    for name in (GATEWAY, endpoints.GRAFANA):
+        assert objects["BackendTLSPolicy", f"{name}-tls"]["spec"] == {
+            "targetRefs": [{"group": "", "kind": "Service", "name": name}],
+            "validation": {
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "stack-authority"}],
+                "hostname": name,
+            },
+        }
     assert objects["ConfigMap", "stack-authority"]["data"] == {"ca.crt": AUTHORITY}
-    assert not [kind for kind, _ in dev_with(ingress=ingress) if kind == "BackendTLSPolicy"]
+    for encryption in ({}, {"services": "accepted"}):
+        in_clear = dev_with(encryption=encryption, ingress=ingress, grafana=GRAFANA)
+        assert not [kind for kind, _ in in_clear if kind == "BackendTLSPolicy"]
 
 
-def test_an_ingress_needs_annotations() -> None:
-    ingress = {"tls": {"clusterIssuer": "letsencrypt"}, "taskApi": API}
-    message = refusal(encryption={"services": True}, ingress=ingress)
-    assert "ingress.serviceAnnotations" in message
-    annotations = {"traefik.ingress.kubernetes.io/service.serversscheme": "https"}
-    objects = dev_with(encryption={"services": True}, ingress={**ingress, "serviceAnnotations": annotations})
-    assert annotations.items() <= objects["Service", GATEWAY]["metadata"]["annotations"].items()
-    assert not annotations.keys() & objects["Service", TASK_MANAGER]["metadata"].get("annotations", {}).keys()
+def test_an_ingress_needs_annotations_for_each_service() -> None:
+    ingress = {"tls": {"clusterIssuer": "letsencrypt"}, **OPEN}
+    sections = {"encryption": {"services": True}, "grafana": GRAFANA}
+    assert "ingress.serviceAnnotations and ingress.grafana.serviceAnnotations" in refusal(**sections, ingress=ingress)
+    scheme = "traefik.ingress.kubernetes.io/service.serversscheme"
+    annotated = {**ingress, "serviceAnnotations": {scheme: "https"}}
+    assert "in ingress.annotations, or in ingress.grafana.serviceAnnotations:" in refusal(**sections, ingress=annotated)
+    both = {**annotated, "grafana": {**OPEN["grafana"], "serviceAnnotations": {scheme: "https"}}}
+    objects = dev_with(**sections, ingress=both)
+    services = {
+        name: item["metadata"].get("annotations", {}) for (kind, name), item in objects.items() if kind == "Service"
+    }
+    assert {name for name, annotations in services.items() if scheme in annotations} == {GATEWAY, endpoints.GRAFANA}
+    dev_with(**sections, ingress={**ingress, "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}})
 
 
-def test_it_needs_services_and_the_seed() -> None:
-    assert "services.enabled" in refusal(encryption={"services": True}, services={"enabled": False})
+def test_it_needs_a_server_and_the_seed() -> None:
+    nothing = {"services": {"enabled": False}, "grafana": {"enabled": False}}
+    assert "no publisher of dashboards" in refusal(encryption={"services": True}, **nothing)
     assert secret_keys.AUTHORITY_SEED in needed_secrets(parse(config(encryption={"services": True}), "test"))
