@@ -126,12 +126,13 @@ def drift(stack: str) -> None:
 @click.command(cls=Command)
 @stack_argument
 @file_option("--output", "File to write (default: standard output).")
+@file_option("--certificates", "Also write the Secrets with certificates, derived from $SECRET_AUTHORITY_SEED.")
 @click.option("--argo-rollouts", is_flag=True, help="Write the services as Rollouts of Argo Rollouts.")
-def render(stack: str, output: Path | None, argo_rollouts: bool) -> None:
+def render(stack: str, output: Path | None, certificates: Path | None, argo_rollouts: bool) -> None:
     """Write the Kubernetes manifests of STACK, with references in the place of secrets."""
-    from stack.deploy.render import run
+    from stack.deploy.manifest_files import run
 
-    run(stack, output, argo_rollouts=argo_rollouts)
+    run(stack, output, certificates=certificates, argo_rollouts=argo_rollouts)
 
 
 @click.command(cls=Command)

@@ -3,10 +3,8 @@
 import asyncio
 import json
 import runpy
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,8 +14,6 @@ from pulumi.runtime.stack import run_pulumi_func
 from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.services.settings import Release
-from stack.deploy import policy
-from stack.deploy.argo_rollouts import with_rollouts
 from stack.deploy.mocks import Monitor, Recorder, Registration
 from stack.kubernetes import order
 from stack.settings import PROJECT, ROOT, effective_config, load
@@ -147,7 +143,7 @@ _Dumper.add_representer(
 )
 
 
-def as_yaml(manifests: list[Manifest]) -> str:
+def as_yaml(manifests: Iterable[Manifest]) -> str:
     """The manifests as one deterministic YAML stream, without the annotations that only Pulumi reads."""
     plain = [without_pulumi_annotations(manifest) for manifest in manifests]
     return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=True, explicit_start=True, width=1000, allow_unicode=True)
@@ -160,29 +156,3 @@ def without_pulumi_annotations(manifest: Manifest) -> Manifest:
     if kept := {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}:
         metadata["annotations"] = kept
     return {**manifest, "metadata": metadata}
-
-
-def run(stack: str, output: Path | None = None, *, argo_rollouts: bool = False) -> None:
-    """The command: writes the manifests of a stack to a file, or to standard output.
-
-    Args:
-        stack: its name.
-        output: the file; None is standard output.
-        argo_rollouts: whether the services are Rollouts of Argo Rollouts instead of Deployments.
-
-    Raises:
-        SettingsError: The stack does not exist, or its settings cannot be used.
-        PolicyError: It declares what no stack may have; nothing was written.
-        DeployError: Argo Rollouts cannot roll this stack out.
-    """
-    manifests = render(stack)
-    policy.require_compliance(manifests)
-    if argo_rollouts:
-        manifests = with_rollouts(manifests, load(stack))
-    text = as_yaml(manifests)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text)
-        print(f"{output}: {len(manifests)} objects")

@@ -1,0 +1,66 @@
+"""`./wct render`: writes the manifests of a stack."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from contracts import secret_keys
+from contracts.metadata import Manifest
+from stack.deploy import policy
+from stack.deploy.argo_rollouts import with_rollouts
+from stack.deploy.certificates import render_with_certificates
+from stack.deploy.render import as_yaml, render
+from stack.settings import Settings, load
+
+_OWNER_ALONE: Final = 0o600
+
+
+def run(
+    stack: str, output: Path | None = None, *, certificates: Path | None = None, argo_rollouts: bool = False
+) -> None:
+    """The command: writes the manifests of a stack to a file, or to standard output.
+
+    Args:
+        stack: its name.
+        output: the file; None is standard output.
+        certificates: a second file, for the Secrets with the certificates; None leaves references in their place.
+        argo_rollouts: whether the services are Rollouts of Argo Rollouts instead of Deployments.
+
+    Raises:
+        SettingsError: The stack does not exist, or its settings cannot be used.
+        PolicyError: It declares what no stack may have; nothing was written.
+        DeployError: Argo Rollouts cannot roll this stack out, or the certificates cannot be made.
+    """
+    settings = load(stack)
+    manifests, issued = render_with_certificates(stack) if certificates else (render(stack), [])
+    policy.require_compliance([*manifests, *issued])
+    if argo_rollouts:
+        manifests = with_rollouts(manifests, settings)
+    _write(manifests, output)
+    if certificates:
+        _write(issued, certificates, is_private=True)
+    elif _has_certificates(settings):
+        print(
+            "for review alone: references are in the place of certificates, which no tool fills in; with "
+            "--certificates FILE they are written",
+            file=sys.stderr,
+        )
+
+
+def _has_certificates(settings: Settings) -> bool:
+    return secret_keys.AUTHORITY_SEED in settings.needed_secrets
+
+
+def _write(manifests: Sequence[Manifest], output: Path | None, *, is_private: bool = False) -> None:
+    text = as_yaml(manifests)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w") as file:
+        if is_private:
+            os.fchmod(file.fileno(), _OWNER_ALONE)
+        file.write(text)
+    print(f"{output}: {len(manifests)} objects")
