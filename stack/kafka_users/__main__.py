@@ -5,9 +5,7 @@ Once would not do: a Kafka that lost its volume gets its users again, and certif
 
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,7 @@ from stack.kafka_users.administration import Administration
 from stack.kafka_users.certificates import renew
 from stack.kafka_users.declared import Declared
 from stack.probe.server import serve
+from stack.probe.stopping import stop_event
 
 _INTERVAL_SECONDS: Final = 15.0
 _RETRY_SECONDS: Final = 3.0
@@ -29,9 +28,7 @@ _logger = logging.getLogger(__name__)
 def main() -> int:
     """Run until SIGTERM; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_event()
     is_written = False
     server = serve(
         os.environ.get("HOST", ""),

@@ -2,8 +2,8 @@
 
 import logging
 import os
-import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,18 @@ from stack.probe.proof import STORE_SECONDS, Proof, Prover
 from stack.probe.results import Results
 from stack.probe.root import Collector
 from stack.probe.server import serve
+from stack.probe.stopping import stop_event
 from stack.probe.telemetry import Step, Telemetry
 
 
-def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
-    """Builds the probe from its parts; `client` reaches the stack's own programs."""
+def build(config: ProbeConfig, client: httpx.Client, stopping: threading.Event) -> tuple[Loop, Results]:
+    """Builds the probe from its parts.
+
+    Args:
+        config: its variables.
+        client: reaches the stack's own programs.
+        stopping: ends the probe.
+    """
     traces = config.traces_access.client() if config.traces_access else client
     metrics = config.prometheus_access.client() if config.prometheus_access else client
     logs = config.loki_access.client() if config.loki_access else client
@@ -56,7 +63,7 @@ def build(config: ProbeConfig, client: httpx.Client) -> tuple[Loop, Results]:
         )
         return prover.prove()
 
-    loop = Loop(prove, results.add, config.interval_seconds)
+    loop = Loop(prove, results.add, config.interval_seconds, stopping)
     return loop, results
 
 
@@ -80,9 +87,7 @@ def main() -> int:
         return 2
     # Without encryption, the stack's own programs speak plain HTTP in the cluster, and need no proxy.
     with httpx.Client(verify=False, trust_env=False) as client:
-        loop, results = build(config, client)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, loop.stop)
+        loop, results = build(config, client, stop_event())
         server = serve(config.host, config.port, results.registry, lambda: loop.is_alive)
         loop.run()
         server.shutdown()

@@ -23,12 +23,18 @@ class Stopped(SystemExit):
 class Loop:
     """Makes proofs at a fixed rate."""
 
-    def __init__(self, prove: Callable[[], Proof], add: Callable[[Proof], None], interval_seconds: float) -> None:
-        """prove: makes one proof; add: takes its result."""
+    def __init__(
+        self,
+        prove: Callable[[], Proof],
+        add: Callable[[Proof], None],
+        interval_seconds: float,
+        stopping: threading.Event,
+    ) -> None:
+        """prove: makes one proof; add: takes its result; stopping: ends the loop at once."""
         self._prove = prove
         self._add = add
         self._interval = interval_seconds
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._ended_at = time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -40,17 +46,13 @@ class Loop:
         if self._stopping.wait(seconds):
             raise Stopped
 
-    def stop(self, *_: object) -> None:
-        """Ends the loop, at once; takes the arguments of a signal handler."""
-        self._stopping.set()
-
     @property
     def is_alive(self) -> bool:
         """Whether the last proof ended not too long ago."""
         return time.monotonic() - self._ended_at < self._interval + LONGEST_PROOF_SECONDS
 
     def run(self, first_seconds: float = FIRST_SECONDS) -> None:
-        """Makes proofs until `stop` is called."""
+        """Makes proofs until the loop is stopped."""
         try:
             self.sleep(first_seconds)
             while True:

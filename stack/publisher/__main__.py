@@ -5,9 +5,7 @@ Once would not do: a Grafana that lost its state, or whose dashboards a person c
 
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,7 @@ from contracts import endpoints, metrics
 from stack.clients.access import Access
 from stack.clients.http import QueryError
 from stack.probe.server import serve
+from stack.probe.stopping import stop_event
 from stack.publisher.api import GrafanaApi
 from stack.publisher.content import Content
 from stack.publisher.publish import Publisher
@@ -30,9 +29,7 @@ def main() -> int:
     """Run the publisher; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_event()
     headers = {"Authorization": f"Bearer {os.environ['GRAFANA_TOKEN']}"}
     is_published = False
     registry = CollectorRegistry()

@@ -11,7 +11,7 @@ from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
 from stack.components.encryption.peers import PeerTls
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, base_url, protect, speaks_tls
+from stack.components.encryption.proxy.protection import Protection, ProxyOptions, base_url, protect, speaks_tls
 from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -85,7 +85,7 @@ class Alertmanager(pulumi.ComponentResource):
                 liveness=http_probe(endpoints.ALERTMANAGER_LIVE, endpoints.ALERTMANAGER_PORT),
             ),
         )
-        pod = protect(pod, args.protection, child, plain=("cluster",))
+        pod = protect(pod, args.protection, child, ProxyOptions(plain=("cluster",)))
         services(pod, args.namespace, child, one_pod_a_client=settings.replicas > 1)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)

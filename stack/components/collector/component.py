@@ -14,7 +14,7 @@ from stack.components.collector.memory import garbage_collection
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, base_url, protect
+from stack.components.encryption.proxy.protection import Protection, ProxyOptions, base_url, protect
 from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, certificate_secret
 from stack.components.kafka.access import KafkaAccess
 from stack.components.shared.environment import secret_variable, variables
@@ -84,10 +84,12 @@ class Collector(pulumi.ComponentResource):
             pod,
             args.protection,
             child,
-            plain=("otlp-grpc", "otlp-http", "health"),
-            further={"queue-guard": endpoints.QUEUE_GUARD_PORT},
-            own_tls=(endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
-            hosts=("localhost",),  # of a port-forward
+            ProxyOptions(
+                plain=("otlp-grpc", "otlp-http", "health"),
+                further={"queue-guard": endpoints.QUEUE_GUARD_PORT},
+                own_tls=(endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
+                hosts=("localhost",),  # of a port-forward
+            ),
         )
         services(pod, args.namespace, child)
         stateful_set(

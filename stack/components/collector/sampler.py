@@ -10,7 +10,7 @@ from contracts import endpoints
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Sampling
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, protect
+from stack.components.encryption.proxy.protection import Protection, ProxyOptions, protect
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container
@@ -71,7 +71,7 @@ class Sampler(pulumi.ComponentResource):
             address=LOOPBACK if args.protection else None,
         )
         guard = {"queue-guard": endpoints.QUEUE_GUARD_PORT}
-        pod = protect(pod, args.protection, child, plain=("health",), further=guard)
+        pod = protect(pod, args.protection, child, ProxyOptions(plain=("health",), further=guard))
         services(pod, args.namespace, child)
         volume = Volume(size=settings.queue_volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)

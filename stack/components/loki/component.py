@@ -14,6 +14,7 @@ from contracts import endpoints, versions
 from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import (
     Protection,
+    ProxyOptions,
     base_url,
     otlp_secrets,
     otlp_target,
@@ -122,7 +123,7 @@ class Loki(pulumi.ComponentResource):
             identity_labels=identity_labels(storage),
         )
         gossip = peers.through_proxy(endpoints.LOKI_GOSSIP_PORT) if peers else None
-        pod = protect(pod, args.protection, child, plain=_PEER_PORTS, gossip=gossip)
+        pod = protect(pod, args.protection, child, ProxyOptions(plain=_PEER_PORTS, gossip=gossip))
         services(pod, args.namespace, child)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)

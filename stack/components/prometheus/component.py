@@ -13,6 +13,7 @@ from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import (
     AUTHORITY,
     Protection,
+    ProxyOptions,
     base_url,
     protect,
 )
@@ -109,7 +110,7 @@ class Prometheus(pulumi.ComponentResource):
             shutdown=Shutdown(grace_seconds=60),
         )
         hosts = [endpoints.pod(endpoints.PROMETHEUS, number) for number in range(settings.replicas)]
-        pod = protect(pod, args.protection, child, hosts=hosts)
+        pod = protect(pod, args.protection, child, ProxyOptions(hosts=hosts))
         services(pod, args.namespace, child, one_pod_a_client=several)
         volume = Volume(size=settings.volume, storage_class=args.storage_class)
         stateful_set(pod, args.namespace, volume, child, replicas=settings.replicas)

@@ -14,7 +14,7 @@ import yaml
 
 from contracts import endpoints, versions
 from contracts.connections import TEMPO_WITH_KAFKA
-from stack.components.encryption.proxy.protection import base_url, listen_address, protect, speaks_tls
+from stack.components.encryption.proxy.protection import ProxyOptions, base_url, listen_address, protect, speaks_tls
 from stack.components.kafka.access import own_access
 from stack.components.kafka.proxy import LOCAL_ADDRESS, KafkaProxy, KafkaProxyArgs
 from stack.components.kafka.rights import INGEST_TOPIC
@@ -170,7 +170,8 @@ class DistributedTempo(pulumi.ComponentResource):
             pod = self._proxy.attach(pod)
         # The parts know each other by certificates; they have no tokens.
         gossip = peers.through_proxy(endpoints.TEMPO_GOSSIP_PORT) if peers else None
-        return protect(pod, self._args.protection, self._child, plain=("grpc", "gossip"), gossip=gossip)
+        options = ProxyOptions(plain=("grpc", "gossip"), gossip=gossip)
+        return protect(pod, self._args.protection, self._child, options)
 
     def _stateful_set(self, pod: Pod, size: str) -> None:
         args = self._args

@@ -11,7 +11,7 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
-from stack.components.encryption.proxy.protection import base_url, listen_address, protect
+from stack.components.encryption.proxy.protection import ProxyOptions, base_url, listen_address, protect
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod
@@ -64,7 +64,7 @@ class Jaeger(pulumi.ComponentResource):
                 liveness=http_probe(endpoints.JAEGER_STATUS, endpoints.JAEGER_HEALTH_PORT),
             ),
         )
-        pod = protect(pod, args.protection, child, plain=("health",))
+        pod = protect(pod, args.protection, child, ProxyOptions(plain=("health",)))
         services(pod, args.namespace, child)
         stateful_set(pod, args.namespace, Volume(size=args.settings.volume, storage_class=args.storage_class), child)
         self.otlp_endpoint = pulumi.Output.from_input(f"{endpoints.JAEGER}:{endpoints.OTLP_GRPC_PORT}")

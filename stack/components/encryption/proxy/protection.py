@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 import pulumi
@@ -211,16 +211,30 @@ class Proxy:
     """Whether it takes connections of pods with a certificate of peers."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProxyOptions:
+    """What differs for one program. Without, a proxy takes all of its ports."""
+
+    plain: Collection[str] = ()
+    """Names of the ports that the proxy leaves alone."""
+    further: Mapping[str, int] = field(default_factory=dict)
+    """Ports of the pod's sidecars that the proxy takes as well."""
+    own_tls: Collection[int] = ()
+    """Ports among `plain` at which the program has TLS itself."""
+    hosts: Sequence[str] = ()
+    """Further names by which clients reach the pods."""
+    gossip: peers.ProxiedPeers | None = None
+    """A port of `plain` that the proxy opens to pods with the certificate of peers, which the pod mounts."""
+
+
+_DEFAULTS: Final = ProxyOptions()
+
+
 def protect(
     pod: Pod,
     protection: Protection | None,
     parent: pulumi.ResourceOptions,
-    *,
-    plain: Collection[str] = (),
-    further: Mapping[str, int] = {},
-    own_tls: Collection[int] = (),
-    hosts: Sequence[str] = (),
-    gossip: peers.ProxiedPeers | None = None,
+    options: ProxyOptions = _DEFAULTS,
 ) -> Pod:
     """Return the pod with a proxy before the ports of its program, which listens on the loopback interface.
 
@@ -228,31 +242,20 @@ def protect(
         pod: of the program.
         protection: None leaves the pod as it is.
         parent: options of the resources.
-        plain: names of the ports that the proxy leaves alone.
-        further: ports of the pod's sidecars that the proxy takes as well.
-        own_tls: ports among `plain` at which the program has TLS itself.
-        hosts: names by which clients reach the pods, besides those of its Services.
-        gossip: a port of `plain` that the proxy opens to pods with the certificate of peers, which the pod mounts.
+        options: what differs for this program.
     """
-    if protection is None:
-        return pod
-    made = proxy(pod, protection, parent, plain=plain, further=further, own_tls=own_tls, hosts=hosts, gossip=gossip)
-    return behind(pod, made)
+    return behind(pod, proxy(pod, protection, parent, options)) if protection else pod
 
 
 def proxy(
     pod: Pod,
     protection: Protection,
     parent: pulumi.ResourceOptions,
-    *,
-    plain: Collection[str] = (),
-    further: Mapping[str, int] = {},
-    own_tls: Collection[int] = (),
-    hosts: Sequence[str] = (),
-    gossip: peers.ProxiedPeers | None = None,
+    options: ProxyOptions = _DEFAULTS,
 ) -> Proxy:
     """Create the files of a proxy; the arguments are those of `protect`."""
-    numbers = {**{name: port for name, port in pod.container.ports.items() if name not in plain}, **further}
+    plain, gossip = options.plain, options.gossip
+    numbers = {**{name: port for name, port in pod.container.ports.items() if name not in plain}, **options.further}
     ports = [
         ProxiedPort(
             number=number,
@@ -266,7 +269,7 @@ def proxy(
         **sidecar_files(
             proxy_config(
                 ports,
-                own_tls=own_tls,
+                own_tls=options.own_tls,
                 takes_plain=protection.step.takes_plain,
                 peer_ports=[gossip.port] if gossip else (),
             )
@@ -280,7 +283,7 @@ def proxy(
         files=files,
         config=config.metadata.name,
         certificate=SecretFiles(
-            secret=protection.certificate(pod.name, pod.component, hosts, parent),
+            secret=protection.certificate(pod.name, pod.component, options.hosts, parent),
             keys={COMBINED_FILE: CERTIFICATE_NAME},
         ),
         tokens=tokens if protection.needs_token else None,

@@ -1,5 +1,6 @@
 """A proof with stores that lack a part: each step has its own result, and the user's steps decide on the verdict."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -97,6 +98,7 @@ def test_the_results_are_metrics_with_the_trace_as_exemplar() -> None:
 def test_the_loop_goes_on_after_a_bug_and_a_stop_ends_a_proof_without_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stack.probe.loop._LEAST_PAUSE_SECONDS", 0.0)
     proofs: list[Proof] = []
+    stopping = threading.Event()
     attempts = 0
 
     def attempt() -> Proof:
@@ -104,10 +106,10 @@ def test_the_loop_goes_on_after_a_bug_and_a_stop_ends_a_proof_without_a_result(m
         attempts += 1
         if attempts == 1:
             raise RuntimeError("a bug")
-        loop.stop()
+        stopping.set()
         return prove(ProbedStack(), loop.sleep)
 
-    loop = Loop(attempt, proofs.append, interval_seconds=0)
+    loop = Loop(attempt, proofs.append, interval_seconds=0, stopping=stopping)
     loop.run(first_seconds=0)
     assert attempts == 2
     assert not proofs

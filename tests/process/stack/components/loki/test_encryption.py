@@ -1,9 +1,9 @@
 """Three real Lokis that know each other by certificates: who gets in, and what a renewal or a switch changes."""
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from tests.support.loki_process import LokiProcess, otlp
 from tests.support.loki_ring import Member, knows_three, loki_ring
 from tests.support.object_storage import Storage, object_storage
 from tests.support.peers import SEED, PeerFiles, is_refused, served_serial_number
+from tests.support.writer import Writer
 
 HOUR: Final = 3600 * 10**9
 PORTS: Final = (endpoints.LOKI_GRPC_PORT, endpoints.LOKI_GOSSIP_PORT)
@@ -64,41 +65,20 @@ def packets(members: Sequence[Member], direction: str) -> float:
     )
 
 
-class Writer:
-    """Sends a line at a time to one Loki after the other, again until it is accepted, as Collectors do."""
+def writer_of_lines(members: Sequence[Member]) -> Writer:
+    """Sends a line at a time, to one Loki after the other."""
+    turns = cycle(members)
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.accepted: set[str] = set()
-        self.refused = 0
-        self._members = members
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(timeout=60)
-
-    def _run(self) -> None:
-        number = 0
-        while not self._ended.is_set():
-            line = f"line {len(self.accepted)}"
-            if self._is_accepted(self._members[number % len(self._members)].loki, line):
-                self.accepted.add(line)
-            else:
-                self.refused += 1
-            number += 1
-            time.sleep(0.05)
-
-    def _is_accepted(self, loki: LokiProcess, line: str) -> bool:
+    def send(number: int) -> str | None:
+        line = f"line {number}"
         request = otlp({line: time.time_ns()}, service_name=LABEL)
         try:
-            return CLIENT.post(f"{loki.url}/otlp/v1/logs", json=request, timeout=30).is_success
+            answer = CLIENT.post(f"{next(turns).loki.url}/otlp/v1/logs", json=request, timeout=30)
         except httpx.HTTPError:
-            return False
+            return None
+        return line if answer.is_success else None
+
+    return Writer(send, pause_seconds=0.05)
 
 
 def test_they_copy_lines_and_answer_while_one_is_lost(members: list[Member]) -> None:
@@ -138,7 +118,7 @@ def test_a_renewed_certificate_is_used_without_a_restart_or_a_lost_line(
 ) -> None:
     now, client = time.time_ns(), files.client()
     pids, previous = [member.loki.pid for member in members], files.serial_number()
-    with Writer(members) as writer:
+    with writer_of_lines(members) as writer:
         poll_until("lines", lambda: writer.accepted)
         files.renew(periods=-1)  # the earlier one is still valid, a later one is not yet
         renewed = files.serial_number()
@@ -157,7 +137,7 @@ def test_a_renewed_certificate_is_used_without_a_restart_or_a_lost_line(
     members[2].start()
     wait_for_all(members)
     for member in members:
-        assert lines(member.loki, now) == writer.accepted
+        assert lines(member.loki, now) == {*writer.accepted}
 
 
 def test_a_running_ring_that_gets_certificates_loses_no_line(
@@ -165,7 +145,7 @@ def test_a_running_ring_that_gets_certificates_loses_no_line(
 ) -> None:
     """One after the other is replaced, the last one first, as a StatefulSet does it."""
     now = time.time_ns()
-    with loki_ring(tmp_path, storage) as members, Writer(members) as writer:
+    with loki_ring(tmp_path, storage) as members, writer_of_lines(members) as writer:
         wait_for_all(members)
         poll_until("lines", lambda: len(writer.accepted) > 20, seconds=60)
         for member in reversed(members):
@@ -175,6 +155,6 @@ def test_a_running_ring_that_gets_certificates_loses_no_line(
         wait_for_all(members)
         accepted = len(writer.accepted)
         poll_until("further lines", lambda: len(writer.accepted) > accepted + 20, seconds=60)
-        writer.__exit__()
+        writer.end()
         for member in members:
-            assert lines(member.loki, now) == writer.accepted
+            assert lines(member.loki, now) == {*writer.accepted}

@@ -1,7 +1,5 @@
 """The parts of a real Tempo that know each other by certificates: who gets in, what a renewal or a switch changes."""
 
-import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.support.object_storage import object_storage
 from tests.support.peers import SEED, PeerFiles, is_refused, served_serial_number
 from tests.support.programs import require_program
 from tests.support.tempo_peers import TempoPeers
+from tests.support.writer import Writer
 
 PORTS: Final = (endpoints.TEMPO_GRPC_PORT, endpoints.TEMPO_GOSSIP_PORT)
 RENEWED_WITHIN: Final = 60
@@ -64,35 +63,19 @@ def encrypted(tempo: TempoPeers, files: PeerFiles) -> Iterator[TempoPeers]:
     tempo.kill()
 
 
-class Writer:
-    """Sends one request after the other, each again until it is accepted, as Collectors do."""
+def writer_of_spans(tempo: TempoPeers, name: str) -> Writer:
+    """Sends one request after the other; what was accepted are trace ids."""
+    requests = Requests(name)
 
-    def __init__(self, tempo: TempoPeers, name: str) -> None:
-        self.accepted: list[str] = []
-        self._requests = Requests(name)
-        self._tempo = tempo
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+    def send(number: int) -> str | None:
+        with grpc.insecure_channel(tempo.otlp) as channel:
+            try:
+                channel.unary_unary(TRACES)(requests.encode(number), timeout=10)
+            except grpc.RpcError:
+                return None
+        return next(iter(requests.traces(number)))
 
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(timeout=60)
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            number = len(self.accepted)
-            with grpc.insecure_channel(self._tempo.otlp) as channel:
-                try:
-                    channel.unary_unary(TRACES)(self._requests.encode(number), timeout=10)
-                except grpc.RpcError:
-                    time.sleep(0.2)
-                    continue
-            self.accepted.append(next(iter(self._requests.traces(number))))
-            time.sleep(0.1)
+    return Writer(send, pause_seconds=0.1)
 
 
 def wait_for_traces(tempo: TempoPeers, traces: list[str]) -> None:
@@ -101,7 +84,7 @@ def wait_for_traces(tempo: TempoPeers, traces: list[str]) -> None:
 
 
 def test_the_parts_pass_spans_on_and_refuse_others(encrypted: TempoPeers, tmp_path: Path) -> None:
-    with Writer(encrypted, "passed") as writer:
+    with writer_of_spans(encrypted, "passed") as writer:
         poll_until("accepted spans", lambda: len(writer.accepted) >= 3, seconds=VISIBLE_WITHIN)
     wait_for_traces(encrypted, writer.accepted)
     name = endpoints.TEMPO
@@ -124,7 +107,7 @@ def test_a_renewed_certificate_is_used_without_a_restart_or_a_lost_span(
 ) -> None:
     client, parts = files.client(), encrypted.parts.values()
     pids, previous = [part.process.pid for part in parts], files.serial_number()
-    with Writer(encrypted, "renewed") as writer:
+    with writer_of_spans(encrypted, "renewed") as writer:
         poll_until("accepted spans", lambda: writer.accepted, seconds=VISIBLE_WITHIN)
         files.renew(periods=-1)  # the earlier one is still valid, a later one is not yet
         renewed = files.serial_number()
@@ -149,7 +132,7 @@ def test_a_running_tempo_that_gets_certificates_loses_no_span(tempo: TempoPeers,
     tempo.use(None)
     tempo.start()
     try:
-        with Writer(tempo, "switched") as writer:
+        with writer_of_spans(tempo, "switched") as writer:
             poll_until("accepted spans", lambda: len(writer.accepted) >= 3, seconds=VISIBLE_WITHIN)
             for names in (["live-store"], ["query-frontend", "querier"], ["backend-worker", "backend-scheduler"]):
                 tempo.replace(names, files)
