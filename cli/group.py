@@ -87,12 +87,14 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            _fail(str(error), self._failure_code)
+            _fail(str(error), INTERRUPTED if _follows_interrupt(error) else self._failure_code)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to go on from here", INTERRUPTED)
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _is_output_closed():
                 raise  # `wct … | head`: click ends the program without a message
+            if _follows_interrupt(error):
+                _fail(f"interrupted, and the end of what was under way failed: {_first_line(error)}", INTERRUPTED)
             if (problem := _disk_problem(error) or cluster_problem(error)) is None:
                 raise
             _fail(f"{problem}. Run the same command again to go on from here", self._failure_code)
@@ -101,6 +103,18 @@ class Command(click.Command):
 def _fail(message: str, code: int) -> None:
     click.echo(f"error: {message}", err=True)
     raise click.exceptions.Exit(code)
+
+
+def _follows_interrupt(error: BaseException) -> bool:
+    """Whether the error occurred while the command ended what an interrupt had stopped."""
+    context = error.__context__
+    while context is not None and not isinstance(context, KeyboardInterrupt):
+        context = context.__context__
+    return context is not None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _disk_problem(error: Exception) -> str | None:

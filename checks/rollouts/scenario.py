@@ -1,8 +1,6 @@
 """One rollout under load: its output, how long the new version was exposed, and how many requests failed."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +25,8 @@ STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds
 # A wide margin, so that a stage of some seconds has enough operations for a verdict.
 GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
 _LIMIT_SECONDS: Final = 900.0
+_END_SECONDS: Final = 20.0
+"""Time in which an interrupted rollout ends by itself, and then after each signal."""
 _CANARIES: Final = {endpoints.track(name, "canary") for name in SERVICES}
 
 
@@ -102,6 +102,29 @@ def start_rollout(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@contextlib.contextmanager
+def rollout(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Starts `./wct rollout local`; its process has ended when the context is left, also if the check is interrupted.
+
+    Two rollouts at once are refused, and so would be the one that brings the stack back.
+    """
+    process = start_rollout(*arguments)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends a process, unless it ends by itself: Ctrl-C reaches all processes of a terminal."""
+    for act in (process.poll, process.terminate, process.kill):
+        act()
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_END_SECONDS)
+
+
 def wait_for(process: subprocess.Popen[str], seconds: float = _LIMIT_SECONDS) -> tuple[int, str]:
     """Returns the exit code and output of a process; kills it if it does not end within the time."""
     try:
@@ -125,14 +148,14 @@ def run(*, kill_after: float | None = None) -> Outcome:
     report = Path(".local/rollout-test.md")
     report.unlink(missing_ok=True)
     with Traffic(gateway, RATE, keep=False, key=cluster.stack_key()) as traffic, Exposure(settings) as exposure:
-        process = start_rollout("--report", str(report))
         if kill_after is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(kill_after)
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-            process = start_rollout("--report", str(report))
-        code, output = wait_for(process)
+            with rollout("--report", str(report)) as killed:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    killed.wait(kill_after)
+                killed.kill()
+                killed.communicate()
+        with rollout("--report", str(report)) as process:
+            code, output = wait_for(process)
     return Outcome(
         code=code,
         output=output,
