@@ -15,6 +15,7 @@ import yaml
 
 from checks.harness.collector import MissingProgram
 from checks.harness.http import CLIENT
+from checks.harness.mail import Mail, mail_server
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
 from contracts import secret_keys
@@ -27,11 +28,12 @@ _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 class Notifications:
-    """Alertmanager, and the bodies of its notifications."""
+    """Alertmanager, and the bodies and mails of its notifications."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._bodies: list[bytes] = []
+        self.mails: list[Mail] = []
 
     def add(self, body: bytes) -> None:
         """Keep a notification."""
@@ -58,8 +60,13 @@ class Notifications:
 
     @property
     def content(self) -> bytes:
-        """All notifications."""
+        """All notifications to Slack and to the webhook."""
         return b"\n".join(self._bodies)
+
+    @property
+    def mailed(self) -> bytes:
+        """All notifications by mail."""
+        return b"\n".join(mail.content for mail in self.mails)
 
 
 def series(exposed: str) -> list[dict[str, str]]:
@@ -69,7 +76,7 @@ def series(exposed: str) -> list[dict[str, str]]:
 
 @contextmanager
 def notifying(directory: Path) -> Iterator[Notifications]:
-    """Run Alertmanager, and a server in place of Slack and of a webhook's receiver.
+    """Run Alertmanager, a server in place of Slack and of a webhook's receiver, and a mail server.
 
     Raises:
         MissingProgram: there is no Alertmanager.
@@ -80,13 +87,13 @@ def notifying(directory: Path) -> Iterator[Notifications]:
         raise MissingProgram("no Alertmanager to run: `./wct images build alertmanager` builds it")
     url = f"http://127.0.0.1:{free_port()}"
     notifications = Notifications(url)
-    with _receiver(notifications) as receiver:
+    with _receiver(notifications) as receiver, mail_server(notifications.mails) as mail_port:
         secrets = directory / "secrets"
         secrets.mkdir(parents=True)
         for key in (secret_keys.ALERT_WEBHOOK_URL["page"], secret_keys.ALERT_SLACK_URL["page"]):
             (secrets / key).write_text(f"{receiver}/{key}")
         file = directory / "alertmanager.yml"
-        file.write_text(yaml.safe_dump(_configuration()).replace(SECRETS, str(secrets)))
+        file.write_text(yaml.safe_dump(_configuration(mail_port)).replace(SECRETS, str(secrets)))
         command: list[str | Path] = [program, f"--config.file={file}", f"--storage.path={directory / 'data'}"]
         command += [f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="]
         process = ServerProcess("alertmanager", command, directory, lambda: answers(f"{url}/-/ready"))
@@ -97,9 +104,11 @@ def notifying(directory: Path) -> Iterator[Notifications]:
             process.kill()
 
 
-def _configuration() -> dict[str, Any]:
+def _configuration(mail_port: int) -> dict[str, Any]:
     """The stack's configuration, which waits a second for further alerts in place of five."""
-    config = alertmanager_config(Alerting.model_validate({"page": {"webhook": True, "slack": True}}))
+    page = {"webhook": True, "slack": True, "email": ["oncall@example.com"]}
+    smtp = {"host": f"127.0.0.1:{mail_port}", "sender": "alerts@example.com", "tls": "none"}
+    config = alertmanager_config(Alerting.model_validate({"page": page, "smtp": smtp}))
     for route in config["route"]["routes"]:
         if route["receiver"] == "page":
             route |= {"group_wait": "1s", "group_interval": "1s"}

@@ -69,10 +69,12 @@ def planted_reports(count: int, seed: int) -> Outcome:
         poll_until("the span metrics", lambda: _PLAIN in collector.span_metrics(), seconds=30)
         notifications.send(series(collector.span_metrics()))
         poll_until("a notification", lambda: _PLAIN.encode() in notifications.content, seconds=30)
+        poll_until("a mail", lambda: _PLAIN.encode() in notifications.mailed, seconds=30)
         time.sleep(2)  # another one may follow
         parts = {
             "metrics of the Collector": collector.span_metrics().encode(),
             "a notification": notifications.content,
+            "a mail": notifications.mailed,
             **_reports(stored, marks),
         }
     outcome.count = marks.count

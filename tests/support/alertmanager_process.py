@@ -1,14 +1,9 @@
 """The real Alertmanager as a process, with the stack's configuration, and a receiver of its notifications."""
 
-import base64
 import json
-import socketserver
-import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
@@ -171,54 +166,6 @@ def receiving_notifications() -> Iterator[Receiver]:
     receiver = Receiver()
     with http_server(receiver.answer) as receiver.url:
         yield receiver
-
-
-@contextmanager
-def mail_server(key: Path, certificate: Path, mails: list[tuple[str, list[str], Message]]) -> Iterator[int]:
-    """Port of a mail server that is encrypted from the first byte; takes down (login, recipients, mail)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            login, to = "", list[str]()
-            self.reply("220 here")
-            while line := self.rfile.readline().decode().strip():
-                verb = line.split()[0].upper()
-                if verb == "EHLO":
-                    self.reply("250-here\r\n250 AUTH PLAIN")
-                elif verb == "AUTH":
-                    login = base64.b64decode(line.split()[2]).decode().replace("\0", ":").lstrip(":")
-                    self.reply("235 welcome")
-                elif verb == "DATA":
-                    self.reply("354 go on")
-                    text = b""
-                    while (part := self.rfile.readline()) != b".\r\n":
-                        text += part
-                    mails.append((login, to, message_from_bytes(text)))
-                    self.reply("250 taken")
-                elif verb == "QUIT":
-                    self.reply("221 bye")
-                    return
-                else:
-                    if verb == "RCPT":
-                        to.append(line.partition("<")[2].partition(">")[0])
-                    self.reply("250 yes")
-
-        def reply(self, text: str) -> None:
-            self.wfile.write(f"{text}\r\n".encode())
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-        def get_request(self) -> tuple[Any, Any]:
-            connection, address = super().get_request()
-            return context.wrap_socket(connection, server_side=True), address
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
 
 
 def subject(mail: Message) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from checks.harness.certificates import self_signed
 from checks.harness.http import CLIENT
+from checks.harness.mail import Mail, mail_server
 from contracts.telemetry import load_registry
 from dashboards.rules import groups, rule_file
 from stack.components.alertmanager.config import alertmanager_config
@@ -24,7 +24,6 @@ from tests.support.alertmanager_process import (
     AlertmanagerProcess,
     Receiver,
     alert,
-    mail_server,
     receiving_notifications,
     subject,
 )
@@ -232,11 +231,11 @@ def test_the_stacks_own_alerts_come_from_prometheus(
 
 
 def test_notifications_name_the_alert_and_link_to_its_runbook(receiver: Receiver, tmp_path: Path) -> None:
-    mails: list[tuple[str, list[str], Message]] = []
+    mails: list[Mail] = []
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     for file, pem in zip((key, certificate), self_signed("localhost"), strict=True):
         file.write_bytes(pem)
-    with mail_server(key, certificate, mails) as port:
+    with mail_server(mails, certificate=certificate, key=key) as port:
         smtp = {"host": f"localhost:{port}", "sender": "alerts@example.com", "username": "me", "tls": "implicit"}
         page = {"slack": True, "pagerduty": True, "email": ["oncall@example.com", "b@example.com"]}
         config = hurried(alertmanager_config(Alerting.model_validate({"page": page, "smtp": smtp})))
@@ -288,10 +287,10 @@ def test_notifications_name_the_alert_and_link_to_its_runbook(receiver: Receiver
     }
     assert incident["client_url"].startswith("https://alerts.example.com/team/")
 
-    login, to, mail = mails[0]
-    assert login == "me:hunter2"
-    assert to == ["oncall@example.com", "b@example.com"]
-    assert subject(mail) == message["title"]
+    mail = mails[0]
+    assert mail.login == "me:hunter2"
+    assert mail.recipients == ["oncall@example.com", "b@example.com"]
+    assert subject(mail.message) == message["title"]
 
 
 def test_the_states_of_alerts_are_those_of_the_telemetry_contract(alertmanager: AlertmanagerProcess) -> None:
