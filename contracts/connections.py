@@ -109,6 +109,7 @@ def _each(callers: tuple[str, ...], targets: tuple[str, ...], ports: tuple[int, 
 
 
 _OTLP: Final = (endpoints.OTLP_GRPC_PORT,)
+_RECEIVER: Final = (*_OTLP, endpoints.OTLP_HTTP_PORT)
 _KAFKA: Final = (endpoints.KAFKA_PORT, endpoints.KAFKA_TLS_PORT)
 _HTTP: Final = (endpoints.SERVICE_PORT,)
 _TRACE_QUERIES: Final = (
@@ -149,8 +150,8 @@ _TASKS: Final = (
     Connection(caller=CLOUDNATIVEPG, target=BACKUPS, why="backups"),
 )
 _SPANS: Final = (
-    *_each(SERVICES, (endpoints.COLLECTOR,), _OTLP, "spans and logs"),
-    *_each((SENDERS,), (endpoints.COLLECTOR,), (*_OTLP, endpoints.OTLP_HTTP_PORT), "spans and logs"),
+    # Services send over HTTP; those of an earlier deployment send over gRPC until they are replaced.
+    *_each((*SERVICES, SENDERS), (endpoints.COLLECTOR,), _RECEIVER, "spans and logs"),
     Connection(
         caller=endpoints.COLLECTOR,
         target=endpoints.TEMPO,

@@ -33,6 +33,8 @@ _CODES: Final = {
     504: "unavailable",
 }
 _MAX_RESPONSE: Final = 1 << 20
+MAX_AGE: Final = 60.0
+"""Seconds after which a connection is replaced: it stays with one receiver, and others may have been added."""
 # A receiver closes a connection that was idle, and the client learns it from its next request.
 _CLOSED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
@@ -40,7 +42,7 @@ _CLOSED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPi
 class OtlpHttpExporter:
     """Sends one signal. The first request opens the connection; so does the first one after a fork."""
 
-    def __init__(self, settings: TracingSettings, signal: Signal) -> None:
+    def __init__(self, settings: TracingSettings, signal: Signal, *, max_age: float = MAX_AGE) -> None:
         url = urlsplit(settings.url(signal))
         self._secure = url.scheme == "https"
         self._host = url.hostname or ""
@@ -57,6 +59,8 @@ class OtlpHttpExporter:
         }
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
+        self._connected_at = 0.0
+        self._max_age = max_age
         self._closed = False
 
     @property
@@ -100,11 +104,14 @@ class OtlpHttpExporter:
 
     def _connect(self) -> tuple[http.client.HTTPConnection, bool]:
         """The connection, and whether it is a new one."""
+        if time.monotonic() - self._connected_at > self._max_age:
+            self._disconnect()
         with self._lock:
             if self._closed:
                 raise ValueError("closed")
             if self._connection is not None:
                 return self._connection, False
+            self._connected_at = time.monotonic()
             if self._secure:
                 context = ssl.create_default_context(cafile=self._certificate)
                 self._connection = http.client.HTTPSConnection(self._host, self._port, context=context)

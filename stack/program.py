@@ -336,7 +336,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         topic_partitions=settings.kafka.partitions,
         export_logs=settings.logs.enabled,
         sampling=settings.collector.sampling,
-        otlp_endpoint=collector.otlp_endpoint,
+        otlp_endpoint=collector.otlp_http_endpoint,
         otlp_encrypted=speaks_tls(base.protection),
         protection=base.service_protection,
         gateway_annotations=settings.ingress.service_annotations if settings.ingress else {},

@@ -219,10 +219,10 @@ class LocalCluster:
         return httpx.get(url, timeout=5).raise_for_status().text
 
     @contextlib.contextmanager
-    def dropped(self, pod: Any, chain: str, port: int) -> Iterator[None]:
-        """Drops the pod's packets of one direction (INPUT, OUTPUT) to a TCP port while the context is open."""
-        process = self.process(pod)
-        rule = (chain, "--protocol", "tcp", "--dport", str(port), "--jump", "DROP")
+    def dropped(self, pod: Any, chain: str, *ports: int) -> Iterator[None]:
+        """Drops the pod's packets of one direction (INPUT, OUTPUT) to TCP ports while the context is open."""
+        process, listed = self.process(pod), ",".join(map(str, ports))
+        rule = (chain, "--protocol", "tcp", "--match", "multiport", "--dports", listed, "--jump", "DROP")
         filter_packets(process, "--insert", rule)
         try:
             yield

@@ -37,7 +37,8 @@ class QueueVolumeFull:
         volume.empty()
         pod = _collector(cluster)
         # The small volume ends with its queue. The senders keep their spans while the Collector sends what is in it.
-        with contextlib.suppress(LookupError), cluster.dropped(pod, "INPUT", endpoints.OTLP_GRPC_PORT):
+        ports = (endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT)
+        with contextlib.suppress(LookupError), cluster.dropped(pod, "INPUT", *ports):
             time.sleep(_SENDING_SECONDS)
         volume.unmount()
         cluster.replace(pod)

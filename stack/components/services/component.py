@@ -68,6 +68,7 @@ class ServicesArgs:
     sampling: Sampling | None
     """How the samplers decide, if the stack has some: exemplars then link only to traces that are stored."""
     otlp_endpoint: pulumi.Input[str]
+    """URL of the Collectors' receiver over HTTP."""
     otlp_encrypted: bool
     """Whether the Collectors' receiver has TLS, with a certificate of the stack's own authority."""
     protection: Protection | None
@@ -223,6 +224,8 @@ def _common_variables(name: str, version: Version, args: ServicesArgs) -> list[c
             OTEL_RESOURCE_ATTRIBUTES=_resource_attributes(name, version, args.environment),
         ),
         *args.brokers.service_variables(name, args.secret),
+        # Over gRPC, a pod takes 14 MiB more.
+        *variables(OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf"),
         core.EnvVarArgs(name="OTEL_EXPORTER_OTLP_ENDPOINT", value=args.otlp_endpoint),
         *(variables(OTEL_EXPORTER_OTLP_CERTIFICATE=f"{_AUTHORITY}/{AUTHORITY_FILE}") if args.otlp_encrypted else []),
         *_sampling_variables(args.sampling),

@@ -207,6 +207,21 @@ def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_opened_again(
     assert requests == [0, 0, 1, 1]
 
 
+def test_a_connection_is_replaced_when_it_is_old_so_that_new_receivers_get_spans() -> None:
+    requests: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=_requests_of, args=(listening, requests), kwargs={"answers": 1}, daemon=True)
+        server.start()
+        receiver = _Receiver()
+        receiver.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        exporter = OtlpHttpExporter(receiver.settings(), "traces", max_age=0.0)
+        for _ in range(2):
+            assert exporter.send(b"payload", 20.0).ok
+        exporter.close()
+        server.join(20)
+    assert requests == [0, 1]
+
+
 def test_a_receiver_that_answers_nothing_takes_no_longer_than_the_time_limit_or_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         receiver = _Receiver()

@@ -1,9 +1,10 @@
 """A running stack switches to encrypted telemetry: who reaches a Collector and a proxied program at each step."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import grpc
@@ -18,6 +19,7 @@ from collector.pipeline import CERTIFICATE_DIRECTORY, OtlpTarget, Pipeline, rend
 from contracts import endpoints
 from lean_tracing import TracingSettings
 from lean_tracing.otlp_exporter import TRACES, OtlpExporter
+from lean_tracing.otlp_http import OtlpHttpExporter
 from stack.components.encryption.proxy.config import ProxiedPort, proxy_config, second
 from stack.components.encryption.settings import STEPS, EncryptionStep, EncryptionValue
 from stack.polling import poll_until
@@ -33,24 +35,25 @@ BOTH = STEPS["accepted"]
 
 @dataclass(frozen=True)
 class CollectorPod:
-    """Where the Collector of a step takes OTLP over gRPC."""
+    """Where the Collector of a step takes OTLP."""
 
-    port: int
+    ports: Mapping[int, int]
+    """Port in the cluster → port on this machine."""
     authority: Path
 
-    def send(self, number: int, *, encrypted: bool) -> str:
+    def send(self, number: int, protocol: str, *, encrypted: bool) -> str:
         """Returns how the export of a request ended."""
         scheme = "https" if encrypted else "http"
-        client = OtlpExporter(
-            TracingSettings.from_env(
-                {
-                    "OTEL_EXPORTER_OTLP_ENDPOINT": f"{scheme}://{ADDRESS}:{self.port}",
-                    "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{TOKEN}",
-                    **({"OTEL_EXPORTER_OTLP_CERTIFICATE": str(self.authority)} if encrypted else {}),
-                }
-            ),
-            TRACES,
+        port = endpoints.OTLP_GRPC_PORT if protocol == "grpc" else endpoints.OTLP_HTTP_PORT
+        settings = TracingSettings.from_env(
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"{scheme}://{ADDRESS}:{self.ports[port]}",
+                "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{TOKEN}",
+                **({"OTEL_EXPORTER_OTLP_CERTIFICATE": str(self.authority)} if encrypted else {}),
+            }
         )
+        client = OtlpExporter(settings, TRACES) if protocol == "grpc" else OtlpHttpExporter(settings, "traces")
         try:
             return client.send(REQUESTS.encode(number), 10).code
         finally:
@@ -88,16 +91,22 @@ def collector_pod(folder: Path, step: EncryptionStep, store: Receiver) -> Iterat
             process = Proxy(folder / "proxy", configuration, ports[endpoints.OTLP_GRPC_PORT])
             stack.callback(process.stop)
             process.start()
-        yield CollectorPod(ports[endpoints.OTLP_GRPC_PORT], folder / "ca.crt")
+        yield CollectorPod(ports, folder / "ca.crt")
 
 
 @pytest.mark.parametrize("value", STEPS, ids=str)
 def test_a_collector_takes_the_connections_of_its_step(tmp_path: Path, value: EncryptionValue) -> None:
     step = STEPS[value]
     with receiving() as store, collector_pod(tmp_path, step, store) as pod:
-        taken = {encrypted: pod.send(int(encrypted), encrypted=encrypted) == "ok" for encrypted in (False, True)}
-        assert taken == {False: step.takes_plain, True: step.takes_tls}
-        accepted = [REQUESTS.traces(int(encrypted)) for encrypted, is_taken in taken.items() if is_taken]
+        attempts = list(enumerate(product(("grpc", "http/protobuf"), (False, True))))
+        taken = {
+            number: pod.send(number, protocol, encrypted=encrypted) == "ok"
+            for number, (protocol, encrypted) in attempts
+        }
+        assert taken == {
+            number: step.takes_tls if encrypted else step.takes_plain for number, (_, encrypted) in attempts
+        }
+        accepted = [REQUESTS.traces(number) for number, is_taken in taken.items() if is_taken]
         expected = {span for traces in accepted for ids in traces.values() for span in ids}
         poll_until(
             "the spans in the store", lambda: {span.span_id.hex() for span in store.spans()} == expected, seconds=30

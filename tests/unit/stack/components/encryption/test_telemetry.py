@@ -91,7 +91,7 @@ def test_services_and_probe_verify_the_collectors(objects: dict[tuple[str, str],
     for name in SERVICES:
         (container,) = pod(objects, name)["containers"]
         values = environment(container)
-        assert values["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector:4317"
+        assert values["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://collector:4318"
         assert values["OTEL_EXPORTER_OTLP_CERTIFICATE"] == "/etc/collector-authority/ca.crt"
         assert "/etc/collector-authority" in {item["mountPath"] for item in container["volumeMounts"]}
     (probe,) = pod(objects, endpoints.PROBE)["containers"]
