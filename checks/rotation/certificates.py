@@ -41,6 +41,7 @@ _OTHERS: Final[Mapping[str, tuple[int, ...]]] = {
     endpoints.POSTGRES: (endpoints.POSTGRES_PORT,),
     endpoints.KAFKA: endpoints.KAFKA_TLS_PORTS,
     endpoints.COLLECTOR: (endpoints.OTLP_GRPC_PORT, endpoints.OTLP_HTTP_PORT),
+    endpoints.GRAFANA: (endpoints.GRAFANA_PORT,),
     **dict.fromkeys((*SERVICES, endpoints.PROBE, endpoints.GRAFANA_PUBLISHER), (endpoints.SERVICE_PORT,)),
 }
 """Server → its other ports with TLS."""
