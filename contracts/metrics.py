@@ -70,6 +70,7 @@ PROBE_PROOFS: Final = "telemetry_probe_proofs_total"
 PROBE_STEPS: Final = "telemetry_probe_steps_total"
 PROBE_VISIBLE: Final = "telemetry_probe_visible_seconds"
 PROBE_COMPLETE: Final = "telemetry_probe_complete_seconds"
+CERTIFICATE_START: Final = "stack_certificate_start_timestamp_seconds"
 CERTIFICATE_END: Final = "stack_certificate_end_timestamp_seconds"
 
 # The publisher of the dashboards.

@@ -9,6 +9,8 @@ from dashboards.rules.model import AlertRule, RuleGroup
 
 _DAYS: Final = 30
 """A deployment renews a certificate that is older than 30 days, and it is valid for 397: none was made for a year."""
+_SHARE: Final = 0.25
+"""Of its whole time. cert-manager, which may make certificates for a day, renews them when a third of it is left."""
 
 
 def certificates(config: MonitoringConfig) -> RuleGroup:
@@ -17,14 +19,16 @@ def certificates(config: MonitoringConfig) -> RuleGroup:
 
 
 def _end() -> AlertRule:
+    start, end = series(metrics.CERTIFICATE_START), series(metrics.CERTIFICATE_END)
     return AlertRule(
         name="CertificateEnds",
-        query=f"min by ({metrics.SERVER}) ({series(metrics.CERTIFICATE_END)}) - time() < {_DAYS * 86_400}",
+        query=f"min by ({metrics.SERVER}) ({end} - time()) < {_DAYS * 86_400}"
+        f" and min by ({metrics.SERVER}) (({end} - time()) / ({end} - {start})) < {_SHARE}",
         for_="15m",
         severity="ticket",
         summary="The certificate of {{ $labels.server }} ends in {{ $value | humanizeDuration }}",
-        description=f"It is renewed by a deployment alone, and none was made for so long that fewer than {_DAYS} days"
-        " are left. When it has ended, no client connects to the server any more.",
+        description=f"Fewer than {_DAYS} days are left, and less than a quarter of its time. A deployment renews it, or"
+        " cert-manager with encryption.issuer. When it has ended, no client connects to the server any more.",
         dashboard="services",
         service=endpoints.PROBE,
     )

@@ -43,12 +43,10 @@ _USAGES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """A server's certificate with its private key, both as PEM, and its end."""
+    """A server's certificate with its private key, both as PEM."""
 
     certificate: str
     key: str
-    end: datetime
-    """When it is no longer valid."""
 
     @property
     def combined(self) -> str:
@@ -108,7 +106,7 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return Certificate(certificate=_pem(_signed(builder, self._key)), key=private.decode(), end=end)
+        return Certificate(certificate=_pem(_signed(builder, self._key)), key=private.decode())
 
 
 def _derive(seed: str, context: str, length: int) -> int:

@@ -15,8 +15,6 @@ CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
 COMBINED_FILE: Final = "tls-combined.pem"
 """The key and then the certificate, as Kafka's brokers read them; the name that cert-manager gives such a file."""
-END_FILE: Final = "end"
-"""When the certificate ends, in s since 1970, for the probe, which reads no certificates."""
 _REFERENCE: Final = "${"
 """A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
@@ -42,7 +40,7 @@ class ServerCertificate(pulumi.ComponentResource):
     """A Secret with a certificate of the stack's authority, or of its group's. Its files follow when it is renewed."""
 
     secret: pulumi.Output[str]
-    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE`, `COMBINED_FILE` and `END_FILE`."""
+    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE` and `COMBINED_FILE`."""
     authority: pulumi.Output[str]
     """Certificate of the authority, as PEM."""
 
@@ -73,13 +71,12 @@ def certificate_files(certificate: Certificate) -> dict[str, str]:
         CERTIFICATE_FILE: certificate.certificate,
         KEY_FILE: certificate.key,
         COMBINED_FILE: certificate.combined,
-        END_FILE: f"{certificate.end.timestamp():.0f}",
     }
 
 
 def _files(seed: str, args: ServerCertificateArgs) -> dict[str, str]:
     if _is_reference(seed):
-        files = (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE, END_FILE)
+        files = (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE)
         return {file: f"${{{file} of {args.server}}}" for file in files}
     authority = Authority(seed, args.group)
     return certificate_files(authority.issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client))

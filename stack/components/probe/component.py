@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
 from stack.components.encryption.proxy.protection import Protection, listen_variables, protect, trusted
-from stack.components.encryption.server import END_FILE, certificate_secret
+from stack.components.encryption.server import CERTIFICATE_FILE, certificate_secret
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
@@ -79,7 +79,7 @@ class Probe(pulumi.ComponentResource):
             storage=Storage(
                 secrets={
                     f"{_CERTIFICATES}/{server}": SecretFiles(
-                        secret=certificate_secret(server), keys={END_FILE: END_FILE}
+                        secret=certificate_secret(server), keys={CERTIFICATE_FILE: CERTIFICATE_FILE}
                     )
                     for server in args.certified
                 }

@@ -307,6 +307,7 @@ def _proofs() -> dict[str, Value]:
             f'telemetry_probe_steps_total{{{labels},step="{step}",result="failed"}}': constant(0),
         }
     for server in ("kafka", "postgres"):
+        series[f'stack_certificate_start_timestamp_seconds{{{labels},server="{server}"}}'] = constant(0)
         series[f'stack_certificate_end_timestamp_seconds{{{labels},server="{server}"}}'] = constant(397 * 86_400)
     return series | histogram("telemetry_probe_complete_seconds", labels, PROOFS, 12)
 

@@ -60,6 +60,14 @@ def _not_served(failures: Value) -> tuple[Change, ...]:
     )
 
 
+def _certificate(*, begins: float, ends: float) -> tuple[Change, ...]:
+    """Return the fault: a certificate has these times, in s."""
+    return (
+        replace(("stack_certificate_start_timestamp_seconds", 'server="kafka"'), constant(begins)),
+        replace(("stack_certificate_end_timestamp_seconds", 'server="kafka"'), constant(ends)),
+    )
+
+
 _OUTDATED: Final = "DashboardsOutdated"
 
 CASES: Final[Mapping[str, Case]] = {
@@ -140,10 +148,12 @@ CASES: Final[Mapping[str, Case]] = {
     "the probe hangs": case(_ends("telemetry_probe_"), after_300="", after_1200="ProbeSilent"),
     # --- certificates
     "a certificate is not renewed": case(
-        replace(("stack_certificate_end_timestamp_seconds", 'server="kafka"'), constant(20 * 86_400)),
-        after_300="",
-        after_1500="CertificateEnds",
+        *_certificate(begins=-377 * 86_400, ends=20 * 86_400), after_300="", after_1500="CertificateEnds"
     ),
+    "a certificate for a day is not renewed": case(
+        *_certificate(begins=-20 * 3600, ends=4 * 3600), after_300="", after_1500="CertificateEnds"
+    ),
+    "certificates are for a day": case(*_certificate(begins=-14 * 3600, ends=10 * 3600), after_300="", after_1500=""),
     # --- the publisher
     "Grafana refuses the dashboards": case(
         change("grafana_publisher_success", stops), stack="with own services", after_900="", after_1500=_OUTDATED

@@ -1,5 +1,6 @@
-"""When the certificates of a stack end: in their Secrets, in the probe's pod, and as its metric."""
+"""When the certificates of a stack begin and end: in the probe's pod, and as its metrics."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from cryptography import x509
 from prometheus_client import CollectorRegistry
 
 from contracts.metadata import Manifest
-from stack.components.encryption.server import END_FILE
+from stack.components.encryption.authority import RENEWAL, Authority
+from stack.components.encryption.server import CERTIFICATE_FILE
 from stack.probe import certificates
 from stack.probe.certificates import Certificates
 from tests.support.program import dev_with
@@ -40,7 +42,7 @@ def issued(objects: dict[tuple[str, str], Manifest]) -> dict[str, dict[str, str]
 
 
 @pytest.mark.parametrize("sections", STACKS.values(), ids=STACKS)
-def test_the_probe_gets_the_end_of_each_certificate_and_no_key(sections: dict[str, Any]) -> None:
+def test_the_probe_gets_each_certificate_and_no_key(sections: dict[str, Any]) -> None:
     objects = dev_with(**sections)
     spec = objects["Deployment", "probe"]["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -52,27 +54,23 @@ def test_the_probe_gets_the_end_of_each_certificate_and_no_key(sections: dict[st
     assert {name: secret["secretName"] for name, secret in servers.items()} == {
         name: f"{name}-certificate" for name in issued(objects)
     }
-    assert all(secret["items"] == [{"key": END_FILE, "path": END_FILE}] for secret in servers.values())
+    assert all(secret["items"] == [{"key": CERTIFICATE_FILE, "path": CERTIFICATE_FILE}] for secret in servers.values())
     variables = {item["name"]: item.get("value") for item in container["env"]}
     assert variables.get("CERTIFICATES") == ("/etc/certificates" if servers else None)
 
 
-def test_the_end_is_that_of_the_certificate() -> None:
-    files = issued(dev_with(**STACKS["all"]))
-    assert {"kafka", "postgres", "collector", "tempo-kafka"} <= {*files}
-    for secret in files.values():
-        certificate = x509.load_pem_x509_certificate(secret["tls.crt"].encode())
-        assert int(secret[END_FILE]) == certificate.not_valid_after_utc.timestamp()
-
-
-def test_the_metric_follows_the_files(tmp_path: Path) -> None:
-    assert certificates.END_FILE == END_FILE
+def test_the_metrics_follow_the_files(tmp_path: Path) -> None:
+    assert certificates.CERTIFICATE_FILE == CERTIFICATE_FILE
     registry = CollectorRegistry()
     registry.register(Certificates(tmp_path))
-    for end in ("1800000000", "1900000000"):
+    authority, other = Authority("a random text of the tests"), Authority("another one").certificate
+    for moment in (datetime(2026, 11, 30, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC) + RENEWAL):
         for server in ("kafka", "postgres"):
+            issued = authority.issue(server, [server], moment).certificate
             (tmp_path / server).mkdir(exist_ok=True)
-            (tmp_path / server / END_FILE).write_text(end)
-        for server in ("kafka", "postgres"):
-            name = "stack_certificate_end_timestamp_seconds"
-            assert registry.get_sample_value(name, {"server": server}) == float(end)
+            # Of an intermediate authority, the file has the certificate as well.
+            (tmp_path / server / CERTIFICATE_FILE).write_text(issued + other)
+            certificate = x509.load_pem_x509_certificate(issued.encode())
+            for name, time in (("start", certificate.not_valid_before_utc), ("end", certificate.not_valid_after_utc)):
+                metric = f"stack_certificate_{name}_timestamp_seconds"
+                assert registry.get_sample_value(metric, {"server": server}) == time.timestamp()

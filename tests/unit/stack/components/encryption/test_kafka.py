@@ -105,7 +105,7 @@ def test_the_pod_that_writes_users_has_all_passwords_and_no_key_of_the_brokers(
     assert files["kafka-certificate"] == [{"key": "tls.crt", "path": "tls.crt"}]
     clients = [other for (_, other), item in objects.items() if item["kind"] in ("Deployment", "StatefulSet")]
     mounting = {name for name in clients if "kafka-users-certificate" in json.dumps(objects.get(("Deployment", name)))}
-    assert mounting == {"kafka-users", "probe"}, "the probe has its end alone"
+    assert mounting == {"kafka-users", "probe"}, "the probe has no key"
 
 
 PARTS_WITH_KAFKA = {
@@ -146,7 +146,7 @@ def test_other_parts_have_no_certificate_for_kafka(parts: dict[tuple[str, str], 
         for (kind, name), item in parts.items()
         if kind in ("Deployment", "StatefulSet") and "tempo-kafka-" in str(item)
     }
-    assert with_certificate == {*PARTS_WITH_KAFKA, "probe"}, "the probe has its end alone"
+    assert with_certificate == {*PARTS_WITH_KAFKA, "probe"}, "the probe has no key"
 
 
 def test_a_proxy_takes_connections_to_each_broker_where_the_broker_says(parts: dict[tuple[str, str], Manifest]) -> None:

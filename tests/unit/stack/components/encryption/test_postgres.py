@@ -33,7 +33,7 @@ def test_clients_have_the_authority_of_the_servers_certificate(objects: dict[tup
     secret = objects["Secret", "postgres-certificate"]
     assert secret["type"] == "kubernetes.io/tls"
     files = secret["stringData"]
-    assert set(files) == {"tls.crt", "tls.key", "tls-combined.pem", "end"}
+    assert set(files) == {"tls.crt", "tls.key", "tls-combined.pem"}
     assert files["tls-combined.pem"] == files["tls.key"] + files["tls.crt"]
     mounts = {item["mountPath"] for item in pod(objects["StatefulSet", "postgres"])["containers"][0]["volumeMounts"]}
     assert "/etc/postgres-certificate" in mounts
