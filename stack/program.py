@@ -12,6 +12,8 @@ from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
+from stack.components.encryption.issuers import Issuers
+from stack.components.encryption.own_authority import OwnAuthority
 from stack.components.encryption.proxy.protection import (
     Protection,
     StackAuthority,
@@ -60,8 +62,10 @@ class _Base:
     secret: pulumi.Output[str]
     """Name of the stack's Secret."""
     secrets: SecretValues
+    issuers: Issuers | None
+    """Of certificates; None if no connection is encrypted."""
     authority: pulumi.Output[str] | None
-    """Certificate of the stack's authority, as PEM; None if no proxy needs one."""
+    """What clients verify servers behind a proxy with, as PEM; None if there is none."""
 
     @property
     def storage_class(self) -> str | None:
@@ -80,11 +84,12 @@ class _Base:
     def _protection(self, value: EncryptionValue, *, needs_token: bool) -> Protection | None:
         if not value:
             return None
+        assert self.issuers
         assert self.authority
         return Protection(
             namespace=self.settings.cluster.namespace,
             secret=self.secret,
-            seed=self.secrets[secret_keys.AUTHORITY_SEED],
+            issuers=self.issuers,
             authority=self.authority,
             step=STEPS[value],
             needs_token=needs_token,
@@ -160,24 +165,34 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
     namespace = Namespace("namespace", namespace_args, opts).name
     secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
     secret = Secrets("secrets", secrets_args, opts).name
-    authority = _authority(settings, secrets, namespace, opts)
+    issuers = _issuers(settings, secrets)
+    authority = _authority(settings, issuers, namespace, opts)
     return _Base(
         settings=settings,
         opts=opts,
         namespace=namespace,
         secret=secret,
         secrets=secrets,
+        issuers=issuers,
         authority=authority,
     )
 
 
+def _issuers(settings: Settings, secrets: SecretValues) -> Issuers | None:
+    if not settings.encryption.enabled:
+        return None
+    own = OwnAuthority(seed=secrets[secret_keys.AUTHORITY_SEED])
+    return Issuers(servers=own, callers=own)
+
+
 def _authority(
-    settings: Settings, secrets: SecretValues, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
+    settings: Settings, issuers: Issuers | None, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str] | None:
-    """Return the certificate of the stack's authority, if a proxy needs one; create the ConfigMap for clients."""
+    """Return what clients verify servers behind a proxy with, if there are any; create the ConfigMap for clients."""
     if not (settings.encryption.telemetry or settings.encryption.services):
         return None
-    args = StackAuthorityArgs(namespace=namespace, seed=secrets[secret_keys.AUTHORITY_SEED])
+    assert issuers
+    args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers)
     return StackAuthority("stack-authority", args, opts).certificate
 
 
@@ -197,30 +212,30 @@ def _kafka(base: _Base) -> KafkaAccess:
     if not settings.has_kafka:
         return own_access("", publish_seconds, None)
     encryption = settings.encryption.kafka
-    seed = base.secrets[secret_keys.AUTHORITY_SEED] if encryption else None
+    issuers = base.issuers if encryption else None
     args = KafkaArgs(
         namespace=base.namespace,
         settings=settings.kafka,
         storage_class=base.storage_class,
         encryption=encryption,
-        seed=seed,
+        issuers=issuers,
     )
     brokers = Kafka("kafka", args, base.opts)
-    if seed is None:
+    if issuers is None:
         return own_access(brokers.bootstrap_servers, publish_seconds, None)
     assert settings.images
     users_args = KafkaUsersArgs(
         namespace=base.namespace,
         secret=base.secret,
         image=settings.images.service,
-        seed=seed,
+        issuer=issuers.callers,
         address=bootstrap_servers(settings.kafka.brokers, endpoints.KAFKA_BROKER_TLS_PORT),
         broker_certificate=brokers.certificate,
     )
     KafkaUsers("kafka-users", users_args, base.opts)
     if not STEPS[encryption].speaks_tls:
         return own_access(brokers.bootstrap_servers, publish_seconds, None)
-    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority, seed)
+    return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority, issuers.callers)
 
 
 def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
@@ -321,7 +336,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
         secret=base.secret,
         settings=settings.postgres,
         storage_class=base.storage_class,
-        seed=base.secrets[secret_keys.AUTHORITY_SEED] if settings.encryption.postgres else None,
+        issuer=base.issuers.servers if base.issuers and settings.encryption.postgres else None,
     )
     args = ServicesArgs(
         namespace=base.namespace,

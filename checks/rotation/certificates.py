@@ -17,8 +17,9 @@ from contracts import endpoints, secret_keys
 from contracts.connections import TEMPO_PARTS
 from contracts.services import SERVICES
 from stack.components.encryption.authority import RENEWAL, Authority, Certificate
+from stack.components.encryption.own_authority import certificate_files
 from stack.components.encryption.peers import authority_group
-from stack.components.encryption.server import CERTIFICATE_FILE, certificate_files, certificate_secret
+from stack.components.encryption.server import CERTIFICATE_FILE
 from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
@@ -61,13 +62,12 @@ def renew_certificates(settings: Settings) -> None:
     seed = read_secret(client, namespace, secret_keys.SECRET)[secret_keys.AUTHORITY_SEED]
     for periods in (-1, 0):
         issued = {}
-        for name in certified(settings):
-            secret = certificate_secret(name)
-            previous = read_secret(client, namespace, secret)[CERTIFICATE_FILE]
-            authority = Authority(seed, authority_group(name))
-            issued[name] = issue_again(authority, previous, datetime.now(UTC) + periods * RENEWAL)
+        for item in certified(settings):
+            previous = read_secret(client, namespace, item.secret)[CERTIFICATE_FILE]
+            authority = Authority(seed, authority_group(item.name))
+            issued[item.name] = issue_again(authority, previous, datetime.now(UTC) + periods * RENEWAL)
             kubernetes.client.CoreV1Api(client).patch_namespaced_secret(
-                secret, namespace, {"stringData": certificate_files(issued[name])}
+                item.secret, namespace, {"stringData": certificate_files(issued[item.name])}
             )
         for name, certificate in issued.items():
             _wait_shown(cluster, name, certificate)

@@ -51,9 +51,9 @@ def _collectors(cluster: LocalCluster, value: str) -> Iterator[int]:
 
 def _proxies(cluster: LocalCluster, value: str) -> Iterator[int]:
     with httpx.Client(verify=False, headers=_headers(value), timeout=10) as client:  # it knows no addresses of pods
-        for name in certified(cluster.settings):
-            if port := PROXIED.get(name):
-                for pod in cluster.ready(name):
+        for item in certified(cluster.settings):
+            if port := PROXIED.get(item.name):
+                for pod in cluster.ready(item.name):
                     yield client.get(endpoints.url(pod.status.pod_ip, port, encrypted=True)).status_code
 
 

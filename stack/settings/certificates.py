@@ -1,9 +1,11 @@
-"""Which servers of a stack have a certificate of its own authority."""
+"""Which certificates a stack has."""
 
 from collections.abc import Iterator
 
 from contracts import endpoints
 from contracts.services import SERVICES
+from stack.components.encryption.issuers import Certified
+from stack.components.encryption.own_authority import certificate_secret
 from stack.components.encryption.peers import peers_name
 from stack.components.encryption.settings import STEPS
 from stack.components.trace_store import scrape as trace_store
@@ -20,12 +22,12 @@ _TELEMETRY = (
 _SERVICES = (*SERVICES, endpoints.PROBE, endpoints.GRAFANA, endpoints.GRAFANA_PUBLISHER)
 
 
-def certified(settings: Settings) -> tuple[str, ...]:
-    """Return the names of these servers."""
-    return tuple(_certified(settings))
+def certified(settings: Settings) -> tuple[Certified, ...]:
+    """Return the certificates of a stack."""
+    return tuple(Certified(name=name, secret=certificate_secret(name)) for name in _names(settings))
 
 
-def _certified(settings: Settings) -> Iterator[str]:
+def _names(settings: Settings) -> Iterator[str]:
     encryption, traces = settings.encryption, settings.traces
     if encryption.postgres:
         yield endpoints.POSTGRES

@@ -15,7 +15,7 @@ from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
 from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import Protection, ProxyOptions, base_url, protect
-from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, certificate_secret
+from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE
 from stack.components.kafka.access import KafkaAccess
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.service import services
@@ -69,7 +69,7 @@ class Collector(pulumi.ComponentResource):
             },
             secrets={
                 pipeline.TOKEN_DIRECTORY: tokens,
-                **({pipeline.CERTIFICATE_DIRECTORY: _certificate()} if args.protection else {}),
+                **({pipeline.CERTIFICATE_DIRECTORY: _certificate(args.protection)} if args.protection else {}),
             },
             env=[
                 *variables(**garbage_collection(settings.memory)),
@@ -127,9 +127,9 @@ def _credentials(args: CollectorArgs) -> Iterator[k8s.core.v1.EnvVarArgs]:
         yield secret_variable(environment_name(key), key, args.secret)
 
 
-def _certificate() -> SecretFiles:
+def _certificate(protection: Protection) -> SecretFiles:
     files = {CERTIFICATE_FILE: pipeline.CERTIFICATE_FILE, KEY_FILE: pipeline.KEY_FILE}
-    return SecretFiles(secret=certificate_secret(endpoints.COLLECTOR), keys=files)
+    return SecretFiles(secret=protection.issuers.servers.secret_name(endpoints.COLLECTOR), keys=files)
 
 
 def _configuration(args: CollectorArgs) -> pulumi.Output[str]:

@@ -2,25 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import pulumi
-import pulumi_kubernetes as k8s
-
-from stack.components.encryption.authority import Authority, Certificate
-from stack.components.shared.object_meta import object_meta
 
 CERTIFICATE_FILE: Final = "tls.crt"
 KEY_FILE: Final = "tls.key"
 COMBINED_FILE: Final = "tls-combined.pem"
 """The key and then the certificate, as Kafka's brokers read them; the name that cert-manager gives such a file."""
-_REFERENCE: Final = "${"
-"""A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerCertificateArgs:
+class Subject:
+    """What a certificate is for."""
+
     namespace: pulumi.Input[str]
     server: str
     """Name of the server's workload."""
@@ -30,62 +25,41 @@ class ServerCertificateArgs:
     """DNS names by which clients reach it, and IP addresses."""
     is_client: bool = False
     """Whether it is a client of servers that ask for a certificate."""
-    group: str | None = None
-    """Of servers that trust no certificate but those of each other: an authority of their own issues them."""
-    seed: pulumi.Output[str]
-    """From which the stack's authority is derived."""
+
+
+class Issuer(Protocol):
+    """Signs certificates."""
+
+    @property
+    def authority(self) -> pulumi.Output[str]:
+        """What clients verify the certificates with, as PEM."""
+        ...
+
+    def secret_name(self, server: str) -> str:
+        """Return the name of the Secret with the certificate of a workload."""
+        ...
+
+    def issue(self, subject: Subject, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+        """Create what the certificate's Secret comes from; return the name of the Secret."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerCertificateArgs:
+    subject: Subject
+    issuer: Issuer
 
 
 class ServerCertificate(pulumi.ComponentResource):
-    """A Secret with a certificate of the stack's authority, or of its group's. Its files follow when it is renewed."""
+    """A certificate. The files in the pods follow when it is renewed."""
 
     secret: pulumi.Output[str]
-    """Name of the Secret; its keys are `CERTIFICATE_FILE`, `KEY_FILE` and `COMBINED_FILE`."""
+    """Name of the Secret, which has `CERTIFICATE_FILE`, `KEY_FILE` and `COMBINED_FILE`."""
     authority: pulumi.Output[str]
-    """Certificate of the authority, as PEM."""
+    """What clients verify it with, as PEM."""
 
     def __init__(self, name: str, args: ServerCertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:ServerCertificate", name, None, opts)
-        files = args.seed.apply(lambda seed: _files(seed, args))
-        secret_name = certificate_secret(args.server)
-        secret = k8s.core.v1.Secret(
-            secret_name,
-            metadata=object_meta(secret_name, args.namespace, component=args.component),
-            type="kubernetes.io/tls",
-            string_data=files,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.secret = secret.metadata.name
-        self.authority = pulumi.Output.unsecret(args.seed.apply(lambda seed: authority_certificate(seed, args.group)))
+        self.secret = args.issuer.issue(args.subject, pulumi.ResourceOptions(parent=self))
+        self.authority = args.issuer.authority
         self.register_outputs({"secret": self.secret, "authority": self.authority})
-
-
-def certificate_secret(server: str) -> str:
-    """Return the name of the Secret with the certificate of a workload."""
-    return f"{server}-certificate"
-
-
-def certificate_files(certificate: Certificate) -> dict[str, str]:
-    """Return the content of the Secret of a certificate."""
-    return {
-        CERTIFICATE_FILE: certificate.certificate,
-        KEY_FILE: certificate.key,
-        COMBINED_FILE: certificate.combined,
-    }
-
-
-def _files(seed: str, args: ServerCertificateArgs) -> dict[str, str]:
-    if _is_reference(seed):
-        files = (CERTIFICATE_FILE, KEY_FILE, COMBINED_FILE)
-        return {file: f"${{{file} of {args.server}}}" for file in files}
-    authority = Authority(seed, args.group)
-    return certificate_files(authority.issue(args.server, args.hosts, datetime.now(UTC), is_client=args.is_client))
-
-
-def authority_certificate(seed: str, group: str | None = None) -> str:
-    """Return the certificate of an authority, as PEM; of manifests to be reviewed, a text in its place."""
-    return "${certificate of the authority}" if _is_reference(seed) else Authority(seed, group).certificate
-
-
-def _is_reference(seed: str) -> bool:
-    return seed.startswith(_REFERENCE)

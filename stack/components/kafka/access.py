@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from collector.pipeline import KafkaTarget
 from contracts import secret_keys
+from stack.components.encryption.own_authority import OwnAuthority
 from stack.components.kafka.config import MECHANISM
 from stack.components.kafka.settings import ExternalKafka
 from stack.components.shared.environment import secret_variable, variables
@@ -49,8 +50,8 @@ class KafkaAccess:
     """Authority that signed the brokers' certificates, as PEM; the public ones if None."""
     logins: Mapping[str, Login] = field(default_factory=dict)
     """Name of a client's workload → how it authenticates; without one it does not."""
-    seed: pulumi.Output[str] | None = None
-    """From which the authority of the stack's own brokers with TLS is derived, for clients behind a proxy."""
+    callers: OwnAuthority | None = None
+    """Of the stack's own brokers with TLS: issues the certificates by which they know clients behind a proxy."""
 
     def password(self, client: str, secret: pulumi.Input[str]) -> list[core.EnvVarArgs]:
         """Return the variable with the password of a client, if it has one."""
@@ -127,15 +128,15 @@ def own_access(
     bootstrap_servers: pulumi.Input[str],
     publish_seconds: int,
     authority: pulumi.Input[str] | None,
-    seed: pulumi.Output[str] | None = None,
+    callers: OwnAuthority | None = None,
 ) -> KafkaAccess:
     """Return the way to the stack's own brokers.
 
     Args:
         bootstrap_servers: host:port at which clients ask for the brokers.
         publish_seconds: how long a service waits for the acknowledgement of a message.
-        authority: certificate of the authority with encryption, where each client is a user; None without.
-        seed: from which the authority is derived.
+        authority: what clients verify the brokers with, as PEM; each client is a user then. None without encryption.
+        callers: issues the certificates by which brokers know clients behind a proxy.
     """
     if authority is None:
         return KafkaAccess(bootstrap_servers=bootstrap_servers, publish_seconds=publish_seconds)
@@ -148,5 +149,5 @@ def own_access(
             user: Login(mechanism=MECHANISM, username=user, key=key)
             for user, key in secret_keys.KAFKA_USER_PASSWORD.items()
         },
-        seed=seed,
+        callers=callers,
     )

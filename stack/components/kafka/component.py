@@ -9,7 +9,8 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, versions
 from contracts.section import quantity_bytes
-from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.encryption.issuers import Issuers
+from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs, Subject
 from stack.components.encryption.settings import STEPS, EncryptionValue, setting_text
 from stack.components.kafka.config import (
     AUTHORITY_FILE,
@@ -63,8 +64,8 @@ class KafkaArgs:
     storage_class: str | None
     encryption: EncryptionValue = False
     """Without it, everyone may do everything."""
-    seed: pulumi.Output[str] | None = None
-    """From which the stack's authority is derived; needed with `encryption`."""
+    issuers: Issuers | None = None
+    """Of the brokers' certificates; needed with `encryption`."""
 
 
 class Kafka(pulumi.ComponentResource):
@@ -134,15 +135,15 @@ class Kafka(pulumi.ComponentResource):
     def _certificate(self, args: KafkaArgs) -> ServerCertificate | None:
         if not args.encryption:
             return None
-        assert args.seed
-        certificate_args = ServerCertificateArgs(
+        assert args.issuers
+        subject = Subject(
             namespace=args.namespace,
             server=endpoints.KAFKA,
             component="queue",
             hosts=certificate_hosts(args.settings.brokers),
             is_client=True,  # of the other brokers
-            seed=args.seed,
         )
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuers.callers)
         return ServerCertificate("kafka-certificate", certificate_args, pulumi.ResourceOptions(parent=self))
 
 

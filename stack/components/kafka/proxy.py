@@ -16,7 +16,7 @@ import pulumi_kubernetes as k8s
 from contracts import endpoints
 from stack.components.encryption.proxy.sidecar import files as sidecar_files
 from stack.components.encryption.proxy.sidecar import sidecar
-from stack.components.encryption.server import COMBINED_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.encryption.server import COMBINED_FILE, Issuer, ServerCertificate, ServerCertificateArgs, Subject
 from stack.components.kafka.config import AUTHORITY_FILE, hosts, local_port
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Pod
@@ -105,8 +105,8 @@ class KafkaProxyArgs:
     """Value of the label `app.kubernetes.io/component`."""
     brokers: int
     """Number of brokers."""
-    seed: pulumi.Output[str]
-    """From which the stack's authority is derived."""
+    issuer: Issuer
+    """Of the certificates by which the program and the brokers know each other."""
 
 
 class KafkaProxy(pulumi.ComponentResource):
@@ -118,18 +118,15 @@ class KafkaProxy(pulumi.ComponentResource):
     def __init__(self, name: str, args: KafkaProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:KafkaProxy", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        own = ServerCertificate(
-            f"{args.client}-certificate",
-            ServerCertificateArgs(
-                namespace=args.namespace,
-                server=args.client,
-                component=args.component,
-                hosts=[args.client],
-                is_client=True,
-                seed=args.seed,
-            ),
-            child,
+        subject = Subject(
+            namespace=args.namespace,
+            server=args.client,
+            component=args.component,
+            hosts=[args.client],
+            is_client=True,
         )
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuer)
+        own = ServerCertificate(f"{args.client}-certificate", certificate_args, child)
         brokers = [ProxiedBroker(name=host, host=f"{host}.{_DOMAIN}") for host in hosts(args.brokers)]
         self._files: dict[str, pulumi.Input[str]] = {
             **sidecar_files(proxy_config(brokers)),

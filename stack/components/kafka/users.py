@@ -12,7 +12,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
-from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.encryption.server import (
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    Issuer,
+    ServerCertificate,
+    ServerCertificateArgs,
+    Subject,
+)
 from stack.components.kafka.config import AUTHORITY_FILE, KEYSTORE
 from stack.components.kafka.rights import RIGHTS, single
 from stack.components.shared.environment import secret_variable, variables
@@ -39,8 +46,8 @@ class KafkaUsersArgs:
     """Name of the Secret with the users' passwords."""
     image: str
     """Image of the services."""
-    seed: pulumi.Output[str]
-    """From which the stack's authority is derived."""
+    issuer: Issuer
+    """Of the certificates by which the pod and the brokers know each other."""
     address: str
     """host:port at which brokers take connections of brokers."""
     broker_certificate: pulumi.Input[str]
@@ -56,18 +63,15 @@ class KafkaUsers(pulumi.ComponentResource):
     def __init__(self, name: str, args: KafkaUsersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:KafkaUsers", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        own = ServerCertificate(
-            "kafka-users-certificate",
-            ServerCertificateArgs(
-                namespace=args.namespace,
-                server=endpoints.KAFKA_USERS,
-                component=COMPONENT,
-                hosts=[endpoints.KAFKA_USERS],
-                is_client=True,
-                seed=args.seed,
-            ),
-            child,
+        subject = Subject(
+            namespace=args.namespace,
+            server=endpoints.KAFKA_USERS,
+            component=COMPONENT,
+            hosts=[endpoints.KAFKA_USERS],
+            is_client=True,
         )
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuer)
+        own = ServerCertificate("kafka-users-certificate", certificate_args, child)
         files: dict[str, pulumi.Input[str]] = {
             _DECLARED: json.dumps(_declared(), indent=1),
             AUTHORITY_FILE: own.authority,

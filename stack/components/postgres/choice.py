@@ -22,7 +22,7 @@ def database(args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> 
         return cloudnativepg_database(args, opts)
     server = Postgres("postgres", args, opts)
     password = secret_variable("PGPASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret)
-    if args.seed is None:
+    if args.issuer is None:
         return DatabaseAccess(url=server.url, password=password)
     return _verified(server, password, args)
 

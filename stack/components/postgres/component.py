@@ -8,7 +8,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, secret_keys, versions
-from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE, ServerCertificate, ServerCertificateArgs
+from stack.components.encryption.server import (
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    Issuer,
+    ServerCertificate,
+    ServerCertificateArgs,
+    Subject,
+)
 from stack.components.postgres.database import DATABASE, ROLE, SERVICE_ROLE
 from stack.components.postgres.settings import Postgres as PostgresSettings
 from stack.components.shared.availability import Shutdown
@@ -83,8 +90,8 @@ class PostgresArgs:
     """Name of the Secret with the role's password."""
     settings: PostgresSettings
     storage_class: str | None
-    seed: pulumi.Output[str] | None = None
-    """From which the stack's authority is derived; without it, the server has no TLS and one role."""
+    issuer: Issuer | None = None
+    """Of the server's certificate; without one, it has no TLS and one role."""
 
 
 def access_rules(*, encrypted: bool) -> str:
@@ -123,7 +130,7 @@ class Postgres(pulumi.ComponentResource):
         super().__init__("web-crawl-tracing:index:Postgres", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         port = endpoints.POSTGRES_PORT
-        encrypted = args.seed is not None
+        encrypted = args.issuer is not None
         certificate = self._certificate(args)
         pod = Pod(
             name=endpoints.POSTGRES,
@@ -152,15 +159,11 @@ class Postgres(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "authority": self.authority})
 
     def _certificate(self, args: PostgresArgs) -> ServerCertificate | None:
-        if args.seed is None:
+        if args.issuer is None:
             return None
-        certificate_args = ServerCertificateArgs(
-            namespace=args.namespace,
-            server=endpoints.POSTGRES,
-            component="database",
-            hosts=[endpoints.POSTGRES],
-            seed=args.seed,
-        )
+        name = endpoints.POSTGRES
+        subject = Subject(namespace=args.namespace, server=name, component="database", hosts=[name])
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuer)
         return ServerCertificate("postgres-certificate", certificate_args, pulumi.ResourceOptions(parent=self))
 
     def _storage(self, args: PostgresArgs, certificate: pulumi.Input[str]) -> Storage:
@@ -198,7 +201,7 @@ def _prepare_container(args: PostgresArgs) -> k8s.core.v1.ContainerArgs:
 
 
 def _prepare_variables(args: PostgresArgs) -> list[k8s.core.v1.EnvVarArgs]:
-    encrypted = args.seed is not None
+    encrypted = args.issuer is not None
     service = secret_variable("SERVICE_PASSWORD", secret_keys.POSTGRES_SERVICE_PASSWORD, args.secret)
     return [
         secret_variable("PASSWORD", secret_keys.POSTGRES_PASSWORD, args.secret),

@@ -10,8 +10,9 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
+from stack.components.encryption.issuers import Certified
 from stack.components.encryption.proxy.protection import Protection, listen_variables, protect, trusted
-from stack.components.encryption.server import CERTIFICATE_FILE, certificate_secret
+from stack.components.encryption.server import CERTIFICATE_FILE
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.pod import Container, Pod
@@ -52,8 +53,8 @@ class ProbeArgs:
     traces: QueryApi
     metrics: QueryApi
     logs: QueryApi | None
-    certified: Sequence[str] = ()
-    """Names of the servers with a certificate of the stack's authority."""
+    certified: Sequence[Certified] = ()
+    """The certificates of the stack."""
 
 
 class Probe(pulumi.ComponentResource):
@@ -78,10 +79,10 @@ class Probe(pulumi.ComponentResource):
             ),
             storage=Storage(
                 secrets={
-                    f"{_CERTIFICATES}/{server}": SecretFiles(
-                        secret=certificate_secret(server), keys={CERTIFICATE_FILE: CERTIFICATE_FILE}
+                    f"{_CERTIFICATES}/{item.name}": SecretFiles(
+                        secret=item.secret, keys={CERTIFICATE_FILE: CERTIFICATE_FILE}
                     )
-                    for server in args.certified
+                    for item in args.certified
                 }
             ),
             probes=Probes(

@@ -81,14 +81,14 @@ class DistributedTempo(pulumi.ComponentResource):
 
     def _kafka_proxy(self) -> KafkaProxy | None:
         """Create what the parts need to reach encrypted brokers."""
-        if not self._args.brokers.seed:
+        if not self._args.brokers.callers:
             return None
         args = KafkaProxyArgs(
             namespace=self._args.namespace,
             client=endpoints.TEMPO_KAFKA,
             component="trace-store",
             brokers=self._args.kafka.brokers,
-            seed=self._args.brokers.seed,
+            issuer=self._args.brokers.callers,
         )
         return KafkaProxy("tempo-kafka-proxy", args, self._child)
 

@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
 from stack.components.encryption import peers
+from stack.components.encryption.issuers import Issuers
 from stack.components.encryption.proxy.config import (
     ADDRESS_VARIABLE,
     CERTIFICATE,
@@ -25,13 +26,7 @@ from stack.components.encryption.proxy.config import (
 )
 from stack.components.encryption.proxy.sidecar import files as sidecar_files
 from stack.components.encryption.proxy.sidecar import sidecar
-from stack.components.encryption.server import (
-    COMBINED_FILE,
-    ServerCertificate,
-    ServerCertificateArgs,
-    authority_certificate,
-    certificate_secret,
-)
+from stack.components.encryption.server import COMBINED_FILE, Issuer, ServerCertificate, ServerCertificateArgs, Subject
 from stack.components.encryption.settings import EncryptionStep
 from stack.components.shared.environment import field_variable, variables
 from stack.components.shared.object_meta import config_map
@@ -54,8 +49,8 @@ AUTHORITY_FILE: Final = "ca.crt"
 @dataclass(frozen=True, kw_only=True)
 class StackAuthorityArgs:
     namespace: pulumi.Input[str]
-    seed: pulumi.Output[str]
-    """From which the stack's authority is derived."""
+    issuer: Issuer
+    """Of the servers' certificates."""
 
 
 class StackAuthority(pulumi.ComponentResource):
@@ -66,7 +61,7 @@ class StackAuthority(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StackAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:StackAuthority", name, None, opts)
-        self.certificate = pulumi.Output.unsecret(args.seed.apply(authority_certificate))
+        self.certificate = args.issuer.authority
         child = pulumi.ResourceOptions(parent=self)
         config_map(AUTHORITY, "encryption", args.namespace, {AUTHORITY_FILE: self.certificate}, child)
         self.register_outputs({"certificate": self.certificate})
@@ -80,10 +75,9 @@ class Protection:
     """Of the stack."""
     secret: pulumi.Input[str]
     """Name of the stack's Secret, which has the tokens."""
-    seed: pulumi.Output[str]
-    """From which the stack's authority is derived."""
+    issuers: Issuers
     authority: pulumi.Output[str]
-    """Certificate of the authority, as PEM."""
+    """What clients verify the servers' certificates with, as PEM."""
     step: EncryptionStep
     """Whether servers take connections in clear as well, and whether clients use TLS."""
     needs_token: bool = True
@@ -98,15 +92,10 @@ class Protection:
             hosts: further names by which clients reach it.
             parent: options of the resource.
         """
-        args = ServerCertificateArgs(
-            namespace=self.namespace,
-            server=server,
-            component=component,
-            hosts=[*_names(server, self.namespace), *hosts],
-            seed=self.seed,
-        )
-        ServerCertificate(f"{server}-certificate", args, parent)
-        return certificate_secret(server)
+        issuer, names = self.issuers.servers, [*_names(server, self.namespace), *hosts]
+        subject = Subject(namespace=self.namespace, server=server, component=component, hosts=names)
+        ServerCertificate(f"{server}-certificate", ServerCertificateArgs(subject=subject, issuer=issuer), parent)
+        return issuer.secret_name(server)
 
     def peers(self, group: str, component: str, folder: str, parent: pulumi.ResourceOptions) -> peers.Peers:
         """Create the certificate by which the pods of one program know each other, and return what they get.
@@ -118,15 +107,8 @@ class Protection:
             parent: options of the resource.
         """
         server = peers.peers_name(group)
-        args = ServerCertificateArgs(
-            namespace=self.namespace,
-            server=server,
-            component=component,
-            hosts=[group],
-            is_client=True,
-            group=server,
-            seed=self.seed,
-        )
+        subject = Subject(namespace=self.namespace, server=server, component=component, hosts=[group], is_client=True)
+        args = ServerCertificateArgs(subject=subject, issuer=self.issuers.callers.of_group(server))
         certificate = ServerCertificate(f"{server}-certificate", args, parent)
         return peers.Peers(
             tls=peers.PeerTls(name=group, authority=f"{folder}/{peers.AUTHORITY_FILE}"),

@@ -39,7 +39,7 @@ def test_a_certificate_is_issued_again_with_its_names_and_uses(is_client: bool) 
 
 
 def test_each_server_shows_its_certificate_at_some_port() -> None:
-    servers = certified(parse(config(**ALL), "Pulumi.test.yaml"))
+    servers = [item.name for item in certified(parse(config(**ALL), "Pulumi.test.yaml"))]
     assert {endpoints.KAFKA, endpoints.POSTGRES, endpoints.COLLECTOR, endpoints.TEMPO_QUERIER} < {*servers}
     without = [endpoints.KAFKA_USERS, endpoints.TEMPO_KAFKA, peers_name(endpoints.TEMPO)]
     assert [name for name in servers if not tls_ports(name)] == without
