@@ -27,6 +27,14 @@ STACK: Final = f"{PART_OF}/stack"
 """Annotation of a namespace: the stack that is in it. Another one would take its objects over, and remove them."""
 SKIP_AWAIT: Final = {"pulumi.com/skipAwait": "true"}
 """Annotation of an object for which a deployment does not wait."""
+AUTHORITY: Final = "stack-authority"
+"""Name of the ConfigMap with what clients verify servers of the stack with."""
+AUTHORITY_FILE: Final = "ca.crt"
+"""Key of that ConfigMap: certificates, as PEM."""
+ISSUED: Final = {"app.kubernetes.io/managed-by": "cert-manager"}
+"""Label of a Secret that cert-manager makes for the stack."""
+ISSUED_FOR: Final = "cert-manager.io/certificate-name"
+"""Annotation of such a Secret: the name of its `Certificate`."""
 PUBLIC: Final = f"{PART_OF}/public"
 """Annotation of a Service that is reached from outside of the cluster on purpose; its value says why."""
 

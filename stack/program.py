@@ -12,8 +12,7 @@ from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
-from stack.components.encryption.issuers import Issuers
-from stack.components.encryption.own_authority import OwnAuthority
+from stack.components.encryption.issuers import Issuers, issuers_of
 from stack.components.encryption.proxy.protection import (
     Protection,
     StackAuthority,
@@ -181,17 +180,19 @@ def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOption
 def _issuers(settings: Settings, secrets: SecretValues) -> Issuers | None:
     if not settings.encryption.enabled:
         return None
-    own = OwnAuthority(seed=secrets[secret_keys.AUTHORITY_SEED])
-    return Issuers(servers=own, callers=own)
+    return issuers_of(settings.encryption, secrets[secret_keys.AUTHORITY_SEED])
 
 
 def _authority(
     settings: Settings, issuers: Issuers | None, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str] | None:
-    """Return what clients verify servers behind a proxy with, if there are any; create the ConfigMap for clients."""
-    if not (settings.encryption.telemetry or settings.encryption.services):
+    """Return what clients verify servers with, if they are behind a proxy; create the ConfigMap for clients.
+
+    With an issuer that is not the stack's own, a deployment compares certificates with the ConfigMap.
+    """
+    encryption = settings.encryption
+    if issuers is None or not (encryption.telemetry or encryption.services or encryption.issuer):
         return None
-    assert issuers
     args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers)
     return StackAuthority("stack-authority", args, opts).certificate
 
@@ -228,7 +229,7 @@ def _kafka(base: _Base) -> KafkaAccess:
         namespace=base.namespace,
         secret=base.secret,
         image=settings.images.service,
-        issuer=issuers.callers,
+        issuers=issuers,
         address=bootstrap_servers(settings.kafka.brokers, endpoints.KAFKA_BROKER_TLS_PORT),
         broker_certificate=brokers.certificate,
     )

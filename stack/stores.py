@@ -9,12 +9,12 @@ import httpx
 import kubernetes
 
 from contracts import endpoints, secret_keys
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from contracts.services import GATEWAY
 from stack.clients.access import Access
 from stack.clients.loki import LokiClient
 from stack.clients.prometheus import PrometheusClient
 from stack.clients.traces import TraceStoreClient
-from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.loki.settings import CREDENTIALS as LOGS
 from stack.components.shared.external_store import ExternalStore, QueriedStore
 from stack.components.shared.store import environment_name, query_access

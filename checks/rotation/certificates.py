@@ -3,7 +3,7 @@
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from checks.chaos.cluster import LocalCluster
+from checks.rotation.issued import reissue
 from contracts import endpoints, secret_keys
 from contracts.connections import TEMPO_PARTS
 from contracts.services import SERVICES
 from stack.components.encryption.authority import RENEWAL, Authority, Certificate
+from stack.components.encryption.issuers import Certified
 from stack.components.encryption.own_authority import certificate_files
 from stack.components.encryption.peers import authority_group
 from stack.components.encryption.server import CERTIFICATE_FILE
@@ -24,7 +26,7 @@ from stack.kubernetes.client import connect
 from stack.kubernetes.objects import read_secret
 from stack.polling import poll_until
 from stack.settings import Settings
-from stack.settings.certificates import certified
+from stack.settings.certificates import BROKERS, certified
 
 _SECONDS: Final = 300.0
 """The kubelet updates the files of a Secret once a minute, and later on a busy machine."""
@@ -51,18 +53,27 @@ _SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
 
 
 def renew_certificates(settings: Settings) -> None:
-    """Gives each workload the certificate of another period, and then its own again.
+    """Gives each workload the certificate of another period, and then its own again; cert-manager issues new ones.
 
     Raises:
-        CheckFailure: a server still shows the one that it had.
+        CheckFailure: a server still shows the one that it had, or cert-manager has issued none.
     """
     client = connect(settings.cluster)
-    namespace = settings.cluster.namespace
     cluster = LocalCluster(settings)
+    certificates = certified(settings)
+    if issued := [item for item in certificates if item.is_issued]:
+        for item, certificate in reissue(client, settings.cluster.namespace, issued):
+            _wait_shown(cluster, item.name, certificate)
+    if own := [item for item in certificates if not item.is_issued]:
+        _renew_own(cluster, client, own)
+
+
+def _renew_own(cluster: LocalCluster, client: kubernetes.client.ApiClient, certificates: Sequence[Certified]) -> None:
+    namespace = cluster.settings.cluster.namespace
     seed = read_secret(client, namespace, secret_keys.SECRET)[secret_keys.AUTHORITY_SEED]
     for periods in (-1, 0):
         issued = {}
-        for item in certified(settings):
+        for item in certificates:
             previous = read_secret(client, namespace, item.secret)[CERTIFICATE_FILE]
             authority = Authority(seed, authority_group(item.name))
             issued[item.name] = issue_again(authority, previous, datetime.now(UTC) + periods * RENEWAL)
@@ -70,7 +81,7 @@ def renew_certificates(settings: Settings) -> None:
                 item.secret, namespace, {"stringData": certificate_files(issued[item.name])}
             )
         for name, certificate in issued.items():
-            _wait_shown(cluster, name, certificate)
+            _wait_shown(cluster, name, certificate.certificate)
 
 
 def issue_again(authority: Authority, previous: str, moment: datetime) -> Certificate:
@@ -87,17 +98,30 @@ def issue_again(authority: Authority, previous: str, moment: datetime) -> Certif
     )
 
 
-def tls_ports(name: str) -> tuple[int, ...]:
-    """Return the ports at which a workload shows its certificate to all; a client has none, and peers have none."""
+def tls_ports(name: str, *, is_split: bool = False) -> tuple[int, ...]:
+    """Return the ports at which a workload shows its certificate to all; a client has none, and peers have none.
+
+    Args:
+        name: of the certificate.
+        is_split: whether Kafka's brokers show clients another certificate than each other.
+    """
+    if name == BROKERS:
+        return tuple(port for port in endpoints.KAFKA_TLS_PORTS if port != endpoints.KAFKA_TLS_PORT)
+    if name == endpoints.KAFKA and is_split:
+        return (endpoints.KAFKA_TLS_PORT,)
     return (*_OTHERS.get(name, ()), *((PROXIED[name],) if name in PROXIED else ()))
 
 
-def _wait_shown(cluster: LocalCluster, name: str, certificate: Certificate) -> None:
-    expected = x509.load_pem_x509_certificate(certificate.certificate.encode()).public_bytes(Encoding.DER)
+def _wait_shown(cluster: LocalCluster, name: str, pem: str) -> None:
+    """Wait until all pods of a server show a certificate, which is the first of a text."""
+    expected = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    workload = endpoints.KAFKA if name == BROKERS else name
+    is_split = cluster.settings.encryption.issuer is not None
 
     def is_shown() -> bool:
-        addresses = [pod.status.pod_ip for pod in cluster.ready(name)]
-        return all(_shown(address, port) == expected for address in addresses for port in tls_ports(name))
+        addresses = [pod.status.pod_ip for pod in cluster.ready(workload)]
+        ports = tls_ports(name, is_split=is_split)
+        return all(_shown(address, port) == expected for address in addresses for port in ports)
 
     poll_until(
         f"{name} to show its new certificate",

@@ -85,7 +85,8 @@ def _of_encryption(settings: Settings) -> Iterator[tuple[str, Callable[[], None]
         yield "certificates", partial(renew_certificates, settings)
     # Pods that trust the old authority could not send their last spans and requests, unless these go in clear.
     in_clear = not (STEPS[encryption.telemetry].speaks_tls or STEPS[encryption.services].speaks_tls)
-    if (encryption.postgres or encryption.kafka) and in_clear:
+    own_servers = encryption.kafka or (encryption.postgres and encryption.issuer is None)
+    if own_servers and in_clear:
         yield "certificate authority", _change_authority
 
 

@@ -10,9 +10,8 @@ from copy import deepcopy
 from typing import Any, Final
 
 from contracts import endpoints, metadata, secret_keys
-from contracts.metadata import Manifest
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE, Manifest
 from contracts.services import GATEWAY, SERVICES
-from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.encryption.settings import STEPS
 from stack.components.network.policies import DENY_ALL
 from stack.components.services.rollout import AUTHORIZATION_VARIABLE, CA_VARIABLE, StageAnalysis

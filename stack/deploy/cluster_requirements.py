@@ -13,6 +13,7 @@ from stack.kubernetes.settings import Cluster
 _METRICS_API: Final = ("metrics.k8s.io", "v1beta1")
 _DEFINED_BY: Final = {
     "gateway.networking.k8s.io": "the Gateway API",
+    "cert-manager.io": "cert-manager",
     "postgresql.cnpg.io": "CloudNativePG",
     "barmancloud.cnpg.io": "the Barman Cloud plugin of CloudNativePG",
     "monitoring.coreos.com": "the Prometheus Operator",

@@ -22,6 +22,7 @@ from contracts.errors import UserError
 from stack.deploy import policy
 from stack.deploy.cluster_checks import check_cluster
 from stack.deploy.cluster_requirements import require_classes
+from stack.deploy.issuer import require_issuer
 from stack.deploy.render import record
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
@@ -92,7 +93,8 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool, ask_cluster: bo
         return
     # The engine passes decrypted values; its own program has refused secrets in clear in the stack file.
     encrypted = set(config)
-    cluster = parse(config, f"stack {stack}", encrypted).cluster
+    settings = parse(config, f"stack {stack}", encrypted)
+    cluster = settings.cluster
     try:
         client = connect(cluster)
     except DeployError as error:
@@ -100,6 +102,7 @@ def _check(stack: str, config: dict[str, Any], *, preview: bool, ask_cluster: bo
         return
     require_own_namespace(client, cluster.namespace, stack, lenient=preview)
     require_classes(client, cluster)
+    require_issuer(client, settings)
     for growth in check_cluster(
         client, cluster.namespace, manifests, on_warning=print, leave_queues=True, lenient=preview
     ):

@@ -14,6 +14,7 @@ from stack.components.services.settings import Release
 from stack.deploy import engine, policy
 from stack.deploy.cluster_checks import check_cluster
 from stack.deploy.cluster_requirements import require_classes
+from stack.deploy.issuer import require_issuer
 from stack.deploy.pulumi_cli import find_pulumi
 from stack.deploy.render import release_config, render
 from stack.errors import DeployError
@@ -70,6 +71,7 @@ def run_preflight(
         require_own_namespace(client, namespace, stack)
         has_namespace = namespace_exists(client, namespace)
         require_classes(client, settings.cluster)
+        require_issuer(client, settings)
         values = secret_values(settings, read_secret(client, namespace, secret_keys.SECRET), forget)
     pulumi = search.result()
     configured = {key.removeprefix(f"{PROJECT}:") for key in (effective_config(stack) if pulumi else {})}

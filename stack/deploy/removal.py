@@ -50,11 +50,13 @@ class RemovalPlan:
 
     def describe(self) -> list[str]:
         """The plan as lines of text."""
-        is_empty = self.keeps_namespace and not self.made and not self.ownership.claims
+        is_empty = self.keeps_namespace and not (self.made or self.ownership.claims or self.ownership.issued)
         what = "nothing is left to remove" if is_empty else "will be removed:"
         lines = [f"of stack {self.stack}, in namespace {self.namespace}, {what}"]
         for kind, keys in groupby(self.made, key=lambda key: key.kind):
             lines.append(f"  {kind}: {', '.join(sorted(key.name for key in keys))}")
+        if issued := sorted(item["metadata"]["name"] for item in self.ownership.issued):
+            lines.append(f"  Secret of cert-manager: {', '.join(issued)}")
         for claim in sorted(self.ownership.claims, key=object_name):
             size = claim["spec"]["resources"]["requests"]["storage"]
             lines.append(f"  data: {claim['metadata']['name']}, {size}")
@@ -133,6 +135,7 @@ def remove(
             raise DestroyError(f"not deleted in time: {'; '.join(_with_finalizers(objects, key) for key in remaining)}")
 
     delete(key for key in plan.made if key != INVENTORY_KEY)
+    delete(object_key(secret) for secret in plan.ownership.issued)
     delete(object_key(claim) for claim in plan.ownership.claims)
     # Objects that Kubernetes made for the stack's, Endpoints for example, may be deleted a moment later.
     limit = clock() if plan.keeps_namespace else min(deadline, clock() + _STRAGGLERS_SECONDS)
@@ -147,7 +150,10 @@ def _other_objects(plan: RemovalPlan, objects: RemovableObjects) -> list[str]:
     """Return the objects in the namespace that the stack did not make, and the kinds that cannot be listed."""
     listed, unlisted = objects.list_all()
     ownership = plan.ownership
-    known = {identity(object_key(item)) for item in (*ownership.own, *ownership.claims, *ownership.ambient)}
+    known = {
+        identity(object_key(item))
+        for item in (*ownership.own, *ownership.claims, *ownership.issued, *ownership.ambient)
+    }
     others = sort_by_owner((item for item in listed if identity(object_key(item)) not in known), ())
     return sorted(map(object_name, others.foreign)) + list(unlisted)
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts import endpoints
 from stack.kafka_users.administration import Administration
-from stack.kafka_users.certificates import renew
+from stack.kafka_users.certificates import CLIENT, LISTENERS, renew
 from stack.kafka_users.declared import Declared
 from stack.probe.server import serve
 from stack.probe.stopping import stop_event
@@ -74,12 +74,24 @@ def _write(administration: Administration, admin: AdminClient) -> None:
 
 
 def _renew(admin: AdminClient) -> list[str]:
-    return renew(
+    """Let brokers read their certificates; that of clients may be another one, of another authority."""
+    for_clients = [CLIENT] if "CLIENT_CERTIFICATE" in os.environ else []
+    problems = renew(
         admin,
         certificate=Path(os.environ["BROKER_CERTIFICATE"]),
         authority=Path(os.environ["KAFKA_AUTHORITY"]),
         keystore=os.environ["BROKER_KEYSTORE"],
+        listeners=[name for name in LISTENERS if name not in for_clients],
     )
+    if for_clients:
+        problems += renew(
+            admin,
+            certificate=Path(os.environ["CLIENT_CERTIFICATE"]),
+            authority=Path(os.environ["CLIENT_AUTHORITY"]),
+            keystore=os.environ["CLIENT_KEYSTORE"],
+            listeners=for_clients,
+        )
+    return problems
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import kubernetes
 
 from contracts import metadata
 from contracts.metadata import Manifest
+from stack.kubernetes.certificates import secret_of
 from stack.kubernetes.keys import ObjectKey, object_key
 from stack.kubernetes.objects import Objects, apply_object, read_object
 
@@ -49,6 +50,8 @@ def prune(objects: Objects, keys: Iterable[ObjectKey], on_progress: Callable[[st
     for key in sorted(keys):
         if objects.delete(key, foreground=False):
             on_progress(f"pruned {key}")
+        if secret := secret_of(key):
+            objects.delete(secret, foreground=False)
 
 
 def hand_over_to_pulumi(

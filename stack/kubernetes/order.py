@@ -13,6 +13,7 @@ KINDS: Final = (
     "Service",
     "NetworkPolicy",
     "PodDisruptionBudget",
+    "Certificate",
     "ObjectStore",
     "Cluster",
     "ScheduledBackup",

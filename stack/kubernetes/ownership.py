@@ -27,6 +27,8 @@ class Ownership:
     """Objects that the stack made, and their dependents (Pods, ReplicaSets, …)."""
     claims: list[Manifest]
     """PersistentVolumeClaims of the stack's StatefulSets, of deleted StatefulSets too."""
+    issued: list[Manifest]
+    """Secrets that cert-manager made for certificates of the stack, of deleted ones too."""
     ambient: list[Manifest]
     """Objects that Kubernetes creates in every namespace, or for every Service."""
     foreign: list[Manifest]
@@ -47,6 +49,8 @@ def sort_by_owner(objects: Iterable[Manifest], owned: Collection[ObjectKey], unl
     listed = {identity(object_key(item)): item for item in objects}
     claims = {key for key, item in listed.items() if _is_claim(item)}
     own = _with_dependents(listed.keys() & {identity(key) for key in owned}, listed)
+    certificates = {key.name for key in own if key.kind == "Certificate"}
+    issued = {key for key, item in listed.items() if _is_issued(item, certificates)}
     services = {item["metadata"]["name"] for item in listed.values() if item["kind"] == "Service"}
     ambient = {
         key
@@ -55,10 +59,11 @@ def sort_by_owner(objects: Iterable[Manifest], owned: Collection[ObjectKey], unl
         if key[1:] in _IN_EVERY_NAMESPACE or (item["kind"] == "Endpoints" and item["metadata"]["name"] in services)
     }
     return Ownership(
-        own=[listed[key] for key in listed if key in own - claims],
+        own=[listed[key] for key in listed if key in own - claims - issued],
         claims=[listed[key] for key in listed if key in claims],
-        ambient=[listed[key] for key in listed if key in ambient - own - claims],
-        foreign=[listed[key] for key in listed if key not in own | claims | ambient],
+        issued=[listed[key] for key in listed if key in issued],
+        ambient=[listed[key] for key in listed if key in ambient - own - claims - issued],
+        foreign=[listed[key] for key in listed if key not in own | claims | issued | ambient],
         unlisted=sorted(unlisted),
     )
 
@@ -93,3 +98,10 @@ def is_labelled(manifest: Manifest) -> bool:
 
 def _is_claim(manifest: Manifest) -> bool:
     return is_labelled(manifest) and bool(manifest["metadata"]["name"].startswith("data-"))
+
+
+def _is_issued(manifest: Manifest, certificates: Collection[str]) -> bool:
+    """Whether cert-manager made a Secret for one of these certificates, or for one that the stack had before."""
+    name = (manifest["metadata"].get("annotations") or {}).get(metadata.ISSUED_FOR)
+    part_of = (manifest["metadata"].get("labels") or {}).get("app.kubernetes.io/part-of")
+    return manifest["kind"] == "Secret" and bool(name) and (name in certificates or part_of == metadata.PART_OF)

@@ -8,6 +8,7 @@ import kubernetes
 
 from contracts.metadata import SKIP_AWAIT, Manifest
 from stack.errors import DeployError
+from stack.kubernetes.certificates import Certificates
 from stack.kubernetes.diagnosis import PodState, is_outdated, list_pods, pod_creation_failure, pod_state
 from stack.kubernetes.objects import Objects
 
@@ -67,12 +68,14 @@ def wait_until_ready(
     manifests: Iterable[Manifest],
     on_progress: Callable[[str], None],
 ) -> None:
-    """Waits until all replicas of every workload run what was applied and are available.
+    """Waits until all replicas of every workload run what was applied and are available, with their certificates.
 
     Raises:
-        DeployError: A pod cannot start, or a workload is not ready in time.
+        DeployError: A pod cannot start, a certificate cannot be issued, or something is not ready in time.
     """
     started = time.monotonic()
+    manifests = list(manifests)
+    certificates = Certificates.of(manifests)
     waiting = {
         Workload(manifest["kind"], manifest["metadata"]["name"])
         for manifest in manifests
@@ -84,6 +87,7 @@ def wait_until_ready(
         return DeployError(
             f"not ready after {time.monotonic() - started:.0f} s: {reasons}. "
             f"Look at `kubectl -n {namespace} describe pod` and `kubectl -n {namespace} logs` of these"
+            + (f", and at `kubectl -n {namespace} describe certificates`" if certificates.names else "")
         )
 
     def unready() -> dict[str, PodState]:
@@ -94,10 +98,12 @@ def wait_until_ready(
                 waiting.discard(workload)
                 if seconds > 2:
                     on_progress(f"ready after {seconds:.0f} s: {workload.name}")
-        if not waiting:
+        # Pods wait for their certificates, so these come first in a message.
+        states = certificates.unready(client, namespace)
+        if not waiting and not states:
             return {}
         pods = [pod for pod in list_pods(client, namespace) if not is_outdated(pod, live.values())]
-        states = {name: pod_state(pods, name) for name in sorted(workload.name for workload in waiting)}
+        states |= {name: pod_state(pods, name) for name in sorted(workload.name for workload in waiting)}
         if seconds > _REFUSAL_SECONDS:
             # A pod that the API server refuses does not exist, so it has no state.
             for workload, item in live.items():

@@ -1,12 +1,14 @@
 """Which certificates a stack has."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from contracts import endpoints
 from contracts.services import SERVICES
+from stack.components.encryption.cert_manager import issued_secret
 from stack.components.encryption.issuers import Certified
 from stack.components.encryption.own_authority import certificate_secret
-from stack.components.encryption.peers import peers_name
+from stack.components.encryption.peers import authority_group, peers_name
 from stack.components.encryption.settings import STEPS
 from stack.components.trace_store import scrape as trace_store
 from stack.settings.network import components
@@ -22,9 +24,27 @@ _TELEMETRY = (
 _SERVICES = (*SERVICES, endpoints.PROBE, endpoints.GRAFANA, endpoints.GRAFANA_PUBLISHER)
 
 
+BROKERS: Final = "kafka-brokers"
+"""Name of the certificate by which Kafka's brokers know each other, if clients see another one."""
+_CALLERS: Final = (endpoints.KAFKA_USERS, endpoints.TEMPO_KAFKA)
+"""Workloads with a certificate by which they are known as clients."""
+
+
 def certified(settings: Settings) -> tuple[Certified, ...]:
     """Return the certificates of a stack."""
-    return tuple(Certified(name=name, secret=certificate_secret(name)) for name in _names(settings))
+    names = tuple(_names(settings))
+    if settings.encryption.issuer is None:
+        return tuple(Certified(name=name, secret=certificate_secret(name)) for name in names)
+    brokers = [Certified(name=BROKERS, secret=certificate_secret(endpoints.KAFKA))] if endpoints.KAFKA in names else []
+    return (
+        *(
+            Certified(name=name, secret=certificate_secret(name))
+            if name in _CALLERS or authority_group(name)
+            else Certified(name=name, secret=issued_secret(name), is_issued=True)
+            for name in names
+        ),
+        *brokers,
+    )
 
 
 def _names(settings: Settings) -> Iterator[str]:

@@ -34,6 +34,8 @@ class EncryptedKafka:
     brokers: KafkaBrokers
     folder: Path
     seed: str = SEED
+    issuer: Authority | None = None
+    """Of the certificate that clients with a password see; None: that of the brokers themselves."""
 
     @property
     def authority(self) -> Authority:
@@ -44,26 +46,39 @@ class EncryptedKafka:
     def security(self) -> BrokerSecurity:
         """The files of TLS."""
         return BrokerSecurity(
-            key_and_certificate=str(self.folder / "tls-combined.pem"), authority=str(self.folder / "ca.crt")
+            key_and_certificate=str(self.folder / "tls-combined.pem"),
+            authority=str(self.folder / "ca.crt"),
+            for_clients=str(self.folder / "clients.pem") if self.issuer else None,
         )
 
     def renew(self, *, periods: int) -> Certificate:
         """Writes the certificate of another period, counted from this one, and returns it."""
-        moment = datetime.now(UTC) + periods * RENEWAL
-        names = [*self.brokers.addresses, *certificate_hosts(len(self.brokers.addresses))]
-        issued = self.authority.issue(endpoints.KAFKA, names, moment, is_client=True)
+        issued = self.authority.issue(endpoints.KAFKA, self._names, _moment(periods), is_client=True)
         Path(self.security.key_and_certificate).write_text(issued.combined)
         Path(self.security.authority).write_text(self.authority.certificate)
         return issued
 
     @property
+    def _names(self) -> list[str]:
+        return [*self.brokers.addresses, *certificate_hosts(len(self.brokers.addresses))]
+
+    def renew_for_clients(self, *, periods: int, name: str = endpoints.KAFKA) -> Certificate:
+        """Writes a certificate of the issuer, with a name in its subject, and returns it."""
+        assert self.issuer
+        assert self.security.for_clients
+        issued = self.issuer.issue(name, self.brokers.addresses, _moment(periods))
+        Path(self.security.for_clients).write_text(issued.combined)
+        return issued
+
+    @property
     def access(self) -> KafkaAccess:
         """How the stack's clients reach it."""
-        return own_access(self.brokers.bootstrap_servers, 20, self.authority.certificate)
+        shown_by = self.issuer or self.authority
+        return own_access(self.brokers.bootstrap_servers, 20, shown_by.certificate)
 
-    def admin(self, common_name: str = endpoints.KAFKA_USERS) -> AdminClient:
+    def admin(self, common_name: str = endpoints.KAFKA_USERS, signed_by: Authority | None = None) -> AdminClient:
         """The client of the pod that writes users and rights, with a certificate of this name."""
-        issued = self.authority.issue(common_name, [], datetime.now(UTC), is_client=True)
+        issued = (signed_by or self.authority).issue(common_name, [], datetime.now(UTC), is_client=True)
         return AdminClient(
             {
                 "bootstrap.servers": self.brokers.tls_address(0),
@@ -93,12 +108,20 @@ class EncryptedKafka:
         return client_configuration(settings, user) | {"log_level": 0} | changes
 
 
+def _moment(periods: int) -> datetime:
+    return datetime.now(UTC) + periods * RENEWAL
+
+
 @contextmanager
-def encrypted_kafka(folder: Path, class_path: str, brokers: int = 1) -> Iterator[EncryptedKafka]:
+def encrypted_kafka(
+    folder: Path, class_path: str, brokers: int = 1, issuer: Authority | None = None
+) -> Iterator[EncryptedKafka]:
     """Runs the brokers, with the users and rights of the stack."""
     processes = KafkaBrokers(folder, class_path)
-    kafka = EncryptedKafka(processes, folder)
+    kafka = EncryptedKafka(processes, folder, issuer=issuer)
     kafka.renew(periods=-1)  # a later one is not yet valid
+    if issuer:
+        kafka.renew_for_clients(periods=-1)
     processes.configure(Kafka(brokers=brokers, memory="1Gi"), security=kafka.security)  # type: ignore[arg-type]
     try:
         processes.start(*range(brokers))

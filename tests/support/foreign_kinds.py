@@ -51,6 +51,31 @@ def installed_kinds(client: kubernetes.client.ApiClient, groups: Collection[str]
     definitions = [item for item in documents if item["spec"]["group"] in groups]
     if missing := set(groups) - {item["spec"]["group"] for item in definitions}:
         pytest.skip(f"no definition of {', '.join(sorted(missing))} in {folder}")
+    with defined(client, definitions):
+        yield {item["spec"]["names"]["kind"] for item in definitions}
+
+
+def definition(group: str, kind: str, *, namespaced: bool) -> Manifest:
+    """Return the definition of a kind, of version v1, whose objects may have any field."""
+    singular = kind.lower()
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{singular}s.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced" if namespaced else "Cluster",
+            "names": {"kind": kind, "singular": singular, "plural": f"{singular}s", "listKind": f"{kind}List"},
+            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
+@contextmanager
+def defined(client: kubernetes.client.ApiClient, definitions: Collection[Manifest]) -> Iterator[None]:
+    """Create definitions, and delete them in the end."""
     api = kubernetes.client.ApiextensionsV1Api(client)
     names = [item["metadata"]["name"] for item in definitions]
     try:
@@ -58,7 +83,7 @@ def installed_kinds(client: kubernetes.client.ApiClient, groups: Collection[str]
             api.create_custom_resource_definition(definition)
         for name in names:
             poll_until(f"{name} to be established", partial(_is_established, api, name))
-        yield {item["spec"]["names"]["kind"] for item in definitions}
+        yield
     finally:
         for name in names:
             api.delete_custom_resource_definition(name)

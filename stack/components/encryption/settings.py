@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from contracts import secret_keys
-from contracts.section import Section
+from contracts.section import DnsName, Section
+from stack.components.shared.settings import Pem, own_names
 
 EncryptionValue = bool | Literal["accepted", "preferred"]
 
@@ -39,8 +42,48 @@ def setting_text(value: EncryptionValue) -> str:
     return str(value).lower()
 
 
+_GROUP: Final = "cert-manager.io"
+_KINDS: Final = ("Issuer", "ClusterIssuer")
+
+
+class ExternalIssuer(Section):
+    """An issuer of cert-manager."""
+
+    name: DnsName
+    """Its name. It must sign names without a domain, such as `collector`, and `localhost`, for Kafka `127.0.0.1`."""
+    kind: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$")] = "ClusterIssuer"
+    """`ClusterIssuer`, or `Issuer` of the stack's namespace; with `group`, a kind of that group."""
+    group: DnsName = _GROUP
+    """API group of its kind, for an issuer that is not part of cert-manager."""
+    authority: Pem
+    """Certificates of the authorities that clients trust, as PEM: the root of what the issuer signs, and while that
+    changes, the old and the new one. Clients verify nothing against other authorities, public ones neither."""
+    hours: Annotated[int, Field(ge=24, le=397 * 24)] = 90 * 24
+    """Lifetime of a certificate to ask for; the issuer may give another one. cert-manager renews it when a third of it
+    is left, and the servers read the new one without a restart."""
+
+    @field_validator("authority")
+    @classmethod
+    def _check_authority(cls, pem: str) -> str:
+        authorities = own_names(pem)
+        if None in authorities:
+            raise ValueError("it has a certificate that is none of an authority; clients trust authorities alone")
+        if True not in authorities:
+            raise ValueError(
+                "it has no certificate that is signed by itself: programs that are built with OpenSSL verify up to "
+                "the root. Add that of the root"
+            )
+        return pem
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.group == _GROUP and self.kind not in _KINDS:
+            raise ValueError(f"kind: {_GROUP} has the kinds {' and '.join(_KINDS)}; for {self.kind}, set group")
+        return self
+
+
 class Encryption(Section):
-    """TLS between the pods of the stack, with certificates of the stack's own authority.
+    """TLS between the pods of the stack, with certificates of the stack's own authority or of cert-manager.
 
     A server that the stack did not build has its own settings, such as `kafka.external.encrypted`.
 
@@ -66,9 +109,22 @@ class Encryption(Section):
     """Whether the services, the probe, Grafana and the publisher of dashboards refuse connections without TLS: calls of
     the services to each other, what Prometheus scrapes, and an Ingress. What this must know is in stack/README.md."""
 
+    issuer: ExternalIssuer | None = None
+    """The issuer of cert-manager (1.15 or newer) that signs the certificates by which clients know servers; the stack's
+    own authority if unset. That one signs certificates by which programs know their callers in any case: what an issuer
+    signs for others in the cluster must not open the stack's ports."""
+
+    @model_validator(mode="after")
+    def _check_issuer_is_used(self) -> Self:
+        if self.issuer and not self.enabled:
+            raise ValueError(
+                "issuer is not used: nothing is encrypted. Set postgres, telemetry, kafka or services as well"
+            )
+        return self
+
     @property
     def enabled(self) -> bool:
-        """Whether the stack needs an authority of its own."""
+        """Whether connections are encrypted; the stack needs an authority of its own then."""
         return bool(self.postgres or self.telemetry or self.kafka or self.services)
 
     @property

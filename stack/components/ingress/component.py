@@ -9,9 +9,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http
-from contracts.metadata import PUBLIC, SKIP_AWAIT
+from contracts.metadata import AUTHORITY, PUBLIC, SKIP_AWAIT
 from contracts.services import GATEWAY
-from stack.components.encryption.proxy.protection import AUTHORITY
 from stack.components.ingress.settings import Ingress as IngressSettings
 from stack.components.shared.object_meta import object_meta
 

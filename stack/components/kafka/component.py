@@ -15,6 +15,8 @@ from stack.components.encryption.settings import STEPS, EncryptionValue, setting
 from stack.components.kafka.config import (
     AUTHORITY_FILE,
     CERTIFICATE,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEYSTORE,
     CONFIG,
     DATA,
     IN_PODS,
@@ -75,14 +77,18 @@ class Kafka(pulumi.ComponentResource):
     authority: pulumi.Output[str]
     """Certificate with which clients verify the brokers, as PEM; empty without TLS."""
     certificate: pulumi.Output[str]
-    """Name of the Secret with the brokers' certificate; empty without TLS."""
+    """Name of the Secret with the certificate by which brokers know each other; empty without TLS."""
 
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("web-crawl-tracing:index:Kafka", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         settings = args.settings
-        certificate = self._certificate(args)
-        security = replace(IN_PODS, step=STEPS[args.encryption]) if args.encryption else None
+        certificate, for_clients = self._certificate(args), self._client_certificate(args)
+        security = (
+            replace(IN_PODS, step=STEPS[args.encryption], for_clients=CLIENT_KEYSTORE if for_clients else None)
+            if args.encryption
+            else None
+        )
         files = _files(settings, security, certificate.authority if certificate else None)
         config = config_map("kafka-config", "queue", args.namespace, files, child)
         pod = Pod(
@@ -111,7 +117,10 @@ class Kafka(pulumi.ComponentResource):
             storage=Storage(
                 config_maps={CONFIG: config.metadata.name},
                 configuration=files,
-                secrets=_certificate_files(certificate),
+                secrets={
+                    **_certificate_files(CERTIFICATE, certificate),
+                    **_certificate_files(CLIENT_CERTIFICATE, for_clients),
+                },
                 data=DATA,
             ),
             probes=_probes(settings, security),
@@ -122,7 +131,8 @@ class Kafka(pulumi.ComponentResource):
         stateful_set(pod, args.namespace, volume, child, replicas=settings.brokers)
         port = endpoints.KAFKA_TLS_PORT if STEPS[args.encryption].speaks_tls else endpoints.KAFKA_PORT
         self.bootstrap_servers = pulumi.Output.from_input(bootstrap_servers(settings.brokers, port))
-        self.authority = certificate.authority if certificate else pulumi.Output.from_input("")
+        shown = for_clients or certificate
+        self.authority = shown.authority if shown else pulumi.Output.from_input("")
         self.certificate = certificate.secret if certificate else pulumi.Output.from_input("")
         self.register_outputs(
             {
@@ -146,11 +156,24 @@ class Kafka(pulumi.ComponentResource):
         certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuers.callers)
         return ServerCertificate("kafka-certificate", certificate_args, pulumi.ResourceOptions(parent=self))
 
+    def _client_certificate(self, args: KafkaArgs) -> ServerCertificate | None:
+        """Create the certificate that clients see, if another authority than that of the brokers signs it."""
+        if args.issuers is None or args.issuers.is_one:
+            return None
+        subject = Subject(
+            namespace=args.namespace,
+            server=endpoints.KAFKA,
+            component="queue",
+            hosts=certificate_hosts(args.settings.brokers),
+        )
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuers.servers)
+        return ServerCertificate("kafka-client-certificate", certificate_args, pulumi.ResourceOptions(parent=self))
 
-def _certificate_files(certificate: ServerCertificate | None) -> dict[str, SecretFiles]:
+
+def _certificate_files(folder: str, certificate: ServerCertificate | None) -> dict[str, SecretFiles]:
     if certificate is None:
         return {}
-    return {CERTIFICATE: SecretFiles(secret=certificate.secret, keys={COMBINED_FILE: COMBINED_FILE})}
+    return {folder: SecretFiles(secret=certificate.secret, keys={COMBINED_FILE: COMBINED_FILE})}
 
 
 def _ports(security: BrokerSecurity | None) -> dict[str, int]:

@@ -21,6 +21,9 @@ DATA: Final = "/var/lib/kafka"
 CERTIFICATE: Final = "/etc/kafka-certificate"
 """Folder of the brokers' certificate, in their pods."""
 KEYSTORE: Final = f"{CERTIFICATE}/{COMBINED_FILE}"
+CLIENT_CERTIFICATE: Final = "/etc/kafka-client-certificate"
+"""Folder of the certificate that the brokers show to clients, if another authority has signed it."""
+CLIENT_KEYSTORE: Final = f"{CLIENT_CERTIFICATE}/{COMBINED_FILE}"
 CONFIG: Final = "/etc/kafka-config"
 """Folder of the configuration and of the programs, in a pod."""
 AUTHORITY_FILE: Final = "ca.crt"
@@ -51,6 +54,8 @@ class BrokerSecurity:
     """Path of the certificate of the authority, as PEM."""
     step: EncryptionStep = STEPS[True]
     """Its clients include the brokers themselves."""
+    for_clients: str | None = None
+    """Path of the key and the certificate that clients with a password see; None: the same."""
 
 
 IN_PODS: Final = BrokerSecurity(key_and_certificate=KEYSTORE, authority=f"{CONFIG}/{AUTHORITY_FILE}")
@@ -216,6 +221,7 @@ def _security_properties(security: BrokerSecurity) -> list[str]:
     return [
         *tls_properties(security),
         *(f"listener.name.{name}.ssl.client.auth=required" for name in ("broker_tls", "proxied", "controller_tls")),
+        *_client_keystore(security.for_clients),
         f"listener.name.client.sasl.enabled.mechanisms={MECHANISM}",
         f"listener.name.client.{MECHANISM.lower()}.sasl.jaas.config="
         "org.apache.kafka.common.security.scram.ScramLoginModule required;",
@@ -223,6 +229,24 @@ def _security_properties(security: BrokerSecurity) -> list[str]:
         "ssl.principal.mapping.rules=RULE:^CN=([^,]+)$/$1/",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         f"super.users={';'.join(f'User:{user}' for user in users)}",
+    ]
+
+
+def _client_keystore(path: str | None) -> list[str]:
+    """Return what the listener of clients shows, if it is another certificate than that of the others.
+
+    Its authority may put more into the subject than was asked for, now or later; without the two permissions a broker
+    would refuse to load such a certificate while it runs.
+    """
+    if path is None:
+        return []
+    return [
+        f"listener.name.client.{line}"
+        for line in (
+            f"ssl.keystore.location={path}",
+            "ssl.allow.dn.changes=true",
+            "ssl.allow.san.changes=true",
+        )
     ]
 
 

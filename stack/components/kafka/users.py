@@ -12,15 +12,15 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
+from stack.components.encryption.issuers import Issuers
 from stack.components.encryption.server import (
     CERTIFICATE_FILE,
     KEY_FILE,
-    Issuer,
     ServerCertificate,
     ServerCertificateArgs,
     Subject,
 )
-from stack.components.kafka.config import AUTHORITY_FILE, KEYSTORE
+from stack.components.kafka.config import AUTHORITY_FILE, CLIENT_KEYSTORE, KEYSTORE
 from stack.components.kafka.rights import RIGHTS, single
 from stack.components.shared.environment import secret_variable, variables
 from stack.components.shared.object_meta import config_map
@@ -34,6 +34,8 @@ _UID: Final = 10001
 _CONFIG: Final = "/etc/kafka-users"
 _CERTIFICATE: Final = "/etc/kafka-users-certificate"
 _BROKER_CERTIFICATE: Final = "/etc/kafka-certificate"
+_CLIENT_CERTIFICATE: Final = "/etc/kafka-client-certificate"
+_CLIENT_AUTHORITY_FILE: Final = "clients-ca.crt"
 _DECLARED: Final = "declared.json"
 _SIZE: Final = Size(cpu="20m", memory="128Mi")
 COMPONENT: Final = "queue"
@@ -46,8 +48,7 @@ class KafkaUsersArgs:
     """Name of the Secret with the users' passwords."""
     image: str
     """Image of the services."""
-    issuer: Issuer
-    """Of the certificates by which the pod and the brokers know each other."""
+    issuers: Issuers
     address: str
     """host:port at which brokers take connections of brokers."""
     broker_certificate: pulumi.Input[str]
@@ -70,11 +71,12 @@ class KafkaUsers(pulumi.ComponentResource):
             hosts=[endpoints.KAFKA_USERS],
             is_client=True,
         )
-        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuer)
+        certificate_args = ServerCertificateArgs(subject=subject, issuer=args.issuers.callers)
         own = ServerCertificate("kafka-users-certificate", certificate_args, child)
         files: dict[str, pulumi.Input[str]] = {
             _DECLARED: json.dumps(_declared(), indent=1),
             AUTHORITY_FILE: own.authority,
+            **({} if args.issuers.is_one else {_CLIENT_AUTHORITY_FILE: args.issuers.servers.authority}),
         }
         config = config_map("kafka-users-config", COMPONENT, args.namespace, files, child)
         pod = Pod(
@@ -98,6 +100,7 @@ class KafkaUsers(pulumi.ComponentResource):
                     _BROKER_CERTIFICATE: SecretFiles(
                         secret=args.broker_certificate, keys={CERTIFICATE_FILE: CERTIFICATE_FILE}
                     ),
+                    **_client_certificate(args.issuers),
                 },
             ),
             probes=Probes(
@@ -108,6 +111,25 @@ class KafkaUsers(pulumi.ComponentResource):
         deployment(pod, args.namespace, 1, child)
         self.certificate = own.secret
         self.register_outputs({"certificate": self.certificate})
+
+
+def _client_certificate(issuers: Issuers) -> dict[str, SecretFiles]:
+    """Return the certificate that clients see, if it is another one than the brokers see."""
+    if issuers.is_one:
+        return {}
+    secret = issuers.servers.secret_name(endpoints.KAFKA)
+    return {_CLIENT_CERTIFICATE: SecretFiles(secret=secret, keys={CERTIFICATE_FILE: CERTIFICATE_FILE})}
+
+
+def _of_clients(issuers: Issuers) -> dict[str, str]:
+    """Return the variables for that certificate."""
+    if issuers.is_one:
+        return {}
+    return {
+        "CLIENT_CERTIFICATE": f"{_CLIENT_CERTIFICATE}/{CERTIFICATE_FILE}",
+        "CLIENT_AUTHORITY": f"{_CONFIG}/{_CLIENT_AUTHORITY_FILE}",
+        "CLIENT_KEYSTORE": CLIENT_KEYSTORE,
+    }
 
 
 def _variable(user: str) -> str:
@@ -130,6 +152,7 @@ def _environment(args: KafkaUsersArgs) -> list[k8s.core.v1.EnvVarArgs]:
             KAFKA_KEY=f"{_CERTIFICATE}/{KEY_FILE}",
             BROKER_CERTIFICATE=f"{_BROKER_CERTIFICATE}/{CERTIFICATE_FILE}",
             BROKER_KEYSTORE=KEYSTORE,
+            **_of_clients(args.issuers),
         ),
         *(secret_variable(_variable(user), key, args.secret) for user, key in secret_keys.KAFKA_USER_PASSWORD.items()),
     ]

@@ -7,11 +7,11 @@ import pulumi
 import yaml
 
 from contracts import endpoints, secret_keys, versions
+from contracts.metadata import AUTHORITY
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
 from stack.components.encryption.proxy.config import LOOPBACK
 from stack.components.encryption.proxy.protection import (
-    AUTHORITY,
     Protection,
     ProxyOptions,
     base_url,

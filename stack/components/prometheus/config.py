@@ -7,11 +7,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from contracts import endpoints, secret_keys
-from contracts.metadata import TEMPORARY_TRACKS
+from contracts.metadata import AUTHORITY_FILE, TEMPORARY_TRACKS
 from contracts.metrics import WORKLOAD
 from dashboards.rules import YourPrometheus
 from stack.components.alertmanager.settings import ExternalAlertmanager
-from stack.components.encryption.proxy.protection import AUTHORITY_FILE
 from stack.components.prometheus.settings import ExternalMetrics, RemoteWrite
 from stack.components.shared.scrape import ScrapeTarget
 

@@ -7,11 +7,10 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, secret_keys
-from contracts.metadata import PART_OF, SKIP_AWAIT, TEMPORARY_TRACKS, TRACK
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE, PART_OF, SKIP_AWAIT, TEMPORARY_TRACKS, TRACK
 from contracts.metrics import WORKLOAD
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_document
-from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.prometheus.config import Scraping
 from stack.components.prometheus.settings import ObjectLabels
 from stack.components.shared.object_meta import object_meta

@@ -8,12 +8,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, metadata, secret_keys
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from contracts.section import duration_hours
 from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGER
 from stack.components.collector.settings import Sampling
 from stack.components.encryption.proxy.protection import (
-    AUTHORITY,
-    AUTHORITY_FILE,
     Protection,
     base_url,
     behind,

@@ -16,6 +16,15 @@ def _check_certificates(pem: str) -> str:
     return pem
 
 
+def own_names(pem: str) -> list[bool | None]:
+    """Return for each certificate whether its authority has signed itself; None if it is none of an authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pem)
+    authorities = [item["subject"] == item["issuer"] for item in context.get_ca_certs()]
+    others = context.cert_store_stats()["x509"] - len(authorities)
+    return [*authorities, *[None] * others]
+
+
 Pem = Annotated[
     str,
     Field(

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from stack.components.encryption import peers
 from stack.components.encryption.issuers import Issuers
 from stack.components.encryption.proxy.config import (
@@ -38,12 +39,6 @@ from stack.components.shared.store import QueryAccess, environment_name
 core = k8s.core.v1
 
 _HTTPS: Final = "HTTPS"
-
-
-AUTHORITY: Final = "stack-authority"
-"""Name of the ConfigMap with the certificate of the authority, for clients that read a file."""
-AUTHORITY_FILE: Final = "ca.crt"
-"""Key of that ConfigMap."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from checks.harness.traffic import Page, Traffic
 from checks.rollouts.command import restore_stack
 from checks.rollouts.scenario import changed_settings
 from contracts import endpoints, http
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from contracts.services import GATEWAY
-from stack.components.encryption.proxy.protection import AUTHORITY, AUTHORITY_FILE
 from stack.components.encryption.settings import EncryptionValue
 from stack.kubernetes.client import connect
 from stack.kubernetes.keys import ObjectKey

@@ -8,6 +8,7 @@ import pytest
 from kubernetes.dynamic.exceptions import ApiException
 
 from contracts.metadata import Manifest
+from stack.components.encryption.authority import Authority
 from stack.deploy.argo_rollouts import with_rollouts
 from stack.settings import load
 from tests.support.api_server import ApiServer, running
@@ -34,6 +35,13 @@ _SECTIONS: Final[dict[str, dict[str, Any]]] = {
         },
     },
     "CloudNativePG": {"postgres": {"cloudnativepg": {"instances": 3, "backup": _BACKUP}}},
+    "cert-manager": {
+        "encryption": {
+            "kafka": True,
+            "services": True,
+            "issuer": {"name": "private", "authority": Authority("a random text of the tests").certificate},
+        },
+    },
     "Gateway API": {
         "grafana": {"url": "https://example.com/grafana"},
         "ingress": {
@@ -49,12 +57,14 @@ _KINDS: Final = {
     "Prometheus Operator": {"PodMonitor", "PrometheusRule"},
     "Grafana Operator": {"GrafanaDashboard", "GrafanaDatasource", "GrafanaFolder"},
     "CloudNativePG": {"Cluster", "ObjectStore", "ScheduledBackup"},
+    "cert-manager": {"Certificate"},
     "Gateway API": {"HTTPRoute", "BackendTLSPolicy"},
 }
 _GROUPS: Final = {
     "Prometheus Operator": {"monitoring.coreos.com"},
     "Grafana Operator": {"grafana.integreatly.org"},
     "CloudNativePG": {"postgresql.cnpg.io", "barmancloud.cnpg.io"},
+    "cert-manager": {"cert-manager.io"},
     "Gateway API": {"gateway.networking.k8s.io"},
 }
 

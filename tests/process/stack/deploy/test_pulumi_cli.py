@@ -81,7 +81,9 @@ def commands(asked: Path) -> list[str]:
 
 def removal_plan(*, protected: bool = False, foreign: bool = False) -> RemovalPlan:
     foreign_secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
-    ownership = Ownership(own=[], claims=[], ambient=[], foreign=[foreign_secret] if foreign else [], unlisted=[])
+    ownership = Ownership(
+        own=[], claims=[], issued=[], ambient=[], foreign=[foreign_secret] if foreign else [], unlisted=[]
+    )
     made = [object_key(item["inputs"]) for item in RESOURCES[2:]]
     return RemovalPlan(stack="dev", namespace="tracing", made=made, ownership=ownership, protected=protected)
 

@@ -7,20 +7,21 @@ import pytest
 
 from checks.rotation.certificates import issue_again, tls_ports
 from checks.rotation.command import _changes
+from checks.rotation.issued import asking
 from checks.rotation.tokens import Token
 from contracts import endpoints
 from stack.components.encryption.authority import RENEWAL, Authority
 from stack.components.encryption.peers import authority_group, peers_name
 from stack.polling import CheckFailure
 from stack.settings import parse
-from stack.settings.certificates import certified
+from stack.settings.certificates import BROKERS, certified
 from tests.support.configuration import config
 
 AUTHORITY = Authority("a random text of the tests, which is long enough")
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 TEMPO_IN_PARTS = {"objectStorage": {"s3": {"bucket": "abc", "endpoint": "s3.example.com"}}, "distributed": {}}
 SERVICE_PASSWORD = "password of the task-manager at the database"
-ALL = {
+ALL: dict[str, Any] = {
     "encryption": {"kafka": True, "postgres": True, "telemetry": "preferred", "services": "preferred"},
     "traces": TEMPO_IN_PARTS,
     "kafka": {"brokers": 3},
@@ -45,6 +46,39 @@ def test_each_server_shows_its_certificate_at_some_port() -> None:
     assert [name for name in servers if not tls_ports(name)] == without
 
 
+def test_the_ports_of_the_brokers_are_divided_among_their_two_certificates() -> None:
+    issuer = {"name": "private", "authority": AUTHORITY.certificate}
+    sections = {**ALL, "encryption": {**ALL["encryption"], "issuer": issuer}}
+    settings = parse(config(**sections), "Pulumi.test.yaml")
+    certificates = {item.name: item for item in certified(settings)}
+    assert certificates[endpoints.KAFKA].is_issued
+    assert not certificates[BROKERS].is_issued
+    ports = [tls_ports(name, is_split=True) for name in (endpoints.KAFKA, BROKERS)]
+    assert ports[0] == (endpoints.KAFKA_TLS_PORT,)
+    assert {*ports[0], *ports[1]} == {*endpoints.KAFKA_TLS_PORTS}
+    assert {name for name, item in certificates.items() if not item.is_issued} == {
+        BROKERS,
+        endpoints.KAFKA_USERS,
+        endpoints.TEMPO_KAFKA,
+        peers_name(endpoints.TEMPO),
+    }
+
+
+def test_cert_manager_is_asked_once_and_keeps_what_it_knows() -> None:
+    ready = {"type": "Ready", "status": "True"}
+    issuing = {"type": "Issuing", "status": "False", "reason": "Failed"}
+    asked = asking(
+        {
+            "metadata": {"name": "kafka-issued", "generation": 3},
+            "status": {"revision": 2, "conditions": [issuing, ready]},
+        }
+    )
+    assert asked["status"]["revision"] == 2
+    kept, condition = asked["status"]["conditions"]
+    assert kept == ready
+    assert (condition["type"], condition["status"], condition["observedGeneration"]) == ("Issuing", "True", 3)
+
+
 def test_peers_have_an_authority_of_their_own() -> None:
     name = peers_name(endpoints.LOKI)
     assert authority_group(name) == name
@@ -57,6 +91,10 @@ def test_peers_have_an_authority_of_their_own() -> None:
         ({}, []),
         ({"postgres": True}, [SERVICE_PASSWORD, "certificates", "certificate authority"]),
         ({"kafka": True}, ["passwords of Kafka's users", "certificates", "certificate authority"]),
+        (
+            {"postgres": True, "issuer": {"name": "private", "authority": AUTHORITY.certificate}},
+            [SERVICE_PASSWORD, "certificates"],
+        ),
         ({"services": "preferred"}, ["certificates"]),
         ({"postgres": True, "services": "accepted"}, [SERVICE_PASSWORD, "certificates", "certificate authority"]),
         ({"postgres": True, "services": "preferred"}, [SERVICE_PASSWORD, "certificates"]),

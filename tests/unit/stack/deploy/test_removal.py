@@ -129,6 +129,40 @@ def test_every_object_of_a_namespace_has_one_owner() -> None:
     assert names(ownership.own) == names(WORKLOAD) - names(ownership.claims) - {"Endpoints/gateway"}
 
 
+def issued(name: str, certificate: str, labels: dict[str, str]) -> Manifest:
+    """A Secret as cert-manager makes it."""
+    manifest = made("Secret", name)
+    annotations = {"cert-manager.io/certificate-name": certificate}
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": labels, "annotations": annotations}}
+
+
+def test_secrets_of_cert_manager_go_with_the_stack() -> None:
+    kafka = ObjectKey("cert-manager.io/v1", "Certificate", "kafka-issued")
+    ours = {"app.kubernetes.io/part-of": "web-crawl-tracing", "app.kubernetes.io/managed-by": "cert-manager"}
+    secrets = [
+        issued("kafka-issued", "kafka-issued", ours),
+        issued("loki-issued", "loki-issued", ours),  # of a certificate that is gone
+        issued("gateway-tls", "gateway-tls", {}),  # of an Ingress
+    ]
+    made_for_ingress = made("Certificate", "gateway-tls", "cert-manager.io/v1", owner="Ingress/gateway")
+    objects = [
+        *WORKLOAD,
+        made("Certificate", "kafka-issued", "cert-manager.io/v1"),
+        made("Ingress", "gateway", "networking.k8s.io/v1"),
+        made_for_ingress,
+        *secrets,
+        issued("theirs", "theirs", {}),
+    ]
+    ownership = sort_by_owner(objects, OWNED | {kafka, ObjectKey("networking.k8s.io/v1", "Ingress", "gateway")})
+    assert names(ownership.issued) == names(secrets)
+    assert names(ownership.foreign) == {"Secret/theirs"}
+    cluster = FakeObjects([*WORKLOAD, *OF_KUBERNETES, secrets[0]])
+    assert any("kafka-issued" in line for line in planned(cluster).describe())
+    removed(cluster)
+    assert "Secret/kafka-issued" in cluster.deleted
+    assert cluster.namespace is None
+
+
 def test_an_object_that_is_listed_in_another_version_of_its_api_is_the_same() -> None:
     scaler = made("HorizontalPodAutoscaler", "collector", "autoscaling/v2")
     assert not sort_by_owner([scaler], {ObjectKey("autoscaling/v1", "HorizontalPodAutoscaler", "collector")}).foreign
