@@ -44,7 +44,7 @@ def reissue(
 
 
 def _ask(client: kubernetes.client.ApiClient, namespace: str, name: str) -> bool:
-    """Set the condition with which `cmctl renew` asks; return whether nobody else changed the object meanwhile."""
+    """Set the condition with which `cmctl renew` asks; return false if something else changed the object meanwhile."""
     api, key = kubernetes.client.CustomObjectsApi(client), (*_CERTIFICATES, namespace, _PLURAL, name)
     try:
         api.replace_namespaced_custom_object_status(*key, asking(api.get_namespaced_custom_object(*key)))

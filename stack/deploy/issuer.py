@@ -45,7 +45,7 @@ def require_issuer(client: kubernetes.client.ApiClient, settings: Settings, now:
     namespace = settings.cluster.namespace if kind.namespaced else None
     title = f"{issuer.kind} {issuer.name!r}" + (f" in namespace {namespace}" if namespace else "")
     try:
-        found = kind.get(name=issuer.name, namespace=namespace, _request_timeout=REQUEST_SECONDS).to_dict()
+        existing = kind.get(name=issuer.name, namespace=namespace, _request_timeout=REQUEST_SECONDS).to_dict()
     except NotFoundError:
         hint = f". Create the namespace first, with the label app.kubernetes.io/part-of={PART_OF}" if namespace else ""
         raise DeployError(f"encryption.issuer: the cluster has no {title}; nothing was changed{hint}") from None
@@ -53,7 +53,7 @@ def require_issuer(client: kubernetes.client.ApiClient, settings: Settings, now:
         if error.status == 403:
             return
         raise DeployError(f"encryption.issuer: {title} cannot be read: {api_message(error)}") from None
-    if problem := _problem(found, issuer):
+    if problem := _problem(existing, issuer):
         raise DeployError(f"encryption.issuer: {title} {problem}; nothing was changed")
     if names := untrusted(_issued_by(issuer, client, settings.cluster.namespace), issuer.authority):
         raise DeployError(
@@ -66,10 +66,10 @@ def require_issuer(client: kubernetes.client.ApiClient, settings: Settings, now:
 def _kind(client: kubernetes.client.ApiClient, issuer: ExternalIssuer) -> Any:
     """Return the client of the issuer's kind; None if the cluster does not know it."""
     try:
-        found = DynamicClient(client).resources.search(group=issuer.group, kind=issuer.kind)
+        kinds = DynamicClient(client).resources.search(group=issuer.group, kind=issuer.kind)
     except ResourceNotFoundError:
         return None
-    return found[0] if found else None
+    return kinds[0] if kinds else None
 
 
 def _require_valid(issuer: ExternalIssuer, now: float) -> None:
@@ -95,9 +95,9 @@ def _issued_by(issuer: ExternalIssuer, client: kubernetes.client.ApiClient, name
     return [item for item in secrets if annotations.items() <= (item["metadata"].get("annotations") or {}).items()]
 
 
-def _problem(found: dict[str, Any], issuer: ExternalIssuer) -> str | None:
+def _problem(existing: dict[str, Any], issuer: ExternalIssuer) -> str | None:
     """Return why an issuer cannot sign; None if it can, or does not say."""
-    conditions = {item["type"]: item for item in (found.get("status") or {}).get("conditions") or []}
+    conditions = {item["type"]: item for item in (existing.get("status") or {}).get("conditions") or []}
     if ready := conditions.get("Ready"):
         return None if ready["status"] == "True" else f"is not ready: {ready.get('message') or ready.get('reason')}"
     if issuer.group == ExternalIssuer.model_fields["group"].default:

@@ -38,8 +38,8 @@ class Certificates:
         if not self.names:
             return {}
         items = Objects(client, namespace).list_kind(_API_VERSION, _KIND)
-        found = {item["metadata"]["name"]: item for item in items}
-        states = {name: certificate_state(found.get(name, {})) for name in sorted(self.names)}
+        existing = {_name(item): item for item in items}
+        states = {name: certificate_state(existing.get(name, {})) for name in sorted(self.names)}
         if self.authority and not any(states.values()):
             secrets = issued_secrets(client, namespace)
             states = {
@@ -105,7 +105,7 @@ def certificate_state(certificate: Manifest) -> PodState | None:
     if ready.get("status") == "True":
         return None
     # After a failure, cert-manager waits for an hour or longer before it tries again.
-    if issuing.get("status") == "False" and issuing.get("reason") == "Failed":
+    if issuing.get("status") == "False":
         return PodState(str(issuing.get("message")), cannot_start=True)
     return PodState(str(issuing.get("message") or ready.get("message") or "cert-manager has not looked at it yet"))
 

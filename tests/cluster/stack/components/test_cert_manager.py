@@ -97,7 +97,7 @@ def test_the_servers_have_what_cert_manager_made_and_the_smoke_check_passes(stac
 
 
 def test_renewed_certificates_are_shown_without_a_restart_and_no_accepted_task_is_lost(stack: Stack) -> None:
-    before = stack.restarts()
+    baseline = stack.restarts()
     with accepted_tasks(stack.settings) as tasks:
         for number in range(_TASKS):
             tasks.submit(number)
@@ -105,5 +105,5 @@ def test_renewed_certificates_are_shown_without_a_restart_and_no_accepted_task_i
         for number in range(_TASKS, 2 * _TASKS):
             tasks.submit(number)
         tasks.require_completed()
-    assert stack.restarts() == before
+    assert stack.restarts() == baseline
     poll_until("the smoke check to pass again", lambda: check(stack.settings).stored, seconds=120, every=5)

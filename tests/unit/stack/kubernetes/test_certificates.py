@@ -24,10 +24,11 @@ def certificate(*conditions: dict[str, Any], generation: int = 1) -> Manifest:
     }
 
 
-def condition(kind: str, status: str, reason: str = "", message: str = "", seen: int = 1) -> dict[str, Any]:
-    return {"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": seen}
+def condition(kind: str, status: str, reason: str = "", message: str = "", observed: int = 1) -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": observed}
 
 
+DENIED = condition("Issuing", "False", "Denied", "a policy denies it")
 FAILED = condition("Issuing", "False", "Failed", "the issuer refuses localhost")
 
 
@@ -36,7 +37,7 @@ FAILED = condition("Issuing", "False", "Failed", "the issuer refuses localhost")
     [
         ({}, "cert-manager has not looked at it yet", False),
         (certificate(), "cert-manager has not looked at it yet", False),
-        (certificate(condition("Ready", "True", seen=1), generation=2), "has not looked at it yet", False),
+        (certificate(condition("Ready", "True", observed=1), generation=2), "has not looked at it yet", False),
         (certificate(condition("Ready", "False", message="no Secret")), "no Secret", False),
         (
             certificate(
@@ -46,6 +47,7 @@ FAILED = condition("Issuing", "False", "Failed", "the issuer refuses localhost")
             False,
         ),
         (certificate(condition("Ready", "False"), FAILED), "the issuer refuses localhost", True),
+        (certificate(DENIED), "a policy denies it", True),
         (certificate(FAILED, generation=2), "has not looked at it yet", False),
     ],
 )

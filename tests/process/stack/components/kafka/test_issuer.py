@@ -14,7 +14,8 @@ from contracts.services import GATEWAY
 from contracts.topics import STATUS_TOPIC
 from stack.components.encryption.authority import Authority
 from stack.components.kafka.access import own_access
-from stack.kafka_users.certificates import CLIENT, LISTENERS, renew
+from stack.kafka_users.__main__ import _renew
+from stack.kafka_users.certificates import LISTENERS
 from stack.polling import poll_until
 from tests.support.encrypted_kafka import EncryptedKafka, encrypted_kafka
 
@@ -63,28 +64,35 @@ def test_a_certificate_of_the_issuer_makes_no_one_a_broker(kafka: EncryptedKafka
         kafka.admin(name, signed_by=ISSUER).list_topics(timeout=5)
 
 
-def test_brokers_read_what_the_issuer_signs_again(kafka: EncryptedKafka, tmp_path: Path) -> None:
+def test_brokers_read_what_the_issuer_signs_again(
+    kafka: EncryptedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also with another name in its subject, and where the listener showed a certificate of the own authority."""
     admin, security = kafka.admin(), kafka.security
     assert security.for_clients
     own, expected, authority = (tmp_path / name for name in ("own.crt", "tls.crt", "ca.crt"))
     own.write_text(kafka.renew(periods=-1).certificate)
     authority.write_text(ISSUER.certificate)
-
-    def outdated() -> list[str]:
-        arguments = {"certificate": expected, "authority": authority}
-        return renew(admin, **arguments, keystore=str(security.for_clients), listeners=[CLIENT])
-
-    def is_like_before() -> bool:
-        arguments = {"certificate": own, "authority": Path(security.authority)}
-        return not renew(admin, **arguments, keystore=security.key_and_certificate, listeners=[CLIENT])
-
-    poll_until("the client's listener as it is without an issuer", is_like_before, seconds=90, every=1)
+    without_issuer = {
+        "BROKER_CERTIFICATE": own,
+        "KAFKA_AUTHORITY": security.authority,
+        "BROKER_KEYSTORE": security.key_and_certificate,
+    }
+    of_clients = {
+        "CLIENT_CERTIFICATE": expected,
+        "CLIENT_AUTHORITY": authority,
+        "CLIENT_KEYSTORE": security.for_clients,
+    }
+    for name, value in without_issuer.items():
+        monkeypatch.setenv(name, str(value))
+    poll_until("all listeners as they are without an issuer", lambda: not _renew(admin), seconds=90, every=1)
     assert not is_reached(kafka)
-    for periods, name in ((-1, endpoints.KAFKA), (-2, "kafka of the issuer")):
-        issued = kafka.renew_for_clients(periods=periods, name=name)
+    for name, value in of_clients.items():
+        monkeypatch.setenv(name, str(value))
+    for periods, subject in ((-1, endpoints.KAFKA), (-2, "kafka of the issuer")):
+        issued = kafka.renew_for_clients(periods=periods, name=subject)
         # After it, the file has the certificates of intermediate authorities.
         expected.write_text(issued.certificate + ISSUER.certificate)
-        poll_until("the certificate of the issuer", lambda: not outdated(), seconds=90, every=1)
+        poll_until("the certificate of the issuer", lambda: not _renew(admin), seconds=90, every=1)
         poll_until("each network thread to show it", lambda: all(is_reached(kafka) for _ in range(3)), seconds=90)
     assert shown(kafka, "broker_tls") == ssl.PEM_cert_to_DER_cert(own.read_text())
