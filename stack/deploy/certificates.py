@@ -14,7 +14,8 @@ from stack.errors import DeployError
 from stack.settings import load
 from stack.settings.missing_secrets import needed_secrets
 
-_TYPE: Final = "kubernetes.io/tls"
+CERTIFICATE_TYPE: Final = "kubernetes.io/tls"
+"""Type of the Secrets with certificates that the stack's own authority signs."""
 
 
 def render_with_certificates(stack: str) -> tuple[Sequence[Manifest], Sequence[Manifest]]:
@@ -41,7 +42,7 @@ def render_with_certificates(stack: str) -> tuple[Sequence[Manifest], Sequence[M
         )
     references = {key: _reference(key) for key in needed}
     manifests = render(stack, {**references, secret_keys.AUTHORITY_SEED: seed})
-    certificates = [manifest for manifest in manifests if manifest.get("type") == _TYPE]
+    certificates = [manifest for manifest in manifests if manifest.get("type") == CERTIFICATE_TYPE]
     return [_without_seed(manifest) for manifest in manifests if manifest not in certificates], certificates
 
 

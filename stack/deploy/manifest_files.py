@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.deploy import policy
 from stack.deploy.argo_rollouts import with_rollouts
-from stack.deploy.certificates import render_with_certificates
+from stack.deploy.certificates import CERTIFICATE_TYPE, render_with_certificates
 from stack.deploy.render import as_yaml, render
-from stack.settings import Settings, load
+from stack.settings import load
 
 _OWNER_ALONE: Final = 0o600
 
@@ -41,16 +40,12 @@ def run(
     _write(manifests, output)
     if certificates:
         _write(issued, certificates, is_private=True)
-    elif _has_certificates(settings):
+    elif any(manifest.get("type") == CERTIFICATE_TYPE for manifest in manifests):
         print(
             "for review alone: references are in the place of certificates, which no tool fills in; with "
             "--certificates FILE they are written",
             file=sys.stderr,
         )
-
-
-def _has_certificates(settings: Settings) -> bool:
-    return secret_keys.AUTHORITY_SEED in settings.needed_secrets
 
 
 def _write(manifests: Sequence[Manifest], output: Path | None, *, is_private: bool = False) -> None:

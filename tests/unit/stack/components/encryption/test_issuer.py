@@ -12,7 +12,9 @@ from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
 from contracts.services import SERVICES
 from stack.components.encryption.authority import Authority
-from stack.settings import parse
+from stack.deploy.certificates import CERTIFICATE_TYPE
+from stack.deploy.render import as_yaml, record
+from stack.settings import PROJECT, effective_config, parse
 from stack.settings.certificates import certified
 from tests.support.configuration import config, refusal
 from tests.support.pod_template import environment, pod
@@ -188,6 +190,18 @@ def test_no_other_name_of_a_secret_is_that_of_the_own_authority() -> None:
         for issuer in ({}, {"issuer": ISSUER})
     )
     assert own & theirs == {"kafka-certificate", "kafka-users-certificate"}
+
+
+def test_manifests_for_review_have_a_reference_for_each_certificate_of_a_caller() -> None:
+    settings = effective_config("dev") | {f"{PROJECT}:encryption": {**ALL, "issuer": ISSUER}}
+    references = {f"{PROJECT}:{key}": f"${{{key}}}" for key in secret_keys.ALL}
+    manifests = record("dev", settings | references).manifests
+    secrets = [item for item in manifests if item.get("type") == CERTIFICATE_TYPE]
+    assert {item["metadata"]["name"] for item in secrets} == {"kafka-certificate", "kafka-users-certificate"}
+    assert all(value.startswith("${") for secret in secrets for value in secret["stringData"].values())
+    text = as_yaml(manifests)
+    assert "pulumi.com/" not in text
+    assert THEIRS.certificate.splitlines()[1] in text
 
 
 def test_without_it_nothing_of_it_is_declared() -> None:
