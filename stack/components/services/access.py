@@ -37,7 +37,8 @@ class IdentityProvider(Section):
     audience: Annotated[str, Field(min_length=1, max_length=255)]
     """Claim `aud` of tokens for this gateway."""
     keys_url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(check_url)]
-    """URL of its public keys: `jwks_uri` in its `/.well-known/openid-configuration`."""
+    """URL of its public keys: `jwks_uri` in its `/.well-known/openid-configuration`. With `http://`, a program that can
+    change what passes on the network could replace the keys, and so sign tokens."""
     roles_claim: Annotated[str, Field(pattern=r"^[\w:/-]+(\.[\w:/-]+)*$")] = "roles"
     """Claim with the caller's roles, `operator` or `support`; dots lead into nested claims."""
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import Final
 
 import grpc
 import httpx
@@ -317,7 +318,7 @@ def test_a_websocket_may_begin_on_an_old_connection(tmp_path: Path, monkeypatch:
         program.shutdown()
 
 
-def _head(stream: BinaryIO) -> list[bytes]:
+def _head(stream: BufferedIOBase) -> list[bytes]:
     """Reads the lines of a request or answer up to its body, in lower case; none if the connection has ended."""
     lines: list[bytes] = []
     while line := stream.readline().lower().strip():
