@@ -16,11 +16,14 @@ from local.failure import Failure
 from local.preflight import require
 
 PYTEST = (sys.executable, "-m", "pytest")
-SLOWEST = ("--durations=12", "--durations-min=15")
+SLOWEST = ("--durations=20", "--durations-min=10")
 UNIT = ("unit", (*PYTEST, "tests/unit", "--numprocesses=2", "--dist=worksteal", "-p", "no:schemathesis"))
 # These tests wait more than they compute, so there are more workers than cores. A file's tests stay together, since
 # they share its fixtures; `tests/process/conftest.py` decides on the order of the files.
-PROCESS = ("process", (*PYTEST, "tests/process", "--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"))
+PROCESS = (
+    "process",
+    (*PYTEST, "tests/process", "--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder", *SLOWEST),
+)
 UP = ("up", (sys.executable, "-m", "cli", "up", "--cluster", "compiled"))
 # With the cluster up the tests of its life cycle skip: they bring up and end one of their own.
 CLUSTER = ("cluster", (*PYTEST, "tests/cluster", *SLOWEST))

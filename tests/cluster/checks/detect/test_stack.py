@@ -30,14 +30,6 @@ def test_every_fault_is_detected_in_time() -> None:
     assert not late
 
 
-def test_normal_traffic_with_failing_foreign_pages_raises_no_alert() -> None:
-    """Two minutes of it; `./wct check detect --quiet 1500` runs longer.
-
-    Messages that waited for the database of the test above are late for half a minute.
-    """
-    assert Run(LocalCluster(load("local")), print).without_faults(120, rate=10, warm_up=45) == set()
-
-
 @pytest.mark.nightly
 def test_normal_traffic_raises_no_alert_for_25_minutes() -> None:
     assert watch(Console(width=140), 1500) == set()
