@@ -23,7 +23,7 @@ from stack.settings import OVERLAY, PROJECT, ROOT, Settings, load
 RATE: Final = 20.0
 STAGES: Final = [{"share": 0.25, "soakSeconds": 20}, {"share": 0.5, "soakSeconds": 20}, {"share": 1, "soakSeconds": 20}]
 # A wide margin, so that a stage of some seconds has enough operations for a verdict.
-GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 150}
+GATE: Final = {"errorMargin": 0.02, "patienceSeconds": 300}
 _LIMIT_SECONDS: Final = 900.0
 _END_SECONDS: Final = 20.0
 """Time in which an interrupted rollout ends by itself, and then after each signal."""

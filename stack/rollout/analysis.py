@@ -28,7 +28,7 @@ from stack.smoke.model import Report
 from stack.stores import NO_TRACE_QUERIES, Stores
 
 _PAUSE_SECONDS: Final = 5.0
-_PROBE_SECONDS: Final = (2.0, 30.0)
+_PROBE_SECONDS: Final = (1.0, 30.0)
 _PROBES_PER_STAGE: Final = 30
 _SUPPLY_SECONDS: Final = 60.0
 """After the soak, the rollout sends the requests that are missing within this time, if its rate allows."""
@@ -163,16 +163,21 @@ class Analysis:
     def _probes(
         self, step: Step, canary: Version, gateways: Sequence[str], forwards: contextlib.ExitStack
     ) -> Probes | None:
-        """Probes the gateways of both versions; None if the canary does not trace, or no trace can be looked up."""
+        """Probes the gateways of both versions; None if the canary does not trace, or no trace can be looked up.
+
+        Two of three probes begin at the canary: if its consumers have no partition, the others do not meet it at all.
+        """
         assert step.stage is not None
         if not canary.tracing.enabled or not self.settings.traces.queried:
             return None
         sampling = self.settings.collector.sampling
         shortest, longest = _PROBE_SECONDS
+        compared, of_canary = gateways
         probes = Probes(
-            gateways,
+            (of_canary, compared, of_canary),
             forwards.enter_context(self._stores().traces()),
             every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
+            hurry=shortest,
             stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
             page=self._page(),
             key=self._stores().stack_key(),

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,10 @@ from stack.probe.request import OWN_PAGE, TaskFailed, completed_task, not_sample
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_UP_SECONDS: Final = 1.0
+_LATER: Final = 1.5
+"""Each look-up of a trace that is not whole waits this many times as long as the one before it."""
+_LONGEST_WAIT: Final = 1 / 8
+"""Of the time after which a trace counts as missed."""
 _TASK_SECONDS: Final = 120.0
 """The time that a task may take. A slow stack has late spans, which is no gap in a trace."""
 _FAILED_TRACES: Final = 5
@@ -39,6 +43,10 @@ class _Probe:
     """Whether the task is not known to have ended."""
     problem: str | None = None
     """What the trace misses; empty if it is whole, None while that is not known."""
+    wait: float
+    """Seconds from the last look-up to the next one."""
+    next_look_up: float = 0.0
+    """In seconds of the monotonic clock."""
 
 
 class Probes:
@@ -50,6 +58,7 @@ class Probes:
         store: TraceStoreClient,
         *,
         every: float,
+        hurry: float | None = None,
         stored_seconds: float,
         page: str = OWN_PAGE,
         key: str = "",
@@ -61,6 +70,7 @@ class Probes:
             gateways: base URLs of the gateways.
             store: the trace store.
             every: seconds between two probes.
+            hurry: the same as soon as a trace is missed, so that it is soon known whether more are; `every` if None.
             stored_seconds: a trace that is not whole this long after the end of its task counts as missed.
             page: URL of the page of the tasks.
             key: API key for the gateways; empty if they need none.
@@ -72,6 +82,7 @@ class Probes:
         self._gateways = itertools.cycle(gateways)
         self._store = store
         self._every = every
+        self._hurry = every if hurry is None else hurry
         self._stored_seconds = stored_seconds
         self._pending: deque[_Probe] = deque()
         """In the order in which they were sent, from the first one whose result is not known."""
@@ -82,6 +93,12 @@ class Probes:
         self.traces: dict[str, list[Span]] = {}
         """Trace id → spans, of the probes whose trace has every hop, and of some that failed."""
         self._failed: list[str] = []
+        self._is_missed = False
+        """Whether a trace is known to be missed."""
+
+    @property
+    def _look_up_seconds(self) -> float:
+        return min(self._every, _LOOK_UP_SECONDS)
 
     @property
     def query(self) -> str:
@@ -92,8 +109,8 @@ class Probes:
     def run(self) -> Iterator["Probes"]:
         """Sends probes and looks their traces up while the context is open."""
         loops = [
-            Loop("probes", lambda: self._repeat(self._send, self._every), _logger),
-            Loop("probes' traces", lambda: self._repeat(self._look_up, min(self._every, _LOOK_UP_SECONDS)), _logger),
+            Loop("probes", self._send_next, _logger),
+            Loop("probes' traces", self._look_up_next, _logger),
         ]
         for loop in loops:
             loop.start()
@@ -106,8 +123,7 @@ class Probes:
     def finish(self) -> None:
         """Looks up the pending traces, after the last probe, until each is whole or missed."""
         while self._pending:
-            self._look_up()
-            time.sleep(min(self._every, _LOOK_UP_SECONDS))
+            time.sleep(self._look_up_next())
 
     def look_up_failed(self) -> None:
         """Looks up the traces of the last probes that failed, as far as they are stored."""
@@ -115,10 +131,15 @@ class Probes:
             with contextlib.suppress(Exception):  # any error of a look-up: the trace is an example only
                 self.traces[trace_id] = self._store.trace(trace_id)
 
-    @staticmethod
-    def _repeat(work: Callable[[], None], every: float) -> float:
-        work()
-        return every
+    def _send_next(self) -> float:
+        """Sends a probe; returns the seconds until the next one."""
+        self._send()
+        return self._hurry if self._is_missed else self._every
+
+    def _look_up_next(self) -> float:
+        """Looks traces up; returns the seconds until it does so again."""
+        self._look_up()
+        return self._look_up_seconds
 
     def _send(self) -> None:
         gateway = next(self._gateways)
@@ -131,12 +152,23 @@ class Probes:
             self._failed.append(trace_id)
             return
         ended = time.monotonic() + _TASK_SECONDS
-        self._pending.append(_Probe(trace_id=trace_id, span_id=span_id, gateway=gateway, task_id=task_id, ended=ended))
+        self._pending.append(
+            _Probe(
+                trace_id=trace_id,
+                span_id=span_id,
+                gateway=gateway,
+                task_id=task_id,
+                ended=ended,
+                wait=self._look_up_seconds,
+            )
+        )
 
     def _look_up(self) -> None:
         for probe in list(self._pending):
-            if probe.problem is not None:
+            if probe.problem is not None or time.monotonic() < probe.next_look_up:
                 continue
+            probe.next_look_up = time.monotonic() + probe.wait
+            probe.wait = max(self._look_up_seconds, min(probe.wait * _LATER, self._stored_seconds * _LONGEST_WAIT))
             try:
                 spans = self._store.trace(probe.trace_id)
                 match_hops(spans, probe.span_id, self._hops)
@@ -145,6 +177,7 @@ class Probes:
                     continue
                 problem = error.what if isinstance(error, CheckFailure) else f"{type(error).__name__}: {error}"
                 probe.problem = f"{probe.trace_id}: {problem}"
+                self._is_missed = True
             else:
                 probe.problem = ""
                 self.traces[probe.trace_id] = spans

@@ -98,6 +98,22 @@ def test_a_trace_without_every_hop_is_missed_once_its_task_has_ended() -> None:
     assert probes.whole == 0
 
 
+def test_probes_are_sent_faster_once_a_trace_is_missed() -> None:
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return []
+
+    gateways = Gateways()
+    gateways.task_status = "completed"
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.5, hurry=0.05, stored_seconds=0.6)
+        started = time.monotonic()
+        with probes.run():
+            gateways.wait_for(40)  # 20 s without the hurry
+            assert time.monotonic() - started < 15
+    assert probes.missed
+
+
 def test_probes_go_to_each_version_also_when_one_of_them_fails() -> None:
     stable, canary = Gateways(), Gateways(status=500)
     with http_server(stable.answer) as one, http_server(canary.answer) as other:
