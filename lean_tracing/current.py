@@ -4,7 +4,7 @@ The tests compare the two.
 """
 
 from collections.abc import Callable
-from contextvars import Token
+from contextvars import ContextVar, Token
 from typing import Final
 
 from opentelemetry import context as otel_context
@@ -14,17 +14,18 @@ from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-from lean_tracing.span import RecordedSpan
+from lean_tracing.span import NativeSpan, RecordedSpan
 
 SPAN_KEY: Final = _SPAN_KEY
-_KNOWN: Final = frozenset({RecordedSpan, NonRecordingSpan})
+_KNOWN: Final = frozenset({RecordedSpan, NativeSpan, NonRecordingSpan})
 _runtime: Final = otel_context._RUNTIME_CONTEXT
 get_current: Callable[[], Context] = _runtime.get_current
 attach: Callable[[Context], Token[Context]] = _runtime.attach
 _reset: Callable[[Token[Context]], None] = _runtime.detach
+variable: ContextVar[Context] | None = None
 if type(_runtime) is ContextVarsRuntimeContext:  # unless OTEL_PYTHON_CONTEXT names another
-    _variable = _runtime._current_context
-    get_current, attach, _reset = _variable.get, _variable.set, _variable.reset
+    variable = _runtime._current_context
+    get_current, attach, _reset = variable.get, variable.set, variable.reset
 
 
 def detach(token: Token[Context]) -> None:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -27,6 +28,8 @@ _FRAME: Final = 16
 # Bytes of a double, and one more than those of the longest integer.
 _DOUBLE: Final = 8
 _INTEGER: Final = 11
+# What a key means for its values: they are left out; texts are searched, or numbers shown.
+_DROPPED, _PLAIN, _NUMBERS = 1, 2, 4
 
 
 class _Filter:
@@ -43,7 +46,14 @@ class _Filter:
 class AttributeEncoder:
     """Encodes attributes, and remembers those that occur often and hold nothing to redact."""
 
-    def __init__(self, tag: bytes, redactor: Redactor, dropped: _Filter, length: int | None = None) -> None:
+    def __init__(
+        self,
+        tag: bytes,
+        redactor: Redactor,
+        dropped: _Filter,
+        length: int | None = None,
+        native: ModuleType | None = None,
+    ) -> None:
         """Creates an encoder with an empty cache.
 
         Args:
@@ -51,6 +61,7 @@ class AttributeEncoder:
             redactor: of keys and values.
             dropped: keys that are left out.
             length: characters of each text in a value, at most; counted after the redaction.
+            native: the native part.
         """
         self._tag = tag
         self._redactor = redactor
@@ -62,8 +73,12 @@ class AttributeEncoder:
         # What precedes a number, by its key; for integers, by the number's length as well.
         self._integer_heads: dict[str, tuple[bytes, ...]] = {}
         self._double_heads: dict[str, bytes] = {}
+        self.native = native.Attributes(self, tag, length) if native is not None else None
+        self.encode: Callable[[Mapping[str, object] | None], bytes] = (
+            self.in_python if self.native is None else self.native.encode
+        )
 
-    def encode(self, attributes: Mapping[str, object] | None) -> bytes:
+    def in_python(self, attributes: Mapping[str, object] | None) -> bytes:
         """All attributes, each with its tag."""
         if not attributes:
             return b""
@@ -88,6 +103,17 @@ class AttributeEncoder:
         if encoded is None or encoded[0] is not self:
             encoded = attributes.encoded = self, self.encode(attributes)
         return encoded[1]
+
+    def describe(self, key: str) -> bytes | None:
+        """What the native part has to know of a key: a byte with its meaning, and the encoded key.
+
+        None for a key that is redacted, or too long to be kept.
+        """
+        if len(key) > MAX_CACHED_LENGTH or self._redactor.text(key) != key:
+            return None
+        dropped = self._dropped.drops(key) * _DROPPED
+        shown = self._redactor.shows_text(key) * _PLAIN | self._redactor.shows_numbers(key) * _NUMBERS
+        return LENGTHS[dropped | shown] + text(b"\x0a", key)
 
     def _one(self, key: str, value: object) -> bytes:
         may_be_known = type(value) is bool or (type(value) is str and len(value) <= MAX_CACHED_LENGTH)
@@ -177,6 +203,7 @@ class Encoder:
         redactor: Redactor,
         dropped: Sequence[str] = (),
         value_length: int = Limits().value_length,
+        native: ModuleType | None = None,
     ) -> None:
         """Creates an encoder.
 
@@ -185,8 +212,10 @@ class Encoder:
             redactor: of all texts.
             dropped: keys of attributes that are never exported, see `TracingSettings.filtered_attributes`.
             value_length: that of the spans' `Limits`. As in the specification, the resource has no such limit.
+            native: the native part.
         """
         self._redactor = redactor
+        self._native = native
         self._filter = _Filter(dropped)
         self._value_length = value_length
         self._attributes = self._with_tag(self._tag)
@@ -194,7 +223,7 @@ class Encoder:
         self.describe(resource)
 
     def _with_tag(self, tag: bytes) -> AttributeEncoder:
-        return AttributeEncoder(tag, self._redactor, self._filter, self._value_length)
+        return AttributeEncoder(tag, self._redactor, self._filter, self._value_length, self._native)
 
     def describe(self, resource: Resource) -> None:
         """Sets the resource of all further requests."""

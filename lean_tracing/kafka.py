@@ -294,7 +294,7 @@ class TracingConsumer:
             links=(Link(creation),) if creation.is_valid else (),
         )
         span.set_attributes(attributes)
-        return ProcessScope(SpanScope(self._traces, span, context), own)
+        return ProcessScope(self._traces.scope(span, context), own)
 
     @contextmanager
     def batch(self, messages: Sequence["Message"]) -> Iterator[None]:

@@ -85,6 +85,11 @@ class TraceSampler:
         self._rules = tuple((rule, _bound(rule.ratio)) for rule in rules)
         self._bounds: dict[tuple[object, object, object], int] = {}
 
+    @property
+    def records_all(self) -> bool:
+        """Whether every root is recorded, so that nothing has to be decided."""
+        return not self._rules and self._bound > _LOW_64_BITS
+
     def samples(self, trace_id: int, attributes: Attributes) -> bool:
         """Whether the root of this trace is recorded, or any span of it if the sampler does not follow parents."""
         return trace_id & _LOW_64_BITS < (self._root_bound(attributes) if self._rules else self._bound)

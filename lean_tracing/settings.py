@@ -67,6 +67,7 @@ class TracingSettings(EnvironmentSettings):
     """
 
     enabled: bool = Field(True, alias="TRACING_ENABLED", description="true or false")
+    native: bool = Field(True, alias="TRACING_NATIVE", description="true or false: the native part, where it is built")
     sdk_disabled: Annotated[bool, _STANDARD_BOOLEAN] = Field(
         False, alias="OTEL_SDK_DISABLED", description="true, or any other text for false"
     )

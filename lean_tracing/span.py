@@ -320,6 +320,12 @@ class RecordedSpan(Span):
         self._on_end(self)
 
 
+class NativeSpan(RecordedSpan):
+    """The same span with methods of the native part, which sets them when it is loaded."""
+
+    __slots__ = ()
+
+
 def _items(attributes: Attributes, limit: int) -> tuple[list[tuple[str, AttributeValue]], int]:
     """The first attributes, and how many are dropped; one, if they cannot be read."""
     if attributes is None:

@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link
+from opentelemetry.trace import Link, Status, TraceState
 
 from lean_tracing.encoding import MAX_CACHED, MAX_CACHED_LENGTH, Encoder, halve
 from lean_tracing.recent_cache import RecentCache
@@ -45,13 +46,21 @@ class SpanEncoder(Encoder):
         redactor: Redactor,
         dropped: Sequence[str] = (),
         value_length: int = Limits().value_length,
+        native: ModuleType | None = None,
     ) -> None:
-        super().__init__(resource, redactor, dropped, value_length)
+        super().__init__(resource, redactor, dropped, value_length, native)
         self._names = RecentCache(MAX_CACHED)
         self._event_attributes = self._with_tag(_EVENT_ATTRIBUTES)
         self._link_attributes = self._with_tag(_LINK_ATTRIBUTES)
+        if native is not None:
+            writer = native.Writer(self, self._attributes, self._attributes.native)
+            self.item = writer.item  # type: ignore[method-assign]
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
+        return self.in_python(item)
+
+    def in_python(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
+        """The twin of the native part, which calls it for spans that are not common."""
         return item.instrumentation_scope, sized(b"\x12", self._span(item))
 
     def split(self, payload: bytes) -> tuple[bytes, bytes]:
@@ -69,8 +78,8 @@ class SpanEncoder(Encoder):
         trace_id, span_id, _, trace_flags, state, _ = span.context
         flags = (trace_flags & W3C_FLAGS) | _HAS_IS_REMOTE
         parts = [_ids(trace_id, span_id)]
-        if state is not NO_STATE and state:
-            parts.append(text(b"\x1a", state.to_header()))
+        if state is not NO_STATE:
+            parts.append(self._state(state))
         if span.parent is not None:
             _, parent_id, is_remote, _, _, _ = span.parent
             if parent_id:
@@ -96,12 +105,7 @@ class SpanEncoder(Encoder):
             parts.append(sized(b"\x6a", self._link(link)))
         if span.dropped_links:
             parts.append(b"\x70" + varint(span.dropped_links))
-        status = span.status
-        if status is UNSET:
-            parts.append(_NO_STATUS)
-        else:
-            message = text(b"\x12", self._redactor.text(status.description)) if status.description else b""
-            parts.append(sized(b"\x7a", message + b"\x18" + LENGTHS[status.status_code.value]))
+        parts.append(_NO_STATUS if span.status is UNSET else self._status(span.status))
         parts.append(b"\x85\x01" + FIXED32(flags))
         return b"".join(parts)
 
@@ -113,6 +117,13 @@ class SpanEncoder(Encoder):
             if redacted == name and len(name) <= MAX_CACHED_LENGTH:
                 self._names.put(name, encoded)
         return encoded
+
+    def _state(self, state: TraceState) -> bytes:
+        return text(b"\x1a", state.to_header()) if state else b""
+
+    def _status(self, status: Status) -> bytes:
+        message = text(b"\x12", self._redactor.text(status.description)) if status.description else b""
+        return sized(b"\x7a", message + b"\x18" + LENGTHS[status.status_code.value])
 
     def _event(self, event: Event) -> bytes:
         name = text(b"\x12", self._redactor.text(event.name))

@@ -1,8 +1,9 @@
 """The trace manager: the one place where spans of business operations begin and end."""
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from contextvars import Token
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Final, ParamSpec, TypeVar
 
 from opentelemetry.context import Context
@@ -18,6 +19,7 @@ from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 from lean_tracing.suppression import SUPPRESSED, suppressed
+from lean_tracing.tracer import LeanTracer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,6 +74,7 @@ class TraceManager:
         sampled_by_attributes: bool = True,
         methods: Collection[str] = KNOWN_METHODS,
         own: OwnAttributes | None = None,
+        native: ModuleType | None = None,
     ) -> None:
         """Creates a manager.
 
@@ -82,6 +85,7 @@ class TraceManager:
             sampled_by_attributes: False if the sampler reads no attributes, so that they may be set after the start.
             methods: those of HTTP that spans and metrics name.
             own: keys of the attributes that are not standard; None takes the library's.
+            native: the native part.
         """
         self._tracer = tracer
         self.redactor = redactor
@@ -90,6 +94,11 @@ class TraceManager:
         self.active = not isinstance(tracer, NoOpTracer)
         self.own = own or OwnAttributes.below()
         self._methods = frozenset(methods)
+        if native is not None and isinstance(tracer, LeanTracer):
+            start = self.start
+            self.start = native.Starter(start, None, *tracer.for_native())  # type: ignore[method-assign]
+            self.span = native.Starter(start, self.fail, *tracer.for_native())  # type: ignore[method-assign]
+            self.scope = functools.partial(native.Scope, self.fail)  # type: ignore[method-assign]
 
     def method(self, method: str) -> str:
         """The method of an HTTP request as spans and metrics name it: `_OTHER` if it is not a known one."""
@@ -125,9 +134,9 @@ class TraceManager:
         span = self.start(name, kind=kind, attributes=attributes, context=context, links=links)
         return SpanScope(self, span, context)
 
-    def scope(self, span: Span) -> SpanScope:
-        """The block in which `span` is current, and with which it ends."""
-        return SpanScope(self, span, None)
+    def scope(self, span: Span, context: Context | None = None) -> SpanScope:
+        """The block in which `span` is current, in `context` or the current one, and with which it ends."""
+        return SpanScope(self, span, context)
 
     def traced(
         self, name: str | None = None, *, kind: SpanKind = SpanKind.INTERNAL, attributes: AttributesOf = None

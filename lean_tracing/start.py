@@ -8,6 +8,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.sdk.resources import Resource
@@ -16,7 +17,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, TracerProvider
 
 from lean_tracing import attributes as keys
-from lean_tracing import otlp_exporter
+from lean_tracing import native, otlp_exporter
 from lean_tracing.batch_processor import BatchProcessor
 from lean_tracing.cardinality import KNOWN_METHODS
 from lean_tracing.children import call_at_childs_end
@@ -170,10 +171,14 @@ def start_tracing(
         attribute_prefix: of the keys of attributes that are not standard, see `OwnAttributes`.
     """
     _warn(settings)
-    redactor = Redactor(settings.hash_key.get_secret_value() if settings.hash_key else None)
+    compiled = native.load() if settings.native else None
+    redactor = Redactor(
+        settings.hash_key.get_secret_value() if settings.hash_key else None,
+        compiled.is_harmless if compiled else None,
+    )
     resource = _resource(settings)
     counts = SpanCounts()
-    logs = _export_logs(settings, resource, redactor) if settings.exports_logs and exporter is None else None
+    logs = _export_logs(settings, resource, redactor, compiled) if settings.exports_logs and exporter is None else None
     spans: _Export[RecordedSpan] | None = None
     sdk_processor: SpanProcessor | None = None
     on_end: Callable[[RecordedSpan], None] | None = None
@@ -181,7 +186,7 @@ def start_tracing(
         sdk_processor = _sdk_batch_processor(exporter, settings)
         on_end = _through_sdk(sdk_processor, resource, redactor)
     elif settings.active:
-        spans = _export_spans(settings, resource, redactor)
+        spans = _export_spans(settings, resource, redactor, compiled)
         on_end = spans.processor.put
     parts = TracerParts(build_sampler(settings), _limits(settings), counts, on_end) if on_end else None
     log_limit = settings.of_logs.log_record_attribute_count_limit
@@ -194,6 +199,7 @@ def start_tracing(
             sampled_by_attributes=bool(settings.sampling_rules),
             methods=settings.http_known_methods or KNOWN_METHODS,
             own=OwnAttributes.below(attribute_prefix),
+            native=compiled,
         ),
         resource=resource,
         tracer_parts=parts,
@@ -219,16 +225,21 @@ class _Export(Generic[Item]):
     processor: BatchProcessor[Item]
 
 
-def _export_spans(settings: TracingSettings, resource: Resource, redactor: Redactor) -> _Export[RecordedSpan]:
+def _export_spans(
+    settings: TracingSettings, resource: Resource, redactor: Redactor, compiled: ModuleType | None
+) -> _Export[RecordedSpan]:
     length = settings.attribute_value_length_limit
-    encoder = SpanEncoder(resource, redactor, settings.filtered_attributes, length)
+    encoder = SpanEncoder(resource, redactor, settings.filtered_attributes, length, compiled)
     exporter = _exporter(settings, "traces")
     return _Export(encoder, BatchProcessor("traces", settings, encoder, exporter))
 
 
-def _export_logs(settings: TracingSettings, resource: Resource, redactor: Redactor) -> _Export[LogEntry]:
+def _export_logs(
+    settings: TracingSettings, resource: Resource, redactor: Redactor, compiled: ModuleType | None
+) -> _Export[LogEntry]:
     of_logs = settings.of_logs
-    encoder = LogEncoder(resource, redactor, settings.filtered_attributes, of_logs.attribute_value_length_limit)
+    length = of_logs.attribute_value_length_limit
+    encoder = LogEncoder(resource, redactor, settings.filtered_attributes, length, compiled)
     exporter = _exporter(of_logs, "logs")
     return _Export(encoder, BatchProcessor("logs", of_logs, encoder, exporter))
 

@@ -27,7 +27,7 @@ from lean_tracing.span import NO_STATE, Limits, RecordedSpan
 from lean_tracing.statistics import SpanCounts
 
 # One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's standard.
-_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED: Final = 1
 _RANDOM_TRACE_ID: Final = 2
 _new_tuple: Final = tuple.__new__
@@ -36,7 +36,7 @@ _TIMED_MASK: Final = 63
 # Not the generator of the module `random`, which the application may seed. A forked child seeds it again from the
 # kernel, because otherwise parent and child would make the same ids.
 _generator: Final = random.Random()
-_random_bits: Final = _generator.getrandbits
+random_bits: Final = _generator.getrandbits
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_generator.seed)
 
@@ -63,6 +63,21 @@ class LeanTracer(Tracer):
         self._sampler, self._limits, self._counts, self._on_end = parts
         self._follows_parents = parts.sampler.parent_based
 
+    def for_native(self) -> tuple[object, ...]:
+        """The arguments of the native part's `Starter`, after its twin."""
+        limits, sampler = self._limits, self._sampler
+        return (
+            self._scope,
+            limits,
+            self._counts,
+            self._on_end,
+            limits.attributes,
+            limits.value_length,
+            limits.links,
+            sampler.parent_based,
+            sampler.records_all,
+        )
+
     def start_span(
         self,
         name: str,
@@ -84,10 +99,10 @@ class LeanTracer(Tracer):
             sampled = parent_flags & _SAMPLED
         else:
             if not has_parent:
-                trace_id, state, bits = _random_bits(128) or 1, NO_STATE, _RANDOM_TRACE_ID
+                trace_id, state, bits = random_bits(128) or 1, NO_STATE, _RANDOM_TRACE_ID
             sampled = self._sampler.samples(trace_id, attributes)
         # Not by calling the class, which would check the ids, and take as long as all this. 0 is no id.
-        own = _new_tuple(SpanContext, (trace_id, _random_bits(64) or 1, False, _FLAGS[bits | sampled], state, True))
+        own = _new_tuple(SpanContext, (trace_id, random_bits(64) or 1, False, FLAGS[bits | sampled], state, True))
         if not sampled:
             counts.sampled_out += 1
             return NonRecordingSpan(own)
@@ -104,7 +119,7 @@ class LeanTracer(Tracer):
             start_time,
             self._on_end,
             # Not the clock of a parent that has ended: work in the background may outlive it by days.
-            current._clock if type(current) is RecordedSpan and current.end_time is None else None,
+            current._clock if isinstance(current, RecordedSpan) and current.end_time is None else None,
         )
         if not (record_exception and set_status_on_exception):
             span.records_exception, span.sets_status_on_exception = record_exception, set_status_on_exception

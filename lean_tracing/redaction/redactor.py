@@ -49,12 +49,14 @@ class Redactor:
     redacted value changes nothing.
     """
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(self, key: str | None = None, is_harmless: Callable[[str], bool] | None = None) -> None:
         """Creates a redactor.
 
         Args:
             key: secret that all services share whose hashes shall agree. None makes a random one for this process.
+            is_harmless: the first look of the native part: whether a text certainly holds nothing to hide.
         """
+        self._is_harmless = is_harmless
         # A variable of the environment may hold bytes that are no text.
         self._key = key.encode(errors="surrogatepass") if key else secrets.token_bytes(32)
         self._keys = KeyRules()
@@ -119,10 +121,16 @@ class Redactor:
         """Whether `named` shows a number under this name as it is, unless the number may be that of a card."""
         return self._keys.kind(name) is not Kind.TYPED
 
+    def shows_text(self, name: str) -> bool:
+        """Whether `named` shows a text under this name if nothing in it is to be hidden."""
+        return self._keys.kind(name) is Kind.PLAIN
+
     # --- text ---------------------------------------------------------------------------------------------------------
 
     def _text(self, value: str) -> str:
         if len(value) < 5 or value in self._harmless:
+            return value
+        if self._is_harmless is not None and self._is_harmless(value):
             return value
         if not _may_hold_something(value):
             if len(value) >= MIN_TOKEN:  # the search for tokens takes longer than the set

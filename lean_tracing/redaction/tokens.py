@@ -138,6 +138,39 @@ def _search(expressions: Iterable[str]) -> str:
     return "|".join(f"{letter}(?:{'|'.join(alternatives)})" for letter, alternatives in rests.items())
 
 
+_ATOM: Final = re.compile(r"\[(?P<set>[^\]]+)\]|(?P<group>\(\?:)|(?P<letter>[^\[({+*?|)])")
+PREFIX: Final = 6
+"""Characters of a token by which the native part recognises that a text may hold one."""
+
+
+def prefix_of(expression: str) -> list[str]:
+    """The characters that are possible in each of the first places of a token, up to PREFIX places.
+
+    After a repetition or a group the places are not fixed, so the list ends there.
+    """
+    places: list[str] = []
+    position = 0
+    while len(places) < PREFIX and (atom := _ATOM.match(expression, position)) is not None:
+        if atom["group"]:
+            alternatives = expression[atom.end() : expression.index(")", position)].split("|")
+            if not expression.startswith("?", expression.index(")", position) + 1):
+                places.append("".join(alternative[0] for alternative in alternatives))
+            break
+        position = atom.end()
+        if expression.startswith(("?", "*"), position):
+            break
+        places.append(_members(atom["set"]) if atom["set"] else atom["letter"])
+        if expression.startswith(("{", "+"), position):
+            break
+    return places
+
+
+def _members(characters: str) -> str:
+    """The characters of a set, with its ranges written out."""
+    ranges = re.findall(r"(.)-(.)|(.)", characters)
+    return "".join(one or "".join(map(chr, range(ord(first), ord(last) + 1))) for first, last, one in ranges)
+
+
 TOKEN: Final = re.compile(_search(token.expression for token in TOKENS))
 """Finds each token."""
 

@@ -1,0 +1,83 @@
+/* The native part of lean_tracing: what its files share. Each function has a twin in Python, named in its comment.
+ *
+ * A function here takes the common case and gives the rest to its twin: whatever is unusual about a value, the result is
+ * the twin's. All code runs under the GIL, and the module is for one interpreter.
+ */
+#ifndef LEAN_TRACING_NATIVE_H
+#define LEAN_TRACING_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+
+/* --- what the library passes at its import (module.c) --------------------------------------------------------------*/
+
+/* The slots of a RecordedSpan. Python defines the class; its objects are read and written here. */
+enum slot {
+    NAME, CONTEXT, PARENT, KIND, LINKS, DROPPED_LINKS, EVENTS, STATUS, SCOPE, DROPPED_ATTRIBUTES, DROPPED_EVENTS,
+    END_TIME, LIMITS, ON_END, OWN_ATTRIBUTES, SHARED_ATTRIBUTES, ROOM, CLOCK, START_TIME, SLOTS
+};
+
+struct library {
+    PyTypeObject *recorded_span;     /* RecordedSpan */
+    PyTypeObject *native_span;       /* NativeSpan, its subclass with the methods of start.c */
+    PyTypeObject *non_recording;     /* OpenTelemetry's NonRecordingSpan */
+    PyTypeObject *span_context;      /* OpenTelemetry's SpanContext */
+    PyTypeObject *link;              /* OpenTelemetry's Link */
+    PyTypeObject *context;           /* OpenTelemetry's Context */
+    PyTypeObject *shared_attributes; /* SharedAttributes */
+    PyObject *variable;              /* the ContextVar of the current context */
+    PyObject *span_key;              /* the key of the span in a context */
+    PyObject *suppressed_key;        /* the key of a block without spans in a context */
+    PyObject *no_state;              /* the TraceState of a new trace */
+    PyObject *unset;                 /* the Status of a new span */
+    PyObject *internal;              /* SpanKind.INTERNAL */
+    PyObject *enter, *leave;         /* coroutine functions: a Scope as an asynchronous block */
+    PyObject *kinds;                 /* the SpanKinds, in the order of OTLP */
+    PyObject *flags;                 /* the TraceFlags from 0 to 3 */
+    PyObject *random_bits;           /* makes ids */
+    PyObject *detach;                /* current.detach, for a token of another context */
+    Py_ssize_t slots[SLOTS];         /* offsets in a span */
+    Py_ssize_t longest, encoded;     /* offsets in SharedAttributes */
+};
+
+extern struct library library;
+
+static inline PyObject **slot_of(PyObject *span, enum slot slot)
+{
+    return (PyObject **)((char *)span + library.slots[slot]);
+}
+
+static inline int is_span(PyObject *object)
+{
+    return Py_TYPE(object) == library.native_span || Py_TYPE(object) == library.recorded_span;
+}
+
+/* Whether `object` is a tuple with the fields of a SpanContext: two ids, is_remote, flags, state, is_valid. */
+static inline int is_span_context(PyObject *object)
+{
+    return object != NULL && PyTuple_Check(object) && PyTuple_GET_SIZE(object) == 6;
+}
+
+/* --- look.c --------------------------------------------------------------------------------------------------------*/
+
+/* Sets the prefixes of tokens; -1 with an exception. */
+int look_configure(PyObject *prefixes);
+
+/* Whether an exact str certainly holds no secret and no personal data; `False` only means that Python has to look. */
+int is_harmless(PyObject *text);
+
+/* --- writer.c ------------------------------------------------------------------------------------------------------*/
+
+/* Adds Attributes and Writer to the module; -1 with an exception. */
+int writer_add(PyObject *module);
+
+/* --- start.c -------------------------------------------------------------------------------------------------------*/
+
+/* Adds Starter and Scope to the module; -1 with an exception. */
+int start_add(PyObject *module);
+
+/* Gives NativeSpan its methods; -1 with an exception. */
+int start_add_methods(PyTypeObject *native_span);
+
+#endif

@@ -1,0 +1,795 @@
+/* Starts and ends spans.
+ *
+ * `Starter` is the twin of TraceManager.start and of LeanTracer.start_span (spans.py, tracer.py), `Scope` that of
+ * SpanScope, and the methods of NativeSpan those of RecordedSpan (span.py).
+ */
+#include "native.h"
+#include <stddef.h>
+#include <structmember.h>
+
+enum { SAMPLED = 1, RANDOM_TRACE_ID = 2, TIMED_MASK = 63 };
+
+static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_started, *str_timed, *str_timed_ns, *str_end,
+    *str_get_span_context, *str_set_attribute, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
+
+/* The clocks of time.time_ns and time.perf_counter_ns. */
+#if PY_VERSION_HEX >= 0x030D0000
+static int64_t wall_clock(void)
+{
+    PyTime_t now = 0;
+    (void)PyTime_TimeRaw(&now);
+    return now;
+}
+
+static int64_t monotonic_clock(void)
+{
+    PyTime_t now = 0;
+    (void)PyTime_PerfCounterRaw(&now);
+    return now;
+}
+#else
+static int64_t wall_clock(void)
+{
+    return _PyTime_GetSystemClock();
+}
+
+static int64_t monotonic_clock(void)
+{
+    return _PyTime_GetPerfCounter();
+}
+#endif
+
+/* Adds to a number that is an attribute; -1 with an exception. */
+static int add_to(PyObject *object, PyObject *name, long long amount)
+{
+    PyObject *old = PyObject_GetAttr(object, name), *more = PyLong_FromLongLong(amount);
+    PyObject *sum = old && more ? PyNumber_Add(old, more) : NULL;
+    int failed = sum == NULL || PyObject_SetAttr(object, name, sum) < 0;
+    Py_XDECREF(old);
+    Py_XDECREF(more);
+    Py_XDECREF(sum);
+    return failed ? -1 : 0;
+}
+
+/* A slot takes over a reference. */
+static void set(PyObject *span, enum slot slot, PyObject *value)
+{
+    PyObject **place = slot_of(span, slot), *old = *place;
+    *place = value;
+    Py_XDECREF(old);
+}
+
+/* --- attributes ----------------------------------------------------------------------------------------------------*/
+
+/* Whether a value is kept as it is: a number, a boolean, or a text that is not too long. */
+static int is_simple(PyObject *value, Py_ssize_t longest)
+{
+    if (PyUnicode_CheckExact(value))
+        return PyUnicode_GET_LENGTH(value) <= longest;
+    return PyLong_CheckExact(value) || PyBool_Check(value) || PyFloat_CheckExact(value);
+}
+
+/* The limit of the length of texts; -1 if there is none that can be read here. */
+static Py_ssize_t longest_of(PyObject *span)
+{
+    PyObject *limits = *slot_of(span, LIMITS);
+    if (limits == NULL || !PyTuple_Check(limits) || PyTuple_GET_SIZE(limits) < 3)
+        return -1;
+    PyObject *length = PyTuple_GET_ITEM(limits, 2); /* value_length */
+    if (!PyLong_CheckExact(length))
+        return -1;
+    Py_ssize_t longest = PyLong_AsSsize_t(length);
+    if (longest < 0)
+        PyErr_Clear();
+    return longest;
+}
+
+/* How many attributes of its own a span has room for; -1 if it takes none any more, or if that cannot be read here. */
+static Py_ssize_t room_of(PyObject *span)
+{
+    PyObject *room = *slot_of(span, ROOM), *own = *slot_of(span, OWN_ATTRIBUTES);
+    if (*slot_of(span, END_TIME) != Py_None || own == NULL || !PyDict_CheckExact(own) || room == NULL
+        || !PyLong_CheckExact(room))
+        return -1;
+    Py_ssize_t most = PyLong_AsSsize_t(room);
+    if (most < 0)
+        PyErr_Clear();
+    return most;
+}
+
+/* Whether a span shares an attribute with this key; -1 with an exception. */
+static int shares(PyObject *span, PyObject *key)
+{
+    PyObject *shared = *slot_of(span, SHARED_ATTRIBUTES);
+    return shared == NULL ? 1 : shared == Py_None ? 0 : PyDict_Check(shared) ? PyDict_Contains(shared, key) : 1;
+}
+
+/* The twin of RecordedSpan._set_at_once: 1 if all are set, 0 if none is, -1 with an exception. */
+static int set_at_once(PyObject *span, PyObject *attributes, Py_ssize_t longest)
+{
+    Py_ssize_t most = room_of(span);
+    if (!PyDict_CheckExact(attributes) || most < 0 || longest < 0
+        || PyDict_GET_SIZE(*slot_of(span, OWN_ATTRIBUTES)) + PyDict_GET_SIZE(attributes) > most)
+        return 0;
+    PyObject *key, *value;
+    for (Py_ssize_t position = 0; PyDict_Next(attributes, &position, &key, &value);) {
+        /* Only texts as keys: comparing others may run code of their class. */
+        if (!PyUnicode_CheckExact(key) || !is_simple(value, longest))
+            return 0;
+        int shared = shares(span, key);
+        if (shared)
+            return shared < 0 ? -1 : 0;
+    }
+    PyObject *own = *slot_of(span, OWN_ATTRIBUTES);
+    if (PyDict_GET_SIZE(own)) {
+        Py_INCREF(own);
+        int failed = PyDict_Update(own, attributes) < 0;
+        Py_DECREF(own);
+        return failed ? -1 : 1;
+    }
+    PyObject *copied = PyDict_Copy(attributes);
+    if (copied == NULL)
+        return -1;
+    set(span, OWN_ATTRIBUTES, copied);
+    return 1;
+}
+
+/* --- the methods of NativeSpan -------------------------------------------------------------------------------------*/
+
+/* The method of RecordedSpan, which does what is unusual. */
+static PyObject *call_twin(PyObject *span, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    enum { MOST = 8 };
+    PyObject *stack[MOST], *result = NULL;
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (count + named >= MOST) {
+        PyErr_SetString(PyExc_TypeError, "too many arguments");
+        return NULL;
+    }
+    PyObject *method = PyObject_GetAttr((PyObject *)library.recorded_span, name);
+    if (method != NULL) {
+        stack[0] = span;
+        for (Py_ssize_t i = 0; i < count + named; i++)
+            stack[i + 1] = args[i];
+        result = PyObject_Vectorcall(method, stack, (size_t)count + 1, names);
+        Py_DECREF(method);
+    }
+    return result;
+}
+
+static PyObject *span_set_attribute(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (count == 2 && names == NULL && PyUnicode_CheckExact(args[0]) && is_simple(args[1], longest_of(span))) {
+        Py_ssize_t most = room_of(span);
+        int shared = most < 0 ? 1 : shares(span, args[0]);
+        if (shared < 0)
+            return NULL;
+        if (!shared) {
+            PyObject *own = Py_NewRef(*slot_of(span, OWN_ATTRIBUTES));
+            int fits = PyDict_GET_SIZE(own) < most ? 1 : PyDict_Contains(own, args[0]);
+            if (fits > 0 && PyDict_SetItem(own, args[0], args[1]) < 0)
+                fits = -1;
+            Py_DECREF(own);
+            if (fits < 0)
+                return NULL;
+            if (fits)
+                Py_RETURN_NONE;
+        }
+    }
+    return call_twin(span, str_set_attribute, args, count, names);
+}
+
+static PyObject *span_set_attributes(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (count == 1 && names == NULL) {
+        int done = set_at_once(span, args[0], longest_of(span));
+        if (done < 0)
+            return NULL;
+        if (done)
+            Py_RETURN_NONE;
+    }
+    return call_twin(span, str_set_attributes, args, count, names);
+}
+
+static PyObject *span_end(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *clock = *slot_of(span, CLOCK), *started = *slot_of(span, START_TIME), *on_end = *slot_of(span, ON_END);
+    if (count || names != NULL || *slot_of(span, END_TIME) != Py_None || clock == NULL || started == NULL
+        || on_end == NULL || !PyLong_CheckExact(clock) || !PyLong_CheckExact(started))
+        return call_twin(span, str_end, args, count, names);
+    long long shift = PyLong_AsLongLong(clock), start = PyLong_AsLongLong(started);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return call_twin(span, str_end, args, count, names);
+    }
+    long long now = shift + monotonic_clock();
+    PyObject *ended = now > start ? PyLong_FromLongLong(now) : Py_NewRef(started);
+    if (ended == NULL)
+        return NULL;
+    set(span, END_TIME, ended);
+    Py_INCREF(on_end);
+    PyObject *result = PyObject_CallOneArg(on_end, span);
+    Py_DECREF(on_end);
+    if (result == NULL)
+        return NULL;
+    Py_DECREF(result);
+    Py_RETURN_NONE;
+}
+
+static PyObject *span_is_recording(PyObject *span, PyObject *Py_UNUSED(none))
+{
+    return PyBool_FromLong(*slot_of(span, END_TIME) == Py_None);
+}
+
+static PyObject *span_get_span_context(PyObject *span, PyObject *Py_UNUSED(none))
+{
+    PyObject *context = *slot_of(span, CONTEXT);
+    return Py_NewRef(context == NULL ? Py_None : context);
+}
+
+#define WITH_NAMES(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef span_methods[] = {
+    {"set_attribute", WITH_NAMES(span_set_attribute), NULL},
+    {"set_attributes", WITH_NAMES(span_set_attributes), NULL},
+    {"end", WITH_NAMES(span_end), NULL},
+    {"is_recording", span_is_recording, METH_NOARGS, NULL},
+    {"get_span_context", span_get_span_context, METH_NOARGS, NULL},
+};
+
+int start_add_methods(PyTypeObject *native_span)
+{
+    for (size_t i = 0; i < sizeof span_methods / sizeof *span_methods; i++) {
+        PyObject *method = PyDescr_NewMethod(native_span, &span_methods[i]);
+        int failed =
+            method == NULL || PyObject_SetAttrString((PyObject *)native_span, span_methods[i].ml_name, method) < 0;
+        Py_XDECREF(method);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- Scope ---------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *fail;    /* TraceManager.fail */
+    PyObject *span;
+    PyObject *context; /* NULL takes the current one */
+    PyObject *token;   /* of the context variable; NULL outside of the block */
+} Scope;
+
+static PyTypeObject *scope_type;
+
+static PyObject *scope_of(PyObject *fail, PyObject *span, PyObject *context)
+{
+    Scope *self = (Scope *)scope_type->tp_alloc(scope_type, 0);
+    if (self == NULL)
+        return NULL;
+    self->fail = Py_NewRef(fail);
+    self->span = Py_NewRef(span);
+    self->context = context == NULL || context == Py_None ? NULL : Py_NewRef(context);
+    return (PyObject *)self;
+}
+
+static PyObject *scope_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *Py_UNUSED(named))
+{
+    PyObject *fail, *span, *context = NULL;
+    if (!PyArg_ParseTuple(args, "OO|O:Scope", &fail, &span, &context))
+        return NULL;
+    return scope_of(fail, span, context);
+}
+
+/* The twin of current.with_span. */
+static PyObject *with_span(PyObject *span, PyObject *context)
+{
+    PyObject *made = PyObject_CallNoArgs((PyObject *)library.context);
+    if (made != NULL
+        && (!PyDict_Check(made) || PyDict_Update(made, context) < 0 || PyDict_SetItem(made, library.span_key, span) < 0))
+        Py_CLEAR(made);
+    return made;
+}
+
+static PyObject *scope_enter(Scope *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *base = Py_XNewRef(self->context);
+    if (base == NULL && PyContextVar_Get(library.variable, NULL, &base) < 0)
+        return NULL;
+    PyObject *inner = base == NULL ? NULL : with_span(self->span, base);
+    Py_XDECREF(base);
+    if (inner == NULL)
+        return NULL;
+    PyObject *token = PyContextVar_Set(library.variable, inner);
+    Py_DECREF(inner);
+    if (token == NULL)
+        return NULL;
+    Py_XSETREF(self->token, token);
+    return Py_NewRef(self->span);
+}
+
+static PyObject *scope_exit(Scope *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "__exit__ takes three arguments");
+        return NULL;
+    }
+    PyObject *token = self->token, *result;
+    self->token = NULL;
+    if (token != NULL) {
+        if (PyContextVar_Reset(library.variable, token) < 0) {
+            PyErr_Clear();
+            result = PyObject_CallOneArg(library.detach, token);
+            if (result == NULL) {
+                Py_DECREF(token);
+                return NULL;
+            }
+            Py_DECREF(result);
+        }
+        Py_DECREF(token);
+    }
+    if (args[1] != Py_None) {
+        result = PyObject_CallFunctionObjArgs(self->fail, self->span, args[1], NULL);
+        if (result == NULL)
+            return NULL;
+        Py_DECREF(result);
+    }
+    if (Py_TYPE(self->span) == library.native_span)
+        return span_end(self->span, NULL, 0, NULL);
+    result = PyObject_CallMethodNoArgs(self->span, str_end);
+    if (result == NULL)
+        return NULL;
+    Py_DECREF(result);
+    Py_RETURN_NONE;
+}
+
+static PyObject *scope_aenter(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    return PyObject_CallOneArg(library.enter, self);
+}
+
+static PyObject *scope_aexit(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "__aexit__ takes three arguments");
+        return NULL;
+    }
+    return PyObject_CallFunctionObjArgs(library.leave, self, args[0], args[1], args[2], NULL);
+}
+
+static int scope_traverse(Scope *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->fail);
+    Py_VISIT(self->span);
+    Py_VISIT(self->context);
+    Py_VISIT(self->token);
+    return 0;
+}
+
+static int scope_clear(Scope *self)
+{
+    Py_CLEAR(self->fail);
+    Py_CLEAR(self->span);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->token);
+    return 0;
+}
+
+static void scope_dealloc(Scope *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    scope_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef scope_methods[] = {
+    {"__enter__", (PyCFunction)scope_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))scope_exit, METH_FASTCALL, NULL},
+    {"__aenter__", scope_aenter, METH_NOARGS, NULL},
+    {"__aexit__", (PyCFunction)(void (*)(void))scope_aexit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot scope_slots[] = {
+    {Py_tp_new, scope_new},
+    {Py_tp_dealloc, scope_dealloc},
+    {Py_tp_traverse, scope_traverse},
+    {Py_tp_clear, scope_clear},
+    {Py_tp_methods, scope_methods},
+    {Py_tp_doc, "Scope(fail, span, context=None): the block in which a span is current, and with which it ends."},
+    {0, NULL},
+};
+
+static PyType_Spec scope_spec = {
+    .name = "lean_tracing.native._compiled.Scope",
+    .basicsize = sizeof(Scope),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = scope_slots,
+};
+
+/* --- Starter -------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *twin;    /* TraceManager.start as Python has it */
+    PyObject *fail;    /* TraceManager.fail; None returns the span instead of a Scope */
+    PyObject *scope;   /* the InstrumentationScope */
+    PyObject *limits;  /* Limits */
+    PyObject *counts;  /* SpanCounts */
+    PyObject *on_end;
+    PyObject *room;    /* Limits.attributes */
+    Py_ssize_t longest; /* Limits.value_length */
+    Py_ssize_t most;    /* Limits.attributes */
+    Py_ssize_t links;   /* Limits.links */
+    int follows_parents, records_all; /* of the sampler */
+} Starter;
+
+struct arguments {
+    PyObject *name, *kind, *attributes, *context, *links;
+};
+
+/* 1 if the arguments are those of the common form. */
+static int parse(PyObject *const *args, size_t flags, PyObject *names, struct arguments *given)
+{
+    if (PyVectorcall_NARGS(flags) != 1)
+        return 0;
+    *given = (struct arguments){args[0], library.internal, Py_None, Py_None, empty};
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[1 + i];
+        /* Names of arguments in source code are interned. */
+        if (name == str_kind)
+            given->kind = value;
+        else if (name == str_attributes)
+            given->attributes = value;
+        else if (name == str_context)
+            given->context = value;
+        else if (name == str_links)
+            given->links = value;
+        else
+            return 0;
+    }
+    return 1;
+}
+
+/* No link, or one without attributes that leads to a span, as a consumer has one. */
+static int keeps_links(Starter *self, PyObject *links)
+{
+    if (!PyTuple_CheckExact(links))
+        return 0;
+    if (PyTuple_GET_SIZE(links) == 0)
+        return 1;
+    PyObject *link = PyTuple_GET_ITEM(links, 0);
+    if (PyTuple_GET_SIZE(links) > 1 || self->links < 1 || Py_TYPE(link) != library.link)
+        return 0;
+    PyObject *attributes = PyObject_GetAttr(link, str_attributes), *context = PyObject_GetAttr(link, str_context);
+    int keeps = attributes == Py_None && is_span_context(context) && Py_TYPE(context) == library.span_context
+             && PyTuple_GET_ITEM(context, 5) == Py_True;
+    Py_XDECREF(attributes);
+    Py_XDECREF(context);
+    PyErr_Clear();
+    return keeps;
+}
+
+/* A new id that is not 0. */
+static PyObject *new_id(PyObject *bits)
+{
+    PyObject *id = PyObject_CallOneArg(library.random_bits, bits);
+    int is_zero = id == NULL ? 0 : PyObject_Not(id);
+    if (is_zero) {
+        Py_CLEAR(id);
+        return is_zero > 0 ? Py_NewRef(one) : NULL;
+    }
+    return id;
+}
+
+/* A sampled SpanContext; takes over the reference to the trace id. */
+static PyObject *new_context(PyObject *trace_id, PyObject *state, int bits)
+{
+    PyObject *span_id = trace_id == NULL ? NULL : new_id(bits_of_span);
+    PyObject *context = span_id == NULL ? NULL : library.span_context->tp_alloc(library.span_context, 6);
+    if (context == NULL) {
+        Py_XDECREF(trace_id);
+        Py_XDECREF(span_id);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(context, 0, trace_id);
+    PyTuple_SET_ITEM(context, 1, span_id);
+    PyTuple_SET_ITEM(context, 2, Py_NewRef(Py_False));
+    PyTuple_SET_ITEM(context, 3, Py_NewRef(PyTuple_GET_ITEM(library.flags, bits | SAMPLED)));
+    PyTuple_SET_ITEM(context, 4, Py_NewRef(state));
+    PyTuple_SET_ITEM(context, 5, Py_NewRef(Py_True));
+    return context;
+}
+
+/* The twin of RecordedSpan.__init__; takes over the reference to the context. */
+static PyObject *new_span(Starter *self, const struct arguments *given, PyObject *context, PyObject *parent,
+                          PyObject *clock)
+{
+    PyObject *span = library.native_span->tp_alloc(library.native_span, 0);
+    if (span == NULL) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    *slot_of(span, NAME) = Py_NewRef(given->name);
+    *slot_of(span, CONTEXT) = context;
+    *slot_of(span, PARENT) = Py_NewRef(parent == NULL ? Py_None : parent);
+    *slot_of(span, KIND) = Py_NewRef(given->kind);
+    *slot_of(span, LINKS) = Py_NewRef(given->links);
+    *slot_of(span, DROPPED_LINKS) = Py_NewRef(zero);
+    *slot_of(span, EVENTS) = Py_NewRef(empty);
+    *slot_of(span, STATUS) = Py_NewRef(library.unset);
+    *slot_of(span, SCOPE) = Py_NewRef(self->scope);
+    *slot_of(span, DROPPED_ATTRIBUTES) = Py_NewRef(zero);
+    *slot_of(span, DROPPED_EVENTS) = Py_NewRef(zero);
+    *slot_of(span, END_TIME) = Py_NewRef(Py_None);
+    *slot_of(span, LIMITS) = Py_NewRef(self->limits);
+    *slot_of(span, ON_END) = Py_NewRef(self->on_end);
+    *slot_of(span, SHARED_ATTRIBUTES) = Py_NewRef(Py_None);
+    *slot_of(span, ROOM) = Py_NewRef(self->room);
+
+    PyObject *attributes = given->attributes;
+    PyObject *longest = Py_TYPE(attributes) != library.shared_attributes
+                          ? NULL
+                          : *(PyObject **)((char *)attributes + library.longest);
+    if (longest != NULL && PyLong_CheckExact(longest) && PyDict_GET_SIZE(attributes) <= self->most
+        && PyLong_AsLongLong(longest) <= self->longest) {
+        set(span, SHARED_ATTRIBUTES, Py_NewRef(attributes));
+        set(span, ROOM, PyLong_FromSsize_t(self->most - PyDict_GET_SIZE(attributes)));
+        attributes = Py_None;
+    }
+    if ((*slot_of(span, OWN_ATTRIBUTES) = PyDict_New()) == NULL || *slot_of(span, ROOM) == NULL)
+        goto failed;
+    if (attributes != Py_None) {
+        int done = set_at_once(span, attributes, self->longest);
+        if (done < 0)
+            goto failed;
+        if (!done) {
+            PyObject *result = call_twin(span, str_set_attributes, &attributes, 1, NULL);
+            if (result == NULL)
+                goto failed;
+            Py_DECREF(result);
+        }
+    }
+
+    long long shift = 0, wall;
+    if (clock != NULL && PyLong_CheckExact(clock)) {
+        shift = PyLong_AsLongLong(clock);
+        if (shift == -1 && PyErr_Occurred())
+            goto failed;
+        wall = shift + monotonic_clock();
+        *slot_of(span, CLOCK) = Py_NewRef(clock);
+    } else {
+        wall = wall_clock();
+        *slot_of(span, CLOCK) = PyLong_FromLongLong(wall - monotonic_clock());
+    }
+    *slot_of(span, START_TIME) = PyLong_FromLongLong(wall);
+    if (*slot_of(span, CLOCK) == NULL || *slot_of(span, START_TIME) == NULL)
+        goto failed;
+    return span;
+
+failed:
+    Py_DECREF(span);
+    return NULL;
+}
+
+/* The span in a context, a new reference; NULL with `*known` 1 if there is none, or 0 if only the twin knows. */
+static PyObject *span_in(PyObject *context, int *known)
+{
+    PyObject *span = PyDict_GetItemWithError(context, library.span_key);
+    *known = 1;
+    if (span == NULL) {
+        *known = !PyErr_Occurred();
+        PyErr_Clear();
+        return NULL;
+    }
+    *known = is_span(span) || Py_TYPE(span) == library.non_recording;
+    return *known ? Py_NewRef(span) : NULL;
+}
+
+/* 1 with `*made` if the span is started, 0 if only the twin can do it, -1 with an exception. */
+static int start(Starter *self, const struct arguments *given, PyObject **made)
+{
+    PyObject *current = NULL, *above = NULL, *parent = NULL, *context = NULL;
+    int done = 0, known, has_parent = 0, bits = RANDOM_TRACE_ID;
+    if (!keeps_links(self, given->links) || PyContextVar_Get(library.variable, NULL, &current) < 0)
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *around = given->context == Py_None ? current : given->context;
+    if (current == NULL || Py_TYPE(current) != library.context || Py_TYPE(around) != library.context)
+        goto end;
+    int is_suppressed = PyDict_Contains(current, library.suppressed_key);
+    if (is_suppressed) {
+        done = is_suppressed < 0 ? -1 : 0;
+        goto end;
+    }
+    above = span_in(around, &known);
+    if (!known)
+        goto end;
+    if (above != NULL) {
+        parent = is_span(above) ? Py_XNewRef(*slot_of(above, CONTEXT))
+                                : PyObject_CallMethodNoArgs(above, str_get_span_context);
+        if (parent == NULL)
+            done = PyErr_Occurred() ? -1 : 0;
+        if (!is_span_context(parent))
+            goto end;
+        has_parent = PyTuple_GET_ITEM(parent, 5) == Py_True;
+    }
+    if (has_parent) {
+        PyObject *flags = PyTuple_GET_ITEM(parent, 3);
+        long parent_bits = PyLong_Check(flags) ? (long)PyLong_AsUnsignedLongMask(flags) : 0;
+        bits = (int)(parent_bits & RANDOM_TRACE_ID);
+        if (self->follows_parents ? !(parent_bits & SAMPLED) : !self->records_all)
+            goto end; /* the twin makes spans that are not recorded, and asks the sampler */
+    } else if (!self->records_all) {
+        goto end;
+    }
+
+    done = -1;
+    PyObject *started = PyObject_GetAttr(self->counts, str_started);
+    if (started == NULL)
+        goto end;
+    int is_timed = !(PyLong_AsUnsignedLongMask(started) & TIMED_MASK);
+    Py_DECREF(started);
+    int64_t began = is_timed ? monotonic_clock() : 0;
+    context = has_parent ? new_context(Py_NewRef(PyTuple_GET_ITEM(parent, 0)), PyTuple_GET_ITEM(parent, 4), bits)
+                         : new_context(new_id(bits_of_trace), library.no_state, bits);
+    if (context == NULL || add_to(self->counts, str_started, 1) < 0) {
+        Py_XDECREF(context);
+        goto end;
+    }
+    /* Not the clock of a parent that has ended: work in the background may outlive it by days. */
+    PyObject *clock = NULL;
+    if (above != NULL && is_span(above) && *slot_of(above, END_TIME) == Py_None)
+        clock = Py_XNewRef(*slot_of(above, CLOCK));
+    *made = new_span(self, given, context, has_parent ? parent : NULL, clock);
+    Py_XDECREF(clock);
+    if (*made == NULL)
+        goto end;
+    if (is_timed
+        && (add_to(self->counts, str_timed, 1) < 0
+            || add_to(self->counts, str_timed_ns, monotonic_clock() - began) < 0)) {
+        Py_CLEAR(*made);
+        goto end;
+    }
+    done = 1;
+end:
+    Py_XDECREF(current);
+    Py_XDECREF(above);
+    Py_XDECREF(parent);
+    return done;
+}
+
+static PyObject *starter_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
+{
+    Starter *self = (Starter *)object;
+    struct arguments given = {NULL, NULL, NULL, NULL, NULL};
+    PyObject *span = NULL;
+    int done = parse(args, flags, names, &given) ? start(self, &given, &span) : 0;
+    if (done == 0)
+        span = PyObject_Vectorcall(self->twin, args, flags, names);
+    if (span == NULL || self->fail == Py_None)
+        return span;
+    PyObject *scope = scope_of(self->fail, span, given.context);
+    Py_DECREF(span);
+    return scope;
+}
+
+static PyObject *starter_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
+{
+    PyObject *twin, *fail, *scope, *limits, *counts, *on_end, *room;
+    Py_ssize_t longest, links;
+    int follows_parents, records_all;
+    if (!PyArg_ParseTuple(args, "OOOO!OOO!nnpp:Starter", &twin, &fail, &scope, &PyTuple_Type, &limits, &counts, &on_end,
+                          &PyLong_Type, &room, &longest, &links, &follows_parents, &records_all))
+        return NULL;
+    Py_ssize_t most = PyLong_AsSsize_t(room);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    Starter *self = (Starter *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->call = starter_call;
+    self->twin = Py_NewRef(twin);
+    self->fail = Py_NewRef(fail);
+    self->scope = Py_NewRef(scope);
+    self->limits = Py_NewRef(limits);
+    self->counts = Py_NewRef(counts);
+    self->on_end = Py_NewRef(on_end);
+    self->room = Py_NewRef(room);
+    self->longest = longest;
+    self->most = most;
+    self->links = links;
+    self->follows_parents = follows_parents;
+    self->records_all = records_all;
+    return (PyObject *)self;
+}
+
+static int starter_traverse(Starter *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->twin);
+    Py_VISIT(self->fail);
+    Py_VISIT(self->scope);
+    Py_VISIT(self->limits);
+    Py_VISIT(self->counts);
+    Py_VISIT(self->on_end);
+    Py_VISIT(self->room);
+    return 0;
+}
+
+static int starter_clear(Starter *self)
+{
+    Py_CLEAR(self->twin);
+    Py_CLEAR(self->fail);
+    Py_CLEAR(self->scope);
+    Py_CLEAR(self->limits);
+    Py_CLEAR(self->counts);
+    Py_CLEAR(self->on_end);
+    Py_CLEAR(self->room);
+    return 0;
+}
+
+static void starter_dealloc(Starter *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    starter_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef starter_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Starter, call), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot starter_slots[] = {
+    {Py_tp_new, starter_new},
+    {Py_tp_dealloc, starter_dealloc},
+    {Py_tp_traverse, starter_traverse},
+    {Py_tp_clear, starter_clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, starter_members},
+    {Py_tp_doc, "Starter(twin, fail, scope, limits, counts, on_end, ...): starts spans as TraceManager.start does."},
+    {0, NULL},
+};
+
+static PyType_Spec starter_spec = {
+    .name = "lean_tracing.native._compiled.Starter",
+    .basicsize = sizeof(Starter),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = starter_slots,
+};
+
+int start_add(PyObject *module)
+{
+    struct {
+        PyObject **name;
+        const char *text;
+    } names[] = {
+        {&str_kind, "kind"}, {&str_attributes, "attributes"}, {&str_context, "context"}, {&str_links, "links"},
+        {&str_started, "started"}, {&str_timed, "timed"}, {&str_timed_ns, "timed_ns"}, {&str_end, "end"},
+        {&str_get_span_context, "get_span_context"}, {&str_set_attribute, "set_attribute"},
+        {&str_set_attributes, "set_attributes"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL)
+            return -1;
+    empty = PyTuple_New(0);
+    zero = PyLong_FromLong(0);
+    one = PyLong_FromLong(1);
+    bits_of_trace = PyLong_FromLong(128);
+    bits_of_span = PyLong_FromLong(64);
+    if (!empty || !zero || !one || !bits_of_trace || !bits_of_span)
+        return -1;
+    scope_type = (PyTypeObject *)PyType_FromSpec(&scope_spec);
+    if (scope_type == NULL || PyModule_AddObjectRef(module, "Scope", (PyObject *)scope_type) < 0)
+        return -1;
+    PyObject *starter = PyType_FromSpec(&starter_spec);
+    int failed = starter == NULL || PyModule_AddObjectRef(module, "Starter", starter) < 0;
+    Py_XDECREF(starter);
+    return failed ? -1 : 0;
+}

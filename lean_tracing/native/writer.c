@@ -1,0 +1,695 @@
+/* Writes spans and attributes as OTLP.
+ *
+ * `Attributes` is the twin of AttributeEncoder.encode (encoding.py), `Writer` that of SpanEncoder.item
+ * (span_encoder.py). They keep no texts: what the first look proves to be harmless is written faster than it is found
+ * in a cache. All else goes to the twin, with its cache of texts that hold nothing to hide.
+ */
+#include "native.h"
+#include <stddef.h>
+
+enum { OVERLAP = 1024, MAX_KEYS = 4096 };
+/* What the first byte of a described key says, see AttributeEncoder.describe. */
+enum { DROPPED = 1, PLAIN = 2, NUMBERS = 4 };
+/* Numbers from here on may be those of cards. */
+static const long long MIN_CARD = 1000000000000LL;
+
+static PyObject *str_one, *str_recent, *str_known, *str_describe, *str_encode_shared, *str_name, *str_event, *str_link,
+    *str_status, *str_in_python, *str_attributes, *str_context, *str_state;
+
+/* --- bytes ---------------------------------------------------------------------------------------------------------*/
+
+/* Grows from a part of the stack. An allocation that fails is remembered in `failed`. */
+struct buffer {
+    unsigned char *data;
+    Py_ssize_t size, capacity;
+    int failed;
+    unsigned char first[2048];
+};
+
+static void begin(struct buffer *out)
+{
+    out->data = out->first;
+    out->size = 0;
+    out->capacity = sizeof out->first;
+    out->failed = 0;
+}
+
+static void release(struct buffer *out)
+{
+    if (out->data != out->first)
+        PyMem_Free(out->data);
+}
+
+static int grow(struct buffer *out, Py_ssize_t more)
+{
+    if (out->failed || more > PY_SSIZE_T_MAX / 2 - out->size)
+        return out->failed = 1, 0;
+    Py_ssize_t capacity = 2 * (out->size + more);
+    unsigned char *data = out->data == out->first ? PyMem_Malloc(capacity) : PyMem_Realloc(out->data, capacity);
+    if (data == NULL)
+        return out->failed = 1, 0;
+    if (out->data == out->first)
+        memcpy(data, out->first, out->size);
+    out->data = data;
+    out->capacity = capacity;
+    return 1;
+}
+
+/* Room for `count` bytes; NULL if there is none. */
+static unsigned char *room(struct buffer *out, Py_ssize_t count)
+{
+    if (out->capacity - out->size < count && !grow(out, count))
+        return NULL;
+    unsigned char *place = out->data + out->size;
+    out->size += count;
+    return place;
+}
+
+static void put(struct buffer *out, const void *bytes, Py_ssize_t count)
+{
+    unsigned char *place = room(out, count);
+    if (place != NULL && count)
+        memcpy(place, bytes, count);
+}
+
+static void put_byte(struct buffer *out, unsigned char byte)
+{
+    put(out, &byte, 1);
+}
+
+static int varint(unsigned char *place, uint64_t number)
+{
+    int size = 0;
+    for (; number > 127; number >>= 7)
+        place[size++] = (unsigned char)(number & 127) | 128;
+    place[size++] = (unsigned char)number;
+    return size;
+}
+
+static int varint_size(uint64_t number)
+{
+    int size = 1;
+    while (number >>= 7)
+        size++;
+    return size;
+}
+
+static void put_varint(struct buffer *out, uint64_t number)
+{
+    unsigned char bytes[10];
+    put(out, bytes, varint(bytes, number));
+}
+
+static void store(unsigned char *place, uint64_t number, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        place[i] = (unsigned char)(number >> 8 * i);
+}
+
+static void put_sized(struct buffer *out, unsigned char tag, const void *bytes, Py_ssize_t count)
+{
+    put_byte(out, tag);
+    put_varint(out, (uint64_t)count);
+    put(out, bytes, count);
+}
+
+/* Puts what a twin returned; a reference to it is taken over. -1 if it is no bytes. */
+static int put_returned(struct buffer *out, PyObject *bytes)
+{
+    if (bytes == NULL)
+        return -1;
+    if (!PyBytes_CheckExact(bytes)) {
+        PyErr_Format(PyExc_TypeError, "bytes were expected, not %s", Py_TYPE(bytes)->tp_name);
+        Py_DECREF(bytes);
+        return -1;
+    }
+    put(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+    return 0;
+}
+
+static PyObject *bytes_of(struct buffer *out)
+{
+    return out->failed ? PyErr_NoMemory() : PyBytes_FromStringAndSize((char *)out->data, out->size);
+}
+
+/* An int as `bytes` bytes, the highest first; 0 without an exception if it is none, or has not so many. */
+static int big_endian(PyObject *number, unsigned char *place, size_t bytes)
+{
+    if (!PyLong_Check(number))
+        return 0;
+#if PY_VERSION_HEX >= 0x030D0000
+    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0, 1) < 0;
+#else
+    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0) < 0;
+#endif
+    if (failed)
+        PyErr_Clear();
+    return !failed;
+}
+
+/* --- attributes ----------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *encoder; /* the AttributeEncoder */
+    PyObject *keys;    /* key -> bytes: what it means, and the encoded key */
+    long long longest; /* characters of a text */
+    unsigned char tag;
+} Attributes;
+
+/* The encoded key, borrowed; NULL if only the twin can encode it, or with an exception. */
+static PyObject *describe(Attributes *self, PyObject *key)
+{
+    PyObject *described = PyDict_GetItemWithError(self->keys, key);
+    if (described != NULL || PyErr_Occurred())
+        return described;
+    described = PyObject_CallMethodOneArg(self->encoder, str_describe, key);
+    if (described == NULL)
+        return NULL;
+    if (!PyBytes_CheckExact(described) || PyBytes_GET_SIZE(described) < 1) { /* None */
+        Py_DECREF(described);
+        return NULL;
+    }
+    if (PyDict_GET_SIZE(self->keys) >= MAX_KEYS)
+        PyDict_Clear(self->keys);
+    int failed = PyDict_SetItem(self->keys, key, described);
+    Py_DECREF(described); /* the dictionary has it */
+    return failed ? NULL : described;
+}
+
+/* The bytes before a value: everything up to the tag of the value's type, which is the first of `size` bytes. */
+static void put_head(Attributes *self, struct buffer *out, PyObject *described, Py_ssize_t size)
+{
+    Py_ssize_t key = PyBytes_GET_SIZE(described) - 1;
+    put_byte(out, self->tag);
+    put_varint(out, (uint64_t)(key + 1 + varint_size((uint64_t)size) + size));
+    put(out, PyBytes_AS_STRING(described) + 1, key);
+    put_byte(out, 0x12);
+    put_varint(out, (uint64_t)size);
+}
+
+/* 1 if the value is one of the common ones, and written; else 0. */
+static int put_common(Attributes *self, struct buffer *out, PyObject *described, PyObject *value)
+{
+    unsigned char meaning = (unsigned char)PyBytes_AS_STRING(described)[0];
+    if (meaning & DROPPED)
+        return 1;
+    if (PyUnicode_CheckExact(value)) {
+        if (!(meaning & PLAIN) || !is_harmless(value))
+            return 0;
+        Py_ssize_t length = PyUnicode_GET_LENGTH(value);
+        if (length > self->longest)
+            return 0;
+        put_head(self, out, described, 1 + varint_size((uint64_t)length) + length);
+        put_sized(out, 0x0a, PyUnicode_1BYTE_DATA(value), length); /* string_value */
+        return 1;
+    }
+    if (PyBool_Check(value)) {
+        put_head(self, out, described, 2);
+        put(out, value == Py_True ? "\x10\x01" : "\x10\x00", 2); /* bool_value */
+        return 1;
+    }
+    if (!(meaning & NUMBERS))
+        return 0;
+    if (PyLong_CheckExact(value)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (overflow || number <= -MIN_CARD || number >= MIN_CARD)
+            return 0;
+        put_head(self, out, described, 1 + varint_size((uint64_t)number));
+        put_byte(out, 0x18); /* int_value */
+        put_varint(out, (uint64_t)number);
+        return 1;
+    }
+    if (PyFloat_CheckExact(value)) {
+        double number = PyFloat_AS_DOUBLE(value);
+        uint64_t bits;
+        if (!(number > -(double)MIN_CARD && number < (double)MIN_CARD))
+            return 0;
+        memcpy(&bits, &number, sizeof bits);
+        put_head(self, out, described, 9);
+        unsigned char *place = room(out, 9);
+        if (place != NULL) {
+            place[0] = 0x21; /* double_value */
+            store(place + 1, bits, 8);
+        }
+        return 1;
+    }
+    return 0;
+}
+
+/* What the cache of the encoder has, else what the encoder makes; a new reference. */
+static PyObject *ask_twin(Attributes *self, PyObject *key, PyObject *value)
+{
+    if (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(value)) {
+        PyObject *known = PyObject_GetAttr(self->encoder, str_known);
+        PyObject *recent = known ? PyObject_GetAttr(known, str_recent) : NULL;
+        PyObject *pair = recent ? PyTuple_Pack(2, key, value) : NULL;
+        PyObject *found = NULL;
+        if (pair != NULL && PyDict_CheckExact(recent))
+            found = Py_XNewRef(PyDict_GetItemWithError(recent, pair));
+        Py_XDECREF(pair);
+        Py_XDECREF(recent);
+        Py_XDECREF(known);
+        if (found != NULL || PyErr_Occurred())
+            return found;
+    }
+    return PyObject_CallMethodObjArgs(self->encoder, str_one, key, value, NULL);
+}
+
+static int put_attributes(Attributes *self, struct buffer *out, PyObject *attributes)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0, count = PyDict_GET_SIZE(attributes);
+    while (PyDict_Next(attributes, &position, &key, &value)) {
+        int failed = 0;
+        Py_INCREF(key);
+        Py_INCREF(value);
+        PyObject *described = PyUnicode_CheckExact(key) ? describe(self, key) : NULL;
+        if (PyErr_Occurred() || ((described == NULL || !put_common(self, out, described, value))
+                                 && put_returned(out, ask_twin(self, key, value)) < 0))
+            failed = 1;
+        Py_DECREF(key);
+        Py_DECREF(value);
+        if (failed)
+            return -1;
+        if (PyDict_GET_SIZE(attributes) != count) {
+            PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *attributes_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
+{
+    PyObject *encoder, *tag, *longest;
+    if (!PyArg_ParseTuple(args, "OSO:Attributes", &encoder, &tag, &longest))
+        return NULL;
+    if (PyBytes_GET_SIZE(tag) != 1) {
+        PyErr_SetString(PyExc_ValueError, "the tag has one byte");
+        return NULL;
+    }
+    long long limit = OVERLAP;
+    if (longest != Py_None) {
+        int overflow;
+        limit = PyLong_AsLongLongAndOverflow(longest, &overflow);
+        if (limit == -1 && PyErr_Occurred())
+            return NULL;
+        if (overflow > 0 || limit > OVERLAP)
+            limit = OVERLAP;
+    }
+    Attributes *self = (Attributes *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->encoder = Py_NewRef(encoder);
+    self->longest = limit;
+    self->tag = (unsigned char)PyBytes_AS_STRING(tag)[0];
+    self->keys = PyDict_New();
+    if (self->keys == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int attributes_traverse(Attributes *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->encoder);
+    Py_VISIT(self->keys);
+    return 0;
+}
+
+static int attributes_clear(Attributes *self)
+{
+    Py_CLEAR(self->encoder);
+    Py_CLEAR(self->keys);
+    return 0;
+}
+
+static void attributes_dealloc(Attributes *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    attributes_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Attributes of a dictionary; of any other mapping, what the encoder makes. */
+static PyObject *attributes_encode(Attributes *self, PyObject *attributes)
+{
+    if (!PyDict_CheckExact(attributes) && Py_TYPE(attributes) != library.shared_attributes)
+        return PyObject_CallMethodOneArg(self->encoder, str_in_python, attributes);
+    struct buffer out;
+    begin(&out);
+    PyObject *result = put_attributes(self, &out, attributes) < 0 ? NULL : bytes_of(&out);
+    release(&out);
+    return result;
+}
+
+static PyMethodDef attributes_methods[] = {
+    {"encode", (PyCFunction)attributes_encode, METH_O, "All attributes, each with its tag."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot attributes_slots[] = {
+    {Py_tp_new, attributes_new},
+    {Py_tp_dealloc, attributes_dealloc},
+    {Py_tp_traverse, attributes_traverse},
+    {Py_tp_clear, attributes_clear},
+    {Py_tp_methods, attributes_methods},
+    {Py_tp_doc, "Attributes(encoder, tag, longest): encodes attributes as `encoder` does."},
+    {0, NULL},
+};
+
+static PyType_Spec attributes_spec = {
+    .name = "lean_tracing.native._compiled.Attributes",
+    .basicsize = sizeof(Attributes),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = attributes_slots,
+};
+
+static PyTypeObject *attributes_type;
+
+/* --- spans ---------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *encoder;            /* the SpanEncoder */
+    PyObject *attribute_encoder;  /* its AttributeEncoder */
+    Attributes *attributes;
+} Writer;
+
+enum { HAS_IS_REMOTE = 0x100, IS_REMOTE = 0x200 };
+
+/* 1 if written, 0 if the ids are no ids. */
+static int put_ids(struct buffer *out, PyObject *context)
+{
+    unsigned char *place = room(out, 28);
+    if (place == NULL)
+        return 1; /* `out` has failed */
+    place[0] = 0x0a, place[1] = 16, place[18] = 0x12, place[19] = 8;
+    return big_endian(PyTuple_GET_ITEM(context, 0), place + 2, 16)
+        && big_endian(PyTuple_GET_ITEM(context, 1), place + 20, 8);
+}
+
+static int put_number(struct buffer *out, unsigned char tag, PyObject *number)
+{
+    if (!PyLong_CheckExact(number))
+        return 0;
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow || value < 0)
+        return 0;
+    if (value) {
+        put_byte(out, tag);
+        put_varint(out, (uint64_t)value);
+    }
+    return 1;
+}
+
+static int flags_of(PyObject *context, uint32_t *flags)
+{
+    PyObject *own = PyTuple_GET_ITEM(context, 3);
+    if (!PyLong_Check(own))
+        return 0;
+    *flags = (uint32_t)(PyLong_AsUnsignedLongMask(own) & 0xFF) | HAS_IS_REMOTE;
+    return 1;
+}
+
+static void put_flags(struct buffer *out, uint32_t flags)
+{
+    unsigned char *place = room(out, 4);
+    if (place != NULL)
+        store(place, flags, 4);
+}
+
+static int put_name(Writer *self, struct buffer *out, PyObject *name)
+{
+    if (PyUnicode_CheckExact(name) && PyUnicode_GET_LENGTH(name) <= OVERLAP && is_harmless(name)) {
+        put_sized(out, 0x2a, PyUnicode_1BYTE_DATA(name), PyUnicode_GET_LENGTH(name));
+        return 0;
+    }
+    return put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_name, name));
+}
+
+static int put_shared(Writer *self, struct buffer *out, PyObject *shared)
+{
+    if (Py_TYPE(shared) == library.shared_attributes) {
+        PyObject *encoded = *(PyObject **)((char *)shared + library.encoded);
+        if (encoded != NULL && PyTuple_CheckExact(encoded) && PyTuple_GET_SIZE(encoded) == 2
+            && PyTuple_GET_ITEM(encoded, 0) == self->attribute_encoder)
+            return put_returned(out, Py_NewRef(PyTuple_GET_ITEM(encoded, 1)));
+    }
+    return put_returned(out, PyObject_CallMethodOneArg(self->attribute_encoder, str_encode_shared, shared));
+}
+
+/* A link without attributes and without a state, as a consumer has one. 1 if written. */
+static int put_plain_link(struct buffer *out, PyObject *link)
+{
+    if (Py_TYPE(link) != library.link)
+        return 0;
+    int written = 0;
+    PyObject *attributes = PyObject_GetAttr(link, str_attributes);
+    PyObject *context = attributes == Py_None ? PyObject_GetAttr(link, str_context) : NULL;
+    uint32_t flags;
+    if (is_span_context(context) && PyTuple_GET_ITEM(context, 4) == library.no_state && flags_of(context, &flags)) {
+        int is_remote = PyObject_IsTrue(PyTuple_GET_ITEM(context, 2));
+        if (is_remote >= 0) {
+            Py_ssize_t start = out->size;
+            put_byte(out, 0x6a);
+            put_varint(out, 33);
+            written = put_ids(out, context);
+            put_byte(out, 0x35);
+            put_flags(out, flags | (is_remote ? IS_REMOTE : 0));
+            if (!written)
+                out->size = start;
+        }
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(attributes);
+    PyErr_Clear();
+    return written;
+}
+
+static int put_calls(Writer *self, struct buffer *out, unsigned char tag, PyObject *items, PyObject *method)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); i++) {
+        PyObject *item = PyTuple_GET_ITEM(items, i);
+        if (method == str_link && put_plain_link(out, item))
+            continue;
+        PyObject *encoded = PyObject_CallMethodOneArg(self->encoder, method, item);
+        if (encoded == NULL)
+            return -1;
+        if (!PyBytes_CheckExact(encoded)) {
+            Py_DECREF(encoded);
+            PyErr_SetString(PyExc_TypeError, "an encoded event or link is bytes");
+            return -1;
+        }
+        put_sized(out, tag, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded));
+        Py_DECREF(encoded);
+    }
+    return 0;
+}
+
+/* The place of the kind in OTLP; 0 if it is none. */
+static unsigned char kind_of(PyObject *kind)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(library.kinds); i++)
+        if (PyTuple_GET_ITEM(library.kinds, i) == kind)
+            return (unsigned char)(i + 1);
+    return 0;
+}
+
+/* Writes the slots of a span. 1 if written, 0 if only the twin can write it, -1 with an exception. */
+static int put_span(Writer *self, struct buffer *out, PyObject *const *span)
+{
+    PyObject *context = span[CONTEXT], *parent = span[PARENT], *own = span[OWN_ATTRIBUTES];
+    PyObject *shared = span[SHARED_ATTRIBUTES], *events = span[EVENTS], *links = span[LINKS];
+    PyObject *started = span[START_TIME], *ended = span[END_TIME];
+    unsigned char kind = kind_of(span[KIND]);
+    uint32_t flags;
+    if (!kind || !is_span_context(context) || !flags_of(context, &flags) || !PyDict_CheckExact(own)
+        || !PyTuple_CheckExact(events) || !PyTuple_CheckExact(links) || !PyLong_CheckExact(started)
+        || !PyLong_CheckExact(ended) || (parent != Py_None && !is_span_context(parent)))
+        return 0;
+    uint64_t start = PyLong_AsUnsignedLongLong(started), end = PyLong_AsUnsignedLongLong(ended);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+
+    if (!put_ids(out, context))
+        return 0;
+    PyObject *state = PyTuple_GET_ITEM(context, 4);
+    if (state != library.no_state && put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_state, state)) < 0)
+        return -1;
+    if (parent != Py_None) {
+        PyObject *id = PyTuple_GET_ITEM(parent, 1);
+        int is_remote = PyObject_IsTrue(PyTuple_GET_ITEM(parent, 2)), has_id = PyObject_IsTrue(id);
+        if (is_remote < 0 || has_id < 0)
+            return -1;
+        unsigned char *place = has_id ? room(out, 10) : NULL;
+        if (place != NULL) {
+            place[0] = 0x22, place[1] = 8;
+            if (!big_endian(id, place + 2, 8))
+                return 0;
+        }
+        if (is_remote)
+            flags |= IS_REMOTE;
+    }
+    if (put_name(self, out, span[NAME]) < 0)
+        return -1;
+    unsigned char *place = room(out, 20);
+    if (place != NULL) {
+        place[0] = 0x30, place[1] = kind, place[2] = 0x39, place[11] = 0x41;
+        store(place + 3, start, 8);
+        store(place + 12, end, 8);
+    }
+    if (shared != Py_None && put_shared(self, out, shared) < 0)
+        return -1;
+    if (put_attributes(self->attributes, out, own) < 0)
+        return -1;
+    if (!put_number(out, 0x50, span[DROPPED_ATTRIBUTES]))
+        return 0;
+    if (put_calls(self, out, 0x5a, events, str_event) < 0 || !put_number(out, 0x60, span[DROPPED_EVENTS]))
+        return PyErr_Occurred() ? -1 : 0;
+    if (put_calls(self, out, 0x6a, links, str_link) < 0 || !put_number(out, 0x70, span[DROPPED_LINKS]))
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *status = span[STATUS];
+    if (status == library.unset)
+        put(out, "\x7a\x00", 2);
+    else if (put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_status, status)) < 0)
+        return -1;
+    put(out, "\x85\x01", 2);
+    put_flags(out, flags);
+    return 1;
+}
+
+static PyObject *sized_span(struct buffer *out)
+{
+    if (out->failed)
+        return PyErr_NoMemory();
+    unsigned char head[11] = {0x12};
+    int size = 1 + varint(head + 1, (uint64_t)out->size);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size + out->size);
+    if (bytes != NULL) {
+        memcpy(PyBytes_AS_STRING(bytes), head, size);
+        memcpy(PyBytes_AS_STRING(bytes) + size, out->data, out->size);
+    }
+    return bytes;
+}
+
+/* An ended span: its scope, and its bytes with tag and length. */
+static PyObject *writer_item(Writer *self, PyObject *span)
+{
+    int written = 0;
+    PyObject *slots[SLOTS], *result = NULL;
+    struct buffer out;
+    if (!is_span(span))
+        return PyObject_CallMethodOneArg(self->encoder, str_in_python, span);
+    begin(&out);
+    for (int slot = 0; slot < SLOTS; slot++) /* a twin that is called meanwhile may change the span */
+        slots[slot] = Py_XNewRef(*slot_of(span, slot));
+    int is_whole = 1;
+    for (int slot = 0; slot < SLOTS; slot++)
+        is_whole &= slots[slot] != NULL;
+    if (is_whole)
+        written = put_span(self, &out, slots);
+    PyObject *bytes = written > 0 ? sized_span(&out) : NULL;
+    if (bytes != NULL)
+        result = PyTuple_Pack(2, slots[SCOPE], bytes);
+    Py_XDECREF(bytes);
+    for (int slot = 0; slot < SLOTS; slot++)
+        Py_XDECREF(slots[slot]);
+    release(&out);
+    return written == 0 ? PyObject_CallMethodOneArg(self->encoder, str_in_python, span) : result;
+}
+
+static PyMethodDef writer_methods[] = {
+    {"item", (PyCFunction)writer_item, METH_O, "An ended span: its scope, and its bytes."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
+{
+    PyObject *encoder, *attribute_encoder, *attributes;
+    if (!PyArg_ParseTuple(args, "OOO!:Writer", &encoder, &attribute_encoder, attributes_type, &attributes))
+        return NULL;
+    Writer *self = (Writer *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->encoder = Py_NewRef(encoder);
+    self->attribute_encoder = Py_NewRef(attribute_encoder);
+    self->attributes = (Attributes *)Py_NewRef(attributes);
+    return (PyObject *)self;
+}
+
+static int writer_traverse(Writer *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->encoder);
+    Py_VISIT(self->attribute_encoder);
+    Py_VISIT(self->attributes);
+    return 0;
+}
+
+static int writer_clear(Writer *self)
+{
+    Py_CLEAR(self->encoder);
+    Py_CLEAR(self->attribute_encoder);
+    Py_CLEAR(self->attributes);
+    return 0;
+}
+
+static void writer_dealloc(Writer *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    writer_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot writer_slots[] = {
+    {Py_tp_new, writer_new},
+    {Py_tp_dealloc, writer_dealloc},
+    {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},
+    {Py_tp_methods, writer_methods},
+    {Py_tp_doc, "Writer(encoder, attribute_encoder, attributes): encodes spans as `encoder` does."},
+    {0, NULL},
+};
+
+static PyType_Spec writer_spec = {
+    .name = "lean_tracing.native._compiled.Writer",
+    .basicsize = sizeof(Writer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = writer_slots,
+};
+
+int writer_add(PyObject *module)
+{
+    struct {
+        PyObject **name;
+        const char *text;
+    } names[] = {
+        {&str_one, "_one"}, {&str_recent, "recent"}, {&str_known, "_known"}, {&str_describe, "describe"},
+        {&str_encode_shared, "encode_shared"}, {&str_name, "_name"}, {&str_event, "_event"}, {&str_link, "_link"},
+        {&str_status, "_status"}, {&str_in_python, "in_python"}, {&str_attributes, "attributes"}, {&str_context, "context"},
+        {&str_state, "_state"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL)
+            return -1;
+    attributes_type = (PyTypeObject *)PyType_FromSpec(&attributes_spec);
+    if (attributes_type == NULL || PyModule_AddObjectRef(module, "Attributes", (PyObject *)attributes_type) < 0)
+        return -1;
+    PyObject *writer = PyType_FromSpec(&writer_spec);
+    int failed = writer == NULL || PyModule_AddObjectRef(module, "Writer", writer) < 0;
+    Py_XDECREF(writer);
+    return failed ? -1 : 0;
+}
