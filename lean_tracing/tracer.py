@@ -35,10 +35,10 @@ _new_tuple: Final = tuple.__new__
 _TIMED_MASK: Final = 63
 # Not the generator of the module `random`, which the application may seed. A forked child seeds it again from the
 # kernel, because otherwise parent and child would make the same ids.
-_generator: Final = random.Random()
-random_bits: Final = _generator.getrandbits
+generator: Final = random.Random()
+random_bits: Final = generator.getrandbits
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_generator.seed)
+    os.register_at_fork(after_in_child=generator.seed)
 
 
 class TracerParts(NamedTuple):

@@ -27,6 +27,10 @@ class CompilationError(Exception):
     """The native part cannot be compiled; the message says why."""
 
 
+class NoCompilerError(CompilationError):
+    """This machine has no C compiler, or no headers of Python."""
+
+
 def compile_into(folder: Path, flags: Sequence[str] = ("-O2",)) -> Path:
     """Compiles the module into a folder, and returns its path.
 
@@ -35,16 +39,17 @@ def compile_into(folder: Path, flags: Sequence[str] = ("-O2",)) -> Path:
         flags: further ones of the compiler.
 
     Raises:
-        CompilationError: there is no compiler, no header of Python, or the compiler fails.
+        NoCompilerError: there is no compiler, or no header of Python.
+        CompilationError: the compiler fails.
     """
     include = Path(sysconfig.get_paths()["include"])
     compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
     if shutil.which(compiler[0]) is None:
         compiler = ["cc"]
     if shutil.which(compiler[0]) is None:
-        raise CompilationError("no C compiler on PATH")
+        raise NoCompilerError("no C compiler on PATH")
     if not (include / "Python.h").is_file():
-        raise CompilationError(f"no headers of Python: {include / 'Python.h'} is missing")
+        raise NoCompilerError(f"no headers of Python: {include / 'Python.h'} is missing")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"_compiled{sysconfig.get_config_var('EXT_SUFFIX')}"
     link = ["-shared"] if sys.platform != "darwin" else ["-bundle", "-undefined", "dynamic_lookup"]

@@ -1,0 +1,63 @@
+"""The native part of the tracing library, compiled once for the tests of this machine.
+
+As a plugin of pytest (`-p tests.support.native_part`) it becomes the default of the whole library, so that the tests
+that were written for the Python twins run on it as well.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lean_tracing import native
+from lean_tracing.encoding import AttributeEncoder, Encoder
+from lean_tracing.native.build import compile_once, load_from
+from lean_tracing.redaction import Redactor
+from lean_tracing.span_encoder import SpanEncoder
+from lean_tracing.spans import TraceManager
+
+_CACHE = Path(__file__).parents[2] / ".local" / "native"
+FLAGS_VARIABLE = "NATIVE_PART_FLAGS"
+"""Holds other flags of the compiler, such as those of a sanitizer."""
+
+
+@functools.cache
+def native_part() -> ModuleType:
+    """The loaded module.
+
+    Raises:
+        CompilationError: this machine cannot compile it.
+    """
+    flags = os.environ.get(FLAGS_VARIABLE, "-O2").split()
+    load_from(compile_once(_CACHE, flags))
+    module = native.load()
+    assert module is not None, "the native part was compiled, and does not fit the library"
+    return module
+
+
+def pytest_configure() -> None:
+    """Makes it the default of every constructor that takes it."""
+    module = native_part()
+    for kind in (AttributeEncoder, Encoder, SpanEncoder, TraceManager):
+        _set_default(kind.__init__, "native", module)
+    _set_default(Redactor.__init__, "is_harmless", module.is_harmless)
+
+
+def _set_default(function: Callable[..., Any], name: str, value: object) -> None:
+    parameter = inspect.signature(function).parameters[name]
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        function.__kwdefaults__[name] = value
+    else:
+        assert function.__defaults__ is not None
+        names = list(inspect.signature(function).parameters)
+        defaults = list(function.__defaults__)
+        defaults[names.index(name) - len(names)] = value
+        function.__defaults__ = tuple(defaults)
+
+
+def pytest_report_header() -> str:
+    """A line that the test of the runs looks for."""
+    return "the tracing library with its native part"
