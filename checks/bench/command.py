@@ -12,9 +12,11 @@ from rich.console import Console
 
 from checks.bench.delivery import RATE, deliveries
 from checks.bench.figures import Results, added
-from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, STOCK, Tick, memory, peers, rounds
+from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Subject, Tick, memory, peers, rounds
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
+from checks.harness.native_part import compile_native_part
+from lean_tracing.native.build import NoCompilerError
 from stack.capacity.figures import record, this_run
 
 
@@ -69,11 +71,17 @@ QUICK = Size(
 
 
 def measure(size: Size, tick: Tick) -> Results:
-    """Run all measurements.
+    """Run all measurements; those of the native part where this machine has a C compiler.
 
     Raises:
         ChildFailed: a measured process ended, or did not answer.
+        CompilationError: the native part cannot be compiled.
     """
+    with_native: tuple[Subject, ...] = (NATIVE,)
+    try:
+        compile_native_part()
+    except NoCompilerError:
+        with_native = ()
     machine = {
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
@@ -84,17 +92,17 @@ def measure(size: Size, tick: Tick) -> Results:
             str(name): rounds(
                 running,
                 name,
-                (*COMPARED, CONTROL, *(IDLE if name in size.idle else ())),
+                (*COMPARED, *with_native, CONTROL, *(IDLE if name in size.idle else ())),
                 count=count,
                 operations=operations,
                 tick=tick,
             )
             for name, (count, operations) in size.scenarios.items()
         }
-        used = memory(running, COMPARED, repeats=size.memory_repeats, operations=size.memory_operations, tick=tick)
+        used = memory(running, (*COMPARED, *with_native), repeats=size.memory_repeats, operations=size.memory_operations, tick=tick)
         delivered = deliveries(
             running,
-            (STOCK, OURS),
+            (STOCK, OURS, *with_native),
             repeats=size.delivery_repeats,
             seconds=size.delivery_seconds,
             tick=tick,

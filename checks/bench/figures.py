@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from checks.bench.delivery import RATE, Delivery, lost
-from checks.bench.measure import BARE, CONTROL, OURS, STOCK, Series, Subject
+from checks.bench.measure import BARE, CONTROL, NATIVE, OURS, STOCK, Series, Subject
 
 _RESAMPLES = 2000
 # The smallest difference that can be measured; a ratio to a smaller one has no meaning.
 _LEAST_MICROSECONDS = 0.01
 # By scenario: its name, and what this library may add at most, in relation to stock's and in µs of CPU.
+# The same with the native part, in µs.
+_NATIVE_LIMITS: Mapping[str, float] = {"span": 3.0, "varied": 4.0}
 _LIMITS: Mapping[str, tuple[str, float | None, float | None]] = {
     "span": ("one span", None, 8.0),
+    "varied": ("one span, values that occur once", None, None),
     "request": ("HTTP request", 0.06, None),
     "sql": ("SQL", 0.15, None),
     "produce": ("Kafka publish", 0.15, None),
@@ -81,10 +84,10 @@ def interval(values: Sequence[float]) -> Interval:
     return _resample(lambda rounds: statistics.median(values[index] for index in rounds), len(values))
 
 
-def ratio(series: Mapping[Subject, Series]) -> Interval:
+def ratio(series: Mapping[Subject, Series], above: Subject = OURS, below: Subject = STOCK) -> Interval:
     """Return the ratio of the medians of the added costs, this library to stock."""
-    ours, stock = added(series, OURS), added(series, STOCK)
-    return _resample(lambda rounds: _quotient(ours, stock, rounds), len(ours))
+    first, second = added(series, above), added(series, below)
+    return _resample(lambda rounds: _quotient(first, second, rounds), len(first))
 
 
 def control(series: Mapping[Subject, Series]) -> Interval:
@@ -125,6 +128,10 @@ class Results:
             if share is not None:
                 to_stock = ratio(series).value
                 goals.append(Goal(name=f"{name}: CPU added, to stock's", measured=to_stock, limit=share, unit="x"))
+            if scenario in _NATIVE_LIMITS and NATIVE in series:
+                cost = statistics.median(added(series, NATIVE))
+                limit = _NATIVE_LIMITS[scenario]
+                goals.append(Goal(name=f"{name}: CPU added, native part", measured=cost, limit=limit, unit="µs"))
             if microseconds is not None:
                 cost = statistics.median(added(series, OURS))
                 goals.append(Goal(name=f"{name}: CPU added", measured=cost, limit=microseconds, unit="µs"))
@@ -134,9 +141,19 @@ class Results:
         goals.append(Goal(name=f"spans lost at {RATE:,} spans/s", measured=float(missing), limit=0.0, unit="spans"))
         slowest = min(item.rate for item in self.deliveries[OURS])
         goals.append(Goal(name="seconds for the spans of a second", measured=RATE / slowest, limit=1.01, unit="s"))
-        unreceived = sum(abs(series[OURS].ended - series[OURS].received) for series in self.scenarios.values())
+        unreceived = sum(
+            abs(series[subject].ended - series[subject].received)
+            for series in self.scenarios.values()
+            for subject in (OURS, NATIVE)
+            if subject in series
+        )
         goals.append(Goal(name="spans ended and not received", measured=float(unreceived), limit=0.0, unit="spans"))
-        unlike = sum(series[OURS].contents != series[STOCK].contents for series in self.scenarios.values())
+        unlike = sum(
+            series[subject].contents != series[STOCK].contents
+            for series in self.scenarios.values()
+            for subject in (OURS, NATIVE)
+            if subject in series
+        )
         goals.append(Goal(name="scenarios whose spans differ", measured=float(unlike), limit=0.0, unit=""))
         apart = max(abs(control(series).value - 1) for series in self.scenarios.values())
         goals.append(Goal(name="two processes that do the same, CPU apart", measured=apart, limit=0.02, unit=""))

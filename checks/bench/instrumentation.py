@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 if TYPE_CHECKING:
     from lean_tracing.asgi import App
 
-Variant = Literal["bare", "stock", "ours"]
+Variant = Literal["bare", "stock", "ours", "native"]
 Mode = Literal["on", "unsampled", "off"]
 
 ALIKE = "measured"

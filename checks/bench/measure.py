@@ -39,6 +39,8 @@ class Subject:
 BARE = Subject(variant="bare")
 STOCK = Subject(variant="stock")
 OURS = Subject(variant="ours")
+NATIVE = Subject(variant="native")
+"""This library with its native part, which the others do not use."""
 COMPARED = (BARE, STOCK, OURS)
 CONTROL = Subject(variant="ours", again=True)
 # Tracing that records no spans.

@@ -20,9 +20,10 @@ _NAME = "bench"
 class Ours:
     """Traces with this library; implements `Instrumentation`."""
 
-    def __init__(self, mode: Mode, service: str, endpoint: str) -> None:
+    def __init__(self, mode: Mode, service: str, endpoint: str, *, native: bool) -> None:
         self._tracing = start_tracing(
             TracingSettings(
+                native=native,
                 enabled=mode != "off",
                 sampling_rate=0.0 if mode == "unsampled" else 1.0,
                 service_name=service,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from checks.bench.delivery import RATE, medians
 from checks.bench.figures import Goal, Results, added, control, interval, quantile, ratio, spread
-from checks.bench.measure import BARE, OURS, STOCK, Series, Subject
+from checks.bench.measure import BARE, NATIVE, OURS, STOCK, Series, Subject
 
 _TITLES = {
     "varied": "one span with three attributes whose values occur once, in a loop",
@@ -30,6 +30,10 @@ def show(results: Results, console: Console) -> None:
         to_stock, same = ratio(series), control(series)
         bounds = f"95 %: {to_stock.low:.2f} to {to_stock.high:.2f}"
         console.print(f"added cost of this library / added cost of stock: {to_stock.value:.2f} ({bounds})")
+        if NATIVE in series:
+            to_python = ratio(series, NATIVE, OURS)
+            bounds = f"95 %: {to_python.low:.2f} to {to_python.high:.2f}"
+            console.print(f"added cost with the native part / without it: {to_python.value:.2f} ({bounds})")
         bounds = f"95 %: {same.low:.3f} to {same.high:.3f}"
         console.print(f"CPU of two processes that do the same, one to the other: {same.value:.3f} ({bounds})")
         if scenario == "span":

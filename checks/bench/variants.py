@@ -1,6 +1,7 @@
 """Chooses the variant that is measured, and imports only its libraries."""
 
 from checks.bench.instrumentation import Instrumentation, Mode, Variant
+from checks.harness.native_part import load_native_part
 
 
 def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
@@ -22,4 +23,6 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         return Stock(mode, service, endpoint)
     from checks.bench.ours import Ours
 
-    return Ours(mode, service, endpoint)
+    if variant == "native":
+        load_native_part()
+    return Ours(mode, service, endpoint, native=variant == "native")

@@ -8,18 +8,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lean_tracing import native
+from checks.harness.native_part import load_native_part
 from lean_tracing.encoding import AttributeEncoder, Encoder
-from lean_tracing.native.build import compile_once, load_from
 from lean_tracing.redaction import Redactor
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
 
-_CACHE = Path(__file__).parents[2] / ".local" / "native"
 FLAGS_VARIABLE = "NATIVE_PART_FLAGS"
 """Holds other flags of the compiler, such as those of a sanitizer."""
 
@@ -29,13 +26,9 @@ def native_part() -> ModuleType:
     """The loaded module.
 
     Raises:
-        CompilationError: this machine cannot compile it.
+        NoCompilerError: this machine has no compiler for it.
     """
-    flags = os.environ.get(FLAGS_VARIABLE, "-O2").split()
-    load_from(compile_once(_CACHE, flags))
-    module = native.load()
-    assert module is not None, "the native part was compiled, and does not fit the library"
-    return module
+    return load_native_part(os.environ.get(FLAGS_VARIABLE, "-O2").split())
 
 
 def pytest_configure() -> None:

@@ -11,9 +11,11 @@ from checks.bench.child import Child, ChildFailed
 from checks.bench.command import Size, measure
 from checks.bench.delivery import Delivery, lost
 from checks.bench.figures import Interval, Results, added, control, interval, quantile, ratio, spread
-from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, OURS, STOCK, Series
+from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Series, Subject
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
+from checks.harness.native_part import compile_native_part
+from lean_tracing.native.build import NoCompilerError
 
 TINY = Size(
     scenarios=dict.fromkeys(get_args(ScenarioName), (2, 5)),
@@ -51,7 +53,7 @@ def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str
     assert series[BARE].received == 0
     assert series[STOCK].spans_per_operation == stock
     assert series[OURS].spans_per_operation in ours
-    for subject in (STOCK, OURS, CONTROL):
+    for subject in (STOCK, OURS, CONTROL, *_native(results)):
         assert series[subject].ended > 0
         assert series[subject].received == series[subject].ended
     for values in series.values():
@@ -66,13 +68,28 @@ def test_all_variants_deliver_the_same_attributes(results: Results, scenario: st
     assert results.scenarios["span"][OURS].contents != results.scenarios["varied"][OURS].contents
 
 
+def _native(results: Results) -> tuple[Subject, ...]:
+    """The variant with the native part, if this machine can compile it."""
+    return (NATIVE,) if NATIVE in results.scenarios["span"] else ()
+
+
+def test_the_native_part_is_measured_where_it_can_be_compiled(results: Results) -> None:
+    try:
+        compile_native_part()
+    except NoCompilerError as error:
+        pytest.skip(f"the native part is not measured: {error}")
+    for scenario in results.scenarios.values():
+        assert scenario[NATIVE].spans_per_operation == scenario[OURS].spans_per_operation
+        assert scenario[NATIVE].contents == scenario[OURS].contents
+
+
 def test_spans_that_are_not_recorded_are_not_sent(results: Results) -> None:
     for subject in IDLE:
         assert results.scenarios["span"][subject].received == 0
 
 
 def test_spans_at_a_rate_are_counted_where_they_arrive(results: Results) -> None:
-    for subject in (STOCK, OURS):
+    for subject in (STOCK, OURS, *_native(results)):
         assert [item.received for item in results.deliveries[subject]] == [200, 200]
         assert all(item.seconds >= 1 and item.cpu_microseconds > 0 for item in results.deliveries[subject])
     assert lost([Delivery(made=5, received=3, seconds=1, cpu_microseconds=1)]) == 2
