@@ -71,9 +71,15 @@ class Odd(dict):  # type: ignore[type-arg]
         raise ValueError("no items")
 
 
+# Few keys and simple values, so that the same key is often set twice, and the room often ends.
+_FEW_KEYS = st.sampled_from("abcd")
+_SIMPLE = st.one_of(st.integers(), st.booleans(), st.floats(), st.sampled_from(["x", "y" * 20, "z" * 18_000]))
+_FEW = st.dictionaries(_FEW_KEYS, _SIMPLE, max_size=4)
 _LINKS = st.one_of(st.just(()), st.lists(values.LINK, min_size=1, max_size=2).map(tuple), st.lists(values.LINK))
 _ATTRIBUTES = st.one_of(
     st.none(),
+    _FEW,
+    _FEW.map(SharedAttributes),
     values.ATTRIBUTES,
     values.ATTRIBUTES.map(SharedAttributes),
     values.ATTRIBUTES.flatmap(values.mappings),
@@ -87,6 +93,8 @@ _PARENT = st.one_of(
 )
 _CHANGES = st.lists(
     st.one_of(
+        st.tuples(st.just("set_attribute"), st.tuples(_FEW_KEYS, _SIMPLE)),
+        st.tuples(st.just("set_attributes"), st.tuples(_FEW)),
         st.tuples(st.just("set_attribute"), st.tuples(values.KEY, values.VALUE)),
         st.tuples(st.just("set_attributes"), st.tuples(_ATTRIBUTES)),
         st.tuples(st.just("update_name"), st.tuples(values.TEXT)),
