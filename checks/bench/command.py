@@ -15,8 +15,7 @@ from checks.bench.figures import Results, added
 from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Subject, Tick, memory, peers, rounds
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
-from checks.harness.native_part import compile_native_part
-from lean_tracing.native.build import NoCompilerError
+from local.native_part import NoCompilerError, compile_once
 from stack.capacity.figures import record, this_run
 
 
@@ -79,7 +78,7 @@ def measure(size: Size, tick: Tick) -> Results:
     """
     with_native: tuple[Subject, ...] = (NATIVE,)
     try:
-        compile_native_part()
+        compile_once()
     except NoCompilerError:
         with_native = ()
     machine = {

@@ -1,7 +1,7 @@
 """Chooses the variant that is measured, and imports only its libraries."""
 
 from checks.bench.instrumentation import Instrumentation, Mode, Variant
-from checks.harness.native_part import load_native_part
+from local.native_part import load_native_part
 
 
 def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from checks.harness.native_part import load_native_part
 from lean_tracing.encoding import AttributeEncoder, Encoder
 from lean_tracing.redaction import Redactor
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
+from local.native_part import load_native_part
 
 FLAGS_VARIABLE = "NATIVE_PART_FLAGS"
 """Holds other flags of the compiler, such as those of a sanitizer."""

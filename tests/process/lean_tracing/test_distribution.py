@@ -1,5 +1,6 @@
 """The library as a distribution: its wheel in an empty environment, which has nothing of this repository."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from checks.harness.receiver import Receiver
 from lean_tracing.version import NAME, VERSION
+from local.native_part import FILE, NoCompilerError, compile_once
 
 _ROOT = Path(__file__).parents[3]
 # Modules that need a library of an extra, and that library.
@@ -28,25 +30,41 @@ assert (folder / "py.typed").is_file()
 for library in ("service", "contracts", "httpx", "confluent_kafka", "sqlalchemy", "fastapi"):
     assert importlib.util.find_spec(library) is None, library
 for module in pkgutil.walk_packages(lean_tracing.__path__, "lean_tracing."):
-    if module.name.rpartition(".")[2] not in sys.argv[1].split(","):
+    if module.name.rpartition(".")[2] not in (*sys.argv[1].split(","), "_compiled"):
         importlib.import_module(module.name)
 tracing = start_tracing(TracingSettings.from_env())
 with tracing.traces.span("from the wheel"):
     pass
 assert tracing.shutdown()
-print(importlib.metadata.version("lean-tracing"), importlib.metadata.metadata("lean-tracing")["License-Expression"])
+part = "python" if lean_tracing.native.load() is None else "native"
+licence = importlib.metadata.metadata("lean-tracing")["License-Expression"]
+print(importlib.metadata.version("lean-tracing"), licence, part)
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, because a build writes into the folder."""
+_PURE, _COMPILED, _FAILED = "without a compiler", "with a compiler", "with a compiler that fails"
+
+
+@pytest.fixture(scope="module", params=[_PURE, _COMPILED, _FAILED])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """How, and the wheel; built from a copy, because a build writes into the folder."""
     folder = tmp_path_factory.mktemp("wheel")
+    environment = dict(os.environ)
+    if request.param == _PURE:
+        environment["CC"] = "none"
+    elif request.param == _FAILED:
+        environment["CC"] = "false"
+    else:
+        try:
+            compile_once()
+        except NoCompilerError as error:
+            pytest.skip(f"the native part is not built: {error}")
     source = folder / "source"
     shutil.copytree(_ROOT / "lean_tracing", source, ignore=shutil.ignore_patterns("__pycache__"))
-    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", str(source))
-    (built,) = folder.glob("*.whl")
-    return built
+    command = ("-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", str(source))
+    _run(sys.executable, *command, env=environment)
+    (wheel,) = folder.glob("*.whl")
+    return request.param, wheel
 
 
 def _run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -55,11 +73,14 @@ def _run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | No
     return ended.stdout
 
 
-def test_the_wheel_has_every_module_its_types_and_its_licence(wheel: Path) -> None:
-    assert wheel.name == f"{NAME.replace('-', '_')}-{VERSION}-py3-none-any.whl"
+def test_the_wheel_has_every_module_its_types_and_its_licence(built: tuple[str, Path]) -> None:
+    how, wheel = built
+    if how == _PURE:
+        assert wheel.name == f"{NAME.replace('-', '_')}-{VERSION}-py3-none-any.whl"
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     written = {str(path.relative_to(_ROOT)) for path in (_ROOT / "lean_tracing").rglob("*.py")}
-    assert packed == written | {"lean_tracing/py.typed"}
+    native = {f"lean_tracing/native/{FILE}"} if how == _COMPILED else set()
+    assert packed == (written - {"lean_tracing/setup.py"}) | {"lean_tracing/py.typed"} | native
     licence = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/LICENSE"))
     assert b"Apache License" in zipfile.ZipFile(wheel).read(licence)
 
@@ -69,7 +90,10 @@ def test_the_changelog_describes_this_version() -> None:
     assert versions[0] == VERSION
 
 
-def test_the_wheel_traces_in_an_empty_environment(wheel: Path, receiver: Receiver, tmp_path: Path) -> None:
+def test_the_wheel_traces_in_an_empty_environment(
+    built: tuple[str, Path], receiver: Receiver, tmp_path: Path
+) -> None:
+    how, wheel = built
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
@@ -80,6 +104,6 @@ def test_the_wheel_traces_in_an_empty_environment(wheel: Path, receiver: Receive
     _run(python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", f"--constraint={constraints}", str(wheel))
     variables = {"OTEL_SERVICE_NAME": "installed", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
     printed = _run(python, "-c", _PROGRAM, ",".join(_OF_EXTRAS), cwd=tmp_path, env=variables)
-    assert printed.split() == [VERSION, "Apache-2.0"]
+    assert printed.split() == [VERSION, "Apache-2.0", "native" if how == _COMPILED else "python"]
     assert "  TRACING_SAMPLING_RATE " in _run(python, "-m", "lean_tracing", cwd=tmp_path)
     assert [span.name for span in receiver.spans()] == ["from the wheel"]

@@ -14,8 +14,7 @@ from checks.bench.figures import Interval, Results, added, control, interval, qu
 from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Series, Subject
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
-from checks.harness.native_part import compile_native_part
-from lean_tracing.native.build import NoCompilerError
+from local.native_part import NoCompilerError, compile_once
 
 TINY = Size(
     scenarios=dict.fromkeys(get_args(ScenarioName), (2, 5)),
@@ -75,7 +74,7 @@ def _native(results: Results) -> tuple[Subject, ...]:
 
 def test_the_native_part_is_measured_where_it_can_be_compiled(results: Results) -> None:
     try:
-        compile_native_part()
+        compile_once()
     except NoCompilerError as error:
         pytest.skip(f"the native part is not measured: {error}")
     for scenario in results.scenarios.values():

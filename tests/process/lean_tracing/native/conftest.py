@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from lean_tracing.native.build import NoCompilerError
+from local.native_part import NoCompilerError
 from tests.support.native_part import native_part
 
 
