@@ -189,6 +189,26 @@ def test_the_same_is_seen(compiled: ModuleType, plan: Mapping[str, Any], limits:
     assert repr(_carry_out(native, plan)) == repr(expected)
 
 
+@given(
+    attributes=st.one_of(_FEW, _FEW.map(SharedAttributes)),
+    changes=st.lists(st.one_of(st.tuples(_FEW_KEYS, _SIMPLE), _FEW), max_size=4),
+    limits=st.builds(Limits, attributes=st.integers(0, 5), value_length=st.sampled_from([5, 16_384])),
+)
+def test_attributes_are_kept_alike(
+    compiled: ModuleType, attributes: dict[str, Any], changes: Sequence[Any], limits: Limits
+) -> None:
+    seen = []
+    for native in (None, compiled):
+        span: Any = _Made(native, limits, TraceSampler(1.0)).traces.start("kept", attributes=attributes)
+        for change in changes:
+            if isinstance(change, dict):
+                span.set_attributes(change)
+            else:
+                span.set_attribute(*change)
+        seen.append((span.own_attributes, span.shared_attributes, span.dropped_attributes, span._room))
+    assert repr(seen[0]) == repr(seen[1])
+
+
 @pytest.fixture
 def made(compiled: ModuleType) -> _Made:
     return _Made(compiled, Limits(), TraceSampler(1.0))
