@@ -177,6 +177,8 @@ _SAMPLERS = {
         events=st.integers(0, 1),
         value_length=st.sampled_from([1, 5, 16_384]),
         links=st.integers(0, 2),
+        event_attributes=st.none(),
+        link_attributes=st.one_of(st.none(), st.integers(0, 2)),
     ),
     sampler=st.sampled_from(sorted(_SAMPLERS)),
 )
@@ -192,7 +194,7 @@ def test_the_same_is_seen(compiled: ModuleType, plan: Mapping[str, Any], limits:
 @given(
     attributes=st.one_of(_FEW, _FEW.map(SharedAttributes)),
     changes=st.lists(st.one_of(st.tuples(_FEW_KEYS, _SIMPLE), _FEW), max_size=4),
-    limits=st.builds(Limits, attributes=st.integers(0, 5), value_length=st.sampled_from([5, 16_384])),
+    limits=st.builds(Limits, st.integers(0, 5), st.just(128), st.sampled_from([5, 16_384]), st.just(128)),
 )
 def test_attributes_are_kept_alike(
     compiled: ModuleType, attributes: dict[str, Any], changes: Sequence[Any], limits: Limits
