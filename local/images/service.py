@@ -1,4 +1,7 @@
-"""The services' image: Debian's Python, the locked wheels, and the code on top, so that code changes are small."""
+"""The services' image: Debian's Python, the locked wheels, and the code on top, so that code changes are small.
+
+The native part of the tracing library is compiled if this machine can do it; otherwise the services run without it.
+"""
 
 import ast
 import hashlib
@@ -15,6 +18,7 @@ from local.failure import Failure
 from local.images.cache import LayerCache
 from local.images.debian import PYTHON, Debian, compile_python
 from local.jobs import Progress
+from local.native_part import CompilationError, compile_native_part
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +30,9 @@ _SHARED = ("contracts", "dashboards", "stack")
 _PROGRAMS = ("stack/rollout/__main__.py",)
 _NOT_CODE = (
     "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock",
+    "setup.py",
 )  # fmt: skip
+_SOURCES_IN_C = (".c", ".h")
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
 
 
@@ -124,7 +130,7 @@ def _code(progress: Progress, cache: LayerCache, source: Path) -> Layer:
 
 
 def _code_tree(progress: Progress, source: Path, scratch: Path) -> Tree:
-    """The code. If this Python is of the image's release, its byte code too, so that a pod starts sooner."""
+    """The code. If this Python is of the image's release, its byte code and its native part too."""
     tree = Tree()
     for file in code_files(source):
         inside = Path("app", file.relative_to(source))
@@ -134,10 +140,19 @@ def _code_tree(progress: Progress, source: Path, scratch: Path) -> Tree:
         # In a process of its own: what a process has imported changes the byte code that it writes.
         compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
         progress.run([*compiling, "-s", scratch, "-p", "/", scratch / "app"], env={"PYTHONHASHSEED": "0"})
+        _compile_native_part(progress, scratch / "app" / "lean_tracing" / "native")
     for path in sorted(scratch.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.suffix not in _SOURCES_IN_C:
             tree.file(str(path.relative_to(scratch)), path)
     return tree
+
+
+def _compile_native_part(progress: Progress, folder: Path) -> None:
+    """Compiles it where its sources are; a machine without a compiler makes an image that works all the same."""
+    try:
+        compile_native_part(folder, folder)
+    except CompilationError as error:
+        progress.note(f"the services run without the native part of their tracing: {error}")
 
 
 def code_files(source: Path) -> list[Path]:
