@@ -78,7 +78,7 @@ class TracingMiddleware:
                 original = traces.redactor.text(scope["method"], _MAX_METHOD)
                 span.set_attribute(keys.HTTP_REQUEST_METHOD_ORIGINAL, original)
         span_context = span.get_span_context()
-        parent = propagation.traceparent(span_context) if span_context.is_valid else ""
+        parent = traces.propagator.traceparent(span_context) if span_context.is_valid else ""
         correlation = correlation or propagation.trace_id_in(parent) or uuid.uuid4().hex
         returned = [(_CORRELATION, correlation.encode())]
         if parent:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
-from lean_tracing.current import attach, detach, get_current
+from lean_tracing.current import attach, current_span, detach, get_current
 from lean_tracing.own_attributes import OwnAttributes
 from lean_tracing.propagation import KafkaHeader
 from lean_tracing.redaction import REDACTED
@@ -285,7 +284,7 @@ class TracingConsumer:
         if times := deliveries.count(offset):
             attributes[own.kafka_redeliveries] = times
         context = self._traces.propagator.from_kafka(message_headers(message))
-        creation = trace.get_current_span(context).get_span_context()
+        creation = current_span(context).get_span_context()
         span = self._traces.start(
             f"process {topic}",
             kind=SpanKind.CONSUMER,
@@ -324,7 +323,7 @@ class TracingConsumer:
             if span.is_recording():
                 for message in usable[:_MAX_LINKS]:
                     context = self._traces.propagator.from_kafka(message_headers(message))
-                    producer = trace.get_current_span(context).get_span_context()
+                    producer = current_span(context).get_span_context()
                     if producer.is_valid:
                         span.add_link(producer)
             yield

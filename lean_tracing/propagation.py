@@ -11,6 +11,7 @@ no entry of baggage that is not allowed by name, no trace state and no correlati
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Final, TypeVar
 from urllib.parse import quote, unquote
 
@@ -22,6 +23,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 from lean_tracing import tracestate
 from lean_tracing.current import SPAN_KEY, current_span, get_current, with_span
 from lean_tracing.redaction import Redactor
+from lean_tracing.span import FLAGS, NO_STATE
 
 R = TypeVar("R")
 
@@ -50,20 +52,19 @@ _BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
 
 _CORRELATION_KEY = otel_context.create_key("correlation-id")
 _NOTHING = Context()
-_NO_STATE = TraceState()
-_FLAGS = tuple(TraceFlags(flags) for flags in range(256))
 
 
 class Propagator:
     """Carries contexts in headers, in chosen formats, and always the correlation id."""
 
-    __slots__ = ("_entries", "_redactor", "_trace_context")
+    __slots__ = ("_entries", "_native", "_redactor", "_trace_context")
 
     def __init__(
         self,
         formats: Collection[str] = ("tracecontext", "baggage"),
         redactor: Redactor | None = None,
         baggage_entries: Collection[str] = (),
+        native: ModuleType | None = None,
     ) -> None:
         """Creates a propagator.
 
@@ -71,7 +72,9 @@ class Propagator:
             formats: `tracecontext` and `baggage`, or one of them.
             redactor: of the values of baggage.
             baggage_entries: the names of the entries of baggage that are read and written. All others are left out.
+            native: the native part.
         """
+        self._native = native
         self._trace_context = "tracecontext" in formats
         self._entries = frozenset(baggage_entries) if "baggage" in formats else frozenset()
         self._redactor = redactor or Redactor()
@@ -82,6 +85,10 @@ class Propagator:
         A header sent twice is combined with a comma (RFC 9110), which makes a doubled traceparent invalid, as W3C
         demands, and a list of a tracestate or baggage sent in parts.
         """
+        if self._native is not None and self._trace_context:
+            plain: Context | None = self._native.from_http(headers)
+            if plain is not None:
+                return plain
         carriers = [header for header in headers if len(header[0]) in _LENGTHS and header[0].lower() in _HTTP_NAMES]
         if not carriers:
             return _NOTHING
@@ -102,6 +109,10 @@ class Propagator:
         Of a repeated header the last valid one counts. A program that forwards or redelivers a message appends its own,
         so the last one is the nearest hop; a broken one at the end must not cut the trace of an earlier one.
         """
+        if self._native is not None and self._trace_context:
+            plain: Context | None = self._native.from_kafka(headers)
+            if plain is not None:
+                return plain
         carriers = [
             (raw.lower(), value)
             for raw, value in headers or ()
@@ -128,7 +139,7 @@ class Propagator:
                 if name in self._entries:
                     context = baggage.set_baggage(name, value, context)
         if self._trace_context and TRACEPARENT in candidates and (parent := _last(_parent, candidates[TRACEPARENT])):
-            state = (_last(self._state, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or _NO_STATE
+            state = (_last(self._state, candidates[TRACESTATE]) if TRACESTATE in candidates else None) or NO_STATE
             context = _remote(context, *parent, state)
         return context
 
@@ -159,7 +170,7 @@ class Propagator:
         if self._trace_context:
             span_context = (span or current_span(context)).get_span_context()
             if span_context.is_valid:
-                headers[TRACEPARENT] = traceparent(span_context)
+                headers[TRACEPARENT] = self.traceparent(span_context)
                 if trusted and span_context.trace_state:
                     headers[TRACESTATE] = span_context.trace_state.to_header()
         if trusted:
@@ -168,6 +179,11 @@ class Propagator:
             if correlation := correlation_id(context):
                 headers[CORRELATION_HEADER] = correlation
         return headers
+
+    def traceparent(self, span_context: SpanContext) -> str:
+        """The header's value for a valid `span_context`."""
+        written: str | None = None if self._native is None else self._native.traceparent(span_context)
+        return traceparent(span_context) if written is None else written
 
     def to_kafka(
         self, headers: Iterable[KafkaHeader] | None, context: Context | None = None, span: Span | None = None
@@ -199,7 +215,7 @@ def _plain_parent(value: object) -> Context | None:
     trace_number, span_number = int(match[1], 16), int(match[2], 16)
     if not trace_number or not span_number:
         return None
-    return _remote(_NOTHING, trace_number, span_number, _FLAGS[int(match[3], 16)], _NO_STATE)
+    return _remote(_NOTHING, trace_number, span_number, FLAGS[int(match[3], 16)], NO_STATE)
 
 
 def _remote(context: Context, trace_number: int, span_number: int, flags: TraceFlags, state: TraceState) -> Context:
@@ -226,7 +242,7 @@ def _parent(text: str) -> tuple[int, int, TraceFlags] | None:
     trace_number, span_number = int(trace_hex, 16), int(span_hex, 16)
     if not trace_number or not span_number:
         return None
-    return trace_number, span_number, _FLAGS[int(flags, 16)]
+    return trace_number, span_number, FLAGS[int(flags, 16)]
 
 
 def _baggage_items(text: str) -> dict[str, str] | None:

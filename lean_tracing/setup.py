@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-_SOURCES = ("look.c", "module.c", "start.c", "writer.c")
+_SOURCES = ("headers.c", "look.c", "module.c", "start.c", "writer.c")
 
 
 def _can_compile() -> bool:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from lean_tracing import attributes as keys
@@ -23,6 +23,9 @@ from lean_tracing.redaction import OVERLAP, snapshot
 from lean_tracing.shared_attributes import SharedAttributes
 
 NO_STATE: Final = TraceState()
+FLAGS: Final = tuple(TraceFlags(flags) for flags in range(256))
+"""One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's
+standard."""
 UNSET: Final = Status(StatusCode.UNSET)
 _ALL: Final = sys.maxsize
 _logger = logging.getLogger(__name__)

@@ -195,7 +195,7 @@ def start_tracing(
         TraceManager(
             LeanTracer(_SCOPE, parts) if parts else NoOpTracer(),
             redactor,
-            Propagator(settings.propagators, redactor, settings.carried_baggage),
+            Propagator(settings.propagators, redactor, settings.carried_baggage, compiled),
             sampled_by_attributes=bool(settings.sampling_rules),
             methods=settings.http_known_methods or KNOWN_METHODS,
             own=OwnAttributes.below(attribute_prefix),

@@ -15,7 +15,6 @@ from opentelemetry.trace import (
     Span,
     SpanContext,
     SpanKind,
-    TraceFlags,
     Tracer,
 )
 from opentelemetry.util._decorator import _agnosticcontextmanager
@@ -23,11 +22,9 @@ from opentelemetry.util.types import Attributes
 
 from lean_tracing.current import current_span
 from lean_tracing.sampling import TraceSampler
-from lean_tracing.span import NO_STATE, Limits, RecordedSpan
+from lean_tracing.span import FLAGS, NO_STATE, Limits, RecordedSpan
 from lean_tracing.statistics import SpanCounts
 
-# One object each instead of one a span. Bit 1: sampled; bit 2: the trace id is random, as in level 2 of W3C's standard.
-FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED: Final = 1
 _RANDOM_TRACE_ID: Final = 2
 _new_tuple: Final = tuple.__new__

@@ -12,7 +12,20 @@ from rich.console import Console
 
 from checks.bench.delivery import RATE, deliveries
 from checks.bench.figures import Results, added
-from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Subject, Tick, memory, peers, rounds
+from checks.bench.measure import (
+    BARE,
+    COMPARED,
+    CONTROL,
+    IDLE,
+    NATIVE,
+    OURS,
+    STOCK,
+    Subject,
+    Tick,
+    memory,
+    peers,
+    rounds,
+)
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 from local.native_part import NoCompilerError, compile_once
@@ -98,7 +111,13 @@ def measure(size: Size, tick: Tick) -> Results:
             )
             for name, (count, operations) in size.scenarios.items()
         }
-        used = memory(running, (*COMPARED, *with_native), repeats=size.memory_repeats, operations=size.memory_operations, tick=tick)
+        used = memory(
+            running,
+            (*COMPARED, *with_native),
+            repeats=size.memory_repeats,
+            operations=size.memory_operations,
+            tick=tick,
+        )
         delivered = deliveries(
             running,
             (STOCK, OURS, *with_native),

@@ -16,9 +16,9 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from lean_tracing import current
 from lean_tracing.redaction.tokens import PREFIX, TOKENS, prefix_of
 from lean_tracing.shared_attributes import SharedAttributes
-from lean_tracing.span import NO_STATE, UNSET, NativeSpan, RecordedSpan
+from lean_tracing.span import FLAGS, NO_STATE, UNSET, NativeSpan, RecordedSpan
 from lean_tracing.suppression import SUPPRESSED
-from lean_tracing.tracer import FLAGS, random_bits
+from lean_tracing.tracer import random_bits
 
 MODULE: Final = "lean_tracing.native._compiled"
 # Tokens are bits of a number.

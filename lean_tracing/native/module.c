@@ -44,7 +44,7 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
                           &new.unset, &new.internal, &PyTuple_Type, &new.kinds, &PyTuple_Type, &new.flags,
                           &new.random_bits, &new.detach, &new.enter, &new.leave, &prefixes))
         return NULL;
-    if (!PyContextVar_CheckExact(new.variable) || PyTuple_GET_SIZE(new.flags) != 4
+    if (!PyContextVar_CheckExact(new.variable) || PyTuple_GET_SIZE(new.flags) != 256
         || !PyType_IsSubtype(new.span_context, &PyTuple_Type) || !PyType_IsSubtype(new.native_span, new.recorded_span)
         || !PyType_IsSubtype(new.context, &PyDict_Type) || !PyType_IsSubtype(new.shared_attributes, &PyDict_Type)
         || new.native_span->tp_basicsize != new.recorded_span->tp_basicsize) {
@@ -76,9 +76,27 @@ static PyObject *look(PyObject *Py_UNUSED(module), PyObject *text)
     return PyBool_FromLong(PyUnicode_CheckExact(text) && is_harmless(text));
 }
 
+static PyObject *from_http(PyObject *Py_UNUSED(module), PyObject *headers)
+{
+    return parent_in(headers, 1);
+}
+
+static PyObject *from_kafka(PyObject *Py_UNUSED(module), PyObject *headers)
+{
+    return parent_in(headers, 0);
+}
+
+static PyObject *write_traceparent(PyObject *Py_UNUSED(module), PyObject *context)
+{
+    return traceparent(context);
+}
+
 static PyMethodDef methods[] = {
     {"configure", configure, METH_VARARGS, "Takes over the classes and constants of the library, once."},
     {"is_harmless", look, METH_O, "Whether a text certainly holds nothing to hide."},
+    {"from_http", from_http, METH_O, "The caller's context in raw ASGI headers; None if the twin has to read them."},
+    {"from_kafka", from_kafka, METH_O, "The same in the headers of a message."},
+    {"traceparent", write_traceparent, METH_O, "The value of the header; None if the twin has to write it."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -34,7 +34,7 @@ struct library {
     PyObject *internal;              /* SpanKind.INTERNAL */
     PyObject *enter, *leave;         /* coroutine functions: a Scope as an asynchronous block */
     PyObject *kinds;                 /* the SpanKinds, in the order of OTLP */
-    PyObject *flags;                 /* the TraceFlags from 0 to 3 */
+    PyObject *flags;                 /* the TraceFlags from 0 to 255 */
     PyObject *random_bits;           /* makes ids */
     PyObject *detach;                /* current.detach, for a token of another context */
     Py_ssize_t slots[SLOTS];         /* offsets in a span */
@@ -59,6 +59,21 @@ static inline int is_span_context(PyObject *object)
     return object != NULL && PyTuple_Check(object) && PyTuple_GET_SIZE(object) == 6;
 }
 
+/* An int as `bytes` bytes, the highest first; 0 without an exception if it is none, or has not so many. */
+static inline int big_endian(PyObject *number, unsigned char *place, size_t bytes)
+{
+    if (!PyLong_Check(number))
+        return 0;
+#if PY_VERSION_HEX >= 0x030D0000
+    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0, 1) < 0;
+#else
+    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0) < 0;
+#endif
+    if (failed)
+        PyErr_Clear();
+    return !failed;
+}
+
 /* --- look.c --------------------------------------------------------------------------------------------------------*/
 
 /* Sets the prefixes of tokens; -1 with an exception. */
@@ -79,5 +94,13 @@ int start_add(PyObject *module);
 
 /* Gives NativeSpan its methods; -1 with an exception. */
 int start_add_methods(PyTypeObject *native_span);
+
+/* --- headers.c -----------------------------------------------------------------------------------------------------*/
+
+/* The context of the caller in headers; None if only the twin can read it. */
+PyObject *parent_in(PyObject *headers, int is_http);
+
+/* The header's value for a SpanContext; None if only the twin can write it. */
+PyObject *traceparent(PyObject *context);
 
 #endif

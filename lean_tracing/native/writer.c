@@ -133,21 +133,6 @@ static PyObject *bytes_of(struct buffer *out)
     return out->failed ? PyErr_NoMemory() : PyBytes_FromStringAndSize((char *)out->data, out->size);
 }
 
-/* An int as `bytes` bytes, the highest first; 0 without an exception if it is none, or has not so many. */
-static int big_endian(PyObject *number, unsigned char *place, size_t bytes)
-{
-    if (!PyLong_Check(number))
-        return 0;
-#if PY_VERSION_HEX >= 0x030D0000
-    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0, 1) < 0;
-#else
-    int failed = _PyLong_AsByteArray((PyLongObject *)number, place, bytes, 0, 0) < 0;
-#endif
-    if (failed)
-        PyErr_Clear();
-    return !failed;
-}
-
 /* --- attributes ----------------------------------------------------------------------------------------------------*/
 
 typedef struct {

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from lean_tracing.encoding import AttributeEncoder, Encoder
+from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
@@ -34,7 +35,7 @@ def native_part() -> ModuleType:
 def pytest_configure() -> None:
     """Makes it the default of every constructor that takes it."""
     module = native_part()
-    for kind in (AttributeEncoder, Encoder, SpanEncoder, TraceManager):
+    for kind in (AttributeEncoder, Encoder, Propagator, SpanEncoder, TraceManager):
         _set_default(kind.__init__, "native", module)
     _set_default(Redactor.__init__, "is_harmless", module.is_harmless)
 

@@ -90,9 +90,7 @@ def test_the_changelog_describes_this_version() -> None:
     assert versions[0] == VERSION
 
 
-def test_the_wheel_traces_in_an_empty_environment(
-    built: tuple[str, Path], receiver: Receiver, tmp_path: Path
-) -> None:
+def test_the_wheel_traces_in_an_empty_environment(built: tuple[str, Path], receiver: Receiver, tmp_path: Path) -> None:
     how, wheel = built
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)

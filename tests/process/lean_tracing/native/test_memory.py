@@ -14,13 +14,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
-from lean_tracing import tracer
 from lean_tracing.current import with_span
 from lean_tracing.log_encoder import LogEncoder, LogEntry
+from lean_tracing.propagation import Propagator
 from lean_tracing.redaction import Redactor
 from lean_tracing.sampling import TraceSampler
 from lean_tracing.shared_attributes import SharedAttributes
-from lean_tracing.span import NO_STATE, UNSET, Limits, RecordedSpan
+from lean_tracing.span import FLAGS, NO_STATE, UNSET, Limits, RecordedSpan
 from lean_tracing.span_encoder import SpanEncoder
 from lean_tracing.spans import TraceManager
 from lean_tracing.statistics import SpanCounts
@@ -56,6 +56,7 @@ class _Tracing:
         parts = TracerParts(TraceSampler(1.0), Limits(), SpanCounts(), self.ended.append)
         self.traces = TraceManager(LeanTracer(InstrumentationScope("tests"), parts), redactor, native=compiled)
         self.spans = SpanEncoder(Resource({}), redactor, native=compiled)
+        self.propagator = Propagator(redactor=redactor, native=compiled)
         self.logs = LogEncoder(Resource({}), redactor, native=compiled)
 
     def encode(self) -> None:
@@ -93,14 +94,28 @@ def _failing(tracing: _Tracing, attributes: Mapping[Any, Any]) -> None:
 def _logs(tracing: _Tracing, attributes: Mapping[Any, Any]) -> None:
     tracing.logs.item(
         LogEntry(
-            time_ns=5, severity=9, severity_text="INFO", body="x=1", attributes=attributes, trace_id=7, span_id=8,
+            time_ns=5,
+            severity=9,
+            severity_text="INFO",
+            body="x=1",
+            attributes=attributes,
+            trace_id=7,
+            span_id=8,
             trace_flags=1,
-        )  # fmt: skip
+        )
     )
 
 
+def _headers(tracing: _Tracing, _: Mapping[Any, Any]) -> None:
+    good, bad = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"00-x"
+    for value in (good, bad, None):
+        tracing.propagator.from_http([(b"host", b"x"), (b"TraceParent", value)])
+        context = tracing.propagator.from_kafka([("status", b"x"), ("traceparent", value)])
+        tracing.propagator.to_kafka((), context)
+
+
 @pytest.mark.parametrize("attributes", _ATTRIBUTES.values(), ids=_ATTRIBUTES)
-@pytest.mark.parametrize("work", [_spans, _failing, _logs])
+@pytest.mark.parametrize("work", [_spans, _failing, _logs, _headers])
 def test_repeated_work_takes_no_more_memory(
     compiled: ModuleType,
     work: Callable[[_Tracing, Mapping[Any, Any]], None],
@@ -109,7 +124,7 @@ def test_repeated_work_takes_no_more_memory(
 ) -> None:
     caplog.set_level("CRITICAL")  # the records of late attributes would be kept
     tracing = _Tracing(compiled)
-    kept = (NO_STATE, UNSET, SpanKind.INTERNAL, _SHARED, _REMOTE, *tracer.FLAGS)
+    kept = (NO_STATE, UNSET, SpanKind.INTERNAL, _SHARED, _REMOTE, *FLAGS)
     runs = _RUNS if len(attributes) < 10 else _RUNS // 20
 
     def measure() -> tuple[int, list[int]]:

@@ -268,9 +268,7 @@ def test_an_asynchronous_block(made: _Made) -> None:
     assert [event.name for event in made.ended[0].events] == ["exception"]
 
 
-def test_a_block_that_ends_in_another_context_is_logged_and_ends(
-    made: _Made, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_block_that_ends_in_another_context_is_logged_and_ends(made: _Made, caplog: pytest.LogCaptureFixture) -> None:
     def steps() -> Iterator[None]:
         with made.traces.span("left in another context"):
             yield

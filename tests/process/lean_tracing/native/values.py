@@ -87,15 +87,15 @@ def mappings(attributes: Mapping[Any, Any]) -> st.SearchStrategy[Mapping[Any, An
     return st.sampled_from([dict(attributes), OrderedDict(attributes), MappingProxyType(dict(attributes))])
 
 
-_ID = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2**64 - 1]))
-_LARGE_ID = st.one_of(st.integers(0, 2**128 - 1), st.sampled_from([0, 1, 2**64, 2**128 - 1]))
+ID = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2**64 - 1]))
+LARGE_ID = st.one_of(st.integers(0, 2**128 - 1), st.sampled_from([0, 1, 2**64, 2**128 - 1]))
 _STATE = st.sampled_from([TraceState(), TraceState([("vendor", "value"), ("b", "2")])])
 CONTEXT = st.builds(
-    SpanContext, _LARGE_ID, _ID, st.booleans(), st.integers(0, 0x1FF).map(TraceFlags), st.one_of(st.none(), _STATE)
+    SpanContext, LARGE_ID, ID, st.booleans(), st.integers(0, 0x1FF).map(TraceFlags), st.one_of(st.none(), _STATE)
 )
-_WRONG_CONTEXT = st.builds(SpanContext, st.sampled_from([-1, 2**128]), st.sampled_from([-1, 2**64, 5]), st.booleans())
+WRONG_CONTEXT = st.builds(SpanContext, st.sampled_from([-1, 2**128]), st.sampled_from([-1, 2**64, 5]), st.booleans())
 SCOPE = st.sampled_from([InstrumentationScope("tests", "1.2"), None])
-LINK = st.builds(Link, st.one_of(CONTEXT, CONTEXT, _WRONG_CONTEXT), st.one_of(st.none(), ATTRIBUTES))
+LINK = st.builds(Link, st.one_of(CONTEXT, CONTEXT, WRONG_CONTEXT), st.one_of(st.none(), ATTRIBUTES))
 STATUS = st.builds(Status, st.sampled_from(list(StatusCode)), st.none()) | TEXT.map(
     lambda text: Status(StatusCode.ERROR, text)
 )
@@ -109,8 +109,8 @@ def spans(draw: st.DrawFn) -> RecordedSpan:
     kind = draw(st.sampled_from([RecordedSpan, NativeSpan]))
     span = kind(
         draw(st.one_of(TEXT, PIECED.map(Text))),
-        draw(st.one_of(CONTEXT, CONTEXT, CONTEXT, _WRONG_CONTEXT)),
-        draw(st.one_of(st.none(), CONTEXT, _WRONG_CONTEXT)),
+        draw(st.one_of(CONTEXT, CONTEXT, CONTEXT, WRONG_CONTEXT)),
+        draw(st.one_of(st.none(), CONTEXT, WRONG_CONTEXT)),
         draw(st.sampled_from(list(SpanKind))),
         draw(st.one_of(st.none(), mappings(attributes), st.just(SharedAttributes(attributes)))),
         draw(st.lists(LINK, max_size=2)),
