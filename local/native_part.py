@@ -24,7 +24,7 @@ FILE: Final = f"_compiled{sysconfig.get_config_var('EXT_SUFFIX')}"
 """The name of the compiled module, with the version of this Python in it."""
 _CACHE: Final = _ROOT / ".local" / "native"
 _OPTIMIZED: Final = ("-O2",)
-_SECONDS: Final = 120.0
+_SECONDS: Final = 300.0
 
 
 class CompilationError(Exception):
@@ -40,7 +40,7 @@ def compile_native_part(folder: Path, sources: Path = SOURCES, flags: Sequence[s
 
     Raises:
         NoCompilerError: there is no compiler, or no header of Python.
-        CompilationError: the compiler fails.
+        CompilationError: the compiler fails, or takes minutes.
     """
     include = Path(sysconfig.get_paths()["include"])
     compiler = next(filter(shutil.which, (_first_word(sysconfig.get_config_var("CC")), "cc")), None)
@@ -52,7 +52,10 @@ def compile_native_part(folder: Path, sources: Path = SOURCES, flags: Sequence[s
     linked = ["-shared"] if sys.platform != "darwin" else ["-bundle", "-undefined", "dynamic_lookup"]
     files = sorted(path.name for path in sources.glob("*.c"))
     command = [compiler, *flags, "-fPIC", *linked, f"-I{include}", *files, "-o", str(target)]
-    ended = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=_SECONDS)
+    try:
+        ended = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CompilationError(f"the compiler takes more than {_SECONDS:g} s") from None
     if ended.returncode != 0:
         raise CompilationError(f"{shlex.join(command)}\n{ended.stderr}")
     return target

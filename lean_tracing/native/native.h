@@ -1,7 +1,7 @@
 /* The native part of lean_tracing: what its files share. Each function has a twin in Python, named in its comment.
  *
- * A function here takes the common case and gives the rest to its twin: whatever is unusual about a value, the result is
- * the twin's. All code runs under the GIL, and the module is for one interpreter.
+ * A function here takes the common case and gives the rest to its twin, so that the result of each unusual value is
+ * that of the twin. All code runs under the GIL, and the module is for one interpreter.
  */
 #ifndef LEAN_TRACING_NATIVE_H
 #define LEAN_TRACING_NATIVE_H

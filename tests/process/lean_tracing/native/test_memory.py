@@ -137,13 +137,13 @@ def test_repeated_work_takes_no_more_memory(
     blocks, references = measure()
     blocks_after, references_after = measure()
     assert blocks_after - blocks < _STRAY_BLOCKS
-    assert all(after - before < 10 for before, after in zip(references, references_after, strict=True))
+    assert all(after - earlier < 10 for earlier, after in zip(references, references_after, strict=True))
 
 
 def test_everything_is_released(compiled: ModuleType) -> None:
     """The parts refer to each other in circles, which the garbage collector finds."""
     gc.collect()
-    before = [sum(type(item).__name__ == name for item in gc.get_objects()) for name in ("Starter", "Writer", "Scope")]
+    counts = [sum(type(item).__name__ == name for item in gc.get_objects()) for name in ("Starter", "Writer", "Scope")]
     for _ in range(20):
         tracing = _Tracing(compiled)
         tracing.traces.span("never entered")
@@ -151,7 +151,7 @@ def test_everything_is_released(compiled: ModuleType) -> None:
     del tracing
     gc.collect()
     after = [sum(type(item).__name__ == name for item in gc.get_objects()) for name in ("Starter", "Writer", "Scope")]
-    assert after == before
+    assert after == counts
 
 
 def test_a_forked_child_makes_spans_with_other_ids(compiled: ModuleType) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from local.native_part import compile_once
 from tests.support.native_part import FLAGS_VARIABLE
 from tests.support.profiles import is_nightly
 
@@ -38,7 +39,8 @@ def test_the_tests_of_the_native_part_under_sanitizers(compiled: ModuleType) -> 
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("the sanitizers are those of gcc, which is not on PATH")
-    found = [_library(compiler, name) for name in _LIBRARIES]
+    libraries = [_library(compiler, name) for name in _LIBRARIES]
+    compile_once(_SANITIZED.split())  # not by the tests, where the compiler would run with the libraries as well
     folder = Path(__file__).parent
     files = sorted(str(path) for path in folder.glob("test_*.py") if path != Path(__file__))
     _pytest(
@@ -46,7 +48,7 @@ def test_the_tests_of_the_native_part_under_sanitizers(compiled: ModuleType) -> 
         **{FLAGS_VARIABLE: _SANITIZED},
         ASAN_OPTIONS="detect_leaks=0",  # Python itself keeps memory until its end; test_memory.py looks for leaks
         PYTHONMALLOC="malloc",
-        LD_PRELOAD=" ".join(found),
+        LD_PRELOAD=" ".join(libraries),
         HYPOTHESIS_PROFILE="ci",
     )
 

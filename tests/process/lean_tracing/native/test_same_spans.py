@@ -42,15 +42,15 @@ class _Made:
 
 def _described(span: RecordedSpan) -> dict[str, Any]:
     """What a span holds, without the times that a clock gave; NaN compares as text."""
-    found = {name: getattr(span, name) for name in _SLOTS}
-    found["links"] = [(link.context, link.attributes, link.dropped_attributes) for link in span.links]
-    found["events"] = [(event.name, event.attributes, event.dropped_attributes) for event in span.events]
-    found["status"] = (span.status.status_code, span.status.description)
-    started, ended = found.pop("start_time"), found.pop("end_time")
+    slots = {name: getattr(span, name) for name in _SLOTS}
+    slots["links"] = [(link.context, link.attributes, link.dropped_attributes) for link in span.links]
+    slots["events"] = [(event.name, event.attributes, event.dropped_attributes) for event in span.events]
+    slots["status"] = (span.status.status_code, span.status.description)
+    started, ended = slots.pop("start_time"), slots.pop("end_time")
     assert isinstance(started, int)
     assert ended is None or ended >= started
     assert isinstance(span._clock, int)
-    return {name: repr(value) for name, value in found.items()} | {"has ended": ended is not None}
+    return {name: repr(value) for name, value in slots.items()} | {"has ended": ended is not None}
 
 
 _Step = Callable[[_Made], object]
@@ -129,28 +129,28 @@ def _plans(draw: st.DrawFn) -> Mapping[str, Any]:
 
 def _carry_out(made: _Made, plan: Mapping[str, Any]) -> Sequence[object]:
     """What was observed while a plan was carried out."""
-    seen: list[object] = []
+    observed: list[object] = []
     tracer_module.generator.seed(7)
     try:
         with made.traces.span(plan["name"], **plan["arguments"]) as span:
-            seen.append({name: value for name, value in otel_context.get_current().items() if "span" not in name})
-            seen.append(trace.get_current_span() is span)
+            observed.append({name: value for name, value in otel_context.get_current().items() if "span" not in name})
+            observed.append(trace.get_current_span() is span)
             for method, arguments in plan["changes"]:
-                seen.append(_outcome(getattr(span, method), *arguments))
-                seen.append((span.is_recording(), span.get_span_context()))
+                observed.append(_outcome(getattr(span, method), *arguments))
+                observed.append((span.is_recording(), span.get_span_context()))
             for _ in range(plan["inner"]):
                 inner = made.traces.start("inner", kind=SpanKind.CLIENT, attributes={"a": 1})
                 inner.set_attributes({"b": True})
                 with made.traces.scope(inner):
-                    seen.append(trace.get_current_span() is inner)
+                    observed.append(trace.get_current_span() is inner)
             if plan["error"] is not None:
                 raise plan["error"]("with a text")
     except (ValueError, KeyboardInterrupt, StopIteration) as error:
-        seen.append(repr(error))
-    seen.append(trace.get_current_span() is INVALID_SPAN)
-    seen += map(_described, made.ended)
-    seen.append((made.counts.started, made.counts.sampled_out, made.counts.timed))
-    return seen
+        observed.append(repr(error))
+    observed.append(trace.get_current_span() is INVALID_SPAN)
+    observed += map(_described, made.ended)
+    observed.append((made.counts.started, made.counts.sampled_out, made.counts.timed))
+    return observed
 
 
 def _outcome(function: Callable[..., object], *arguments: object) -> object:
@@ -199,7 +199,7 @@ def test_the_same_is_seen(compiled: ModuleType, plan: Mapping[str, Any], limits:
 def test_attributes_are_kept_alike(
     compiled: ModuleType, attributes: dict[str, Any], changes: Sequence[Any], limits: Limits
 ) -> None:
-    seen = []
+    observed = []
     for native in (None, compiled):
         span: Any = _Made(native, limits, TraceSampler(1.0)).traces.start("kept", attributes=attributes)
         for change in changes:
@@ -207,8 +207,8 @@ def test_attributes_are_kept_alike(
                 span.set_attributes(change)
             else:
                 span.set_attribute(*change)
-        seen.append((span.own_attributes, span.shared_attributes, span.dropped_attributes, span._room))
-    assert repr(seen[0]) == repr(seen[1])
+        observed.append((span.own_attributes, span.shared_attributes, span.dropped_attributes, span._room))
+    assert repr(observed[0]) == repr(observed[1])
 
 
 @pytest.fixture
