@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-_SOURCES = ("headers.c", "look.c", "module.c", "start.c", "writer.c")
+_SOURCES = ("attributes.c", "headers.c", "look.c", "module.c", "scope.c", "span.c", "start.c", "writer.c")
 
 
 def _can_compile() -> bool:
@@ -23,7 +23,7 @@ def _can_compile() -> bool:
 _NATIVE = Extension(
     "lean_tracing.native._compiled",
     [f"native/{name}" for name in _SOURCES],
-    depends=["native/native.h"],
+    depends=[f"native/{name}" for name in ("attributes.h", "bytes.h", "native.h")],
     optional=True,
 )
 

@@ -57,7 +57,7 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
     if ((new.longest = offset_of(new.shared_attributes, "_longest")) < 0
         || (new.encoded = offset_of(new.shared_attributes, "encoded")) < 0)
         return NULL;
-    if (look_configure(prefixes) < 0 || start_add_methods(new.native_span) < 0)
+    if (look_configure(prefixes) < 0 || span_add_methods(new.native_span) < 0)
         return NULL;
     PyObject *kept[] = {
         (PyObject *)new.recorded_span, (PyObject *)new.native_span, (PyObject *)new.non_recording,
@@ -111,7 +111,8 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__compiled(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && (writer_add(module) < 0 || start_add(module) < 0))
+    if (module != NULL
+        && (attributes_add(module) < 0 || writer_add(module) < 0 || scope_add(module) < 0 || start_add(module) < 0))
         Py_CLEAR(module);
     return module;
 }

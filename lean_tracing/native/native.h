@@ -74,6 +74,22 @@ static inline int big_endian(PyObject *number, unsigned char *place, size_t byte
     return !failed;
 }
 
+/* Names that are looked up often, as Python has them; a row of NULLs ends a list. */
+struct name {
+    PyObject **object;
+    const char *text;
+};
+
+static inline int intern(const struct name *names)
+{
+    for (; names->object != NULL; names++)
+        if ((*names->object = PyUnicode_InternFromString(names->text)) == NULL)
+            return -1;
+    return 0;
+}
+
+/* In each file, a function whose name ends in `add` adds its types to the module; -1 with an exception. */
+
 /* --- look.c --------------------------------------------------------------------------------------------------------*/
 
 /* Sets the prefixes of tokens; -1 with an exception. */
@@ -82,18 +98,35 @@ int look_configure(PyObject *prefixes);
 /* Whether an exact str certainly holds no secret and no personal data; `False` only means that Python has to look. */
 int is_harmless(PyObject *text);
 
-/* --- writer.c ------------------------------------------------------------------------------------------------------*/
+/* --- attributes.c, writer.c ----------------------------------------------------------------------------------------*/
 
-/* Adds Attributes and Writer to the module; -1 with an exception. */
+int attributes_add(PyObject *module);
 int writer_add(PyObject *module);
 
-/* --- start.c -------------------------------------------------------------------------------------------------------*/
+/* --- span.c --------------------------------------------------------------------------------------------------------*/
 
-/* Adds Starter and Scope to the module; -1 with an exception. */
-int start_add(PyObject *module);
+/* The clocks of time.time_ns and time.perf_counter_ns. */
+int64_t wall_clock(void), monotonic_clock(void);
+
+/* Sets a slot, which takes over the reference. */
+void set_slot(PyObject *span, enum slot slot, PyObject *value);
+
+/* The twin of RecordedSpan._set_at_once: 1 if all are set, 0 if none is, -1 with an exception. */
+int set_at_once(PyObject *span, PyObject *attributes, Py_ssize_t longest);
+
+/* The twin of RecordedSpan.end, a vectorcall. */
+PyObject *span_end(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names);
 
 /* Gives NativeSpan its methods; -1 with an exception. */
-int start_add_methods(PyTypeObject *native_span);
+int span_add_methods(PyTypeObject *native_span);
+
+/* --- scope.c, start.c ----------------------------------------------------------------------------------------------*/
+
+/* A new Scope; the context may be NULL. */
+PyObject *scope_of(PyObject *fail, PyObject *span, PyObject *context);
+
+int scope_add(PyObject *module);
+int start_add(PyObject *module);
 
 /* --- headers.c -----------------------------------------------------------------------------------------------------*/
 

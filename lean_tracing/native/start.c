@@ -1,43 +1,12 @@
-/* Starts and ends spans.
- *
- * `Starter` is the twin of TraceManager.start and of LeanTracer.start_span (spans.py, tracer.py), `Scope` that of
- * SpanScope, and the methods of NativeSpan those of RecordedSpan (span.py).
- */
+/* Starts spans; `Starter` is the twin of TraceManager.start, span and LeanTracer.start_span (spans.py, tracer.py). */
 #include "native.h"
 #include <stddef.h>
 #include <structmember.h>
 
 enum { SAMPLED = 1, RANDOM_TRACE_ID = 2, TIMED_MASK = 63 };
 
-static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_started, *str_timed, *str_timed_ns, *str_end,
-    *str_get_span_context, *str_set_attribute, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
-
-/* The clocks of time.time_ns and time.perf_counter_ns. */
-#if PY_VERSION_HEX >= 0x030D0000
-static int64_t wall_clock(void)
-{
-    PyTime_t now = 0;
-    (void)PyTime_TimeRaw(&now);
-    return now;
-}
-
-static int64_t monotonic_clock(void)
-{
-    PyTime_t now = 0;
-    (void)PyTime_PerfCounterRaw(&now);
-    return now;
-}
-#else
-static int64_t wall_clock(void)
-{
-    return _PyTime_GetSystemClock();
-}
-
-static int64_t monotonic_clock(void)
-{
-    return _PyTime_GetPerfCounter();
-}
-#endif
+static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_started, *str_timed, *str_timed_ns,
+    *str_get_span_context, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
 
 /* Adds to a number that is an attribute; -1 with an exception. */
 static int add_to(PyObject *object, PyObject *name, long long amount)
@@ -50,367 +19,6 @@ static int add_to(PyObject *object, PyObject *name, long long amount)
     Py_XDECREF(sum);
     return failed ? -1 : 0;
 }
-
-/* A slot takes over a reference. */
-static void set(PyObject *span, enum slot slot, PyObject *value)
-{
-    PyObject **place = slot_of(span, slot), *old = *place;
-    *place = value;
-    Py_XDECREF(old);
-}
-
-/* --- attributes ----------------------------------------------------------------------------------------------------*/
-
-/* Whether a value is kept as it is: a number, a boolean, or a text that is not too long. */
-static int is_simple(PyObject *value, Py_ssize_t longest)
-{
-    if (PyUnicode_CheckExact(value))
-        return PyUnicode_GET_LENGTH(value) <= longest;
-    return PyLong_CheckExact(value) || PyBool_Check(value) || PyFloat_CheckExact(value);
-}
-
-/* The limit of the length of texts; -1 if there is none that can be read here. */
-static Py_ssize_t longest_of(PyObject *span)
-{
-    PyObject *limits = *slot_of(span, LIMITS);
-    if (limits == NULL || !PyTuple_Check(limits) || PyTuple_GET_SIZE(limits) < 3)
-        return -1;
-    PyObject *length = PyTuple_GET_ITEM(limits, 2); /* value_length */
-    if (!PyLong_CheckExact(length))
-        return -1;
-    Py_ssize_t longest = PyLong_AsSsize_t(length);
-    if (longest < 0)
-        PyErr_Clear();
-    return longest;
-}
-
-/* How many attributes of its own a span has room for; -1 if it takes none any more, or if that cannot be read here. */
-static Py_ssize_t room_of(PyObject *span)
-{
-    PyObject *room = *slot_of(span, ROOM), *own = *slot_of(span, OWN_ATTRIBUTES);
-    if (*slot_of(span, END_TIME) != Py_None || own == NULL || !PyDict_CheckExact(own) || room == NULL
-        || !PyLong_CheckExact(room))
-        return -1;
-    Py_ssize_t most = PyLong_AsSsize_t(room);
-    if (most < 0)
-        PyErr_Clear();
-    return most;
-}
-
-/* Whether a span shares an attribute with this key; -1 with an exception. */
-static int shares(PyObject *span, PyObject *key)
-{
-    PyObject *shared = *slot_of(span, SHARED_ATTRIBUTES);
-    return shared == NULL ? 1 : shared == Py_None ? 0 : PyDict_Check(shared) ? PyDict_Contains(shared, key) : 1;
-}
-
-/* The twin of RecordedSpan._set_at_once: 1 if all are set, 0 if none is, -1 with an exception. */
-static int set_at_once(PyObject *span, PyObject *attributes, Py_ssize_t longest)
-{
-    Py_ssize_t most = room_of(span);
-    if (!PyDict_CheckExact(attributes) || most < 0 || longest < 0
-        || PyDict_GET_SIZE(*slot_of(span, OWN_ATTRIBUTES)) + PyDict_GET_SIZE(attributes) > most)
-        return 0;
-    PyObject *key, *value;
-    for (Py_ssize_t position = 0; PyDict_Next(attributes, &position, &key, &value);) {
-        /* Only texts as keys: comparing others may run code of their class. */
-        if (!PyUnicode_CheckExact(key) || !is_simple(value, longest))
-            return 0;
-        int shared = shares(span, key);
-        if (shared)
-            return shared < 0 ? -1 : 0;
-    }
-    PyObject *own = *slot_of(span, OWN_ATTRIBUTES);
-    if (PyDict_GET_SIZE(own)) {
-        Py_INCREF(own);
-        int failed = PyDict_Update(own, attributes) < 0;
-        Py_DECREF(own);
-        return failed ? -1 : 1;
-    }
-    PyObject *copied = PyDict_Copy(attributes);
-    if (copied == NULL)
-        return -1;
-    set(span, OWN_ATTRIBUTES, copied);
-    return 1;
-}
-
-/* --- the methods of NativeSpan -------------------------------------------------------------------------------------*/
-
-/* The method of RecordedSpan, which does what is unusual. */
-static PyObject *call_twin(PyObject *span, PyObject *name, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    enum { MOST = 8 };
-    PyObject *stack[MOST], *result = NULL;
-    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    if (count + named >= MOST) {
-        PyErr_SetString(PyExc_TypeError, "too many arguments");
-        return NULL;
-    }
-    PyObject *method = PyObject_GetAttr((PyObject *)library.recorded_span, name);
-    if (method != NULL) {
-        stack[0] = span;
-        for (Py_ssize_t i = 0; i < count + named; i++)
-            stack[i + 1] = args[i];
-        result = PyObject_Vectorcall(method, stack, (size_t)count + 1, names);
-        Py_DECREF(method);
-    }
-    return result;
-}
-
-static PyObject *span_set_attribute(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    if (count == 2 && names == NULL && PyUnicode_CheckExact(args[0]) && is_simple(args[1], longest_of(span))) {
-        Py_ssize_t most = room_of(span);
-        int shared = most < 0 ? 1 : shares(span, args[0]);
-        if (shared < 0)
-            return NULL;
-        if (!shared) {
-            PyObject *own = Py_NewRef(*slot_of(span, OWN_ATTRIBUTES));
-            int fits = PyDict_GET_SIZE(own) < most ? 1 : PyDict_Contains(own, args[0]);
-            if (fits > 0 && PyDict_SetItem(own, args[0], args[1]) < 0)
-                fits = -1;
-            Py_DECREF(own);
-            if (fits < 0)
-                return NULL;
-            if (fits)
-                Py_RETURN_NONE;
-        }
-    }
-    return call_twin(span, str_set_attribute, args, count, names);
-}
-
-static PyObject *span_set_attributes(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    if (count == 1 && names == NULL) {
-        int done = set_at_once(span, args[0], longest_of(span));
-        if (done < 0)
-            return NULL;
-        if (done)
-            Py_RETURN_NONE;
-    }
-    return call_twin(span, str_set_attributes, args, count, names);
-}
-
-static PyObject *span_end(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    PyObject *clock = *slot_of(span, CLOCK), *started = *slot_of(span, START_TIME), *on_end = *slot_of(span, ON_END);
-    if (count || names != NULL || *slot_of(span, END_TIME) != Py_None || clock == NULL || started == NULL
-        || on_end == NULL || !PyLong_CheckExact(clock) || !PyLong_CheckExact(started))
-        return call_twin(span, str_end, args, count, names);
-    long long shift = PyLong_AsLongLong(clock), start = PyLong_AsLongLong(started);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return call_twin(span, str_end, args, count, names);
-    }
-    long long now = shift + monotonic_clock();
-    PyObject *ended = now > start ? PyLong_FromLongLong(now) : Py_NewRef(started);
-    if (ended == NULL)
-        return NULL;
-    set(span, END_TIME, ended);
-    Py_INCREF(on_end);
-    PyObject *result = PyObject_CallOneArg(on_end, span);
-    Py_DECREF(on_end);
-    if (result == NULL)
-        return NULL;
-    Py_DECREF(result);
-    Py_RETURN_NONE;
-}
-
-static PyObject *span_is_recording(PyObject *span, PyObject *Py_UNUSED(none))
-{
-    return PyBool_FromLong(*slot_of(span, END_TIME) == Py_None);
-}
-
-static PyObject *span_get_span_context(PyObject *span, PyObject *Py_UNUSED(none))
-{
-    PyObject *context = *slot_of(span, CONTEXT);
-    return Py_NewRef(context == NULL ? Py_None : context);
-}
-
-#define WITH_NAMES(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
-
-static PyMethodDef span_methods[] = {
-    {"set_attribute", WITH_NAMES(span_set_attribute), NULL},
-    {"set_attributes", WITH_NAMES(span_set_attributes), NULL},
-    {"end", WITH_NAMES(span_end), NULL},
-    {"is_recording", span_is_recording, METH_NOARGS, NULL},
-    {"get_span_context", span_get_span_context, METH_NOARGS, NULL},
-};
-
-int start_add_methods(PyTypeObject *native_span)
-{
-    for (size_t i = 0; i < sizeof span_methods / sizeof *span_methods; i++) {
-        PyObject *method = PyDescr_NewMethod(native_span, &span_methods[i]);
-        int failed =
-            method == NULL || PyObject_SetAttrString((PyObject *)native_span, span_methods[i].ml_name, method) < 0;
-        Py_XDECREF(method);
-        if (failed)
-            return -1;
-    }
-    return 0;
-}
-
-/* --- Scope ---------------------------------------------------------------------------------------------------------*/
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *fail;    /* TraceManager.fail */
-    PyObject *span;
-    PyObject *context; /* NULL takes the current one */
-    PyObject *token;   /* of the context variable; NULL outside of the block */
-} Scope;
-
-static PyTypeObject *scope_type;
-
-static PyObject *scope_of(PyObject *fail, PyObject *span, PyObject *context)
-{
-    Scope *self = (Scope *)scope_type->tp_alloc(scope_type, 0);
-    if (self == NULL)
-        return NULL;
-    self->fail = Py_NewRef(fail);
-    self->span = Py_NewRef(span);
-    self->context = context == NULL || context == Py_None ? NULL : Py_NewRef(context);
-    return (PyObject *)self;
-}
-
-static PyObject *scope_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *Py_UNUSED(named))
-{
-    PyObject *fail, *span, *context = NULL;
-    if (!PyArg_ParseTuple(args, "OO|O:Scope", &fail, &span, &context))
-        return NULL;
-    return scope_of(fail, span, context);
-}
-
-/* The twin of current.with_span. */
-static PyObject *with_span(PyObject *span, PyObject *context)
-{
-    PyObject *made = PyObject_CallNoArgs((PyObject *)library.context);
-    if (made != NULL
-        && (!PyDict_Check(made) || PyDict_Update(made, context) < 0 || PyDict_SetItem(made, library.span_key, span) < 0))
-        Py_CLEAR(made);
-    return made;
-}
-
-static PyObject *scope_enter(Scope *self, PyObject *Py_UNUSED(none))
-{
-    PyObject *base = Py_XNewRef(self->context);
-    if (base == NULL && PyContextVar_Get(library.variable, NULL, &base) < 0)
-        return NULL;
-    PyObject *inner = base == NULL ? NULL : with_span(self->span, base);
-    Py_XDECREF(base);
-    if (inner == NULL)
-        return NULL;
-    PyObject *token = PyContextVar_Set(library.variable, inner);
-    Py_DECREF(inner);
-    if (token == NULL)
-        return NULL;
-    Py_XSETREF(self->token, token);
-    return Py_NewRef(self->span);
-}
-
-static PyObject *scope_exit(Scope *self, PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "__exit__ takes three arguments");
-        return NULL;
-    }
-    PyObject *token = self->token, *result;
-    self->token = NULL;
-    if (token != NULL) {
-        if (PyContextVar_Reset(library.variable, token) < 0) {
-            PyErr_Clear();
-            result = PyObject_CallOneArg(library.detach, token);
-            if (result == NULL) {
-                Py_DECREF(token);
-                return NULL;
-            }
-            Py_DECREF(result);
-        }
-        Py_DECREF(token);
-    }
-    if (args[1] != Py_None) {
-        result = PyObject_CallFunctionObjArgs(self->fail, self->span, args[1], NULL);
-        if (result == NULL)
-            return NULL;
-        Py_DECREF(result);
-    }
-    if (Py_TYPE(self->span) == library.native_span)
-        return span_end(self->span, NULL, 0, NULL);
-    result = PyObject_CallMethodNoArgs(self->span, str_end);
-    if (result == NULL)
-        return NULL;
-    Py_DECREF(result);
-    Py_RETURN_NONE;
-}
-
-static PyObject *scope_aenter(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return PyObject_CallOneArg(library.enter, self);
-}
-
-static PyObject *scope_aexit(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "__aexit__ takes three arguments");
-        return NULL;
-    }
-    return PyObject_CallFunctionObjArgs(library.leave, self, args[0], args[1], args[2], NULL);
-}
-
-static int scope_traverse(Scope *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->fail);
-    Py_VISIT(self->span);
-    Py_VISIT(self->context);
-    Py_VISIT(self->token);
-    return 0;
-}
-
-static int scope_clear(Scope *self)
-{
-    Py_CLEAR(self->fail);
-    Py_CLEAR(self->span);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->token);
-    return 0;
-}
-
-static void scope_dealloc(Scope *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    scope_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyMethodDef scope_methods[] = {
-    {"__enter__", (PyCFunction)scope_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))scope_exit, METH_FASTCALL, NULL},
-    {"__aenter__", scope_aenter, METH_NOARGS, NULL},
-    {"__aexit__", (PyCFunction)(void (*)(void))scope_aexit, METH_FASTCALL, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot scope_slots[] = {
-    {Py_tp_new, scope_new},
-    {Py_tp_dealloc, scope_dealloc},
-    {Py_tp_traverse, scope_traverse},
-    {Py_tp_clear, scope_clear},
-    {Py_tp_methods, scope_methods},
-    {Py_tp_doc, "Scope(fail, span, context=None): the block in which a span is current, and with which it ends."},
-    {0, NULL},
-};
-
-static PyType_Spec scope_spec = {
-    .name = "lean_tracing.native._compiled.Scope",
-    .basicsize = sizeof(Scope),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = scope_slots,
-};
-
-/* --- Starter -------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     PyObject_HEAD
@@ -537,8 +145,8 @@ static PyObject *new_span(Starter *self, const struct arguments *given, PyObject
                           : *(PyObject **)((char *)attributes + library.longest);
     if (longest != NULL && PyLong_CheckExact(longest) && PyDict_GET_SIZE(attributes) <= self->most
         && PyLong_AsLongLong(longest) <= self->longest) {
-        set(span, SHARED_ATTRIBUTES, Py_NewRef(attributes));
-        set(span, ROOM, PyLong_FromSsize_t(self->most - PyDict_GET_SIZE(attributes)));
+        set_slot(span, SHARED_ATTRIBUTES, Py_NewRef(attributes));
+        set_slot(span, ROOM, PyLong_FromSsize_t(self->most - PyDict_GET_SIZE(attributes)));
         attributes = Py_None;
     }
     if ((*slot_of(span, OWN_ATTRIBUTES) = PyDict_New()) == NULL || *slot_of(span, ROOM) == NULL)
@@ -548,7 +156,7 @@ static PyObject *new_span(Starter *self, const struct arguments *given, PyObject
         if (done < 0)
             goto failed;
         if (!done) {
-            PyObject *result = call_twin(span, str_set_attributes, &attributes, 1, NULL);
+            PyObject *result = PyObject_CallMethodOneArg(span, str_set_attributes, attributes);
             if (result == NULL)
                 goto failed;
             Py_DECREF(result);
@@ -766,27 +374,26 @@ static PyType_Spec starter_spec = {
 
 int start_add(PyObject *module)
 {
-    struct {
-        PyObject **name;
-        const char *text;
-    } names[] = {
-        {&str_kind, "kind"}, {&str_attributes, "attributes"}, {&str_context, "context"}, {&str_links, "links"},
-        {&str_started, "started"}, {&str_timed, "timed"}, {&str_timed_ns, "timed_ns"}, {&str_end, "end"},
-        {&str_get_span_context, "get_span_context"}, {&str_set_attribute, "set_attribute"},
+    static const struct name names[] = {
+        {&str_kind, "kind"},
+        {&str_attributes, "attributes"},
+        {&str_context, "context"},
+        {&str_links, "links"},
+        {&str_started, "started"},
+        {&str_timed, "timed"},
+        {&str_timed_ns, "timed_ns"},
+        {&str_get_span_context, "get_span_context"},
         {&str_set_attributes, "set_attributes"},
+        {NULL, NULL},
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL)
-            return -1;
+    if (intern(names) < 0)
+        return -1;
     empty = PyTuple_New(0);
     zero = PyLong_FromLong(0);
     one = PyLong_FromLong(1);
     bits_of_trace = PyLong_FromLong(128);
     bits_of_span = PyLong_FromLong(64);
     if (!empty || !zero || !one || !bits_of_trace || !bits_of_span)
-        return -1;
-    scope_type = (PyTypeObject *)PyType_FromSpec(&scope_spec);
-    if (scope_type == NULL || PyModule_AddObjectRef(module, "Scope", (PyObject *)scope_type) < 0)
         return -1;
     PyObject *starter = PyType_FromSpec(&starter_spec);
     int failed = starter == NULL || PyModule_AddObjectRef(module, "Starter", starter) < 0;
