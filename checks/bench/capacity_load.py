@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from checks.bench.http_receiver import serve_http
 from contracts import endpoints
 from contracts.hops import INSERT, PROCESS_NEW, REQUEST, SEND_NEW
 from contracts.http import TASKS
@@ -190,10 +191,15 @@ class CountingStore:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
+        self._http = serve_http(self._take)
 
-    def _take(self, request: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _take(self, request: bytes, _context: grpc.ServicerContext | None = None) -> bytes:
         self._received.append(request)
         return b""
+
+    def url(self, *, over_http: bool) -> str:
+        """Return its URL for a transport."""
+        return f"http://127.0.0.1:{self._http.server_port if over_http else self.port}"
 
     @property
     def received_bytes(self) -> int:
@@ -213,6 +219,8 @@ class CountingStore:
     def stop(self) -> None:
         """Stop the server."""
         self._server.stop(0).wait(5)
+        self._http.shutdown()
+        self._http.server_close()
 
 
 def send(made: list[Request], target: str, token: str, *, seconds: float, senders: int) -> Tally:

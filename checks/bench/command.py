@@ -16,6 +16,7 @@ from checks.bench.measure import (
     BARE,
     COMPARED,
     CONTROL,
+    GRPC,
     IDLE,
     NATIVE,
     OURS,
@@ -104,7 +105,7 @@ def measure(size: Size, tick: Tick) -> Results:
             str(name): rounds(
                 running,
                 name,
-                (*COMPARED, *with_native, CONTROL, *(IDLE if name in size.idle else ())),
+                (*COMPARED, *with_native, CONTROL, *((GRPC, *IDLE) if name in size.idle else ())),
                 count=count,
                 operations=operations,
                 tick=tick,
@@ -113,7 +114,7 @@ def measure(size: Size, tick: Tick) -> Results:
         }
         used = memory(
             running,
-            (*COMPARED, *with_native),
+            (*COMPARED, *with_native, GRPC),
             repeats=size.memory_repeats,
             operations=size.memory_operations,
             tick=tick,

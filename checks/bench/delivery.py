@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from checks.bench.capacity_load import CountingStore
+from checks.bench.instrumentation import is_over_http
 from checks.bench.measure import Peers, Subject, Tick
 
 RATE: Final = 40_000
@@ -47,7 +48,7 @@ def deliveries(
 def _deliver(peers: Peers, subject: Subject, rate: int, seconds: int) -> Delivery:
     store = CountingStore()
     try:
-        with peers.sender(subject, f"http://127.0.0.1:{store.port}") as sender:
+        with peers.sender(subject, store.url(over_http=is_over_http(subject.variant))) as sender:
             sender.ask(_WARM_UP)
             store.tally()
             cost = sender.ask([rate, seconds])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from confluent_kafka import Consumer, Message, Producer
 from fastapi import FastAPI
@@ -12,8 +12,10 @@ from sqlalchemy import Engine
 if TYPE_CHECKING:
     from lean_tracing.asgi import App
 
-Variant = Literal["bare", "stock", "ours", "native"]
+Variant = Literal["bare", "stock", "ours", "native", "grpc"]
+"""`ours` and `native` export over HTTP, as the services of the stack; `grpc` is `ours` over gRPC, as `stock`."""
 Mode = Literal["on", "unsampled", "off"]
+_OVER_HTTP: Final = ("ours", "native")
 
 ALIKE = "measured"
 """The name of spans whose contents are the same with all variants, because the scenario gives them."""
@@ -21,6 +23,11 @@ ALIKE = "measured"
 FLUSH_SECONDS = 20.0
 # Rounds end with a flush. A smaller queue could overflow before it, and a variant that loses spans looks cheap.
 QUEUE_SPANS = 16_384
+
+
+def is_over_http(variant: Variant) -> bool:
+    """Return whether a variant exports over HTTP, and not over gRPC."""
+    return variant in _OVER_HTTP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from checks.bench.child import Child
-from checks.bench.instrumentation import Mode, Variant
+from checks.bench.instrumentation import Mode, Variant, is_over_http
 from checks.bench.scenarios import ScenarioName
 
 WARM_UP_OPERATIONS = 30
@@ -41,6 +41,8 @@ STOCK = Subject(variant="stock")
 OURS = Subject(variant="ours")
 NATIVE = Subject(variant="native")
 """This library with its native part, which the others do not use."""
+GRPC = Subject(variant="grpc")
+"""This library with the transport of `STOCK`, which takes most of its memory."""
 COMPARED = (BARE, STOCK, OURS)
 CONTROL = Subject(variant="ours", again=True)
 # Tracing that records no spans.
@@ -75,7 +77,8 @@ class Peers:
     def worker(self, scenario: ScenarioName, subject: Subject, service: str) -> Child:
         """Start a process; `service` is the service name of its spans."""
         hello = self.child.hello
-        addresses = ["--service", service, "--otlp", hello["otlp"], "--kafka", hello["kafka"]]
+        receiver = hello["http" if is_over_http(subject.variant) else "grpc"]
+        addresses = ["--service", service, "--otlp", receiver, "--kafka", hello["kafka"]]
         return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
 
     def sender(self, subject: Subject, otlp: str) -> Child:

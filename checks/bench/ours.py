@@ -20,13 +20,14 @@ _NAME = "bench"
 class Ours:
     """Traces with this library; implements `Instrumentation`."""
 
-    def __init__(self, mode: Mode, service: str, endpoint: str, *, native: bool) -> None:
+    def __init__(self, mode: Mode, service: str, endpoint: str, *, native: bool, over_http: bool) -> None:
         self._tracing = start_tracing(
             TracingSettings(
                 native=native,
                 enabled=mode != "off",
                 sampling_rate=0.0 if mode == "unsampled" else 1.0,
                 service_name=service,
+                protocol="http/protobuf" if over_http else "grpc",
                 endpoint=endpoint,
                 max_queue_size=QUEUE_SPANS,
                 hash_key="a key for measuring",

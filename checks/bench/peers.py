@@ -1,4 +1,4 @@
-"""A process with the peers of the measured processes: an OTLP gRPC receiver and mock Kafka brokers.
+"""A process with the peers of the measured processes: an OTLP receiver (gRPC, HTTP) and mock Kafka brokers.
 
 It prints its addresses as one line of JSON. It answers every line on stdin with the received spans by service: their
 number, and a sum over the contents of those that all variants make alike.
@@ -17,6 +17,7 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from checks.bench.http_receiver import serve_http
 from checks.bench.instrumentation import ALIKE
 from stack.polling import poll_until
 
@@ -65,7 +66,13 @@ def main() -> None:
     def brokers() -> str:
         return ",".join(f"{broker.host}:{broker.port}" for broker in owner.list_topics(timeout=1).brokers.values())
 
-    print(json.dumps({"otlp": f"http://127.0.0.1:{port}", "kafka": poll_until("mock broker", brokers)}), flush=True)
+    def take(body: bytes) -> bytes:
+        request = trace_service_pb2.ExportTraceServiceRequest.FromString(body)
+        return bytes(receiver.Export(request, None).SerializeToString())
+
+    http = serve_http(take)
+    urls = {"grpc": f"http://127.0.0.1:{port}", "http": f"http://127.0.0.1:{http.server_port}"}
+    print(json.dumps({**urls, "kafka": poll_until("mock broker", brokers)}), flush=True)
     for _ in sys.stdin:
         print(json.dumps(receiver.received()), flush=True)
     # Stopping the mock cluster while clients are connected would only log errors.

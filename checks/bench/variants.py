@@ -1,6 +1,6 @@
 """Chooses the variant that is measured, and imports only its libraries."""
 
-from checks.bench.instrumentation import Instrumentation, Mode, Variant
+from checks.bench.instrumentation import Instrumentation, Mode, Variant, is_over_http
 from local.native_part import load_native_part
 
 
@@ -11,7 +11,7 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         variant: which one.
         mode: whether spans are recorded.
         service: service name of its spans.
-        endpoint: URL of an OTLP gRPC receiver.
+        endpoint: URL of an OTLP receiver, for the variant's transport.
     """
     if variant == "bare":
         from checks.bench.bare import Bare
@@ -25,4 +25,4 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
 
     if variant == "native":
         load_native_part()
-    return Ours(mode, service, endpoint, native=variant == "native")
+    return Ours(mode, service, endpoint, native=variant == "native", over_http=is_over_http(variant))
