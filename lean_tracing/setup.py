@@ -10,7 +10,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, setup  # type: ignore[import-untyped]
 
 _SOURCES = ("attributes.c", "headers.c", "look.c", "module.c", "scope.c", "span.c", "start.c", "writer.c")
 

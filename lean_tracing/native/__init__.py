@@ -11,6 +11,7 @@ import struct
 from types import ModuleType
 from typing import Any, Final
 
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 
 from lean_tracing import current
@@ -51,7 +52,7 @@ def configure(module: ModuleType) -> None:
         NonRecordingSpan,
         SpanContext,
         Link,
-        current.Context,
+        Context,
         SharedAttributes,
         current.variable,
         current.SPAN_KEY,
