@@ -139,10 +139,11 @@ FIGURES: Final[Mapping[ScenarioName, str]] = {
 
 
 def figures(results: Results) -> dict[str, list[float]]:
-    """Return the figures of a run: name → the values of the rounds."""
-    memory = [traced - bare for traced, bare in zip(results.memory[OURS], results.memory[BARE], strict=True)]
+    """Return the figures of a run: name → the values of the rounds. The services have the native part."""
+    library = NATIVE if NATIVE in results.memory else OURS
+    memory = [traced - bare for traced, bare in zip(results.memory[library], results.memory[BARE], strict=True)]
     costs = {
-        name: added(results.scenarios[scenario], OURS)
+        name: added(results.scenarios[scenario], library)
         for scenario, name in FIGURES.items()
         if scenario in results.scenarios
     }
