@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 def _set_default(function: Callable[..., Any], name: str, value: object) -> None:
     parameter = inspect.signature(function).parameters[name]
     if parameter.kind is parameter.KEYWORD_ONLY:
-        function.__kwdefaults__[name] = value
+        function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), name: value}
     else:
         assert function.__defaults__ is not None
         names = list(inspect.signature(function).parameters)

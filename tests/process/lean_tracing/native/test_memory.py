@@ -108,7 +108,8 @@ def _logs(tracing: _Tracing, attributes: Mapping[Any, Any]) -> None:
 
 def _headers(tracing: _Tracing, _: Mapping[Any, Any]) -> None:
     good, bad = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"00-x"
-    for value in (good, bad, None):
+    values: tuple[Any, ...] = (good, bad, None)
+    for value in values:
         tracing.propagator.from_http([(b"host", b"x"), (b"TraceParent", value)])
         context = tracing.propagator.from_kafka([("status", b"x"), ("traceparent", value)])
         tracing.propagator.to_kafka((), context)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from lean_tracing.current import SPAN_KEY
 from lean_tracing.propagation import Propagator
@@ -51,7 +51,7 @@ def _described(context: Any) -> object:
     if not isinstance(context, Context):
         return context
     shown = dict(context)
-    span = shown.pop(SPAN_KEY, None)
+    span: Any = shown.pop(SPAN_KEY, None)
     return type(context), shown, type(span), span and (type(span.get_span_context()), tuple(span.get_span_context()))
 
 
@@ -94,7 +94,7 @@ def test_the_common_header_is_read_natively(compiled: ModuleType) -> None:
     for read, name in ((compiled.from_http, b"traceparent"), (compiled.from_kafka, "traceparent")):
         context = read([(name, _GOOD)])
         assert context[SPAN_KEY].get_span_context() == SpanContext(
-            0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, True, 1
+            0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, True, TraceFlags(1)
         )
         assert read([]) is None
 

@@ -36,7 +36,9 @@ class Broken:
         raise ValueError("no text")
 
 
-_EXAMPLES = [part.translate({ord("«"): "", ord("»"): ""}) for row in (*SHAPES, *TOKENS) for part in (row.hit, row.miss)]
+_MARKED = [text for row in SHAPES for text in (row.hit, row.miss)]
+_MARKED += [text for token in TOKENS for text in (token.hit, token.miss)]
+_EXAMPLES = [text.translate({ord("«"): "", ord("»"): ""}) for text in _MARKED]
 # What the first look looks for, whole and in parts, between words.
 _PIECES = [
     *_EXAMPLES, *(example[: len(example) // 2] for example in _EXAMPLES),
@@ -94,7 +96,7 @@ CONTEXT = st.builds(
     SpanContext, LARGE_ID, ID, st.booleans(), st.integers(0, 0x1FF).map(TraceFlags), st.one_of(st.none(), _STATE)
 )
 WRONG_CONTEXT = st.builds(SpanContext, st.sampled_from([-1, 2**128]), st.sampled_from([-1, 2**64, 5]), st.booleans())
-SCOPE = st.sampled_from([InstrumentationScope("tests", "1.2"), None])
+SCOPE: st.SearchStrategy[Any] = st.sampled_from([InstrumentationScope("tests", "1.2"), None])
 LINK = st.builds(Link, st.one_of(CONTEXT, CONTEXT, WRONG_CONTEXT), st.one_of(st.none(), ATTRIBUTES))
 STATUS = st.builds(Status, st.sampled_from(list(StatusCode)), st.none()) | TEXT.map(
     lambda text: Status(StatusCode.ERROR, text)
