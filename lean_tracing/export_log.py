@@ -32,7 +32,9 @@ class ExportLog:
             self.write(logging.WARNING, f"{text}; the metrics count further ones")
 
     def write(self, level: int, text: str) -> None:
-        """Logs a line."""
+        """Logs a line. A receiver's reason may be part of it, which must not begin another line or color a terminal."""
+        if not text.isprintable():
+            text = "".join(character if character.isprintable() else " " for character in text)
         # A handler or a filter of the application may raise; the export continues.
         try:
             _logger.log(level, "%s", text)

@@ -1,20 +1,19 @@
 """Sends encoded export requests to a receiver of OTLP over HTTP, and reads its responses.
 
-With the client of the standard library: one request at a time over one connection needs no more.
+One request at a time over one connection of HTTP/1.1 needs no more than `http_connection`.
 """
 
-import contextlib
 import gzip
-import http.client
-import socket
 import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, RemoteDisconnected
 from typing import Final
 from urllib.parse import urlsplit
 
 from lean_tracing.export_result import EXCEPTION, MAX_DETAIL, MAX_WAIT, ExportResult, result_of_response
+from lean_tracing.http_connection import HttpConnection, Response
 from lean_tracing.settings import Signal, TracingSettings
 from lean_tracing.version import NAME, VERSION
 
@@ -36,7 +35,7 @@ _MAX_RESPONSE: Final = 1 << 20
 MAX_AGE: Final = 60.0
 """Seconds after which a connection is replaced: it stays with one receiver, and others may have been added."""
 # A receiver closes a connection that was idle, and the client learns it from its next request.
-_CLOSED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+_CLOSED: Final = (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class OtlpHttpExporter:
@@ -57,8 +56,8 @@ class OtlpHttpExporter:
             **({"content-encoding": "gzip"} if self._compressed else {}),
             **{name: value.get_secret_value() for name, value in settings.headers.items()},
         }
-        self._lock = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
+        self._sending = threading.Lock()
+        self._connection: HttpConnection | None = None
         self._connected_at = 0.0
         self._max_age = max_age
         self._closed = False
@@ -71,86 +70,92 @@ class OtlpHttpExporter:
     def send(self, payload: bytes, seconds: float) -> ExportResult:
         """Sends one request within a time limit. Never raises: an exception becomes a result."""
         deadline = time.monotonic() + seconds
-        body = gzip.compress(payload, 6) if self._compressed else payload
-        try:
-            connection, is_new = self._connect()
+        with self._sending:
             try:
-                return self._exchange(connection, body, deadline)
-            except _CLOSED:
-                if is_new or self._closed:
-                    raise
+                result = self._send(gzip.compress(payload, 6) if self._compressed else payload, deadline)
+            except Exception as error:
                 self._disconnect()
-                return self._exchange(self._connect()[0], body, deadline)
-        except Exception as error:
-            self._disconnect()
-            return _result_of_error(error, is_closed=self._closed)
+                result = _result_of_error(error, is_closed=self._closed)
+        if self._closed:
+            self._disconnect_if_idle()
+        return result
 
     def close(self) -> None:
         """Closes the connection for good; a request that is being sent ends as cancelled."""
         self._closed = True
-        with self._lock:
-            connection = self._connection
-        open_socket = connection.sock if connection is not None else None
-        if open_socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                open_socket.shutdown(socket.SHUT_RDWR)  # ends a request that another thread waits for
-        self._disconnect()
+        if (connection := self._connection) is not None:
+            connection.end()
+        self._disconnect_if_idle()
 
     def forget(self) -> None:
-        """Releases the connection without closing it: in a forked child, because it is the parent's."""
-        self._lock = threading.Lock()
+        """Releases the connection without ending it: in a forked child, because it is the parent's."""
+        self._sending = threading.Lock()
         self._closed = False
-        self._connection = None
+        self._disconnect()  # closes the child's copy of the socket, of which the receiver notices nothing
 
-    def _connect(self) -> tuple[http.client.HTTPConnection, bool]:
-        """The connection, and whether it is a new one."""
-        if time.monotonic() - self._connected_at > self._max_age:
-            self._disconnect()
-        with self._lock:
-            if self._closed:
-                raise ValueError("closed")
-            if self._connection is not None:
-                return self._connection, False
-            self._connected_at = time.monotonic()
-            if self._secure:
-                context = ssl.create_default_context(cafile=self._certificate)
-                self._connection = http.client.HTTPSConnection(self._host, self._port, context=context)
-            else:
-                self._connection = http.client.HTTPConnection(self._host, self._port)
-            return self._connection, True
+    def _send(self, body: bytes, deadline: float) -> ExportResult:
+        if (connection := self._usable()) is not None:
+            try:
+                return self._exchange(connection, body, deadline)
+            except _CLOSED:
+                self._disconnect()
+        return self._exchange(self._connect(deadline), body, deadline)
+
+    def _usable(self) -> HttpConnection | None:
+        """The connection, if it is open and not old."""
+        connection = self._connection
+        if connection is None:
+            return None
+        if time.monotonic() - self._connected_at <= self._max_age and connection.is_usable():
+            return connection
+        self._disconnect()
+        return None
+
+    def _connect(self, deadline: float) -> HttpConnection:
+        # Reads the certificates again, which may have been replaced.
+        context = ssl.create_default_context(cafile=self._certificate) if self._secure else None
+        self._connected_at = time.monotonic()
+        self._connection = connection = HttpConnection(self._host, self._port, context)
+        if self._closed:  # `close` may have found no connection
+            raise ConnectionAbortedError("closed")
+        connection.open(deadline)
+        return connection
 
     def _disconnect(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes, deadline: float) -> ExportResult:
-        connection.timeout = _left(deadline)
-        if connection.sock is not None:
-            connection.sock.settimeout(_left(deadline))
-        connection.request("POST", self._path, body, self._headers)
-        if connection.sock is not None:
-            connection.sock.settimeout(_left(deadline))
-        response = connection.getresponse()
-        answer = response.read(_MAX_RESPONSE + 1)
-        if len(answer) > _MAX_RESPONSE or response.will_close:
+    def _disconnect_if_idle(self) -> None:
+        """Closes the connection, unless a request is being sent: its thread closes it then."""
+        if self._sending.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._sending.release()
+
+    def _exchange(self, connection: HttpConnection, body: bytes, deadline: float) -> ExportResult:
+        response = connection.post(self._path, self._headers, body, deadline)
+        try:
+            answer, problem = response.read(_MAX_RESPONSE + 1), ""
+        except Exception as error:
+            # The status counts. A request that is accepted would arrive twice if it were sent again.
+            answer, problem = b"", type(error).__name__
+        if problem or response.will_close or not response.is_whole:
             self._disconnect()
-        return _result(response, answer)
+        response.close()
+        if len(answer) > _MAX_RESPONSE:
+            problem = "too long"
+        elif response.length:  # what is left of the announced one
+            problem = "cut off"
+        return _result(response, answer, problem)
 
 
-def _left(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError("no time is left")
-    return seconds
-
-
-def _result(response: http.client.HTTPResponse, answer: bytes) -> ExportResult:
+def _result(response: Response, answer: bytes, problem: str) -> ExportResult:
     status = response.status
     if 200 <= status < 300:
-        if len(answer) > _MAX_RESPONSE:
-            return ExportResult(code="ok", detail="unreadable answer: too long", unreadable=True)
+        if problem:
+            return ExportResult(code="ok", detail=f"unreadable answer: {problem}", unreadable=True)
         return result_of_response(answer)
     reason = f"HTTP {status} {response.reason}".strip()
     return ExportResult(
@@ -177,6 +182,6 @@ def _result_of_error(error: Exception, *, is_closed: bool) -> ExportResult:
         return ExportResult(code="cancelled", detail=detail)
     if isinstance(error, TimeoutError):
         return ExportResult(code="deadline_exceeded", detail=detail)
-    if isinstance(error, (OSError, http.client.HTTPException)):
+    if isinstance(error, (OSError, HTTPException)):
         return ExportResult(code="unavailable", detail=detail)
     return ExportResult(code=EXCEPTION, detail=detail)

@@ -159,7 +159,7 @@ class TracingSettings(EnvironmentSettings):
     protocol: Annotated[Literal["grpc", "http/protobuf"], _ANY_CASE, *_otlp("PROTOCOL")] = Field(
         "grpc", alias="OTEL_EXPORTER_OTLP_PROTOCOL", description="grpc or http/protobuf"
     )
-    endpoint: Annotated[str, AfterValidator(values.check_http_url), *_otlp("ENDPOINT")] = Field(
+    endpoint: Annotated[str, AfterValidator(values.check_endpoint), *_otlp("ENDPOINT")] = Field(
         default_factory=lambda data: f"http://localhost:{4317 if data.get('protocol', 'grpc') == 'grpc' else 4318}",
         alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="an http or https URL of an OTLP receiver, such as http://collector:4317, for HTTP without /v1/…",

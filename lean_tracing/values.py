@@ -116,3 +116,16 @@ def check_http_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("not an absolute http or https URL")
     return value
+
+
+def check_endpoint(value: str) -> str:
+    """The URL as it is; ValueError if no request can have its host, its path or its query."""
+    parts = urlsplit(check_http_url(value))
+    rest = parts.path + parts.query
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError("no host can have this name") from None
+    if not rest.isascii() or not rest.isprintable() or " " in rest:
+        raise ValueError("characters of its path or query have to be percent-encoded")
+    return value
