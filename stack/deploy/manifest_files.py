@@ -2,18 +2,17 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from contracts.metadata import Manifest
 from stack.deploy import policy
 from stack.deploy.argo_rollouts import with_rollouts
 from stack.deploy.certificates import CERTIFICATE_TYPE, render_with_certificates
 from stack.deploy.render import as_yaml, render
+from stack.errors import DeployError
 from stack.settings import load
-
-_OWNER_ALONE: Final = 0o600
 
 
 def run(
@@ -32,6 +31,8 @@ def run(
         PolicyError: It declares what no stack may have; nothing was written.
         DeployError: Argo Rollouts cannot roll this stack out, or the certificates cannot be made.
     """
+    if output and certificates and output.resolve() == certificates.resolve():
+        raise DeployError(f"--output and --certificates are the same file {output}: each needs one of its own")
     settings = load(stack)
     manifests, issued = render_with_certificates(stack) if certificates else (render(stack), [])
     policy.require_compliance([*manifests, *issued])
@@ -54,8 +55,24 @@ def _write(manifests: Sequence[Manifest], output: Path | None, *, is_private: bo
         sys.stdout.write(text)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w") as file:
-        if is_private:
-            os.fchmod(file.fileno(), _OWNER_ALONE)
-        file.write(text)
+    if is_private:
+        _write_private(output, text)
+    else:
+        output.write_text(text)
     print(f"{output}: {len(manifests)} objects")
+
+
+def _write_private(output: Path, text: str) -> None:
+    """Writes a new file that replaces the old one: who has the old one open could read the keys."""
+    if output.exists() and not output.is_file():  # a pipe or a device
+        output.write_text(text)
+        return
+    target = output.resolve()
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # for the owner alone
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink()
+        raise

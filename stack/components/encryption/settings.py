@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from contracts import secret_keys
 from contracts.section import DnsName, Section
@@ -113,6 +114,14 @@ class Encryption(Section):
     """The issuer of cert-manager (1.15 or newer) that signs the certificates by which clients know servers; the stack's
     own authority if unset. That one signs certificates by which programs know their callers in any case: what an issuer
     signs for others in the cluster must not open the stack's ports."""
+
+    @field_validator("telemetry", "kafka", "services", mode="before")
+    @classmethod
+    def _check_step(cls, value: object) -> object:
+        # One message in place of two, of which each names one of both types only.
+        if not isinstance(value, bool) and value not in ("accepted", "preferred"):
+            raise PydanticCustomError("literal_error", "Input should be false, accepted, preferred or true")
+        return value
 
     @model_validator(mode="after")
     def _check_issuer_is_used(self) -> Self:

@@ -9,6 +9,8 @@ from contracts.section import Cpu, Quantity, Section
 
 
 def _check_certificates(pem: str) -> str:
+    if not pem.isascii():
+        raise ValueError("it has characters that are not ASCII; copy the PEM file of the authority without comments")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except ssl.SSLError:

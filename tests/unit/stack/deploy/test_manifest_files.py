@@ -9,6 +9,7 @@ import yaml
 from contracts import secret_keys
 from contracts.metadata import Manifest
 from stack.components.encryption.authority import Authority
+from stack.deploy.manifest_files import _write
 from tests.support.command_line import wct
 
 SEED = "a-random-text-of-the-tests-which-is-long-enough"
@@ -52,3 +53,20 @@ def test_certificates_that_cannot_be_made(
     assert result.exit_code == 1
     assert message in result.stderr
     assert not (tmp_path / "certificates.yaml").exists()
+
+
+def test_certificates_are_in_no_file_that_others_have_open(tmp_path: Path) -> None:
+    file = tmp_path / "certificates.yaml"
+    file.write_text("")
+    file.chmod(0o644)
+    with file.open() as opened_by_others:
+        _write([{"kind": "Secret", "metadata": {"name": "a"}}], file, is_private=True)
+        assert not opened_by_others.read()
+    assert file.stat().st_mode & 0o077 == 0
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_both_options_cannot_name_one_file(tmp_path: Path) -> None:
+    result = wct("render", "staging", f"--output={tmp_path / 'a'}", f"--certificates={tmp_path / 'a'}")
+    assert result.exit_code == 1
+    assert "the same file" in result.stderr

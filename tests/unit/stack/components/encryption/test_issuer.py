@@ -225,3 +225,16 @@ LEAF = THEIRS.issue("collector", ["collector"], datetime(2026, 11, 30, tzinfo=UT
 )
 def test_what_cannot_work_is_refused(encryption: dict[str, Any], reason: str) -> None:
     assert reason in refusal(encryption=encryption)
+
+
+def test_an_authority_with_characters_that_are_not_ascii_is_refused() -> None:
+    authority = THEIRS.certificate + "# Behörde\n" + THEIRS.certificate
+    message = refusal(encryption={"telemetry": True, "issuer": {**ISSUER, "authority": authority}})
+    assert "encryption.issuer.authority: it has characters that are not ASCII" in message
+
+
+def test_a_step_that_does_not_exist_is_refused_with_one_line_that_names_the_key() -> None:
+    message = refusal(encryption={"telemetry": "yes"})
+    assert message.splitlines()[1:] == [
+        "  encryption.telemetry: 'yes': input should be false, accepted, preferred or true"
+    ]
