@@ -351,7 +351,7 @@ def test_addresses_of_version_6_and_variables_of_proxies(monkeypatch: pytest.Mon
 
 def test_sockets_are_closed_in_any_case(tmp_path: Path) -> None:
     gc.collect()
-    before = _open_sockets()
+    earlier = _open_sockets()
     gc.disable()  # what only the collection of cycles closes counts as open
     try:
         for answer in (b"", b"junk\r\n", HEAD + b"Content-Length: 9\r\n\r\n", OK, HEAD + b"\r\n"):
@@ -372,7 +372,7 @@ def test_sockets_are_closed_in_any_case(tmp_path: Path) -> None:
             sender.join(20)
             hanging.set()
         deadline = time.monotonic() + 10
-        while _open_sockets() > before:
+        while _open_sockets() > earlier:
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:
@@ -412,7 +412,7 @@ def test_a_forked_child_keeps_no_connection_open() -> None:
             os.waitpid(child, 0)
 
 
-def test_every_span_is_counted_whatever_the_receiver_does() -> None:
+def test_every_span_is_counted_with_every_kind_of_receiver() -> None:
     turn = 0
     answers = [b"", OK, b"junk\r\n\r\n", HEAD + b"Content-Length: 9\r\n\r\n", b"HTTP/1.1 503 No\r\n\r\n", OK]
 
