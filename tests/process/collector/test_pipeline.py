@@ -1,5 +1,7 @@
 """The real Collector accepts the configuration that each stack renders."""
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,6 +19,10 @@ def test_the_real_collector_accepts_it(stack: str, tmp_path: Path) -> None:
     assert ("sampler-config" in names) == (stack in ("staging", "prod"))
     for name in names:
         file = tmp_path / f"{name}.yaml"
-        file.write_text(manifests[name]["data"]["config.yaml"].replace(QUEUE_DIRECTORY, str(tmp_path / "queue")))
-        done = subprocess.run([binary(), "validate", f"--config={file}"], capture_output=True, text=True, timeout=60)
+        config = manifests[name]["data"]["config.yaml"].replace(QUEUE_DIRECTORY, str(tmp_path / "queue"))
+        file.write_text(config)
+        variables = dict.fromkeys(re.findall(r"\$\{env:(\w+)", config), "value")
+        command = [binary(), "validate", f"--config={file}"]
+        environment = {**variables, **os.environ}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
