@@ -75,7 +75,11 @@ def _kind(client: kubernetes.client.ApiClient, issuer: ExternalIssuer) -> Any:
 def _require_valid(issuer: ExternalIssuer, now: float) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=issuer.authority)
-    ends = [str(item["notAfter"]) for item in context.get_ca_certs()]
+    authorities = context.get_ca_certs()
+    starts, ends = ([str(item[key]) for item in authorities] for key in ("notBefore", "notAfter"))
+    if all(ssl.cert_time_to_seconds(start) > now for start in starts):
+        begin = min(starts, key=ssl.cert_time_to_seconds)
+        raise DeployError(f"encryption.issuer.authority is not valid until {begin}; nothing was changed")
     if all(ssl.cert_time_to_seconds(end) <= now for end in ends):
         raise DeployError(
             f"encryption.issuer.authority ended on {max(ends, key=ssl.cert_time_to_seconds)}; nothing was changed"
