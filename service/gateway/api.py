@@ -33,6 +33,8 @@ _DEMO_PAGE = """<!doctype html>
 """
 _PATIENCE_SECONDS: Final = 8.0
 """A read is safe to repeat, so it waits while a database fails over or a node is lost, instead of failing."""
+_LAST_SECONDS: Final = 1.0
+"""For an attempt that begins just before the patience is over. Callers wait for 10 s, so it must not take long."""
 _PASSING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError, httpx.ReadError)
 """A pod has ended, or is not there yet. A slow answer is none of them: a repetition would make it slower."""
 _CONNECT_RETRIES: Final = 3
@@ -108,14 +110,16 @@ class TaskReader:
         backoff = Backoff()
         while True:
             delay = backoff.next_delay()
-            is_last = time.monotonic() + delay > deadline
             try:
-                answer = await client.get(path, params=query, headers=headers)
+                async with asyncio.timeout(max(deadline - time.monotonic(), _LAST_SECONDS)):
+                    answer = await client.get(path, params=query, headers=headers)
+            except TimeoutError:
+                raise httpx.ReadTimeout(f"no answer within {self._patience:g} s") from None
             except _PASSING:
-                if is_last:
+                if time.monotonic() + delay > deadline:
                     raise
             else:
-                if is_last or answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                if time.monotonic() + delay > deadline or answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     return answer
             await asyncio.sleep(delay)
 

@@ -1,6 +1,7 @@
 """The gateway reads on when the pod of the previous answer ends."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from lean_tracing import TracingSettings, start_tracing
 from service.common.access import ANYONE
+from service.common.errors import Unavailable
 from service.gateway.api import TaskReader
 
 _ROOT = Path(__file__).parents[4]
@@ -79,6 +81,36 @@ def test_a_read_waits_while_the_database_fails_over(seconds: float, status: int)
     try:
         assert asyncio.run(asyncio.wait_for(read(), 10)) == status
         assert 3 <= database.requests <= 6, "the attempts become rarer"
+    finally:
+        tracing.shutdown()
+
+
+@pytest.mark.parametrize("answered_after", [(0, 60), (0, 1.5, 60)])
+def test_a_slow_attempt_does_not_make_a_read_wait_longer(answered_after: tuple[float, ...]) -> None:
+    tracing = start_tracing(TracingSettings(enabled=False))
+    waits = iter(answered_after)
+
+    async def answers_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(next(waits))
+        writer.write(_UNAVAILABLE)
+        writer.close()
+
+    async def seconds() -> float:
+        async with await asyncio.start_server(answers_late, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            tasks = TaskReader(f"http://127.0.0.1:{port}", tracing.traces, patience=2.0)
+            started = time.monotonic()
+            try:
+                # On a busy machine, the last answer may come when the patience is over: it is the result then.
+                with contextlib.suppress(Unavailable):
+                    assert (await tasks.read("/api/tasks", ANYONE)).status_code == 503
+                return time.monotonic() - started
+            finally:
+                await tasks.close()
+
+    try:
+        assert asyncio.run(asyncio.wait_for(seconds(), 20)) < 4
     finally:
         tracing.shutdown()
 
