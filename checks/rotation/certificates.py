@@ -3,7 +3,7 @@
 import socket
 import ssl
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -52,14 +52,18 @@ _SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
 """With which a client of Postgres asks for TLS."""
 
 
-def renew_certificates(settings: Settings) -> None:
+def renew_certificates(settings: Settings, outside: Collection[str] = ()) -> None:
     """Gives each workload the certificate of another period, and then its own again; cert-manager issues new ones.
+
+    Args:
+        settings: of the stack.
+        outside: back ends that the stack has not built, whose certificates stay.
 
     Raises:
         CheckFailure: a server still shows the one that it had, or cert-manager has issued none.
     """
     client = connect(settings.cluster)
-    cluster = LocalCluster(settings)
+    cluster = LocalCluster(settings, outside)
     certificates = certified(settings)
     if issued := [item for item in certificates if item.is_issued]:
         for item, certificate in reissue(client, settings.cluster.namespace, issued):

@@ -101,7 +101,7 @@ def test_renewed_certificates_are_shown_without_a_restart_and_no_accepted_task_i
     with accepted_tasks(stack.settings) as tasks:
         for number in range(_TASKS):
             tasks.submit(number)
-        renew_certificates(stack.settings)
+        renew_certificates(stack.settings, outside=stores_of_the_local_stack())
         for number in range(_TASKS, 2 * _TASKS):
             tasks.submit(number)
         tasks.require_completed()
