@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from checks.harness.kafka import KafkaBrokers
@@ -85,6 +86,7 @@ def test_a_killed_broker_loses_no_acknowledged_message_and_is_ready_when_it_has_
     assert sorted(stored(brokers, 200)) == sorted(acknowledged), "the broker that was stopped has caught up"
 
 
+@pytest.mark.nightly  # nine starts of brokers
 def test_a_cluster_of_one_broker_becomes_one_of_three_without_losing_a_message(brokers: KafkaBrokers) -> None:
     brokers.configure(ONE)
     brokers.start(0)

@@ -82,6 +82,7 @@ def lokis(storage: Storage, tmp_path: Path) -> Iterator[list[LokiProcess]]:
         yield [member.loki for member in members]
 
 
+@pytest.mark.nightly  # three servers on two cores
 def test_one_of_three_lokis_with_its_disk_is_lost_and_no_line(lokis: list[LokiProcess], tmp_path: Path) -> None:
     first, second, third = lokis
     for loki in lokis:
