@@ -11,10 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from typing import Any, Final
 
 # Of a request, for one address; with several addresses one that does not answer leaves time for the others.
 _CONNECT_SECONDS: Final = 5.0
@@ -180,7 +177,7 @@ class _Received(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def readinto(self, buffer: Any) -> int:
         if self._room <= 0:
             raise ResponseTooLong("the response is too long")
         count = self._ready().recv_into(buffer)
