@@ -149,6 +149,8 @@ def _code_tree(progress: Progress, source: Path, scratch: Path) -> Tree:
 
 def _compile_native_part(progress: Progress, folder: Path) -> None:
     """Compiles it where its sources are; a machine without a compiler makes an image that works all the same."""
+    if not folder.is_dir():  # an earlier release, from which an upgrade is tried
+        return
     try:
         compile_native_part(folder, folder)
     except CompilationError as error:
