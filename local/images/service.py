@@ -30,7 +30,6 @@ _SHARED = ("contracts", "dashboards", "stack")
 _PROGRAMS = ("stack/rollout/__main__.py",)
 _NOT_CODE = (
     "CHANGELOG.md", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock",
-    "setup.py",
 )  # fmt: skip
 _SOURCES_IN_C = (".c", ".h")
 _GLIBC = range(17, 37)  # manylinux_2_17 to Debian 12's glibc 2.36
@@ -176,9 +175,14 @@ def _files_below(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.name not in _NOT_CODE
+        and not _is_about_the_image(path)
         and not any(part in ("__pycache__", "dev") or part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+
+
+def _is_about_the_image(path: Path) -> bool:
+    # A distribution's setup.py is next to its pyproject.toml; elsewhere, it is a module like any other.
+    return path.name in _NOT_CODE or (path.name == "setup.py" and (path.parent / "pyproject.toml").is_file())
 
 
 def _imported_by(files: Sequence[Path], source: Path) -> set[Path]:
