@@ -107,7 +107,7 @@ def change(title: str, make: Callable[[], object], data: Data) -> Change:
         outages={workload: outages.seconds(workload) for workload in _SINGLE},
         unexplained=[failure for failure in traffic.failures if not outages.cause(failure)],
         whole=probes.whole,
-        broken=list(probes.missed),
+        broken=[*probes.missed, *probes.unanswered],
         lost=data.lost(stack),
     )
 

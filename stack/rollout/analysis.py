@@ -109,7 +109,7 @@ class Analysis:
         findings = [self._restarts(), *measured]
         if probes is not None:
             limits, stages = self.settings.rollout.gate, len(self.settings.rollout.stages)
-            findings.append(gate.coverage(probes.whole, probes.missed, limits, stages, probes.query))
+            findings.append(gate.coverage(probes.whole, probes.missed, limits, stages, probes.query, probes.unanswered))
         return findings
 
     def _compare_traces(self, step: Step, probes: Probes | None) -> None:
@@ -171,18 +171,25 @@ class Analysis:
         if not canary.tracing.enabled or not self.settings.traces.queried:
             return None
         sampling = self.settings.collector.sampling
-        shortest, longest = _PROBE_SECONDS
+        every, hurry = probe_pauses(step.stage.soak_seconds, self.settings.rollout.gate.probes_per_second)
         compared, of_canary = gateways
         probes = Probes(
             (of_canary, compared, of_canary),
             forwards.enter_context(self._stores().traces()),
-            every=min(max(step.stage.soak_seconds / _PROBES_PER_STAGE, shortest), longest),
-            hurry=shortest,
+            every=every,
+            hurry=hurry,
             stored_seconds=_STORED_SECONDS + (2 * sampling.decision_wait_seconds if sampling else 0),
             page=self._page(),
             key=self._stores().stack_key(),
         )
         return forwards.enter_context(probes.run())
+
+
+def probe_pauses(soak_seconds: float, largest_rate: float) -> tuple[float, float]:
+    """Seconds between two probes of a stage, and the same once a trace is missed: not faster than the largest rate."""
+    shortest, longest = _PROBE_SECONDS
+    every = min(max(soak_seconds / _PROBES_PER_STAGE, shortest), longest)
+    return every, min(every, max(shortest, 1 / largest_rate))
 
 
 def smoke_finding(report: Report) -> Finding:

@@ -35,6 +35,8 @@ _AT_ONCE: Final = 0.8
 _PRIOR_FAILURES, _PRIOR_OPERATIONS = 0.5, 50.0
 """Added to the counts from which the common share is estimated, so that the first failure is no surprise."""
 _BISECTIONS: Final = 25
+_LARGEST_SHARE: Final = 1 - 1e-12
+"""A share of 1 has no likelihood ratio, and rounding makes one of very many failures."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +190,8 @@ class Comparison:
 
     def _common_share(self) -> float:
         failures = self.total.canary_failures + self.total.baseline_failures
-        return (failures + _PRIOR_FAILURES) / (self.total.canary + self.total.baseline + _PRIOR_OPERATIONS)
+        operations = self.total.canary + self.total.baseline
+        return min((failures + _PRIOR_FAILURES) / (operations + _PRIOR_OPERATIONS), _LARGEST_SHARE)
 
     def _log_within(self, block: Block) -> float:
         share = self._common_share()

@@ -24,6 +24,8 @@ QUANTILES: Final = (0.5, 0.99)
 _BUDGET: Final = {"errors": 0.15, "foreign": 0.04, "durations": 0.04, "coverage": 0.04}
 """Part of `gate.falseAlarms` that each check may use. All checks together (errors of four operations, two quantiles of
 each, foreign failures, coverage) use at most 1."""
+_SMALLEST: Final = 1e-300
+"""A smaller probability has no logarithm once it is divided."""
 _MATTERS: Final = 0.5
 """A difference of at least this part of the margin matters. A smaller one may be real, and is no reason to go back."""
 BURST: Final = 4
@@ -124,7 +126,7 @@ class Spans:
 
 def budget(check: str, gate: Gate) -> float:
     """The largest probability of a false alarm of one check, over the whole rollout."""
-    return gate.false_alarms * _BUDGET[check]
+    return max(gate.false_alarms * _BUDGET[check], _SMALLEST)
 
 
 def error_margin(gate: Gate) -> Margin:
@@ -288,7 +290,9 @@ def spans(canary: Spans, gate: Gate, query: str) -> list[Finding]:
     ]
 
 
-def coverage(whole: int, missed: Sequence[str], gate: Gate, stages: int, query: str) -> Finding:
+def coverage(
+    whole: int, missed: Sequence[str], gate: Gate, stages: int, query: str, unanswered: Sequence[str] = ()
+) -> Finding:
     """Checks whether the store has the traces of the probes with every hop.
 
     Args:
@@ -297,18 +301,24 @@ def coverage(whole: int, missed: Sequence[str], gate: Gate, stages: int, query: 
         stages: the number of stages, which share the budget of false alarms.
         gate: the limits.
         query: the query that looks up a trace.
+        unanswered: a message for each probe about whose trace the store did not answer. They are no evidence against
+            the canary, and none for it.
     """
     sent = whole + len(missed)
     if log_above(len(missed), sent, 1 - gate.coverage) >= -math.log(budget("coverage", gate) / stages):
         verdict = Verdict.FAILED
     else:
         verdict = (
-            Verdict.SUCCESSFUL if sent >= _LEAST_PROBES and whole >= gate.coverage * sent else Verdict.INCONCLUSIVE
+            Verdict.SUCCESSFUL
+            if sent >= _LEAST_PROBES and whole >= gate.coverage * (sent + len(unanswered))
+            else Verdict.INCONCLUSIVE
         )
     return Finding(
         check="trace coverage",
         verdict=verdict,
-        canary=f"{_share(whole, sent)} whole" + (f"; last: {missed[-1]}" if missed else ""),
+        canary=f"{_share(whole, sent)} whole"
+        + (f"; last: {missed[-1]}" if missed else "")
+        + (f"; {len(unanswered):,} not answered by the store, last: {unanswered[-1]}" if unanswered else ""),
         baseline="",
         limit=f"{gate.coverage:.0%} of at least {_LEAST_PROBES}",
         query=query,

@@ -224,5 +224,6 @@ class Judge:
 
 
 def _slower(buckets: Mapping[float, int], limit: float) -> tuple[int, int]:
+    """The operations, and those beyond a limit; beyond the next edge, if a version has other edges than the other."""
     whole = max(buckets.values(), default=0)
-    return whole, whole - buckets.get(limit, whole)
+    return whole, whole - next((buckets[edge] for edge in sorted(buckets) if limit <= edge < math.inf), whole)

@@ -134,7 +134,8 @@ def collect(query: Query, window: Window, compared: Track) -> Measurements:
     memory: dict[str, dict[str, float]] = defaultdict(dict)
     for series in query(MEMORY, end):
         track, job = _version(series)
-        memory[track][job] = series.value
+        if math.isfinite(series.value):
+            memory[track][job] = series.value
     tracks = {"canary": "canary", "baseline": compared}
     return Measurements(
         samples={name: samples[track] for name, track in tracks.items()},
@@ -152,7 +153,7 @@ def _by_version(result: Sequence[Series]) -> dict[tuple[str, str], int]:
 
 
 def _count(series: Series) -> int:
-    return 0 if math.isnan(series.value) else round(series.value)
+    return round(series.value) if math.isfinite(series.value) else 0
 
 
 def _spans(result: Sequence[Series]) -> Spans:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ _LONGEST_WAIT: Final = 1 / 8
 _TASK_SECONDS: Final = 120.0
 """The time that a task may take. A slow stack has late spans, which is no gap in a trace."""
 _FAILED_TRACES: Final = 5
+_MOST_TRACES: Final = 500
+"""The traces that are kept, the latest: a stage may last a week."""
 _logger = logging.getLogger(__name__)
 
 
@@ -43,6 +46,8 @@ class _Probe:
     """Whether the task is not known to have ended."""
     problem: str | None = None
     """What the trace misses; empty if it is whole, None while that is not known."""
+    is_answered: bool = True
+    """Whether the problem is the trace's; otherwise the store did not answer."""
     wait: float
     """Seconds from the last look-up to the next one."""
     next_look_up: float = 0.0
@@ -89,10 +94,14 @@ class Probes:
         self.whole = 0
         """The number of probes whose trace has every hop, of those before the first one whose result is not known."""
         self.missed: list[str] = []
-        """A message for each of the others of these."""
+        """A message for each of these whose trace misses a hop."""
+        self.unanswered: list[str] = []
+        """A message for each of these about whose trace the store did not answer for long: no fault of a version."""
         self.traces: dict[str, list[Span]] = {}
-        """Trace id → spans, of the probes whose trace has every hop, and of some that failed."""
-        self._failed: list[str] = []
+        """Trace id → spans, of the latest probes whose trace has every hop, and of some that failed."""
+        self._failed: deque[str] = deque(maxlen=_FAILED_TRACES)
+        self._looking_up = threading.Lock()
+        """A look-up may still be under way when `finish` begins, and no result may count twice."""
         self._is_missed = False
         """Whether a trace is known to be missed."""
 
@@ -121,13 +130,13 @@ class Probes:
                 loop.stop(2 * _ANSWER_SECONDS)
 
     def finish(self) -> None:
-        """Looks up the pending traces, after the last probe, until each is whole or missed."""
+        """Looks up the pending traces, after the last probe, until each is whole, missed or not answered."""
         while self._pending:
             time.sleep(self._look_up_next())
 
     def look_up_failed(self) -> None:
         """Looks up the traces of the last probes that failed, as far as they are stored."""
-        for trace_id in self._failed[-_FAILED_TRACES:]:
+        for trace_id in list(self._failed):
             with contextlib.suppress(Exception):  # any error of a look-up: the trace is an example only
                 self.traces[trace_id] = self._store.trace(trace_id)
 
@@ -138,7 +147,8 @@ class Probes:
 
     def _look_up_next(self) -> float:
         """Looks traces up; returns the seconds until it does so again."""
-        self._look_up()
+        with self._looking_up:
+            self._look_up()
         return self._look_up_seconds
 
     def _send(self) -> None:
@@ -148,7 +158,7 @@ class Probes:
         try:
             answer = submit(gateway, trace_id, span_id, page=self._page, key=self._key)
             task_id = str(answer.raise_for_status().json()["id"])
-        except (httpx.HTTPError, ValueError, KeyError):  # the last two: not the gateway's JSON
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):  # the last three: not the gateway's JSON
             self._failed.append(trace_id)
             return
         ended = time.monotonic() + _TASK_SECONDS
@@ -172,6 +182,10 @@ class Probes:
             try:
                 spans = self._store.trace(probe.trace_id)
                 match_hops(spans, probe.span_id, self._hops)
+            except httpx.HTTPError as error:  # the store does not answer, which says nothing about the trace
+                if self._is_due(probe, patience=2):
+                    probe.is_answered = False
+                    probe.problem = f"{probe.trace_id}: {type(error).__name__}: {error}"
             except Exception as error:  # any error of one look-up: the others are still done
                 if not self._is_due(probe):
                     continue
@@ -181,6 +195,8 @@ class Probes:
             else:
                 probe.problem = ""
                 self.traces[probe.trace_id] = spans
+                if len(self.traces) > _MOST_TRACES:
+                    del self.traces[next(iter(self.traces))]
         self._count()
 
     def _count(self) -> None:
@@ -190,21 +206,22 @@ class Probes:
         the first would all be whole, and a stage could be successful before a trace can be missed.
         """
         while self._pending and self._pending[0].problem is not None:
-            if problem := self._pending.popleft().problem:
-                self.missed.append(problem)
+            probe = self._pending.popleft()
+            if probe.problem:
+                (self.missed if probe.is_answered else self.unanswered).append(probe.problem)
             else:
                 self.whole += 1
 
-    def _is_due(self, probe: _Probe) -> bool:
-        """Whether the trace must be whole by now."""
+    def _is_due(self, probe: _Probe, *, patience: int = 1) -> bool:
+        """Whether the trace must be whole by now, or has had to be for some times as long."""
         if probe.is_open and self._has_ended(probe):
             probe.is_open, probe.ended = False, min(probe.ended, time.monotonic())
-        return time.monotonic() >= probe.ended + self._stored_seconds
+        return time.monotonic() >= probe.ended + patience * self._stored_seconds
 
     def _has_ended(self, probe: _Probe) -> bool:
         try:
             return bool(completed_task(probe.gateway, probe.task_id, key=self._key, headers=not_sampled()))
         except TaskFailed:
             return True
-        except (httpx.HTTPError, ValueError, KeyError):
+        except Exception:  # no answer, or not the gateway's JSON: the task may still run
             return False

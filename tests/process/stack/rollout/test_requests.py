@@ -5,6 +5,7 @@ import threading
 import time
 
 import httpx
+import pytest
 
 from contracts.http import TASKS
 from stack.clients.traces import Span, TraceStoreClient
@@ -146,3 +147,100 @@ def test_results_count_in_the_order_of_the_probes() -> None:
         probes.finish()
     assert len(probes.missed) == 1
     assert probes.whole == len(probes.traces) > 1
+
+
+def test_a_store_that_does_not_answer_is_no_missed_trace() -> None:
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            raise httpx.ConnectError("connection refused")
+
+    gateways = Gateways(task_status="completed")
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=0.2)
+        with probes.run():
+            gateways.wait_for(20)
+        probes.finish()
+    assert (probes.whole, probes.missed) == (0, [])
+    assert "connection refused" in probes.unanswered[0]
+
+
+def test_a_gateway_that_answers_anything_else_ends_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.rollout.probes._TASK_SECONDS", 1.0)
+
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return []
+
+    def answer(request: Request) -> Response:
+        return Response(status=202, body=json.dumps({"id": "1"} if request.path == TASKS else []))
+
+    with http_server(answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=0.2)
+        with probes.run():
+            end = time.monotonic() + WAIT_SECONDS
+            while not probes.missed and time.monotonic() < end:
+                time.sleep(0.05)
+    assert probes.missed, "its task must have ended by now"
+
+
+def test_an_answer_that_is_no_task_is_a_failed_request() -> None:
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return []
+
+    requests = []
+
+    def answer(request: Request) -> Response:
+        requests.append(request)
+        return Response(status=202, body="[]")
+
+    with http_server(answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=5)
+        with probes.run():
+            end = time.monotonic() + WAIT_SECONDS
+            while len(requests) < 7 and time.monotonic() < end:
+                time.sleep(0.05)
+        probes.look_up_failed()
+    assert (probes.whole, probes.missed) == (0, [])
+    assert len(probes.traces) == 5
+
+
+def test_only_the_latest_traces_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.rollout.probes._MOST_TRACES", 3)
+
+    class Store(TraceStoreClient):
+        def trace(self, trace_id: str) -> list[Span]:
+            return []
+
+    gateways = Gateways()
+    with http_server(gateways.answer) as url:
+        probes = Probes([url], Store("tempo", url, httpx.get), every=0.1, stored_seconds=5, hops=())
+        with probes.run():
+            gateways.wait_for(8)
+        probes.finish()
+    assert probes.whole > 3
+    assert len(probes.traces) == 3
+
+
+def test_the_end_waits_for_a_look_up_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.rollout.probes._ANSWER_SECONDS", 0.5)
+    at_once = []
+
+    class Store(TraceStoreClient):
+        number = 0
+
+        def trace(self, trace_id: str) -> list[Span]:
+            self.number += 1
+            at_once.append(self.number)
+            time.sleep(2.0)
+            self.number -= 1
+            return []
+
+    gateways = Gateways()
+    with http_server(gateways.answer) as url:
+        store = Store("tempo", url, httpx.get)
+        probes = Probes([url], store, every=0.2, stored_seconds=5, hops=())
+        with probes.run():
+            gateways.wait_for(2)
+        probes.finish()
+    assert set(at_once) == {1}

@@ -143,3 +143,13 @@ def test_one_share_above_a_limit() -> None:
         )
         assert mean <= 1 + 1e-9
     assert evidence.log_above(10, 20, 0.05) > math.log(1000)
+
+
+def test_very_many_operations_that_all_fail_have_a_verdict() -> None:
+    comparison = Comparison(margin=Margin(absolute=0.01, factor=1.5))
+    failing = Block(canary=10**18, canary_failures=10**18, baseline=10**18, baseline_failures=10**18)
+    for _ in range(2):
+        comparison.add(failing)
+    assert math.isfinite(comparison.worse)
+    assert math.isfinite(comparison.within)
+    assert comparison.missing(comparison.within + 1) >= 0

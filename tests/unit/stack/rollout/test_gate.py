@@ -112,6 +112,21 @@ def test_coverage(whole: int, missed: int, verdict: Verdict) -> None:
     assert gate.coverage(whole, ["a hop"] * missed, LIMITS, 4, "").verdict is verdict
 
 
+def test_probes_that_the_store_does_not_answer_are_no_evidence() -> None:
+    finding = gate.coverage(0, [], LIMITS, 4, "", ["ConnectError"] * 100)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "100 not answered by the store" in finding.canary
+    assert gate.coverage(20, [], LIMITS, 4, "", ["ConnectError"] * 20).verdict is Verdict.INCONCLUSIVE
+    assert gate.coverage(20, [], LIMITS, 4, "", ["ConnectError"]).verdict is Verdict.SUCCESSFUL
+    assert gate.coverage(0, ["a hop"] * 50, LIMITS, 4, "", ["ConnectError"]).verdict is Verdict.FAILED
+
+
+def test_the_smallest_false_alarms_have_a_verdict() -> None:
+    limits = Gate(false_alarms=5e-324)
+    assert gate.coverage(0, ["a hop"] * 50, limits, 20, "").verdict is Verdict.INCONCLUSIVE
+    assert gate.coverage(20, [], limits, 20, "").verdict is Verdict.SUCCESSFUL
+
+
 @pytest.mark.parametrize(
     ("verdicts", "overall", "reason"),
     [

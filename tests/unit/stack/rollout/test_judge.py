@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from random import Random
 
+import pytest
+
 from checks.verdicts.draws import binomial
 from contracts import metrics, service_metrics
 from contracts.service_metrics import CRAWLED_PAGES
@@ -191,6 +193,24 @@ def test_measurements_are_collected_by_track_and_service() -> None:
     assert collected.spans == Spans(ended=10, exported=8)
     assert set(times) == {160.0}
     assert collect(query, (100.0, 160.0), "stable").memory["baseline"] == {"gateway": 3e8}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_values_that_are_no_numbers_are_no_measurement(value: float) -> None:
+    def query(promql: str, _: float) -> Sequence[Series]:
+        labels = {"track": "canary", "le": "+Inf", "__name__": metrics.SPANS_ENDED}
+        return [one(value, job="gateway", **labels)]
+
+    collected = collect(query, (100.0, 160.0), "baseline")
+    assert collected.samples["canary"][GATEWAY].operations == 0
+    assert collected.memory["canary"] == {}
+    assert collected.spans == Spans()
+
+
+def test_a_canary_with_other_edges_of_durations_is_compared_at_the_next_one() -> None:
+    buckets = {0.01: 0, 0.1: 0, math.inf: 100}  # the baseline's limit is 25 ms, an edge that these do not have
+    slow = Sample(operations=100, buckets=buckets)
+    assert looks(Judge(Gate()), slow, sample(300))[f"median, {GATEWAY}"].verdict is Verdict.FAILED
 
 
 def test_durations_count_only_after_the_warm_up() -> None:
