@@ -146,7 +146,7 @@ class Judge:
                 slow.begin()
 
     def measure(self, query: Query, window: Window, compared: Track, *, is_traced: bool) -> list[Finding]:
-        """Measures both versions, and returns the findings; an inconclusive one if Prometheus does not answer.
+        """Measures both versions, and returns the findings; an inconclusive one if Prometheus has none.
 
         Args:
             query: of Prometheus.
@@ -160,6 +160,8 @@ class Judge:
         except httpx.HTTPError as error:
             return [gate.problem("Prometheus", f"does not answer: {error}", Verdict.INCONCLUSIVE)]
         findings = self.look(measurements, end - start)
+        if not findings:  # a consumer without messages still has memory
+            findings = [gate.problem("measurements", "none of the new version", Verdict.INCONCLUSIVE)]
         return [*findings, *gate.spans(measurements.spans, self._limits, CANARY_SPANS)] if is_traced else findings
 
     def look(self, measurements: Measurements, seconds: float) -> list[Finding]:

@@ -213,6 +213,13 @@ def test_a_canary_with_other_edges_of_durations_is_compared_at_the_next_one() ->
     assert looks(Judge(Gate()), slow, sample(300))[f"median, {GATEWAY}"].verdict is Verdict.FAILED
 
 
+def test_a_consumer_without_any_measurement_is_not_successful() -> None:
+    judge = Judge(Gate(), services=("web-crawler",))
+    judge.begin()
+    findings = judge.measure(lambda *_: [], (100.0, 160.0), "stable", is_traced=False)
+    assert overall(findings) is Verdict.INCONCLUSIVE
+
+
 def test_durations_count_only_after_the_warm_up() -> None:
     queries = []
 
