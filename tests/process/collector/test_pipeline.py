@@ -22,7 +22,7 @@ def test_the_real_collector_accepts_it(stack: str, tmp_path: Path) -> None:
         config = manifests[name]["data"]["config.yaml"].replace(QUEUE_DIRECTORY, str(tmp_path / "queue"))
         file.write_text(config)
         variables = dict.fromkeys(re.findall(r"\$\{env:(\w+)", config), "value")
-        command = [binary(), "validate", f"--config={file}"]
+        command = [str(binary()), "validate", f"--config={file}"]
         environment = {**variables, **os.environ}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
