@@ -187,11 +187,9 @@ def page(same: Mapping[str, Sequence[Result]], worse: Mapping[str, Sequence[Resu
     ]
     for name, group in worse.items():
         seconds = [result.seconds for result in group if result.ending is Ending.BACK]
-        late = quantiles(seconds, n=20)[-1]
-        lines.append(
-            f"| {name} | {_share_of(Ending.BACK, group):.1%} | {median(seconds):.0f} s | {late:.0f} s "
-            f"| {_single_look(name)} |"
-        )
+        # A gate that catches nearly none of a bad version is the result that the table must be able to show.
+        exposure = f"{median(seconds):.0f} s | {quantiles(seconds, n=20)[-1]:.0f} s" if len(seconds) > 1 else "|"
+        lines.append(f"| {name} | {_share_of(Ending.BACK, group):.1%} | {exposure} | {_single_look(name)} |")
     return "\n".join([*lines, ""])
 
 
