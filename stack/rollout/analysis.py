@@ -95,11 +95,16 @@ class Analysis:
                 self.on_progress(step, seconds, shortest, findings)
                 verdict = gate.overall(findings)
                 is_decided = verdict is Verdict.SUCCESSFUL and seconds >= shortest
-                if verdict is Verdict.FAILED:
+                is_over = verdict is Verdict.FAILED or is_decided or seconds >= longest
+                if verdict is Verdict.FAILED or (is_over and not is_decided and self._goes_back_undecided):
                     # The step to which the rollout goes back is judged by its own measurements.
                     self.judge.forget()
-                if verdict is Verdict.FAILED or is_decided or seconds >= longest:
+                if is_over:
                     return findings
+
+    @property
+    def _goes_back_undecided(self) -> bool:
+        return self.settings.rollout.gate.undecided == "back"
 
     def _measure(
         self, prometheus: PrometheusClient, step: Step, canary: Version, probes: Probes | None, window: Window
