@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from checks.bench.http_receiver import serve_http
+from checks.harness.http_receiver import serve_http
 from contracts import endpoints
 from contracts.hops import INSERT, PROCESS_NEW, REQUEST, SEND_NEW
 from contracts.http import TASKS

@@ -12,9 +12,9 @@ from checks.bench.measure import BARE, CONTROL, NATIVE, OURS, STOCK, Series, Sub
 _RESAMPLES = 2000
 # The smallest difference that can be measured; a ratio to a smaller one has no meaning.
 _LEAST_MICROSECONDS = 0.01
-# By scenario: its name, and what this library may add at most, in relation to stock's and in µs of CPU.
-# The same with the native part, in µs.
+# By scenario: what this library may add with its native part, in µs of CPU.
 _NATIVE_LIMITS: Mapping[str, float] = {"span": 3.0, "varied": 4.0}
+# By scenario: its name, and what this library may add at most, in relation to stock's and in µs of CPU.
 _LIMITS: Mapping[str, tuple[str, float | None, float | None]] = {
     "span": ("one span", None, 8.0),
     "varied": ("one span, values that occur once", None, None),

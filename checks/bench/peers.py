@@ -17,8 +17,8 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from checks.bench.http_receiver import serve_http
 from checks.bench.instrumentation import ALIKE
+from checks.harness.http_receiver import serve_http
 from stack.polling import poll_until
 
 

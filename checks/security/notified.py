@@ -3,11 +3,9 @@
 import json
 import re
 import shutil
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +13,7 @@ import yaml
 
 from checks.harness.collector import MissingProgram
 from checks.harness.http import CLIENT
+from checks.harness.http_receiver import serve_http
 from checks.harness.mail import Mail, mail_server
 from checks.harness.ports import free_port
 from checks.harness.server import ServerProcess, answers
@@ -117,18 +116,11 @@ def _configuration(mail_port: int) -> dict[str, Any]:
 
 @contextmanager
 def _receiver(notifications: Notifications) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            notifications.add(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"ok")
+    def take(body: bytes) -> bytes:
+        notifications.add(body)
+        return b"ok"
 
-        def log_message(self, *_: object) -> None:
-            """Write nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = serve_http(take, "text/plain")
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

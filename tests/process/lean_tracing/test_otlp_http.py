@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from checks.harness.certificates import self_signed
 from lean_tracing import TracingSettings, start_tracing
-from lean_tracing.otlp_http import OtlpHttpExporter
+from lean_tracing.otlp_http import MAX_AGE, OtlpHttpExporter
 from tests.support.exporting import account
 from tests.support.http_server import Request, Response, http_server
 
@@ -192,34 +192,29 @@ def _requests_of(listening: socket.socket, requests: list[int], *, answers: int)
                 connection.sendall(_OK)
 
 
-def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_opened_again() -> None:
+def _connections(answers: int, sent: int, max_age: float = MAX_AGE) -> list[int]:
+    """Sends requests to a receiver; returns the number of the connection of each."""
     requests: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=_requests_of, args=(listening, requests), kwargs={"answers": 2}, daemon=True)
+        arguments = {"answers": answers}
+        server = threading.Thread(target=_requests_of, args=(listening, requests), kwargs=arguments, daemon=True)
         server.start()
         receiver = _Receiver()
         receiver.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        exporter = receiver.exporter()
-        for _ in range(4):
+        exporter = OtlpHttpExporter(receiver.settings(), "traces", max_age=max_age)
+        for _ in range(sent):
             assert exporter.send(b"payload", 20.0).ok
         exporter.close()
         server.join(20)
-    assert requests == [0, 0, 1, 1]
+    return requests
+
+
+def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_opened_again() -> None:
+    assert _connections(answers=2, sent=4) == [0, 0, 1, 1]
 
 
 def test_a_connection_is_replaced_when_it_is_old_so_that_new_receivers_get_spans() -> None:
-    requests: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=_requests_of, args=(listening, requests), kwargs={"answers": 1}, daemon=True)
-        server.start()
-        receiver = _Receiver()
-        receiver.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        exporter = OtlpHttpExporter(receiver.settings(), "traces", max_age=0.0)
-        for _ in range(2):
-            assert exporter.send(b"payload", 20.0).ok
-        exporter.close()
-        server.join(20)
-    assert requests == [0, 1]
+    assert _connections(answers=1, sent=2, max_age=0.0) == [0, 1]
 
 
 def test_a_receiver_that_answers_nothing_takes_no_longer_than_the_time_limit_or_the_end() -> None:
