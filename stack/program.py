@@ -12,17 +12,11 @@ from stack.components.cluster.pod_defaults import pod_defaults
 from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
+from stack.components.encryption.clients import otlp_secrets, query_access, speaks_tls, trusted
 from stack.components.encryption.issuers import Issuers, issuers_of
-from stack.components.encryption.proxy.protection import (
-    Protection,
-    StackAuthority,
-    StackAuthorityArgs,
-    otlp_secrets,
-    query_access,
-    speaks_tls,
-    trusted,
-)
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.settings import STEPS, EncryptionValue
+from stack.components.encryption.stack_authority import StackAuthority, StackAuthorityArgs
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content

@@ -9,9 +9,11 @@ import yaml
 from contracts import endpoints, versions
 from stack.components.alertmanager.config import SECRETS, alertmanager_config
 from stack.components.alertmanager.settings import Alerting
+from stack.components.encryption.clients import base_url, speaks_tls
 from stack.components.encryption.peers import PeerTls
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, ProxyOptions, base_url, protect, speaks_tls
+from stack.components.encryption.proxy.pod import ProxyOptions, protect
 from stack.components.shared.environment import field_variable, go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod

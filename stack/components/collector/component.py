@@ -13,8 +13,10 @@ from stack.components.collector.autoscaler import autoscaler
 from stack.components.collector.memory import garbage_collection
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Collector as CollectorSettings
+from stack.components.encryption.clients import base_url
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, ProxyOptions, base_url, protect
+from stack.components.encryption.proxy.pod import ProxyOptions, protect
 from stack.components.encryption.server import CERTIFICATE_FILE, KEY_FILE
 from stack.components.kafka.access import KafkaAccess
 from stack.components.shared.environment import secret_variable, variables

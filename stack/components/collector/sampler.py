@@ -9,8 +9,9 @@ from collector import pipeline
 from contracts import endpoints
 from stack.components.collector.pod import CollectorConfig, queueing_pod
 from stack.components.collector.settings import Sampling
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import Protection, ProxyOptions, protect
+from stack.components.encryption.proxy.pod import ProxyOptions, protect
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.kafka.topic import Topic, topic_container

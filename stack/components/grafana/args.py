@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from stack.components.encryption.proxy.protection import Protection
+from stack.components.encryption.protection import Protection
 from stack.components.grafana.content import Content
 from stack.components.grafana.settings import Grafana as GrafanaSettings
 from stack.components.secrets.component import SecretValues

@@ -9,7 +9,8 @@ import yaml
 
 from contracts import endpoints, secret_keys, versions
 from dashboards.catalog import HOME_DASHBOARD, RUNBOOK_FOLDER, TRACING_FOLDER, provider
-from stack.components.encryption.proxy.protection import base_url, listen_address, protect
+from stack.components.encryption.clients import base_url
+from stack.components.encryption.proxy.pod import listen_address, protect
 from stack.components.grafana.address import address_variables, alive_path
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.database import AUTHORITY, authority_files, database_variables

@@ -15,7 +15,7 @@ from contracts.metadata import SKIP_AWAIT
 from dashboards.catalog import folder_uid
 from dashboards.datasources import of_api
 from dashboards.names import DATASOURCES
-from stack.components.encryption.proxy.protection import listen_variables, protect
+from stack.components.encryption.proxy.pod import listen_variables, protect
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.folders import COMPONENT, folder_files
 from stack.components.shared.environment import secret_variable, variables

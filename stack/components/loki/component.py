@@ -11,17 +11,10 @@ import yaml
 
 from collector.pipeline import OtlpTarget
 from contracts import endpoints, versions
+from stack.components.encryption.clients import base_url, otlp_secrets, otlp_target, query_access, speaks_tls
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import (
-    Protection,
-    ProxyOptions,
-    base_url,
-    otlp_secrets,
-    otlp_target,
-    protect,
-    query_access,
-    speaks_tls,
-)
+from stack.components.encryption.proxy.pod import ProxyOptions, protect
 from stack.components.loki.config import ADDRESS_VARIABLE, CONFIG, DATA, loki_config
 from stack.components.loki.settings import CREDENTIALS, Logs
 from stack.components.shared.availability import Shutdown

@@ -10,8 +10,10 @@ import pulumi_kubernetes as k8s
 
 from contracts import endpoints, http, secret_keys
 from contracts.metadata import SKIP_AWAIT
+from stack.components.encryption.clients import trusted
 from stack.components.encryption.issuers import Certified
-from stack.components.encryption.proxy.protection import Protection, listen_variables, protect, trusted
+from stack.components.encryption.protection import Protection
+from stack.components.encryption.proxy.pod import listen_variables, protect
 from stack.components.encryption.server import CERTIFICATE_FILE
 from stack.components.probe.settings import Probe as ProbeSettings
 from stack.components.shared.environment import secret_variable, variables

@@ -10,13 +10,10 @@ from contracts import endpoints, secret_keys, versions
 from contracts.metadata import AUTHORITY
 from dashboards.config import MonitoringConfig
 from dashboards.rules import groups, rule_file
+from stack.components.encryption.clients import base_url
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import LOOPBACK
-from stack.components.encryption.proxy.protection import (
-    Protection,
-    ProxyOptions,
-    base_url,
-    protect,
-)
+from stack.components.encryption.proxy.pod import ProxyOptions, protect
 from stack.components.prometheus.config import (
     AUTHORITY_FOLDER,
     CONFIG,

@@ -7,8 +7,9 @@ import pulumi
 from collector.pipeline import OtlpTarget
 from contracts import secret_keys
 from dashboards.rules import groups, rule_file
-from stack.components.encryption.proxy.protection import Protection, otlp_target
-from stack.components.encryption.proxy.protection import query_access as store_access
+from stack.components.encryption.clients import otlp_target
+from stack.components.encryption.clients import query_access as store_access
+from stack.components.encryption.protection import Protection
 from stack.components.prometheus.component import Prometheus, PrometheusArgs
 from stack.components.prometheus.operator import OperatorObjects, OperatorObjectsArgs
 from stack.components.prometheus.settings import ExternalMetrics

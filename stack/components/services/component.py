@@ -12,14 +12,9 @@ from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from contracts.section import duration_hours
 from contracts.services import CRAWLER, GATEWAY, PACKAGES, SERVICES, TASK_MANAGER
 from stack.components.collector.settings import Sampling
-from stack.components.encryption.proxy.protection import (
-    Protection,
-    base_url,
-    behind,
-    listen_variables,
-    proxy,
-    trusted,
-)
+from stack.components.encryption.clients import base_url, trusted
+from stack.components.encryption.protection import Protection
+from stack.components.encryption.proxy.pod import behind, listen_variables, proxy
 from stack.components.kafka.access import KafkaAccess
 from stack.components.postgres.access import DatabaseAccess
 from stack.components.postgres.database import SERVICE_ROLE

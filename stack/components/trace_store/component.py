@@ -3,7 +3,7 @@
 import pulumi
 
 from collector.pipeline import OtlpTarget
-from stack.components.encryption.proxy.protection import otlp_secrets, otlp_target, query_access
+from stack.components.encryption.clients import otlp_secrets, otlp_target, query_access
 from stack.components.shared.store import QueryApi, StoreAddresses, external_addresses
 from stack.components.trace_store.distributed_tempo import DistributedTempo
 from stack.components.trace_store.interface import TraceStore, TraceStoreArgs

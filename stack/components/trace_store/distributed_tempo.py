@@ -14,7 +14,8 @@ import yaml
 
 from contracts import endpoints, versions
 from contracts.connections import TEMPO_WITH_KAFKA
-from stack.components.encryption.proxy.protection import ProxyOptions, base_url, listen_address, protect, speaks_tls
+from stack.components.encryption.clients import base_url, speaks_tls
+from stack.components.encryption.proxy.pod import ProxyOptions, listen_address, protect
 from stack.components.kafka.access import own_access
 from stack.components.kafka.proxy import LOCAL_ADDRESS, KafkaProxy, KafkaProxyArgs
 from stack.components.kafka.rights import INGEST_TOPIC

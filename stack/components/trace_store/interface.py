@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import pulumi
 
-from stack.components.encryption.proxy.protection import Protection
+from stack.components.encryption.protection import Protection
 from stack.components.kafka.access import KafkaAccess
 from stack.components.kafka.settings import Kafka
 from stack.components.trace_store.settings import Traces

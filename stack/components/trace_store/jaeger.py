@@ -11,7 +11,8 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
-from stack.components.encryption.proxy.protection import ProxyOptions, base_url, listen_address, protect
+from stack.components.encryption.clients import base_url
+from stack.components.encryption.proxy.pod import ProxyOptions, listen_address, protect
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Container, Pod

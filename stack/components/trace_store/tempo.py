@@ -6,7 +6,8 @@ import pulumi
 import yaml
 
 from contracts import endpoints, versions
-from stack.components.encryption.proxy.protection import base_url, listen_address, protect
+from stack.components.encryption.clients import base_url
+from stack.components.encryption.proxy.pod import listen_address, protect
 from stack.components.shared.environment import go_memory_limit
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.object_storage import identity_annotations, identity_labels, storage_files

@@ -1,18 +1,16 @@
-"""Puts the proxy into pods, and tells clients how to reach the program behind it."""
+"""Puts the proxy into the pods of a program, which then listens for it alone."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from collector.pipeline import OtlpTarget
 from contracts import endpoints, secret_keys
-from contracts.metadata import AUTHORITY, AUTHORITY_FILE
 from stack.components.encryption import peers
-from stack.components.encryption.issuers import Issuers
+from stack.components.encryption.protection import Protection
 from stack.components.encryption.proxy.config import (
     ADDRESS_VARIABLE,
     CERTIFICATE,
@@ -27,148 +25,16 @@ from stack.components.encryption.proxy.config import (
 )
 from stack.components.encryption.proxy.sidecar import files as sidecar_files
 from stack.components.encryption.proxy.sidecar import sidecar
-from stack.components.encryption.server import COMBINED_FILE, Issuer, ServerCertificate, ServerCertificateArgs, Subject
-from stack.components.encryption.settings import EncryptionStep
+from stack.components.encryption.server import COMBINED_FILE
 from stack.components.shared.environment import field_variable, variables
 from stack.components.shared.object_meta import config_map
 from stack.components.shared.pod import Pod
 from stack.components.shared.probes import Probes, tcp_probe
 from stack.components.shared.storage import SecretFiles, secret_volume, volume_name
-from stack.components.shared.store import QueryAccess, environment_name
 
 core = k8s.core.v1
 
 _HTTPS: Final = "HTTPS"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackAuthorityArgs:
-    namespace: pulumi.Input[str]
-    issuer: Issuer
-    """Of the servers' certificates."""
-
-
-class StackAuthority(pulumi.ComponentResource):
-    """The certificate with which clients verify the programs behind a proxy, as a ConfigMap."""
-
-    certificate: pulumi.Output[str]
-    """PEM."""
-
-    def __init__(self, name: str, args: StackAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("web-crawl-tracing:index:StackAuthority", name, None, opts)
-        self.certificate = args.issuer.authority
-        child = pulumi.ResourceOptions(parent=self)
-        config_map(AUTHORITY, "encryption", args.namespace, {AUTHORITY_FILE: self.certificate}, child)
-        self.register_outputs({"certificate": self.certificate})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protection:
-    """What the pods and the clients of encrypted programs need."""
-
-    namespace: str
-    """Of the stack."""
-    secret: pulumi.Input[str]
-    """Name of the stack's Secret, which has the tokens."""
-    issuers: Issuers
-    authority: pulumi.Output[str]
-    """What clients verify the servers' certificates with, as PEM."""
-    step: EncryptionStep
-    """Whether servers take connections in clear as well, and whether clients use TLS."""
-    needs_token: bool = True
-    """Whether callers need a token of the telemetry; otherwise the programs themselves know their callers."""
-
-    def certificate(self, server: str, component: str, hosts: Sequence[str], parent: pulumi.ResourceOptions) -> str:
-        """Create the certificate of a workload, and return the name of its Secret.
-
-        Args:
-            server: name of the workload.
-            component: value of its label.
-            hosts: further names by which clients reach it.
-            parent: options of the resource.
-        """
-        issuer, names = self.issuers.servers, [*_names(server, self.namespace), *hosts]
-        subject = Subject(namespace=self.namespace, server=server, component=component, hosts=names)
-        ServerCertificate(f"{server}-certificate", ServerCertificateArgs(subject=subject, issuer=issuer), parent)
-        return issuer.secret_name(server)
-
-    def peers(self, group: str, component: str, folder: str, parent: pulumi.ResourceOptions) -> peers.Peers:
-        """Create the certificate by which the pods of one program know each other, and return what they get.
-
-        Args:
-            group: name of the program, and the name that the certificate is for.
-            component: value of its label.
-            folder: mount path of its configuration.
-            parent: options of the resource.
-        """
-        server = peers.peers_name(group)
-        subject = Subject(namespace=self.namespace, server=server, component=component, hosts=[group], is_client=True)
-        args = ServerCertificateArgs(subject=subject, issuer=self.issuers.callers.of_group(server))
-        certificate = ServerCertificate(f"{server}-certificate", args, parent)
-        return peers.Peers(
-            tls=peers.PeerTls(name=group, authority=f"{folder}/{peers.AUTHORITY_FILE}"),
-            authority=certificate.authority,
-            secret=certificate.secret,
-        )
-
-
-def _names(server: str, namespace: str) -> tuple[str, ...]:
-    headless = endpoints.pods(server)
-    return (
-        server,
-        f"{server}.{namespace}",
-        f"{server}.{namespace}.svc",
-        f"{server}.{namespace}.svc.cluster.local",
-        headless,
-        endpoints.SCRAPED,
-    )
-
-
-def speaks_tls(protection: Protection | None) -> TypeGuard[Protection]:
-    """Return whether clients connect with TLS."""
-    return protection is not None and protection.step.speaks_tls
-
-
-def listen_address(protection: Protection | None, otherwise: str = "0.0.0.0") -> str:
-    """Return the address on which a program listens for its clients."""
-    return LOOPBACK if protection else otherwise
-
-
-def listen_variables(protection: Protection | None) -> list[core.EnvVarArgs]:
-    """Return the variables by which a program of the services' image listens for the proxy alone."""
-    return variables(HOST=LOOPBACK) if protection else []
-
-
-def query_access(protection: Protection | None) -> QueryAccess:
-    """Return what clients of a store of the stack send and trust."""
-    if not speaks_tls(protection):
-        return QueryAccess()
-    return QueryAccess(authorization=secret_keys.TELEMETRY_AUTHORIZATION, ca=protection.authority)
-
-
-def base_url(host: str, port: int, protection: Protection | None) -> str:
-    """Return the base URL of a program of the stack."""
-    return endpoints.url(host, port, encrypted=speaks_tls(protection))
-
-
-def trusted(protection: Protection | None) -> pulumi.Output[str] | None:
-    """Return the authority that clients of a program trust, as PEM; None while they connect in clear."""
-    return protection.authority if speaks_tls(protection) else None
-
-
-def otlp_target(target: OtlpTarget, protection: Protection | None) -> pulumi.Output[OtlpTarget]:
-    """Return where Collectors send OTLP, with what they send and trust."""
-    if not speaks_tls(protection):
-        return pulumi.Output.from_input(target)
-    headers = {"Authorization": f"${{env:{environment_name(secret_keys.TELEMETRY_AUTHORIZATION)}}}"}
-    return protection.authority.apply(
-        lambda ca: dataclasses.replace(target, encrypted=True, ca=ca, headers={**target.headers, **headers})
-    )
-
-
-def otlp_secrets(protection: Protection | None) -> tuple[str, ...]:
-    """Return the keys of the secrets in the headers of `otlp_target`."""
-    return (secret_keys.TELEMETRY_AUTHORIZATION,) if speaks_tls(protection) else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +156,16 @@ def behind(pod: Pod, proxy: Proxy) -> Pod:
             own_startup=_through_proxy(pod.probes.own_startup, proxied) if pod.probes.own_startup else None,
         ),
     )
+
+
+def listen_address(protection: Protection | None) -> str:
+    """Return the address on which a program listens for its clients."""
+    return LOOPBACK if protection else "0.0.0.0"
+
+
+def listen_variables(protection: Protection | None) -> list[core.EnvVarArgs]:
+    """Return the variables by which a program of the services' image listens for the proxy alone."""
+    return variables(HOST=LOOPBACK) if protection else []
 
 
 def _container(proxy: Proxy) -> core.ContainerArgs:
