@@ -60,7 +60,8 @@ def smoke(stack: str, as_json: bool) -> None:
 def spans(stack: str, since: str, as_json: bool) -> None:
     """Count the spans of STACK at each stage from the services to the trace store.
 
-    Exit code 1: spans are missing; 2: they could not be counted, or the window cannot be judged.
+    Exit code 0: no loss is seen, or it is unknown, as the last lines say; 1: spans are lost; 2: they could not be
+    counted, or the window cannot be judged.
     """
     from stack.accounting.command import parse_duration, spans
 

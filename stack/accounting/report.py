@@ -65,7 +65,16 @@ def _verdict(accounting: Accounting, config: MonitoringConfig) -> list[str]:
     if most and accounting.tolerated >= most:
         unknown = f"{accounting.tolerated:,} spans could be unknown, {reason}"
         return [*lines, f"[yellow]this window could hide a loss[/]: {unknown}. Use a longer or a later window"]
-    return [*lines, f"[green]every span is accounted for within {accounting.tolerated:,} spans[/], {reason}"]
+    unproved = [
+        f"[yellow]{item.missing:,} spans are missing {item.title}, and whether they are lost is unknown[/]: "
+        f"{item.tolerated:,} could be, {reason}. Use a later window"
+        for item in accounting.differences
+        if accounting.stopped_processes and item.missing > 0
+    ]
+    return [
+        *lines,
+        *(unproved or [f"[green]no loss is seen[/]; up to {accounting.tolerated:,} spans would not show, {reason}"]),
+    ]
 
 
 def _tolerance_reason(accounting: Accounting) -> str:
