@@ -173,7 +173,7 @@ def _own_variables(args: ServicesArgs) -> Mapping[str, Sequence[core.EnvVarArgs]
     return {
         GATEWAY: [
             *variables(TASK_MANAGER_URL=base_url(TASK_MANAGER, endpoints.SERVICE_PORT, args.protection)),
-            *_authority("TASK_MANAGER_CA", args),
+            *_authority("TASK_MANAGER_CA", trusted(args.protection)),
             *(gateway_variables(args.access, args.secret) if args.access else []),
         ],
         TASK_MANAGER: [
@@ -185,15 +185,15 @@ def _own_variables(args: ServicesArgs) -> Mapping[str, Sequence[core.EnvVarArgs]
         # The page that the smoke check crawls. All other addresses must be public.
         CRAWLER: [
             *variables(CRAWLER_ALLOWED_HOSTS=f"{GATEWAY}:{endpoints.SERVICE_PORT}"),
-            *_authority("CRAWLER_CA", args),
+            # As soon as the gateway takes TLS: in a rolling update, the probe that names the page may be a step ahead.
+            *_authority("CRAWLER_CA", args.protection.authority if args.protection else None),
         ],
     }
 
 
-def _authority(name: str, args: ServicesArgs) -> list[core.EnvVarArgs]:
+def _authority(name: str, authority: pulumi.Output[str] | None) -> list[core.EnvVarArgs]:
     """Return the variable with the authority that a service trusts when it calls another one."""
-    authority = trusted(args.protection)
-    return [core.EnvVarArgs(name=name, value=authority)] if authority else []
+    return [] if authority is None else [core.EnvVarArgs(name=name, value=authority)]
 
 
 def _retention(tasks: TasksSettings) -> list[core.EnvVarArgs]:
