@@ -31,12 +31,21 @@ AUTHORITY: Final = "stack-authority"
 """Name of the ConfigMap with what clients verify servers of the stack with."""
 AUTHORITY_FILE: Final = "ca.crt"
 """Key of that ConfigMap: certificates, as PEM."""
+ISSUER: Final = f"{PART_OF}/issuer"
+"""Annotation of that ConfigMap: who signs the certificates of servers."""
+STEPPED: Final = ("kafka", "telemetry", "services")
+"""Settings of `encryption` that a running stack changes step by step."""
 ISSUED: Final = {"app.kubernetes.io/managed-by": "cert-manager"}
 """Label of a Secret that cert-manager makes for the stack."""
 ISSUED_FOR: Final = "cert-manager.io/certificate-name"
 """Annotation of such a Secret: the name of its `Certificate`."""
 PUBLIC: Final = f"{PART_OF}/public"
 """Annotation of a Service that is reached from outside of the cluster on purpose; its value says why."""
+
+
+def encryption_step(setting: str) -> str:
+    """Annotation of the ConfigMap `AUTHORITY`: the value of a setting of `STEPPED`, which the next deployment reads."""
+    return f"{PART_OF}/encryption.{setting}"
 
 
 def selector(name: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class _Base:
     issuers: Issuers | None
     """Of certificates; None if no connection is encrypted."""
     authority: pulumi.Output[str] | None
-    """What clients verify servers behind a proxy with, as PEM; None if there is none."""
+    """What clients verify servers with, as PEM; None if no connection is encrypted."""
 
     @property
     def storage_class(self) -> str | None:
@@ -180,14 +180,10 @@ def _issuers(settings: Settings, secrets: SecretValues) -> Issuers | None:
 def _authority(
     settings: Settings, issuers: Issuers | None, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str] | None:
-    """Return what clients verify servers with, if they are behind a proxy; create the ConfigMap for clients.
-
-    With an issuer that is not the stack's own, a deployment compares certificates with the ConfigMap.
-    """
-    encryption = settings.encryption
-    if issuers is None or not (encryption.telemetry or encryption.services or encryption.issuer):
+    """Return what clients verify servers with, if there are any with TLS; create the ConfigMap for clients."""
+    if issuers is None:
         return None
-    args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers)
+    args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers, settings=settings.encryption)
     return StackAuthority("stack-authority", args, opts).certificate
 
 

@@ -25,6 +25,11 @@ class CertManager:
     settings: ExternalIssuer
 
     @property
+    def title(self) -> str:
+        """Kind, group and name of the issuer."""
+        return f"{self.settings.kind}.{self.settings.group}/{self.settings.name}"
+
+    @property
     def authority(self) -> pulumi.Output[str]:
         """Certificates of the authorities, as PEM."""
         return pulumi.Output.from_input(self.settings.authority)

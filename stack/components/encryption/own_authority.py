@@ -11,6 +11,8 @@ from stack.components.encryption.authority import Authority, Certificate
 from stack.components.encryption.server import CERTIFICATE_FILE, COMBINED_FILE, KEY_FILE, Subject
 from stack.components.shared.object_meta import object_meta
 
+OWN_TITLE: Final = "authoritySeed"
+"""The secret from which the authority is derived stands for it."""
 _REFERENCE: Final = "${"
 """A value that begins so stands for a secret in manifests to be reviewed. All would know keys derived from it."""
 
@@ -23,6 +25,11 @@ class OwnAuthority:
     """From which it is derived."""
     group: str | None = None
     """Of servers that trust no certificate but those of each other; None for the authority of the stack."""
+
+    @property
+    def title(self) -> str:
+        """That no other issuer signs."""
+        return OWN_TITLE
 
     def of_group(self, group: str) -> Self:
         """Return the authority of servers that trust no certificate but those of each other."""

@@ -31,6 +31,11 @@ class Issuer(Protocol):
     """Signs certificates."""
 
     @property
+    def title(self) -> str:
+        """Who signs, for a comparison of two deployments."""
+        ...
+
+    @property
     def authority(self) -> pulumi.Output[str]:
         """What clients verify the certificates with, as PEM."""
         ...

@@ -15,9 +15,9 @@ from checks.harness.traffic import Page, Traffic
 from checks.rollouts.command import restore_stack
 from checks.rollouts.scenario import changed_settings
 from contracts import endpoints, http
-from contracts.metadata import AUTHORITY, AUTHORITY_FILE
+from contracts.metadata import AUTHORITY, AUTHORITY_FILE, Manifest, encryption_step
 from contracts.services import GATEWAY
-from stack.components.encryption.settings import EncryptionValue
+from stack.components.encryption.settings import STEPS, EncryptionValue, setting_text
 from stack.kubernetes.client import connect
 from stack.kubernetes.keys import ObjectKey
 from stack.kubernetes.objects import read_object
@@ -42,8 +42,23 @@ class _Verified(httpx.HTTPTransport):
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:
-    yield LocalCluster(load("local"))
+    cluster = LocalCluster(load("local"))
+    yield cluster
+    # A test that failed on the way left the stack at a step.
+    values = list(STEPS)
+    for value in reversed(values[1 : values.index(_current(cluster))]):
+        _deploy(value)
     restore_stack()
+
+
+def _current(cluster: LocalCluster) -> EncryptionValue:
+    authority = _authority(cluster)
+    text = authority["metadata"]["annotations"][encryption_step("services")] if authority else setting_text(False)
+    return next(value for value in STEPS if setting_text(value) == text)
+
+
+def _authority(cluster: LocalCluster) -> Manifest | None:
+    return read_object(connect(cluster.settings.cluster), cluster.namespace, ObjectKey("v1", "ConfigMap", AUTHORITY))
 
 
 def _deploy(value: EncryptionValue) -> None:
@@ -57,8 +72,7 @@ def _traffic(cluster: LocalCluster, *, encrypted: bool, page: str) -> Traffic:
     address = cluster.address(GATEWAY)
     transport = None
     if encrypted:
-        key = ObjectKey("v1", "ConfigMap", AUTHORITY)
-        authority = read_object(connect(cluster.settings.cluster), cluster.namespace, key)
+        authority = _authority(cluster)
         assert authority
         transport = _Verified(verify=ssl.create_default_context(cadata=authority["data"][AUTHORITY_FILE]))
     url = endpoints.url(address, endpoints.SERVICE_PORT, encrypted=encrypted)

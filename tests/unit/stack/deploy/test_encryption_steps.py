@@ -1,0 +1,130 @@
+"""What is refused of a running stack's encryption, and what is deployed first in its place."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+
+from contracts import endpoints, secret_keys
+from contracts.metadata import AUTHORITY, ISSUER, STEPPED, Manifest, encryption_step
+from stack.components.encryption.authority import Authority
+from stack.components.encryption.settings import STEPS, Encryption, EncryptionValue, setting_text
+from stack.deploy.encryption_steps import problems
+from tests.support.program import dev_with
+
+VALUES = list(STEPS)
+ROOTS = [Authority(f"root {number} of an issuer").certificate for number in range(2)]
+OWN = Authority(f"value-of-{secret_keys.AUTHORITY_SEED}").certificate
+
+
+def authority(
+    steps: dict[str, EncryptionValue], issuer: str = "authoritySeed", certificates: Sequence[str] = (OWN,)
+) -> Manifest:
+    """The ConfigMap as the program declares it; a test compares it with that."""
+    values = {name: setting_text(steps.get(name, False)) for name in STEPPED}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": AUTHORITY,
+            "annotations": {ISSUER: issuer, **{encryption_step(name): value for name, value in values.items()}},
+        },
+        "data": {"ca.crt": "".join(certificates)},
+    }
+
+
+def brokers(number: int) -> Manifest:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": endpoints.KAFKA},
+        "spec": {"replicas": number},
+    }
+
+
+def test_the_steps_are_those_of_the_settings() -> None:
+    stepped = {name for name, field in Encryption.model_fields.items() if field.annotation == EncryptionValue}
+    assert {*STEPPED} == stepped
+
+
+def test_the_program_declares_what_the_next_deployment_compares() -> None:
+    steps: dict[str, Any] = {"kafka": "accepted", "services": True}
+    declared = dev_with(encryption=steps)["ConfigMap", AUTHORITY]
+    expected = authority(steps)
+    assert declared["data"] == expected["data"]
+    assert declared["metadata"]["annotations"].items() >= expected["metadata"]["annotations"].items()
+    issuer = {"name": "private", "authority": ROOTS[0]}
+    declared = dev_with(encryption={"postgres": True, "issuer": issuer})["ConfigMap", AUTHORITY]
+    assert declared["metadata"]["annotations"][ISSUER] == "ClusterIssuer.cert-manager.io/private"
+
+
+@pytest.mark.parametrize("setting", ["telemetry", "services"])
+def test_a_setting_goes_one_step_at_a_time_in_both_directions(setting: str) -> None:
+    for live, declared in product(VALUES, VALUES):
+        manifests = [authority({setting: declared})] if declared else []
+        found = list(problems(authority({setting: live}) if live else None, manifests))
+        distance = VALUES.index(declared) - VALUES.index(live)
+        if abs(distance) <= 1:
+            assert not found
+            continue
+        following = VALUES[VALUES.index(live) + (1 if distance > 0 else -1)]
+        (problem,) = found
+        assert f"encryption.{setting}: it is {setting_text(live)} now, and {setting_text(declared)} is" in problem
+        assert f"Deploy with {setting_text(following)} first" in problem
+
+
+def test_the_steps_of_brokers_are_not_compared_here() -> None:
+    assert not list(problems(authority({"kafka": False}), [authority({"kafka": True})]))
+
+
+def test_a_stack_of_an_earlier_release_is_not_compared() -> None:
+    former = authority({"services": True})
+    del former["metadata"]["annotations"]
+    assert not list(problems(former, []))
+
+
+THEIRS = "ClusterIssuer.cert-manager.io/private"
+
+
+@pytest.mark.parametrize("setting", STEPPED)
+@pytest.mark.parametrize(("one", "other"), [("accepted", "preferred"), ("preferred", "accepted"), (True, True)])
+def test_an_issuer_is_set_and_removed_only_while_clients_connect_in_clear(
+    setting: str, one: EncryptionValue, other: EncryptionValue
+) -> None:
+    own = authority({setting: one}), authority({setting: other})
+    theirs = tuple(authority({setting: value}, THEIRS, ROOTS[:1]) for value in (one, other))
+    for live, declared in ((own[0], theirs[1]), (theirs[0], own[1])):
+        (problem,) = problems(live, [declared, brokers(1)])
+        assert problem.startswith("encryption.issuer: pods that are not replaced yet do not trust the new certificates")
+        assert f"Deploy with encryption.{setting} at accepted first" in problem
+
+
+@pytest.mark.parametrize("value", [False, "accepted"])
+def test_an_issuer_may_change_while_clients_connect_in_clear(value: EncryptionValue) -> None:
+    live, declared = authority({"services": value}), authority({"services": "accepted"}, THEIRS, ROOTS[:1])
+    assert not list(problems(live, [declared]))
+    assert not list(problems(declared, [live]))
+
+
+def test_another_issuer_takes_over_while_clients_trust_both() -> None:
+    live = authority({"telemetry": True}, THEIRS, ROOTS)
+    other = "ClusterIssuer.cert-manager.io/next"
+    assert not list(problems(live, [authority({"telemetry": True}, other, ROOTS[::-1])]))
+    assert list(problems(live, [authority({"telemetry": True}, other, ROOTS[1:])]))
+
+
+def test_the_roots_of_one_issuer_change_by_its_own_rules() -> None:
+    """`stack.deploy.issuer` compares them with the certificates that the issuer has made."""
+    live = authority({"telemetry": True}, THEIRS, ROOTS[:1])
+    assert not list(problems(live, [authority({"telemetry": True}, THEIRS, ROOTS)]))
+
+
+@pytest.mark.parametrize(
+    ("setting", "number", "is_refused"), [("services", 1, True), ("kafka", 3, True), ("kafka", 1, False)]
+)
+def test_another_seed_is_another_authority(setting: str, number: int, is_refused: bool) -> None:
+    live, declared = (authority({setting: True}, certificates=[item]) for item in (OWN, ROOTS[0]))
+    found = list(problems(live, [declared, brokers(number)]))
+    assert bool(found) is is_refused
+    assert all(problem.startswith("authoritySeed: pods that are not replaced yet") for problem in found)
