@@ -9,7 +9,7 @@ from contracts.section import DnsLabel, Retention, Section
 from dashboards.objectives import Objectives
 from stack.components.alertmanager.settings import Alerting
 from stack.components.collector.settings import Collector
-from stack.components.encryption.settings import STEPS, Encryption
+from stack.components.encryption.settings import STEPS, Encryption, setting_text
 from stack.components.grafana.settings import Grafana
 from stack.components.ingress.settings import Ingress
 from stack.components.kafka.settings import Kafka
@@ -243,6 +243,17 @@ class Settings(Section):
                 "encryption.services: the controller of the Ingress must know that the gateway and Grafana have TLS. "
                 f'Set its annotations in ingress.annotations, or in {" and ".join(missing)}: see "TLS behind an '
                 'Ingress" in stack/README.md'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_annotations_without_tls(self) -> Self:
+        value = self.encryption.services
+        names = self.ingress.annotations_with_tls if self.ingress else ()
+        if names and not STEPS[value].speaks_tls:
+            raise ValueError(
+                f"{names[0]} tells the controller to connect with TLS, but with encryption.services: "
+                f"{setting_text(value)}, clients connect in clear. Remove it; it belongs to preferred and true"
             )
         return self
 

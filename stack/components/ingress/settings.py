@@ -19,6 +19,15 @@ _SET_BY_SETTINGS: Final = {
 """Annotation → the setting that takes its place."""
 
 
+_TO_TLS: Final = (
+    "nginx.ingress.kubernetes.io/backend-protocol",
+    "traefik.ingress.kubernetes.io/service.serversscheme",
+)
+"""Annotations with the protocol by which NGINX and Traefik connect to what an Ingress leads to."""
+_WITH_TLS: Final = ("https", "grpcs")
+"""Values of these, in lower case."""
+
+
 class Tls(Section):
     """How an Ingress gets its certificate: exactly one of these."""
 
@@ -101,6 +110,23 @@ class Ingress(Section):
             "grafana.serviceAnnotations": self.grafana and not self.grafana.service_annotations,
         }
         return tuple(f"ingress.{name}" for name, is_missing in has_none.items() if is_missing)
+
+    @property
+    def annotations_with_tls(self) -> tuple[str, ...]:
+        """Settings, with the annotation, by which NGINX or Traefik connects with TLS to what an Ingress leads to."""
+        if self.api != "Ingress":
+            return ()
+        places = {
+            "annotations": self.annotations,
+            "serviceAnnotations": self.service_annotations,
+            "grafana.serviceAnnotations": self.grafana.service_annotations if self.grafana else {},
+        }
+        return tuple(
+            f"ingress.{place}: {name}"
+            for place, annotations in places.items()
+            for name, value in annotations.items()
+            if name in _TO_TLS and value.lower() in _WITH_TLS
+        )
 
     @model_validator(mode="after")
     def _check_annotations(self) -> Self:

@@ -63,13 +63,13 @@ def test_the_program_declares_what_the_next_deployment_compares() -> None:
 def test_a_setting_goes_one_step_at_a_time_in_both_directions(setting: str) -> None:
     for live, declared in product(VALUES, VALUES):
         manifests = [authority({setting: declared})] if declared else []
-        found = list(problems(authority({setting: live}) if live else None, manifests))
+        refusals = list(problems(authority({setting: live}) if live else None, manifests))
         distance = VALUES.index(declared) - VALUES.index(live)
         if abs(distance) <= 1:
-            assert not found
+            assert not refusals
             continue
         following = VALUES[VALUES.index(live) + (1 if distance > 0 else -1)]
-        (problem,) = found
+        (problem,) = refusals
         assert f"encryption.{setting}: it is {setting_text(live)} now, and {setting_text(declared)} is" in problem
         assert f"Deploy with {setting_text(following)} first" in problem
 
@@ -125,6 +125,6 @@ def test_the_roots_of_one_issuer_change_by_its_own_rules() -> None:
 )
 def test_another_seed_is_another_authority(setting: str, number: int, is_refused: bool) -> None:
     live, declared = (authority({setting: True}, certificates=[item]) for item in (OWN, ROOTS[0]))
-    found = list(problems(live, [declared, brokers(number)]))
-    assert bool(found) is is_refused
-    assert all(problem.startswith("authoritySeed: pods that are not replaced yet") for problem in found)
+    refusals = list(problems(live, [declared, brokers(number)]))
+    assert bool(refusals) is is_refused
+    assert all(problem.startswith("authoritySeed: pods that are not replaced yet") for problem in refusals)

@@ -142,6 +142,27 @@ def test_an_ingress_needs_annotations_for_each_service() -> None:
     dev_with(**sections, ingress={**ingress, "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}})
 
 
+@pytest.mark.parametrize("value", [False, "accepted"])
+@pytest.mark.parametrize("name", ["annotations", "serviceAnnotations"])
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+        {"nginx.ingress.kubernetes.io/backend-protocol": "GRPCS"},
+        {"traefik.ingress.kubernetes.io/service.serversscheme": "https"},
+    ],
+)
+def test_a_controller_connects_in_clear_while_clients_of_the_stack_do(
+    value: EncryptionValue, name: str, annotation: dict[str, str]
+) -> None:
+    ingress = {"tls": {"clusterIssuer": "letsencrypt"}, **OPEN}
+    sections: dict[str, Any] = {"encryption": {"services": value}, "grafana": GRAFANA}
+    message = refusal(**sections, ingress={**ingress, name: annotation})
+    assert f"ingress.{name}: {next(iter(annotation))} tells the controller to connect with TLS" in message
+    other = dict.fromkeys(annotation, "http")
+    parse(config(**sections, ingress={**ingress, name: other}), "test")
+
+
 def test_it_needs_a_server_and_the_seed() -> None:
     nothing = {"services": {"enabled": False}, "grafana": {"enabled": False}}
     assert "no publisher of dashboards" in refusal(encryption={"services": True}, **nothing)

@@ -67,7 +67,7 @@ PEER_PORTS = {
 }
 
 
-def at(value: EncryptionValue, sections: Mapping[str, Any], **issuer: Any) -> Objects:
+def stack_at(value: EncryptionValue, sections: Mapping[str, Any], **issuer: Any) -> Objects:
     """Return the objects of a stack with all three settings at one step."""
     return dev_with(encryption={**dict.fromkeys(PARTS, value), **issuer}, **sections)
 
@@ -95,7 +95,7 @@ def test_all_declared_connections_between_pods_are_compared(stack: str) -> None:
         for item in network_plan(parse(config(encryption=encryption, **sections), "test")).connections()
         if {item.caller, item.target} <= {*COMPONENTS}
     }
-    known = {(client, server) for client, server, _ in calls(at("accepted", sections)) if client in COMPONENTS}
+    known = {(client, server) for client, server, _ in calls(stack_at("accepted", sections)) if client in COMPONENTS}
     single = set() if stack == "large" else AMONG_PEERS
     assert known == declared - NOT_STEPPED - single
 
@@ -105,7 +105,7 @@ def test_all_declared_connections_between_pods_are_compared(stack: str) -> None:
 def test_clients_of_a_step_reach_servers_of_the_neighbouring_step(
     stack: str, one: EncryptionValue, other: EncryptionValue
 ) -> None:
-    clients, servers = at(one, STACKS[stack]), at(other, STACKS[stack])
+    clients, servers = stack_at(one, STACKS[stack]), stack_at(other, STACKS[stack])
     assert {(client, server) for client, server, _ in refused(clients, servers)} == (
         {UNTIL_BROKERS_TAKE_TLS} if (one, other) == ("accepted", False) else set()
     )
@@ -114,7 +114,7 @@ def test_clients_of_a_step_reach_servers_of_the_neighbouring_step(
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("value", STEPS, ids=str)
 def test_pods_of_one_step_reach_each_other(stack: str, value: EncryptionValue) -> None:
-    objects = at(value, STACKS[stack])
+    objects = stack_at(value, STACKS[stack])
     assert refused(objects, objects) == []
     among_peers = [
         (server, call) for client, server, call in calls(objects) if is_among_peers(client, server, call.port)
@@ -128,7 +128,7 @@ def test_the_page_of_the_probe_is_fetched_although_it_is_a_step_ahead_of_the_cra
     one: EncryptionValue, other: EncryptionValue
 ) -> None:
     """The probe names the page, the crawler fetches it, the gateway has it: each may be replaced or not."""
-    steps = [at(value, SMALL) for value in (one, other)]
+    steps = [stack_at(value, SMALL) for value in (one, other)]
     for probe, crawler, gateway in product(steps, steps, steps):
         assert port(gateway, GATEWAY, endpoints.SERVICE_PORT).takes(fetch(crawler, page(probe)))
 
@@ -137,7 +137,7 @@ def test_the_page_of_the_probe_is_fetched_although_it_is_a_step_ahead_of_the_cra
 def test_peers_of_both_kinds_meet_only_between_accepted_and_preferred(
     one: EncryptionValue, other: EncryptionValue
 ) -> None:
-    clients, servers = at(one, LARGE), at(other, LARGE)
+    clients, servers = stack_at(one, LARGE), stack_at(other, LARGE)
     taken = {
         port(servers, server, call.port).takes(call)
         for client, server, call in calls(clients)
@@ -151,7 +151,7 @@ def test_a_step_that_is_left_out_has_connections_that_are_refused() -> None:
     steps = list(STEPS)
     for one, other in product(steps, steps):
         if abs(steps.index(one) - steps.index(other)) > 1:
-            first, second = at(one, SMALL), at(other, SMALL)
+            first, second = stack_at(one, SMALL), stack_at(other, SMALL)
             assert refused(first, second) or refused(second, first)
 
 
@@ -160,21 +160,23 @@ def issuer(*authorities: Authority) -> dict[str, Any]:
 
 
 def test_the_issuer_changes_at_the_step_at_which_clients_connect_in_clear() -> None:
-    own, theirs = at("accepted", SMALL), at("accepted", SMALL, **issuer(ROOT))
+    own, theirs = stack_at("accepted", SMALL), stack_at("accepted", SMALL, **issuer(ROOT))
     for clients, servers in product((own, theirs), (own, theirs)):
         assert refused(clients, servers, issued=ROOT.certificate) == []
 
 
 @pytest.mark.parametrize("value", ["preferred", True])
 def test_an_issuer_that_changes_at_another_step_has_connections_that_are_refused(value: EncryptionValue) -> None:
-    own, theirs = at(value, SMALL), at(value, SMALL, **issuer(ROOT))
+    own, theirs = stack_at(value, SMALL), stack_at(value, SMALL, **issuer(ROOT))
     assert refused(own, theirs, issued=ROOT.certificate)
     assert refused(theirs, own, issued=ROOT.certificate)
     assert refused(theirs, theirs, issued=ROOT.certificate) == []
 
 
 def test_clients_that_trust_two_roots_of_an_issuer_reach_servers_with_a_certificate_of_either() -> None:
-    former, both, next_one = (at(True, LARGE, **issuer(*roots)) for roots in ([ROOT], [ROOT, OTHER_ROOT], [OTHER_ROOT]))
+    former, both, next_one = (
+        stack_at(True, LARGE, **issuer(*roots)) for roots in ([ROOT], [ROOT, OTHER_ROOT], [OTHER_ROOT])
+    )
     # The issuer changes while all clients trust both; the others are what a deployment has replaced, or not yet.
     for clients, shown in ((former, ROOT), (both, ROOT), (both, OTHER_ROOT), (next_one, OTHER_ROOT)):
         for servers in (former, both, next_one):
