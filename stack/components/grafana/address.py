@@ -9,11 +9,13 @@ def address_variables(url: str) -> dict[str, str | bool]:
     """Return the variables for a URL without a slash at its end.
 
     Links, redirects and the callbacks of OAuth begin with it. A path of the URL stays in the requests: a proxy that
-    removes it is not needed.
+    removes it is not needed. Browsers that signed in over HTTPS never send the session in clear.
     """
+    parts = urlsplit(url)
     return {
         "GF_SERVER_ROOT_URL": f"{url}/",
-        "GF_SERVER_SERVE_FROM_SUB_PATH": urlsplit(url).path != "",
+        "GF_SERVER_SERVE_FROM_SUB_PATH": parts.path != "",
+        "GF_SECURITY_COOKIE_SECURE": parts.scheme == "https",
     }
 
 

@@ -16,12 +16,18 @@ def environment(**settings: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("url", "has_path"), [("https://grafana.example.com", "false"), ("https://example.com/grafana", "true")]
+    ("url", "has_path", "is_secure"),
+    [
+        ("https://grafana.example.com", "false", "true"),
+        ("https://example.com/grafana", "true", "true"),
+        ("http://localhost:3000", "false", "false"),
+    ],
 )
-def test_grafana_knows_the_url_of_its_users(url: str, has_path: str) -> None:
+def test_grafana_knows_the_url_of_its_users(url: str, has_path: str, is_secure: str) -> None:
     env = environment(url=url)
     assert env["GF_SERVER_ROOT_URL"] == f"{url}/"
     assert env["GF_SERVER_SERVE_FROM_SUB_PATH"] == has_path
+    assert env["GF_SECURITY_COOKIE_SECURE"] == is_secure
 
 
 def test_grafana_connects_to_nothing_outside_unless_a_setting_says_so() -> None:

@@ -3,9 +3,11 @@
 import json
 import re
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from cryptography import x509
 
 from contracts import endpoints, secret_keys
 from contracts.metadata import Manifest
@@ -225,3 +227,57 @@ def test_the_api_needs_the_image_of_the_services() -> None:
 def test_an_ingress_cannot_open_it() -> None:
     ingress = {"tls": {"secret": "tls"}, "grafana": {"reason": "for the tests"}}
     assert "grafana.external is yours" in refusal(grafana=external(SIDECAR), ingress=ingress)
+
+
+def datasources_of(way: dict[str, Any], objects: Objects) -> list[dict[str, Any]]:
+    """Return the datasources that a Grafana gets in one of the three ways."""
+    if way is SIDECAR:
+        return list(sources(objects).values())
+    if way is API:
+        content = json.loads(objects["ConfigMap", "grafana-content"]["data"]["content.json"])
+        return list(content["datasources"])
+    specs = [item["spec"] for (kind, _), item in objects.items() if kind == "GrafanaDatasource"]
+    assert all(
+        item["valuesFrom"]
+        == [
+            {
+                "targetPath": "secureJsonData.httpHeaderValue1",
+                "valueFrom": {"secretKeyRef": {"name": secret_keys.SECRET, "key": secret_keys.TELEMETRY_AUTHORIZATION}},
+            }
+        ]
+        for item in specs
+    )
+    return [item["datasource"] for item in specs]
+
+
+@pytest.mark.parametrize("way", [SIDECAR, OPERATOR, API])
+def test_your_grafana_verifies_encrypted_stores_and_sends_the_token(way: dict[str, Any]) -> None:
+    objects = built(way, encryption={"telemetry": "preferred"})
+    datasources = datasources_of(way, objects)
+    assert len(datasources) == 4
+    for source in datasources:
+        assert source["jsonData"]["tlsAuthWithCACert"] is True
+        assert source["jsonData"]["httpHeaderName1"] == "Authorization"
+        assert source["secureJsonData"]["tlsCACert"] == objects["ConfigMap", "stack-authority"]["data"]["ca.crt"]
+        token = source["secureJsonData"]["httpHeaderValue1"]
+        assert token.startswith("Bearer ") if way is SIDECAR else token.startswith("$")
+        url = urlsplit(source["url"])
+        assert url.scheme == "https"
+        server = str(url.hostname).removesuffix(".tracing")
+        assert url.hostname in names_of(objects, f"{server}-certificate")
+
+
+def names_of(objects: Objects, secret: str) -> list[str]:
+    """Return the names that a certificate is for."""
+    certificate = x509.load_pem_x509_certificate(objects["Secret", secret]["stringData"]["tls.crt"].encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
+
+
+def test_the_publisher_has_the_token_that_its_content_refers_to() -> None:
+    objects = built(API, encryption={"telemetry": "preferred"})
+    (container,) = objects["Deployment", endpoints.GRAFANA_PUBLISHER]["spec"]["template"]["spec"]["containers"]
+    keys = {item["name"]: item.get("valueFrom", {}).get("secretKeyRef", {}).get("key") for item in container["env"]}
+    for source in datasources_of(API, objects):
+        variable = source["secureJsonData"]["httpHeaderValue1"].removeprefix("$")
+        assert keys[variable] == secret_keys.TELEMETRY_AUTHORIZATION
