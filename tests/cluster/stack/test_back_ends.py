@@ -14,7 +14,6 @@ import pytest
 from checks.coverage.ledger import describe
 from checks.coverage.stack import cover
 from checks.dashboards.stack import check_stack
-from checks.harness.admitted import admitted
 from checks.harness.traffic import Traffic
 from contracts import endpoints, secret_keys
 from contracts.metadata import PROJECT
@@ -23,15 +22,14 @@ from stack.accounting.judge import account
 from stack.kubernetes.client import connect
 from stack.polling import CheckFailure, poll_until
 from stack.rollout.measurements import collect
-from stack.settings import Settings, effective_config, load, parse
+from stack.settings import Settings, load
 from stack.settings.monitoring import monitoring_config
 from stack.smoke.check import check
 from stack.stores import Stores
 from tests.support.back_ends import BackEnds, back_ends
-from tests.support.clone import Clone
-from tests.support.local_stack import stores_of_the_local_stack
 from tests.support.mistakes import make_mistakes
 from tests.support.program import recorded
+from tests.support.second_stack import configuration, deployed
 
 pytestmark = pytest.mark.nightly
 
@@ -55,31 +53,15 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with the services, in a namespace of its own."""
-    local = effective_config("local")
     client = connect(load("local").cluster)
     with back_ends(tmp_path_factory.mktemp("back-ends"), client) as made:
-        sections = {
-            "environment": "test",
-            "cluster": {**local[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
-            "images": local[f"{PROJECT}:images"],
-            "probe": {"enabled": False},
-            **stores_of_the_local_stack(),
-            **made.sections,
-        }
-        config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
+        config = configuration(NAMESPACE, {"probe": {"enabled": False}, **made.sections})
         values = {key: f"value-of-{key}" for key in secret_keys.GENERATED} | made.secrets
         manifests = recorded(_NAME, config | {f"{PROJECT}:{key}": value for key, value in values.items()}).manifests
         (rules,) = (item for item in manifests if item["metadata"]["name"] == "prometheus-rules")
         made.load_rules(rules["data"]["rules.yml"])
-        clone = Clone.on_the_local_cluster(tmp_path_factory.mktemp("clone") / "clone")
-        clone.declare(_NAME, config)
-        neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
-        with admitted(client, load("local").cluster.namespace, NAMESPACE, neighbour):
-            try:
-                clone.run("make", "deploy", f"STACK={_NAME}", secrets=made.secrets)
-                yield Stack(settings=parse(config, _NAME), back_ends=made)
-            finally:
-                clone.run("./wct", "destroy", _NAME, "--yes", "--delete-data")
+        with deployed(tmp_path_factory.mktemp("stack"), _NAME, config, made.secrets) as settings:
+            yield Stack(settings=settings, back_ends=made)
 
 
 def test_the_stack_builds_none_of_them(stack: Stack) -> None:

@@ -7,20 +7,18 @@ from typing import Final
 import kubernetes
 import pytest
 
-from checks.harness.admitted import admitted
 from checks.rotation.certificates import renew_certificates
-from contracts.metadata import PROJECT
 from contracts.services import SERVICES
 from stack.kubernetes.certificates import issued_secrets
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
-from stack.settings import Settings, effective_config, load, parse
+from stack.settings import Settings, load
 from stack.settings.certificates import certified
 from stack.smoke.check import check
 from tests.support.accepted_tasks import accepted_tasks
 from tests.support.cert_manager import authority, cert_manager
-from tests.support.clone import Clone
 from tests.support.local_stack import stores_of_the_local_stack
+from tests.support.second_stack import SMALL, SMALL_SECTIONS, configuration, deployed
 
 pytestmark = pytest.mark.nightly
 
@@ -28,8 +26,6 @@ _NAME: Final = "issued"
 _NAMESPACE: Final = "tracing-issuer-test"
 _ISSUER: Final = "issuer-test"
 _TASKS: Final = 20
-_SMALL: Final = {"cpu": "50m"}
-"""So that two stacks fit on two cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,39 +49,20 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    local = effective_config("local")
     client = connect(load("local").cluster)
     with cert_manager(client, tmp_path_factory.mktemp("cert-manager")), authority(client, _ISSUER) as pem:
         sections = {
-            "environment": "test",
-            "cluster": {**local[f"{PROJECT}:cluster"], "namespace": _NAMESPACE},
-            "images": local[f"{PROJECT}:images"],
-            "metrics": {**_SMALL, "scrapeIntervalSeconds": 5},
-            "collector": _SMALL,
-            "kafka": _SMALL,
-            "postgres": {**_SMALL, "volume": "1Gi"},
-            "services": dict.fromkeys(("gateway", "taskManager", "crawler"), _SMALL),
-            "grafana": {"enabled": False},
+            **SMALL_SECTIONS,
+            "postgres": {**SMALL, "volume": "1Gi"},
             "encryption": {
                 **dict.fromkeys(("postgres", "kafka", "telemetry"), True),
                 "services": "preferred",  # the tasks' page is at the gateway, in clear
                 "issuer": {"name": _ISSUER, "authority": pem, "hours": 24},
             },
-            **stores_of_the_local_stack(),
         }
-        config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
-        clone = Clone.on_the_local_cluster(tmp_path_factory.mktemp("clone") / "clone")
-        clone.declare(_NAME, config)
-        neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": _NAMESPACE}}}
-        with admitted(client, load("local").cluster.namespace, _NAMESPACE, neighbour):
-            try:
-                clone.run("make", "deploy", f"STACK={_NAME}")
-                yield Stack(settings=parse(config, _NAME), client=client)
-            finally:
-                clone.run("./wct", "destroy", _NAME, "--yes", "--delete-data")
-        # The Secrets of cert-manager did not keep it.
-        namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
-        assert _NAMESPACE not in {item.metadata.name for item in namespaces}
+        # The Secrets of cert-manager do not keep the namespace.
+        with deployed(tmp_path_factory.mktemp("stack"), _NAME, configuration(_NAMESPACE, sections)) as settings:
+            yield Stack(settings=settings, client=client)
 
 
 def test_the_servers_have_what_cert_manager_made_and_the_smoke_check_passes(stack: Stack) -> None:

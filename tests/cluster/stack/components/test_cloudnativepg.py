@@ -8,18 +8,15 @@ from typing import Any, Final
 import kubernetes
 import pytest
 
-from checks.harness.admitted import admitted
 from contracts import endpoints
-from contracts.metadata import PROJECT
 from contracts.services import SERVICES
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
-from stack.settings import Settings, effective_config, load, parse
+from stack.settings import Settings, load
 from stack.smoke.check import check
 from tests.support.accepted_tasks import accepted_tasks
-from tests.support.clone import Clone
 from tests.support.cloudnativepg import cloudnativepg_operator
-from tests.support.local_stack import stores_of_the_local_stack
+from tests.support.second_stack import SMALL, SMALL_SECTIONS, configuration, deployed
 
 pytestmark = pytest.mark.nightly
 
@@ -28,8 +25,6 @@ _NAMESPACE: Final = "tracing-database-test"
 _TASKS: Final = 60
 _PAUSE: Final = 0.2
 _INSTANCES: Final = 3
-_SMALL: Final = {"cpu": "50m"}
-"""So that two stacks fit on two cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,34 +49,15 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    local = effective_config("local")
     client = connect(load("local").cluster)
     with cloudnativepg_operator(client, tmp_path_factory.mktemp("operator")) as image:
         sections = {
-            "environment": "test",
-            "cluster": {**local[f"{PROJECT}:cluster"], "namespace": _NAMESPACE},
-            "images": local[f"{PROJECT}:images"],
-            "metrics": {**_SMALL, "scrapeIntervalSeconds": 5},
-            "collector": _SMALL,
-            "kafka": _SMALL,
-            "services": dict.fromkeys(("gateway", "taskManager", "crawler"), _SMALL),
+            **SMALL_SECTIONS,
             "probe": {"enabled": False},
-            "grafana": {"enabled": False},
-            "postgres": {**_SMALL, "volume": "1Gi", "cloudnativepg": {"image": image, "instances": _INSTANCES}},
-            **stores_of_the_local_stack(),
+            "postgres": {**SMALL, "volume": "1Gi", "cloudnativepg": {"image": image, "instances": _INSTANCES}},
         }
-        config = {f"{PROJECT}:{key}": value for key, value in sections.items()}
-        clone = Clone.on_the_local_cluster(tmp_path_factory.mktemp("clone") / "clone")
-        clone.declare(_NAME, config)
-        neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": _NAMESPACE}}}
-        with admitted(client, load("local").cluster.namespace, _NAMESPACE, neighbour):
-            try:
-                clone.run("make", "deploy", f"STACK={_NAME}")
-                yield Stack(settings=parse(config, _NAME), client=client)
-            finally:
-                clone.run("./wct", "destroy", _NAME, "--yes", "--delete-data")
-        namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
-        assert _NAMESPACE not in {item.metadata.name for item in namespaces}
+        with deployed(tmp_path_factory.mktemp("stack"), _NAME, configuration(_NAMESPACE, sections)) as settings:
+            yield Stack(settings=settings, client=client)
 
 
 def test_the_operator_runs_the_servers_and_the_smoke_check_passes(stack: Stack) -> None:
