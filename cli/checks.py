@@ -11,7 +11,7 @@ from cli.options import AMOUNT, COUNT, Amount, console, file_option, stack_argum
 from contracts.errors import UserError
 
 if TYPE_CHECKING:
-    from checks.bench.path import Store
+    from checks.bench.path_servers import Store
     from checks.bench.prediction import Part
     from checks.bench.scenarios import ScenarioName
 
@@ -128,7 +128,7 @@ def capacity(rounds: int, seconds: float, only: tuple[str, ...], must_record: bo
 @record_option
 def path(rate: float, seconds: float, rounds: int, store: "Store", one_pass: bool, must_record: bool) -> None:
     """Measure what a span costs in Collector, Kafka, sampler and trace store: CPU time, and bytes on each disk."""
-    from checks.bench.path import run
+    from checks.bench.path_report import run
 
     run(
         console(120),

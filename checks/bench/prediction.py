@@ -10,8 +10,9 @@ from typing import Final, Literal
 from rich.console import Console
 from rich.table import Table
 
-from checks.bench.path import Run, Store, measure, queue_bytes
+from checks.bench.path import Run, measure, queue_bytes
 from checks.bench.path_load import SPANS_A_BATCH
+from checks.bench.path_servers import Store
 from checks.bench.store_outage import Outage, outage
 from stack.capacity.costs import Costs
 from stack.capacity.figures import Figures, in_digits, load, this_run

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from checks.harness.collector import CollectorProcess, MissingProgram
+from checks.harness.collector import MissingProgram
+from checks.harness.collector_with_sampler import collector_with_sampler
 from checks.harness.receiver import receiving
-from collector.pipeline import KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
+from collector.pipeline import KafkaTarget, OtlpTarget, Pipeline, Sampler
 from stack.polling import poll_until
 from tests.support.programs import skipping
 
@@ -36,18 +37,15 @@ def send_a_span(folder: Path, collector: tuple[KafkaTarget, str], sampler: tuple
             decision_wait_seconds=1,
             traces=1000,
         )
-        processes = [
-            CollectorProcess(folder / "collector", render(settings), {"KAFKA_PASSWORD": collector[1]}),
-            CollectorProcess(folder / "sampler", render_sampler(sampling), {"KAFKA_PASSWORD": sampler[1]}),
-        ]
-        try:
-            for process in processes:
-                process.start()
-            processes[0].send(_span())
+        with collector_with_sampler(
+            folder,
+            settings,
+            sampling,
+            collector_environment={"KAFKA_PASSWORD": collector[1]},
+            sampler_environment={"KAFKA_PASSWORD": sampler[1]},
+        ) as (sending, _):
+            sending.send(_span())
             poll_until("the span in the store", lambda: [item.name for item in store.spans()] == ["stored"])
-        finally:
-            for process in processes:
-                process.kill()
 
 
 def _span() -> bytes:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from checks.bench.path import Run, Usage, figures
+from checks.bench.path import Run, Usage
+from checks.bench.path_report import figures
 from checks.bench.prediction import Row, compare, compare_outage, table
 from checks.bench.store_outage import Outage
 from stack.capacity.figures import Figures

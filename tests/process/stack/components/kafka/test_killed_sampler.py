@@ -1,8 +1,7 @@
 """A sampler that is killed: what it loses, and how the spans that are still in Kafka are read again."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from confluent_kafka.admin import AdminClient
 
 from checks.chaos.requests import A_REQUEST, Requests
 from checks.harness.collector import CollectorProcess, MissingProgram
+from checks.harness.collector_with_sampler import collector_with_sampler
 from checks.harness.kafka import KafkaBrokers
 from checks.harness.receiver import receiving
-from collector.pipeline import TOPIC, KafkaTarget, OtlpTarget, Pipeline, Sampler, render, render_sampler
+from collector.pipeline import TOPIC, KafkaTarget, OtlpTarget, Pipeline, Sampler
 from service.common.kafka.topics import create_missing_topics
 from stack.components.kafka.settings import Kafka
 from stack.polling import poll_until
@@ -38,10 +38,9 @@ def kafka(brokers: KafkaBrokers) -> KafkaBrokers:
     return brokers
 
 
-@contextmanager
 def running(
     directory: Path, kafka: KafkaBrokers, store_port: int
-) -> Iterator[tuple[CollectorProcess, CollectorProcess]]:
+) -> AbstractContextManager[tuple[CollectorProcess, CollectorProcess]]:
     """A Collector and a sampler, which keeps every trace."""
     through = KafkaTarget(kafka.bootstrap_servers)
     pipeline = Pipeline(
@@ -60,17 +59,7 @@ def running(
         decision_wait_seconds=DECISION_WAIT,
         traces=10_000,
     )
-    processes = (
-        CollectorProcess(directory / "collector", render(pipeline)),
-        CollectorProcess(directory / "sampler", render_sampler(sampler)),
-    )
-    try:
-        for process in processes:
-            process.start()
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
+    return collector_with_sampler(directory, pipeline, sampler)
 
 
 def end_offsets(bootstrap_servers: str) -> dict[int, int]:
