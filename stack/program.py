@@ -4,19 +4,13 @@ from dataclasses import dataclass
 
 import pulumi
 
-from contracts import digests, endpoints, secret_keys
+from contracts import endpoints
+from stack.base import Base, make_base
 from stack.components.alertmanager.component import Alertmanager, AlertmanagerArgs
-from stack.components.cluster.namespace import Namespace, NamespaceArgs
-from stack.components.cluster.pinned_images import pinned_images
-from stack.components.cluster.pod_defaults import pod_defaults
-from stack.components.cluster.provider import provider
 from stack.components.collector.component import Collector, CollectorArgs
 from stack.components.collector.sampler import Sampler, SamplerArgs
 from stack.components.encryption.clients import otlp_secrets, query_access, speaks_tls, trusted
-from stack.components.encryption.issuers import Issuers, issuers_of
-from stack.components.encryption.protection import Protection
-from stack.components.encryption.settings import STEPS, EncryptionValue
-from stack.components.encryption.stack_authority import StackAuthority, StackAuthorityArgs
+from stack.components.encryption.settings import STEPS
 from stack.components.grafana.args import GrafanaArgs
 from stack.components.grafana.choice import grafana
 from stack.components.grafana.content import Content
@@ -32,8 +26,7 @@ from stack.components.postgres.component import PostgresArgs
 from stack.components.probe.component import Probe, ProbeArgs
 from stack.components.prometheus.component import PrometheusArgs
 from stack.components.prometheus.store import MetricStore, metric_store
-from stack.components.secrets.component import Secrets, SecretsArgs, SecretValues, with_authorizations
-from stack.components.secrets.rotation import roll_with_secrets
+from stack.components.secrets.component import SecretValues, with_authorizations
 from stack.components.services.component import Services, ServicesArgs
 from stack.components.shared.store import QueryApi, StoreAddresses
 from stack.components.trace_store.component import trace_store
@@ -43,50 +36,6 @@ from stack.settings.certificates import certified
 from stack.settings.monitoring import monitoring_config
 from stack.settings.network import network_plan
 from stack.settings.scraping import scraping
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Base:
-    """The inputs that all components need."""
-
-    settings: Settings
-    opts: pulumi.ResourceOptions
-    namespace: pulumi.Output[str]
-    secret: pulumi.Output[str]
-    """Name of the stack's Secret."""
-    secrets: SecretValues
-    issuers: Issuers | None
-    """Of certificates; None if no connection is encrypted."""
-    authority: pulumi.Output[str] | None
-    """What clients verify servers with, as PEM; None if no connection is encrypted."""
-
-    @property
-    def storage_class(self) -> str | None:
-        return self.settings.cluster.storage_class
-
-    @property
-    def protection(self) -> Protection | None:
-        """What encrypted telemetry needs; None if it is in clear."""
-        return self._protection(self.settings.encryption.telemetry, needs_token=True)
-
-    @property
-    def service_protection(self) -> Protection | None:
-        """What the services, Grafana and others need that know their callers themselves; None if they are in clear."""
-        return self._protection(self.settings.encryption.services, needs_token=False)
-
-    def _protection(self, value: EncryptionValue, *, needs_token: bool) -> Protection | None:
-        if not value:
-            return None
-        assert self.issuers
-        assert self.authority
-        return Protection(
-            namespace=self.settings.cluster.namespace,
-            secret=self.secret,
-            issuers=self.issuers,
-            authority=self.authority,
-            step=STEPS[value],
-            needs_token=needs_token,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +65,7 @@ def build(
     Returns:
         The outputs of the stack, by name.
     """
-    base = _base(settings, with_authorizations(secrets), opts)
+    base = make_base(settings, with_authorizations(secrets), opts)
     _network(base)
     brokers = _kafka(base)
     stores = _stores(base, brokers)
@@ -137,64 +86,14 @@ def build(
     }
 
 
-def _base(settings: Settings, secrets: SecretValues, opts: pulumi.ResourceOptions | None) -> _Base:
-    cluster = settings.cluster
-    opts = pulumi.ResourceOptions.merge(
-        opts or pulumi.ResourceOptions(provider=provider(cluster)),
-        pulumi.ResourceOptions(
-            transformations=[
-                pod_defaults(cluster, settings.placement),
-                roll_with_secrets(secrets),
-                *([pinned_images(digests.recorded())] if cluster.image_digests else []),
-            ]
-        ),
-    )
-    namespace_args = NamespaceArgs(
-        name=cluster.namespace,
-        stack=pulumi.get_stack(),
-        environment=settings.environment,
-        protect=cluster.protect_data,
-    )
-    namespace = Namespace("namespace", namespace_args, opts).name
-    secrets_args = SecretsArgs(namespace=namespace, protect=cluster.protect_data, values=secrets)
-    secret = Secrets("secrets", secrets_args, opts).name
-    issuers = _issuers(settings, secrets)
-    authority = _authority(settings, issuers, namespace, opts)
-    return _Base(
-        settings=settings,
-        opts=opts,
-        namespace=namespace,
-        secret=secret,
-        secrets=secrets,
-        issuers=issuers,
-        authority=authority,
-    )
-
-
-def _issuers(settings: Settings, secrets: SecretValues) -> Issuers | None:
-    if not settings.encryption.enabled:
-        return None
-    return issuers_of(settings.encryption, secrets[secret_keys.AUTHORITY_SEED])
-
-
-def _authority(
-    settings: Settings, issuers: Issuers | None, namespace: pulumi.Output[str], opts: pulumi.ResourceOptions
-) -> pulumi.Output[str] | None:
-    """Return what clients verify servers with, if there are any with TLS; create the ConfigMap for clients."""
-    if issuers is None:
-        return None
-    args = StackAuthorityArgs(namespace=namespace, issuer=issuers.servers, settings=settings.encryption)
-    return StackAuthority("stack-authority", args, opts).certificate
-
-
-def _network(base: _Base) -> NetworkPolicies | None:
+def _network(base: Base) -> NetworkPolicies | None:
     if not base.settings.network.enabled:
         return None
     args = NetworkPoliciesArgs(namespace=base.namespace, plan=network_plan(base.settings))
     return NetworkPolicies("network", args, base.opts)
 
 
-def _kafka(base: _Base) -> KafkaAccess:
+def _kafka(base: Base) -> KafkaAccess:
     """Create Kafka if the stack needs one of its own, and return the way to it, which nothing reads otherwise."""
     settings = base.settings
     publish_seconds = settings.kafka.publish_limit
@@ -229,7 +128,7 @@ def _kafka(base: _Base) -> KafkaAccess:
     return own_access(brokers.bootstrap_servers, publish_seconds, brokers.authority, issuers.callers)
 
 
-def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
+def _stores(base: Base, brokers: KafkaAccess) -> _Stores:
     settings = base.settings
     trace_args = TraceStoreArgs(
         namespace=base.namespace,
@@ -267,7 +166,7 @@ def _stores(base: _Base, brokers: KafkaAccess) -> _Stores:
     )
 
 
-def _alertmanager(base: _Base) -> QueryApi | None:
+def _alertmanager(base: Base) -> QueryApi | None:
     """Return the API of Alertmanager; create it, unless it is an external one."""
     settings = base.settings.alerting
     if settings.enabled and settings.external:
@@ -285,7 +184,7 @@ def _alertmanager(base: _Base) -> QueryApi | None:
     return QueryApi(url=url, access=query_access(base.protection))
 
 
-def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
+def _collector(base: Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
     """Create the Collectors, and with tail sampling the samplers."""
     settings = base.settings.collector
     args = CollectorArgs(
@@ -317,7 +216,7 @@ def _collector(base: _Base, brokers: KafkaAccess, stores: _Stores) -> Collector:
     return Collector("collector", args, base.opts)
 
 
-def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Services | None:
+def _services(base: Base, brokers: KafkaAccess, collector: Collector) -> Services | None:
     """Create the services and their database."""
     settings = base.settings
     if not settings.services.enabled:
@@ -352,7 +251,7 @@ def _services(base: _Base, brokers: KafkaAccess, collector: Collector) -> Servic
     return Services("services", args, base.opts)
 
 
-def _probe(base: _Base, stores: _Stores, collector: Collector, services: Services | None) -> Probe | None:
+def _probe(base: Base, stores: _Stores, collector: Collector, services: Services | None) -> Probe | None:
     settings = base.settings
     if services is None or not settings.has_probe:
         return None
@@ -379,7 +278,7 @@ def _probe(base: _Base, stores: _Stores, collector: Collector, services: Service
     return Probe("probe", args, base.opts)
 
 
-def _ingress(base: _Base) -> Ingress | None:
+def _ingress(base: Base) -> Ingress | None:
     settings = base.settings
     if settings.ingress is None:
         return None
@@ -392,7 +291,7 @@ def _ingress(base: _Base) -> Ingress | None:
     return Ingress("ingress", args, base.opts)
 
 
-def _grafana(base: _Base, stores: _Stores, alertmanager: QueryApi | None) -> pulumi.Output[str] | None:
+def _grafana(base: Base, stores: _Stores, alertmanager: QueryApi | None) -> pulumi.Output[str] | None:
     """Return the URL of Grafana; create it, or what an external one gets."""
     settings = base.settings
     if not settings.grafana.enabled:
