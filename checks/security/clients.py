@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from checks.security.access import BODY, bearer
-from checks.security.fuzz import bounded, pids
+from checks.security.fuzz import pids
+from checks.security.fuzz_limits import bounded
 from checks.security.outcome import Outcome
 from checks.security.services import STACK_KEY, Services
 from contracts.http import TASKS

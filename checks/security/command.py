@@ -11,7 +11,8 @@ from checks.security import access
 from checks.security.cardinality import invented_names, invented_spans
 from checks.security.clients import oversized_clients, slow_clients
 from checks.security.cost import Cost, measure
-from checks.security.fuzz import fuzz_collector, fuzz_services
+from checks.security.fuzz import fuzz_services
+from checks.security.fuzz_collector import fuzz_collector
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
 from checks.security.planted import planted_secrets

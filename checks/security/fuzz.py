@@ -1,57 +1,33 @@
-"""Hostile inputs at each boundary: no crash, no hang, no unbounded memory, no valid message lost."""
+"""Hostile inputs at the services: no crash, no hang, no unbounded memory, no valid message lost."""
 
 import contextlib
 import json
 import re
 import socket
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import grpc
 import httpx
 from confluent_kafka import Producer
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from checks.faults.journal import Journal
-from checks.harness.collector import TOKEN
-from checks.harness.collector_with_store import running_collector
-from checks.harness.receiver import receiving
 from checks.security.access import BODY, bearer
+from checks.security.fuzz_library import TRACEPARENT, fuzz_headers, fuzz_journal, fuzz_settings
+from checks.security.fuzz_limits import HANG_SECONDS, VALID_EVERY, bounded, numbers
 from checks.security.mutation import Mutator
 from checks.security.outcome import Outcome
 from checks.security.services import SERVICE_TOKEN, STACK_KEY, Services
-from contracts.endpoints import OTLP_MAX_MIB
-from contracts.errors import UserError
 from contracts.http import TASKS
 from contracts.topics import STATUS_TOPIC
-from lean_tracing import Redactor, SettingsError, TracingSettings
-from lean_tracing.otlp_exporter import TRACES
-from lean_tracing.propagation import Propagator
 from service.common import messages
 from service.common.messages import CrawlRequest, TaskRequest
-from service.crawler.config import CrawlerSettings
-from service.gateway.config import GatewaySettings
-from service.task_manager.config import TaskManagerSettings
 from stack.polling import CheckFailure, poll_until
 
-_SECONDS: Final = 200.0
-"""Each boundary ends after this time, also if not all inputs were tried."""
-_HANG_SECONDS: Final = 10.0
-"""An input that takes longer hangs."""
-_MORE_MIB: Final = 200
-"""Memory that a process may have in addition after all inputs."""
-_VALID_EVERY: Final = 500
-"""Inputs between two valid ones, which must have their effect."""
 _READ_EVERY: Final = 5_000
 _READ_SECONDS: Final = 120.0
 """So many messages are consumed within this time, also on a busy machine."""
-_TRACEPARENT: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _TASK: Final = TaskRequest(user_email="ada@example.com", user_query="?", base_url="http://site.example/")
 
 
@@ -64,126 +40,12 @@ def fuzz_services(services: Services, count: int, seed: int) -> list[Outcome]:
         seed: decides the inputs.
     """
     return [
-        _headers(count, seed),
-        _settings(count // 10, seed),
-        _journal(count // 10, seed),
+        fuzz_headers(count, seed),
+        fuzz_settings(count // 10, seed),
+        fuzz_journal(count // 10, seed),
         _http(services, count // 10, seed),
         _messages(services, count * 4 // 10, seed),
     ]
-
-
-def _numbers(count: int) -> Iterator[int]:
-    """Numbers from 0, until the time is over."""
-    end = time.monotonic() + _SECONDS
-    for number in range(count):
-        if time.monotonic() > end:
-            return
-        yield number
-
-
-def _try(outcome: Outcome, call: Callable[[], object], *, allowed: type[Exception] | tuple[()] = ()) -> None:
-    started = time.monotonic()
-    try:
-        call()
-        error = None
-    except allowed:
-        error = None
-    except Exception as failure:  # what the check looks for
-        error = f"{type(failure).__name__}: {failure}"[:200]
-    if error is None and time.monotonic() - started > _HANG_SECONDS:
-        error = "hangs"
-    outcome.add(error)
-
-
-# --- in this process --------------------------------------------------------------------------------------------------
-
-
-def _headers(count: int, seed: int) -> Outcome:
-    outcome = Outcome(attack="hostile trace headers")
-    mutator = Mutator(
-        seed,
-        [
-            _TRACEPARENT.encode(),
-            b"vendor=1,other@system=abc",
-            b"user=ada,tenant=7;secret=1",
-            b"0af7651916cd43dd8448eb211c80319c",
-            str(uuid.UUID(int=1)).encode(),
-        ],
-    )
-    names = ["traceparent", "tracestate", "baggage", "x-correlation-id", "TraceParent"]
-    propagator = Propagator(redactor=Redactor("a key of the check"), baggage_entries=("user", "tenant"))
-
-    def carry(sent: list[tuple[str, bytes]]) -> None:
-        over_http = propagator.from_http([(name.encode(), value) for name, value in sent])
-        for context in (over_http, propagator.from_kafka([*sent])):
-            for value in propagator.inject(context).values():
-                assert value.isascii()
-                assert value.isprintable()
-                assert len(value) <= 8192
-
-    for _ in _numbers(count):
-        sent = [(mutator.random.choice(names), mutator.next()) for _ in range(mutator.random.randint(1, 3))]
-        _try(outcome, partial(carry, sent))
-    return outcome
-
-
-def _settings(count: int, seed: int) -> Outcome:
-    outcome = Outcome(attack="hostile settings")
-    models = (TracingSettings, GatewaySettings, TaskManagerSettings, CrawlerSettings)
-    samples = [
-        b"true", b"0.5", b"8080", b"http://collector:4317", b"a=b,c=d", b"GET /a=0.1;topic:*=1", b"sqlite:///x.db",
-        b"kafka:9092", b"INFO", b"/tmp", b"tracecontext,baggage", b"1000", b"user:a:0123456789abcdef",
-    ]  # fmt: skip
-    mutator = Mutator(seed, samples)
-    for _ in _numbers(count):
-        model = mutator.random.choice(models)
-        names = [model.variable(field) for field in model.model_fields]
-        chosen = mutator.random.sample(names, mutator.random.randint(1, 3))
-        # What an environment can hold: text without NUL.
-        environ = {
-            name: mutator.next()[:100_000].decode("utf-8", "surrogateescape").replace("\0", "") for name in chosen
-        }
-        _try(outcome, partial(model.from_env, environ), allowed=SettingsError)
-    return outcome
-
-
-def _journal(count: int, seed: int) -> Outcome:
-    outcome = Outcome(attack="damaged journal of faults")
-    with TemporaryDirectory(prefix="fuzz-") as directory:
-        path = Path(directory) / "fault.json"
-        journal = Journal(path)
-        journal.add("a-fault", {"kind": "scale", "name": "kafka", "replicas": 1})
-        mutator = Mutator(seed, [path.read_bytes()])
-        for _ in _numbers(count):
-            path.write_bytes(mutator.next())
-            _try(outcome, journal.read, allowed=UserError)
-    return outcome
-
-
-# --- the services -----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def bounded(outcome: Outcome, processes: Mapping[str, int]) -> Iterator[None]:
-    """Add processes that end, or whose memory grows, to the outcome. processes: process ids by name."""
-    at_start = {name: _resident_mib(pid) for name, pid in processes.items()}
-    yield
-    for name, pid in processes.items():
-        try:
-            growth = _resident_mib(pid) - at_start[name]
-        except OSError:
-            outcome.successes.append(f"{name} ended")
-            continue
-        outcome.notes = f"{outcome.notes} {name} {growth:+.0f} MiB".strip()
-        if growth > _MORE_MIB:
-            outcome.successes.append(f"{name} needs {growth:.0f} MiB more")
-
-
-def _resident_mib(pid: int) -> float:
-    match = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    if match is None:  # a process that has ended, and that its parent has not waited for
-        raise ProcessLookupError(pid)
-    return int(match[1]) / 1024
 
 
 def pids(services: Services) -> dict[str, int]:
@@ -202,10 +64,10 @@ def _http(services: Services, count: int, seed: int) -> Outcome:
     ]
     mutators = [(port, Mutator(seed, _samples(headers))) for port, headers in targets]
     with bounded(outcome, pids(services)), httpx.Client(base_url=services.gateway, timeout=30) as client:
-        for number in _numbers(count):
+        for number in numbers(count):
             port, mutator = mutators[number % 2]
             outcome.add(_exchange(port, mutator.next()))
-            if number % _VALID_EVERY == 0:
+            if number % VALID_EVERY == 0:
                 outcome.add(_submitted(client))
     return outcome
 
@@ -214,7 +76,7 @@ def _samples(headers: Mapping[str, str]) -> list[bytes]:
     """Whole requests."""
     body = json.dumps(BODY)
     chunk = f"{len(body):x}\r\n{body}"
-    lines = {"Host": "x", **headers, "traceparent": _TRACEPARENT, "baggage": "user=ada", "Connection": "close"}
+    lines = {"Host": "x", **headers, "traceparent": TRACEPARENT, "baggage": "user=ada", "Connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     post = f"{head}Content-Type: application/json\r\n"
     return [
@@ -228,7 +90,7 @@ def _samples(headers: Mapping[str, str]) -> list[bytes]:
 def _exchange(port: int, request: bytes) -> str | None:
     """Send the bytes; return what is wrong with the answer. A closed connection is an answer to what is no request."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_HANG_SECONDS) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(64)
@@ -258,13 +120,13 @@ def _messages(services: Services, count: int, seed: int) -> Outcome:
         messages.failed(CrawlRequest(id=task_id, task=_TASK), "refused"),
     ]
     bodies = Mutator(seed, [message.value for message in valid])
-    headers = Mutator(seed, [b"new", b"completed", b"error", str(task_id).encode(), _TRACEPARENT.encode(), b"user=ada"])
+    headers = Mutator(seed, [b"new", b"completed", b"error", str(task_id).encode(), TRACEPARENT.encode(), b"user=ada"])
     names = ["status", "id", "STATUS", "timestamp", "traceparent", "tracestate", "baggage", "x-correlation-id", "x"]
     random = bodies.random
     producer = Producer({"bootstrap.servers": services.brokers, "log_level": 0, "message.max.bytes": 2_000_000})
     tasks: list[uuid.UUID] = []
     with bounded(outcome, pids(services)), httpx.Client(base_url=services.task_manager, timeout=30) as client:
-        for number in _numbers(count):
+        for number in numbers(count):
             base = random.choice(valid)
             sent = list(base.headers)
             for _ in range(random.choice((0, 0, 1, 3))):
@@ -276,7 +138,7 @@ def _messages(services: Services, count: int, seed: int) -> Outcome:
                 outcome.count += 1
             if number % 100 == 0:
                 producer.flush(60)
-            if number % _VALID_EVERY == 0:
+            if number % VALID_EVERY == 0:
                 tasks.append(uuid.UUID(int=random.getrandbits(128), version=4))
                 _produce_valid(producer, tasks[-1])
             # One partition: the last valid message is read after all others.
@@ -310,59 +172,3 @@ def _is_completed(client: httpx.Client, task: uuid.UUID) -> bool:
     headers = {**bearer(SERVICE_TOKEN), "x-caller": "key:stack", "x-caller-role": "support"}
     answer = client.get(f"{TASKS}/{task}", headers=headers)
     return answer.is_success and answer.json()["status"] == "completed"
-
-
-# --- the Collector ----------------------------------------------------------------------------------------------------
-
-
-def fuzz_collector(count: int, seed: int) -> Outcome:
-    """Send hostile OTLP requests to a Collector, and valid ones between them."""
-    outcome = Outcome(attack="hostile OTLP requests")
-    mutator = Mutator(seed, [_request("sample"), _request("GET /api/tasks/{id}")])
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(receiving(largest=OTLP_MAX_MIB << 20))
-        directory = Path(stack.enter_context(TemporaryDirectory(prefix="fuzz-")))
-        collector = stack.enter_context(running_collector(store, directory / "collector", queue_size=100_000))
-        channel = stack.enter_context(grpc.insecure_channel(collector.grpc))
-        export = channel.unary_unary(TRACES)
-        metadata: Any = (("authorization", f"Bearer {TOKEN}"),)
-        valid: list[bytes] = []
-        with bounded(outcome, {"collector": collector.pid}):
-            for number in _numbers(count):
-                try:
-                    export(mutator.next(), timeout=_HANG_SECONDS, metadata=metadata)
-                    outcome.add(None)
-                except grpc.RpcError as error:
-                    code = error.code()
-                    is_bad = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-                    outcome.add(code.name if is_bad else None)
-                if number % _VALID_EVERY == 0:
-                    valid.append(f"valid {number} of {seed}".encode())
-                    export(_request(valid[-1].decode()), timeout=_HANG_SECONDS, metadata=metadata)
-            try:
-                poll_until("the valid spans", lambda: _stored(store.requests[TRACES], valid), seconds=60)
-            except CheckFailure as error:
-                outcome.successes.append(f"lost: {error}")
-    return outcome
-
-
-def _stored(requests: list[bytes], names: list[bytes]) -> bool:
-    content = b"\n".join(requests[:])
-    return all(name in content for name in names)
-
-
-def _request(name: str) -> bytes:
-    request = ExportTraceServiceRequest()
-    part = request.resource_spans.add()
-    part.resource.attributes.add(key="service.name").value.string_value = "fuzz"
-    scope = part.scope_spans.add()
-    scope.scope.name = "fuzz"
-    span = scope.spans.add(
-        trace_id=b"\1" * 16, span_id=b"\2" * 8, name=name, kind=2, start_time_unix_nano=1, end_time_unix_nano=2
-    )
-    span.attributes.add(key="http.route").value.string_value = "/api/tasks"
-    span.attributes.add(key="list").value.array_value.values.add().int_value = 7
-    span.attributes.add(key="map").value.kvlist_value.values.add(key="a").value.double_value = 0.5
-    event = span.events.add(name="exception", time_unix_nano=1)
-    event.attributes.add(key="exception.message").value.string_value = "no mailbox"
-    return bytes(request.SerializeToString())

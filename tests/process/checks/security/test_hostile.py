@@ -7,7 +7,8 @@ import pytest
 from checks.harness.collector import MissingProgram
 from checks.security.cardinality import invented_names, invented_spans
 from checks.security.clients import oversized_clients
-from checks.security.fuzz import fuzz_collector, fuzz_services
+from checks.security.fuzz import fuzz_services
+from checks.security.fuzz_collector import fuzz_collector
 from checks.security.issuer import Issuer, running_issuer
 from checks.security.outcome import Outcome
 from checks.security.reported import planted_reports
