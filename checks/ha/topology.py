@@ -14,11 +14,11 @@ NAMESPACE: Final = "tracing-ha"
 ZONES: Final = 3
 
 
-def sections(postgres: ExternalPostgres, bucket: S3, *, tempo: bool, logs: bool) -> dict[str, dict[str, Any]]:
+def sections(postgres: ExternalPostgres | None, bucket: S3, *, tempo: bool, logs: bool) -> dict[str, dict[str, Any]]:
     """Return the sections of the settings that differ from the stack `local`.
 
     Args:
-        postgres: the database outside of the cluster.
+        postgres: the database outside of the cluster; the stack's own if None.
         bucket: of the object storage outside of the cluster.
         tempo: whether this machine has Tempo; otherwise the traces are in one Jaeger.
         logs: whether this machine has Loki.
@@ -29,7 +29,9 @@ def sections(postgres: ExternalPostgres, bucket: S3, *, tempo: bool, logs: bool)
         "cluster": {"namespace": NAMESPACE, "imageDigests": False},
         "services": {name: {**pod, "replicas": 2} for name in ("gateway", "taskManager", "crawler")},
         "kafka": {"brokers": 3, "cpu": "100m", "memory": "768Mi", "partitions": 6},
-        "postgres": {"external": postgres.model_dump(by_alias=True, exclude_none=True, mode="json")},
+        "postgres": {"external": postgres.model_dump(by_alias=True, exclude_none=True, mode="json")}
+        if postgres
+        else pod,
         # One on each node: a lost node is first noticed by its Collector.
         "collector": {**pod, "replicas": 3},
         "traces": {

@@ -14,7 +14,7 @@ from contracts import secret_keys
 from stack.settings import OVERLAY, ROOT
 
 _LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "tests")
-_SECONDS: Final = 600
+_SECONDS: Final = 600.0
 _CHARACTERS: Final = 3000
 
 
@@ -54,13 +54,20 @@ class Clone:
         """Write the file of a stack."""
         (self.path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": dict(config)}))
 
-    def run(self, *command: str, secrets: Mapping[str, str] | None = None, check: bool = True) -> str:
+    def run(
+        self,
+        *command: str,
+        secrets: Mapping[str, str] | None = None,
+        check: bool = True,
+        seconds: float = _SECONDS,
+    ) -> str:
         """Run a command, and return what it prints.
 
         Args:
             command: with its arguments.
             secrets: by their keys; the command has them in its variables.
             check: whether it must succeed.
+            seconds: the limit.
 
         Raises:
             AssertionError: it failed, and `check` is set; the message has the end of what it printed.
@@ -74,7 +81,7 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_SECONDS,
+            timeout=seconds,
         )
         assert not check or process.returncode == 0, f"{' '.join(command)}\n{process.stdout[-_CHARACTERS:]}"
         return process.stdout
