@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ def request(
 
 
 @contextmanager
-def traefik(directory: Path, kubeconfig: str | Path, provider: str, port: int) -> Iterator[None]:
+def traefik(directory: Path, kubeconfig: str | Path, providers: Collection[str], port: int) -> Iterator[None]:
     """Run it.
 
     Args:
         directory: for its log.
         kubeconfig: of the cluster.
-        provider: `kubernetesingress` or `kubernetesgateway`.
+        providers: of `kubernetesingress`, `kubernetesgateway` and `kubernetescrd`.
         port: where it serves TLS.
     """
     ping = free_port()
@@ -41,7 +41,7 @@ def traefik(directory: Path, kubeconfig: str | Path, provider: str, port: int) -
         "--entrypoints.https.http.tls=true",
         f"--entrypoints.ping.address=127.0.0.1:{ping}",
         "--ping.entrypoint=ping",
-        f"--providers.{provider}=true",
+        *(f"--providers.{provider}=true" for provider in providers),
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
     ]

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,12 @@ import pytest
 
 from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
-from contracts import http
-from contracts.metadata import Manifest
+from checks.rollouts.command import restore_stack
+from checks.rollouts.scenario import changed_settings
+from contracts import endpoints, http
+from contracts.metadata import AUTHORITY, Manifest
+from contracts.services import GATEWAY
+from stack.deploy.deployment import deploy
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load
@@ -26,7 +31,13 @@ SETTINGS = load("local")
 _TASKS: Final = "tasks.example.com"
 _GRAFANA: Final = "grafana.example.com"
 _SECRET: Final = "outside-test"
-_OPEN: Final = {
+_ANNOTATIONS: Final = tuple(
+    f"traefik.ingress.kubernetes.io/service.{name}" for name in ("serversscheme", "serverstransport")
+)
+_PROVIDERS: Final = {"Ingress": "kubernetesingress", "HTTPRoute": "kubernetesgateway"}
+"""Way to the stack → Traefik's name for it."""
+_SERVICES: Final = (GATEWAY, *((endpoints.GRAFANA,) if SETTINGS.grafana.built else ()))
+_OPEN: Final[dict[str, Any]] = {
     "taskApi": {"host": _TASKS, "reason": "Customers submit their tasks here"},
     "grafana": {"reason": "On-call engineers work here"},
 }
@@ -93,16 +104,45 @@ def _gateway(port: int) -> list[Manifest]:
     ]
 
 
-def _routes(way: str) -> list[Manifest]:
+def _servers_transport(name: str) -> Manifest:
+    """Return the object with which Traefik knows whose certificate a Service has; stack/README.md describes it."""
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "ServersTransport",
+        "metadata": {"name": name},
+        "spec": {"serverName": name, "rootCAs": [{"configMap": AUTHORITY}]},
+    }
+
+
+@contextmanager
+def _annotated(client: kubernetes.client.ApiClient, namespace: str, name: str) -> Iterator[None]:
+    """Give a Service of the stack the annotations of `ingress.serviceAnnotations` while the context is open."""
+    core = kubernetes.client.CoreV1Api(client)
+    scheme, transport = _ANNOTATIONS
+    annotations = {scheme: "https", transport: f"{namespace}-{name}@kubernetescrd"}
+    core.patch_namespaced_service(name, namespace, {"metadata": {"annotations": annotations}})
+    try:
+        yield
+    finally:
+        core.patch_namespaced_service(name, namespace, {"metadata": {"annotations": dict.fromkeys(annotations)}})
+
+
+def _routes(way: str, *, encrypted: bool) -> list[Manifest]:
     """Return what the stack declares; of two hosts, each Ingress has its own certificate."""
     namespace = SETTINGS.cluster.namespace
+    annotations = {"serviceAnnotations": dict.fromkeys(_ANNOTATIONS, "https")} if encrypted else {}
     ways: dict[str, dict[str, Any]] = {
-        "Ingress": {"tls": {"secret": "replaced"}},
+        "Ingress": {"tls": {"secret": "replaced"}, **annotations},
         "HTTPRoute": {"api": "HTTPRoute", "gateway": {"name": "public", "namespace": namespace, "section": "https"}},
     }
-    objects = dev_with(grafana={"url": f"https://{_GRAFANA}"}, ingress={**_OPEN, **ways[way]})
-    made = [item for (kind, _), item in objects.items() if kind == way]
-    assert len(made) == 2
+    opened = {**_OPEN, "grafana": {**_OPEN["grafana"], **(annotations if way == "Ingress" else {})}}
+    objects = dev_with(
+        grafana={"url": f"https://{_GRAFANA}"},
+        ingress={**opened, **ways[way]},
+        encryption={"services": "preferred" if encrypted else False},
+    )
+    made = [item for (kind, _), item in objects.items() if kind in (way, "BackendTLSPolicy")]
+    assert len(made) == (4 if encrypted and way == "HTTPRoute" else 2)
     for item in made:
         item["metadata"] = {**item["metadata"], "namespace": namespace}
         if way == "Ingress":
@@ -111,24 +151,58 @@ def _routes(way: str) -> list[Manifest]:
     return made
 
 
-@pytest.fixture(params=["Ingress", "HTTPRoute"])
-def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outside]:
+@pytest.fixture(
+    scope="module", params=[False, pytest.param(True, marks=pytest.mark.nightly)], ids=["clear", "encrypted"]
+)
+def encrypted(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether the pods of the stack have TLS."""
+    if not request.param:
+        yield False
+        return
+    require_program("traefik")
+    try:
+        with changed_settings(encryption={"services": "accepted"}):
+            deploy("local")
+            yield True
+    finally:
+        restore_stack()
+
+
+@pytest.fixture(params=[*_PROVIDERS])
+def outside(request: pytest.FixtureRequest, tmp_path: Path, encrypted: bool) -> Iterator[Outside]:
     require_program("traefik")
     port = free_port()
     client, namespace = connect(SETTINGS.cluster), SETTINGS.cluster.namespace
     secrets, certificates = _secrets(tmp_path)
-    manifests = [*secrets, *(_gateway(port) if request.param == "HTTPRoute" else []), *_routes(request.param)]
-    provider = {"Ingress": "kubernetesingress", "HTTPRoute": "kubernetesgateway"}[request.param]
-    with installed_kinds(client, {"gateway.networking.k8s.io"} if request.param == "HTTPRoute" else set()):
-        dynamic = kubernetes.dynamic.DynamicClient(client)
-        try:
-            apply_strictly(client, namespace, manifests)
-            with traefik(tmp_path, SETTINGS.cluster.kubeconfig or "", provider, port):
-                yield Outside(port=port, certificates=certificates)
-        finally:
-            for item in reversed(manifests):
-                resource = dynamic.resources.get(api_version=item["apiVersion"], kind=item["kind"])
-                dynamic.delete(resource, name=item["metadata"]["name"], namespace=namespace)
+    way = request.param
+    groups = {"gateway.networking.k8s.io"} if way == "HTTPRoute" else {"traefik.io"} if encrypted else set()
+    manifests = [*secrets, *_routes(way, encrypted=encrypted)]
+    if way == "HTTPRoute":
+        manifests += _gateway(port)
+    elif encrypted:
+        manifests += [_servers_transport(name) for name in _SERVICES]
+    with ExitStack() as made:
+        made.enter_context(installed_kinds(client, groups))
+        made.enter_context(_applied(client, namespace, manifests))
+        if encrypted and way == "Ingress":
+            for name in _SERVICES:
+                made.enter_context(_annotated(client, namespace, name))
+        providers = [_PROVIDERS[way], *(["kubernetescrd"] if "traefik.io" in groups else [])]
+        made.enter_context(traefik(tmp_path, SETTINGS.cluster.kubeconfig or "", providers, port))
+        yield Outside(port=port, certificates=certificates)
+
+
+@contextmanager
+def _applied(client: kubernetes.client.ApiClient, namespace: str, manifests: list[Manifest]) -> Iterator[None]:
+    """Create objects, and delete them in the end."""
+    dynamic = kubernetes.dynamic.DynamicClient(client)
+    try:
+        apply_strictly(client, namespace, manifests)
+        yield
+    finally:
+        for item in reversed(manifests):
+            resource = dynamic.resources.get(api_version=item["apiVersion"], kind=item["kind"])
+            dynamic.delete(resource, name=item["metadata"]["name"], namespace=namespace)
 
 
 def test_the_task_api_is_reached_and_nothing_else_of_the_gateway(outside: Outside) -> None:

@@ -61,7 +61,7 @@ def outside(managed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     directory = tmp_path_factory.mktemp("traefik")
     require_program("traefik")
     port = free_port()
-    with traefik(directory, managed.kubeconfig, "kubernetesingress", port):
+    with traefik(directory, managed.kubeconfig, ["kubernetesingress"], port):
         yield Outside(server=managed, port=port)
 
 
