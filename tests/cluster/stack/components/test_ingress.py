@@ -13,15 +13,13 @@ import pytest
 
 from checks.harness.certificates import self_signed
 from checks.harness.ports import free_port
-from checks.rollouts.command import restore_stack
-from checks.rollouts.scenario import changed_settings
 from contracts import endpoints, http
 from contracts.metadata import AUTHORITY, Manifest
 from contracts.services import GATEWAY
-from stack.deploy.deployment import deploy
 from stack.kubernetes.client import connect
 from stack.polling import poll_until
 from stack.settings import load
+from tests.support.encrypted_services import deploy_step, restored_steps
 from tests.support.foreign_kinds import apply_strictly, installed_kinds
 from tests.support.program import dev_with
 from tests.support.programs import require_program
@@ -139,7 +137,7 @@ def _routes(way: str, *, encrypted: bool) -> list[Manifest]:
     objects = dev_with(
         grafana={"url": f"https://{_GRAFANA}"},
         ingress={**opened, **ways[way]},
-        encryption={"services": "preferred" if encrypted else False},
+        encryption={"services": encrypted},
     )
     made = [item for (kind, _), item in objects.items() if kind in (way, "BackendTLSPolicy")]
     assert len(made) == (4 if encrypted and way == "HTTPRoute" else 2)
@@ -155,17 +153,15 @@ def _routes(way: str, *, encrypted: bool) -> list[Manifest]:
     scope="module", params=[False, pytest.param(True, marks=pytest.mark.nightly)], ids=["clear", "encrypted"]
 )
 def encrypted(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Whether the pods of the stack have TLS."""
+    """Whether the pods of the stack take TLS alone."""
     if not request.param:
         yield False
         return
     require_program("traefik")
-    try:
-        with changed_settings(encryption={"services": "accepted"}):
-            deploy("local")
-            yield True
-    finally:
-        restore_stack()
+    with restored_steps():
+        for value in ("accepted", "preferred", True):
+            deploy_step(value)
+        yield True
 
 
 @pytest.fixture(params=[*_PROVIDERS])
