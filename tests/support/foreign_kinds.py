@@ -77,10 +77,11 @@ def definition(group: str, kind: str, *, namespaced: bool) -> Manifest:
 def defined(client: kubernetes.client.ApiClient, definitions: Collection[Manifest]) -> Iterator[None]:
     """Create definitions, and delete them in the end."""
     api = kubernetes.client.ApiextensionsV1Api(client)
-    names = [item["metadata"]["name"] for item in definitions]
+    names: list[str] = []
     try:
         for definition in definitions:
             api.create_custom_resource_definition(definition)
+            names.append(definition["metadata"]["name"])
         for name in names:
             poll_until(f"{name} to be established", partial(_is_established, api, name))
         yield
