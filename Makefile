@@ -74,7 +74,7 @@ nightly: $(VENV)/installed ## run all tests, also the long ones, with 3,000 exam
 	@$(RUN) -m tests nightly
 
 .PHONY: bench capacity coverage outage chaos ha detect
-bench: $(VENV)/installed ## measure the cost of tracing: none, stock instrumentation, this library (ARGS=--quick)
+bench: $(VENV)/installed ## measure the cost of tracing: none, stock instrumentation, this library (ARGS=--alternatives)
 	@$(WCT) check bench $(ARGS)
 
 capacity: $(VENV)/installed ## measure the spans per second and core of this Collector and of a plain one (ARGS=--rounds=2)
@@ -173,6 +173,7 @@ lock: ## update the pinned requirements (needs uv)
 	@uv pip compile $(LOCK) requirements.in -o requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock service/requirements.in -o service/requirements.lock
 	@uv pip compile $(LOCK) -c requirements.lock package/requirements.in -o package/requirements.lock
+	@cd checks/bench/alternatives && uv pip compile $(LOCK) -c ../../../requirements.lock packages.in -o packages.lock
 	@uv pip compile $(LOCK) checks/manifests/tools/checkov.in -o checks/manifests/tools/checkov.lock
 	@uv pip compile $(LOCK) checks/supply_chain/tools/python.in -o checks/supply_chain/tools/python.lock
 

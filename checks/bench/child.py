@@ -17,6 +17,8 @@ from contracts.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 _ANSWER_SECONDS = 120.0
+# Settings of tracing in the caller's environment must not reach the variants, and imports need their byte code.
+_NOT_PASSED = ("OTEL_", "TRACING_", "DD_", "LOGFIRE_", "PYTHONDONTWRITEBYTECODE")
 
 
 class ChildFailed(UserError):
@@ -26,12 +28,11 @@ class ChildFailed(UserError):
 class Child:
     """Runs `python -m MODULE ARGUMENTS`. Its first line, `hello`, means that it is ready."""
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, module: str, arguments: Sequence[str] = (), python: Path = Path(sys.executable)) -> None:
         self._name = " ".join((module.rpartition(".")[2], *arguments[:3]))
-        # Tracing settings in the caller's environment must not reach the variants.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACING_"))}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

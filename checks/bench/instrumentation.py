@@ -12,13 +12,18 @@ from sqlalchemy import Engine
 if TYPE_CHECKING:
     from lean_tracing.asgi import App
 
-Variant = Literal["bare", "stock", "ours", "native", "grpc"]
-"""`ours` and `native` export over HTTP, as the services of the stack; `grpc` is `ours` over gRPC, as `stock`."""
+Variant = Literal["bare", "stock", "ours", "native", "grpc", "ddtrace", "logfire"]
+"""`ours` and `native` export over HTTP, as the services of the stack; `grpc` is `ours` over gRPC, as `stock`.
+
+`ddtrace` and `logfire` export over HTTP too, which is all they can.
+"""
 Mode = Literal["on", "unsampled", "off"]
-_OVER_HTTP: Final = ("ours", "native")
+_OVER_HTTP: Final = ("ours", "native", "ddtrace", "logfire")
 
 ALIKE = "measured"
 """The name of spans whose contents are the same with all variants, because the scenario gives them."""
+GIVEN: Final = frozenset({"task.status", "task.outcome", "attempt", "order.id", "order.items", "price"})
+"""The attributes that the scenarios give these spans; alternatives add some of their own."""
 
 FLUSH_SECONDS = 20.0
 # Rounds end with a flush. A smaller queue could overflow before it, and a variant that loses spans looks cheap.

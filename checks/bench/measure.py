@@ -9,9 +9,11 @@ results of this run can be trusted.
 import contextlib
 import http.client
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from checks.bench.child import Child
@@ -45,6 +47,7 @@ GRPC = Subject(variant="grpc")
 """This library with the transport of `STOCK`, which takes most of its memory."""
 COMPARED = (BARE, STOCK, OURS)
 CONTROL = Subject(variant="ours", again=True)
+ALTERNATIVES = (Subject(variant="ddtrace"), Subject(variant="logfire"))
 # Tracing that records no spans.
 IDLE = tuple(Subject(variant=variant, mode=mode) for mode in ("unsampled", "off") for variant in ("stock", "ours"))
 
@@ -61,6 +64,10 @@ class Series:
     received: int = 0
     contents: int = 0
     """A sum over what the received spans hold that all variants make alike; the same if all of them arrived."""
+    values: int = 0
+    """The same over the attributes that the scenario gives them, without those that a library adds."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages that take part."""
 
     @property
     def ended(self) -> int:
@@ -73,30 +80,41 @@ class Peers:
     """Start the receiver and the mock brokers."""
 
     child: Child
+    alternatives: Path | None = None
+    """The Python that has `ALTERNATIVES`, if they are measured."""
+
+    def python(self, subject: Subject) -> Path:
+        """Return the Python that runs a subject."""
+        if subject not in ALTERNATIVES:
+            return Path(sys.executable)
+        assert self.alternatives is not None
+        return self.alternatives
 
     def worker(self, scenario: ScenarioName, subject: Subject, service: str) -> Child:
         """Start a process; `service` is the service name of its spans."""
         hello = self.child.hello
         receiver = hello["http" if is_over_http(subject.variant) else "grpc"]
         addresses = ["--service", service, "--otlp", receiver, "--kafka", hello["kafka"]]
-        return Child("checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses])
+        return Child(
+            "checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses], python=self.python(subject)
+        )
 
     def sender(self, subject: Subject, otlp: str) -> Child:
         """Start a process that sends single spans to another receiver."""
         addresses = ["--service", str(subject), "--otlp", otlp, "--kafka", self.child.hello["kafka"]]
         return Child("checks.bench.worker", ["span", subject.variant, subject.mode, *addresses])
 
-    def received(self, service: str) -> tuple[int, int]:
-        """Return the number of received spans of a service, and the sum over their contents."""
-        spans, contents = self.child.ask("received").get(service, (0, 0))
-        return int(spans), int(contents)
+    def received(self, service: str) -> tuple[int, int, int]:
+        """Return the number of received spans of a service, and the sums over their contents and given values."""
+        spans, contents, values = self.child.ask("received").get(service, (0, 0, 0))
+        return int(spans), int(contents), int(values)
 
 
 @contextlib.contextmanager
-def peers() -> Iterator[Peers]:
-    """Run the peers."""
+def peers(alternatives: Path | None = None) -> Iterator[Peers]:
+    """Run the peers; `alternatives` is the Python that has the alternatives, if they are measured."""
     with Child("checks.bench.peers") as child:
-        yield Peers(child=child)
+        yield Peers(child=child, alternatives=alternatives)
 
 
 def rounds(
@@ -112,7 +130,8 @@ def rounds(
         run = _Client(workers, running).run if scenario == "serve" else _run
         for subject in subjects:
             run(workers[subject], Series(), WARM_UP_OPERATIONS)
-            received, _ = peers.received(_service(scenario, subject))
+            series[subject].versions = workers[subject].hello["versions"]
+            received, _, _ = peers.received(_service(scenario, subject))
             series[subject].operations = WARM_UP_OPERATIONS
             series[subject].spans_per_operation = received / WARM_UP_OPERATIONS
         for number in range(count):
@@ -120,7 +139,8 @@ def rounds(
             for subject in random.sample(subjects, len(subjects)):
                 run(workers[subject], series[subject], operations)
         for subject in subjects:
-            series[subject].received, series[subject].contents = peers.received(_service(scenario, subject))
+            counted = series[subject]
+            counted.received, counted.contents, counted.values = peers.received(_service(scenario, subject))
     return series
 
 

@@ -1,7 +1,7 @@
 """A process with the peers of the measured processes: an OTLP receiver (gRPC, HTTP) and mock Kafka brokers.
 
 It prints its addresses as one line of JSON. It answers every line on stdin with the received spans by service: their
-number, and a sum over the contents of those that all variants make alike.
+number, and two sums over those that all variants make alike: over all that they hold, and over what the scenario gave.
 """
 
 import json
@@ -17,7 +17,7 @@ import grpc
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from checks.bench.instrumentation import ALIKE
+from checks.bench.instrumentation import ALIKE, GIVEN
 from checks.harness.http_receiver import serve_http
 from stack.polling import poll_until
 
@@ -28,6 +28,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._contents: Counter[str] = Counter()
+        self._values: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def Export(self, request: Any, _context: Any) -> Any:  # gRPC gives the method's name
@@ -37,21 +38,40 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
                 item.value.string_value for item in resource.resource.attributes if item.key == "service.name"
             )
             spans = [span for scope in resource.scope_spans for span in scope.spans]
-            contents = sum(_content(span) for span in spans if span.name == ALIKE)
+            alike = [span for span in spans if span.name == ALIKE]
+            contents, values = sum(map(_content, alike)), sum(map(_value, alike))
             with self._lock:
                 self._counts[service] += len(spans)
                 self._contents[service] += contents
+                self._values[service] += values
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    def received(self) -> dict[str, tuple[int, int]]:
-        """Return the number of spans and the sum over their contents, by service name."""
+    def received(self) -> dict[str, tuple[int, int, int]]:
+        """Return the number of spans, the sum over their contents and that over given values, by service name."""
         with self._lock:
-            return {service: (count, self._contents[service]) for service, count in self._counts.items()}
+            return {
+                service: (count, self._contents[service], self._values[service])
+                for service, count in self._counts.items()
+            }
 
 
 def _content(span: Any) -> int:
     """A number that spans with the same attributes have in common; the order of the attributes does not count."""
     return zlib.crc32(b"".join(sorted(item.SerializeToString(deterministic=True) for item in span.attributes)))
+
+
+def _value(span: Any) -> int:
+    """A number that spans with the same given attributes have in common, whatever else they hold.
+
+    1 and 1.0 are the same, since a number of Datadog's format has no other type.
+    """
+    given = (item for item in span.attributes if item.key in GIVEN)
+    return zlib.crc32(repr(sorted((item.key, _plain(item.value)) for item in given)).encode())
+
+
+def _plain(value: Any) -> str | float:
+    kind = value.WhichOneof("value")
+    return str(value.string_value) if kind == "string_value" else float(getattr(value, kind))
 
 
 def main() -> None:

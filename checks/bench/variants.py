@@ -1,7 +1,10 @@
 """Chooses the variant that is measured, and imports only its libraries."""
 
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Final
+
 from checks.bench.instrumentation import Instrumentation, Mode, Variant, is_over_http
-from local.native_part import load_native_part
 
 
 def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
@@ -21,8 +24,47 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         from checks.bench.stock import Stock
 
         return Stock(mode, service, endpoint)
+    if variant == "ddtrace":
+        from checks.bench.alternatives.ddtrace import Ddtrace
+
+        return Ddtrace(service, endpoint)
+    if variant == "logfire":
+        from checks.bench.alternatives.logfire import Logfire
+
+        return Logfire(service, endpoint)
     from checks.bench.ours import Ours
 
     if variant == "native":
+        from local.native_part import load_native_part
+
         load_native_part()
     return Ours(mode, service, endpoint, native=variant == "native", over_http=is_over_http(variant))
+
+
+_APPLICATION: Final = ("fastapi", "sqlalchemy", "confluent-kafka")
+_SDK: Final = ("opentelemetry-api", "opentelemetry-sdk")
+_PACKAGES: Final[Mapping[Variant, tuple[str, ...]]] = {
+    "bare": (),
+    "stock": (
+        *_SDK,
+        "opentelemetry-exporter-otlp-proto-grpc",
+        "opentelemetry-instrumentation-fastapi",
+        "opentelemetry-instrumentation-sqlalchemy",
+        "opentelemetry-instrumentation-confluent-kafka",
+    ),
+    "ours": _SDK,
+    "native": _SDK,
+    "grpc": (*_SDK, "grpcio"),
+    "ddtrace": ("ddtrace",),
+    "logfire": ("logfire", *_SDK, "opentelemetry-exporter-otlp-proto-http", "opentelemetry-instrumentation-fastapi"),
+}
+
+
+def versions(variant: Variant) -> dict[str, str]:
+    """Return the versions of the packages that a variant measures, in the environment of this process."""
+    found = {name: importlib.metadata.version(name) for name in (*_APPLICATION, *_PACKAGES[variant])}
+    if variant in ("ours", "native", "grpc"):
+        from lean_tracing.version import NAME, VERSION
+
+        found[NAME] = VERSION
+    return found

@@ -23,7 +23,7 @@ from checks.bench.scenarios import (
     trace_contexts,
 )
 from checks.bench.usage import resident_mib
-from checks.bench.variants import load
+from checks.bench.variants import load, versions
 
 
 def build(name: ScenarioName, instrumentation: Instrumentation, mode: Mode, kafka: str) -> Scenario:
@@ -71,9 +71,10 @@ def main() -> None:
     parser.add_argument("--kafka", required=True)
     arguments = parser.parse_args()
     mode = cast(Mode, arguments.mode)
-    instrumentation = load(cast(Variant, arguments.variant), mode, arguments.service, arguments.otlp)
+    variant = cast(Variant, arguments.variant)
+    instrumentation = load(variant, mode, arguments.service, arguments.otlp)
     scenario = build(cast(ScenarioName, arguments.scenario), instrumentation, mode, arguments.kafka)
-    print(json.dumps({"port": getattr(scenario, "port", None)}), flush=True)
+    print(json.dumps({"port": getattr(scenario, "port", None), "versions": versions(variant)}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         print(json.dumps(_answer(scenario, order)), flush=True)
