@@ -3,15 +3,17 @@
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from checks.bench.delivery import RATE, Delivery, lost
-from checks.bench.measure import BARE, CONTROL, NATIVE, OURS, STOCK, Series, Subject
+from checks.bench.measure import ALTERNATIVES, BARE, CONTROL, NATIVE, OURS, STOCK, Series, Subject
 
 _RESAMPLES = 2000
 # The smallest difference that can be measured; a ratio to a smaller one has no meaning.
 _LEAST_MICROSECONDS = 0.01
+# What this library may add to the import and start of a service.
+_START_MILLISECONDS = 60.0
 # By scenario: what this library may add with its native part, in µs of CPU.
 _NATIVE_LIMITS: Mapping[str, float] = {"span": 3.0, "varied": 4.0}
 # By scenario: its name, and what this library may add at most, in relation to stock's and in µs of CPU.
@@ -44,6 +46,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def is_tie(self) -> bool:
+        """Of a quotient: whether the run cannot tell which of the two is larger."""
+        return self.low <= 1.0 <= self.high
+
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
@@ -74,9 +81,16 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def added(series: Mapping[Subject, Series], subject: Subject) -> list[float]:
-    """Return the added µs of CPU per operation, round by round: neighbouring rounds share the same noise."""
-    return [traced - bare for traced, bare in zip(series[subject].cpu, series[BARE].cpu, strict=True)]
+def added(series: Mapping[Subject, Series], subject: Subject, what: Literal["cpu", "wall"] = "cpu") -> list[float]:
+    """Return the added µs per operation, round by round: neighbouring rounds share the same noise."""
+    with_tracing, without = (getattr(series[side], what) for side in (subject, BARE))
+    return [traced - bare for traced, bare in zip(with_tracing, without, strict=True)]
+
+
+def delivered(series: Mapping[Subject, Series], subject: Subject) -> bool:
+    """Return whether all spans of a subject arrived, with the values that the scenario gave, as those of stock."""
+    counted = series[subject]
+    return counted.received == counted.ended and counted.values == series[STOCK].values
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -117,6 +131,8 @@ class Results:
     scenarios: dict[str, dict[Subject, Series]]
     memory: dict[Subject, list[float]]
     deliveries: dict[Subject, list[Delivery]]
+    starts: dict[Subject, Series] = field(default_factory=dict)
+    """Of new processes: µs until a service is ready."""
 
     def goals(self) -> list[Goal]:
         """Return the limits of the project and the values of this run."""
@@ -137,6 +153,11 @@ class Results:
                 goals.append(Goal(name=f"{name}: CPU added", measured=cost, limit=microseconds, unit="µs"))
         extra = statistics.median(self.memory[OURS]) - statistics.median(self.memory[BARE])
         goals.append(Goal(name="memory added", measured=extra, limit=12.0, unit="MiB"))
+        for subject in (OURS, NATIVE):
+            if subject in self.starts:
+                name = "start of a service: time added" + (", native part" if subject == NATIVE else "")
+                slower = statistics.median(added(self.starts, subject, "wall")) / 1000
+                goals.append(Goal(name=name, measured=slower, limit=_START_MILLISECONDS, unit="ms"))
         missing = lost(self.deliveries[OURS])
         goals.append(Goal(name=f"spans lost at {RATE:,} spans/s", measured=float(missing), limit=0.0, unit="spans"))
         slowest = min(item.rate for item in self.deliveries[OURS])
@@ -168,8 +189,29 @@ class Results:
                 for scenario, series in self.scenarios.items()
             },
             "ratios": {scenario: asdict(ratio(series)) for scenario, series in self.scenarios.items()},
+            "alternatives": {
+                scenario: {
+                    str(subject): {
+                        str(against): {**asdict(to := ratio(series, subject, against)), "tie": to.is_tie}
+                        for against in (STOCK, OURS, NATIVE)
+                        if against in series
+                    }
+                    for subject in ALTERNATIVES
+                    if subject in series
+                }
+                for scenario, series in self.scenarios.items()
+            },
+            "delivered": {
+                scenario: {
+                    str(subject): delivered(series, subject)
+                    for subject in series
+                    if subject.mode == "on" and subject != BARE
+                }
+                for scenario, series in self.scenarios.items()
+            },
             "controls": {scenario: asdict(control(series)) for scenario, series in self.scenarios.items()},
             "memory_mib": {str(subject): values for subject, values in self.memory.items()},
             "deliveries": {str(subject): [asdict(item) for item in made] for subject, made in self.deliveries.items()},
+            "starts": {str(subject): asdict(values) for subject, values in self.starts.items()},
             "goals": [{**asdict(goal), "met": goal.met} for goal in self.goals()],
         }
