@@ -86,17 +86,37 @@ record_option = click.option(
     metavar="NAME",
     help="Only this scenario; the answer to an unknown name lists them. May be repeated.",
 )
-@file_option("--json", "Also write every round to this file.")
+@file_option("--json", "Write every round to this file (a new one in .local/bench).")
+@click.option(
+    "--alternatives",
+    "with_alternatives",
+    is_flag=True,
+    help="Measure ddtrace and Logfire too; the first run installs them into an environment of their own.",
+)
 @click.option("--check", "must_meet_goals", is_flag=True, help="Exit with 1 if a goal is missed.")
 @record_option
 def bench(
-    quick: bool, only: tuple["ScenarioName", ...], json: Path | None, must_meet_goals: bool, must_record: bool
+    quick: bool,
+    only: tuple["ScenarioName", ...],
+    json: Path | None,
+    with_alternatives: bool,
+    must_meet_goals: bool,
+    must_record: bool,
 ) -> None:
-    """Measure what tracing costs: without tracing, with the stock instrumentation, with this library."""
+    """Measure what tracing costs: without tracing, with the stock instrumentation, with this library.
+
+    checks/README.md says which variant takes part in which scenario.
+    """
     from checks.bench.command import run
 
     is_good = run(
-        console(120), quick=quick, only=only, json_file=json, must_meet_goals=must_meet_goals, must_record=must_record
+        console(120),
+        quick=quick,
+        only=only,
+        json_file=json,
+        with_alternatives=with_alternatives,
+        must_meet_goals=must_meet_goals,
+        must_record=must_record,
     )
     raise Exit(0 if is_good else 1)
 

@@ -5,14 +5,18 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
+from checks.bench.alternatives.environment import interpreter
+from checks.bench.alternatives.requests_only import SCENARIOS as OF_ALTERNATIVES
 from checks.bench.delivery import RATE, deliveries
 from checks.bench.figures import Results, added
 from checks.bench.measure import (
+    ALTERNATIVES,
     BARE,
     COMPARED,
     CONTROL,
@@ -29,8 +33,13 @@ from checks.bench.measure import (
 )
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
+from checks.bench.starts import starts
 from local.native_part import NoCompilerError, compile_once
 from stack.capacity.figures import record, this_run
+from stack.settings import ROOT
+
+KEPT: Final = ROOT / ".local" / "bench"
+"""Where the rounds of each run are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,7 @@ class Size:
     memory_operations: int
     delivery_repeats: int
     delivery_seconds: int
+    start_repeats: int
     delivery_rate: int = RATE
 
 
@@ -63,6 +73,7 @@ FULL = Size(
     memory_operations=10_000,
     delivery_repeats=3,
     delivery_seconds=10,
+    start_repeats=30,
 )
 QUICK = Size(
     scenarios={
@@ -74,17 +85,23 @@ QUICK = Size(
         "consume": (15, 150),
         "create": (15, 100),
         "process": (15, 100),
-        "serve": (9, 100),
+        "serve": (11, 100),
     },
     memory_repeats=1,
     memory_operations=2000,
     delivery_repeats=1,
     delivery_seconds=3,
+    start_repeats=10,
 )
 
 
-def measure(size: Size, tick: Tick) -> Results:
+def measure(size: Size, tick: Tick, alternatives: Path | None = None) -> Results:
     """Run all measurements; those of the native part where this machine has a C compiler.
+
+    Args:
+        size: amount of work.
+        tick: is called with what is measured now.
+        alternatives: the Python that has the alternatives, if they are measured.
 
     Raises:
         ChildFailed: a measured process ended, or did not answer.
@@ -95,17 +112,27 @@ def measure(size: Size, tick: Tick) -> Results:
         compile_once()
     except NoCompilerError:
         with_native = ()
+    source = this_run()
     machine = {
-        "cores": str(os.cpu_count()),
+        "machine": source.machine,
         "python": platform.python_version(),
         "load": f"{os.getloadavg()[0]:.1f}",
+        "commit": source.version,
+        "date": source.date,
     }
-    with peers() as running:
+    others = ALTERNATIVES if alternatives else ()
+    with peers(alternatives) as running:
         scenarios = {
             str(name): rounds(
                 running,
                 name,
-                (*COMPARED, *with_native, CONTROL, *((GRPC, *IDLE) if name in size.idle else ())),
+                (
+                    *COMPARED,
+                    *with_native,
+                    CONTROL,
+                    *((GRPC, *IDLE) if name in size.idle else ()),
+                    *(others if name in OF_ALTERNATIVES else ()),
+                ),
                 count=count,
                 operations=operations,
                 tick=tick,
@@ -127,7 +154,8 @@ def measure(size: Size, tick: Tick) -> Results:
             tick=tick,
             rate=size.delivery_rate,
         )
-    return Results(machine=machine, scenarios=scenarios, memory=used, deliveries=delivered)
+        started = starts(running, (*COMPARED, *with_native, CONTROL, *others), repeats=size.start_repeats, tick=tick)
+    return Results(machine=machine, scenarios=scenarios, memory=used, deliveries=delivered, starts=started)
 
 
 FIGURES: Final[Mapping[ScenarioName, str]] = {
@@ -156,6 +184,7 @@ def run(
     quick: bool = False,
     only: Sequence[ScenarioName] = (),
     json_file: Path | None = None,
+    with_alternatives: bool = False,
     must_meet_goals: bool = False,
     must_record: bool = False,
 ) -> bool:
@@ -165,7 +194,8 @@ def run(
         console: where the results are printed.
         quick: whether fewer rounds are enough.
         only: the scenarios to measure; all if empty.
-        json_file: file for every round.
+        json_file: file for every round; by default a new one below `KEPT`.
+        with_alternatives: whether ddtrace and Logfire are measured too.
         must_meet_goals: whether a missed goal is a failure.
         must_record: whether the results become the figures of the repository.
 
@@ -174,15 +204,20 @@ def run(
 
     Raises:
         ChildFailed: a measured process failed.
+        AlternativesNotInstalled: a package of the alternatives cannot be installed.
     """
     size = QUICK if quick else FULL
     if only:
         size = replace(size, scenarios={name: size.scenarios[name] for name in only})
     with Console(stderr=True).status("starting") as status:
-        results = measure(size, status.update)
+        if with_alternatives:
+            status.update("installing ddtrace and Logfire into an environment of their own")
+        results = measure(size, status.update, interpreter() if with_alternatives else None)
     show(results, console)
-    if json_file:
-        json_file.write_text(json.dumps(results.document(), indent=1))
+    file = json_file or KEPT / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results.document(), indent=1))
+    console.print(f"every round, and the versions of all packages: {file}")
     if must_record:
         record(figures(results), this_run())
     return not must_meet_goals or all(goal.met for goal in results.goals())

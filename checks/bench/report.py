@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.bench.delivery import RATE, medians
-from checks.bench.figures import Goal, Results, added, control, interval, quantile, ratio, spread
-from checks.bench.measure import BARE, NATIVE, OURS, STOCK, Series, Subject
+from checks.bench.figures import Goal, Interval, Results, added, control, delivered, interval, quantile, ratio, spread
+from checks.bench.measure import ALTERNATIVES, BARE, NATIVE, OURS, STOCK, Series, Subject
 
 _TITLES = {
     "varied": "one span with three attributes whose values occur once, in a loop",
@@ -25,15 +25,25 @@ _TITLES = {
 def show(results: Results, console: Console) -> None:
     """Print every table, the goals last."""
     console.print("  ".join(f"{name} {value}" for name, value in results.machine.items()))
+    console.print(_versions(results))
     for scenario, series in results.scenarios.items():
         console.print(_table(_TITLES[scenario], series))
-        to_stock, same = ratio(series), control(series)
-        bounds = f"95 %: {to_stock.low:.2f} to {to_stock.high:.2f}"
-        console.print(f"added cost of this library / added cost of stock: {to_stock.value:.2f} ({bounds})")
+        console.print(f"added cost of this library / added cost of stock: {_quotient(ratio(series))}")
         if NATIVE in series:
             to_python = ratio(series, NATIVE, OURS)
-            bounds = f"95 %: {to_python.low:.2f} to {to_python.high:.2f}"
-            console.print(f"added cost with the native part / without it: {to_python.value:.2f} ({bounds})")
+            console.print(f"added cost with the native part / without it: {_quotient(to_python)}")
+        for other in filter(series.__contains__, ALTERNATIVES):
+            for against in filter(series.__contains__, (STOCK, OURS, NATIVE)):
+                to_it = ratio(series, other, against)
+                console.print(f"added cost of {other} / added cost of {against}: {_quotient(to_it)}")
+        recording = [subject for subject in series if subject.mode == "on" and subject != BARE]
+        if unlike := [str(subject) for subject in recording if not delivered(series, subject)]:
+            console.print(
+                f"[red]not all spans arrived, or with other values than those of stock: {', '.join(unlike)}[/]"
+            )
+        else:
+            console.print("all spans of all variants arrived; what the scenario gave them is the same")
+        same = control(series)
         bounds = f"95 %: {same.low:.3f} to {same.high:.3f}"
         console.print(f"CPU of two processes that do the same, one to the other: {same.value:.3f} ({bounds})")
         if scenario == "span":
@@ -42,7 +52,41 @@ def show(results: Results, console: Console) -> None:
         console.print()
     console.print(_memory(results))
     console.print(_deliveries(results))
+    console.print(_starts(results.starts))
     console.print(_goals(results.goals()))
+
+
+def _quotient(quotient: Interval) -> str:
+    verdict = ", a tie" if quotient.is_tie else ""
+    return f"{quotient.value:.2f} (95 %: {quotient.low:.2f} to {quotient.high:.2f}{verdict})"
+
+
+def _versions(results: Results) -> Table:
+    table = Table("", title="Packages of each variant", title_justify="left")
+    table.add_column("versions")
+    shown: dict[str, str] = {}
+    for series in results.scenarios.values():
+        for subject, values in series.items():
+            shown.setdefault(subject.variant, ", ".join(f"{name} {each}" for name, each in values.versions.items()))
+    for variant, versions in shown.items():
+        table.add_row(variant, versions)
+    return table
+
+
+def _starts(series: dict[Subject, Series]) -> Table:
+    title = "Start of a service: imports, and tracing with an HTTP application, in a new process"
+    table = Table("", title=title, title_justify="left")
+    for heading in ("ms until ready", "added ms", "95 %", "CPU ms", "added CPU ms", "95 %"):
+        table.add_column(heading, justify="right")
+    for subject, values in series.items():
+        cells = []
+        for measured, costs in ((values.wall, added(series, subject, "wall")), (values.cpu, added(series, subject))):
+            cost = interval(costs)
+            bounds = f"{cost.low / 1000:.1f} - {cost.high / 1000:.1f}"
+            more = ["", ""] if subject == BARE else [f"{cost.value / 1000:+.1f}", bounds]
+            cells += [f"{statistics.median(measured) / 1000:.1f}", *more]
+        table.add_row(str(subject), *cells)
+    return table
 
 
 def _table(title: str, series: dict[Subject, Series]) -> Table:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -10,7 +13,7 @@ from rich.console import Console
 from checks.bench.child import Child, ChildFailed
 from checks.bench.command import Size, measure
 from checks.bench.delivery import Delivery, lost
-from checks.bench.figures import Interval, Results, added, control, interval, quantile, ratio, spread
+from checks.bench.figures import Interval, Results, added, control, delivered, interval, quantile, ratio, spread
 from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, STOCK, Series, Subject
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
@@ -24,6 +27,7 @@ TINY = Size(
     delivery_repeats=2,
     delivery_seconds=1,
     delivery_rate=200,
+    start_repeats=2,
 )
 
 
@@ -65,6 +69,31 @@ def test_all_variants_deliver_the_same_attributes(results: Results, scenario: st
     series = results.scenarios[scenario]
     assert series[OURS].contents == series[STOCK].contents == series[CONTROL].contents > 0
     assert results.scenarios["span"][OURS].contents != results.scenarios["varied"][OURS].contents
+    assert series[OURS].values == series[STOCK].values > 0
+
+
+def test_a_start_is_measured_until_the_service_is_ready(results: Results) -> None:
+    assert {*COMPARED, CONTROL} <= set(results.starts)
+    for values in results.starts.values():
+        assert values.operations == len(values.cpu) == len(values.wall) == 2
+        assert all(cpu > 0 for cpu in values.cpu)
+        assert all(wall > 0 for wall in values.wall)
+    assert any(goal.name == "start of a service: time added" and goal.limit == 60 for goal in results.goals())
+
+
+def test_the_variant_without_tracing_loads_no_tracing(results: Results) -> None:
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from checks.bench import service; service.load('bare', 'on', '', ''); print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "checks.bench.bare" in loaded
+    assert not [name for name in loaded if name.startswith(("lean_tracing", "opentelemetry.sdk", "ddtrace", "logfire"))]
 
 
 def _native(results: Results) -> tuple[Subject, ...]:
@@ -103,6 +132,8 @@ def test_the_report_states_ratios_goals_and_verdicts(results: Results) -> None:
     document = json.loads(json.dumps(results.document()))
     assert {goal["name"] for goal in document["goals"]} == {goal.name for goal in results.goals()}
     assert document["scenarios"]["request"]["ours"]["received"] == results.scenarios["request"][OURS].received
+    assert document["scenarios"]["span"]["stock"]["versions"]["opentelemetry-sdk"] in printed
+    assert all(document["delivered"]["span"].values())
 
 
 def test_a_ratio_compares_the_added_costs_of_the_same_round() -> None:
@@ -115,6 +146,19 @@ def test_a_ratio_compares_the_added_costs_of_the_same_round() -> None:
     assert added(series, OURS) == [50.0] * 4
     to_stock = ratio(series)
     assert (to_stock.low, to_stock.value, to_stock.high) == (0.25, 0.25, 0.25)
+    assert not to_stock.is_tie
+
+
+def test_two_costs_whose_order_the_run_cannot_tell_are_a_tie() -> None:
+    assert Interval(value=1.1, low=0.9, high=1.3).is_tie
+    assert not Interval(value=1.1, low=1.05, high=1.3).is_tie
+
+
+def test_spans_that_are_missing_or_differ_are_not_delivered() -> None:
+    whole = Series(operations=3, spans_per_operation=1.0, received=3, values=7)
+    assert delivered({STOCK: whole, OURS: whole}, OURS)
+    assert not delivered({STOCK: whole, OURS: replace(whole, received=2)}, OURS)
+    assert not delivered({STOCK: whole, OURS: replace(whole, values=8)}, OURS)
 
 
 def test_a_control_compares_two_processes_that_do_the_same() -> None:
