@@ -83,8 +83,8 @@ def _starts(series: dict[Subject, Series]) -> Table:
         for measured, costs in ((values.wall, added(series, subject, "wall")), (values.cpu, added(series, subject))):
             cost = interval(costs)
             bounds = f"{cost.low / 1000:.1f} - {cost.high / 1000:.1f}"
-            more = ["", ""] if subject == BARE else [f"{cost.value / 1000:+.1f}", bounds]
-            cells += [f"{statistics.median(measured) / 1000:.1f}", *more]
+            addition = ["", ""] if subject == BARE else [f"{cost.value / 1000:+.1f}", bounds]
+            cells += [f"{statistics.median(measured) / 1000:.1f}", *addition]
         table.add_row(str(subject), *cells)
     return table
 

@@ -62,9 +62,9 @@ _PACKAGES: Final[Mapping[Variant, tuple[str, ...]]] = {
 
 def versions(variant: Variant) -> dict[str, str]:
     """Return the versions of the packages that a variant measures, in the environment of this process."""
-    found = {name: importlib.metadata.version(name) for name in (*_APPLICATION, *_PACKAGES[variant])}
+    packages = {name: importlib.metadata.version(name) for name in (*_APPLICATION, *_PACKAGES[variant])}
     if variant in ("ours", "native", "grpc"):
         from lean_tracing.version import NAME, VERSION
 
-        found[NAME] = VERSION
-    return found
+        packages[NAME] = VERSION
+    return packages

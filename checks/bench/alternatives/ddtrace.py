@@ -1,6 +1,7 @@
 """Datadog's tracer with its own API and its integration of FastAPI. It exports OTLP over HTTP, to the same receiver.
 
-OTLP needs no agent. What is not tracing is off: telemetry about the tracer itself, remote configuration, crash reports.
+OTLP needs no agent. Telemetry about the tracer itself, remote configuration and crash reports are off: only tracing is
+measured.
 """
 
 import os

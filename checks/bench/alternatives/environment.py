@@ -16,7 +16,7 @@ class AlternativesNotInstalled(UserError):
 
 
 def interpreter(install: Callable[[str, Path], Path] = python_tools) -> Path:
-    """Return the Python that has the alternatives; the first call installs them, and a changed lock file anew.
+    """Return the Python that has the alternatives; the first call installs them, and so does one after a change of the lock file.
 
     Args:
         install: returns the folder of the programs of an environment, from its name and its lock file.

@@ -44,10 +44,10 @@ def test_spans_are_counted_and_their_order_does_not_matter() -> None:
 
 def test_attributes_that_a_library_adds_change_the_contents_and_not_the_values() -> None:
     spans, contents, values = _received((ALIKE, NEW))
-    more = _received((ALIKE, {**NEW, "process_id": 7}))
-    assert more[0] == spans
-    assert more[1] != contents
-    assert more[2] == values
+    extended = _received((ALIKE, {**NEW, "process_id": 7}))
+    assert extended[0] == spans
+    assert extended[1] != contents
+    assert extended[2] == values
 
 
 def test_a_number_has_the_same_value_in_each_type() -> None:
