@@ -63,7 +63,7 @@ def _content(span: Any) -> int:
 def _value(span: Any) -> int:
     """A number that spans with the same given attributes have in common; their other attributes do not count.
 
-    1 and 1.0 are the same, since a number of Datadog's format has no other type.
+    1 and 1.0 are the same: ddtrace sends 1.0 as an integer.
     """
     pairs = (item for item in span.attributes if item.key in GIVEN)
     return zlib.crc32(repr(sorted((item.key, _plain(item.value)) for item in pairs)).encode())

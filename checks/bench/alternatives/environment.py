@@ -16,7 +16,7 @@ class AlternativesNotInstalled(UserError):
 
 
 def interpreter(install: Callable[[str, Path], Path] = python_tools) -> Path:
-    """Return the Python that has the alternatives; the first call installs them, and so does one after a change of the lock file.
+    """Return the Python that has the alternatives. They are installed if they are not, or if the lock file has changed.
 
     Args:
         install: returns the folder of the programs of an environment, from its name and its lock file.
