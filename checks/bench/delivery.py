@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from checks.bench.capacity_load import CountingStore
-from checks.bench.instrumentation import is_over_http
+from checks.bench.instrumentation import transport
 from checks.bench.measure import Peers, Subject, Tick
 
 RATE: Final = 40_000
@@ -48,7 +48,7 @@ def deliveries(
 def _deliver(peers: Peers, subject: Subject, rate: int, seconds: int) -> Delivery:
     store = CountingStore()
     try:
-        with peers.sender(subject, store.url(over_http=is_over_http(subject.variant))) as sender:
+        with peers.sender(subject, store.url(over_http=transport(subject.variant) == "http")) as sender:
             sender.ask(_WARM_UP)
             store.tally()
             cost = sender.ask([rate, seconds])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from checks.bench.child import Child
-from checks.bench.instrumentation import Mode, Variant, is_over_http
+from checks.bench.instrumentation import Mode, Variant, transport
 from checks.bench.scenarios import ScenarioName
 
 WARM_UP_OPERATIONS = 30
@@ -47,7 +47,7 @@ GRPC = Subject(variant="grpc")
 """This library with the transport of `STOCK`, which takes most of its memory."""
 COMPARED = (BARE, STOCK, OURS)
 CONTROL = Subject(variant="ours", again=True)
-ALTERNATIVES = (Subject(variant="ddtrace"), Subject(variant="logfire"))
+ALTERNATIVES = (Subject(variant="ddtrace"), Subject(variant="ddtrace-otlp"), Subject(variant="logfire"))
 # Tracing that records no spans.
 IDLE = tuple(Subject(variant=variant, mode=mode) for mode in ("unsampled", "off") for variant in ("stock", "ours"))
 
@@ -93,15 +93,15 @@ class Peers:
     def worker(self, scenario: ScenarioName, subject: Subject, service: str) -> Child:
         """Start a process; `service` is the service name of its spans."""
         hello = self.child.hello
-        receiver = hello["http" if is_over_http(subject.variant) else "grpc"]
-        addresses = ["--service", service, "--otlp", receiver, "--kafka", hello["kafka"]]
+        receiver = hello[transport(subject.variant)]
+        addresses = ["--service", service, "--receiver", receiver, "--kafka", hello["kafka"]]
         return Child(
             "checks.bench.worker", [scenario, subject.variant, subject.mode, *addresses], python=self.python(subject)
         )
 
-    def sender(self, subject: Subject, otlp: str) -> Child:
+    def sender(self, subject: Subject, receiver: str) -> Child:
         """Start a process that sends single spans to another receiver."""
-        addresses = ["--service", str(subject), "--otlp", otlp, "--kafka", self.child.hello["kafka"]]
+        addresses = ["--service", str(subject), "--receiver", receiver, "--kafka", self.child.hello["kafka"]]
         return Child("checks.bench.worker", ["span", subject.variant, subject.mode, *addresses])
 
     def received(self, service: str) -> tuple[int, int, int]:

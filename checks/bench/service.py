@@ -17,8 +17,8 @@ from checks.bench.variants import load
 
 def main() -> None:
     """Start, and print the clock and the CPU time at which the service could take a request."""
-    variant, name, otlp = sys.argv[1:]
-    instrumentation = load(cast(Variant, variant), "on", name, otlp)
+    variant, name, receiver = sys.argv[1:]
+    instrumentation = load(cast(Variant, variant), "on", name, receiver)
     instrumentation.application(build(lambda _: None))
     print(json.dumps({"ready": time.monotonic(), "cpu": cpu_seconds()}), flush=True)
     os._exit(0)  # the end is not measured

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from checks.bench.child import Child
-from checks.bench.instrumentation import is_over_http
+from checks.bench.instrumentation import transport
 from checks.bench.measure import Peers, Series, Subject, Tick
 
 
@@ -30,8 +30,8 @@ def starts(peers: Peers, subjects: Sequence[Subject], *, repeats: int, tick: Tic
 
 
 def _start(peers: Peers, subject: Subject) -> tuple[float, float]:
-    otlp = peers.child.hello["http" if is_over_http(subject.variant) else "grpc"]
+    receiver = peers.child.hello[transport(subject.variant)]
     started = time.monotonic()
-    with Child("checks.bench.service", [subject.variant, "start", otlp], python=peers.python(subject)) as service:
+    with Child("checks.bench.service", [subject.variant, "start", receiver], python=peers.python(subject)) as service:
         ready = service.hello
     return (ready["ready"] - started) * 1e6, ready["cpu"] * 1e6

@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Final
 
-from checks.bench.instrumentation import Instrumentation, Mode, Variant, is_over_http
+from checks.bench.instrumentation import Instrumentation, Mode, Variant, transport
 
 
 def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumentation:
@@ -14,7 +14,7 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         variant: which one.
         mode: whether spans are recorded.
         service: service name of its spans.
-        endpoint: URL of an OTLP receiver, for the variant's transport.
+        endpoint: URL of a receiver, for the variant's transport.
     """
     if variant == "bare":
         from checks.bench.bare import Bare
@@ -24,10 +24,10 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         from checks.bench.stock import Stock
 
         return Stock(mode, service, endpoint)
-    if variant == "ddtrace":
+    if variant in ("ddtrace", "ddtrace-otlp"):
         from checks.bench.alternatives.ddtrace import Ddtrace
 
-        return Ddtrace(service, endpoint)
+        return Ddtrace(service, endpoint, over_otlp=variant == "ddtrace-otlp")
     if variant == "logfire":
         from checks.bench.alternatives.logfire import Logfire
 
@@ -38,7 +38,7 @@ def load(variant: Variant, mode: Mode, service: str, endpoint: str) -> Instrumen
         from local.native_part import load_native_part
 
         load_native_part()
-    return Ours(mode, service, endpoint, native=variant == "native", over_http=is_over_http(variant))
+    return Ours(mode, service, endpoint, native=variant == "native", over_http=transport(variant) == "http")
 
 
 _APPLICATION: Final = ("fastapi", "sqlalchemy", "confluent-kafka")
@@ -56,6 +56,7 @@ _PACKAGES: Final[Mapping[Variant, tuple[str, ...]]] = {
     "native": _SDK,
     "grpc": (*_SDK, "grpcio"),
     "ddtrace": ("ddtrace",),
+    "ddtrace-otlp": ("ddtrace",),
     "logfire": ("logfire", *_SDK, "opentelemetry-exporter-otlp-proto-http", "opentelemetry-instrumentation-fastapi"),
 }
 

@@ -1,7 +1,6 @@
-"""Datadog's tracer with its own API and its integration of FastAPI. It exports OTLP over HTTP, to the same receiver.
+"""Datadog's tracer with its own API and its integration of FastAPI. It exports to its agent, or OTLP over HTTP.
 
-OTLP needs no agent. Telemetry about the tracer itself, remote configuration and crash reports are off: only tracing is
-measured.
+Telemetry about the tracer itself, remote configuration and crash reports are off: only tracing is measured.
 """
 
 import os
@@ -21,12 +20,18 @@ if TYPE_CHECKING:
 class Ddtrace(RequestsOnly):
     """Traces with ddtrace; implements `Instrumentation`."""
 
-    def __init__(self, service: str, endpoint: str) -> None:
+    def __init__(self, service: str, endpoint: str, *, over_otlp: bool) -> None:
+        if over_otlp:
+            os.environ.update(
+                OTEL_TRACES_EXPORTER="otlp",
+                OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="http/protobuf",
+                OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{endpoint}/v1/traces",
+            )
+        else:
+            # The version is the default, which the receiver reads.
+            os.environ.update(DD_TRACE_AGENT_URL=endpoint, DD_TRACE_API_VERSION="v0.5")
         os.environ.update(
             DD_SERVICE=service,
-            OTEL_TRACES_EXPORTER="otlp",
-            OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="http/protobuf",
-            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{endpoint}/v1/traces",
             DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
             DD_REMOTE_CONFIGURATION_ENABLED="false",
             DD_CRASHTRACKING_ENABLED="false",

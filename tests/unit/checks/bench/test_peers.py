@@ -7,6 +7,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from checks.bench.instrumentation import ALIKE, GIVEN
 from checks.bench.peers import Receiver
 from checks.bench.scenarios import SpanLoop, VariedSpanLoop
+from tests.unit.checks.bench.datadog_bodies import TWO_SPANS
 from tests.unit.checks.bench.recorder import Recorder
 
 Attributes = dict[str, str | int | float]
@@ -58,6 +59,12 @@ def test_a_number_has_the_same_value_in_each_type() -> None:
 @pytest.mark.parametrize("other", [{"task.status": "old", "attempt": 1}, {"task.status": "new"}, {}])
 def test_another_value_or_a_missing_attribute_is_noticed(other: Attributes) -> None:
     assert _received((ALIKE, other))[2] != _received((ALIKE, NEW))[2]
+
+
+def test_datadogs_format_gives_the_same_values() -> None:
+    receiver = Receiver()
+    receiver.take_datadog(TWO_SPANS)
+    assert receiver.received()["shop"] == (2, 0, _received((ALIKE, NEW))[2])
 
 
 def test_spans_of_other_names_are_only_counted() -> None:
