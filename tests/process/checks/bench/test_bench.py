@@ -81,7 +81,7 @@ def test_a_start_is_measured_until_the_service_is_ready(results: Results) -> Non
     assert any(goal.name == "start of a service: time added" and goal.limit == 60 for goal in results.goals())
 
 
-def test_the_variant_without_tracing_loads_no_tracing(results: Results) -> None:
+def test_the_variant_without_tracing_loads_no_tracing() -> None:
     loaded = subprocess.run(
         [
             sys.executable,
