@@ -1,14 +1,14 @@
 """Tests rules on simulated metrics with Prometheus' own `promtool`: hours pass in seconds, and each run is the same."""
 
+import json
 import math
+import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Final
 
 from dashboards.rules import RuleGroup, rule_file
 from local.failure import Failure
@@ -18,6 +18,8 @@ from local.paths import Home
 from tests.support.programs import skip_missing
 
 MODULE = Path(__file__).parents[2] / "local" / "images" / "prometheus"
+ENVIRONMENT: Final = os.environ | {"GOGC": "400"}
+"""Variables of promtool: with fewer garbage collections a run takes a fifth less, and it needs little memory."""
 STEP = 15
 """Seconds between two scrapes, and between two evaluations of the rules."""
 
@@ -137,11 +139,13 @@ def run_checks(
             }
         ],
     }
-    (directory / "test.yml").write_text(yaml.safe_dump(test, width=10**9))
+    # JSON is YAML, and is written in a fraction of the time.
+    (directory / "test.yml").write_text(json.dumps(test))
     done = subprocess.run(
         # With a lower priority, since tests that run at the same time have time limits.
         ["nice", "-n", "5", promtool, "test", "rules", "test.yml"],
         cwd=directory,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=seconds,

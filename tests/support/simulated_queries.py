@@ -13,7 +13,7 @@ import yaml
 
 from dashboards.expectations import Row
 from dashboards.rules import RuleGroup, rule_file
-from tests.support.promtool import STEP, Metrics, samples
+from tests.support.promtool import ENVIRONMENT, STEP, Metrics, samples
 
 _UNEXPECTED: Final = [{"labels": "no_query_has_this_result", "value": 0}]
 """promtool prints a result only if it is not the expected one."""
@@ -54,7 +54,10 @@ def results(promtool: Path, directory: Path, simulations: Sequence[Simulation]) 
     files = [_test_file(directory / str(number), simulation) for number, simulation in enumerate(simulations)]
     report = directory / "report.xml"
     done = subprocess.run(
-        ["nice", "-n", "5", promtool, "test", "rules", f"--junit={report}", *files], capture_output=True, text=True
+        ["nice", "-n", "5", promtool, "test", "rules", f"--junit={report}", *files],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
     )
     assert report.exists(), done.stdout + done.stderr
     suites = ElementTree.parse(report).getroot().findall("testsuite")
