@@ -18,9 +18,13 @@ from checks.bench.measure import BARE, COMPARED, CONTROL, IDLE, NATIVE, OURS, ST
 from checks.bench.report import show
 from checks.bench.scenarios import ScenarioName
 from local.native_part import NoCompilerError, compile_once
+from tests.support.profiles import is_nightly
 
+PARTS: tuple[ScenarioName, ...] = ("sql", "produce", "consume")
+"""Scenarios that `create` and `process` contain; at night they are measured alone too."""
+SCENARIOS: tuple[ScenarioName, ...] = get_args(ScenarioName)
 TINY = Size(
-    scenarios=dict.fromkeys(get_args(ScenarioName), (2, 5)),
+    scenarios={name: (2, 5) for name in SCENARIOS if is_nightly() or name not in PARTS},
     idle=("span",),
     memory_repeats=1,
     memory_operations=5,
@@ -36,7 +40,9 @@ def results() -> Results:
     return measure(TINY, lambda _: None)
 
 
-@pytest.mark.parametrize("scenario", get_args(ScenarioName))
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[pytest.mark.nightly] if name in PARTS else []) for name in SCENARIOS]
+)
 def test_every_variant_runs_and_its_spans_arrive(results: Results, scenario: str) -> None:
     # Spans of one operation. Stock: HTTP server, receive and send; connect and statement; Kafka receive, process, send.
     # Ours: HTTP server, statement, Kafka process and send, and what a transaction may add.
