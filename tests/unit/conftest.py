@@ -1,6 +1,5 @@
-"""Keeps the unit tests fast: no process, no connection, and few runs of the garbage collector."""
+"""Keeps the unit tests fast: no process and no connection."""
 
-import gc
 import importlib
 import sys
 from collections.abc import Generator
@@ -22,8 +21,6 @@ def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_refuse)
 # Its import binds a socket, to find out whether there is IPv6; a unit test may be the first to need it.
 importlib.import_module("urllib3.util.connection")
-# The imports of a collection make much that stays and nothing to collect.
-gc.disable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,10 +32,3 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         _is_unit_test = False
-
-
-def pytest_collection_finish() -> None:
-    """Excludes the imported modules from garbage collection, since they stay until the end."""
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(50_000, 20, 50)
