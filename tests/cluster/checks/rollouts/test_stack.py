@@ -41,8 +41,12 @@ def test_a_version_that_fails_goes_back_and_is_not_deployed_by_accident() -> Non
 
 
 def test_a_changed_tracing_goes_to_all_traffic_and_no_request_fails() -> None:
-    """Also after a version that failed: the earlier rollout does not hinder this one."""
-    with changed_settings(tracing={"maxQueueSize": 4096}, rollout=ROLLOUT) as settings:
+    """Also after a version that failed: the earlier rollout does not hinder this one.
+
+    In one stage: with two pods of a service at most, a second one would have the same pods.
+    """
+    rollout = {**ROLLOUT, "stages": STAGES[-1:]}
+    with changed_settings(tracing={"maxQueueSize": 4096}, rollout=rollout) as settings:
         plan = wait_for(start_rollout("--plan"))
         assert plan[0] == 0
         assert "tracing.maxQueueSize: 2048 → 4096" in plan[1]

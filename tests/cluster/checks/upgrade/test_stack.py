@@ -9,7 +9,10 @@ from checks.upgrade.data import Stack, write
 from checks.upgrade.release import PREVIOUS, checked_out, current, known
 from stack.settings import load
 
-pytestmark = pytest.mark.skipif(not known(PREVIOUS), reason=f"the history here has no release {PREVIOUS}")
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.skipif(not known(PREVIOUS), reason=f"the history here has no release {PREVIOUS}"),
+]
 
 
 def test_nothing_is_lost_in_an_upgrade_from_the_previous_release() -> None:
@@ -23,6 +26,5 @@ def test_nothing_is_lost_in_an_upgrade_from_the_previous_release() -> None:
     assert made.is_lossless, made
 
 
-@pytest.mark.nightly
 def test_nothing_is_lost_in_upgrades_and_a_downgrade_and_few_requests_fail() -> None:
     assert upgrade(Console())

@@ -1,10 +1,11 @@
-"""A stack without services on the real cluster, in a namespace of its own: it takes spans of other services."""
+"""Stacks without services on the real cluster, in namespaces of their own: they take spans of other services."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import kubernetes
+import pytest
 
 from checks.harness.admitted import admitted
 from contracts import endpoints, secret_keys
@@ -17,14 +18,21 @@ from stack.smoke.pipeline import check_pipeline
 from stack.stores import Stores
 from tests.support.program import pipeline_config, recorded, without_claims
 
-NAMESPACE = "tracing-pipeline-test"
+NAMESPACES = {"storing": "tracing-pipeline-test", "receiving": "tracing-receiver-test"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removed_namespaces() -> Iterator[None]:
+    """Waits at the end: meanwhile the next test runs."""
+    yield
+    poll_until("the namespaces to be gone", lambda: not _existing(connect(load("local").cluster)), seconds=120)
 
 
 @contextmanager
-def running(traces: dict[str, Any]) -> Iterator[Settings]:
-    """Run a stack with this section, and yield its settings."""
+def running(namespace: str, traces: dict[str, Any]) -> Iterator[Settings]:
+    """Run a stack with this section, and yield its settings. Its namespace ends afterwards."""
     config = pipeline_config(
-        cluster={**effective_config("local")[f"{PROJECT}:cluster"], "namespace": NAMESPACE},
+        cluster={**effective_config("local")[f"{PROJECT}:cluster"], "namespace": namespace},
         traces=traces,
         metrics={"scrapeIntervalSeconds": 5},
         grafana={"enabled": False},
@@ -34,21 +42,20 @@ def running(traces: dict[str, Any]) -> Iterator[Settings]:
     secrets = {f"{PROJECT}:{key}": f"value-of-{key}" for key in secret_keys.GENERATED}
     manifests = without_claims(recorded("test", config | secrets).manifests)
     client = connect(load("local").cluster)
-    apply(client, NAMESPACE, manifests, lambda _: None)
+    apply(client, namespace, manifests, lambda _: None)
     try:
         yield parse(config, "test")
     finally:
-        kubernetes.client.CoreV1Api(client).delete_namespace(NAMESPACE)
-        poll_until("the namespace to be gone", lambda: not _exists(client), seconds=120)
+        kubernetes.client.CoreV1Api(client).delete_namespace(namespace)
 
 
-def _exists(client: kubernetes.client.ApiClient) -> bool:
+def _existing(client: kubernetes.client.ApiClient) -> set[str]:
     namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
-    return NAMESPACE in {item.metadata.name for item in namespaces}
+    return {item.metadata.name for item in namespaces} & set(NAMESPACES.values())
 
 
 def test_spans_of_other_services_are_stored_searched_and_counted() -> None:
-    with running(effective_config("local").get(f"{PROJECT}:traces", {})) as settings:
+    with running(NAMESPACES["storing"], effective_config("local").get(f"{PROJECT}:traces", {})) as settings:
         report = check_pipeline(settings)
     assert report.stored
     # A store may return the spans of a trace in any order.
@@ -68,8 +75,9 @@ def test_a_store_that_only_receives_has_acknowledged_the_spans_and_has_them() ->
     core = kubernetes.client.CoreV1Api(client)
     address = core.read_namespaced_service(service, local.cluster.namespace).spec.cluster_ip
     traces = {"external": {"otlpUrl": endpoints.url(address, endpoints.OTLP_GRPC_PORT)}}
-    neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
-    with admitted(client, local.cluster.namespace, NAMESPACE, neighbour), running(traces) as settings:
+    namespace = NAMESPACES["receiving"]
+    neighbour = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    with admitted(client, local.cluster.namespace, namespace, neighbour), running(namespace, traces) as settings:
         report = check_pipeline(settings)
     assert report.stored is None
     (acknowledged,) = report.acknowledged
