@@ -4,12 +4,13 @@ The native part of the tracing library is compiled if this machine can do it; ot
 """
 
 import ast
+import functools
 import hashlib
 import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from contracts.versions import SERVICE_REPOSITORY
@@ -190,17 +191,35 @@ def _imported_by(files: Sequence[Path], source: Path) -> set[Path]:
     modules: set[Path] = set()
     unread = [file for file in files if file.suffix == ".py"]
     while unread:
-        for node in ast.walk(ast.parse(unread.pop().read_bytes())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _SHARED:
-                names = itertools.accumulate(str(node.module).split("."), "{}.{}".format)
-                attributes = (f"{node.module}.{alias.name}" for alias in node.names)
-                for path in _modules([*names, *attributes], source) - modules:
-                    modules.add(path)
-                    unread.append(path)
+        for path in _modules(_shared_names(unread.pop().read_bytes()), source) - modules:
+            modules.add(path)
+            unread.append(path)
     return modules
 
 
-def _modules(names: Sequence[str], source: Path) -> set[Path]:
+@functools.cache
+def _shared_names(code: bytes) -> frozenset[str]:
+    """The modules of `_SHARED` that a module imports, with the names that it takes from them: they may be modules too.
+
+    The same code is read several times in a run: each of its names takes part in the reference of the image.
+    """
+    names: set[str] = set()
+    for node in _statements(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _SHARED:
+            names.update(itertools.accumulate(str(node.module).split("."), "{}.{}".format))
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements below a node. Expressions, which are most of the tree, have no imports."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield child
+            yield from _statements(child)
+
+
+def _modules(names: Iterable[str], source: Path) -> set[Path]:
     paths = (source.joinpath(*name.split(".")) for name in names)
     files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
     return {file for file in files if file.is_file()}
