@@ -57,6 +57,8 @@ def wct() -> None:
 def main() -> None:
     """Run the command that the arguments name."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # By default a collection follows on 700 new objects. The imports of the SDKs make a million, none of them garbage.
+    gc.set_threshold(50_000, 20, 50)
     # At its exit the interpreter would look for garbage among all objects of the SDKs, which takes 0.4 s.
     atexit.register(gc.freeze)
     wct(prog_name="wct", args=sys.argv[1:])

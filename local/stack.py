@@ -1,5 +1,6 @@
 """Brings the compiled cluster and the images up in parallel, then the stack `local`, then runs the smoke check."""
 
+import importlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,8 @@ from local.build import cluster_jobs
 from local.cluster import Cluster
 from local.failure import Failure
 from local.images.resolve import DEFAULT, Resolved, describe, image_jobs, left_for_later, read_outcome
-from local.jobs import run_jobs
-from stack.deploy import deployment
+from local.jobs import Job, Progress, run_jobs
 from stack.settings import OVERLAY, PROJECT, ROOT, SettingsError, load, parse, stack_file
-from stack.smoke.command import smoke
 
 STACK = "local"
 
@@ -77,9 +76,27 @@ def up(nodes: int | None = None) -> None:
 def _bring_up(cluster: Cluster, nodes: int | None, *, patient: bool) -> Mapping[str, Resolved]:
     """Makes the cluster and the images, deploys, and checks. Without `patient`, it skips images that build slowly."""
     images = prepare(cluster, nodes, patient=patient)
+    deploy_and_check()
+    return images
+
+
+def deploy_and_check() -> None:
+    """Deploys the stack, and runs the smoke check.
+
+    Raises:
+        UserError: names what is wrong and what to do.
+    """
+    from stack.deploy import deployment
+    from stack.smoke.command import smoke
+
     deployment.run(STACK)
     smoke(STACK)
-    return images
+
+
+def import_program(_: Progress) -> None:
+    """A job: imports the program and what deploys it, which takes more than a second, while other jobs wait."""
+    for module in ("stack.program", "stack.deploy.deployment", "stack.smoke.command"):
+        importlib.import_module(module)
 
 
 def prepare(cluster: Cluster, nodes: int | None, *, patient: bool = True) -> Mapping[str, Resolved]:
@@ -94,7 +111,8 @@ def prepare(cluster: Cluster, nodes: int | None, *, patient: bool = True) -> Map
         Failure: names what is wrong and what to do.
     """
     jobs = image_jobs(cluster.home, names=_wanted(), patient=patient)
-    run_jobs([*cluster_jobs(cluster.home, nodes), *jobs], logs=cluster.home.logs)
+    program = Job("program", import_program)
+    run_jobs([*cluster_jobs(cluster.home, nodes), *jobs, program], logs=cluster.home.logs)
     images = read_outcome()
     print(describe(images), flush=True)
     write_overlay(overlay(images, cluster.kubeconfig()))

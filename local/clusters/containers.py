@@ -14,7 +14,6 @@ from local.failure import Failure
 from local.images.service import service_reference
 from local.jobs import Job, Progress, run_jobs
 from local.stack import STACK, write_overlay
-from stack.deploy import destroy
 from stack.errors import DeployError
 from stack.kubernetes.client import connect
 from stack.kubernetes.settings import Cluster
@@ -55,6 +54,8 @@ def remove(chosen: Target) -> None:
                 connect(Cluster(context=LOCAL_CONTEXT, kubeconfig=str(KUBECONFIG)))
             except DeployError as error:
                 raise Failure(f"{error}. If that cluster no longer exists, `rm -r {FOLDER}` forgets it") from None
+            from stack.deploy import destroy
+
             print(f"{describe(chosen)} is yours: this removes the stack from it, with all data", flush=True)
             destroy.run(STACK, yes=False, delete_data=True)
         shutil.rmtree(FOLDER)

@@ -11,10 +11,8 @@ from local.clusters.choice import COMPILED, Choice, Request, choose, describe, l
 from local.clusters.target import KUBECONFIG, Target
 from local.failure import Failure
 from local.preflight import require
-from stack.deploy import deployment
 from stack.kubernetes.client import REQUEST_SECONDS, connect
 from stack.settings import load
-from stack.smoke.command import smoke
 
 
 def up(nodes: int | None = None, request: Request | None = None) -> None:
@@ -74,8 +72,7 @@ def _up_compiled(nodes: int | None) -> None:
 def _up_elsewhere(nodes: int | None, choice: Choice) -> None:
     started = time.monotonic()
     containers.prepare(choice, nodes)
-    deployment.run(stack.STACK)
-    smoke(stack.STACK)
+    stack.deploy_and_check()
     print(f"up after {time.monotonic() - started:.0f} s.", end=" ")
     stack.print_addresses(KUBECONFIG)
 
