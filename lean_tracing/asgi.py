@@ -1,7 +1,6 @@
 """ASGI middleware with one SERVER span a request. OpenTelemetry's own makes three, and costs four times as much."""
 
 import functools
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
@@ -25,7 +24,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CLIENT_DISCONNECTED = "client_disconnected"
 _MAX_MOUNTS = 64
 _MAX_METHOD, _MAX_AGENT, _MAX_PATH = 32, 256, 1024
-_TRACEPARENT, _CORRELATION = propagation.TRACEPARENT.encode(), propagation.CORRELATION_HEADER.encode()
+_CORRELATION = propagation.CORRELATION_HEADER.encode()
+# Stands for all methods that are not known.
+_OTHER_NAME = "HTTP"
 
 
 class TracingMiddleware:
@@ -43,7 +44,7 @@ class TracingMiddleware:
         self._excluded = frozenset(excluded)
         self._excluded_below = tuple(f"{path}/" for path in excluded)
         # A service is called by few programs, and redacting the name of one costs more than everything else here.
-        self._of_client = functools.lru_cache(maxsize=256)(self._attributes_of_client)
+        self._of_client = functools.lru_cache(maxsize=256)(self._describe_client)
         self._mounts = CardinalityLimit(_MAX_MOUNTS, "/{mount}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,31 +61,21 @@ class TracingMiddleware:
 
         traces = self._traces
         context = traces.propagator.from_http(scope["headers"])
-        correlation = propagation.correlation_id(context)
         if not traces.active:
             await self._call_without_span(scope, receive, send, context)
             return
 
-        method = traces.method(scope["method"])
-        name = "HTTP" if method == OTHER_METHOD else method
-        shared = self._shared_attributes(scope, method)
-        # For a span that is not recorded they are not made, unless a sampling rule needs them.
-        attributes = {**shared, keys.URL_PATH: self._path(scope["path"])} if traces.sampled_by_attributes else shared
+        name, attributes = self._described(scope)
+        if traces.sampled_by_attributes:
+            attributes = {**attributes, keys.URL_PATH: self._path(path)}
         span = traces.start(name, kind=SpanKind.SERVER, attributes=attributes, context=context)
         if span.is_recording():
-            if attributes is shared:
-                span.set_attribute(keys.URL_PATH, self._path(scope["path"]))
-            if method == OTHER_METHOD:
+            if not traces.sampled_by_attributes:  # a span that is not recorded does without
+                span.set_attribute(keys.URL_PATH, self._path(path))
+            if name == _OTHER_NAME:
                 original = traces.redactor.text(scope["method"], _MAX_METHOD)
                 span.set_attribute(keys.HTTP_REQUEST_METHOD_ORIGINAL, original)
-        span_context = span.get_span_context()
-        parent = traces.propagator.traceparent(span_context) if span_context.is_valid else ""
-        correlation = correlation or propagation.trace_id_in(parent) or uuid.uuid4().hex
-        returned = [(_CORRELATION, correlation.encode())]
-        if parent:
-            returned.append((_TRACEPARENT, parent.encode()))
-        context = propagation.with_span_and_correlation_id(context, span, correlation)
-
+        context, returned = traces.propagator.answer(context, span)
         exchange = _Exchange(scope, receive, send, span, name, returned, self._mounts)
         token = attach(context)
         try:
@@ -107,15 +98,18 @@ class TracingMiddleware:
         finally:
             detach(token)
 
-    def _shared_attributes(self, scope: Scope, method: str) -> SharedAttributes:
-        server = scope.get("server") or ("", None)
+    def _described(self, scope: Scope) -> tuple[str, SharedAttributes]:
+        """The name of a request's span, without its route, and the attributes that its client's requests share."""
+        address, port = scope.get("server") or ("", None)
         agent = _header(scope["headers"], b"user-agent")
-        version = scope.get("http_version", "1.1")
-        return self._of_client(method, scope.get("scheme", "http"), server[0], server[1], version, agent)
+        return self._of_client(
+            scope["method"], scope.get("scheme", "http"), address, port, scope.get("http_version", "1.1"), agent
+        )
 
-    def _attributes_of_client(
+    def _describe_client(
         self, method: str, scheme: str, address: str, port: int | None, version: str, agent: bytes | None
-    ) -> SharedAttributes:
+    ) -> tuple[str, SharedAttributes]:
+        method = self._traces.method(method)
         attributes: dict[str, str | int] = {
             keys.HTTP_REQUEST_METHOD: method,
             keys.URL_SCHEME: scheme,
@@ -126,7 +120,7 @@ class TracingMiddleware:
             attributes[keys.SERVER_PORT] = port
         if agent:
             attributes[keys.USER_AGENT_ORIGINAL] = self._traces.redactor.text(agent.decode("latin-1"), _MAX_AGENT)
-        return SharedAttributes(attributes)
+        return _OTHER_NAME if method == OTHER_METHOD else method, SharedAttributes(attributes)
 
     def _path(self, path: str) -> str:
         # The exporting thread redacts it. A longer one is cut, and redacted before, since half a secret has no form.
@@ -179,18 +173,20 @@ class _Exchange:
             self.disconnected = True
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            # A copy, because the application may use its message again.
-            message = {**message, "headers": [*message.get("headers", ()), *self._returned]}
             self._respond(message["status"])
-            await self._send(message)
-            return
-        await self._send(message)
+            # A copy, because the application may use its message again.
+            return self._send({**message, "headers": [*message.get("headers", ()), *self._returned]})
         if self._responded and not message.get("more_body"):
-            self._complete = True
-            if self._responded < 500:
-                self.end()
+            return self._send_last(message)
+        return self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send(message)
+        self._complete = True
+        if self._responded < 500:
+            self.end()
 
     def _respond(self, status: int) -> None:
         self._responded = status

@@ -74,6 +74,8 @@ class BatchProcessor(Generic[Item]):
         statistics = self.statistics
         self._log = ExportLog(statistics)
         self._queue: deque[Item] = deque()
+        # A shorter queue takes an item without any further step: the thread runs, and no batch becomes full.
+        self._calm_length = 0
         # The encoded item that did not fit into the previous request.
         self._carried: tuple[InstrumentationScope | None, bytes] | None = None
         self._delivery = Delivery(self._settings, self._encoder, self._exporter, statistics, self._log)
@@ -100,21 +102,26 @@ class BatchProcessor(Generic[Item]):
 
     def put(self, item: Item) -> None:
         """Takes an item; counts it as dropped if the queue is full or the processor has ended."""
-        statistics = self.statistics
-        statistics.ended += 1
+        self.statistics.ended += 1
         queue = self._queue
+        if len(queue) < self._calm_length:
+            queue.append(item)
+        else:
+            self._put_or_drop(item)
+
+    def _put_or_drop(self, item: Item) -> None:
+        statistics, queue = self.statistics, self._queue
         if self._stopping:
             statistics.dropped["shutdown"] += 1
             return
-        if len(queue) >= self._capacity:
+        is_full = len(queue) >= self._capacity
+        if is_full:
             statistics.dropped["queue_full"] += 1
-            if self._thread is None:
-                self._start()
-            return
-        queue.append(item)
+        else:
+            queue.append(item)
         if self._thread is None:
             self._start()
-        if len(queue) >= self._batch and not self._wake.is_set():
+        if not is_full and len(queue) >= self._batch and not self._wake.is_set():
             self._wake.set()
 
     def _start(self) -> None:
@@ -127,10 +134,11 @@ class BatchProcessor(Generic[Item]):
                 return
             thread = threading.Thread(target=self._run, name=f"export-{self._signal}", daemon=True)
             self._thread = thread
+            self._calm_length = 0 if self._stopping else self._batch - 1
             try:
                 thread.start()
             except (RuntimeError, MemoryError) as error:  # no more threads, or the interpreter is shutting down
-                self._thread = None
+                self._forget_thread()
                 self._start_at = time.monotonic() + _START_AGAIN_SECONDS
                 self._log.count_error("thread")
                 text = f"{self._log.noun} wait: no thread can be started to export them ({error})"
@@ -156,6 +164,7 @@ class BatchProcessor(Generic[Item]):
             return True
         self._delivery.deadline = self._deadline = time.monotonic() + seconds
         self._stopping = True
+        self._calm_length = 0
         self._ending.set()
         self._wake.set()
         thread = self._thread
@@ -197,7 +206,12 @@ class BatchProcessor(Generic[Item]):
                 self._runner.run(self._turn)
             self._finish()
         finally:
-            self._thread = None  # `put` starts another one, if this one ends for an unforeseen reason
+            self._forget_thread()
+
+    def _forget_thread(self) -> None:
+        """`put` starts another one, if this one ends for an unforeseen reason."""
+        self._calm_length = 0
+        self._thread = None
 
     def _turn(self) -> None:
         delay = self._settings.delay_ms / 1000

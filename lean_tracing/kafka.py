@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from lean_tracing import attributes as keys
@@ -25,7 +26,7 @@ from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.spans import SpanScope, TraceManager
 
 if TYPE_CHECKING:  # a service without Kafka needs no client library
-    from confluent_kafka import Consumer, KafkaError, Message, Producer
+    from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 _Attributes = dict[str, str | int | float]
 Delivery = Callable[["KafkaError | None", "Message"], None]
@@ -112,30 +113,22 @@ class TracingProducer:
             on_delivery: called with the delivery report, in the context of this call.
             partition: -1 leaves the choice to the client.
         """
-        span = self._traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=self._shared(topic))
+        traces = self._traces
+        span = traces.start(f"send {topic}", kind=SpanKind.PRODUCER, attributes=self._shared(topic))
         if span.is_recording():
             span.set_attributes(_describe_message(key, value))
         context = get_current()
-
-        def delivered(error: "KafkaError | None", message: "Message") -> None:
-            try:
-                _end_send(span, error, message, self._traces.own.outcome)
-            finally:
-                if on_delivery is not None:
-                    token = attach(context)
-                    try:
-                        on_delivery(error, message)
-                    finally:
-                        detach(token)
-
-        carried = self._traces.propagator.to_kafka(headers, context, span)
+        delivered: Delivery = functools.partial(_end_send, span, traces.own.outcome)
+        if on_delivery is not None:
+            delivered = functools.partial(_end_and_report, delivered, context, on_delivery)
+        carried = traces.propagator.to_kafka(headers, context, span)
         try:
             self._producer.produce(
                 topic, value=value, key=key, headers=carried, on_delivery=delivered, partition=partition
             )
         except BaseException as error:
-            self._traces.fail(span, error)
-            span.set_attribute(self._traces.own.outcome, FAILURE)
+            traces.fail(span, error)
+            span.set_attribute(traces.own.outcome, FAILURE)
             span.end()
             raise
 
@@ -149,7 +142,7 @@ def _describe_message(key: str | bytes | None, value: str | bytes | None) -> _At
     return attributes
 
 
-def _end_send(span: Span, error: "KafkaError | None", message: "Message", outcome: str) -> None:
+def _end_send(span: Span, outcome: str, error: "KafkaError | None", message: "Message") -> None:
     if not span.is_recording():
         return
     if error is not None:
@@ -164,6 +157,20 @@ def _end_send(span: Span, error: "KafkaError | None", message: "Message", outcom
             }
         )
     span.end()
+
+
+def _end_and_report(
+    end: Delivery, context: Context, on_delivery: Delivery, error: "KafkaError | None", message: "Message"
+) -> None:
+    """Ends the span of a message, and calls the application in the context in which it sent the message."""
+    try:
+        end(error, message)
+    finally:
+        token = attach(context)
+        try:
+            on_delivery(error, message)
+        finally:
+            detach(token)
 
 
 @dataclass(slots=True)
@@ -200,16 +207,19 @@ class ProcessScope:
         self._scope.__exit__(kind, error, where)
 
 
-class _Deliveries:
-    """How often each message of one partition has already been delivered to this process."""
+class _Partition:
+    """What a consumer knows of one partition: what all its messages share, and how often each was delivered to it."""
 
-    __slots__ = ("_again", "_next")
+    __slots__ = ("_again", "_next", "address", "attributes", "name")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, attributes: SharedAttributes, address: "TopicPartition") -> None:
+        self.name = name
+        self.attributes = attributes
+        self.address = address
         self._next = 0
         self._again: dict[int, int] = {}
 
-    def count(self, offset: int) -> int:
+    def count_delivery(self, offset: int) -> int:
         """How often this offset was delivered before; counts this delivery."""
         if offset >= self._next:
             self._next = offset + 1
@@ -231,69 +241,73 @@ class TracingConsumer:
         self._traces = traces
         self._group = group
         self._client_id = client_id
-        self._topic_partition = TopicPartition
+        self._address = TopicPartition
         self._unknown = (KafkaException, RuntimeError)
-        self._deliveries: dict[tuple[str, int], _Deliveries] = {}
-        self._shared = functools.lru_cache(maxsize=_MAX_PARTITIONS)(self._of_partition)
+        self._partitions: dict[tuple[str, int], _Partition] = {}
 
-    def _of_partition(self, topic: str, partition: int) -> SharedAttributes:
-        return SharedAttributes(
+    def _partition(self, topic: str, number: int) -> _Partition:
+        known = self._partitions.get((topic, number))
+        if known is not None:
+            return known
+        attributes = SharedAttributes(
             {
                 keys.MESSAGING_SYSTEM: "kafka",
                 keys.MESSAGING_OPERATION_NAME: "process",
                 keys.MESSAGING_OPERATION_TYPE: "process",
                 keys.MESSAGING_DESTINATION_NAME: topic,
-                keys.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
+                keys.MESSAGING_DESTINATION_PARTITION_ID: str(number),
                 keys.MESSAGING_CONSUMER_GROUP_NAME: self._group,
                 keys.MESSAGING_CLIENT_ID: self._client_id,
             }
         )
+        if len(self._partitions) >= _MAX_PARTITIONS:
+            self._partitions.clear()
+        new = _Partition(f"process {topic}", attributes, self._address(topic, number))
+        return self._partitions.setdefault((topic, number), new)
 
     def lag(self, message: "Message") -> int | None:
         """Number of messages after this one in its partition, as of the last fetch; asks no broker."""
+        return self._lag(self._address(message.topic() or "", message.partition() or 0), message.offset() or 0)
+
+    def _lag(self, address: "TopicPartition", offset: int) -> int | None:
         try:
-            partition = self._topic_partition(message.topic() or "", message.partition() or 0)
-            watermarks = self._consumer.get_watermark_offsets(partition, cached=True)
+            watermarks = self._consumer.get_watermark_offsets(address, cached=True)
         except self._unknown:
             return None
         if watermarks is None or watermarks[1] < 0:
             return None
-        return max(0, watermarks[1] - (message.offset() or 0) - 1)
+        return max(0, watermarks[1] - offset - 1)
 
     def process(self, message: "Message") -> ProcessScope:
         """The span around the handling of `message`, current inside the block. An error is recorded and raised again.
 
         A message without a context, or with one that cannot be read, begins a trace.
         """
-        own = self._traces.own
-        topic = message.topic() or ""
-        partition = message.partition() or 0
+        traces = self._traces
+        own = traces.own
+        partition = self._partition(message.topic() or "", message.partition() or 0)
         offset = message.offset() or 0
-        value = message.value()
-        attributes = _describe_message(message.key(), value)
+        attributes = _describe_message(message.key(), message.value())
         attributes[keys.MESSAGING_KAFKA_OFFSET] = offset
-        if (lag := self.lag(message)) is not None:
+        if (lag := self._lag(partition.address, offset)) is not None:
             attributes[own.kafka_consumer_lag] = lag
         sent_ms = message.timestamp()[1]
         if sent_ms > 0:
             # The clocks of two machines may differ; the time is never below zero.
             attributes[own.kafka_queue_time_ms] = max(0.0, round(time.time() * 1000 - sent_ms, 3))
-        deliveries = self._deliveries.get((topic, partition))
-        if deliveries is None:
-            deliveries = self._deliveries[topic, partition] = _Deliveries()
-        if times := deliveries.count(offset):
+        if times := partition.count_delivery(offset):
             attributes[own.kafka_redeliveries] = times
-        context = self._traces.propagator.from_kafka(message_headers(message))
+        context = traces.propagator.from_kafka(message_headers(message))
         creation = current_span(context).get_span_context()
-        span = self._traces.start(
-            f"process {topic}",
+        span = traces.start(
+            partition.name,
             kind=SpanKind.CONSUMER,
-            attributes=self._shared(topic, partition),
+            attributes=partition.attributes,
             context=context,
             links=(Link(creation),) if creation.is_valid else (),
         )
         span.set_attributes(attributes)
-        return ProcessScope(self._traces.scope(span, context), own)
+        return ProcessScope(traces.scope(span, context), own)
 
     @contextmanager
     def batch(self, messages: Sequence["Message"]) -> Iterator[None]:

@@ -34,9 +34,10 @@ CORRELATION_HEADER: Final = "x-correlation-id"
 PROPAGATED: Final = frozenset({TRACEPARENT, TRACESTATE, BAGGAGE, CORRELATION_HEADER})
 
 KafkaHeader = tuple[str, str | bytes | None]
+HttpHeader = tuple[bytes, bytes]
 
 _HTTP_NAMES = {name.encode(): name for name in PROPAGATED}
-_TRACEPARENT_NAME = TRACEPARENT.encode()
+_TRACEPARENT_NAME, _CORRELATION_NAME = TRACEPARENT.encode(), CORRELATION_HEADER.encode()
 # Most headers are others. Their length shows that before their name is decoded.
 _LENGTHS = frozenset(len(name) for name in PROPAGATED)
 _TRACEPARENT = re.compile(r" *([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)? *")
@@ -50,7 +51,7 @@ _CORRELATION_ID = re.compile(r"[0-9A-Fa-f-]{1,64}|[A-Za-z0-9._-]{1,36}")
 # W3C obliges every system to carry at least this much. No more is carried here.
 _BAGGAGE_MEMBERS, _BAGGAGE_LENGTH = 64, 8192
 
-_CORRELATION_KEY = otel_context.create_key("correlation-id")
+CORRELATION_KEY: Final = otel_context.create_key("correlation-id")
 _NOTHING = Context()
 
 
@@ -180,6 +181,27 @@ class Propagator:
                 headers[CORRELATION_HEADER] = correlation
         return headers
 
+    def answer(self, context: Context, span: Span) -> tuple[Context, list[HttpHeader]]:
+        """The context in which a request is handled, and the headers of its response, which name both of its ids.
+
+        The correlation id is the caller's, else the trace id (then one id finds both), else a new one.
+
+        Args:
+            context: that of the caller.
+            span: that of the request.
+        """
+        if self._native is not None:
+            made: tuple[Context, list[HttpHeader]] | None = self._native.answer(context, span)
+            if made is not None:
+                return made
+        span_context = span.get_span_context()
+        parent = self.traceparent(span_context) if span_context.is_valid else ""
+        correlation = correlation_id(context) or parent[3:35] or uuid.uuid4().hex
+        headers = [(_CORRELATION_NAME, correlation.encode())]
+        if parent:
+            headers.append((_TRACEPARENT_NAME, parent.encode()))
+        return Context({**context, SPAN_KEY: span, CORRELATION_KEY: correlation}), headers
+
     def traceparent(self, span_context: SpanContext) -> str:
         """The header's value for a valid `span_context`."""
         written: str | None = None if self._native is None else self._native.traceparent(span_context)
@@ -189,6 +211,10 @@ class Propagator:
         self, headers: Iterable[KafkaHeader] | None, context: Context | None = None, span: Span | None = None
     ) -> list[KafkaHeader]:
         """`headers` with the context added, as `inject` makes it; it replaces an older one among them."""
+        if self._native is not None and self._trace_context and not self._entries:
+            written: list[KafkaHeader] | None = self._native.to_kafka(headers, context, span)
+            if written is not None:
+                return written
         carried: list[KafkaHeader] = [(name, value) for name, value in headers or () if name.lower() not in PROPAGATED]
         carried += [(name, value.encode("ascii", "ignore")) for name, value in self.inject(context, span).items()]
         return carried
@@ -277,25 +303,15 @@ def traceparent(span_context: SpanContext) -> str:
     return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{span_context.trace_flags:02x}"
 
 
-def trace_id_in(header: str) -> str:
-    """The trace id in a value that `traceparent` returned; "" in an empty text."""
-    return header[3:35]
-
-
 def correlation_id(context: Context | None = None) -> str | None:
     """The correlation id of `context` (the current one when None)."""
-    value = (get_current() if context is None else context).get(_CORRELATION_KEY)
+    value = (get_current() if context is None else context).get(CORRELATION_KEY)
     return value if isinstance(value, str) else None
 
 
 def with_correlation_id(context: Context, value: str) -> Context:
     """`context` with this correlation id."""
-    return otel_context.set_value(_CORRELATION_KEY, value, context)
-
-
-def with_span_and_correlation_id(context: Context, span: Span, value: str) -> Context:
-    """`context` with this span and this correlation id."""
-    return Context({**context, SPAN_KEY: span, _CORRELATION_KEY: value})
+    return otel_context.set_value(CORRELATION_KEY, value, context)
 
 
 def ensure_correlation_id(context: Context) -> Context:

@@ -1,9 +1,9 @@
 """Encodes ended spans as OTLP."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -52,12 +52,22 @@ class SpanEncoder(Encoder):
         self._names = RecentCache(MAX_CACHED)
         self._event_attributes = self._with_tag(_EVENT_ATTRIBUTES)
         self._link_attributes = self._with_tag(_LINK_ATTRIBUTES)
+        self._writer: Any = None
         if native is not None:
-            writer = native.Writer(self, self._attributes, self._attributes.native)
-            self.item = writer.item  # type: ignore[method-assign]
+            self._writer = native.Writer(self, self._attributes, self._attributes.native)
+            self.item = self._writer.item  # type: ignore[method-assign]
 
     def item(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         return self.in_python(item)
+
+    def before(self, put: Callable[[RecordedSpan], None]) -> Callable[[RecordedSpan], None]:
+        """What a span calls at its end, so that it gets into the queue of `put`.
+
+        The native part encodes a common span there and then, in a third of a microsecond: its objects are still in the
+        processor's cache, and their memory is used again at once. All that Python encodes waits for the exporting
+        thread.
+        """
+        return put if self._writer is None else self._writer.before(put)
 
     def in_python(self, item: RecordedSpan) -> tuple[InstrumentationScope | None, bytes]:
         """The twin of the native part, which calls it for spans that are not common."""

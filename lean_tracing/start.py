@@ -187,7 +187,7 @@ def start_tracing(
         on_end = _through_sdk(sdk_processor, resource, redactor)
     elif settings.active:
         spans = _export_spans(settings, resource, redactor, compiled)
-        on_end = spans.processor.put
+        on_end = spans.take
     parts = TracerParts(build_sampler(settings), _limits(settings), counts, on_end) if on_end else None
     log_limit = settings.of_logs.log_record_attribute_count_limit
     exports: list[_Export[Any]] = [export for export in (spans, logs) if export is not None]
@@ -207,7 +207,7 @@ def start_tracing(
         protocols={"traces": _transport(settings), "logs": _transport(settings.of_logs)},
         processors=[export.processor for export in exports],
         sdk_processor=sdk_processor,
-        log_handler=OtlpHandler(logs.processor.put, log_limit) if logs else None,
+        log_handler=OtlpHandler(logs.take, log_limit) if logs else None,
         on_fork=(lambda: _describe_child(settings, resource, exports)) if exports else None,
     )
 
@@ -223,6 +223,8 @@ class _Export(Generic[Item]):
 
     encoder: Encoder
     processor: BatchProcessor[Item]
+    take: Callable[[Item], None]
+    """For any thread: puts an item into the queue of the processor."""
 
 
 def _export_spans(
@@ -231,7 +233,8 @@ def _export_spans(
     length = settings.attribute_value_length_limit
     encoder = SpanEncoder(resource, redactor, settings.filtered_attributes, length, compiled)
     exporter = _exporter(settings, "traces")
-    return _Export(encoder, BatchProcessor("traces", settings, encoder, exporter))
+    processor = BatchProcessor("traces", settings, encoder, exporter)
+    return _Export(encoder, processor, encoder.before(processor.put))
 
 
 def _export_logs(
@@ -241,7 +244,8 @@ def _export_logs(
     length = of_logs.attribute_value_length_limit
     encoder = LogEncoder(resource, redactor, settings.filtered_attributes, length, compiled)
     exporter = _exporter(of_logs, "logs")
-    return _Export(encoder, BatchProcessor("logs", of_logs, encoder, exporter))
+    processor = BatchProcessor("logs", of_logs, encoder, exporter)
+    return _Export(encoder, processor, processor.put)
 
 
 def _transport(settings: TracingSettings) -> str:

@@ -15,6 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 
 from lean_tracing import current
+from lean_tracing.propagation import CORRELATION_KEY
 from lean_tracing.redaction.tokens import PREFIX, TOKENS, prefix_of
 from lean_tracing.shared_attributes import SharedAttributes
 from lean_tracing.span import FLAGS, NO_STATE, UNSET, NativeSpan, RecordedSpan
@@ -56,6 +57,7 @@ def configure(module: ModuleType) -> None:
         SharedAttributes,
         current.variable,
         current.SPAN_KEY,
+        CORRELATION_KEY,
         SUPPRESSED,
         NO_STATE,
         UNSET,

@@ -14,10 +14,10 @@ static const long long MIN_CARD = 1000000000000LL;
 static PyObject *str_one, *str_recent, *str_known, *str_describe, *str_in_python;
 
 /* The encoded key, borrowed; NULL if only the twin can encode it, or with an exception. */
-static PyObject *describe(Attributes *self, PyObject *key)
+static PyObject *describe(Attributes *self, struct buffer *out, PyObject *key)
 {
     PyObject *described = PyDict_GetItemWithError(self->keys, key);
-    if (described != NULL || PyErr_Occurred())
+    if (described != NULL || out->is_alone || PyErr_Occurred())
         return described;
     described = PyObject_CallMethodOneArg(self->encoder, str_describe, key);
     if (described == NULL)
@@ -94,8 +94,9 @@ static int put_common(Attributes *self, struct buffer *out, PyObject *described,
     return 0;
 }
 
-/* What the cache of the encoder has, else what the encoder makes; a new reference. */
-static PyObject *ask_twin(Attributes *self, PyObject *key, PyObject *value)
+/* What the cache of the encoder has, else what the encoder makes; a new reference. NULL with an exception, or without
+ * one if no twin is called. */
+static PyObject *ask_twin(Attributes *self, struct buffer *out, PyObject *key, PyObject *value)
 {
     if (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(value)) {
         PyObject *known = PyObject_GetAttr(self->encoder, str_known);
@@ -110,7 +111,7 @@ static PyObject *ask_twin(Attributes *self, PyObject *key, PyObject *value)
         if (found != NULL || PyErr_Occurred())
             return found;
     }
-    return PyObject_CallMethodObjArgs(self->encoder, str_one, key, value, NULL);
+    return out->is_alone ? NULL : PyObject_CallMethodObjArgs(self->encoder, str_one, key, value, NULL);
 }
 
 int put_attributes(Attributes *self, struct buffer *out, PyObject *attributes)
@@ -121,9 +122,9 @@ int put_attributes(Attributes *self, struct buffer *out, PyObject *attributes)
         int failed = 0;
         Py_INCREF(key);
         Py_INCREF(value);
-        PyObject *described = PyUnicode_CheckExact(key) ? describe(self, key) : NULL;
+        PyObject *described = PyUnicode_CheckExact(key) ? describe(self, out, key) : NULL;
         if (PyErr_Occurred() || ((described == NULL || !put_common(self, out, described, value))
-                                 && put_returned(out, ask_twin(self, key, value)) < 0))
+                                 && put_returned(out, ask_twin(self, out, key, value)) < 0))
             failed = 1;
         Py_DECREF(key);
         Py_DECREF(value);
@@ -199,7 +200,7 @@ static PyObject *attributes_encode(Attributes *self, PyObject *attributes)
     if (!PyDict_CheckExact(attributes) && Py_TYPE(attributes) != library.shared_attributes)
         return PyObject_CallMethodOneArg(self->encoder, str_in_python, attributes);
     struct buffer out;
-    begin(&out);
+    begin(&out, 0);
     PyObject *result = put_attributes(self, &out, attributes) < 0 ? NULL : bytes_of(&out);
     release(&out);
     return result;

@@ -16,7 +16,7 @@ typedef struct {
 
 extern PyTypeObject *attributes_type;
 
-/* Puts all attributes of a dictionary, each with its tag; -1 with an exception. */
+/* Puts all attributes of a dictionary, each with its tag; -1 with an exception, or without one if no twin is called. */
 int put_attributes(Attributes *self, struct buffer *out, PyObject *attributes);
 
 #endif

@@ -9,11 +9,13 @@ struct buffer {
     unsigned char *data;
     Py_ssize_t size, capacity;
     int failed;
+    int is_alone; /* no twin is called, and nothing is allocated: what needs that is left to another time */
     unsigned char first[2048];
 };
 
-static inline void begin(struct buffer *out)
+static inline void begin(struct buffer *out, int is_alone)
 {
+    out->is_alone = is_alone;
     out->data = out->first;
     out->size = 0;
     out->capacity = sizeof out->first;
@@ -28,7 +30,7 @@ static inline void release(struct buffer *out)
 
 static inline int grow(struct buffer *out, Py_ssize_t more)
 {
-    if (out->failed || more > PY_SSIZE_T_MAX / 2 - out->size)
+    if (out->failed || out->is_alone || more > PY_SSIZE_T_MAX / 2 - out->size)
         return out->failed = 1, 0;
     Py_ssize_t capacity = 2 * (out->size + more);
     unsigned char *data = out->data == out->first ? PyMem_Malloc(capacity) : PyMem_Realloc(out->data, capacity);
@@ -112,6 +114,12 @@ static inline int put_returned(struct buffer *out, PyObject *bytes)
     put(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
     return 0;
+}
+
+/* Puts what a twin makes of `argument`; -1 with an exception, or without one if no twin is called. */
+static inline int put_twin(struct buffer *out, PyObject *encoder, PyObject *method, PyObject *argument)
+{
+    return out->is_alone ? -1 : put_returned(out, PyObject_CallMethodOneArg(encoder, method, argument));
 }
 
 static inline PyObject *bytes_of(struct buffer *out)

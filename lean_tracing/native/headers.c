@@ -1,6 +1,4 @@
-/* Reads and writes W3C's traceparent in the form that is in use.
- *
- * `parent_in` is the twin of Propagator.from_http and from_kafka, `traceparent` that of the function of this name
+/* Reads and writes W3C's traceparent in the form that is in use; the twins are the methods of Propagator
  * (propagation.py).
  */
 #include "native.h"
@@ -9,6 +7,9 @@ enum { TRACE_ID = 3, SPAN_ID = 36, FLAGS = 53, LENGTH = 55 };
 
 /* In small letters; the last ones are those of which only the twin reads the values. */
 static const char *const names[] = {"traceparent", "tracestate", "baggage", "x-correlation-id"};
+enum { CORRELATION = 3 };
+/* The names of the headers that are written: in messages, and in responses. */
+static PyObject *traceparent_text, *correlation_text, *traceparent_name, *correlation_name;
 
 static int has_name(const char *text, Py_ssize_t length, const char *name)
 {
@@ -111,18 +112,18 @@ PyObject *parent_in(PyObject *headers, int is_http)
     return context_of(parent);
 }
 
-PyObject *traceparent(PyObject *context)
+/* Whether `text` takes the header's value for a SpanContext; 0 if only the twin can write it. */
+static int write_traceparent(PyObject *context, char text[LENGTH])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char ids[16 + 8];
     if (!is_span_context(context) || !PyLong_Check(PyTuple_GET_ITEM(context, 3))
         || !big_endian(PyTuple_GET_ITEM(context, 0), ids, 16) || !big_endian(PyTuple_GET_ITEM(context, 1), ids + 16, 8))
-        Py_RETURN_NONE;
+        return 0;
     unsigned long flags = PyLong_AsUnsignedLongMask(PyTuple_GET_ITEM(context, 3));
     if (flags > 0xFF)
-        Py_RETURN_NONE;
-    char text[LENGTH];
-    memset(text, '-', sizeof text);
+        return 0;
+    memset(text, '-', LENGTH);
     text[0] = text[1] = '0';
     for (int i = 0; i < 24; i++) {
         char *place = text + (i < 16 ? TRACE_ID + 2 * i : SPAN_ID + 2 * (i - 16));
@@ -131,5 +132,131 @@ PyObject *traceparent(PyObject *context)
     }
     text[FLAGS] = digits[flags >> 4];
     text[FLAGS + 1] = digits[flags & 15];
+    return 1;
+}
+
+PyObject *traceparent(PyObject *context)
+{
+    char text[LENGTH];
+    if (!write_traceparent(context, text))
+        Py_RETURN_NONE;
     return PyUnicode_FromStringAndSize(text, LENGTH);
+}
+
+/* The same for the context of a span, if it has no state; 0 if only the twin can write it. */
+static int write_span(PyObject *span, char text[LENGTH])
+{
+    PyObject *context = span_context_of(span);
+    int is_written = is_span_context(context) && PyTuple_GET_ITEM(context, 5) == Py_True
+                  && PyTuple_GET_ITEM(context, 4) == library.no_state && write_traceparent(context, text);
+    Py_XDECREF(context);
+    PyErr_Clear();
+    return is_written;
+}
+
+/* 1 with the correlation id of a context, a new reference, or with NULL if it has none; 0 if only the twin can read it.
+ */
+static int correlation_in(PyObject *context, PyObject **correlation)
+{
+    PyObject *value = PyDict_GetItemWithError(context, library.correlation_key);
+    *correlation = NULL;
+    if (value == NULL) {
+        int is_known = !PyErr_Occurred();
+        PyErr_Clear();
+        return is_known;
+    }
+    if (!PyUnicode_CheckExact(value) || !PyUnicode_IS_ASCII(value) || PyUnicode_GET_LENGTH(value) == 0)
+        return 0;
+    *correlation = Py_NewRef(value);
+    return 1;
+}
+
+/* Appends a header and takes over the reference to its value; -1 with an exception. */
+static int append_header(PyObject *headers, PyObject *name, PyObject *value)
+{
+    PyObject *header = value == NULL ? NULL : PyTuple_Pack(2, name, value);
+    int failed = header == NULL || PyList_Append(headers, header) < 0;
+    Py_XDECREF(header);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+/* The bytes of an ASCII text. */
+static PyObject *ascii(PyObject *text)
+{
+    return PyBytes_FromStringAndSize((const char *)PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text));
+}
+
+/* Whether a header of a message is one of those that carry a context; -1 if only the twin knows. */
+static int carries_context(PyObject *header)
+{
+    PyObject *name = PyTuple_CheckExact(header) && PyTuple_GET_SIZE(header) == 2 ? PyTuple_GET_ITEM(header, 0) : NULL;
+    if (name == NULL || !PyUnicode_CheckExact(name) || !PyUnicode_IS_ASCII(name))
+        return -1;
+    for (size_t known = 0; known < sizeof names / sizeof *names; known++)
+        if (has_name((const char *)PyUnicode_1BYTE_DATA(name), PyUnicode_GET_LENGTH(name), names[known]))
+            return 1;
+    return 0;
+}
+
+/* The headers of a message that carry no context, in a new list; NULL with an exception, or without one if only the twin
+ * knows. */
+static PyObject *others_in(PyObject *headers)
+{
+    if (!PyList_CheckExact(headers) && !PyTuple_CheckExact(headers))
+        return NULL;
+    PyObject *others = PyList_New(0);
+    for (Py_ssize_t i = 0; others != NULL && i < PySequence_Fast_GET_SIZE(headers); i++) {
+        PyObject *header = PySequence_Fast_GET_ITEM(headers, i);
+        int carries = carries_context(header);
+        if (carries < 0 || (!carries && PyList_Append(others, header) < 0))
+            Py_CLEAR(others);
+    }
+    return others;
+}
+
+PyObject *to_kafka(PyObject *headers, PyObject *context, PyObject *span)
+{
+    char text[LENGTH];
+    PyObject *correlation;
+    if (Py_TYPE(context) != library.context || !write_span(span, text) || !correlation_in(context, &correlation))
+        Py_RETURN_NONE;
+    PyObject *carried = others_in(headers);
+    int is_unusual = carried == NULL && !PyErr_Occurred();
+    if (carried != NULL
+        && (append_header(carried, traceparent_text, PyBytes_FromStringAndSize(text, LENGTH)) < 0
+            || (correlation != NULL && append_header(carried, correlation_text, ascii(correlation)) < 0)))
+        Py_CLEAR(carried);
+    Py_XDECREF(correlation);
+    return is_unusual ? Py_NewRef(Py_None) : carried;
+}
+
+PyObject *answer(PyObject *context, PyObject *span)
+{
+    char text[LENGTH];
+    PyObject *id, *result = NULL;
+    if (Py_TYPE(context) != library.context || !write_span(span, text) || !correlation_in(context, &id))
+        Py_RETURN_NONE;
+    if (id == NULL)
+        id = PyUnicode_FromStringAndSize(text + TRACE_ID, SPAN_ID - TRACE_ID - 1);
+    PyObject *inner = id == NULL ? NULL : PyObject_CallNoArgs((PyObject *)library.context);
+    PyObject *headers = inner == NULL ? NULL : PyList_New(0);
+    if (headers != NULL && PyDict_Update(inner, context) == 0 && PyDict_SetItem(inner, library.span_key, span) == 0
+        && PyDict_SetItem(inner, library.correlation_key, id) == 0
+        && append_header(headers, correlation_name, ascii(id)) == 0
+        && append_header(headers, traceparent_name, PyBytes_FromStringAndSize(text, LENGTH)) == 0)
+        result = PyTuple_Pack(2, inner, headers);
+    Py_XDECREF(id);
+    Py_XDECREF(inner);
+    Py_XDECREF(headers);
+    return result;
+}
+
+int headers_configure(void)
+{
+    traceparent_text = PyUnicode_InternFromString(names[0]);
+    correlation_text = PyUnicode_InternFromString(names[CORRELATION]);
+    traceparent_name = PyBytes_FromString(names[0]);
+    correlation_name = PyBytes_FromString(names[CORRELATION]);
+    return traceparent_text && correlation_text && traceparent_name && correlation_name ? 0 : -1;
 }

@@ -37,12 +37,12 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "the native part is in use already");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!OOOOOOO!O!OOOOS:configure", &PyType_Type, &new.recorded_span,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!OOOOOOOO!O!OOOOS:configure", &PyType_Type, &new.recorded_span,
                           &PyType_Type, &new.native_span, &PyType_Type, &new.non_recording, &PyType_Type,
                           &new.span_context, &PyType_Type, &new.link, &PyType_Type, &new.context, &PyType_Type,
-                          &new.shared_attributes, &new.variable, &new.span_key, &new.suppressed_key, &new.no_state,
-                          &new.unset, &new.internal, &PyTuple_Type, &new.kinds, &PyTuple_Type, &new.flags,
-                          &new.random_bits, &new.detach, &new.enter, &new.leave, &prefixes))
+                          &new.shared_attributes, &new.variable, &new.span_key, &new.correlation_key,
+                          &new.suppressed_key, &new.no_state, &new.unset, &new.internal, &PyTuple_Type, &new.kinds,
+                          &PyTuple_Type, &new.flags, &new.random_bits, &new.detach, &new.enter, &new.leave, &prefixes))
         return NULL;
     if (!PyContextVar_CheckExact(new.variable) || PyTuple_GET_SIZE(new.flags) != 256
         || !PyType_IsSubtype(new.span_context, &PyTuple_Type) || !PyType_IsSubtype(new.native_span, new.recorded_span)
@@ -57,13 +57,13 @@ static PyObject *configure(PyObject *Py_UNUSED(module), PyObject *args)
     if ((new.longest = offset_of(new.shared_attributes, "_longest")) < 0
         || (new.encoded = offset_of(new.shared_attributes, "encoded")) < 0)
         return NULL;
-    if (look_configure(prefixes) < 0 || span_add_methods(new.native_span) < 0)
+    if (look_configure(prefixes) < 0 || headers_configure() < 0 || span_add_methods(new.native_span) < 0)
         return NULL;
     PyObject *kept[] = {
         (PyObject *)new.recorded_span, (PyObject *)new.native_span, (PyObject *)new.non_recording,
         (PyObject *)new.span_context, (PyObject *)new.link, (PyObject *)new.context, (PyObject *)new.shared_attributes,
-        new.variable, new.span_key, new.suppressed_key, new.no_state, new.unset, new.internal, new.kinds, new.flags,
-        new.random_bits, new.detach, new.enter, new.leave,
+        new.variable, new.span_key, new.correlation_key, new.suppressed_key, new.no_state, new.unset, new.internal,
+        new.kinds, new.flags, new.random_bits, new.detach, new.enter, new.leave,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         Py_INCREF(kept[i]);
@@ -91,12 +91,34 @@ static PyObject *write_traceparent(PyObject *Py_UNUSED(module), PyObject *contex
     return traceparent(context);
 }
 
+static PyObject *write_to_kafka(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "to_kafka takes three arguments");
+        return NULL;
+    }
+    return to_kafka(args[0], args[1], args[2]);
+}
+
+static PyObject *write_answer(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "answer takes two arguments");
+        return NULL;
+    }
+    return answer(args[0], args[1]);
+}
+
 static PyMethodDef methods[] = {
     {"configure", configure, METH_VARARGS, "Takes over the classes and constants of the library, once."},
     {"is_harmless", look, METH_O, "Whether a text certainly holds nothing to hide."},
     {"from_http", from_http, METH_O, "The caller's context in raw ASGI headers; None if the twin has to read them."},
     {"from_kafka", from_kafka, METH_O, "The same in the headers of a message."},
     {"traceparent", write_traceparent, METH_O, "The value of the header; None if the twin has to write it."},
+    {"to_kafka", (PyCFunction)(void (*)(void))write_to_kafka, METH_FASTCALL,
+     "The headers of a message with a context added; None if the twin has to write them."},
+    {"answer", (PyCFunction)(void (*)(void))write_answer, METH_FASTCALL,
+     "The context of a request's work and the headers of its response; None if the twin has to make them."},
     {NULL, NULL, 0, NULL},
 };
 

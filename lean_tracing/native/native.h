@@ -28,6 +28,7 @@ struct library {
     PyTypeObject *shared_attributes; /* SharedAttributes */
     PyObject *variable;              /* the ContextVar of the current context */
     PyObject *span_key;              /* the key of the span in a context */
+    PyObject *correlation_key;       /* the key of the correlation id in a context */
     PyObject *suppressed_key;        /* the key of a block without spans in a context */
     PyObject *no_state;              /* the TraceState of a new trace */
     PyObject *unset;                 /* the Status of a new span */
@@ -108,6 +109,10 @@ int writer_add(PyObject *module);
 /* The clocks of time.time_ns and time.perf_counter_ns. */
 int64_t wall_clock(void), monotonic_clock(void);
 
+/* The SpanContext of a span of this library, or of one that is not recorded, a new reference. NULL for another object, or
+ * with an exception. */
+PyObject *span_context_of(PyObject *span);
+
 /* Sets a slot, which takes over the reference. */
 void set_slot(PyObject *span, enum slot slot, PyObject *value);
 
@@ -135,5 +140,15 @@ PyObject *parent_in(PyObject *headers, int is_http);
 
 /* The header's value for a SpanContext; None if only the twin can write it. */
 PyObject *traceparent(PyObject *context);
+
+/* The headers of a message with a context added, and with this span in place of the one in it; None if only the twin
+ * can write them. */
+PyObject *to_kafka(PyObject *headers, PyObject *context, PyObject *span);
+
+/* The context in which a request is handled, and the headers of its response; None if only the twin can make them. */
+PyObject *answer(PyObject *context, PyObject *span);
+
+/* Makes the names of headers; -1 with an exception. */
+int headers_configure(void);
 
 #endif

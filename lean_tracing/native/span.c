@@ -1,7 +1,7 @@
 /* The methods of NativeSpan; their twins are those of RecordedSpan (span.py). */
 #include "native.h"
 
-static PyObject *str_end, *str_set_attribute, *str_set_attributes;
+static PyObject *str_end, *str_get_span_context, *str_set_attribute, *str_set_attributes, *str_update_name;
 
 /* The clocks of time.time_ns and time.perf_counter_ns. */
 #if PY_VERSION_HEX >= 0x030D0000
@@ -29,6 +29,13 @@ int64_t monotonic_clock(void)
     return _PyTime_GetPerfCounter();
 }
 #endif
+
+PyObject *span_context_of(PyObject *span)
+{
+    if (is_span(span))
+        return Py_XNewRef(*slot_of(span, CONTEXT));
+    return Py_TYPE(span) == library.non_recording ? PyObject_CallMethodNoArgs(span, str_get_span_context) : NULL;
+}
 
 /* A slot takes over a reference. */
 void set_slot(PyObject *span, enum slot slot, PyObject *value)
@@ -170,6 +177,14 @@ static PyObject *span_set_attributes(PyObject *span, PyObject *const *args, Py_s
     return call_twin(span, str_set_attributes, args, count, names);
 }
 
+static PyObject *span_update_name(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (count != 1 || names != NULL || *slot_of(span, END_TIME) != Py_None)
+        return call_twin(span, str_update_name, args, count, names);
+    set_slot(span, NAME, Py_NewRef(args[0]));
+    Py_RETURN_NONE;
+}
+
 PyObject *span_end(PyObject *span, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *clock = *slot_of(span, CLOCK), *started = *slot_of(span, START_TIME), *on_end = *slot_of(span, ON_END);
@@ -211,6 +226,7 @@ static PyObject *span_get_span_context(PyObject *span, PyObject *Py_UNUSED(none)
 static PyMethodDef span_methods[] = {
     {"set_attribute", WITH_NAMES(span_set_attribute), NULL},
     {"set_attributes", WITH_NAMES(span_set_attributes), NULL},
+    {"update_name", WITH_NAMES(span_update_name), NULL},
     {"end", WITH_NAMES(span_end), NULL},
     {"is_recording", span_is_recording, METH_NOARGS, NULL},
     {"get_span_context", span_get_span_context, METH_NOARGS, NULL},
@@ -219,7 +235,12 @@ static PyMethodDef span_methods[] = {
 int span_add_methods(PyTypeObject *native_span)
 {
     static const struct name names[] = {
-        {&str_end, "end"}, {&str_set_attribute, "set_attribute"}, {&str_set_attributes, "set_attributes"}, {NULL, NULL},
+        {&str_end, "end"},
+        {&str_get_span_context, "get_span_context"},
+        {&str_set_attribute, "set_attribute"},
+        {&str_set_attributes, "set_attributes"},
+        {&str_update_name, "update_name"},
+        {NULL, NULL},
     };
     if (intern(names) < 0)
         return -1;

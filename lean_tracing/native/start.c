@@ -6,7 +6,7 @@
 enum { SAMPLED = 1, RANDOM_TRACE_ID = 2, TIMED_MASK = 63 };
 
 static PyObject *str_kind, *str_attributes, *str_context, *str_links, *str_started, *str_timed, *str_timed_ns,
-    *str_get_span_context, *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
+    *str_set_attributes, *empty, *zero, *one, *bits_of_trace, *bits_of_span;
 
 /* Adds to a number that is an attribute; -1 with an exception. */
 static int add_to(PyObject *object, PyObject *name, long long amount)
@@ -217,8 +217,7 @@ static int start(Starter *self, const struct arguments *given, PyObject **made)
     if (!known)
         goto end;
     if (above != NULL) {
-        parent = is_span(above) ? Py_XNewRef(*slot_of(above, CONTEXT))
-                                : PyObject_CallMethodNoArgs(above, str_get_span_context);
+        parent = span_context_of(above);
         if (parent == NULL)
             done = PyErr_Occurred() ? -1 : 0;
         if (!is_span_context(parent))
@@ -382,7 +381,6 @@ int start_add(PyObject *module)
         {&str_started, "started"},
         {&str_timed, "timed"},
         {&str_timed_ns, "timed_ns"},
-        {&str_get_span_context, "get_span_context"},
         {&str_set_attributes, "set_attributes"},
         {NULL, NULL},
     };

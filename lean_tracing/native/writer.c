@@ -61,7 +61,7 @@ static int put_name(Writer *self, struct buffer *out, PyObject *name)
         put_sized(out, 0x2a, PyUnicode_1BYTE_DATA(name), PyUnicode_GET_LENGTH(name));
         return 0;
     }
-    return put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_name, name));
+    return put_twin(out, self->encoder, str_name, name);
 }
 
 static int put_shared(Writer *self, struct buffer *out, PyObject *shared)
@@ -72,7 +72,7 @@ static int put_shared(Writer *self, struct buffer *out, PyObject *shared)
             && PyTuple_GET_ITEM(encoded, 0) == self->attribute_encoder)
             return put_returned(out, Py_NewRef(PyTuple_GET_ITEM(encoded, 1)));
     }
-    return put_returned(out, PyObject_CallMethodOneArg(self->attribute_encoder, str_encode_shared, shared));
+    return put_twin(out, self->attribute_encoder, str_encode_shared, shared);
 }
 
 /* A link without attributes and without a state, as a consumer has one. 1 if written. */
@@ -109,7 +109,7 @@ static int put_calls(Writer *self, struct buffer *out, unsigned char tag, PyObje
         PyObject *item = PyTuple_GET_ITEM(items, i);
         if (method == str_link && put_plain_link(out, item))
             continue;
-        PyObject *encoded = PyObject_CallMethodOneArg(self->encoder, method, item);
+        PyObject *encoded = out->is_alone ? NULL : PyObject_CallMethodOneArg(self->encoder, method, item);
         if (encoded == NULL)
             return -1;
         if (!PyBytes_CheckExact(encoded)) {
@@ -132,7 +132,8 @@ static unsigned char kind_of(PyObject *kind)
     return 0;
 }
 
-/* Writes the slots of a span. 1 if written, 0 if only the twin can write it, -1 with an exception. */
+/* Writes the slots of a span. 1 if written, 0 if only the twin can write it, -1 with an exception, or without one if no
+ * twin is called. */
 static int put_span(Writer *self, struct buffer *out, PyObject *const *span)
 {
     PyObject *context = span[CONTEXT], *parent = span[PARENT], *own = span[OWN_ATTRIBUTES];
@@ -153,7 +154,7 @@ static int put_span(Writer *self, struct buffer *out, PyObject *const *span)
     if (!put_ids(out, context))
         return 0;
     PyObject *state = PyTuple_GET_ITEM(context, 4);
-    if (state != library.no_state && put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_state, state)) < 0)
+    if (state != library.no_state && put_twin(out, self->encoder, str_state, state) < 0)
         return -1;
     if (parent != Py_None) {
         PyObject *id = PyTuple_GET_ITEM(parent, 1);
@@ -190,7 +191,7 @@ static int put_span(Writer *self, struct buffer *out, PyObject *const *span)
     PyObject *status = span[STATUS];
     if (status == library.unset)
         put(out, "\x7a\x00", 2);
-    else if (put_returned(out, PyObject_CallMethodOneArg(self->encoder, str_status, status)) < 0)
+    else if (put_twin(out, self->encoder, str_status, status) < 0)
         return -1;
     put(out, "\x85\x01", 2);
     put_flags(out, flags);
@@ -211,34 +212,65 @@ static PyObject *sized_span(struct buffer *out)
     return bytes;
 }
 
-/* An ended span: its scope, and its bytes with tag and length. */
-static PyObject *writer_item(Writer *self, PyObject *span)
+/* The scope of a span, and its bytes with tag and length; NULL with an exception, or without one if only the twin can
+ * write it, or if a twin has to be asked and `is_alone`. */
+static PyObject *write_span(Writer *self, PyObject *span, int is_alone)
 {
-    int written = 0;
+    int written = 0, is_whole = 1;
     PyObject *slots[SLOTS], *result = NULL;
     struct buffer out;
-    if (!is_span(span))
-        return PyObject_CallMethodOneArg(self->encoder, str_in_python, span);
-    begin(&out);
-    for (int slot = 0; slot < SLOTS; slot++) /* a twin that is called meanwhile may change the span */
+    begin(&out, is_alone);
+    for (int slot = 0; slot < SLOTS; slot++) { /* a twin that is called meanwhile may change the span */
         slots[slot] = Py_XNewRef(*slot_of(span, slot));
-    int is_whole = 1;
-    for (int slot = 0; slot < SLOTS; slot++)
         is_whole &= slots[slot] != NULL;
+    }
     if (is_whole)
         written = put_span(self, &out, slots);
-    PyObject *bytes = written > 0 ? sized_span(&out) : NULL;
+    PyObject *bytes = written > 0 && !(is_alone && out.failed) ? sized_span(&out) : NULL;
     if (bytes != NULL)
         result = PyTuple_Pack(2, slots[SCOPE], bytes);
     Py_XDECREF(bytes);
     for (int slot = 0; slot < SLOTS; slot++)
         Py_XDECREF(slots[slot]);
     release(&out);
-    return written == 0 ? PyObject_CallMethodOneArg(self->encoder, str_in_python, span) : result;
+    return result;
+}
+
+/* An ended span: its scope, and its bytes. What `hand_over` has written passes unchanged. */
+static PyObject *writer_item(Writer *self, PyObject *span)
+{
+    if (PyTuple_CheckExact(span))
+        return Py_NewRef(span);
+    PyObject *item = is_span(span) ? write_span(self, span, 0) : NULL;
+    return item != NULL || PyErr_Occurred() ? item : PyObject_CallMethodOneArg(self->encoder, str_in_python, span);
+}
+
+/* Gives an ended span to the function of a pair, after the writer: its bytes if they need no twin, else the span. */
+static PyObject *hand_over(PyObject *pair, PyObject *span)
+{
+    PyObject *item = is_span(span) ? write_span((Writer *)PyTuple_GET_ITEM(pair, 0), span, 1) : NULL;
+    if (item == NULL) {
+        PyErr_Clear(); /* no memory: an exception would reach the application */
+        item = Py_NewRef(span);
+    }
+    PyObject *result = PyObject_CallOneArg(PyTuple_GET_ITEM(pair, 1), item);
+    Py_DECREF(item);
+    return result;
+}
+
+static PyMethodDef hand_over_method = {"hand_over", hand_over, METH_O, "Takes an ended span."};
+
+static PyObject *writer_before(Writer *self, PyObject *put)
+{
+    PyObject *pair = PyTuple_Pack(2, (PyObject *)self, put);
+    PyObject *function = pair == NULL ? NULL : PyCFunction_New(&hand_over_method, pair);
+    Py_XDECREF(pair);
+    return function;
 }
 
 static PyMethodDef writer_methods[] = {
     {"item", (PyCFunction)writer_item, METH_O, "An ended span: its scope, and its bytes."},
+    {"before", (PyCFunction)writer_before, METH_O, "A function that writes a common span before `put` gets it."},
     {NULL, NULL, 0, NULL},
 };
 
